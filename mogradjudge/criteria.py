@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+import dspy
+
 from mogradjudge.errors import SetupError
 
 Group: TypeAlias = tuple[str, ...]
 """The criteria, by name, that one call speaks about."""
 
-# Names that an example, a prediction or an adapter already uses for something else.
-RESERVED = frozenset({"completed", "group", "logprobs", "rationale", "readings"})
+# Names that an example, a prediction, a predictor's call or an adapter uses for something else.
+RESERVED = frozenset(
+    {"base", "completed", "config", "demos", "group", "lm", "logprobs", "new_signature"}
+    | {"prediction", "rationale", "readings", "self"}
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class Criterion:
         put(self, "human", f"human_{name}" if human is None else human)
         if not isinstance(self.human, str) or not self.human:
             raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+        if self.human == "group":
+            raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
 
     @property
     def description(self) -> str:
@@ -135,7 +142,11 @@ class Rubric:
         put(self, "inputs", tuple(inputs))
         put(self, "criteria", tuple(criteria))
         put(self, "group", group)
-        put(self, "task", task.strip() if task else None)
+        if not isinstance(task, str | None):
+            raise SetupError(f"`task` must be a text, got {task!r}.")
+        if not isinstance(group, str | None) or group == "":
+            raise SetupError(f"`group` must name a column, got {group!r}.")
+        put(self, "task", (task or "").strip() or None)
         self._check()
 
     @classmethod
@@ -218,7 +229,8 @@ def _check_unique(names: Group, what: str) -> None:
 def _check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
-    if name in RESERVED or name.startswith("_"):
+    # A field of a signature must not hide one of the signature's own attributes.
+    if name in RESERVED or name.startswith("_") or hasattr(dspy.Signature, name):
         raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
 
 
@@ -238,7 +250,7 @@ def _levels(
 ) -> tuple[tuple[int, str], ...]:
     pairs = dict(levels or {})
     for score, text in pairs.items():
-        if score not in scale.values:
+        if type(score) is not int or score not in scale.values:
             raise SetupError(
                 f"`levels` of criterion {name!r} must lie on its scale {scale}, got {score!r}."
             )

@@ -1,0 +1,1 @@
+"""Benchmarks of mogradjudge: ``python -m benchmarks NAME``."""

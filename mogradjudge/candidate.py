@@ -1,0 +1,125 @@
+"""A program's instructions as a value: read from the program, edited, put into a copy of it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import dspy
+
+from mogradjudge.criteria import Group
+from mogradjudge.instructions import Instructions
+from mogradjudge.objectives import Objective
+from mogradjudge.predictor import ScorePredict
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one criterion's section stands; ``label`` is its name in prompts and replies.
+
+    ``criterion`` is None for a predictor's preamble, which belongs to all criteria.
+    """
+
+    label: str
+    predictor: str
+    criterion: str | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The instructions of every predictor of a program, by the predictor's path."""
+
+    instructions: Mapping[str, Instructions]
+
+    @classmethod
+    def of(cls, program: dspy.Module) -> Self:
+        """Read a program's instructions."""
+        return cls(
+            {
+                path: Instructions.parse(predictor.signature.instructions)
+                for path, predictor in program.named_predictors()
+            }
+        )
+
+    def text(self, slot: Slot) -> str:
+        """Give the text that a slot holds, ``""`` if there is none yet."""
+        instructions = self.instructions[slot.predictor]
+        if slot.criterion is None:
+            return instructions.preamble
+        return instructions.section(slot.criterion)
+
+    def replace(self, texts: Mapping[Slot, str]) -> Candidate:
+        """Give a copy with these slots' texts; all others stay as they are."""
+        edited = dict(self.instructions)
+        for slot, text in texts.items():
+            old = edited[slot.predictor]
+            if slot.criterion is None:
+                edited[slot.predictor] = Instructions(text, old.sections)
+            else:
+                edited[slot.predictor] = old.replace({slot.criterion: text})
+        return Candidate(edited)
+
+    def written_into(self, program: dspy.Module) -> dspy.Module:
+        """Give a copy of a program that carries these instructions and the program's own LMs."""
+        copied = clone(program)
+        for path, predictor in copied.named_predictors():
+            text = self.instructions[path].render()
+            if text != predictor.signature.instructions:
+                predictor.signature = predictor.signature.with_instructions(text)
+        return copied
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What every stage is told about the program as it stands."""
+
+    objectives: tuple[Objective, ...]
+    candidate: Candidate
+    slots: tuple[Slot, ...]
+
+    def meanings(self, group: Group) -> dict[str, str]:
+        """Give what each criterion of a group means."""
+        return {each.name: each.description for each in self.objectives if each.name in group}
+
+    def current(self, group: Group) -> dict[str, str]:
+        """Give the full current sections of a group, by label."""
+        return {slot.label: self.candidate.text(slot) for slot in self.slots_of(group)}
+
+    def slots_of(self, group: Group) -> tuple[Slot, ...]:
+        """Give the slots whose criterion is in a group."""
+        return tuple(slot for slot in self.slots if slot.criterion in group)
+
+
+def find_slots(program: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
+    """Find where a program keeps sections: a judge's predictors their own, others all criteria."""
+    places = [
+        (path, name)
+        for path, predictor in program.named_predictors()
+        for name in criteria
+        if name in (predictor.criteria if isinstance(predictor, ScorePredict) else criteria)
+    ]
+    counts = Counter(name for _, name in places)
+    return tuple(Slot(_label(path, name, counts[name]), path, name) for path, name in places)
+
+
+def preamble_slots(program: dspy.Module) -> tuple[Slot, ...]:
+    """Give a slot for the preamble of every predictor."""
+    paths = [path for path, _ in program.named_predictors()]
+    return tuple(Slot(_label(path, "preamble", len(paths)), path, None) for path in paths)
+
+
+def clone(program: dspy.Module) -> dspy.Module:
+    """Copy a program, but share its pinned LMs; a deep copy takes history and weights along."""
+    pinned = [predictor.lm for _, predictor in program.named_predictors()]
+    try:
+        return copy.deepcopy(program, {id(lm): lm for lm in pinned if lm is not None})
+    except (TypeError, copy.Error):  # an attribute that cannot be copied; DSPy shares those
+        return program.deepcopy()
+
+
+def _label(path: str, name: str, count: int) -> str:
+    return name if count == 1 else re.sub(r"\W+", "_", f"{path}_{name}").strip("_")

@@ -1,0 +1,126 @@
+"""The settings of one optimization run, as a value."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from mogradjudge.agreement import Level
+from mogradjudge.decomposition import MODES, DecompositionMode, Scope
+from mogradjudge.errors import SetupError
+from mogradjudge.gate import Gate, NoMeanRegression
+
+T = TypeVar("T")
+
+Auto: TypeAlias = Literal["light", "medium", "heavy"]
+AUTO_STEPS = MappingProxyType({"light": 6, "medium": 12, "heavy": 24})
+"""Steps by level of effort; the paper runs 12."""
+
+
+@dataclass(frozen=True)
+class MOGradConfig:
+    """All that decides a run's result, beside the data, the program and the LMs.
+
+    Args:
+        mode: What the three stages share across criteria.
+        steps: Optimization steps, at least 1.
+        batch_size: Training examples per step, at least 1 (the paper: 3).
+        seed: Seeds the batches and every sampled reply; 0 is a seed like any other.
+        gate: Decides whether a candidate replaces the current instructions.
+        skip_tolerance: No critique is written where an example's score is at least
+            ``1 - skip_tolerance``; in [0, 1]. None writes all of them, as in the paper.
+        critic_temperature: None leaves the LM's own; so for the other roles.
+        coach_temperature: The paper: 0.3, as for the critic.
+        editor_temperature: The paper: 0.7.
+        edit_preamble: Whether the editor may rewrite the preamble too; needs a combined optimizer.
+        reply_retries: Further tries after a reply that cannot be used, at least 0.
+        max_section_chars: The longest section that an editor may write, in characters.
+        level: How agreement is taken, over all texts or as the mean over groups. It holds for a
+            rubric's own objectives.
+        max_calls: Cap on the LM calls of the run; None for none.
+        num_threads: The most LM calls in flight. It changes the time, never the result.
+
+    Raises:
+        SetupError: If a field has a value that it cannot have.
+    """
+
+    mode: DecompositionMode = MODES["SSC"]
+    steps: int = AUTO_STEPS["light"]
+    batch_size: int = 3
+    seed: int = 0
+    gate: Gate = field(default_factory=NoMeanRegression)
+    skip_tolerance: float | None = None
+    critic_temperature: float | None = 0.3
+    coach_temperature: float | None = 0.3
+    editor_temperature: float | None = 0.7
+    edit_preamble: bool = False
+    reply_retries: int = 2
+    max_section_chars: int = 2000
+    level: Level = "pooled"
+    max_calls: int | None = None
+    num_threads: int = 8
+
+    def __post_init__(self) -> None:
+        lowest = {"steps": 1, "batch_size": 1, "seed": 0, "reply_retries": 0}
+        lowest |= {"max_section_chars": 1, "num_threads": 1}
+        lowest |= {} if self.max_calls is None else {"max_calls": 1}
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise SetupError(f"`{name}` must be a whole number >= {least}, got {value!r}.")
+        if self.skip_tolerance is not None and not 0 <= self.skip_tolerance <= 1:
+            raise SetupError(f"`skip_tolerance` must lie in [0, 1], got {self.skip_tolerance!r}.")
+        for name in ("critic_temperature", "coach_temperature", "editor_temperature"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise SetupError(f"`{name}` must be >= 0 or None, got {value!r}.")
+        if self.level not in ("pooled", "group"):
+            raise SetupError(f"`level` must be 'pooled' or 'group', got {self.level!r}.")
+        if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
+            raise SetupError(
+                "`edit_preamble` needs a mode whose optimizer is combined (SSC, SCC, CCC), "
+                f"got {self.mode}: the preamble belongs to no single criterion."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the settings as `result.json` holds them."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**plain, "mode": self.mode.name, "gate": _gate_dict(self.gate)}
+
+
+def resolve_steps(auto: str | None, steps: int | None) -> int:
+    """Choose the number of steps from a level of effort or an explicit number.
+
+    Raises:
+        SetupError: If both are given, or the level is unknown.
+    """
+    if auto is not None and steps is not None:
+        raise SetupError(f"Give `auto` or `steps`, not both, got {auto!r} and {steps!r}.")
+    if steps is not None:
+        return steps
+    if auto is not None and auto not in AUTO_STEPS:
+        raise SetupError(f"`auto` must be one of {', '.join(AUTO_STEPS)}, got {auto!r}.")
+    return AUTO_STEPS[auto or "light"]
+
+
+def batches(examples: Sequence[T], size: int, rng: random.Random) -> Iterator[tuple[T, ...]]:
+    """Yield batches for ever, in a new order on each pass over the examples.
+
+    A pass that does not divide evenly ends with a smaller batch, so that each example is used once
+    in every pass.
+    """
+    while True:
+        order = rng.sample(examples, len(examples))
+        yield from (tuple(order[start : start + size]) for start in range(0, len(order), size))
+
+
+def _gate_dict(gate: Gate) -> dict[str, Any]:
+    try:
+        settings = asdict(gate)  # type: ignore[call-overload]  # a Protocol; ours are dataclasses
+    except TypeError:  # a user's gate may be a plain function
+        settings = {}
+    name = getattr(gate, "__qualname__", type(gate).__qualname__)
+    return {"name": name, **settings}

@@ -1,0 +1,48 @@
+"""Two sets of examples that must not share a text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+
+from mogradjudge.errors import SetupError
+
+
+def example_key(example: dspy.Example) -> str:
+    """Identify an example by the inputs that it shows to the judge."""
+    inputs = json.dumps(_shown(example), sort_keys=True, default=repr)
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+
+
+def check_disjoint(
+    first: Sequence[dspy.Example], second: Sequence[dspy.Example], what: tuple[str, str]
+) -> None:
+    """Refuse two sets of examples that show the judge the same texts.
+
+    Raises:
+        SetupError: If they overlap; it calls the two sets by the names in ``what``.
+    """
+    keys = {example_key(example) for example in first}
+    shared = {key: example for example in second if (key := example_key(example)) in keys}
+    if shared:
+        # The text that is judged comes last by habit, after what it was written from.
+        text = str(list(_shown(next(iter(shared.values()))).values())[-1])
+        count = "1 text" if len(shared) == 1 else f"{len(shared)} texts"
+        raise SetupError(
+            f"{what[0]} and {what[1]} examples overlap on {count}, e.g. {text[:60]!r}. "
+            "Take what is shared out of one of the two."
+        )
+
+
+def _shown(example: dspy.Example) -> dict[str, Any]:
+    try:
+        return dict(example.inputs().items())
+    except ValueError as error:  # dspy's, for an example that names no inputs
+        raise SetupError(
+            "Each example must name its inputs with `with_inputs(...)`, "
+            f"got one that has only {sorted(example.keys())!r}."
+        ) from error

@@ -1,0 +1,85 @@
+"""Splits that keep a group of examples on one side."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import chain
+
+import dspy
+
+from mogradjudge.errors import SetupError
+
+
+def group_of(example: dspy.Example, index: int) -> str:
+    """Name the group of an example; one that has none is a group of its own, by its index."""
+    group = example.get("group")
+    return f"example {index}" if group is None else str(group)
+
+
+def split_by_group(
+    examples: Sequence[dspy.Example], fractions: Sequence[float] = (0.5, 0.2, 0.3), seed: int = 0
+) -> tuple[list[dspy.Example], ...]:
+    """Split examples at random into parts of about these sizes, without splitting a group.
+
+    No part is empty, and no move or exchange of groups would bring the numbers of examples closer
+    to the fractions. Inside a part the examples keep their order.
+
+    Raises:
+        SetupError: If the fractions are not valid, or there are fewer groups than parts.
+    """
+    if len(fractions) < 2 or not all(share > 0 for share in fractions):
+        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
+    members: dict[str, list[int]] = {}
+    for index, example in enumerate(examples):
+        members.setdefault(group_of(example, index), []).append(index)
+    groups = list(members.values())
+    if len(groups) < len(fractions):
+        raise SetupError(
+            f"A split into {len(fractions)} parts needs at least as many groups, got "
+            f"{len(groups)} ({len(examples)} examples). Add data, or split into fewer parts."
+        )
+    random.Random(seed).shuffle(groups)
+    parts = _deal(groups, [share * len(examples) for share in fractions])
+    return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
+
+
+def _deal(groups: list[list[int]], targets: list[float]) -> list[list[list[int]]]:
+    parts = [[group] for group in groups[: len(targets)]]
+    gaps = [target - len(group) for target, group in zip(targets, groups, strict=False)]
+    for group in groups[len(targets) :]:
+        neediest = gaps.index(max(gaps))
+        parts[neediest].append(group)
+        gaps[neediest] -= len(group)
+    while exchange := _best_exchange(parts, gaps):
+        giver, taker, given, taken = exchange
+        _hand_over(parts[giver], parts[taker], given)
+        _hand_over(parts[taker], parts[giver], taken)
+        gaps[giver] += given - taken
+        gaps[taker] -= given - taken
+    return parts
+
+
+def _best_exchange(
+    parts: list[list[list[int]]], gaps: list[float]
+) -> tuple[int, int, int, int] | None:
+    """Find the two parts, and the sizes of the groups to swap (0 for none), that help most."""
+    best, exchange = -1e-6, None
+    sizes = [sorted({len(group) for group in part}) for part in parts]
+    for giver, taker in ((a, b) for a in range(len(parts)) for b in range(len(parts)) if a != b):
+        back = [*sizes[taker], 0] if len(parts[giver]) > 1 else sizes[taker]
+        for given, taken in ((given, taken) for given in sizes[giver] for taken in back):
+            shift = given - taken
+            # Half of what the shift adds to the sum of the squared gaps.
+            change = shift * (gaps[giver] - gaps[taker] + shift)
+            if change < best:
+                best, exchange = change, (giver, taker, given, taken)
+    return exchange
+
+
+def _hand_over(giver: list[list[int]], taker: list[list[int]], size: int) -> None:
+    if size:
+        place = next(place for place, group in enumerate(giver) if len(group) == size)
+        taker.append(giver.pop(place))

@@ -1,0 +1,204 @@
+"""Running a program over examples: what it made of each, and how well it agrees over all."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import dspy
+
+from mogradjudge.agreement import Undefined
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.criteria import Group
+from mogradjudge.data import example_key, group_of
+from mogradjudge.errors import SetupError
+from mogradjudge.fields import excerpt, field_by_field
+from mogradjudge.objectives import Objective, Scored
+from mogradjudge.scores import Unscored
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a program made of one example, and its score on each objective.
+
+    A score is None where the example has nothing to score by, a missing human score say.
+    """
+
+    example_id: str
+    group: str
+    example: dspy.Example
+    prediction: dspy.Prediction | Unscored
+    scores: Mapping[str, float | Unscored | None]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement per criterion over one data set; higher is better.
+
+    ``unscored`` counts texts without a usable score, ``missing`` those without a human one. Both
+    are left out of ``by_criterion``.
+    """
+
+    by_criterion: Mapping[str, float | Undefined]
+    scored: Mapping[str, int]
+    unscored: Mapping[str, int]
+    missing: Mapping[str, int]
+    fallbacks: Mapping[str, int]
+
+    @classmethod
+    def unmeasured(cls, criteria: Group) -> Self:
+        """Stand for an agreement that nobody has paid for yet."""
+        none = dict.fromkeys(criteria, 0)
+        return cls(dict.fromkeys(criteria, Undefined("not measured")), none, none, none, none)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the criteria that have a value; None if none has one."""
+        defined = [value for value in self.by_criterion.values() if isinstance(value, float)]
+        return sum(defined) / len(defined) if defined else None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Give the values by criterion, and their mean, as `result.json` holds them."""
+        values = {
+            name: None if isinstance(value, Undefined) else value
+            for name, value in self.by_criterion.items()
+        }
+        return {**values, "mean": self.mean}
+
+    def undefined(self) -> dict[str, str]:
+        """Give the reason for each criterion that has no value."""
+        return {
+            name: value.reason
+            for name, value in self.by_criterion.items()
+            if isinstance(value, Undefined)
+        }
+
+
+def judge_examples(
+    program: dspy.Module,
+    examples: Sequence[dspy.Example],
+    objectives: Sequence[Objective],
+    num_threads: int,
+) -> tuple[Judgement, ...]:
+    """Run a program over examples, in parallel; the judgements come in the examples' order.
+
+    A reply that cannot be read, or a text too long for the model, is `Unscored`.
+
+    Raises:
+        dspy.LMError: If the provider fails; an outage is never a score.
+    """
+    ids = _ids(examples)
+
+    def judge(place: int) -> Judgement:
+        example = examples[place]
+        prediction = _run(program, example)
+        scores = {each.name: _score(each, example, prediction) for each in objectives}
+        return Judgement(ids[place], group_of(example, place), example, prediction, scores)
+
+    # Texts over one source follow one another, so that a model's prefix cache serves them.
+    order = sorted(range(len(examples)), key=lambda place: _prompt_order(examples[place]))
+    judgements = dict(zip(order, in_parallel(judge, order, num_threads), strict=True))
+    return tuple(judgements[place] for place in range(len(examples)))
+
+
+def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective]) -> Agreement:
+    """Aggregate judgements per objective, over the examples that have a score."""
+    names = [objective.name for objective in objectives]
+    return Agreement(
+        by_criterion={each.name: _aggregate(each, judgements) for each in objectives},
+        scored={name: sum(_is_number(j.scores[name]) for j in judgements) for name in names},
+        unscored={
+            name: sum(isinstance(j.scores[name], Unscored) for j in judgements) for name in names
+        },
+        missing={name: sum(j.scores[name] is None for j in judgements) for name in names},
+        fallbacks={name: sum(_is_fallback(j, name) for j in judgements) for name in names},
+    )
+
+
+def check_measurable(
+    examples: Sequence[dspy.Example], columns: Mapping[str, str], what: str
+) -> None:
+    """Check, before any call is paid, that examples can show agreement on some criterion.
+
+    Args:
+        examples: The examples that agreement will be computed on.
+        columns: The human column of each criterion.
+        what: What the examples are, for the message.
+
+    Raises:
+        SetupError: If the human scores of every criterion are missing or all equal.
+    """
+    for column in columns.values():
+        if len({each.get(column) for each in examples} - {None}) > 1:
+            return
+    raise SetupError(
+        f"The {len(examples)} {what} examples have no criterion whose human scores differ, so "
+        "agreement cannot be measured. Give more rated examples."
+    )
+
+
+def _ids(examples: Sequence[dspy.Example]) -> list[str]:
+    """Name each example by its inputs, and one that repeats another by its count as well."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for example in examples:
+        key = example_key(example)
+        seen[key] += 1
+        ids.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
+    return ids
+
+
+def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unscored:
+    adapter = dspy.settings.adapter or field_by_field(None)
+    try:
+        with dspy.context(trace=[], adapter=adapter, disable_history=True):
+            return program(**example.inputs())
+    except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
+        return Unscored(f"no readable reply: {excerpt(str(error))}")
+
+
+def _score(
+    objective: Objective, example: dspy.Example, prediction: dspy.Prediction | Unscored
+) -> float | Unscored | None:
+    if isinstance(prediction, Unscored):
+        return prediction
+    score = objective.score(example, prediction)
+    if score is None or isinstance(score, Unscored):
+        return score
+    if not 0.0 <= (number := float(score)) <= 1.0:
+        raise SetupError(
+            f"Objective {objective.name!r} must score in [0, 1], got {number!r}. Rescale it."
+        )
+    return number
+
+
+def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
+    scored = [
+        Scored(each.example, each.prediction, score, each.group)
+        for each in judgements
+        if isinstance(score := each.scores[objective.name], float)
+    ]
+    assert objective.aggregate is not None  # set when the objective was built
+    value = objective.aggregate(scored)
+    if isinstance(value, Undefined):
+        return value
+    return float(value) if math.isfinite(value) else Undefined(f"the aggregate is {value}")
+
+
+def _is_number(score: object) -> bool:
+    return isinstance(score, float)
+
+
+def _is_fallback(judgement: Judgement, name: str) -> bool:
+    if isinstance(judgement.prediction, Unscored):
+        return False
+    reading = judgement.prediction.get("readings", {}).get(name)
+    return reading is not None and reading.source == "fallback"
+
+
+def _prompt_order(example: dspy.Example) -> tuple[str, ...]:
+    inputs: dict[str, Any] = dict(example.inputs())
+    return tuple(str(value) for value in inputs.values())

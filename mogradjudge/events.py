@@ -1,0 +1,174 @@
+"""What happens in a run: a tagged union of frozen events; an observer is a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias, assert_never
+
+from mogradjudge.criteria import Group
+
+Values: TypeAlias = Mapping[str, float | None]
+"""Agreement by criterion, and ``mean``; None where it is undefined."""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run begins; ``train`` and ``validation`` count examples."""
+
+    mode: str
+    steps: int
+    criteria: Group
+    train: int
+    validation: int
+
+
+@dataclass(frozen=True)
+class SeedScored:
+    """The seed instructions were scored on the validation set."""
+
+    agreement: Values
+    undefined: Mapping[str, str]
+    unscored: Mapping[str, int]
+    missing: Mapping[str, int]
+    fallbacks: Mapping[str, int]
+    calls: int
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step has drawn its batch."""
+
+    step: int
+    example_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CritiqueWritten:
+    """The critic wrote about one example."""
+
+    step: int
+    example_id: str
+    criteria: Group
+    text: str
+
+
+@dataclass(frozen=True)
+class GradientWritten:
+    """The coach gave advice drawn from one example."""
+
+    step: int
+    example_id: str
+    criteria: Group
+    text: str
+
+
+@dataclass(frozen=True)
+class SectionRewritten:
+    """The editor wrote a new text; a criterion of None is the preamble."""
+
+    step: int
+    predictor: str
+    criterion: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class QuestionSkipped:
+    """A question brought no usable reply, after its retries."""
+
+    step: int
+    role: str
+    criteria: Group
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GateDecided:
+    """``unchanged`` proposals equal the current instructions, so nothing was scored."""
+
+    step: int
+    accepted: bool
+    unchanged: bool
+    current: Values
+    proposed: Values
+    unscored: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A step is over; ``agreement`` is that of the instructions it left, ``calls`` the run's."""
+
+    step: int
+    agreement: Values
+    calls: int
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run is over; ``agreement`` is that of the result."""
+
+    stop_reason: str
+    seed_kept: bool
+    agreement: Values
+    calls: int
+
+
+Event: TypeAlias = (
+    RunStarted
+    | SeedScored
+    | StepStarted
+    | CritiqueWritten
+    | GradientWritten
+    | SectionRewritten
+    | QuestionSkipped
+    | GateDecided
+    | StepEnded
+    | RunEnded
+)
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """Give an event as one line of `events.jsonl` holds it."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+def describe(event: Event) -> str:  # noqa: C901 - one case per event
+    """Say in a sentence what happened."""
+    match event:
+        case RunStarted(mode, steps, criteria, train, validation):
+            return (
+                f"Optimizing {', '.join(criteria)} in mode {mode}: {steps} steps, "
+                f"{train} training and {validation} validation texts."
+            )
+        case SeedScored():
+            return f"Seed agreement {show(event.agreement)}."
+        case StepStarted(step, example_ids):
+            return f"Step {step} reads {len(example_ids)} texts."
+        case CritiqueWritten() | GradientWritten():
+            what = "Critique" if isinstance(event, CritiqueWritten) else "Gradient"
+            return f"{what} on {', '.join(event.criteria)} for {event.example_id}: {event.text}"
+        case SectionRewritten():
+            return f"{event.predictor}, {event.criterion or 'preamble'}: {event.text}"
+        case QuestionSkipped(step, role, criteria, _, reason):
+            return f"Step {step}: no usable reply of the {role} on {', '.join(criteria)}: {reason}"
+        case GateDecided():
+            if event.unchanged:
+                return f"Step {event.step} proposed no change."
+            verdict = "accepted" if event.accepted else "rejected"
+            return f"Step {event.step} {verdict}: {show(event.current)} -> {show(event.proposed)}."
+        case StepEnded(step, agreement, calls):
+            return f"Step {step} ended at {show(agreement)} after {calls} calls."
+        case RunEnded():
+            kept = " The seed instructions were kept." if event.seed_kept else ""
+            return f"Ended ({event.stop_reason}) at {show(event.agreement)}.{kept}"
+    assert_never(event)
+
+
+def show(values: Values) -> str:
+    """Write agreement in short, as in ``mean 0.31 (fluency 0.20, coherence 0.42)``."""
+    parts = {name: "undefined" if v is None else f"{v:.3f}" for name, v in values.items()}
+    mean = parts.pop("mean")
+    return f"mean {mean} ({', '.join(f'{name} {value}' for name, value in parts.items())})"

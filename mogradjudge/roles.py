@@ -1,0 +1,146 @@
+"""How a critic, coach or editor is asked: its LM, its retries, and one round of questions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import dspy
+
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.criteria import Group
+from mogradjudge.errors import ReplyError
+from mogradjudge.fields import excerpt
+from mogradjudge.instructions import quote
+
+R = TypeVar("R")
+
+_RETRY_TEMPERATURE = 0.3  # at 0 another try would bring the same reply
+
+
+@dataclass(frozen=True)
+class Role:
+    """One of the three writing roles, as the stages see it.
+
+    Args:
+        name: ``"critic"``, ``"coach"`` or ``"editor"``.
+        lm_for: Gives the LM that speaks about a group of criteria; its calls are booked for them.
+        temperature: Sampling temperature; None leaves the LM's own.
+        retries: Further tries after a reply that cannot be used.
+        num_threads: The most questions to ask at one time.
+    """
+
+    name: str
+    lm_for: Callable[[Group], dspy.BaseLM]
+    temperature: float | None
+    retries: int = 2
+    num_threads: int = 8
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call of a stage, about one group of criteria.
+
+    ``label`` tells it from every other question of the run, so that its sampled reply is its own:
+    DSPy's cache would answer two equal questions alike. ``example_id`` is empty where the question
+    is about no single example.
+    """
+
+    criteria: Group
+    example_id: str
+    signature: type[dspy.Signature]
+    inputs: Mapping[str, object]
+    label: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A question without a usable reply: the run goes on without its record."""
+
+    role: str
+    criteria: Group
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Round(Generic[R]):
+    """What one round of questions brought, in the order of the questions."""
+
+    records: tuple[R, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def ask(
+    role: Role, questions: Sequence[Question], read: Callable[[Question, dspy.Prediction], R]
+) -> Round[R]:
+    """Ask all questions of a round together.
+
+    Args:
+        role: Who is asked.
+        questions: What is asked.
+        read: Makes a record of a reply; raises `ReplyError` for one that cannot be used, which is
+            then asked for again.
+
+    Raises:
+        dspy.LMError: If the provider fails.
+    """
+    replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
+    return Round(
+        records=tuple(reply for reply in replies if not isinstance(reply, Skipped)),
+        skipped=tuple(reply for reply in replies if isinstance(reply, Skipped)),
+    )
+
+
+def _ask(
+    role: Role, question: Question, read: Callable[[Question, dspy.Prediction], R]
+) -> R | Skipped:
+    lm = role.lm_for(question.criteria)
+    predict = dspy.Predict(question.signature)
+    inputs = {name: _quoted(value) for name, value in question.inputs.items()}
+    # ChatAdapter would answer an unreadable reply with a second call of its own.
+    adapter = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
+    reason = ""
+    for attempt in range(role.retries + 1):
+        config = _sampling(role, question, lm, attempt)
+        try:
+            with dspy.context(lm=lm, adapter=adapter, trace=[]):
+                return read(question, predict(**inputs, config=config))
+        except dspy.ContextWindowExceededError as error:
+            return Skipped(role.name, question.criteria, question.label, excerpt(str(error)))
+        except (dspy.AdapterParseError, ReplyError) as error:
+            reason = excerpt(str(error))
+    return Skipped(role.name, question.criteria, question.label, reason)
+
+
+def _sampling(role: Role, question: Question, lm: dspy.BaseLM, attempt: int) -> dict[str, Any]:
+    """Choose temperature and cache key, so that each question and each try draws its own reply."""
+    config: dict[str, Any] = {}
+    # DSPy gives this parameter to reasoning models alone, and those take no temperature.
+    takes_temperature = "max_completion_tokens" not in lm.kwargs
+    temperature = role.temperature if takes_temperature else None
+    if temperature is None:
+        temperature = lm.kwargs.get("temperature")
+    if temperature == 0 and attempt:
+        temperature = _RETRY_TEMPERATURE
+    if takes_temperature and temperature is not None:
+        config["temperature"] = temperature
+    if temperature != 0:
+        draw = hashlib.sha256(f"{role.name}/{question.label}/{attempt}".encode()).digest()
+        config["rollout_id"] = int.from_bytes(draw[:4]) >> 1
+        if "seed" in lm.supported_params:
+            config["seed"] = config["rollout_id"]
+    return config
+
+
+def _quoted(value: object) -> object:
+    """Make every text inert; what the stages pass on was written by people or by models."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, Mapping):
+        return {key: _quoted(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_quoted(item) for item in value]
+    return value

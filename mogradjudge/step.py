@@ -1,0 +1,122 @@
+"""One step: judge a batch, critique, advise, rewrite; and the scoring of what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dspy
+
+from mogradjudge.candidate import Brief, Candidate, Slot
+from mogradjudge.config import MOGradConfig
+from mogradjudge.criteria import Group
+from mogradjudge.evaluation import Agreement, Judgement, agreement_of, judge_examples
+from mogradjudge.events import (
+    CritiqueWritten,
+    GradientWritten,
+    Observer,
+    QuestionSkipped,
+    SectionRewritten,
+)
+from mogradjudge.gradient import write_gradients
+from mogradjudge.ledger import Ledger
+from mogradjudge.loss import write_critiques
+from mogradjudge.objectives import Objective
+from mogradjudge.optimizer import rewrite_sections
+from mogradjudge.predictor import ScorePredict
+from mogradjudge.roles import Role, Skipped
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every step works with: the program, the objectives, the roles and the ledger."""
+
+    program: dspy.Module
+    objectives: tuple[Objective, ...]
+    slots: tuple[Slot, ...]
+    preambles: tuple[Slot, ...]
+    critic: Role
+    coach: Role
+    editor: Role
+    config: MOGradConfig
+    ledger: Ledger
+
+    @property
+    def criteria(self) -> Group:
+        """The objectives' names, in order."""
+        return tuple(objective.name for objective in self.objectives)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The candidate that a step came up with, and the questions it had to do without."""
+
+    candidate: Candidate
+    skipped: tuple[Skipped, ...]
+
+
+def propose(
+    shop: Workshop,
+    current: Candidate,
+    batch: Sequence[dspy.Example],
+    step: int,
+    notify: Observer,
+) -> Proposal:
+    """Take the instructions one step further; four rounds of calls, the gate's comes on top.
+
+    Raises:
+        dspy.LMError: If the provider fails.
+        BudgetExhausted: If the cap on calls is reached.
+    """
+    mode, criteria, label = shop.config.mode, shop.criteria, f"{shop.config.seed}/{step}"
+    brief = Brief(shop.objectives, current, shop.slots)
+    critiques = write_critiques(
+        judge(shop, current, batch),
+        mode.loss.groups(criteria),
+        brief,
+        shop.critic,
+        label=label,
+        skip_tolerance=shop.config.skip_tolerance,
+    )
+    for critique in critiques.records:
+        notify(CritiqueWritten(step, critique.example_id, critique.criteria, critique.text))
+    gradients = write_gradients(
+        critiques.records, mode.gradient.groups(criteria), brief, shop.coach, label=label
+    )
+    for gradient in gradients.records:
+        notify(GradientWritten(step, gradient.example_id, gradient.criteria, gradient.text))
+    edits = rewrite_sections(
+        gradients.records,
+        mode.optimizer.groups(criteria),
+        brief,
+        shop.editor,
+        label=label,
+        max_chars=shop.config.max_section_chars,
+        preambles=shop.preambles,
+    )
+    texts = {slot: text for edit in edits.records for slot, text in edit.texts.items()}
+    for slot, text in texts.items():
+        notify(SectionRewritten(step, slot.predictor, slot.criterion, text))
+    skipped = (*critiques.skipped, *gradients.skipped, *edits.skipped)
+    for question in skipped:
+        notify(
+            QuestionSkipped(step, question.role, question.criteria, question.label, question.reason)
+        )
+    return Proposal(current.replace(texts), skipped)
+
+
+def judge(
+    shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]
+) -> tuple[Judgement, ...]:
+    """Run the program with a candidate's instructions over examples, its calls booked."""
+    program = candidate.written_into(shop.program)
+    for _, predictor in program.named_predictors():
+        criteria = predictor.criteria if isinstance(predictor, ScorePredict) else shop.criteria
+        lm = predictor.lm or dspy.settings.lm
+        predictor.lm = shop.ledger.meter(lm, "judge", criteria)
+    return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
+
+
+def measure(shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]) -> Agreement:
+    """Score a candidate on the validation set."""
+    return agreement_of(judge(shop, candidate, examples), shop.objectives)

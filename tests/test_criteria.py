@@ -1,0 +1,267 @@
+"""A rubric that can be built is one that the judge can use, and TOML keeps it whole."""
+
+import dataclasses
+import keyword
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from mogradjudge.criteria import RESERVED, Criterion, Rubric, Scale
+from mogradjudge.errors import MogradError, SetupError
+
+FLUENCY = Criterion("fluency", "Does it read well?")
+
+
+def rubric(**changes: Any) -> Rubric:
+    return Rubric(**{"inputs": ("source", "output"), "criteria": (FLUENCY,)} | changes)
+
+
+WRITTEN = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+FILLED = WRITTEN.filter(str.strip)
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,3}_[a-zß0-9_]{1,4}", fullmatch=True).filter(
+    lambda name: name.isidentifier()
+)
+SCALES = st.tuples(st.integers(-9, 9), st.integers(1, 6)).map(
+    lambda pair: (pair[0], pair[0] + pair[1])
+)
+
+
+@st.composite
+def criteria(draw: st.DrawFn, name: str) -> Criterion:
+    low, high = draw(SCALES)
+    levels = draw(st.dictionaries(st.integers(low, high), FILLED, max_size=3))
+    # Inputs have no space in their names, so a human column with one can be none of them.
+    human = draw(st.none() | WRITTEN.map("the {}".format))
+    return Criterion(name, draw(FILLED), (low, high), levels, human)
+
+
+@st.composite
+def rubrics(draw: st.DrawFn) -> Rubric:
+    names = draw(st.lists(NAMES, min_size=2, max_size=6, unique=True))
+    cut = draw(st.integers(1, len(names) - 1))
+    inputs, rated = names[:cut], names[cut:]
+    assume(not {f"human_{name}" for name in rated} & set(inputs))
+    return Rubric(
+        inputs,
+        [draw(criteria(name)) for name in rated],
+        group=draw(st.none() | WRITTEN.filter(bool)),
+        task=draw(st.none() | WRITTEN),
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rubric=rubrics())
+def test_toml_keeps_a_rubric_whole(rubric, tmp_path):
+    path = tmp_path / "rubric.toml"
+    path.write_text(rubric.to_toml(), encoding="utf-8")
+    assert Rubric.from_toml(path) == rubric
+
+
+@given(rubric=rubrics())
+def test_a_rubric_is_a_value(rubric):
+    again = Rubric(rubric.inputs, list(rubric.criteria), rubric.group, rubric.task)
+    assert again == rubric
+    assert hash(again) == hash(rubric)
+    assert rubric.names == tuple(criterion.name for criterion in rubric.criteria)
+    assert all(rubric[name].name == name for name in rubric.names)
+    assert all(dataclasses.replace(criterion) == criterion for criterion in rubric.criteria)
+
+
+@given(low=st.integers(-99, 99), width=st.integers(1, 20), score=st.floats(-150, 150))
+def test_a_scale_covers_what_lies_between_its_ends(low, width, score):
+    scale = Scale(low, low + width)
+    assert scale.width == width
+    assert list(scale.values) == [low + step for step in range(width + 1)]
+    assert all(scale.covers(value) for value in scale.values)
+    assert scale.covers(score) == (low <= score <= low + width)
+
+
+@given(low=st.integers(), drop=st.integers(0))
+def test_a_scale_that_does_not_rise_is_refused(low, drop):
+    with pytest.raises(SetupError, match="`scale` must rise, low < high, got"):
+        Scale(low, low - drop)
+
+
+@given(name=st.text(max_size=5) | st.sampled_from([*keyword.kwlist, *RESERVED]))
+def test_a_name_is_an_identifier_or_refused(name):
+    assume(not hasattr(dspy.Signature, name))
+    legal = name.isidentifier() and not keyword.iskeyword(name)
+    if legal and name not in RESERVED and not name.startswith("_"):
+        assert Criterion(name, "Is it good?").human == f"human_{name}"
+    else:
+        with pytest.raises(SetupError, match="criterion name must"):
+            Criterion(name, "Is it good?")
+
+
+def test_the_description_is_what_the_judge_reads():
+    levels = {5: " flawless ", 1: "broken"}
+    criterion = Criterion("fluency", " Does it read well? ", (1, 5), levels)
+    assert criterion.description == (
+        "Does it read well? Scale: 1 to 5. Levels: 1 = broken; 5 = flawless."
+    )
+    assert FLUENCY.description == "Does it read well? Scale: 1 to 5."
+
+
+@pytest.mark.parametrize(
+    ["changes", "part"],
+    [
+        ({"name": "very good"}, "A criterion name must be a Python identifier, got 'very good'"),
+        ({"name": "class"}, "must be a Python identifier, got 'class'"),
+        ({"name": 3}, "must be a Python identifier, got 3"),
+        ({"name": "rationale"}, "must not be reserved or start with _, got 'rationale'"),
+        ({"name": "_private"}, "must not be reserved or start with _, got '_private'"),
+        ({"name": "model_fields"}, "must not be reserved"),
+        ({"definition": " "}, "`definition` of criterion 'fluency' must be a text, got ' '"),
+        ({"definition": None}, "`definition` of criterion 'fluency' must be a text, got None"),
+        ({"scale": (5, 1)}, "Criterion 'fluency': `scale` must rise, low < high, got (5, 1)"),
+        ({"scale": (1.0, 5)}, "Criterion 'fluency': `scale` must hold two integers, got (1.0, 5)"),
+        ({"scale": (False, True)}, "`scale` must hold two integers, got (False, True)"),
+        ({"scale": (1, 3, 5)}, "`scale` of criterion 'fluency' must be (low, high), got (1, 3, 5)"),
+        ({"scale": "15"}, "`scale` of criterion 'fluency' must be (low, high), got '15'"),
+        ({"levels": {6: "x"}}, "`levels` of criterion 'fluency' must lie on its scale 1 to 5, got"),
+        ({"levels": {1.0: "x"}}, "must lie on its scale 1 to 5, got 1.0"),
+        ({"levels": {True: "x"}}, "must lie on its scale 1 to 5, got True"),
+        ({"levels": {"1": "x"}}, "must lie on its scale 1 to 5, got '1'"),
+        ({"levels": {1: " "}}, "Level 1 of criterion 'fluency' must be a text, got ' '"),
+        ({"human": ""}, "`human` of criterion 'fluency' must name a column, got ''"),
+        ({"human": 3}, "`human` of criterion 'fluency' must name a column, got 3"),
+        ({"human": "group"}, "`human` of criterion 'fluency' must not be 'group'"),
+    ],
+)
+def test_a_bad_criterion_is_refused_in_one_line(changes, part):
+    with pytest.raises(SetupError) as caught:
+        Criterion(**{"name": "fluency", "definition": "Does it read well?"} | changes)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ["changes", "part"],
+    [
+        ({"inputs": ()}, "`inputs` must name at least one column, got none"),
+        ({"inputs": "output"}, "`inputs` must be a list of names, got the text 'output'"),
+        (
+            {"inputs": ("the output",)},
+            "An input name must be a Python identifier, got 'the output'",
+        ),
+        ({"inputs": ("group",)}, "An input name must not be reserved or start with _, got 'group'"),
+        ({"inputs": ("a", "b", "a")}, "Each input name must be used once, got 'a' twice"),
+        ({"criteria": ()}, "`criteria` must hold at least one criterion, got none"),
+        ({"criteria": (FLUENCY, FLUENCY)}, "Each criterion name must be used once, got 'fluency'"),
+        ({"inputs": ("fluency",)}, "must not share its name with an input, got 'fluency'"),
+        ({"inputs": ("human_fluency",)}, "must not be an input: the judge would read the answer"),
+        ({"group": ""}, "`group` must name a column, got ''"),
+        ({"group": 3}, "`group` must name a column, got 3"),
+        ({"task": 3}, "`task` must be a text, got 3"),
+    ],
+)
+def test_a_bad_rubric_is_refused_in_one_line(changes, part):
+    with pytest.raises(SetupError) as caught:
+        rubric(**changes)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", [None, "", " \n"])
+def test_a_task_without_words_is_none(task):
+    assert rubric(task=task) == rubric()
+
+
+def test_a_rubric_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        rubric().task = "Another."  # type: ignore[misc]
+
+
+TOML = """
+inputs = ["source", "output"]
+group = "doc_id"
+task = "Rate the summary of a source."
+
+[[criteria]]
+name = "fluency"
+definition = "Does it read well?"
+
+[[criteria]]
+name = "grounded"
+definition = "Is it true to the source?"
+scale = [0, 1]
+human = "true_to_source"
+levels = { 0 = "It invents.", 1 = "All is supported." }
+"""
+
+
+def save(folder: Path, text: str) -> Path:
+    path = folder / "rubric.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_rubric_is_read_from_toml(tmp_path):
+    assert Rubric.from_toml(save(tmp_path, TOML)) == Rubric(
+        inputs=("source", "output"),
+        criteria=(
+            FLUENCY,
+            Criterion(
+                "grounded",
+                "Is it true to the source?",
+                scale=(0, 1),
+                levels={0: "It invents.", 1: "All is supported."},
+                human="true_to_source",
+            ),
+        ),
+        group="doc_id",
+        task="Rate the summary of a source.",
+    )
+
+
+@pytest.mark.parametrize(
+    ["old", "new", "part"],
+    [
+        ("inputs =", "inputs", "is not valid TOML: "),
+        ("inputs", "columns", "Unknown key 'columns' in the rubric. Known keys: criteria, group"),
+        ('["source", "output"]', '"source"', "`inputs` must be a list of names, got 'source'"),
+        ('["source", "output"]', "[1]", "`inputs` must be a list of names, got [1]"),
+        ("[[criteria]]", "[[criterion]]", "Unknown key 'criterion' in the rubric"),
+        (TOML[TOML.index("[[") :], "", "`criteria` must hold at least one criterion, got none"),
+        (TOML[TOML.index("[[") :], "criteria = [1]", "`criteria` must be tables, each under"),
+        ('name = "fluency"', "", "`name` is missing in criterion 'without a name'"),
+        ('definition = "Does it read well?"', "", "`definition` is missing in criterion 'fluency'"),
+        ("scale", "scales", "Unknown key 'scales' in criterion 'grounded'. Known keys: definition"),
+        ("[0, 1]", "[0.0, 1.0]", "Criterion 'grounded': `scale` must hold two integers"),
+        ("[0, 1]", "5", "`scale` of criterion 'grounded' must be (low, high), got 5"),
+        ("{ 0 =", "{ low =", "`levels` of criterion 'grounded' must have integer keys, got ['low'"),
+        ("{ 0 =", "{ 7 =", "`levels` of criterion 'grounded' must lie on its scale 0 to 1, got 7"),
+        ('"It invents."', "3", "Level 0 of criterion 'grounded' must be a text, got 3"),
+        ('"doc_id"', "3", "`group` must name a column, got 3"),
+        ('"Rate the summary of a source."', "3", "`task` must be a text, got 3"),
+    ],
+)
+def test_a_bad_rubric_file_is_refused_in_one_line(old, new, part, tmp_path):
+    assert old in TOML
+    path = save(tmp_path, TOML.replace(old, new))
+    with pytest.raises(SetupError) as caught:
+        Rubric.from_toml(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert part in message
+    assert "\n" not in message
+
+
+def test_a_rubric_file_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(SetupError, match=r"Cannot read .*: No such file"):
+        Rubric.from_toml(tmp_path / "none.toml")
+    with pytest.raises(SetupError, match=r"Cannot read .*: Is a directory"):
+        Rubric.from_toml(tmp_path)
+    path = tmp_path / "rubric.toml"
+    path.write_bytes(b'task = "\xff"')
+    with pytest.raises(SetupError, match="is not UTF-8 text: byte 8 is invalid"):
+        Rubric.from_toml(path)
+
+
+def test_a_setup_error_is_both_ours_and_a_value_error():
+    assert issubclass(SetupError, MogradError)
+    assert issubclass(SetupError, ValueError)
