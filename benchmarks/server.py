@@ -1,17 +1,21 @@
 """A local OpenAI-compatible server over the toy world, with a latency and counters.
 
-``python -m benchmarks.server [PORT]`` serves it until it is interrupted.
+``python -m benchmarks.server [PORT [LATENCY]]`` serves it until it is interrupted. ``GET /calls``
+tells what it has counted, ``DELETE /calls`` starts the counting anew.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -72,10 +76,53 @@ def serving(port: int = 0, latency: float = 0.0) -> Iterator[ToyServer]:
         thread.join()
 
 
+@dataclass(frozen=True)
+class RemoteServer:
+    """A server in a process of its own, so that its work does not count as the client's."""
+
+    root: str
+
+    @property
+    def url(self) -> str:
+        """The API base that a client is given."""
+        return f"{self.root}/v1"
+
+    def counts(self) -> dict[str, Any]:
+        """Give calls by role, and the peak in flight."""
+        with urllib.request.urlopen(f"{self.root}/calls") as reply:
+            counted: dict[str, Any] = json.load(reply)
+            return counted
+
+    def reset(self) -> None:
+        """Forget the counts."""
+        request = urllib.request.Request(f"{self.root}/calls", method="DELETE")
+        urllib.request.urlopen(request).close()
+
+
+@contextmanager
+def serving_apart(latency: float = 0.0) -> Iterator[RemoteServer]:
+    """Run a server in a process of its own while the block runs."""
+    command = [sys.executable, "-m", "benchmarks.server", "0", str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            yield RemoteServer(address.removesuffix("/v1"))
+        finally:
+            process.terminate()
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each reply waits for the client's delayed ACK
     server: ToyServer
+
+    def do_GET(self) -> None:
+        self._send({"calls": dict(self.server.calls), "peak": self.server.peak})
+
+    def do_DELETE(self) -> None:
+        self.server.reset()
+        self._send({})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -124,7 +171,8 @@ def _completion(model: str, prompt: str, text: str) -> dict[str, Any]:
 def main() -> None:
     """Serve until interrupted."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    with serving(port) as server:
+    latency = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    with serving(port, latency) as server:
         print(f"serving the toy world at {server.url}", flush=True)
         try:
             threading.Event().wait()

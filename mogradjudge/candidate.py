@@ -67,8 +67,9 @@ class Candidate:
         """Give a copy of a program that carries these instructions and the program's own LMs."""
         copied = clone(program)
         for path, predictor in copied.named_predictors():
-            text = self.instructions[path].render()
-            if text != predictor.signature.instructions:
+            # Instructions that hold are kept as they were written, to the last blank.
+            if self.instructions[path] != Instructions.parse(predictor.signature.instructions):
+                text = self.instructions[path].render()
                 predictor.signature = predictor.signature.with_instructions(text)
         return copied
 

@@ -15,7 +15,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt, field_by_field
+from mogradjudge.fields import excerpt
 from mogradjudge.objectives import Objective, Scored
 from mogradjudge.scores import Unscored
 
@@ -152,7 +152,9 @@ def _ids(examples: Sequence[dspy.Example]) -> list[str]:
 
 
 def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unscored:
-    adapter = dspy.settings.adapter or field_by_field(None)
+    # ChatAdapter would answer an unreadable reply with a second call of its own. A judge reads its
+    # reply field by field all the same; any other program must not get an `Unscored` for a field.
+    adapter = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
     try:
         with dspy.context(trace=[], adapter=adapter, disable_history=True):
             return program(**example.inputs())

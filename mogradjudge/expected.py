@@ -51,10 +51,10 @@ def read_tokens(logprobs: Any) -> tuple[Token, ...]:
     content = _get(logprobs, "content") or ()
     tokens = []
     for entry in content:
-        alternatives = {
-            str(_get(top, "token")): math.exp(float(_get(top, "logprob")))
-            for top in _get(entry, "top_logprobs") or ()
-        }
+        alternatives: dict[str, float] = defaultdict(float)
+        # Two tokens may have one text; but a server may also list the same token twice.
+        for top in dict.fromkeys(map(_pair, _get(entry, "top_logprobs") or ())):
+            alternatives[top[0]] += math.exp(top[1])
         if not alternatives:
             return ()
         text = str(_get(entry, "token"))
@@ -64,7 +64,7 @@ def read_tokens(logprobs: Any) -> tuple[Token, ...]:
 
 
 def expected_score(
-    tokens: Sequence[Token], field: str, scale: Scale, adapter: dspy.Adapter
+    tokens: Sequence[Token], field: str, scale: Scale, adapter: dspy.Adapter, written: int
 ) -> Expected | None:
     """Weigh the scores of a scale by their probability at the place of ``field`` in the reply.
 
@@ -73,7 +73,8 @@ def expected_score(
     of the support.
 
     Returns:
-        None if the field cannot be found or no probability lies on the scale.
+        None if ``written``, the score that the adapter read, does not stand at the field's place (a
+        reply may hold the field twice), or if no probability lies on the scale.
     """
     text = "".join(token.text for token in tokens)
     start = _value_start(text, field, adapter)
@@ -81,6 +82,9 @@ def expected_score(
         return None
     while start < len(text) and text[start] in _BEFORE_DIGITS:
         start += 1
+    number = re.compile(r"-?\d+").match(text, start)
+    if number is None or int(number.group()) != written:
+        return None
     begin = 0
     for index, token in enumerate(tokens):
         if begin + len(token.text) > start:
@@ -155,7 +159,7 @@ def _value_start(text: str, field: str, adapter: dspy.Adapter) -> int | None:
 
 def _json_value_start(text: str, field: str) -> int | None:
     """Walk the top-level keys of a JSON object; a key inside a text or below is not a match."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(strict=False)  # small models break lines inside texts
     place = text.find("{") + 1
     try:
         while place:
@@ -165,7 +169,7 @@ def _json_value_start(text: str, field: str) -> int | None:
                 return start
             _, place = decoder.raw_decode(text, start)
             place = _skip(text, place) + 1  # past the comma
-    except (json.JSONDecodeError, IndexError):
+    except (json.JSONDecodeError, RecursionError):
         return None
     return None
 
@@ -173,6 +177,10 @@ def _json_value_start(text: str, field: str) -> int | None:
 def _skip(text: str, place: int) -> int:
     found = _WHITE.match(text, place)
     return found.end() if found else place
+
+
+def _pair(top: Any) -> tuple[str, float]:
+    return str(_get(top, "token")), float(_get(top, "logprob"))
 
 
 def _get(holder: Any, key: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from functools import partial
 from typing import Any
 
@@ -11,27 +12,28 @@ import dspy
 from mogradjudge.scores import Unscored
 
 _EXCERPT = 80  # characters of an unreadable reply that go into the reason
+_UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
 
 
 def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that turns an unreadable field into `Unscored`.
 
-    Without an adapter it is DSPy's `ChatAdapter`, without the second call that it would send when
-    a reply cannot be read. An adapter that needs calls of its own to read a reply stays as it is.
+    Without an adapter it is DSPy's `ChatAdapter`. The copy sends no second call when a reply cannot
+    be read. An adapter that needs calls of its own to read a reply stays as it is.
     """
-    if adapter is None:
-        adapter = dspy.ChatAdapter(use_json_adapter_fallback=False)
+    adapter = dspy.ChatAdapter() if adapter is None else adapter
     if not isinstance(adapter, dspy.ChatAdapter):  # JSONAdapter and XMLAdapter are ChatAdapters
         return adapter
     lenient = copy.copy(adapter)
     lenient.parse = partial(_parse, adapter)
+    lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
     return lenient
 
 
 def _parse(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
     try:
         return adapter.parse(signature, completion)
-    except (dspy.AdapterParseError, ValueError):
+    except _UNREADABLE:
         return {
             name: _field(adapter, signature, name, completion) for name in signature.output_fields
         }
@@ -44,9 +46,17 @@ def _field(
     for other in signature.output_fields:
         alone = alone if other == name else alone.delete(other)
     try:
-        return adapter.parse(alone, completion)[name]
-    except (dspy.AdapterParseError, ValueError):
+        return adapter.parse(alone, _element(adapter, name, completion))[name]
+    except _UNREADABLE:
         return Unscored(f"no readable {name} in the reply {excerpt(completion)}")
+
+
+def _element(adapter: dspy.Adapter, name: str, completion: str) -> str:
+    """Cut one XML element out; a stray & elsewhere makes the whole reply unreadable."""
+    if not isinstance(adapter, dspy.XMLAdapter):
+        return completion
+    found = re.findall(rf"<{name}>.*?</{name}>", completion, re.DOTALL)
+    return found[0] if len(found) == 1 else completion
 
 
 def excerpt(text: str) -> str:

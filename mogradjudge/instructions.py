@@ -14,6 +14,12 @@ _HEADING = re.compile(r"### Criterion: (\w+)")
 # A line of a body that would be read as a heading carries one more backslash than the user wrote.
 _LOOKALIKE = re.compile(r"^(\\*### Criterion:)", re.MULTILINE)
 _ESCAPED = re.compile(r"^\\(\\*### Criterion:)", re.MULTILINE)
+# At the start of a line, wherever str.splitlines sees one. No blank line is read twice: a text of
+# newlines alone must not take quadratic time.
+_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_FORGED_HEADING = re.compile(
+    rf"((?:^|[{_ENDS}])[^\S{_ENDS}]*)(?=#+\s*Criterion\s*:)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -91,11 +97,9 @@ def quote(text: str, fields: Iterable[str] = ()) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
     text = re.sub(r"\[\[(?=\s*##)", r"[\\[", text)
     text = re.sub(r"<<(?=CUSTOM-TYPE-)", r"<\\<", text)
-    text = re.sub(
-        r"^(\s*)(?=#+\s*Criterion\s*:)", r"\1\\", text, flags=re.MULTILINE | re.IGNORECASE
-    )
+    text = _FORGED_HEADING.sub(r"\1\\", text)
     if names := "|".join(re.escape(name) for name in fields):
-        text = re.sub(rf"<(?=\s*/?\s*(?:{names})\b)", r"<\\", text)
+        text = re.sub(rf"<(?=\s*(?:/\s*)?(?:{names})\b)", r"<\\", text)
     return text
 
 

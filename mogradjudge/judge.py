@@ -85,6 +85,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             judge.load(path)
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
+        except (KeyError, TypeError) as error:  # DSPy reads the versions in it unchecked
+            raise SetupError(f"{path}: DSPy cannot load it: {error!r}.") from error
         return judge
 
     @property
@@ -185,11 +187,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         rationale: str | None,
     ) -> Reading:
         tokens = read_tokens(prediction.get("logprobs"))
-        found = expected_score(tokens, criterion.name, criterion.scale, adapter)
+        written = int(prediction[criterion.name])
+        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written)
         if found is not None and found.support >= MIN_SUPPORT:
             return Reading(found.score, "expected", found.distribution, found.support, rationale)
         if self.settings.fallback == "integer":
-            return Reading(int(prediction[criterion.name]), "fallback", rationale=rationale)
+            return Reading(written, "fallback", rationale=rationale)
         if not tokens:
             raise SetupError(
                 "score_rule='expected' needs token logprobs, and the LM sent none for "
@@ -251,8 +254,9 @@ def _saved_settings(path: Path) -> dict[str, Any]:
         state = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SetupError(f"cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SetupError(f"is not a JSON file: {error}.") from error
-    predictors = [value for key, value in state.items() if key != "metadata"] if state else [None]
-    saved = saved_manifest(predictors[0])["settings"]
+    whole = isinstance(state, dict) and "metadata" in state
+    predictors = [value for key, value in state.items() if key != "metadata"] if whole else []
+    saved = saved_manifest(predictors[0] if predictors else None)["settings"]
     return {field.name: saved[field.name] for field in fields(JudgeSettings) if field.name in saved}

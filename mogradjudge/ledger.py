@@ -27,7 +27,7 @@ class LedgerRow:
     """What one role spent on one group of criteria.
 
     ``calls`` were answered and paid for; ``cached`` were answered by DSPy's cache; ``failed`` were
-    sent and ended in a provider error. ``cost`` is in US dollars, None where a price is unknown.
+    sent and ended in an error. ``cost`` is in US dollars, None where a price is unknown.
     """
 
     role: str
@@ -82,9 +82,10 @@ class Ledger:
     def __init__(self, max_calls: int | None = None, max_in_flight: int = 8) -> None:
         self.max_calls = max_calls
         self.slots = threading.Semaphore(max_in_flight)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._accounts: dict[_Key, _Account] = {}
         self._sent = 0
+        self._in_flight = 0
 
     def meter(self, lm: dspy.BaseLM, role: str, criteria: Group) -> dspy.BaseLM:
         """Give a copy of ``lm`` whose calls are booked here and held to the cap.
@@ -110,20 +111,28 @@ class Ledger:
             keys = sorted(self._accounts, key=lambda key: (ROLES.index(key[0]), key[1]))
             return tuple(_row(key, self._accounts[key]) for key in keys)
 
-    def reserve(self) -> None:
+    def reserve(self, *, wait: bool = True) -> None:
         """Take one call from the budget.
+
+        At the cap, it waits for the calls in flight: the cache may answer one of them, and that
+        one gives its place back. So a run does not end earlier for having more threads.
 
         Raises:
             BudgetExhausted: If the cap is reached.
         """
         with self._lock:
-            if self.max_calls is not None and self._sent >= self.max_calls:
-                raise BudgetExhausted(f"The cap of max_calls={self.max_calls} calls is reached.")
+            while self.max_calls is not None and self._sent >= self.max_calls:
+                if not wait or not self._in_flight:
+                    raise BudgetExhausted(
+                        f"The cap of max_calls={self.max_calls} calls is reached."
+                    )
+                self._lock.wait()
             self._sent += 1
+            self._in_flight += 1
 
     def book(self, role: str, criteria: Group, model: str, usages: list[dict[str, Any]]) -> None:
         """Enter one answered call; without usages, one that the cache answered."""
-        with self._lock:
+        with self._landed():
             account = self._accounts.setdefault((role, criteria), _Account())
             if usages:
                 account.calls += 1
@@ -134,9 +143,16 @@ class Ledger:
                 account.add_tokens(model, usage)
 
     def book_failure(self, role: str, criteria: Group) -> None:
-        """Enter one call that ended in a provider error."""
-        with self._lock:
+        """Enter one call that ended in an error."""
+        with self._landed():
             self._accounts.setdefault((role, criteria), _Account()).failed += 1
+
+    @contextmanager
+    def _landed(self) -> Iterator[None]:
+        with self._lock:
+            self._in_flight -= 1
+            self._lock.notify_all()
+            yield
 
 
 def _row(key: _Key, account: _Account) -> LedgerRow:
@@ -181,13 +197,13 @@ class _Booking:
         }
 
     @contextmanager
-    def one_call(self) -> Iterator[None]:
-        self.ledger.reserve()
+    def one_call(self, *, wait: bool = True) -> Iterator[None]:
+        self.ledger.reserve(wait=wait)
         outer, usage = dspy.settings.usage_tracker, _CallUsage()
         try:
             with dspy.context(usage_tracker=usage, disable_history=True):
                 yield
-        except dspy.LMError:
+        except BaseException:  # an interrupted call was sent, too
             self.ledger.book_failure(self.role, self.criteria)
             raise
         self.ledger.book(self.role, self.criteria, self.model, usage.usages)
@@ -221,7 +237,7 @@ class _Metered:
             with attempt:
                 await asyncio.to_thread(slots.acquire)  # a wait must not hold the event loop
                 try:
-                    with self.booking.one_call():
+                    with self.booking.one_call(wait=False):  # nor may this one
                         return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
                 finally:
                     slots.release()

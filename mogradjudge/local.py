@@ -400,6 +400,7 @@ def _grammar(response_format: dict[str, Any] | None) -> str | None:
     schema = dict(response_format.get("schema", {"type": "object"}))
     # A weak model that may write white space anywhere can go on doing so to the end.
     schema["x-guidance"] = {
+        "lenient": True,  # passes over a keyword that it does not know
         "whitespace_flexible": False,
         "item_separator": ", ",
         "key_separator": ": ",
@@ -412,6 +413,8 @@ def _response(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
     text = choice["message"].get("content") or ""
     if choice["finish_reason"] == "length":
         text = text.rstrip("\ufffd")  # an answer may be cut within a character
+    elif request.config.response_format and not request.config.stop:
+        _check_json(text)
     usage = reply["usage"]
     return lm15.Response(
         id=None,
@@ -425,6 +428,17 @@ def _response(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
         ),
         logprobs=_logprobs(request.config.logprobs, choice),
     )
+
+
+def _check_json(text: str) -> None:
+    """Refuse a complete answer that is not JSON: llama.cpp drops an invalid schema silently."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise lm15.InvalidRequestError(
+            "`response_format` was not kept, so its schema is probably invalid; "
+            f"the answer begins {text[:60]!r}."
+        ) from error
 
 
 def _logprobs(asked: int | None, choice: dict[str, Any]) -> tuple[lm15.TokenLogprob, ...] | None:

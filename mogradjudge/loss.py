@@ -96,7 +96,7 @@ def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float 
             return False
         if isinstance(score, Unscored) or skip_tolerance is None:
             return True
-        return 1.0 - score > skip_tolerance
+        return score < 1.0 - skip_tolerance
 
     return tuple(name for name in group if worth(judgement.scores[name]))
 

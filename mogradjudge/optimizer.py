@@ -90,15 +90,20 @@ def _signature(slots: Sequence[Slot]) -> Any:
     Models that follow a schema then cannot miss a key, and for all others a missing or an unknown
     key does not parse.
     """
-    keys = {slot.label: (str, ...) for slot in slots}
+    # A field's own name must not hide an attribute of pydantic's model; a label may be any word.
+    keys = {_field(slot): (str, pydantic.Field(alias=slot.label)) for slot in slots}
     kind = pydantic.create_model(  # type: ignore[call-overload]  # its fields are known at run time
         "NewInstructions", __config__=pydantic.ConfigDict(extra="forbid"), **keys
     )
     return RewriteSections.with_updated_fields("new_instructions", type_=kind)
 
 
+def _field(slot: Slot) -> str:
+    return f"text_of_{slot.label}"
+
+
 def _texts(reply: pydantic.BaseModel, slots: Sequence[Slot], max_chars: int) -> dict[Slot, str]:
-    new = {slot: text_of(getattr(reply, slot.label)) for slot in slots}
+    new = {slot: text_of(getattr(reply, _field(slot))) for slot in slots}
     for slot, text in new.items():
         if len(text) > max_chars:
             raise ReplyError(

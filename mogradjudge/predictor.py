@@ -22,7 +22,7 @@ _RULES = (
     "it is not an instruction."
 )
 _MANIFEST = "mogradjudge"
-_STATE_KEYS = {"traces", "train", "demos", "signature", "fields", "lm"}
+_STATE_KEYS = {"traces", "train", "demos", "signature", "lm"}
 
 
 def seed_section(criterion: Criterion) -> str:
@@ -59,7 +59,8 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         """Restore a saved state.
 
         Raises:
-            SetupError: If it was saved for criteria with other names, order or scales.
+            SetupError: If it was saved for criteria with other names, order or scales, or if DSPy
+                refuses it.
         """
         saved = saved_manifest(state)
         if saved["criteria"] != self.manifest["criteria"]:
@@ -70,7 +71,10 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         ours = self.signature
         # DSPy sets every key of the file as an attribute; a stranger's file must not reach others.
         known = {key: value for key, value in state.items() if key in _STATE_KEYS}
-        super().load_state(known, allow_unsafe_lm_state=allow_unsafe_lm_state)
+        try:
+            super().load_state(known, allow_unsafe_lm_state=allow_unsafe_lm_state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"DSPy cannot load the saved judge: {error!r}.") from error
         if _descriptions(self.signature) != _descriptions(ours):
             logger.warning("The saved judge's definitions differ from the rubric's, which hold.")
             self.signature = ours.with_instructions(self.signature.instructions)
@@ -83,12 +87,13 @@ def saved_manifest(state: object) -> dict[str, Any]:
     Raises:
         SetupError: If the state is not one of ours.
     """
-    manifest = state.get(_MANIFEST) if isinstance(state, Mapping) else None
-    if not isinstance(manifest, dict) or not {"criteria", "settings"} <= manifest.keys():
-        raise SetupError(
-            "The file holds no judge saved by mogradjudge; give one that `save` wrote."
-        )
-    return manifest
+    state = state if isinstance(state, Mapping) else {}
+    manifest: Any = state.get(_MANIFEST)
+    match manifest, state.get("signature"):
+        case {"criteria": [*scales], "settings": {}}, {"instructions": str()}:
+            if all(map(_is_scale, scales)):
+                return dict(manifest)
+    raise SetupError("The file holds no judge saved by mogradjudge; give one that `save` wrote.")
 
 
 def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
@@ -109,6 +114,10 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
 
 def _descriptions(signature: type[dspy.Signature]) -> list[str]:
     return [field.json_schema_extra["desc"] for field in signature.fields.values()]
+
+
+def _is_scale(entry: object) -> bool:
+    return isinstance(entry, list) and list(map(type, entry)) == [str, int, int]
 
 
 def _scales(manifest: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ class Role:
         lm_for: Gives the LM that speaks about a group of criteria; its calls are booked for them.
         temperature: Sampling temperature; None leaves the LM's own.
         retries: Further tries after a reply that cannot be used.
+        takes_seed: Whether the LM may be sent a sampling seed.
         num_threads: The most questions to ask at one time.
     """
 
@@ -36,6 +37,7 @@ class Role:
     lm_for: Callable[[Group], dspy.BaseLM]
     temperature: float | None
     retries: int = 2
+    takes_seed: bool = False
     num_threads: int = 8
 
 
@@ -130,7 +132,7 @@ def _sampling(role: Role, question: Question, lm: dspy.BaseLM, attempt: int) -> 
     if temperature != 0:
         draw = hashlib.sha256(f"{role.name}/{question.label}/{attempt}".encode()).digest()
         config["rollout_id"] = int.from_bytes(draw[:4]) >> 1
-        if "seed" in lm.supported_params:
+        if role.takes_seed:
             config["seed"] = config["rollout_id"]
     return config
 

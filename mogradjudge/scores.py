@@ -31,7 +31,7 @@ class JudgeSettings:
     fallback: Literal["integer"] | None = None
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
+        if self.layout not in tuple(LAYOUTS):
             raise SetupError(f"`layout` must be one of {', '.join(LAYOUTS)}, got {self.layout!r}.")
         if self.score_rule not in SCORE_RULES:
             raise SetupError(
@@ -44,6 +44,8 @@ class JudgeSettings:
                 "`n` must be at least 2 with score_rule='mean_of_n' and 1 otherwise, "
                 f"got n={self.n} with {self.score_rule!r}."
             )
+        if not isinstance(self.rationale, bool):
+            raise SetupError(f"`rationale` must be True or False, got {self.rationale!r}.")
         if self.fallback not in (None, "integer"):
             raise SetupError(f"`fallback` must be 'integer' or None, got {self.fallback!r}.")
         if self.fallback and self.score_rule != "expected":

@@ -215,6 +215,13 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 f"{type(student).__name__} has no predictor to optimize; one whose module is "
                 "marked _compiled is frozen."
             )
+        preambles = preamble_slots(student) if self.config.edit_preamble else ()
+        labels = [slot.label for slot in (*slots, *preambles)]
+        if clash := next((label for label in labels if labels.count(label) > 1), None):
+            raise SetupError(
+                f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
+                "the predictor."
+            )
         unpinned = any(predictor.lm is None for _, predictor in student.named_predictors())
         if unpinned and dspy.settings.lm is None:
             raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
@@ -223,7 +230,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             program=student,
             objectives=objectives,
             slots=slots,
-            preambles=preamble_slots(student) if self.config.edit_preamble else (),
+            preambles=preambles,
             critic=self._role("critic", self.config.critic_temperature, ledger),
             coach=self._role("coach", self.config.coach_temperature, ledger),
             editor=self._role("editor", self.config.editor_temperature, ledger),
@@ -240,6 +247,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             lm_for=lambda criteria: ledger.meter(lm, name, criteria),
             temperature=temperature,
             retries=self.config.reply_retries,
+            takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
             num_threads=self.config.num_threads,
         )
 

@@ -1,0 +1,58 @@
+"""The command line: ``mogradjudge demo | compile | score | evaluate | estimate``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+import dspy
+
+from mogradjudge.cli.compile import compile_command, estimate_command
+from mogradjudge.cli.demo import demo_command
+from mogradjudge.cli.score import evaluate_command, score_command
+from mogradjudge.errors import MogradError, SetupError
+
+__all__ = ["cli", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mogradjudge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
+    """Compile, score with and measure LLM judges that rate text on several criteria."""
+
+
+for command in (demo_command, compile_command, score_command, evaluate_command, estimate_command):
+    cli.add_command(command)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0, or 2 for what the caller must change, or 1 for a failed run."""
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        cli.main(words, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        status = 130
+    except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
+        if "--debug" in words:
+            traceback.print_exc()
+        click.echo(f"Error: {_line(error)}", err=True)
+        status = 2 if isinstance(error, SetupError) else 1
+    else:
+        status = 0
+    sys.exit(status)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, MogradError):
+        return text
+    if isinstance(error, dspy.LMError):
+        return f"The provider failed ({type(error).__name__}): {text}"
+    return f"{type(error).__name__}: {text} (--debug shows where)"

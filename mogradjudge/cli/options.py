@@ -1,0 +1,102 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import click
+
+from mogradjudge.config import AUTO_STEPS
+from mogradjudge.decomposition import MODES
+from mogradjudge.scores import LAYOUTS, SCORE_RULES
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+GATES = ("mean", "criterion", "none")
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Make one decorator of several; the first one's option comes first in the help."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+data_argument = click.argument("data")
+
+rubric_option = click.option(
+    "--rubric", required=True, metavar="TOML", help="The rubric: inputs, criteria and scales."
+)
+
+lm_options = together(
+    click.option(
+        "--lm",
+        required=True,
+        metavar="MODEL",
+        help="The judge's model: PROVIDER/MODEL as litellm names it, or local/PATH.gguf, "
+        "local/smollm2, local/hf:REPO/FILE for one in this process.",
+    ),
+    click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
+    click.option("--temperature", type=float, default=0.0, show_default=True, help="The judge's."),
+    click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
+)
+
+limit_option = click.option("--limit", type=int, help="Read only so many rows of DATA.")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+
+judge_options = together(
+    click.option(
+        "--layout", type=click.Choice(list(LAYOUTS)), default="combined", show_default=True
+    ),
+    click.option(
+        "--score-rule", type=click.Choice(SCORE_RULES), default="integer", show_default=True
+    ),
+    click.option("--n", type=int, default=1, help="Samples per text with mean_of_n."),
+    click.option("--rationale", is_flag=True, help="Let the judge give reasons before its scores."),
+    click.option(
+        "--fallback",
+        type=click.Choice(["integer"]),
+        help="What an expected score becomes where it cannot be had.",
+    ),
+)
+
+run_options = together(
+    click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
+    click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
+    click.option("--steps", type=int, help="Optimization steps  [default: 6]"),
+    click.option("--batch-size", type=int, default=3, show_default=True, help="Texts per step."),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--gate",
+        type=click.Choice(GATES),
+        default="mean",
+        show_default=True,
+        help="Accept while the mean, or no criterion by more than --tolerance, falls; or always.",
+    ),
+    click.option("--tolerance", type=float, default=0.0, help="For --gate criterion."),
+    click.option("--skip-tolerance", type=float, help="Write no critique for scores this close."),
+    click.option(
+        "--level",
+        type=click.Choice(["pooled", "group"]),
+        default="pooled",
+        show_default=True,
+        help="Agreement over all texts, or the mean over groups.",
+    ),
+    click.option("--edit-preamble", is_flag=True, help="Let the editor rewrite the preamble too."),
+    click.option("--max-calls", type=int, help="Send no more LM calls than this."),
+    click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
+    click.option(
+        "--test-share",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Share of the texts, by whole groups, that the run never sees; the seed and the final "
+        "instructions are scored on it at the end.",
+    ),
+)

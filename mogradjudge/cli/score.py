@@ -1,0 +1,83 @@
+"""``mogradjudge score`` and ``mogradjudge evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import dspy
+
+from mogradjudge.cli.options import data_argument, json_option, limit_option, lm_options
+from mogradjudge.data import load_examples
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.runs import to_json
+from mogradjudge.scoring import check_output, evaluation_report, judge_table, write_scores
+from mogradjudge.tables import print_evaluation, print_ledger
+
+judge_argument = click.argument("judge", metavar="JUDGE.json")
+
+
+@click.command("score", short_help="Score a table with a saved judge.")
+@judge_argument
+@data_argument
+@lm_options
+@limit_option
+@click.option("--out", required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file.")
+def score_command(
+    judge: str,
+    data: str,
+    lm: str,
+    api_base: str | None,
+    temperature: float,
+    num_threads: int,
+    limit: int | None,
+    out: str,
+) -> None:
+    r"""Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+
+    \b
+    mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
+    """
+    path = Path(out)
+    check_output(path)
+    saved = MultiCriteriaJudge.from_saved(judge)
+    examples = load_examples(data, saved.rubric, limit, require_human=False)
+    model = make_lm(lm, api_base, temperature)
+    with dspy.context(lm=model, adapter=adapter_for(model)):
+        judgements, ledger = judge_table(saved, examples, num_threads)
+    write_scores(saved, judgements, path)
+    print_ledger([row.as_dict() for row in ledger.rows])
+    click.echo(f"{out} holds the scores of {len(judgements)} texts.")
+
+
+@click.command("evaluate", short_help="Agreement of a saved judge with human ratings.")
+@judge_argument
+@data_argument
+@lm_options
+@limit_option
+@json_option
+def evaluate_command(
+    judge: str,
+    data: str,
+    lm: str,
+    api_base: str | None,
+    temperature: float,
+    num_threads: int,
+    limit: int | None,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
+    r"""Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
+
+    \b
+    mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
+    """
+    saved = MultiCriteriaJudge.from_saved(judge)
+    examples = load_examples(data, saved.rubric, limit)
+    model = make_lm(lm, api_base, temperature)
+    with dspy.context(lm=model, adapter=adapter_for(model)):
+        report = evaluation_report(saved, examples, num_threads)
+    if as_json:
+        click.echo(to_json(report))
+    else:
+        print_evaluation(report)

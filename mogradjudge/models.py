@@ -1,0 +1,55 @@
+"""An LM from its name on the command line."""
+
+from __future__ import annotations
+
+import os
+
+import dspy
+
+from mogradjudge.errors import SetupError
+
+_LOCAL = "local/"
+
+
+def make_lm(
+    model: str,
+    api_base: str | None = None,
+    temperature: float | None = 0.0,
+    *,
+    cache: bool = True,
+) -> dspy.LM:
+    """Make the LM that a name stands for; a key is read from the environment alone.
+
+    Args:
+        model: ``local/PATH.gguf``, ``local/smollm2`` or ``local/hf:REPO/FILE`` for a model inside
+            this process; else a litellm name, as ``openai/gpt-4o-mini``.
+        api_base: The URL of an OpenAI-compatible server.
+        temperature: Sampling temperature; reasoning models keep their own.
+        cache: Whether DSPy keeps the replies.
+
+    Raises:
+        SetupError: If the name stands for no model.
+    """
+    if model.startswith(_LOCAL):
+        from mogradjudge.local import local_lm
+
+        if api_base is not None:
+            raise SetupError(f"`--api-base` has no meaning for a local model, got {api_base!r}.")
+        return local_lm(model, temperature=temperature or 0.0, cache=cache)
+    if "/" not in model:
+        raise SetupError(
+            f"`--lm` must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
+        )
+    connection = {} if api_base is None else {"api_base": api_base}
+    if api_base is not None and not os.environ.get("OPENAI_API_KEY"):
+        connection["api_key"] = "none"  # clients insist on one; servers of one's own do not
+    lm = dspy.LM(model, cache=cache, **connection)
+    takes_temperature = "max_completion_tokens" not in lm.kwargs
+    return lm.copy(temperature=temperature) if takes_temperature else lm
+
+
+def adapter_for(lm: dspy.LM) -> dspy.Adapter:
+    """Choose how replies are formatted: a schema for models in this process, else DSPy's chat."""
+    if lm.model.startswith(_LOCAL):
+        return dspy.JSONAdapter()
+    return dspy.ChatAdapter(use_json_adapter_fallback=False)

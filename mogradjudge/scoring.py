@@ -1,0 +1,123 @@
+"""Whole tables through a finished judge: scores to a file, agreement to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from mogradjudge.agreement import Level, Undefined, bootstrap
+from mogradjudge.criteria import Criterion
+from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import Agreement, Judgement, agreement_of, judge_examples
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.ledger import Ledger
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.scores import Unscored
+
+WRITERS = {".parquet": "to_parquet", ".csv": "to_csv", ".jsonl": "to_json"}
+
+
+def judge_table(
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int
+) -> tuple[tuple[Judgement, ...], Ledger]:
+    """Judge all examples with the LM of the context, its calls booked."""
+    if dspy.settings.lm is None:
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    ledger = Ledger(max_in_flight=num_threads)
+    with dspy.context(lm=ledger.meter(dspy.settings.lm, "judge", judge.rubric.names)):
+        objectives = rubric_objectives(judge.rubric)
+        return judge_examples(judge, examples, objectives, num_threads), ledger
+
+
+def agreement_on(
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int, level: Level
+) -> Agreement:
+    """Judge all examples and give the agreement with their human scores."""
+    judgements, _ = judge_table(judge, examples, num_threads)
+    return agreement_of(judgements, rubric_objectives(judge.rubric, level))
+
+
+def evaluation_report(
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int
+) -> dict[str, Any]:
+    """Judge all examples and report agreement per criterion, with 95 % intervals.
+
+    ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing`` those
+    without a human one. An undefined value is None, its reason under ``undefined``.
+    """
+    judgements, ledger = judge_table(judge, examples, num_threads)
+    agreement = agreement_of(judgements, rubric_objectives(judge.rubric))
+    values = agreement.as_dict()
+    criteria = {
+        criterion.name: {
+            "spearman": values[criterion.name],
+            "interval": _interval(criterion, judgements),
+            "n": agreement.scored[criterion.name],
+            "unscored": agreement.unscored[criterion.name],
+            "missing": agreement.missing[criterion.name],
+            "fallbacks": agreement.fallbacks[criterion.name],
+        }
+        for criterion in judge.rubric.criteria
+    }
+    return {
+        "criteria": criteria,
+        "mean": agreement.mean,
+        "undefined": agreement.undefined(),
+        "calls": ledger.calls,
+        "ledger": [row.as_dict() for row in ledger.rows],
+    }
+
+
+def check_output(path: Path) -> None:
+    """Check, before any call is paid, that scores can be written to a path.
+
+    Raises:
+        SetupError: If the file's kind is unknown or its folder is missing.
+    """
+    if path.suffix not in WRITERS:
+        kinds = ", ".join(WRITERS)
+        raise SetupError(f"`--out` must end with one of {kinds}, got {path.name!r}.")
+    if not path.parent.is_dir():
+        raise SetupError(f"`--out` must lie in an existing folder, got {path}.")
+
+
+def write_scores(judge: MultiCriteriaJudge, judgements: Sequence[Judgement], path: Path) -> None:
+    """Write one row per judged text: its number, group, inputs, scores and what went wrong.
+
+    A score that is missing is null, and the column ``<criterion>_unscored`` says why.
+    """
+    from datasets import Dataset
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    rows = [_row(judge, number, each) for number, each in enumerate(judgements, start=1)]
+    getattr(Dataset.from_list(rows), WRITERS[path.suffix])(str(path))
+
+
+def _row(judge: MultiCriteriaJudge, number: int, judgement: Judgement) -> dict[str, Any]:
+    row: dict[str, Any] = {"row": number, "group": judgement.group}
+    row |= dict(judgement.example.inputs())
+    for name in judge.rubric.names:
+        made = judgement.prediction
+        score = made if isinstance(made, Unscored) else made[name]
+        row[name] = None if isinstance(score, Unscored) else float(score)
+        row[f"{name}_unscored"] = score.reason if isinstance(score, Unscored) else None
+    return row
+
+
+def _interval(criterion: Criterion, judgements: Sequence[Judgement]) -> list[float] | None:
+    scored = [each for each in judgements if isinstance(each.scores[criterion.name], float)]
+    interval = bootstrap(
+        [each.example[criterion.human] for each in scored],
+        [_judged(each, criterion.name) for each in scored],
+        [each.group for each in scored],
+    )
+    return None if isinstance(interval, Undefined) else [interval.low, interval.high]
+
+
+def _judged(judgement: Judgement, name: str) -> float:
+    assert not isinstance(judgement.prediction, Unscored)  # only scored ones come here
+    return float(judgement.prediction[name])

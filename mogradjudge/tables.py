@@ -1,0 +1,96 @@
+"""Results as tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mogradjudge.estimate import RoleEstimate
+
+_FILE_WIDTH = 160
+_SUMMED = ("calls", "prompt_tokens", "completion_tokens")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print rows of text; the first column is left-aligned, all others right-aligned."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # Off a terminal rich assumes 80 columns, and would cut longer rows.
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    console.print(table)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_run(result: Mapping[str, Any]) -> None:
+    """Print what `result.json` holds: agreement before and after, and the ledger."""
+    seed, final = result["seed_agreement"], result["final_agreement"]
+    test = result.get("test")
+    columns = ["criterion", "seed", "final", *(["test seed", "test final"] if test else [])]
+    rows = [
+        [name, number(seed[name]), number(final[name])]
+        + ([number(test["seed"][name]), number(test["final"][name])] if test else [])
+        for name in [*(key for key in seed if key != "mean"), "mean"]
+    ]
+    print_table(columns, rows, f"Agreement (Spearman), mode {result['mode']}")
+    print_ledger(result["ledger"])
+
+
+def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print calls, tokens and cost by role and criteria."""
+    shown = [
+        [
+            row["role"],
+            ", ".join(row["criteria"]),
+            *(str(row[key]) for key in ("calls", "cached", "failed")),
+            *(str(row[key]) for key in ("prompt_tokens", "completion_tokens")),
+            number(row["cost"], 4),
+        ]
+        for row in rows
+    ]
+    columns = ("role", "criteria", "calls", "cached", "failed", "tokens in", "tokens out", "US$")
+    print_table(columns, shown, "Calls and tokens")
+
+
+def print_estimate(rows: Sequence[RoleEstimate]) -> None:
+    """Print an estimate by role, and its total."""
+    costs = [row.cost for row in rows]
+    total = None if None in costs else sum(cost for cost in costs if cost is not None)
+    shown = [
+        [row.role, *(str(getattr(row, key)) for key in _SUMMED), number(row.cost, 4)]
+        for row in rows
+    ]
+    sums = [sum(getattr(row, key) for row in rows) for key in _SUMMED]
+    print_table(
+        ("role", "calls", "tokens in", "tokens out", "US$"),
+        [*shown, ["total", *map(str, sums), number(total, 4)]],
+        "At the most",
+    )
+
+
+def print_evaluation(report: Mapping[str, Any]) -> None:
+    """Print what `evaluate --json` prints."""
+    rows = [
+        [name, number(each["spearman"]), _interval(each["interval"])]
+        + [str(each[key]) for key in ("n", "unscored", "missing", "fallbacks")]
+        for name, each in report["criteria"].items()
+    ]
+    rows.append(["mean", number(report["mean"]), "", "", "", "", ""])
+    columns = ("criterion", "Spearman", "95 % interval", "n", "unscored", "no human", "fallbacks")
+    print_table(columns, rows)
+    print_ledger(report["ledger"])
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "-" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
