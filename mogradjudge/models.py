@@ -9,14 +9,14 @@ import dspy
 from mogradjudge.errors import SetupError
 
 _LOCAL = "local/"
+_LOCAL_MAX_TOKENS = 512
 
 
 def make_lm(
     model: str,
     api_base: str | None = None,
     temperature: float | None = 0.0,
-    *,
-    cache: bool = True,
+    max_tokens: int | None = None,
 ) -> dspy.LM:
     """Make the LM that a name stands for; a key is read from the environment alone.
 
@@ -25,7 +25,7 @@ def make_lm(
             this process; else a litellm name, as ``openai/gpt-4o-mini``.
         api_base: The URL of an OpenAI-compatible server.
         temperature: Sampling temperature; reasoning models keep their own.
-        cache: Whether DSPy keeps the replies.
+        max_tokens: The longest reply; None leaves it to the provider, and is 512 for a local model.
 
     Raises:
         SetupError: If the name stands for no model.
@@ -35,7 +35,9 @@ def make_lm(
 
         if api_base is not None:
             raise SetupError(f"`--api-base` has no meaning for a local model, got {api_base!r}.")
-        return local_lm(model, temperature=temperature or 0.0, cache=cache)
+        return local_lm(
+            model, temperature=temperature or 0.0, max_tokens=max_tokens or _LOCAL_MAX_TOKENS
+        )
     if "/" not in model:
         raise SetupError(
             f"`--lm` must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
@@ -43,7 +45,7 @@ def make_lm(
     connection = {} if api_base is None else {"api_base": api_base}
     if api_base is not None and not os.environ.get("OPENAI_API_KEY"):
         connection["api_key"] = "none"  # clients insist on one; servers of one's own do not
-    lm = dspy.LM(model, cache=cache, **connection)
+    lm = dspy.LM(model, max_tokens=max_tokens, **connection)
     takes_temperature = "max_completion_tokens" not in lm.kwargs
     return lm.copy(temperature=temperature) if takes_temperature else lm
 

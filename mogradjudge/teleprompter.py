@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,30 +10,24 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from mogradjudge.agreement import Level
-from mogradjudge.candidate import Candidate, find_slots, preamble_slots
-from mogradjudge.config import Auto, MOGradConfig, batches, resolve_steps
-from mogradjudge.data import check_disjoint, example_key, split_by_group
+from mogradjudge.candidate import find_slots, preamble_slots
+from mogradjudge.config import Auto, MOGradConfig, resolve_steps
+from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
-from mogradjudge.errors import BudgetExhausted, SetupError
-from mogradjudge.evaluation import Agreement, check_measurable
+from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import check_measurable
 from mogradjudge.events import (
-    Event,
-    GateDecided,
     Observer,
-    RunEnded,
-    RunStarted,
-    SeedScored,
-    StepEnded,
-    StepStarted,
 )
-from mogradjudge.gate import Gate, NoMeanRegression, scores_less
+from mogradjudge.gate import Gate, NoMeanRegression
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.progress import shown_progress
-from mogradjudge.result import Measured, OptimizationResult, StepRecord, StopReason
+from mogradjudge.result import OptimizationResult
 from mogradjudge.roles import Role
-from mogradjudge.step import Workshop, measure, propose
+from mogradjudge.run import Run, worth
+from mogradjudge.step import Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +131,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """
         result = self.optimize(student, trainset=trainset, valset=valset)
         program = result.program
-        ranked = sorted(result.measured, key=lambda each: -_worth(each.agreement))
+        ranked = sorted(result.measured, key=lambda each: -worth(each.agreement))
         program.candidate_programs = [
             {
                 "score": each.agreement.mean,
@@ -177,8 +170,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             check_measurable(validation, columns, "validation")
         shop = self._workshop(student, objectives)
         with shown_progress(self.config, display=self.display_progress) as progress:
-            run = _Run(shop, train, validation, (*self.observers, progress))
-            return run.to_the_end()
+            return Run(shop, train, validation, (*self.observers, progress)).to_the_end()
 
     def _objectives(self, student: dspy.Module) -> tuple[Objective, ...]:
         if self.objectives is None and isinstance(student, MultiCriteriaJudge):
@@ -250,128 +242,3 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
             num_threads=self.config.num_threads,
         )
-
-
-class _Run:
-    """One pass through the steps; what it has found so far is on it."""
-
-    def __init__(
-        self,
-        shop: Workshop,
-        train: list[dspy.Example],
-        validation: list[dspy.Example],
-        observers: Sequence[Observer],
-    ) -> None:
-        self.shop = shop
-        self.train = train
-        self.validation = validation
-        self.observers = observers
-        seed = Candidate.of(shop.program)
-        # The seed counts as unmeasured until it is scored, in case the budget ends before.
-        self.measured = [Measured(0, seed, Agreement.unmeasured(shop.criteria))]
-        self.rejected: list[Measured] = []
-        self.steps: list[StepRecord] = []
-
-    def to_the_end(self) -> OptimizationResult:
-        config = self.shop.config
-        self.notify(
-            RunStarted(
-                mode=config.mode.name,
-                steps=config.steps,
-                criteria=self.shop.criteria,
-                train=len(self.train),
-                validation=len(self.validation),
-            )
-        )
-        stop_reason: StopReason = "steps"
-        try:
-            self.score_seed()
-            draws = batches(self.train, config.batch_size, random.Random(config.seed))
-            for step, batch in zip(range(1, config.steps + 1), draws, strict=False):
-                self.take(step, batch)
-        except BudgetExhausted as error:
-            logger.info("%s", error)
-            stop_reason = "budget"
-        except KeyboardInterrupt:
-            stop_reason = "interrupted"
-        return self.result(stop_reason)
-
-    def score_seed(self) -> None:
-        seed = self.measured[0].candidate
-        agreement = measure(self.shop, seed, self.validation)
-        self.measured = [Measured(0, seed, agreement)]
-        self.notify(
-            SeedScored(
-                agreement=agreement.as_dict(),
-                undefined=agreement.undefined(),
-                unscored=agreement.unscored,
-                missing=agreement.missing,
-                fallbacks=agreement.fallbacks,
-                calls=self.shop.ledger.calls,
-            )
-        )
-
-    def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
-        """Take one step and decide about its proposal."""
-        before = self.shop.ledger.calls
-        self.notify(StepStarted(step, tuple(example_key(example) for example in batch)))
-        current = self.measured[-1]
-        proposal = propose(self.shop, current.candidate, batch, step, self.notify)
-        proposed = self.score(proposal.candidate)
-        accepted = proposed is not None and self.shop.config.gate(current.agreement, proposed)
-        if proposed is not None:
-            kept = self.measured if accepted else self.rejected
-            kept.append(Measured(step, proposal.candidate, proposed))
-        agreement = self.measured[-1].agreement
-        self.notify(
-            GateDecided(
-                step=step,
-                accepted=accepted,
-                unchanged=proposed is None,
-                current=current.agreement.as_dict(),
-                proposed=(proposed or current.agreement).as_dict(),
-                unscored=(proposed or current.agreement).unscored,
-            )
-        )
-        calls = self.shop.ledger.calls - before
-        self.steps.append(
-            StepRecord(step, accepted, agreement, proposed, calls, len(proposal.skipped))
-        )
-        self.notify(StepEnded(step, agreement.as_dict(), self.shop.ledger.calls))
-
-    def score(self, candidate: Candidate) -> Agreement | None:
-        """Score a candidate, unless it is the current one or was scored before."""
-        if candidate == self.measured[-1].candidate:
-            return None
-        for each in (*self.measured, *self.rejected):
-            if candidate == each.candidate:
-                return each.agreement
-        return measure(self.shop, candidate, self.validation)
-
-    def result(self, stop_reason: StopReason) -> OptimizationResult:
-        seed = self.measured[0]
-        eligible = [m for m in self.measured if not scores_less(seed.agreement, m.agreement)]
-        best = max(eligible, key=lambda each: _worth(each.agreement))  # the first on a tie
-        seed_kept = best.candidate == seed.candidate
-        self.notify(
-            RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.shop.ledger.calls)
-        )
-        return OptimizationResult(
-            program=best.candidate.written_into(self.shop.program),
-            config=self.shop.config,
-            seed_agreement=seed.agreement,
-            final_agreement=best.agreement,
-            steps=tuple(self.steps),
-            stop_reason=stop_reason,
-            seed_kept=seed_kept,
-            ledger=self.shop.ledger.rows,
-            measured=tuple(self.measured),
-        )
-
-    def notify(self, event: Event) -> None:
-        for observer in self.observers:
-            observer(event)
-
-
-def _worth(agreement: Agreement) -> float:
-    return float("-inf") if agreement.mean is None else agreement.mean

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mogradjudge.criteria import RESERVED, Criterion, Rubric, Scale
+from mogradjudge.criteria import Criterion, Rubric, Scale
+from mogradjudge.criteria.criterion import RESERVED
 from mogradjudge.errors import MogradError, SetupError
 
 FLUENCY = Criterion("fluency", "Does it read well?")

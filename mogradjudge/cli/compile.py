@@ -48,6 +48,7 @@ class Options:
     lm: str
     api_base: str | None
     temperature: float
+    max_tokens: int | None
     num_threads: int
     layout: Layout
     score_rule: ScoreRule
@@ -126,13 +127,22 @@ def make_optimizer(options: Options, observers: Sequence[Observer] = ()) -> MOGr
         seed=options.seed,
         gate=options.gate_value(),
         skip_tolerance=options.skip_tolerance,
-        prompt_lm=None if options.prompt_lm is None else make_lm(options.prompt_lm),
+        prompt_lm=_prompt_lm(options),
         edit_preamble=options.edit_preamble,
         level=options.level,
         max_calls=options.max_calls,
         num_threads=options.num_threads,
         observers=observers,
     )
+
+
+def _prompt_lm(options: Options) -> dspy.LM | None:
+    if options.prompt_lm is None:
+        return None
+    # The server speaks for its own provider; another one has its usual address.
+    same = options.prompt_lm.partition("/")[0] == options.lm.partition("/")[0]
+    base = options.api_base if same else None
+    return make_lm(options.prompt_lm, base, max_tokens=options.max_tokens)
 
 
 def asked_of(options: Options, job: Job) -> dict[str, Any]:
@@ -152,6 +162,7 @@ def asked_of(options: Options, job: Job) -> dict[str, Any]:
         "lm": options.lm,
         "prompt_lm": options.prompt_lm,
         "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
         "versions": {name: version(name) for name in ("dspy", "mogradjudge")},
     }
 
@@ -161,7 +172,7 @@ _JUDGE_KEYS = ("layout", "score_rule", "n", "rationale", "fallback")
 
 def run(options: Options, job: Job, folder: RunDirectory) -> dict[str, Any]:
     """Optimize into a run's folder; gives what `result.json` holds."""
-    lm = make_lm(options.lm, options.api_base, options.temperature)
+    lm = make_lm(options.lm, options.api_base, options.temperature, options.max_tokens)
     with (
         folder.recording() as observer,
         dspy.context(lm=lm, adapter=adapter_for(lm)),

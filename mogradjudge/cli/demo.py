@@ -12,6 +12,8 @@ from mogradjudge.cli.compile import Options, asked_of, prepare, run, verdict
 from mogradjudge.runs import RunDirectory
 from mogradjudge.tables import print_run
 
+_MAX_TOKENS = 120  # a small model does not know when to stop
+
 
 @click.command("demo", short_help="The whole job in two minutes; no key, no network.")
 @click.option("--lm", default="local/smollm2", show_default=True, metavar="MODEL")
@@ -30,7 +32,8 @@ def demo_command(lm: str, out: str | None) -> None:
             lm=lm,
             api_base=None,
             temperature=0.0,
-            num_threads=4,
+            max_tokens=_MAX_TOKENS,
+            num_threads=1,  # the model works on one call at a time
             layout="combined",
             score_rule="expected",
             n=1,

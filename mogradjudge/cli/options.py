@@ -43,6 +43,7 @@ lm_options = together(
     ),
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="The judge's."),
+    click.option("--max-tokens", type=int, help="The longest reply  [default: the provider's]"),
     click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
 )
 

@@ -30,6 +30,7 @@ def score_command(
     lm: str,
     api_base: str | None,
     temperature: float,
+    max_tokens: int | None,
     num_threads: int,
     limit: int | None,
     out: str,
@@ -43,7 +44,7 @@ def score_command(
     check_output(path)
     saved = MultiCriteriaJudge.from_saved(judge)
     examples = load_examples(data, saved.rubric, limit, require_human=False)
-    model = make_lm(lm, api_base, temperature)
+    model = make_lm(lm, api_base, temperature, max_tokens)
     with dspy.context(lm=model, adapter=adapter_for(model)):
         judgements, ledger = judge_table(saved, examples, num_threads)
     write_scores(saved, judgements, path)
@@ -63,6 +64,7 @@ def evaluate_command(
     lm: str,
     api_base: str | None,
     temperature: float,
+    max_tokens: int | None,
     num_threads: int,
     limit: int | None,
     as_json: bool,  # noqa: FBT001 - click's
@@ -74,7 +76,7 @@ def evaluate_command(
     """
     saved = MultiCriteriaJudge.from_saved(judge)
     examples = load_examples(data, saved.rubric, limit)
-    model = make_lm(lm, api_base, temperature)
+    model = make_lm(lm, api_base, temperature, max_tokens)
     with dspy.context(lm=model, adapter=adapter_for(model)):
         report = evaluation_report(saved, examples, num_threads)
     if as_json:

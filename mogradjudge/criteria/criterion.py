@@ -1,0 +1,141 @@
+"""A scale, and a criterion on it."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import dspy
+
+from mogradjudge.errors import SetupError
+
+Group: TypeAlias = tuple[str, ...]
+"""The criteria, by name, that one call speaks about."""
+
+# Names that an example, a prediction, a predictor's call or an adapter uses for something else.
+RESERVED = frozenset(
+    {"base", "completed", "config", "demos", "group", "lm", "logprobs", "new_signature"}
+    | {"prediction", "rationale", "readings", "self"}
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Consecutive integers from ``low`` to ``high``, both included; higher is better."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not all(type(bound) is int for bound in (self.low, self.high)):
+            raise SetupError(f"`scale` must hold two integers, got {(self.low, self.high)!r}.")
+        if self.low >= self.high:
+            raise SetupError(f"`scale` must rise, low < high, got {(self.low, self.high)!r}.")
+
+    @property
+    def width(self) -> int:
+        """The largest possible difference between two scores."""
+        return self.high - self.low
+
+    @property
+    def values(self) -> range:
+        """Every score on the scale, ascending."""
+        return range(self.low, self.high + 1)
+
+    def covers(self, score: float) -> bool:
+        """Say whether a score, or a mean of scores, lies on the scale."""
+        return self.low <= score <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True, init=False)
+class Criterion:
+    """One thing that the judge rates."""
+
+    name: str
+    definition: str
+    scale: Scale
+    levels: tuple[tuple[int, str], ...]
+    human: str
+
+    def __init__(
+        self,
+        name: str,
+        definition: str,
+        scale: Scale | tuple[int, int] = (1, 5),
+        levels: Mapping[int, str] | Iterable[tuple[int, str]] | None = None,
+        human: str | None = None,
+    ) -> None:
+        """Check the fields and keep them.
+
+        Args:
+            name: A Python identifier; it names the judge's output field.
+            definition: What the criterion means. It stays fixed; the optimizer never edits it.
+            scale: Lowest and highest score, two integers.
+            levels: What single scores mean, by score. Not every score needs one.
+            human: The column with the human score; ``human_<name>`` if it is not given.
+
+        Raises:
+            SetupError: If a field breaks one of these rules.
+        """
+        check_name(name, "a criterion name")
+        if not isinstance(definition, str) or not definition.strip():
+            raise SetupError(
+                f"`definition` of criterion {name!r} must be a text, got {definition!r}."
+            )
+        scale = _scale(name, scale)
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "name", name)
+        put(self, "definition", definition.strip())
+        put(self, "scale", scale)
+        put(self, "levels", _levels(name, scale, levels))
+        put(self, "human", f"human_{name}" if human is None else human)
+        if not isinstance(self.human, str) or not self.human:
+            raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+        if self.human == "group":
+            raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
+
+    @property
+    def description(self) -> str:
+        """Say what to rate, on which scale and what the levels mean, in one line."""
+        levels = "; ".join(f"{score} = {text.rstrip('.')}" for score, text in self.levels)
+        parts = [self.definition, f"Scale: {self.scale}.", f"Levels: {levels}." if levels else ""]
+        return " ".join(" ".join(parts).split())
+
+
+def check_name(name: object, what: str) -> None:
+    """Check that a name can be a field: an identifier that nothing else uses."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
+    # A field of a signature must not hide one of the signature's own attributes.
+    if name in RESERVED or name.startswith("_") or hasattr(dspy.Signature, name):
+        raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
+
+
+def _scale(name: str, scale: object) -> Scale:
+    if isinstance(scale, Scale):
+        return scale
+    if not isinstance(scale, (tuple, list)) or len(scale) != 2:
+        raise SetupError(f"`scale` of criterion {name!r} must be (low, high), got {scale!r}.")
+    try:
+        return Scale(*scale)
+    except SetupError as error:
+        raise SetupError(f"Criterion {name!r}: {error}") from error
+
+
+def _levels(
+    name: str, scale: Scale, levels: Mapping[int, str] | Iterable[tuple[int, str]] | None
+) -> tuple[tuple[int, str], ...]:
+    pairs = dict(levels or {})
+    for score, text in pairs.items():
+        if type(score) is not int or score not in scale.values:
+            raise SetupError(
+                f"`levels` of criterion {name!r} must lie on its scale {scale}, got {score!r}."
+            )
+        if not isinstance(text, str) or not text.strip():
+            raise SetupError(f"Level {score} of criterion {name!r} must be a text, got {text!r}.")
+    return tuple(sorted((score, text.strip()) for score, text in pairs.items()))

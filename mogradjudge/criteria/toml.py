@@ -1,0 +1,93 @@
+"""A rubric's fields from TOML, and back."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mogradjudge.criteria.criterion import Criterion
+from mogradjudge.errors import SetupError
+
+
+def fields_from_toml(text: str) -> dict[str, Any]:
+    """Read the fields that a `Rubric` is built from.
+
+    Raises:
+        SetupError: If the text is not TOML, or a key is unknown, missing or of another kind.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SetupError(f"This is not valid TOML: {error}.") from error
+    _check_keys(table, {"inputs", "group", "task", "criteria"}, "the rubric")
+    entries = table.get("criteria", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise SetupError("`criteria` must be tables, each under a line [[criteria]].")
+    return {
+        "inputs": _names(table.get("inputs", [])),
+        "criteria": [_criterion(entry) for entry in entries],
+        "group": table.get("group"),
+        "task": table.get("task"),
+    }
+
+
+def fields_to_toml(
+    inputs: Sequence[str], criteria: Sequence[Criterion], group: str | None, task: str | None
+) -> str:
+    """Write a rubric's fields as TOML that reads back to the same ones."""
+    import tomli_w
+
+    table: dict[str, Any] = {"inputs": list(inputs)}
+    if group is not None:
+        table["group"] = group
+    if task is not None:
+        table["task"] = task
+    table["criteria"] = [_criterion_table(criterion) for criterion in criteria]
+    return tomli_w.dumps(table)
+
+
+def _criterion(entry: Mapping[str, Any]) -> Criterion:
+    name = entry.get("name", "without a name")
+    _check_keys(entry, {"name", "definition", "scale", "levels", "human"}, f"criterion {name!r}")
+    if missing := [key for key in ("name", "definition") if key not in entry]:
+        raise SetupError(f"`{missing[0]}` is missing in criterion {name!r}.")
+    levels = entry.get("levels")
+    return Criterion(**{**entry, "levels": None if levels is None else _toml_levels(name, levels)})
+
+
+def _toml_levels(name: str, levels: object) -> dict[int, str]:
+    """Turn TOML's keys, which are always texts, into scores."""
+    if not isinstance(levels, dict):
+        raise SetupError(f"`levels` of criterion {name!r} must be a table, got {levels!r}.")
+    try:
+        return {int(score): text for score, text in levels.items()}
+    except ValueError:
+        raise SetupError(
+            f"`levels` of criterion {name!r} must have integer keys, got {list(levels)!r}."
+        ) from None
+
+
+def _criterion_table(criterion: Criterion) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": criterion.name,
+        "definition": criterion.definition,
+        "scale": [criterion.scale.low, criterion.scale.high],
+        "human": criterion.human,
+    }
+    if criterion.levels:
+        table["levels"] = {str(score): text for score, text in criterion.levels}
+    return table
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise SetupError(f"`inputs` must be a list of names, got {value!r}.")
+    return tuple(value)
+
+
+def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    if unknown := sorted(set(table) - known):
+        raise SetupError(
+            f"Unknown key {unknown[0]!r} in {where}. Known keys: {', '.join(sorted(known))}."
+        )

@@ -1,0 +1,22 @@
+import dspy
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines stall now and then; a law is checked by its examples and not by their speed.
+settings.register_profile(
+    "mogradjudge",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("mogradjudge")
+
+
+@pytest.fixture(autouse=True)
+def replies_of_no_other_test():
+    """Give each test a cache of its own, so that its calls are its own."""
+    before = dspy.cache
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+    yield
+    dspy.cache = before

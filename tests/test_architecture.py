@@ -1,0 +1,46 @@
+"""The order of the modules is the order of the data: each imports only from those above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "mogradjudge"
+
+LAYERS = """
+errors criteria decomposition data instructions concurrency scores expected fields predictor judge
+agreement objectives evaluation candidate prices ledger roles loss gradient optimizer gate config
+events result step progress run teleprompter local models runs estimate scoring tables demo cli
+""".split()
+
+
+def modules() -> set[str]:
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    return files - {"__init__"} | folders
+
+
+def siblings_imported_by(module: str) -> set[str]:
+    file = PACKAGE / f"{module}.py"
+    paths = [file] if file.exists() else sorted((PACKAGE / module).glob("*.py"))
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mogradjudge."):
+                found.add(node.module.split(".")[1])
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"relative import: {path}"
+    return found - {module}
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_module_imports_only_from_above(module):
+    assert siblings_imported_by(module) <= set(LAYERS[: LAYERS.index(module)])
+
+
+def test_every_module_has_a_place():
+    assert modules() == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_a_file_stays_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 310

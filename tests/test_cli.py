@@ -1,0 +1,259 @@
+"""The command line, in this process, against the toy world on a local server."""
+
+import json
+
+import pytest
+from datasets import load_dataset
+
+from benchmarks.server import ToyServer, serving
+from benchmarks.world import toy_examples, toy_rubric
+from mogradjudge import MODES, MultiCriteriaJudge, Rubric
+from mogradjudge.cli import main
+
+RUBRIC = toy_rubric("coherence", "fluency")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    path = tmp_path / "ratings.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+def lm(server: ToyServer) -> list[str]:
+    return ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
+
+
+def compile_words(table, server, out, *more: object) -> list[object]:
+    rubric = table.parent / "rubric.toml"
+    words = ["compile", table, "--rubric", rubric, *lm(server), "--steps", 3, "--out", out]
+    return [*words, *more]
+
+
+def read(path):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_compile_leaves_judge_result_and_events(mode, table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--mode", mode)) == 0
+    shown = capsys.readouterr().out
+    assert "coherence" in shown and "judge.json" in shown
+
+    result = read(out / "result.json")
+    assert result["mode"] == mode
+    assert result["stop_reason"] == "steps"
+    assert len(result["steps"]) == 3
+    assert set(result["seed_agreement"]) == {"coherence", "fluency", "mean"}
+    assert result["final_agreement"]["mean"] > result["seed_agreement"]["mean"]
+    assert result["seed_kept"] is False
+    assert {row["role"] for row in result["ledger"]} == {"judge", "critic", "coach", "editor"}
+    assert sum(row["calls"] for row in result["ledger"]) == result["calls"]
+    assert result["config"]["steps"] == 3
+
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert events[0]["event"] == "RunStarted"
+    assert events[-1]["event"] == "RunEnded"
+
+    judge = MultiCriteriaJudge.from_saved(out / "judge.json")
+    assert "BIAS" in judge.judges["all"].signature.instructions
+    assert Rubric.from_toml(out / "rubric.toml") == RUBRIC
+
+
+def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
+    server.reset()
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    result = read(out / "result.json")
+    by_role = {role: 0 for role in ("judge", "critic", "coach", "editor")}
+    for row in result["ledger"]:
+        by_role[row["role"]] += row["calls"]
+    assert by_role == dict(server.calls)
+
+
+def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    judge = (out / "judge.json").read_bytes()
+    server.reset()
+    assert call(*compile_words(table, server, out)) == 0
+    assert "already" in capsys.readouterr().err
+    assert not server.calls
+    assert (out / "judge.json").read_bytes() == judge
+
+
+def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "cut"
+    assert call(*compile_words(table, server, whole)) == 0
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert read(out / "result.json")["stop_reason"] == "budget"
+    server.reset()
+    assert call(*compile_words(table, server, out)) == 0
+    assert (out / "judge.json").read_bytes() == (whole / "judge.json").read_bytes()
+    assert server.calls.total() == read(whole / "result.json")["calls"] - 40
+
+
+@pytest.mark.parametrize("change", [("--seed", 1), ("--mode", "CCC"), ("--layout", "separate")])
+def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    server.reset()
+    assert call(*compile_words(table, server, out, *change)) == 2
+    assert "asked for something else" in capsys.readouterr().err
+    assert not server.calls
+
+
+def test_a_folder_with_other_files_is_not_a_run(table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path)) == 2
+    assert "new or empty folder" in capsys.readouterr().err
+
+
+def test_the_cap_on_calls_holds_at_the_server(table, server, tmp_path):
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 0
+    assert server.calls.total() == 23
+
+
+def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    test = read(out / "result.json")["test"]
+    assert test["n"] in (7, 8)
+    assert test["final"]["mean"] > test["seed"]["mean"]
+
+
+def test_score_writes_a_row_per_text_in_order(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    for name in ("scores.parquet", "scores.csv", "scores.jsonl"):
+        words = ["score", out / "judge.json", table, *lm(server), "--out", tmp_path / name]
+        assert call(*words) == 0
+        kind = {"jsonl": "json"}.get(name.split(".")[1], name.split(".")[1])
+        rows = load_dataset(
+            kind, data_files=str(tmp_path / name), split="train", cache_dir=str(tmp_path / "hf")
+        )
+        assert rows["row"] == list(range(1, 25))
+        assert all(score in (1, 2, 3, 4, 5) for score in rows["coherence"])
+    assert "24 texts" in capsys.readouterr().out
+
+
+def test_evaluate_prints_json(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    capsys.readouterr()
+    assert call("evaluate", out / "judge.json", table, *lm(server), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    each = report["criteria"]["coherence"]
+    assert each["n"] == 24 and each["unscored"] == 0 and each["missing"] == 0
+    low, high = each["interval"]
+    assert low <= each["spearman"] <= high
+    mean = (each["spearman"] + report["criteria"]["fluency"]["spearman"]) / 2
+    assert report["mean"] == pytest.approx(mean)
+    assert report["calls"] == 24
+
+
+def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
+    server.reset()
+    words = compile_words(table, server, tmp_path / "run")[1:-2]
+    assert call("estimate", *words, "--json") == 0
+    assert not server.calls
+    estimated = {row["role"]: row for row in json.loads(capsys.readouterr().out)}
+    assert call(*compile_words(table, server, tmp_path / "run")) == 0
+    for role, calls in server.calls.items():
+        assert calls <= estimated[role]["calls"]
+    assert server.calls["critic"] == estimated["critic"]["calls"]
+    assert estimated["judge"]["cost"] > 0
+
+
+def edited(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+BAD = {
+    "a rubric that is missing": (lambda t: (t.parent / "rubric.toml").unlink(), "Cannot read"),
+    "a table that is missing": (lambda t: t.unlink(), "ratings.jsonl"),
+    "a column that is missing": (
+        lambda t: edited(t.parent / "rubric.toml", 'human = "human_fluency"', 'human = "fluent"'),
+        "fluent",
+    ),
+    "a score off its scale": (lambda t: edited(t, '"human_fluency": 5.0', '"human_fluency": 9'), "9"),
+    "an unknown key": (
+        lambda t: edited(t.parent / "rubric.toml", "definition", "definitoin"),
+        "definitoin",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(case, table, server, tmp_path, capsys):
+    spoil, word = BAD[case]
+    spoil(table)
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and error.count("\n") == 1
+    assert word in error
+    assert not server.calls
+
+
+@pytest.mark.parametrize(
+    ["words", "status", "word"],
+    [
+        (["--steps", "0"], 2, "`steps`"),
+        (["--auto", "light"], 2, "not both"),
+        (["--mode", "CSS"], 2, "CSS"),
+        (["--tolerance", "0.1"], 2, "--gate criterion"),
+        (["--n", "3"], 2, "mean_of_n"),
+        (["--test-share", "1"], 2, "--test-share"),
+        (["--edit-preamble", "--mode", "SSS"], 2, "edit_preamble"),
+        (["--no-such-option"], 2, "No such option"),
+        (["--limit", "1"], 2, "groups"),
+    ],
+)
+def test_a_bad_option_is_status_2(words, status, word, table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path / "run", *words)) == status
+    assert word in capsys.readouterr().err
+
+
+def test_a_model_without_a_provider_is_a_setup_error(table, tmp_path, capsys):
+    rubric = table.parent / "rubric.toml"
+    words = ["compile", table, "--rubric", rubric, "--lm", "gpt", "--out", tmp_path / "run"]
+    assert call(*words) == 2
+    assert "PROVIDER/MODEL" in capsys.readouterr().err
+
+
+def test_a_provider_that_refuses_ends_the_run_with_status_1(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-key-5f2a")
+    rubric, out = table.parent / "rubric.toml", tmp_path / "run"
+    words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1", "--out", out]
+    monkeypatch.setattr("mogradjudge.ledger._LONGEST_WAIT", 0.0)
+    assert call("compile", table, "--rubric", rubric, *words) == 1
+    error = capsys.readouterr().err
+    assert "The provider failed" in error
+    kept = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert not any(b"canary-key-5f2a" in content for content in [*kept, error.encode()])
+
+
+def test_help_names_every_command(capsys):
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    for name in ("demo", "compile", "score", "evaluate", "estimate"):
+        assert name in shown
