@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,15 +21,13 @@ def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int
     if len(items) <= 1 or num_threads == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(num_threads, len(items)), "mogradjudge") as pool:
-        futures: list[Future[R]] = []
         try:
-            futures += [
+            futures = [
                 pool.submit(contextvars.copy_context().run, function, item) for item in items
             ]
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            for future in futures:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
     for future in futures:
         if not future.cancelled() and (error := future.exception()):
             raise error

@@ -15,7 +15,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt
+from mogradjudge.fields import as_a_whole, excerpt
 from mogradjudge.objectives import Objective, Scored
 from mogradjudge.scores import Unscored
 
@@ -90,7 +90,7 @@ def judge_examples(
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
     """
-    ids = _ids(examples)
+    ids = name_examples(examples)
 
     def judge(place: int) -> Judgement:
         example = examples[place]
@@ -140,7 +140,7 @@ def check_measurable(
     )
 
 
-def _ids(examples: Sequence[dspy.Example]) -> list[str]:
+def name_examples(examples: Sequence[dspy.Example]) -> list[str]:
     """Name each example by its inputs, and one that repeats another by its count as well."""
     seen: Counter[str] = Counter()
     ids = []
@@ -152,9 +152,9 @@ def _ids(examples: Sequence[dspy.Example]) -> list[str]:
 
 
 def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unscored:
-    # ChatAdapter would answer an unreadable reply with a second call of its own. A judge reads its
-    # reply field by field all the same; any other program must not get an `Unscored` for a field.
-    adapter = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
+    # A judge reads its replies field by field all the same; any other program must not be handed
+    # an `Unscored` for a field.
+    adapter = as_a_whole(dspy.settings.adapter)
     try:
         with dspy.context(trace=[], adapter=adapter, disable_history=True):
             return program(**example.inputs())

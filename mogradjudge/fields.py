@@ -1,4 +1,4 @@
-"""Reading a reply field by field, so that one bad field does not cost the others."""
+"""Reading a reply: field by field, so that one bad field does not cost the others, or whole."""
 
 from __future__ import annotations
 
@@ -28,6 +28,31 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     lenient.parse = partial(_parse, adapter)
     lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
     return lenient
+
+
+def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
+    """Give a copy of an adapter that has one error, DSPy's own, for all that cannot be read.
+
+    Without it a reply like ``[[[[[...`` would end a run. As to second calls and other adapters it
+    is like `field_by_field`.
+    """
+    adapter = dspy.ChatAdapter() if adapter is None else adapter
+    if not isinstance(adapter, dspy.ChatAdapter):
+        return adapter
+    strict = copy.copy(adapter)
+    strict.parse = partial(_parse_whole, adapter)
+    strict.use_json_adapter_fallback = False
+    return strict
+
+
+def _parse_whole(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+) -> dict[str, Any]:
+    try:
+        return dict(adapter.parse(signature, completion))
+    except (ValueError, RecursionError) as error:
+        name = type(adapter).__name__
+        raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
 
 
 def _parse(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:

@@ -215,9 +215,8 @@ class _Booking:
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     hint = getattr(error, "retry_after", None)
-    return (
-        float(hint) if hint is not None else min(2.0 ** (state.attempt_number - 1), _LONGEST_WAIT)
-    )
+    seconds = 2.0 ** (state.attempt_number - 1) if hint is None else float(hint)
+    return min(seconds, _LONGEST_WAIT)
 
 
 class _Metered:

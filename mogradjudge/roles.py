@@ -12,7 +12,7 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
-from mogradjudge.fields import excerpt
+from mogradjudge.fields import as_a_whole, excerpt
 from mogradjudge.instructions import quote
 
 R = TypeVar("R")
@@ -102,8 +102,7 @@ def _ask(
     lm = role.lm_for(question.criteria)
     predict = dspy.Predict(question.signature)
     inputs = {name: _quoted(value) for name, value in question.inputs.items()}
-    # ChatAdapter would answer an unreadable reply with a second call of its own.
-    adapter = dspy.settings.adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
+    adapter = as_a_whole(dspy.settings.adapter)
     reason = ""
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, lm, attempt)

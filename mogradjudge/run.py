@@ -10,9 +10,8 @@ import dspy
 
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import batches
-from mogradjudge.data import example_key
 from mogradjudge.errors import BudgetExhausted
-from mogradjudge.evaluation import Agreement
+from mogradjudge.evaluation import Agreement, name_examples
 from mogradjudge.events import (
     Event,
     GateDecided,
@@ -94,7 +93,7 @@ class Run:
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""
         before = self.shop.ledger.calls
-        self.notify(StepStarted(step, tuple(example_key(example) for example in batch)))
+        self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.measured[-1]
         proposal = propose(self.shop, current.candidate, batch, step, self.notify)
         proposed = self.score(proposal.candidate)

@@ -92,7 +92,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     ) -> None:
         super().__init__()
         self.config = MOGradConfig(
-            mode=DecompositionMode.parse(mode) if isinstance(mode, str) else mode,
+            mode=mode if isinstance(mode, DecompositionMode) else DecompositionMode.parse(mode),
             steps=resolve_steps(auto, steps),
             batch_size=batch_size,
             seed=seed,
@@ -192,12 +192,13 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             raise SetupError("`trainset` must hold at least one example, got none.")
         if valset is None:
             shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
-            train, validation = split_by_group(trainset, shares, seed=self.config.seed)
-            return train, validation
-        if not valset:
+            trainset, validation = split_by_group(trainset, shares, seed=self.config.seed)
+        elif not valset:
             raise SetupError("`valset` must hold at least one example, got none.")
-        check_disjoint(trainset, valset, ("training", "validation"))
-        return trainset, list(valset)
+        else:
+            validation = list(valset)
+        check_disjoint(trainset, validation, ("training", "validation"))
+        return trainset, validation
 
     def _workshop(self, student: dspy.Module, objectives: tuple[Objective, ...]) -> Workshop:
         criteria = tuple(objective.name for objective in objectives)
@@ -206,6 +207,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             raise SetupError(
                 f"{type(student).__name__} has no predictor to optimize; one whose module is "
                 "marked _compiled is frozen."
+            )
+        homeless = set(criteria) - {slot.criterion for slot in slots}
+        if homeless:
+            raise SetupError(
+                f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
+                "sections for its criteria alone."
             )
         preambles = preamble_slots(student) if self.config.edit_preamble else ()
         labels = [slot.label for slot in (*slots, *preambles)]

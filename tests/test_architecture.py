@@ -7,11 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
-LAYERS = """
-errors criteria decomposition data instructions concurrency scores expected fields predictor judge
-agreement objectives evaluation candidate prices ledger roles loss gradient optimizer gate config
-events result step progress run teleprompter local models runs estimate scoring tables demo cli
-""".split()
+LAYERS = [
+    *("errors", "criteria", "decomposition", "data", "instructions", "concurrency"),
+    *("scores", "expected", "fields", "predictor", "judge"),
+    *("agreement", "objectives", "evaluation", "candidate", "prices", "ledger", "roles"),
+    *("loss", "gradient", "optimizer", "gate"),
+    *("config", "events", "result", "step", "progress", "run", "teleprompter"),
+    *("local", "models", "runs", "estimate", "scoring", "tables", "demo", "cli"),
+]
 
 
 def modules() -> set[str]:
@@ -43,4 +46,4 @@ def test_every_module_has_a_place():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_a_file_stays_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 310
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

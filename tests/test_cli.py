@@ -83,7 +83,7 @@ def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out)) == 0
     result = read(out / "result.json")
-    by_role = {role: 0 for role in ("judge", "critic", "coach", "editor")}
+    by_role = dict.fromkeys(("judge", "critic", "coach", "editor"), 0)
     for row in result["ledger"]:
         by_role[row["role"]] += row["calls"]
     assert by_role == dict(server.calls)
@@ -194,7 +194,7 @@ BAD = {
         lambda t: edited(t.parent / "rubric.toml", 'human = "human_fluency"', 'human = "fluent"'),
         "fluent",
     ),
-    "a score off its scale": (lambda t: edited(t, '"human_fluency": 5.0', '"human_fluency": 9'), "9"),
+    "a score off its scale": (lambda t: edited(t, '_fluency": 5.0', '_fluency": 9'), "9"),
     "an unknown key": (
         lambda t: edited(t.parent / "rubric.toml", "definition", "definitoin"),
         "definitoin",

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -144,6 +145,23 @@ def test_a_warm_cache_lets_many_threads_pass_a_cap_of_one_call():
     ledger = Ledger(max_calls=1, max_in_flight=8)
     in_parallel(ledger.meter(source, "judge", GROUP), questions, 8)
     assert (ledger.calls, ledger.rows[0].cached) == (0, 40)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_at_the_cap_a_call_waits_for_the_one_in_flight_which_the_cache_may_answer(cached):
+    ledger = Ledger(max_calls=1)
+    ledger.reserve()
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(ledger.reserve)
+        time.sleep(0.02)
+        assert not second.done()
+        ledger.book("judge", GROUP, "toy/x", [] if cached else [{"prompt_tokens": 1}])
+        if cached:
+            second.result()
+        else:
+            with pytest.raises(BudgetExhausted):
+                second.result()
+    assert ledger.calls == 1
 
 
 def test_a_failed_call_is_booked_as_failed_and_its_error_passes_through():
@@ -346,6 +364,21 @@ def test_after_an_error_no_further_item_is_started(error, threads):
     with pytest.raises(error):
         in_parallel(work, range(50), threads)
     assert len(seen) < 10
+
+
+def test_control_c_while_calls_are_in_flight_drops_those_that_wait_and_leaves_no_thread():
+    seen, main = [], threading.main_thread().ident
+
+    def work(item: int) -> None:
+        seen.append(item)
+        if item == 3:
+            signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(work, range(50), 2)
+    assert len(seen) < 10
+    assert not [t for t in threading.enumerate() if t.name.startswith("mogradjudge")]
 
 
 def test_an_error_is_raised_only_when_the_calls_in_flight_have_ended():

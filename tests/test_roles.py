@@ -169,6 +169,18 @@ def test_an_unreadable_reply_is_not_asked_for_again_in_another_format_behind_our
     assert len(engine.requests) == 1
 
 
+@pytest.mark.parametrize("adapter", [None, dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter])
+@pytest.mark.parametrize("reply", ["[" * 3000, "{" * 3000, '{"answer": ' + "1" * 5000 + "}", ""])
+def test_a_reply_that_breaks_a_parser_is_a_bad_reply_like_any_other(reply, adapter):
+    class Count(Answer):
+        answer: dict[str, int] = dspy.OutputField()
+
+    engine = Engine(reply, f"[[ ## answer ## ]]\n{reply}", f"<answer>{reply}</answer>")
+    with dspy.context(adapter=adapter and adapter()):
+        found = put(engine, replace(question(), signature=Count))
+    assert (found.records, len(found.skipped), len(engine.requests)) == ((), 1, 3)
+
+
 def test_a_text_that_is_too_long_is_skipped_at_once():
     engine = Engine(ContextLengthError("too long"))
     (skipped,) = put(engine).skipped

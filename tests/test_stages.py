@@ -22,6 +22,7 @@ from mogradjudge import (
     MultiCriteriaJudge,
     OptimizationResult,
     Rubric,
+    judge_examples,
     rubric_objectives,
 )
 from mogradjudge.candidate import Brief, Candidate, find_slots
@@ -222,6 +223,26 @@ def test_a_coach_reads_the_critiques_of_one_example_only():
     for sent in engine.sent("coach"):
         assert len({owner[text] for text in sent["critiques"]}) == 1
         assert len(sent["critiques"]) == 3
+
+
+def test_one_text_with_two_ratings_makes_two_examples_in_a_batch():
+    engine, rubric = UniqueEngine(), toy_rubric(*NAMES[:2])
+    first = toy_examples(rubric, 1)[0]
+    second = dspy.Example(first, human_fluency=4.0).with_inputs("output")
+    run(engine, "SCC", rubric, [first, second])
+    assert engine.calls == {"judge": 2 + 2 * 3, "critic": 4, "coach": 2, "editor": 1}
+    assert [len(sent["critiques"]) for sent in engine.sent("coach")] == [2, 2]
+
+
+def test_judgements_come_in_the_order_of_the_examples():
+    rubric = toy_rubric("fluency")
+    examples = toy_examples(rubric, 12)[::-1]
+    with dspy.context(lm=toy_lm()):
+        found = judge_examples(MultiCriteriaJudge(rubric), examples, rubric_objectives(rubric), 4)
+    assert [each.example for each in found] == examples
+    assert [each.prediction.fluency for each in found] == [
+        min(5, each.human_fluency + 2) for each in examples
+    ]
 
 
 @pytest.mark.parametrize("layout", ["combined", "separate"])

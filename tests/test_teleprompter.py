@@ -8,6 +8,7 @@ from itertools import islice
 
 import dspy
 import pytest
+from dspy.clients.base_lm import GLOBAL_HISTORY
 from dspy.lm15 import AuthError, Request, Response
 from dspy.utils.callback import BaseCallback
 from hypothesis import given
@@ -30,6 +31,7 @@ from mogradjudge import (
     Unscored,
 )
 from mogradjudge.config import batches
+from mogradjudge.data import example_key
 from mogradjudge.events import Event, GateDecided, RunEnded, StepStarted, as_json, describe
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
@@ -129,7 +131,8 @@ def drawn(**changes: object) -> list[tuple[str, ...]]:
 
 def test_zero_is_a_seed_and_every_seed_draws_other_batches():
     zero, one, two = (drawn(seed=seed) for seed in range(3))
-    assert drawn() == zero
+    first = next(batches(TRAIN, 3, random.Random(0)))
+    assert drawn() == zero == [tuple(example_key(example) for example in first)]
     assert zero != one != two != zero
 
 
@@ -245,6 +248,7 @@ def test_a_criterion_that_people_scored_alike_is_undefined_and_the_others_go_on(
 def test_compile_changes_neither_the_student_nor_the_data_nor_the_settings_nor_the_lms():
     judge, engine = MultiCriteriaJudge(RUBRIC), ToyEngine()
     lm, critic_lm = toy_lm(engine), toy_lm(engine)
+    history = list(GLOBAL_HISTORY)
     before = (judge.dump_state(), [dict(each) for each in EXAMPLES], dict(lm.kwargs))
     with dspy.context(lm=lm, trace=[]):
         settings = dict(dspy.settings.copy())
@@ -256,6 +260,7 @@ def test_compile_changes_neither_the_student_nor_the_data_nor_the_settings_nor_t
     assert (judge.dump_state(), [dict(each) for each in EXAMPLES], dict(lm.kwargs)) == before
     assert not hasattr(judge, "detailed_results")
     assert lm.history == critic_lm.history == judge.history == []
+    assert history == GLOBAL_HISTORY
     assert (type(lm), lm.num_retries, lm.cache) == (dspy.LM, 3, False)
     assert [each.lm for each in (*judge.predictors(), *compiled.predictors())] == [None] * 2
 
@@ -686,8 +691,9 @@ def test_an_unreadable_reply_of_any_program_is_unscored_and_not_a_low_score():
         scored.append(made.answer)
         return 1.0
 
+    engine = Mute()
     result = optimize(
-        Mute(),
+        engine,
         dspy.ChainOfThought("question -> answer"),
         objectives=[Objective("loudness", "Is it in capitals?", score)],
         steps=1,
@@ -696,6 +702,7 @@ def test_an_unreadable_reply_of_any_program_is_unscored_and_not_a_low_score():
     assert result.seed_agreement.unscored == {"loudness": 1}
     assert result.seed_agreement.scored == {"loudness": 2}
     assert all(isinstance(answer, str) for answer in scored)
+    assert engine.calls["judge"] == 3 + 3 + 3  # none is asked for again in another format
 
 
 @pytest.mark.parametrize("name", ["copy", "json", "schema", "model_fit", "_private", "text"])

@@ -12,7 +12,7 @@ from mogradjudge.cli.compile import Options, asked_of, prepare, run, verdict
 from mogradjudge.runs import RunDirectory
 from mogradjudge.tables import print_run
 
-_MAX_TOKENS = 120  # a small model does not know when to stop
+_MAX_TOKENS = 100  # a small model does not know when to stop
 
 
 @click.command("demo", short_help="The whole job in two minutes; no key, no network.")
@@ -42,7 +42,7 @@ def demo_command(lm: str, out: str | None) -> None:
             mode="SSC",
             auto=None,
             steps=2,
-            batch_size=2,
+            batch_size=1,
             seed=0,
             gate="mean",
             tolerance=0.0,
