@@ -11,13 +11,16 @@ from mogradjudge.events import (
     Event,
     GateDecided,
     Observer,
+    QuestionSkipped,
     RunEnded,
     SeedScored,
     StepEnded,
     Values,
     describe,
-    show,
 )
+
+HEADLINES = (SeedScored, GateDecided, QuestionSkipped, RunEnded)
+"""The events that a reader of a log wants a line for."""
 
 
 @contextmanager
@@ -58,18 +61,20 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
             match event:
                 case SeedScored():
                     bar.update(task, description=_state(event.agreement, event.calls))
-                case GateDecided() | RunEnded():
-                    bar.console.print(describe(event), style="dim", highlight=False)
                 case StepEnded():
                     bar.update(task, advance=1, description=_state(event.agreement, event.calls))
                 case _:
                     pass
+            if isinstance(event, HEADLINES):
+                bar.console.print(describe(event), style="dim", highlight=False, soft_wrap=True)
 
         yield update
 
 
 def _state(agreement: Values, calls: int) -> str:
-    return f"{show(agreement)}, {calls} calls"
+    """Keep to what fits beside the bar; the lines above it have the criteria."""
+    mean = agreement["mean"]
+    return f"mean {'undefined' if mean is None else f'{mean:.3f}'}, {calls} calls"
 
 
 def _ignore(event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,11 +25,12 @@ from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.estimate import estimate
-from mogradjudge.events import Observer
+from mogradjudge.events import Event, Observer, describe
 from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import ROLES
 from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.progress import HEADLINES
 from mogradjudge.result import OptimizationResult
 from mogradjudge.runs import RunDirectory, digest_of, to_json
 from mogradjudge.scores import Layout, ScoreRule
@@ -177,13 +179,19 @@ def run(options: Options, job: Job, folder: RunDirectory) -> dict[str, Any]:
         folder.recording() as observer,
         dspy.context(lm=lm, adapter=adapter_for(lm)),
     ):
-        optimizer = make_optimizer(options, [observer])
+        optimizer = make_optimizer(options, [observer, _tell])
         outcome = optimizer.optimize(job.judge, trainset=job.train, valset=job.validation)
         result = outcome.as_dict()
         if job.test:
             result["test"] = _on_test(options, job, outcome)
     folder.finish(outcome.program, job.rubric, result)
     return result
+
+
+def _tell(event: Event) -> None:
+    """Write a line to a log; on a terminal the progress bar does."""
+    if isinstance(event, HEADLINES) and not sys.stderr.isatty():
+        click.echo(describe(event), err=True)
 
 
 def _on_test(options: Options, job: Job, outcome: OptimizationResult) -> dict[str, Any]:
