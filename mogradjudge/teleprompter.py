@@ -22,11 +22,11 @@ from mogradjudge.events import (
 from mogradjudge.gate import Gate, NoMeanRegression
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
+from mogradjudge.loop import Run, worth
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
 from mogradjudge.roles import Role
-from mogradjudge.run import Run, worth
 from mogradjudge.step import Workshop
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ LAYERS = [
     *("scores", "expected", "fields", "predictor", "judge"),
     *("agreement", "objectives", "evaluation", "candidate", "prices", "ledger", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
-    *("config", "events", "result", "step", "progress", "run", "teleprompter"),
+    *("config", "events", "result", "step", "progress", "loop", "teleprompter"),
     *("local", "models", "runs", "estimate", "scoring", "tables", "demo", "cli"),
 ]
 
