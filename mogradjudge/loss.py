@@ -25,11 +25,12 @@ class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     judge and people agree, say in one sentence what should stay. Do not propose new instructions.
     """
 
+    # The example comes first: a prefix cache then serves what the calls on it have in common.
+    example: dict[str, object] = dspy.InputField(desc="what the judge read")
     criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
     current_instructions: dict[str, str] = dspy.InputField(
         desc="how the judge is told to apply each criterion now"
     )
-    example: dict[str, object] = dspy.InputField(desc="what the judge read")
     results: dict[str, object] = dspy.InputField(
         desc="per criterion, the judge's result beside the expected one"
     )
