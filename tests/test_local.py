@@ -19,6 +19,7 @@ from mogradjudge.local import (
     engine,
     find_weights,
     local_lm,
+    messages,
     model,
 )
 
@@ -414,3 +415,31 @@ class TestRealModel:
         lm.engine.complete(request(max_tokens=2))
         LlamaCppEngine("smollm2", context_size=256, threads=1).complete(request(max_tokens=2))
         assert capfd.readouterr() == ("", "")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "string"}}},
+}
+
+
+def schema_request(max_tokens):
+    shape = {"type": "json_schema", "schema": SCHEMA, "name": "x"}
+    config = lm15.Config(max_tokens=max_tokens, response_format=shape)
+    return lm15.Request(model="local/x", messages=(lm15.Message.user("x"),), config=config)
+
+
+def test_free_texts_share_what_a_reply_may_hold():
+    grammar = messages.payload_of(schema_request(100))["grammar"]
+    assert grammar.count('"maxLength": 150') == 2
+    assert "maxLength" not in json.dumps(SCHEMA)
+
+
+@pytest.mark.parametrize(["length", "finish"], [(149, "stop"), (150, "length")])
+def test_a_reply_with_a_text_that_was_cut_says_so(length, finish):
+    content = json.dumps({"a": "x", "b": ["y" * length]})
+    reply = {
+        "choices": [{"message": {"content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+    assert messages.response_of(schema_request(100), reply).finish_reason == finish

@@ -27,7 +27,7 @@ def payload_of(request: lm15.Request) -> dict[str, Any]:
         "stop": list(config.stop) or None,
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
-        "grammar": _grammar(config.response_format, config.max_tokens),
+        "grammar": _grammar(config.response_format, _longest_text(request)),
     }
     if config.logprobs is not None:
         # Without alternatives llama.cpp reports no tokens at all.
@@ -73,18 +73,16 @@ def _system(system: Any) -> str:
     return "\n".join(part.text for part in system)
 
 
-def _grammar(response_format: dict[str, Any] | None, max_tokens: int | None) -> str | None:
-    """Write a JSON schema as a grammar.
+def _grammar(response_format: dict[str, Any] | None, longest: int | None) -> str | None:
+    """Write a JSON schema as a grammar, its free texts bounded to so many characters.
 
     llama.cpp's own ``response_format`` would allow a Markdown fence around the object.
     """
     if response_format is None:
         return None
-    schema = dict(response_format.get("schema", {"type": "object"}))
-    if max_tokens is not None and (texts := list(_free_texts(schema))):
-        # A weak model does not stop by itself, and a reply that is cut is no JSON.
-        longest = max(_SHORTEST_TEXT, max_tokens * _CHARS_PER_TOKEN // len(texts))
-        schema = _bounded(schema, longest)
+    schema = json.loads(json.dumps(response_format.get("schema", {"type": "object"})))
+    for text in _free_texts(schema) if longest is not None else ():
+        text["maxLength"] = longest
     # A weak model that may write white space anywhere can go on doing so to the end.
     schema["x-guidance"] = {
         "lenient": True,  # passes over a keyword that it does not know
@@ -107,11 +105,17 @@ def _free_texts(schema: object) -> Iterator[dict[str, Any]]:
             yield from _free_texts(part)
 
 
-def _bounded(schema: dict[str, Any], longest: int) -> dict[str, Any]:
-    bounded: dict[str, Any] = json.loads(json.dumps(schema))
-    for text in _free_texts(bounded):
-        text["maxLength"] = longest
-    return bounded
+def _longest_text(request: lm15.Request) -> int | None:
+    """Share the reply's tokens out to the texts that may have any length.
+
+    A weak model does not stop by itself, and a reply that is cut is no JSON.
+    """
+    config = request.config
+    texts = list(_free_texts((config.response_format or {}).get("schema")))
+    if config.max_tokens is None or not texts:
+        return None
+    shared: int = config.max_tokens * _CHARS_PER_TOKEN // len(texts)
+    return max(_SHORTEST_TEXT, shared)
 
 
 def response_of(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
@@ -122,12 +126,14 @@ def response_of(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
         text = text.rstrip("\ufffd")  # an answer may be cut within a character
     elif request.config.response_format and not request.config.stop:
         _check_json(text)
-    usage = reply["usage"]
+    usage, finish_reason = reply["usage"], choice["finish_reason"]
+    if (longest := _longest_text(request)) is not None and _has_text_of(text, longest):
+        finish_reason = "length"  # the object is whole, but a text in it was cut
     return lm15.Response(
         id=None,
         model=request.model,
         message=lm15.Message.assistant([lm15.TextPart(text)]),
-        finish_reason=choice["finish_reason"],
+        finish_reason=finish_reason,
         usage=lm15.Usage(
             input_tokens=usage["prompt_tokens"],
             output_tokens=usage["completion_tokens"],
@@ -135,6 +141,19 @@ def response_of(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
         ),
         logprobs=_logprobs(request.config.logprobs, choice),
     )
+
+
+def _has_text_of(reply: str, length: int) -> bool:
+    """Say whether a JSON reply holds a text of at least so many characters."""
+    try:
+        parts = [json.loads(reply)]
+    except ValueError:
+        return False
+    for part in parts:  # it grows on the way
+        if isinstance(part, str) and len(part) >= length:
+            return True
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return False
 
 
 def _check_json(text: str) -> None:
