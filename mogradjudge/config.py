@@ -77,6 +77,7 @@ class MOGradConfig:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise SetupError(f"`{name}` must be >= 0 or None, got {value!r}.")
+        _check_gate(self.gate)
         if self.level not in ("pooled", "group"):
             raise SetupError(f"`level` must be 'pooled' or 'group', got {self.level!r}.")
         if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
@@ -89,6 +90,11 @@ class MOGradConfig:
         """Give the settings as `result.json` holds them."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**plain, "mode": self.mode.name, "gate": _gate_dict(self.gate)}
+
+
+def _check_gate(gate: object) -> None:
+    if not callable(gate) or isinstance(gate, type):
+        raise SetupError(f"`gate` must be a gate, as NoMeanRegression(), got {gate!r}.")
 
 
 def resolve_steps(auto: str | None, steps: int | None) -> int:

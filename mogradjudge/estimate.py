@@ -30,7 +30,8 @@ _SAMPLE = 20  # examples whose length stands for all
 class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is not known.
 
-    Calls are exact when nothing fails, every proposal is scored and no reply comes from a cache.
+    Calls are exact when nothing fails or is asked again, every proposal is scored and no reply
+    comes from a cache.
     Tokens are a guess from the length of the prompts.
     """
 
@@ -60,6 +61,7 @@ def estimate(
     train: Sequence[dspy.Example],
     validation: Sequence[dspy.Example],
     models: Mapping[str, str],
+    test: Sequence[dspy.Example] = (),
 ) -> tuple[RoleEstimate, ...]:
     """Estimate what `MOGrad.optimize` would use.
 
@@ -69,6 +71,7 @@ def estimate(
         train: The examples that critiques are written on.
         validation: The examples that decide about candidates.
         models: The model of each role, for its price.
+        test: The examples that the seed and the final instructions are scored on at the end.
     """
     batch = min(config.batch_size, len(train))
     sample = [*train, *validation][:_SAMPLE]
@@ -79,7 +82,7 @@ def estimate(
         for scope in (config.mode.loss, config.mode.gradient, config.mode.optimizer)
     )
     per_example = config.steps * batch
-    texts = len(validation) * (config.steps + 1) + per_example
+    texts = len(validation) * (config.steps + 1) + per_example + 2 * len(test)
     used = {
         "judge": _judge_calls(judge, sample, texts),
         "critic": [_critic_call(brief, group, sample, per_example) for group in loss],

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import dspy
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Group
+from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import as_a_whole, excerpt
@@ -118,25 +118,51 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
     )
 
 
-def check_measurable(
-    examples: Sequence[dspy.Example], columns: Mapping[str, str], what: str
-) -> None:
-    """Check, before any call is paid, that examples can show agreement on some criterion.
-
-    Args:
-        examples: The examples that agreement will be computed on.
-        columns: The human column of each criterion.
-        what: What the examples are, for the message.
+def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
+    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
 
     Raises:
-        SetupError: If the human scores of every criterion are missing or all equal.
+        SetupError: If a human column is absent, or holds what is no score on its scale.
     """
-    for column in columns.values():
-        if len({each.get(column) for each in examples} - {None}) > 1:
+    for criterion in rubric.criteria:
+        for number, example in enumerate(examples, start=1):
+            if criterion.human not in example:
+                raise SetupError(
+                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
+                    f"number {number} has only {sorted(example.keys())}."
+                )
+            score = example[criterion.human]
+            is_score = isinstance(score, (int, float)) and criterion.scale.covers(score)
+            if score is not None and not is_score:
+                raise SetupError(
+                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
+                    f"{score!r} in {what} example {number}."
+                )
+
+
+def check_measurable(
+    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
+) -> None:
+    """Check, before any call is paid, that agreement can be measured on some criterion.
+
+    Raises:
+        SetupError: If even the human scores themselves have no correlation.
+    """
+    reason = ""
+    for criterion in rubric.criteria:
+        rated = [
+            (example[criterion.human], group_of(example, place))
+            for place, example in enumerate(examples)
+            if example[criterion.human] is not None
+        ]
+        scores, groups = [score for score, _ in rated], [group for _, group in rated]
+        value = correlate(scores, scores, groups, level=level).value
+        if not isinstance(value, Undefined):
             return
+        reason = value.reason
     raise SetupError(
-        f"The {len(examples)} {what} examples have no criterion whose human scores differ, so "
-        "agreement cannot be measured. Give more rated examples."
+        f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
+        "rated examples."
     )
 
 

@@ -31,7 +31,7 @@ class NoMeanRegression:
     """Accepts while the mean agreement does not fall (the paper's gate)."""
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
-        if scores_less(current, proposed) or proposed.mean is None:
+        if measures_less(current, proposed) or proposed.mean is None:
             return False
         return current.mean is None or proposed.mean >= current.mean
 
@@ -56,7 +56,7 @@ class NoCriterionRegression:
             raise SetupError(f"`tolerance >= 0` must hold, got {self.tolerance}.")
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
-        return not scores_less(current, proposed) and all(
+        return not measures_less(current, proposed) and all(
             _holds(before, proposed.by_criterion[name], self.tolerance)
             for name, before in current.by_criterion.items()
         )
@@ -68,6 +68,13 @@ def _holds(before: float | Undefined, after: float | Undefined, tolerance: float
     return not isinstance(after, Undefined) and after >= before - tolerance
 
 
-def scores_less(current: Agreement, proposed: Agreement) -> bool:
-    """Say whether a candidate leaves more texts unscored; it must not win by the rest alone."""
-    return any(proposed.unscored[name] > count for name, count in current.unscored.items())
+def measures_less(current: Agreement, proposed: Agreement) -> bool:
+    """Say whether a candidate leaves more texts unscored, or a criterion without a value.
+
+    It must not win by its agreement on the rest.
+    """
+    return any(
+        proposed.unscored[name] > current.unscored[name]
+        or (isinstance(proposed.by_criterion[name], Undefined) and not isinstance(value, Undefined))
+        for name, value in current.by_criterion.items()
+    )

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import dspy
 
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import excerpt, field_by_field
@@ -72,16 +72,21 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
         Args:
             path: A JSON file written by `save`.
-            rubric: Its rubric; read from ``rubric.toml`` beside the file if it is not given.
+            rubric: Its rubric; if it is not given, ``rubric.toml`` beside the file, or else the
+                rubric that the file itself was saved with.
 
         Raises:
             SetupError: If the file is no saved judge, or was saved for another rubric.
         """
         path = Path(path)
-        if rubric is None:
-            rubric = Rubric.from_toml(path.parent / "rubric.toml")
+        beside = path.parent / "rubric.toml"
         try:
-            judge = cls(rubric, **_saved_settings(path))
+            saved = _saved(path)
+            if rubric is None and beside.exists():
+                rubric = Rubric.from_toml(beside)
+            if rubric is None:
+                rubric = Rubric(**fields_from_toml(str(saved.get("rubric"))))
+            judge = cls(rubric, **_settings(saved))
             judge.load(path)
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
@@ -249,7 +254,8 @@ def _mean(samples: Sequence[Reading]) -> Reading:
     return Reading(sum(scores) / len(scores), first.source, rationale=first.rationale)
 
 
-def _saved_settings(path: Path) -> dict[str, Any]:
+def _saved(path: Path) -> dict[str, Any]:
+    """Read what a saved judge's file says of criteria, settings and rubric."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -258,5 +264,11 @@ def _saved_settings(path: Path) -> dict[str, Any]:
         raise SetupError(f"is not a JSON file: {error}.") from error
     whole = isinstance(state, dict) and "metadata" in state
     predictors = [value for key, value in state.items() if key != "metadata"] if whole else []
-    saved = saved_manifest(predictors[0] if predictors else None)["settings"]
-    return {field.name: saved[field.name] for field in fields(JudgeSettings) if field.name in saved}
+    return saved_manifest(predictors[0] if predictors else None)
+
+
+def _settings(saved: Mapping[str, Any]) -> dict[str, Any]:
+    settings = saved["settings"]
+    return {
+        each.name: settings[each.name] for each in fields(JudgeSettings) if each.name in settings
+    }

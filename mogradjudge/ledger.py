@@ -16,6 +16,7 @@ from dspy.utils.usage_tracker import UsageTracker
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted
+from mogradjudge.predictor import ScorePredict
 from mogradjudge.prices import price
 
 ROLES = ("judge", "critic", "coach", "editor")
@@ -97,6 +98,18 @@ class Ledger:
         twin.__class__ = _metered_class(lm.__class__)
         twin.booking = _Booking(self, role, criteria, lm.model, getattr(lm, "num_retries", 0))
         return twin
+
+    def meter_program(self, program: dspy.Module, criteria: Group) -> dspy.Module:
+        """Pin a metered LM on every predictor of a program; a judge's are booked apart.
+
+        Args:
+            program: A copy of the user's program.
+            criteria: What a predictor is booked under that is about no criteria of its own.
+        """
+        for _, predictor in program.named_predictors():
+            own = predictor.criteria if isinstance(predictor, ScorePredict) else criteria
+            predictor.lm = self.meter(predictor.lm or dspy.settings.lm, "judge", own)
+        return program
 
     @property
     def calls(self) -> int:

@@ -22,7 +22,7 @@ from mogradjudge.events import (
     StepEnded,
     StepStarted,
 )
-from mogradjudge.gate import scores_less
+from mogradjudge.gate import measures_less
 from mogradjudge.result import Measured, OptimizationResult, StepRecord, StopReason
 from mogradjudge.step import Workshop, measure, propose
 
@@ -130,7 +130,7 @@ class Run:
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of what was accepted, the seed included."""
         seed = self.measured[0]
-        eligible = [m for m in self.measured if not scores_less(seed.agreement, m.agreement)]
+        eligible = [m for m in self.measured if not measures_less(seed.agreement, m.agreement)]
         best = max(eligible, key=lambda each: worth(each.agreement))  # the first on a tie
         seed_kept = best.candidate == seed.candidate
         self.notify(

@@ -38,9 +38,9 @@ def make_lm(
         return local_lm(
             model, temperature=temperature or 0.0, max_tokens=max_tokens or _LOCAL_MAX_TOKENS
         )
-    if "/" not in model:
+    if not model.partition("/")[2]:
         raise SetupError(
-            f"`--lm` must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
+            f"A model must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
         )
     connection = {} if api_base is None else {"api_base": api_base}
     if api_base is not None and not os.environ.get("OPENAI_API_KEY"):

@@ -84,6 +84,8 @@ class Objective:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise SetupError(f"An objective's name must be an identifier, got {self.name!r}.")
+        if self.name == "mean":
+            raise SetupError("An objective must not be named 'mean': results use it for the mean.")
         if not self.description.strip():
             raise SetupError(f"Objective {self.name!r} needs a description, got an empty one.")
         put = object.__setattr__  # the dataclass is frozen

@@ -48,7 +48,11 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         super().__init__(_signature(rubric, criteria, rationale=settings.rationale))
         self.criteria = criteria
         scales = [[name, rubric[name].scale.low, rubric[name].scale.high] for name in criteria]
-        self.manifest = {"criteria": scales, "settings": asdict(settings)}
+        self.manifest: dict[str, Any] = {
+            "criteria": scales,
+            "settings": asdict(settings),
+            "rubric": rubric.to_toml(),
+        }
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's
         return {**super().dump_state(json_mode=json_mode), _MANIFEST: self.manifest}
@@ -68,6 +72,7 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
                 f"The saved judge rates {_scales(saved)}, this one {_scales(self.manifest)}. "
                 "Load it with the rubric it was saved with."
             )
+        self._compare_settings(saved["settings"])
         ours = self.signature
         # DSPy sets every key of the file as an attribute; a stranger's file must not reach others.
         known = {key: value for key, value in state.items() if key in _STATE_KEYS}
@@ -79,6 +84,22 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
             logger.warning("The saved judge's definitions differ from the rubric's, which hold.")
             self.signature = ours.with_instructions(self.signature.instructions)
         return self
+
+    def _compare_settings(self, saved: Mapping[str, Any]) -> None:
+        ours = self.manifest["settings"]
+        if saved.get("rationale") != ours["rationale"]:
+            raise SetupError(
+                f"The saved judge has rationale={saved.get('rationale')!r}, this one "
+                f"{ours['rationale']!r}. Make them equal, or use MultiCriteriaJudge.from_saved."
+            )
+        for name in ("score_rule", "n", "fallback"):
+            if saved.get(name) != ours[name]:
+                logger.warning(
+                    "The judge was saved with %s=%r and is used with %r; from_saved restores it.",
+                    name,
+                    saved.get(name),
+                    ours[name],
+                )
 
 
 def saved_manifest(state: object) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class RunDirectory:
         path = self.path / RESULT
         if not path.exists():
             return None
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result = _read(path)
         return result if result.get("stop_reason") == "steps" else None
 
     @contextmanager
@@ -83,15 +83,16 @@ class RunDirectory:
 
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
-        if not path.exists():
-            if any(self.path.iterdir()):
+        kept = {entry.name for entry in self.path.iterdir()}
+        if not kept & {"cache", RESULT}:  # nothing is paid for yet, so nothing is lost
+            if kept - {ASKED, EVENTS}:
                 raise SetupError(
                     f"`--out` must be a new or empty folder, or a run to take up; {self.path} has "
                     "files that are no run's."
                 )
             write_text(path, to_json(asked) + "\n")
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read(path) if path.exists() else {}
         if different := _differences(before, asked):
             raise SetupError(
                 f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
@@ -100,24 +101,25 @@ class RunDirectory:
 
 
 @contextmanager
-def replies_kept_in(folder: Path) -> Iterator[None]:
-    """Keep DSPy's replies on disk in a folder while the block runs.
+def replies_kept_in(folder: Path | None) -> Iterator[None]:
+    """Keep DSPy's replies in a folder, or without one in memory alone, while the block runs.
 
-    Its files are read without running anything: only plain data and DSPy's own records are
+    A folder's files are read without running anything: only plain data and DSPy's own records are
     unpickled.
     """
     before = dspy.cache
     dspy.configure_cache(
-        enable_disk_cache=True,
+        enable_disk_cache=folder is not None,
         enable_memory_cache=True,
-        disk_cache_dir=str(folder),
+        disk_cache_dir=None if folder is None else str(folder),
         restrict_pickle=True,
     )
     ours = dspy.cache
     try:
         yield
     finally:
-        ours.disk_cache.close()
+        if folder is not None:
+            ours.disk_cache.close()
         dspy.cache = before
 
 
@@ -139,9 +141,19 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SetupError(f"{path} is damaged: {error}. Give another `--out`.") from error
+    return value
+
+
 def _differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     return [
-        f"{key} was {before.get(key)!r} and is {asked.get(key)!r}"
+        f"the {key} differ"
+        if key.endswith("data")
+        else f"{key} was {before.get(key)!r} and is {asked.get(key)!r}"
         for key in sorted({*before, *asked})
         if before.get(key) != asked.get(key)
     ]

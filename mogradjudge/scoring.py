@@ -9,9 +9,10 @@ from typing import Any
 import dspy
 
 from mogradjudge.agreement import Level, Undefined, bootstrap
+from mogradjudge.candidate import clone
 from mogradjudge.criteria import Criterion
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import Agreement, Judgement, agreement_of, judge_examples
+from mogradjudge.evaluation import Judgement, agreement_of, check_measurable, judge_examples
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
@@ -21,40 +22,35 @@ WRITERS = {".parquet": "to_parquet", ".csv": "to_csv", ".jsonl": "to_json"}
 
 
 def judge_table(
-    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int
-) -> tuple[tuple[Judgement, ...], Ledger]:
-    """Judge all examples with the LM of the context, its calls booked."""
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], ledger: Ledger, num_threads: int
+) -> tuple[Judgement, ...]:
+    """Judge all examples with the LM of the context, its calls booked in a ledger."""
     if dspy.settings.lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    ledger = Ledger(max_in_flight=num_threads)
-    with dspy.context(lm=ledger.meter(dspy.settings.lm, "judge", judge.rubric.names)):
-        objectives = rubric_objectives(judge.rubric)
-        return judge_examples(judge, examples, objectives, num_threads), ledger
-
-
-def agreement_on(
-    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int, level: Level
-) -> Agreement:
-    """Judge all examples and give the agreement with their human scores."""
-    judgements, _ = judge_table(judge, examples, num_threads)
-    return agreement_of(judgements, rubric_objectives(judge.rubric, level))
+    program = ledger.meter_program(clone(judge), judge.rubric.names)
+    return judge_examples(program, examples, rubric_objectives(judge.rubric), num_threads)
 
 
 def evaluation_report(
-    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], num_threads: int
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    num_threads: int,
+    level: Level = "pooled",
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing`` those
     without a human one. An undefined value is None, its reason under ``undefined``.
     """
-    judgements, ledger = judge_table(judge, examples, num_threads)
-    agreement = agreement_of(judgements, rubric_objectives(judge.rubric))
+    check_measurable(examples, judge.rubric, level, "rated")
+    ledger = Ledger(max_in_flight=num_threads)
+    judgements = judge_table(judge, examples, ledger, num_threads)
+    agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     criteria = {
         criterion.name: {
             "spearman": values[criterion.name],
-            "interval": _interval(criterion, judgements),
+            "interval": _interval(criterion, judgements, level),
             "n": agreement.scored[criterion.name],
             "unscored": agreement.unscored[criterion.name],
             "missing": agreement.missing[criterion.name],
@@ -65,6 +61,7 @@ def evaluation_report(
     return {
         "criteria": criteria,
         "mean": agreement.mean,
+        "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
         "ledger": [row.as_dict() for row in ledger.rows],
@@ -108,12 +105,15 @@ def _row(judge: MultiCriteriaJudge, number: int, judgement: Judgement) -> dict[s
     return row
 
 
-def _interval(criterion: Criterion, judgements: Sequence[Judgement]) -> list[float] | None:
+def _interval(
+    criterion: Criterion, judgements: Sequence[Judgement], level: Level
+) -> list[float] | None:
     scored = [each for each in judgements if isinstance(each.scores[criterion.name], float)]
     interval = bootstrap(
         [each.example[criterion.human] for each in scored],
         [_judged(each, criterion.name) for each in scored],
         [each.group for each in scored],
+        level=level,
     )
     return None if isinstance(interval, Undefined) else [interval.low, interval.high]
 

@@ -23,7 +23,6 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.loss import write_critiques
 from mogradjudge.objectives import Objective
 from mogradjudge.optimizer import rewrite_sections
-from mogradjudge.predictor import ScorePredict
 from mogradjudge.roles import Role, Skipped
 
 
@@ -110,10 +109,7 @@ def judge(
 ) -> tuple[Judgement, ...]:
     """Run the program with a candidate's instructions over examples, its calls booked."""
     program = candidate.written_into(shop.program)
-    for _, predictor in program.named_predictors():
-        criteria = predictor.criteria if isinstance(predictor, ScorePredict) else shop.criteria
-        lm = predictor.lm or dspy.settings.lm
-        predictor.lm = shop.ledger.meter(lm, "judge", criteria)
+    shop.ledger.meter_program(program, shop.criteria)
     return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import click
+
 from mogradjudge.estimate import RoleEstimate
 
 _FILE_WIDTH = 160
@@ -17,7 +19,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in rows:
@@ -25,6 +27,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     # Off a terminal rich assumes 80 columns, and would cut longer rows.
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    if title:
+        console.print(title, style="bold")
     console.print(table)
 
 
@@ -43,8 +47,24 @@ def print_run(result: Mapping[str, Any]) -> None:
         + ([number(test["seed"][name]), number(test["final"][name])] if test else [])
         for name in [*(key for key in seed if key != "mean"), "mean"]
     ]
-    print_table(columns, rows, f"Agreement (Spearman), mode {result['mode']}")
+    level = result["config"]["level"]
+    print_table(columns, rows, f"Agreement (Spearman, {level}), mode {result['mode']}")
+    _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _print_losses(result: Mapping[str, Any]) -> None:
+    """Say what the figures had to do without, where it is anything."""
+    losses = {
+        "validation texts without a usable score": result["unscored"],
+        "validation texts without a human score": result["missing_human"],
+        "expected scores that fell back to the integer": result["fallbacks"],
+    }
+    for what, counts in losses.items():
+        if found := {name: count for name, count in counts.items() if count}:
+            click.echo(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
+    if skipped := sum(step["skipped"] for step in result["steps"]):
+        click.echo(f"questions without a usable reply: {skipped}")
 
 
 def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -75,7 +95,7 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     print_table(
         ("role", "calls", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
-        "At the most",
+        "If every proposal is scored and nothing has to be asked again",
     )
 
 

@@ -15,7 +15,7 @@ from mogradjudge.config import Auto, MOGradConfig, resolve_steps
 from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import check_measurable
+from mogradjudge.evaluation import check_measurable, check_ratings
 from mogradjudge.events import (
     Observer,
 )
@@ -110,6 +110,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         )
         self.objectives = None if objectives is None else tuple(objectives)
         self.role_lms = {"critic": critic_lm, "coach": coach_lm, "editor": editor_lm}
+        for name, lm in {**self.role_lms, "prompt": prompt_lm}.items():
+            if lm is not None and not isinstance(lm, dspy.BaseLM):
+                raise SetupError(f"`{name}_lm` must be a dspy.LM, got {lm!r}.")
         self.prompt_lm = prompt_lm
         self.callbacks = list(callbacks or [])
         self.observers = tuple(observers)
@@ -150,6 +153,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         *,
         trainset: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None = None,
+        ledger: Ledger | None = None,
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
 
@@ -158,6 +162,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             trainset: The examples that critiques are written on.
             valset: The examples that decide about candidates. Without it, two fifths of the
                 training set (by whole groups) are set aside for that.
+            ledger: Books the calls and holds them to its cap; a new one with ``max_calls`` and
+                ``num_threads`` if it is not given.
 
         Raises:
             SetupError: If the program, the examples or the LMs cannot be worked with.
@@ -166,9 +172,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         objectives = self._objectives(student)
         train, validation = self._parts(list(trainset), valset)
         if self.objectives is None:
-            columns = {each.name: each.human for each in student.rubric.criteria}
-            check_measurable(validation, columns, "validation")
-        shop = self._workshop(student, objectives)
+            check_ratings(train, student.rubric, "training")
+            check_ratings(validation, student.rubric, "validation")
+            check_measurable(validation, student.rubric, self.config.level, "validation")
+        if ledger is None:
+            ledger = Ledger(self.config.max_calls, self.config.num_threads)
+        shop = self._workshop(student, objectives, ledger)
         with shown_progress(self.config, display=self.display_progress) as progress:
             return Run(shop, train, validation, (*self.observers, progress)).to_the_end()
 
@@ -190,6 +199,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     ) -> tuple[list[dspy.Example], list[dspy.Example]]:
         if not trainset:
             raise SetupError("`trainset` must hold at least one example, got none.")
+        for example in (*trainset, *(valset or ())):
+            if not isinstance(example, dspy.Example):
+                raise SetupError(f"Examples must be dspy.Example, got a {type(example).__name__}.")
         if valset is None:
             shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
             trainset, validation = split_by_group(trainset, shares, seed=self.config.seed)
@@ -200,7 +212,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         check_disjoint(trainset, validation, ("training", "validation"))
         return trainset, validation
 
-    def _workshop(self, student: dspy.Module, objectives: tuple[Objective, ...]) -> Workshop:
+    def _workshop(
+        self, student: dspy.Module, objectives: tuple[Objective, ...], ledger: Ledger
+    ) -> Workshop:
         criteria = tuple(objective.name for objective in objectives)
         slots = find_slots(student, criteria)
         if not slots:
@@ -224,7 +238,6 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         unpinned = any(predictor.lm is None for _, predictor in student.named_predictors())
         if unpinned and dspy.settings.lm is None:
             raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-        ledger = Ledger(self.config.max_calls, self.config.num_threads)
         return Workshop(
             program=student,
             objectives=objectives,

@@ -135,9 +135,40 @@ def test_the_cap_on_calls_holds_at_the_server(table, server, tmp_path):
 def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
-    test = read(out / "result.json")["test"]
+    result = read(out / "result.json")
+    test = result["test"]
     assert test["n"] in (7, 8)
     assert test["final"]["mean"] > test["seed"]["mean"]
+
+
+def test_held_out_texts_are_booked_and_capped_like_all_others(table, server, tmp_path):
+    out = tmp_path / "whole"
+    server.reset()
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    assert read(out / "result.json")["calls"] == server.calls.total()
+    cap = server.calls.total() - 3
+    server.reset()
+    words = compile_words(table, server, tmp_path / "cut", "--test-share", 0.3, "--max-calls", cap)
+    assert call(*words) == 0
+    assert server.calls.total() == cap
+    assert read(tmp_path / "cut" / "result.json")["test"] is None
+
+
+def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path, server, capsys):
+    out = tmp_path / "run"
+    wrong = [
+        word if word != "openai/gpt-4o-mini" else "openai/"
+        for word in compile_words(table, server, out)
+    ]
+    assert call(*wrong) == 2
+    assert call(*compile_words(table, server, out)) == 0
+
+
+def test_a_level_without_groups_is_refused_before_a_call(table, tmp_path, server, capsys):
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run", "--level", "group")) == 2
+    assert "cannot be measured" in capsys.readouterr().err
+    assert not server.calls
 
 
 def test_score_writes_a_row_per_text_in_order(table, server, tmp_path, capsys):
@@ -168,6 +199,16 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     mean = (each["spearman"] + report["criteria"]["fluency"]["spearman"]) / 2
     assert report["mean"] == pytest.approx(mean)
     assert report["calls"] == 24
+
+
+def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    words = ["evaluate", out / "judge.json", table]
+    assert call(*words, *lm(server)) == 0
+    with serving() as other:
+        assert call(*words, *lm(other)) == 0
+        assert other.calls["judge"] == 24
 
 
 def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Agreement
-from mogradjudge.gate import AlwaysAccept, NoCriterionRegression, NoMeanRegression, scores_less
+from mogradjudge.gate import AlwaysAccept, NoCriterionRegression, NoMeanRegression, measures_less
 
 NONE = Undefined("all human scores are equal")
 MEAN, EACH, LOOSE = NoMeanRegression(), NoCriterionRegression(), NoCriterionRegression(0.1)
@@ -34,7 +34,8 @@ def agreement(*values: float | Undefined, unscored: tuple[int, ...] = ()) -> Agr
         ((NONE, 0.4), (NONE, 0.4), True, True, True),
         ((NONE, 0.4), (0.0, 0.4), False, True, True),
         ((NONE, 0.4), (0.9, 0.4), True, True, True),
-        ((0.4, 0.4), (NONE, 0.4), True, False, False),
+        ((0.4, 0.4), (NONE, 0.4), False, False, False),
+        ((0.1, 0.4), (NONE, 0.9), False, False, False),
         ((0.2, 0.4), (NONE, NONE), False, False, False),
         ((NONE, NONE), (0.1, 0.1), True, True, True),
         ((NONE, NONE), (-0.9, -0.9), True, True, True),
@@ -59,7 +60,7 @@ def test_the_table_of_decisions(current, proposed, mean, each, loose):
 )
 def test_a_candidate_that_leaves_more_texts_unscored_cannot_win_by_the_rest(before, after, less):
     current, better = agreement(0.2, 0.2, unscored=before), agreement(0.9, 0.9, unscored=after)
-    assert scores_less(current, better) is less
+    assert measures_less(current, better) is less
     assert [gate(current, better) for gate in (MEAN, EACH, LOOSE)] == [not less] * 3
     assert AlwaysAccept()(current, better)
 

@@ -359,10 +359,16 @@ class TestHostileFile:
         with pytest.raises(SetupError, match=r"judge\.json: cannot be read: No such file"):
             MultiCriteriaJudge.from_saved(path, RUBRIC)
 
-    def test_a_missing_rubric_is_named(self, path):
+    def test_without_a_rubric_beside_it_the_files_own_is_taken(self, path):
         edited(RUBRIC).save(path)
-        with pytest.raises(SetupError, match=r"rubric\.toml: No such file"):
-            MultiCriteriaJudge.from_saved(path)
+        restored = MultiCriteriaJudge.from_saved(path)
+        assert restored.rubric == RUBRIC
+        assert restored.dump_state() == edited(RUBRIC).dump_state()
+
+    def test_a_judge_with_other_reasons_is_refused(self, path):
+        edited(RUBRIC).save(path)
+        with pytest.raises(SetupError, match="rationale=False"):
+            MultiCriteriaJudge(RUBRIC, rationale=True).load(path)
 
 
 class TestCopies:

@@ -444,7 +444,7 @@ CHAIN = dspy.ChainOfThought("output -> answer")
         ({"trainset": []}, "`trainset` must hold at least one example, got none"),
         ({"valset": []}, "`valset` must hold at least one example, got none"),
         ({"trainset": TRAIN[:1], "valset": None}, "needs at least as many groups"),
-        ({"valset": [constant(each) for each in VALIDATION]}, "no criterion whose human scores"),
+        ({"valset": [constant(each) for each in VALIDATION]}, "cannot be measured on the"),
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),
         ({"student": CHAIN}, "`objectives` must be given for a ChainOfThought"),
         ({"objectives": []}, "`objectives` must be given"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,20 +31,24 @@ for command in (demo_command, compile_command, score_command, evaluate_command, 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, or 2 for what the caller must change, or 1 for a failed run."""
-    words = list(sys.argv[1:] if args is None else args)
+    given = list(sys.argv[1:] if args is None else args)
+    words = [word for word in given if word != "--debug"]  # it may stand anywhere
+    # It says at each start that it could not fetch newer prices, which are not needed here.
+    logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
         cli.main(words, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"Error: {error.format_message()}", err=True)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         status = 130
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
-        if "--debug" in words:
+        if "--debug" in given:
             traceback.print_exc()
         click.echo(f"Error: {_line(error)}", err=True)
-        status = 2 if isinstance(error, SetupError) else 1
+        # A model that does not exist, or has no key, is the caller's to mend.
+        status = 2 if isinstance(error, (SetupError, dspy.LMConfigurationError)) else 1
     else:
         status = 0
     sys.exit(status)
@@ -53,6 +58,8 @@ def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, MogradError):
         return text
+    if isinstance(error, dspy.LMConfigurationError):
+        return f"The model cannot be used: {text}"
     if isinstance(error, dspy.LMError):
         return f"The provider failed ({type(error).__name__}): {text}"
     return f"{type(error).__name__}: {text} (--debug shows where)"

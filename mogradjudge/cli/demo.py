@@ -8,7 +8,8 @@ from importlib.resources import as_file, files
 
 import click
 
-from mogradjudge.cli.compile import Options, asked_of, prepare, run, verdict
+from mogradjudge.cli.compile import run, verdict
+from mogradjudge.cli.job import Options, asked_of, prepare
 from mogradjudge.runs import RunDirectory
 from mogradjudge.tables import print_run
 

@@ -42,14 +42,30 @@ lm_options = together(
         "local/smollm2, local/hf:REPO/FILE for one in this process.",
     ),
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
-    click.option("--temperature", type=float, default=0.0, show_default=True, help="The judge's."),
-    click.option("--max-tokens", type=int, help="The longest reply  [default: the provider's]"),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        help="The judge's.",
+    ),
+    click.option(
+        "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
+    ),
     click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
 )
 
 limit_option = click.option("--limit", type=int, help="Read only so many rows of DATA.")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+
+level_option = click.option(
+    "--level",
+    type=click.Choice(["pooled", "group"]),
+    default="pooled",
+    show_default=True,
+    help="Agreement over all texts, or the mean over groups.",
+)
 
 judge_options = together(
     click.option(
@@ -82,15 +98,13 @@ run_options = together(
     ),
     click.option("--tolerance", type=float, default=0.0, help="For --gate criterion."),
     click.option("--skip-tolerance", type=float, help="Write no critique for scores this close."),
-    click.option(
-        "--level",
-        type=click.Choice(["pooled", "group"]),
-        default="pooled",
-        show_default=True,
-        help="Agreement over all texts, or the mean over groups.",
-    ),
+    level_option,
     click.option("--edit-preamble", is_flag=True, help="Let the editor rewrite the preamble too."),
-    click.option("--max-calls", type=int, help="Send no more LM calls than this."),
+    click.option(
+        "--max-calls",
+        type=int,
+        help="Send no more LM calls than this; taking a run up again has as many anew.",
+    ),
     click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
     click.option(
         "--test-share",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 import dspy
 
-from mogradjudge.cli.options import data_argument, json_option, limit_option, lm_options
+from mogradjudge.agreement import Level
+from mogradjudge.cli.options import (
+    data_argument,
+    json_option,
+    level_option,
+    limit_option,
+    lm_options,
+)
 from mogradjudge.data import load_examples
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.ledger import Ledger
 from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.runs import to_json
+from mogradjudge.runs import replies_kept_in, to_json
 from mogradjudge.scoring import check_output, evaluation_report, judge_table, write_scores
 from mogradjudge.tables import print_evaluation, print_ledger
 
@@ -35,7 +44,7 @@ def score_command(
     limit: int | None,
     out: str,
 ) -> None:
-    r"""Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+    """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
@@ -45,8 +54,9 @@ def score_command(
     saved = MultiCriteriaJudge.from_saved(judge)
     examples = load_examples(data, saved.rubric, limit, require_human=False)
     model = make_lm(lm, api_base, temperature, max_tokens)
-    with dspy.context(lm=model, adapter=adapter_for(model)):
-        judgements, ledger = judge_table(saved, examples, num_threads)
+    with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
+        ledger = Ledger(max_in_flight=num_threads)
+        judgements = judge_table(saved, examples, ledger, num_threads)
     write_scores(saved, judgements, path)
     print_ledger([row.as_dict() for row in ledger.rows])
     click.echo(f"{out} holds the scores of {len(judgements)} texts.")
@@ -57,6 +67,7 @@ def score_command(
 @data_argument
 @lm_options
 @limit_option
+@level_option
 @json_option
 def evaluate_command(
     judge: str,
@@ -67,9 +78,10 @@ def evaluate_command(
     max_tokens: int | None,
     num_threads: int,
     limit: int | None,
+    level: Level,
     as_json: bool,  # noqa: FBT001 - click's
 ) -> None:
-    r"""Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
+    """Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
 
     \b
     mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
@@ -77,9 +89,14 @@ def evaluate_command(
     saved = MultiCriteriaJudge.from_saved(judge)
     examples = load_examples(data, saved.rubric, limit)
     model = make_lm(lm, api_base, temperature, max_tokens)
-    with dspy.context(lm=model, adapter=adapter_for(model)):
-        report = evaluation_report(saved, examples, num_threads)
+    with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
+        report = evaluation_report(saved, examples, num_threads, level)
     if as_json:
         click.echo(to_json(report))
     else:
         print_evaluation(report)
+
+
+def _replies(api_base: str | None) -> AbstractContextManager[None]:
+    """Choose where replies are kept; DSPy's store does not tell one server from another."""
+    return nullcontext() if api_base is None else replies_kept_in(None)

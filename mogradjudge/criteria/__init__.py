@@ -2,5 +2,6 @@
 
 from mogradjudge.criteria.criterion import Criterion, Group, Scale
 from mogradjudge.criteria.rubric import Rubric
+from mogradjudge.criteria.toml import fields_from_toml
 
-__all__ = ["Criterion", "Group", "Rubric", "Scale"]
+__all__ = ["Criterion", "Group", "Rubric", "Scale", "fields_from_toml"]

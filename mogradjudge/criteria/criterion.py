@@ -16,7 +16,7 @@ Group: TypeAlias = tuple[str, ...]
 
 # Names that an example, a prediction, a predictor's call or an adapter uses for something else.
 RESERVED = frozenset(
-    {"base", "completed", "config", "demos", "group", "lm", "logprobs", "new_signature"}
+    {"base", "completed", "config", "demos", "group", "lm", "logprobs", "mean", "new_signature"}
     | {"prediction", "rationale", "readings", "self"}
 )
 
