@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -61,13 +61,16 @@ def correlate(
         constant: What a constant judge is worth.
 
     Raises:
-        SetupError: If the lengths differ, or groups are missing where they are needed.
+        SetupError: If the lengths differ, groups are missing where they are needed, or a score is
+            not finite.
     """
     if level == "group" and groups is None:
         raise SetupError("`groups` must be given with level='group', got None.")
     sizes = {len(human), len(judge), len(human if groups is None else groups)}
     if len(sizes) > 1:
         raise SetupError(f"human, judge and groups must have one length, got {sorted(sizes)}.")
+    if not all(map(math.isfinite, (*human, *judge))):
+        raise SetupError("Scores must be finite numbers; leave out the texts that have none.")
     if level == "pooled":
         rho = _rho(human, judge, constant)
         return Correlation(rho, len(human), 1, int(len(set(judge)) == 1))
@@ -101,9 +104,7 @@ def _rho(human: Sequence[float], judge: Sequence[float], constant: Constant) -> 
         return 0.0 if constant == "zero" else Undefined("all judge scores are equal")
     from scipy.stats import spearmanr  # slow to import
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return float(spearmanr(human, judge).statistic)
+    return float(spearmanr(human, judge).statistic)
 
 
 @dataclass(frozen=True)

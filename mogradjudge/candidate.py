@@ -82,6 +82,15 @@ class Brief:
     candidate: Candidate
     slots: tuple[Slot, ...]
 
+    def standing(self, group: Group) -> dict[str, object]:
+        """Give what every role is told before its own inputs."""
+        preambles = dict.fromkeys(each.preamble for each in self.candidate.instructions.values())
+        return {
+            "task": "\n\n".join(preambles),
+            "criteria": self.meanings(group),
+            "current_instructions": self.current(group),
+        }
+
     def meanings(self, group: Group) -> dict[str, str]:
         """Give what each criterion of a group means."""
         return {each.name: each.description for each in self.objectives if each.name in group}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
+from random import Random
 from typing import Any
 
 import dspy
 
 from mogradjudge.candidate import Brief, Candidate, find_slots
-from mogradjudge.config import MOGradConfig
+from mogradjudge.config import MOGradConfig, batches
 from mogradjudge.criteria import Group
 from mogradjudge.decomposition import inside
 from mogradjudge.gradient import WriteGradient
@@ -81,7 +83,8 @@ def estimate(
         scope.groups(names)
         for scope in (config.mode.loss, config.mode.gradient, config.mode.optimizer)
     )
-    per_example = config.steps * batch
+    drawn = islice(batches(train, config.batch_size, Random(config.seed)), config.steps)
+    per_example = sum(len(each) for each in drawn)
     texts = len(validation) * (config.steps + 1) + per_example + 2 * len(test)
     used = {
         "judge": _judge_calls(judge, sample, texts),
@@ -140,7 +143,7 @@ def _editor_call(
 def _standing(brief: Brief, group: Group) -> dict[str, object]:
     # Sections grow from their seed text to about a paragraph each.
     sections = dict.fromkeys(brief.current(group), _PARAGRAPH)
-    return {"criteria": brief.meanings(group), "current_instructions": sections}
+    return {**brief.standing(group), "current_instructions": sections}
 
 
 def _total(role: str, calls: Sequence[_Calls], model: str) -> RoleEstimate:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Self
 
 import dspy
@@ -59,6 +60,16 @@ class Agreement:
         """The mean over the criteria that have a value; None if none has one."""
         defined = [value for value in self.by_criterion.values() if isinstance(value, float)]
         return sum(defined) / len(defined) if defined else None
+
+    def mean_over(self, other: Agreement) -> float:
+        """The mean over the criteria that have a value in ``other`` too; 0 if there are none."""
+        values = [
+            value
+            for name, value in self.by_criterion.items()
+            if not isinstance(value, Undefined)
+            and not isinstance(other.by_criterion[name], Undefined)
+        ]
+        return sum(values) / max(1, len(values))
 
     def as_dict(self) -> dict[str, float | None]:
         """Give the values by criterion, and their mean, as `result.json` holds them."""
@@ -132,7 +143,8 @@ def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -
                     f"number {number} has only {sorted(example.keys())}."
                 )
             score = example[criterion.human]
-            is_score = isinstance(score, (int, float)) and criterion.scale.covers(score)
+            is_number = isinstance(score, Real) and not isinstance(score, bool)
+            is_score = is_number and criterion.scale.covers(float(score))
             if score is not None and not is_score:
                 raise SetupError(
                     f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "

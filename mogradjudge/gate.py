@@ -33,7 +33,7 @@ class NoMeanRegression:
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
         if measures_less(current, proposed) or proposed.mean is None:
             return False
-        return current.mean is None or proposed.mean >= current.mean
+        return proposed.mean_over(current) >= current.mean_over(current)
 
 
 @final

@@ -23,6 +23,7 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     seen yet, so do not cite the example. Give advice, not new instructions.
     """
 
+    task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
     criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
     current_instructions: dict[str, str] = dspy.InputField(
         desc="how the judge is told to apply each criterion now"
@@ -67,8 +68,7 @@ def write_gradients(
                         example_id=example_id,
                         signature=WriteGradient,
                         inputs={
-                            "criteria": brief.meanings(group),
-                            "current_instructions": brief.current(group),
+                            **brief.standing(group),
                             "critiques": [critique.text for critique in read],
                         },
                         label=f"{label}/{example_id}/{'+'.join(group)}",

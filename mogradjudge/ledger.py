@@ -15,12 +15,13 @@ import tenacity
 from dspy.utils.usage_tracker import UsageTracker
 
 from mogradjudge.criteria import Group
-from mogradjudge.errors import BudgetExhausted
+from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.predictor import ScorePredict
 from mogradjudge.prices import price
 
 ROLES = ("judge", "critic", "coach", "editor")
 _LONGEST_WAIT = 60.0  # seconds between two attempts, as in DSPy
+_ASYNC_POLL = 0.005  # seconds
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class _Account:
     cached: int = 0
     failed: int = 0
     tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # by model: prompt, completion
+    unreported: bool = False  # a paid call told no tokens
 
     def add_tokens(self, model: str, usage: dict[str, Any]) -> None:
+        self.unreported |= not usage.get("prompt_tokens")
         prompt, completion = self.tokens.get(model, (0, 0))
         self.tokens[model] = (
             prompt + int(usage.get("prompt_tokens") or 0),
@@ -60,6 +63,8 @@ class _Account:
         )
 
     def cost(self) -> float | None:
+        if self.unreported:
+            return None
         total = 0.0
         for model, (prompt, completion) in self.tokens.items():
             if (known := price(model)) is None:
@@ -94,6 +99,11 @@ class Ledger:
         The copy shares connections and weights with ``lm``. It owns the retries, ``lm.num_retries``
         of them, so that each attempt is counted.
         """
+        if (lm.kwargs.get("n") or 1) != 1:
+            raise SetupError(
+                f"An LM must give one reply per call, got n={lm.kwargs['n']} on {lm.model!r}; its "
+                "further replies would be paid for and not counted."
+            )
         twin = lm.copy(num_retries=0)
         twin.__class__ = _metered_class(lm.__class__)
         twin.booking = _Booking(self, role, criteria, lm.model, getattr(lm, "num_retries", 0))
@@ -110,6 +120,11 @@ class Ledger:
             own = predictor.criteria if isinstance(predictor, ScorePredict) else criteria
             predictor.lm = self.meter(predictor.lm or dspy.settings.lm, "judge", own)
         return program
+
+    def metered_default(self, criteria: Group) -> Any:
+        """Give a context in which calls past the predictors, to the default LM, are booked too."""
+        lm = dspy.settings.lm
+        return dspy.context(lm=lm if lm is None else self.meter(lm, "judge", criteria))
 
     @property
     def calls(self) -> int:
@@ -247,9 +262,11 @@ class _Metered:
         slots = self.booking.ledger.slots
         async for attempt in tenacity.AsyncRetrying(**self.booking.attempts()):
             with attempt:
-                await asyncio.to_thread(slots.acquire)  # a wait must not hold the event loop
+                # Neither the loop nor its threads may be held: the calls in flight need both.
+                while not slots.acquire(blocking=False):
+                    await asyncio.sleep(_ASYNC_POLL)
                 try:
-                    with self.booking.one_call(wait=False):  # nor may this one
+                    with self.booking.one_call(wait=False):
                         return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
                 finally:
                     slots.release()

@@ -27,6 +27,7 @@ class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
 
     # The example comes first: a prefix cache then serves what the calls on it have in common.
     example: dict[str, object] = dspy.InputField(desc="what the judge read")
+    task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
     criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
     current_instructions: dict[str, str] = dspy.InputField(
         desc="how the judge is told to apply each criterion now"
@@ -104,8 +105,7 @@ def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
     return {
-        "criteria": brief.meanings(criteria),
-        "current_instructions": brief.current(criteria),
+        **brief.standing(criteria),
         "example": dict(judgement.example.inputs()),
         "results": {
             each.name: _result(each, judgement)

@@ -43,7 +43,8 @@ def make_lm(
             f"A model must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
         )
     connection = {} if api_base is None else {"api_base": api_base}
-    if api_base is not None and not os.environ.get("OPENAI_API_KEY"):
+    own = api_base is not None and model.startswith("openai/")
+    if own and not os.environ.get("OPENAI_API_KEY"):
         connection["api_key"] = "none"  # clients insist on one; servers of one's own do not
     lm = dspy.LM(model, max_tokens=max_tokens, **connection)
     takes_temperature = "max_completion_tokens" not in lm.kwargs

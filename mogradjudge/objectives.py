@@ -124,8 +124,8 @@ def _closeness(
 
 def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> float | Undefined:
     return correlate(
-        [each.example[criterion.human] for each in scored],
-        [each.prediction[criterion.name] for each in scored],
+        [float(each.example[criterion.human]) for each in scored],
+        [float(each.prediction[criterion.name]) for each in scored],
         [each.group for each in scored],
         level=level,
     ).value
@@ -134,16 +134,21 @@ def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> f
 def _comparison(
     criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
 ) -> dict[str, object]:
-    human, judge = example[criterion.human], prediction[criterion.name]
+    human, judge = float(example[criterion.human]), prediction[criterion.name]
     if isinstance(judge, Unscored):
         return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
     shown: dict[str, object] = {"judge score": _round(judge), "human score": _round(human)}
     error = judge - human
     direction = "too high" if error > 0 else "too low"
     shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"
-    if rationale := prediction["readings"][criterion.name].rationale:
+    if rationale := _rationale(criterion, prediction):
         shown["judge's reason"] = rationale
     return shown
+
+
+def _rationale(criterion: Criterion, prediction: dspy.Prediction) -> str | None:
+    reading = prediction.get("readings", {}).get(criterion.name)  # other programs have none
+    return None if reading is None else reading.rationale
 
 
 def _round(score: float) -> float:

@@ -28,6 +28,7 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     and must not be changed or described.
     """
 
+    task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
     criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
     current_instructions: dict[str, str] = dspy.InputField(desc="the texts to rewrite, by key")
     advice: list[str] = dspy.InputField(desc="what to change and what to keep")
@@ -65,7 +66,7 @@ def rewrite_sections(
             example_id="",
             signature=_signature(editable[group]),
             inputs={
-                "criteria": brief.meanings(group),
+                **brief.standing(group),
                 "current_instructions": {
                     slot.label: brief.candidate.text(slot) for slot in editable[group]
                 },

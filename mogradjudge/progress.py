@@ -43,6 +43,7 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     columns = (
         TextColumn(f"{config.mode} steps"),
@@ -54,7 +55,6 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        # Scoring the seed is a part of the work, or the time left would ignore it.
         task = bar.add_task("scoring the seed instructions", total=config.steps)
 
         def update(event: Event) -> None:
@@ -66,7 +66,7 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
                 case _:
                     pass
             if isinstance(event, HEADLINES):
-                bar.console.print(describe(event), style="dim", highlight=False, soft_wrap=True)
+                bar.console.print(Text(describe(event), style="dim"), soft_wrap=True)
 
         yield update
 

@@ -83,7 +83,7 @@ class RunDirectory:
 
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
-        kept = {entry.name for entry in self.path.iterdir()}
+        kept = {entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"}
         if not kept & {"cache", RESULT}:  # nothing is paid for yet, so nothing is lost
             if kept - {ASKED, EVENTS}:
                 raise SetupError(

@@ -110,7 +110,8 @@ def judge(
     """Run the program with a candidate's instructions over examples, its calls booked."""
     program = candidate.written_into(shop.program)
     shop.ledger.meter_program(program, shop.criteria)
-    return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
+    with shop.ledger.metered_default(shop.criteria):
+        return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
 
 
 def measure(shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]) -> Agreement:

@@ -32,7 +32,7 @@ def agreement(*values: float | Undefined, unscored: tuple[int, ...] = ()) -> Agr
         ((0.2, 0.4), (0.09, 0.6), True, False, False),
         ((-0.2, 0.0), (-0.1, 0.0), True, True, True),
         ((NONE, 0.4), (NONE, 0.4), True, True, True),
-        ((NONE, 0.4), (0.0, 0.4), False, True, True),
+        ((NONE, 0.4), (0.0, 0.4), True, True, True),
         ((NONE, 0.4), (0.9, 0.4), True, True, True),
         ((0.4, 0.4), (NONE, 0.4), False, False, False),
         ((0.1, 0.4), (NONE, 0.9), False, False, False),

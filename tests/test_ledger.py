@@ -25,8 +25,9 @@ from dspy.lm15 import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.world import ToyEngine
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.errors import BudgetExhausted
+from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.ledger import Ledger
 from mogradjudge.prices import Price, price
 
@@ -417,3 +418,40 @@ def test_what_a_call_sets_in_its_context_does_not_reach_the_others():
         return before
 
     assert in_parallel(paint, range(12), 2) == ["none"] * 12
+
+
+def test_many_asynchronous_calls_share_few_places_without_a_deadlock():
+    engine = ToyEngine()
+    asynchronous = AsyncToy(engine)
+    lm = dspy.LM("toy/x", engine=engine, async_engine=asynchronous, temperature=0.0, cache=False)
+    ledger = Ledger(max_in_flight=1)
+    metered = ledger.meter(lm, "judge", ("a",))
+
+    async def ask() -> None:
+        await asyncio.gather(*(metered.acall(f"question {number}") for number in range(24)))
+
+    asyncio.run(asyncio.wait_for(ask(), timeout=60))
+    assert ledger.rows[0].calls == 24
+
+
+class AsyncToy:
+    """Answers as another engine does, in a thread of the loop's own pool."""
+
+    def __init__(self, engine: ToyEngine) -> None:
+        self.engine = engine
+
+    async def complete(self, request: Request) -> Response:
+        return await asyncio.to_thread(self.engine.complete, request)
+
+
+def test_an_lm_with_several_replies_a_call_is_refused():
+    with pytest.raises(SetupError, match="n=3"):
+        Ledger().meter(dspy.LM("toy/x", engine=ToyEngine(), n=3), "judge", ("a",))
+
+
+def test_a_call_whose_tokens_nobody_told_has_no_cost():
+    ledger = Ledger()
+    ledger.reserve()
+    ledger.book("judge", ("a",), "openai/gpt-4o-mini", [{}])
+    assert ledger.rows[0].calls == 1
+    assert ledger.rows[0].cost is None

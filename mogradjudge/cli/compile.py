@@ -54,7 +54,7 @@ def run(options: Options, job: Job, folder: RunDirectory) -> dict[str, Any]:
         )
         result = outcome.as_dict()
         folder.finish(outcome.program, job.rubric, result)
-        if job.test:
+        if job.test and result["stop_reason"] == "steps":
             result["test"] = _on_test(options, job, outcome, ledger)
             result["ledger"] = [row.as_dict() for row in ledger.rows]
             result["calls"] = ledger.calls
@@ -108,7 +108,7 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
     check(chosen, job)
     folder = RunDirectory(out, asked_of(chosen, job))
     result = folder.result()
-    if result is not None:
+    if result is not None and (not job.test or result.get("test")):
         click.echo(f"{out} holds this run already, finished.", err=True)
     else:
         result = run(chosen, job, folder)

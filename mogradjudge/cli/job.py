@@ -12,7 +12,7 @@ import dspy
 from mogradjudge.agreement import Level
 from mogradjudge.config import Auto
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import load_examples, split_by_group
+from mogradjudge.data import check_disjoint, load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Observer
 from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
@@ -100,6 +100,7 @@ def prepare(options: Options) -> Job:
         train, validation = split_by_group(examples, shares, options.seed)
         return Job(rubric, judge, train, validation, [])
     train, validation, test = split_by_group(examples, [*shares, options.test_share], options.seed)
+    check_disjoint([*train, *validation], test, ("training or validation", "test"))
     return Job(rubric, judge, train, validation, test)
 
 

@@ -51,7 +51,7 @@ def score_command(
     """
     path = Path(out)
     check_output(path)
-    saved = MultiCriteriaJudge.from_saved(judge)
+    saved = _judge(judge)
     examples = load_examples(data, saved.rubric, limit, require_human=False)
     model = make_lm(lm, api_base, temperature, max_tokens)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
@@ -86,7 +86,7 @@ def evaluate_command(
     \b
     mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
     """
-    saved = MultiCriteriaJudge.from_saved(judge)
+    saved = _judge(judge)
     examples = load_examples(data, saved.rubric, limit)
     model = make_lm(lm, api_base, temperature, max_tokens)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
@@ -100,3 +100,10 @@ def evaluate_command(
 def _replies(api_base: str | None) -> AbstractContextManager[None]:
     """Choose where replies are kept; DSPy's store does not tell one server from another."""
     return nullcontext() if api_base is None else replies_kept_in(None)
+
+
+def _judge(path: str) -> MultiCriteriaJudge:
+    """Load a judge; it speaks with the model asked for, not with one that its file names."""
+    judge = MultiCriteriaJudge.from_saved(path)
+    judge.set_lm(None)
+    return judge
