@@ -111,7 +111,10 @@ def judge_examples(
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
     order = sorted(range(len(examples)), key=lambda place: _prompt_order(examples[place]))
-    judgements = dict(zip(order, in_parallel(judge, order, num_threads), strict=True))
+    # A judge reads its replies field by field all the same; any other program must not be handed
+    # an `Unscored` for a field.
+    with dspy.context(adapter=as_a_whole(dspy.settings.adapter), disable_history=True):
+        judgements = dict(zip(order, in_parallel(judge, order, num_threads), strict=True))
     return tuple(judgements[place] for place in range(len(examples)))
 
 
@@ -190,11 +193,8 @@ def name_examples(examples: Sequence[dspy.Example]) -> list[str]:
 
 
 def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unscored:
-    # A judge reads its replies field by field all the same; any other program must not be handed
-    # an `Unscored` for a field.
-    adapter = as_a_whole(dspy.settings.adapter)
     try:
-        with dspy.context(trace=[], adapter=adapter, disable_history=True):
+        with dspy.context(trace=[]):
             return program(**example.inputs())
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
         return Unscored(f"no readable reply: {excerpt(str(error))}")

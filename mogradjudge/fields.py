@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import dspy
@@ -40,6 +40,9 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     if not isinstance(adapter, dspy.ChatAdapter):
         return adapter
     strict = copy.copy(adapter)
+    # DSPy writes the system message anew for each call, a fifth of a call's own work in a profile;
+    # the calls of a round have few signatures.
+    strict.format_system_message = lru_cache(maxsize=64)(adapter.format_system_message)
     strict.parse = partial(_parse_whole, adapter)
     strict.use_json_adapter_fallback = False
     return strict

@@ -89,7 +89,8 @@ def ask(
     Raises:
         dspy.LMError: If the provider fails.
     """
-    replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
+    with dspy.context(adapter=as_a_whole(dspy.settings.adapter), trace=[]):
+        replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
     return Round(
         records=tuple(reply for reply in replies if not isinstance(reply, Skipped)),
         skipped=tuple(reply for reply in replies if isinstance(reply, Skipped)),
@@ -102,12 +103,11 @@ def _ask(
     lm = role.lm_for(question.criteria)
     predict = dspy.Predict(question.signature)
     inputs = {name: _quoted(value) for name, value in question.inputs.items()}
-    adapter = as_a_whole(dspy.settings.adapter)
     reason = ""
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, lm, attempt)
         try:
-            with dspy.context(lm=lm, adapter=adapter, trace=[]):
+            with dspy.context(lm=lm, trace=[]):
                 return read(question, predict(**inputs, config=config))
         except dspy.ContextWindowExceededError as error:
             return Skipped(role.name, question.criteria, question.label, excerpt(str(error)))
