@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+import click
 import dspy
 
 from benchmarks.server import RemoteServer, serving_apart
@@ -112,8 +113,9 @@ def import_seconds() -> tuple[float, float]:
     return statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
 
 
-def main() -> None:
-    """Print the table of modes and the import times."""
+@click.command("cost")
+def command() -> None:
+    """Calls and wall time of a step in every mode, against a fixed latency."""
     with serving_apart(LATENCY) as server:
         measure(server, "CCC", "combined")  # opens connections and warms caches
         rows = [measure(server, mode, "combined") for mode in MODES]

@@ -16,6 +16,7 @@ import dspy
 from mogradjudge.criteria import Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Event, Observer, as_json
+from mogradjudge.replies import replies_kept_in
 
 JUDGE, RESULT, EVENTS, ASKED, RUBRIC = (
     "judge.json",
@@ -98,29 +99,6 @@ class RunDirectory:
                 f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
                 "Give another `--out`, or the same settings to take it up."
             )
-
-
-@contextmanager
-def replies_kept_in(folder: Path | None) -> Iterator[None]:
-    """Keep DSPy's replies in a folder, or without one in memory alone, while the block runs.
-
-    A folder's files are read without running anything: only plain data and DSPy's own records are
-    unpickled.
-    """
-    before = dspy.cache
-    dspy.configure_cache(
-        enable_disk_cache=folder is not None,
-        enable_memory_cache=True,
-        disk_cache_dir=None if folder is None else str(folder),
-        restrict_pickle=True,
-    )
-    ours = dspy.cache
-    try:
-        yield
-    finally:
-        if folder is not None:
-            ours.disk_cache.close()
-        dspy.cache = before
 
 
 def digest_of(examples: Sequence[dspy.Example]) -> str:
