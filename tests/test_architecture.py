@@ -10,10 +10,26 @@ PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 LAYERS = [
     *("errors", "criteria", "decomposition", "data", "instructions", "concurrency"),
     *("scores", "expected", "fields", "predictor", "judge"),
-    *("agreement", "objectives", "evaluation", "candidate", "prices", "replies", "ledger", "roles"),
+    *(
+        "agreement",
+        "objectives",
+        "evaluation",
+        "candidate",
+        "prices",
+        "files",
+        "budget",
+        "brake",
+        "limiter",
+        "replies",
+        "ledger",
+        "misses",
+        "metering",
+        "roles",
+    ),
     *("loss", "gradient", "optimizer", "gate"),
-    *("config", "events", "result", "step", "progress", "loop", "teleprompter"),
-    *("local", "models", "runs", "estimate", "scoring", "tables", "demo", "cli"),
+    *("config", "events", "result", "state", "fingerprint", "runs"),
+    *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
+    *("local", "models", "estimate", "scoring", "tables", "demo", "cli"),
 ]
 
 
