@@ -17,7 +17,7 @@ from mogradjudge.files import to_json
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import Objective
 
-_SECRET = re.compile(r"(key|secret|password|credential|header|auth|token)(?!s)", re.IGNORECASE)
+_SECRET = re.compile(r"(key|secret|password|credential|header|auth|token(?!s))", re.IGNORECASE)
 # How an LM is reached and how often it is tried does not decide what it says.
 _FREE_SETTINGS = {"timeout", "num_retries", "cache"}
 _PLAIN = (str, int, float, bool, type(None), list, dict)

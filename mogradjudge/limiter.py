@@ -32,7 +32,8 @@ class Limiter:
     """
 
     def __init__(self, max_in_flight: int, max_rpm: int | None = None, brake: Brake | None = None):
-        for name, value in {"max_in_flight": max_in_flight, "max_rpm": max_rpm or 1}.items():
+        limits = {"max_in_flight": max_in_flight, "max_rpm": 1 if max_rpm is None else max_rpm}
+        for name, value in limits.items():
             if type(value) is not int or value < 1:
                 raise SetupError(f"`{name}` must be a whole number >= 1, got {value!r}.")
         self.max_in_flight = max_in_flight

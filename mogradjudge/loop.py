@@ -25,7 +25,7 @@ from mogradjudge.events import (
     StepEnded,
     StepStarted,
 )
-from mogradjudge.result import Measured, OptimizationResult, StepRecord, StopReason, Tested
+from mogradjudge.result import HeldOut, Measured, OptimizationResult, StepRecord, StopReason
 from mogradjudge.runs import RunDirectory
 from mogradjudge.state import State, unmeasured, worth
 from mogradjudge.step import measure, propose
@@ -143,7 +143,7 @@ class Run:
         first, best = self.state.measured[0].candidate, self.state.best.candidate
         seed = measure(self.shop, first, self.test)
         final = seed if best == first else measure(self.shop, best, self.test)
-        self.advance(replace(self.state, test=Tested(len(self.test), seed, final)))
+        self.advance(replace(self.state, test=HeldOut(len(self.test), seed, final)))
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""

@@ -55,7 +55,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
-class Tested:
+class HeldOut:
     """Agreement of the seed and the final instructions on ``n`` examples that decided nothing."""
 
     n: int
@@ -86,7 +86,7 @@ class OptimizationResult:
     seed_kept: bool
     ledger: tuple[LedgerRow, ...]
     measured: tuple[Measured, ...]
-    test: Tested | None = None
+    test: HeldOut | None = None
 
     @property
     def calls(self) -> int:

@@ -13,7 +13,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Agreement
 from mogradjudge.gate import measures_less
 from mogradjudge.instructions import Instructions
-from mogradjudge.result import Measured, StepRecord, Tested
+from mogradjudge.result import HeldOut, Measured, StepRecord
 
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 
@@ -37,7 +37,7 @@ class State:
     rejected: tuple[Measured, ...] = ()
     steps: tuple[StepRecord, ...] = ()
     calls: int = 0
-    test: Tested | None = None
+    test: HeldOut | None = None
 
     @property
     def best(self) -> Measured:
@@ -75,7 +75,7 @@ class State:
             "measured": [_measured_dict(each) for each in self.measured],
             "rejected": [_measured_dict(each) for each in self.rejected],
             "steps": [_step_dict(each) for each in self.steps],
-            "test": None if self.test is None else _tested_dict(self.test),
+            "test": None if self.test is None else _held_out_dict(self.test),
             "batches_drawn": len(self.steps),
             "best_step": self.best.step if self.measured else 0,
         }
@@ -93,7 +93,7 @@ class State:
                 rejected=tuple(_measured(each) for each in plain["rejected"]),
                 steps=tuple(_step(each) for each in plain["steps"]),
                 calls=int(plain["calls"]),
-                test=None if plain["test"] is None else _tested(plain["test"]),
+                test=None if plain["test"] is None else _held_out(plain["test"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SetupError(
@@ -126,13 +126,13 @@ def _measured(plain: Mapping[str, Any]) -> Measured:
     return Measured(plain["step"], candidate, _agreement(plain["agreement"]))
 
 
-def _tested_dict(test: Tested) -> dict[str, Any]:
+def _held_out_dict(test: HeldOut) -> dict[str, Any]:
     ends = {"seed": _agreement_list(test.seed), "final": _agreement_list(test.final)}
     return {"n": test.n, **ends}
 
 
-def _tested(plain: Mapping[str, Any]) -> Tested:
-    return Tested(plain["n"], _agreement(plain["seed"]), _agreement(plain["final"]))
+def _held_out(plain: Mapping[str, Any]) -> HeldOut:
+    return HeldOut(plain["n"], _agreement(plain["seed"]), _agreement(plain["final"]))
 
 
 def _agreement_list(agreement: Agreement) -> list[dict[str, Any]]:
