@@ -29,6 +29,7 @@ from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.replies import replies_kept_in
 from mogradjudge.runs import digest_of
 from mogradjudge.scores import LAYOUTS, ScoreRule, Unscored
+from mogradjudge.secrets import redact, without_secrets
 from mogradjudge.tables import number, print_table
 
 _TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
@@ -150,7 +151,11 @@ def command(
     try:
         model = make_lm(lm, api_base, max_tokens=max_tokens)
         chosen, examples = _texts(data, rubric, texts, seed)
-        asked: dict[str, Any] = {"lm": lm, "rubric": chosen.to_toml()}
+        asked: dict[str, Any] = {
+            "lm": lm,
+            "api_base": without_secrets(api_base),
+            "rubric": chosen.to_toml(),
+        }
         asked |= {"texts": digest_of(examples), "score_rule": score_rule, "max_tokens": max_tokens}
         rows = Rows(None if out is None else out.with_suffix(".jsonl"), asked)
         ledger = Ledger(max_in_flight=num_threads)
@@ -159,7 +164,7 @@ def command(
                 judge = MultiCriteriaJudge(chosen, layout=each, score_rule=score_rule)
                 measure(judge, examples, rows, ledger, num_threads)
     except (MogradError, dspy.LMError) as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
+        raise click.ClickException(" ".join(redact(str(error)).split())) from error
     reports = report(rows.rows, chosen, tolerance)
     _print(reports, rows.rows, tolerance)
     seconds = statistics.median(row.seconds for row in rows.rows)

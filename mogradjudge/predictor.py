@@ -13,6 +13,7 @@ from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
 from mogradjudge.scores import JudgeSettings
+from mogradjudge.secrets import without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         }
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's
-        return {**super().dump_state(json_mode=json_mode), _MANIFEST: self.manifest}
+        state = super().dump_state(json_mode=json_mode)
+        # DSPy leaves out `api_key` alone; headers and addresses may hold keys as well.
+        return {**state, "lm": without_secrets(state["lm"]), _MANIFEST: self.manifest}
 
     def load_state(
         self, state: Mapping[str, Any], *, allow_unsafe_lm_state: bool = False

@@ -12,7 +12,7 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
-from mogradjudge.fields import as_a_whole, excerpt
+from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.instructions import quote
 
 R = TypeVar("R")
@@ -110,9 +110,9 @@ def _ask(
             with dspy.context(lm=lm, trace=[]):
                 return read(question, predict(**inputs, config=config))
         except dspy.ContextWindowExceededError as error:
-            return Skipped(role.name, question.criteria, question.label, excerpt(str(error)))
+            return Skipped(role.name, question.criteria, question.label, reason_of(error, lm))
         except (dspy.AdapterParseError, ReplyError) as error:
-            reason = excerpt(str(error))
+            reason = reason_of(error, lm)
     return Skipped(role.name, question.criteria, question.label, reason)
 
 

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
-    *("errors", "criteria", "decomposition", "data", "instructions", "concurrency"),
+    *("errors", "secrets", "criteria", "decomposition", "data", "instructions", "concurrency"),
     *("scores", "expected", "fields", "predictor", "judge"),
     *("agreement", "objectives", "evaluation", "candidate", "prices", "replies", "ledger", "roles"),
     *("loss", "gradient", "optimizer", "gate"),

@@ -20,6 +20,7 @@ from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.models import make_lm
 from mogradjudge.runs import digest_of
 from mogradjudge.scores import Layout, ScoreRule
+from mogradjudge.secrets import without_secrets
 from mogradjudge.teleprompter import MOGrad
 
 _VALIDATION_SHARE = 0.4  # of the texts that are not held out
@@ -145,7 +146,7 @@ def asked_of(options: Options, job: Job) -> dict[str, Any]:
         "validation data": digest_of(job.validation),
         "test data": digest_of(job.test),
         "lm": options.lm,
-        "api_base": options.api_base,
+        "api_base": without_secrets(options.api_base),
         "prompt_lm": options.prompt_lm,
         "temperature": options.temperature,
         "max_tokens": options.max_tokens,
