@@ -90,7 +90,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             judge.load(path)
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
-        except (KeyError, TypeError) as error:  # DSPy reads the versions in it unchecked
+        except (KeyError, TypeError, ValueError) as error:  # DSPy reads the file anew, unchecked
             raise SetupError(f"{path}: DSPy cannot load it: {error!r}.") from error
         return judge
 

@@ -191,6 +191,8 @@ def _literal(path: Path) -> str:
 
 
 def _collect(source: str, data: IterableDataset, wanted: Group, limit: int | None) -> Table:
+    # A file may call a column an image or a document: to decode it would open what it points at.
+    data = data.decode(enable=False)
     columns = tuple(data.column_names or next(iter(data), {}))
     data = data.select_columns([name for name in columns if name in wanted])
     return Table(source, columns, list(data if limit is None else data.take(limit)))
