@@ -16,8 +16,8 @@ from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, reason_of
-from mogradjudge.instructions import quote
 from mogradjudge.predictor import ScorePredict, saved_manifest
+from mogradjudge.quoting import quote
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
 
 _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
