@@ -16,7 +16,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import as_a_whole, excerpt
+from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.objectives import Objective, Scored
 from mogradjudge.scores import Unscored
 
@@ -197,7 +197,8 @@ def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unsco
         with dspy.context(trace=[]):
             return program(**example.inputs())
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
-        return Unscored(f"no readable reply: {excerpt(str(error))}")
+        lms = [predictor.lm for _, predictor in program.named_predictors()]
+        return Unscored(f"no readable reply: {reason_of(error, dspy.settings.lm, *lms)}")
 
 
 def _score(

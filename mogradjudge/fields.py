@@ -10,6 +10,7 @@ from typing import Any
 import dspy
 
 from mogradjudge.scores import Unscored
+from mogradjudge.secrets import redact, secrets_of
 
 _EXCERPT = 80  # characters of an unreadable reply that go into the reason
 _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
@@ -85,6 +86,12 @@ def _element(adapter: dspy.Adapter, name: str, completion: str) -> str:
         return completion
     found = re.findall(rf"<{name}>.*?</{name}>", completion, re.DOTALL)
     return found[0] if len(found) == 1 else completion
+
+
+def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
+    """Quote the beginning of an error's text, without the keys that the LMs were given."""
+    known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
+    return excerpt(redact(str(error), known))
 
 
 def excerpt(text: str) -> str:

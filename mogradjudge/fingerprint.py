@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
 
 import dspy
 
@@ -16,8 +14,8 @@ from mogradjudge.config import FREE, MOGradConfig
 from mogradjudge.files import to_json
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import Objective
+from mogradjudge.secrets import without_secrets
 
-_SECRET = re.compile(r"(key|secret|password|credential|header|auth|token(?!s))", re.IGNORECASE)
 # How an LM is reached and how often it is tried does not decide what it says.
 _FREE_SETTINGS = {"timeout", "num_retries", "cache"}
 _PLAIN = (str, int, float, bool, type(None), list, dict)
@@ -66,11 +64,11 @@ def judge_lms(student: dspy.Module) -> dict[str, dspy.BaseLM | None]:
 def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:
     """Name a model and its sampling settings, without keys and without credentials in URLs."""
     settings = {
-        name: _address(value) if name in ("api_base", "base_url") else value
+        name: value
         for name, value in lm.kwargs.items()
-        if name not in _FREE_SETTINGS and not _SECRET.search(name) and isinstance(value, _PLAIN)
+        if name not in _FREE_SETTINGS and isinstance(value, _PLAIN)
     }
-    return {"model": lm.model, **settings}
+    return {"model": lm.model, **without_secrets(settings)}
 
 
 def digest_of(examples: Sequence[dspy.Example]) -> str:
@@ -100,9 +98,3 @@ def _without_lms(state: Any) -> Any:
     if isinstance(state, (list, tuple)):
         return [_without_lms(value) for value in state]
     return state if isinstance(state, _PLAIN) else repr(state)
-
-
-def _address(url: object) -> str:
-    parts = urlsplit(str(url))
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"

@@ -14,12 +14,6 @@ _HEADING = re.compile(r"### Criterion: (\w+)")
 # A line of a body that would be read as a heading carries one more backslash than the user wrote.
 _LOOKALIKE = re.compile(r"^(\\*### Criterion:)", re.MULTILINE)
 _ESCAPED = re.compile(r"^\\(\\*### Criterion:)", re.MULTILINE)
-# At the start of a line, wherever str.splitlines sees one. No blank line is read twice: a text of
-# newlines alone must not take quadratic time.
-_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
-_FORGED_HEADING = re.compile(
-    rf"((?:^|[{_ENDS}])[^\S{_ENDS}]*)(?=#+\s*Criterion\s*:)", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, init=False)
@@ -86,21 +80,6 @@ class Instructions:
     def replace(self, texts: Mapping[str, str]) -> Instructions:
         """Give a copy with these sections' texts; all others stay byte-identical."""
         return Instructions(self.preamble, {**dict(self.sections), **texts})
-
-
-def quote(text: str, fields: Iterable[str] = ()) -> str:
-    """Make a text from outside inert: it can open neither a field nor a section.
-
-    A backslash goes into DSPy's field markers, its custom-type markers, our headings and the XML
-    tags of ``fields``. All else stays, so that the judge reads the text as it is.
-    """
-    text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
-    text = re.sub(r"\[\[(?=\s*##)", r"[\\[", text)
-    text = re.sub(r"<<(?=CUSTOM-TYPE-)", r"<\\<", text)
-    text = _FORGED_HEADING.sub(r"\1\\", text)
-    if names := "|".join(re.escape(name) for name in fields):
-        text = re.sub(rf"<(?=\s*(?:/\s*)?(?:{names})\b)", r"<\\", text)
-    return text
 
 
 def _pairs(sections: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -15,9 +15,9 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
-from mogradjudge.fields import excerpt, field_by_field
-from mogradjudge.instructions import quote
+from mogradjudge.fields import field_by_field, reason_of
 from mogradjudge.predictor import ScorePredict, saved_manifest
+from mogradjudge.quoting import quote
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
 
 _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
@@ -90,7 +90,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             judge.load(path)
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
-        except (KeyError, TypeError) as error:  # DSPy reads the versions in it unchecked
+        except (KeyError, TypeError, ValueError) as error:  # DSPy reads the file anew, unchecked
             raise SetupError(f"{path}: DSPy cannot load it: {error!r}.") from error
         return judge
 
@@ -242,7 +242,8 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
 
 
 def _unread(call: _Call, error: Exception) -> _Reply:
-    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {excerpt(str(error))}"))
+    said = reason_of(error, call.predictor.lm or dspy.settings.lm)
+    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
 
 
 def _mean(samples: Sequence[Reading]) -> Reading:

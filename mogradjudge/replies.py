@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dspy
+
+# litellm notes on a reply which address it came from and with which headers; both may hold keys.
+_NOTES = ("_hidden_params", "_response_headers")
 
 
 @contextmanager
@@ -24,9 +29,25 @@ def replies_kept_in(folder: Path | None) -> Iterator[None]:
         restrict_pickle=True,
     )
     ours = dspy.cache
+    ours.put = partial(_put, ours)
     try:
         yield
     finally:
         if folder is not None:
             ours.disk_cache.close()
         dspy.cache = before
+
+
+def _put(
+    cache: Any,
+    request: dict[str, Any],
+    value: Any,
+    ignored_args_for_cache_key: list[str] | None = None,
+    enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
+) -> None:
+    """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
+    for name in _NOTES:
+        if isinstance(notes := getattr(value, name, None), dict):
+            for key in notes.keys() - {"response_cost"}:
+                del notes[key]
+    type(cache).put(cache, request, value, ignored_args_for_cache_key, enable_memory_cache)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,8 +12,8 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
-from mogradjudge.fields import as_a_whole, excerpt
-from mogradjudge.instructions import quote
+from mogradjudge.fields import as_a_whole, reason_of
+from mogradjudge.quoting import quote
 
 R = TypeVar("R")
 
@@ -102,7 +102,9 @@ def _ask(
 ) -> R | Skipped:
     lm = role.lm_for(question.criteria)
     predict = dspy.Predict(question.signature)
-    inputs = {name: _quoted(value) for name, value in question.inputs.items()}
+    # In XML a field is a tag; elsewhere the roles may write of tags as they like.
+    fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
+    inputs = {name: _quoted(value, fields) for name, value in question.inputs.items()}
     reason = ""
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, lm, attempt)
@@ -110,9 +112,9 @@ def _ask(
             with dspy.context(lm=lm, trace=[]):
                 return read(question, predict(**inputs, config=config))
         except dspy.ContextWindowExceededError as error:
-            return Skipped(role.name, question.criteria, question.label, excerpt(str(error)))
+            return Skipped(role.name, question.criteria, question.label, reason_of(error, lm))
         except (dspy.AdapterParseError, ReplyError) as error:
-            reason = excerpt(str(error))
+            reason = reason_of(error, lm)
     return Skipped(role.name, question.criteria, question.label, reason)
 
 
@@ -136,12 +138,12 @@ def _sampling(role: Role, question: Question, lm: dspy.BaseLM, attempt: int) -> 
     return config
 
 
-def _quoted(value: object) -> object:
+def _quoted(value: object, fields: Iterable[str]) -> object:
     """Make every text inert; what the stages pass on was written by people or by models."""
     if isinstance(value, str):
-        return quote(value)
+        return quote(value, fields)
     if isinstance(value, Mapping):
-        return {key: _quoted(item) for key, item in value.items()}
+        return {key: _quoted(item, fields) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_quoted(item) for item in value]
+        return [_quoted(item, fields) for item in value]
     return value

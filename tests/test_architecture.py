@@ -8,7 +8,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
-    *("errors", "criteria", "decomposition", "data", "instructions", "concurrency"),
+    *(
+        "errors",
+        "secrets",
+        "criteria",
+        "decomposition",
+        "data",
+        "quoting",
+        "instructions",
+        "concurrency",
+    ),
     *("scores", "expected", "fields", "predictor", "judge"),
     *(
         "agreement",

@@ -119,6 +119,7 @@ def test_the_description_is_what_the_judge_reads():
         ({"definition": " "}, "`definition` of criterion 'fluency' must be a text, got ' '"),
         ({"definition": None}, "`definition` of criterion 'fluency' must be a text, got None"),
         ({"scale": (5, 1)}, "Criterion 'fluency': `scale` must rise, low < high, got (5, 1)"),
+        ({"scale": (0, 10**9)}, "`scale` must not be wider than 1000, got (0, 1000000000)"),
         ({"scale": (1.0, 5)}, "Criterion 'fluency': `scale` must hold two integers, got (1.0, 5)"),
         ({"scale": (False, True)}, "`scale` must hold two integers, got (False, True)"),
         ({"scale": (1, 3, 5)}, "`scale` of criterion 'fluency' must be (low, high), got (1, 3, 5)"),
@@ -223,6 +224,8 @@ def test_a_rubric_is_read_from_toml(tmp_path):
     ["old", "new", "part"],
     [
         ("inputs =", "inputs", "is not valid TOML: "),
+        ("inputs =", f"a = {'[' * 5000}\ninputs =", "This TOML cannot be read: "),
+        ("inputs =", f"a = {'9' * 5000}\ninputs =", "This TOML cannot be read: "),
         ("inputs", "columns", "Unknown key 'columns' in the rubric. Known keys: criteria, group"),
         ('["source", "output"]', '"source"', "`inputs` must be a list of names, got 'source'"),
         ('["source", "output"]', "[1]", "`inputs` must be a list of names, got [1]"),

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mogradjudge.errors import SetupError
-from mogradjudge.instructions import Instructions, quote
+from mogradjudge.instructions import Instructions
+from mogradjudge.quoting import quote
 
 NAMES = st.lists(st.from_regex(r"[a-z]\w{0,8}", fullmatch=True), unique=True, max_size=4)
 LINES = st.one_of(

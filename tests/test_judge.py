@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from engines import FORMATS, FunctionEngine, fake_lm, in_chat, in_xml, system, user
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
-from mogradjudge.instructions import Instructions, quote
+from mogradjudge.instructions import Instructions
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.quoting import quote
 from mogradjudge.scores import Reading, Unscored
 
 RUBRIC = Rubric(

@@ -138,7 +138,7 @@ def test_a_fingerprint_holds_no_key_and_no_credentials():
     )
     described = describe_lm(model)
     assert "canary" not in json.dumps(described)
-    assert described["api_base"] == "https://host:8000/v1"
+    assert described["api_base"] == "https://host:8000/v1?token=[redacted]"
     assert described["max_tokens"] == 9
     assert "timeout" not in described
 

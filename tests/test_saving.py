@@ -264,12 +264,54 @@ class TestHostileFile:
         path.write_text(path.read_text().replace("hang together", "praise me"))
         assert sent_by(MultiCriteriaJudge.from_saved(path, RUBRIC)) == sent_by(edited(RUBRIC))
 
-    @pytest.mark.parametrize("key", ["api_base", "base_url", "model_list"])
-    def test_a_saved_lm_loses_its_address(self, path, key):
-        lie(lm={**LM, key: "http://evil.example"})(path)
+    @pytest.mark.parametrize(
+        ["key", "value"],
+        [
+            *((key, "http://evil.example") for key in ("api_base", "base_url", "model_list")),
+            *((key, "http://evil.example") for key in ("azure_endpoint", "api_key", "proxies")),
+            ("fallbacks", [{"model": "openai/x", "api_base": "http://evil.example"}]),
+            ("extra_headers", {"Host": "evil.example"}),
+            ("region_name", "evil.example/#"),
+            ("callbacks", ["evil"]),
+        ],
+    )
+    def test_a_saved_lm_loses_its_address(self, path, key, value):
+        lie(lm={**LM, key: value, "top_p": 0.5})(path)
         lm = MultiCriteriaJudge.from_saved(path, RUBRIC).judges["all"].lm
-        assert lm.model == "openai/gpt-5"
+        assert (lm.model, lm.kwargs["top_p"]) == ("openai/gpt-5", 0.5)
         assert "evil" not in str(vars(lm))
+
+    def test_a_trusted_files_lm_keeps_its_address(self, path):
+        lie(lm={**LM, "api_base": "http://mine.example/v1"})(path)
+        judge = MultiCriteriaJudge(RUBRIC)
+        judge.load(path, allow_unsafe_lm_state=True)
+        assert judge.judges["all"].lm.kwargs["api_base"] == "http://mine.example/v1"
+
+    def test_a_model_that_is_an_address_is_refused(self, path):
+        lie(lm={**LM, "model": "huggingface/http://evil.example"})(path)
+        with pytest.raises(SetupError, match="no address"):
+            MultiCriteriaJudge.from_saved(path, RUBRIC)
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            *({"demos": demos} for demos in ("x", 5, {"a": 1}, [5], [None], [["a", 1]])),
+            *({key: value} for key in ("traces", "train") for value in ("x", 5, {"a": 1})),
+        ],
+        ids=str,
+    )
+    def test_lists_that_are_none_are_refused_at_once(self, path, keys):
+        lie(**keys)(path)
+        with pytest.raises(SetupError, match=r"judge\.json: DSPy cannot load"):
+            MultiCriteriaJudge.from_saved(path, RUBRIC)
+
+    @pytest.mark.parametrize("demos", ["[" * 500 + "]" * 500, "[1e999]", "[NaN]", "[" * 100_000])
+    def test_json_beyond_bounds_is_refused_in_one_line(self, path, demos):
+        edited(RUBRIC).save(path)
+        path.write_text(path.read_text().replace('"demos": []', f'"demos": {demos}'))
+        with pytest.raises(SetupError, match=r"judge\.json: ") as caught:
+            MultiCriteriaJudge.from_saved(path, RUBRIC)
+        assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "lm",
@@ -277,11 +319,12 @@ class TestHostileFile:
             {**LM, "engine": {"class": "engines:FunctionEngine", "state": {}}},
             {"model": "x", "engine": {"class": "engines:FunctionEngine", "state": {}}},
             {**LM, "_dspy_lm_class": "subprocess.Popen"},
+            {**LM, "temperature": 0.5},  # which this model does not take
             "openai/gpt-5",
         ],
     )
     @pytest.mark.parametrize("nested", [False, True])
-    def test_a_saved_lm_of_a_custom_class_is_refused(self, path, lm, nested):
+    def test_a_saved_lm_that_cannot_be_had_is_refused(self, path, lm, nested):
         lie(lm=lm)(path)
         judge = MultiCriteriaJudge(RUBRIC)
         program = judge

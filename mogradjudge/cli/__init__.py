@@ -17,6 +17,7 @@ from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.secrets import redact, secrets_in
 
 __all__ = ["cli", "main"]
 
@@ -36,12 +37,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, or 2 for what the caller must change, or 1 for a failed run."""
     given = list(sys.argv[1:] if args is None else args)
     words = [word for word in given if word != "--debug"]  # it may stand anywhere
+    known = {secret for word in words for secret in secrets_in(word)}
     # It says at each start that it could not fetch newer prices, which are not needed here.
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
         cli.main(words, standalone_mode=False)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted. The same command takes the work up where it stands.", err=True)
@@ -50,8 +52,8 @@ def main(args: Sequence[str] | None = None) -> None:
             _leave_now(status)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
         if "--debug" in given:
-            traceback.print_exc()
-        click.echo(f"Error: {_line(error)}", err=True)
+            click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
+        click.echo(f"Error: {redact(_line(error), known)}", err=True)
         # A model that does not exist, or has no key, is the caller's to mend.
         status = 2 if isinstance(error, (SetupError, dspy.LMConfigurationError)) else 1
     else:

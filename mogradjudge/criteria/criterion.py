@@ -21,6 +21,9 @@ RESERVED = frozenset(
 )
 
 
+_WIDEST = 1000  # each score of a scale stands in the prompt
+
+
 @dataclass(frozen=True)
 class Scale:
     """Consecutive integers from ``low`` to ``high``, both included; higher is better."""
@@ -33,6 +36,10 @@ class Scale:
             raise SetupError(f"`scale` must hold two integers, got {(self.low, self.high)!r}.")
         if self.low >= self.high:
             raise SetupError(f"`scale` must rise, low < high, got {(self.low, self.high)!r}.")
+        if self.width > _WIDEST:
+            raise SetupError(
+                f"`scale` must not be wider than {_WIDEST}, got {(self.low, self.high)!r}."
+            )
 
     @property
     def width(self) -> int:

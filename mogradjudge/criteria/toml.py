@@ -20,6 +20,8 @@ def fields_from_toml(text: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SetupError(f"This is not valid TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # a number, or a nesting, beyond all bounds
+        raise SetupError(f"This TOML cannot be read: {error}.") from error
     _check_keys(table, {"inputs", "group", "task", "criteria"}, "the rubric")
     entries = table.get("criteria", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
+from mogradjudge.secrets import redact
 
 if TYPE_CHECKING:
     from datasets import IterableDataset  # slow to import, so only where it is used
@@ -50,7 +51,7 @@ def read_table(source: str, wanted: Group, limit: int | None) -> Table:
     except SetupError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(redact(str(error)).split()) or type(error).__name__
         raise SetupError(f"Cannot read {source}: {reason[:300].rstrip('.')}.") from error
 
 
@@ -190,6 +191,8 @@ def _literal(path: Path) -> str:
 
 
 def _collect(source: str, data: IterableDataset, wanted: Group, limit: int | None) -> Table:
+    # A file may call a column an image or a document: to decode it would open what it points at.
+    data = data.decode(enable=False)
     columns = tuple(data.column_names or next(iter(data), {}))
     data = data.select_columns([name for name in columns if name in wanted])
     return Table(source, columns, list(data if limit is None else data.take(limit)))

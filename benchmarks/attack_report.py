@@ -1,0 +1,114 @@
+"""The scores of texts as they are and under attack: kept as they come, and compared at the end."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from benchmarks.attack_kinds import KINDS
+from mogradjudge import Rubric, SetupError
+
+CLEAN = "clean"  # the text as it is
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one text in one form; None where the judge gave none."""
+
+    layout: str
+    text: int
+    attack: str
+    scores: Mapping[str, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one attack does to the ``n`` scores that the clean texts have.
+
+    ``moved`` is the share of them that moved by more than the tolerance, ``unscored`` the share
+    that is lost, ``shift`` the mean change of those that are left, in points of the scale. Some
+    are so high that they cannot rise by more than the tolerance: ``up`` is the share that did so
+    among the ``room`` others.
+    """
+
+    layout: str
+    attack: str
+    n: int
+    moved: float
+    room: int
+    up: float | None
+    shift: float | None
+    unscored: float
+
+
+class Rows:
+    """Rows as they come, kept in a file if there is one; a rerun finds those that it holds."""
+
+    def __init__(self, path: Path | None, asked: Mapping[str, Any]) -> None:
+        self.path, self._lock = path, threading.Lock()
+        self.rows: list[Row] = []
+        if path is None:
+            return
+        # A line that was cut short by the end of its run has no line break yet.
+        kept = path.read_text("utf-8").rpartition("\n")[0] if path.exists() else ""
+        head, *lines = kept.splitlines() or [json.dumps(asked)]
+        if json.loads(head) != asked:
+            raise SetupError(f"{path} holds another measurement; give another --out.")
+        self.rows = [Row(**json.loads(line)) for line in lines]
+        path.write_text("\n".join([head, *lines]) + "\n", "utf-8")
+
+    def add(self, row: Row) -> None:
+        """Keep a row."""
+        with self._lock:
+            self.rows.append(row)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(row)) + "\n")
+
+
+_Form: TypeAlias = tuple[str, str, int]  # layout, attack, text
+_Pair: TypeAlias = tuple[float, float | None, int]  # before, after, the top of the scale
+
+
+def report(rows: Iterable[Row], rubric: Rubric, tolerance: float) -> list[Report]:
+    """Compare each attacked text with itself."""
+    forms = {(row.layout, row.attack, row.text): row.scores for row in rows}
+    return [
+        _report(layout, attack.name, list(_pairs(forms, layout, attack.name, rubric)), tolerance)
+        for layout in dict.fromkeys(layout for layout, _, _ in forms)
+        for attack in KINDS
+    ]
+
+
+def _report(layout: str, attack: str, pairs: list[_Pair], tolerance: float) -> Report:
+    n = len(pairs)
+    shifts = [after - before for before, after, _ in pairs if after is not None]
+    room = sum(top - before > tolerance for before, _, top in pairs)
+    return Report(
+        layout=layout,
+        attack=attack,
+        n=n,
+        moved=sum(abs(shift) > tolerance for shift in shifts) / max(1, n),
+        room=room,
+        up=sum(shift > tolerance for shift in shifts) / room if room else None,
+        shift=statistics.fmean(shifts) if shifts else None,
+        unscored=(n - len(shifts)) / max(1, n),
+    )
+
+
+def _pairs(
+    forms: Mapping[_Form, Mapping[str, float | None]], layout: str, attack: str, rubric: Rubric
+) -> Iterator[_Pair]:
+    """Give the scores before and after, for all scores that the clean texts have."""
+    for (row_layout, row_attack, text), scores in forms.items():
+        if (row_layout, row_attack) == (layout, attack):
+            clean = forms.get((layout, CLEAN, text), {})
+            for name, after in scores.items():
+                if (before := clean.get(name)) is not None:
+                    yield before, after, rubric[name].scale.high

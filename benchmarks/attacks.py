@@ -1,0 +1,175 @@
+"""How often an attack that a text carries moves its scores, by attack and layout.
+
+Whatever is put after a text moves some scores, so the harmless control's row is what the others
+are to be compared with.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import click
+import dspy
+
+from benchmarks.attack_kinds import KINDS, Attack
+from benchmarks.attack_report import CLEAN, Report, Row, Rows, report
+from mogradjudge import MogradError, MultiCriteriaJudge, Rubric, SetupError, load_examples
+from mogradjudge.candidate import clone
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.fingerprint import digest_of
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter_program
+from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.replies import replies_kept_in
+from mogradjudge.scores import LAYOUTS, ScoreRule, Unscored
+from mogradjudge.secrets import redact, without_secrets
+from mogradjudge.tables import number, print_table
+
+_TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
+
+
+def measure(
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    rows: Rows,
+    ledger: Ledger,
+    num_threads: int,
+) -> None:
+    """Judge each text as it is and in every attacked form; the last input is the attacked one."""
+    layout, rubric = judge.settings.layout, judge.rubric
+    program = meter_program(clone(judge), ledger, rubric.names)
+    known = {(row.layout, row.text, row.attack) for row in rows.rows}
+
+    def score(job: tuple[int, Attack | None]) -> None:
+        place, attack = job
+        inputs = dict(examples[place].inputs())
+        if attack is not None:
+            inputs[rubric.inputs[-1]] = attack.on(str(inputs[rubric.inputs[-1]]), rubric)
+        started = time.perf_counter()
+        with dspy.context(trace=[], disable_history=True):
+            prediction = program(**inputs)
+        seconds = round(time.perf_counter() - started, 3)
+        scores = {name: _number(prediction[name]) for name in rubric.names}
+        rows.add(Row(layout, place, _name(attack), scores, seconds))
+
+    # Text by text: its forms share the start of their prompt, which a model's cache keeps.
+    jobs = [(place, attack) for place in range(len(examples)) for attack in (None, *KINDS)]
+    in_parallel(
+        score, [job for job in jobs if (layout, job[0], _name(job[1])) not in known], num_threads
+    )
+
+
+def _name(attack: Attack | None) -> str:
+    return CLEAN if attack is None else attack.name
+
+
+def _number(score: object) -> float | None:
+    return None if isinstance(score, Unscored) else float(str(score))
+
+
+def _texts(
+    data: str | None, rubric: str | None, count: int, seed: int
+) -> tuple[Rubric, list[dspy.Example]]:
+    """Draw texts in the table's order, in which texts over one source are neighbours."""
+    if (data is None) != (rubric is None):
+        raise SetupError("`--data` and `--rubric` go together; without both, the demo's are taken.")
+    with as_file(files("mogradjudge.demo")) as folder:
+        chosen = Rubric.from_toml(rubric or folder / "rubric.toml")
+        examples = load_examples(data or folder / "replies.jsonl", chosen, require_human=False)
+    places = random.Random(seed).sample(range(len(examples)), min(count, len(examples)))
+    return chosen, [examples[place] for place in sorted(places)]
+
+
+def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> None:
+    clean = [s for row in rows if row.attack == CLEAN for s in row.scores.values() if s is not None]
+    title = (
+        f"Moved: by more than {tolerance:g}. Moved up: the share of those with room for it. The "
+        f"clean texts' mean score is {number(statistics.fmean(clean) if clean else None, 2)}."
+    )
+    print_table(
+        ("attack", "layout", "n", "moved", "room", "moved up", "mean shift", "unscored"),
+        [
+            [
+                *(each.attack, each.layout, str(each.n), f"{each.moved:.0%}", str(each.room)),
+                "-" if each.up is None else f"{each.up:.0%}",
+                *(number(each.shift, 2), f"{each.unscored:.0%}"),
+            ]
+            for each in reports
+        ],
+        title,
+    )
+
+
+@click.command("attacks")
+@click.option("--lm", required=True, metavar="MODEL", help="As in `mogradjudge compile`.")
+@click.option("--api-base", metavar="URL")
+@click.option("--data", metavar="FILE", help="A table of texts  [default: the bundled replies]")
+@click.option("--rubric", metavar="TOML", help="Its rubric; the last input is attacked.")
+@click.option("--texts", type=click.IntRange(1), default=40, show_default=True)
+@click.option("--layout", type=click.Choice([*LAYOUTS, "both"]), default="both", show_default=True)
+@click.option(
+    "--score-rule", type=click.Choice(["integer", "expected"]), default="integer", show_default=True
+)
+@click.option("--max-tokens", type=click.IntRange(1))
+@click.option("--num-threads", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the texts.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    help="A score moved if it changed by more  [default: 0, or 0.5 for expected scores]",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="The report; every score is kept beside it in FILE.jsonl, where a rerun goes on.",
+)
+def command(
+    lm: str,
+    api_base: str | None,
+    data: str | None,
+    rubric: str | None,
+    texts: int,
+    layout: str,
+    score_rule: ScoreRule,
+    max_tokens: int | None,
+    num_threads: int,
+    seed: int,
+    tolerance: float | None,
+    out: Path | None,
+) -> None:
+    """The share of attacks on a judge that move a score, for any model."""
+    tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
+    layouts: Sequence[Any] = tuple(LAYOUTS) if layout == "both" else (layout,)
+    try:
+        model = make_lm(lm, api_base, max_tokens=max_tokens)
+        chosen, examples = _texts(data, rubric, texts, seed)
+        asked: dict[str, Any] = {
+            "lm": lm,
+            "api_base": without_secrets(api_base),
+            "rubric": chosen.to_toml(),
+        }
+        asked |= {"texts": digest_of(examples), "score_rule": score_rule, "max_tokens": max_tokens}
+        rows = Rows(None if out is None else out.with_suffix(".jsonl"), asked)
+        ledger = Ledger(max_in_flight=num_threads)
+        with replies_kept_in(None), dspy.context(lm=model, adapter=adapter_for(model)):
+            for each in layouts:
+                judge = MultiCriteriaJudge(chosen, layout=each, score_rule=score_rule)
+                measure(judge, examples, rows, ledger, num_threads)
+    except (MogradError, dspy.LMError) as error:
+        raise click.ClickException(" ".join(redact(str(error)).split())) from error
+    reports = report(rows.rows, chosen, tolerance)
+    _print(reports, rows.rows, tolerance)
+    seconds = statistics.median(row.seconds for row in rows.rows)
+    print(f"{ledger.calls} calls were sent; a text takes {seconds:.1f} s (median).")
+    if out is not None:
+        found = {"asked": asked, "tolerance": tolerance, "attacks": list(map(asdict, reports))}
+        out.write_text(json.dumps(found, indent=2) + "\n", "utf-8")

@@ -1,0 +1,258 @@
+"""No key in a file, a log, an event, an error or a saved judge: canaries are looked for in all."""
+
+import json
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import dspy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.server import serving
+from benchmarks.world import toy_examples, toy_rubric
+from mogradjudge import MOGrad, MultiCriteriaJudge
+from mogradjudge.cli import main
+from mogradjudge.events import as_json
+from mogradjudge.files import to_json
+from mogradjudge.secrets import redact, secrets_in, without_secrets
+
+RUBRIC = toy_rubric("coherence", "fluency")
+ENVIRONMENT, GIVEN, USER, PASSWORD, QUERY, HEADER = CANARIES = (
+    *("sk-canary-environment-1", "canary.given.2", "canaryuser3", "canarypassword4"),
+    *("canaryquery5", "canaryheader6"),
+)
+
+
+class Leaky(BaseHTTPRequestHandler):
+    """Refuses every call, in an error's text that tells all that it was sent."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        told = f"Refused {ENVIRONMENT} {GIVEN} {HEADER} {self.path} {dict(self.headers)}"
+        status, code = self.server.refusal
+        data = json.dumps({"error": {"message": told, "code": code, "type": code}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def leaking(status: int, code: str):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Leaky)
+    server.refusal = (status, code)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def with_query(url: str) -> str:
+    return f"{url}?token={QUERY}"
+
+
+def with_credentials(url: str) -> str:
+    return with_query(url.replace("://", f"://{USER}:{PASSWORD}@"))
+
+
+def leaks(text: str) -> list[str]:
+    return [canary for canary in CANARIES if canary in text]
+
+
+def leaks_in_files(folder) -> dict[str, list[str]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    found = {path.name: leaks(path.read_bytes().decode("latin-1")) for path in files}
+    return {name: canaries for name, canaries in found.items() if canaries}
+
+
+@pytest.fixture(autouse=True)
+def key_in_the_environment(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", ENVIRONMENT)
+    # The command line is never given these two; a provider may know them from elsewhere.
+    monkeypatch.setenv("OTHER_SECRET", GIVEN)
+    monkeypatch.setenv("OTHER_TOKEN", HEADER)
+
+
+@pytest.fixture
+def work(tmp_path):
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 12)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    MultiCriteriaJudge(RUBRIC).save(tmp_path / "judge.json")
+    return tmp_path
+
+
+def run(work, url: str, command: str, *more: object) -> int:
+    table, model = work / "ratings.jsonl", ["--lm", "openai/gpt-4o-mini", "--api-base", url]
+    words = {
+        "compile": [table, "--rubric", work / "rubric.toml", *model, "--out", work / "run"],
+        "evaluate": [work / "judge.json", table, *model],
+        "score": [work / "judge.json", table, *model, "--out", work / "scores.jsonl"],
+    }[command]
+    steps = ["--steps", 1] if command == "compile" else []
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in [*more, command, *words, *steps]])
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize("command", ["compile", "evaluate", "score"])
+def test_a_command_that_works_leaves_no_key(command, work, capfd, caplog):
+    caplog.set_level(logging.INFO, "mogradjudge")
+    with serving() as server:
+        assert run(work, with_query(server.url), command) == 0
+    assert leaks_in_files(work) == {}
+    assert leaks("".join(capfd.readouterr()) + caplog.text) == []
+
+
+@pytest.mark.parametrize("refusal", [(401, "invalid_api_key"), (400, "context_length_exceeded")])
+@pytest.mark.parametrize("command", ["compile", "evaluate", "score"])
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
+def test_a_provider_that_tells_the_key_is_not_repeated(
+    debug, command, refusal, work, capfd, caplog
+):
+    with leaking(*refusal) as url:
+        status = run(work, with_query(url), command, *debug)
+    shown = "".join(capfd.readouterr())
+    if refusal[0] == 401:
+        assert (status, "Refused" in shown) == (1, True)
+        assert ("Traceback" in shown) == bool(debug)
+    assert leaks(shown + caplog.text) == []
+    assert leaks_in_files(work) == {}
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
+def test_a_server_that_is_not_reached_is_named_without_its_password(debug, work, capfd):
+    assert run(work, with_credentials("http://127.0.0.1:1/v1"), "compile", *debug) == 1
+    shown = "".join(capfd.readouterr())
+    assert "127.0.0.1" in shown
+    assert leaks(shown) == []
+    assert leaks_in_files(work) == {}
+
+
+def lm_at(url: str) -> dspy.LM:
+    return dspy.LM(
+        "openai/gpt-4o-mini",
+        api_base=with_credentials(url),
+        api_key=GIVEN,
+        extra_headers={"X-Api-Key": HEADER},
+        temperature=0.0,
+        num_retries=0,
+    )
+
+
+@pytest.fixture
+def nothing_else_in_the_environment(monkeypatch):
+    for name in ("OTHER_SECRET", "OTHER_TOKEN"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_run_in_python_leaves_no_key(pinned, tmp_path):
+    examples, told = toy_examples(RUBRIC, 12), []
+    judge = MultiCriteriaJudge(RUBRIC)
+    with serving() as server:
+        lm = lm_at(server.url)
+        judge.set_lm(lm if pinned else None)
+        with dspy.context(lm=lm):
+            optimizer = MOGrad(steps=1, observers=[told.append], run_dir=tmp_path / "run")
+            outcome = optimizer.optimize(judge, trainset=examples[:6], valset=examples[6:])
+            outcome.program(output="A text.")
+    assert leaks_in_files(tmp_path) == {}
+    assert leaks(to_json([as_json(event) for event in told]) + repr(outcome.as_dict())) == []
+    assert leaks(repr(outcome.program)) == []
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_reasons_in_python_hold_no_key(pinned):
+    judge = MultiCriteriaJudge(RUBRIC)
+    with leaking(400, "context_length_exceeded") as url:
+        lm = lm_at(url)
+        judge.set_lm(lm if pinned else None)
+        with dspy.context(lm=None if pinned else lm):
+            reading = judge(output="A text.").readings["coherence"]
+    assert "no readable reply" in reading.score.reason
+    assert leaks(repr(reading)) == []
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+def test_a_skipped_question_holds_no_key():
+    told = []
+    examples = toy_examples(RUBRIC, 12)
+    with serving() as server, leaking(400, "context_length_exceeded") as url:
+        writer = lm_at(url)
+        with dspy.context(lm=dspy.LM("openai/gpt-4o-mini", api_base=server.url)):
+            MOGrad(steps=1, prompt_lm=writer, observers=[told.append]).optimize(
+                MultiCriteriaJudge(RUBRIC), trainset=examples[:6], valset=examples[6:]
+            )
+    assert "QuestionSkipped" in {type(event).__name__ for event in told}
+    assert leaks(repr(told)) == []
+
+
+def test_a_judge_is_saved_without_what_its_lm_was_given(tmp_path):
+    judge = MultiCriteriaJudge(RUBRIC)
+    judge.set_lm(lm_at("http://127.0.0.1:1/v1"))
+    judge.save(tmp_path / "judge.json")
+    assert leaks_in_files(tmp_path) == {}
+    saved = json.loads((tmp_path / "judge.json").read_text())["judges['all']"]["lm"]
+    assert saved["api_base"].startswith("http://127.0.0.1:1/v1")
+    assert saved["model"] == "openai/gpt-4o-mini"
+
+
+@pytest.mark.parametrize(
+    ["text", "expected"],
+    [
+        ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
+        ("'Authorization': 'Basic dXNlcg=='}", "'Authorization': 'Basic [redacted]'}"),
+        ("Incorrect API key: sk-proj-abcdefgh12.", "Incorrect API key: [redacted]"),
+        ("at https://me:pass@host:8/v1?key=a&b=c.", "at https://host:8/v1?key=[redacted]&b=[red"),
+        ('{"api_key": "0123456789"}', '{"api_key": "[redacted]"}'),
+        ("max_tokens=12345678 and 1234567890 tokens", "max_tokens=12345678 and 1234567890 tokens"),
+        ("The prompt has 9000 tokens, it may have 8192.", "The prompt has 9000 tokens, it may "),
+    ],
+)
+def test_what_looks_like_a_key_is_blanked(text, expected):
+    assert redact(text).startswith(expected)
+
+
+def test_a_key_within_a_key_leaves_no_rest(monkeypatch):
+    monkeypatch.setenv("A_KEY", "12345678")
+    monkeypatch.setenv("B_KEY", "1234567890abc")
+    monkeypatch.setenv("SHORT_KEY", "the")
+    assert redact("the 1234567890abc") == "the [redacted]"
+
+
+def test_a_quoted_password_is_found_as_it_is_sent():
+    assert {"p%40ssword", "p@ssword"} <= secrets_in("https://me:p%40ssword@host/v1")
+
+
+def test_settings_keep_what_is_no_secret():
+    settings = {"model": "openai/x", "max_tokens": 9, "api_key": "k", "nested": [{"token": "t"}]}
+    assert without_secrets(settings) == {"model": "openai/x", "max_tokens": 9, "nested": [{}]}
+    assert without_secrets(None) is None
+    assert without_secrets("http://h/v1") == "http://h/v1"
+
+
+@given(st.text())
+def test_blanking_twice_is_blanking_once(text):
+    assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize("part", ["a", "://", "sk-", "key=", "Bearer ", "?a=", "-", "@", "api_"])
+def test_blanking_takes_linear_time(part):
+    started = time.process_time()
+    redact(part * (1_000_000 // len(part)))
+    assert time.process_time() - started < 1.0
