@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dspy
+from dspy.clients.cache import Cache
+
+_SIZE_LIMIT = 30 * 10**9  # bytes, as in DSPy; beyond it the oldest replies would be dropped
+
+
+class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
+    """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
+
+    def cache_key(
+        self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
+    ) -> str:
+        ignored = [*(ignored_args_for_cache_key or ()), "timeout"]
+        return str(super().cache_key(request, ignored))
 
 
 @contextmanager
@@ -17,13 +31,13 @@ def replies_kept_in(folder: Path | None) -> Iterator[None]:
     unpickled.
     """
     before = dspy.cache
-    dspy.configure_cache(
+    dspy.cache = ours = _Replies(
         enable_disk_cache=folder is not None,
         enable_memory_cache=True,
         disk_cache_dir=None if folder is None else str(folder),
+        disk_size_limit_bytes=_SIZE_LIMIT,
         restrict_pickle=True,
     )
-    ours = dspy.cache
     try:
         yield
     finally:

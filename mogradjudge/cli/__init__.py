@@ -17,6 +17,14 @@ from mogradjudge.errors import MogradError, SetupError
 
 __all__ = ["cli", "main"]
 
+# A model that does not exist, or a key that is missing, wrong or out of funds: the caller's to mend.
+_UNUSABLE = (
+    dspy.LMConfigurationError,
+    dspy.LMAuthError,
+    dspy.LMBillingError,
+    dspy.LMUnsupportedModelError,
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mogradjudge")
@@ -47,8 +55,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if "--debug" in given:
             traceback.print_exc()
         click.echo(f"Error: {_line(error)}", err=True)
-        # A model that does not exist, or has no key, is the caller's to mend.
-        status = 2 if isinstance(error, (SetupError, dspy.LMConfigurationError)) else 1
+        status = 2 if isinstance(error, (SetupError, *_UNUSABLE)) else 1
     else:
         status = 0
     sys.exit(status)
@@ -58,7 +65,7 @@ def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, MogradError):
         return text
-    if isinstance(error, dspy.LMConfigurationError):
+    if isinstance(error, _UNUSABLE):
         return f"The model cannot be used: {text}"
     if isinstance(error, dspy.LMError):
         return f"The provider failed ({type(error).__name__}): {text}"

@@ -43,7 +43,9 @@ def check(options: Options, job: Job) -> None:
 
 def run(options: Options, job: Job, folder: RunDirectory) -> dict[str, Any]:
     """Optimize into a run's folder; gives what `result.json` holds."""
-    lm = make_lm(options.lm, options.api_base, options.temperature, options.max_tokens)
+    lm = make_lm(
+        options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
+    )
     ledger = Ledger(options.max_calls, options.num_threads)
     with (
         folder.recording() as observer,
