@@ -109,21 +109,34 @@ def optimize(
     return Outcome(result, counts["served"], counts["answers"], seconds)
 
 
-def row(name: str, outcome: Outcome, faultless: Outcome) -> list[str]:
-    """Write one condition's line of the table."""
-    served = ", ".join(f"{kind} {count}" for kind, count in sorted(outcome.served.items()))
-    return [
-        name,
-        *(str(count) for count in outcome.booked.values()),
-        "yes" if outcome.books_agree else "NO",
-        str(outcome.paid_twice),
-        str(outcome.unscored),
-        str(sum(step.skipped for step in outcome.result.steps)),
-        f"{outcome.result.final_agreement.mean or 0:.3f}",
-        "yes" if outcome.found_as(faultless) else "no",
-        f"{outcome.seconds:.1f}",
-        served,
-    ]
+def print_outcomes(outcomes: Mapping[str, Outcome], title: str) -> None:
+    """Print the attempts that server and ledger counted, and what the runs found."""
+    kinds = sorted({kind for each in outcomes.values() for kind in each.served})
+    print_table(
+        ("faults", *kinds, "booked: answered", "failed", "cached", "as served", "paid twice"),
+        [
+            [name, *(str(each.served.get(kind, 0)) for kind in kinds)]
+            + [str(count) for count in each.booked.values()]
+            + ["yes" if each.books_agree else "NO", str(each.paid_twice)]
+            for name, each in outcomes.items()
+        ],
+        title,
+    )
+    faultless = outcomes["none"]
+    print_table(
+        ("faults", "found the same", "final rho", "unscored", "skipped", "s"),
+        [
+            [
+                name,
+                "yes" if each.found_as(faultless) else "no",
+                f"{each.result.final_agreement.mean or 0:.3f}",
+                str(each.unscored),
+                str(sum(step.skipped for step in each.result.steps)),
+                f"{each.seconds:.1f}",
+            ]
+            for name, each in outcomes.items()
+        ],
+    )
 
 
 @click.command("faults")
@@ -138,10 +151,6 @@ def command(mode: str, steps: int, seed: int, retry_after: float, timeout: float
     for name, faults in CONDITIONS.items():
         with serving_apart(LATENCY, faults, seed, retry_after) as server:
             outcomes[name] = optimize(server, mode, steps, timeout=timeout)
-    columns = ("faults", "answered", "failed", "cached", "booked as served", "paid twice")
-    columns += ("unscored", "skipped", "final rho", "found the same", "s", "attempts served")
-    print_table(
-        columns,
-        [row(name, each, outcomes["none"]) for name, each in outcomes.items()],
-        f"{mode}, {steps} steps, K={len(CRITERIA)}; {CONDITIONS['all']}",
+    print_outcomes(
+        outcomes, f"{mode}, {steps} steps, K={len(CRITERIA)}, attempts served: {CONDITIONS['all']}"
     )

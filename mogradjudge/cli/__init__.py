@@ -17,7 +17,7 @@ from mogradjudge.errors import MogradError, SetupError
 
 __all__ = ["cli", "main"]
 
-# A model that does not exist, or a key that is missing, wrong or out of funds: the caller's to mend.
+# A model that does not exist, a key that is wrong or out of funds: these are the caller's to mend.
 _UNUSABLE = (
     dspy.LMConfigurationError,
     dspy.LMAuthError,
