@@ -63,6 +63,11 @@ def make_lm(
 
 def adapter_for(lm: dspy.LM) -> dspy.Adapter:
     """Choose how replies are formatted: a schema for models in this process, else DSPy's chat."""
-    if lm.model.startswith(_LOCAL):
+    return adapter_named(lm.model)
+
+
+def adapter_named(model: str) -> dspy.Adapter:
+    """Choose as `adapter_for` does, by the model's name."""
+    if model.startswith(_LOCAL):
         return dspy.JSONAdapter()
     return dspy.ChatAdapter(use_json_adapter_fallback=False)

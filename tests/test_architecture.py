@@ -10,10 +10,11 @@ PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 LAYERS = [
     *("errors", "criteria", "decomposition", "data", "instructions", "concurrency"),
     *("scores", "expected", "fields", "predictor", "judge"),
-    *("agreement", "objectives", "evaluation", "candidate", "prices", "replies", "ledger", "roles"),
+    *("agreement", "objectives", "evaluation", "candidate"),
+    *("prices", "tokens", "replies", "ledger", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "step", "progress", "loop", "teleprompter"),
-    *("local", "models", "runs", "estimate", "scoring", "tables", "demo", "cli"),
+    *("local", "models", "runs", "rehearsal", "estimate", "scoring", "tables", "demo", "cli"),
 ]
 
 
