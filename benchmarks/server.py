@@ -1,12 +1,14 @@
-"""A local OpenAI-compatible server over the toy world, with a latency and counters.
+"""A local OpenAI-compatible server over the toy world, with a latency, faults and counters.
 
-``python -m benchmarks.server [PORT [LATENCY]]`` serves it until it is interrupted. ``GET /calls``
-tells what it has counted, ``DELETE /calls`` starts the counting anew.
+``python -m benchmarks.server [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves it until it is
+interrupted. ``GET /calls`` tells what it has counted, ``DELETE /calls`` starts the counting anew,
+and with it the faults.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -14,27 +16,45 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import click
+
+from benchmarks import wire
+from benchmarks.fault_plan import STATUS, FaultPlan
 from benchmarks.world import reply, role_of
+
+_UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
 
 class ToyServer(ThreadingHTTPServer):
-    """Answers chat completions; ``calls`` counts them by role, ``peak`` those in flight at once."""
+    """Answers chat completions, and fails as its plan says.
+
+    ``calls`` counts the answered ones by role, ``served`` all attempts by what became of them,
+    ``answers`` how often each distinct request was answered (more than once is paid more than
+    once), and ``peak`` the attempts in flight at once.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int = 0, latency: float = 0.0) -> None:
+    def __init__(
+        self, port: int = 0, latency: float = 0.0, faults: FaultPlan | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.latency = latency
+        self.faults = faults or FaultPlan()
         self.calls: Counter[str] = Counter()
+        self.served: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
         self.peak = 0
+        self._seen: Counter[str] = Counter()
         self._in_flight = 0
         self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
 
     @property
     def url(self) -> str:
@@ -43,9 +63,16 @@ class ToyServer(ThreadingHTTPServer):
 
     @contextmanager
     def counted(self, role: str) -> Iterator[None]:
-        """Count a call, and hold it for the latency."""
+        """Count a call that will be answered, and hold it for the latency."""
         with self._lock:
             self.calls[role] += 1
+        with self.held():
+            yield
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Count an attempt as in flight, and hold it for the latency."""
+        with self._lock:
             self._in_flight += 1
             self.peak = max(self.peak, self._in_flight)
         try:
@@ -55,17 +82,57 @@ class ToyServer(ThreadingHTTPServer):
             with self._lock:
                 self._in_flight -= 1
 
+    def fate(self, request: str) -> str:
+        """Say what becomes of a request's next attempt, and count it."""
+        with self._lock:
+            number = self._seen[request]
+            self._seen[request] += 1
+            kind = self.faults.attempt(request, number)
+            if kind is None:
+                kind = self.faults.reply(request) or "ok"
+                self.answers[request] += 1
+            self.served[kind] += 1
+            return kind
+
+    def counts(self) -> dict[str, Any]:
+        """Give all that was counted."""
+        with self._lock:
+            counters = {name: dict(getattr(self, name)) for name in ("calls", "served", "answers")}
+            return {**counters, "peak": self.peak}
+
     def reset(self) -> None:
         """Forget the counts."""
         with self._lock:
-            self.calls.clear()
+            for counter in (self.calls, self.served, self.answers, self._seen):
+                counter.clear()
             self.peak = 0
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        with self._lock:
+            self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Close, and end the threads that wait for a client."""
+        super().server_close()
+        with self._lock:
+            for connection in self._connections:
+                with suppress(OSError):  # the client was faster
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def serving(port: int = 0, latency: float = 0.0) -> Iterator[ToyServer]:
+def serving(
+    port: int = 0, latency: float = 0.0, faults: FaultPlan | None = None
+) -> Iterator[ToyServer]:
     """Run a server in a thread while the block runs; port 0 takes a free one."""
-    server = ToyServer(port, latency)
+    server = ToyServer(port, latency, faults)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -88,7 +155,7 @@ class RemoteServer:
         return f"{self.root}/v1"
 
     def counts(self) -> dict[str, Any]:
-        """Give calls by role, and the peak in flight."""
+        """Give calls by role, attempts by fate, answers by request, and the peak in flight."""
         with urllib.request.urlopen(f"{self.root}/calls") as reply:
             counted: dict[str, Any] = json.load(reply)
             return counted
@@ -100,9 +167,12 @@ class RemoteServer:
 
 
 @contextmanager
-def serving_apart(latency: float = 0.0) -> Iterator[RemoteServer]:
-    """Run a server in a process of its own while the block runs."""
-    command = [sys.executable, "-m", "benchmarks.server", "0", str(latency)]
+def serving_apart(
+    latency: float = 0.0, faults: str = "", seed: int = 0, retry_after: float = 1.0
+) -> Iterator[RemoteServer]:
+    """Run a server in a process of its own while the block runs; ``faults`` as on its command."""
+    command = [sys.executable, "-m", "benchmarks.server", "0", str(latency), "--faults", faults]
+    command += ["--seed", str(seed), "--retry-after", str(retry_after)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -115,10 +185,11 @@ def serving_apart(latency: float = 0.0) -> Iterator[RemoteServer]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each reply waits for the client's delayed ACK
+    wbufsize = -1  # head and body leave in one piece
     server: ToyServer
 
     def do_GET(self) -> None:
-        self._send({"calls": dict(self.server.calls), "peak": self.server.peak})
+        self._send(self.server.counts())
 
     def do_DELETE(self) -> None:
         self.server.reset()
@@ -126,58 +197,76 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        texts = {message["role"]: _text(message["content"]) for message in body["messages"]}
-        system, user = texts.get("system", ""), texts.get("user", "")
-        with self.server.counted(role_of(system)):
-            text = reply(system, user)
-        self._send(_completion(body["model"], system + user, text))
+        kind = self.server.fate(wire.identity(body))
+        if kind in STATUS:
+            with self.server.held():
+                self._fail(STATUS[kind], body["model"])
+        elif kind == "hang":
+            with self.server.held():
+                self._hang()
+        elif kind == "dropped":
+            with self.server.held():
+                self._send({"id": "toy", "choices": []}, missing=100)
+        else:
+            self._answer(body, kind)
 
-    def _send(self, payload: dict[str, Any]) -> None:
+    def _answer(self, body: dict[str, Any], kind: str) -> None:
+        system, user = wire.texts(body)
+        with self.server.counted(role_of(system)):
+            text = _UNREADABLE if kind == "unreadable" else reply(system, user)
+        cut = kind == "cut"
+        text = text[: len(text) // 2] if cut else text
+        reason = "length" if cut else "stop"
+        self._send(wire.completion(body["model"], system + user, text, reason))
+
+    def _fail(self, status: int, model: str) -> None:
+        wait = {"Retry-After": str(self.server.faults.retry_after)} if status == 429 else {}
+        self._send(wire.failure(status, model), status, wait)
+
+    def _hang(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            # It comes back when the client gives up, or when the server closes the connection.
+            self.connection.recv(1, socket.MSG_PEEK)
+
+    def _send(
+        self,
+        payload: dict[str, Any],
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        missing: int = 0,
+    ) -> None:
+        """Send a reply; with ``missing`` the connection closes so many bytes before its end."""
         data = json.dumps(payload).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(len(data) + missing))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        with suppress(OSError):  # a client that gave up
+            self.wfile.write(data)
+            self.wfile.flush()
+        self.close_connection = self.close_connection or missing > 0
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet."""
 
 
-def _text(content: object) -> str:
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content)
-    return str(content)
-
-
-def _completion(model: str, prompt: str, text: str) -> dict[str, Any]:
-    tokens = {"prompt_tokens": len(prompt) // 4, "completion_tokens": len(text) // 4}
-    return {
-        "id": "toy",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
-            }
-        ],
-        "usage": {**tokens, "total_tokens": sum(tokens.values())},
-    }
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    latency = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
-    with serving(port, latency) as server:
+@click.command()
+@click.argument("port", type=int, default=8000)
+@click.argument("latency", type=float, default=0.0)
+@click.option("--faults", default="", help='Shares by kind, as "429=0.2,500=0.1,cut=0.03".')
+@click.option("--seed", default=0, show_default=True, help="Decides which attempts fail.")
+@click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
+def main(port: int, latency: float, faults: str, seed: int, retry_after: float) -> None:
+    """Serve the toy world at PORT, each call held for LATENCY seconds, until interrupted."""
+    with serving(port, latency, FaultPlan.parse(faults, seed, retry_after)) as server:
         print(f"serving the toy world at {server.url}", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print(dict(server.calls))
+            print(server.counts() | {"answers": len(server.answers)})
 
 
 if __name__ == "__main__":

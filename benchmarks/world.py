@@ -104,7 +104,7 @@ def role_of(system: str) -> str:
 
 
 def _answers(system: str, user: str) -> Mapping[str, object]:
-    role, inputs = role_of(system), _inputs(user)
+    role, inputs = role_of(system), inputs_of(user)
     if role == "judge":
         return _scores(system, inputs)
     if role == "critic":
@@ -158,7 +158,8 @@ def _rewrite(inputs: Mapping[str, str]) -> dict[str, str]:
     return new
 
 
-def _inputs(user: str) -> dict[str, str]:
+def inputs_of(user: str) -> dict[str, str]:
+    """Read the input fields out of a prompt that DSPy's `ChatAdapter` made."""
     parts = re.split(r"^\[\[ ## (\w+) ## \]\]$", user, flags=re.MULTILINE)
     fields = dict(zip(parts[1::2], parts[2::2], strict=True))
     # The last field is followed by DSPy's reminder of the reply's format.

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import cache
 from random import Random
 from typing import Any
 
 import dspy
 
-from mogradjudge.candidate import Brief, Candidate, find_slots
+from mogradjudge.candidate import Candidate
 from mogradjudge.config import MOGradConfig, batches
-from mogradjudge.criteria import Group
-from mogradjudge.decomposition import inside
-from mogradjudge.gradient import WriteGradient
+from mogradjudge.data import example_key
+from mogradjudge.fields import as_a_whole
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.loss import WriteCritique
-from mogradjudge.objectives import rubric_objectives
-from mogradjudge.optimizer import RewriteSections
+from mogradjudge.ledger import ROLES
+from mogradjudge.models import adapter_named
+from mogradjudge.predictor import ScorePredict
 from mogradjudge.prices import price
-
-_CHARS_PER_TOKEN = 4.2  # English text, the usual tokenizers
-_SCORE_TOKENS = 12  # a score with its field's marker
-_PARAGRAPH_TOKENS = 90  # what a critic, a coach or an editor writes on one criterion
-_PARAGRAPH = "word " * round(_PARAGRAPH_TOKENS * _CHARS_PER_TOKEN / len("word "))
-_SAMPLE = 20  # examples whose length stands for all
+from mogradjudge.rehearsal import rehearse, usual_scores
+from mogradjudge.tokens import TokenCounter
 
 
 @dataclass(frozen=True)
 class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is not known.
 
-    Calls are exact when nothing fails or is asked again, every proposal is scored and no reply
-    comes from a cache.
-    Tokens are a guess from the length of the prompts.
+    Calls are exact when nothing fails or is asked again, every proposal is new and accepted, the
+    result is not the seed, no reply comes from a cache and no `skip_tolerance` saves a critique.
+
+    Prompts are those that the run would send, and a judge's replies have the form that is asked
+    for, both counted in the model's tokens as far as its tokenizer is at hand. How much critic,
+    coach, editor and a judge's rationale write is the model's own: `rehearsal` holds the guesses.
     """
 
     role: str
@@ -48,13 +46,16 @@ class RoleEstimate:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Calls:
-    """Equal calls: how many, and the tokens of one."""
+@dataclass
+class _Sum:
+    calls: int = 0
+    prompt: int = 0
+    completion: int = 0
 
-    count: int
-    prompt: float
-    completion: float
+    def add(self, prompt: int, completion: int, calls: int = 1) -> None:
+        self.calls += calls
+        self.prompt += prompt * calls
+        self.completion += completion * calls
 
 
 def estimate(
@@ -72,92 +73,89 @@ def estimate(
         judge: The judge to optimize.
         train: The examples that critiques are written on.
         validation: The examples that decide about candidates.
-        models: The model of each role, for its price.
+        models: The model of each role, for its tokens and its price.
         test: The examples that the seed and the final instructions are scored on at the end.
     """
-    batch = min(config.batch_size, len(train))
-    sample = [*train, *validation][:_SAMPLE]
-    names = judge.rubric.names
-    brief = Brief(rubric_objectives(judge.rubric), Candidate.of(judge), find_slots(judge, names))
-    loss, gradient, optimizer = (
-        scope.groups(names)
-        for scope in (config.mode.loss, config.mode.gradient, config.mode.optimizer)
-    )
-    drawn = islice(batches(train, config.batch_size, Random(config.seed)), config.steps)
-    per_example = sum(len(each) for each in drawn)
-    texts = len(validation) * (config.steps + 1) + per_example + 2 * len(test)
-    used = {
-        "judge": _judge_calls(judge, sample, texts),
-        "critic": [_critic_call(brief, group, sample, per_example) for group in loss],
-        "coach": [_coach_call(brief, group, loss, per_example) for group in gradient],
-        "editor": [
-            _editor_call(brief, group, gradient, batch, config.steps) for group in optimizer
-        ],
-    }
-    return tuple(_total(role, calls, models[role]) for role, calls in used.items())
+    adapter = as_a_whole(adapter_named(models["judge"]))
+    counters = {model: TokenCounter(model) for model in set(models.values())}
+    sums = {role: _Sum() for role in ROLES}
+    rehearsal = rehearse(config, judge, train, adapter)
+    for each in rehearsal.spoken:
+        counter = counters[models[each.role]]
+        sums[each.role].add(counter.messages(each.messages), counter.text(each.reply))
+    prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
+    for candidate, examples in _rounds(config, rehearsal.candidates, train, validation, test):
+        # A round asks about equal texts once.
+        for example in {example_key(each): each for each in examples}.values():
+            for path in prompts.predictors:
+                used = prompts.tokens(path, candidate, example)
+                sums["judge"].add(*used, calls=judge.settings.n)
+    return tuple(_estimate(role, sums[role], models[role]) for role in ROLES)
 
 
-def _judge_calls(
-    judge: MultiCriteriaJudge, sample: Sequence[dspy.Example], texts: int
-) -> list[_Calls]:
-    reasons = _PARAGRAPH_TOKENS if judge.settings.rationale else 0
-    return [
-        _Calls(
-            count=texts * judge.settings.n,
-            prompt=_mean([_tokens(p.signature, dict(each.inputs())) for each in sample]),
-            completion=_SCORE_TOKENS * len(p.criteria) + reasons,
-        )
-        for p in judge.judges.values()
-    ]
+def _rounds(
+    config: MOGradConfig,
+    candidates: Sequence[Candidate],
+    train: Sequence[dspy.Example],
+    validation: Sequence[dspy.Example],
+    test: Sequence[dspy.Example],
+) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
+    """Give what is judged by which instructions, as the loop does it."""
+    yield candidates[0], validation
+    drawn = batches(train, config.batch_size, Random(config.seed))
+    for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
+        yield current, batch
+        if proposed != current:
+            yield proposed, validation
+    yield candidates[0], test
+    if candidates[-1] != candidates[0]:
+        yield candidates[-1], test
 
 
-def _critic_call(brief: Brief, group: Group, sample: Sequence[dspy.Example], count: int) -> _Calls:
-    prompts = [
-        _tokens(
-            WriteCritique,
-            {
-                **_standing(brief, group),
-                "example": dict(example.inputs()),
-                "results": dict.fromkeys(group, "judge score 4, human score 3.67, error none"),
-            },
-        )
-        for example in sample
-    ]
-    return _Calls(count, _mean(prompts), _PARAGRAPH_TOKENS * len(group))
+class _JudgePrompts:
+    """Counts a judge's prompts; a text once, and the instructions before it once."""
+
+    def __init__(
+        self, judge: MultiCriteriaJudge, adapter: dspy.Adapter, counter: TokenCounter
+    ) -> None:
+        self.predictors: dict[str, ScorePredict] = dict(judge.named_predictors())
+        self.adapter = adapter
+        self.counter = counter
+        self.reply = cache(self._reply)
+        self._standing: dict[tuple[str, int], int] = {}
+        self._texts: dict[tuple[str, str], int] = {}
+
+    def tokens(self, path: str, candidate: Candidate, example: dspy.Example) -> tuple[int, int]:
+        """Count one call's prompt and its reply."""
+        return self._before(path, candidate) + self._text(path, example), self.reply(path)
+
+    def _before(self, path: str, candidate: Candidate) -> int:
+        key = (path, id(candidate))
+        if key not in self._standing:
+            instructions = candidate.instructions[path].render()
+            signature = self.predictors[path].signature.with_instructions(instructions)
+            blank = dict.fromkeys(signature.input_fields, "")
+            *messages, last = self.adapter.format(signature, self.predictors[path].demos, blank)
+            frame = self.counter.frame((*(each["role"] for each in messages), last["role"]))
+            words = sum(self.counter.text(each["content"]) for each in messages)
+            self._standing[key] = frame + words
+        return self._standing[key]
+
+    def _text(self, path: str, example: dspy.Example) -> int:
+        key = (path, example_key(example))
+        if key not in self._texts:
+            signature, inputs = self.predictors[path].signature, dict(example.inputs())
+            last = self.adapter.format(signature, [], inputs)[-1]
+            self._texts[key] = self.counter.text(last["content"])
+        return self._texts[key]
+
+    def _reply(self, path: str) -> int:
+        signature = self.predictors[path].signature
+        scores = usual_scores(signature)
+        return self.counter.text(self.adapter.format_assistant_message_content(signature, scores))
 
 
-def _coach_call(brief: Brief, group: Group, loss: Sequence[Group], count: int) -> _Calls:
-    critiques = [_PARAGRAPH * len(each) for each in loss if inside(each, group)]
-    prompt = _tokens(WriteGradient, {**_standing(brief, group), "critiques": critiques})
-    return _Calls(count, prompt, _PARAGRAPH_TOKENS * len(group))
-
-
-def _editor_call(
-    brief: Brief, group: Group, gradient: Sequence[Group], batch: int, count: int
-) -> _Calls:
-    advice = [_PARAGRAPH * len(each) for each in gradient if inside(each, group)] * batch
-    prompt = _tokens(RewriteSections, {**_standing(brief, group), "advice": advice})
-    return _Calls(count, prompt, _PARAGRAPH_TOKENS * len(group))
-
-
-def _standing(brief: Brief, group: Group) -> dict[str, object]:
-    # Sections grow from their seed text to about a paragraph each.
-    sections = dict.fromkeys(brief.current(group), _PARAGRAPH)
-    return {**brief.standing(group), "current_instructions": sections}
-
-
-def _total(role: str, calls: Sequence[_Calls], model: str) -> RoleEstimate:
-    prompt = round(sum(each.count * each.prompt for each in calls))
-    completion = round(sum(each.count * each.completion for each in calls))
+def _estimate(role: str, used: _Sum, model: str) -> RoleEstimate:
     known = price(model)
-    cost = None if known is None else known.of(prompt, completion)
-    return RoleEstimate(role, sum(each.count for each in calls), prompt, completion, cost)
-
-
-def _tokens(signature: type[dspy.Signature], inputs: Mapping[str, object]) -> float:
-    messages = dspy.ChatAdapter().format(signature, [], dict(inputs))
-    return sum(len(message["content"]) for message in messages) / _CHARS_PER_TOKEN
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    cost = None if known is None else known.of(used.prompt, used.completion)
+    return RoleEstimate(role, used.calls, used.prompt, used.completion, cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import dspy
@@ -10,6 +11,8 @@ from mogradjudge.errors import SetupError
 
 _LOCAL = "local/"
 _LOCAL_MAX_TOKENS = 512
+TIMEOUT = 120.0
+"""Seconds that a call may wait for its reply, where the caller does not say."""
 
 
 def make_lm(
@@ -17,6 +20,7 @@ def make_lm(
     api_base: str | None = None,
     temperature: float | None = 0.0,
     max_tokens: int | None = None,
+    timeout: float = TIMEOUT,
 ) -> dspy.LM:
     """Make the LM that a name stands for; a key is read from the environment alone.
 
@@ -26,6 +30,8 @@ def make_lm(
         api_base: The URL of an OpenAI-compatible server.
         temperature: Sampling temperature; reasoning models keep their own.
         max_tokens: The longest reply; None leaves it to the provider, and is 512 for a local model.
+        timeout: Seconds to wait for the next bytes of a reply; a call that hangs longer has failed,
+            and is tried again. A local model takes as long as it takes.
 
     Raises:
         SetupError: If the name stands for no model.
@@ -42,7 +48,11 @@ def make_lm(
         raise SetupError(
             f"A model must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
         )
-    connection = {} if api_base is None else {"api_base": api_base}
+    if not 0 < timeout < math.inf:
+        raise SetupError(f"`timeout` must be a number of seconds above 0, got {timeout!r}.")
+    connection: dict[str, object] = {"timeout": timeout}
+    if api_base is not None:
+        connection["api_base"] = api_base
     own = api_base is not None and model.startswith("openai/")
     if own and not os.environ.get("OPENAI_API_KEY"):
         connection["api_key"] = "none"  # clients insist on one; servers of one's own do not
@@ -53,6 +63,11 @@ def make_lm(
 
 def adapter_for(lm: dspy.LM) -> dspy.Adapter:
     """Choose how replies are formatted: a schema for models in this process, else DSPy's chat."""
-    if lm.model.startswith(_LOCAL):
+    return adapter_named(lm.model)
+
+
+def adapter_named(model: str) -> dspy.Adapter:
+    """Choose as `adapter_for` does, by the model's name."""
+    if model.startswith(_LOCAL):
         return dspy.JSONAdapter()
     return dspy.ChatAdapter(use_json_adapter_fallback=False)

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.clients.cache import Cache
 
 # litellm notes on a reply which address it came from and with which headers; both may hold keys.
 _NOTES = ("_hidden_params", "_response_headers")
+_SIZE_LIMIT = 30 * 10**9  # bytes, as in DSPy; beyond it the oldest replies would be dropped
+
+
+class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
+    """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
+
+    def cache_key(
+        self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
+    ) -> str:
+        ignored = [*(ignored_args_for_cache_key or ()), "timeout"]
+        return str(super().cache_key(request, ignored))
+
+    def put(
+        self,
+        request: dict[str, Any],
+        value: Any,
+        ignored_args_for_cache_key: list[str] | None = None,
+        enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
+    ) -> None:
+        """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
+        for name in _NOTES:
+            if isinstance(notes := getattr(value, name, None), dict):
+                for key in notes.keys() - {"response_cost"}:
+                    del notes[key]
+        super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
 
 
 @contextmanager
@@ -22,32 +47,16 @@ def replies_kept_in(folder: Path | None) -> Iterator[None]:
     unpickled.
     """
     before = dspy.cache
-    dspy.configure_cache(
+    dspy.cache = ours = _Replies(
         enable_disk_cache=folder is not None,
         enable_memory_cache=True,
         disk_cache_dir=None if folder is None else str(folder),
+        disk_size_limit_bytes=_SIZE_LIMIT,
         restrict_pickle=True,
     )
-    ours = dspy.cache
-    ours.put = partial(_put, ours)
     try:
         yield
     finally:
         if folder is not None:
             ours.disk_cache.close()
         dspy.cache = before
-
-
-def _put(
-    cache: Any,
-    request: dict[str, Any],
-    value: Any,
-    ignored_args_for_cache_key: list[str] | None = None,
-    enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
-) -> None:
-    """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
-    for name in _NOTES:
-        if isinstance(notes := getattr(value, name, None), dict):
-            for key in notes.keys() - {"response_cost"}:
-                del notes[key]
-    type(cache).put(cache, request, value, ignored_args_for_cache_key, enable_memory_cache)

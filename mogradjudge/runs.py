@@ -114,8 +114,9 @@ class RunDirectory:
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
         kept = {entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"}
-        if not kept & {CALLS, STATE, RESULT}:  # nothing is paid for yet, so nothing is lost
-            if kept - {ASKED, EVENTS, CACHE, LOCK, STOP}:
+        answered = any(entry.get("answered") for entry in LineLog(self.path / CALLS).entries())
+        if not answered and not kept & {STATE, RESULT}:  # nothing is paid for, so nothing is lost
+            if kept - {ASKED, EVENTS, CALLS, CACHE, LOCK, STOP}:
                 raise SetupError(
                     f"`--out` must be a new or empty folder, or a run to take up; {self.path} has "
                     "files that are no run's."

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mogradjudge.estimate import RoleEstimate
+from mogradjudge.rehearsal import PARAGRAPH_TOKENS
 
 _FILE_WIDTH = 160
 _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
@@ -95,7 +96,8 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     print_table(
         ("role", "calls", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
-        "If every proposal is scored and nothing has to be asked again",
+        "If every proposal is accepted and nothing is asked again; what critic, coach and editor "
+        f"write\nis guessed at {PARAGRAPH_TOKENS} tokens per criterion",
     )
 
 

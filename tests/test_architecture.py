@@ -25,6 +25,7 @@ LAYERS = [
         "evaluation",
         "candidate",
         "prices",
+        "tokens",
         "files",
         "budget",
         "brake",
@@ -38,7 +39,7 @@ LAYERS = [
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
-    *("local", "models", "estimate", "scoring", "tables", "demo", "cli"),
+    *("local", "models", "rehearsal", "estimate", "scoring", "tables", "demo", "cli"),
 ]
 
 

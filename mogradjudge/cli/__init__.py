@@ -21,6 +21,14 @@ from mogradjudge.secrets import redact, secrets_in
 
 __all__ = ["cli", "main"]
 
+# A model that does not exist, a key that is missing, wrong or out of funds.
+_UNUSABLE = (
+    dspy.LMConfigurationError,
+    dspy.LMAuthError,
+    dspy.LMBillingError,
+    dspy.LMUnsupportedModelError,
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mogradjudge")
@@ -54,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if "--debug" in given:
             click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
         click.echo(f"Error: {redact(_line(error), known)}", err=True)
-        # A model that does not exist, or has no key, is the caller's to mend.
+        # Without a key no call can be made; a wrong key or name comes to light in the run.
         status = 2 if isinstance(error, (SetupError, dspy.LMConfigurationError)) else 1
     else:
         status = 0
@@ -72,7 +80,7 @@ def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, MogradError):
         return text
-    if isinstance(error, dspy.LMConfigurationError):
+    if isinstance(error, _UNUSABLE):
         return f"The model cannot be used: {text}"
     if isinstance(error, dspy.LMError):
         return f"The provider failed ({type(error).__name__}): {text}"

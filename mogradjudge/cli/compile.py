@@ -31,7 +31,9 @@ from mogradjudge.tables import print_estimate, print_run
 
 def run(options: Options, job: Job, out: str) -> dict[str, Any]:
     """Optimize into a run's folder; gives what `result.json` holds."""
-    lm = make_lm(options.lm, options.api_base, options.temperature, options.max_tokens)
+    lm = make_lm(
+        options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
+    )
     optimizer = make_optimizer(options, [_tell], out)
     with dspy.context(lm=lm, adapter=adapter_for(lm)):
         outcome = optimizer.optimize(

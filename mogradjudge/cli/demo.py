@@ -10,6 +10,7 @@ import click
 
 from mogradjudge.cli.compile import run, verdict
 from mogradjudge.cli.job import Options, prepare
+from mogradjudge.models import TIMEOUT
 from mogradjudge.tables import print_run
 
 _MAX_TOKENS = 100  # a small model does not know when to stop
@@ -33,6 +34,7 @@ def demo_command(lm: str, out: str | None) -> None:
             api_base=None,
             temperature=0.0,
             max_tokens=_MAX_TOKENS,
+            timeout=TIMEOUT,
             num_threads=1,  # the model works on one call at a time
             layout="combined",
             score_rule="expected",

@@ -35,6 +35,7 @@ class Options:
     temperature: float
     max_tokens: int | None
     num_threads: int
+    timeout: float
     layout: Layout
     score_rule: ScoreRule
     n: int
@@ -141,4 +142,4 @@ def _prompt_lm(options: Options) -> dspy.LM | None:
     # The server speaks for its own provider; another one has its usual address.
     same = options.prompt_lm.partition("/")[0] == options.lm.partition("/")[0]
     base = options.api_base if same else None
-    return make_lm(options.prompt_lm, base, max_tokens=options.max_tokens)
+    return make_lm(options.prompt_lm, base, max_tokens=options.max_tokens, timeout=options.timeout)

@@ -9,6 +9,7 @@ import click
 
 from mogradjudge.config import AUTO_STEPS
 from mogradjudge.decomposition import MODES
+from mogradjudge.models import TIMEOUT
 from mogradjudge.scores import LAYOUTS, SCORE_RULES
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -53,6 +54,14 @@ lm_options = together(
         "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
     ),
     click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=TIMEOUT,
+        show_default=True,
+        metavar="SECONDS",
+        help="A call that hangs longer has failed and is tried again.",
+    ),
 )
 
 limit_option = click.option("--limit", type=int, help="Read only so many rows of DATA.")

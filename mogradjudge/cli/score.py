@@ -42,6 +42,7 @@ def score_command(
     temperature: float,
     max_tokens: int | None,
     num_threads: int,
+    timeout: float,
     limit: int | None,
     out: str,
 ) -> None:
@@ -54,7 +55,7 @@ def score_command(
     check_output(path)
     saved = _judge(judge)
     examples = load_examples(data, saved.rubric, limit, require_human=False)
-    model = make_lm(lm, api_base, temperature, max_tokens)
+    model = make_lm(lm, api_base, temperature, max_tokens, timeout)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
         ledger = Ledger(max_in_flight=num_threads)
         judgements = judge_table(saved, examples, ledger, num_threads)
@@ -78,6 +79,7 @@ def evaluate_command(
     temperature: float,
     max_tokens: int | None,
     num_threads: int,
+    timeout: float,
     limit: int | None,
     level: Level,
     as_json: bool,  # noqa: FBT001 - click's
@@ -89,7 +91,7 @@ def evaluate_command(
     """
     saved = _judge(judge)
     examples = load_examples(data, saved.rubric, limit)
-    model = make_lm(lm, api_base, temperature, max_tokens)
+    model = make_lm(lm, api_base, temperature, max_tokens, timeout)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
         report = evaluation_report(saved, examples, num_threads, level)
     if as_json:

@@ -1,0 +1,143 @@
+"""A provider that fails: the run's result and its books hold, and what cannot hold is said."""
+
+import json
+
+import dspy
+import pytest
+
+from benchmarks.fault_plan import FaultPlan
+from benchmarks.faults import CRITERIA, optimize
+from benchmarks.server import ToyServer, serving
+from benchmarks.world import reply, toy_examples, toy_rubric
+from mogradjudge.cli import main
+from mogradjudge.scores import Unscored
+
+# A client must not give up on a busy machine, so what hangs in these tests is rare.
+SMALL = {"texts": 20, "timeout": 1.5, "num_threads": 16}
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch):
+    monkeypatch.setattr("mogradjudge.limiter.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.05)
+
+
+def server_with(faults: str, seed: int = 0) -> ToyServer:
+    return serving(faults=FaultPlan.parse(faults, seed, retry_after=0.05))
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_transient_faults_change_nothing_but_the_time(seed):
+    with server_with("") as server:
+        faultless = optimize(server, "SSC", 2, **SMALL)
+        assert faultless.served.keys() == {"ok"} and faultless.books_agree
+    with server_with("429=0.2,500=0.1,hang=0.01,dropped=0.05", seed) as server:
+        faulty = optimize(server, "SSC", 2, **SMALL)
+    assert faulty.served.keys() == {"ok", "429", "500", "hang", "dropped"}
+    assert faulty.found_as(faultless)
+    assert faulty.books_agree
+    assert (faulty.paid_twice, faulty.answers) == (0, faultless.answers)
+
+
+@pytest.mark.parametrize(["kind", "reason"], [("unreadable", "the weather"), ("cut", "[[ ##")])
+def test_a_spoiled_reply_is_unscored_with_its_reason_and_counted(kind, reason):
+    with server_with(f"{kind}=0.3") as server:
+        outcome = optimize(server, "SSC", 1, **SMALL)
+        seed = outcome.result.seed_agreement
+        assert sum(seed.unscored.values()) > 0
+        assert all(seed.scored[name] + seed.unscored[name] == 10 for name in CRITERIA)
+        assert outcome.books_agree and outcome.served[kind] > 0
+    judge = outcome.result.program
+    with server_with(kind) as server:
+        lm = dspy.LM("openai/toy", api_base=server.url, api_key="none", cache=False, num_retries=0)
+        with dspy.context(lm=lm):
+            made = judge(output="a text")
+    lost = [made[name] for name in CRITERIA if isinstance(made[name], Unscored)]
+    assert lost and all(reason in each.reason for each in lost)
+
+
+def test_a_candidate_that_leaves_more_unscored_is_not_accepted_on_the_rest(monkeypatch):
+    texts = {example.output for example in toy_examples(toy_rubric(*CRITERIA), 20)[:10]}
+    unlucky = sorted(texts)[0]
+
+    def spoiled(system: str, user: str) -> str:
+        # Every rewritten judge fails on one validation text, and is better on all the others.
+        return "?" if "BIAS=" in system and unlucky in user else reply(system, user)
+
+    monkeypatch.setattr("benchmarks.server.reply", spoiled)
+    with server_with("") as server:
+        outcome = optimize(server, "SSC", 2, **SMALL)
+    result = outcome.result
+    assert result.seed_kept and not any(step.accepted for step in result.steps)
+    seed = result.seed_agreement
+    assert result.steps[0].proposed is not None
+    assert result.steps[0].proposed.mean > seed.mean  # on the rest
+    assert sum(result.steps[0].proposed.unscored.values()) == len(CRITERIA)
+
+
+@pytest.fixture
+def words(tmp_path):
+    rubric = toy_rubric("coherence", "fluency")
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    rows = [json.dumps(example.toDict()) for example in toy_examples(rubric, 24)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
+
+    def compile_words(server: ToyServer) -> list[str]:
+        given = [tmp_path / "ratings.jsonl", "--rubric", tmp_path / "rubric.toml"]
+        given += ["--lm", "openai/gpt-4o-mini", "--api-base", server.url, "--steps", 2]
+        return ["compile", *map(str, given), "--timeout", "20", "--out", str(tmp_path / "run")]
+
+    return compile_words
+
+
+def call(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ["faults", "hopeless", "word"],
+    [
+        ("down", False, "The provider failed (LMServerError)"),
+        ("hang", False, "The provider failed (LMTransportError)"),
+        ("unauthorized", True, "The model cannot be used: [openai/gpt-4o-mini] Incorrect API key"),
+        ("unknown-model", True, "The model cannot be used: [openai/gpt-4o-mini] The model"),
+    ],
+)
+def test_a_failure_that_stays_ends_the_run_and_leaves_a_folder_to_take_up(
+    faults, hopeless, word, words, tmp_path, capsys
+):
+    with server_with(faults) as server:
+        assert call([*words(server), "--timeout", "0.3" if faults == "hang" else "20"]) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"Error: {word}")
+        before = sum(server.served.values())
+        if hopeless:  # no other attempt can help
+            assert before <= 10  # so no validation text was tried twice
+        server.faults = FaultPlan()
+        server.reset()
+        assert call(words(server)) == 0
+        result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["stop_reason"] == "steps"
+    assert sum(server.served.values()) == sum(server.answers.values())
+    assert result["calls"] == before + sum(server.answers.values())
+
+
+def test_a_longer_timeout_takes_the_same_run_up_and_its_replies(words, tmp_path):
+    with server_with("") as server:
+        cut = [*words(server), "--max-calls", "40"]
+        assert call(cut) == 0
+        server.reset()
+        assert call([*words(server), "--timeout", "5"]) == 0
+        result = json.loads((tmp_path / "run" / "result.json").read_text())
+        assert result["stop_reason"] == "steps"
+        assert result["calls"] == 40 + server.calls.total()
+        assert set(server.answers.values()) == {1}
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "soon", "inf"])
+def test_a_timeout_is_a_number_of_seconds(timeout, words, capsys):
+    with server_with("") as server:
+        assert call([*words(server), "--timeout", timeout]) == 2
+    assert "timeout" in capsys.readouterr().err
