@@ -57,7 +57,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    # A provider's words may hold what a terminal would obey.
+    text = "".join(c if c.isprintable() else " " for c in str(error))
+    text = " ".join(text.split())
     if isinstance(error, MogradError):
         return text
     if isinstance(error, dspy.LMConfigurationError):
