@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import attacks, cost
+from benchmarks import attacks, cost, resume
 
 
 @click.group()
@@ -12,7 +12,7 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for command in (cost.command, attacks.command):
+for command in (attacks.command, cost.command, resume.command):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ from benchmarks.attack_report import CLEAN, Report, Row, Rows, report
 from mogradjudge import MogradError, MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_parallel
+from mogradjudge.fingerprint import digest_of
 from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter_program
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.replies import replies_kept_in
-from mogradjudge.runs import digest_of
 from mogradjudge.scores import LAYOUTS, ScoreRule, Unscored
 from mogradjudge.secrets import redact, without_secrets
 from mogradjudge.tables import number, print_table
@@ -44,7 +45,7 @@ def measure(
 ) -> None:
     """Judge each text as it is and in every attacked form; the last input is the attacked one."""
     layout, rubric = judge.settings.layout, judge.rubric
-    program = ledger.meter_program(clone(judge), rubric.names)
+    program = meter_program(clone(judge), ledger, rubric.names)
     known = {(row.layout, row.text, row.attack) for row in rows.rows}
 
     def score(job: tuple[int, Attack | None]) -> None:

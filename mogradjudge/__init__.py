@@ -1,6 +1,7 @@
 """Compile, benchmark and drop in LLM judges that rate text on several criteria at once."""
 
 from mogradjudge.agreement import Undefined, correlate
+from mogradjudge.budget import Budget
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Criterion, Rubric, Scale
 from mogradjudge.data import load_examples, split_by_group
@@ -19,6 +20,7 @@ __all__ = [
     "MODES",
     "Agreement",
     "AlwaysAccept",
+    "Budget",
     "BudgetExhausted",
     "Criterion",
     "DecompositionMode",

@@ -10,6 +10,9 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+WORKERS = "mogradjudge"
+"""How the names of the threads begin that calls run in."""
+
 
 def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int) -> list[R]:
     """Call ``function`` on every item, at most ``num_threads`` at a time.
@@ -20,7 +23,7 @@ def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int
     """
     if len(items) <= 1 or num_threads == 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(num_threads, len(items)), "mogradjudge") as pool:
+    with ThreadPoolExecutor(min(num_threads, len(items)), WORKERS) as pool:
         try:
             futures = [
                 pool.submit(contextvars.copy_context().run, function, item) for item in items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from mogradjudge.agreement import Level
+from mogradjudge.budget import Budget
 from mogradjudge.decomposition import MODES, DecompositionMode, Scope
 from mogradjudge.errors import SetupError
 from mogradjudge.gate import Gate, NoMeanRegression
@@ -16,6 +18,9 @@ from mogradjudge.gate import Gate, NoMeanRegression
 T = TypeVar("T")
 
 Auto: TypeAlias = Literal["light", "medium", "heavy"]
+FREE = ("budget", "target", "patience", "num_threads", "max_rpm")
+"""The settings that say how fast a run goes and where it ends, not what it finds on the way."""
+
 AUTO_STEPS = MappingProxyType({"light": 6, "medium": 12, "heavy": 24})
 """Steps by level of effort; the paper runs 12."""
 
@@ -40,8 +45,13 @@ class MOGradConfig:
         max_section_chars: The longest section that an editor may write, in characters.
         level: How agreement is taken, over all texts or as the mean over groups. It holds for a
             rubric's own objectives.
-        max_calls: Cap on the LM calls of the run; None for none.
+        budget: Caps on calls, tokens, dollars and time; the run ends in order at one of them.
+        target: The run ends once the best mean agreement is at least this; in [-1, 1] for a rank
+            correlation. None for no target.
+        patience: The run ends after so many steps that found nothing better, at least 1. None takes
+            all steps.
         num_threads: The most LM calls in flight. It changes the time, never the result.
+        max_rpm: The most LM calls to send in any 60 seconds; None for no limit.
 
     Raises:
         SetupError: If a field has a value that it cannot have.
@@ -60,23 +70,26 @@ class MOGradConfig:
     reply_retries: int = 2
     max_section_chars: int = 2000
     level: Level = "pooled"
-    max_calls: int | None = None
+    budget: Budget = field(default_factory=Budget)
+    target: float | None = None
+    patience: int | None = None
     num_threads: int = 8
+    max_rpm: int | None = None
 
     def __post_init__(self) -> None:
         lowest = {"steps": 1, "batch_size": 1, "seed": 0, "reply_retries": 0}
         lowest |= {"max_section_chars": 1, "num_threads": 1}
-        lowest |= {} if self.max_calls is None else {"max_calls": 1}
+        lowest |= {name: 1 for name in ("patience", "max_rpm") if getattr(self, name) is not None}
         for name, least in lowest.items():
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise SetupError(f"`{name}` must be a whole number >= {least}, got {value!r}.")
-        if self.skip_tolerance is not None and not 0 <= self.skip_tolerance <= 1:
-            raise SetupError(f"`skip_tolerance` must lie in [0, 1], got {self.skip_tolerance!r}.")
+        _check_range("skip_tolerance", self.skip_tolerance, 0, 1)
+        _check_range("target", self.target, -1, 1)
         for name in ("critic_temperature", "coach_temperature", "editor_temperature"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise SetupError(f"`{name}` must be >= 0 or None, got {value!r}.")
+            _check_range(name, getattr(self, name), 0, math.inf)
+        if not isinstance(self.budget, Budget):
+            raise SetupError(f"`budget` must be a Budget(...), got {self.budget!r}.")
         _check_gate(self.gate)
         if self.level not in ("pooled", "group"):
             raise SetupError(f"`level` must be 'pooled' or 'group', got {self.level!r}.")
@@ -89,7 +102,18 @@ class MOGradConfig:
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as `result.json` holds them."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**plain, "mode": self.mode.name, "gate": _gate_dict(self.gate)}
+        return {
+            **plain,
+            "mode": self.mode.name,
+            "gate": _gate_dict(self.gate),
+            "budget": self.budget.as_dict(),
+        }
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        rule = f"be >= {low} or None" if high == math.inf else f"lie in [{low}, {high}]"
+        raise SetupError(f"`{name}` must {rule}, got {value!r}.")
 
 
 def _check_gate(gate: object) -> None:

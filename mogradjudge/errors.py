@@ -3,10 +3,13 @@
 MogradError
 ├── SetupError        the caller must change something; never retried
 ├── ReplyError        a model answered badly; another try may help
-└── BudgetExhausted   a cap was reached before a call was sent
+├── BudgetExhausted   a cap was reached before a call was sent
+└── RunStopped        the user wants no more calls
 
 Provider errors (``dspy.LMError`` and its kin) are not wrapped: they pass through.
 """
+
+from typing import Literal
 
 
 class MogradError(Exception):
@@ -23,3 +26,15 @@ class ReplyError(MogradError):
 
 class BudgetExhausted(MogradError):
     """The next call would pass a cap that the caller set, so it was not sent."""
+
+
+class RunStopped(MogradError):
+    """Somebody asked the run to send no more calls.
+
+    Args:
+        reason: ``"interrupted"`` or ``"stop_file"``.
+    """
+
+    def __init__(self, reason: Literal["interrupted", "stop_file"]) -> None:
+        super().__init__(f"The run was asked to stop ({reason}).")
+        self.reason = reason

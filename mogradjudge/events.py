@@ -24,6 +24,14 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class RunResumed:
+    """The run goes on after ``steps`` whole steps; what followed them is told once more."""
+
+    steps: int
+    calls: int
+
+
+@dataclass(frozen=True)
 class SeedScored:
     """The seed instructions were scored on the validation set."""
 
@@ -117,6 +125,7 @@ class RunEnded:
 
 Event: TypeAlias = (
     RunStarted
+    | RunResumed
     | SeedScored
     | StepStarted
     | CritiqueWritten
@@ -143,6 +152,8 @@ def describe(event: Event) -> str:  # noqa: C901 - one case per event
                 f"Optimizing {', '.join(criteria)} in mode {mode}: {steps} steps, "
                 f"{train} training and {validation} validation texts."
             )
+        case RunResumed(steps, calls):
+            return f"Going on after step {steps}; {calls} calls were sent before."
         case SeedScored():
             return f"Seed agreement {show(event.agreement)}."
         case StepStarted(step, example_ids):

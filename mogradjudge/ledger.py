@@ -1,27 +1,26 @@
-"""What a run pays: calls, tokens and cost by role and criteria, and the cap on calls."""
+"""What a run pays: calls, tokens and cost by role and criteria, held to its budget."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from itertools import count
+from pathlib import Path
 from typing import Any, TypeAlias
 
-import dspy
-import tenacity
-from dspy.utils.usage_tracker import UsageTracker
-
+from mogradjudge.brake import POLL, Brake
+from mogradjudge.budget import Budget, Spent
 from mogradjudge.criteria import Group
-from mogradjudge.errors import BudgetExhausted, SetupError
-from mogradjudge.predictor import ScorePredict
+from mogradjudge.errors import BudgetExhausted
+from mogradjudge.files import LineLog
+from mogradjudge.limiter import Limiter
 from mogradjudge.prices import price
 
 ROLES = ("judge", "critic", "coach", "editor")
-_LONGEST_WAIT = 60.0  # seconds between two attempts, as in DSPy
-_ASYNC_POLL = 0.005  # seconds
+
+Usage: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,6 @@ class _Account:
     tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # by model: prompt, completion
     unreported: bool = False  # a paid call told no tokens
 
-    def add_tokens(self, model: str, usage: dict[str, Any]) -> None:
-        self.unreported |= not usage.get("prompt_tokens")
-        prompt, completion = self.tokens.get(model, (0, 0))
-        self.tokens[model] = (
-            prompt + int(usage.get("prompt_tokens") or 0),
-            completion + int(usage.get("completion_tokens") or 0),
-        )
-
     def cost(self) -> float | None:
         if self.unreported:
             return None
@@ -73,118 +64,185 @@ class _Account:
         return total
 
 
-_Key: TypeAlias = tuple[str, Group]
+@dataclass(frozen=True)
+class Purpose:
+    """Whom a call is booked for, and the model that it is sent to."""
+
+    role: str
+    criteria: Group
+    model: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call that is under way: its number, and the most that it can come to."""
+
+    number: int
+    purpose: Purpose
+    weight: Spent
 
 
 class Ledger:
-    """Books every LM call of a run; thread safe.
+    """Books every attempt of a run's LM calls and holds them to its budget; thread safe.
 
     Args:
-        max_calls: The most calls that may be sent, counting those in flight and those that fail.
-            A reply from the cache is not counted. None sets no cap.
+        budget: The caps; none if it is not given.
         max_in_flight: The most calls that may wait for an answer at one time.
+        max_rpm: The most calls to send in any 60 seconds; None for no limit.
+        stop_file: A file whose appearance lets no more calls out.
     """
 
-    def __init__(self, max_calls: int | None = None, max_in_flight: int = 8) -> None:
-        self.max_calls = max_calls
-        self.slots = threading.Semaphore(max_in_flight)
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        max_in_flight: int = 8,
+        max_rpm: int | None = None,
+        stop_file: Path | None = None,
+    ) -> None:
+        self.budget = budget or Budget()
+        self.brake = Brake(self.budget.max_seconds, stop_file)
+        self.limiter = Limiter(max_in_flight, max_rpm, self.brake)
+        self._journal: LineLog | None = None
         self._lock = threading.Condition()
-        self._accounts: dict[_Key, _Account] = {}
-        self._sent = 0
-        self._in_flight = 0
-
-    def meter(self, lm: dspy.BaseLM, role: str, criteria: Group) -> dspy.BaseLM:
-        """Give a copy of ``lm`` whose calls are booked here and held to the cap.
-
-        The copy shares connections and weights with ``lm``. It owns the retries, ``lm.num_retries``
-        of them, so that each attempt is counted.
-        """
-        if (lm.kwargs.get("n") or 1) != 1:
-            raise SetupError(
-                f"An LM must give one reply per call, got n={lm.kwargs['n']} on {lm.model!r}; its "
-                "further replies would be paid for and not counted."
-            )
-        twin = lm.copy(num_retries=0)
-        twin.__class__ = _metered_class(lm.__class__)
-        twin.booking = _Booking(self, role, criteria, lm.model, getattr(lm, "num_retries", 0))
-        return twin
-
-    def meter_program(self, program: dspy.Module, criteria: Group) -> dspy.Module:
-        """Pin a metered LM on every predictor of a program; a judge's are booked apart.
-
-        Args:
-            program: A copy of the user's program.
-            criteria: What a predictor is booked under that is about no criteria of its own.
-        """
-        for _, predictor in program.named_predictors():
-            own = predictor.criteria if isinstance(predictor, ScorePredict) else criteria
-            predictor.lm = self.meter(predictor.lm or dspy.settings.lm, "judge", own)
-        return program
-
-    def metered_default(self, criteria: Group) -> Any:
-        """Give a context in which calls past the predictors, to the default LM, are booked too."""
-        lm = dspy.settings.lm
-        return dspy.context(lm=lm if lm is None else self.meter(lm, "judge", criteria))
+        self._accounts: dict[tuple[str, Group], _Account] = {}
+        self._numbers = count(1)
+        self._spent = Spent()
+        self._under_way: dict[int, Sent] = {}
 
     @property
     def calls(self) -> int:
         """Calls sent so far, answered or failed, without those from the cache."""
         with self._lock:
-            return self._sent
+            return self._spent.calls + len(self._under_way)
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
         """The spending, in the order of the roles and then of the criteria's names."""
         with self._lock:
             keys = sorted(self._accounts, key=lambda key: (ROLES.index(key[0]), key[1]))
-            return tuple(_row(key, self._accounts[key]) for key in keys)
+            return tuple(_row(*key, self._accounts[key]) for key in keys)
 
-    def reserve(self, *, wait: bool = True) -> None:
-        """Take one call from the budget.
+    def depart(self, purpose: Purpose, weight: Spent) -> Sent:
+        """Take a call from the budget, just before it is sent.
 
-        At the cap, it waits for the calls in flight: the cache may answer one of them, and that
-        one gives its place back. So a run does not end earlier for having more threads.
+        At a cap it waits for the calls in flight: one may come to less than it could have. So a run
+        does not end earlier for having more threads.
+
+        Args:
+            purpose: Whom it is for.
+            weight: The most that it can come to.
 
         Raises:
-            BudgetExhausted: If the cap is reached.
+            BudgetExhausted: If a cap would be passed.
+            RunStopped: If the run was asked to stop.
         """
         with self._lock:
-            while self.max_calls is not None and self._sent >= self.max_calls:
-                if not wait or not self._in_flight:
-                    raise BudgetExhausted(
-                        f"The cap of max_calls={self.max_calls} calls is reached."
-                    )
-                self._lock.wait()
-            self._sent += 1
-            self._in_flight += 1
+            while cap := self._with(weight).passes(self.budget):
+                if not self._under_way:
+                    raise BudgetExhausted(f"The cap of {cap} is reached.")
+                self.brake.check()
+                self._lock.wait(POLL)
+            sent = Sent(next(self._numbers), purpose, weight)
+            self._write({"sent": sent.number, **asdict(purpose), "weight": asdict(weight)})
+            self._under_way[sent.number] = sent
+            return sent
 
-    def book(self, role: str, criteria: Group, model: str, usages: list[dict[str, Any]]) -> None:
-        """Enter one answered call; without usages, one that the cache answered."""
-        with self._landed():
-            account = self._accounts.setdefault((role, criteria), _Account())
-            if usages:
-                account.calls += 1
-            else:
-                account.cached += 1
-                self._sent -= 1
-            for usage in usages:
-                account.add_tokens(model, usage)
+    def book(self, sent: Sent, usages: Sequence[Usage], *, answered: bool, lost: bool) -> None:
+        """Enter how a call ended.
 
-    def book_failure(self, role: str, criteria: Group) -> None:
-        """Enter one call that ended in an error."""
-        with self._landed():
-            self._accounts.setdefault((role, criteria), _Account()).failed += 1
+        Args:
+            sent: The call.
+            usages: The tokens that the provider reported, one entry per reply; none tells that the
+                cache had the reply after all.
+            answered: Whether a reply came.
+            lost: Whether it may be billed though no reply came: it counts as large as it can be.
+        """
+        tokens = [
+            (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+            for usage in usages
+        ]
+        told = any(prompt for prompt, _ in tokens)
+        entry = {
+            "landed": sent.number,
+            "answered": answered,
+            "cached": answered and not usages,
+            "prompt_tokens": sum(prompt for prompt, _ in tokens),
+            "completion_tokens": sum(completion for _, completion in tokens),
+            "unknown": (answered and bool(usages) and not told) or lost,
+        }
+        with self._lock:
+            self._write(entry)
+            self._enter(self._under_way.pop(sent.number), entry)
+            self._lock.notify_all()
+
+    def book_cached(self, purpose: Purpose) -> None:
+        """Enter a call that the cache answered."""
+        with self._lock:
+            self._write({"from_cache": True, **asdict(purpose)})
+            self._account(purpose).cached += 1
 
     @contextmanager
-    def _landed(self) -> Iterator[None]:
+    def kept_in(self, journal: LineLog) -> Iterator[None]:
+        """Write each call to a journal while the block runs, after entering what is in it.
+
+        A call that was under way when the journal broke off counts as failed, and as large as it
+        can have been.
+        """
         with self._lock:
-            self._in_flight -= 1
-            self._lock.notify_all()
+            self._restore(journal.entries())
+            self._journal = journal
+        try:
             yield
+        finally:
+            with self._lock:
+                self._journal = None
+            journal.close()
+
+    def _with(self, weight: Spent) -> Spent:
+        return sum((sent.weight for sent in self._under_way.values()), self._spent + weight)
+
+    def _restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        open_ends: dict[int, Sent] = {}
+        for entry in entries:
+            if "landed" in entry:
+                self._enter(open_ends.pop(entry["landed"]), entry)
+                continue
+            purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
+            if "from_cache" in entry:
+                self._account(purpose).cached += 1
+            else:
+                number = entry["sent"]
+                open_ends[number] = Sent(number, purpose, Spent(**entry["weight"]))
+                self._numbers = count(number + 1)
+        for sent in open_ends.values():
+            self._enter(sent, {"answered": False, "unknown": True})
+
+    def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> None:
+        account, model = self._account(sent.purpose), sent.purpose.model
+        if entry.get("cached"):
+            account.cached += 1
+            return
+        account.calls += entry["answered"]
+        account.failed += not entry["answered"]
+        account.unreported |= entry["answered"] and entry["unknown"]
+        new = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
+        old = account.tokens.get(model, (0, 0))
+        account.tokens[model] = (old[0] + new[0], old[1] + new[1])
+        if entry["unknown"]:
+            self._spent += sent.weight
+        else:
+            known = price(model)
+            self._spent += Spent(1, sum(new), 0.0 if known is None else known.of(*new))
+
+    def _account(self, purpose: Purpose) -> _Account:
+        return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        if self._journal is not None:
+            self._journal.add(entry)
 
 
-def _row(key: _Key, account: _Account) -> LedgerRow:
-    role, criteria = key
+def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:
     return LedgerRow(
         role=role,
         criteria=criteria,
@@ -195,84 +253,3 @@ def _row(key: _Key, account: _Account) -> LedgerRow:
         completion_tokens=sum(completion for _, completion in account.tokens.values()),
         cost=account.cost(),
     )
-
-
-class _CallUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
-    """Collects one call's usage; unlike its base it keeps an empty report, which was paid for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.usages: list[dict[str, Any]] = []
-
-    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
-        self.usages.append(dict(usage_entry))
-
-
-@dataclass(frozen=True)
-class _Booking:
-    ledger: Ledger
-    role: str
-    criteria: Group
-    model: str
-    num_retries: int
-
-    def attempts(self) -> dict[str, Any]:
-        return {
-            "retry": tenacity.retry_if_exception(dspy.is_retryable_lm_error),
-            "stop": tenacity.stop_after_attempt(self.num_retries + 1),
-            "wait": _wait,
-            "reraise": True,
-        }
-
-    @contextmanager
-    def one_call(self, *, wait: bool = True) -> Iterator[None]:
-        self.ledger.reserve(wait=wait)
-        outer, usage = dspy.settings.usage_tracker, _CallUsage()
-        try:
-            with dspy.context(usage_tracker=usage, disable_history=True):
-                yield
-        except BaseException:  # an interrupted call was sent, too
-            self.ledger.book_failure(self.role, self.criteria)
-            raise
-        self.ledger.book(self.role, self.criteria, self.model, usage.usages)
-        if outer is not None:
-            for entry in usage.usages:
-                outer.add_usage(self.model, entry)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    hint = getattr(error, "retry_after", None)
-    seconds = 2.0 ** (state.attempt_number - 1) if hint is None else float(hint)
-    return min(seconds, _LONGEST_WAIT)
-
-
-class _Metered:
-    """Puts the booking around an LM's calls; DSPy has no other door that can refuse one."""
-
-    booking: _Booking
-
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        for attempt in tenacity.Retrying(**self.booking.attempts()):
-            with attempt, self.booking.ledger.slots, self.booking.one_call():
-                return super().__call__(prompt, messages=messages, **kwargs)  # type: ignore[misc]
-        raise AssertionError("tenacity returns or raises")
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        slots = self.booking.ledger.slots
-        async for attempt in tenacity.AsyncRetrying(**self.booking.attempts()):
-            with attempt:
-                # Neither the loop nor its threads may be held: the calls in flight need both.
-                while not slots.acquire(blocking=False):
-                    await asyncio.sleep(_ASYNC_POLL)
-                try:
-                    with self.booking.one_call(wait=False):
-                        return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
-                finally:
-                    slots.release()
-        raise AssertionError("tenacity returns or raises")
-
-
-@cache
-def _metered_class(kind: Any) -> type:
-    return type(f"Metered{kind.__name__}", (_Metered, kind), {"__module__": __name__})

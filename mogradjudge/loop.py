@@ -4,54 +4,92 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import dspy
 
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import batches
-from mogradjudge.errors import BudgetExhausted
+from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.evaluation import Agreement, name_examples
 from mogradjudge.events import (
     Event,
     GateDecided,
     Observer,
     RunEnded,
+    RunResumed,
     RunStarted,
     SeedScored,
     StepEnded,
     StepStarted,
 )
-from mogradjudge.gate import measures_less
-from mogradjudge.result import Measured, OptimizationResult, StepRecord, StopReason
-from mogradjudge.step import Workshop, measure, propose
+from mogradjudge.result import HeldOut, Measured, OptimizationResult, StepRecord, StopReason
+from mogradjudge.runs import RunDirectory
+from mogradjudge.state import State, unmeasured, worth
+from mogradjudge.step import measure, propose
+from mogradjudge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One pass through the steps; what it has found so far is on it."""
+    """One pass through the steps.
+
+    Args:
+        shop: What every step works with.
+        data: The examples: ``"training"`` for batches, ``"validation"`` to decide by, ``"test"`` to
+            score both ends of the run on.
+        observers: They are told every event.
+        folder: Keeps each new state; None keeps nothing.
+        state: Where an earlier start of this run got to.
+    """
 
     def __init__(
         self,
         shop: Workshop,
-        train: list[dspy.Example],
-        validation: list[dspy.Example],
+        data: Mapping[str, Sequence[dspy.Example]],
         observers: Sequence[Observer],
+        folder: RunDirectory | None = None,
+        state: State | None = None,
     ) -> None:
         self.shop = shop
-        self.train = train
-        self.validation = validation
+        self.train, self.validation, self.test = (
+            data[name] for name in ("training", "validation", "test")
+        )
         self.observers = observers
-        seed = Candidate.of(shop.program)
-        # The seed counts as unmeasured until it is scored, in case the budget ends before.
-        self.measured = [Measured(0, seed, Agreement.unmeasured(shop.criteria))]
-        self.rejected: list[Measured] = []
-        self.steps: list[StepRecord] = []
+        self.folder = folder
+        self.state = state or State()
 
     def to_the_end(self) -> OptimizationResult:
-        """Take all steps, or as many as the budget and the user allow."""
+        """Take all steps, or as many as budget, stoppers and the user allow."""
+        self.announce()
+        stop_reason: StopReason
+        try:
+            stop_reason = self.take_steps()
+            if self.test and self.state.test is None:
+                self.score_test()
+        except BudgetExhausted as error:
+            logger.info("%s", error)
+            stop_reason = "budget"
+        except RunStopped as error:
+            stop_reason = error.reason
+        except KeyboardInterrupt:
+            if self.shop.ledger.brake.reason is not None:  # it was asked to stop before
+                raise
+            stop_reason = "interrupted"
+        result = self.result(stop_reason)
+        if self.folder is not None:
+            self.folder.finish(result.program, result.as_dict())
+        return result
+
+    def announce(self) -> None:
+        """Say that the run begins, or goes on."""
         config = self.shop.config
+        if self.state.measured:
+            self.notify(RunResumed(len(self.state.steps), self.shop.ledger.calls))
+            return
         self.notify(
             RunStarted(
                 mode=config.mode.name,
@@ -61,24 +99,33 @@ class Run:
                 validation=len(self.validation),
             )
         )
-        stop_reason: StopReason = "steps"
-        try:
+
+    def take_steps(self) -> StopReason:
+        """Score the seed and take the steps that are left; gives the reason to stop."""
+        config = self.shop.config
+        if not self.state.measured:
             self.score_seed()
-            draws = batches(self.train, config.batch_size, random.Random(config.seed))
-            for step, batch in zip(range(1, config.steps + 1), draws, strict=False):
-                self.take(step, batch)
-        except BudgetExhausted as error:
-            logger.info("%s", error)
-            stop_reason = "budget"
-        except KeyboardInterrupt:
-            stop_reason = "interrupted"
-        return self.result(stop_reason)
+        draws = batches(self.train, config.batch_size, random.Random(config.seed))
+        for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
+            if reason := self.enough():
+                return reason
+            self.take(step, batch)
+        return "steps"
+
+    def enough(self) -> StopReason | None:
+        """Say whether the run has reached its target or lost its patience."""
+        config, best = self.shop.config, self.state.best
+        if config.target is not None and worth(best.agreement) >= config.target:
+            return "target"
+        if config.patience is not None and self.state.idle_steps >= config.patience:
+            return "patience"
+        return None
 
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
-        seed = self.measured[0].candidate
+        seed = Candidate.of(self.shop.program)
         agreement = measure(self.shop, seed, self.validation)
-        self.measured = [Measured(0, seed, agreement)]
+        calls = self.shop.ledger.calls
         self.notify(
             SeedScored(
                 agreement=agreement.as_dict(),
@@ -86,22 +133,30 @@ class Run:
                 unscored=agreement.unscored,
                 missing=agreement.missing,
                 fallbacks=agreement.fallbacks,
-                calls=self.shop.ledger.calls,
+                calls=calls,
             )
         )
+        self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
+
+    def score_test(self) -> None:
+        """Score both ends of the run on the texts that decided nothing."""
+        first, best = self.state.measured[0].candidate, self.state.best.candidate
+        seed = measure(self.shop, first, self.test)
+        final = seed if best == first else measure(self.shop, best, self.test)
+        self.advance(replace(self.state, test=HeldOut(len(self.test), seed, final)))
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""
-        before = self.shop.ledger.calls
         self.notify(StepStarted(step, tuple(name_examples(batch))))
-        current = self.measured[-1]
+        current = self.state.measured[-1]
         proposal = propose(self.shop, current.candidate, batch, step, self.notify)
         proposed = self.score(proposal.candidate)
         accepted = proposed is not None and self.shop.config.gate(current.agreement, proposed)
-        if proposed is not None:
-            kept = self.measured if accepted else self.rejected
-            kept.append(Measured(step, proposal.candidate, proposed))
-        agreement = self.measured[-1].agreement
+        agreement = proposed if accepted and proposed is not None else current.agreement
+        calls = self.shop.ledger.calls
+        record = StepRecord(
+            step, accepted, agreement, proposed, calls - self.state.calls, len(proposal.skipped)
+        )
         self.notify(
             GateDecided(
                 step=step,
@@ -112,48 +167,44 @@ class Run:
                 unscored=(proposed or current.agreement).unscored,
             )
         )
-        calls = self.shop.ledger.calls - before
-        self.steps.append(
-            StepRecord(step, accepted, agreement, proposed, calls, len(proposal.skipped))
-        )
-        self.notify(StepEnded(step, agreement.as_dict(), self.shop.ledger.calls))
+        self.notify(StepEnded(step, agreement.as_dict(), calls))
+        self.advance(self.state.after(record, proposal.candidate, calls))
 
     def score(self, candidate: Candidate) -> Agreement | None:
         """Score a candidate, unless it is the current one or was scored before."""
-        if candidate == self.measured[-1].candidate:
+        if candidate == self.state.measured[-1].candidate:
             return None
-        for each in (*self.measured, *self.rejected):
-            if candidate == each.candidate:
-                return each.agreement
-        return measure(self.shop, candidate, self.validation)
+        return self.state.known(candidate) or measure(self.shop, candidate, self.validation)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of what was accepted, the seed included."""
-        seed = self.measured[0]
-        eligible = [m for m in self.measured if not measures_less(seed.agreement, m.agreement)]
-        best = max(eligible, key=lambda each: worth(each.agreement))  # the first on a tie
-        seed_kept = best.candidate == seed.candidate
+        seed = Candidate.of(self.shop.program)
+        state = self.state if self.state.measured else unmeasured(seed, self.shop.criteria)
+        best = state.best
+        seed_kept = best.candidate == seed
         self.notify(
             RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.shop.ledger.calls)
         )
         return OptimizationResult(
             program=best.candidate.written_into(self.shop.program),
             config=self.shop.config,
-            seed_agreement=seed.agreement,
+            seed_agreement=state.measured[0].agreement,
             final_agreement=best.agreement,
-            steps=tuple(self.steps),
+            steps=state.steps,
             stop_reason=stop_reason,
             seed_kept=seed_kept,
             ledger=self.shop.ledger.rows,
-            measured=tuple(self.measured),
+            measured=state.measured,
+            test=state.test,
         )
+
+    def advance(self, state: State) -> None:
+        """Go on to a new state, once it is saved."""
+        if self.folder is not None:
+            self.folder.save(state, state.best.candidate.written_into(self.shop.program))
+        self.state = state
 
     def notify(self, event: Event) -> None:
         """Tell every observer."""
         for observer in self.observers:
             observer(event)
-
-
-def worth(agreement: Agreement) -> float:
-    """Rank by the mean; what has none comes last."""
-    return float("-inf") if agreement.mean is None else agreement.mean

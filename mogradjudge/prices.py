@@ -26,12 +26,23 @@ class Price:
 
 def price(model: str) -> Price | None:
     """Look up a model by its litellm name (``"openai/gpt-4o-mini"``); None if it is unknown."""
-    table = _price_table()
-    entry = table.get(model) or table.get(model.partition("/")[2]) or {}
+    entry = _entry(model)
     prompt, completion = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if prompt is None or completion is None:
         return None
     return Price(prompt, completion)
+
+
+def reply_limit(model: str) -> int | None:
+    """Look up a model's longest reply in tokens; None if it is unknown."""
+    limit = _entry(model).get("max_output_tokens")
+    return limit if isinstance(limit, int) else None
+
+
+def _entry(model: str) -> dict[str, Any]:
+    table = _price_table()
+    entry: dict[str, Any] = table.get(model) or table.get(model.partition("/")[2]) or {}
+    return entry
 
 
 @cache

@@ -13,13 +13,14 @@ from mogradjudge.events import (
     Observer,
     QuestionSkipped,
     RunEnded,
+    RunResumed,
     SeedScored,
     StepEnded,
     Values,
     describe,
 )
 
-HEADLINES = (SeedScored, GateDecided, QuestionSkipped, RunEnded)
+HEADLINES = (RunResumed, SeedScored, GateDecided, QuestionSkipped, RunEnded)
 """The events that a reader of a log wants a line for."""
 
 
@@ -59,6 +60,8 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
 
         def update(event: Event) -> None:
             match event:
+                case RunResumed():
+                    bar.update(task, completed=event.steps, description=f"{event.calls} calls")
                 case SeedScored():
                     bar.update(task, description=_state(event.agreement, event.calls))
                 case StepEnded():

@@ -12,7 +12,7 @@ from mogradjudge.config import MOGradConfig
 from mogradjudge.evaluation import Agreement
 from mogradjudge.ledger import LedgerRow
 
-StopReason: TypeAlias = Literal["steps", "budget", "interrupted"]
+StopReason: TypeAlias = Literal["steps", "budget", "patience", "target", "stop_file", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,26 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Agreement of the seed and the final instructions on ``n`` examples that decided nothing."""
+
+    n: int
+    seed: Agreement
+    final: Agreement
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as `result.json` holds them."""
+        return {"n": self.n, "seed": self.seed.as_dict(), "final": self.final.as_dict()}
+
+
+@dataclass(frozen=True)
 class OptimizationResult:
     """All that `MOGrad.optimize` has to say.
 
     ``program`` carries the instructions that did best on the validation set, the earlier ones on a
     tie; ``seed_kept`` tells that these are the ones it started from. ``measured`` holds the seed
-    and every accepted candidate, in order.
+    and every accepted candidate, in order; ``test`` is there if a test set was given and the run
+    came to its end.
     """
 
     program: dspy.Module
@@ -72,6 +86,7 @@ class OptimizationResult:
     seed_kept: bool
     ledger: tuple[LedgerRow, ...]
     measured: tuple[Measured, ...]
+    test: HeldOut | None = None
 
     @property
     def calls(self) -> int:
@@ -91,6 +106,7 @@ class OptimizationResult:
             "missing_human": dict(self.final_agreement.missing),
             "fallbacks": dict(self.final_agreement.fallbacks),
             "config": self.config.as_dict(),
+            "test": None if self.test is None else self.test.as_dict(),
             "calls": self.calls,
             "ledger": [row.as_dict() for row in self.ledger],
             "steps": [step.as_dict() for step in self.steps],

@@ -1,137 +1,130 @@
-"""A run's directory: what was asked, every event, every paid reply, and the result."""
+"""A run's directory: what was asked, every event, call and paid reply, and where the run stands."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dspy
+from filelock import FileLock, Timeout
 
-from mogradjudge.criteria import Rubric
 from mogradjudge.errors import SetupError
-from mogradjudge.events import Event, Observer, as_json
+from mogradjudge.events import Event, as_json
+from mogradjudge.files import LineLog, read_json, to_json, write_text
+from mogradjudge.fingerprint import differences
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.ledger import Ledger
 from mogradjudge.replies import replies_kept_in
+from mogradjudge.state import State
 
-JUDGE, RESULT, EVENTS, ASKED, RUBRIC = (
-    "judge.json",
-    "result.json",
-    "events.jsonl",
-    "asked.json",
-    "rubric.toml",
-)
+JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
+ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
+CACHE, LOCK, STOP = "cache", "lock", "stop"
 
 
 class RunDirectory:
     """A folder that one run owns.
 
-    A run that was cut short is taken up by running it again into the same folder: it is
-    deterministic, and the replies that it paid for are answered from the folder's cache.
+    A run that was cut short at any instant goes on where it was when it is started again into the
+    same folder: the steps that were over stand in `state.json`, and the replies that were paid for
+    in the step after them are answered from the folder's cache.
 
     Args:
         path: The folder; it is made if it is not there.
-        asked: What decides the run's result, as plain JSON values.
 
     Raises:
-        SetupError: If the folder belongs to a run that asked for something else, or is no folder of
-            a run and not empty.
+        SetupError: If it is no folder and none can be made there.
     """
 
-    def __init__(self, path: str | Path, asked: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._events = LineLog(self.path / EVENTS)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"`--out` must be a folder, got {path}: {error.strerror}.") from error
-        self._claim(json.loads(json.dumps(asked)))
 
-    def result(self) -> dict[str, Any] | None:
-        """Give the result of a run that took all its steps, else None."""
-        path = self.path / RESULT
-        if not path.exists():
-            return None
-        result = _read(path)
-        return result if result.get("stop_reason") == "steps" else None
+    @property
+    def stop_file(self) -> Path:
+        """The file whose appearance stops the run."""
+        return self.path / STOP
 
     @contextmanager
-    def recording(self) -> Iterator[Observer]:
-        """Keep events and replies while the block runs; gives the observer that writes events."""
-        # A run that is taken up goes through the same events again, so the file starts anew.
-        with (
-            (self.path / EVENTS).open("w", encoding="utf-8") as file,
-            replies_kept_in(self.path / "cache"),
-        ):
+    def at_work(self, asked: Mapping[str, Any], ledger: Ledger) -> Iterator[State | None]:
+        """Own the folder while the block runs; gives where an earlier start got to.
 
-            def write(event: Event) -> None:
-                line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-                file.write(to_json({**line, **as_json(event)}, indent=None) + "\n")
-                file.flush()
+        Calls are entered into the folder's journal, and into the ledger those of earlier starts;
+        replies are kept in the folder's cache.
 
-            yield write
+        Args:
+            asked: What decides the run's result, as plain JSON values.
+            ledger: The run's ledger, still empty.
 
-    def finish(self, judge: dspy.Module, rubric: Rubric, result: Mapping[str, Any]) -> None:
-        """Write the judge, its rubric and the result, each as a whole or not at all."""
-        partial = self.path / "partial.json"
-        judge.save(partial)
-        os.replace(partial, self.path / JUDGE)
-        write_text(self.path / RUBRIC, rubric.to_toml())
+        Raises:
+            SetupError: If another process is at work here, if the folder belongs to a run that
+                asked for something else, or is no run's and not empty.
+        """
+        with ExitStack() as stack:
+            self._lock(stack)
+            self._claim(json.loads(json.dumps(asked)))
+            self.stop_file.unlink(missing_ok=True)  # it has stopped the start before
+            state = self.path / STATE
+            known = State.from_dict(read_json(state)) if state.exists() else None
+            stack.enter_context(ledger.kept_in(LineLog(self.path / CALLS)))
+            stack.enter_context(replies_kept_in(self.path / CACHE))
+            stack.callback(self._events.close)
+            yield known
+
+    def write(self, event: Event) -> None:
+        """Append an event."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        self._events.add({**line, **as_json(event)})
+
+    def save(self, state: State, best: dspy.Module) -> None:
+        """Keep where the run stands, and the best program so far."""
+        self._save_program(best)
+        write_text(self.path / STATE, to_json(state.as_dict()) + "\n")
+
+    def finish(self, program: dspy.Module, result: Mapping[str, Any]) -> None:
+        """Write the program and the result, each as a whole or not at all."""
+        self._save_program(program)
         write_text(self.path / RESULT, to_json(result) + "\n")
+
+    def _save_program(self, program: dspy.Module) -> None:
+        judge = isinstance(program, MultiCriteriaJudge)
+        partial = self.path / "partial.json"
+        program.save(partial)
+        os.replace(partial, self.path / (JUDGE if judge else PROGRAM))
+        if judge:
+            write_text(self.path / RUBRIC, program.rubric.to_toml())
+
+    def _lock(self, stack: ExitStack) -> None:
+        try:
+            stack.enter_context(FileLock(self.path / LOCK, timeout=0))
+        except Timeout as error:
+            raise SetupError(
+                f"Another process is at work in {self.path}. Wait for it, or give another folder."
+            ) from error
 
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
         kept = {entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"}
-        if not kept & {"cache", RESULT}:  # nothing is paid for yet, so nothing is lost
-            if kept - {ASKED, EVENTS}:
+        if not kept & {CALLS, STATE, RESULT}:  # nothing is paid for yet, so nothing is lost
+            if kept - {ASKED, EVENTS, CACHE, LOCK, STOP}:
                 raise SetupError(
                     f"`--out` must be a new or empty folder, or a run to take up; {self.path} has "
                     "files that are no run's."
                 )
             write_text(path, to_json(asked) + "\n")
             return
-        before = _read(path) if path.exists() else {}
-        if different := _differences(before, asked):
+        before = read_json(path) if path.exists() else {}
+        if different := differences(before, asked):
             raise SetupError(
                 f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
-                "Give another `--out`, or the same settings to take it up."
+                "Give another folder, or the same settings to take it up."
             )
-
-
-def digest_of(examples: Sequence[dspy.Example]) -> str:
-    """Name a data set by a hash of its rows, in order."""
-    rows = [example.toDict() for example in examples]
-    return hashlib.sha256(to_json(rows, indent=None).encode()).hexdigest()[:16]
-
-
-def to_json(value: object, indent: int | None = 2) -> str:
-    """Write JSON with sorted keys; NaN and infinity are refused, for they are not JSON."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text as a whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SetupError(f"{path} is damaged: {error}. Give another `--out`.") from error
-    return value
-
-
-def _differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    return [
-        f"the {key} differ"
-        if key.endswith("data")
-        else f"{key} was {before.get(key)!r} and is {asked.get(key)!r}"
-        for key in sorted({*before, *asked})
-        if before.get(key) != asked.get(key)
-    ]

@@ -15,6 +15,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Judgement, agreement_of, check_measurable, judge_examples
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter_program
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.scores import Unscored
 
@@ -27,7 +28,7 @@ def judge_table(
     """Judge all examples with the LM of the context, its calls booked in a ledger."""
     if dspy.settings.lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    program = ledger.meter_program(clone(judge), judge.rubric.names)
+    program = meter_program(clone(judge), ledger, judge.rubric.names)
     return judge_examples(program, examples, rubric_objectives(judge.rubric), num_threads)
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import dspy
 
-from mogradjudge.candidate import Brief, Candidate, Slot
-from mogradjudge.config import MOGradConfig
-from mogradjudge.criteria import Group
+from mogradjudge.candidate import Brief, Candidate
 from mogradjudge.evaluation import Agreement, Judgement, agreement_of, judge_examples
 from mogradjudge.events import (
     CritiqueWritten,
@@ -19,31 +17,11 @@ from mogradjudge.events import (
     SectionRewritten,
 )
 from mogradjudge.gradient import write_gradients
-from mogradjudge.ledger import Ledger
 from mogradjudge.loss import write_critiques
-from mogradjudge.objectives import Objective
+from mogradjudge.metering import meter_program, metered_default
 from mogradjudge.optimizer import rewrite_sections
-from mogradjudge.roles import Role, Skipped
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What every step works with: the program, the objectives, the roles and the ledger."""
-
-    program: dspy.Module
-    objectives: tuple[Objective, ...]
-    slots: tuple[Slot, ...]
-    preambles: tuple[Slot, ...]
-    critic: Role
-    coach: Role
-    editor: Role
-    config: MOGradConfig
-    ledger: Ledger
-
-    @property
-    def criteria(self) -> Group:
-        """The objectives' names, in order."""
-        return tuple(objective.name for objective in self.objectives)
+from mogradjudge.roles import Skipped
+from mogradjudge.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -65,7 +43,8 @@ def propose(
 
     Raises:
         dspy.LMError: If the provider fails.
-        BudgetExhausted: If the cap on calls is reached.
+        BudgetExhausted: If a cap is reached.
+        RunStopped: If the run was asked to stop.
     """
     mode, criteria, label = shop.config.mode, shop.criteria, f"{shop.config.seed}/{step}"
     brief = Brief(shop.objectives, current, shop.slots)
@@ -109,8 +88,8 @@ def judge(
 ) -> tuple[Judgement, ...]:
     """Run the program with a candidate's instructions over examples, its calls booked."""
     program = candidate.written_into(shop.program)
-    shop.ledger.meter_program(program, shop.criteria)
-    with shop.ledger.metered_default(shop.criteria):
+    meter_program(program, shop.ledger, shop.criteria)
+    with metered_default(shop.ledger, shop.criteria):
         return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
 
 

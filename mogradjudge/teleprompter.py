@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
 from mogradjudge.agreement import Level
-from mogradjudge.candidate import find_slots, preamble_slots
+from mogradjudge.budget import Budget
 from mogradjudge.config import Auto, MOGradConfig, resolve_steps
+from mogradjudge.criteria import Rubric
 from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import check_measurable, check_ratings
-from mogradjudge.events import (
-    Observer,
-)
+from mogradjudge.events import Observer
+from mogradjudge.fingerprint import fingerprint, judge_lms
 from mogradjudge.gate import Gate, NoMeanRegression
+from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
-from mogradjudge.loop import Run, worth
+from mogradjudge.loop import Run
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
-from mogradjudge.roles import Role
-from mogradjudge.step import Workshop
+from mogradjudge.runs import RunDirectory
+from mogradjudge.state import in_order_of_worth
+from mogradjudge.workshop import open_workshop
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             editor.
         prompt_lm: Speaks for the roles without an LM of their own; ``dspy.settings.lm`` at compile
             time if it is not given.
+        run_dir: A folder that keeps everything the run pays for and finds. A run that was cut
+            short, at any instant, is taken up by running it again with the same folder.
         callbacks: DSPy callbacks of this optimizer.
         observers: Functions that are told every event (`mogradjudge.events`).
         display_progress: Whether a progress bar is shown on stderr; None shows it on a terminal.
@@ -84,8 +90,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         reply_retries: int = 2,
         max_section_chars: int = 2000,
         level: Level = "pooled",
-        max_calls: int | None = None,
+        budget: Budget | None = None,
+        target: float | None = None,
+        patience: int | None = None,
         num_threads: int = 8,
+        max_rpm: int | None = None,
+        run_dir: str | Path | None = None,
         callbacks: Iterable[Any] | None = None,
         observers: Iterable[Observer] = (),
         display_progress: bool | None = None,
@@ -105,9 +115,13 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             reply_retries=reply_retries,
             max_section_chars=max_section_chars,
             level=level,
-            max_calls=max_calls,
+            budget=Budget() if budget is None else budget,
+            target=target,
+            patience=patience,
             num_threads=num_threads,
+            max_rpm=max_rpm,
         )
+        self.run_dir = run_dir
         self.objectives = None if objectives is None else tuple(objectives)
         self.role_lms = {"critic": critic_lm, "coach": coach_lm, "editor": editor_lm}
         for name, lm in {**self.role_lms, "prompt": prompt_lm}.items():
@@ -134,14 +148,13 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """
         result = self.optimize(student, trainset=trainset, valset=valset)
         program = result.program
-        ranked = sorted(result.measured, key=lambda each: -worth(each.agreement))
         program.candidate_programs = [
             {
                 "score": each.agreement.mean,
                 "program": each.candidate.written_into(student),
                 "step": each.step,
             }
-            for each in ranked
+            for each in in_order_of_worth(result.measured)
         ]
         program.trial_logs = {step.step: step.as_dict() for step in result.steps}
         program.detailed_results = result
@@ -153,33 +166,63 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         *,
         trainset: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None = None,
-        ledger: Ledger | None = None,
+        testset: Sequence[dspy.Example] = (),
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
+
+        The first Ctrl-C or SIGTERM lets the calls in flight end and returns the best so far; the
+        second one raises KeyboardInterrupt.
 
         Args:
             student: The program; it is not changed.
             trainset: The examples that critiques are written on.
             valset: The examples that decide about candidates. Without it, two fifths of the
                 training set (by whole groups) are set aside for that.
-            ledger: Books the calls and holds them to its cap; a new one with ``max_calls`` and
-                ``num_threads`` if it is not given.
+            testset: The examples that the seed and the final instructions are scored on at the end
+                of a whole run; nothing is decided by them.
 
         Raises:
-            SetupError: If the program, the examples or the LMs cannot be worked with.
-            dspy.LMError: If a provider fails.
+            SetupError: If the program, the examples, the LMs or the folder cannot be worked with.
+            dspy.LMError: If a provider stays down, or refuses what no other try can help.
         """
         objectives = self._objectives(student)
         train, validation = self._parts(list(trainset), valset)
+        data = {"training": train, "validation": validation, "test": list(testset)}
+        check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
         if self.objectives is None:
-            check_ratings(train, student.rubric, "training")
-            check_ratings(validation, student.rubric, "validation")
-            check_measurable(validation, student.rubric, self.config.level, "validation")
-        if ledger is None:
-            ledger = Ledger(self.config.max_calls, self.config.num_threads)
-        shop = self._workshop(student, objectives, ledger)
-        with shown_progress(self.config, display=self.display_progress) as progress:
-            return Run(shop, train, validation, (*self.observers, progress)).to_the_end()
+            self._check_ratings(data, student.rubric)
+        folder = None if self.run_dir is None else RunDirectory(self.run_dir)
+        ledger = Ledger(
+            self.config.budget,
+            self.config.num_threads,
+            self.config.max_rpm,
+            None if folder is None else folder.stop_file,
+        )
+        lms = {role: self._role_lm(role) for role in self.role_lms}
+        shop = open_workshop(student, objectives, self.config, ledger, lms)
+        with ExitStack() as stack:
+            state = None
+            if folder is not None:
+                asked = fingerprint(
+                    self.config, student, objectives, {**judge_lms(student), **lms}, data
+                )
+                state = stack.enter_context(folder.at_work(asked, ledger))
+            stack.enter_context(interruptible(ledger.brake))
+            progress = stack.enter_context(
+                shown_progress(self.config, display=self.display_progress)
+            )
+            kept = () if folder is None else (folder.write,)
+            run = Run(shop, data, (*kept, *self.observers, progress), folder, state)
+            return run.to_the_end()
+
+    def _check_ratings(self, data: Mapping[str, Sequence[dspy.Example]], rubric: Rubric) -> None:
+        for name, examples in data.items():
+            check_ratings(examples, rubric, name)
+            if examples and name != "training":
+                check_measurable(examples, rubric, self.config.level, name)
+
+    def _role_lm(self, name: str) -> dspy.BaseLM | None:
+        return self.role_lms[name] or self.prompt_lm or dspy.settings.lm
 
     def _objectives(self, student: dspy.Module) -> tuple[Objective, ...]:
         if self.objectives is None and isinstance(student, MultiCriteriaJudge):
@@ -211,54 +254,3 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             validation = list(valset)
         check_disjoint(trainset, validation, ("training", "validation"))
         return trainset, validation
-
-    def _workshop(
-        self, student: dspy.Module, objectives: tuple[Objective, ...], ledger: Ledger
-    ) -> Workshop:
-        criteria = tuple(objective.name for objective in objectives)
-        slots = find_slots(student, criteria)
-        if not slots:
-            raise SetupError(
-                f"{type(student).__name__} has no predictor to optimize; one whose module is "
-                "marked _compiled is frozen."
-            )
-        homeless = set(criteria) - {slot.criterion for slot in slots}
-        if homeless:
-            raise SetupError(
-                f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
-                "sections for its criteria alone."
-            )
-        preambles = preamble_slots(student) if self.config.edit_preamble else ()
-        labels = [slot.label for slot in (*slots, *preambles)]
-        if clash := next((label for label in labels if labels.count(label) > 1), None):
-            raise SetupError(
-                f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
-                "the predictor."
-            )
-        unpinned = any(predictor.lm is None for _, predictor in student.named_predictors())
-        if unpinned and dspy.settings.lm is None:
-            raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-        return Workshop(
-            program=student,
-            objectives=objectives,
-            slots=slots,
-            preambles=preambles,
-            critic=self._role("critic", self.config.critic_temperature, ledger),
-            coach=self._role("coach", self.config.coach_temperature, ledger),
-            editor=self._role("editor", self.config.editor_temperature, ledger),
-            config=self.config,
-            ledger=ledger,
-        )
-
-    def _role(self, name: str, temperature: float | None, ledger: Ledger) -> Role:
-        lm = self.role_lms[name] or self.prompt_lm or dspy.settings.lm
-        if lm is None:
-            raise SetupError(f"No LM is set for the {name}. Give `{name}_lm` or `prompt_lm`.")
-        return Role(
-            name=name,
-            lm_for=lambda criteria: ledger.meter(lm, name, criteria),
-            temperature=temperature,
-            retries=self.config.reply_retries,
-            takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
-            num_threads=self.config.num_threads,
-        )

@@ -92,12 +92,12 @@ def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
 def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out)) == 0
-    judge = (out / "judge.json").read_bytes()
+    kept = [(out / name).read_bytes() for name in ("judge.json", "result.json")]
     server.reset()
     assert call(*compile_words(table, server, out)) == 0
-    assert "already" in capsys.readouterr().err
+    assert "Going on after step" in capsys.readouterr().err
     assert not server.calls
-    assert (out / "judge.json").read_bytes() == judge
+    assert kept == [(out / name).read_bytes() for name in ("judge.json", "result.json")]
 
 
 def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
@@ -106,6 +106,8 @@ def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
     assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
     assert read(out / "result.json")["stop_reason"] == "budget"
     server.reset()
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert not server.calls  # the cap holds for the run, however often it is started
     assert call(*compile_words(table, server, out)) == 0
     assert (out / "judge.json").read_bytes() == (whole / "judge.json").read_bytes()
     assert server.calls.total() == read(whole / "result.json")["calls"] - 40
@@ -285,7 +287,7 @@ def test_a_provider_that_refuses_ends_the_run_with_status_1(table, tmp_path, cap
     monkeypatch.setenv("OPENAI_API_KEY", "canary-key-5f2a")
     rubric, out = table.parent / "rubric.toml", tmp_path / "run"
     words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1", "--out", out]
-    monkeypatch.setattr("mogradjudge.ledger._LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.0)
     assert call("compile", table, "--rubric", rubric, *words) == 1
     error = capsys.readouterr().err
     assert "The provider failed" in error

@@ -20,7 +20,7 @@ from benchmarks.world import toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.cli import main
 from mogradjudge.events import as_json
-from mogradjudge.runs import RunDirectory, to_json
+from mogradjudge.files import to_json
 from mogradjudge.secrets import redact, redact_error, secrets_in, secrets_of, without_secrets
 
 RUBRIC = toy_rubric("coherence", "fluency")
@@ -174,14 +174,12 @@ def nothing_else_in_the_environment(monkeypatch):
 def test_a_run_in_python_leaves_no_key(pinned, tmp_path):
     examples, told = toy_examples(RUBRIC, 12), []
     judge = MultiCriteriaJudge(RUBRIC)
-    folder = RunDirectory(tmp_path / "run", {})
-    with serving() as server, folder.recording() as observer:
+    with serving() as server:
         lm = lm_at(server.url)
         judge.set_lm(lm if pinned else None)
         with dspy.context(lm=lm):
-            optimizer = MOGrad(steps=1, observers=[observer, told.append])
+            optimizer = MOGrad(steps=1, observers=[told.append], run_dir=tmp_path / "run")
             outcome = optimizer.optimize(judge, trainset=examples[:6], valset=examples[6:])
-            folder.finish(outcome.program, RUBRIC, outcome.as_dict())
             outcome.program(output="A text.")
     assert leaks_in_files(tmp_path) == {}
     assert leaks(to_json([as_json(event) for event in told]) + repr(outcome.as_dict())) == []

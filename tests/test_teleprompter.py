@@ -19,6 +19,7 @@ from mogradjudge import (
     MODES,
     Agreement,
     AlwaysAccept,
+    Budget,
     Instructions,
     MOGrad,
     MultiCriteriaJudge,
@@ -492,7 +493,10 @@ def test_without_an_lm_nothing_is_paid_either(role_lms, pinned, message):
         ({"num_threads": 0}, "`num_threads`"),
         ({"reply_retries": -1}, "`reply_retries`"),
         ({"max_section_chars": 0}, "`max_section_chars`"),
-        ({"max_calls": 0}, "`max_calls` must be a whole number >= 1, got 0"),
+        ({"budget": 7}, r"`budget` must be a Budget\(\.\.\.\), got 7"),
+        ({"max_rpm": 0}, "`max_rpm` must be a whole number >= 1, got 0"),
+        ({"patience": 0}, "`patience` must be a whole number >= 1, got 0"),
+        ({"target": 1.5}, r"`target` must lie in \[-1, 1\], got 1\.5"),
         ({"skip_tolerance": 1.5}, r"`skip_tolerance` must lie in \[0, 1\], got 1\.5"),
         ({"editor_temperature": -0.1}, "`editor_temperature` must be >= 0 or None"),
         ({"critic_temperature": float("nan")}, "`critic_temperature` must be >= 0 or None"),
@@ -517,7 +521,9 @@ def test_auto_names_the_paper_s_number_of_steps_as_medium():
 @pytest.mark.parametrize("cap", [1, 7, 8, 9, 11, 20, 29, 30, 37, 38, 40, 67, 68])
 def test_a_cap_on_calls_is_never_passed_and_what_was_found_is_kept(cap, num_threads):
     engine = ToyEngine()
-    result = optimize(engine, mode="SSC", steps=2, max_calls=cap, num_threads=num_threads)
+    result = optimize(
+        engine, mode="SSC", steps=2, budget=Budget(max_calls=cap), num_threads=num_threads
+    )
     # The seed's 8 calls, then 30 a step (3 judge, 9 critic, 9 coach, 1 editor, 8 to validate).
     assert engine.calls.total() == result.calls == min(cap, 8 + 2 * 30)
     assert result.stop_reason == ("steps" if cap >= 68 else "budget")

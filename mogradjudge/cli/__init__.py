@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -13,6 +15,7 @@ import dspy
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.score import evaluate_command, score_command
+from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.secrets import redact, secrets_in
 
@@ -42,9 +45,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        click.echo("Interrupted. The same command takes the work up where it stands.", err=True)
         status = 130
+        if isinstance(error, KeyboardInterrupt):
+            _leave_now(status)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
         if "--debug" in given:
             click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
@@ -54,6 +59,13 @@ def main(args: Sequence[str] | None = None) -> None:
     else:
         status = 0
     sys.exit(status)
+
+
+def _leave_now(status: int) -> None:
+    """End the process without waiting for the calls in flight, as Python's own exit would."""
+    if any(thread.name.startswith(WORKERS) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _line(error: Exception) -> str:

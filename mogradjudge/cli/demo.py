@@ -9,8 +9,7 @@ from importlib.resources import as_file, files
 import click
 
 from mogradjudge.cli.compile import run, verdict
-from mogradjudge.cli.job import Options, asked_of, prepare
-from mogradjudge.runs import RunDirectory
+from mogradjudge.cli.job import Options, prepare
 from mogradjudge.tables import print_run
 
 _MAX_TOKENS = 100  # a small model does not know when to stop
@@ -51,6 +50,12 @@ def demo_command(lm: str, out: str | None) -> None:
             level="pooled",
             edit_preamble=False,
             max_calls=None,
+            max_total_tokens=None,
+            max_cost=None,
+            max_seconds=None,
+            target=None,
+            patience=None,
+            max_rpm=None,
             prompt_lm=None,
             test_share=0.0,
             limit=None,
@@ -61,7 +66,7 @@ def demo_command(lm: str, out: str | None) -> None:
             f"replies on {', '.join(job.rubric.names)} with {lm}.",
             err=True,
         )
-        result = run(options, job, RunDirectory(out or scratch, asked_of(options, job)))
+        result = run(options, job, out or scratch)
     print_run(result)
     click.echo(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
     click.echo(

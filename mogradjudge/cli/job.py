@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Literal
+from typing import Literal
 
 import dspy
 
 from mogradjudge.agreement import Level
+from mogradjudge.budget import Budget
 from mogradjudge.config import Auto
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, load_examples, split_by_group
+from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Observer
 from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.models import make_lm
-from mogradjudge.runs import digest_of
 from mogradjudge.scores import Layout, ScoreRule
-from mogradjudge.secrets import without_secrets
 from mogradjudge.teleprompter import MOGrad
 
 _VALIDATION_SHARE = 0.4  # of the texts that are not held out
@@ -53,6 +51,12 @@ class Options:
     level: Level
     edit_preamble: bool
     max_calls: int | None
+    max_total_tokens: int | None
+    max_cost: float | None
+    max_seconds: float | None
+    target: float | None
+    patience: int | None
+    max_rpm: int | None
     prompt_lm: str | None
     test_share: float
     limit: int | None
@@ -101,11 +105,12 @@ def prepare(options: Options) -> Job:
         train, validation = split_by_group(examples, shares, options.seed)
         return Job(rubric, judge, train, validation, [])
     train, validation, test = split_by_group(examples, [*shares, options.test_share], options.seed)
-    check_disjoint([*train, *validation], test, ("training or validation", "test"))
     return Job(rubric, judge, train, validation, test)
 
 
-def make_optimizer(options: Options, observers: Sequence[Observer] = ()) -> MOGrad:
+def make_optimizer(
+    options: Options, observers: Sequence[Observer] = (), run_dir: str | None = None
+) -> MOGrad:
     """Make the optimizer; LMs are given to it where they differ from the judge's."""
     return MOGrad(
         mode=options.mode,
@@ -118,8 +123,14 @@ def make_optimizer(options: Options, observers: Sequence[Observer] = ()) -> MOGr
         prompt_lm=_prompt_lm(options),
         edit_preamble=options.edit_preamble,
         level=options.level,
-        max_calls=options.max_calls,
+        budget=Budget(
+            options.max_calls, options.max_total_tokens, options.max_cost, options.max_seconds
+        ),
+        target=options.target,
+        patience=options.patience,
         num_threads=options.num_threads,
+        max_rpm=options.max_rpm,
+        run_dir=run_dir,
         observers=observers,
     )
 
@@ -131,27 +142,3 @@ def _prompt_lm(options: Options) -> dspy.LM | None:
     same = options.prompt_lm.partition("/")[0] == options.lm.partition("/")[0]
     base = options.api_base if same else None
     return make_lm(options.prompt_lm, base, max_tokens=options.max_tokens)
-
-
-def asked_of(options: Options, job: Job) -> dict[str, Any]:
-    """Give all that decides the result; a run is taken up only if it is unchanged."""
-    config = make_optimizer(options).config.as_dict()
-    # These two change how long a run takes and where it ends, not what it finds on the way.
-    free = ("num_threads", "max_calls")
-    return {
-        **{key: value for key, value in config.items() if key not in free},
-        "judge": {key: getattr(options, key) for key in _JUDGE_KEYS},
-        "rubric": job.rubric.to_toml(),
-        "training data": digest_of(job.train),
-        "validation data": digest_of(job.validation),
-        "test data": digest_of(job.test),
-        "lm": options.lm,
-        "api_base": without_secrets(options.api_base),
-        "prompt_lm": options.prompt_lm,
-        "temperature": options.temperature,
-        "max_tokens": options.max_tokens,
-        "versions": {name: version(name) for name in ("dspy", "mogradjudge")},
-    }
-
-
-_JUDGE_KEYS = ("layout", "score_rule", "n", "rationale", "fallback")

@@ -100,11 +100,13 @@ run_options = together(
     click.option("--skip-tolerance", type=float, help="Write no critique for scores this close."),
     level_option,
     click.option("--edit-preamble", is_flag=True, help="Let the editor rewrite the preamble too."),
-    click.option(
-        "--max-calls",
-        type=int,
-        help="Send no more LM calls than this; taking a run up again has as many anew.",
-    ),
+    click.option("--max-calls", type=int, help="Send no more LM calls, retries included."),
+    click.option("--max-total-tokens", type=int, help="Use no more tokens, prompts and replies."),
+    click.option("--max-cost", type=float, metavar="USD", help="Spend no more US dollars."),
+    click.option("--max-seconds", type=float, help="Send no call after this time."),
+    click.option("--target", type=float, help="End once the best mean agreement is at least this."),
+    click.option("--patience", type=int, help="End after so many steps without anything better."),
+    click.option("--max-rpm", type=int, help="Send no more LM calls than this in any minute."),
     click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
     click.option(
         "--test-share",

@@ -17,11 +17,11 @@ from mogradjudge.cli.options import (
     lm_options,
 )
 from mogradjudge.data import load_examples
+from mogradjudge.files import to_json
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.replies import replies_kept_in
-from mogradjudge.runs import to_json
 from mogradjudge.scoring import check_output, evaluation_report, judge_table, write_scores
 from mogradjudge.tables import print_evaluation, print_ledger
 

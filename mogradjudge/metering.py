@@ -1,0 +1,211 @@
+"""LMs whose every attempt is limited, retried and booked; a cached reply is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import dspy
+from dspy.utils.usage_tracker import UsageTracker
+
+from mogradjudge.budget import Spent, largest
+from mogradjudge.criteria import Group
+from mogradjudge.errors import SetupError
+from mogradjudge.ledger import Ledger, Purpose, Sent
+from mogradjudge.misses import told_of_a_miss
+from mogradjudge.predictor import ScorePredict
+
+RETRIES = 9  # failures in a row without any answer, after which a provider counts as down
+_DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
+_MOST_ATTEMPTS = 30  # of one call, while others are answered
+_ASYNC_POLL = 0.005  # seconds
+
+
+def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.BaseLM:
+    """Give a copy of an LM whose calls are booked in a ledger and held to its limits.
+
+    The copy shares connections and weights with ``lm``. It owns the retries, so that each attempt
+    is counted: a call is tried again until `RETRIES` attempts of the whole run have failed in a
+    row, or ``lm.num_retries`` if that was set to another value than DSPy's default.
+
+    Raises:
+        SetupError: If the LM gives several replies per call, or the budget cannot hold it.
+    """
+    if (lm.kwargs.get("n") or 1) != 1:
+        raise SetupError(
+            f"An LM must give one reply per call, got n={lm.kwargs['n']} on {lm.model!r}; its "
+            "further replies would be paid for and not counted."
+        )
+    ledger.budget.check(lm)
+    own = getattr(lm, "num_retries", 0)
+    twin = lm.copy(num_retries=0)
+    twin.__class__ = _metered_class(lm.__class__)
+    retries = RETRIES if own == _DSPY_RETRIES else own
+    twin.meter = _Meter(ledger, Purpose(role, criteria, lm.model), retries, _asks_cache(lm))
+    return twin
+
+
+def meter_program(program: dspy.Module, ledger: Ledger, criteria: Group) -> dspy.Module:
+    """Pin a metered LM on every predictor of a program; a judge's are booked apart.
+
+    Args:
+        program: A copy of the user's program.
+        ledger: Books the calls.
+        criteria: What a predictor is booked under that is about no criteria of its own.
+    """
+    for _, predictor in program.named_predictors():
+        own = predictor.criteria if isinstance(predictor, ScorePredict) else criteria
+        predictor.lm = meter(predictor.lm or dspy.settings.lm, ledger, "judge", own)
+    return program
+
+
+def metered_default(ledger: Ledger, criteria: Group) -> Any:
+    """Give a context in which calls past the predictors, to the default LM, are booked too."""
+    lm = dspy.settings.lm
+    return dspy.context(lm=lm if lm is None else meter(lm, ledger, "judge", criteria))
+
+
+class _CallUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
+    """Collects one call's usage; unlike its base it keeps an empty report, which was paid for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.usages: list[dict[str, Any]] = []
+
+    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        self.usages.append(dict(usage_entry))
+
+
+@dataclass(frozen=True)
+class _Meter:
+    ledger: Ledger
+    purpose: Purpose
+    retries: int
+    asks_cache: bool
+
+    def attempt(self, lm: dspy.BaseLM, sent: object, kwargs: dict[str, Any]) -> _Attempt:
+        limit = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens")
+        weighs = self.ledger.budget.weighs_calls
+        weight = largest(lm, [sent, lm.kwargs, kwargs], limit) if weighs else Spent(calls=1)
+        return _Attempt(self.ledger, self.purpose, weight)
+
+    def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
+        return (
+            dspy.is_retryable_lm_error(error)
+            and self.ledger.limiter.failures <= self.retries
+            and attempts < _MOST_ATTEMPTS
+            and self.retries > 0
+        )
+
+
+@dataclass
+class _Attempt:
+    """One attempt of a call; it departs when the cache turns out not to have the reply."""
+
+    ledger: Ledger
+    purpose: Purpose
+    weight: Spent
+    usage: _CallUsage = field(default_factory=_CallUsage)
+    sent: Sent | None = None
+    wave: int = 0
+
+    def depart(self) -> None:
+        if self.sent is not None:
+            return
+        self.wave = self.ledger.limiter.take()
+        self._leave()
+
+    async def adepart(self) -> None:
+        # Neither the loop nor its threads may be held: the calls in flight need both.
+        while (wave := self.ledger.limiter.take_now()) is None:
+            self.ledger.brake.check()
+            await asyncio.sleep(_ASYNC_POLL)
+        self.wave = wave
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self.sent = self.ledger.depart(self.purpose, self.weight)
+        except BaseException:
+            self.ledger.limiter.answered()
+            raise
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Book whatever becomes of the attempt in the block."""
+        outer = dspy.settings.usage_tracker
+        try:
+            with dspy.context(usage_tracker=self.usage, disable_history=True):
+                yield
+        except BaseException as error:  # an interrupted call was sent, too
+            self._fail(error)
+            raise
+        self._land()
+        for entry in self.usage.usages if outer is not None else ():
+            outer.add_usage(self.purpose.model, entry)
+
+    def _land(self) -> None:
+        if self.sent is None:
+            self.ledger.book_cached(self.purpose)
+            return
+        self.ledger.limiter.answered()
+        self.ledger.book(self.sent, self.usage.usages, answered=True, lost=False)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.sent is None:
+            return
+        if isinstance(error, Exception) and dspy.is_retryable_lm_error(error):
+            self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
+        else:  # the provider is there, and this call is none for it
+            self.ledger.limiter.answered()
+        refused = isinstance(error, dspy.LMProviderError) and not isinstance(
+            error, dspy.LMTimeoutError
+        )
+        self.ledger.book(self.sent, self.usage.usages, answered=False, lost=not refused)
+
+
+class _Metered:
+    """Puts the meter around an LM's calls; DSPy has no other door that can refuse one."""
+
+    meter: _Meter
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        for attempts in range(1, _MOST_ATTEMPTS + 1):
+            attempt = self.meter.attempt(self, messages or prompt, kwargs)
+            try:
+                with attempt.under_way():
+                    if not self.meter.asks_cache or not kwargs.get("cache", True):
+                        attempt.depart()
+                    with told_of_a_miss(attempt.depart, self.meter.ledger.brake.check):
+                        return super().__call__(prompt, messages=messages, **kwargs)  # type: ignore[misc]
+            except dspy.LMError as error:
+                if not self.meter.tries_again(error, attempts):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        for attempts in range(1, _MOST_ATTEMPTS + 1):
+            attempt = self.meter.attempt(self, messages or prompt, kwargs)
+            try:
+                with attempt.under_way():
+                    await attempt.adepart()
+                    return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
+            except dspy.LMError as error:
+                if not self.meter.tries_again(error, attempts):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _asks_cache(lm: dspy.BaseLM) -> bool:
+    """Say whether DSPy looks into its cache before it sends a call of this LM."""
+    own_way = type(lm).forward is not getattr(dspy.LM, "forward", None) or "forward" in vars(lm)
+    return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
+
+
+@cache
+def _metered_class(kind: Any) -> type:
+    return type(f"Metered{kind.__name__}", (_Metered, kind), {"__module__": __name__})

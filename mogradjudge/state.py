@@ -1,0 +1,183 @@
+"""Where a run stands: all that it must know to go on, as a value and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from mogradjudge.agreement import Undefined
+from mogradjudge.candidate import Candidate
+from mogradjudge.criteria import Group
+from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import Agreement
+from mogradjudge.gate import measures_less
+from mogradjudge.instructions import Instructions
+from mogradjudge.result import HeldOut, Measured, StepRecord
+
+_COUNTS = ("scored", "unscored", "missing", "fallbacks")
+
+
+@dataclass(frozen=True)
+class State:
+    """A run after some whole steps.
+
+    No generator's state is part of it: each batch is a function of the seed and of its place, and
+    each sampled reply of the seed and of its question, so the number of steps says where both are.
+
+    Args:
+        measured: The seed, once it is scored, and every accepted candidate, in order.
+        rejected: The candidates that the gate refused.
+        steps: The steps that were taken.
+        calls: LM calls sent up to the end of the last of them.
+        test: What the test examples said, once both ends were scored on them.
+    """
+
+    measured: tuple[Measured, ...] = ()
+    rejected: tuple[Measured, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    calls: int = 0
+    test: HeldOut | None = None
+
+    @property
+    def best(self) -> Measured:
+        """The best of what was accepted, the seed included; the earliest one on a tie."""
+        seed = self.measured[0]
+        eligible = [m for m in self.measured if not measures_less(seed.agreement, m.agreement)]
+        return max(eligible, key=lambda each: worth(each.agreement))
+
+    @property
+    def idle_steps(self) -> int:
+        """Steps since the best candidate was found."""
+        return len(self.steps) - self.best.step
+
+    def known(self, candidate: Candidate) -> Agreement | None:
+        """Give a candidate's agreement if it was measured before."""
+        for each in (*self.measured, *self.rejected):
+            if candidate == each.candidate:
+                return each.agreement
+        return None
+
+    def after(self, record: StepRecord, candidate: Candidate, calls: int) -> State:
+        """Give the state after one more step."""
+        state = replace(self, steps=(*self.steps, record), calls=calls)
+        if record.proposed is None:
+            return state
+        measured = Measured(record.step, candidate, record.proposed)
+        if record.accepted:
+            return replace(state, measured=(*self.measured, measured))
+        return replace(state, rejected=(*self.rejected, measured))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the state as `state.json` holds it."""
+        return {
+            "calls": self.calls,
+            "measured": [_measured_dict(each) for each in self.measured],
+            "rejected": [_measured_dict(each) for each in self.rejected],
+            "steps": [_step_dict(each) for each in self.steps],
+            "test": None if self.test is None else _held_out_dict(self.test),
+            "batches_drawn": len(self.steps),
+            "best_step": self.best.step if self.measured else 0,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` gave.
+
+        Raises:
+            SetupError: If it is something else.
+        """
+        try:
+            return cls(
+                measured=tuple(_measured(each) for each in plain["measured"]),
+                rejected=tuple(_measured(each) for each in plain["rejected"]),
+                steps=tuple(_step(each) for each in plain["steps"]),
+                calls=int(plain["calls"]),
+                test=None if plain["test"] is None else _held_out(plain["test"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SetupError(
+                f"The run's state cannot be read ({error!r}). Give another folder."
+            ) from error
+
+
+def worth(agreement: Agreement) -> float:
+    """Rank by the mean; what has none comes last."""
+    return float("-inf") if agreement.mean is None else agreement.mean
+
+
+def unmeasured(seed: Candidate, criteria: Group) -> State:
+    """Stand for a run that ended before its seed was scored."""
+    return State(measured=(Measured(0, seed, Agreement.unmeasured(criteria)),))
+
+
+def _measured_dict(measured: Measured) -> dict[str, Any]:
+    # Lists of pairs, not objects: order decides prompts, and the last digit of a mean.
+    texts = measured.candidate.instructions.items()
+    return {
+        "step": measured.step,
+        "instructions": [[path, each.render()] for path, each in texts],
+        "agreement": _agreement_list(measured.agreement),
+    }
+
+
+def _measured(plain: Mapping[str, Any]) -> Measured:
+    candidate = Candidate({path: Instructions.parse(text) for path, text in plain["instructions"]})
+    return Measured(plain["step"], candidate, _agreement(plain["agreement"]))
+
+
+def _held_out_dict(test: HeldOut) -> dict[str, Any]:
+    ends = {"seed": _agreement_list(test.seed), "final": _agreement_list(test.final)}
+    return {"n": test.n, **ends}
+
+
+def _held_out(plain: Mapping[str, Any]) -> HeldOut:
+    return HeldOut(plain["n"], _agreement(plain["seed"]), _agreement(plain["final"]))
+
+
+def _agreement_list(agreement: Agreement) -> list[dict[str, Any]]:
+    return [
+        {
+            "criterion": name,
+            "value": None if isinstance(value, Undefined) else value,
+            "undefined": value.reason if isinstance(value, Undefined) else None,
+            **{count: getattr(agreement, count)[name] for count in _COUNTS},
+        }
+        for name, value in agreement.by_criterion.items()
+    ]
+
+
+def _agreement(rows: Sequence[Mapping[str, Any]]) -> Agreement:
+    values = {
+        row["criterion"]: Undefined(row["undefined"])
+        if row["value"] is None
+        else float(row["value"])
+        for row in rows
+    }
+    counts = {count: {row["criterion"]: row[count] for row in rows} for count in _COUNTS}
+    return Agreement(values, **counts)
+
+
+def _step_dict(step: StepRecord) -> dict[str, Any]:
+    return {
+        **asdict(step),
+        "agreement": _agreement_list(step.agreement),
+        "proposed": None if step.proposed is None else _agreement_list(step.proposed),
+    }
+
+
+def _step(plain: Mapping[str, Any]) -> StepRecord:
+    proposed = plain["proposed"]
+    return StepRecord(
+        step=plain["step"],
+        accepted=plain["accepted"],
+        agreement=_agreement(plain["agreement"]),
+        proposed=None if proposed is None else _agreement(proposed),
+        calls=plain["calls"],
+        skipped=plain["skipped"],
+    )
+
+
+def in_order_of_worth(measured: Sequence[Measured]) -> list[Measured]:
+    """Put the best first; equals stay in their order."""
+    return sorted(measured, key=lambda each: -worth(each.agreement))

@@ -1,0 +1,117 @@
+"""What every step of a run works with, checked before the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import dspy
+
+from mogradjudge.candidate import Slot, find_slots, preamble_slots
+from mogradjudge.config import MOGradConfig
+from mogradjudge.criteria import Group
+from mogradjudge.errors import SetupError
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter
+from mogradjudge.objectives import Objective
+from mogradjudge.roles import Role
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The program, the objectives, the roles and the ledger."""
+
+    program: dspy.Module
+    objectives: tuple[Objective, ...]
+    slots: tuple[Slot, ...]
+    preambles: tuple[Slot, ...]
+    critic: Role
+    coach: Role
+    editor: Role
+    config: MOGradConfig
+    ledger: Ledger
+
+    @property
+    def criteria(self) -> Group:
+        """The objectives' names, in order."""
+        return tuple(objective.name for objective in self.objectives)
+
+
+def open_workshop(
+    student: dspy.Module,
+    objectives: tuple[Objective, ...],
+    config: MOGradConfig,
+    ledger: Ledger,
+    lms: Mapping[str, dspy.BaseLM | None],
+) -> Workshop:
+    """Find where a program keeps its sections, and give each role its LM.
+
+    Args:
+        student: The program.
+        objectives: What is maximized.
+        config: The run's settings.
+        ledger: Books the calls.
+        lms: The LM of each role.
+
+    Raises:
+        SetupError: If the program has no place for an objective, or if an LM is missing or cannot
+            be held to the budget.
+    """
+    slots = _slots(student, tuple(objective.name for objective in objectives))
+    preambles = preamble_slots(student) if config.edit_preamble else ()
+    labels = [slot.label for slot in (*slots, *preambles)]
+    if clash := next((label for label in labels if labels.count(label) > 1), None):
+        raise SetupError(
+            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
+            "the predictor."
+        )
+    for predictor in student.predictors():
+        if (lm := predictor.lm or dspy.settings.lm) is None:
+            raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+        ledger.budget.check(lm)
+    return Workshop(
+        program=student,
+        objectives=objectives,
+        slots=slots,
+        preambles=preambles,
+        critic=_role("critic", lms["critic"], config.critic_temperature, config, ledger),
+        coach=_role("coach", lms["coach"], config.coach_temperature, config, ledger),
+        editor=_role("editor", lms["editor"], config.editor_temperature, config, ledger),
+        config=config,
+        ledger=ledger,
+    )
+
+
+def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
+    slots = find_slots(student, criteria)
+    if not slots:
+        raise SetupError(
+            f"{type(student).__name__} has no predictor to optimize; one whose module is "
+            "marked _compiled is frozen."
+        )
+    if homeless := set(criteria) - {slot.criterion for slot in slots}:
+        raise SetupError(
+            f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
+            "sections for its criteria alone."
+        )
+    return slots
+
+
+def _role(
+    name: str,
+    lm: dspy.BaseLM | None,
+    temperature: float | None,
+    config: MOGradConfig,
+    ledger: Ledger,
+) -> Role:
+    if lm is None:
+        raise SetupError(f"No LM is set for the {name}. Give `{name}_lm` or `prompt_lm`.")
+    ledger.budget.check(lm)
+    return Role(
+        name=name,
+        lm_for=lambda criteria: meter(lm, ledger, name, criteria),
+        temperature=temperature,
+        retries=config.reply_retries,
+        takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
+        num_threads=config.num_threads,
+    )

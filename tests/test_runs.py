@@ -1,0 +1,265 @@
+"""What a run keeps on disk, and how it goes on from there."""
+
+import json
+import math
+
+import dspy
+import pytest
+from dspy.lm15 import AuthError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.world import ToyEngine, role_of, toy_examples, toy_rubric
+from mogradjudge import Budget, MOGrad, MultiCriteriaJudge, Objective, SetupError, Undefined
+from mogradjudge.budget import Spent
+from mogradjudge.candidate import Candidate
+from mogradjudge.evaluation import Agreement
+from mogradjudge.files import LineLog, read_json, to_json, write_text
+from mogradjudge.fingerprint import describe_lm
+from mogradjudge.instructions import Instructions
+from mogradjudge.ledger import Ledger, Purpose
+from mogradjudge.result import HeldOut, Measured, StepRecord
+from mogradjudge.runs import RunDirectory
+from mogradjudge.state import State
+
+RUBRIC = toy_rubric("fluency", "coherence", "relevance")  # not in the order of the alphabet
+EXAMPLES = toy_examples(RUBRIC, 20)
+
+
+def lm(engine: ToyEngine, **settings: object) -> dspy.LM:
+    return dspy.LM("toy/world", engine=engine, temperature=0.0, **settings)
+
+
+def optimize(folder, engine=None, model=None, **changes):
+    settings = {"steps": 3, "mode": "SSC", "run_dir": folder} | changes
+    with dspy.context(lm=model or lm(engine or ToyEngine())):
+        return MOGrad(**settings).optimize(
+            MultiCriteriaJudge(RUBRIC),
+            trainset=EXAMPLES[:8],
+            valset=EXAMPLES[8:15],
+            testset=EXAMPLES[15:],
+        )
+
+
+def test_a_run_in_python_keeps_everything_and_goes_on_for_nothing(tmp_path):
+    engine = ToyEngine()
+    result = optimize(tmp_path, engine)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert {"judge.json", "rubric.toml", "result.json", "state.json", "asked.json"} <= kept
+    assert {"events.jsonl", "calls.jsonl", "cache"} <= kept
+    assert json.loads((tmp_path / "result.json").read_text()) == json.loads(
+        to_json(result.as_dict())
+    )
+    again = optimize(tmp_path, other := ToyEngine())
+    assert not other.calls
+    assert again.as_dict() == result.as_dict()
+    assert result.test is not None
+    assert result.test.n == 5
+
+
+@pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 80])
+def test_a_run_goes_on_where_its_budget_ended(cap, tmp_path):
+    whole, engine = optimize(tmp_path / "whole", whole_engine := ToyEngine()), ToyEngine()
+    first = optimize(tmp_path / "cut", engine, budget=Budget(max_calls=cap))
+    assert first.stop_reason == "budget"
+    assert engine.calls.total() == first.calls == cap
+    last = optimize(tmp_path / "cut", engine)
+    assert engine.calls == whole_engine.calls  # nothing is paid twice
+    assert last.calls == whole.calls
+    paid = [(row.role, row.criteria, row.calls, row.prompt_tokens) for row in last.ledger]
+    assert paid == [(row.role, row.criteria, row.calls, row.prompt_tokens) for row in whole.ledger]
+    shown, expected = last.as_dict(), whole.as_dict()
+    assert {**shown, "ledger": None} == {**expected, "ledger": None}
+    for name in ("judge.json", "rubric.toml"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_an_outage_in_mid_run_loses_nothing(tmp_path):
+    class Failing(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            if role_of(system) == "editor" and self.calls["editor"] == 2:
+                raise AuthError("the key has expired")
+            return super().answer(system, user)
+
+    with pytest.raises(dspy.LMAuthError):
+        optimize(tmp_path, engine := Failing())
+    state = read_json(tmp_path / "state.json")
+    assert [step["step"] for step in state["steps"]] == [1]
+    judge = MultiCriteriaJudge.from_saved(tmp_path / "judge.json")
+    assert "BIAS" in judge.judges["all"].signature.instructions  # the best so far
+    paid = engine.calls.total()
+    optimize(tmp_path, later := ToyEngine())
+    optimize(tmp_path / "other", whole := ToyEngine())
+    assert paid + later.calls.total() == whole.calls.total() + 1  # but for the refused one
+
+
+def test_a_program_of_ones_own_is_kept_too(tmp_path):
+    objective = Objective("right", "Is it right?", score=lambda example, made: 0.5)
+    program = dspy.Predict("output -> fluency: int")
+    with dspy.context(lm=lm(ToyEngine())):
+        MOGrad(objectives=[objective], steps=1, run_dir=tmp_path).compile(
+            program, trainset=EXAMPLES[:5], valset=EXAMPLES[5:9]
+        )
+    assert (tmp_path / "program.json").exists()
+    assert not (tmp_path / "judge.json").exists()
+    dspy.Predict("output -> fluency: int").load(tmp_path / "program.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"mode": "CCC"}, "mode was 'SSC' and is 'CCC'"),
+        ({"steps": 4}, "steps was 3 and is 4"),
+        ({"model": lm(ToyEngine(), max_tokens=7)}, "models was"),
+    ],
+)
+def test_another_question_is_refused_with_the_difference(changes, what, tmp_path):
+    optimize(tmp_path)
+    with pytest.raises(SetupError, match="asked for something else") as caught:
+        optimize(tmp_path, **changes)
+    assert what in str(caught.value)
+
+
+def test_how_fast_it_goes_and_where_it_ends_may_change(tmp_path):
+    optimize(tmp_path, budget=Budget(max_calls=30), num_threads=1)
+    result = optimize(tmp_path, num_threads=4, max_rpm=10_000, patience=50, target=1.0)
+    assert result.stop_reason in ("steps", "target")
+
+
+def test_a_fingerprint_holds_no_key_and_no_credentials():
+    model = dspy.LM(
+        "openai/gpt-4o-mini",
+        api_key="canary-1234",
+        api_base="https://me:canary-1234@host:8000/v1?token=canary-1234",
+        extra_headers={"X": "canary-1234"},
+        max_tokens=9,
+        timeout=3,
+    )
+    described = describe_lm(model)
+    assert "canary" not in json.dumps(described)
+    assert described["api_base"] == "https://host:8000/v1?token=[redacted]"
+    assert described["max_tokens"] == 9
+    assert "timeout" not in described
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with (
+        RunDirectory(tmp_path).at_work({}, Ledger()),
+        pytest.raises(SetupError, match="Another process is at work"),
+        RunDirectory(tmp_path).at_work({}, Ledger()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["state.json", "asked.json", "calls.jsonl"])
+def test_a_damaged_file_is_one_clear_line(name, tmp_path):
+    optimize(tmp_path)
+    (tmp_path / name).write_text("{]\n")
+    with pytest.raises(SetupError, match=f"{name} is damaged"):
+        optimize(tmp_path)
+
+
+def test_a_state_that_is_no_state_is_one_clear_line(tmp_path):
+    optimize(tmp_path)
+    (tmp_path / "state.json").write_text('{"measured": 3}')
+    with pytest.raises(SetupError, match="state cannot be read"):
+        optimize(tmp_path)
+
+
+NAMES = ("zeta", "alpha")
+counts = st.fixed_dictionaries({name: st.integers(0, 99) for name in NAMES})
+values = st.floats(-1, 1) | st.builds(Undefined, st.text(max_size=9))
+agreements = st.builds(
+    Agreement,
+    st.fixed_dictionaries(dict.fromkeys(NAMES, values)),
+    counts,
+    counts,
+    counts,
+    counts,
+)
+instructions = st.builds(
+    Instructions, st.text(max_size=30), st.fixed_dictionaries({"zeta": st.text(max_size=30)})
+)
+measured = st.builds(
+    Measured,
+    st.integers(0, 9),
+    st.builds(Candidate, st.fixed_dictionaries({"b": instructions, "a": instructions})),
+    agreements,
+)
+records = st.builds(
+    StepRecord,
+    st.integers(1, 9),
+    st.booleans(),
+    agreements,
+    st.none() | agreements,
+    st.integers(0, 99),
+    st.integers(0, 9),
+)
+tested = st.builds(HeldOut, st.integers(1, 99), agreements, agreements)
+states = st.builds(
+    State,
+    st.lists(measured, min_size=1, max_size=3).map(tuple),
+    st.lists(measured, max_size=2).map(tuple),
+    st.lists(records, max_size=3).map(tuple),
+    st.integers(0, 999),
+    st.none() | tested,
+)
+
+
+@given(states)
+def test_a_state_comes_back_from_disk_as_it_was_to_the_order_of_the_criteria(state):
+    back = State.from_dict(json.loads(to_json(state.as_dict())))
+    assert back == state
+    first, second = state.measured[0], back.measured[0]
+    assert list(second.agreement.by_criterion) == list(first.agreement.by_criterion)
+    assert list(second.candidate.instructions) == list(first.candidate.instructions)
+    assert second.agreement.mean == first.agreement.mean
+
+
+@given(st.lists(st.integers()), st.binary(max_size=9000).filter(lambda torn: b"\n" not in torn))
+def test_a_torn_line_is_taken_off_and_the_others_stay(tmp_path_factory, numbers, torn):
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    log = LineLog(path)
+    for number in numbers:
+        log.add({"number": number})
+    log.close()
+    with path.open("ab") as file:
+        file.write(torn)
+    assert [entry["number"] for entry in LineLog(path).entries()] == numbers
+    log = LineLog(path)
+    log.add({"number": 7})
+    log.close()
+    assert [entry["number"] for entry in LineLog(path).entries()] == [*numbers, 7]
+
+
+def test_a_file_is_replaced_at_once(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "one")
+    write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(ValueError):
+        to_json({"x": math.nan})
+
+
+def test_a_call_under_way_when_the_journal_broke_off_counts_as_large_as_it_can_be(tmp_path):
+    purpose, log = Purpose("judge", ("a",), "openai/gpt-4o-mini"), tmp_path / "calls.jsonl"
+    ledger = Ledger()
+    with ledger.kept_in(LineLog(log)):
+        done = ledger.depart(purpose, Spent(1, 100, 0.5))
+        ledger.book(
+            done,
+            [{"prompt_tokens": 5, "completion_tokens": 1}],
+            answered=True,
+            lost=False,
+        )
+        ledger.book_cached(purpose)
+        ledger.depart(purpose, Spent(1, 1000, 2.0))
+    later = Ledger(Budget(max_tokens=1100))
+    with later.kept_in(LineLog(log)):
+        (row,) = later.rows
+        assert (row.calls, row.cached, row.failed) == (1, 1, 1)
+        assert (later.calls, later._spent.tokens) == (2, 1006)
+        assert later._spent.cost == pytest.approx(2.0, abs=1e-4)
+        later.depart(purpose, Spent(1, 94, 0.0))
