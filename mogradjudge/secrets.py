@@ -50,6 +50,24 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     return _NAMED.sub(rf"\1{MASK}", text)
 
 
+def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
+    """Blank keys in an error and in those that it came from, in place: a traceback shows them all.
+
+    Providers' errors are passed on as they are and not wrapped, so no other text can be put there.
+    """
+    values, seen, left = list(known), set[int](), [error]
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.args = tuple(redact(arg, values) if isinstance(arg, str) else arg for arg in each.args)
+        for name, value in vars(each).items():
+            if isinstance(value, str):
+                setattr(each, name, redact(value, values))
+        left += [other for other in (each.__cause__, each.__context__) if other is not None]
+
+
 def secrets_of(settings: Mapping[str, Any]) -> set[str]:
     """Give the secrets among an LM's settings: keys, headers, and what its addresses hold."""
     return {

@@ -1,9 +1,12 @@
 """No key in a file, a log, an event, an error or a saved judge: canaries are looked for in all."""
 
+import gc
 import json
 import logging
 import threading
 import time
+import traceback
+import warnings
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,7 +21,7 @@ from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.cli import main
 from mogradjudge.events import as_json
 from mogradjudge.files import to_json
-from mogradjudge.secrets import redact, secrets_in, without_secrets
+from mogradjudge.secrets import redact, redact_error, secrets_in, secrets_of, without_secrets
 
 RUBRIC = toy_rubric("coherence", "fluency")
 ENVIRONMENT, GIVEN, USER, PASSWORD, QUERY, HEADER = CANARIES = (
@@ -156,6 +159,14 @@ def lm_at(url: str) -> dspy.LM:
 def nothing_else_in_the_environment(monkeypatch):
     for name in ("OTHER_SECRET", "OTHER_TOKEN"):
         monkeypatch.delenv(name)
+    yield
+    # litellm, which is asked where there are headers, leaves its connections to the collector.
+    import litellm
+
+    litellm.in_memory_llm_clients_cache.flush_cache()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.mark.usefixtures("nothing_else_in_the_environment")
@@ -200,6 +211,31 @@ def test_a_skipped_question_holds_no_key():
             )
     assert "QuestionSkipped" in {type(event).__name__ for event in told}
     assert leaks(repr(told)) == []
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+def test_an_error_is_freed_of_keys_with_all_that_led_to_it():
+    with leaking(401, "invalid_api_key") as url:
+        lm = lm_at(url)
+        with pytest.raises(dspy.LMError) as caught:
+            lm("Hello")
+    error = caught.value
+    before = "".join(traceback.format_exception(error))
+    assert {ENVIRONMENT, GIVEN, HEADER} <= set(leaks(before))
+    redact_error(error, secrets_of(lm.kwargs))
+    after = "".join(traceback.format_exception(error))
+    assert leaks(after + repr(error) + str(vars(error))) == []
+    assert "Refused" in str(error)
+
+
+def test_a_terminal_is_sent_no_orders(capfd, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("red \x1b[31m and \u202ebackwards")
+
+    monkeypatch.setattr("mogradjudge.cli.cli.main", fail)
+    with pytest.raises(SystemExit):
+        main(["demo"])
+    assert "red [31m and backwards" in capfd.readouterr().err
 
 
 def test_a_judge_is_saved_without_what_its_lm_was_given(tmp_path):

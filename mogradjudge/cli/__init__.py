@@ -77,7 +77,9 @@ def _leave_now(status: int) -> None:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    # A provider's words may hold what a terminal would obey.
+    text = "".join(c if c.isprintable() else " " for c in str(error))
+    text = " ".join(text.split())
     if isinstance(error, MogradError):
         return text
     if isinstance(error, _UNUSABLE):
