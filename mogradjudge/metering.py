@@ -18,6 +18,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger, Purpose, Sent
 from mogradjudge.misses import told_of_a_miss
 from mogradjudge.predictor import ScorePredict
+from mogradjudge.secrets import redact_error, secrets_of
 
 RETRIES = 9  # failures in a row without any answer, after which a provider counts as down
 _DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
@@ -44,8 +45,13 @@ def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.B
     own = getattr(lm, "num_retries", 0)
     twin = lm.copy(num_retries=0)
     twin.__class__ = _metered_class(lm.__class__)
-    retries = RETRIES if own == _DSPY_RETRIES else own
-    twin.meter = _Meter(ledger, Purpose(role, criteria, lm.model), retries, _asks_cache(lm))
+    twin.meter = _Meter(
+        ledger=ledger,
+        purpose=Purpose(role, criteria, lm.model),
+        retries=RETRIES if own == _DSPY_RETRIES else own,
+        asks_cache=_asks_cache(lm),
+        secrets=frozenset(secrets_of(lm.kwargs)),
+    )
     return twin
 
 
@@ -86,6 +92,7 @@ class _Meter:
     purpose: Purpose
     retries: int
     asks_cache: bool
+    secrets: frozenset[str]
 
     def attempt(self, lm: dspy.BaseLM, sent: object, kwargs: dict[str, Any]) -> _Attempt:
         limit = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens")
@@ -94,6 +101,7 @@ class _Meter:
         return _Attempt(self.ledger, self.purpose, weight)
 
     def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
+        redact_error(error, self.secrets)  # it may repeat what it was sent
         return (
             dspy.is_retryable_lm_error(error)
             and self.ledger.limiter.failures <= self.retries
