@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import cost
+from benchmarks import cost, scale
 
 
 @click.group()
@@ -12,7 +12,7 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for command in (cost.command,):
+for command in (cost.command, scale.command):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
@@ -34,7 +34,7 @@ def in_order(
     items: Iterable[T],
     num_threads: int,
     key: Callable[[T], Hashable] | None = None,
-) -> Iterator[tuple[T, R]]:
+) -> Generator[tuple[T, R], None, None]:
     """Call ``function`` on a stream of items, and give each item with its result, in their order.
 
     Items are read in the caller's thread, never more than ``AHEAD * num_threads`` before the one

@@ -94,7 +94,7 @@ class RunDirectory:
             write_text(path, to_json(asked) + "\n")
             return
         before = _read(path) if path.exists() else {}
-        if different := _differences(before, asked):
+        if different := differences(before, asked):
             raise SetupError(
                 f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
                 "Give another `--out`, or the same settings to take it up."
@@ -127,7 +127,8 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Say in what two runs asked for something else."""
     return [
         f"the {key} differ"
         if key.endswith("data")

@@ -13,7 +13,8 @@ LAYERS = [
     *("agreement", "objectives", "evaluation", "candidate", "prices", "replies", "ledger", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "step", "progress", "loop", "teleprompter"),
-    *("local", "models", "runs", "estimate", "scoring", "tables", "demo", "cli"),
+    *("local", "models", "runs", "estimate", "scoring"),
+    *("added", "outputs", "parts", "scored_table", "tables", "demo", "cli"),
 ]
 
 

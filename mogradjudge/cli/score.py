@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import click
 import dspy
@@ -17,13 +17,15 @@ from mogradjudge.cli.options import (
     lm_options,
 )
 from mogradjudge.data import load_examples
+from mogradjudge.errors import MogradError
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.ledger import Ledger
 from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.progress import shown_rows
 from mogradjudge.replies import replies_kept_in
 from mogradjudge.runs import to_json
-from mogradjudge.scoring import check_output, evaluation_report, judge_table, write_scores
-from mogradjudge.tables import print_evaluation, print_ledger
+from mogradjudge.scored_table import score_table
+from mogradjudge.scoring import evaluation_report
+from mogradjudge.tables import print_evaluation, print_scored
 
 judge_argument = click.argument("judge", metavar="JUDGE.json")
 
@@ -34,6 +36,7 @@ judge_argument = click.argument("judge", metavar="JUDGE.json")
 @lm_options
 @limit_option
 @click.option("--out", required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 def score_command(
     judge: str,
     data: str,
@@ -44,23 +47,38 @@ def score_command(
     num_threads: int,
     limit: int | None,
     out: str,
+    overwrite: bool,  # noqa: FBT001 - click's
 ) -> None:
     """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+
+    All columns of DATA are kept. DATA may be of any length: while it works, finished parts and paid
+    replies lie in FILE.parts, and the same command takes up what was cut short.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
     """
-    path = Path(out)
-    check_output(path)
     saved = _judge(judge)
-    examples = load_examples(data, saved.rubric, limit, require_human=False)
     model = make_lm(lm, api_base, temperature, max_tokens)
-    with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
-        ledger = Ledger(max_in_flight=num_threads)
-        judgements = judge_table(saved, examples, ledger, num_threads)
-    write_scores(saved, judgements, path)
-    print_ledger([row.as_dict() for row in ledger.rows])
-    click.echo(f"{out} holds the scores of {len(judgements)} texts.")
+    with dspy.context(lm=model, adapter=adapter_for(model)), _taken_up(out), shown_rows() as watch:
+        scored = score_table(saved, data, out, num_threads, limit, overwrite=overwrite, watch=watch)
+    print_scored(scored)
+
+
+@contextmanager
+def _taken_up(out: str) -> Iterator[None]:
+    """Say, where paid work is cut short, that it is not lost."""
+    kept = f"What is finished is kept in {out}.parts; the same command takes it up."
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(kept, err=True)
+        raise
+    except dspy.LMConfigurationError:
+        raise
+    except dspy.LMError as error:
+        raise MogradError(
+            f"The provider failed ({type(error).__name__}): {error} {kept}"
+        ) from error
 
 
 @click.command("evaluate", short_help="Agreement of a saved judge with human ratings.")

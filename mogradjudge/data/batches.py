@@ -42,14 +42,16 @@ def up_to(batches: Iterable[Batch], limit: int | None) -> Iterator[Batch]:
             return
 
 
-def of_rows(columns: Group, rows: Iterator[Row]) -> Iterator[Batch]:
+def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
     """Cut rows into batches; there is at least one, so that the columns are told."""
-    yield Batch(columns, list(islice(rows, BATCH_ROWS)))
-    while chunk := list(islice(rows, BATCH_ROWS)):
+    yield Batch(columns, list(islice(rows, size)))
+    while chunk := list(islice(rows, size)):
         yield Batch(columns, chunk)
 
 
-def of_tables(schema: pa.Schema, tables: Iterable[pa.Table], wanted: Group) -> Iterator[Batch]:
+def of_tables(
+    schema: pa.Schema, tables: Iterable[pa.Table], wanted: Group, size: int
+) -> Iterator[Batch]:
     """Cut Arrow tables of any length into batches of one length; there is at least one."""
     import pyarrow as pa
 
@@ -57,9 +59,9 @@ def of_tables(schema: pa.Schema, tables: Iterable[pa.Table], wanted: Group) -> I
     whole = True
     for table in tables:
         kept = pa.concat_tables([kept, table])
-        while kept.num_rows >= BATCH_ROWS:
-            yield _typed(kept.slice(0, BATCH_ROWS), wanted)
-            kept, whole = kept.slice(BATCH_ROWS), False
+        while kept.num_rows >= size:
+            yield _typed(kept.slice(0, size), wanted)
+            kept, whole = kept.slice(size), False
     if kept.num_rows or whole:
         yield _typed(kept, wanted)
 

@@ -14,7 +14,7 @@ from mogradjudge.errors import SetupError
 _LONGEST_FIELD = 2**31 - 1
 
 
-def read_delimited(path: Path, delimiter: str) -> Iterator[Batch]:
+def read_delimited(path: Path, delimiter: str, size: int) -> Iterator[Batch]:
     """Read a file strictly: what is not valid is refused, and never repaired.
 
     Raises:
@@ -25,7 +25,7 @@ def read_delimited(path: Path, delimiter: str) -> Iterator[Batch]:
         lines = _Lines(path, csv.reader(file, delimiter=delimiter, strict=True))
         header = tuple(next(lines, []))
         check_unique(str(path), header)
-        yield from of_rows(header, _rows(path, header, lines))
+        yield from of_rows(header, _rows(path, header, lines), size)
 
 
 def _rows(path: Path, header: Group, lines: _Lines) -> Iterator[Row]:

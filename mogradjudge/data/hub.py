@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from itertools import chain
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BATCH_ROWS, Batch, of_tables
+from mogradjudge.data.batches import Batch, of_tables
 from mogradjudge.errors import SetupError
 
 HUB = "hf:"
 
 
-def read_hub(source: str, wanted: Group) -> Iterator[Batch]:
+def read_hub(source: str, wanted: Group, size: int) -> Iterator[Batch]:
     """Read a split of a data set; columns keep their types.
 
     Raises:
@@ -34,10 +34,10 @@ def read_hub(source: str, wanted: Group) -> Iterator[Batch]:
         data = splits[_choose_split(source, parts[2], list(splits))]
         tables = (
             table.replace_schema_metadata()
-            for table in data.with_format("arrow").iter(batch_size=BATCH_ROWS)
+            for table in data.with_format("arrow").iter(batch_size=size)
         )
         if (first := next(tables, None)) is not None:
-            yield from of_tables(first.schema, chain([first], tables), wanted)
+            yield from of_tables(first.schema, chain([first], tables), wanted, size)
 
 
 def _choose_split(source: str, split: str | None, known: list[str]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from mogradjudge.data.batches import BATCH_ROWS, Batch
+from mogradjudge.data.batches import Batch
 from mogradjudge.data.delimited import check_utf8
 from mogradjudge.errors import SetupError
 
 
-def read_json_lines(path: Path) -> Iterator[Batch]:
+def read_json_lines(path: Path, size: int) -> Iterator[Batch]:
     """Read a file of JSON objects; a batch's columns are all that its rows name.
 
     Raises:
@@ -22,7 +22,7 @@ def read_json_lines(path: Path) -> Iterator[Batch]:
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         lines = ((number, line.strip()) for number, line in enumerate(file, 1))
         rows = (_row(path, number, line) for number, line in lines if line)
-        while chunk := list(islice(rows, BATCH_ROWS)):
+        while chunk := list(islice(rows, size)):
             yield Batch(tuple(dict.fromkeys(key for row in chunk for key in row)), chunk)
 
 

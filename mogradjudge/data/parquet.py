@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BATCH_ROWS, Batch, check_unique, of_tables
+from mogradjudge.data.batches import Batch, check_unique, of_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_parquet(path: Path, wanted: Group, *, whole: bool) -> Iterator[Batch]:
+def read_parquet(path: Path, wanted: Group, size: int, *, whole: bool) -> Iterator[Batch]:
     """Read a file; of the columns that are not wanted nothing is read, unless all are to be kept.
 
     Raises:
@@ -30,10 +30,10 @@ def read_parquet(path: Path, wanted: Group, *, whole: bool) -> Iterator[Batch]:
         columns = [name for name in schema.names if whole or name in wanted]
         tables = (
             pa.Table.from_batches([batch]).replace_schema_metadata()
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns)
+            for batch in file.iter_batches(size, columns=columns)
         )
         chosen = pa.schema([schema.field(name) for name in columns])
-        for batch in of_tables(chosen, tables, wanted):
+        for batch in of_tables(chosen, tables, wanted, size):
             yield Batch(tuple(schema.names), batch.rows, batch.typed if whole else None)
 
 

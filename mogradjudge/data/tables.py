@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import Batch, Row, up_to
+from mogradjudge.data.batches import BATCH_ROWS, Batch, Row, up_to
 from mogradjudge.data.delimited import read_delimited
 from mogradjudge.data.hub import HUB, read_hub
 from mogradjudge.data.json_lines import read_json_lines
@@ -47,7 +47,12 @@ def read_table(source: str, wanted: Group, limit: int | None) -> Table:
 
 
 def stream_table(
-    source: str, wanted: Group, limit: int | None = None, *, whole: bool = False
+    source: str,
+    wanted: Group,
+    limit: int | None = None,
+    size: int = BATCH_ROWS,
+    *,
+    whole: bool = False,
 ) -> Iterator[Batch]:
     """Read the first rows of a source batch by batch, each with the wanted columns.
 
@@ -55,13 +60,14 @@ def stream_table(
         source: A file or a data set of the hub.
         wanted: The columns that the rows must have, as far as they are there.
         limit: The most rows to read.
+        size: The rows of a batch; the last one may have fewer.
         whole: Whether the batches keep the other columns, too.
 
     Raises:
         SetupError: If the source cannot be read.
     """
     try:
-        yield from up_to(_reader(source, wanted, whole=whole), limit)
+        yield from up_to(_reader(source, wanted, size, whole=whole), limit)
     except SetupError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
@@ -69,9 +75,9 @@ def stream_table(
         raise SetupError(f"Cannot read {source}: {reason[:300].rstrip('.')}.") from error
 
 
-def _reader(source: str, wanted: Group, *, whole: bool) -> Iterator[Batch]:
+def _reader(source: str, wanted: Group, size: int, *, whole: bool) -> Iterator[Batch]:
     if source.startswith(HUB):
-        return read_hub(source, wanted)
+        return read_hub(source, wanted, size)
     path = Path(source)
     kind = path.suffix.lower()
     if kind not in KINDS:
@@ -82,8 +88,8 @@ def _reader(source: str, wanted: Group, *, whole: bool) -> Iterator[Batch]:
         raise SetupError(f"Cannot read {path}: there is no such file.")
     match kind:
         case ".parquet":
-            return read_parquet(path, wanted, whole=whole)
+            return read_parquet(path, wanted, size, whole=whole)
         case ".jsonl":
-            return read_json_lines(path)
+            return read_json_lines(path, size)
         case _:
-            return read_delimited(path, "," if kind == ".csv" else "\t")
+            return read_delimited(path, "," if kind == ".csv" else "\t", size)
