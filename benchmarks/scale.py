@@ -82,7 +82,8 @@ def looped(kind: str, table: Path, threads: int) -> int:
     evaluate = dspy.Evaluate(
         devset=examples, metric=_scored, num_threads=threads, display_progress=False
     )
-    return round(evaluate(predict).score / 100 * len(examples))
+    share: float = evaluate(predict).score
+    return round(share / 100 * len(examples))
 
 
 def measured(kind: str, table: Path, rows: int, threads: int, url: str) -> Run:
@@ -146,8 +147,12 @@ def _report(turns: list[dict[str, Run]], longer: list[Run], title: str) -> None:
     print_table(
         ("", "rows", "seconds", "rows/s", "CPU ms/call", "MB above import"),
         [
-            [run.kind, str(run.rows), f"{run.seconds:.1f}", f"{run.speed:.0f}"]
-            + [f"{run.cpu / run.rows * 1000:.2f}", f"{run.memory:.0f}"]
+            [
+                run.kind,
+                str(run.rows),
+                *(f"{run.seconds:.1f}", f"{run.speed:.0f}", f"{run.cpu / run.rows * 1000:.2f}"),
+                f"{run.memory:.0f}",
+            ]
             for run in every
         ],
         title,
