@@ -71,14 +71,14 @@ def _flat(table: pa.Table) -> pa.Table:
     is_flat = (pa.types.is_primitive, pa.types.is_string, pa.types.is_large_string)
     for place, field in enumerate(table.schema):
         if not any(holds(field.type) for holds in is_flat):
-            values = (None if value is None else value for value in table[place].to_pylist())
+            values = table[place].to_pylist()
             texts = [None if value is None else _text(value) for value in values]
             table = table.set_column(place, field.name, pa.array(texts, pa.string()))
     return table
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else _json(value).decode()
+    return _json(value).decode() if isinstance(value, list | dict) else str(value)
 
 
 def _json(value: object) -> bytes:

@@ -75,7 +75,7 @@ class Parts:
         write_parquet(self._path(number), table.schema, [table])
 
     def remove(self) -> None:
-        """Remove all that was paid for: it is in a better place."""
+        """Remove what is in the folder: it is in a better place, or was never paid for."""
         for entry in self.folder.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -87,7 +87,8 @@ class Parts:
         import pyarrow.parquet as pq
 
         for path in self.finished:
-            yield pq.read_table(path, partitioning=None)
+            with pq.ParquetFile(path) as file:
+                yield file.read()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:05}.parquet"

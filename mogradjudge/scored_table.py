@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -109,12 +109,25 @@ def score_table(
         task = _task(judge, str(source), limit, part_rows, parts)
         parts.claim(task.asked)
         ledger = Ledger(max_in_flight=num_threads)
-        with replies_kept_in(parts.cache, _REPLIES_IN_MEMORY), judging():
+        with _unless_nothing_is_paid(parts, ledger), judging():
             program = ledger.meter_program(clone(judge), judge.rubric.names)
             _write_parts(task, program, parts, num_threads, watch or _ignore)
         unscored, fallbacks = _join(task, parts, out)
         parts.remove()
     return ScoredTable(out, task.seen.rows, unscored, fallbacks, ledger.rows)
+
+
+@contextmanager
+def _unless_nothing_is_paid(parts: Parts, ledger: Ledger) -> Iterator[None]:
+    """Keep replies while the block runs; without any, settings can still be mended after it."""
+    fresh = not parts.paid
+    try:
+        with replies_kept_in(parts.cache, _REPLIES_IN_MEMORY):
+            yield
+    except BaseException:
+        if fresh and not parts.finished and not any(row.calls for row in ledger.rows):
+            parts.remove()
+        raise
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from engines import FunctionEngine, fake_lm, in_chat, user
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
 from mogradjudge.concurrency import AHEAD
 from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import judge_examples
+from mogradjudge.objectives import rubric_objectives
 from mogradjudge.parts import opened_parts
 from mogradjudge.scored_table import ScoredTable, score_table
 
@@ -287,6 +289,16 @@ def test_another_question_does_not_take_parts_up(table, tmp_path):
         Judged().score(table, out)
 
 
+def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path):
+    def refuse(request) -> str:
+        raise ConnectionError
+
+    with pytest.raises(dspy.LMError):
+        Judged(refuse).score(table, tmp_path / "s.parquet")
+    assert not (tmp_path / "s.parquet.parts").exists()
+    assert Judged().score(table, tmp_path / "s.parquet", limit=2).texts == 2
+
+
 def test_one_process_writes_a_file_at_a_time(table, tmp_path):
     out = tmp_path / "s.parquet"
     with opened_parts(out), pytest.raises(SetupError, match="Another process writes"):
@@ -334,3 +346,21 @@ def test_unscored_is_told_apart_from_a_low_score():
 
     cells = cells_of(Unscored("too long"), ("fluency",))
     assert cells == {"fluency": None, "fluency_source": None, "fluency_unscored": "too long"}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_equal_examples_share_a_prediction_and_keep_their_own_scores(threads):
+    judged, objectives = Judged(), rubric_objectives(RUBRIC)
+    judged.lm.cache = False
+    examples = [
+        dspy.Example(output=f"text {n % 3}", human_fluency=n % 5 + 1.0, human_coherence=None)
+        for n in range(12)
+    ]
+    examples = [example.with_inputs("output") for example in examples]
+    with dspy.context(lm=judged.lm):
+        judgements = judge_examples(judged.judge, examples, objectives, threads)
+    assert judged.paid == 3
+    assert [each.example for each in judgements] == examples
+    assert len({each.example_id for each in judgements}) == 12
+    assert judgements[0].scores["fluency"] == 1.0
+    assert judgements[3].scores["fluency"] == 1.0 - 3 / 4

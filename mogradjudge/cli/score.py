@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import click
 import dspy
@@ -67,18 +68,19 @@ def score_command(
 @contextmanager
 def _taken_up(out: str) -> Iterator[None]:
     """Say, where paid work is cut short, that it is not lost."""
-    kept = f"What is finished is kept in {out}.parts; the same command takes it up."
+    folder = Path(f"{out}.parts")
+    kept = f"What is finished is kept in {folder}; the same command takes it up."
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(kept, err=True)
+        if folder.exists():
+            click.echo(kept, err=True)
         raise
     except dspy.LMConfigurationError:
         raise
     except dspy.LMError as error:
-        raise MogradError(
-            f"The provider failed ({type(error).__name__}): {error} {kept}"
-        ) from error
+        failed = f"The provider failed ({type(error).__name__}): {error}"
+        raise MogradError(f"{failed} {kept}" if folder.exists() else failed) from error
 
 
 @click.command("evaluate", short_help="Agreement of a saved judge with human ratings.")
