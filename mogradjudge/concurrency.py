@@ -25,8 +25,9 @@ def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int
     error, in the order of the items, is raised once the calls in flight have ended; calls that
     have not started by then are dropped.
     """
-    threads = max(1, min(num_threads, len(items)))
-    return [result for _, result in in_order(function, items, threads)]
+    if len(items) <= 1 or num_threads == 1:  # a judge's one call, mostly, so it is kept cheap
+        return [contextvars.copy_context().run(function, item) for item in items]
+    return [result for _, result in in_order(function, items, min(num_threads, len(items)))]
 
 
 def in_order(
