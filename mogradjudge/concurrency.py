@@ -1,17 +1,23 @@
-"""Calls of one round in flight together; results in the order of the items."""
+"""Calls in flight together; results in the order of the items, read as they are needed."""
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TypeVar
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS = "mogradjudge"
 """How the names of the threads begin that calls run in."""
+AHEAD = 8
+"""Items read ahead per thread: a slow one does not leave the other threads without work."""
+REMEMBERED = 4096
+"""Results kept for items that come again, at least; a window that is wider keeps its own."""
 
 
 def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int) -> list[R]:
@@ -21,17 +27,115 @@ def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int
     error, in the order of the items, is raised once the calls in flight have ended; calls that
     have not started by then are dropped.
     """
-    if len(items) <= 1 or num_threads == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(num_threads, len(items)), WORKERS) as pool:
+    if len(items) <= 1 or num_threads == 1:  # a judge's one call, mostly, so it is kept cheap
+        return [contextvars.copy_context().run(function, item) for item in items]
+    return [result for _, result in in_order(function, items, min(num_threads, len(items)))]
+
+
+def in_order(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    num_threads: int,
+    key: Callable[[T], Hashable] | None = None,
+) -> Generator[tuple[T, R], None, None]:
+    """Call ``function`` on a stream of items, and give each item with its result, in their order.
+
+    Items are read in the caller's thread, never more than ``AHEAD * num_threads`` before the one
+    whose result is given next. Contexts and errors are as in `in_parallel`; the results before the
+    first error are given before it is raised. Calls that have not started are dropped as well when
+    the generator is closed, or interrupted.
+
+    Args:
+        function: What to call.
+        items: Any iterable.
+        num_threads: The most calls at one time; one alone runs in the caller's thread.
+        key: If given, items with equal keys share one call, unless they lie far apart.
+    """
+    pool = _pool(num_threads)
+    calls = _Calls(function, pool, key, AHEAD * num_threads)
+    window: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for item in items:
+            window.append((item, calls.future(item)))
+            while window and (len(window) >= calls.width or calls.failed.is_set()):
+                yield _landed(window)
+        while window:
+            yield _landed(window)
+    except KeyboardInterrupt:  # of a user who wants to wait for nothing
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+class _Dropped(Exception):
+    """Stands for a call that was not made, because another had failed."""
+
+
+class _Calls(Generic[T, R]):
+    """Submits calls; remembers those of late by their keys."""
+
+    def __init__(
+        self,
+        function: Callable[[T], R],
+        pool: Executor,
+        key: Callable[[T], Hashable] | None,
+        width: int,
+    ) -> None:
+        self.function, self.pool, self.key = function, pool, key
+        # Without threads nothing is gained by reading ahead.
+        self.width = 1 if isinstance(pool, _Here) else width
+        self.failed = threading.Event()
+        self._recent: OrderedDict[Hashable, Future[R]] = OrderedDict()
+
+    def future(self, item: T) -> Future[R]:
+        if self.key is None:
+            return self._submit(item)
+        name = self.key(item)
+        if name in self._recent:
+            self._recent.move_to_end(name)
+            return self._recent[name]
+        future = self._recent[name] = self._submit(item)
+        if len(self._recent) > max(REMEMBERED, self.width):
+            self._recent.popitem(last=False)
+        return future
+
+    def _submit(self, item: T) -> Future[R]:
+        return self.pool.submit(contextvars.copy_context().run, self._call, item)
+
+    def _call(self, item: T) -> R:
+        if self.failed.is_set():
+            raise _Dropped
         try:
-            futures = [
-                pool.submit(contextvars.copy_context().run, function, item) for item in items
-            ]
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    for future in futures:
-        if not future.cancelled() and (error := future.exception()):
-            raise error
-    return [future.result() for future in futures]
+            return self.function(item)
+        except BaseException:
+            self.failed.set()
+            raise
+
+
+def _landed(window: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
+    """Take the first item and its result, or raise the first error once no call is in flight."""
+    item, first = window[0]
+    if first.exception() is None:
+        window.popleft()
+        return item, first.result()
+    futures = [future for _, future in window]
+    wait(futures)  # those that had not started end at once
+    errors = (future.exception() for future in futures)
+    # A thread may have been about to start the call before the one that failed.
+    raise next(error for error in errors if error and not isinstance(error, _Dropped))
+
+
+class _Here(Executor):
+    """Calls in the caller's thread."""
+
+    def submit(self, function: Any, /, *args: Any) -> Future[Any]:  # type: ignore[override]
+        future: Future[Any] = Future()
+        future.set_result(function(*args))
+        return future
+
+
+def _pool(num_threads: int) -> Executor:
+    return _Here() if num_threads == 1 else ThreadPoolExecutor(num_threads, WORKERS)

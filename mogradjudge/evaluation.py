@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Real
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ import dspy
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
-from mogradjudge.data import example_key, group_of
+from mogradjudge.data import example_key, group_of, inputs_key
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.objectives import Objective, Scored
@@ -96,25 +98,30 @@ def judge_examples(
 ) -> tuple[Judgement, ...]:
     """Run a program over examples, in parallel; the judgements come in the examples' order.
 
-    A reply that cannot be read, or a text too long for the model, is `Unscored`.
+    A reply that cannot be read, or a text too long for the model, is `Unscored`. Examples with
+    equal inputs are judged once, and share the prediction.
 
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
     """
     ids = name_examples(examples)
+    places: dict[str, list[int]] = {}
+    for place, example in enumerate(examples):
+        places.setdefault(inputs_key(example), []).append(place)
 
-    def judge(place: int) -> Judgement:
+    def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
+        prediction = run_program(program, examples[equal[0]].inputs())
+        return [(place, judgement(place, prediction)) for place in equal]
+
+    def judgement(place: int, prediction: dspy.Prediction | Unscored) -> Judgement:
         example = examples[place]
-        prediction = _run(program, example)
         scores = {each.name: _score(each, example, prediction) for each in objectives}
         return Judgement(ids[place], group_of(example, place), example, prediction, scores)
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
-    order = sorted(range(len(examples)), key=lambda place: _prompt_order(examples[place]))
-    # A judge reads its replies field by field all the same; any other program must not be handed
-    # an `Unscored` for a field.
-    with dspy.context(adapter=as_a_whole(dspy.settings.adapter), disable_history=True):
-        judgements = dict(zip(order, in_parallel(judge, order, num_threads), strict=True))
+    order = sorted(places.values(), key=lambda equal: _prompt_order(examples[equal[0]]))
+    with judging():
+        judgements = dict(chain.from_iterable(in_parallel(judge, order, num_threads)))
     return tuple(judgements[place] for place in range(len(examples)))
 
 
@@ -192,10 +199,23 @@ def name_examples(examples: Sequence[dspy.Example]) -> list[str]:
     return ids
 
 
-def _run(program: dspy.Module, example: dspy.Example) -> dspy.Prediction | Unscored:
+def judging() -> AbstractContextManager[None]:
+    """Give the context in which a program is run over many texts.
+
+    A judge reads its replies field by field all the same; any other program must not be handed an
+    `Unscored` for a field.
+    """
+    context: AbstractContextManager[None] = dspy.context(
+        adapter=as_a_whole(dspy.settings.adapter), disable_history=True
+    )
+    return context
+
+
+def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Prediction | Unscored:
+    """Run a program on one text; a reply that cannot be read is `Unscored`."""
     try:
         with dspy.context(trace=[]):
-            return program(**example.inputs())
+            return program(**inputs)
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
         lms = [predictor.lm for _, predictor in program.named_predictors()]
         return Unscored(f"no readable reply: {reason_of(error, dspy.settings.lm, *lms)}")

@@ -40,16 +40,21 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
 
 
 @contextmanager
-def replies_kept_in(folder: Path | None) -> Iterator[None]:
+def replies_kept_in(folder: Path | None, memory_max_entries: int = 1_000_000) -> Iterator[None]:
     """Keep DSPy's replies in a folder, or without one in memory alone, while the block runs.
 
     A folder's files are read without running anything: only plain data and DSPy's own records are
     unpickled.
+
+    Args:
+        folder: Where to keep them; it is made if it is not there.
+        memory_max_entries: The most replies that are kept in memory as well.
     """
     before = dspy.cache
     dspy.cache = ours = _Replies(
         enable_disk_cache=folder is not None,
         enable_memory_cache=True,
+        memory_max_entries=memory_max_entries,
         disk_cache_dir=None if folder is None else str(folder),
         disk_size_limit_bytes=_SIZE_LIMIT,
         restrict_pickle=True,

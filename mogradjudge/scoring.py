@@ -1,9 +1,8 @@
-"""Whole tables through a finished judge: scores to a file, agreement to a report."""
+"""Examples through a finished judge: their agreement with human scores, as a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import dspy
@@ -19,17 +18,24 @@ from mogradjudge.metering import meter_program
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.scores import Unscored
 
-WRITERS = {".parquet": "to_parquet", ".csv": "to_csv", ".jsonl": "to_json"}
-
 
 def judge_table(
     judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], ledger: Ledger, num_threads: int
 ) -> tuple[Judgement, ...]:
     """Judge all examples with the LM of the context, its calls booked in a ledger."""
-    if dspy.settings.lm is None:
-        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    check_lm()
     program = meter_program(clone(judge), ledger, judge.rubric.names)
     return judge_examples(program, examples, rubric_objectives(judge.rubric), num_threads)
+
+
+def check_lm() -> None:
+    """Check that there is an LM to judge with.
+
+    Raises:
+        SetupError: If there is none.
+    """
+    if dspy.settings.lm is None:
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
 
 
 def evaluation_report(
@@ -37,6 +43,7 @@ def evaluation_report(
     examples: Sequence[dspy.Example],
     num_threads: int,
     level: Level = "pooled",
+    max_rpm: int | None = None,
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
@@ -44,7 +51,7 @@ def evaluation_report(
     without a human one. An undefined value is None, its reason under ``undefined``.
     """
     check_measurable(examples, judge.rubric, level, "rated")
-    ledger = Ledger(max_in_flight=num_threads)
+    ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
     judgements = judge_table(judge, examples, ledger, num_threads)
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
@@ -67,43 +74,6 @@ def evaluation_report(
         "calls": ledger.calls,
         "ledger": [row.as_dict() for row in ledger.rows],
     }
-
-
-def check_output(path: Path) -> None:
-    """Check, before any call is paid, that scores can be written to a path.
-
-    Raises:
-        SetupError: If the file's kind is unknown or its folder is missing.
-    """
-    if path.suffix not in WRITERS:
-        kinds = ", ".join(WRITERS)
-        raise SetupError(f"`--out` must end with one of {kinds}, got {path.name!r}.")
-    if not path.parent.is_dir():
-        raise SetupError(f"`--out` must lie in an existing folder, got {path}.")
-
-
-def write_scores(judge: MultiCriteriaJudge, judgements: Sequence[Judgement], path: Path) -> None:
-    """Write one row per judged text: its number, group, inputs, scores and what went wrong.
-
-    A score that is missing is null, and the column ``<criterion>_unscored`` says why.
-    """
-    from datasets import Dataset
-    from datasets.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    rows = [_row(judge, number, each) for number, each in enumerate(judgements, start=1)]
-    getattr(Dataset.from_list(rows), WRITERS[path.suffix])(str(path))
-
-
-def _row(judge: MultiCriteriaJudge, number: int, judgement: Judgement) -> dict[str, Any]:
-    row: dict[str, Any] = {"row": number, "group": judgement.group}
-    row |= dict(judgement.example.inputs())
-    for name in judge.rubric.names:
-        made = judgement.prediction
-        score = made if isinstance(made, Unscored) else made[name]
-        row[name] = None if isinstance(score, Unscored) else float(score)
-        row[f"{name}_unscored"] = score.reason if isinstance(score, Unscored) else None
-    return row
 
 
 def _interval(

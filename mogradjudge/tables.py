@@ -9,6 +9,7 @@ import click
 
 from mogradjudge.estimate import RoleEstimate
 from mogradjudge.rehearsal import PARAGRAPH_TOKENS
+from mogradjudge.scored_table import ScoredTable
 
 _FILE_WIDTH = 160
 _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
@@ -82,6 +83,19 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
     ]
     columns = ("role", "criteria", "calls", "cached", "failed", "tokens in", "tokens out", "US$")
     print_table(columns, shown, "Calls and tokens")
+
+
+def print_scored(scored: ScoredTable) -> None:
+    """Print what a table's scoring cost, what went wrong, and where the scores are."""
+    print_ledger([row.as_dict() for row in scored.ledger])
+    counts = {"unscored": scored.unscored, "fallbacks": scored.fallbacks}
+    parts = [
+        f"{what}: {', '.join(f'{count} on {name}' for name, count in found.items()) or 'none'}"
+        for what, by_name in counts.items()
+        for found in [{name: count for name, count in by_name.items() if count}]
+    ]
+    texts = "1 text" if scored.texts == 1 else f"{scored.texts} texts"
+    click.echo(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:

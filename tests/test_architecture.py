@@ -8,38 +8,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
-    *(
-        "errors",
-        "secrets",
-        "criteria",
-        "decomposition",
-        "data",
-        "quoting",
-        "instructions",
-        "concurrency",
-    ),
+    *("errors", "secrets", "criteria", "decomposition", "data", "quoting", "instructions"),
+    "concurrency",
     *("scores", "expected", "fields", "predictor", "judge"),
-    *(
-        "agreement",
-        "objectives",
-        "evaluation",
-        "candidate",
-        "prices",
-        "tokens",
-        "files",
-        "budget",
-        "brake",
-        "limiter",
-        "replies",
-        "ledger",
-        "misses",
-        "metering",
-        "roles",
-    ),
+    *("agreement", "objectives", "evaluation", "candidate", "prices", "tokens", "files", "budget"),
+    *("brake", "limiter", "replies", "ledger", "misses", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
-    *("local", "models", "rehearsal", "estimate", "scoring", "tables", "demo", "cli"),
+    *("local", "models", "rehearsal", "estimate", "scoring"),
+    *("added", "outputs", "parts", "scored_table", "tables", "demo", "cli"),
 ]
 
 

@@ -173,19 +173,58 @@ def test_a_level_without_groups_is_refused_before_a_call(table, tmp_path, server
     assert not server.calls
 
 
-def test_score_writes_a_row_per_text_in_order(table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
+@pytest.fixture
+def judge(tmp_path):
+    MultiCriteriaJudge(RUBRIC).save(tmp_path / "judge.json")
+    return tmp_path / "judge.json"
+
+
+def test_score_writes_a_row_per_text_in_order(table, judge, server, tmp_path, capsys):
     for name in ("scores.parquet", "scores.csv", "scores.jsonl"):
-        words = ["score", out / "judge.json", table, *lm(server), "--out", tmp_path / name]
+        words = ["score", judge, table, *lm(server), "--out", tmp_path / name]
         assert call(*words) == 0
         kind = {"jsonl": "json"}.get(name.split(".")[1], name.split(".")[1])
         rows = load_dataset(
             kind, data_files=str(tmp_path / name), split="train", cache_dir=str(tmp_path / "hf")
         )
-        assert rows["row"] == list(range(1, 25))
+        assert rows["output"] == [
+            json.loads(line)["output"] for line in table.read_text().splitlines()
+        ]
         assert all(score in (1, 2, 3, 4, 5) for score in rows["coherence"])
-    assert "24 texts" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "24 texts; unscored: none; fallbacks: none." in shown
+        assert not (tmp_path / f"{name}.parts").exists()
+
+
+def test_scores_that_are_there_are_not_replaced_unasked(table, judge, server, tmp_path, capsys):
+    out = tmp_path / "scores.csv"
+    out.write_text("mine")
+    words = ["score", judge, table, *lm(server), "--out", out]
+    assert call(*words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert call(*words, "--overwrite") == 0
+    assert len(out.read_text().splitlines()) == 25
+
+
+def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, capsys, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        (tmp_path / "s.csv.parts").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mogradjudge.cli.score.score_table", interrupt)
+    words = ["score", judge, table, "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "s.csv"]
+    assert call(*words) == 130
+    assert "the same command takes it up" in capsys.readouterr().err
+
+
+def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mogradjudge.ledger._LONGEST_WAIT", 0.0)
+    words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1"]
+    assert call("score", judge, table, *words, "--out", tmp_path / "scores.csv") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: The provider failed") and error.count("\n") == 1
+    assert not list(tmp_path.glob("*.parts"))  # nothing was paid, so settings can be mended
 
 
 def test_evaluate_prints_json(table, server, tmp_path, capsys):

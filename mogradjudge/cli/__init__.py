@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("Interrupted. The same command takes the work up where it stands.", err=True)
+        click.echo("Interrupted.", err=True)
         status = 130
         if isinstance(error, KeyboardInterrupt):
             _leave_now(status)

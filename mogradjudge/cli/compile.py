@@ -69,10 +69,12 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
     result = run(chosen, prepare(chosen), out)
     if as_json:
         click.echo(to_json(result))
-        return
-    print_run(result)
-    click.echo(verdict(result))
-    click.echo(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
+    else:
+        print_run(result)
+        click.echo(verdict(result))
+        click.echo(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
+    if result["stop_reason"] not in ("steps", "patience", "target"):
+        click.echo(f"The same command takes the run in {out} up where it stands.", err=True)
     if result["stop_reason"] == "interrupted":
         raise click.Abort
 

@@ -54,6 +54,7 @@ lm_options = together(
         "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
     ),
     click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
+    click.option("--max-rpm", type=int, help="Send no more LM calls than this in any minute."),
     click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
@@ -115,7 +116,6 @@ run_options = together(
     click.option("--max-seconds", type=float, help="Send no call after this time."),
     click.option("--target", type=float, help="End once the best mean agreement is at least this."),
     click.option("--patience", type=int, help="End after so many steps without anything better."),
-    click.option("--max-rpm", type=int, help="Send no more LM calls than this in any minute."),
     click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
     click.option(
         "--test-share",

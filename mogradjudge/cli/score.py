@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -17,13 +18,15 @@ from mogradjudge.cli.options import (
     lm_options,
 )
 from mogradjudge.data import load_examples
+from mogradjudge.errors import MogradError, RunStopped
 from mogradjudge.files import to_json
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.ledger import Ledger
 from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.progress import shown_rows
 from mogradjudge.replies import replies_kept_in
-from mogradjudge.scoring import check_output, evaluation_report, judge_table, write_scores
-from mogradjudge.tables import print_evaluation, print_ledger
+from mogradjudge.scored_table import score_table
+from mogradjudge.scoring import evaluation_report
+from mogradjudge.tables import print_evaluation, print_scored
 
 judge_argument = click.argument("judge", metavar="JUDGE.json")
 
@@ -34,6 +37,7 @@ judge_argument = click.argument("judge", metavar="JUDGE.json")
 @lm_options
 @limit_option
 @click.option("--out", required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 def score_command(
     judge: str,
     data: str,
@@ -42,26 +46,54 @@ def score_command(
     temperature: float,
     max_tokens: int | None,
     num_threads: int,
+    max_rpm: int | None,
     timeout: float,
     limit: int | None,
     out: str,
+    overwrite: bool,  # noqa: FBT001 - click's
 ) -> None:
     """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+
+    All columns of DATA are kept. DATA may be of any length: while it works, finished parts and paid
+    replies lie in FILE.parts, and the same command takes up what was cut short.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
     """
-    path = Path(out)
-    check_output(path)
     saved = _judge(judge)
-    examples = load_examples(data, saved.rubric, limit, require_human=False)
     model = make_lm(lm, api_base, temperature, max_tokens, timeout)
-    with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
-        ledger = Ledger(max_in_flight=num_threads)
-        judgements = judge_table(saved, examples, ledger, num_threads)
-    write_scores(saved, judgements, path)
-    print_ledger([row.as_dict() for row in ledger.rows])
-    click.echo(f"{out} holds the scores of {len(judgements)} texts.")
+    with dspy.context(lm=model, adapter=adapter_for(model)), _taken_up(out), shown_rows() as watch:
+        scored = score_table(
+            saved,
+            data,
+            out,
+            num_threads,
+            limit,
+            max_rpm=max_rpm,
+            overwrite=overwrite,
+            watch=watch,
+        )
+    print_scored(scored)
+
+
+@contextmanager
+def _taken_up(out: str) -> Iterator[None]:
+    """Say, where paid work is cut short, that it is not lost."""
+    folder = Path(f"{out}.parts")
+    kept = f"What is finished is kept in {folder}; the same command takes it up."
+    try:
+        yield
+    except (RunStopped, KeyboardInterrupt) as stop:
+        if folder.exists():
+            click.echo(kept, err=True)
+        if isinstance(stop, RunStopped):
+            raise click.Abort from stop
+        raise
+    except dspy.LMConfigurationError:
+        raise
+    except dspy.LMError as error:
+        failed = f"The provider failed ({type(error).__name__}): {error}"
+        raise MogradError(f"{failed} {kept}" if folder.exists() else failed) from error
 
 
 @click.command("evaluate", short_help="Agreement of a saved judge with human ratings.")
@@ -79,6 +111,7 @@ def evaluate_command(
     temperature: float,
     max_tokens: int | None,
     num_threads: int,
+    max_rpm: int | None,
     timeout: float,
     limit: int | None,
     level: Level,
@@ -93,7 +126,7 @@ def evaluate_command(
     examples = load_examples(data, saved.rubric, limit)
     model = make_lm(lm, api_base, temperature, max_tokens, timeout)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
-        report = evaluation_report(saved, examples, num_threads, level)
+        report = evaluation_report(saved, examples, num_threads, level, max_rpm)
     if as_json:
         click.echo(to_json(report))
     else:

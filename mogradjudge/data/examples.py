@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-import reprlib
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 import dspy
 
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.data.columns import check_columns, input_texts, is_nan, named_rows, texts_of
 from mogradjudge.data.tables import Table, read_table
 from mogradjudge.errors import SetupError
 
@@ -44,8 +41,10 @@ def load_examples(
     labels += [rubric.group] if rubric.group is not None else []
     table = read_table(str(source), (*rubric.inputs, *labels), limit)
     required = [*rubric.inputs, *(labels if require_human else ())]
-    _check_columns(table, list(dict.fromkeys(required)))
-    columns: dict[str, Sequence[object]] = {name: _inputs(table, name) for name in rubric.inputs}
+    check_columns(table, list(dict.fromkeys(required)))
+    columns: dict[str, Sequence[object]] = {
+        name: input_texts(table, name) for name in rubric.inputs
+    }
     columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
     columns["group"] = _groups(table, rubric.group, required=require_human)
     return [
@@ -62,48 +61,15 @@ def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str,
     }
 
 
-def _check_columns(table: Table, required: Sequence[str]) -> None:
-    if not table.columns:
-        raise SetupError(f"{table.source} is empty: it needs {', '.join(required)} and rows.")
-    if missing := [name for name in required if name not in table.columns]:
-        near = chain(*(difflib.get_close_matches(name, table.columns, 1) for name in missing))
-        hint = " or ".join(repr(name) for name in dict.fromkeys(near))
-        raise SetupError(
-            f"{table.source} has no column {', '.join(map(repr, missing))}"
-            f"{f' (did you mean {hint}?)' if hint else ''}. "
-            f"Its columns: {', '.join(table.columns)}."
-        )
-    if not table.rows:
-        raise SetupError(f"{table.source} has columns but no rows.")
-
-
-def _inputs(table: Table, name: str) -> list[str]:
-    texts = _texts(table, name)
-    if empty := [(row, text) for row, text in enumerate(texts, 1) if not text.strip()]:
-        raise SetupError(
-            f"{table.source}: each row needs the input {name!r}, but it is empty in "
-            f"{_rows(empty, show=False)}. Fill them in or take them out."
-        )
-    return texts
-
-
 def _groups(table: Table, name: str | None, *, required: bool) -> list[str]:
-    texts = [""] * len(table.rows) if name is None else _texts(table, name)
+    texts = [""] * len(table.rows) if name is None else texts_of(table, name)
     empty = [(row, text) for row, text in enumerate(texts, 1) if not text.strip()]
     if empty and required and name is not None:
         raise SetupError(
             f"{table.source}: each row needs its group, but {name!r} is empty in "
-            f"{_rows(empty, show=False)}. Fill it in, or use no `group` in the rubric."
+            f"{named_rows(empty, show=False)}. Fill it in, or use no `group` in the rubric."
         )
     return [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
-
-
-def _texts(table: Table, name: str) -> list[str]:
-    values = ["" if _is_nan(value) else value for value in table.column(name)]
-    kinds = (str, int, float)
-    if other := [(n, v) for n, v in enumerate(values, 1) if not isinstance(v, kinds)]:
-        raise SetupError(f"{table.source}: {name!r} must hold texts, got {_rows(other)}.")
-    return [str(value) for value in values]
 
 
 def _scores(table: Table, criterion: Criterion) -> list[float | None]:
@@ -120,27 +86,15 @@ def _scores(table: Table, criterion: Criterion) -> list[float | None]:
                 outside.append((row, value))
     where = f"{table.source}: {criterion.human!r} must"
     if odd:
-        raise SetupError(f"{where} hold numbers or nothing, got {_rows(odd)}.")
+        raise SetupError(f"{where} hold numbers or nothing, got {named_rows(odd)}.")
     if outside:
-        raise SetupError(f"{where} lie on the scale {criterion.scale}, got {_rows(outside)}.")
+        raise SetupError(f"{where} lie on the scale {criterion.scale}, got {named_rows(outside)}.")
     return scores
 
 
 def _score(value: object) -> float | None:
-    if _is_nan(value) or (isinstance(value, str) and value.strip().lower() in _NO_SCORE):
+    if is_nan(value) or (isinstance(value, str) and value.strip().lower() in _NO_SCORE):
         return None
     if isinstance(value, bool):
         raise TypeError
     return float(value)  # type: ignore[arg-type]  # a TypeError is the answer for other types
-
-
-def _is_nan(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _rows(found: Sequence[tuple[int, object]], *, show: bool = True) -> str:
-    """Name the first three rows, and what they hold; count the others."""
-    rows = [
-        f"{reprlib.repr(value)} in row {row}" if show else f"row {row}" for row, value in found[:3]
-    ]
-    return ", ".join(rows) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

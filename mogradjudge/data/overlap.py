@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -13,9 +13,19 @@ from mogradjudge.errors import SetupError
 
 
 def example_key(example: dspy.Example) -> str:
-    """Identify an example by the inputs that it shows to the judge."""
-    inputs = json.dumps(_shown(example), sort_keys=True, default=repr)
-    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+    """Name an example by the inputs that it shows to the judge."""
+    return inputs_key(example)[:16]
+
+
+def inputs_key(example: dspy.Example) -> str:
+    """Tell examples with the same inputs from all others."""
+    return key_of(_shown(example))
+
+
+def key_of(inputs: Mapping[str, object]) -> str:
+    """Tell the same inputs from all others."""
+    text = json.dumps(dict(inputs), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_disjoint(

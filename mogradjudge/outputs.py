@@ -1,0 +1,87 @@
+"""A scored table as a file: Parquet, CSV or JSON lines, written part by part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from mogradjudge.data import write_parquet
+from mogradjudge.errors import SetupError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OUTPUTS = (".parquet", ".csv", ".jsonl")
+"""The kinds of files that scores are written to, by how their names end."""
+
+
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Check, before any call is paid, that scores can be written to a path.
+
+    Raises:
+        SetupError: If the file's kind is unknown, its folder is missing, or it is there already.
+    """
+    if path.suffix not in OUTPUTS:
+        raise SetupError(f"`--out` must end with one of {', '.join(OUTPUTS)}, got {path.name!r}.")
+    if not path.parent.is_dir():
+        raise SetupError(f"`--out` must lie in an existing folder, got {path}.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise SetupError(
+            f"`--out` must be a new file, and {path} is there already. Give another one, or "
+            "`--overwrite`."
+        )
+
+
+def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write a file as a whole or not at all; it is on the disk when this returns."""
+    if path.suffix == ".parquet":
+        write_parquet(path, schema, tables)
+        return
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        write = _write_csv if path.suffix == ".csv" else _write_json_lines
+        write(file, schema, tables)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _write_csv(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    from pyarrow import csv
+
+    # An empty text is written as "", so that it is not taken for a missing one.
+    options = csv.WriteOptions(quoting_style="needed")
+    with csv.CSVWriter(file, _flat(schema.empty_table()).schema, write_options=options) as writer:
+        for table in tables:
+            writer.write_table(_flat(table))
+
+
+def _write_json_lines(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    for table in tables:
+        for row in table.to_pylist():
+            file.write(_json(row) + b"\n")
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Write what CSV has no form for, a list say, as JSON text."""
+    import pyarrow as pa
+
+    is_flat = (pa.types.is_primitive, pa.types.is_string, pa.types.is_large_string)
+    for place, field in enumerate(table.schema):
+        if not any(holds(field.type) for holds in is_flat):
+            values = table[place].to_pylist()
+            texts = [None if value is None else _text(value) for value in values]
+            table = table.set_column(place, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _text(value: object) -> str:
+    return _json(value).decode() if isinstance(value, list | dict) else str(value)
+
+
+def _json(value: object) -> bytes:
+    import orjson  # writes dates, and null for what is no number
+
+    return orjson.dumps(value, default=str)

@@ -1,0 +1,127 @@
+"""The folder beside a scored table while it is being made: finished parts, and paid replies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from mogradjudge.data import write_parquet
+from mogradjudge.errors import SetupError
+from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.fingerprint import differences
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ASKED, _CACHE, _LOCK = "asked.json", "cache", "lock"
+_COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", "*.partial"
+
+
+class Parts:
+    """The parts of one table; `claim` them before writing any.
+
+    A folder that was left behind is taken up: each part is there as a whole or not at all, and the
+    replies that were paid for the next one are in `cache`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def cache(self) -> Path:
+        """Where replies are kept."""
+        return self.folder / _CACHE
+
+    @property
+    def finished(self) -> list[Path]:
+        """The parts that are there, from the first one on."""
+        found: list[Path] = []
+        while (path := self._path(len(found))).exists():
+            found.append(path)
+        return found
+
+    @property
+    def paid(self) -> bool:
+        """Whether there is anything that was paid for."""
+        return self.cache.exists() or bool(self.finished)
+
+    def copy_of(self, name: str) -> Path:
+        """Give the place for a copy of a source that is not a file."""
+        return self.folder / _COPY.replace("*", name)
+
+    def claim(self, asked: Mapping[str, Any]) -> None:
+        """Note what was asked for.
+
+        Raises:
+            SetupError: If the folder has what was paid for when something else was asked for.
+        """
+        path = self.folder / _ASKED
+        if not self.paid:
+            write_text(path, to_json(asked) + "\n")
+        elif different := differences(read_json(path), json.loads(json.dumps(asked))):
+            raise SetupError(
+                f"{self.folder} holds parts that were asked for otherwise: "
+                f"{'; '.join(different)}. Give the same settings to take it up, or another "
+                "`--out`, or remove the folder."
+            )
+
+    def write(self, number: int, table: pa.Table) -> None:
+        """Write a part; they are numbered from 0."""
+        write_parquet(self._path(number), table.schema, [table])
+
+    def remove(self) -> None:
+        """Remove what is in the folder: it is in a better place, or was never paid for."""
+        for entry in self.folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
+
+    def read(self) -> Iterator[pa.Table]:
+        """Give the parts' contents, one after another."""
+        import pyarrow.parquet as pq
+
+        for path in self.finished:
+            with pq.ParquetFile(path) as file:
+                yield file.read()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part-{number:05}.parquet"
+
+
+@contextmanager
+def opened_parts(out: Path) -> Iterator[Parts]:
+    """Open the folder beside a file for this process alone; one with nothing paid is taken away.
+
+    Raises:
+        SetupError: If another process has it open, or it holds files of someone else's.
+    """
+    parts = Parts(out.with_name(out.name + ".parts"))
+    known = (_ASKED, _CACHE, _LOCK, _COPY, _PART, _PARTIAL)
+    if parts.folder.exists():
+        for entry in parts.folder.iterdir():
+            if not any(entry.match(pattern) for pattern in known):
+                raise SetupError(
+                    f"{parts.folder} must be free for the parts of {out.name}, and holds "
+                    f"{entry.name!r}. Give another `--out`."
+                )
+    parts.folder.mkdir(exist_ok=True)
+    lock = FileLock(parts.folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SetupError(
+            f"Another process writes {out}. Wait for it, or give another `--out`."
+        ) from error
+    try:
+        yield parts
+    finally:
+        lock.release()
+        if not parts.paid:
+            shutil.rmtree(parts.folder, ignore_errors=True)

@@ -1,0 +1,366 @@
+"""A table through a judge: what is kept, what is paid, and what is taken up after a cut."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import dspy
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from engines import FunctionEngine, fake_lm, in_chat, user
+from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
+from mogradjudge.concurrency import AHEAD
+from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import judge_examples
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.parts import opened_parts
+from mogradjudge.scored_table import ScoredTable, score_table
+
+RUBRIC = Rubric(
+    inputs=("output",), criteria=(Criterion("fluency", "?"), Criterion("coherence", "?"))
+)
+ADDED = [name + end for name in RUBRIC.names for end in ("", "_source", "_unscored")]
+
+
+def rate(request) -> str:
+    """Take the score from the text: "text 7" is 3 on both criteria."""
+    number = int(re.search(r"text (\d+)", user(request)).group(1))
+    return in_chat({"fluency": number % 5 + 1, "coherence": number % 5 + 1})
+
+
+class Judged:
+    """A judge with a model behind it that counts what is paid."""
+
+    def __init__(self, reply=rate, **judge: object) -> None:
+        self.engine = FunctionEngine(reply)
+        self.judge = MultiCriteriaJudge(RUBRIC, **judge)
+        self.lm = fake_lm(self.engine, cache=True)
+
+    @property
+    def paid(self) -> int:
+        return len(self.engine.requests)
+
+    def score(self, source: Path, out: Path, threads: int = 4, **options: object) -> ScoredTable:
+        with dspy.context(lm=self.lm):
+            return score_table(self.judge, source, out, threads, **{"part_rows": 5} | options)
+
+
+def lines(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    return lines(tmp_path / "t.jsonl", [{"id": n, "output": f"text {n}"} for n in range(23)])
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return pq.read_table(path).to_pylist()
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_rows_keep_their_order_and_columns(threads, table, tmp_path):
+    told = []
+    scored = Judged().score(
+        table, tmp_path / "s.parquet", threads, watch=lambda *now: told.append(now)
+    )
+    rows = read(tmp_path / "s.parquet")
+    assert [row["id"] for row in rows] == [str(n) for n in range(23)]
+    assert [row["fluency"] for row in rows] == [float(n % 5 + 1) for n in range(23)]
+    assert {row["fluency_source"] for row in rows} == {"integer"}
+    assert {row["coherence_unscored"] for row in rows} == {None}
+    assert list(rows[0]) == ["id", "output", *ADDED]
+    assert scored.texts == 23
+    assert scored.unscored == scored.fallbacks == {"fluency": 0, "coherence": 0}
+    assert [row.calls for row in scored.ledger] == [23]
+    assert told == [(n, 23) for n in range(24)]
+    assert not (tmp_path / "s.parquet.parts").exists()
+
+
+def test_parquet_columns_keep_their_types(tmp_path):
+    schema = pa.schema(
+        [
+            ("id", pa.int32()),
+            ("when", pa.timestamp("ms")),
+            ("tags", pa.list_(pa.string())),
+            ("output", pa.large_string()),
+            ("human_fluency", pa.float32()),
+            ("nothing", pa.null()),
+        ]
+    )
+    rows = [
+        {"id": n, "when": n, "tags": ["a"] * n, "output": f"text {n}", "human_fluency": None}
+        for n in range(12)
+    ]
+    source = tmp_path / "t.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema), source, row_group_size=3)
+    Judged().score(source, tmp_path / "s.parquet")
+    made = pq.read_table(tmp_path / "s.parquet")
+    assert made.select(schema.names).equals(pq.read_table(source))
+    assert made.schema.names == [*schema.names, *ADDED]
+    assert made.schema.field("fluency").type == pa.float64()
+    for name in ("s.csv", "s.jsonl"):
+        Judged().score(source, tmp_path / name)
+    rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert rows[2]["tags"] == ["a", "a"] and rows[2]["fluency"] == 3.0
+    with (tmp_path / "s.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["tags"] == "[]"
+
+
+def test_texts_stay_as_they_are_in_the_file(tmp_path):
+    texts = ["text 1", " text 2\n", 'text 3, "so"', "text 4 é 油", "007 text 5", "text 6\r\nNA"]
+    ids = ["007", "NA", "", "1e5", "2024-01-01", "true"]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("id", "output"), *zip(ids, texts, strict=True)])
+    for name in ("s.parquet", "s.csv"):
+        Judged().score(tmp_path / "t.csv", tmp_path / name)
+    rows = read(tmp_path / "s.parquet")
+    assert [(row["id"], row["output"]) for row in rows] == list(zip(ids, texts, strict=True))
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
+        again = list(csv.DictReader(file))
+    assert [(row["id"], row["output"]) for row in again] == list(zip(ids, texts, strict=True))
+    assert [row["fluency"] for row in again] == ["2", "3", "4", "5", "1", "2"]
+
+
+def test_json_values_that_are_no_texts_are_kept_as_json(tmp_path):
+    values = [1, 0.5, True, None, [1, "é"], {"a": None}]
+    rows = [{"id": value, "output": f"text {n}"} for n, value in enumerate(values)]
+    rows.append({"output": "text 9", "late": "x"})
+    Judged().score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.parquet")
+    made = read(tmp_path / "s.parquet")
+    assert [row["id"] for row in made] == [
+        "1",
+        "0.5",
+        "true",
+        None,
+        '[1, "é"]',
+        '{"a": null}',
+        None,
+    ]
+    assert [row["late"] for row in made] == [None] * 6 + ["x"]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ConnectionError])
+def test_what_was_cut_short_is_taken_up_and_only_the_rest_is_paid(threads, error, table, tmp_path):
+    whole, out = tmp_path / "whole.parquet", tmp_path / "s.parquet"
+    Judged().score(table, whole)
+
+    def fail(request) -> str:
+        if "text 13" in user(request):
+            raise error
+        return rate(request)
+
+    cut = Judged(fail)
+    with pytest.raises(BaseException) as raised:
+        cut.score(table, out, threads)
+    assert not isinstance(raised.value, AssertionError)
+    assert not out.exists()
+    assert len(list((tmp_path / "s.parquet.parts").glob("part-*"))) == 2
+
+    rest = Judged()
+    scored = rest.score(table, out, threads)
+    assert out.read_bytes() == whole.read_bytes()
+    answered = {user(request) for request in cut.engine.requests if "text 13" not in user(request)}
+    assert rest.paid == 23 - len(answered)
+    assert scored.texts == 23
+
+
+def test_a_part_that_was_being_written_is_written_anew(table, tmp_path):
+    whole, out = tmp_path / "whole.parquet", tmp_path / "s.parquet"
+    Judged().score(table, whole)
+    parts = tmp_path / "s.parquet.parts"
+    with pytest.raises(RuntimeError):
+        Judged().score(table, out, watch=stop_at(12))
+    (parts / "part-00002.parquet.partial").write_bytes(b"PAR1 half")
+    Judged().score(table, out)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def stop_at(row: int):
+    def watch(done: int, total: int) -> None:
+        if done == row:
+            raise RuntimeError
+
+    return watch
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_equal_texts_are_paid_once(threads, tmp_path):
+    rows = [{"id": n, "output": f"text {n % 4}"} for n in range(60)]
+    judged = Judged()
+    judged.score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.parquet", threads)
+    assert judged.paid == 4
+    assert [row["fluency"] for row in read(tmp_path / "s.parquet")] == [
+        n % 4 + 1 for n in range(60)
+    ]
+
+
+def test_the_reader_is_never_far_ahead_of_the_writer(tmp_path, monkeypatch):
+    import mogradjudge.scored_table as module
+
+    read_rows, furthest = 0, 0
+    original = module.inputs_of
+
+    def counted(*args: object):
+        nonlocal read_rows
+        found = original(*args)
+        read_rows += len(found)
+        return found
+
+    def watch(done: int, total: int) -> None:
+        nonlocal furthest
+        furthest = max(furthest, read_rows - done)
+
+    monkeypatch.setattr(module, "inputs_of", counted)
+    rows = [{"output": f"text {n}"} for n in range(300)]
+    Judged().score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.csv", 2, watch=watch)
+    assert read_rows == 300
+    assert furthest <= AHEAD * 2 + 5
+
+
+def test_a_reply_that_cannot_be_read_is_counted_and_told(tmp_path):
+    def reply(request) -> str:
+        return "no idea" if "text 1" in user(request) else rate(request)
+
+    rows = [{"output": f"text {n}"} for n in range(4)]
+    scored = Judged(reply).score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.parquet")
+    assert scored.unscored == {"fluency": 1, "coherence": 1}
+    row = read(tmp_path / "s.parquet")[1]
+    assert (row["fluency"], row["fluency_source"]) == (None, None)
+    assert "no readable fluency" in row["fluency_unscored"]
+
+
+def test_a_fallback_is_counted(table, tmp_path):
+    judged = Judged(score_rule="expected", fallback="integer")
+    scored = judged.score(table, tmp_path / "s.parquet")
+    assert scored.fallbacks == {"fluency": 23, "coherence": 23}
+    assert read(tmp_path / "s.parquet")[0]["fluency_source"] == "fallback"
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_column_in_the_way_is_refused_before_a_call(name, tmp_path):
+    judged, out = Judged(), tmp_path / "s.parquet"
+    source = lines(tmp_path / "t.jsonl", [{"output": "text 1", name: "mine"}])
+    with pytest.raises(SetupError, match=f"column '{name}'"):
+        judged.score(source, out)
+    assert not judged.paid
+    assert not (tmp_path / "s.parquet.parts").exists()
+
+
+def test_a_bad_row_at_the_end_is_found_before_a_call(tmp_path):
+    judged = Judged()
+    rows = [{"output": f"text {n}"} for n in range(2000)] + [{"output": " "}]
+    with pytest.raises(SetupError, match=r"empty in row 2001\."):
+        judged.score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.csv")
+    with pytest.raises(SetupError, match="lone surrogate"):
+        judged.score(lines(tmp_path / "t.jsonl", [{"output": "\ud800"}]), tmp_path / "s.csv")
+    assert not judged.paid
+
+
+def test_a_file_that_is_there_is_refused_unless_it_may_be_replaced(table, tmp_path):
+    judged, out = Judged(), tmp_path / "s.csv"
+    out.write_text("mine")
+    with pytest.raises(SetupError, match="there already"):
+        judged.score(table, out)
+    assert not judged.paid and out.read_text() == "mine"
+    assert judged.score(table, out, overwrite=True).texts == 23
+    assert len(out.read_text().splitlines()) == 24
+
+
+def test_another_question_does_not_take_parts_up(table, tmp_path):
+    out = tmp_path / "s.parquet"
+    with pytest.raises(RuntimeError):
+        Judged().score(table, out, watch=stop_at(12))
+    for judged, options, part in (
+        (Judged(), {"limit": 20}, "limit was None and is 20"),
+        (Judged(rationale=True), {}, "judge was"),
+        (Judged(), {"part_rows": 7}, "part_rows was 5 and is 7"),
+    ):
+        with pytest.raises(SetupError, match=part):
+            judged.score(table, out, **options)
+        assert not judged.paid
+    table.write_text(table.read_text().replace("text 1", "text 2"))
+    with pytest.raises(SetupError, match="the data differ"):
+        Judged().score(table, out)
+
+
+def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path):
+    def refuse(request) -> str:
+        raise ConnectionError
+
+    with pytest.raises(dspy.LMError):
+        Judged(refuse).score(table, tmp_path / "s.parquet")
+    assert not (tmp_path / "s.parquet.parts").exists()
+    assert Judged().score(table, tmp_path / "s.parquet", limit=2).texts == 2
+
+
+def test_one_process_writes_a_file_at_a_time(table, tmp_path):
+    out = tmp_path / "s.parquet"
+    with opened_parts(out), pytest.raises(SetupError, match="Another process writes"):
+        Judged().score(table, out)
+
+
+def test_a_folder_of_someone_else_is_left_alone(table, tmp_path):
+    mine = tmp_path / "s.parquet.parts" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(SetupError, match=r"thesis\.txt"):
+        Judged().score(table, tmp_path / "s.parquet")
+    assert mine.read_text() == "mine"
+
+
+def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):
+    import datasets
+
+    calls = []
+
+    def load_dataset(path: str, **options: object) -> object:
+        calls.append(path)
+        data = datasets.Dataset.from_dict(
+            {"n": list(range(12)), "output": [f"text {n}" for n in range(12)]}
+        )
+        return datasets.IterableDatasetDict({"test": data.to_iterable_dataset()})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    out = tmp_path / "s.parquet"
+    with pytest.raises(RuntimeError):
+        Judged().score("hf:me/texts", out, watch=stop_at(7))
+    Judged().score("hf:me/texts", out)
+    assert calls == ["me/texts"]
+    assert [row["n"] for row in read(out)] == list(range(12))
+
+
+@pytest.mark.parametrize("option", ["num_threads", "limit", "part_rows"])
+def test_counts_are_checked(option, table, tmp_path):
+    with dspy.context(lm=Judged().lm), pytest.raises(SetupError, match=f"`{option}` must be"):
+        score_table(Judged().judge, table, tmp_path / "s.csv", **{option: 0})
+
+
+def test_unscored_is_told_apart_from_a_low_score():
+    from mogradjudge.added import cells_of
+
+    cells = cells_of(Unscored("too long"), ("fluency",))
+    assert cells == {"fluency": None, "fluency_source": None, "fluency_unscored": "too long"}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_equal_examples_share_a_prediction_and_keep_their_own_scores(threads):
+    judged, objectives = Judged(), rubric_objectives(RUBRIC)
+    judged.lm.cache = False
+    examples = [
+        dspy.Example(output=f"text {n % 3}", human_fluency=n % 5 + 1.0, human_coherence=None)
+        for n in range(12)
+    ]
+    examples = [example.with_inputs("output") for example in examples]
+    with dspy.context(lm=judged.lm):
+        judgements = judge_examples(judged.judge, examples, objectives, threads)
+    assert judged.paid == 3
+    assert [each.example for each in judgements] == examples
+    assert len({each.example_id for each in judgements}) == 12
+    assert judgements[0].scores["fluency"] == 1.0
+    assert judgements[3].scores["fluency"] == 1.0 - 3 / 4
