@@ -12,6 +12,7 @@ from mogradjudge.errors import SetupError
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
 LONGEST_HINT = 60.0  # of a provider's Retry-After, as in DSPy
+LONGEST_OUTAGE = 300.0  # after which three failures in a row are enough: calls that hang take long
 _MINUTE = 60.0
 
 
@@ -40,6 +41,7 @@ class Limiter:
         self.max_rpm = max_rpm
         self.brake = brake or Brake()
         self.failures = 0  # in a row, with no answer between
+        self._failing_since: float | None = None  # but for refusals that say when to come back
         self._places = max_in_flight
         self._in_flight = 0
         self._resume_at = 0.0
@@ -64,16 +66,30 @@ class Limiter:
         with self._changed:
             return None if self._wait() > 0 else self._take()
 
+    def is_down(self, retries: int) -> bool:
+        """Say whether so many attempts failed in a row that no other one is worth its while."""
+        with self._changed:
+            since = self._failing_since
+            lasts = since is not None and time.monotonic() - since > LONGEST_OUTAGE
+            return self.failures > (min(retries, 2) if lasts else retries)
+
+    def give_back(self) -> None:
+        """Give back the place of a call that was not sent."""
+        with self._changed:
+            self._leave()
+
     def answered(self) -> None:
         """Give back the place of a call that the provider answered."""
         with self._changed:
-            self.failures = 0
+            self.failures, self._failing_since = 0, None
             self._places = min(self._places + 1, self.max_in_flight)
             self._leave()
 
     def failed(self, wave: int, retry_after: float | None) -> None:
         """Give back the place of a call that failed for now, and let everyone pause."""
         with self._changed:
+            if retry_after is None and self._failing_since is None:
+                self._failing_since = time.monotonic()
             if wave == self._wave:
                 self._wave += 1
                 self.failures += 1

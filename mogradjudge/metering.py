@@ -104,7 +104,7 @@ class _Meter:
         redact_error(error, self.secrets)  # it may repeat what it was sent
         return (
             dspy.is_retryable_lm_error(error)
-            and self.ledger.limiter.failures <= self.retries
+            and not self.ledger.limiter.is_down(self.retries)
             and attempts < _MOST_ATTEMPTS
             and self.retries > 0
         )
@@ -139,7 +139,7 @@ class _Attempt:
         try:
             self.sent = self.ledger.depart(self.purpose, self.weight)
         except BaseException:
-            self.ledger.limiter.answered()
+            self.ledger.limiter.give_back()
             raise
 
     @contextmanager

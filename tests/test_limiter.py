@@ -167,3 +167,29 @@ def test_many_threads_share_the_places_and_none_is_lost():
         list(pool.map(call, range(200)))
     assert 1 <= peak[0] <= 3
     assert limiter._in_flight == 0
+
+
+def test_a_provider_is_down_after_so_many_failures_in_a_row_or_three_that_take_long(clock):
+    limiter = Limiter(4)
+    clock.wait_in(limiter)
+    for _ in range(9):
+        limiter.failed(limiter.take(), None)
+    assert not limiter.is_down(9)
+    limiter.failed(limiter.take(), None)
+    assert limiter.is_down(9)
+    limiter.take()
+    limiter.answered()
+    assert not limiter.is_down(0)
+    for _ in range(3):
+        wave = limiter.take()
+        clock.now += 160  # it hangs
+        limiter.failed(wave, None)
+    assert limiter.is_down(9)
+
+
+def test_a_provider_that_says_when_to_come_back_is_not_down_for_the_time_it_takes(clock):
+    limiter = Limiter(4)
+    clock.wait_in(limiter)
+    for _ in range(9):
+        limiter.failed(limiter.take(), 60.0)
+    assert not limiter.is_down(9)
