@@ -27,6 +27,7 @@ class Brake:
         self.max_seconds = max_seconds
         self.stop_file = stop_file
         self.reason: Literal["interrupted", "stop_file"] | None = None
+        self._error: Exception | None = None
         self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
         self._look_again = 0.0
 
@@ -34,13 +35,20 @@ class Brake:
         """Let no more calls out."""
         self.reason = reason
 
+    def fail(self, error: Exception) -> None:
+        """Let no more calls out: those that wait for a provider that is down end with its error."""
+        self._error = error
+
     def check(self) -> None:
         """Pass while calls may be sent.
 
         Raises:
             RunStopped: If somebody asked the run to stop.
             BudgetExhausted: If its time is over.
+            Exception: What `fail` was told.
         """
+        if self._error is not None:
+            raise self._error
         now = time.monotonic()
         if self.stop_file is not None and now >= self._look_again:
             self._look_again = now + _LOOK_EVERY

@@ -102,12 +102,12 @@ class _Meter:
 
     def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
         redact_error(error, self.secrets)  # it may repeat what it was sent
-        return (
-            dspy.is_retryable_lm_error(error)
-            and not self.ledger.limiter.is_down(self.retries)
-            and attempts < _MOST_ATTEMPTS
-            and self.retries > 0
-        )
+        if not self.retries or not dspy.is_retryable_lm_error(error):
+            return False
+        if self.ledger.limiter.is_down(self.retries):
+            self.ledger.brake.fail(error)  # or each call that waits would try once more
+            return False
+        return attempts < _MOST_ATTEMPTS
 
 
 @dataclass

@@ -219,7 +219,7 @@ def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, cap
 
 
 def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mogradjudge.ledger._LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.0)
     words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1"]
     assert call("score", judge, table, *words, "--out", tmp_path / "scores.csv") == 1
     error = capsys.readouterr().err

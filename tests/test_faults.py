@@ -141,3 +141,10 @@ def test_a_timeout_is_a_number_of_seconds(timeout, words, capsys):
     with server_with("") as server:
         assert call([*words(server), "--timeout", timeout]) == 2
     assert "timeout" in capsys.readouterr().err
+
+
+def test_a_provider_that_is_down_lets_no_waiting_call_try_once_more(words):
+    with server_with("down") as server:
+        assert call(words(server)) == 1
+        # Ten failures in a row; after each, half of the eight places are left.
+        assert sum(server.served.values()) <= 8 + 4 + 2 + 7

@@ -136,7 +136,10 @@ def test_a_provider_that_tells_the_key_is_not_repeated(
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
-def test_a_server_that_is_not_reached_is_named_without_its_password(debug, work, capfd):
+def test_a_server_that_is_not_reached_is_named_without_its_password(
+    debug, work, capfd, monkeypatch
+):
+    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.0)
     assert run(work, with_credentials("http://127.0.0.1:1/v1"), "compile", *debug) == 1
     shown = "".join(capfd.readouterr())
     assert "127.0.0.1" in shown

@@ -230,7 +230,7 @@ def test_one_text_with_two_ratings_makes_two_examples_in_a_batch():
     first = toy_examples(rubric, 1)[0]
     second = dspy.Example(first, human_fluency=4.0).with_inputs("output")
     run(engine, "SCC", rubric, [first, second])
-    assert engine.calls == {"judge": 2 + 2 * 3, "critic": 4, "coach": 2, "editor": 1}
+    assert engine.calls == {"judge": 1 + 2 * 3, "critic": 4, "coach": 2, "editor": 1}
     assert [len(sent["critiques"]) for sent in engine.sent("coach")] == [2, 2]
 
 

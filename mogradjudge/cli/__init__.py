@@ -53,11 +53,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         status = 130
-        if isinstance(error, KeyboardInterrupt):
-            _leave_now(status)
+        _leave_now(status)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
         if "--debug" in given:
             click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
@@ -70,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _leave_now(status: int) -> None:
-    """End the process without waiting for the calls in flight, as Python's own exit would."""
+    """End the process without the wait for calls in flight that Python's own exit would make."""
     if any(thread.name.startswith(WORKERS) for thread in threading.enumerate()):
         sys.stdout.flush()
         os._exit(status)
