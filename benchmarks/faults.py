@@ -151,3 +151,6 @@ def command(mode: str, steps: int, seed: int, retry_after: float, timeout: float
     print_outcomes(
         outcomes, f"{mode}, {steps} steps, K={len(CRITERIA)}, attempts served: {CONDITIONS['all']}"
     )
+    agree = all(each.books_agree for each in outcomes.values())
+    if not agree or not outcomes["transient"].found_as(outcomes["none"]):
+        raise click.exceptions.Exit(1)

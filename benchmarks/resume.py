@@ -153,3 +153,5 @@ def command(points: int, steps: int, seed: int) -> None:
         f"points {points}, differences {sum(not each.same for each in outcomes)}, calls paid twice "
         f"{sum(each.paid_twice for each in outcomes)} (at most {THREADS} were in flight)"
     )
+    if not all(each.same and each.paid_twice <= THREADS for each in outcomes):
+        raise click.exceptions.Exit(1)

@@ -11,7 +11,7 @@ import dspy
 from mogradjudge.errors import SetupError
 from mogradjudge.prices import price, reply_limit
 
-_MESSAGE_TOKENS = 16  # what a chat template puts around one message, generously
+_TEMPLATE_TOKENS = 64  # what a chat template adds to the few messages of a call, generously
 _REPLY_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -89,9 +89,6 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
 
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
-
     def passes(self, budget: Budget) -> str | None:
         """Name the cap that this spending would pass, as ``max_calls=20``."""
         caps = {
@@ -110,10 +107,10 @@ def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None) -> Spent:
 
     Args:
         lm: The model.
-        prompt: All that is sent, messages or a text.
+        prompt: All that is sent, texts alone: what a picture comes to cannot be told from its URL.
         reply: The longest reply in tokens, if the call sets its own.
     """
-    sent = len(str(prompt).encode("utf-8", "replace")) + _MESSAGE_TOKENS * _messages(prompt)
+    sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
     told = reply or longest_reply(lm) or 0
     known = price(lm.model)
     return Spent(1, sent + told, 0.0 if known is None else known.of(sent, told))
@@ -123,7 +120,3 @@ def longest_reply(lm: dspy.BaseLM) -> int | None:
     """Give an LM's longest reply in tokens: its own limit, or else the model's; None if unknown."""
     own = [lm.kwargs[name] for name in _REPLY_LIMITS if lm.kwargs.get(name) is not None]
     return int(own[0]) if own else reply_limit(lm.model)
-
-
-def _messages(prompt: object) -> int:
-    return len(prompt) if isinstance(prompt, list) else 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from inspect import isroutine
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
 from mogradjudge.decomposition import MODES, DecompositionMode, Scope
+from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
 from mogradjudge.gate import Gate, NoMeanRegression
 
@@ -148,9 +150,10 @@ def batches(examples: Sequence[T], size: int, rng: random.Random) -> Iterator[tu
 
 
 def _gate_dict(gate: Gate) -> dict[str, Any]:
-    try:
-        settings = asdict(gate)  # type: ignore[call-overload]  # a Protocol; ours are dataclasses
-    except TypeError:  # a user's gate may be a plain function
-        settings = {}
+    # A user's gate may be no dataclass: an object is known by its attributes, a function by name.
+    settings = {} if isroutine(gate) else vars(gate)
     name = getattr(gate, "__qualname__", type(gate).__qualname__)
-    return {"name": name, **settings}
+    plain = (str, int, float, bool, type(None))
+    return {"name": name} | {
+        key: value if isinstance(value, plain) else digest(value) for key, value in settings.items()
+    }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from mogradjudge.errors import SetupError
 
+PARTIAL = ".partial"
+"""Stands in the name of a file that is not whole yet."""
 _BLOCK = 4096  # bytes read at a time, from the end
 
 
@@ -32,7 +35,7 @@ class LineLog:
         if self._file is None:
             _cut_after_last_line(self.path)
             self._file = self.path.open("ab", buffering=0)
-        self._file.write(to_json(entry, indent=None).encode() + b"\n")
+        _write_whole(self._file, to_json(entry, indent=None).encode() + b"\n")
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Read the whole lines.
@@ -59,14 +62,21 @@ def to_json(value: object, indent: int | None = 2) -> str:
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text as a whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it takes the place of the file at once, and is on the disk then."""
+    # DSPy goes by how a file's name ends.
+    partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
+    yield partial
+    with partial.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text as a whole or not at all."""
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -89,6 +99,16 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SetupError(f"{path} is damaged: it must hold JSON objects. Give another folder.")
     return value
+
+
+def _write_whole(file: FileIO, line: bytes) -> None:
+    start, done = file.seek(0, os.SEEK_END), 0
+    try:
+        while done < len(line):
+            done += file.write(line[done:])
+    except OSError:  # a full disk, say: half a line would damage the next one
+        file.truncate(start)
+        raise
 
 
 def _cut_after_last_line(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -11,13 +10,15 @@ from typing import Any
 import dspy
 
 from mogradjudge.config import FREE, MOGradConfig
-from mogradjudge.files import to_json
+from mogradjudge.digests import digest
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import Objective
 from mogradjudge.secrets import without_secrets
 
-# How an LM is reached and how often it is tried does not decide what it says.
-_FREE_SETTINGS = {"timeout", "num_retries", "cache"}
+# Where an LM is reached and how often it is tried does not decide what it says; and DSPy's
+# reply store does not tell addresses apart either.
+_FREE_SETTINGS = {"timeout", "num_retries", "cache", "api_base", "base_url"}
+_DIGITS = 16
 _PLAIN = (str, int, float, bool, type(None), list, dict)
 
 
@@ -43,7 +44,7 @@ def fingerprint(
     asked = {
         **settings,
         "objectives": {each.name: each.description for each in objectives},
-        "program": _digest(_without_lms(student.dump_state())),
+        "program": digest_of_program(student),
         "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,
         "models": {role: describe_lm(lm) for role, lm in lms.items() if lm is not None},
         "versions": {name: version(name) for name in ("dspy", "mogradjudge")},
@@ -62,7 +63,7 @@ def judge_lms(student: dspy.Module) -> dict[str, dspy.BaseLM | None]:
 
 
 def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:
-    """Name a model and its sampling settings, without keys and without credentials in URLs."""
+    """Name a model and its sampling settings, without addresses and keys."""
     settings = {
         name: value
         for name, value in lm.kwargs.items()
@@ -73,7 +74,7 @@ def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:
 
 def digest_of(examples: Sequence[dspy.Example]) -> str:
     """Name a data set by a hash of its rows, in order."""
-    return _digest([example.toDict() for example in examples])
+    return digest([example.toDict() for example in examples])[:_DIGITS]
 
 
 def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -87,14 +88,15 @@ def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     ]
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(to_json(value, indent=None).encode()).hexdigest()[:16]
+def digest_of_program(program: dspy.Module) -> str:
+    """Name a program by a hash of its state; its LMs are named apart."""
+    return digest(_without_lms(program.dump_state()))[:_DIGITS]
 
 
 def _without_lms(state: Any) -> Any:
-    """Leave out the LMs in a program's state: they are named apart, and may hold a key."""
+    """Leave out the LMs in a program's state: they may hold a key."""
     if isinstance(state, Mapping):
         return {str(key): _without_lms(value) for key, value in state.items() if key != "lm"}
     if isinstance(state, (list, tuple)):
         return [_without_lms(value) for value in state]
-    return state if isinstance(state, _PLAIN) else repr(state)
+    return state

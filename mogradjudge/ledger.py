@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from mogradjudge.brake import POLL, Brake
 from mogradjudge.budget import Budget, Spent
 from mogradjudge.criteria import Group
-from mogradjudge.errors import BudgetExhausted
+from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.files import LineLog
 from mogradjudge.limiter import Limiter
 from mogradjudge.prices import price
@@ -136,12 +136,19 @@ class Ledger:
             BudgetExhausted: If a cap would be passed.
             RunStopped: If the run was asked to stop.
         """
+        while (sent := self.depart_now(purpose, weight)) is None:
+            self.brake.check()
+            with self._lock:
+                self._lock.wait(POLL)
+        return sent
+
+    def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
+        """Take a call from the budget as `depart` does, or give None where that would wait."""
         with self._lock:
-            while cap := self._with(weight).passes(self.budget):
+            if cap := self._with(weight).passes(self.budget):
                 if not self._under_way:
                     raise BudgetExhausted(f"The cap of {cap} is reached.")
-                self.brake.check()
-                self._lock.wait(POLL)
+                return None
             sent = Sent(next(self._numbers), purpose, weight)
             self._write({"sent": sent.number, **asdict(purpose), "weight": asdict(weight)})
             self._under_way[sent.number] = sent
@@ -171,9 +178,10 @@ class Ledger:
             "unknown": (answered and bool(usages) and not told) or lost,
         }
         with self._lock:
-            self._write(entry)
+            # The books are right and nobody waits for this call, even where the disk is full.
             self._enter(self._under_way.pop(sent.number), entry)
             self._lock.notify_all()
+            self._write(entry)
 
     def book_cached(self, purpose: Purpose) -> None:
         """Enter a call that the cache answered."""
@@ -189,7 +197,12 @@ class Ledger:
         can have been.
         """
         with self._lock:
-            self._restore(journal.entries())
+            try:
+                self._restore(journal.entries())
+            except (KeyError, TypeError, ValueError) as error:
+                raise SetupError(
+                    f"{journal.path} is damaged ({error!r}). Give another folder."
+                ) from error
             self._journal = journal
         try:
             yield

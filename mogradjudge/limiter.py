@@ -19,9 +19,10 @@ _MINUTE = 60.0
 class Limiter:
     """Gives out places for calls in flight; thread safe.
 
-    When a provider refuses a call or fails, everyone pauses: as long as the provider asks, or twice
-    as long as the time before. Half the places are left then, and each answered call brings one
-    back. Calls that were in flight together and fail together count as one failure.
+    When a provider refuses a call or fails, everyone pauses: twice as long as the time before, or
+    as long as the provider asks, if that is longer. Half the places are left then, and each
+    answered call brings one back. Calls that were in flight together and fail together count as
+    one failure.
 
     Args:
         max_in_flight: The most calls that may wait for an answer at one time, at least 1.
@@ -95,7 +96,7 @@ class Limiter:
                 self.failures += 1
                 self._places = max(1, self._places // 2)
                 pause = min(FIRST_PAUSE * 2.0 ** (self.failures - 1), LONGEST_PAUSE)
-                self._pause(pause if retry_after is None else retry_after)
+                self._pause(max(pause, retry_after or 0.0))
             elif retry_after is not None:
                 self._pause(retry_after)
             self._leave()

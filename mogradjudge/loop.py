@@ -78,6 +78,7 @@ class Run:
         except KeyboardInterrupt:
             if self.shop.ledger.brake.reason is not None:  # it was asked to stop before
                 raise
+            self.shop.ledger.brake.pull("interrupted")  # for what still runs in the background
             stop_reason = "interrupted"
         result = self.result(stop_reason)
         if self.folder is not None:

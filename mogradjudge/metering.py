@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,8 +16,8 @@ from mogradjudge.budget import Spent, largest
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger, Purpose, Sent
-from mogradjudge.misses import told_of_a_miss
 from mogradjudge.predictor import ScorePredict
+from mogradjudge.replies import InFlight, Missed, told_of_a_miss
 from mogradjudge.secrets import redact_error, secrets_of
 
 RETRIES = 9  # failures in a row without any answer, after which a provider counts as down
@@ -36,11 +36,7 @@ def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.B
     Raises:
         SetupError: If the LM gives several replies per call, or the budget cannot hold it.
     """
-    if (lm.kwargs.get("n") or 1) != 1:
-        raise SetupError(
-            f"An LM must give one reply per call, got n={lm.kwargs['n']} on {lm.model!r}; its "
-            "further replies would be paid for and not counted."
-        )
+    _check_one_reply(lm, lm.kwargs)
     ledger.budget.check(lm)
     own = getattr(lm, "num_retries", 0)
     twin = lm.copy(num_retries=0)
@@ -49,7 +45,7 @@ def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.B
         ledger=ledger,
         purpose=Purpose(role, criteria, lm.model),
         retries=RETRIES if own == _DSPY_RETRIES else own,
-        asks_cache=_asks_cache(lm),
+        asks_cache=asks_cache(lm),
         secrets=frozenset(secrets_of(lm.kwargs)),
     )
     return twin
@@ -95,6 +91,7 @@ class _Meter:
     secrets: frozenset[str]
 
     def attempt(self, lm: dspy.BaseLM, sent: object, kwargs: dict[str, Any]) -> _Attempt:
+        _check_one_reply(lm, kwargs)
         limit = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens")
         weighs = self.ledger.budget.weighs_calls
         weight = largest(lm, [sent, lm.kwargs, kwargs], limit) if weighs else Spent(calls=1)
@@ -125,22 +122,30 @@ class _Attempt:
         if self.sent is not None:
             return
         self.wave = self.ledger.limiter.take()
-        self._leave()
+        try:
+            self.sent = self.ledger.depart(self.purpose, self.weight)
+        except BaseException:
+            self.ledger.limiter.give_back()
+            raise
 
     async def adepart(self) -> None:
         # Neither the loop nor its threads may be held: the calls in flight need both.
         while (wave := self.ledger.limiter.take_now()) is None:
             self.ledger.brake.check()
             await asyncio.sleep(_ASYNC_POLL)
-        self.wave = wave
-        self._leave()
-
-    def _leave(self) -> None:
         try:
-            self.sent = self.ledger.depart(self.purpose, self.weight)
+            while (sent := self.ledger.depart_now(self.purpose, self.weight)) is None:
+                self.ledger.brake.check()
+                await asyncio.sleep(_ASYNC_POLL)
         except BaseException:
             self.ledger.limiter.give_back()
             raise
+        self.wave, self.sent = wave, sent
+
+    def miss(self) -> None:
+        """Tell a call under asyncio that it has to wait for its turn, where it holds nobody up."""
+        if self.sent is None:
+            raise Missed
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -200,15 +205,39 @@ class _Metered:
             attempt = self.meter.attempt(self, messages or prompt, kwargs)
             try:
                 with attempt.under_way():
-                    await attempt.adepart()
-                    return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
+                    if not self.meter.asks_cache or not kwargs.get("cache", True):
+                        await attempt.adepart()
+                    return await self._acall(attempt, prompt, messages, kwargs)
             except dspy.LMError as error:
                 if not self.meter.tries_again(error, attempts):
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    async def _acall(
+        self, attempt: _Attempt, prompt: Any, messages: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        while True:
+            try:
+                with told_of_a_miss(attempt.miss, None):
+                    try:
+                        return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
+                    except Missed:  # from here on, equal calls wait for the reply to this one
+                        await attempt.adepart()
+                    return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
+            except InFlight:
+                attempt.ledger.brake.check()
+                await asyncio.sleep(_ASYNC_POLL)
 
-def _asks_cache(lm: dspy.BaseLM) -> bool:
+
+def _check_one_reply(lm: dspy.BaseLM, settings: Mapping[str, Any]) -> None:
+    if (settings.get("n") or 1) != 1:
+        raise SetupError(
+            f"An LM must give one reply per call, got n={settings['n']} on {lm.model!r}; its "
+            "further replies would be paid for and not counted."
+        )
+
+
+def asks_cache(lm: dspy.BaseLM) -> bool:
     """Say whether DSPy looks into its cache before it sends a call of this LM."""
     own_way = type(lm).forward is not getattr(dspy.LM, "forward", None) or "forward" in vars(lm)
     return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)

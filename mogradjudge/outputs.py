@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import SetupError
+from mogradjudge.files import replaced
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,13 +39,9 @@ def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
     if path.suffix == ".parquet":
         write_parquet(path, schema, tables)
         return
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        write = _write_csv if path.suffix == ".csv" else _write_json_lines
+    write = _write_csv if path.suffix == ".csv" else _write_json_lines
+    with replaced(path) as partial, partial.open("wb") as file:
         write(file, schema, tables)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _write_csv(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

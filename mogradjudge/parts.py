@@ -13,14 +13,14 @@ from filelock import FileLock, Timeout
 
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import SetupError
-from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.files import PARTIAL, read_json, to_json, write_text
 from mogradjudge.fingerprint import differences
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ASKED, _CACHE, _LOCK = "asked.json", "cache", "lock"
-_COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", "*.partial"
+_COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", f"*{PARTIAL}*"
 
 
 class Parts:
@@ -77,7 +77,8 @@ class Parts:
 
     def remove(self) -> None:
         """Remove what is in the folder: it is in a better place, or was never paid for."""
-        for entry in self.folder.iterdir():
+        # What was asked for goes last: without it nothing else could be taken up.
+        for entry in sorted(self.folder.iterdir(), key=lambda entry: entry.name == _ASKED):
             if entry.is_dir():
                 shutil.rmtree(entry)
             elif entry.name != _LOCK:
@@ -122,6 +123,6 @@ def opened_parts(out: Path) -> Iterator[Parts]:
     try:
         yield parts
     finally:
-        lock.release()
         if not parts.paid:
             shutil.rmtree(parts.folder, ignore_errors=True)
+        lock.release()

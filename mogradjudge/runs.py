@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Event, as_json
-from mogradjudge.files import LineLog, read_json, to_json, write_text
+from mogradjudge.files import PARTIAL, LineLog, read_json, replaced, to_json, write_text
 from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
@@ -25,6 +24,7 @@ from mogradjudge.state import State
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
 CACHE, LOCK, STOP = "cache", "lock", "stop"
+_OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP}
 
 
 class RunDirectory:
@@ -97,9 +97,8 @@ class RunDirectory:
 
     def _save_program(self, program: dspy.Module) -> None:
         judge = isinstance(program, MultiCriteriaJudge)
-        partial = self.path / "partial.json"
-        program.save(partial)
-        os.replace(partial, self.path / (JUDGE if judge else PROGRAM))
+        with replaced(self.path / (JUDGE if judge else PROGRAM)) as partial:
+            program.save(partial)
         if judge:
             write_text(self.path / RUBRIC, program.rubric.to_toml())
 
@@ -113,10 +112,10 @@ class RunDirectory:
 
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
-        kept = {entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"}
+        kept = {entry.name for entry in self.path.iterdir() if PARTIAL not in entry.name}
         answered = any(entry.get("answered") for entry in LineLog(self.path / CALLS).entries())
-        if not answered and not kept & {STATE, RESULT}:  # nothing is paid for, so nothing is lost
-            if kept - {ASKED, EVENTS, CALLS, CACHE, LOCK, STOP}:
+        if not answered and STATE not in kept:  # nothing is paid for, so nothing is lost
+            if kept - _OURS:
                 raise SetupError(
                     f"`--out` must be a new or empty folder, or a run to take up; {self.path} has "
                     "files that are no run's."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -35,7 +34,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import judging, run_program
-from mogradjudge.fingerprint import describe_lm
+from mogradjudge.fingerprint import describe_lm, digest_of_program
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger, LedgerRow
@@ -183,13 +182,16 @@ def _write_parts(
     judge = partial(_cells, program, task.criteria)
     cells: list[Cells] = []
     with closing(in_order(judge, left, num_threads, key_of)) as judged:
-        for number, (_, row) in enumerate(judged, done + 1):
-            cells.append(row)
-            watch(number, task.seen.rows)
-            if len(cells) == len(waiting[0].rows):
-                kept = kept_table(task.path, waiting.popleft(), task.seen.schema.names)
-                parts.write(finished, with_scores(kept, cells, task.criteria))
-                finished, cells = finished + 1, []
+        try:
+            for number, (_, row) in enumerate(judged, done + 1):
+                cells.append(row)
+                watch(number, task.seen.rows)
+                if len(cells) == len(waiting[0].rows):
+                    kept = kept_table(task.path, waiting.popleft(), task.seen.schema.names)
+                    parts.write(finished, with_scores(kept, cells, task.criteria))
+                    finished, cells = finished + 1, []
+        except KeyboardInterrupt as stop:
+            judged.throw(stop)  # it waits for no call then, as it does for one inside it
 
 
 def _inputs(
@@ -224,10 +226,9 @@ def _asked(
 ) -> dict[str, Any]:
     """Tell what decides the scores, as plain JSON values; a key is never among them."""
     lm = dspy.settings.lm
-    state = json.dumps(judge.dump_state(), sort_keys=True, default=repr)
     versions = {name: version(name) for name in ("dspy", "mogradjudge")}
     return {
-        "judge": hashlib.sha256(state.encode()).hexdigest()[:16],
+        "judge": digest_of_program(judge),
         "data": seen.digest,
         "model": describe_lm(lm),
         "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,

@@ -26,6 +26,7 @@ from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.loop import Run
+from mogradjudge.metering import asks_cache
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
@@ -203,9 +204,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         with ExitStack() as stack:
             state = None
             if folder is not None:
-                asked = fingerprint(
-                    self.config, student, objectives, {**judge_lms(student), **lms}, data
-                )
+                speaking = {**judge_lms(student), **lms}
+                _check_kept(speaking)
+                asked = fingerprint(self.config, student, objectives, speaking, data)
                 state = stack.enter_context(folder.at_work(asked, ledger))
             stack.enter_context(interruptible(ledger.brake))
             progress = stack.enter_context(
@@ -254,3 +255,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             validation = list(valset)
         check_disjoint(trainset, validation, ("training", "validation"))
         return trainset, validation
+
+
+def _check_kept(lms: Mapping[str, dspy.BaseLM | None]) -> None:
+    for role, lm in lms.items():
+        if lm is not None and not asks_cache(lm):
+            raise SetupError(
+                f"`run_dir` needs LMs whose replies DSPy keeps, and that of the {role}, "
+                f"{lm.model!r}, has cache=False or a forward of its own. Set cache=True."
+            )

@@ -2,6 +2,8 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mogradjudge import limiter
+
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
 settings.register_profile(
     "mogradjudge",
@@ -11,6 +13,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mogradjudge")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    """Let nobody wait for a server that fails on purpose."""
+    monkeypatch.setattr(limiter, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(limiter, "LONGEST_PAUSE", 0.05)
 
 
 @pytest.fixture(autouse=True)

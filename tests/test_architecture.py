@@ -8,11 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
-    *("errors", "secrets", "criteria", "decomposition", "data", "quoting", "instructions"),
+    *("errors", "secrets", "digests", "files", "criteria", "decomposition", "data", "quoting"),
+    "instructions",
     "concurrency",
     *("scores", "expected", "fields", "predictor", "judge"),
-    *("agreement", "objectives", "evaluation", "candidate", "prices", "tokens", "files", "budget"),
-    *("brake", "limiter", "replies", "ledger", "misses", "metering", "roles"),
+    *("agreement", "objectives", "evaluation", "candidate", "prices", "tokens", "budget"),
+    *("brake", "limiter", "replies", "ledger", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),

@@ -16,12 +16,6 @@ from mogradjudge.scores import Unscored
 SMALL = {"texts": 20, "timeout": 1.5, "num_threads": 16}
 
 
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch):
-    monkeypatch.setattr("mogradjudge.limiter.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.05)
-
-
 def server_with(faults: str, seed: int = 0) -> ToyServer:
     return serving(faults=FaultPlan.parse(faults, seed, retry_after=0.05))
 

@@ -452,6 +452,51 @@ class AsyncToy:
         return await asyncio.to_thread(self.engine.complete, request)
 
 
+def test_so_is_a_call_that_asks_for_several_and_nothing_is_sent():
+    engine = Engine()
+    metered = meter(lm(engine), Ledger(Budget(max_calls=2)), "judge", ("a",))
+    with pytest.raises(SetupError, match="n=5"):
+        metered("q", n=5)
+    predict = dspy.Predict("question -> answer", n=5)
+    predict.lm = metered
+    with pytest.raises(SetupError, match="n=5"):
+        predict(question="q")
+    assert not engine.times
+
+
+def test_asynchronous_calls_at_the_cap_end_and_hold_nobody_up():
+    class Waiting(AsyncEngine):
+        async def complete(self, request: Request) -> Response:
+            await asyncio.sleep(0.05)
+            return self.engine.complete(request)
+
+    engine, ledger = Engine(), Ledger(Budget(max_calls=1))
+    source = dspy.LM("toy/x", engine=engine, async_engine=Waiting(engine), cache=False)
+    metered = meter(source, ledger, "judge", GROUP)
+
+    async def ask() -> list[object]:
+        calls = [metered.acall("a"), metered.acall("b")]
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+
+    replies = asyncio.run(ask())
+    assert sorted(type(each).__name__ for each in replies) == ["BudgetExhausted", "list"]
+    assert len(engine.times) == ledger.calls == 1
+
+
+def test_asynchronous_calls_are_paid_once_and_answered_by_the_cache_at_the_cap():
+    engine, ledger = Engine(), Ledger(Budget(max_calls=2), max_in_flight=2)
+    metered = meter(lm(engine, cache=True), ledger, "judge", GROUP)
+
+    async def ask() -> None:
+        await asyncio.gather(*(metered.acall(text) for text in "abababab"))
+        await metered.acall("a")
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    assert len(engine.times) == ledger.calls == 2
+    (row,) = ledger.rows
+    assert (row.calls, row.cached, row.failed) == (2, 7, 0)
+
+
 def test_an_lm_with_several_replies_a_call_is_refused():
     with pytest.raises(SetupError, match="n=3"):
         meter(dspy.LM("toy/x", engine=ToyEngine(), n=3), Ledger(), "judge", ("a",))

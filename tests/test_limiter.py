@@ -12,6 +12,12 @@ from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.limiter import Limiter
 
 
+@pytest.fixture(autouse=True)
+def usual_pauses(short_pauses, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 5.0)
+
+
 class Clock:
     """A clock that the tests move; waiting moves it too."""
 
@@ -86,7 +92,8 @@ def test_a_longer_hint_of_the_same_wave_is_kept_and_a_senseless_one_is_cut(clock
 
 def test_places_are_halved_by_a_failure_and_come_back_one_by_one(clock):
     limiter = Limiter(8)
-    limiter.failed(limiter.take(), 0.0)
+    limiter.failed(limiter.take(), None)
+    clock.now += 1
     taken = 0
     while limiter.take_now() is not None:
         taken += 1
@@ -147,7 +154,14 @@ def test_a_limit_that_lets_nothing_through_is_refused(limits, message):
         Limiter(*limits)
 
 
-def test_many_threads_share_the_places_and_none_is_lost():
+def test_a_provider_that_asks_for_no_wait_at_all_gets_the_usual_one(clock):
+    limiter = Limiter(8)
+    limiter.failed(limiter.take(), 0.0)
+    assert limiter._resume_at == pytest.approx(clock.now + 0.1)
+
+
+def test_many_threads_share_the_places_and_none_is_lost(short_pauses, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
     limiter, peak, now, lock = Limiter(3), [0], [0], threading.Lock()
 
     def call(number: int) -> None:
@@ -161,7 +175,7 @@ def test_many_threads_share_the_places_and_none_is_lost():
         if number % 7:
             limiter.answered()
         else:
-            limiter.failed(wave, 0.0)
+            limiter.failed(wave, None)
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(call, range(200)))

@@ -2,6 +2,8 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import dspy
 import pytest
@@ -13,9 +15,10 @@ from benchmarks.world import ToyEngine, role_of, toy_examples, toy_rubric
 from mogradjudge import Budget, MOGrad, MultiCriteriaJudge, Objective, SetupError, Undefined
 from mogradjudge.budget import Spent
 from mogradjudge.candidate import Candidate
+from mogradjudge.digests import digest
 from mogradjudge.evaluation import Agreement
 from mogradjudge.files import LineLog, read_json, to_json, write_text
-from mogradjudge.fingerprint import describe_lm
+from mogradjudge.fingerprint import describe_lm, digest_of
 from mogradjudge.instructions import Instructions
 from mogradjudge.ledger import Ledger, Purpose
 from mogradjudge.result import HeldOut, Measured, StepRecord
@@ -138,9 +141,64 @@ def test_a_fingerprint_holds_no_key_and_no_credentials():
     )
     described = describe_lm(model)
     assert "canary" not in json.dumps(described)
-    assert described["api_base"] == "https://host:8000/v1?token=[redacted]"
+    assert "api_base" not in described  # a server may come back at another address
     assert described["max_tokens"] == 9
     assert "timeout" not in described
+
+
+def test_examples_may_hold_what_json_has_no_form_for(tmp_path):
+    when, letters = datetime(2026, 1, 2, tzinfo=UTC), {"b", "a", "c"}
+    odd = [
+        dspy.Example(example, when=when, tags=letters, score=math.nan).with_inputs("output")
+        for example in EXAMPLES
+    ]
+    assert digest_of(odd) == digest_of([each.copy() for each in odd]) != digest_of(EXAMPLES)
+    assert digest([object]) != digest([int])
+
+
+def test_an_lm_whose_replies_are_not_kept_is_refused(tmp_path):
+    with pytest.raises(SetupError, match=r"whose replies DSPy keeps.*'toy/world'.*cache=True"):
+        optimize(tmp_path, model=lm(ToyEngine(), cache=False))
+
+
+def test_another_gate_is_another_question(tmp_path):
+    class Own:
+        def __init__(self, least: float) -> None:
+            self.least = least
+
+        def __call__(self, current, proposed) -> bool:
+            return proposed.mean >= self.least
+
+    optimize(tmp_path, gate=Own(0.1))
+    with pytest.raises(SetupError, match="gate was"):
+        optimize(tmp_path, gate=Own(0.2))
+
+
+def test_a_run_that_paid_nothing_may_ask_for_something_else(tmp_path):
+    class Refusing(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            raise AuthError("no such key")
+
+    with pytest.raises(dspy.LMAuthError):
+        optimize(tmp_path, Refusing())
+    for name in ("result.json", "judge.json", "rubric.toml"):
+        (tmp_path / name).write_text("{}")  # of a run that was stopped before its first answer
+    assert optimize(tmp_path, seed=1).stop_reason == "steps"
+
+
+def test_two_runs_in_one_process_keep_their_replies_apart(tmp_path):
+    first, second = ToyEngine(), ToyEngine()
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(optimize, tmp_path / name, engine, seed=seed)
+            for name, engine, seed in (("a", first, 0), ("b", second, 1))
+        ]
+        results = [run.result() for run in runs]
+    for name, seed, result in (("a", 0, results[0]), ("b", 1, results[1])):
+        (tmp_path / name / "state.json").unlink()  # so that all is asked for once more
+        again = optimize(tmp_path / name, engine := ToyEngine(), seed=seed)
+        assert not engine.calls
+        assert again.final_agreement == result.final_agreement
 
 
 def test_a_folder_in_use_is_refused(tmp_path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
 
+from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
 
 
@@ -24,8 +23,7 @@ def inputs_key(example: dspy.Example) -> str:
 
 def key_of(inputs: Mapping[str, object]) -> str:
     """Tell the same inputs from all others."""
-    text = json.dumps(dict(inputs), sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(dict(inputs))
 
 
 def check_disjoint(
@@ -36,8 +34,8 @@ def check_disjoint(
     Raises:
         SetupError: If they overlap; it calls the two sets by the names in ``what``.
     """
-    keys = {example_key(example) for example in first}
-    shared = {key: example for example in second if (key := example_key(example)) in keys}
+    keys = {inputs_key(example) for example in first}
+    shared = {key: example for example in second if (key := inputs_key(example)) in keys}
     if shared:
         # The text that is judged comes last by habit, after what it was written from.
         text = str(list(_shown(next(iter(shared.values()))).values())[-1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
 from mogradjudge.data.batches import Batch, check_unique, of_tables
+from mogradjudge.files import replaced
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,11 +41,6 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
     """Write a file as a whole or not at all; it is on the disk when this returns."""
     import pyarrow.parquet as pq
 
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        with pq.ParquetWriter(file, schema) as writer:
-            for table in tables:
-                writer.write_table(table)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with replaced(path) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for table in tables:
+            writer.write_table(table)

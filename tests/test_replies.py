@@ -138,6 +138,27 @@ def test_the_cache_of_the_program_around_us_is_as_usable_as_before():
     assert len(engine.asked) == 2
 
 
+def test_a_setting_of_the_cache_still_reaches_it():
+    meter(source(Slow()), Ledger(), "judge", ("x",))("a")
+    dspy.cache.enable_memory_cache = False
+    try:
+        engine = Slow()
+        for _ in range(2):
+            source(engine)("b")
+        assert len(engine.asked) == 2
+    finally:
+        dspy.cache.enable_memory_cache = True
+
+
+def test_another_cache_in_mid_run_is_used_from_then_on():
+    engine, ledger = Slow(), Ledger()
+    metered = meter(source(engine), ledger, "judge", ("x",))
+    metered("a")
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+    metered("a"), metered("a")
+    assert len(engine.asked) == ledger.calls == 2
+
+
 def test_an_lm_that_dspy_does_not_cache_is_held_to_the_cap_as_well():
     class Own(dspy.LM):
         def forward(self, prompt=None, messages=None, **kwargs):
