@@ -59,8 +59,8 @@ class Budget:
         """Refuse an LM whose calls these caps could not hold.
 
         Raises:
-            SetupError: If dollars are capped and the model's price is not known, or if the longest
-                reply is not.
+            SetupError: If dollars are capped and the model's price is not known, if the longest
+                reply is not, or if it alone passes a cap.
         """
         if self.max_cost is not None and price(lm.model) is None:
             raise SetupError(
@@ -71,6 +71,12 @@ class Budget:
             raise SetupError(
                 f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which nobody "
                 "told: set `max_tokens` on that LM (--max-tokens)."
+            )
+        if self.weighs_calls and (cap := largest(lm, "").passes(self)):
+            raise SetupError(
+                f"The cap of {cap} is less than one call of {lm.model!r} may come to, with a reply "
+                f"of {longest_reply(lm)} tokens. Raise it, or set `max_tokens` on that LM "
+                "(--max-tokens)."
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -157,5 +157,6 @@ class _JudgePrompts:
 
 def _estimate(role: str, used: _Sum, model: str) -> RoleEstimate:
     known = price(model)
-    cost = None if known is None else known.of(used.prompt, used.completion)
+    mean = [tokens / max(1, used.calls) for tokens in (used.prompt, used.completion)]
+    cost = None if known is None else used.calls * known.of(*mean)
     return RoleEstimate(role, used.calls, used.prompt, used.completion, cost)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from numbers import Real
 from typing import Any, Self
@@ -17,10 +17,17 @@ from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import example_key, group_of, inputs_key
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.objectives import Objective, Scored
 from mogradjudge.scores import Unscored
+
+
+@dataclass(frozen=True)
+class Refused(Unscored):
+    """The provider takes no such text, and no other try can help."""
+
+    error: dspy.LMError = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -212,13 +219,41 @@ def judging() -> AbstractContextManager[None]:
 
 
 def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Prediction | Unscored:
-    """Run a program on one text; a reply that cannot be read is `Unscored`."""
+    """Run a program on one text; a reply that cannot be read is `Unscored`.
+
+    So is a text that the provider takes not (`Refused`): a content filter, say, or its length.
+    """
     try:
         with dspy.context(trace=[]):
             return program(**inputs)
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
         lms = [predictor.lm for _, predictor in program.named_predictors()]
         return Unscored(f"no readable reply: {reason_of(error, dspy.settings.lm, *lms)}")
+    except dspy.LMInvalidRequestError as error:
+        if isinstance(error, dspy.LMUnsupportedModelError):
+            raise
+        lms = [predictor.lm for _, predictor in program.named_predictors()]
+        return Refused(f"refused: {reason_of(error, dspy.settings.lm, *lms)}", error)
+
+
+def check_scored(judgements: Sequence[Judgement], what: str) -> None:
+    """Check that something can be made of a program's replies, before more of them are paid for.
+
+    Raises:
+        dspy.LMError: If the provider refused every text.
+        ReplyError: If no text has a score on anything.
+    """
+    scores = [score for each in judgements for score in each.scores.values()]
+    if not scores or not all(isinstance(score, Unscored) for score in scores):
+        return
+    refused = [each.prediction for each in judgements if isinstance(each.prediction, Refused)]
+    if len(refused) == len(judgements):
+        raise refused[0].error
+    reason = next(score.reason for score in scores if isinstance(score, Unscored))
+    raise ReplyError(
+        f"None of the {len(judgements)} {what} texts has a score; the first: {reason}. Look at the "
+        "model's replies, and whether it has tokens enough for them."
+    )
 
 
 def _score(

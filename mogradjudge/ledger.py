@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -50,18 +50,10 @@ class _Account:
     calls: int = 0
     cached: int = 0
     failed: int = 0
-    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # by model: prompt, completion
-    unreported: bool = False  # a paid call told no tokens
-
-    def cost(self) -> float | None:
-        if self.unreported:
-            return None
-        total = 0.0
-        for model, (prompt, completion) in self.tokens.items():
-            if (known := price(model)) is None:
-                return None
-            total += known.of(prompt, completion)
-        return total
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    unpriced: bool = False  # a paid call told no tokens, or its model has no price
 
 
 @dataclass(frozen=True)
@@ -231,21 +223,21 @@ class Ledger:
             self._enter(sent, {"answered": False, "unknown": True})
 
     def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> None:
-        account, model = self._account(sent.purpose), sent.purpose.model
+        account = self._account(sent.purpose)
         if entry.get("cached"):
             account.cached += 1
             return
         account.calls += entry["answered"]
         account.failed += not entry["answered"]
-        account.unreported |= entry["answered"] and entry["unknown"]
-        new = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
-        old = account.tokens.get(model, (0, 0))
-        account.tokens[model] = (old[0] + new[0], old[1] + new[1])
-        if entry["unknown"]:
-            self._spent += sent.weight
-        else:
-            known = price(model)
-            self._spent += Spent(1, sum(new), 0.0 if known is None else known.of(*new))
+        prompt, completion = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
+        known = price(sent.purpose.model)
+        cost = 0.0 if known is None else known.of(prompt, completion)
+        account.prompt_tokens += prompt
+        account.completion_tokens += completion
+        account.cost += cost
+        paid = entry["answered"] or prompt or completion
+        account.unpriced |= bool(paid) and (known is None or entry["unknown"])
+        self._spent += sent.weight if entry["unknown"] else Spent(1, prompt + completion, cost)
 
     def _account(self, purpose: Purpose) -> _Account:
         return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
@@ -262,7 +254,7 @@ def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:
         calls=account.calls,
         cached=account.cached,
         failed=account.failed,
-        prompt_tokens=sum(prompt for prompt, _ in account.tokens.values()),
-        completion_tokens=sum(completion for _, completion in account.tokens.values()),
-        cost=account.cost(),
+        prompt_tokens=account.prompt_tokens,
+        completion_tokens=account.completion_tokens,
+        cost=None if account.unpriced else account.cost,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -9,11 +10,14 @@ from collections import deque
 from mogradjudge.brake import POLL, Brake
 from mogradjudge.errors import SetupError
 
+logger = logging.getLogger(__name__)
+
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
 LONGEST_HINT = 60.0  # of a provider's Retry-After, as in DSPy
 LONGEST_OUTAGE = 300.0  # after which three failures in a row are enough: calls that hang take long
 _MINUTE = 60.0
+_WORTH_TELLING = 5.0
 
 
 class Limiter:
@@ -89,7 +93,8 @@ class Limiter:
     def failed(self, wave: int, retry_after: float | None) -> None:
         """Give back the place of a call that failed for now, and let everyone pause."""
         with self._changed:
-            if retry_after is None and self._failing_since is None:
+            bearable = retry_after is not None and retry_after <= LONGEST_HINT
+            if not bearable and self._failing_since is None:
                 self._failing_since = time.monotonic()
             if wave == self._wave:
                 self._wave += 1
@@ -124,4 +129,7 @@ class Limiter:
         self._changed.notify(2)  # an answer brings back a place beside its own
 
     def _pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + min(seconds, LONGEST_HINT))
+        seconds = min(seconds, LONGEST_HINT)
+        if seconds >= _WORTH_TELLING:
+            logger.warning("The provider fails or refuses; all calls pause for %.0f s.", seconds)
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)

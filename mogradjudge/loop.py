@@ -13,7 +13,7 @@ import dspy
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import batches
 from mogradjudge.errors import BudgetExhausted, RunStopped
-from mogradjudge.evaluation import Agreement, name_examples
+from mogradjudge.evaluation import Agreement, agreement_of, check_scored, name_examples
 from mogradjudge.events import (
     Event,
     GateDecided,
@@ -28,7 +28,7 @@ from mogradjudge.events import (
 from mogradjudge.result import HeldOut, Measured, OptimizationResult, StepRecord, StopReason
 from mogradjudge.runs import RunDirectory
 from mogradjudge.state import State, unmeasured, worth
-from mogradjudge.step import measure, propose
+from mogradjudge.step import judge, measure, propose
 from mogradjudge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,9 @@ class Run:
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
         seed = Candidate.of(self.shop.program)
-        agreement = measure(self.shop, seed, self.validation)
+        judgements = judge(self.shop, seed, self.validation)
+        check_scored(judgements, "validation")
+        agreement = agreement_of(judgements, self.shop.objectives)
         calls = self.shop.ledger.calls
         self.notify(
             SeedScored(

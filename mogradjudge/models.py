@@ -44,6 +44,8 @@ def make_lm(
         return local_lm(
             model, temperature=temperature or 0.0, max_tokens=max_tokens or _LOCAL_MAX_TOKENS
         )
+    if temperature is not None and not 0 <= temperature < math.inf:
+        raise SetupError(f"`temperature` must be a number >= 0, got {temperature!r}.")
     if not model.partition("/")[2]:
         raise SetupError(
             f"A model must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."

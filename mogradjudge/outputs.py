@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import SetupError
@@ -56,8 +56,15 @@ def _write_csv(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -
 
 def _write_json_lines(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     for table in tables:
-        for row in table.to_pylist():
+        for row in _pylist(table):
             file.write(_json(row) + b"\n")
+
+
+def _pylist(table: pa.Table) -> list[dict[str, Any]]:
+    try:
+        return list(table.to_pylist())
+    except (OverflowError, ValueError):  # a date outside the years that Python has
+        return list(_with_texts(table).to_pylist())
 
 
 def _flat(table: pa.Table) -> pa.Table:
@@ -70,6 +77,16 @@ def _flat(table: pa.Table) -> pa.Table:
             values = table[place].to_pylist()
             texts = [None if value is None else _text(value) for value in values]
             table = table.set_column(place, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _with_texts(table: pa.Table) -> pa.Table:
+    """Write dates and times as text."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_temporal(field.type):
+            table = table.set_column(place, field.name, table[place].cast(pa.string()))
     return table
 
 

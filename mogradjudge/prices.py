@@ -4,39 +4,55 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+_TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 _TABLE = "model_prices_and_context_window_backup.json"
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars per token."""
+    """US dollars per token; for long prompts, above so many tokens, there may be other prices."""
 
     prompt: float
     completion: float
+    above: tuple[tuple[int, Price], ...] = ()
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Cost of so many tokens, in US dollars; discounts for cached prompts are not modelled."""
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """Cost of one call, in US dollars; discounts for cached prompts are not modelled."""
+        for least, dearer in reversed(self.above):
+            if prompt_tokens > least:
+                return dearer.of(prompt_tokens, completion_tokens)
         return prompt_tokens * self.prompt + completion_tokens * self.completion
 
 
 def price(model: str) -> Price | None:
-    """Look up a model by its litellm name (``"openai/gpt-4o-mini"``); None if it is unknown."""
+    """Look up a model by its litellm name (``"openai/gpt-4o-mini"``); None if it is unknown.
+
+    A price of nothing is none: the table has it where nobody told the price, too.
+    """
     entry = _entry(model)
-    prompt, completion = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
-    if prompt is None or completion is None:
+    base = _pair(entry, "")
+    if base is None or not any(base):
         return None
-    return Price(prompt, completion)
+    tiers = sorted(int(found[1]) for key in entry if (found := _TIER.fullmatch(key)))
+    above = [(1000 * least, _pair(entry, f"_above_{least}k_tokens")) for least in tiers]
+    return Price(*base, tuple((least, Price(*pair)) for least, pair in above if pair is not None))
 
 
 def reply_limit(model: str) -> int | None:
     """Look up a model's longest reply in tokens; None if it is unknown."""
     limit = _entry(model).get("max_output_tokens")
     return limit if isinstance(limit, int) else None
+
+
+def _pair(entry: dict[str, Any], end: str) -> tuple[float, float] | None:
+    prompt, completion = (entry.get(f"{side}_cost_per_token{end}") for side in ("input", "output"))
+    return None if prompt is None or completion is None else (prompt, completion)
 
 
 def _entry(model: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ and of two calls with the same request the second waits for the first one's repl
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import dspy
 from dspy.clients.cache import Cache
 
 from mogradjudge.brake import POLL
+from mogradjudge.errors import SetupError
 
 # litellm notes on a reply which address it came from and with which headers; both may hold keys.
 _NOTES = ("_hidden_params", "_response_headers")
@@ -38,16 +40,25 @@ def replies_kept_in(folder: Path | None, memory_max_entries: int = 1_000_000) ->
     Args:
         folder: Where to keep them; it is made if it is not there.
         memory_max_entries: The most replies that are kept in memory as well.
+
+    Raises:
+        SetupError: If the folder's files are damaged.
     """
     _install()
-    store = _Replies(
-        enable_disk_cache=folder is not None,
-        enable_memory_cache=True,
-        memory_max_entries=memory_max_entries,
-        disk_cache_dir=None if folder is None else str(folder),
-        disk_size_limit_bytes=_SIZE_LIMIT,
-        restrict_pickle=True,
-    )
+    try:
+        store = _Replies(
+            enable_disk_cache=folder is not None,
+            enable_memory_cache=True,
+            memory_max_entries=memory_max_entries,
+            disk_cache_dir=None if folder is None else str(folder),
+            disk_size_limit_bytes=_SIZE_LIMIT,
+            restrict_pickle=True,
+        )
+    except sqlite3.DatabaseError as error:
+        raise SetupError(
+            f"The replies in {folder} cannot be read ({error}). Remove that folder to pay for them "
+            "again, or give another one."
+        ) from error
     try:
         with dspy.context(**{_SETTING: store}):
             yield

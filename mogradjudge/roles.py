@@ -111,7 +111,9 @@ def _ask(
         try:
             with dspy.context(lm=lm, trace=[]):
                 return read(question, predict(**inputs, config=config))
-        except dspy.ContextWindowExceededError as error:
+        except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
+            if isinstance(error, dspy.LMUnsupportedModelError):
+                raise
             return Skipped(role.name, question.criteria, question.label, reason_of(error, lm))
         except (dspy.AdapterParseError, ReplyError) as error:
             reason = reason_of(error, lm)

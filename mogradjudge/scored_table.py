@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dspy
 
-from mogradjudge.added import Cells, cells_of, check_added, count_sources, with_added, with_scores
+from mogradjudge.added import cells_of, check_added, count_sources, with_added, with_scores
 from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
@@ -33,7 +33,7 @@ from mogradjudge.data import (
     write_parquet,
 )
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import judging, run_program
+from mogradjudge.evaluation import Refused, judging, run_program
 from mogradjudge.fingerprint import describe_lm, digest_of_program
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
@@ -42,6 +42,7 @@ from mogradjudge.metering import meter_program
 from mogradjudge.outputs import check_output, write_output
 from mogradjudge.parts import Parts, opened_parts
 from mogradjudge.replies import replies_kept_in
+from mogradjudge.scores import Unscored
 from mogradjudge.scoring import check_lm
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def score_table(
         _check_count(name, 1 if value is None else value)
     out = Path(out)
     check_output(out, overwrite=overwrite)
+    if Path(source).exists() and out.exists() and out.samefile(source):
+        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
     with opened_parts(out) as parts:
         task = _task(judge, str(source), limit, part_rows, parts)
         parts.claim(task.asked)
@@ -179,17 +182,19 @@ def _write_parts(
     watch(done, task.seen.rows)
     waiting: deque[Batch] = deque()
     left = _inputs(task, islice(task.batches(), finished, None), waiting)
-    judge = partial(_cells, program, task.criteria)
-    cells: list[Cells] = []
+    judge = partial(run_program, program)
+    made: list[dspy.Prediction | Unscored] = []
     with closing(in_order(judge, left, num_threads, key_of)) as judged:
         try:
             for number, (_, row) in enumerate(judged, done + 1):
-                cells.append(row)
+                made.append(row)
                 watch(number, task.seen.rows)
-                if len(cells) == len(waiting[0].rows):
+                if len(made) == len(waiting[0].rows):
+                    _check_not_all_refused(made)
+                    cells = [cells_of(each, task.criteria) for each in made]
                     kept = kept_table(task.path, waiting.popleft(), task.seen.schema.names)
                     parts.write(finished, with_scores(kept, cells, task.criteria))
-                    finished, cells = finished + 1, []
+                    finished, made = finished + 1, []
         except KeyboardInterrupt as stop:
             judged.throw(stop)  # it waits for no call then, as it does for one inside it
 
@@ -203,8 +208,10 @@ def _inputs(
         yield from inputs_of(task.path, batch, task.inputs)
 
 
-def _cells(program: dspy.Module, criteria: Group, inputs: Mapping[str, str]) -> Cells:
-    return cells_of(run_program(program, inputs), criteria)
+def _check_not_all_refused(made: Sequence[dspy.Prediction | Unscored]) -> None:
+    refused = [each for each in made if isinstance(each, Refused)]
+    if len(refused) == len(made):  # it is not the texts' fault, then
+        raise refused[0].error
 
 
 def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:

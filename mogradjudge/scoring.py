@@ -11,7 +11,14 @@ from mogradjudge.agreement import Level, Undefined, bootstrap
 from mogradjudge.candidate import clone
 from mogradjudge.criteria import Criterion
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import Judgement, agreement_of, check_measurable, judge_examples
+from mogradjudge.evaluation import (
+    Judgement,
+    agreement_of,
+    check_measurable,
+    check_scored,
+    judge_examples,
+)
+from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter_program
@@ -52,7 +59,9 @@ def evaluation_report(
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
-    judgements = judge_table(judge, examples, ledger, num_threads)
+    with interruptible(ledger.brake):
+        judgements = judge_table(judge, examples, ledger, num_threads)
+    check_scored(judgements, "rated")
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     criteria = {

@@ -111,8 +111,8 @@ def test_a_cap_on_tokens_needs_the_longest_reply():
     assert longest_reply(lm) is None
     with pytest.raises(SetupError, match="longest reply of 'toy/world'"):
         Budget(max_tokens=10).check(lm)
-    Budget(max_tokens=10).check(lm.copy(max_tokens=5))
-    Budget(max_tokens=10, max_cost=1.0).check(dspy.LM(MODEL))
+    Budget(max_tokens=100).check(lm.copy(max_tokens=5))
+    Budget(max_tokens=20_000, max_cost=1.0).check(dspy.LM(MODEL))
     assert longest_reply(dspy.LM(MODEL)) == 16384
 
 
@@ -170,3 +170,37 @@ def optimize(engine: ToyEngine | None = None, **changes: object):
         return MOGrad(steps=8, **changes).optimize(
             MultiCriteriaJudge(RUBRIC), trainset=EXAMPLES[:6], valset=EXAMPLES[6:]
         )
+
+
+def test_a_cap_below_one_call_is_refused_at_the_start():
+    with pytest.raises(SetupError, match=r"max_cost=0\.004 is less than one call.*16384 tokens"):
+        Budget(max_cost=0.004).check(dspy.LM(MODEL))
+    Budget(max_cost=0.004).check(dspy.LM(MODEL, max_tokens=100))
+    with pytest.raises(SetupError, match="max_tokens=50 is less than one call"):
+        Budget(max_tokens=50).check(dspy.LM("toy/x", engine=Talker(), max_tokens=60))
+
+
+def test_a_price_of_nothing_is_none_and_long_prompts_have_their_own():
+    assert price("gigachat/GigaChat-2-Max") is None
+    tiered = price("gemini/gemini-2.5-pro")
+    assert tiered.of(200_000, 0) == pytest.approx(200_000 * tiered.prompt)
+    (least, dearer), *_ = tiered.above
+    assert least == 200_000
+    assert tiered.of(300_000, 1000) == dearer.of(300_000, 1000) > 300_000 * tiered.prompt
+
+
+def test_the_cost_is_that_of_each_call_and_not_of_their_sum(monkeypatch):
+    engine, ledger = Talker(), Ledger()
+    monkeypatch.setattr("mogradjudge.prices._entry", lambda model: TIERED)
+    metered = meter(talking(engine), ledger, "judge", ("a",))
+    for _ in range(3):
+        metered("q" * 600)  # each below the limit that their sum is above
+    assert ledger.rows[0].cost == pytest.approx(3 * (600 * 0.001 + 20 * 0.002))
+
+
+TIERED = {
+    "input_cost_per_token": 0.001,
+    "output_cost_per_token": 0.002,
+    "input_cost_per_token_above_1k_tokens": 1.0,
+    "output_cost_per_token_above_1k_tokens": 1.0,
+}

@@ -4,11 +4,13 @@ import json
 
 import dspy
 import pytest
+from dspy.lm15 import InvalidRequestError, Request, Response
 
 from benchmarks.fault_plan import FaultPlan
 from benchmarks.faults import CRITERIA, optimize
 from benchmarks.server import ToyServer, serving
-from benchmarks.world import reply, toy_examples, toy_rubric
+from benchmarks.world import ToyEngine, reply, toy_examples, toy_rubric
+from mogradjudge import MOGrad, MultiCriteriaJudge, ReplyError
 from mogradjudge.cli import main
 from mogradjudge.scores import Unscored
 
@@ -142,3 +144,60 @@ def test_a_provider_that_is_down_lets_no_waiting_call_try_once_more(words):
         assert call(words(server)) == 1
         # Ten failures in a row; after each, half of the eight places are left.
         assert sum(server.served.values()) <= 8 + 4 + 2 + 7
+
+
+def test_a_text_that_the_provider_refuses_is_unscored_and_the_others_are_not():
+    unlucky = toy_examples(toy_rubric("coherence", "fluency"), 24)[5].output
+    engine = Filtering({unlucky})
+    with dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)):
+        rubric = toy_rubric("coherence", "fluency")
+        examples = toy_examples(rubric, 24)
+        result = MOGrad(steps=1).optimize(
+            MultiCriteriaJudge(rubric), trainset=examples[12:], valset=examples[:12]
+        )
+    assert result.seed_agreement.unscored == {"coherence": 1, "fluency": 1}
+    assert result.seed_agreement.scored == {"coherence": 11, "fluency": 11}
+
+
+def test_where_every_text_is_refused_it_is_not_their_fault():
+    rubric = toy_rubric("coherence")
+    examples = toy_examples(rubric, 12)
+    engine = Filtering({each.output for each in examples})
+    with (
+        dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)),
+        pytest.raises(dspy.LMInvalidRequestError, match="content_filter"),
+    ):
+        MOGrad(steps=1).optimize(
+            MultiCriteriaJudge(rubric), trainset=examples[6:], valset=examples[:6]
+        )
+    assert engine.calls.total() == 0
+
+
+def test_a_judge_that_nobody_can_read_ends_the_run_before_more_is_paid():
+    class Silent(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            return "{}"
+
+    rubric, engine = toy_rubric("coherence"), Silent()
+    examples = toy_examples(rubric, 12)
+    with (
+        dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)),
+        pytest.raises(ReplyError, match=r"None of the 6 validation texts has a score.*'\{\}'"),
+    ):
+        MOGrad(steps=1).optimize(
+            MultiCriteriaJudge(rubric), trainset=examples[6:], valset=examples[:6]
+        )
+    assert engine.calls.total() == 6
+
+
+class Filtering(ToyEngine):
+    """Takes no prompt that holds one of these texts."""
+
+    def __init__(self, refused: set[str]) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def complete(self, request: Request) -> Response:
+        if any(text in (request.messages[-1].text or "") for text in self.refused):
+            raise InvalidRequestError("content_filter")
+        return super().complete(request)

@@ -201,6 +201,17 @@ def test_a_provider_is_down_after_so_many_failures_in_a_row_or_three_that_take_l
     assert limiter.is_down(9)
 
 
+def test_a_provider_that_says_to_come_back_next_year_is_down_after_some_minutes(clock):
+    limiter = Limiter(4)
+    clock.wait_in(limiter)
+    started, attempts = clock.now, 0
+    while not limiter.is_down(9):
+        limiter.failed(limiter.take(), 3e7)
+        attempts += 1
+    assert attempts <= 7
+    assert clock.now - started < 400
+
+
 def test_a_provider_that_says_when_to_come_back_is_not_down_for_the_time_it_takes(clock):
     limiter = Limiter(4)
     clock.wait_in(limiter)

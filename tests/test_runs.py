@@ -218,6 +218,20 @@ def test_a_damaged_file_is_one_clear_line(name, tmp_path):
         optimize(tmp_path)
 
 
+@pytest.mark.parametrize("change", ["first", "odd", "cache"])
+def test_so_is_a_journal_that_lost_a_line_or_a_cache_that_is_none(change, tmp_path):
+    optimize(tmp_path)
+    if change == "cache":
+        for path in tmp_path.glob("cache/*/cache.db"):
+            path.write_text("not a database" * 100)
+    else:
+        lines = (tmp_path / "calls.jsonl").read_text().splitlines(keepends=True)
+        kept = lines[1:] if change == "first" else [*lines, '{"x": 1}\n']
+        (tmp_path / "calls.jsonl").write_text("".join(kept))
+    with pytest.raises(SetupError, match=r"calls.jsonl is damaged|replies in .* cannot be read"):
+        optimize(tmp_path)
+
+
 def test_a_state_that_is_no_state_is_one_clear_line(tmp_path):
     optimize(tmp_path)
     (tmp_path / "state.json").write_text('{"measured": 3}')

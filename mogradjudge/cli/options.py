@@ -61,7 +61,7 @@ lm_options = together(
         default=TIMEOUT,
         show_default=True,
         metavar="SECONDS",
-        help="A call that hangs longer has failed and is tried again.",
+        help="A call that sends nothing for so long has failed and is tried again.",
     ),
 )
 

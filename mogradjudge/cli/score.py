@@ -126,7 +126,10 @@ def evaluate_command(
     examples = load_examples(data, saved.rubric, limit)
     model = make_lm(lm, api_base, temperature, max_tokens, timeout)
     with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
-        report = evaluation_report(saved, examples, num_threads, level, max_rpm)
+        try:
+            report = evaluation_report(saved, examples, num_threads, level, max_rpm)
+        except RunStopped as stop:
+            raise click.Abort from stop
     if as_json:
         click.echo(to_json(report))
     else:
