@@ -97,9 +97,14 @@ def test_an_outage_in_mid_run_loses_nothing(tmp_path):
 
 
 def test_a_program_of_ones_own_is_kept_too(tmp_path):
+    class Rating(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            rates = role_of(system) == "judge"
+            return "[[ ## fluency ## ]]\n3" if rates else super().answer(system, user)
+
     objective = Objective("right", "Is it right?", score=lambda example, made: 0.5)
     program = dspy.Predict("output -> fluency: int")
-    with dspy.context(lm=lm(ToyEngine())):
+    with dspy.context(lm=lm(Rating())):
         MOGrad(objectives=[objective], steps=1, run_dir=tmp_path).compile(
             program, trainset=EXAMPLES[:5], valset=EXAMPLES[5:9]
         )
