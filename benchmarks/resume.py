@@ -29,7 +29,7 @@ LATENCY = 0.002  # seconds
 LONGEST_DELAY = 0.03  # seconds between the server's call and the kill
 PATIENCE = 120.0  # seconds that a run may take
 FILES = ("judge.json", "rubric.toml")
-PRELOADED = ("mogradjudge.cli", "datasets", "dspy.clients.lm", "diskcache", "sqlite3")
+PRELOADED = ("mogradjudge.cli", "datasets", "diskcache", "rich.console", "scipy.stats")
 
 
 @dataclass(frozen=True)
