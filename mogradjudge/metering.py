@@ -162,10 +162,13 @@ class _Attempt:
             outer.add_usage(self.purpose.model, entry)
 
     def _land(self) -> None:
-        if self.sent is None:
+        if self.sent is not None:
+            self.ledger.limiter.answered()
+        elif self.usage.usages:  # somebody replaced the cache just then, and nobody was told
+            self.sent = self.ledger.enter(self.purpose, self.weight)
+        else:
             self.ledger.book_cached(self.purpose)
             return
-        self.ledger.limiter.answered()
         self.ledger.book(self.sent, self.usage.usages, answered=True, lost=False)
 
     def _fail(self, error: BaseException) -> None:

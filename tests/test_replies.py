@@ -159,6 +159,15 @@ def test_another_cache_in_mid_run_is_used_from_then_on():
     assert len(engine.asked) == ledger.calls == 2
 
 
+def test_a_call_that_nobody_was_told_of_is_booked_all_the_same(monkeypatch):
+    engine, ledger = Slow(), Ledger()
+    metered = meter(source(engine), ledger, "judge", ("x",))
+    metered("a")
+    monkeypatch.setattr(type(dspy.cache), "get", lambda *args: None)  # it tells nobody any more
+    metered("b")
+    assert len(engine.asked) == ledger.calls == ledger.rows[0].calls == 2
+
+
 def test_an_lm_that_dspy_does_not_cache_is_held_to_the_cap_as_well():
     class Own(dspy.LM):
         def forward(self, prompt=None, messages=None, **kwargs):
