@@ -14,7 +14,6 @@ from dspy.teleprompt import Teleprompter
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
 from mogradjudge.config import Auto, MOGradConfig, resolve_steps
-from mogradjudge.criteria import Rubric
 from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
@@ -187,11 +186,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             dspy.LMError: If a provider stays down, or refuses what no other try can help.
         """
         objectives = self._objectives(student)
-        train, validation = self._parts(list(trainset), valset)
-        data = {"training": train, "validation": validation, "test": list(testset)}
-        check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
-        if self.objectives is None:
-            self._check_ratings(data, student.rubric)
+        data = self._data(student, trainset, valset, testset)
         folder = None if self.run_dir is None else RunDirectory(self.run_dir)
         ledger = Ledger(
             self.config.budget,
@@ -202,25 +197,34 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         lms = {role: self._role_lm(role) for role in self.role_lms}
         shop = open_workshop(student, objectives, self.config, ledger, lms)
         with ExitStack() as stack:
-            state = None
+            enter, state = stack.enter_context, None
             if folder is not None:
                 speaking = {**judge_lms(student), **lms}
                 _check_kept(speaking)
                 asked = fingerprint(self.config, student, objectives, speaking, data)
-                state = stack.enter_context(folder.at_work(asked, ledger))
-            stack.enter_context(interruptible(ledger.brake))
-            progress = stack.enter_context(
-                shown_progress(self.config, display=self.display_progress)
-            )
+                state = enter(folder.at_work(asked, ledger))
+            enter(interruptible(ledger.brake))
+            progress = enter(shown_progress(self.config, display=self.display_progress))
             kept = () if folder is None else (folder.write,)
             run = Run(shop, data, (*kept, *self.observers, progress), folder, state)
             return run.to_the_end()
 
-    def _check_ratings(self, data: Mapping[str, Sequence[dspy.Example]], rubric: Rubric) -> None:
-        for name, examples in data.items():
-            check_ratings(examples, rubric, name)
+    def _data(
+        self,
+        student: dspy.Module,
+        trainset: Sequence[dspy.Example],
+        valset: Sequence[dspy.Example] | None,
+        testset: Sequence[dspy.Example],
+    ) -> dict[str, list[dspy.Example]]:
+        """Split the examples, and check that figures can come of them before any call is paid."""
+        train, validation = self._parts(list(trainset), valset)
+        data = {"training": train, "validation": validation, "test": list(testset)}
+        check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
+        for name, examples in data.items() if self.objectives is None else ():
+            check_ratings(examples, student.rubric, name)
             if examples and name != "training":
-                check_measurable(examples, rubric, self.config.level, name)
+                check_measurable(examples, student.rubric, self.config.level, name)
+        return data
 
     def _role_lm(self, name: str) -> dspy.BaseLM | None:
         return self.role_lms[name] or self.prompt_lm or dspy.settings.lm
