@@ -261,7 +261,11 @@ class _Handler(BaseHTTPRequestHandler):
 @click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
 def main(port: int, latency: float, faults: str, seed: int, retry_after: float) -> None:
     """Serve the toy world at PORT, each call held for LATENCY seconds, until interrupted."""
-    with serving(port, latency, FaultPlan.parse(faults, seed, retry_after)) as server:
+    try:
+        plan = FaultPlan.parse(faults, seed, retry_after)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--faults") from error
+    with serving(port, latency, plan) as server:
         print(f"serving the toy world at {server.url}", flush=True)
         try:
             threading.Event().wait()

@@ -9,7 +9,9 @@ import dspy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dspy.lm15 import InvalidRequestError
 
+from benchmarks.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
 from mogradjudge.concurrency import AHEAD
@@ -109,6 +111,43 @@ def test_parquet_columns_keep_their_types(tmp_path):
     assert rows[2]["tags"] == ["a", "a"] and rows[2]["fluency"] == 3.0
     with (tmp_path / "s.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["tags"] == "[]"
+
+
+def test_a_date_that_python_has_no_year_for_is_written_as_text(tmp_path):
+    far = pa.array([10_000_000, 0], pa.int32()).cast(pa.date32())
+    table = pa.table({"day": far, "output": ["text 1", "text 2"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    for name in ("s.jsonl", "s.csv", "s.parquet"):
+        Judged().score(tmp_path / "t.parquet", tmp_path / name)
+    rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert rows[1]["day"] == "1970-01-01"
+    assert rows[0]["day"].startswith(("+29349", "29349"))
+    assert [row["fluency"] for row in rows] == [2.0, 3.0]
+
+
+def test_a_table_is_not_written_over_what_it_is_read_from(tmp_path):
+    path = lines(tmp_path / "t.jsonl", [{"output": "text 1"}])
+    with pytest.raises(SetupError, match="must be another file"):
+        Judged().score(path, path, overwrite=True)
+
+
+def test_a_table_that_the_provider_refuses_as_a_whole_is_an_error_and_one_text_is_not(tmp_path):
+    class Refusing(ToyEngine):
+        def complete(self, request):
+            if "text 9" in request.messages[-1].text:
+                raise InvalidRequestError("content_filter")
+            return super().complete(request)
+
+    judge = MultiCriteriaJudge(toy_rubric("fluency"))
+    with dspy.context(lm=dspy.LM("toy/x", engine=Refusing(), temperature=0.0)):
+        good = lines(tmp_path / "t.jsonl", [{"output": f"text {n}"} for n in (1, 9, 2)])
+        score_table(judge, good, tmp_path / "s.parquet")
+        scored = read(tmp_path / "s.parquet")
+        assert [row["fluency"] is None for row in scored] == [False, True, False]
+        assert "content_filter" in scored[1]["fluency_unscored"]
+        bad = lines(tmp_path / "u.jsonl", [{"output": f"text 9{n}"} for n in range(3)])
+        with pytest.raises(dspy.LMInvalidRequestError):
+            score_table(judge, bad, tmp_path / "u.parquet")
 
 
 def test_texts_stay_as_they_are_in_the_file(tmp_path):
