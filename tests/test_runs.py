@@ -135,6 +135,14 @@ def test_how_fast_it_goes_and_where_it_ends_may_change(tmp_path):
     assert result.stop_reason in ("steps", "target")
 
 
+def test_a_run_that_ended_early_may_go_on_and_its_test_figures_go_with_it(tmp_path):
+    early = optimize(tmp_path, target=-1.0)
+    assert (early.stop_reason, early.test.final) == ("target", early.test.seed)
+    late, whole = optimize(tmp_path), optimize(tmp_path / "whole")
+    assert (late.stop_reason, late.test) == ("steps", whole.test)
+    assert late.test.final != late.test.seed
+
+
 def test_a_fingerprint_holds_no_key_and_no_credentials():
     model = dspy.LM(
         "openai/gpt-4o-mini",
