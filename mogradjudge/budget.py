@@ -55,6 +55,11 @@ class Budget:
         """Whether calls must be weighed before they are sent: tokens or dollars are capped."""
         return self.max_tokens is not None or self.max_cost is not None
 
+    @property
+    def caps_calls(self) -> bool:
+        """Whether there is a cap that a call could pass."""
+        return self.max_calls is not None or self.weighs_calls
+
     def check(self, lm: dspy.BaseLM) -> None:
         """Refuse an LM whose calls these caps could not hold.
 

@@ -137,7 +137,7 @@ class Ledger:
     def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
         """Take a call from the budget as `depart` does, or give None where that would wait."""
         with self._lock:
-            if cap := self._with(weight).passes(self.budget):
+            if self.budget.caps_calls and (cap := self._with(weight).passes(self.budget)):
                 if not self._under_way:
                     raise BudgetExhausted(f"The cap of {cap} is reached.")
                 return None
