@@ -47,7 +47,9 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SetupError(f"`--out` must be a folder, got {path}: {error.strerror}.") from error
+            raise SetupError(
+                f"A run's folder must be one that can be made, got {path}: {error.strerror}."
+            ) from error
 
     @property
     def stop_file(self) -> Path:
@@ -117,8 +119,8 @@ class RunDirectory:
         if not answered and STATE not in kept:  # nothing is paid for, so nothing is lost
             if kept - _OURS:
                 raise SetupError(
-                    f"`--out` must be a new or empty folder, or a run to take up; {self.path} has "
-                    "files that are no run's."
+                    f"A run needs a new or empty folder, or a run to take up; {self.path} has "
+                    "files that are no run's. Give another one."
                 )
             write_text(path, to_json(asked) + "\n")
             return

@@ -77,6 +77,7 @@ class State:
             "rejected": [_measured_dict(each) for each in self.rejected],
             "steps": [_step_dict(each) for each in self.steps],
             "test": None if self.test is None else _held_out_dict(self.test),
+            # The last two say nothing new; they are for a reader of the file.
             "batches_drawn": len(self.steps),
             "best_step": self.best.step if self.measured else 0,
         }

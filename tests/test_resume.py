@@ -1,6 +1,7 @@
 """A run that is killed at any instant loses nothing but the calls that were in flight."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -72,6 +73,12 @@ def result_of(out: Path) -> dict[str, object]:
     return json.loads((out / "result.json").read_text(encoding="utf-8"))
 
 
+def goes_on_to_the_end(job: Path, server: ToyServer, out: Path) -> bool:
+    server.latency = 0.0
+    finish(compile_words(job, server, out, 2))
+    return result_of(out)["stop_reason"] == "steps"
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: signal.Signals(number).name
 )
@@ -82,7 +89,7 @@ def test_the_first_signal_lets_the_calls_in_flight_end_and_saves_the_best_so_far
     out = job / "out"
     process = start(compile_words(job, server, out, 2))
     wait_for(server, THREADS)
-    process_signal(process.pid, number)
+    os.kill(process.pid, number)
     process.join(30)
     seen = server.calls.total()
     assert process.exitcode == 130
@@ -90,9 +97,7 @@ def test_the_first_signal_lets_the_calls_in_flight_end_and_saves_the_best_so_far
     assert (result["stop_reason"], result["seed_kept"]) == ("interrupted", True)
     assert sum(row["failed"] for row in result["ledger"]) == 0  # each call got its answer
     assert result["calls"] == seen <= 2 * THREADS
-    server.latency = 0.0
-    finish(compile_words(job, server, out, 2))
-    assert result_of(out)["stop_reason"] == "steps"
+    assert goes_on_to_the_end(job, server, out)
 
 
 def test_the_second_signal_ends_the_run_now_and_its_folder_stays_usable(job, server):
@@ -101,15 +106,13 @@ def test_the_second_signal_ends_the_run_now_and_its_folder_stays_usable(job, ser
     wait_for(server, 40)
     server.latency = 30.0
     time.sleep(0.3)
-    process_signal(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
     time.sleep(0.3)
     assert process.is_alive()  # it waits for what is in flight
-    process_signal(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
     process.join(10)
     assert process.exitcode == 130
-    server.latency = 0.0
-    finish(compile_words(job, server, out, 2))
-    assert result_of(out)["stop_reason"] == "steps"
+    assert goes_on_to_the_end(job, server, out)
 
 
 def test_a_stop_file_ends_the_run_in_order_and_is_used_up(job, server):
@@ -121,9 +124,7 @@ def test_a_stop_file_ends_the_run_in_order_and_is_used_up(job, server):
     process.join(30)
     assert process.exitcode == 0
     assert result_of(out)["stop_reason"] == "stop_file"
-    server.latency = 0.0
-    finish(compile_words(job, server, out, 2))
-    assert result_of(out)["stop_reason"] == "steps"
+    assert goes_on_to_the_end(job, server, out)
 
 
 def test_a_second_process_is_kept_out_of_the_folder(job, server):
@@ -137,10 +138,3 @@ def test_a_second_process_is_kept_out_of_the_folder(job, server):
     server.latency = 0.0
     first.join(60)
     assert first.exitcode == 0
-
-
-def process_signal(pid: int | None, number: int) -> None:
-    import os
-
-    assert pid is not None
-    os.kill(pid, number)
