@@ -20,7 +20,7 @@ from mogradjudge.predictor import ScorePredict
 from mogradjudge.replies import InFlight, Missed, told_of_a_miss
 from mogradjudge.secrets import redact_error, secrets_of
 
-RETRIES = 9  # failures in a row without any answer, after which a provider counts as down
+RETRIES = 9  # failures in a row that are borne; at one more the provider counts as down
 _DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
 _MOST_ATTEMPTS = 30  # of one call, while others are answered
 _ASYNC_POLL = 0.005  # seconds
@@ -30,8 +30,9 @@ def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.B
     """Give a copy of an LM whose calls are booked in a ledger and held to its limits.
 
     The copy shares connections and weights with ``lm``. It owns the retries, so that each attempt
-    is counted: a call is tried again until `RETRIES` attempts of the whole run have failed in a
-    row, or ``lm.num_retries`` if that was set to another value than DSPy's default.
+    is counted: a call is tried again until more than `RETRIES` failures of the whole run came in a
+    row (calls in flight together fail as one), or more than ``lm.num_retries`` if that was set to
+    another value than DSPy's default.
 
     Raises:
         SetupError: If the LM gives several replies per call, or the budget cannot hold it.
