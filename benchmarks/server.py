@@ -1,8 +1,8 @@
-"""A local OpenAI-compatible server over the toy world, with a latency, faults and counters.
+"""A local OpenAI-compatible server over a simulated world, with a latency, faults and counters.
 
-``python -m benchmarks.server [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves it until it is
-interrupted. ``GET /calls`` tells what it has counted, ``DELETE /calls`` starts the counting anew,
-and with it the faults.
+``python -m benchmarks.server [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves the toy world
+until it is interrupted, ``--world planted`` the one with planted effects. ``GET /calls`` tells what
+it has counted, ``DELETE /calls`` starts the counting anew, and with it the faults.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
 from benchmarks import wire
 from benchmarks.fault_plan import STATUS, FaultPlan
+from benchmarks.planted import PlantedEngine, PlantedWorld
 from benchmarks.world import reply, role_of
 
+World: TypeAlias = Callable[[str, str], str]
+"""Answers a prompt, given as its system and its user text."""
+
+_WORLDS: Mapping[str, Callable[[], World]] = {
+    "toy": lambda: reply,
+    "planted": lambda: PlantedEngine(PlantedWorld(dilution=0.4, interference=0.2)).answer,
+}
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
 
@@ -42,10 +50,15 @@ class ToyServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, port: int = 0, latency: float = 0.0, faults: FaultPlan | None = None
+        self,
+        port: int = 0,
+        latency: float = 0.0,
+        faults: FaultPlan | None = None,
+        world: World = reply,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.latency = latency
+        self.world = world
         self.faults = faults or FaultPlan()
         self.calls: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
@@ -129,10 +142,10 @@ class ToyServer(ThreadingHTTPServer):
 
 @contextmanager
 def serving(
-    port: int = 0, latency: float = 0.0, faults: FaultPlan | None = None
+    port: int = 0, latency: float = 0.0, faults: FaultPlan | None = None, world: World = reply
 ) -> Iterator[ToyServer]:
     """Run a server in a thread while the block runs; port 0 takes a free one."""
-    server = ToyServer(port, latency, faults)
+    server = ToyServer(port, latency, faults, world)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -168,10 +181,15 @@ class RemoteServer:
 
 @contextmanager
 def serving_apart(
-    latency: float = 0.0, faults: str = "", seed: int = 0, retry_after: float = 1.0
+    latency: float = 0.0,
+    faults: str = "",
+    seed: int = 0,
+    retry_after: float = 1.0,
+    world: str = "toy",
 ) -> Iterator[RemoteServer]:
-    """Run a server in a process of its own while the block runs; ``faults`` as on its command."""
+    """Run a server in a process of its own while the block runs; options as on its command."""
     command = [sys.executable, "-m", "benchmarks.server", "0", str(latency), "--faults", faults]
+    command += ["--world", world]
     command += ["--seed", str(seed), "--retry-after", str(retry_after)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -213,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any], kind: str) -> None:
         system, user = wire.texts(body)
         with self.server.counted(role_of(system)):
-            text = _UNREADABLE if kind == "unreadable" else reply(system, user)
+            text = _UNREADABLE if kind == "unreadable" else self.server.world(system, user)
         cut = kind == "cut"
         text = text[: len(text) // 2] if cut else text
         reason = "length" if cut else "stop"
@@ -259,14 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
 @click.option("--faults", default="", help='Shares by kind, as "429=0.2,500=0.1,cut=0.03".')
 @click.option("--seed", default=0, show_default=True, help="Decides which attempts fail.")
 @click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
-def main(port: int, latency: float, faults: str, seed: int, retry_after: float) -> None:
-    """Serve the toy world at PORT, each call held for LATENCY seconds, until interrupted."""
+@click.option("--world", type=click.Choice(list(_WORLDS)), default="toy", show_default=True)
+def main(port: int, latency: float, faults: str, seed: int, retry_after: float, world: str) -> None:
+    """Serve a simulated world at PORT, each call held for LATENCY seconds, until interrupted."""
     try:
         plan = FaultPlan.parse(faults, seed, retry_after)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
-    with serving(port, latency, plan) as server:
-        print(f"serving the toy world at {server.url}", flush=True)
+    with serving(port, latency, plan, _WORLDS[world]()) as server:
+        print(f"serving the {world} world at {server.url}", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -28,7 +28,7 @@ _ADVICE = re.compile(r"(\w+): (lower|raise)")
 
 def reply(system: str, user: str) -> str:
     """Answer a prompt that DSPy's `ChatAdapter` made, in the format that it reads."""
-    return _fields(_answers(system, user))
+    return fields(_answers(system, user))
 
 
 class ToyEngine:
@@ -166,6 +166,7 @@ def inputs_of(user: str) -> dict[str, str]:
     return {k: v.split("\n\nRespond with the corresponding")[0].strip() for k, v in fields.items()}
 
 
-def _fields(answers: Mapping[str, object]) -> str:
+def fields(answers: Mapping[str, object]) -> str:
+    """Write a reply in the format that DSPy's `ChatAdapter` reads."""
     blocks = [f"[[ ## {name} ## ]]\n{value}" for name, value in answers.items()]
     return "\n\n".join([*blocks, "[[ ## completed ## ]]"])

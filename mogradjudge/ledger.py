@@ -111,7 +111,7 @@ class Ledger:
     def rows(self) -> tuple[LedgerRow, ...]:
         """The spending, in the order of the roles and then of the criteria's names."""
         with self._lock:
-            keys = sorted(self._accounts, key=lambda key: (ROLES.index(key[0]), key[1]))
+            keys = sorted(self._accounts, key=_order)
             return tuple(_row(*key, self._accounts[key]) for key in keys)
 
     def depart(self, purpose: Purpose, weight: Spent) -> Sent:
@@ -250,6 +250,11 @@ class Ledger:
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._journal is not None:
             self._journal.add(entry)
+
+
+def _order(key: tuple[str, Group]) -> tuple[int, str, Group]:
+    role, criteria = key
+    return (ROLES.index(role) if role in ROLES else len(ROLES), role, criteria)
 
 
 def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:

@@ -1,0 +1,288 @@
+"""A simulated LM world in which dilution and interference are planted, so that they can be found.
+
+Good instructions hold *cues*, short phrases of which each criterion has six. The judge's error on a
+criterion shrinks with the criterion's cues in its instructions; the critic names cues that a judged
+text shows to be missing, the coach passes on what it read, and the editor adds what it is advised.
+Two things can be planted:
+
+- *dilution* d: a coach that speaks of several criteria writes, in the place of each piece of advice
+  and with probability d, a phrase that helps no criterion;
+- *interference* i: in a call about several criteria, the other criteria's cues raise the standard
+  deviation of the judge's error by up to i points of the scale.
+
+The judge's error is normal noise, and shared in part between prompts: 55 % of its variance belongs
+to the text, 35 % to the prompt, and 10 % is new each time that the same prompt is sent
+(the first share is that of two prompts to one LM on SummEval and HANNA).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from types import MappingProxyType
+
+import dspy
+import numpy as np
+
+from benchmarks.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
+from mogradjudge import Rubric
+from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.criteria import Group
+
+CUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "coherence": (
+            "check that each sentence follows from the one before",
+            "take off a point when the order of the events is jumbled",
+            "ask whether the sentences build one account and no heap of facts",
+            "look for a thread that runs from the first line to the last",
+            "lower the score when the topic jumps without a bridge",
+            "reward links such as pronouns whose referent is plain",
+        ),
+        "consistency": (
+            "compare each claim with the source before scoring",
+            "give the lowest score to a figure that the article does not have",
+            "take off a point for a name that is swapped with another",
+            "treat a claim that the source cannot support as an error of fact",
+            "check who said what against the article",
+            "keep the top score for texts without any invented detail",
+        ),
+        "fluency": (
+            "count the grammar mistakes in each sentence",
+            "take off a point for broken or cut off words",
+            "punish missing punctuation and stray capital letters",
+            "read every sentence aloud and mark where it stumbles",
+            "give the top score only where no spelling mistake is left",
+            "lower the score for a verb that does not fit its subject",
+        ),
+        "relevance": (
+            "ask whether the main event of the article is told",
+            "take off a point for side matters that push out the main point",
+            "list the key facts first and see how many are covered",
+            "reward a text that a reader could use in place of the article",
+            "lower the score when trivia fill more than a sentence",
+            "punish the repetition of what was already reported",
+        ),
+    }
+)
+GENERIC = (
+    "keep a calm and friendly manner throughout",
+    "remember that good judges are attentive people",
+    "be glad of the progress that has been made so far",
+    "work through all of the material with due care",
+    "stay open to different points of view",
+    "do not lose heart over hard cases",
+)
+
+BASE_SD, GAIN = 1.6, 0.6  # the judge's error without cues, and the share of it that cues remove
+_SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's variance
+_REVEALED = 2  # cues of a criterion that one judged text shows to be missing
+_UNIT_WORDS = 10
+_BUDGET = re.compile(r"(\d+) words")
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class PlantedWorld:
+    """What is planted, and the seed of all that is drawn.
+
+    Args:
+        dilution: Probability, in [0, 1].
+        interference: Points of the scale, at least 0.
+        joint_cost: What a call about several criteria adds to the error's standard deviation.
+        seed: Another seed is another world with the same effects.
+    """
+
+    dilution: float = 0.0
+    interference: float = 0.0
+    joint_cost: float = 0.0
+    seed: int = 0
+
+    def reply(self, system: str, user: str, draw: int = 0) -> str:
+        """Answer a prompt that DSPy's `ChatAdapter` made; ``draw`` counts how often it was sent."""
+        inputs = inputs_of(user)
+        match role_of(system):
+            case "judge":
+                return fields(self._scores(system, inputs, draw))
+            case "critic":
+                return fields({"critique": self._critique(inputs)})
+            case "coach":
+                return fields({"advice": self._advice(system, inputs)})
+            case _:
+                return fields({"new_instructions": json.dumps(_rewrite(inputs))})
+
+    def error_sd(self, name: str, instructions: str, criteria: Group) -> float:
+        """Give the standard deviation of the judge's error on one of a call's criteria."""
+        sd = BASE_SD * (1 - GAIN * _share(name, section_of(name, instructions)))
+        if others := [other for other in criteria if other != name]:
+            foreign = sum(_share(each, section_of(each, instructions)) for each in others)
+            sd += self.joint_cost + self.interference * foreign / len(others)
+        return sd
+
+    def _scores(self, system: str, inputs: Mapping[str, str], draw: int) -> dict[str, object]:
+        asked = re.findall(r"`(\w+)` \(Literal\[(-?\d+), .*?(-?\d+)\]\)", system)
+        criteria = tuple(name for name, _, _ in asked)
+        text = "\n".join(inputs.values())
+        scores: dict[str, object] = {}
+        for name, low, high in asked:
+            truth = re.search(rf"\b{name}=(\d+)", text)
+            assert truth is not None, "a text of this world carries its true scores"
+            noise = self._noise(name, text, system, draw)
+            score = int(truth.group(1)) + self.error_sd(name, system, criteria) * noise
+            scores[name] = min(int(high), max(int(low), round(score)))
+        return scores
+
+    def _noise(self, name: str, text: str, system: str, draw: int) -> float:
+        sources = {"text": text, "prompt": system + text, "draw": f"{draw}{system}{text}"}
+        return sum(
+            math.sqrt(share) * _NORMAL.inv_cdf(self._chance(name, kind, sources[kind]))
+            for kind, share in _SHARES.items()
+        )
+
+    def _critique(self, inputs: Mapping[str, str]) -> str:
+        results = json.loads(inputs["results"])
+        wrong = [name for name, each in results.items() if "judge" in str(each.get("error"))]
+        return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
+
+    def feedback(self, example: str, names: Sequence[str]) -> str:
+        """Say what a judge that missed an example's scores should have done."""
+        lines = []
+        for name in names:
+            order = sorted(CUES[name], key=lambda cue: self._chance(name, cue, example))
+            lines += [f"{name}: the judge should {cue}." for cue in order[:_REVEALED]]
+        return "\n".join(lines)
+
+    def _advice(self, system: str, inputs: Mapping[str, str]) -> str:
+        names, read = tuple(json.loads(inputs["criteria"])), inputs["critiques"]
+        advice = {name: [cue for cue in CUES[name] if cue in read] for name in names}
+        if budget := _BUDGET.search(system):
+            advice = _cut(advice, max(1, int(budget.group(1)) // _UNIT_WORDS))
+        chance = self.dilution if len(names) > 1 else 0.0
+        paragraphs = []
+        for name, cues in advice.items():
+            units = [
+                _generic(read + cue) if self._chance("advice", cue, read) < chance else cue
+                for cue in cues
+            ]
+            if units:
+                said = " ".join(f"Tell the judge to {unit}." for unit in units)
+                paragraphs.append(f"{name}: {said}")
+        return "\n\n".join(paragraphs) or "Keep all as it is."
+
+    def _chance(self, *parts: str) -> float:
+        """Draw from (0, 1), always the same for the same parts."""
+        digest = hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()
+        return (int.from_bytes(digest[:6]) + 0.5) / 2**48
+
+
+class PlantedEngine(ToyEngine):
+    """The planted world behind DSPy's engine seam; a prompt that comes again is drawn again."""
+
+    def __init__(self, world: PlantedWorld) -> None:
+        super().__init__()
+        self.world = world
+        self._sent: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def answer(self, system: str, user: str) -> str:
+        with self._lock:
+            draw = self._sent[system + user]
+            self._sent[system + user] += 1
+        return self.world.reply(system, user, draw)
+
+
+def planted_lm(world: PlantedWorld) -> dspy.LM:
+    """Give an LM that lives in a planted world."""
+    return dspy.LM("planted/world", engine=PlantedEngine(world), temperature=0.0)
+
+
+def planted_rubric(*names: str) -> Rubric:
+    """Make a rubric of criteria that have cues.
+
+    Raises:
+        ValueError: If one has none.
+    """
+    if unknown := set(names) - set(CUES):
+        raise ValueError(f"The world has no cues for {sorted(unknown)}; it has {list(CUES)}.")
+    return toy_rubric(*names)
+
+
+def planted_examples(
+    rubric: Rubric, documents: int, systems: int, seed: int = 0
+) -> list[dspy.Example]:
+    """Make documents with so many texts each, whose true scores are drawn from 1 to 5."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for document in range(documents):
+        for system in range(systems):
+            scores = {name: int(rng.integers(1, 6)) for name in rubric.names}
+            marks = ", ".join(f"{name}={score}" for name, score in scores.items())
+            human = {rubric[name].human: float(score) for name, score in scores.items()}
+            text = f"Document {seed}-{document}, text {system}: {marks}"
+            example = dspy.Example(output=text, group=str(document), system_id=str(system), **human)
+            examples.append(example.with_inputs("output"))
+    return examples
+
+
+@cache
+def expected_agreement(
+    sd: float, level: Level, systems: int, documents: int = 20_000, seed: int = 0
+) -> float:
+    """Simulate the agreement of a judge whose error has this standard deviation, on many texts."""
+    rng = np.random.default_rng(seed)
+    human = rng.integers(1, 6, documents * systems).astype(float)
+    judge = np.clip(np.rint(human + sd * rng.standard_normal(human.size)), 1, 5)
+    groups = [str(place // systems) for place in range(human.size)]
+    value = correlate(human.tolist(), judge.tolist(), groups, level=level).value
+    assert not isinstance(value, Undefined)
+    return value
+
+
+def cues_in(text: str) -> set[str]:
+    """Give the cues that stand in a text."""
+    return {cue for cues in CUES.values() for cue in cues if cue in text}
+
+
+def section_of(name: str, instructions: str) -> str:
+    """Give a criterion's section; all of the instructions where they have no headings."""
+    if "### Criterion: " not in instructions:
+        return instructions
+    found = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", instructions, re.DOTALL)
+    return found.group(1) if found else ""
+
+
+def _share(name: str, text: str) -> float:
+    cues = CUES[name]
+    return sum(cue in text for cue in cues) / len(cues)
+
+
+def _generic(text: str) -> str:
+    return GENERIC[hashlib.sha256(text.encode()).digest()[0] % len(GENERIC)]
+
+
+def _cut(advice: Mapping[str, Sequence[str]], units: int) -> dict[str, list[str]]:
+    """Keep so many units, taken from the criteria in turn."""
+    turns = max(map(len, advice.values()), default=0)
+    order = [(n, name) for n in range(turns) for name in advice if n < len(advice[name])]
+    kept = set(order[:units])
+    return {
+        name: [cue for n, cue in enumerate(cues) if (n, name) in kept]
+        for name, cues in advice.items()
+    }
+
+
+def _rewrite(inputs: Mapping[str, str]) -> dict[str, str]:
+    texts: dict[str, str] = json.loads(inputs["current_instructions"])
+    new = {}
+    for name, text in texts.items():
+        held = [cue for cue in CUES[name] if cue in text or cue in inputs["advice"]]
+        new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
+    return new
