@@ -1,0 +1,59 @@
+"""What a measurement lets one say, in words that a referee would accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An effect with its 95 % interval, and whether it is there.
+
+    ``verdict`` is "established" where the interval leaves out 0 and the p-value, adjusted where the
+    claim is one of several, is below 0.05; "equivalent" where the 90 % interval lies inside
+    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". It is "refused" where
+    there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
+    steps.
+    """
+
+    name: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    n: int
+    verdict: Verdict
+    bound: float | None = None
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the claim as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Claim:
+        """Read what `as_dict` gave."""
+        return cls(**entry)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if self.estimate is None or self.low is None or self.high is None:
+            return f"{self.name}: {self.verdict} ({self.note})"
+        inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
+        note = f"; {self.note}" if self.note else ""
+        p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
+        return (
+            f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "
+            f"[{self.low:+.3f}, {self.high:+.3f}]{p_value}, n {self.n}{note})"
+        )
+
+
+def refused(name: str, reason: str) -> Claim:
+    """Make a claim that cannot be judged."""
+    return Claim(name, None, None, None, None, 0, "refused", note=reason)
