@@ -1,0 +1,168 @@
+"""The modes' part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from benchmarks.cells import Cell
+from benchmarks.modes import summarize
+from benchmarks.modes.estimates import MEAN
+from benchmarks.modes.measure import SEED
+from benchmarks.modes.summary import InSetting, Mode, Swap
+from benchmarks.report.markdown import (
+    escape,
+    estimate,
+    fenced,
+    folded,
+    number,
+    table,
+)
+from benchmarks.report.modes_pictures import cost_picture, trajectory_picture
+from benchmarks.report.pictures import forest
+from benchmarks.report.section import Section, in_words, pictured
+from benchmarks.report.settings import Settings, model_name
+
+_VOLUME = (
+    "Hypervolume is the share of the space of agreements that lies below at least one program, "
+    "with a reference point of 0 on each criterion: a negative rho counts as 0. On the test texts "
+    "it is that of the final programs of all runs. On the validation texts it is the mean over the "
+    "runs of that of all programs which a run measured, so the luck of the best of many raises it."
+)
+
+
+def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
+    """Write about the modes, setting by setting, and about swapped models if there are any."""
+    found = summarize(cells)
+    written = [_section(each, settings, n) for n, each in enumerate(found.settings, 1)]
+    if len(found.settings) > 1:
+        written.append(Section("Swapped models", (), [_swaps(found.swaps)]))
+    return written
+
+
+def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
+    figures: dict[str, Figure] = {}
+    seed_runs = max(len(mode.seeds) for mode in found.modes)
+    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.plan.items())
+    parts = [
+        f"{found.texts} test texts of {found.documents} documents, which decided nothing; "
+        f"agreement is Spearman's rho, {found.level} level. Up to {seed_runs} runs per mode "
+        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
+        "single-criterion baseline: an optimizer and a judge for each criterion, so that "
+        "the judge's layout sets it apart from a mode as well.",
+        "### Agreement on the test texts",
+        _agreement(found),
+        "Differences to the seed prompt in the same layout:",
+        _gains(found),
+        pictured(
+            f"modes-{number_of}-differences.svg",
+            forest(
+                (*found.against_seed, *found.pairs), "difference of mean agreement (Spearman's rho)"
+            ),
+            "Differences of mean test agreement with 95 % intervals; filled where established, "
+            "the grey band is the bound of equivalence",
+            figures,
+        ),
+        "### Way and cost",
+        pictured(
+            f"modes-{number_of}-steps.svg",
+            trajectory_picture(found),
+            "Validation agreement over the steps, a line for each run; a filled mark is an "
+            "accepted proposal, the black line the mean",
+            figures,
+        ),
+        pictured(
+            f"modes-{number_of}-cost.svg",
+            cost_picture(found),
+            "Calls of a run against its test agreement, with 95 % intervals",
+            figures,
+        ),
+        _costs(found),
+        "### Hypervolume",
+        _VOLUME,
+        _volumes(found),
+        *(_texts(mode) for mode in _optimized(found)),
+    ]
+    title = f"Modes, {settings.name(found.setting)}"
+    return Section(title, (*found.against_seed, *found.pairs), parts, figures)
+
+
+def label(mode: Mode) -> str:
+    """Name a mode in a table."""
+    name = "seed prompt" if mode.name == SEED else mode.name
+    return f"{name}, {mode.layout} calls"
+
+
+def _optimized(found: InSetting) -> list[Mode]:
+    return [mode for mode in found.modes if mode.name != SEED]
+
+
+def _agreement(found: InSetting) -> str:
+    names = (*found.criteria, MEAN)
+    columns = ("", *map(escape, names), "SD from run to run", "runs", "seed prompt kept")
+    rows = [
+        [
+            label(mode),
+            *(estimate(mode.test[name]) for name in names),
+            *(number(mode.run_sd), str(len(mode.seeds))),
+            "-" if mode.name == SEED else str(mode.seeds_kept),
+        ]
+        for mode in found.modes
+    ]
+    return table(columns, rows)
+
+
+def _gains(found: InSetting) -> str:
+    names = (*found.criteria, MEAN)
+    rows = [
+        [label(mode), *(estimate(mode.gain[name], difference=True) for name in names)]
+        for mode in _optimized(found)
+    ]
+    return table(("", *map(escape, names)), rows)
+
+
+def _costs(found: InSetting) -> str:
+    modes = _optimized(found)
+    roles = list(dict.fromkeys(role for mode in modes for role in mode.cost.calls))
+    rows = [
+        [
+            label(mode),
+            *(number(mode.cost.calls.get(role, 0.0), 1) for role in roles),
+            number(mode.cost.total, 1),
+            f"{mode.cost.prompt_tokens:,.0f}",
+            f"{mode.cost.completion_tokens:,.0f}",
+            number(mode.cost.dollars, 4),
+        ]
+        for mode in modes
+    ]
+    columns = ("calls of one run", *map(escape, roles), "all", "tokens in", "tokens out", "US$")
+    return table(columns, rows)
+
+
+def _volumes(found: InSetting) -> str:
+    rows = [
+        [label(mode), number(mode.volume, 4), number(mode.validation_volume, 4)]
+        for mode in found.modes
+    ]
+    return table(("", "test", "validation"), rows)
+
+
+def _texts(mode: Mode) -> str:
+    blocks = [f"**{escape(name)}**\n\n{fenced(text)}" for name, text in mode.texts[0].items()]
+    summary = f"Final instructions of {mode.name}, run {mode.seeds[0]}"
+    return folded(summary, "\n\n".join(blocks))
+
+
+def _swaps(swaps: Sequence[Swap]) -> str:
+    rows = [
+        [
+            escape(swap.claim.name),
+            *(model_name(each) for each in (swap.judge, swap.prompts, swap.rater)),
+            escape(swap.data),
+            in_words(swap.claim).partition(": ")[2],
+            swap.claim.verdict,
+        ]
+        for swap in sorted(swaps, key=lambda swap: swap.claim.name)
+    ]
+    return table(("effect", "judge", "gradients", "rater", "data", "difference", "verdict"), rows)

@@ -1,0 +1,68 @@
+"""The report of a folder of cells: one Markdown file and its pictures, written from cells alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+from benchmarks.cells import Cell, read_cells
+from benchmarks.report import modes
+from benchmarks.report.pictures import svg
+from benchmarks.report.section import Section
+from benchmarks.report.settings import Settings
+from mogradjudge.files import replaced, write_text
+
+REPORT = "report.md"
+
+Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
+
+RENDERERS: Mapping[str, Renderer] = MappingProxyType({"modes": modes.sections})
+"""Who writes about the cells of a benchmark; in the order of the report."""
+
+_HOW = (
+    "A claim is *established* where its 95 % interval leaves out 0 and its p-value, adjusted for "
+    "the number of claims that were made together, is below 0.05. It is *equivalent* where the "
+    "90 % interval lies inside of the bound that is named. All else is *not established*, which "
+    "does not say that there is no effect. n counts documents, or steps of runs."
+)
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.md and its pictures beside the cells; equal cells give equal files.
+
+    Raises:
+        SetupError: If the folder holds no cells.
+    """
+    cells = read_cells(folder)
+    settings = Settings(cells)
+    sections = [
+        section
+        for benchmark, render in RENDERERS.items()
+        if (ours := [cell for cell in cells if cell.benchmark == benchmark])
+        for section in render(ours, settings)
+    ]
+    for section in sections:
+        for name, figure in section.figures.items():
+            with replaced(folder / name) as partial:
+                partial.write_bytes(svg(figure))
+    write_text(folder / REPORT, _markdown(sections, settings))
+    return folder / REPORT
+
+
+def _markdown(sections: Sequence[Section], settings: Settings) -> str:
+    parts = [
+        "# What was measured",
+        _HOW,
+        "## Verdicts",
+        *(section.verdicts() for section in sections),
+        *(section.markdown() for section in sections),
+        "## Settings",
+        settings.table(),
+        f"Measured with {settings.versions()}. The digest names the data set by its rows.",
+        "## Calls",
+        settings.spent(),
+        "Every figure is computed from the scores in `cells.jsonl` beside this file.",
+    ]
+    return "\n\n".join(parts) + "\n"
