@@ -21,6 +21,8 @@ from mogradjudge.agreement.flips import Comparison
 from mogradjudge.agreement.intervals import draw, percentiles, ratio
 from mogradjudge.agreement.weighted import weighted_values
 
+_ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
+
 
 def two_way(
     human: Scores,
@@ -55,7 +57,7 @@ def two_way(
     if isinstance(interval, Undefined) or not np.isfinite(found.difference):
         return Undefined("most resamples have no correlation")
     values = values[np.isfinite(values)]
-    beyond = 1 + min((values <= 0).sum(), (values >= 0).sum())
+    beyond = 1 + min((values <= _ROUNDING).sum(), (values >= -_ROUNDING).sum())
     return Comparison(
         found.difference,
         interval.low,
