@@ -1,4 +1,4 @@
-"""Texts scored afresh by one judge, as a cell: every score is kept to be computed with anew."""
+"""Texts scored afresh by one judge, as a cell that keeps every score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dspy
 from benchmarks.cells import Cell, Values
 from benchmarks.setting import SYSTEM, Setting
 from mogradjudge import MultiCriteriaJudge
-from mogradjudge.agreement import Level
+from mogradjudge.agreement import Level, Undefined, correlate, document_values
 from mogradjudge.data import group_of
 from mogradjudge.evaluation import Judgement, check_scored
 from mogradjudge.ledger import Ledger
@@ -42,32 +42,33 @@ class Judged:
         """Read what `score` kept."""
         return cls(**cell.result["judged"])
 
-    def rated(self, name: str) -> list[int]:
-        """Give the places of the texts that have a human score."""
-        return [place for place, score in enumerate(self.human[name]) if score is not None]
-
     def coverage(self, name: str) -> float:
         """Give the share of the rated texts that the judge scored."""
-        rated = self.rated(name)
+        rated = [place for place, score in enumerate(self.human[name]) if score is not None]
         return sum(self.scores[name][place] is not None for place in rated) / max(1, len(rated))
 
-    def humans(self, name: str) -> list[float]:
-        """Give the human scores of the rated texts."""
-        return [score for score in self.human[name] if score is not None]
-
     def filled(self, name: str) -> list[float]:
-        """Give the judge's scores of the rated texts; the middle of the scale where it has none.
+        """Give all n judge scores; the middle of the scale where there is none.
 
         A judge that gives no score has not told the text from others. Leaving it out would reward
         the judge for it, and would leave the arms of a comparison with different texts.
         """
         low, high = self.scales[name]
-        scores = [self.scores[name][place] for place in self.rated(name)]
-        return [(low + high) / 2 if score is None else score for score in scores]
+        return [(low + high) / 2 if score is None else score for score in self.scores[name]]
 
-    def documents(self, name: str) -> list[str]:
-        """Give the documents of the rated texts."""
-        return [self.groups[place] for place in self.rated(name)]
+    def values(self, name: str) -> dict[str, float]:
+        """Give each document's value: their mean is the agreement."""
+        return document_values(
+            self.human[name], self.filled(name), self.groups, level=level_of(self)
+        )
+
+    def agreement(self, name: str) -> float | None:
+        """Give the agreement on the rated texts; None where it is undefined."""
+        triples = zip(self.human[name], self.filled(name), self.groups, strict=True)
+        rated = [(human, judge, group) for human, judge, group in triples if human is not None]
+        human, judge, groups = ([each[place] for each in rated] for place in range(3))
+        value = correlate(human, judge, groups, level=level_of(self)).value  # type: ignore[arg-type]
+        return None if isinstance(value, Undefined) else value
 
 
 def level_of(judged: Judged) -> Level:

@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.claims import ALPHA, Claim, Verdict, refused
-from benchmarks.judged import Judged, level_of, unequal_coverage
+from benchmarks.judged import Judged, unequal_coverage
 from mogradjudge.agreement import (
     Undefined,
     cluster_test,
-    correlate,
-    document_values,
     hierarchical,
     holm,
 )
@@ -58,10 +56,7 @@ def agreement(judged: Judged, name: str) -> float | None:
     """Give one run's agreement on a criterion, or the mean of those that are defined."""
     if name == MEAN:
         return _average([agreement(judged, each) for each in judged.scores])
-    value = correlate(
-        judged.humans(name), judged.filled(name), judged.documents(name), level=level_of(judged)
-    ).value
-    return None if isinstance(value, Undefined) else value
+    return judged.agreement(name)
 
 
 def spread(runs: Runs) -> float | None:
@@ -158,14 +153,8 @@ def _table(runs: Runs, name: str, documents: Sequence[str] | None = None) -> Tab
     if name == MEAN:
         tables = [_table(runs, each, names) for each in _criteria(runs)]
         return _nanmean(np.stack(tables), 0)
-    rows = [_values(run, name) for _, run in sorted(runs.items())]
+    rows = [run.values(name) for _, run in sorted(runs.items())]
     return np.array([[row.get(each, math.nan) for each in names] for row in rows], dtype=np.float64)
-
-
-def _values(judged: Judged, name: str) -> dict[str, float]:
-    return document_values(
-        judged.humans(name), judged.filled(name), judged.documents(name), level=level_of(judged)
-    )
 
 
 def _criteria(runs: Runs) -> list[str]:
