@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
 from benchmarks.judged import Judged
+from benchmarks.modes.edits import edits_of, rate_edits
 from benchmarks.modes.estimates import differences, gains
-from benchmarks.modes.measure import Plan, measure
+from benchmarks.modes.measure import Plan, measure, runs_of
 from benchmarks.modes.runs import validation_volume
 from benchmarks.modes.summary import summarize
 from benchmarks.modes.volume import hypervolume
 from benchmarks.planted import PlantedWorld, cues_in, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, in_setting, setting_of
+from benchmarks.world import fields, inputs_of
+from engines import FunctionEngine, fake_lm
 from mogradjudge import BudgetExhausted, SetupError
 from mogradjudge.judge import MultiCriteriaJudge
 
@@ -123,6 +126,54 @@ def test_settings_stand_apart_and_side_by_side(cells):
     assert [swap.claim.name for swap in found.swaps] == names * 2
     assert len(found.claims) == 6
     assert summarize(list(reversed([*cells, *others]))).settings[1] == found.settings[0]
+
+
+def test_edits_are_read_from_events_and_told_twice_count_once():
+    def step(number, text, *, accepted):
+        return [
+            {"event": "GradientWritten", "step": number, "criteria": ["fluency"], "text": text},
+            {"event": "SectionRewritten", "step": number, "criterion": "fluency", "text": text},
+            {"event": "GateDecided", "step": number, "accepted": accepted},
+        ]
+
+    events = [
+        *step(1, "a", accepted=True),
+        *step(2, "lost", accepted=True)[:2],
+        {"event": "RunResumed", "steps": 1},
+        *step(2, "b", accepted=False),
+        *step(3, "c", accepted=True),
+        {"event": "RunEnded"},
+    ]
+    edits = edits_of(events, {"fluency": "seed", "coherence": "seed"})
+    assert [edit["before"]["fluency"] for edit in edits] == ["seed", "a", "a"]
+    assert [edit["after"]["fluency"] for edit in edits] == ["a", "b", "c"]
+    assert [[each["text"] for each in edit["gradients"]] for edit in edits] == [["a"], ["b"], ["c"]]
+
+
+def test_a_rater_rates_each_rewritten_section_of_a_run_once(tmp_path):
+    asked = []
+
+    def rate(request):
+        inputs = inputs_of(request.messages[-1].text)
+        asked.append(inputs)
+        followed = inputs["criterion"] in inputs["advice"]
+        return fields({"adherence": 9 if followed else "no idea"})
+
+    rater = fake_lm(FunctionEngine(rate)).copy(cache=True)
+    setting = setting_in(tmp_path, seeds=(0, 1))
+    setting = replace(setting, lms={**setting.lms, "rater": rater})
+    measured(setting, "SSC")
+    cells = runs_of(setting, PLAN, ["SSC"])
+    for _ in range(2):
+        with in_setting(setting):
+            rate_edits(setting, cells)
+    (found,) = summarize(setting.grid.cells).settings
+    (mode,) = found.adherence
+    edits = [edit for cell in cells for edit in cell.result["runs"][0]["edits"]]
+    assert mode.n + mode.unrated == sum(len(edit["after"]) for edit in edits) > 0
+    assert mode.mean == 9
+    assert len({tuple(each.values()) for each in asked}) <= mode.n + 3 * mode.unrated
+    assert asked[0]["old_instructions"] == "Rate from 1 to 5."
 
 
 def judged(scores, human, groups):

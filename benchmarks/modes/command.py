@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from benchmarks.modes.edits import rate_edits
 from benchmarks.modes.estimates import MEAN, Estimate
-from benchmarks.modes.measure import MODES, SEED, Plan, measure
+from benchmarks.modes.measure import MODES, SEED, Plan, measure, runs_of
 from benchmarks.modes.summary import InSetting, summarize
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
@@ -22,9 +23,12 @@ _SMOKE_STEPS = 2
 @click.option(
     "--modes", default=",".join(MODES), show_default=True, help="Those to run, by commas."
 )
+@click.option("--adherence", is_flag=True, help="Let --rater-lm rate how editors follow gradients.")
 @layout_option
 @step_options
-def command(setting: Setting, modes: str, steps: int | None, **plan: Any) -> None:
+def command(
+    setting: Setting, modes: str, steps: int | None, *, adherence: bool, **plan: Any
+) -> None:
     """The decomposition modes and the single-criterion baseline on unseen texts.
 
     Each run is scored on the test texts beside the seed prompt. ST optimizes each criterion in a
@@ -35,7 +39,10 @@ def command(setting: Setting, modes: str, steps: int | None, **plan: Any) -> Non
         raise SetupError(f"--modes takes {', '.join(MODES)}, got {', '.join(sorted(unknown))}.")
     if setting.smoke and steps is None:
         steps = _SMOKE_STEPS
-    measure(setting, Plan(steps, **plan), names)
+    chosen = Plan(steps, **plan)
+    measure(setting, chosen, names)
+    if adherence:
+        rate_edits(setting, runs_of(setting, chosen, names))
     for found in summarize(setting.grid.cells).settings:
         if found.setting == setting.grid.setting:
             print_setting(found)
@@ -60,6 +67,8 @@ def print_setting(found: InSetting) -> None:
         f"Agreement (Spearman, {found.level} level) on {found.texts} test texts of "
         f"{found.documents} documents; calls of one run",
     )
+    for rated in found.adherence:
+        print(f"{rated.mode}: adherence {number(rated.mean, 1)} of 10 over {rated.n} sections")
     for claim in (*found.against_seed, *found.pairs):
         print(claim)
 

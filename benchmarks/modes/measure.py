@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.cells import Values
+from benchmarks.cells import Cell, Values, identity_of
 from benchmarks.judged import score, score_texts
+from benchmarks.modes.edits import edits_of
 from benchmarks.setting import Setting
 from mogradjudge import (
     Budget,
@@ -27,9 +28,10 @@ from mogradjudge.candidate import Candidate
 from mogradjudge.cli.job import make_gate
 from mogradjudge.digests import digest
 from mogradjudge.errors import RunStopped
+from mogradjudge.files import LineLog
 from mogradjudge.interruption import interruptible
 from mogradjudge.ledger import Ledger, LedgerRow
-from mogradjudge.runs import RunDirectory
+from mogradjudge.runs import EVENTS, RunDirectory
 from mogradjudge.scores import Layout
 
 BENCHMARK = "modes"
@@ -98,27 +100,40 @@ def measure(setting: Setting, plan: Plan, modes: Sequence[str] = MODES) -> None:
             _run(setting, plan, mode, seed)
 
 
+def runs_of(setting: Setting, plan: Plan, modes: Sequence[str]) -> list[Cell]:
+    """Give the cells of a plan's runs that are measured."""
+    keys = [plan.key(mode, seed) for seed in setting.seeds for mode in modes]
+    names = {identity_of(BENCHMARK, key, setting.grid.setting) for key in keys}
+    return [cell for cell in setting.grid.cells if cell.identity in names]
+
+
 def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
     def run(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
         parts = _parts(setting.rubric, mode)
         results: dict[str | None, OptimizationResult] = {}
         rows: list[LedgerRow] = []
+        edits: list[list[dict[str, Any]]] = []
         for number, (name, rubric) in enumerate(parts.items()):
+            folder = place / f"run-{number}"
             optimizer = plan.optimizer(
                 *(mode, seed),
                 **{f"{role}_lm": setting.lms[role] for role in ("critic", "coach", "editor")},
                 num_threads=setting.num_threads,
                 budget=_left(budget, rows),
-                run_dir=place / f"run-{number}",
+                run_dir=folder,
             )
             judge = setting.judge(plan.layout_of(mode), rubric)
             results[name] = _whole(
                 optimizer.optimize(judge, trainset=setting.training, valset=setting.validation)
             )
             rows += results[name].ledger
+            edits.append(edits_of(LineLog(folder / EVENTS).entries(), _sections(judge)))
         judges = [result.program for result in results.values()]
         judged, tested = _tested(setting, judges, place / "test", _left(budget, rows))
-        runs = [_run_dict(results[name], name) for name in parts]
+        runs = [
+            {"criterion": name, "edits": edits[number], **_run_dict(result)}
+            for number, (name, result) in enumerate(results.items())
+        ]
         return {"runs": runs, "judged": judged}, [row.as_dict() for row in (*rows, *tested)]
 
     setting.grid.run(BENCHMARK, plan.key(mode, seed), run)
@@ -171,11 +186,10 @@ def _tested(
     return judged, [replace(row, role=TEST) for row in ledger.rows]
 
 
-def _run_dict(result: OptimizationResult, criterion: str | None) -> dict[str, Any]:
-    """Keep a run's way: step 0 is the seed; ``criterion`` is None where it is about all."""
+def _run_dict(result: OptimizationResult) -> dict[str, Any]:
+    """Keep a run's way: step 0 is the seed."""
     seed = {"step": 0, "accepted": True, "agreement": result.seed_agreement.as_dict()}
     return {
-        "criterion": criterion,
         "sections": _sections(result.program),
         "stop_reason": result.stop_reason,
         "seed_kept": result.seed_kept,

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.cells import Cell, Values
 from benchmarks.claims import Claim
 from benchmarks.judged import Judged, level_of
+from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
 from benchmarks.modes.estimates import (
     MEAN,
     Estimate,
@@ -60,7 +61,7 @@ class InSetting:
     """All modes in one setting, run by one plan.
 
     ``against_seed`` and ``pairs`` are two families of claims about mean test agreement, each
-    adjusted for its number.
+    adjusted for its number. ``adherence`` is empty where nobody rated the edits.
     """
 
     setting: Values
@@ -70,6 +71,7 @@ class InSetting:
     documents: int
     texts: int
     modes: tuple[Mode, ...]
+    adherence: tuple[Adherence, ...]
     against_seed: tuple[Claim, ...]
     pairs: tuple[Claim, ...]
     calls: int
@@ -112,11 +114,12 @@ def summarize(cells: Sequence[Cell]) -> Modes:
     for cell in ours:
         if cell.key["mode"] != SEED:
             apart.setdefault(digest([cell.setting, _plan(cell)]), []).append(cell)
-    settings = tuple(_in_setting(runs, ours) for runs in apart.values())
+    rated = [cell for cell in cells if cell.benchmark == ADHERENCE]
+    settings = tuple(_in_setting(runs, ours, rated) for runs in apart.values())
     return Modes(settings, tuple(swap for each in settings for swap in _swaps(each)))
 
 
-def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
+def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell], rated: Sequence[Cell]) -> InSetting:
     layouts = {cell.key["layout"] for cell in runs}
     seeds = [
         cell
@@ -143,6 +146,9 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
             _mode(arms[name], judged[name], judged[start.get(name, name)])
             for name in (*sorted(set(start.values())), *modes)
         ),
+        adherence=tuple(
+            adherence_of(name, found) for name in modes if (found := _rated(arms[name], rated))
+        ),
         against_seed=tuple(
             differences(judged, {f"{name} minus seed": (name, start[name]) for name in modes})
         ),
@@ -152,6 +158,12 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
         calls=sum(cell.calls for cell in (*seeds, *runs)),
         versions=_versions((*seeds, *runs)),
     )
+
+
+def _rated(runs: Sequence[Cell], rated: Sequence[Cell]) -> list[Cell]:
+    """Give the ratings of these runs."""
+    asked = {digest([run.key, run.setting]) for run in runs}
+    return [cell for cell in rated if digest([cell.key, cell.setting]) in asked]
 
 
 def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs) -> Mode:

@@ -79,6 +79,7 @@ def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
             figures,
         ),
         _costs(found),
+        *_adherence(found),
         "### Hypervolume",
         _VOLUME,
         _volumes(found),
@@ -138,6 +139,18 @@ def _costs(found: InSetting) -> str:
     ]
     columns = ("calls of one run", *map(escape, roles), "all", "tokens in", "tokens out", "US$")
     return table(columns, rows)
+
+
+def _adherence(found: InSetting) -> list[str]:
+    if not found.adherence:
+        return []
+    rows = [
+        [each.mode, number(each.mean, 2), number(each.run_sd, 2), str(each.n), str(each.unrated)]
+        for each in found.adherence
+    ]
+    columns = ("", "mean", "SD from run to run", "sections", "unrated")
+    said = "How well editors followed their gradients, rated from 1 to 10 by the rater:"
+    return ["### Adherence", said, table(columns, rows)]
 
 
 def _volumes(found: InSetting) -> str:

@@ -19,7 +19,7 @@ REPORT = "report.md"
 Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
 
 RENDERERS: Mapping[str, Renderer] = MappingProxyType({"modes": modes.sections})
-"""Who writes about the cells of a benchmark; in the order of the report."""
+"""Who writes about a benchmark that has cells, in the order of the report; given all cells."""
 
 _HOW = (
     "A claim is *established* where its 95 % interval leaves out 0 and its p-value, adjusted for "
@@ -40,8 +40,8 @@ def write_report(folder: Path) -> Path:
     sections = [
         section
         for benchmark, render in RENDERERS.items()
-        if (ours := [cell for cell in cells if cell.benchmark == benchmark])
-        for section in render(ours, settings)
+        if any(cell.benchmark == benchmark for cell in cells)
+        for section in render(cells, settings)
     ]
     for section in sections:
         for name, figure in section.figures.items():
