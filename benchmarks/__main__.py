@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import attacks, cost, faults, modes, report, resume, scale
+from benchmarks import (
+    attacks,
+    calibration,
+    cost,
+    faults,
+    interference,
+    modes,
+    noise,
+    report,
+    resume,
+    scale,
+)
 
 
 @click.group()
@@ -12,7 +23,18 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for module in (attacks, cost, faults, modes, report, resume, scale):
+for module in (
+    attacks,
+    calibration,
+    cost,
+    faults,
+    interference,
+    modes,
+    noise,
+    report,
+    resume,
+    scale,
+):
     main.add_command(module.command)
 
 if __name__ == "__main__":

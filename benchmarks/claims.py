@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from mogradjudge.agreement import Comparison, Undefined, equivalence
+
 Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
 
 ALPHA = 0.05
@@ -54,6 +56,43 @@ class Claim:
         )
 
 
+def claim(
+    name: str,
+    found: Comparison | Undefined,
+    *,
+    p_value: float | None = None,
+    bound: float | None = None,
+    note: str = "",
+) -> Claim:
+    """Judge a comparison.
+
+    Args:
+        name: What is claimed.
+        found: The comparison, with a 95 % interval.
+        p_value: The adjusted p-value, where the claim is one of several.
+        bound: The difference that would not matter; None claims no equivalence.
+        note: What else to say.
+    """
+    if isinstance(found, Undefined):
+        return refused(name, found.reason)
+    p_value = found.p_value if p_value is None else p_value
+    words: Verdict = "not established"
+    if p_value < ALPHA and not found.low <= 0 <= found.high:
+        words = "established"
+    elif bound is not None and _within(found, bound):
+        words = "equivalent"
+    return Claim(
+        *(name, found.difference, found.low, found.high, p_value, found.groups, words),
+        bound=bound,
+        note=note,
+    )
+
+
 def refused(name: str, reason: str) -> Claim:
     """Make a claim that cannot be judged."""
     return Claim(name, None, None, None, None, 0, "refused", note=reason)
+
+
+def _within(found: Comparison, bound: float) -> bool:
+    test = equivalence(found, bound)
+    return not isinstance(test, Undefined) and test.within
