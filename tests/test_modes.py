@@ -49,10 +49,10 @@ def cells(tmp_path_factory):
 
 
 def test_a_cell_for_each_run_and_each_seed_prompt(cells):
-    keys = [(cell.key["mode"], cell.key["seed"]) for cell in cells]
+    keys = [(cell.key.get("mode"), cell.key.get("seed", cell.key.get("repeat"))) for cell in cells]
     assert keys == [
-        *(("seed", 0), ("SSS", 0), ("CCC", 0)),
-        *(("seed", 1), ("SSS", 1), ("CCC", 1)),
+        *((None, 0), ("SSS", 0), ("CCC", 0)),
+        *((None, 1), ("SSS", 1), ("CCC", 1)),
     ]
     (run,) = cells[1].result["runs"]
     assert [step["step"] for step in run["trajectory"]] == [0, 1, 2]
@@ -93,7 +93,7 @@ def test_a_run_that_the_cap_cut_short_is_no_cell_and_goes_on(tmp_path):
     setting = setting_in(short, max_calls=45)
     with pytest.raises(BudgetExhausted):
         measured(setting, "SSS")
-    assert [cell.key["mode"] for cell in setting.grid.cells] == ["seed"]
+    assert [cell.benchmark for cell in setting.grid.cells] == ["noise"]
     first = measured(setting_in(short, lm=setting.lms["judge"]), "SSS")[-1]
     other = measured(setting_in(whole), "SSS")[-1]
     assert first.calls == other.calls
@@ -105,7 +105,7 @@ def test_dilution_that_was_planted_shows(cells):
         name: [
             sum(len(cues_in(text)) for text in cell.result["runs"][0]["sections"].values())
             for cell in cells
-            if cell.key["mode"] == name
+            if cell.key.get("mode") == name
         ]
         for name in ("SSS", "CCC")
     }

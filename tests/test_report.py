@@ -44,14 +44,15 @@ def setting(model):
 
 
 def cell(mode, seed, model="some/model", **result):
-    key = {"mode": mode, "seed": seed, "layout": "combined"}
+    key = {"layout": "combined", "repeat": seed}
     if mode != "seed":
+        key = {"mode": mode, "seed": seed, "layout": "combined"}
         key |= {"steps": 2, "batch_size": 3, "gate": "mean", "tolerance": 0.0}
     row = {"role": "judge", "criteria": ["coherence"], "calls": 60, "cached": 0, "failed": 0}
     row |= {"prompt_tokens": 9000, "completion_tokens": 600, "cost": 0.01}
     shift = 2 if mode == "seed" else 1 + seed % 3
     return Cell(
-        benchmark="modes",
+        benchmark="noise" if mode == "seed" else "modes",
         key=key,
         setting=setting(model),
         result={"judged": judged(shift), **result},
@@ -78,6 +79,32 @@ def run_cell(mode, seed, model="some/model", text="Rate from 1 to 5."):
     return cell(mode, seed, model, runs=[part])
 
 
+def interference_cells():
+    """Make two whole repeats of all arms, with the instructions of one run."""
+    arms = ["S1", "J1", "N", "P", "O", "J+coherence", "J+fluency"]
+    return [
+        *(
+            replace(
+                cell("seed", repeat),
+                key={"layout": layout, "repeat": repeat},
+                result={"judged": judged(2 + repeat)},
+            )
+            for layout in ("combined", "separate")
+            for repeat in range(2)
+        ),
+        *(
+            replace(
+                cell("seed", repeat),
+                benchmark="interference",
+                key={"part": "score", "arm": arm, "run": "0", "repeat": repeat},
+                result={"judged": judged(1 + place % 4)},
+            )
+            for repeat in range(2)
+            for place, arm in enumerate(arms)
+        ),
+    ]
+
+
 def folder_of(path, cells):
     path.mkdir(exist_ok=True)
     lines = [to_json(vars(each), indent=None) for each in cells]
@@ -99,14 +126,16 @@ def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
         raise AssertionError("a report sends no call")
 
     monkeypatch.setattr("dspy.BaseLM.__call__", never)
-    one, two = (folder_of(tmp_path / name, some_cells()) for name in ("one", "two"))
+    cells = [*some_cells(), *interference_cells()[2:]]
+    one, two = (folder_of(tmp_path / name, cells) for name in ("one", "two"))
     write_report(one)
     first = contents(one)
     write_report(one)
     write_report(two)
     assert contents(one) == first == contents(two)
     assert set(first) == {
-        "report.md",
+        *("report.md", "noise-1.svg"),
+        *(f"interference-1-{name}.svg" for name in ("effects", "criteria", "matrix")),
         *(f"modes-1-{name}.svg" for name in ("differences", "steps", "cost")),
     }
 
@@ -114,7 +143,7 @@ def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
 def test_every_picture_is_there_and_says_no_date(tmp_path):
     text = write_report(folder_of(tmp_path / "x", some_cells())).read_text("utf-8")
     linked = re.findall(r"\]\(([\w-]+\.svg)\)", text)
-    assert len(linked) == 3
+    assert len(linked) == 4
     for name in linked:
         picture = (tmp_path / "x" / name).read_text("utf-8")
         assert picture.rstrip().endswith("</svg>")
@@ -131,6 +160,21 @@ def test_two_settings_stand_apart_and_side_by_side(tmp_path):
     assert swapped.count("other/model") == 3 * 3
 
 
+def test_the_parts_of_interference_are_told(tmp_path):
+    text = write_report(folder_of(tmp_path / "x", interference_cells())).read_text("utf-8")
+    verdicts, figures = text.split("## Noise, setting 1\n", 2)[1:]
+    for effect in ("interference", "joint-call cost", "length"):
+        assert re.search(rf"^- {effect}, mean: \*\*[+-]", verdicts, re.MULTILINE)
+        assert re.search(rf"^\| {effect} \(", figures, re.MULTILINE)
+    assert re.search(r"^- interference, fluency: ", verdicts, re.MULTILINE)
+    assert "Modes" not in text
+
+
+def test_interference_that_was_cut_short_says_so(tmp_path):
+    text = write_report(folder_of(tmp_path / "x", interference_cells()[:6])).read_text("utf-8")
+    assert "There is nothing to say yet: no repeat is whole yet." in text
+
+
 def test_foreign_texts_do_not_break_out(tmp_path):
     cells = [
         cell("seed", 0, HOSTILE),
@@ -143,6 +187,7 @@ def test_foreign_texts_do_not_break_out(tmp_path):
     assert "[d](e)" not in outside
     rows = [line for line in outside.splitlines() if line.startswith("| setting 1")]
     assert [line.count("|") for line in rows] == [8]
+    assert "@g" not in outside
 
 
 @given(st.text(max_size=40))

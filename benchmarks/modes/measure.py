@@ -1,6 +1,7 @@
-"""Measuring the modes: a cell for each run of an optimizer, and one for each seed prompt.
+"""Measuring the modes: a cell for each run of an optimizer.
 
 A cell keeps the judge's scores of every test text, so that a reader can compute all figures anew.
+The seed prompt's scores are cells of the noise benchmark, one repeat beside each run.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.cells import Cell, Values, identity_of
-from benchmarks.judged import score, score_texts
+from benchmarks.judged import score_texts
 from benchmarks.modes.edits import edits_of
+from benchmarks.noise import score_seed
 from benchmarks.setting import Setting
 from mogradjudge import (
     Budget,
@@ -35,7 +37,7 @@ from mogradjudge.runs import EVENTS, RunDirectory
 from mogradjudge.scores import Layout
 
 BENCHMARK = "modes"
-SEED = "seed"  # stands for the seed prompt where a mode stands
+SEED = "seed"  # stands for the seed prompt in the place of a mode
 SINGLE = "ST"  # single-task: an optimizer, and a judge, for each criterion
 MODES = ("SSS", "SSC", "SCC", "CCC", SINGLE)
 TEST = "test"  # the role under which the scoring of test texts is booked: no mode pays for it
@@ -94,8 +96,7 @@ def measure(setting: Setting, plan: Plan, modes: Sequence[str] = MODES) -> None:
     # Seed by seed, so that a campaign that is cut short has all modes on its first seeds.
     for seed in setting.seeds:
         for layout in layouts:
-            key = {"mode": SEED, "layout": layout, "seed": seed}
-            score(setting, BENCHMARK, key, setting.judge(layout))
+            score_seed(setting, layout, seed)
         for mode in modes:
             _run(setting, plan, mode, seed)
 

@@ -24,6 +24,7 @@ from benchmarks.modes.estimates import (
 from benchmarks.modes.measure import BENCHMARK, MODES, SEED
 from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_volume
 from benchmarks.modes.volume import hypervolume
+from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
 from mogradjudge.digests import digest
 from mogradjudge.scores import Layout
@@ -36,10 +37,11 @@ class Mode:
     """One mode's runs, or the seed prompt's scorings under the name "seed".
 
     ``test`` is their agreement on the test texts and ``gain`` its difference to the seed prompt in
-    the same layout, both by criterion and under "mean". ``run_sd`` is the standard deviation of the
-    mean from run to run. ``volume`` is the hypervolume of the final programs of all runs on the
-    test texts, ``validation_volume`` the mean over the runs of that of all programs which a run
-    measured on its validation texts; it is larger by the luck of the best of many.
+    the same layout (empty where that was not scored), both by criterion and under "mean".
+    ``run_sd`` is the standard deviation of the mean from run to run. ``volume`` is the hypervolume
+    of the final programs of all runs on the test texts, ``validation_volume`` the mean over the
+    runs of that of all programs which a run measured on its validation texts; it is larger by the
+    luck of the best of many.
     """
 
     name: str
@@ -109,31 +111,28 @@ class Modes:
 
 def summarize(cells: Sequence[Cell]) -> Modes:
     """Sum up the modes' cells; those of another setting or plan stand apart."""
-    ours = [cell for cell in cells if cell.benchmark == BENCHMARK]
     apart: dict[str, list[Cell]] = {}
-    for cell in ours:
-        if cell.key["mode"] != SEED:
+    for cell in cells:
+        if cell.benchmark == BENCHMARK:
             apart.setdefault(digest([cell.setting, _plan(cell)]), []).append(cell)
-    rated = [cell for cell in cells if cell.benchmark == ADHERENCE]
-    settings = tuple(_in_setting(runs, ours, rated) for runs in apart.values())
+    settings = tuple(
+        _in_setting(runs, [cell for cell in cells if cell.setting == runs[0].setting])
+        for runs in apart.values()
+    )
     return Modes(settings, tuple(swap for each in settings for swap in _swaps(each)))
 
 
-def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell], rated: Sequence[Cell]) -> InSetting:
+def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
     layouts = {cell.key["layout"] for cell in runs}
-    seeds = [
-        cell
-        for cell in cells
-        if cell.key["mode"] == SEED
-        and cell.setting == runs[0].setting
-        and cell.key["layout"] in layouts
-    ]
+    seeds = [c for c in cells if c.benchmark == NOISE and c.key["layout"] in layouts]
+    rated = [cell for cell in cells if cell.benchmark == ADHERENCE]
     arms: dict[str, list[Cell]] = {}
-    for cell in sorted((*seeds, *runs), key=lambda cell: int(cell.key["seed"])):
+    for cell in sorted((*seeds, *runs), key=_seed):
         arms.setdefault(_arm(cell), []).append(cell)
-    judged = {name: {c.key["seed"]: Judged.of(c) for c in of} for name, of in arms.items()}
+    judged = {name: {_seed(c): Judged.of(c) for c in of} for name, of in arms.items()}
     modes = [name for name in MODES if name in arms]
-    start = {name: f"{SEED} {arms[name][0].key['layout']}" for name in modes}
+    seed_arms = {name: f"{SEED} {arms[name][0].key['layout']}" for name in modes}
+    start = {name: arm for name, arm in seed_arms.items() if arm in arms}
     first = Judged.of(runs[0])
     return InSetting(
         setting=runs[0].setting,
@@ -143,14 +142,14 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell], rated: Sequence[Cel
         documents=len(set(first.groups)),
         texts=len(first.groups),
         modes=tuple(
-            _mode(arms[name], judged[name], judged[start.get(name, name)])
+            _mode(arms[name], judged[name], judged.get(start.get(name, "")))
             for name in (*sorted(set(start.values())), *modes)
         ),
         adherence=tuple(
             adherence_of(name, found) for name in modes if (found := _rated(arms[name], rated))
         ),
         against_seed=tuple(
-            differences(judged, {f"{name} minus seed": (name, start[name]) for name in modes})
+            differences(judged, {f"{name} minus seed": (name, arm) for name, arm in start.items()})
         ),
         pairs=tuple(
             differences(judged, {f"{b} minus {a}": (b, a) for a, b in combinations(modes, 2)})
@@ -162,21 +161,20 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell], rated: Sequence[Cel
 
 def _rated(runs: Sequence[Cell], rated: Sequence[Cell]) -> list[Cell]:
     """Give the ratings of these runs."""
-    asked = {digest([run.key, run.setting]) for run in runs}
-    return [cell for cell in rated if digest([cell.key, cell.setting]) in asked]
+    return [cell for cell in rated if cell.key in [run.key for run in runs]]
 
 
-def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs) -> Mode:
+def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
     criteria = tuple(next(iter(runs.values())).scores)
     of_runs = [cell.result["runs"] for cell in cells if "runs" in cell.result]
     volumes = [validation_volume(parts, criteria) for parts in of_runs]
     return Mode(
-        name=cells[0].key["mode"],
+        name=cells[0].key.get("mode", SEED),
         layout=cells[0].key["layout"],
         seeds=tuple(runs),
         seeds_kept=sum(all(part["seed_kept"] for part in parts) for parts in of_runs),
         test=agreements(runs),
-        gain={} if runs is seed else gains(runs, seed),
+        gain={} if seed is None else gains(runs, seed),
         run_sd=spread(runs),
         volume=hypervolume([[agreement(run, n) for n in criteria] for run in runs.values()]),
         validation_volume=sum(volumes) / len(volumes) if volumes else None,
@@ -206,8 +204,13 @@ def _swaps(found: InSetting) -> list[Swap]:
 
 
 def _arm(cell: Cell) -> str:
-    mode: str = cell.key["mode"]
-    return f"{SEED} {cell.key['layout']}" if mode == SEED else mode
+    mode: str = cell.key.get("mode") or f"{SEED} {cell.key['layout']}"
+    return mode
+
+
+def _seed(cell: Cell) -> int:
+    """Give the seed of a run, or the repeat that is paired with it."""
+    return int(cell.key["repeat"] if cell.benchmark == NOISE else cell.key["seed"])
 
 
 def _plan(cell: Cell) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-
-from benchmarks.modes.estimates import Estimate
+from collections.abc import Callable, Sequence
 
 # Each could mean something to Markdown, to HTML or to GitHub (mentions, formulas, emoji).
-_MEANING = re.compile(r"[\\`*_\[\]<>#|!~&@$:]|^[-+=]|^\d(?=\d*[.)])")
+_MEANING = re.compile(r"[\\`*_\[\]<>#|!~&@$]|:(?=//|\w+:)|^[-+=]|^\d(?=\d*[.)])")
 _CONTROLS = re.compile(
     r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
@@ -53,9 +51,24 @@ def signed(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:+.{digits}f}"
 
 
-def estimate(found: Estimate, *, difference: bool = False) -> str:
+def percent(share: float | None) -> str:
+    """Write a share, or a dash where there is none."""
+    return "-" if share is None else f"{share:.0%}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
     """Write a value with its interval."""
-    write = signed if difference else number
-    if found.low is None or found.high is None:
-        return write(found.value)
-    return f"{write(found.value)} ({write(found.low, 2)} to {write(found.high, 2)})"
+    return _with_bounds(number, value, low, high)
+
+
+def difference(value: float | None, low: float | None, high: float | None) -> str:
+    """Write a difference with its interval."""
+    return _with_bounds(signed, value, low, high)
+
+
+def _with_bounds(
+    write: Callable[..., str], value: float | None, low: float | None, high: float | None
+) -> str:
+    if low is None or high is None:
+        return write(value)
+    return f"{write(value)} ({write(low, 2)} to {write(high, 2)})"

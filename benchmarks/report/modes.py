@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 
 from benchmarks.cells import Cell
 from benchmarks.modes import summarize
-from benchmarks.modes.estimates import MEAN
+from benchmarks.modes.estimates import MEAN, Estimate
 from benchmarks.modes.measure import SEED
 from benchmarks.modes.summary import InSetting, Mode, Swap
 from benchmarks.report.markdown import (
+    difference,
     escape,
-    estimate,
     fenced,
     folded,
+    interval,
     number,
     table,
 )
@@ -105,7 +106,7 @@ def _agreement(found: InSetting) -> str:
     rows = [
         [
             label(mode),
-            *(estimate(mode.test[name]) for name in names),
+            *(_interval(mode.test[name]) for name in names),
             *(number(mode.run_sd), str(len(mode.seeds))),
             "-" if mode.name == SEED else str(mode.seeds_kept),
         ]
@@ -117,10 +118,19 @@ def _agreement(found: InSetting) -> str:
 def _gains(found: InSetting) -> str:
     names = (*found.criteria, MEAN)
     rows = [
-        [label(mode), *(estimate(mode.gain[name], difference=True) for name in names)]
+        [label(mode), *(_difference(mode.gain[name]) for name in names)]
         for mode in _optimized(found)
+        if mode.gain
     ]
     return table(("", *map(escape, names)), rows)
+
+
+def _interval(found: Estimate) -> str:
+    return interval(found.value, found.low, found.high)
+
+
+def _difference(found: Estimate) -> str:
+    return difference(found.value, found.low, found.high)
 
 
 def _costs(found: InSetting) -> str:

@@ -22,7 +22,11 @@ class Settings:
 
     def name(self, setting: Values) -> str:
         """Give the name under which a setting is described."""
-        return f"setting {self._all.index(setting) + 1}"
+        return f"setting {self.number(setting)}"
+
+    def number(self, setting: Values) -> int:
+        """Give a setting's number."""
+        return self._all.index(setting) + 1
 
     def split(self, cells: Sequence[Cell]) -> list[list[Cell]]:
         """Put cells of one setting together."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from benchmarks.cells import Cell, read_cells
-from benchmarks.report import modes
+from benchmarks.report import interference, modes, noise
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section
 from benchmarks.report.settings import Settings
@@ -18,7 +18,13 @@ REPORT = "report.md"
 
 Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
 
-RENDERERS: Mapping[str, Renderer] = MappingProxyType({"modes": modes.sections})
+RENDERERS: Mapping[str, Renderer] = MappingProxyType(
+    {
+        "noise": noise.sections,
+        "interference": interference.sections,
+        "modes": modes.sections,
+    }
+)
 """Who writes about a benchmark that has cells, in the order of the report; given all cells."""
 
 _HOW = (
