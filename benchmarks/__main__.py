@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import attacks, calibration, cost, faults, interference, noise, resume, scale
+from benchmarks import (
+    attacks,
+    calibration,
+    cost,
+    faults,
+    interference,
+    noise,
+    resume,
+    scale,
+    statistics,
+)
 
 
 @click.group()
@@ -12,8 +22,10 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for module in (attacks, calibration, cost, faults, interference, noise, resume, scale):
-    main.add_command(module.command)
+for benchmark in (
+    *(attacks, calibration, cost, faults, interference, noise, resume, scale, statistics),
+):
+    main.add_command(benchmark.command)
 
 if __name__ == "__main__":
     main()
