@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import attacks, cost, faults, resume, scale
+from benchmarks import attacks, cost, faults, peers, resume, scale
 
 
 @click.group()
@@ -12,8 +12,8 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for command in (attacks.command, cost.command, faults.command, resume.command, scale.command):
-    main.add_command(command)
+for benchmark in (attacks, cost, faults, peers, resume, scale):
+    main.add_command(benchmark.command)
 
 if __name__ == "__main__":
     main()
