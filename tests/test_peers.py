@@ -148,36 +148,22 @@ def test_only_a_higher_agreement_on_no_fewer_texts_is_better():
     assert not is_better(agreement(0.5), agreement(Undefined("too few")))
 
 
-def test_the_seed_wins_ties(task, server):
+def test_the_seed_wins_ties(task, server, monkeypatch):
     def say_the_same(task):
         return Found(task.seed_prompt + "\n\nBe so kind.")
 
-    # A world without noise between prompts: other words, the same scores.
-    server.world = PlantedEngine(replace(OpenWorld(), seed=1)).answer
-    scores = iter([agreement(0.5), agreement(0.5)])
-    stub = Stub(task, scores)
-    result = measured(Method("polite", say_the_same), stub, server)
-    assert (result["seed_kept"], result["instructions"]) == (True, task.seed_prompt)
-    stub = Stub(task, iter([agreement(0.5), agreement(0.6)]))
-    result = measured(Method("polite", say_the_same), stub, server)
-    assert (result["seed_kept"], result["validation"]) == (False, 0.6)
+    for figures, kept in {(0.5, 0.5): True, (0.5, 0.6): False}.items():
+        said = iter(figures)
+        monkeypatch.setattr(Task, "measure", lambda *_, said=said: agreement(next(said)))
+        result = measured(Method("polite", say_the_same), task, server)
+        assert result["seed_kept"] == kept == (result["instructions"] == task.seed_prompt)
+        assert result["validation"] == figures[1]
 
 
-class Stub:
-    """A task whose validation texts say what they are told to."""
-
-    def __init__(self, task, scores):
-        self._task, self._scores = task, scores
-
-    def __getattr__(self, name):
-        return getattr(self._task, name)
-
-    def measure(self, instructions):
-        return next(self._scores)
-
-
-def test_a_gate_walks_on_ties_and_keeps_the_earlier(task):
-    keeper = Keeper(Stub(task, iter(map(agreement, [0.5, 0.5, 0.4, 0.6]))))
+def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
+    said = iter([0.5, 0.5, 0.4, 0.6])
+    monkeypatch.setattr(Task, "measure", lambda *_: agreement(next(said)))
+    keeper = Keeper(task)
     keeper.start()
     keeper.offer("a")
     assert (keeper.current, keeper.best) == ("a", task.seed_prompt)

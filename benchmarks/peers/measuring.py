@@ -7,6 +7,7 @@ import io
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -14,13 +15,13 @@ import dspy
 
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
-from benchmarks.peers.method import Found, Method, Task, capped_lm
+from benchmarks.peers.method import Found, Method, Task
 from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
 from mogradjudge.evaluation import Judgement
 from mogradjudge.replies import replies_kept_in
 
 _LOGGERS = ("dspy", "gepa", "httpx", "LiteLLM", "optuna", "textgrad", "tenacity")
-_NO_CAP = 10**9
+_NO_CAP, _THREADS = 10**9, 16  # before and after a method runs
 _SHOWN = 120  # characters of an error
 
 
@@ -56,17 +57,17 @@ def measure(
     """
     with quiet(), replies_kept_in(None):
         _prepare(method)
-        free = capped_lm(task.model, task.url, Meter(_NO_CAP))
-        with dspy.context(lm=free):
-            before = task.measure(task.seed_prompt)
+        around = replace(task, meter=Meter(_NO_CAP), num_threads=_THREADS)
+        with dspy.context(lm=around.lm):
+            before = around.measure(task.seed_prompt)
         server.reset()
         started = time.perf_counter()
         found = _run(method, task)
         seconds = time.perf_counter() - started
         counts = server.counts()
-        with dspy.context(lm=free):
-            kept, after = _gated(task, found, before)
-            judged = [_judged(task, kept, test) for _ in range(repeats)]
+        with dspy.context(lm=around.lm):
+            kept, after = _gated(around, found, before)
+            judged = [_judged(around, kept, test) for _ in range(repeats)]
     means = [agreement_of(each, task.objectives).mean or 0.0 for each in judged]
     return {
         "notes": found.notes,
