@@ -11,9 +11,15 @@ from benchmarks import (
     faults,
     interference,
     noise,
+    peers,
     resume,
     scale,
     statistics,
+)
+
+BENCHMARKS = (
+    *(noise, interference, peers, calibration, statistics),
+    *(attacks, cost, faults, resume, scale),
 )
 
 
@@ -22,9 +28,7 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for benchmark in (
-    *(attacks, calibration, cost, faults, interference, noise, resume, scale, statistics),
-):
+for benchmark in BENCHMARKS:
     main.add_command(benchmark.command)
 
 if __name__ == "__main__":
