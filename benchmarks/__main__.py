@@ -12,9 +12,16 @@ from benchmarks import (
     interference,
     modes,
     noise,
+    peers,
     report,
     resume,
     scale,
+    statistics,
+)
+
+BENCHMARKS = (
+    *(noise, interference, modes, peers, report, calibration, statistics),
+    *(attacks, cost, faults, resume, scale),
 )
 
 
@@ -23,19 +30,8 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for module in (
-    attacks,
-    calibration,
-    cost,
-    faults,
-    interference,
-    modes,
-    noise,
-    report,
-    resume,
-    scale,
-):
-    main.add_command(module.command)
+for benchmark in BENCHMARKS:
+    main.add_command(benchmark.command)
 
 if __name__ == "__main__":
     main()

@@ -25,7 +25,8 @@ import click
 
 from benchmarks import wire
 from benchmarks.fault_plan import STATUS, FaultPlan
-from benchmarks.planted import PlantedEngine, PlantedWorld
+from benchmarks.foreign import OpenWorld, is_ours
+from benchmarks.planted import PlantedEngine
 from benchmarks.world import reply, role_of
 
 World: TypeAlias = Callable[[str, str], str]
@@ -33,7 +34,7 @@ World: TypeAlias = Callable[[str, str], str]
 
 _WORLDS: Mapping[str, Callable[[], World]] = {
     "toy": lambda: reply,
-    "planted": lambda: PlantedEngine(PlantedWorld(dilution=0.4, interference=0.2)).answer,
+    "planted": lambda: PlantedEngine(OpenWorld(dilution=0.4, interference=0.2)).answer,
 }
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
@@ -43,7 +44,7 @@ class ToyServer(ThreadingHTTPServer):
 
     ``calls`` counts the answered ones by role, ``served`` all attempts by what became of them,
     ``answers`` how often each distinct request was answered (more than once is paid more than
-    once), and ``peak`` the attempts in flight at once.
+    once), ``tokens`` those of the answered ones, and ``peak`` the attempts in flight at once.
     """
 
     daemon_threads = True
@@ -63,6 +64,7 @@ class ToyServer(ThreadingHTTPServer):
         self.calls: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
+        self.tokens = 0
         self.peak = 0
         self._seen: Counter[str] = Counter()
         self._in_flight = 0
@@ -107,18 +109,23 @@ class ToyServer(ThreadingHTTPServer):
             self.served[kind] += 1
             return kind
 
+    def spend(self, tokens: int) -> None:
+        """Count the tokens of an answered call."""
+        with self._lock:
+            self.tokens += tokens
+
     def counts(self) -> dict[str, Any]:
         """Give all that was counted."""
         with self._lock:
             counters = {name: dict(getattr(self, name)) for name in ("calls", "served", "answers")}
-            return {**counters, "peak": self.peak}
+            return {**counters, "tokens": self.tokens, "peak": self.peak}
 
     def reset(self) -> None:
         """Forget the counts."""
         with self._lock:
             for counter in (self.calls, self.served, self.answers, self._seen):
                 counter.clear()
-            self.peak = 0
+            self.tokens = self.peak = 0
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -230,12 +237,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict[str, Any], kind: str) -> None:
         system, user = wire.texts(body)
-        with self.server.counted(role_of(system)):
+        with self.server.counted(role_of(system) if is_ours(system) else "other"):
             text = _UNREADABLE if kind == "unreadable" else self.server.world(system, user)
         cut = kind == "cut"
         text = text[: len(text) // 2] if cut else text
         reason = "length" if cut else "stop"
-        self._send(wire.completion(body["model"], system + user, text, reason))
+        completion = wire.completion(body["model"], system + user, text, reason)
+        self.server.spend(completion["usage"]["total_tokens"])
+        self._send(completion)
 
     def _fail(self, status: int, model: str) -> None:
         wait = {"Retry-After": str(self.server.faults.retry_after)} if status == 429 else {}

@@ -24,7 +24,13 @@ _CALIBRATION = 2000  # documents
 
 @dataclass(frozen=True)
 class Errors:
-    """How judges err: shares of the error variance, and the correlation of two judges' errors."""
+    """How judges err.
+
+    Args:
+        document: The share of the error variance that goes together within a document.
+        system: The share that is a judge's own taste for single systems.
+        between: How two judges' errors correlate, apart from their tastes.
+    """
 
     document: float = 0.14
     system: float = 0.0
@@ -51,23 +57,23 @@ class World:
         """Draw documents, and both judges' scores of them; each of shape (documents, systems)."""
         drawn = rng.integers(len(self.human), size=documents)
         human, latent = self.human[drawn], _normal_scores(self.human)[drawn]
-        shared = self._errors(latent, rng)
-        own = (self._errors(latent, rng), self._errors(latent, rng))
-        between = self.errors.between
+        shared = self._errors(latent.shape, rng)
         first, second = (
-            _thresholds(slope, latent, np.sqrt(between) * shared + np.sqrt(1 - between) * error)
-            for slope, error in zip(self.slopes, own, strict=True)
+            _thresholds(slope, latent, self._judges_errors(shared, rng)) for slope in self.slopes
         )
         return human, first, second
 
-    def _errors(self, latent: Array, rng: np.random.Generator) -> Array:
-        documents, systems = latent.shape
-        rest = 1 - self.errors.document - self.errors.system
-        return np.asarray(
-            np.sqrt(self.errors.document) * rng.normal(size=(documents, 1))
-            + np.sqrt(self.errors.system) * rng.normal(size=(1, systems))
-            + np.sqrt(rest) * rng.normal(size=(documents, systems))
-        )
+    def _judges_errors(self, shared: Array, rng: np.random.Generator) -> Array:
+        own, between = self._errors(shared.shape, rng), self.errors.between
+        mixed = np.sqrt(between) * shared + np.sqrt(1 - between) * own
+        taste = rng.normal(size=(1, shared.shape[1]))
+        share = self.errors.system
+        return np.asarray(np.sqrt(1 - share) * mixed + np.sqrt(share) * taste)
+
+    def _errors(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        of_documents, of_texts = rng.normal(size=(shape[0], 1)), rng.normal(size=shape)
+        share = self.errors.document
+        return np.asarray(np.sqrt(share) * of_documents + np.sqrt(1 - share) * of_texts)
 
 
 def world(human: Array, rhos: tuple[float, float], errors: Errors | None = None) -> World:
@@ -80,9 +86,10 @@ def world(human: Array, rhos: tuple[float, float], errors: Errors | None = None)
 def human_scores(documents: int, seed: int = 0) -> Array:
     """Make means of three raters' whole scores, with the variance shares of SummEval coherence."""
     rng = np.random.default_rng(seed)
+    systems = norm.ppf((np.arange(SYSTEMS) + 0.5) / SYSTEMS)  # from bad to good, not drawn
     quality = (
         np.sqrt(0.09) * rng.normal(size=(documents, 1))
-        + np.sqrt(0.31) * rng.normal(size=(1, SYSTEMS))
+        + np.sqrt(0.31) * systems
         + np.sqrt(0.60) * rng.normal(size=(documents, SYSTEMS))
     )
     noise = rng.normal(size=(_RATERS, documents, SYSTEMS))
@@ -99,7 +106,7 @@ def _slope(world: World, rho: float) -> float:
         human, judge, _ = replace(trial, slopes=(slope, slope)).draw(_CALIBRATION, rng)
         return float(spearmanr(human.ravel(), judge.ravel()).statistic) - rho
 
-    return float(brentq(miss, 0.0, 5.0, xtol=1e-3))
+    return float(brentq(miss, -1.0, 5.0, xtol=1e-3))
 
 
 def _normal_scores(human: Array) -> Array:

@@ -7,9 +7,11 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy.propose.utils import get_dspy_source_code
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from mogradjudge import MultiCriteriaJudge
 from mogradjudge.criteria import Criterion, Rubric, Scale
 from mogradjudge.criteria.criterion import RESERVED
 from mogradjudge.errors import MogradError, SetupError
@@ -70,6 +72,17 @@ def test_a_rubric_is_a_value(rubric):
     assert rubric.names == tuple(criterion.name for criterion in rubric.criteria)
     assert all(rubric[name].name == name for name in rubric.names)
     assert all(dataclasses.replace(criterion) == criterion for criterion in rubric.criteria)
+
+
+def test_a_rubric_is_read_by_name_and_cannot_be_iterated():
+    with pytest.raises(TypeError, match="not iterable"):
+        iter(rubric())
+
+
+def test_dspy_can_read_the_code_of_a_judge():
+    # MIPROv2 shows it to the model that proposes instructions, and does without where this fails.
+    code = get_dspy_source_code(MultiCriteriaJudge(rubric()))
+    assert "class MultiCriteriaJudge" in code
 
 
 @given(low=st.integers(-99, 99), width=st.integers(1, 20), score=st.floats(-150, 150))

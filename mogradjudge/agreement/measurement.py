@@ -20,6 +20,8 @@ from mogradjudge.agreement.distances import (
 from mogradjudge.agreement.pairs import calibrate_epsilon, pair_accuracy, pair_accuracy_constant
 from mogradjudge.errors import SetupError
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -151,6 +153,7 @@ def _check_scale(scale: tuple[float, float], human: Array, judge: Array) -> None
     if not low < high:
         raise SetupError(f"`scale` must rise, low < high, got {scale!r}.")
     for name, scores in {"human": human, "judge": judge}.items():
-        off = scores[(scores < low) | (scores > high)]
+        # An expected score may pass an end of the scale by a rounding error.
+        off = scores[(scores < low - _ROUNDING) | (scores > high + _ROUNDING)]
         if len(off):
             raise SetupError(f"`{name}` must lie on the scale {low} to {high}, got {off[0]:g}.")

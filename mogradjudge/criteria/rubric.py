@@ -75,6 +75,9 @@ class Rubric:
         """The criteria's names, in order."""
         return tuple(criterion.name for criterion in self.criteria)
 
+    # Or Python would iterate by the names 0, 1, ...; DSPy's MIPROv2 tries to.
+    __iter__ = None
+
     def __getitem__(self, name: str) -> Criterion:
         return {criterion.name: criterion for criterion in self.criteria}[name]
 

@@ -1,0 +1,204 @@
+"""``python -m benchmarks peers``: the comparison's options, cells and table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import dspy
+
+from benchmarks.cells import Cell, Grid
+from benchmarks.foreign import OpenWorld
+from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
+from benchmarks.peers.budget import Meter
+from benchmarks.peers.figures import Row, summarize
+from benchmarks.peers.measuring import CannotRun, Server, measure
+from benchmarks.peers.method import Method, Task
+from benchmarks.planted import CUES, PlantedEngine, planted_examples, planted_rubric
+from benchmarks.server import serving, serving_apart
+from benchmarks.setting import SPLIT
+from mogradjudge import MogradError, Rubric, split_by_group
+from mogradjudge.fingerprint import digest_of
+from mogradjudge.tables import number, print_table
+
+# A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
+MODEL = "gpt-4o-mini"
+METHODS = (
+    *ours.METHODS,
+    *dspy_methods.METHODS,
+    *textgrad_methods.METHODS,
+    *opro.METHODS,
+)
+_ROLES = ("judge", "critic", "coach", "editor", "other")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the comparison is."""
+
+    criteria: tuple[str, ...] = tuple(CUES)
+    documents: int = 60
+    systems: int = 3
+    calls: int = 600
+    threads: tuple[int, ...] = (1, 16)
+    seeds: int = 1
+    repeats: int = 3
+    latency: float = 0.05
+    apart: bool = True
+
+    def serving(self) -> AbstractContextManager[Server]:
+        """Start a fresh server: the world draws its noise by what it was sent before."""
+        if self.apart:
+            return serving_apart(self.latency, world="planted")
+        world = PlantedEngine(OpenWorld(dilution=0.4, interference=0.2))
+        return serving(latency=self.latency, world=world.answer)
+
+
+SMOKE = Sizes(
+    criteria=("coherence", "fluency"),
+    documents=12,
+    systems=3,
+    calls=60,
+    repeats=1,
+    latency=0.0,
+    apart=False,
+)
+
+
+def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
+    """Measure each method into a folder of cells, and sum up the cells of these sizes."""
+    rubric = planted_rubric(*sizes.criteria)
+    examples = planted_examples(rubric, sizes.documents, sizes.systems)
+    setting = {
+        "model": MODEL,
+        "world": "planted",
+        "rubric": rubric.to_toml(),
+        "data": digest_of(examples),
+        "latency": sizes.latency,
+        "repeats": sizes.repeats,
+    }
+    grid = Grid(folder, setting)
+    cells = [
+        _cell(grid, method, rubric, examples, sizes, threads, seed)
+        for method in methods
+        for seed in range(sizes.seeds)
+        for threads in sizes.threads
+    ]
+    return summarize(cells)
+
+
+def _cell(
+    grid: Grid,
+    method: Method,
+    rubric: Rubric,
+    examples: Sequence[dspy.Example],
+    sizes: Sizes,
+    threads: int,
+    seed: int,
+) -> Cell:
+    training, validation, test = split_by_group(examples, SPLIT, seed=0)
+
+    def work(*_: object) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+        with sizes.serving() as server, tempfile.TemporaryDirectory() as folder:
+            meter = Meter(sizes.calls)
+            task = Task(
+                *(rubric, training, validation, server.url, MODEL, meter, Path(folder)),
+                num_threads=threads,
+                seed=seed,
+            )
+            result = measure(method, task, test, server, sizes.repeats)
+        return result, _ledger(result)
+
+    key = {"method": method.name, "threads": threads, "seed": seed, "cap": sizes.calls}
+    try:
+        return grid.run("peers", key, work)
+    except CannotRun as error:  # it is not kept, and so tried again the next time
+        return Cell("peers", key, grid.setting, {"status": str(error)}, (), 0, 0.0, {})
+
+
+def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        {"role": role, "criteria": [], "calls": calls, "failed": 0, "cost": None}
+        for role, calls in result["calls"].items()
+    ]
+
+
+def print_rows(rows: Sequence[Row], sizes: Sizes) -> None:
+    """Print the comparison: what was found, and what it took."""
+    times = [f"s, {threads} threads" for threads in sizes.threads]
+    print_table(
+        ("method", "test", "95 %", "validation", "calls", "tokens", *times),
+        [
+            [
+                *(row.method, number(row.test), _interval(row), number(row.validation)),
+                *(_count(sum(row.calls.values())), _count(row.tokens)),
+                *(number(row.seconds.get(threads), 1) for threads in sizes.threads),
+            ]
+            for row in rows
+        ],
+        f"Spearman, mean of {len(sizes.criteria)} criteria; at most {sizes.calls} calls each",
+    )
+    print_table(
+        ("method", *_ROLES, "seed kept", "notes"),
+        [
+            [
+                row.method,
+                *(_count(row.calls.get(role)) for role in _ROLES),
+                f"{row.seed_kept} of {row.runs}",
+                row.status or row.notes,
+            ]
+            for row in rows
+        ],
+        "Calls at the server, by role",
+    )
+
+
+def _interval(row: Row) -> str:
+    return "-" if row.interval is None else f"{row.interval.low:.3f} to {row.interval.high:.3f}"
+
+
+def _count(value: float | None) -> str:
+    return "-" if not value else f"{value:.0f}"
+
+
+@click.command("peers")
+@click.option(
+    "--method",
+    "names",
+    type=click.Choice([method.name for method in METHODS]),
+    multiple=True,
+    help="Only this one; may be given again.",
+)
+@click.option("--calls", type=click.IntRange(1), help="Cap on each method's calls  [default: 600]")
+@click.option("--seeds", type=click.IntRange(1), help="Runs of each method  [default: 1]")
+@click.option("--repeats", type=click.IntRange(1), help="Scorings of a test text  [default: 3]")
+@click.option("--documents", type=click.IntRange(3), help="[default: 60]")
+@click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0.05]")
+@click.option("--threads", type=click.IntRange(1), multiple=True, help="[default: 1 and 16]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder: cells that it holds are not measured again.",
+)
+@click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
+def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any) -> None:
+    """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
+
+    All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
+    world. TextGrad needs the extra `peers`.
+    """
+    sizes = replace(
+        SMOKE if smoke else Sizes(), **{name: value for name, value in given.items() if value}
+    )
+    methods = [method for method in METHODS if not names or method.name in names]
+    with tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch:
+        try:
+            rows = compare(out or Path(scratch), methods, sizes)
+        except MogradError as error:
+            raise click.ClickException(str(error)) from error
+    print_rows(rows, sizes)
