@@ -155,7 +155,7 @@ def test_two_settings_stand_apart_and_side_by_side(tmp_path):
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
     assert text.count("## Modes, setting 1\n") == 2  # its verdicts and its figures
     assert text.count("## Modes, setting 2\n") == 2
-    (swapped,) = re.findall(r"## Swapped models\n\n(\| effect.*?)\n\n", text, re.DOTALL)
+    (swapped,) = re.findall(r"## Models\n\n.*?\n\n(\| effect.*?)\n\n", text, re.DOTALL)
     assert len(swapped.splitlines()) == 2 + 2 * 3
     assert swapped.count("other/model") == 3 * 3
 

@@ -119,7 +119,7 @@ def summarize(cells: Sequence[Cell]) -> Modes:
         _in_setting(runs, [cell for cell in cells if cell.setting == runs[0].setting])
         for runs in apart.values()
     )
-    return Modes(settings, tuple(swap for each in settings for swap in _swaps(each)))
+    return Modes(settings, tuple(swap for each in settings for swap in swaps_of(each)))
 
 
 def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
@@ -187,7 +187,8 @@ def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
     )
 
 
-def _swaps(found: InSetting) -> list[Swap]:
+def swaps_of(found: InSetting) -> list[Swap]:
+    """Give the effects that are compared between models: each mode's gain, and CCC less SSS."""
     models = found.setting["models"]
     effects = [*found.against_seed, *(c for c in found.pairs if c.name == "CCC minus SSS")]
     return [

@@ -81,7 +81,8 @@ def _section(found: Interference, settings: Settings) -> Section:
         "Calls of one scoring of each arm stand in the first table; verdicts on single criteria "
         "other than those of interference itself are in the second.",
     ]
-    return Section(f"Interference, {name}", (*of_mean, *of_criteria), parts, figures)
+    claims = (*of_mean, *of_criteria)
+    return Section(f"Interference, {name}", claims, parts, figures, found.setting, of_mean[:1])
 
 
 def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:

@@ -10,7 +10,7 @@ from benchmarks.cells import Cell
 from benchmarks.modes import summarize
 from benchmarks.modes.estimates import MEAN, Estimate
 from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import InSetting, Mode, Swap
+from benchmarks.modes.summary import InSetting, Mode, swaps_of
 from benchmarks.report.markdown import (
     difference,
     escape,
@@ -22,8 +22,8 @@ from benchmarks.report.markdown import (
 )
 from benchmarks.report.modes_pictures import cost_picture, trajectory_picture
 from benchmarks.report.pictures import forest
-from benchmarks.report.section import Section, in_words, pictured
-from benchmarks.report.settings import Settings, model_name
+from benchmarks.report.section import Section, pictured
+from benchmarks.report.settings import Settings
 
 _VOLUME = (
     "Hypervolume is the share of the space of agreements that lies below at least one program, "
@@ -34,12 +34,9 @@ _VOLUME = (
 
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
-    """Write about the modes, setting by setting, and about swapped models if there are any."""
+    """Write about the modes, for each setting and way to run them."""
     found = summarize(cells)
-    written = [_section(each, settings, n) for n, each in enumerate(found.settings, 1)]
-    if len(found.settings) > 1:
-        written.append(Section("Swapped models", (), [_swaps(found.swaps)]))
-    return written
+    return [_section(each, settings, place) for place, each in enumerate(found.settings, 1)]
 
 
 def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
@@ -87,7 +84,9 @@ def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
         *(_texts(mode) for mode in _optimized(found)),
     ]
     title = f"Modes, {settings.name(found.setting)}"
-    return Section(title, (*found.against_seed, *found.pairs), parts, figures)
+    claims = (*found.against_seed, *found.pairs)
+    headlines = [swap.claim for swap in swaps_of(found)]
+    return Section(title, claims, parts, figures, found.setting, headlines)
 
 
 def label(mode: Mode) -> str:
@@ -175,17 +174,3 @@ def _texts(mode: Mode) -> str:
     blocks = [f"**{escape(name)}**\n\n{fenced(text)}" for name, text in mode.texts[0].items()]
     summary = f"Final instructions of {mode.name}, run {mode.seeds[0]}"
     return folded(summary, "\n\n".join(blocks))
-
-
-def _swaps(swaps: Sequence[Swap]) -> str:
-    rows = [
-        [
-            escape(swap.claim.name),
-            *(model_name(each) for each in (swap.judge, swap.prompts, swap.rater)),
-            escape(swap.data),
-            in_words(swap.claim).partition(": ")[2],
-            swap.claim.verdict,
-        ]
-        for swap in sorted(swaps, key=lambda swap: swap.claim.name)
-    ]
-    return table(("effect", "judge", "gradients", "rater", "data", "difference", "verdict"), rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+from benchmarks.cells import Values
 from benchmarks.claims import Claim, Verdict
 from benchmarks.report.markdown import escape, image, signed
 
@@ -23,13 +24,16 @@ class Section:
     """What one benchmark found in one setting.
 
     ``parts`` are paragraphs, tables and pictures in Markdown; ``figures`` are the pictures, by the
-    name of the file that a part links to.
+    name of the file that a part links to. ``headlines`` are the claims that are set beside those of
+    other settings.
     """
 
     title: str
     claims: Sequence[Claim]
     parts: Sequence[str]
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    setting: Values = field(default_factory=dict)
+    headlines: Sequence[Claim] = ()
 
     def markdown(self) -> str:
         """Write the section."""
@@ -53,16 +57,21 @@ def pictured(file: str, figure: Figure, what: str, figures: dict[str, Figure]) -
 
 
 def in_words(claim: Claim) -> str:
-    """Write a claim as a sentence's part."""
+    """Write a claim with its figures."""
+    return f"{escape(claim.name)}: {figures_of(claim)}"
+
+
+def figures_of(claim: Claim) -> str:
+    """Write what a claim is judged by."""
     if claim.estimate is None:
-        return f"{escape(claim.name)}: {escape(claim.note)}"
+        return escape(claim.note)
     parts = [f"95 % interval {signed(claim.low)} to {signed(claim.high)}"]
     if claim.verdict == "equivalent":
         parts.append(f"within ±{claim.bound:g}")
     if claim.p_value is not None:
         parts.append("p < 0.001" if claim.p_value < 0.001 else f"p {claim.p_value:.3f}")
     parts += [f"n {claim.n}", *([escape(claim.note)] if claim.note else [])]
-    return f"{escape(claim.name)}: **{signed(claim.estimate)}** ({'; '.join(parts)})"
+    return f"**{signed(claim.estimate)}** ({'; '.join(parts)})"
 
 
 def _bullets(claims: Iterable[Claim]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.cells import Cell, Values
 from benchmarks.report.markdown import escape, number, table
+from benchmarks.setting import ROLES
 
 
 class Settings:
@@ -49,8 +50,7 @@ class Settings:
         rows = [
             [
                 *(escape(name), str(len(cells)), f"{sum(cell.calls for cell in cells):,}"),
-                f"{sum(cell.sum_of('prompt_tokens') for cell in cells):,.0f}",
-                f"{sum(cell.sum_of('completion_tokens') for cell in cells):,.0f}",
+                *(_sum(cells, column) for column in ("prompt_tokens", "completion_tokens")),
                 number(_dollars(cells), 2),
                 f"{sum(cell.seconds for cell in cells) / 60:,.1f}",
             ]
@@ -74,19 +74,31 @@ def model_name(described: Values) -> str:
     return escape(f"{name} ({settings})" if settings else name)
 
 
+def models_of(setting: Values) -> tuple[str, str, str]:
+    """Name the models of the judge, of those who write, and of the rater."""
+    if "models" not in setting:  # one model for all roles
+        name = escape(f"{setting.get('model', '?')}, {setting.get('world', 'real')} world")
+        return name, name, name
+    names = {role: model_name(setting["models"][role]) for role in ROLES}
+    writers = dict.fromkeys(names[role] for role in ("critic", "coach", "editor"))
+    return names["judge"], " / ".join(writers), names["rater"]
+
+
 def _described(setting: Values) -> list[str]:
-    models, texts = setting["models"], setting["texts"]
-    writers = dict.fromkeys(model_name(models[role]) for role in ("critic", "coach", "editor"))
     criteria = tomllib.loads(setting["rubric"])["criteria"]
-    counts = ", ".join(f"{count} {name}" for name, count in texts.items())
+    counts = [f"{count} {name}" for name, count in setting.get("texts", {}).items()]
+    documents = [f"{setting['documents']} documents"] if "documents" in setting else []
     return [
-        model_name(models["judge"]),
-        " / ".join(writers),
-        model_name(models["rater"]),
+        *models_of(setting),
         escape(", ".join(each["name"] for each in criteria)),
-        escape(f"{counts}; {setting['documents']} documents"),
+        escape(", ".join([*counts, *documents]) or "-"),
         escape(setting["data"]),
     ]
+
+
+def _sum(cells: Sequence[Cell], column: str) -> str:
+    rows = [row for cell in cells for row in cell.ledger]
+    return f"{sum(row[column] for row in rows):,}" if all(column in row for row in rows) else "-"
 
 
 def _dollars(cells: Sequence[Cell]) -> float | None:

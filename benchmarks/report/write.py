@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from benchmarks.cells import Cell, read_cells
-from benchmarks.report import interference, modes, noise
+from benchmarks.report import interference, modes, noise, peers
+from benchmarks.report.markdown import escape, table
 from benchmarks.report.pictures import svg
-from benchmarks.report.section import Section
-from benchmarks.report.settings import Settings
+from benchmarks.report.section import Section, figures_of
+from benchmarks.report.settings import Settings, models_of
 from mogradjudge.files import replaced, write_text
 
 REPORT = "report.md"
@@ -23,6 +24,7 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "noise": noise.sections,
         "interference": interference.sections,
         "modes": modes.sections,
+        "peers": peers.sections,
     }
 )
 """Who writes about a benchmark that has cells, in the order of the report; given all cells."""
@@ -57,12 +59,34 @@ def write_report(folder: Path) -> Path:
     return folder / REPORT
 
 
+def _models(sections: Sequence[Section]) -> list[str]:
+    """Set the same effect with other models and data side by side, if there are any."""
+    rows = [
+        [
+            escape(claim.name),
+            *models_of(section.setting),
+            escape(section.setting["data"]),
+            figures_of(claim),
+            claim.verdict,
+        ]
+        for section in sections
+        for claim in section.headlines
+    ]
+    if len({tuple(row[1:5]) for row in rows}) < 2:
+        return []
+    rows.sort(key=lambda row: row[0])
+    columns = ("effect", "judge", "gradients", "rater", "data", "difference", "verdict")
+    said = "Is an effect that of one model? The same effects in every setting:"
+    return ["## Models", said, table(columns, rows)]
+
+
 def _markdown(sections: Sequence[Section], settings: Settings) -> str:
     parts = [
         "# What was measured",
         _HOW,
         "## Verdicts",
         *(section.verdicts() for section in sections),
+        *_models(sections),
         *(section.markdown() for section in sections),
         "## Settings",
         settings.table(),
