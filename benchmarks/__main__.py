@@ -8,6 +8,7 @@ from benchmarks import (
     attacks,
     calibration,
     cost,
+    dilution,
     faults,
     interference,
     modes,
@@ -20,7 +21,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = (
-    *(noise, interference, modes, peers, report, calibration, statistics),
+    *(noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(attacks, cost, faults, resume, scale),
 )
 

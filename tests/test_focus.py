@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.focus import calibration
 from benchmarks.focus.bank import label_of, sentences
 from benchmarks.focus.calibration import UNCALIBRATED, calibrate
 from benchmarks.focus.classifier import Classifier
@@ -303,13 +304,17 @@ class Oracle:
         return Rating.of(self.known[unit].label, actionable=self.known[unit].actionable)
 
 
+calibration_of = calibration.Calibration.from_dict
+
+
 def test_a_perfect_rater_is_calibrated_along_the_diagonal():
     found = calibrate(Oracle(SUMMEVAL), n=4, takes=2)
     assert found.passed and found.mark == ""
     assert (found.overall.slope, found.overall.rho) == pytest.approx((1, 1))
     assert found.overall.intercept == pytest.approx(0)
     assert found.levels == pytest.approx(dict(zip(LEVELS, LEVELS, strict=True)))
-    assert (found.mean_error, found.yield_rho) == pytest.approx((0, 1))
+    assert (found.mean_error, found.yields.rho, found.yields.slope) == pytest.approx((0, 1, 1))
+    assert calibration_of(found.as_dict()) == found
     assert found.retest_rho == pytest.approx(1)
     assert found.as_dict()["passed"] is True
 

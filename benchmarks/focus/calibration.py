@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.focus.measures import TextFocus, measure
-from benchmarks.focus.planted import PlantedText, plant
+from benchmarks.focus.planted import UNITS, PlantedText, plant
 from benchmarks.focus.ratings import Rater, rate_texts
 from mogradjudge.criteria import Group
 
@@ -44,7 +44,8 @@ class Calibration:
         monotone: Whether those means rise strictly.
         mean_error: The mean absolute error after correction by each target's own line; None if a
             line does not rise.
-        yield_rho: Spearman's rho of the measured with the planted number of actionable units.
+        yields: The line of yields, measured and planted, each as a share of the text's units.
+        yields_by_criterion: The same by target.
         retest_rho: Spearman's rho between two takes, None if there was one.
         unrated: The share of units without a readable rating.
     """
@@ -56,7 +57,8 @@ class Calibration:
     levels: Mapping[float, float]
     monotone: bool
     mean_error: float | None
-    yield_rho: float | None
+    yields: Line
+    yields_by_criterion: Mapping[str, Line]
     retest_rho: float | None
     unrated: float
 
@@ -64,6 +66,11 @@ class Calibration:
     def passed(self) -> bool:
         """Whether the rater's figures may be reported without a warning."""
         return self.overall.rho is not None and self.overall.rho >= RHO_NEEDED and self.monotone
+
+    @property
+    def passed_yields(self) -> bool:
+        """Whether its yields may be, too: they need a rho of their own."""
+        return self.passed and self.yields.rho is not None and self.yields.rho >= RHO_NEEDED
 
     @property
     def mark(self) -> str:
@@ -75,10 +82,28 @@ class Calibration:
         line = self.by_criterion.get(criterion or "", self.overall)
         return line.corrected(share)
 
+    def corrected_yield(self, found: float, units: int, criterion: str) -> float | None:
+        """Undo what wrong labels add to a yield and take from it, in a text of so many units."""
+        line = self.yields_by_criterion.get(criterion, self.yields)
+        share = line.corrected(found / units) if units else 0.0
+        return None if share is None else share * units
+
     def as_dict(self) -> dict[str, Any]:
-        """Give all fields and ``passed``, as JSON takes them."""
+        """Give all fields, and what was passed, as JSON takes them."""
         levels = {f"{level:g}": mean for level, mean in self.levels.items()}
-        return {**asdict(self), "levels": levels, "passed": self.passed}
+        passed = {"passed": self.passed, "passed_yields": self.passed_yields}
+        return {**asdict(self), "levels": levels, **passed}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` gave."""
+        kept = {name: of for name, of in entry.items() if not name.startswith("passed")}
+        kept |= {name: Line(**entry[name]) for name in ("overall", "yields")}
+        for lines in ("by_criterion", "yields_by_criterion"):
+            kept[lines] = {name: Line(**line) for name, line in entry[lines].items()}
+        kept["criteria"] = tuple(entry["criteria"])
+        kept["levels"] = {float(level): mean for level, mean in entry["levels"].items()}
+        return cls(**kept)
 
 
 def calibrate(rater: Rater, *, n: int = 15, seed: int = 0, takes: int = 1) -> Calibration:
@@ -116,15 +141,16 @@ def _calibration(
         if share is not None
     ]
     targets = tuple(dict.fromkeys(text.target for text in texts))
-    lines = {name: _line([(x, y) for t, x, y in points if t == name]) for name in targets}
+    lines = _lines(points, targets)
     levels = {
         level: statistics.fmean(found)
         for level in sorted({text.share for text in texts})
         if (found := [y for _, x, y in points if x == level])
     }
     yields = [
-        (focus.by_criterion[text.target].actionable, text.actionable)
+        (text.target, text.actionable / UNITS, of.expected_yield / max(1, focus.units))
         for focus, text in zip(first, texts, strict=True)
+        for of in [focus.by_criterion[text.target]]
     ]
     twice = zip(shares, _shares(second, texts), strict=True) if second else ()
     unrated = sum(each.unrated for each in first)
@@ -136,7 +162,8 @@ def _calibration(
         levels=levels,
         monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
         mean_error=_mean_error(points, lines),
-        yield_rho=spearman(yields),
+        yields=_line([(x, y) for _, x, y in yields]),
+        yields_by_criterion=_lines(yields, targets),
         retest_rho=spearman([pair for pair in twice if None not in pair]),
         unrated=unrated / max(1, unrated + sum(each.units for each in first)),
     )
@@ -147,6 +174,10 @@ def _shares(found: Sequence[TextFocus], texts: Sequence[PlantedText]) -> list[fl
         focus.by_criterion[text.target].share_by_units
         for focus, text in zip(found, texts, strict=True)
     ]
+
+
+def _lines(points: Sequence[tuple[str, float, float]], targets: Group) -> dict[str, Line]:
+    return {name: _line([(x, y) for t, x, y in points if t == name]) for name in targets}
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.focus.bank import Sentence, label_of, sentences
@@ -12,14 +14,17 @@ from benchmarks.focus.ratings import REST, Rating, check_names
 from mogradjudge.criteria import Group
 from mogradjudge.scores import Unscored
 
-_LOOSENESS = 30.0  # the inverse of the penalty; by cross-validation on the training half
+_LOOSENESS = 30.0  # the inverse of the penalty, by cross-validation on the training half
+_LEAD = 3  # words of a name before a colon
+_WORD = re.compile(r"\w+")
 
 
 class Classifier:
     """Rates by words and parts of words, with a logistic regression over TF-IDF weights.
 
     It needs no network and gives the same ratings in every process. Its mass is what it takes the
-    probabilities to be; they are drawn toward the middle, which `Calibration` undoes.
+    probabilities to be; they are drawn toward the middle, which `Calibration` undoes. Whether a
+    unit can be acted on it tells by the unit's first words and the ends of all.
     """
 
     def __init__(
@@ -76,7 +81,8 @@ class Classifier:
     def _topics(self) -> Any:
         lessons = [*self._from_bank(), *self._from_harvest()]
         texts, labels = zip(*lessons, strict=True)
-        return _fit(self._shown(texts), labels)
+        weights = [_tfidf(ngram_range=(1, 2)), _tfidf(analyzer="char_wb", ngram_range=(3, 5))]
+        return _fit(self._shown(texts), labels, weights)
 
     def _from_bank(self) -> Iterable[tuple[str, str]]:
         wanted = {label: label for label in REST}
@@ -91,23 +97,56 @@ class Classifier:
 
 
 @cache
+def bank_classifier(criteria: Group, *, masked: bool = False) -> Classifier:
+    """Give a classifier that knows the bank alone; it is trained once per process."""
+    return Classifier(criteria, masked=masked)
+
+
+@cache
 def _actionability() -> Any:
     lessons: tuple[Sentence, ...] = sentences("train")
-    return _fit([each.text for each in lessons], [each.actionable for each in lessons])
+    weights = [_tfidf(analyzer=_words_and_start), _tfidf(analyzer=_start_and_endings)]
+    return _fit([each.text for each in lessons], [each.actionable for each in lessons], weights)
 
 
-def _fit(texts: Sequence[str], labels: Sequence[object]) -> Any:
-    # scikit-learn takes a second to import
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _words(text: str) -> list[str]:
+    """Give the words, without a name that leads the sentence as in ``Fluency: ...``."""
+    lead, colon, rest = text.partition(":")
+    led = bool(colon) and len(lead.split()) <= _LEAD and bool(_WORD.search(rest))
+    return _WORD.findall((rest if led else text).lower())
+
+
+def _start(words: Sequence[str]) -> list[str]:
+    return [f"^{' '.join(words[:length])}" for length in (1, 2)]
+
+
+def _words_and_start(text: str) -> list[str]:
+    words = _words(text)
+    return [*words, *(" ".join(pair) for pair in pairwise(words)), *_start(words)]
+
+
+def _start_and_endings(text: str) -> list[str]:
+    words = _words(text)
+    return [
+        *_start(words),
+        *(f"^-{word[-2:]}" for word in words[:1]),
+        *(f"-{w[-2:]}" for w in words),
+    ]
+
+
+def _tfidf(**how: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a second to import
+
+    return TfidfVectorizer(sublinear_tf=True, **how)
+
+
+def _fit(texts: Sequence[str], labels: Sequence[object], weights: Sequence[Any]) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline, make_union
 
     return make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
-        ),
+        make_union(*weights),
         # One against the rest, and in the dual: a hundredth of the time that the default takes for
         # so many more parts of words than sentences.
         OneVsRestClassifier(

@@ -13,6 +13,8 @@ from benchmarks.focus.controls import mask
 from benchmarks.focus.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
 from mogradjudge.criteria import Group
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter
 from mogradjudge.roles import Question, Role, ask
 from mogradjudge.scores import Unscored
 
@@ -169,6 +171,19 @@ class LMRater:
         answers: dict[str, Any] = dict(found.records)
         answers |= {skipped.label: Unscored(skipped.reason) for skipped in found.skipped}
         return tuple(answers[f"{key}/{take}"] for key in keys)
+
+
+def open_rater(
+    lm: dspy.BaseLM, rubric: Rubric, ledger: Ledger, num_threads: int, *, masked: bool = False
+) -> LMRater:
+    """Give a rater whose calls are booked under a role of their own, at temperature 0."""
+    role = Role(
+        name=RATER,
+        lm_for=lambda criteria: meter(lm, ledger, RATER, criteria),
+        temperature=0.0,
+        num_threads=num_threads,
+    )
+    return LMRater(rubric, role, masked)
 
 
 def warning_about(rater: dspy.BaseLM, coach: dspy.BaseLM) -> str | None:

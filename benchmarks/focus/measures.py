@@ -22,7 +22,9 @@ class CriterionFocus:
     """What a text does for one criterion.
 
     ``on_topic`` counts the units whose largest mass is on the criterion, ``actionable`` those among
-    them that can be acted on: the yield. A share is None for a text without a rated unit.
+    them that can be acted on: the yield. ``expected_yield`` sums the mass on the criterion over all
+    units that can be acted on, which is the same where a rater gives each unit one label and tells
+    more of one that gives probabilities. A share is None for a text without a rated unit.
     """
 
     share_by_words: float | None
@@ -32,6 +34,7 @@ class CriterionFocus:
     on_topic: int
     actionable: int
     actionable_per_100_tokens: float | None
+    expected_yield: float
 
     @property
     def display(self) -> float | None:
@@ -151,6 +154,7 @@ def _focus(
         on_topic=len(on_topic),
         actionable=actionable,
         actionable_per_100_tokens=100 * actionable / tokens if tokens else None,
+        expected_yield=math.fsum(each.mass.get(name, 0.0) for each in ratings if each.actionable),
     )
 
 
