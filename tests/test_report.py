@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import main
 from benchmarks.cells import CELLS, Cell
 from benchmarks.claims import Claim, refused
+from benchmarks.focus.calibration import Calibration, Line
+from benchmarks.focus.findings import Contrast, Dilution, Figures
+from benchmarks.report.dilution import named, parts_of
 from benchmarks.report.markdown import escape, fenced, table
+from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, in_words
 from benchmarks.report.write import write_report
 from mogradjudge.files import to_json
@@ -175,6 +179,76 @@ def test_interference_that_was_cut_short_says_so(tmp_path):
     assert "There is nothing to say yet: no repeat is whole yet." in text
 
 
+def peers_cell(method, **result):
+    test = {
+        "documents": [str(n // 3) for n in range(30)],
+        "human": {"fluency": [float(1 + n * 3 % 5) for n in range(30)]},
+        "judge": [{"fluency": [float(1 + n * 2 % 5) for n in range(30)]}],
+    }
+    ran = {"notes": "", "calls": {"judge": 48}, "tokens": 900, "seconds": 0.5, "seed_kept": False}
+    ran |= {"validation": 0.4, "agreement": 0.3, "test": test}
+    known = {"model": "a-model", "world": "planted", "data": "0", "rubric": setting("x")["rubric"]}
+    return replace(
+        cell("seed", 0),
+        benchmark="peers",
+        key={"method": method, "threads": 1, "seed": 0, "cap": 60},
+        setting=known,
+        result=ran | result,
+        ledger=[{"role": "judge", "criteria": [], "calls": 48, "failed": 0, "cost": None}],
+    )
+
+
+def test_peers_stand_in_one_table_those_that_could_not_run_too(tmp_path):
+    cells = [peers_cell("SSC"), peers_cell("GEPA"), peers_cell("TextGrad", status="not | here")]
+    text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
+    assert "| GEPA | 0.300 (" in text
+    assert "not &#124; here" in text
+    assert "a-model, planted world" in text
+    assert (tmp_path / "x" / "peers-1-60.svg").exists()
+
+
+def dilution_found(rater, *, calibrated):
+    claim = Claim("a name", 0.4, 0.2, 0.6, 0.01, 8, "established", bound=0.1)
+    contrast = Contrast(
+        *("yield, S less C-long (x)", "yield", ("S", "C-long"), rater, calibrated),
+        *(claim, claim, {"fluency": claim}, (0.4,) * 8),
+    )
+    return contrast, [
+        Figures(arm, rater, None, calibrated, 8, 20.0, 0.4, 0.3, 1.0, value, None, 0.5, None)
+        for arm, value in (("S", 2.0), ("C-long", 1.0))
+    ]
+
+
+def test_dilution_is_told_for_each_rater():
+    line = Line(0.9, 1.0, 0.0, 10)
+    calibration = Calibration(
+        *("one | rater", ("fluency",), line, {}, {0.0: 0.1, 1.0: 0.9}, True, 0.1, line, {}),
+        *(None, 0.0),
+    )
+    found = [dilution_found(name, calibrated=name != "two") for name in ("one | rater", "two")]
+    record = Dilution(
+        *(("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two"), ()),
+        calibrations={"one | rater": calibration},
+        figures=tuple(each for _, figures in found for each in figures),
+        holistic={"S": {"fluency": 9.0}, "C-long": {}},
+        off_target={"fluency": 1.0},
+        adherence={},
+        leakage={name: {"S": {"fluency": {"fluency": 0.9}}} for name in ("one | rater", "two")},
+        contrasts=tuple(contrast for contrast, _ in found),
+        causal=(),
+        skipped={},
+        unrated={"one | rater": 0.0},
+        notes=("*one*",),
+    )
+    figures = {}
+    text = "\n".join(parts_of(record, 1, figures))
+    assert set(figures) == {f"dilution-1-{name}.svg" for name in ("arms", "yield", "focus")}
+    assert "| two (uncalibrated) |" in text
+    assert "- &#42;one&#42;" in text
+    assert named(found[0][0]).name == "one | rater: a name"
+    assert all(svg(figure).startswith(b"<?xml") for figure in figures.values())
+
+
 def test_foreign_texts_do_not_break_out(tmp_path):
     cells = [
         cell("seed", 0, HOSTILE),
@@ -207,6 +281,7 @@ def test_a_block_ends_at_its_own_fence_only(text):
 
 def test_a_table_has_a_line_for_each_row():
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| :-- | --: |\n| 1 | 2 |"
+    assert table(("a", "b"), [("1", "x")]) == "| a | b |\n| :-- | :-- |\n| 1 | x |"
 
 
 def test_verdicts_come_in_words_and_in_order():

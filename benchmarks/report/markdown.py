@@ -26,9 +26,13 @@ def fenced(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table whose cells are Markdown; the first column is left-aligned."""
-    lines = [columns, [":--", *["--:"] * (len(columns) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """Write a table whose cells are Markdown; columns of numbers are right-aligned."""
+    marks = ["--:" if place and _numbers(rows, place) else ":--" for place in range(len(columns))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, marks, *rows))
+
+
+def _numbers(rows: Sequence[Sequence[str]], place: int) -> bool:
+    return all(re.match(r"[-+±\d]", row[place]) for row in rows)
 
 
 def image(file: str, what: str) -> str:

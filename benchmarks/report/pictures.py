@@ -25,6 +25,7 @@ GREY = "#666666"
 _STYLE: Any = {
     "svg.hashsalt": "mogradjudge",  # else names inside of the file are random
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name is no formula
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.0,
@@ -78,7 +79,8 @@ def forest(claims: Sequence[Claim], label: str) -> Figure:
     A grey band shows within what a difference counts as none.
     """
     with styled():
-        figure, axes = plain(6.4, 0.7 + 0.26 * len(claims))
+        longest = max((len(claim.name) for claim in claims), default=0)
+        figure, axes = plain(4.6 + 0.07 * longest, 0.7 + 0.26 * len(claims))
         bounds = {claim.bound for claim in claims if claim.bound is not None}
         if len(bounds) == 1:
             (bound,) = bounds

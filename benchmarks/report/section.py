@@ -67,7 +67,7 @@ def figures_of(claim: Claim) -> str:
         return escape(claim.note)
     parts = [f"95 % interval {signed(claim.low)} to {signed(claim.high)}"]
     if claim.verdict == "equivalent":
-        parts.append(f"within ±{claim.bound:g}")
+        parts.append(f"within ±{claim.bound:.3g}")
     if claim.p_value is not None:
         parts.append("p < 0.001" if claim.p_value < 0.001 else f"p {claim.p_value:.3f}")
     parts += [f"n {claim.n}", *([escape(claim.note)] if claim.note else [])]

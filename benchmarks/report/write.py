@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from benchmarks.cells import Cell, read_cells
-from benchmarks.report import interference, modes, noise, peers
+from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of
@@ -22,6 +22,7 @@ Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
         "noise": noise.sections,
+        "dilution": dilution.sections,
         "interference": interference.sections,
         "modes": modes.sections,
         "peers": peers.sections,
