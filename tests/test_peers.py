@@ -88,6 +88,20 @@ def test_a_method_keeps_to_the_cap_and_does_no_worse_than_the_seed(name, task, s
     assert cues_in(result["instructions"]) or result["seed_kept"]
 
 
+def test_a_call_that_a_method_gets_no_reply_to_is_noted(task, server):
+    answer = server.world
+
+    def broken(system, user):
+        if not is_ours(system):
+            raise OSError
+        return answer(system, user)
+
+    server.world, server.handle_error = broken, lambda *_: None
+    result = measured(BY_NAME["GEPA"], task, server)  # it goes on as if nothing had happened
+    assert "calls failed" in result["notes"]
+    assert result["seed_kept"]
+
+
 def test_the_seed_prompt_costs_nothing(task, server):
     result = measured(BY_NAME["seed prompt"], task, server)
     assert (result["calls"], result["seed_kept"]) == ({}, True)
@@ -277,10 +291,18 @@ def test_ideas_differ_from_draw_to_draw_and_criticism_does_not():
     assert len({world.reply("", user, draw) for draw in range(20)}) == 1
 
 
+def test_errors_are_read_within_json_too():
+    said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1.5 too low"
+    prompt = f"```Rate.``` {json.dumps([{'Feedback': said}])}"
+    assert cues_in(OpenWorld().reply("", prompt)) == cues_in(OpenWorld().reply("", said))
+    assert len(cues_in(OpenWorld().reply("", prompt))) == 4
+
+
 def test_one_critic_of_several_criteria_is_diluted():
     said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1 too low"
-    whole, diluted = (len(cues_in(OpenWorld(dilution=d).reply("", said))) for d in (0.0, 1.0))
-    assert (whole, diluted) == (4, 0)
+    for prompt in (said, f"```Rate.``` {said}"):
+        replies = [OpenWorld(dilution=d).reply("", prompt) for d in (0.0, 1.0)]
+        assert [len(cues_in(reply)) for reply in replies] == [4, 0]
     alone = said.replace("coherence: judge", "")
     assert len(cues_in(OpenWorld(dilution=1.0).reply("", alone))) == 2
 
