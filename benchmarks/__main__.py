@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import attacks, cost, faults, peers, resume, scale
+from benchmarks import (
+    attacks,
+    calibration,
+    cost,
+    faults,
+    interference,
+    noise,
+    peers,
+    resume,
+    scale,
+    statistics,
+)
+
+BENCHMARKS = (
+    *(noise, interference, peers, calibration, statistics),
+    *(attacks, cost, faults, resume, scale),
+)
 
 
 @click.group()
@@ -12,7 +28,7 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-for benchmark in (attacks, cost, faults, peers, resume, scale):
+for benchmark in BENCHMARKS:
     main.add_command(benchmark.command)
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ _SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's varianc
 _REVEALED = 2  # cues of a criterion that one judged text shows to be missing
 _UNIT_WORDS = 10
 _BUDGET = re.compile(r"(\d+) words")
+_ASKED = re.compile(r"`(\w+)` \(Literal\[1, 2, 3, 4, 5\]\)")
 _NORMAL = NormalDist()
 
 
@@ -111,7 +112,8 @@ class PlantedWorld:
         inputs = inputs_of(user)
         match role_of(system):
             case "judge":
-                return fields(self._scores(system, inputs, draw))
+                text, asked = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
+                return fields(self.scores(text, _instructions(system), asked, draw))
             case "critic":
                 return fields({"critique": self._critique(inputs)})
             case "coach":
@@ -127,21 +129,21 @@ class PlantedWorld:
             sd += self.joint_cost + self.interference * foreign / len(others)
         return sd
 
-    def _scores(self, system: str, inputs: Mapping[str, str], draw: int) -> dict[str, object]:
-        asked = re.findall(r"`(\w+)` \(Literal\[(-?\d+), .*?(-?\d+)\]\)", system)
-        criteria = tuple(name for name, _, _ in asked)
-        text = "\n".join(inputs.values())
-        scores: dict[str, object] = {}
-        for name, low, high in asked:
+    def scores(
+        self, text: str, instructions: str, criteria: Group, draw: int = 0
+    ) -> dict[str, int]:
+        """Rate a text from 1 to 5 on the criteria of one call."""
+        scores = {}
+        for name in criteria:
             truth = re.search(rf"\b{name}=(\d+)", text)
             assert truth is not None, "a text of this world carries its true scores"
-            noise = self._noise(name, text, system, draw)
-            score = int(truth.group(1)) + self.error_sd(name, system, criteria) * noise
-            scores[name] = min(int(high), max(int(low), round(score)))
+            noise = self._noise(name, text, f"{criteria} {' '.join(instructions.split())}", draw)
+            score = int(truth.group(1)) + self.error_sd(name, instructions, criteria) * noise
+            scores[name] = min(5, max(1, round(score)))
         return scores
 
-    def _noise(self, name: str, text: str, system: str, draw: int) -> float:
-        sources = {"text": text, "prompt": system + text, "draw": f"{draw}{system}{text}"}
+    def _noise(self, name: str, text: str, prompt: str, draw: int) -> float:
+        sources = {"text": text, "prompt": prompt + text, "draw": f"{draw}{prompt}{text}"}
         return sum(
             math.sqrt(share) * _NORMAL.inv_cdf(self._chance(name, kind, sources[kind]))
             for kind, share in _SHARES.items()
@@ -257,6 +259,12 @@ def section_of(name: str, instructions: str) -> str:
         return instructions
     found = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", instructions, re.DOTALL)
     return found.group(1) if found else ""
+
+
+def _instructions(system: str) -> str:
+    """Find the instructions in a system prompt that DSPy's `ChatAdapter` made."""
+    lines = system.rpartition("your objective is:")[2].strip().splitlines()
+    return "\n".join(line.strip() for line in lines)
 
 
 def _share(name: str, text: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cells import Grid
+from benchmarks.cells import Cell, Grid
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from mogradjudge import (
     MogradError,
@@ -32,6 +32,7 @@ from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.scores import SCORE_RULES, Layout, ScoreRule
 from mogradjudge.secrets import redact
 
+LAYOUTS: tuple[Layout, ...] = ("combined", "separate")
 ROLES = ("judge", "critic", "coach", "editor", "rater")
 SPLIT = (0.3, 0.2, 0.5)  # of the documents: training, validation, test
 SYSTEM = "system_id"  # a column of the table; who wrote a text is kept from the judge
@@ -56,6 +57,11 @@ class Setting:
     repeats: int = 3
     num_threads: int = 8
     smoke: bool = False
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The folder's cells that were measured in this setting."""
+        return [cell for cell in self.grid.cells if cell.setting == self.grid.setting]
 
     def judge(
         self, layout: Layout = "combined", rubric: Rubric | None = None

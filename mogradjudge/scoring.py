@@ -7,9 +7,9 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.agreement import Level, Undefined, bootstrap
+from mogradjudge.agreement import Level, Undefined, bootstrap_criteria, measures
 from mogradjudge.candidate import clone
-from mogradjudge.criteria import Criterion
+from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import (
     Judgement,
@@ -24,6 +24,12 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter_program
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.scores import Unscored
+
+# What is reported of `measures`, beside its Spearman's rho.
+_MEASURES = (
+    *("kendall", "pearson", "qwk", "alpha", "mae", "bias"),
+    *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
+)
 
 
 def judge_table(
@@ -55,7 +61,9 @@ def evaluation_report(
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing`` those
-    without a human one. An undefined value is None, its reason under ``undefined``.
+    without a human one; ``coverage`` is the share of rated texts that are scored. The other
+    measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
+    value is None; why rho is, stands under ``undefined``.
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
@@ -64,20 +72,24 @@ def evaluation_report(
     check_scored(judgements, "rated")
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
+    intervals = _intervals(judge.rubric, judgements, level)
+    measured = _measured(judge.rubric, judgements, level)
     criteria = {
-        criterion.name: {
-            "spearman": values[criterion.name],
-            "interval": _interval(criterion, judgements, level),
-            "n": agreement.scored[criterion.name],
-            "unscored": agreement.unscored[criterion.name],
-            "missing": agreement.missing[criterion.name],
-            "fallbacks": agreement.fallbacks[criterion.name],
+        name: {
+            "spearman": values[name],
+            "interval": intervals[name],
+            **measured[name],
+            "n": agreement.scored[name],
+            "unscored": agreement.unscored[name],
+            "missing": agreement.missing[name],
+            "fallbacks": agreement.fallbacks[name],
         }
-        for criterion in judge.rubric.criteria
+        for name in judge.rubric.names
     }
     return {
         "criteria": criteria,
         "mean": agreement.mean,
+        "mean_interval": intervals["mean"],
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -85,19 +97,48 @@ def evaluation_report(
     }
 
 
-def _interval(
-    criterion: Criterion, judgements: Sequence[Judgement], level: Level
-) -> list[float] | None:
-    scored = [each for each in judgements if isinstance(each.scores[criterion.name], float)]
-    interval = bootstrap(
-        [each.example[criterion.human] for each in scored],
-        [_judged(each, criterion.name) for each in scored],
-        [each.group for each in scored],
-        level=level,
-    )
-    return None if isinstance(interval, Undefined) else [interval.low, interval.high]
+def _measured(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, dict[str, Any]]:
+    """Measure each criterion, over the texts that it has two scores of."""
+    groups = [each.group for each in judgements]
+    # Where each text is a group of its own, pairs of texts are compared across groups.
+    within = groups if level == "group" or len(set(groups)) < len(groups) else None
+    found = {}
+    for criterion in rubric.criteria:
+        human, judge = _columns(criterion, judgements)
+        scale = criterion.scale.low, criterion.scale.high
+        each = measures(human, judge, scale, within, level=level)
+        found[criterion.name] = {name: _plain(getattr(each, name)) for name in _MEASURES}
+    return found
 
 
-def _judged(judgement: Judgement, name: str) -> float:
-    assert not isinstance(judgement.prediction, Unscored)  # only scored ones come here
+def _intervals(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, list[float] | None]:
+    columns = {each.name: _columns(each, judgements) for each in rubric.criteria}
+    human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
+    found = bootstrap_criteria(human, judge, [each.group for each in judgements], level=level)
+    return {
+        name: None if isinstance(each, Undefined) else [each.low, each.high]
+        for name, each in found.items()
+    }
+
+
+def _columns(
+    criterion: Criterion, judgements: Sequence[Judgement]
+) -> tuple[list[float | None], list[float | None]]:
+    """Give the human and the judge's scores; None where there is none."""
+    human = [each.example[criterion.human] for each in judgements]
+    return human, [_judged(each, criterion.name) for each in judgements]
+
+
+def _judged(judgement: Judgement, name: str) -> float | None:
+    if not isinstance(judgement.scores[name], float):
+        return None
+    assert not isinstance(judgement.prediction, Unscored)  # it has a score
     return float(judgement.prediction[name])
+
+
+def _plain(value: float | Undefined) -> float | None:
+    return None if isinstance(value, Undefined) else value

@@ -12,6 +12,16 @@ from mogradjudge.rehearsal import PARAGRAPH_TOKENS
 from mogradjudge.scored_table import ScoredTable
 
 _FILE_WIDTH = 160
+# Columns of `evaluate`'s second table: what is shown, and with how many digits.
+_BESIDE = {
+    "Kendall": ("kendall", 3),
+    "Pearson": ("pearson", 3),
+    "QWK": ("qwk", 3),
+    "alpha": ("alpha", 3),
+    "MAE": ("mae", 2),
+    "bias": ("bias", 2),
+    "coverage": ("coverage", 2),
+}
 _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 
@@ -122,9 +132,18 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         + [str(each[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, each in report["criteria"].items()
     ]
-    rows.append(["mean", number(report["mean"]), "", "", "", "", ""])
+    mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
+    rows.append([*mean, "", "", "", ""])
     columns = ("criterion", "Spearman", "95 % interval", "n", "unscored", "no human", "fallbacks")
-    print_table(columns, rows)
+    print_table(columns, rows, f"Agreement ({report['level']})")
+    print_table(
+        ("criterion", *_BESIDE),
+        [
+            [name, *(number(each[key], digits) for key, digits in _BESIDE.values())]
+            for name, each in report["criteria"].items()
+        ],
+        "Beside rho: MAE and bias are in points of the scale, above 0 the judge is lenient",
+    )
     print_ledger(report["ledger"])
 
 

@@ -237,6 +237,12 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     assert each["n"] == 24 and each["unscored"] == 0 and each["missing"] == 0
     low, high = each["interval"]
     assert low <= each["spearman"] <= high
+    assert -1 <= each["kendall"] <= 1 and -1 <= each["pearson"] <= 1
+    assert each["qwk"] <= 1 and each["alpha"] <= 1 and each["mae"] >= abs(each["bias"])
+    assert 0 <= each["pair_accuracy_constant"] <= 1 and 0 <= each["pair_accuracy"] <= 1
+    assert each["coverage"] == 1.0
+    low, high = report["mean_interval"]
+    assert low <= report["mean"] <= high
     mean = (each["spearman"] + report["criteria"]["fluency"]["spearman"]) / 2
     assert report["mean"] == pytest.approx(mean)
     assert report["calls"] == 24

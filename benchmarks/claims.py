@@ -1,0 +1,98 @@
+"""What a measurement lets one say, in words that a referee would accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from mogradjudge.agreement import Comparison, Undefined, equivalence
+
+Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An effect with its 95 % interval, and whether it is there.
+
+    ``verdict`` is "established" where the interval leaves out 0 and the p-value, adjusted where the
+    claim is one of several, is below 0.05; "equivalent" where the 90 % interval lies inside
+    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". It is "refused" where
+    there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
+    steps.
+    """
+
+    name: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    n: int
+    verdict: Verdict
+    bound: float | None = None
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the claim as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Claim:
+        """Read what `as_dict` gave."""
+        return cls(**entry)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if self.estimate is None or self.low is None or self.high is None:
+            return f"{self.name}: {self.verdict} ({self.note})"
+        inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
+        note = f"; {self.note}" if self.note else ""
+        p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
+        return (
+            f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "
+            f"[{self.low:+.3f}, {self.high:+.3f}]{p_value}, n {self.n}{note})"
+        )
+
+
+def claim(
+    name: str,
+    found: Comparison | Undefined,
+    *,
+    p_value: float | None = None,
+    bound: float | None = None,
+    note: str = "",
+) -> Claim:
+    """Judge a comparison.
+
+    Args:
+        name: What is claimed.
+        found: The comparison, with a 95 % interval.
+        p_value: The adjusted p-value, where the claim is one of several.
+        bound: The difference that would not matter; None claims no equivalence.
+        note: What else to say.
+    """
+    if isinstance(found, Undefined):
+        return refused(name, found.reason)
+    p_value = found.p_value if p_value is None else p_value
+    words: Verdict = "not established"
+    if p_value < ALPHA and not found.low <= 0 <= found.high:
+        words = "established"
+    elif bound is not None and _within(found, bound):
+        words = "equivalent"
+    return Claim(
+        *(name, found.difference, found.low, found.high, p_value, found.groups, words),
+        bound=bound,
+        note=note,
+    )
+
+
+def refused(name: str, reason: str) -> Claim:
+    """Make a claim that cannot be judged."""
+    return Claim(name, None, None, None, None, 0, "refused", note=reason)
+
+
+def _within(found: Comparison, bound: float) -> bool:
+    test = equivalence(found, bound)
+    return not isinstance(test, Undefined) and test.within

@@ -1,0 +1,133 @@
+"""The instructions that are put together: for each criterion the best ones found on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from benchmarks.cells import Values
+from benchmarks.interference.arms import Sections, seed_sections
+from benchmarks.setting import Setting
+from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge.budget import Budget
+from mogradjudge.candidate import Candidate
+from mogradjudge.errors import BudgetExhausted, RunStopped
+from mogradjudge.result import OptimizationResult
+
+BENCHMARK = "interference"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long each criterion's instructions are optimized."""
+
+    steps: int = 6
+    batch_size: int = 3
+
+
+def chosen_sections(setting: Setting, seed: int, effort: Effort) -> dict[str, str]:
+    """Optimize each criterion alone, and take what did best on the validation texts.
+
+    Every proposal is the next step's start, and what is chosen is the best of the proposals: it may
+    be worse than the seed prompt, whose figures stand beside it in every table.
+    """
+    return {name: _chosen(setting, name, seed, effort) for name in setting.rubric.names}
+
+
+def given_sections(setting: Setting, path: Path) -> dict[str, str]:
+    """Take the sections of a saved judge.
+
+    Raises:
+        SetupError: If it has none for a criterion, or only the seed's.
+    """
+    judge = MultiCriteriaJudge.from_saved(path)
+    sections: dict[str, str] = {}
+    for instructions in Candidate.of(judge).instructions.values():
+        sections |= dict(instructions.sections)
+    if missing := [name for name in setting.rubric.names if not sections.get(name)]:
+        raise SetupError(f"{path} has no section for {', '.join(missing)}.")
+    sections = {name: sections[name] for name in setting.rubric.names}
+    if sections == seed_sections(setting):
+        raise SetupError(f"{path} holds the seed instructions; there is nothing to compare.")
+    return sections
+
+
+def _chosen(setting: Setting, name: str, seed: int, effort: Effort) -> str:
+    rubric = replace(setting.rubric, criteria=(setting.rubric[name],))
+    key = {"part": "choose", "criterion": name, "seed": seed, **vars(effort)}
+
+    def optimize(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
+        lms: Mapping[str, Any] = {f"{r}_lm": setting.lms[r] for r in ("critic", "coach", "editor")}
+        result = MOGrad(
+            mode="SSS",
+            steps=effort.steps,
+            batch_size=effort.batch_size,
+            seed=seed,
+            gate=AlwaysAccept(),
+            budget=budget,
+            num_threads=setting.num_threads,
+            run_dir=place,
+            display_progress=False,
+            **lms,
+        ).optimize(
+            setting.judge("separate", rubric),
+            trainset=_rated(setting.training, rubric[name].human),
+            valset=_rated(setting.validation, rubric[name].human),
+        )
+        check_ended(result)
+        return _best(result, name), [row.as_dict() for row in result.ledger]
+
+    section: str = setting.grid.run(BENCHMARK, key, optimize).result["section"]
+    return section
+
+
+def check_ended(result: OptimizationResult) -> None:
+    """Check that a run took all its steps: one that was cut short is no measurement.
+
+    Raises:
+        BudgetExhausted: If its calls were used up.
+        RunStopped: If it was stopped.
+    """
+    if result.stop_reason == "budget":
+        raise BudgetExhausted("The cap on calls is reached. Raise --max-calls to go on.")
+    if result.stop_reason in ("interrupted", "stop_file"):
+        raise RunStopped(result.stop_reason)
+
+
+def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:
+    return [example for example in examples if example[column] is not None]
+
+
+def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
+    measured = [
+        {
+            "step": each.step,
+            "section": _section(each.candidate, name),
+            "validation": each.agreement.as_dict()[name],
+        }
+        for each in result.measured
+    ]
+    edited = [each for each in measured if each["section"] != measured[0]["section"]]
+    # The first of equals; one that cannot be measured comes last.
+    best = max(
+        edited or measured, key=lambda e: -2.0 if e["validation"] is None else e["validation"]
+    )
+    return {
+        "section": best["section"],
+        "validation": best["validation"],
+        "seed_validation": measured[0]["validation"],
+        "edited": bool(edited),
+        "measured": measured,
+    }
+
+
+def _section(candidate: Candidate, name: str) -> str:
+    (instructions,) = candidate.instructions.values()
+    return instructions.section(name)
+
+
+__all__ = ["BENCHMARK", "Effort", "Sections", "check_ended", "chosen_sections", "given_sections"]

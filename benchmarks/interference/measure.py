@@ -1,0 +1,44 @@
+"""Every arm scored afresh on the same held-out texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.interference.arms import OPTIMIZED, Sections, one_optimized
+from benchmarks.interference.choose import BENCHMARK
+from benchmarks.judged import score
+from benchmarks.noise import score_seed
+from benchmarks.setting import LAYOUTS, Setting
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.digests import digest
+
+MATRIX = "J+"
+"""Begins the name of an arm with one optimized section; the criterion's name follows."""
+
+
+def measure(setting: Setting, sections: Mapping[str, Sections]) -> None:
+    """Score all arms, repeat by repeat, so that a run that is cut short has whole repeats.
+
+    The seed's two arms are the cells of the noise benchmark.
+
+    Args:
+        setting: What is measured on.
+        sections: The optimized sections, by the name of the run that they come from.
+    """
+    for repeat in range(setting.repeats):
+        for layout in LAYOUTS:
+            score_seed(setting, layout, repeat)
+        for run, texts in sections.items():
+            for name, judge in judges(setting, texts, repeat).items():
+                key = {"arm": name, "run": run, "repeat": repeat, **_identity(texts)}
+                score(setting, BENCHMARK, {"part": "score", **key}, judge)
+
+
+def judges(setting: Setting, sections: Sections, repeat: int) -> dict[str, MultiCriteriaJudge]:
+    """Make the judges of all arms with optimized sections, and those of the matrix."""
+    arms = {name: arm(setting, sections, repeat) for name, arm in OPTIMIZED.items()}
+    return arms | {f"{MATRIX}{each}": one_optimized(setting, sections, each) for each in sections}
+
+
+def _identity(sections: Sections) -> dict[str, str]:
+    return {"instructions": digest(dict(sections))[:16]}

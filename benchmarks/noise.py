@@ -1,0 +1,205 @@
+"""How far scores move when nothing changes: the least that a claim on these texts can be about."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import click
+
+from benchmarks.cells import Cell, Values
+from benchmarks.judged import Judged, level_of, score
+from benchmarks.setting import LAYOUTS, Setting, with_setting
+from mogradjudge.agreement import (
+    Level,
+    Undefined,
+    cluster_test,
+    minimum_detectable_difference,
+)
+from mogradjudge.scores import Layout
+from mogradjudge.tables import number, print_table
+
+BENCHMARK = "noise"
+MEAN = "mean"
+"""Stands for the mean over the criteria."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The noise of one criterion's agreement, or of the mean, in one layout.
+
+    ``agreement`` is the mean over the repeats and ``run_sd`` its standard deviation from one
+    scoring to the next; ``changed`` is the share of scores that a further scoring changed.
+    ``half_width`` is that of the 95 % interval over documents, of one scoring. With 80 % power at a
+    two-sided 0.05, a paired comparison on these documents can detect ``least_paired`` between two
+    judges that differ by no more than two scorings of one prompt do, and ``least_unpaired`` between
+    two whose errors have nothing in common; real prompts lie between the two.
+    """
+
+    layout: str
+    criterion: str
+    documents: int
+    coverage: float
+    agreement: float | None
+    run_sd: float | None
+    changed: float | None
+    half_width: float | None
+    least_paired: float | None
+    least_unpaired: float | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What was found in one setting, from ``repeats`` scorings of ``texts`` test texts."""
+
+    setting: Values
+    level: Level
+    texts: int
+    repeats: int
+    calls: int
+    rows: tuple[Row, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as plain JSON."""
+        return asdict(self)
+
+    def least(self, layout: str, criterion: str) -> float | None:
+        """Give the smallest difference that two scorings of one prompt let one detect."""
+        rows = (r for r in self.rows if (r.layout, r.criterion) == (layout, criterion))
+        return next((row.least_paired for row in rows), None)
+
+
+def measure(setting: Setting) -> None:
+    """Score the test texts with the seed judge, again and again, in both layouts."""
+    for repeat in range(setting.repeats):
+        for layout in LAYOUTS:
+            score_seed(setting, layout, repeat)
+
+
+def score_seed(setting: Setting, layout: Layout, repeat: int) -> Judged:
+    """Score the test texts with the seed judge; the same cell for all that ask for it."""
+    key = {"layout": layout, "repeat": repeat}
+    return score(setting, BENCHMARK, key, setting.judge(layout))
+
+
+def summarize(cells: Sequence[Cell]) -> Noise:
+    """Sum up the noise cells of one setting."""
+    ours = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    layouts: dict[str, list[Judged]] = {}
+    for cell in ours:
+        layouts.setdefault(cell.key["layout"], []).append(Judged.of(cell))
+    first = Judged.of(ours[0])
+    return Noise(
+        setting=ours[0].setting,
+        level=level_of(first),
+        texts=len(first.groups),
+        repeats=max(map(len, layouts.values())),
+        calls=sum(cell.calls for cell in ours),
+        rows=tuple(row for layout, runs in layouts.items() for row in _rows(layout, runs)),
+    )
+
+
+def _rows(layout: str, runs: Sequence[Judged]) -> list[Row]:
+    names = list(runs[0].scores)
+    values = [{name: run.values(name) for name in names} for run in runs]
+    agreements = [{name: run.agreement(name) for name in names} for run in runs]
+    for by_name, found in zip(values, agreements, strict=True):
+        by_name[MEAN] = _mean_values([by_name[name] for name in names])
+        known = [value for value in found.values() if value is not None]
+        found[MEAN] = statistics.fmean(known) if known else None
+    return [
+        Row(
+            layout=layout,
+            criterion=name,
+            coverage=min(run.coverage(n) for run in runs for n in names if name in (n, MEAN)),
+            changed=_changed(runs, names if name == MEAN else [name]),
+            **_figures(
+                [by_name[name] for by_name in values], [found[name] for found in agreements]
+            ),
+        )
+        for name in [*names, MEAN]
+    ]
+
+
+def _figures(
+    values: Sequence[Mapping[str, float]], agreements: Sequence[float | None]
+) -> dict[str, Any]:
+    known = [value for value in agreements if value is not None]
+    found = cluster_test(list(values[0].values()), flips=1)
+    documents = len(values[0])
+    defined = not isinstance(found, Undefined)
+    spread = statistics.stdev(values[0].values()) if defined else None
+    rerun = _rerun_spread(values) if defined else None
+    return {
+        "documents": documents,
+        "agreement": statistics.fmean(known) if known else None,
+        "run_sd": statistics.stdev(known) if len(known) > 1 else None,
+        "half_width": None if isinstance(found, Undefined) else (found.high - found.low) / 2,
+        "least_paired": None if rerun is None else _least(rerun, documents),
+        "least_unpaired": None if spread is None else _least(spread * math.sqrt(2), documents),
+    }
+
+
+def _least(spread: float, documents: int) -> float:
+    return minimum_detectable_difference(spread, documents)
+
+
+def _rerun_spread(values: Sequence[Mapping[str, float]]) -> float | None:
+    """Give the standard deviation, over documents, of the difference of two scorings."""
+    squares = [
+        (one[name] - other[name]) ** 2
+        for one, other in combinations(values, 2)
+        for name in one.keys() & other.keys()
+    ]
+    return math.sqrt(statistics.fmean(squares)) if squares else None
+
+
+def _mean_values(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Average a document's values over the criteria that have one."""
+    documents = dict.fromkeys(name for each in values for name in each)
+    return {
+        name: statistics.fmean(each[name] for each in values if name in each) for name in documents
+    }
+
+
+def _changed(runs: Sequence[Judged], names: Sequence[str]) -> float | None:
+    pairs = [
+        pair
+        for first, run in combinations(runs, 2)
+        for name in names
+        for pair in zip(first.scores[name], run.scores[name], strict=True)
+    ]
+    return sum(a != b for a, b in pairs) / len(pairs) if pairs else None
+
+
+def print_noise(noise: Noise) -> None:
+    """Print what was found."""
+    columns = ("layout", "criterion", "agreement", "± 95 %", "SD of runs", "changed")
+    print_table(
+        (*columns, "least, same prompt", "least, unrelated", "documents", "scored"),
+        [
+            [
+                *(row.layout, row.criterion, number(row.agreement), number(row.half_width)),
+                number(row.run_sd, 4),
+                "-" if row.changed is None else f"{row.changed:.0%}",
+                *(number(row.least_paired), number(row.least_unpaired)),
+                *(str(row.documents), f"{row.coverage:.0%}"),
+            ]
+            for row in noise.rows
+        ],
+        f"The seed judge on {noise.texts} test texts, {noise.repeats} times; Spearman, "
+        f"{noise.level} level. Least: the difference that a paired test has 80 % power for.",
+    )
+
+
+@click.command("noise")
+@with_setting
+def command(setting: Setting) -> None:
+    """How far the seed judge's agreement moves from run to run, and what can be detected."""
+    measure(setting)
+    print_noise(summarize(setting.cells))
+    print(f"Cells: {setting.grid.folder}")

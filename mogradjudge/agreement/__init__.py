@@ -1,0 +1,62 @@
+"""Agreement of judge with human scores: measures, intervals, tests between judges, planning.
+
+Every test and interval works on whole documents, since texts over one source go together.
+"""
+
+from mogradjudge.agreement.coefficients import Constant, Level, Method, Undefined
+from mogradjudge.agreement.contrasts import compare, contrast
+from mogradjudge.agreement.correlation import Correlation, correlate
+from mogradjudge.agreement.distances import (
+    bias,
+    krippendorff_alpha,
+    mean_absolute_error,
+    quadratic_kappa,
+)
+from mogradjudge.agreement.documents import document_values
+from mogradjudge.agreement.families import Family, compare_criteria, contrast_criteria, holm
+from mogradjudge.agreement.flips import Comparison, Population, cluster_test
+from mogradjudge.agreement.intervals import Interval, bootstrap, bootstrap_criteria, hierarchical
+from mogradjudge.agreement.measurement import Measures, measures
+from mogradjudge.agreement.pairs import calibrate_epsilon, pair_accuracy, pair_accuracy_constant
+from mogradjudge.agreement.planning import (
+    Equivalence,
+    equivalence,
+    minimum_detectable_difference,
+    sample_size,
+)
+
+__all__ = [
+    "Comparison",
+    "Constant",
+    "Correlation",
+    "Equivalence",
+    "Family",
+    "Interval",
+    "Level",
+    "Measures",
+    "Method",
+    "Population",
+    "Undefined",
+    "bias",
+    "bootstrap",
+    "bootstrap_criteria",
+    "calibrate_epsilon",
+    "cluster_test",
+    "compare",
+    "compare_criteria",
+    "contrast",
+    "contrast_criteria",
+    "correlate",
+    "document_values",
+    "equivalence",
+    "hierarchical",
+    "holm",
+    "krippendorff_alpha",
+    "mean_absolute_error",
+    "measures",
+    "minimum_detectable_difference",
+    "pair_accuracy",
+    "pair_accuracy_constant",
+    "quadratic_kappa",
+    "sample_size",
+]

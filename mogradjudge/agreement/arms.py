@@ -1,0 +1,78 @@
+"""The judges that are compared, as the documents' values of a contrast between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import (
+    Array,
+    Codes,
+    Options,
+    Scores,
+)
+from mogradjudge.agreement.columns import check_lengths, check_names, gappy
+from mogradjudge.agreement.documents import agreement_over_all, values_of
+from mogradjudge.errors import SetupError
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The texts that humans and all judges scored: their scores, by arm, and their documents."""
+
+    human: Array
+    judges: Mapping[str, Array]
+    codes: Codes
+    documents: int
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of the arms' agreements, and each document's part in it.
+
+    ``values`` has the shape (documents,), nan where some arm has no value.
+    """
+
+    difference: float
+    values: Array
+
+
+def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: int) -> Arms:
+    """Take the texts that all have scored; a text without a score in one arm leaves all.
+
+    Raises:
+        SetupError: If the lengths differ, or a score is neither finite nor None.
+    """
+    check_lengths({"human": human, **arms, "groups": codes})
+    columns = {name: gappy(name, scores) for name, scores in arms.items()}
+    people = gappy("human", human)
+    kept = np.isfinite(np.vstack([people, *columns.values()])).all(axis=0)
+    judges = {name: scores[kept] for name, scores in columns.items()}
+    return Arms(people[kept], judges, codes[kept], documents)
+
+
+def contrast_of(arms: Arms, weights: Mapping[str, float], options: Options) -> Contrast:
+    """Weigh the arms' agreements, over all and by document."""
+    over_all, values = 0.0, np.zeros(arms.documents)
+    for name, weight in weights.items():
+        table = arms.human, arms.judges[name], arms.codes, arms.documents
+        over_all += weight * agreement_over_all(*table, options)
+        values = values + weight * values_of(*table, options)
+    if options.level == "group":
+        # Where an arm has no value in a document, the document counts for no arm.
+        defined = values[np.isfinite(values)]
+        over_all = float(defined.mean()) if len(defined) else np.nan
+    return Contrast(over_all, values)
+
+
+def check_weights(weights: Mapping[str, float], arms: Mapping[str, object]) -> None:
+    """Check that each arm has a weight.
+
+    Raises:
+        SetupError: If the names differ, or no weight, or one that is not finite, is given.
+    """
+    check_names("`weights`", weights, arms)
+    if not any(weights.values()) or not np.isfinite(list(weights.values())).all():
+        raise SetupError(f"`weights` must be finite and not all 0, got {dict(weights)}.")

@@ -1,0 +1,159 @@
+"""One correlation per group, all groups at once; what is undefined is nan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Level: TypeAlias = Literal["pooled", "group"]
+Constant: TypeAlias = Literal["zero", "drop"]
+Method: TypeAlias = Literal["spearman", "kendall", "pearson"]
+Array: TypeAlias = npt.NDArray[np.float64]
+Codes: TypeAlias = npt.NDArray[np.intp]
+Numbers: TypeAlias = Sequence[float] | Array
+Scores: TypeAlias = Sequence[float | None] | Array  # None where there is no score
+
+FEWEST = 3  # two points always correlate at -1 or 1
+CELLS = 2**22  # how many numbers a step may hold at once, 32 MB
+_BY_PAIRS = 512  # up to this size comparing all pairs is quicker than scipy's sort
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """There is no such number, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How agreement is taken; the fields are arguments of `correlate`."""
+
+    method: Method
+    level: Level
+    constant: Constant
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a coefficient is made of, one entry per group: ``shared / sqrt(human * judge)``.
+
+    ``human`` and ``judge`` are exactly 0 where those scores are constant.
+    """
+
+    texts: Array
+    shared: Array
+    human: Array
+    judge: Array
+
+
+def coefficient(sums: Sums, constant: Constant) -> Array:
+    """Divide, by the policy for constant scores.
+
+    Constant human scores and fewer than 3 texts give nan, whatever the judge does, so that every
+    judge is measured on the same groups. A constant judge gives 0, or nan to be dropped.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.clip(sums.shared / np.sqrt(sums.human * sums.judge), -1.0, 1.0)
+    found = np.where(sums.judge == 0, 0.0 if constant == "zero" else np.nan, found)
+    return np.where((sums.human == 0) | (sums.texts < FEWEST), np.nan, found)
+
+
+def group_values(
+    human: Array, judge: Array, codes: Codes, groups: int, method: Method, constant: Constant
+) -> Array:
+    """Correlate within each group.
+
+    Args:
+        human: Shape (texts,), finite.
+        judge: Shape (texts,), finite.
+        codes: The group of each text, 0 to ``groups - 1``.
+        groups: How many groups there are; one may be empty.
+        method: Pearson's r, Spearman's rho (r of mid-ranks) or Kendall's tau-b.
+        constant: As for `correlate`.
+
+    Returns:
+        Shape (groups,), in [-1, 1], nan where undefined.
+    """
+    if method == "kendall":
+        return coefficient(_pairs(human, judge, codes, groups), constant)
+    change = rank_deviations if method == "spearman" else _deviations
+    x, y = change(human, codes, groups), change(judge, codes, groups)
+    sums = [_sum(each, codes, groups) for each in (np.ones_like(x), x * y, x * x, y * y)]
+    return coefficient(Sums(*sums), constant)
+
+
+def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.bool_]:
+    """Say for each group whether all its scores are equal; shape (groups,)."""
+    first = np.zeros(groups)
+    first[codes] = scores
+    constant = np.ones(groups, dtype=bool)
+    constant[codes[scores != first[codes]]] = False
+    return constant
+
+
+def rank_deviations(scores: Array, codes: Codes, groups: int) -> Array:
+    """Give each score's mid-rank in its group, less the group's mean rank; shape (texts,).
+
+    The values are whole numbers of halves, so that their sums are exact.
+    """
+    order = np.lexsort((scores, codes))
+    group, score = codes[order], scores[order]
+    begins = np.ones(len(order), dtype=bool)  # a run of ties
+    begins[1:] = (group[1:] != group[:-1]) | (score[1:] != score[:-1])
+    starts = np.flatnonzero(begins)
+    middles = (starts + np.append(starts[1:], len(order)) - 1) / 2
+    sizes = np.bincount(codes, minlength=groups)
+    centers = np.cumsum(sizes) - (sizes + 1) / 2
+    found = np.empty(len(order))
+    found[order] = middles[np.cumsum(begins) - 1] - centers[group]
+    return found
+
+
+def _deviations(scores: Array, codes: Codes, groups: int) -> Array:
+    sizes = np.bincount(codes, minlength=groups)
+    means = _sum(scores, codes, groups) / np.maximum(1, sizes)
+    # The mean of equal floats need not be that float.
+    constant = constant_groups(scores, codes, groups)
+    return np.where(constant[codes], 0.0, scores - means[codes])
+
+
+def _sum(values: Array, codes: Codes, groups: int) -> Array:
+    return np.bincount(codes, values, minlength=groups).astype(np.float64, copy=False)
+
+
+def _pairs(human: Array, judge: Array, codes: Codes, groups: int) -> Sums:
+    """Count concordant less discordant pairs, and the pairs that each side tells apart."""
+    sizes = np.bincount(codes, minlength=groups)
+    order, ends = np.argsort(codes, kind="stable"), np.cumsum(sizes)
+    sums = np.zeros((3, groups))
+    for size in np.unique(sizes[sizes > 1]):
+        alike = np.flatnonzero(sizes == size)
+        for some in np.array_split(alike, -(-len(alike) * size**2 // CELLS) or 1):
+            if not len(some):
+                continue
+            rows = order[(ends[some] - size)[:, None] + np.arange(size)]
+            count = _all_pairs if size <= _BY_PAIRS else _sorted_pairs
+            sums[:, some] = count(human[rows], judge[rows])
+    return Sums(sizes.astype(np.float64), *sums)
+
+
+def _all_pairs(human: Array, judge: Array) -> Array:
+    x = np.sign(human[:, :, None] - human[:, None, :])
+    y = np.sign(judge[:, :, None] - judge[:, None, :])
+    return np.stack([(a * b).sum((1, 2)) for a, b in ((x, y), (x, x), (y, y))])
+
+
+def _sorted_pairs(human: Array, judge: Array) -> Array:
+    from scipy.stats import kendalltau  # slow to import
+
+    sums = np.zeros((3, len(human)))
+    for place, (x, y) in enumerate(zip(human, judge, strict=True)):
+        varied = np.ptp(x) > 0, np.ptp(y) > 0
+        # tau itself, as a ratio with the denominator 1; scipy warns of constant scores.
+        sums[:, place] = (kendalltau(x, y).statistic if all(varied) else 0.0, *varied)
+    return sums

@@ -1,0 +1,128 @@
+"""Checking what a caller gives: scores, groups, options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import (
+    Array,
+    Codes,
+    Constant,
+    Level,
+    Method,
+    Numbers,
+    Scores,
+)
+from mogradjudge.errors import SetupError
+
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "method": get_args(Method),
+    "level": get_args(Level),
+    "constant": get_args(Constant),
+    "generalize_to": ("documents", "documents+systems"),
+}
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of some texts: their names, in order, and the place of each text's in them."""
+
+    names: tuple[str, ...]
+    codes: Codes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def check_options(
+    *,
+    resamples: int = 1,
+    flips: int = 1,
+    confidence: float = 0.95,
+    **chosen: str,
+) -> None:
+    """Check the options that several functions share.
+
+    Raises:
+        SetupError: If one is not among its choices, or a number is out of its range.
+    """
+    for name, value in chosen.items():
+        if value not in _CHOICES[name]:
+            words = ", ".join(map(repr, _CHOICES[name]))
+            raise SetupError(f"`{name}` must be one of {words}, got {value!r}.")
+    for name, count in {"resamples": resamples, "flips": flips}.items():
+        if count < 1:
+            raise SetupError(f"`{name} >= 1` must hold, got {count!r}.")
+    if not 0 < confidence < 1:
+        raise SetupError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
+
+
+def finite(name: str, values: Numbers) -> Array:
+    """Take scores that must all be there; shape (texts,).
+
+    Raises:
+        SetupError: If they are not one list of finite numbers.
+    """
+    found = _floats(name, values)
+    if not np.isfinite(found).all():
+        raise SetupError(f"`{name}` must hold finite numbers; leave out what has none.")
+    return found
+
+
+def gappy(name: str, values: Scores) -> Array:
+    """Take scores of which some may be None, which becomes nan; shape (texts,).
+
+    Raises:
+        SetupError: If they are not one list of finite numbers and None.
+    """
+    found = _floats(name, values)
+    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(found))
+    if not (np.isfinite(found) | missing).all():
+        raise SetupError(f"`{name}` must hold finite numbers, or None where there is no score.")
+    return found
+
+
+def group_codes(groups: Sequence[str]) -> Groups:
+    """Number the groups by the order of their names, so that the order of texts is no matter."""
+    names = sorted(set(groups), key=str)
+    place = {name: number for number, name in enumerate(names)}
+    codes = np.fromiter((place[name] for name in groups), dtype=np.intp, count=len(groups))
+    return Groups(tuple(names), codes)
+
+
+def check_lengths(columns: Mapping[str, Sequence[Any] | Array | Codes]) -> None:
+    """Check that columns of one table have one length.
+
+    Raises:
+        SetupError: If they do not.
+    """
+    sizes = {len(column) for column in columns.values()}
+    if len(sizes) > 1:
+        *first, last = columns
+        raise SetupError(
+            f"{', '.join(first)} and {last} must have one length, got {sorted(sizes)}."
+        )
+
+
+def check_names(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check that two mappings have the same keys.
+
+    Raises:
+        SetupError: If they do not.
+    """
+    if set(found) != set(expected):
+        raise SetupError(f"{what} must be given for {sorted(expected)}, got {sorted(found)}.")
+
+
+def _floats(name: str, values: Scores) -> Array:
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SetupError(f"`{name}` must hold one number per text: {error}.") from error
+    if found.ndim != 1:
+        raise SetupError(f"`{name}` must be one list of numbers, got {found.ndim} dimensions.")
+    return found

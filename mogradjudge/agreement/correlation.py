@@ -1,0 +1,102 @@
+"""How well judge and human scores agree, as one correlation; higher is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import (
+    FEWEST,
+    Array,
+    Constant,
+    Level,
+    Method,
+    Numbers,
+    Undefined,
+    constant_groups,
+    group_values,
+)
+from mogradjudge.agreement.columns import check_lengths, check_options, finite, group_codes
+from mogradjudge.errors import SetupError
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation of judge with human scores.
+
+    ``n`` counts the scored pairs, ``groups`` those that ``value`` averages over (1 when pooled) and
+    ``constant_judge`` the groups among them in which the judge gave one score only.
+    """
+
+    value: float | Undefined
+    n: int
+    groups: int
+    constant_judge: int
+
+
+def correlate(
+    human: Numbers,
+    judge: Numbers,
+    groups: Sequence[str] | None = None,
+    *,
+    method: Method = "spearman",
+    level: Level = "pooled",
+    constant: Constant = "zero",
+) -> Correlation:
+    """Correlate judge with human scores; the value lies in [-1, 1].
+
+    A set in which all human scores are equal says nothing about a judge: its correlation is
+    undefined, and a group of that kind is left out. A judge that gives one score to texts that
+    humans tell apart has no agreement: its correlation is 0. (``constant="drop"`` leaves such
+    groups out instead; it rewards a judge for abstaining and is there to compare with papers that
+    do so, as G-Eval.)
+
+    Source: Spearman's rho is Pearson's r of mid-ranks; Kendall's tau-b is Kendall 1945, "The
+    treatment of ties in ranking problems". tau-b rises when a judge uses fewer scores, so it does
+    not compare judges of different score rules (Deutsch et al. 2023, arXiv 2305.14324).
+
+    Args:
+        human: Human scores, length n.
+        judge: Judge scores of the same texts, length n, in the same order.
+        groups: The group of each text, length n; needed for ``level="group"``.
+        method: ``"spearman"``, ``"kendall"`` (tau-b) or ``"pearson"``.
+        level: ``"pooled"`` takes one correlation over all texts, ``"group"`` the mean of the
+            groups' correlations.
+        constant: What a constant judge is worth.
+
+    Raises:
+        SetupError: If the lengths differ, groups are missing where they are needed, a score is
+            not finite, or an option is unknown.
+    """
+    check_options(method=method, level=level, constant=constant)
+    if level == "group" and groups is None:
+        raise SetupError("`groups` must be given with level='group', got None.")
+    check_lengths({"human": human, "judge": judge, "groups": human if groups is None else groups})
+    x, y = finite("human", human), finite("judge", judge)
+    if level == "pooled":
+        return Correlation(_pooled(x, y, method, constant), len(x), 1, int(len(set(y)) == 1))
+    found = group_codes([] if groups is None else groups)
+    values = group_values(x, y, found.codes, len(found), method, constant)
+    defined = np.isfinite(values)
+    constant_judge = constant_groups(y, found.codes, len(found)) & defined
+    value = Undefined("no group tells its texts apart")
+    return Correlation(
+        float(values[defined].mean()) if defined.any() else value,
+        len(x),
+        int(defined.sum()),
+        int(constant_judge.sum()),
+    )
+
+
+def _pooled(human: Array, judge: Array, method: Method, constant: Constant) -> float | Undefined:
+    together = np.zeros(len(human), dtype=np.intp)
+    value = float(group_values(human, judge, together, 1, method, constant)[0])
+    if np.isfinite(value):
+        return value
+    if len(human) < FEWEST:
+        return Undefined(f"{len(human)} scored texts, and a correlation needs {FEWEST}")
+    if (human == human[0]).all():
+        return Undefined("all human scores are equal")
+    return Undefined("all judge scores are equal")

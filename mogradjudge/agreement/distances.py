@@ -1,0 +1,106 @@
+"""How far judge scores lie from human ones, on the scale itself; a correlation is blind to that.
+
+Each function takes scores of the same texts, both of length n.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import Array, Numbers, Undefined
+from mogradjudge.agreement.columns import check_lengths, finite
+
+_NONE = Undefined("no text is scored")
+
+
+def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
+    """Give Cohen's kappa with quadratic weights, at most 1; 0 is agreement by chance.
+
+    Scores are rounded to whole ones first, halves up. For quadratic weights kappa is
+    1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed.
+
+    Source: Cohen 1968, "Weighted kappa"; the identity is in Fleiss and Cohen 1973, "The
+    equivalence of weighted kappa and the intraclass correlation coefficient".
+
+    Args:
+        human: Human scores, shape (n,), in points of the scale.
+        judge: Judge scores, shape (n,).
+
+    Returns:
+        Kappa, or why there is none: constant human scores say nothing about a judge.
+
+    Raises:
+        SetupError: If the lengths differ, or a score is not finite.
+    """
+    x, y = (np.floor(scores + 0.5) for scores in _both(human, judge))
+    if not len(x):
+        return _NONE
+    if (x == x[0]).all():
+        return Undefined("all rounded human scores are equal")
+    by_chance = x.var() + y.var() + (x.mean() - y.mean()) ** 2
+    return float(1 - ((x - y) ** 2).mean() / by_chance)
+
+
+def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
+    """Give Krippendorff's alpha for ordinal scores, at most 1; 0 is agreement by chance.
+
+    With the ordinal distance alpha is 1 less the observed over the expected squared difference of
+    mid-ranks among all 2n scores: the distance of two scores is that of their mid-ranks. So scores
+    may be continuous, at the cost of a sort.
+
+    Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability", with its ordinal metric
+    (sum of n_g for g from c to k, less (n_c + n_k) / 2, squared).
+
+    Args:
+        human: Human scores, shape (n,).
+        judge: Judge scores, shape (n,).
+
+    Returns:
+        Alpha, or why there is none: all scores of both are equal.
+
+    Raises:
+        SetupError: If the lengths differ, or a score is not finite.
+    """
+    from scipy.stats import rankdata  # slow to import
+
+    x, y = _both(human, judge)
+    if not len(x):
+        return _NONE
+    ranks = rankdata(np.concatenate([x, y]))
+    expected = 2 * ranks.var(ddof=1)
+    if expected == 0:
+        return Undefined("all scores are equal")
+    return float(1 - ((ranks[: len(x)] - ranks[len(x) :]) ** 2).mean() / expected)
+
+
+def mean_absolute_error(human: Numbers, judge: Numbers) -> float | Undefined:
+    """Give the mean of |judge - human|, in points of the scale; 0 is best.
+
+    Args:
+        human: Human scores, shape (n,).
+        judge: Judge scores, shape (n,).
+
+    Raises:
+        SetupError: If the lengths differ, or a score is not finite.
+    """
+    x, y = _both(human, judge)
+    return float(np.abs(y - x).mean()) if len(x) else _NONE
+
+
+def bias(human: Numbers, judge: Numbers) -> float | Undefined:
+    """Give the mean of judge - human, in points of the scale; above 0 the judge is lenient.
+
+    Args:
+        human: Human scores, shape (n,).
+        judge: Judge scores, shape (n,).
+
+    Raises:
+        SetupError: If the lengths differ, or a score is not finite.
+    """
+    x, y = _both(human, judge)
+    return float((y - x).mean()) if len(x) else _NONE
+
+
+def _both(human: Numbers, judge: Numbers) -> tuple[Array, Array]:
+    check_lengths({"human": human, "judge": judge})
+    return finite("human", human), finite("judge", judge)

@@ -1,0 +1,166 @@
+"""The pooled correlation of many weighted samples at once; what is undefined is nan.
+
+A resample, a document left out and two judges' scores exchanged are all weights on documents. The
+cost of one such sample is that of a small product of matrices and not of a sort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mogradjudge.agreement.coefficients import (
+    CELLS,
+    Array,
+    Codes,
+    Constant,
+    Method,
+    Sums,
+    coefficient,
+)
+
+_TABLE = 4096  # cells up to which counting score pairs beats ranking the texts
+_Sum: TypeAlias = Callable[[Array], Sums]
+
+
+def weighted_values(
+    human: Array, judge: Array, codes: Codes, weights: Array, method: Method, constant: Constant
+) -> Array:
+    """Correlate over all texts, once per row of weights.
+
+    A text counts as often as its document's weight says, and copies of it are tied. Spearman's rho
+    of scores with few levels comes from each document's table of score pairs: the tables are
+    summed by weight, and mid-ranks read off the margins. Scores of many levels are sorted once and
+    ranked by running sums of weights.
+
+    Args:
+        human: Shape (texts,), finite.
+        judge: Shape (texts,), finite.
+        codes: The document of each text, 0 to documents - 1.
+        weights: Shape (samples, documents), whole and not negative. Kendall's tau needs memory for
+            3 x documents x documents numbers besides.
+        method: The coefficient.
+        constant: As for `correlate`.
+
+    Returns:
+        Shape (samples,), in [-1, 1], nan where undefined.
+    """
+    kernels = {"spearman": _spearman, "kendall": _kendall, "pearson": _pearson}
+    sums = kernels[method](human, judge, codes, weights.shape[1])
+    rows = max(1, CELLS // max(len(human), weights.shape[1], _TABLE))
+    parts = [weights[start : start + rows] for start in range(0, len(weights), rows)]
+    return np.concatenate([coefficient(sums(part), constant) for part in parts])
+
+
+def _spearman(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
+    of_human, x = np.unique(human, return_inverse=True)
+    of_judge, y = np.unique(judge, return_inverse=True)
+    if len(of_human) * len(of_judge) <= _TABLE:
+        return _by_tables(x, len(of_human), y, len(of_judge), codes, documents)
+    return _by_ranks(x, y, codes)
+
+
+def _by_tables(x: Codes, width: int, y: Codes, height: int, codes: Codes, documents: int) -> _Sum:
+    cells = width * height
+    flat = np.bincount(codes * cells + x * height + y, minlength=documents * cells)
+    tables = flat.reshape(documents, cells).astype(np.float64)
+
+    def sums(weights: Array) -> Sums:
+        counts = (weights @ tables).reshape(-1, width, height)
+        of_x, of_y = counts.sum(axis=2), counts.sum(axis=1)
+        ranks_x, ranks_y = _level_ranks(of_x), _level_ranks(of_y)
+        return Sums(
+            shared=(np.einsum("bxy,by->bx", counts, ranks_y) * ranks_x).sum(axis=1),
+            human=(of_x * ranks_x**2).sum(axis=1),
+            judge=(of_y * ranks_y**2).sum(axis=1),
+            texts=of_x.sum(axis=1),
+        )
+
+    return sums
+
+
+def _by_ranks(x: Codes, y: Codes, codes: Codes) -> _Sum:
+    orders = [np.argsort(each, kind="stable") for each in (x, y)]
+    starts = [
+        np.flatnonzero(np.diff(each[order], prepend=-1))
+        for each, order in zip((x, y), orders, strict=True)
+    ]
+
+    def sums(weights: Array) -> Sums:
+        texts = weights[:, codes]
+        deviations = [
+            _level_ranks(np.add.reduceat(texts[:, order], start, axis=1))[:, each]
+            for each, order, start in zip((x, y), orders, starts, strict=True)
+        ]
+        human, judge = deviations
+        return Sums(
+            shared=np.einsum("bt,bt,bt->b", texts, human, judge),
+            human=np.einsum("bt,bt,bt->b", texts, human, human),
+            judge=np.einsum("bt,bt,bt->b", texts, judge, judge),
+            texts=texts.sum(axis=1),
+        )
+
+    return sums
+
+
+def _level_ranks(counts: Array) -> Array:
+    """Give each level's mid-rank less the mean rank; exactly 0 where only one level occurs."""
+    below_or_at: Array = counts.cumsum(axis=1)
+    return below_or_at - (counts + below_or_at[:, -1:]) / 2
+
+
+def _kendall(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
+    # Pairs of texts from documents d and e count weight(d) x weight(e) times: a quadratic form.
+    shared, of_x, of_y = np.zeros((3, documents, documents))
+    for document in range(documents):
+        mine = codes == document
+        x = np.sign(human[mine, None] - human)
+        y = np.sign(judge[mine, None] - judge)
+        for target, product in ((shared, x * y), (of_x, x * x), (of_y, y * y)):
+            target[document] = np.bincount(codes, product.sum(axis=0), minlength=documents)
+    sizes = np.bincount(codes, minlength=documents)
+
+    def sums(weights: Array) -> Sums:
+        return Sums(
+            weights @ sizes,
+            *(((weights @ form) * weights).sum(axis=1) for form in (shared, of_x, of_y)),
+        )
+
+    return sums
+
+
+def _pearson(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
+    x, y = human - human.mean(), judge - judge.mean()  # sums of squares lose no digits then
+    columns = (np.ones_like(x), x, y, x * y, x * x, y * y)
+    totals = np.stack([np.bincount(codes, each, minlength=documents) for each in columns], axis=1)
+    ends = [_ends(each, codes, documents) for each in (human, judge)]
+
+    def sums(weights: Array) -> Sums:
+        texts, sum_x, sum_y, xy, xx, yy = (weights @ totals).T
+        per_text = 1 / np.maximum(1, texts)
+        # Rounding leaves a constant sample some spread, so constancy is looked up.
+        flat_x, flat_y = (_constant(weights, lowest, highest) for lowest, highest in ends)
+        return Sums(
+            shared=xy - sum_x * sum_y * per_text,
+            human=np.where(flat_x, 0.0, np.maximum(0.0, xx - sum_x**2 * per_text)),
+            judge=np.where(flat_y, 0.0, np.maximum(0.0, yy - sum_y**2 * per_text)),
+            texts=texts,
+        )
+
+    return sums
+
+
+def _ends(scores: Array, codes: Codes, documents: int) -> tuple[Array, Array]:
+    lowest, highest = np.full(documents, np.inf), np.full(documents, -np.inf)
+    np.minimum.at(lowest, codes, scores)
+    np.maximum.at(highest, codes, scores)
+    return lowest, highest
+
+
+def _constant(weights: Array, lowest: Array, highest: Array) -> npt.NDArray[np.bool_]:
+    drawn = weights > 0
+    low = np.where(drawn, lowest, np.inf).min(axis=1)
+    return np.asarray(np.where(drawn, highest, -np.inf).max(axis=1) <= low)
