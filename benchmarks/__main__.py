@@ -8,6 +8,7 @@ from benchmarks import (
     attacks,
     calibration,
     cost,
+    dilution,
     faults,
     interference,
     noise,
@@ -18,7 +19,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = (
-    *(noise, interference, peers, calibration, statistics),
+    *(noise, dilution, interference, peers, calibration, statistics),
     *(attacks, cost, faults, resume, scale),
 )
 

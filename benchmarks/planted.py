@@ -32,6 +32,7 @@ from types import MappingProxyType
 import dspy
 import numpy as np
 
+from benchmarks.focus.simulated import rating
 from benchmarks.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
 from mogradjudge import Rubric
 from mogradjudge.agreement import Level, Undefined, correlate
@@ -118,6 +119,8 @@ class PlantedWorld:
                 return fields({"critique": self._critique(inputs)})
             case "coach":
                 return fields({"advice": self._advice(system, inputs)})
+            case "rater":
+                return fields(rating(inputs, CUES, self._chance))
             case _:
                 return fields({"new_instructions": json.dumps(_rewrite(inputs))})
 

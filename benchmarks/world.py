@@ -96,7 +96,9 @@ def toy_examples(rubric: Rubric, count: int) -> list[dspy.Example]:
 
 def role_of(system: str) -> str:
     """Tell a role by the field that its prompt asks for."""
-    markers = {"new_instructions": "editor", "advice": "coach", "critique": "critic"}
+    # A rater is shown what other roles wrote, so its own fields are looked for first.
+    markers = dict.fromkeys(("can_be_acted_on", "focus", "adherence"), "rater")
+    markers |= {"new_instructions": "editor", "advice": "coach", "critique": "critic"}
     for field, role in markers.items():
         if f"[[ ## {field} ## ]]" in system:
             return role

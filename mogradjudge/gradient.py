@@ -48,10 +48,12 @@ def write_gradients(
     coach: Role,
     *,
     label: str,
+    signature: type[dspy.Signature] = WriteGradient,
 ) -> Round[Gradient]:
     """Write one gradient per example and group, from all critiques of that example inside it.
 
-    An example that has no critique inside a group costs no call for it.
+    An example that has no critique inside a group costs no call for it. ``signature`` is one with
+    the fields of `WriteGradient`, to compare prompts.
     """
     questions = []
     for example_id in dict.fromkeys(critique.example_id for critique in critiques):
@@ -66,7 +68,7 @@ def write_gradients(
                     Question(
                         criteria=group,
                         example_id=example_id,
-                        signature=WriteGradient,
+                        signature=signature,
                         inputs={
                             **brief.standing(group),
                             "critiques": [critique.text for critique in read],

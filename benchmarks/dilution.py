@@ -1,0 +1,213 @@
+"""Whether a gradient for all criteria at once says less about each than separate ones do.
+
+Gradients are written of the same judgements and the same critiques under every scope, told how long
+to be, and rated by an LM and by a classifier that is none; both are tested first on texts whose
+focus is known. See `benchmarks.focus.arms` for the arms and `benchmarks.focus.measures` for what is
+measured. A (seed, step) pair is one cell and one cluster: its examples are drawn by the seed, and
+the steps of a seed share none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.cells import Cell
+from benchmarks.focus.calibration import Calibration, calibrate
+from benchmarks.focus.causal import Tried, chosen, seed_agreement, try_gradient
+from benchmarks.focus.findings import Dilution
+from benchmarks.focus.lm_rater import warning_about
+from benchmarks.focus.planted import plantable
+from benchmarks.focus.steps import measure_step, open_raters
+from benchmarks.focus.summary import BASE, BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.setting import Setting, with_setting
+from mogradjudge import SetupError
+from mogradjudge.files import to_json
+from mogradjudge.ledger import Ledger
+from mogradjudge.tables import number, print_table
+
+
+def measure_all(
+    setting: Setting, *, steps: int, batch_size: int, words: int, planted: int, causal: int
+) -> list[Cell]:
+    """Measure what is not measured yet, and give the cells of this benchmark."""
+    if len(setting.rubric.names) < 2:
+        raise SetupError("Dilution needs a rubric with two criteria or more.")
+    grid = setting.grid
+    about = grid.cell(
+        BENCHMARK,
+        {"part": RATERS, "planted": planted},
+        lambda ledger: _test_raters(setting, ledger, planted),
+    )
+    sizes: dict[str, Any] = {"batch_size": batch_size, "words": words}
+    found = []
+    for seed in setting.seeds:
+        for step in range(steps):
+            place: dict[str, Any] = {"seed": seed, "step": step}
+            cell = grid.cell(
+                BENCHMARK,
+                {"part": STEP, **place, **sizes},
+                partial(measure_step, setting, **place, **sizes),
+            )
+            found.append(cell)
+    return [about, *found, *(_measure_causal(setting, about, found, causal) if causal else ())]
+
+
+def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, Any]:
+    raters = open_raters(setting, ledger)
+    can_be_tested = bool(plantable(setting.rubric.names))
+    masked = {raters.lm.name: raters.lm_masked.name}
+    if raters.classifier is not None and raters.classifier_masked is not None:
+        masked[raters.classifier.name] = raters.classifier_masked.name
+    warning = warning_about(setting.lms["rater"], setting.lms["coach"])
+    unknown = setting.rubric.names if raters.classifier is None else raters.classifier.unknown
+    return {
+        "lm": raters.lm.name,
+        "raters": [rater.name for rater in raters.plain],
+        "masked": masked,
+        "unknown": list(unknown),
+        "warnings": [] if warning is None else [warning],
+        "calibrations": {
+            rater.name: calibrate(rater, n=planted).as_dict()
+            for rater in (raters.all if can_be_tested else ())
+        },
+    }
+
+
+def _measure_causal(setting: Setting, about: Cell, steps: Sequence[Cell], count: int) -> list[Cell]:
+    grid = setting.grid
+    cells = [
+        grid.cell(
+            BENCHMARK,
+            {"part": BASE},
+            lambda ledger: {"agreement": seed_agreement(setting, ledger)},
+        )
+    ]
+    best = _best_rater(about)
+
+    def measure(ledger: Ledger, tried: Tried) -> dict[str, Any]:
+        raters = {rater.name: rater for rater in open_raters(setting, ledger).plain}
+        return try_gradient(setting, ledger, raters[best], tried)
+
+    return cells + [
+        grid.cell(
+            BENCHMARK,
+            {**tried.key, "part": CAUSAL, "rater": best},
+            partial(measure, tried=tried),
+        )
+        for tried in chosen(steps, best, count)
+    ]
+
+
+def _best_rater(about: Cell) -> str:
+    """Choose the rater that did best on planted texts; the LM if none could be tested."""
+    rhos = {
+        name: Calibration.from_dict(entry).overall.rho or 0.0
+        for name, entry in about.result["calibrations"].items()
+        if name in about.result["raters"]
+    }
+    return max(rhos, key=lambda name: rhos[name]) if rhos else str(about.result["lm"])
+
+
+def print_dilution(found: Dilution) -> None:
+    """Print the findings: the raters' test, the arms, the claims."""
+    for note in found.notes:
+        print(note)
+    _print_raters(found)
+    _print_arms(found)
+    _print_contrasts(found)
+
+
+def _print_raters(found: Dilution) -> None:
+    rows = [
+        [
+            *(name, number(each.overall.rho, 2), "yes" if each.monotone else "no"),
+            *(number(each.overall.slope, 2), number(each.overall.intercept, 2)),
+            *(number(each.mean_error, 2), number(each.yields.rho, 2)),
+            *(f"{found.unrated[name]:.1%}", _passed(each)),
+        ]
+        for name, each in found.calibrations.items()
+    ]
+    columns = ("rater", "rho", "monotone", "slope", "intercept", "error", "yield rho", "unrated")
+    print_table((*columns, "test"), rows, "Raters on texts of known focus")
+
+
+def _passed(each: Calibration) -> str:
+    if each.passed_yields:
+        return "passed"
+    return "passed, but not on yields" if each.passed else each.mark
+
+
+def _print_arms(found: Dilution) -> None:
+    rows = [
+        [
+            *(each.arm, each.rater + ("" if each.calibrated else " (uncalibrated)")),
+            *(str(each.texts), number(each.words, 0), number(each.display, 1)),
+            *(number(each.focus, 2), number(each.actionable, 2)),
+            *(number(each.corrected_yield, 2), number(each.density, 2)),
+            *(f"{each.coverage:.0%}", number(each.entropy, 2)),
+        ]
+        for each in found.figures
+        if each.criterion is None or len(found.criteria) == 1
+    ]
+    columns = ("arm", "rater", "texts", "words", "share x10", "focus", "counted", "yield")
+    title = f"Means over {', '.join(found.criteria)}; {found.steps} steps of {found.batch_size}"
+    print_table((*columns, "per 100 tokens", "coverage", "entropy"), rows, title)
+    rated = {
+        "focus of whole texts, as in the literature": found.holistic,
+        "adherence of edits": found.adherence,
+    }
+    for what, by_arm in rated.items():
+        means = [f"{arm} {sum(of.values()) / len(of):.1f}" for arm, of in by_arm.items() if of]
+        print(f"Rated from 1 to 10, {what}: {', '.join(means)}")
+    floor = [f"{name} {rating:.1f}" for name, rating in found.off_target.items()]
+    print(f"The first of S on criteria that it was not asked about: {', '.join(floor)}")
+
+
+def _print_contrasts(found: Dilution) -> None:
+    for contrast in (*found.contrasts, *found.causal):
+        print(f"{contrast.rater}: {contrast.mean}")
+        if contrast.relative is not None:
+            print(f"    {contrast.relative}")
+        singles = [
+            f"{criterion} {number(each.estimate, 2)} {each.verdict}"
+            for criterion, each in contrast.by_criterion.items()
+            if each.estimate is not None
+        ]
+        if singles:
+            print(f"    {'; '.join(singles)}")
+
+
+@click.command("dilution")
+@click.option("--steps", type=click.IntRange(1), help="Steps per seed  [default: 2]")
+@click.option("--batch-size", type=click.IntRange(1), help="Examples per step  [default: 3]")
+@click.option("--words", type=click.IntRange(10), help="Words per criterion  [default: 120]")
+@click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
+@click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path))
+@with_setting
+def command(
+    setting: Setting,
+    *,
+    steps: int | None,
+    batch_size: int | None,
+    words: int | None,
+    planted: int | None,
+    causal: int | None,
+    as_json: Path | None,
+) -> None:
+    """Whether joint gradients are diluted, with the controls that tell it from arithmetic."""
+    usual = (4, 2, 20, 3, 6) if setting.smoke else (2, 3, 120, 15, 0)
+    given = (steps, batch_size, words, planted, causal)
+    sizes = [one if other is None else other for one, other in zip(usual, given, strict=True)]
+    names = ("steps", "batch_size", "words", "planted", "causal")
+    cells = measure_all(setting, **dict(zip(names, sizes, strict=True)))
+    found = summarize(cells)
+    print_dilution(found)
+    if as_json is not None:
+        as_json.write_text(json.dumps(json.loads(to_json(found.as_dict())), indent=2) + "\n")

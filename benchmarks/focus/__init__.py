@@ -1,0 +1,1 @@
+"""How focused a text of advice is on one criterion, measured by raters that were tested first."""

@@ -1,0 +1,64 @@
+"""Sentences of advice on judging, each with what it is about: to train on, and to plant.
+
+All of them were written for this project. ``train`` and ``held_out`` hold different sentences: a
+classifier sees the first alone, planted texts are made of the second alone. Both are by one hand,
+so they are closer to each other than to what an LM writes.
+
+Each table of a file is a label: ``actionable`` holds an edit or a condition each, ``descriptive``
+says what happened; ``names``, in ``train``, are the words that give the criterion away.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+Half: TypeAlias = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of the bank."""
+
+    text: str
+    label: str
+    actionable: bool
+
+
+@cache
+def sentences(half: Half) -> tuple[Sentence, ...]:
+    """Give all sentences of one half."""
+    return tuple(
+        Sentence(text, label, kind == "actionable")
+        for label, table in _tables(half).items()
+        for kind in ("actionable", "descriptive")
+        for text in table[kind]
+    )
+
+
+@cache
+def label_of(criterion: str) -> str | None:
+    """Find the bank's label for a rubric's criterion, by any of its names; None if it has none."""
+    spoken = criterion.lower().replace("_", " ")
+    for label, table in _tables("train").items():
+        names = {label, *table.get("names", ())}
+        if spoken in {name.lower().replace("_", " ") for name in names}:
+            return label
+    return None
+
+
+def names_of(label: str) -> tuple[str, ...]:
+    """Give the words that give a criterion away."""
+    return tuple(_tables("train")[label].get("names", ()))
+
+
+@cache
+def _tables(half: Half) -> dict[str, dict[str, Any]]:
+    files = sorted((Path(__file__).parent / half).glob("*.toml"))
+    tables: dict[str, dict[str, Any]] = {}
+    for file in files:
+        tables |= tomllib.loads(file.read_text("utf-8"))
+    return tables
