@@ -11,15 +11,17 @@ from benchmarks import (
     dilution,
     faults,
     interference,
+    modes,
     noise,
     peers,
+    report,
     resume,
     scale,
     statistics,
 )
 
 BENCHMARKS = (
-    *(noise, dilution, interference, peers, calibration, statistics),
+    *(noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(attacks, cost, faults, resume, scale),
 )
 

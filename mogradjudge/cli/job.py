@@ -62,18 +62,6 @@ class Options:
     test_share: float
     limit: int | None
 
-    def gate_value(self) -> Gate:
-        """Make the gate."""
-        if self.gate != "criterion" and self.tolerance:
-            raise SetupError(f"`--tolerance` goes with `--gate criterion`, got {self.gate!r}.")
-        match self.gate:
-            case "criterion":
-                return NoCriterionRegression(self.tolerance)
-            case "none":
-                return AlwaysAccept()
-            case _:
-                return NoMeanRegression()
-
 
 @dataclass(frozen=True)
 class Job:
@@ -119,7 +107,7 @@ def make_optimizer(
         steps=options.steps,
         batch_size=options.batch_size,
         seed=options.seed,
-        gate=options.gate_value(),
+        gate=make_gate(options.gate, options.tolerance),
         skip_tolerance=options.skip_tolerance,
         prompt_lm=_prompt_lm(options),
         edit_preamble=options.edit_preamble,
@@ -134,6 +122,19 @@ def make_optimizer(
         run_dir=run_dir,
         observers=observers,
     )
+
+
+def make_gate(name: str, tolerance: float) -> Gate:
+    """Make the gate that `--gate` and `--tolerance` ask for."""
+    if name != "criterion" and tolerance:
+        raise SetupError(f"`--tolerance` goes with `--gate criterion`, got {name!r}.")
+    match name:
+        case "criterion":
+            return NoCriterionRegression(tolerance)
+        case "none":
+            return AlwaysAccept()
+        case _:
+            return NoMeanRegression()
 
 
 def _prompt_lm(options: Options) -> dspy.LM | None:

@@ -77,10 +77,12 @@ level_option = click.option(
     help="Agreement over all texts, or the mean over groups.",
 )
 
+layout_option = click.option(
+    "--layout", type=click.Choice(list(LAYOUTS)), default="combined", show_default=True
+)
+
 judge_options = together(
-    click.option(
-        "--layout", type=click.Choice(list(LAYOUTS)), default="combined", show_default=True
-    ),
+    layout_option,
     click.option(
         "--score-rule", type=click.Choice(SCORE_RULES), default="integer", show_default=True
     ),
@@ -93,12 +95,9 @@ judge_options = together(
     ),
 )
 
-run_options = together(
-    click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
-    click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
+step_options = together(
     click.option("--steps", type=int, help="Optimization steps  [default: 6]"),
     click.option("--batch-size", type=int, default=3, show_default=True, help="Texts per step."),
-    click.option("--seed", type=int, default=0, show_default=True),
     click.option(
         "--gate",
         type=click.Choice(GATES),
@@ -107,6 +106,13 @@ run_options = together(
         help="Accept while the mean, or no criterion by more than --tolerance, falls; or always.",
     ),
     click.option("--tolerance", type=float, default=0.0, help="For --gate criterion."),
+)
+
+run_options = together(
+    click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
+    click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
+    click.option("--seed", type=int, default=0, show_default=True),
+    step_options,
     click.option("--skip-tolerance", type=float, help="Write no critique for scores this close."),
     level_option,
     click.option("--edit-preamble", is_flag=True, help="Let the editor rewrite the preamble too."),

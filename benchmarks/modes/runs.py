@@ -1,0 +1,95 @@
+"""Reading what a run's cell keeps: its way over the steps, its volume, its cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.cells import Cell, Values
+from benchmarks.modes.measure import TEST
+from benchmarks.modes.volume import hypervolume
+
+
+@dataclass(frozen=True)
+class Step:
+    """Validation agreement after a step, the mean over the criteria; step 0 is the seed."""
+
+    step: int
+    agreement: float | None
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes, on average, without the scoring of test texts.
+
+    ``calls`` are by role, ``test_calls`` those that scored the test texts once; ``dollars`` is None
+    where a price is unknown.
+    """
+
+    calls: Mapping[str, float]
+    prompt_tokens: float
+    completion_tokens: float
+    dollars: float | None
+    test_calls: float
+
+    @property
+    def total(self) -> float:
+        """Calls of all roles."""
+        return sum(self.calls.values())
+
+
+def trajectory(parts: Sequence[Values]) -> tuple[Step, ...]:
+    """Give a run's way; where each criterion had a run of its own, the mean of these ways."""
+    rows = zip(*(part["trajectory"] for part in parts), strict=False)
+    return tuple(
+        Step(
+            step=together[0]["step"],
+            agreement=_mean([each["agreement"]["mean"] for each in together]),
+            accepted=any(each["accepted"] for each in together),
+        )
+        for together in rows
+    )
+
+
+def validation_volume(parts: Sequence[Values], criteria: Sequence[str]) -> float:
+    """Give the hypervolume of all programs that a run measured, the refused ones too.
+
+    Programs of single criteria can be put together as one likes, so there the best of each make
+    one point.
+    """
+    measured = [
+        [step["proposed"] for step in part["trajectory"] if step["proposed"] is not None]
+        for part in parts
+    ]
+    if len(parts) == 1:
+        return hypervolume([[each.get(name) for name in criteria] for each in measured[0]])
+    best = [
+        max((each[part["criterion"]] or 0.0 for each in found), default=0.0)
+        for part, found in zip(parts, measured, strict=True)
+    ]
+    return hypervolume([best])
+
+
+def cost_of(cells: Sequence[Cell]) -> Cost:
+    """Average what runs took."""
+    runs, rows = len(cells), [row for cell in cells for row in cell.ledger]
+    optimizing = any("runs" in cell.result for cell in cells)
+    paid = [row for row in rows if optimizing and row["role"] != TEST]
+    prices = [row["cost"] for row in paid]
+    calls: dict[str, float] = {}
+    for row in paid:
+        calls[row["role"]] = calls.get(row["role"], 0.0) + (row["calls"] + row["failed"]) / runs
+    return Cost(
+        calls=calls,
+        prompt_tokens=sum(row["prompt_tokens"] for row in paid) / runs,
+        completion_tokens=sum(row["completion_tokens"] for row in paid) / runs,
+        dollars=None if None in prices else sum(prices) / runs,
+        test_calls=sum(row["calls"] for row in rows if row not in paid) / runs,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

@@ -1,0 +1,229 @@
+"""What the cells of the modes benchmark say: agreement, differences, volume and cost by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from benchmarks.cells import Cell, Values
+from benchmarks.claims import Claim
+from benchmarks.judged import Judged, level_of
+from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
+from benchmarks.modes.estimates import (
+    MEAN,
+    Estimate,
+    Runs,
+    agreement,
+    agreements,
+    differences,
+    gains,
+    spread,
+)
+from benchmarks.modes.measure import BENCHMARK, MODES, SEED
+from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_volume
+from benchmarks.modes.volume import hypervolume
+from benchmarks.noise import BENCHMARK as NOISE
+from mogradjudge.agreement import Level
+from mogradjudge.digests import digest
+from mogradjudge.scores import Layout
+
+_OF_A_RUN = ("mode", "seed", "layout")  # the other parts of a key say how all modes were run
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One mode's runs, or the seed prompt's scorings under the name "seed".
+
+    ``test`` is their agreement on the test texts and ``gain`` its difference to the seed prompt in
+    the same layout (empty where that was not scored), both by criterion and under "mean".
+    ``run_sd`` is the standard deviation of the mean from run to run. ``volume`` is the hypervolume
+    of the final programs of all runs on the test texts, ``validation_volume`` the mean over the
+    runs of that of all programs which a run measured on its validation texts; it is larger by the
+    luck of the best of many.
+    """
+
+    name: str
+    layout: Layout
+    seeds: tuple[int, ...]
+    seeds_kept: int
+    test: Mapping[str, Estimate]
+    gain: Mapping[str, Estimate]
+    run_sd: float | None
+    volume: float
+    validation_volume: float | None
+    trajectories: tuple[tuple[Step, ...], ...]
+    cost: Cost
+    texts: tuple[Values, ...]
+
+
+@dataclass(frozen=True)
+class InSetting:
+    """All modes in one setting, run by one plan.
+
+    ``against_seed`` and ``pairs`` are two families of claims about mean test agreement, each
+    adjusted for its number. ``adherence`` is empty where nobody rated the edits.
+    """
+
+    setting: Values
+    plan: Values
+    level: Level
+    criteria: tuple[str, ...]
+    documents: int
+    texts: int
+    modes: tuple[Mode, ...]
+    adherence: tuple[Adherence, ...]
+    against_seed: tuple[Claim, ...]
+    pairs: tuple[Claim, ...]
+    calls: int
+    versions: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One effect with one set of models on one data set."""
+
+    data: str
+    judge: Values
+    prompts: Values
+    rater: Values
+    plan: Values
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What was found in all settings; ``swaps`` sets the same effects side by side."""
+
+    settings: tuple[InSetting, ...]
+    swaps: tuple[Swap, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """All claims, setting by setting."""
+        return tuple(c for each in self.settings for c in (*each.against_seed, *each.pairs))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as plain JSON."""
+        return asdict(self)
+
+
+def summarize(cells: Sequence[Cell]) -> Modes:
+    """Sum up the modes' cells; those of another setting or plan stand apart."""
+    apart: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.benchmark == BENCHMARK:
+            apart.setdefault(digest([cell.setting, _plan(cell)]), []).append(cell)
+    settings = tuple(
+        _in_setting(runs, [cell for cell in cells if cell.setting == runs[0].setting])
+        for runs in apart.values()
+    )
+    return Modes(settings, tuple(swap for each in settings for swap in swaps_of(each)))
+
+
+def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
+    layouts = {cell.key["layout"] for cell in runs}
+    seeds = [c for c in cells if c.benchmark == NOISE and c.key["layout"] in layouts]
+    rated = [cell for cell in cells if cell.benchmark == ADHERENCE]
+    arms: dict[str, list[Cell]] = {}
+    for cell in sorted((*seeds, *runs), key=_seed):
+        arms.setdefault(_arm(cell), []).append(cell)
+    judged = {name: {_seed(c): Judged.of(c) for c in of} for name, of in arms.items()}
+    modes = [name for name in MODES if name in arms]
+    seed_arms = {name: f"{SEED} {arms[name][0].key['layout']}" for name in modes}
+    start = {name: arm for name, arm in seed_arms.items() if arm in arms}
+    first = Judged.of(runs[0])
+    return InSetting(
+        setting=runs[0].setting,
+        plan=_plan(runs[0]),
+        level=level_of(first),
+        criteria=tuple(first.scores),
+        documents=len(set(first.groups)),
+        texts=len(first.groups),
+        modes=tuple(
+            _mode(arms[name], judged[name], judged.get(start.get(name, "")))
+            for name in (*sorted(set(start.values())), *modes)
+        ),
+        adherence=tuple(
+            adherence_of(name, found) for name in modes if (found := _rated(arms[name], rated))
+        ),
+        against_seed=tuple(
+            differences(judged, {f"{name} minus seed": (name, arm) for name, arm in start.items()})
+        ),
+        pairs=tuple(
+            differences(judged, {f"{b} minus {a}": (b, a) for a, b in combinations(modes, 2)})
+        ),
+        calls=sum(cell.calls for cell in (*seeds, *runs)),
+        versions=_versions((*seeds, *runs)),
+    )
+
+
+def _rated(runs: Sequence[Cell], rated: Sequence[Cell]) -> list[Cell]:
+    """Give the ratings of these runs."""
+    return [cell for cell in rated if cell.key in [run.key for run in runs]]
+
+
+def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
+    criteria = tuple(next(iter(runs.values())).scores)
+    of_runs = [cell.result["runs"] for cell in cells if "runs" in cell.result]
+    volumes = [validation_volume(parts, criteria) for parts in of_runs]
+    return Mode(
+        name=cells[0].key.get("mode", SEED),
+        layout=cells[0].key["layout"],
+        seeds=tuple(runs),
+        seeds_kept=sum(all(part["seed_kept"] for part in parts) for parts in of_runs),
+        test=agreements(runs),
+        gain={} if seed is None else gains(runs, seed),
+        run_sd=spread(runs),
+        volume=hypervolume([[agreement(run, n) for n in criteria] for run in runs.values()]),
+        validation_volume=sum(volumes) / len(volumes) if volumes else None,
+        trajectories=tuple(trajectory(parts) for parts in of_runs),
+        cost=cost_of(cells),
+        texts=tuple(
+            {name: text for part in parts for name, text in part["sections"].items()}
+            for parts in of_runs
+        ),
+    )
+
+
+def swaps_of(found: InSetting) -> list[Swap]:
+    """Give the effects that are compared between models: each mode's gain, and CCC less SSS."""
+    models = found.setting["models"]
+    effects = [*found.against_seed, *(c for c in found.pairs if c.name == "CCC minus SSS")]
+    return [
+        Swap(
+            data=found.setting["data"],
+            judge=models["judge"],
+            prompts=models["coach"],
+            rater=models["rater"],
+            plan=found.plan,
+            claim=claim,
+        )
+        for claim in effects
+    ]
+
+
+def _arm(cell: Cell) -> str:
+    mode: str = cell.key.get("mode") or f"{SEED} {cell.key['layout']}"
+    return mode
+
+
+def _seed(cell: Cell) -> int:
+    """Give the seed of a run, or the repeat that is paired with it."""
+    return int(cell.key["repeat"] if cell.benchmark == NOISE else cell.key["seed"])
+
+
+def _plan(cell: Cell) -> dict[str, Any]:
+    return {name: value for name, value in cell.key.items() if name not in _OF_A_RUN}
+
+
+def _versions(cells: Sequence[Cell]) -> tuple[Mapping[str, str], ...]:
+    found: list[Mapping[str, str]] = []
+    for cell in cells:
+        if cell.versions not in found:
+            found.append(cell.versions)
+    return tuple(found)
+
+
+__all__ = ["MEAN", "InSetting", "Mode", "Modes", "Swap", "summarize"]

@@ -1,0 +1,89 @@
+"""The noise benchmark's part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from benchmarks.cells import Cell
+from benchmarks.noise import BENCHMARK, MEAN, Noise, Row, summarize
+from benchmarks.report.markdown import escape, number, percent, table
+from benchmarks.report.pictures import COLOURS, MARKERS, panels, styled
+from benchmarks.report.section import Section, pictured
+from benchmarks.report.settings import Settings
+
+_SAME, _UNRELATED = "same prompt", "unrelated errors"
+
+
+def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
+    """Write about the noise, setting by setting."""
+    return [
+        _section(summarize(ours), settings)
+        for ours in settings.split(cells)
+        if any(cell.benchmark == BENCHMARK for cell in ours)
+    ]
+
+
+def _section(found: Noise, settings: Settings) -> Section:
+    name, figures = settings.name(found.setting), dict[str, Figure]()
+    documents = max(row.documents for row in found.rows)
+    parts = [
+        f"The seed prompt scored {found.texts} test texts up to {found.repeats} times, and nothing "
+        f"was changed in between; Spearman's rho, {found.level} level. The last columns are the "
+        "smallest differences that a paired test on these documents finds with a power of 80 %: "
+        "between two judges that differ by no more than two scorings of one prompt do, and between "
+        "two whose errors have nothing in common. Two real prompts lie between these.",
+        _table(found.rows),
+        pictured(
+            f"noise-{settings.number(found.setting)}.svg",
+            _picture(found),
+            f"Smallest difference that {documents} documents let one detect, by criterion",
+            figures,
+        ),
+    ]
+    return Section(f"Noise, {name}", (), parts, figures)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    columns = ("", "agreement", "95 % interval", "SD from run to run", "scores changed", "scored")
+    return table(
+        (*columns, f"smallest: {_SAME}", f"smallest: {_UNRELATED}"),
+        [
+            [
+                f"{escape(row.criterion)}, {escape(row.layout)} calls",
+                number(row.agreement),
+                "-" if row.half_width is None else f"± {row.half_width:.3f}",
+                *(number(row.run_sd, 4), percent(row.changed), percent(row.coverage)),
+                *(number(row.least_paired), number(row.least_unpaired)),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _picture(found: Noise) -> Figure:
+    layouts = list(dict.fromkeys(row.layout for row in found.rows))
+    names = list(dict.fromkeys(row.criterion for row in found.rows))
+    with styled():
+        figure, axes = panels(len(layouts), 6.8, 1.1 + 0.3 * len(names))
+        for layout, panel in zip(layouts, axes, strict=True):
+            for row in (row for row in found.rows if row.layout == layout):
+                place = names.index(row.criterion)
+                both = (row.least_paired, row.least_unpaired)
+                for at, (value, label) in enumerate(zip(both, (_SAME, _UNRELATED), strict=True)):
+                    if value is not None:
+                        panel.plot(
+                            *([value], [place], MARKERS[at]),
+                            color=COLOURS[at],
+                            label=label if place == 0 else None,
+                        )
+            panel.axhline(names.index(MEAN) - 0.5, color="#DDDDDD", linewidth=0.8)
+            panel.set_title(f"{layout} calls")
+        axes[0].set_xlim(left=0)  # the panels share it
+        axes[0].set_yticks(range(len(names)), names)
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+        figure.supxlabel("smallest detectable difference (Spearman's rho)", fontsize=9)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        return figure

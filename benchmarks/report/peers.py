@@ -1,0 +1,103 @@
+"""The peers' part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from benchmarks.cells import Cell
+from benchmarks.peers import Row, summarize
+from benchmarks.report.markdown import escape, interval, number, table
+from benchmarks.report.pictures import COLOURS, HATCHES, styled
+from benchmarks.report.section import Section, pictured
+from benchmarks.report.settings import Settings
+
+BENCHMARK = "peers"
+
+
+def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
+    """Write about the peers, for each setting and cap on calls."""
+    found = []
+    for ours in settings.split([cell for cell in cells if cell.benchmark == BENCHMARK]):
+        for cap in sorted({cell.key["cap"] for cell in ours}):
+            capped = [cell for cell in ours if cell.key["cap"] == cap]
+            found.append(_section(summarize(capped), capped[0], settings))
+    return found
+
+
+def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
+    name, cap = settings.name(cell.setting), cell.key["cap"]
+    figures: dict[str, Figure] = {}
+    ran = [row for row in rows if row.test is not None]
+    parts = [
+        f"Every method had the same judge, texts, model, seed prompt and gate, and at most {cap} "
+        "calls. Agreement is Spearman's rho on the test texts, the mean over criteria; in brackets "
+        "are 95 % intervals over documents of each method by itself, so two that overlap may "
+        "differ all the same.",
+        _table(rows),
+    ]
+    if ran:
+        parts.append(
+            pictured(
+                f"peers-{settings.number(cell.setting)}-{cap}.svg",
+                _picture(ran),
+                "Test agreement with 95 % intervals, and the calls that it took",
+                figures,
+            )
+        )
+    return Section(f"Peers, {name}, {cap} calls", (), parts, figures)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    roles = list(dict.fromkeys(role for row in rows for role in row.calls))
+    threads = sorted({count for row in rows for count in row.seconds})
+    lines = [
+        [
+            escape(row.method),
+            _agreement(row),
+            number(row.validation),
+            *(number(row.calls[role], 0) if role in row.calls else "-" for role in roles),
+            number(sum(row.calls.values()) if row.runs else None, 0),
+            "-" if row.tokens is None else f"{row.tokens:,.0f}",
+            *(number(row.seconds.get(count), 1) for count in threads),
+            f"{row.seed_kept} of {row.runs}",
+            escape(row.status or row.notes),
+        ]
+        for row in rows
+    ]
+    columns = (
+        *("", "test", "validation", *map(escape, roles), "all calls", "tokens"),
+        *(f"s, {count} threads" for count in threads),
+        *("seed prompt kept", "notes"),
+    )
+    return table(columns, lines)
+
+
+def _agreement(row: Row) -> str:
+    bounds = (None, None) if row.interval is None else (row.interval.low, row.interval.high)
+    return interval(row.test, *bounds)
+
+
+def _picture(rows: Sequence[Row]) -> Figure:
+    with styled():
+        figure = Figure(figsize=(7.2, 0.8 + 0.3 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        for place, row in enumerate(rows):
+            if row.interval is not None:
+                bounds = [row.interval.low, row.interval.high]
+                left.plot(bounds, [place, place], color=COLOURS[0], linewidth=1.4)
+            left.plot([row.test], [place], "o", color=COLOURS[0])
+            right.barh(
+                *(place, sum(row.calls.values())),
+                height=0.55,
+                color="white",
+                edgecolor=COLOURS[1],
+                hatch=HATCHES[1],
+            )
+        left.set_yticks(range(len(rows)), [row.method for row in rows])
+        left.set_ylim(len(rows) - 0.5, -0.5)
+        left.set_xlabel("test agreement (Spearman's rho)")
+        right.set_xlabel("LM calls of one run")
+        right.tick_params(axis="y", length=0)
+        return figure

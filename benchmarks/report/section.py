@@ -1,0 +1,78 @@
+"""A benchmark's part of the report, and its claims in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from benchmarks.cells import Values
+from benchmarks.claims import Claim, Verdict
+from benchmarks.report.markdown import escape, image, signed
+
+_WORDS: Mapping[Verdict, str] = {
+    "established": "Established",
+    "equivalent": "Equivalent: a difference is too small to matter",
+    "not established": "Not established: these data do not tell",
+    "refused": "Refused: there is nothing to judge by",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one benchmark found in one setting.
+
+    ``parts`` are paragraphs, tables and pictures in Markdown; ``figures`` are the pictures, by the
+    name of the file that a part links to. ``headlines`` are the claims that are set beside those of
+    other settings.
+    """
+
+    title: str
+    claims: Sequence[Claim]
+    parts: Sequence[str]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    setting: Values = field(default_factory=dict)
+    headlines: Sequence[Claim] = ()
+
+    def markdown(self) -> str:
+        """Write the section."""
+        return "\n\n".join([f"## {escape(self.title)}", *self.parts])
+
+    def verdicts(self) -> str:
+        """Say in words what its claims come to."""
+        lines = [f"### {escape(self.title)}"]
+        if not self.claims:
+            return "\n\n".join([*lines, "It makes no claims; its figures stand below."])
+        for verdict, words in _WORDS.items():
+            if found := [claim for claim in self.claims if claim.verdict == verdict]:
+                lines += [f"**{words}** ({len(found)} of {len(self.claims)}):", _bullets(found)]
+        return "\n\n".join(lines)
+
+
+def pictured(file: str, figure: Figure, what: str, figures: dict[str, Figure]) -> str:
+    """Keep a figure under a file's name, and give the Markdown that shows it."""
+    figures[file] = figure
+    return image(file, what)
+
+
+def in_words(claim: Claim) -> str:
+    """Write a claim with its figures."""
+    return f"{escape(claim.name)}: {figures_of(claim)}"
+
+
+def figures_of(claim: Claim) -> str:
+    """Write what a claim is judged by."""
+    if claim.estimate is None:
+        return escape(claim.note)
+    parts = [f"95 % interval {signed(claim.low)} to {signed(claim.high)}"]
+    if claim.verdict == "equivalent":
+        parts.append(f"within ±{claim.bound:g}")
+    if claim.p_value is not None:
+        parts.append("p < 0.001" if claim.p_value < 0.001 else f"p {claim.p_value:.3f}")
+    parts += [f"n {claim.n}", *([escape(claim.note)] if claim.note else [])]
+    return f"**{signed(claim.estimate)}** ({'; '.join(parts)})"
+
+
+def _bullets(claims: Iterable[Claim]) -> str:
+    return "\n".join(f"- {in_words(claim)}" for claim in claims)

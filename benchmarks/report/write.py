@@ -1,0 +1,98 @@
+"""The report of a folder of cells: one Markdown file and its pictures, written from cells alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+from benchmarks.cells import Cell, read_cells
+from benchmarks.report import interference, modes, noise, peers
+from benchmarks.report.markdown import escape, table
+from benchmarks.report.pictures import svg
+from benchmarks.report.section import Section, figures_of
+from benchmarks.report.settings import Settings, models_of
+from mogradjudge.files import replaced, write_text
+
+REPORT = "report.md"
+
+Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
+
+RENDERERS: Mapping[str, Renderer] = MappingProxyType(
+    {
+        "noise": noise.sections,
+        "interference": interference.sections,
+        "modes": modes.sections,
+        "peers": peers.sections,
+    }
+)
+"""Who writes about a benchmark that has cells, in the order of the report; given all cells."""
+
+_HOW = (
+    "A claim is *established* where its 95 % interval leaves out 0 and its p-value, adjusted for "
+    "the number of claims that were made together, is below 0.05. It is *equivalent* where the "
+    "90 % interval lies inside of the bound that is named. All else is *not established*, which "
+    "does not say that there is no effect. n counts documents, or steps of runs."
+)
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.md and its pictures beside the cells; equal cells give equal files.
+
+    Raises:
+        SetupError: If the folder holds no cells.
+    """
+    cells = read_cells(folder)
+    settings = Settings(cells)
+    sections = [
+        section
+        for benchmark, render in RENDERERS.items()
+        if any(cell.benchmark == benchmark for cell in cells)
+        for section in render(cells, settings)
+    ]
+    for section in sections:
+        for name, figure in section.figures.items():
+            with replaced(folder / name) as partial:
+                partial.write_bytes(svg(figure))
+    write_text(folder / REPORT, _markdown(sections, settings))
+    return folder / REPORT
+
+
+def _models(sections: Sequence[Section]) -> list[str]:
+    """Set the same effect with other models and data side by side, if there are any."""
+    rows = [
+        [
+            escape(claim.name),
+            *models_of(section.setting),
+            escape(section.setting["data"]),
+            figures_of(claim),
+            claim.verdict,
+        ]
+        for section in sections
+        for claim in section.headlines
+    ]
+    if len({tuple(row[1:5]) for row in rows}) < 2:
+        return []
+    rows.sort(key=lambda row: row[0])
+    columns = ("effect", "judge", "gradients", "rater", "data", "difference", "verdict")
+    said = "Is an effect that of one model? The same effects in every setting:"
+    return ["## Models", said, table(columns, rows)]
+
+
+def _markdown(sections: Sequence[Section], settings: Settings) -> str:
+    parts = [
+        "# What was measured",
+        _HOW,
+        "## Verdicts",
+        *(section.verdicts() for section in sections),
+        *_models(sections),
+        *(section.markdown() for section in sections),
+        "## Settings",
+        settings.table(),
+        f"Measured with {settings.versions()}. The digest names the data set by its rows.",
+        "## Calls",
+        settings.spent(),
+        "Every figure is computed from the scores in `cells.jsonl` beside this file.",
+    ]
+    return "\n\n".join(parts) + "\n"
