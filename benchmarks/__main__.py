@@ -18,10 +18,11 @@ from benchmarks import (
     resume,
     scale,
     statistics,
+    suite,
 )
 
 BENCHMARKS = (
-    *(noise, dilution, interference, modes, peers, report, calibration, statistics),
+    *(suite, noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(attacks, cost, faults, resume, scale),
 )
 

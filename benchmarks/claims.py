@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from mogradjudge.agreement import Comparison, Undefined, equivalence
@@ -42,6 +42,11 @@ class Claim:
     def from_dict(cls, entry: Mapping[str, Any]) -> Claim:
         """Read what `as_dict` gave."""
         return cls(**entry)
+
+    def adjusted(self, p_value: float) -> Claim:
+        """Give the claim with a larger p-value, for being one of several."""
+        falls = self.verdict == "established" and p_value >= ALPHA
+        return replace(self, p_value=p_value, verdict="not established" if falls else self.verdict)
 
     def __str__(self) -> str:
         """Say it in one line."""

@@ -68,7 +68,8 @@ class OpenWorld(PlantedWorld):
     def _improved(self, current: str, prompt: str, draw: int) -> str:
         """Write an instruction anew: by the errors that the prompt shows, or else by an idea."""
         if revealed := self._revealed(prompt):
-            return _with(current, cues_in(prompt) | set(self._passed_on(revealed, prompt)))
+            said = "\n".join(self._passed_on(revealed, prompt))
+            return _with(current, cues_in(prompt) | cues_in(said))
         known = [name for name in CUES if name in prompt] or list(CUES)
         ideas = [cue for name in known for cue in CUES[name]]
         idea = ideas[int(self._chance("idea", prompt, str(draw)) * len(ideas))]
@@ -82,7 +83,7 @@ class OpenWorld(PlantedWorld):
     def _revealed(self, prompt: str) -> set[str]:
         """Name the cues that the shown texts, and what is said to be wrong with each, reveal."""
         found = set()
-        for text, said in _TEXT.findall(prompt):
+        for text, said in _TEXT.findall(prompt.replace("\\n", "\n")):  # within JSON
             wrong = [name for name in dict.fromkeys(_WRONG.findall(said)) if name in CUES]
             found |= cues_in(self.feedback(text, wrong))
         return found

@@ -145,7 +145,7 @@ def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
     return examples
 
 
-_OPTIONS = together(
+setting_options = together(
     click.option("--lm", metavar="MODEL", help="The judge's model, as in `mogradjudge compile`."),
     click.option("--api-base", metavar="URL", help="The server of --lm."),
     click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
@@ -175,7 +175,7 @@ _OPTIONS = together(
 def with_setting(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options above, and hand it a `Setting` first; its errors are one line."""
 
-    @_OPTIONS
+    @setting_options
     @wraps(command)
     def run(out: Path | None, *, smoke: bool, **given: Any) -> None:
         names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats"]

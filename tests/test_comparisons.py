@@ -82,7 +82,7 @@ def test_random_flips_come_near_the_exact_test(monkeypatch):
     found = cluster_test(values, flips=9999).p_value
     assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / 9999))
     assert (found * 10_000) % 1 == pytest.approx(0, abs=1e-6)  # (1 + b) / (1 + B)
-    monkeypatch.setattr("mogradjudge.agreement.flips.CELLS", 50)  # in many parts
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 50)  # in many parts
     assert cluster_test(values, flips=9999).p_value == found
 
 
@@ -167,9 +167,8 @@ def test_abstaining_on_half_of_the_documents_lowers_agreement_unless_it_is_dropp
 def test_documents_and_systems_are_resampled_together(level):
     human, good, bad, groups = judges(12, 6)
     systems = [f"system-{place % 6}" for place in range(len(human))]
-    names, codes = np.unique(groups, return_inverse=True)
-    rng = np.random.default_rng(4)
-    drawn = rng.integers(12, size=(50, 12)), rng.integers(6, size=(50, 6))
+    rngs = [np.random.default_rng((4, number)) for number in (0, 1)]
+    drawn = [rng.integers(size, size=(50, size)) for rng, size in zip(rngs, (12, 6), strict=True)]
     values = []
     for documents, of_systems in zip(*drawn, strict=True):
         rows = (documents[:, None] * 6 + of_systems).ravel()
@@ -193,8 +192,21 @@ def test_documents_and_systems_are_resampled_together(level):
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-9)
     tail = 1 + min(np.sum(np.array(values) < 1e-12), np.sum(np.array(values) > -1e-12))
     assert found.p_value == pytest.approx(min(1.0, 2 * tail / 51))
-    assert (found.generalize_to, found.groups) == ("documents+systems", 12)
-    assert len(names) == codes.max() + 1
+    assert found.generalize_to == "documents+systems"
+    assert found.groups == (11 if level == "group" else 12)  # humans are constant on one
+
+
+@pytest.mark.parametrize("level", ["group", "pooled"])
+@pytest.mark.parametrize("generalize_to", ["documents", "documents+systems"])
+def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, monkeypatch):
+    human, good, bad, groups = judges(15, 6)
+    how = {"level": level, "generalize_to": generalize_to, "flips": 70}
+    how["systems"] = [f"system-{place % 6}" for place in range(len(human))]
+    found = compare(human, good, bad, groups, **how)
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 300)
+    again = compare(human, good, bad, groups, **how)
+    assert again.p_value == found.p_value
+    assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
 def family(missing=()):

@@ -102,7 +102,7 @@ def test_the_ways_to_rank_agree(method, monkeypatch):
     weights = np.random.default_rng(2).integers(0, 3, size=(300, 20)).astype(float)
     found = weighted_values(human, judge, codes, weights, method, "zero")
     monkeypatch.setattr("mogradjudge.agreement.weighted._TABLE", 1)
-    monkeypatch.setattr("mogradjudge.agreement.weighted.CELLS", 1000)  # in many parts
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 1000)  # in many parts
     assert weighted_values(human, judge, codes, weights, method, "zero") == pytest.approx(
         found, abs=1e-9
     )

@@ -208,3 +208,14 @@ def one_criterion(folder):
     rubric = planted_rubric("fluency")
     examples = planted_examples(rubric, documents=8, systems=3)
     return setting_of(folder, rubric, examples, setting.lms)
+
+
+def test_explanations_are_adjusted_for_their_number(measured):
+    found = interference.summarize(measured.cells)
+    alone = {name: interference.effect(measured.cells, name)["mean"] for name in found.effects}
+    assert found.effects["interference"]["mean"] == alone["interference"]
+    for name, claims in found.effects.items():
+        assert claims["mean"].p_value >= alone[name].p_value
+        assert claims["mean"].estimate == alone[name].estimate
+        if claims["mean"].verdict == "established":
+            assert claims["mean"].p_value < 0.05

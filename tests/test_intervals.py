@@ -67,6 +67,25 @@ def test_the_order_of_the_texts_and_of_the_documents_names_is_no_matter():
     assert bootstrap(human, judge, groups, seed=1) != one
 
 
+@LEVELS
+def test_drawing_some_resamples_at_a_time_changes_nothing(level, monkeypatch):
+    human, judge, groups = scores(15, 6, seed=4)
+    found = bootstrap(human, judge, groups, level=level, resamples=101)
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 100)
+    again = bootstrap(human, judge, groups, level=level, resamples=101)
+    assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_a_table_without_documents_is_resampled_by_text():
+    human, judge, _ = scores(40, 500, seed=0)
+    each_alone = [str(place) for place in range(len(human))]
+    found = bootstrap(human, judge, each_alone, resamples=40)
+    assert found.low < correlate(human, judge).value < found.high
+    assert found.high - found.low < 0.05
+    with pytest.raises(SetupError, match="takes at most 5000 documents, got 20000"):
+        bootstrap(human, judge, each_alone, method="kendall", resamples=40)
+
+
 def test_a_text_without_a_score_is_left_out_of_its_criterion_only():
     human, judge, groups = scores(15, 6, seed=4)
     gaps = [None if place % 7 == 0 else float(score) for place, score in enumerate(judge)]

@@ -17,7 +17,7 @@ from benchmarks.peers import Found, Method, Task, command, summarize
 from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.command import METHODS, SMOKE, compare
 from benchmarks.peers.dspy_methods import mipro_size
-from benchmarks.peers.figures import _rhos, _tables, mean_interval
+from benchmarks.peers.figures import mean_interval
 from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.measuring import CannotRun, measure
 from benchmarks.peers.method import capped_lm
@@ -31,7 +31,7 @@ from benchmarks.planted import (
     planted_rubric,
 )
 from benchmarks.server import serving
-from mogradjudge import Agreement, Undefined, Unscored, correlate
+from mogradjudge import Agreement, Undefined, Unscored
 
 RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
@@ -86,6 +86,20 @@ def test_a_method_keeps_to_the_cap_and_does_no_worse_than_the_seed(name, task, s
     assert result["tokens"] > 1000
     assert [set(scoring) for scoring in result["test"]["judge"]] == [set(RUBRIC.names)] * 2
     assert cues_in(result["instructions"]) or result["seed_kept"]
+
+
+def test_a_call_that_a_method_gets_no_reply_to_is_noted(task, server):
+    answer = server.world
+
+    def broken(system, user):
+        if not is_ours(system):
+            raise OSError
+        return answer(system, user)
+
+    server.world, server.handle_error = broken, lambda *_: None
+    result = measured(BY_NAME["GEPA"], task, server)  # it goes on as if nothing had happened
+    assert "calls failed" in result["notes"]
+    assert result["seed_kept"]
 
 
 def test_the_seed_prompt_costs_nothing(task, server):
@@ -226,26 +240,20 @@ def test_mipro_takes_what_the_cap_pays_for(cap):
     assert cap < 120 or 6 * candidates + 10 + (trials + 1) * 20 <= cap
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_interval_is_that_of_the_mean_rho(seed):
-    examples = planted_examples(RUBRIC, documents=30, systems=3, seed=seed)
+def test_the_interval_is_for_the_mean_and_no_wider_for_another_scoring():
+    examples = planted_examples(RUBRIC, documents=30, systems=3)
     human = {each.name: [ex[each.human] for ex in examples] for each in RUBRIC.criteria}
-    judge = {name: [min(5, score + place % 3) for place, score in enumerate(scores)]
-             for name, scores in human.items()}  # fmt: skip
-    judge["fluency"][7] = None
-    documents = [example.group for example in examples]
-    names = sorted(set(documents))
-    once = [[1] * len(names)]
-    for name, said in human.items():
-        pairs = [(h, j) for h, j in zip(said, judge[name], strict=True) if j is not None]
-        rho = _rhos(once, _tables(said, judge[name], documents, names))
-        assert_allclose(rho, correlate(*zip(*pairs, strict=True)).value)
-    test = {"documents": documents, "human": human, "judge": [judge]}
-    interval = mean_interval([test, test])
-    again = mean_interval([test])
-    assert_allclose((interval.low, interval.high), (again.low, again.high))
-    assert -1 <= interval.low < interval.high <= 1
-    assert mean_interval([{**test, "documents": ["a"] * len(documents)}]) is None
+    noisy = {
+        name: [float(min(5, score + place % 3)) for place, score in enumerate(scores)]
+        for name, scores in human.items()
+    }
+    noisy["fluency"][7] = None  # unscored
+    test = {"documents": [each.group for each in examples], "human": human, "judge": [noisy]}
+    interval = mean_interval([test])
+    assert 0 < interval.low < interval.high < 1
+    again = mean_interval([test, {**test, "judge": [noisy, noisy]}])
+    assert_allclose((again.low, again.high), (interval.low, interval.high))
+    assert mean_interval([{**test, "documents": ["a"] * len(examples)}]) is None
 
 
 def test_no_cells_make_no_rows():
@@ -277,10 +285,18 @@ def test_ideas_differ_from_draw_to_draw_and_criticism_does_not():
     assert len({world.reply("", user, draw) for draw in range(20)}) == 1
 
 
+def test_errors_are_read_within_json_too():
+    said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1.5 too low"
+    prompt = f"```Rate.``` {json.dumps([{'Feedback': said}])}"
+    assert cues_in(OpenWorld().reply("", prompt)) == cues_in(OpenWorld().reply("", said))
+    assert len(cues_in(OpenWorld().reply("", prompt))) == 4
+
+
 def test_one_critic_of_several_criteria_is_diluted():
     said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1 too low"
-    whole, diluted = (len(cues_in(OpenWorld(dilution=d).reply("", said))) for d in (0.0, 1.0))
-    assert (whole, diluted) == (4, 0)
+    for prompt in (said, f"```Rate.``` {said}"):
+        replies = [OpenWorld(dilution=d).reply("", prompt) for d in (0.0, 1.0)]
+        assert [len(cues_in(reply)) for reply in replies] == [4, 0]
     alone = said.replace("coherence: judge", "")
     assert len(cues_in(OpenWorld(dilution=1.0).reply("", alone))) == 2
 

@@ -22,6 +22,7 @@ from mogradjudge.agreement import (
     cluster_test,
     contrast_criteria,
     hierarchical,
+    holm,
 )
 
 SEED = frozenset(SEED_ARMS.values())
@@ -71,10 +72,12 @@ Scorings: TypeAlias = Mapping[tuple[str, int], Judged]
 class Interference:
     """The decomposition in one setting.
 
-    ``effects`` holds a claim for ``"mean"`` and each criterion, by the names of `EFFECTS`; a
-    criterion's p-value is Holm's. ``matrix[j][k]`` says what adding the optimized section of j to
-    the joint seed prompt does to the agreement on k. ``over_runs`` is the 95 % interval of the
-    mean interference over runs of the optimizer as well as documents, if there are several runs.
+    ``effects`` holds a claim for ``"mean"`` and each criterion, by the names of `EFFECTS`. The mean
+    interference decides; its p-value is as it is. Those of the other means are adjusted together
+    (Holm), and so are those of the criteria within an effect. ``matrix[j][k]`` says what adding the
+    optimized section of j to the joint seed prompt does to the agreement on k. ``over_runs`` is the
+    95 % interval of the mean interference over runs of the optimizer as well as documents, if there
+    are several runs.
     """
 
     setting: Values
@@ -115,7 +118,9 @@ def summarize(cells: Sequence[Cell]) -> Interference:
     by_arm = _whole(scored)
     first = next(iter(by_arm["J0"].values()))
     criteria, runs = tuple(first.scores), tuple(dict.fromkeys(run for run, _ in by_arm["J1"]))
-    effects = {name: _family(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
+    effects = _explained(
+        {name: _family(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
+    )
     matrix = {j: _family(by_arm, f"section {j}", {f"{MATRIX}{j}": 1, "J0": -1}) for j in criteria}
     return Interference(
         setting=ours[0].setting,
@@ -185,6 +190,19 @@ def _place(cell: Cell) -> tuple[str, str, int]:
     if cell.benchmark == NOISE:
         return SEED_ARMS[cell.key["layout"]], "", cell.key["repeat"]
     return cell.key["arm"], cell.key["run"], cell.key["repeat"]
+
+
+def _explained(effects: Mapping[str, dict[str, Claim]]) -> dict[str, dict[str, Claim]]:
+    """Adjust the means of all effects but the first, which decides, for their number."""
+    _, *others = effects
+    known = {name: p for name in others if (p := effects[name]["mean"].p_value) is not None}
+    adjusted = holm(known) if known else {}
+    return {
+        name: {**claims, "mean": claims["mean"].adjusted(adjusted[name])}
+        if name in adjusted
+        else claims
+        for name, claims in effects.items()
+    }
 
 
 def _family(

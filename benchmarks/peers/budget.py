@@ -19,10 +19,13 @@ class CapReached(BaseException):
 
 
 class Meter:
-    """Counts calls before they are sent, and refuses those past the cap."""
+    """Counts calls before they are sent, and refuses those past the cap.
+
+    ``failed`` counts those that brought no reply: some peers swallow that.
+    """
 
     def __init__(self, cap: int) -> None:
-        self.cap, self.taken = cap, 0
+        self.cap, self.taken, self.failed = cap, 0, 0
         self._in_flight = 0
         self._changed = threading.Condition()
 
@@ -57,6 +60,9 @@ class Meter:
             self._in_flight += 1
         try:
             yield
+        except BaseException:
+            self.failed += 1
+            raise
         finally:
             with self._changed:
                 self._in_flight -= 1

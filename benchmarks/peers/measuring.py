@@ -70,7 +70,7 @@ def measure(
             judged = [_judged(around, kept, test) for _ in range(repeats)]
     means = [agreement_of(each, task.objectives).mean or 0.0 for each in judged]
     return {
-        "notes": found.notes,
+        "notes": _notes(found, task),
         "calls": counts["calls"],
         "tokens": counts["tokens"],
         "seconds": seconds,
@@ -81,6 +81,11 @@ def measure(
         "agreement": fmean(means),
         "test": scores_of(judged, task.rubric),
     }
+
+
+def _notes(found: Found, task: Task) -> str:
+    failed = f"{task.meter.failed} calls failed" if task.meter.failed else ""
+    return ", ".join(filter(None, [found.notes, failed]))
 
 
 def _prepare(method: Method) -> None:

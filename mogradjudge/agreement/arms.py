@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mogradjudge.agreement.coefficients import (
-    Array,
-    Codes,
-    Options,
-    Scores,
-)
+from mogradjudge.agreement.coefficients import Array, Codes, Options, Scores
 from mogradjudge.agreement.columns import check_lengths, check_names, gappy
 from mogradjudge.agreement.documents import agreement_over_all, values_of
 from mogradjudge.errors import SetupError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -49,6 +49,13 @@ class Sums:
     shared: Array
     human: Array
     judge: Array
+
+
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """Cut rows of so many numbers into blocks that fit in memory."""
+    step = max(1, CELLS // max(1, width))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 def coefficient(sums: Sums, constant: Constant) -> Array:

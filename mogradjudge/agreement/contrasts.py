@@ -24,6 +24,7 @@ from mogradjudge.agreement.coefficients import (
     Options,
     Scores,
     Undefined,
+    blocks,
     rank_deviations,
 )
 from mogradjudge.agreement.columns import check_options, group_codes
@@ -190,14 +191,15 @@ def _exchanged(table: Arms, options: Options, patterns: npt.NDArray[np.int8]) ->
     judge = np.concatenate([one_scale(scores) for scores in table.judges.values()])
     # Each document stands there twice, once with each judge, and one of the two has weight 1.
     codes = np.concatenate([table.codes, table.codes + table.documents])
-    kept, exchanged = patterns > 0, patterns < 0
-    first, second = (
-        weighted_values(
-            human, judge, codes, np.hstack(each).astype(float), options.method, options.constant
+    differences = np.empty(len(patterns))
+    for rows in blocks(len(patterns), len(human)):
+        kept = (patterns[rows] > 0).astype(np.float64)
+        first, second = (
+            weighted_values(human, judge, codes, weights, options.method, options.constant)
+            for weights in (np.hstack([kept, 1 - kept]), np.hstack([1 - kept, kept]))
         )
-        for each in ((kept, exchanged), (exchanged, kept))
-    )
-    return first - second
+        differences[rows] = first - second
+    return differences
 
 
 def _mid_ranks(scores: Array) -> Array:

@@ -14,6 +14,7 @@ from mogradjudge.agreement.coefficients import (
     Method,
     Options,
     Scores,
+    blocks,
     group_values,
 )
 from mogradjudge.agreement.columns import check_lengths, check_options, gappy, group_codes
@@ -79,11 +80,12 @@ def values_of(
     if options.level == "group":
         return group_values(human, judge, codes, documents, method, constant)
     present = np.bincount(codes, minlength=documents) > 0
-    weights = np.vstack([np.ones(documents), 1 - np.eye(documents)])
-    over_all, *without = weighted_values(human, judge, codes, weights, method, constant)
-    count = present.sum()
-    pseudo = count * over_all - (count - 1) * np.asarray(without)
-    return np.where(present, pseudo, np.nan)
+    without = np.empty(documents)
+    for rows in blocks(documents, documents):
+        weights = 1.0 - (np.arange(documents)[rows, None] == np.arange(documents))
+        without[rows] = weighted_values(human, judge, codes, weights, method, constant)
+    over_all, count = agreement_over_all(human, judge, codes, documents, options), present.sum()
+    return np.where(present, count * over_all - (count - 1) * without, np.nan)
 
 
 def agreement_over_all(

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement.coefficients import CELLS, FEWEST, Array, Numbers, Undefined
+from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, blocks
 from mogradjudge.agreement.columns import check_options, finite
 
 Population: TypeAlias = Literal["documents", "documents+systems"]
@@ -88,8 +88,7 @@ def sign_patterns(clusters: int, flips: int, seed: int) -> npt.NDArray[np.int8]:
 
 def flipped_sums(values: Array, patterns: npt.NDArray[np.int8]) -> Array:
     """Sum values (clusters, columns) under each pattern; shape (patterns, columns)."""
-    rows = max(1, CELLS // len(values))
-    parts = [patterns[start : start + rows] for start in range(0, len(patterns), rows)]
+    parts = [patterns[rows] for rows in blocks(len(patterns), len(values))]
     return np.concatenate([part.astype(np.float64) @ values for part in parts])
 
 

@@ -15,8 +15,10 @@ from mogradjudge.agreement.coefficients import (
     Level,
     Method,
     Numbers,
+    Options,
     Scores,
     Undefined,
+    blocks,
     group_values,
 )
 from mogradjudge.agreement.columns import (
@@ -132,12 +134,16 @@ def bootstrap_criteria(
     if len(documents) < FEWEST:
         few = Undefined(f"{len(documents)} groups, and an interval needs {FEWEST}")
         return dict.fromkeys([*human, "mean"], few)
-    weights = draw(np.random.default_rng(seed), len(documents), resamples)
-    values = {}
+    columns = {}
     for name, scores in human.items():
         check_lengths({"human": scores, "judge": judge[name], "groups": groups})
-        columns = gappy("human", scores), gappy("judge", judge[name])
-        values[name] = _resampled(*columns, documents, weights, method, level, constant)
+        columns[name] = gappy("human", scores), gappy("judge", judge[name])
+    values = {name: np.empty(resamples) for name in human}
+    rng, options = np.random.default_rng(seed), Options(method, level, constant)
+    for rows in blocks(resamples, len(documents)):
+        weights = draw(rng, len(documents), rows.stop - rows.start)
+        for name, sides in columns.items():
+            values[name][rows] = _resampled(*sides, documents, weights, options)
     found = {name: percentiles(each, confidence) for name, each in values.items()}
     defined = [values[name] for name, each in found.items() if isinstance(each, Interval)]
     mean = np.mean(defined, axis=0) if defined else np.full(resamples, np.nan)
@@ -222,15 +228,14 @@ def _resampled(
     judge: Array,
     documents: Groups,
     weights: Array,
-    method: Method,
-    level: Level,
-    constant: Constant,
+    options: Options,
 ) -> Array:
     kept: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
     human, judge, codes = human[kept], judge[kept], documents.codes[kept]
     if not len(human):
         return np.full(len(weights), np.nan)
-    if level == "pooled":
+    method, constant = options.method, options.constant
+    if options.level == "pooled":
         return weighted_values(human, judge, codes, weights, method, constant)
     values = group_values(human, judge, codes, len(documents), method, constant)
     defined = np.isfinite(values)

@@ -8,13 +8,13 @@ import numpy as np
 
 from mogradjudge.agreement.arms import Arms, arms_of, contrast_of
 from mogradjudge.agreement.coefficients import (
-    CELLS,
     FEWEST,
     Array,
     Codes,
     Options,
     Scores,
     Undefined,
+    blocks,
 )
 from mogradjudge.agreement.columns import Groups, check_lengths
 from mogradjudge.agreement.flips import Comparison
@@ -49,10 +49,14 @@ def two_way(
     # The same texts are left out of the systems' column.
     kept = arms_of(human, arms, systems.codes, len(systems)).codes
     found = contrast_of(table, weights, options)
-    rng = np.random.default_rng(seed)
-    of_documents = draw(rng, len(documents), resamples)
-    of_systems = draw(rng, len(systems), resamples)
-    values = _resampled(table, kept, weights, options, of_documents, of_systems)
+    draws = [np.random.default_rng((seed, number)) for number in (0, 1)]
+    values = np.empty(resamples)
+    for rows in blocks(resamples, len(table.human)):
+        of_documents, of_systems = (
+            draw(rng, len(side), rows.stop - rows.start)
+            for rng, side in zip(draws, (documents, systems), strict=True)
+        )
+        values[rows] = _resampled(table, kept, weights, options, of_documents, of_systems)
     interval = percentiles(values, confidence)
     if isinstance(interval, Undefined) or not np.isfinite(found.difference):
         return Undefined("most resamples have no correlation")
@@ -63,7 +67,7 @@ def two_way(
         interval.low,
         interval.high,
         float(min(1.0, 2 * beyond / (len(values) + 1))),
-        len(documents),
+        int(np.isfinite(found.values).sum()),
         "documents+systems",
         float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
         confidence,
@@ -80,14 +84,8 @@ def _resampled(
 ) -> Array:
     if options.level == "group":
         return _by_document(table, systems, weights, options, of_documents, of_systems)
-    every = np.arange(len(table.human))
-    rows = max(1, CELLS // max(1, len(every)))
-    parts = []
-    for start in range(0, len(of_documents), rows):
-        some = slice(start, start + rows)
-        texts = of_documents[some][:, table.codes] * of_systems[some][:, systems]
-        parts.append(_weighted(table, every, weights, options, texts))
-    return np.concatenate(parts)
+    often = of_documents[:, table.codes] * of_systems[:, systems]
+    return _weighted(table, np.arange(len(table.human)), weights, options, often)
 
 
 def _by_document(

@@ -19,10 +19,13 @@ from mogradjudge.agreement.coefficients import (
     Constant,
     Method,
     Sums,
+    blocks,
     coefficient,
 )
+from mogradjudge.errors import SetupError
 
 _TABLE = 4096  # cells up to which counting score pairs beats ranking the texts
+_PAIRED = 5000  # documents; their pairs take 3 x 200 MB
 _Sum: TypeAlias = Callable[[Array], Sums]
 
 
@@ -40,25 +43,28 @@ def weighted_values(
         human: Shape (texts,), finite.
         judge: Shape (texts,), finite.
         codes: The document of each text, 0 to documents - 1.
-        weights: Shape (samples, documents), whole and not negative. Kendall's tau needs memory for
-            3 x documents x documents numbers besides.
+        weights: Shape (samples, documents), whole and not negative.
         method: The coefficient.
         constant: As for `correlate`.
 
     Returns:
         Shape (samples,), in [-1, 1], nan where undefined.
+
+    Raises:
+        SetupError: If there are too many documents for Kendall's tau, which compares all pairs.
     """
     kernels = {"spearman": _spearman, "kendall": _kendall, "pearson": _pearson}
     sums = kernels[method](human, judge, codes, weights.shape[1])
-    rows = max(1, CELLS // max(len(human), weights.shape[1], _TABLE))
-    parts = [weights[start : start + rows] for start in range(0, len(weights), rows)]
-    return np.concatenate([coefficient(sums(part), constant) for part in parts])
+    width = max(len(human), weights.shape[1], _TABLE)
+    parts = [sums(weights[rows]) for rows in blocks(len(weights), width)]
+    return np.concatenate([coefficient(part, constant) for part in parts])
 
 
 def _spearman(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
     of_human, x = np.unique(human, return_inverse=True)
     of_judge, y = np.unique(judge, return_inverse=True)
-    if len(of_human) * len(of_judge) <= _TABLE:
+    cells = len(of_human) * len(of_judge)
+    if cells <= _TABLE and cells * documents <= 4 * CELLS:
         return _by_tables(x, len(of_human), y, len(of_judge), codes, documents)
     return _by_ranks(x, y, codes)
 
@@ -113,6 +119,11 @@ def _level_ranks(counts: Array) -> Array:
 
 
 def _kendall(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
+    if documents > _PAIRED:
+        raise SetupError(
+            f"Resampling with method='kendall' takes at most {_PAIRED} documents, got {documents}. "
+            "Use 'spearman'."
+        )
     # Pairs of texts from documents d and e count weight(d) x weight(e) times: a quadratic form.
     shared, of_x, of_y = np.zeros((3, documents, documents))
     for document in range(documents):
