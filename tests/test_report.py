@@ -1,5 +1,6 @@
 """The report is written from cells alone, the same for the same ones, and shows texts as texts."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from benchmarks.__main__ import main
 from benchmarks.cells import CELLS, Cell
@@ -256,12 +258,20 @@ def test_foreign_texts_do_not_break_out(tmp_path):
     ]
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
     assert "`````text\n````\n</details>" in text
-    outside = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
-    assert "<img" not in outside
-    assert "[d](e)" not in outside
-    rows = [line for line in outside.splitlines() if line.startswith("| setting 1")]
-    assert [line.count("|") for line in rows] == [8]
-    assert "@g" not in outside
+    assert "@g" not in re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    parts = [*tokens, *(child for token in tokens for child in token.children or ())]
+    markup = {each.content.strip() for each in parts if each.type.startswith("html")}
+    summary = "<details>\n<summary>Final instructions of SSS, run 0</summary>"
+    assert markup == {summary, "</details>"}
+    assert {each.attrs["src"] for each in parts if each.type == "image"} <= set(
+        contents(tmp_path / "x")
+    )
+    assert not [each for each in parts if each.type == "link_open"]
+    (row,) = [t for t in tokens if t.type == "inline" and t.content == "setting 1"]
+    cell_texts = [t.content for t in tokens[tokens.index(row) :] if t.type == "inline"][1:4]
+    shown = " ".join(HOSTILE.split()) + " (temperature 0.0)"
+    assert [html.unescape(each) for each in cell_texts] == [shown] * 3
 
 
 @given(st.text(max_size=40))

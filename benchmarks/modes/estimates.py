@@ -23,6 +23,7 @@ from mogradjudge.agreement import (
 MEAN = "mean"
 """Stands for the mean over the criteria."""
 BOUND = 0.03  # a smaller difference of agreements is none
+_ENOUGH = 5  # runs; with fewer the interval over runs is too narrow
 Runs: TypeAlias = Mapping[int, Judged]
 """The test scores of runs, by the seed of each."""
 Table: TypeAlias = npt.NDArray[np.float64]
@@ -128,7 +129,8 @@ def _claim(name: str, found: _Difference, p_value: float) -> Claim:
     elif inner[0] > -BOUND and inner[1] < BOUND:
         verdict = "equivalent"
     documents = int(np.isfinite(found.table).any(axis=0).sum())
-    note = f"{runs} runs" if runs > 1 else "1 run: nothing is known of others"
+    note = f"{runs} runs" if runs >= _ENOUGH else f"{runs} runs, too few to speak of others"
+    note = note if runs > 1 else "1 run: nothing is known of others"
     return Claim(name, estimate, low, high, p_value, documents, verdict, BOUND, note)
 
 

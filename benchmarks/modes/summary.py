@@ -174,7 +174,7 @@ def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
         seeds=tuple(runs),
         seeds_kept=sum(all(part["seed_kept"] for part in parts) for parts in of_runs),
         test=agreements(runs),
-        gain={} if seed is None else gains(runs, seed),
+        gain={} if seed is None or not runs.keys() & seed.keys() else gains(runs, seed),
         run_sd=spread(runs),
         volume=hypervolume([[agreement(run, n) for n in criteria] for run in runs.values()]),
         validation_volume=sum(volumes) / len(volumes) if volumes else None,
