@@ -168,7 +168,9 @@ def test_two_settings_stand_apart_and_side_by_side(tmp_path):
 
 def test_the_parts_of_interference_are_told(tmp_path):
     text = write_report(folder_of(tmp_path / "x", interference_cells())).read_text("utf-8")
-    verdicts, figures = text.split("## Noise, setting 1\n", 2)[1:]
+    short, verdicts = text.split("## Verdicts\n")
+    verdicts, figures = verdicts.split("## Noise, setting 1\n")
+    assert re.search(r"^- \*\*[a-z ]+\*\* \(Interference, setting 1\): interf", short, re.MULTILINE)
     for effect in ("interference", "joint-call cost", "length"):
         assert re.search(rf"^- {effect}, mean: \*\*[+-]", verdicts, re.MULTILINE)
         assert re.search(rf"^\| {effect} \(", figures, re.MULTILINE)

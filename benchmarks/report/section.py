@@ -24,8 +24,8 @@ class Section:
     """What one benchmark found in one setting.
 
     ``parts`` are paragraphs, tables and pictures in Markdown; ``figures`` are the pictures, by the
-    name of the file that a part links to. ``headlines`` are the claims that are set beside those of
-    other settings.
+    name of the file that a part links to. ``headlines`` are the claims that decide: they come
+    first, and are set beside those of other settings.
     """
 
     title: str
@@ -42,8 +42,6 @@ class Section:
     def verdicts(self) -> str:
         """Say in words what its claims come to."""
         lines = [f"### {escape(self.title)}"]
-        if not self.claims:
-            return "\n\n".join([*lines, "It makes no claims; its figures stand below."])
         for verdict, words in _WORDS.items():
             if found := [claim for claim in self.claims if claim.verdict == verdict]:
                 lines += [f"**{words}** ({len(found)} of {len(self.claims)}):", _bullets(found)]

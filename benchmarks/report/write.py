@@ -11,7 +11,7 @@ from benchmarks.cells import Cell, read_cells
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.pictures import svg
-from benchmarks.report.section import Section, figures_of
+from benchmarks.report.section import Section, figures_of, in_words
 from benchmarks.report.settings import Settings, models_of
 from mogradjudge.files import replaced, write_text
 
@@ -60,6 +60,16 @@ def write_report(folder: Path) -> Path:
     return folder / REPORT
 
 
+def _in_short(sections: Sequence[Section]) -> list[str]:
+    """Give the claims that decide, before those that explain them."""
+    lines = [
+        f"- **{claim.verdict}** ({escape(section.title)}): {in_words(claim)}"
+        for section in sections
+        for claim in section.headlines
+    ]
+    return ["## In short", "\n".join(lines)] if lines else []
+
+
 def _models(sections: Sequence[Section]) -> list[str]:
     """Set the same effect with other models and data side by side, if there are any."""
     rows = [
@@ -85,9 +95,10 @@ def _markdown(sections: Sequence[Section], settings: Settings) -> str:
     parts = [
         "# What was measured",
         _HOW,
-        "## Verdicts",
-        *(section.verdicts() for section in sections),
+        *_in_short(sections),
         *_models(sections),
+        "## Verdicts",
+        *(section.verdicts() for section in sections if section.claims),
         *(section.markdown() for section in sections),
         "## Settings",
         settings.table(),
