@@ -76,19 +76,9 @@ def cost_picture(found: InSetting) -> Figure:
             if value.value is None:
                 continue
             if mode.name == SEED:
-                combined = mode.layout == "combined"
-                axes.axhline(
-                    value.value, color=GREY, linewidth=1, linestyle="--" if combined else ":"
-                )
-                axes.annotate(
-                    f"seed prompt, {mode.layout} calls",
-                    xy=(0.01, value.value),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(0, 3),
-                    textcoords="offset points",
-                    fontsize=8,
-                    color=GREY,
-                )
+                dashes = "--" if mode.layout == "combined" else ":"
+                said = f"seed prompt,\n{mode.layout} calls"
+                axes.axhline(value.value, color=GREY, linewidth=1, linestyle=dashes, label=said)
                 continue
             colour, marker = look(mode.name)
             if value.low is not None and value.high is not None:

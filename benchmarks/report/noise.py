@@ -74,7 +74,7 @@ def _picture(found: Noise) -> Figure:
                 for at, (value, label) in enumerate(zip(both, (_SAME, _UNRELATED), strict=True)):
                     if value is not None:
                         panel.plot(
-                            *([value], [place], MARKERS[at]),
+                            *([value], [place + 0.2 * at - 0.1], MARKERS[at]),
                             color=COLOURS[at],
                             label=label if place == 0 else None,
                         )
