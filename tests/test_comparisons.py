@@ -197,6 +197,20 @@ def test_documents_and_systems_are_resampled_together(level):
 
 
 @pytest.mark.parametrize("level", ["group", "pooled"])
+def test_a_text_without_a_score_is_left_out_of_documents_and_systems(level):
+    human, good, bad, groups = judges(12, 6)
+    systems = [f"system-{place % 6}" for place in range(len(human))]
+    gaps = [None if place % 13 == 5 else float(score) for place, score in enumerate(bad)]
+    how = {"level": level, "generalize_to": "documents+systems", "flips": 80}
+    found = compare(human, good, gaps, groups, systems=systems, **how)
+    kept = [place for place, score in enumerate(gaps) if score is not None]
+    columns = (human[kept], good[kept], bad[kept], [groups[place] for place in kept])
+    assert found == compare(*columns, systems=[systems[place] for place in kept], **how)
+    few = compare(human, good, bad, groups, systems=["a", "b"] * 36, **how)
+    assert few == Undefined("12 documents and 2 systems, and resampling both needs 3 of each")
+
+
+@pytest.mark.parametrize("level", ["group", "pooled"])
 @pytest.mark.parametrize("generalize_to", ["documents", "documents+systems"])
 def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, monkeypatch):
     human, good, bad, groups = judges(15, 6)
@@ -309,6 +323,12 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values):
         (
             lambda h, a, b, g: compare(h, a, b, g, generalize_to="documents+systems"),
             "`systems` must be given to generalize to systems, got None",
+        ),
+        (
+            lambda h, a, b, g: compare(
+                h, a, b, g, generalize_to="documents+systems", systems=["a"]
+            ),
+            r"human and systems must have one length, got \[1, 20\]",
         ),
         (lambda h, a, b, g: compare(h, a, b, g, flips=0), "`flips >= 1` must hold, got 0"),
         (lambda h, a, b, g: contrast(h, {"a": a}, {"b": 1}, g), r"`weights` must be given for"),
