@@ -223,6 +223,33 @@ def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, mon
     assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
+@METHODS
+@pytest.mark.parametrize("level", ["group", "pooled"])
+@pytest.mark.parametrize(
+    "human", [[], [None] * 9, [3] * 9, [0.1] * 9], ids=["empty", "unrated", "flat", "rounded"]
+)
+def test_humans_who_say_nothing_leave_every_comparison_undefined(method, level, human):
+    groups, systems = list("aaabbbccc")[: len(human)], list("xyzxyzxyz")[: len(human)]
+    one, other = [1, 2, 3] * (len(human) // 3), [3, 1, 2] * (len(human) // 3)
+    how = {"method": method, "level": level}
+    assert document_values(human, one, groups, **how) == {}
+    for generalize_to in ("documents", "documents+systems"):
+        found = compare(
+            human, one, other, groups, generalize_to=generalize_to, systems=systems, flips=20, **how
+        )
+        assert isinstance(found, Undefined)
+    found = compare_criteria({"a": human}, {"a": one}, {"a": other}, groups, **how)
+    assert isinstance(found.mean, Undefined) and found.holm == found.max_t == {}
+
+
+@METHODS
+@pytest.mark.parametrize("level", ["group", "pooled"])
+def test_equal_judges_do_not_differ(method, level):
+    human, good, _, groups = judges(20, 6)
+    found = compare(human, good, good, groups, method=method, level=level)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
 def family(missing=()):
     """Give three criteria of which the judges differ on one; some documents have no value."""
     human, good, bad, groups = judges(11, 6)
