@@ -345,7 +345,11 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values):
 @pytest.mark.parametrize(
     ["call", "message"],
     [
-        (lambda h, a, b, g: compare(h, a, b[1:], g), "must have one length"),
+        (
+            lambda h, a, b, g: compare(h, a, b[1:], g),
+            r"human, arm 'judge_a', arm 'judge_b' and groups must have one length, got \[19, 20\]",
+        ),
+        (lambda h, a, b, g: contrast(h, {"human": a[1:]}, {"human": 1}, g), "have one length"),
         (lambda h, a, b, g: compare(h, a, b, g, generalize_to="systems"), "must be one of 'docum"),
         (
             lambda h, a, b, g: compare(h, a, b, g, generalize_to="documents+systems"),

@@ -45,7 +45,8 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
     Raises:
         SetupError: If the lengths differ, or a score is neither finite nor None.
     """
-    check_lengths({"human": human, **arms, "groups": codes})
+    judged = {f"arm {name!r}": scores for name, scores in arms.items()}
+    check_lengths({"human": human, **judged, "groups": codes})
     columns = {name: gappy(name, scores) for name, scores in arms.items()}
     people = gappy("human", human)
     kept = np.isfinite(people)
