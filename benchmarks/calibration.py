@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.cells import Cell, Values
 from benchmarks.claims import Claim
+from benchmarks.focus.arms import JOINT, LONG, SEPARATE
+from benchmarks.focus.calibration import calibrate
+from benchmarks.focus.contrasts import DILUTION
+from benchmarks.focus.measures import measure
+from benchmarks.focus.ratings import Rating, rate_texts
+from benchmarks.focus.simulated import rating
+from benchmarks.focus.summary import RATERS, STEP
+from benchmarks.focus.summary import summarize as summarize_dilution
 from benchmarks.interference.measure import judges
 from benchmarks.interference.summary import EFFECTS, effect
 from benchmarks.planted import (
@@ -23,10 +33,14 @@ from benchmarks.planted import (
 )
 from benchmarks.setting import LAYOUTS, ROLES, Setting, setting_of
 from mogradjudge import MultiCriteriaJudge
+from mogradjudge.criteria import Group
+from mogradjudge.scores import Unscored
 from mogradjudge.tables import print_table
 
 CRITERIA = ("coherence", "fluency")
 DOCUMENTS, SYSTEMS = 40, 5  # half of the documents are for the test
+STEPS, BATCH, WORDS = 10, 2, 60  # of dilution
+PLANTED = 15  # texts per criterion and share that its rater is tested on
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,74 @@ class Coverage:
     worlds: int
     covered: int
     established: int
+
+
+def dilution_coverage(planted: float, worlds: int) -> Coverage:
+    """Measure the planted dilution in many worlds: the share of a gradient's yield that is lost."""
+    claims = [dilution_in(PlantedWorld(dilution=planted, seed=n)) for n in range(worlds)]
+    return _coverage("dilution", planted, planted, claims)
+
+
+def dilution_in(world: PlantedWorld) -> Claim:
+    """Write and rate gradients in a world, and judge the share of the yield that is lost."""
+    rater = WorldRater(world)
+    about = {
+        "lm": rater.name,
+        "raters": [rater.name],
+        "masked": {rater.name: "nobody"},
+        "unknown": [],
+        "warnings": [],
+        "calibrations": {rater.name: calibrate(rater, n=PLANTED, seed=world.seed).as_dict()},
+    }
+    cells = [_bare_cell("dilution", {"part": RATERS}, about)]
+    for step in range(STEPS):
+        key = {"part": STEP, "seed": 0, "step": step, "batch_size": BATCH, "words": WORDS}
+        cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
+    found = summarize_dilution(cells).contrasts
+    lost = next(each.relative for each in found if each.name == DILUTION.name)
+    assert lost is not None  # the contrast of yields has one
+    return lost
+
+
+@dataclass(frozen=True)
+class WorldRater:
+    """Rates as the world's rater does, without sending anything."""
+
+    world: PlantedWorld
+    name: str = "LM rater"
+    criteria: Group = CRITERIA
+
+    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+        """Rate units one by one."""
+        criteria = json.dumps(dict.fromkeys(self.criteria, ""))
+        found = []
+        for unit in units:
+            said = rating({"sentence": unit, "criteria": criteria}, CUES, self.world.chance)
+            found.append(Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes"))
+        return tuple(found)
+
+
+def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
+    """Write a step's gradients under each scope, and rate them."""
+    advice: list[tuple[str, str, str | None, str]] = []
+    for place in range(BATCH):
+        example = f"example {step}-{place}"
+        read = {name: world.feedback(example, [name]) for name in CRITERIA}
+        every = "\n".join(read.values())
+        advice += [
+            (SEPARATE, example, name, world.advice((name,), read[name], WORDS)) for name in CRITERIA
+        ]
+        advice.append((JOINT, example, None, world.advice(CRITERIA, every, WORDS)))
+        both = world.advice(CRITERIA, every, WORDS * len(CRITERIA))
+        advice.append((LONG, example, None, both))
+    rated = rate_texts([text for *_, text in advice], rater)
+    texts = [
+        {"arm": arm, "example": example, "target": target, "rater": rater.name}
+        | asdict(measure(units, CRITERIA))
+        for (arm, example, target, _), units in zip(advice, rated, strict=True)
+    ]
+    nothing: dict[str, Any] = {"holistic": [], "adherence": [], "skipped": []}
+    return {"criteria": list(CRITERIA), "texts": texts, **nothing}
 
 
 def interference_coverage(planted: float, worlds: int) -> Coverage:
@@ -119,7 +201,12 @@ def _cell(
         "systems": [example.system_id for example in setting.test],
         "scales": {c.name: [c.scale.low, c.scale.high] for c in rubric.criteria},
     }
-    return Cell(benchmark, key, {}, {"judged": judged}, [], 0, 0.0, {})
+    return _bare_cell(benchmark, key, {"judged": judged})
+
+
+def _bare_cell(benchmark: str, key: Values, result: Values) -> Cell:
+    """Make a cell of what was measured without an LM."""
+    return Cell(benchmark, key, {}, result, [], 0, 0.0, {})
 
 
 def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]) -> Coverage:
@@ -143,7 +230,8 @@ def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]
 @click.option("--worlds", type=click.IntRange(1), default=50, show_default=True)
 def command(worlds: int) -> None:
     """Does the suite find the effects that are planted in simulated worlds?"""
-    rows = [interference_coverage(planted, worlds) for planted in (0.0, 0.6)]
+    rows = [dilution_coverage(planted, worlds) for planted in (0.0, 0.4)]
+    rows += [interference_coverage(planted, worlds) for planted in (0.0, 0.6)]
     print_table(
         ("effect", "planted", "true effect", "mean estimate", "interval holds it", "established"),
         [
@@ -154,5 +242,6 @@ def command(worlds: int) -> None:
             ]
             for row in rows
         ],
-        f"{worlds} worlds of {DOCUMENTS // 2} test documents with {SYSTEMS} texts; 95 % intervals",
+        f"{worlds} worlds: {STEPS} steps of {BATCH} examples; {DOCUMENTS // 2} test documents with "
+        f"{SYSTEMS} texts. Dilution is the share of the yield that is lost; 95 % intervals.",
     )

@@ -72,7 +72,7 @@ class OpenWorld(PlantedWorld):
             return _with(current, cues_in(prompt) | cues_in(said))
         known = [name for name in CUES if name in prompt] or list(CUES)
         ideas = [cue for name in known for cue in CUES[name]]
-        idea = ideas[int(self._chance("idea", prompt, str(draw)) * len(ideas))]
+        idea = ideas[int(self.chance("idea", prompt, str(draw)) * len(ideas))]
         return _with(current, cues_in(prompt) | {idea})
 
     def _criticism(self, prompt: str) -> str:
@@ -92,7 +92,7 @@ class OpenWorld(PlantedWorld):
         cues = sorted(cues)
         chance = self.dilution if len({_OWNER[cue] for cue in cues}) > 1 else 0.0
         return [
-            GENERIC[len(cue) % len(GENERIC)] if self._chance("advice", cue, read) < chance else cue
+            GENERIC[len(cue) % len(GENERIC)] if self.chance("advice", cue, read) < chance else cue
             for cue in cues
         ]
 

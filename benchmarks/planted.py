@@ -6,7 +6,7 @@ text shows to be missing, the coach passes on what it read, and the editor adds 
 Two things can be planted:
 
 - *dilution* d: a coach that speaks of several criteria writes, in the place of each piece of advice
-  and with probability d, a phrase that helps no criterion;
+  and with probability d, a phrase that helps no criterion (any coach does with probability 0.1);
 - *interference* i: in a call about several criteria, the other criteria's cues raise the standard
   deviation of the judge's error by up to i points of the scale.
 
@@ -85,9 +85,11 @@ GENERIC = (
 
 BASE_SD, GAIN = 1.6, 0.6  # the judge's error without cues, and the share of it that cues remove
 _SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's variance
+CARELESS = 0.1  # how often a coach says something that helps nobody, in any call
 _REVEALED = 2  # cues of a criterion that one judged text shows to be missing
 _UNIT_WORDS = 10
 _BUDGET = re.compile(r"(\d+) words")
+_CASE = re.compile(r"case \d+")
 _ASKED = re.compile(r"`(\w+)` \(Literal\[1, 2, 3, 4, 5\]\)")
 _NORMAL = NormalDist()
 
@@ -118,9 +120,12 @@ class PlantedWorld:
             case "critic":
                 return fields({"critique": self._critique(inputs)})
             case "coach":
-                return fields({"advice": self._advice(system, inputs)})
+                told = _BUDGET.search(system)
+                words = None if told is None else int(told.group(1))
+                names = tuple(json.loads(inputs["criteria"]))
+                return fields({"advice": self.advice(names, inputs["critiques"], words)})
             case "rater":
-                return fields(rating(inputs, CUES, self._chance))
+                return fields(rating(inputs, CUES, self.chance))
             case _:
                 return fields({"new_instructions": json.dumps(_rewrite(inputs))})
 
@@ -148,7 +153,7 @@ class PlantedWorld:
     def _noise(self, name: str, text: str, prompt: str, draw: int) -> float:
         sources = {"text": text, "prompt": prompt + text, "draw": f"{draw}{prompt}{text}"}
         return sum(
-            math.sqrt(share) * _NORMAL.inv_cdf(self._chance(name, kind, sources[kind]))
+            math.sqrt(share) * _NORMAL.inv_cdf(self.chance(name, kind, sources[kind]))
             for kind, share in _SHARES.items()
         )
 
@@ -159,30 +164,41 @@ class PlantedWorld:
 
     def feedback(self, example: str, names: Sequence[str]) -> str:
         """Say what a judge that missed an example's scores should have done."""
-        lines = []
+        case, lines = 1000 + int(9000 * self.chance("case", example)), []
         for name in names:
-            order = sorted(CUES[name], key=lambda cue: self._chance(name, cue, example))
-            lines += [f"{name}: the judge should {cue}." for cue in order[:_REVEALED]]
+            order = sorted(CUES[name], key=lambda cue: self.chance(name, cue, example))
+            lines += [
+                f"{name}: in case {case} the judge should {cue}." for cue in order[:_REVEALED]
+            ]
         return "\n".join(lines)
 
-    def _advice(self, system: str, inputs: Mapping[str, str]) -> str:
-        names, read = tuple(json.loads(inputs["criteria"])), inputs["critiques"]
-        advice = {name: [cue for cue in CUES[name] if cue in read] for name in names}
-        if budget := _BUDGET.search(system):
-            advice = _cut(advice, max(1, int(budget.group(1)) // _UNIT_WORDS))
-        chance = self.dilution if len(names) > 1 else 0.0
-        paragraphs = []
-        for name, cues in advice.items():
-            units = [
-                _generic(read + cue) if self._chance("advice", cue, read) < chance else cue
-                for cue in cues
-            ]
-            if units:
-                said = " ".join(f"Tell the judge to {unit}." for unit in units)
-                paragraphs.append(f"{name}: {said}")
+    def advice(self, names: Group, read: str, words: int | None = None) -> str:
+        """Advise on the cues that critiques name, a paragraph per criterion.
+
+        Args:
+            names: The criteria that the call speaks of.
+            read: The critiques.
+            words: How long to write; all cues if it is not said.
+        """
+        cues = {name: [cue for cue in CUES[name] if cue in read] for name in names}
+        if words is not None:
+            cues = _cut(cues, max(1, words // _UNIT_WORDS))
+        case, paragraphs = _CASE.search(read), []
+        seen = "" if case is None else f", as {case.group()} shows"  # no two cases sound alike
+        for name, found in cues.items():
+            if found:
+                units = [self._unit(cue, names, read) for cue in found]
+                said = [f"Tell the judge to {unit}{seen}." for unit in units]
+                paragraphs.append(f"{name}: {' '.join(said)}")
         return "\n\n".join(paragraphs) or "Keep all as it is."
 
-    def _chance(self, *parts: str) -> float:
+    def _unit(self, cue: str, names: Group, read: str) -> str:
+        """Give a cue, or what the coach says in its place."""
+        careless = self.chance("careless", str(names), cue, read) < CARELESS
+        diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
+        return _generic(read + cue) if careless or diluted else cue
+
+    def chance(self, *parts: str) -> float:
         """Draw from (0, 1), always the same for the same parts."""
         digest = hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()
         return (int.from_bytes(digest[:6]) + 0.5) / 2**48

@@ -197,6 +197,20 @@ def test_documents_and_systems_are_resampled_together(level):
 
 
 @pytest.mark.parametrize("level", ["group", "pooled"])
+def test_a_text_without_a_score_is_left_out_of_documents_and_systems(level):
+    human, good, bad, groups = judges(12, 6)
+    systems = [f"system-{place % 6}" for place in range(len(human))]
+    gaps = [None if place % 13 == 5 else float(score) for place, score in enumerate(bad)]
+    how = {"level": level, "generalize_to": "documents+systems", "flips": 80}
+    found = compare(human, good, gaps, groups, systems=systems, **how)
+    kept = [place for place, score in enumerate(gaps) if score is not None]
+    columns = (human[kept], good[kept], bad[kept], [groups[place] for place in kept])
+    assert found == compare(*columns, systems=[systems[place] for place in kept], **how)
+    few = compare(human, good, bad, groups, systems=["a", "b"] * 36, **how)
+    assert few == Undefined("12 documents and 2 systems, and resampling both needs 3 of each")
+
+
+@pytest.mark.parametrize("level", ["group", "pooled"])
 @pytest.mark.parametrize("generalize_to", ["documents", "documents+systems"])
 def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, monkeypatch):
     human, good, bad, groups = judges(15, 6)
@@ -207,6 +221,33 @@ def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, mon
     again = compare(human, good, bad, groups, **how)
     assert again.p_value == found.p_value
     assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+@METHODS
+@pytest.mark.parametrize("level", ["group", "pooled"])
+@pytest.mark.parametrize(
+    "human", [[], [None] * 9, [3] * 9, [0.1] * 9], ids=["empty", "unrated", "flat", "rounded"]
+)
+def test_humans_who_say_nothing_leave_every_comparison_undefined(method, level, human):
+    groups, systems = list("aaabbbccc")[: len(human)], list("xyzxyzxyz")[: len(human)]
+    one, other = [1, 2, 3] * (len(human) // 3), [3, 1, 2] * (len(human) // 3)
+    how = {"method": method, "level": level}
+    assert document_values(human, one, groups, **how) == {}
+    for generalize_to in ("documents", "documents+systems"):
+        found = compare(
+            human, one, other, groups, generalize_to=generalize_to, systems=systems, flips=20, **how
+        )
+        assert isinstance(found, Undefined)
+    found = compare_criteria({"a": human}, {"a": one}, {"a": other}, groups, **how)
+    assert isinstance(found.mean, Undefined) and found.holm == found.max_t == {}
+
+
+@METHODS
+@pytest.mark.parametrize("level", ["group", "pooled"])
+def test_equal_judges_do_not_differ(method, level):
+    human, good, _, groups = judges(20, 6)
+    found = compare(human, good, good, groups, method=method, level=level)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
 def family(missing=()):
@@ -304,11 +345,21 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values):
 @pytest.mark.parametrize(
     ["call", "message"],
     [
-        (lambda h, a, b, g: compare(h, a, b[1:], g), "must have one length"),
+        (
+            lambda h, a, b, g: compare(h, a, b[1:], g),
+            r"human, arm 'judge_a', arm 'judge_b' and groups must have one length, got \[19, 20\]",
+        ),
+        (lambda h, a, b, g: contrast(h, {"human": a[1:]}, {"human": 1}, g), "have one length"),
         (lambda h, a, b, g: compare(h, a, b, g, generalize_to="systems"), "must be one of 'docum"),
         (
             lambda h, a, b, g: compare(h, a, b, g, generalize_to="documents+systems"),
             "`systems` must be given to generalize to systems, got None",
+        ),
+        (
+            lambda h, a, b, g: compare(
+                h, a, b, g, generalize_to="documents+systems", systems=["a"]
+            ),
+            r"human and systems must have one length, got \[1, 20\]",
         ),
         (lambda h, a, b, g: compare(h, a, b, g, flips=0), "`flips >= 1` must hold, got 0"),
         (lambda h, a, b, g: contrast(h, {"a": a}, {"b": 1}, g), r"`weights` must be given for"),

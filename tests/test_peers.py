@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
+from benchmarks.cells import Cell
 from benchmarks.foreign import OpenWorld, is_ours
 from benchmarks.peers import Found, Method, Task, command, summarize
 from benchmarks.peers.budget import CapReached, Meter
@@ -258,6 +259,35 @@ def test_the_interval_is_for_the_mean_and_no_wider_for_another_scoring():
 
 def test_no_cells_make_no_rows():
     assert summarize([]) == []
+
+
+def test_a_row_counts_each_seed_once():
+    test = {
+        "documents": ["a", "b", "c", "d"],
+        "human": {"fluency": [1, 2, 3, 4]},
+        "judge": [{"fluency": [1.0, 2.0, 4.0, 3.0]}],
+    }
+
+    def cell(seed, threads, agreement, **kept):
+        result = {
+            "notes": "",
+            "calls": {"judge": 10 * threads},
+            "tokens": 5,
+            "seconds": 8 / threads,
+            "seed_kept": False,
+            "validation": None,
+            "agreement": agreement,
+            "test": test,
+            **kept,
+        }
+        key = {"method": "SSC", "threads": threads, "seed": seed}
+        return Cell("peers", key, {}, result, (), 1, 1.0, {})
+
+    cells = [cell(0, 16, 0.5), cell(0, 1, 0.9), cell(1, 16, 0.7, seed_kept=True)]
+    (row,) = summarize(cells)
+    assert (row.runs, row.seed_kept, row.test, row.calls) == (2, 1, 0.6, {"judge": 160})
+    assert row.seconds == {1: 8.0, 16: 0.5}
+    assert (row.validation, row.status) == (None, "")
 
 
 @pytest.mark.parametrize(

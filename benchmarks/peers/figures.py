@@ -13,7 +13,10 @@ from mogradjudge.agreement import Interval, Undefined, bootstrap_criteria
 
 @dataclass(frozen=True)
 class Row:
-    """One method: means over its runs.
+    """One method: means over its runs, one per seed.
+
+    Where a seed was run with several numbers of threads, the run with the most counts, and the
+    others tell ``seconds`` alone: they ask the same again.
 
     ``status`` says why it could not run, where it could not. ``calls`` are those at the server
     while it ran, by role; ``seconds`` are by threads. ``test`` has a 95 % interval over documents.
@@ -43,9 +46,11 @@ def summarize(cells: Sequence[Cell]) -> list[Row]:
 
 def _row(method: str, cells: Sequence[Cell]) -> Row:
     status = next((cell.result["status"] for cell in cells if "status" in cell.result), "")
-    ran = [cell for cell in cells if "status" not in cell.result]
-    if not ran:
+    timed = [cell for cell in cells if "status" not in cell.result]
+    if not timed:
         return Row(method, status)
+    in_order = sorted(timed, key=lambda cell: cell.key["threads"])
+    ran = list({cell.key["seed"]: cell for cell in in_order}.values())
     roles = sorted({role for cell in ran for role in cell.result["calls"]})
     return Row(
         method=method,
@@ -56,8 +61,8 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
         calls={role: fmean(cell.result["calls"].get(role, 0) for cell in ran) for role in roles},
         tokens=fmean(cell.result["tokens"] for cell in ran),
         seconds={
-            threads: fmean(c.result["seconds"] for c in ran if c.key["threads"] == threads)
-            for threads in sorted({cell.key["threads"] for cell in ran})
+            threads: fmean(c.result["seconds"] for c in timed if c.key["threads"] == threads)
+            for threads in sorted({cell.key["threads"] for cell in timed})
         },
         validation=_mean([cell.result["validation"] for cell in ran]),
         test=fmean(cell.result["agreement"] for cell in ran),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mogradjudge.agreement.coefficients import Array, Codes, Options, Scores
 from mogradjudge.agreement.columns import check_lengths, check_names, gappy
@@ -15,12 +16,16 @@ from mogradjudge.errors import SetupError
 
 @dataclass(frozen=True)
 class Arms:
-    """The texts that humans and all judges scored: their scores, by arm, and their documents."""
+    """The texts that humans and all judges scored: their scores, by arm, and their documents.
+
+    ``kept`` says which of the texts given they are.
+    """
 
     human: Array
     judges: Mapping[str, Array]
     codes: Codes
     documents: int
+    kept: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,15 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
     Raises:
         SetupError: If the lengths differ, or a score is neither finite nor None.
     """
-    check_lengths({"human": human, **arms, "groups": codes})
+    judged = {f"arm {name!r}": scores for name, scores in arms.items()}
+    check_lengths({"human": human, **judged, "groups": codes})
     columns = {name: gappy(name, scores) for name, scores in arms.items()}
     people = gappy("human", human)
-    kept = np.isfinite(np.vstack([people, *columns.values()])).all(axis=0)
+    kept = np.isfinite(people)
+    for scores in columns.values():
+        kept &= np.isfinite(scores)
     judges = {name: scores[kept] for name, scores in columns.items()}
-    return Arms(people[kept], judges, codes[kept], documents)
+    return Arms(people[kept], judges, codes[kept], documents, kept)
 
 
 def contrast_of(arms: Arms, weights: Mapping[str, float], options: Options) -> Contrast:

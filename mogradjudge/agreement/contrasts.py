@@ -27,7 +27,7 @@ from mogradjudge.agreement.coefficients import (
     blocks,
     rank_deviations,
 )
-from mogradjudge.agreement.columns import check_options, group_codes
+from mogradjudge.agreement.columns import check_lengths, check_options, group_codes
 from mogradjudge.agreement.flips import (
     Comparison,
     Population,
@@ -36,7 +36,7 @@ from mogradjudge.agreement.flips import (
     p_value,
     sign_patterns,
 )
-from mogradjudge.agreement.systems import two_way
+from mogradjudge.agreement.systems import Resampling, two_way
 from mogradjudge.agreement.weighted import weighted_values
 from mogradjudge.errors import SetupError
 
@@ -157,31 +157,22 @@ def compare(
     arms, weights = {"judge_a": judge_a, "judge_b": judge_b}, {"judge_a": 1.0, "judge_b": -1.0}
     options = Options(method, level, constant)
     documents = group_codes(groups)
+    table = arms_of(human, arms, documents.codes, len(documents))
+    found = contrast_of(table, weights, options)
     if generalize_to == "documents+systems":
         if systems is None:
             raise SetupError("`systems` must be given to generalize to systems, got None.")
-        return two_way(
-            human, arms, weights, documents, group_codes(systems), options, flips, seed, confidence
-        )
-    if level == "group":
-        return contrast(
-            human,
-            arms,
-            weights,
-            groups,
-            method=method,
-            constant=constant,
-            flips=flips,
-            seed=seed,
-            confidence=confidence,
-        )
-    table = arms_of(human, arms, documents.codes, len(documents))
-    found = contrast_of(table, weights, options)
+        check_lengths({"human": human, "systems": systems})
+        drawn = Resampling(flips, seed, confidence)
+        return two_way(table, found, group_codes(systems), weights, options, drawn)
     values = found.values[np.isfinite(found.values)]
     if reason := _too_few(found, values):
         return reason
-    differences = _exchanged(table, options, sign_patterns(len(documents), flips, seed))
-    return mean_comparison(values, found.difference, p_value(differences), confidence)
+    if level == "group":
+        sums = flipped_sums(values[:, None], sign_patterns(len(values), flips, seed))[:, 0]
+    else:
+        sums = _exchanged(table, options, sign_patterns(len(documents), flips, seed))
+    return mean_comparison(values, found.difference, p_value(sums), confidence)
 
 
 def _exchanged(table: Arms, options: Options, patterns: npt.NDArray[np.int8]) -> Array:

@@ -232,8 +232,6 @@ def _resampled(
 ) -> Array:
     kept: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
     human, judge, codes = human[kept], judge[kept], documents.codes[kept]
-    if not len(human):
-        return np.full(len(weights), np.nan)
     method, constant = options.method, options.constant
     if options.level == "pooled":
         return weighted_values(human, judge, codes, weights, method, constant)

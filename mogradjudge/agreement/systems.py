@@ -2,62 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
-from mogradjudge.agreement.arms import Arms, arms_of, contrast_of
+from mogradjudge.agreement.arms import Arms, Contrast
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
     Codes,
     Options,
-    Scores,
     Undefined,
     blocks,
 )
-from mogradjudge.agreement.columns import Groups, check_lengths
+from mogradjudge.agreement.columns import Groups
 from mogradjudge.agreement.flips import Comparison
 from mogradjudge.agreement.intervals import draw, percentiles, ratio
 from mogradjudge.agreement.weighted import weighted_values
 
+# From texts and how often each counts, (samples, texts), to the contrast, (samples,).
+_Contrast: TypeAlias = Callable[[Codes, Array], Array]
+
 _ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How many resamples to draw, by which seed, and the confidence of their interval."""
+
+    resamples: int
+    seed: int
+    confidence: float
+
+
 def two_way(
-    human: Scores,
-    arms: Mapping[str, Scores],
-    weights: Mapping[str, float],
-    documents: Groups,
+    table: Arms,
+    found: Contrast,
     systems: Groups,
+    weights: Mapping[str, float],
     options: Options,
-    resamples: int,
-    seed: int,
-    confidence: float,
+    drawn: Resampling,
 ) -> Comparison | Undefined:
     """Give the percentile interval of a contrast, and twice the smaller tail beyond 0 as p-value.
 
     A text counts as often as its document was drawn times as often as its system was.
     """
-    if min(len(documents), len(systems)) < FEWEST:
+    documents = table.documents
+    if min(documents, len(systems)) < FEWEST:
         return Undefined(
-            f"{len(documents)} documents and {len(systems)} systems, and resampling both needs "
-            f"{FEWEST} of each"
+            f"{documents} documents and {len(systems)} systems, and resampling both needs {FEWEST} "
+            "of each"
         )
-    check_lengths({"human": human, "systems": systems.codes})
-    table = arms_of(human, arms, documents.codes, len(documents))
-    # The same texts are left out of the systems' column.
-    kept = arms_of(human, arms, systems.codes, len(systems)).codes
-    found = contrast_of(table, weights, options)
-    draws = [np.random.default_rng((seed, number)) for number in (0, 1)]
-    values = np.empty(resamples)
-    for rows in blocks(resamples, len(table.human)):
+    contrast = partial(_contrast, table, weights, options)
+    over = _over_all if options.level == "pooled" else _by_document
+    codes = systems.codes[table.kept]
+    rngs = [np.random.default_rng((drawn.seed, number)) for number in (0, 1)]
+    values = np.empty(drawn.resamples)
+    for rows in blocks(drawn.resamples, len(table.human)):
         of_documents, of_systems = (
-            draw(rng, len(side), rows.stop - rows.start)
-            for rng, side in zip(draws, (documents, systems), strict=True)
+            draw(rng, size, rows.stop - rows.start)
+            for rng, size in zip(rngs, (documents, len(systems)), strict=True)
         )
-        values[rows] = _resampled(table, kept, weights, options, of_documents, of_systems)
-    interval = percentiles(values, confidence)
+        values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
+    interval = percentiles(values, drawn.confidence)
     if isinstance(interval, Undefined) or not np.isfinite(found.difference):
         return Undefined("most resamples have no correlation")
     values = values[np.isfinite(values)]
@@ -70,55 +80,39 @@ def two_way(
         int(np.isfinite(found.values).sum()),
         "documents+systems",
         float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-        confidence,
+        drawn.confidence,
     )
 
 
-def _resampled(
-    table: Arms,
-    systems: Codes,
-    weights: Mapping[str, float],
-    options: Options,
-    of_documents: Array,
-    of_systems: Array,
+def _over_all(
+    contrast: _Contrast, documents: Codes, systems: Codes, of_documents: Array, of_systems: Array
 ) -> Array:
-    if options.level == "group":
-        return _by_document(table, systems, weights, options, of_documents, of_systems)
-    often = of_documents[:, table.codes] * of_systems[:, systems]
-    return _weighted(table, np.arange(len(table.human)), weights, options, often)
+    often = of_documents[:, documents] * of_systems[:, systems]
+    return contrast(np.arange(len(documents)), often)
 
 
 def _by_document(
-    table: Arms,
-    systems: Codes,
-    weights: Mapping[str, float],
-    options: Options,
-    of_documents: Array,
-    of_systems: Array,
+    contrast: _Contrast, documents: Codes, systems: Codes, of_documents: Array, of_systems: Array
 ) -> Array:
     sums, counts = np.zeros((2, len(of_documents)))
-    for document in range(table.documents):
-        mine = np.flatnonzero(table.codes == document)
-        if not len(mine):
-            continue
-        values = _weighted(table, mine, weights, options, of_systems[:, systems[mine]])
+    for document in np.unique(documents):
+        texts = np.flatnonzero(documents == document)
+        values = contrast(texts, of_systems[:, systems[texts]])
         often = np.where(np.isfinite(values), of_documents[:, document], 0.0)
         sums += often * np.nan_to_num(values)
         counts += often
     return ratio(sums, counts)
 
 
-def _weighted(
-    table: Arms, texts: Codes, weights: Mapping[str, float], options: Options, often: Array
+def _contrast(
+    table: Arms, weights: Mapping[str, float], options: Options, texts: Codes, often: Array
 ) -> Array:
     """Give the contrast on some texts, each counted as often as ``often`` (samples, texts) says."""
     human, alone = table.human[texts], np.arange(len(texts))
-    return np.asarray(
-        sum(
-            weight
-            * weighted_values(
-                human, table.judges[name][texts], alone, often, options.method, options.constant
-            )
-            for name, weight in weights.items()
+    total = np.zeros(len(often))
+    for name, weight in weights.items():
+        judge = table.judges[name][texts]
+        total += weight * weighted_values(
+            human, judge, alone, often, options.method, options.constant
         )
-    )
+    return total

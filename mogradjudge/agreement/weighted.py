@@ -53,6 +53,8 @@ def weighted_values(
     Raises:
         SetupError: If there are too many documents for Kendall's tau, which compares all pairs.
     """
+    if not len(human):
+        return np.full(len(weights), np.nan)
     kernels = {"spearman": _spearman, "kendall": _kendall, "pearson": _pearson}
     sums = kernels[method](human, judge, codes, weights.shape[1])
     width = max(len(human), weights.shape[1], _TABLE)
