@@ -196,6 +196,16 @@ def test_what_is_lost_is_bounded_as_a_ratio():
     assert relative_claim("lost", [0.0] * 6, [0.0] * 6).verdict == "refused"
 
 
+def test_an_error_that_all_clusters_share_widens_the_interval():
+    values = [0.1, 0.2, 0.15, 0.12, 0.11, 0.16]
+    sure, unsure = (mean_claim("gain", values, 0.05, error) for error in (0.0, 0.3))
+    assert sure.verdict == "established"
+    assert unsure.verdict == "not established"
+    assert (sure.estimate, sure.p_value) == (unsure.estimate, unsure.p_value)
+    constant = mean_claim("gain", [0.1] * 6, 0.05, 0.1)
+    assert (constant.low, constant.high) == pytest.approx((0.1 - 0.257, 0.1 + 0.257), abs=1e-3)
+
+
 def test_criteria_are_adjusted_together_and_the_mean_is_not():
     values = {"a": [1.0, 2.0, 1.5, 1.2, 1.1, 1.6], "b": [0.1, -0.1, 0.2, -0.2, 0.1, -0.1]}
     claims = single_claims("gain", values, bound=0.5)

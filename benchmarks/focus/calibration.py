@@ -23,7 +23,7 @@ class Line:
     """How measured shares follow planted ones.
 
     ``rho`` is Spearman's, None if all are equal; ``intercept_error`` is the intercept's standard
-    error.
+    error, as if no two texts shared a sentence.
     """
 
     rho: float | None

@@ -50,8 +50,6 @@ def relative_claim(
     The interval is that of a ratio of means, from the clusters' residuals (Cochran 1977, "Sampling
     Techniques", ch. 6); the p-value is that of the difference of the means.
     """
-    from scipy.stats import t  # slow to import
-
     found = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)
     if isinstance(found, Undefined):
@@ -61,7 +59,7 @@ def relative_claim(
     ratio = math.fsum(second) / total
     squares = math.fsum((b - ratio * a) ** 2 for a, b in zip(first, second, strict=True))
     error = math.sqrt(squares / (n - 1) / n) / (total / n)
-    reach = float(t.ppf(0.975, n - 1)) * error
+    reach = _reach(n) * error
     lost = 1 - ratio
     bounded = replace(
         found, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
@@ -73,10 +71,7 @@ def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefi
     if isinstance(found, Undefined) or not error:
         return found
     both = math.hypot(found.standard_error, error)
-    # As many standard errors as before; where there was no spread at all, those of a normal one.
-    reach = both * (
-        (found.high - found.difference) / found.standard_error if found.standard_error else 1.96
-    )
+    reach = _reach(found.groups) * both
     return replace(
         found,
         low=found.difference - reach,
@@ -87,3 +82,10 @@ def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefi
 
 def _tested(values: Sequence[float]) -> Comparison | Undefined:
     return cluster_test(list(values)) if values else Undefined("no values")
+
+
+def _reach(clusters: int) -> float:
+    """Give the standard errors that a 95 % interval reaches to either side."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf(0.975, clusters - 1))
