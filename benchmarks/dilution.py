@@ -19,12 +19,13 @@ import click
 
 from benchmarks.cells import Cell
 from benchmarks.focus.calibration import Calibration, calibrate
-from benchmarks.focus.causal import Tried, chosen, seed_agreement, try_gradient
+from benchmarks.focus.causal import Tried, chosen, try_gradient
 from benchmarks.focus.findings import Dilution
 from benchmarks.focus.lm_rater import warning_about
 from benchmarks.focus.planted import plantable
 from benchmarks.focus.steps import measure_step, open_raters
-from benchmarks.focus.summary import BASE, BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.focus.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.noise import score_seed
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
 from mogradjudge.files import to_json
@@ -32,10 +33,22 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.tables import number, print_table
 
 
-def measure_all(
+def measure(
     setting: Setting, *, steps: int, batch_size: int, words: int, planted: int, causal: int
-) -> list[Cell]:
-    """Measure what is not measured yet, and give the cells of this benchmark."""
+) -> None:
+    """Measure what is not measured yet.
+
+    Args:
+        setting: What it is measured on.
+        steps: Steps per seed; each is a batch of its own.
+        batch_size: Examples per step.
+        words: How long the coach is told to be about one criterion.
+        planted: Planted texts per criterion and level that the raters are tested on.
+        causal: How many gradients to take apart; 0 for none.
+
+    Raises:
+        SetupError: If the rubric has one criterion, or there are too few training examples.
+    """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
     grid = setting.grid
@@ -55,7 +68,8 @@ def measure_all(
                 partial(measure_step, setting, **place, **sizes),
             )
             found.append(cell)
-    return [about, *found, *(_measure_causal(setting, about, found, causal) if causal else ())]
+    if causal:
+        _measure_causal(setting, about, found, causal)
 
 
 def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, Any]:
@@ -79,29 +93,20 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
     }
 
 
-def _measure_causal(setting: Setting, about: Cell, steps: Sequence[Cell], count: int) -> list[Cell]:
-    grid = setting.grid
-    cells = [
-        grid.cell(
-            BENCHMARK,
-            {"part": BASE},
-            lambda ledger: {"agreement": seed_agreement(setting, ledger)},
-        )
-    ]
-    best = _best_rater(about)
+def _measure_causal(setting: Setting, about: Cell, steps: Sequence[Cell], count: int) -> None:
+    grid, best = setting.grid, _best_rater(about)
 
-    def measure(ledger: Ledger, tried: Tried) -> dict[str, Any]:
+    def try_one(ledger: Ledger, tried: Tried, seed: float | None) -> dict[str, Any]:
         raters = {rater.name: rater for rater in open_raters(setting, ledger).plain}
-        return try_gradient(setting, ledger, raters[best], tried)
+        return {**try_gradient(setting, ledger, raters[best], tried), "seed": seed}
 
-    return cells + [
+    before = score_seed(setting, "combined", 0)
+    for tried in chosen(steps, best, count):
         grid.cell(
             BENCHMARK,
             {**tried.key, "part": CAUSAL, "rater": best},
-            partial(measure, tried=tried),
+            partial(try_one, tried=tried, seed=before.agreement(tried.key["criterion"])),
         )
-        for tried in chosen(steps, best, count)
-    ]
 
 
 def _best_rater(about: Cell) -> str:
@@ -155,7 +160,7 @@ def _print_arms(found: Dilution) -> None:
         for each in found.figures
         if each.criterion is None or len(found.criteria) == 1
     ]
-    columns = ("arm", "rater", "texts", "words", "share x10", "focus", "counted", "yield")
+    columns = ("arm", "rater", "texts", "words", "share x10", "focus", "yield", "corrected")
     title = f"Means over {', '.join(found.criteria)}; {found.steps} steps of {found.batch_size}"
     print_table((*columns, "per 100 tokens", "coverage", "entropy"), rows, title)
     rated = {
@@ -206,8 +211,9 @@ def command(
     given = (steps, batch_size, words, planted, causal)
     sizes = [one if other is None else other for one, other in zip(usual, given, strict=True)]
     names = ("steps", "batch_size", "words", "planted", "causal")
-    cells = measure_all(setting, **dict(zip(names, sizes, strict=True)))
-    found = summarize(cells)
+    measure(setting, **dict(zip(names, sizes, strict=True)))
+    found = summarize(setting.cells)
     print_dilution(found)
+    print(f"Cells: {setting.grid.folder}")
     if as_json is not None:
         as_json.write_text(json.dumps(json.loads(to_json(found.as_dict())), indent=2) + "\n")

@@ -330,6 +330,30 @@ def test_the_line_undoes_a_raters_compression():
     assert found.corrected(0.5, "fluency") == pytest.approx((0.5 - line.intercept) / line.slope)
 
 
+def test_a_line_is_that_of_least_squares():
+    from scipy.stats import linregress
+
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=3)
+    texts = plant(SUMMEVAL, n=3)
+    rated = rate_texts([each.text for each in texts], Oracle(SUMMEVAL, noise=0.4))
+    shares = [
+        measure(units, SUMMEVAL).by_criterion[text.target].share_by_units
+        for units, text in zip(rated, texts, strict=True)
+    ]
+    fit = linregress([text.share for text in texts], shares)
+    line = found.overall
+    assert (line.slope, line.intercept) == pytest.approx((fit.slope, fit.intercept))
+    assert line.intercept_error == pytest.approx(fit.intercept_stderr)
+
+
+def test_a_corrected_yield_goes_by_the_number_of_units():
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
+    line = found.yields_by_criterion["fluency"]
+    right = found.corrected_yield(3.0, 12, "fluency")
+    assert right == pytest.approx(12 * (3 / 12 - line.intercept) / line.slope)
+    assert found.corrected_yield(0.0, 0, "fluency") == 0
+
+
 def test_a_rater_that_guesses_fails_and_its_figures_are_marked():
     found = calibrate(Oracle(SUMMEVAL, noise=1.0), n=4)
     assert not found.passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,12 +20,17 @@ UNCALIBRATED = "uncalibrated rater"
 
 @dataclass(frozen=True)
 class Line:
-    """How measured shares follow planted ones; ``rho`` is Spearman's, None if all are equal."""
+    """How measured shares follow planted ones.
+
+    ``rho`` is Spearman's, None if all are equal; ``intercept_error`` is the intercept's standard
+    error, as if no two texts shared a sentence.
+    """
 
     rho: float | None
     intercept: float
     slope: float
     n: int
+    intercept_error: float
 
     def corrected(self, share: float) -> float | None:
         """Invert the line; None if it does not rise. Noise may lead out of the range of 0 to 1."""
@@ -181,11 +187,15 @@ def _lines(points: Sequence[tuple[str, float, float]], targets: Group) -> dict[s
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:
-    planted = {x for x, _ in points}
-    if len(planted) < 2:
-        return Line(None, 0.0, 0.0, len(points))
-    fit = statistics.linear_regression([x for x, _ in points], [y for _, y in points])
-    return Line(spearman(points), fit.intercept, fit.slope, len(points))
+    planted, n = [x for x, _ in points], len(points)
+    if len(set(planted)) < 2:
+        return Line(None, 0.0, 0.0, n, 0.0)
+    fit = statistics.linear_regression(planted, [y for _, y in points])
+    residuals = math.fsum((y - fit.intercept - fit.slope * x) ** 2 for x, y in points)
+    middle = statistics.fmean(planted)
+    spread = math.fsum((x - middle) ** 2 for x in planted)
+    error = math.sqrt(residuals / max(1, n - 2) * (1 / n + middle**2 / spread))
+    return Line(spearman(points), fit.intercept, fit.slope, n, error)
 
 
 def _mean_error(

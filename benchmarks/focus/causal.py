@@ -17,16 +17,14 @@ from benchmarks.focus.measures import measure
 from benchmarks.focus.observed import Entry, entries_of
 from benchmarks.focus.ratings import Rater, rate_texts
 from benchmarks.focus.steps import open_shop
-from benchmarks.focus.verdicts import claim, claims
+from benchmarks.focus.verdicts import mean_claim, single_claims
+from benchmarks.judged import Judged, score_texts
 from benchmarks.setting import Setting
-from mogradjudge.agreement import Undefined, correlate
+from mogradjudge import MultiCriteriaJudge
 from mogradjudge.candidate import Brief, Candidate
-from mogradjudge.evaluation import Judgement
 from mogradjudge.gradient import Gradient
 from mogradjudge.ledger import Ledger
 from mogradjudge.optimizer import rewrite_sections
-from mogradjudge.scores import Unscored
-from mogradjudge.step import judge
 from mogradjudge.workshop import Workshop
 
 ON, OFF, ALL, SEED = "on topic", "off topic", "all", "seed"
@@ -79,8 +77,8 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     """Edit one section by the units on the criterion, by all others, and by all of them.
 
     The editor is the same, and told the same, but for the advice. Agreement is that of the edited
-    judge on the test texts, by document; None where it is undefined. A part without units is left
-    out.
+    judge on the test texts. A part without units, an edit that failed and an agreement that is
+    undefined are left out.
     """
     key, criterion = tried.key, str(tried.key["criterion"])
     shop = open_shop(setting, ledger, key["seed"])
@@ -91,24 +89,16 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
         OFF: off_topic(rated, criterion),
         ALL: tried.text,
     }
-    agreement = {
+    after = {
         part: _after(setting, shop, criterion, text, f"{key['seed']}/{key['step']}/{part}")
         for part, text in parts.items()
         if text.strip()
     }
     return {
-        "agreement": agreement,
+        "agreement": {part: value for part, value in after.items() if value is not None},
         "share": focus.share_by_units,
         "actionable": focus.actionable,
-        "rater": rater.name,
     }
-
-
-def seed_agreement(setting: Setting, ledger: Ledger) -> dict[str, float | None]:
-    """Measure the agreement of the judge with the seed instructions, by criterion."""
-    shop = open_shop(setting, ledger, 0)
-    judged = judge(shop, Candidate.of(shop.program), setting.test)
-    return {name: _agreement(setting, judged, name) for name in setting.rubric.names}
 
 
 def _after(
@@ -126,38 +116,29 @@ def _after(
     )
     if not edits.records:
         return None
-    new = current.replace(edits.records[0].texts)
-    return _agreement(setting, judge(shop, new, setting.test), criterion)
-
-
-def _agreement(setting: Setting, judged: Sequence[Judgement], name: str) -> float | None:
-    rows = [
-        (float(each.example[setting.rubric[name].human]), float(score), each.group)
-        for each in judged
-        if each.scores[name] is not None
-        and not isinstance(each.prediction, Unscored)
-        and not isinstance(score := each.prediction[name], Unscored)
-    ]
-    human, scores, groups = zip(*rows, strict=True) if rows else ((), (), ())
-    value = correlate(human, scores, groups, level="group").value
-    return None if isinstance(value, Undefined) else value
+    edited = current.replace(edits.records[0].texts).written_into(setting.judge())
+    assert isinstance(edited, MultiCriteriaJudge)
+    judged = Judged(**score_texts(setting, [edited], setting.test, shop.ledger))
+    return judged.agreement(criterion)
 
 
 def causal_contrasts(
-    tried: Sequence[tuple[Mapping[str, Any], Entry]],
-    seed: Mapping[str, float | None],
-    *,
-    passed: bool,
+    tried: Sequence[tuple[Mapping[str, Any], Entry]], *, passed: bool
 ) -> list[Contrast]:
-    """Compare what the parts of gradients did; the clusters are gradients."""
+    """Compare what the parts of gradients did; the clusters are gradients.
+
+    Args:
+        tried: The key and the result of each gradient's cell.
+        passed: Whether the rater that took them apart passed its test.
+    """
     found = []
     for arm in (LONG, SEPARATE):
         rows = [
-            (str(key["criterion"]), {**result["agreement"], SEED: seed.get(key["criterion"])})
+            (str(key["criterion"]), {**result["agreement"], SEED: result["seed"]})
             for key, result in tried
             if key["arm"] == arm
         ]
-        rater = next((str(result["rater"]) for _, result in tried), "")
+        rater = str(tried[0][0]["rater"])
         for first, second in _COMPARED:
             name = f"agreement, {first} less {second} (edits by units of {arm})"
             values: dict[str, list[float]] = {}
@@ -174,24 +155,22 @@ def causal_contrasts(
                     arms=(first, second),
                     rater=rater,
                     calibrated=passed,
-                    mean=claim(shown, every, bound) if every else refused(shown, "no such units"),
+                    mean=mean_claim(shown, every, bound)
+                    if every
+                    else refused(shown, "no such units"),
                     relative=None,
-                    by_criterion=claims(shown, values, bound),
+                    by_criterion=single_claims(shown, values, bound),
                     values=tuple(every),
                 )
             )
     return found
 
 
-def gain_by(
-    field: str,
-    tried: Sequence[tuple[Mapping[str, Any], Entry]],
-    seed: Mapping[str, float | None],
-) -> float | None:
+def gain_by(field: str, tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> float | None:
     """Correlate a gradient's share or yield with what its edit gained, by rank."""
     pairs = []
-    for key, result in tried:
-        after, before = result["agreement"].get(ALL), seed.get(key["criterion"])
+    for _, result in tried:
+        after, before = result["agreement"].get(ALL), result["seed"]
         if after is not None and before is not None and result[field] is not None:
             pairs.append((result[field], after - before))
     return spearman(pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,19 @@ from benchmarks.focus.observed import (
     Pairs,
     Source,
     adherence,
-    density_of,
+    field_of,
     focus_of,
     holistic,
     paired,
+    units_of,
     yield_of,
 )
-from benchmarks.focus.verdicts import claim, claims, relative_claim
+from benchmarks.focus.verdicts import mean_claim, relative_claim, single_claims
 from mogradjudge.criteria import Group
 
 BOUNDS: Mapping[str, float] = {
     "yield": 0.1,  # of the first arm's mean
+    "corrected yield": 0.1,  # of the first arm's mean
     "density": 0.1,  # of the first arm's mean
     "focus": 0.05,  # of the way from equal attention to a pure text
     "holistic": 0.5,  # points of 1 to 10
@@ -33,7 +36,8 @@ BOUNDS: Mapping[str, float] = {
     "agreement": 0.03,
 }
 _TINY = 1e-9  # of a bound, where an arm yields nothing
-_RELATIVE = ("yield", "density")
+_YIELDS = ("yield", "corrected yield")
+_RELATIVE = (*_YIELDS, "density")
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ class Comparison:
         return f"{self.measure}, {self.arms[0]} less {self.arms[1]} ({self.says})"
 
 
+CORRECTED = "corrected yield"
 DILUTION = Comparison("yield", (SEPARATE, LONG), "dilution at equal length")
 
 BY_UNITS: tuple[Comparison, ...] = (
     DILUTION,
+    Comparison(CORRECTED, (SEPARATE, LONG), "dilution at equal length"),
     Comparison("yield", (SEPARATE, JOINT), "with a shorter joint text"),
     Comparison("focus", (JOINED, LONG), "beyond arithmetic, at equal length"),
     Comparison("focus", (JOINED, JOINT), "beyond arithmetic"),
@@ -88,8 +94,9 @@ def contrasts_of(
         scale: How many criteria the rubric has.
     """
     sources: dict[str, Source] = {
-        "yield": yield_of(rater, calibration),
-        "density": density_of(rater, calibration),
+        "yield": field_of(rater, "actionable"),
+        CORRECTED: yield_of(rater, calibration),
+        "density": field_of(rater, "actionable_per_100_tokens"),
         "focus": focus_of(rater, calibration, scale),
     }
     shares = calibration is not None and calibration.passed
@@ -100,6 +107,7 @@ def contrasts_of(
             paired(steps, sources[each.measure], each.arms, criteria),
             rater,
             passed=shares if each.measure == "focus" else yields,
+            errors=_line_errors(steps, each, rater, calibration, criteria),
         )
         for each in BY_UNITS
     )
@@ -128,8 +136,7 @@ def masking_contrast(
 ) -> Contrast | None:
     """Compare the dilution that a rater sees with the one it sees when names are hidden."""
     plain, hidden = (
-        paired(steps, yield_of(name, calibrations.get(name)), DILUTION.arms, criteria)
-        for name in raters
+        paired(steps, field_of(name, "actionable"), DILUTION.arms, criteria) for name in raters
     )
     passed = all(name in calibrations and calibrations[name].passed_yields for name in raters)
     if len(plain.mean) != len(hidden.mean):
@@ -151,8 +158,46 @@ def masking_contrast(
     )
 
 
-def compared(of: Comparison, pairs: Pairs, rater: str, *, passed: bool) -> Contrast | None:
-    """Judge two arms; None if no step has both."""
+def _line_errors(
+    steps: Sequence[Entry],
+    of: Comparison,
+    rater: str,
+    calibration: Calibration | None,
+    criteria: Group,
+) -> dict[str, float]:
+    """Say how far a corrected difference may be off because the line's intercept is.
+
+    What wrong labels add to a yield grows with the number of units, so that of two texts of
+    different length the error of the intercept does not cancel.
+    """
+    if of.measure != CORRECTED or calibration is None:
+        return {}
+    gaps = paired(steps, units_of(rater), of.arms, criteria).gaps()
+    lines = {name: calibration.yields_by_criterion.get(name, calibration.yields) for name in gaps}
+    return {
+        name: abs(gap) * lines[name].intercept_error / lines[name].slope
+        for name, gap in gaps.items()
+        if lines[name].slope > 0
+    }
+
+
+def compared(
+    of: Comparison,
+    pairs: Pairs,
+    rater: str,
+    *,
+    passed: bool,
+    errors: Mapping[str, float] | None = None,
+) -> Contrast | None:
+    """Judge two arms; None if no step has both.
+
+    Args:
+        of: What is compared.
+        pairs: The arms' values.
+        rater: Whose they are.
+        passed: Whether the rater may be believed on this measure.
+        errors: By criterion, the standard error of what all clusters have in common.
+    """
     if not pairs.mean:
         return None
     bound, name = BOUNDS[of.measure], named(of.name, calibrated=passed)
@@ -161,17 +206,19 @@ def compared(of: Comparison, pairs: Pairs, rater: str, *, passed: bool) -> Contr
     values = pairs.differences()
     differences = {key: [a - b for a, b in both] for key, both in pairs.by_criterion.items()}
     relative: Claim | None = None
-    if of.measure == "yield" and of.arms[0] == SEPARATE and "masked" not in of.says:
+    errors = errors or {}
+    error = math.hypot(*errors.values()) / max(1, len(errors))
+    if of.measure in _YIELDS and of.arms[0] == SEPARATE and "masked" not in of.says:
         first, second = ([pair[place] for pair in pairs.mean] for place in (0, 1))
-        relative = relative_claim(f"{name}, share lost", first, second)
+        relative = relative_claim(f"{name}, share lost", first, second, error)
     return Contrast(
         name=of.name,
         measure=of.measure,
         arms=of.arms,
         rater=rater,
         calibrated=passed,
-        mean=claim(name, values, bound),
+        mean=mean_claim(name, values, bound, error),
         relative=relative,
-        by_criterion=claims(name, differences, bound),
+        by_criterion=single_claims(name, differences, bound, errors),
         values=values,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.cells import Values
 from benchmarks.claims import Claim
 from benchmarks.focus.calibration import UNCALIBRATED, Calibration
 from mogradjudge.criteria import Group
@@ -19,9 +20,10 @@ class Figures:
     asked about. ``share`` is the mean share of words, as the rater sees it; ``display`` is ten
     times that. ``focus`` is chance-corrected, from shares of units that the rater's calibration
     line has corrected: 0 for equal attention, 1 for a pure text; noise may lead beyond.
-    ``actionable`` is the yield as the rater counts it, ``corrected_yield`` what is left when its
-    line of yields is inverted, and ``density`` that per 100 tokens (words times 1.3). ``coverage``
-    and ``entropy`` are those of whole texts.
+    ``actionable`` is the yield as the rater counts it, and ``density`` that per 100 tokens (words
+    times 1.3); wrong labels add to it in proportion to a text's length. ``corrected_yield`` is what
+    the rater expects, its line of yields inverted. ``coverage`` and ``entropy`` are those of whole
+    texts.
     """
 
     arm: str
@@ -50,7 +52,7 @@ class Contrast:
 
     Args:
         name: What is compared, in words.
-        measure: ``yield``, ``density``, ``focus``, ``holistic``, ``adherence`` or ``agreement``.
+        measure: One of `contrasts.BOUNDS`.
         arms: The first and the second arm.
         rater: Whose ratings these are.
         calibrated: Whether the rater passed its test; if not, every claim's name says so.
@@ -73,9 +75,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Dilution:
-    """All that one folder of cells says about dilution.
+    """What was found about dilution in one setting.
 
     Args:
+        setting: What it was measured on.
+        calls: What it paid.
         criteria: The rubric's criteria.
         seeds: The seeds of the steps.
         steps: How many (seed, step) clusters there are.
@@ -98,6 +102,8 @@ class Dilution:
         notes: What else a reader has to know.
     """
 
+    setting: Values
+    calls: int
     criteria: Group
     seeds: tuple[int, ...]
     steps: int
@@ -116,6 +122,15 @@ class Dilution:
     skipped: Mapping[str, int]
     unrated: Mapping[str, float]
     notes: tuple[str, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """All claims in order: the first is on the mean yield at equal length."""
+        found: list[Claim] = []
+        for each in (*self.contrasts, *self.causal):
+            found += [each.mean, *([each.relative] if each.relative else ())]
+            found += each.by_criterion.values()
+        return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:
         """Give everything as JSON takes it."""

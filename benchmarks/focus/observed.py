@@ -57,7 +57,7 @@ def focus_of(rater: str, calibration: Calibration | None, criteria: int) -> Sour
 
 
 def yield_of(rater: str, calibration: Calibration | None) -> Source:
-    """Give the yield, corrected by the rater's line of yields."""
+    """Give the expected yield, corrected by the rater's line of yields."""
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
         found = {}
@@ -72,14 +72,14 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
     return read
 
 
-def density_of(rater: str, calibration: Calibration | None) -> Source:
-    """Give the corrected yield per 100 tokens of a text that has some."""
-    yields = yield_of(rater, calibration)
+def units_of(rater: str) -> Source:
+    """Give the number of rated units."""
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
-        tokens = {e["example"]: e["tokens"] for e in entries_of(step, arm, rater, criterion)}
-        found = yields(step, arm, criterion)
-        return {key: 100 * found[key] / tokens[key] for key in found if tokens[key]}
+        return {
+            each["example"]: float(each["units"])
+            for each in entries_of(step, arm, rater, criterion)
+        }
 
     return read
 
@@ -118,6 +118,14 @@ class Pairs:
 
     by_criterion: Mapping[str, list[tuple[float, float]]]
     mean: list[tuple[float, float]]
+
+    def gaps(self) -> dict[str, float]:
+        """Give the first less the second, by criterion, over all clusters."""
+        return {
+            name: statistics.fmean(a - b for a, b in both)
+            for name, both in self.by_criterion.items()
+            if both
+        }
 
     def differences(self) -> tuple[float, ...]:
         """Give the first less the second, over the criteria, by cluster."""

@@ -12,12 +12,11 @@ from benchmarks.focus.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
 from benchmarks.focus.calibration import Calibration
 from benchmarks.focus.causal import causal_contrasts, gain_by
 from benchmarks.focus.contrasts import contrasts_of, masking_contrast, text_contrasts
-from benchmarks.focus.findings import Dilution, Figures
+from benchmarks.focus.findings import Contrast, Dilution, Figures
 from benchmarks.focus.observed import (
     Entry,
     Source,
     adherence,
-    density_of,
     entries_of,
     field_of,
     focus_of,
@@ -28,12 +27,12 @@ from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 
 BENCHMARK = "dilution"
-RATERS, STEP, BASE, CAUSAL = "raters", "step", "seed instructions", "causal"
+RATERS, STEP, CAUSAL = "raters", "step", "causal"
 _SIZES = ("batch_size", "words")
 
 
 def summarize(cells: Sequence[Cell]) -> Dilution:
-    """Summarize the cells of one folder; those of other benchmarks are left out.
+    """Sum up the dilution cells of one setting.
 
     Raises:
         SetupError: If there is no measured step, or the steps are of different sizes.
@@ -41,8 +40,8 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
     own = [cell for cell in cells if cell.benchmark == BENCHMARK]
     steps = [cell for cell in own if cell.key["part"] == STEP]
     sizes = {tuple(cell.key[name] for name in _SIZES) for cell in steps}
-    if len(sizes) != 1 or len({str(sorted(cell.setting.items())) for cell in steps}) > 1:
-        what = "no measured steps" if not steps else "steps of different sizes or settings"
+    if len(sizes) != 1:
+        what = "no measured steps" if not steps else "steps of several sizes"
         raise SetupError(f"The folder holds {what}. Measure one size per folder, with --out.")
     about = [cell.result for cell in own if cell.key["part"] == RATERS][-1]
     return _Summary(own, [cell.result for cell in steps], about).dilution(steps)
@@ -65,9 +64,9 @@ class _Summary:
 
     def dilution(self, cells: Sequence[Cell]) -> Dilution:
         causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
-        base = [c.result for c in self.cells if c.key["part"] == BASE]
-        seed: Mapping[str, float | None] = base[0]["agreement"] if base else {}
         return Dilution(
+            setting=cells[0].setting,
+            calls=sum(cell.calls for cell in self.cells),
             criteria=self.criteria,
             seeds=tuple(sorted({cell.key["seed"] for cell in cells})),
             steps=len(cells),
@@ -82,10 +81,10 @@ class _Summary:
             adherence={arm: self._by_criterion(adherence, arm) for arm in WRITTEN},
             leakage={rater: self._leakage(rater) for rater in self.plain},
             contrasts=tuple(self._contrasts()),
-            causal=tuple(self._causal(causal, seed)),
+            causal=tuple(self._causal(causal)),
             skipped=dict(Counter(s["role"] for step in self.steps for s in step["skipped"])),
             unrated={rater: self._unrated(rater) for rater in (*self.plain, *self._hidden())},
-            notes=tuple(self._notes(causal, seed)),
+            notes=tuple(self._notes(causal)),
         )
 
     def _knows(self, rater: str) -> Group:
@@ -131,7 +130,9 @@ class _Summary:
             corrected_yield=statistics.fmean(
                 self._values(yield_of(rater, calibration), arm, criterion)
             ),
-            density=_mean(self._values(density_of(rater, calibration), arm, criterion)),
+            density=_mean(
+                self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
+            ),
             coverage=statistics.fmean(each["coverage"] for each in texts),
             entropy=_mean(e["entropy"] for e in texts if e["entropy"] is not None),
         )
@@ -169,7 +170,7 @@ class _Summary:
             for arm in (*TEXTS, ROUTED)
         }
 
-    def _contrasts(self) -> Iterable[Any]:
+    def _contrasts(self) -> Iterable[Contrast]:
         for rater in self.plain:
             known, calibration = self._knows(rater), self.calibrations.get(rater)
             yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
@@ -178,26 +179,22 @@ class _Summary:
                 yield found
         yield from text_contrasts(self.steps, self.lm, self.criteria, passed=self._passed(self.lm))
 
-    def _causal(
-        self, causal: Sequence[tuple[Mapping[str, Any], Entry]], seed: Mapping[str, float | None]
-    ) -> Iterable[Any]:
+    def _causal(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[Contrast]:
         if not causal:
             return ()
-        return causal_contrasts(causal, seed, passed=self._passed(causal[0][1]["rater"]))
+        return causal_contrasts(causal, passed=self._passed(causal[0][0]["rater"]))
 
     def _unrated(self, rater: str) -> float:
         texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
         lost = sum(each["unrated"] for each in texts)
         return float(lost / max(1, lost + sum(each["units"] for each in texts)))
 
-    def _notes(
-        self, causal: Sequence[tuple[Mapping[str, Any], Entry]], seed: Mapping[str, float | None]
-    ) -> Iterable[str]:
+    def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
         yield from self.warnings
         if self.unknown:
             yield f"The classifier has no sentences for {', '.join(self.unknown)}."
         for field, word in (("actionable", "yield"), ("share", "share")):
-            if (rho := gain_by(field, causal, seed)) is not None:
+            if (rho := gain_by(field, causal)) is not None:
                 n = len(causal)
                 yield f"A gradient's {word} and the gain of its edit: rho {rho:+.2f}, n {n}."
 

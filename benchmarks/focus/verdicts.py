@@ -6,82 +6,86 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.claims import ALPHA, Claim, Verdict, refused
-from mogradjudge.agreement import Comparison, Undefined, cluster_test, equivalence, holm
+from benchmarks.claims import Claim, claim, refused
+from mogradjudge.agreement import Comparison, Undefined, cluster_test, holm
 
 
-def claim(name: str, values: Sequence[float], bound: float) -> Claim:
-    """Judge the mean of independent clusters' values; the clusters are (seed, step) pairs here.
+def mean_claim(
+    name: str, values: Sequence[float], bound: float, shared_error: float = 0.0
+) -> Claim:
+    """Judge the mean of independent clusters' values: of (seed, step) pairs, or of gradients.
 
-    The test flips the clusters' signs, the interval is Student's t.
+    The test flips the clusters' signs, the interval is Student's t. ``shared_error`` is the
+    standard error of what all values have in common, and widens the interval.
     """
-    found = cluster_test(list(values)) if values else Undefined("no values")
-    if isinstance(found, Undefined):
-        return refused(name, found.reason)
-    return _judged(name, found, found.p_value, bound)
+    return claim(name, _widened(_tested(values), shared_error), bound=bound)
 
 
-def claims(name: str, values: Mapping[str, Sequence[float]], bound: float) -> dict[str, Claim]:
-    """Judge several criteria's means, their p-values adjusted by Holm's method."""
-    single = {
-        criterion: claim(f"{name}, {criterion}", of, bound) for criterion, of in values.items()
-    }
-    adjusted = holm({key: c.p_value for key, c in single.items() if c.p_value is not None})
+def single_claims(
+    name: str,
+    values: Mapping[str, Sequence[float]],
+    bound: float,
+    shared_errors: Mapping[str, float] | None = None,
+) -> dict[str, Claim]:
+    """Judge the mean on each criterion, with p-values adjusted by Holm's method."""
+    found = {criterion: _tested(of) for criterion, of in values.items()}
+    adjusted = holm({key: of.p_value for key, of in found.items() if isinstance(of, Comparison)})
+    errors = shared_errors or {}
     return {
-        key: _with_p_value(each, adjusted[key]) if key in adjusted else each
-        for key, each in single.items()
+        key: claim(
+            f"{name}, {key}",
+            _widened(of, errors.get(key, 0.0)),
+            p_value=adjusted.get(key),
+            bound=bound,
+        )
+        for key, of in found.items()
     }
 
 
-def relative_claim(name: str, first: Sequence[float], second: Sequence[float]) -> Claim:
+def relative_claim(
+    name: str, first: Sequence[float], second: Sequence[float], shared_error: float = 0.0
+) -> Claim:
     """Judge what share of the first arm's mean the second lacks: 0 for none, 1 for all.
 
-    The interval is that of a ratio of means, by the residuals of the clusters from it (Cochran
-    1977, "Sampling Techniques", ch. 6); the p-value is that of the absolute difference.
+    The interval is that of a ratio of means, from the clusters' residuals (Cochran 1977, "Sampling
+    Techniques", ch. 6); the p-value is that of the difference of the means.
     """
-    from scipy.stats import t  # slow to import
-
-    absolute = claim(name, [a - b for a, b in zip(first, second, strict=True)], math.inf)
+    found = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)
-    if absolute.p_value is None:
-        return absolute
+    if isinstance(found, Undefined):
+        return refused(name, found.reason)
     if total <= 0:
         return refused(name, "the first arm has nothing that the second could lack")
     ratio = math.fsum(second) / total
     squares = math.fsum((b - ratio * a) ** 2 for a, b in zip(first, second, strict=True))
     error = math.sqrt(squares / (n - 1) / n) / (total / n)
-    reach = float(t.ppf(0.975, n - 1)) * error
+    reach = _reach(n) * error
+    lost = 1 - ratio
     bounded = replace(
-        absolute, estimate=1 - ratio, low=1 - ratio - reach, high=1 - ratio + reach, bound=None
+        found, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
     )
-    return replace(bounded, verdict=_verdict(bounded, within=False))
+    return claim(name, _widened(bounded, shared_error / (total / n)))
 
 
-def _judged(name: str, found: Comparison, p_value: float, bound: float) -> Claim:
-    within = False
-    if math.isfinite(bound):
-        same = equivalence(found, bound)
-        within = not isinstance(same, Undefined) and same.within
-    judged = Claim(
-        name,
-        found.difference,
-        found.low,
-        found.high,
-        p_value,
-        found.groups,
-        "not established",
-        bound if math.isfinite(bound) else None,
+def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefined:
+    if isinstance(found, Undefined) or not error:
+        return found
+    both = math.hypot(found.standard_error, error)
+    reach = _reach(found.groups) * both
+    return replace(
+        found,
+        low=found.difference - reach,
+        high=found.difference + reach,
+        standard_error=both,
     )
-    return replace(judged, verdict=_verdict(judged, within=within))
 
 
-def _with_p_value(single: Claim, p_value: float) -> Claim:
-    changed = replace(single, p_value=p_value)
-    return replace(changed, verdict=_verdict(changed, within=single.verdict == "equivalent"))
+def _tested(values: Sequence[float]) -> Comparison | Undefined:
+    return cluster_test(list(values)) if values else Undefined("no values")
 
 
-def _verdict(of: Claim, *, within: bool) -> Verdict:
-    assert of.low is not None and of.high is not None and of.p_value is not None
-    if of.p_value < ALPHA and not of.low <= 0 <= of.high:
-        return "established"
-    return "equivalent" if within else "not established"
+def _reach(clusters: int) -> float:
+    """Give the standard errors that a 95 % interval reaches to either side."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf(0.975, clusters - 1))
