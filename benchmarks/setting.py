@@ -25,6 +25,7 @@ from mogradjudge import (
 )
 from mogradjudge.cli.options import together
 from mogradjudge.data import group_of
+from mogradjudge.data.nested import unnested
 from mogradjudge.data.tables import read_table
 from mogradjudge.evaluation import check_ratings
 from mogradjudge.fingerprint import describe_lm, digest_of
@@ -138,7 +139,9 @@ def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
         SetupError: If the table does not fit the rubric.
     """
     examples = load_examples(source, rubric)
-    table = read_table(source, (SYSTEM,), None)
+    scores = tuple(criterion.human for criterion in rubric.criteria)
+    table = read_table(source, (SYSTEM, *rubric.inputs, *scores), None)
+    table = unnested(table, rubric.inputs, scores)
     if SYSTEM in table.columns:
         for example, system in zip(examples, table.column(SYSTEM), strict=True):
             example[SYSTEM] = str(system)

@@ -9,6 +9,7 @@ import dspy
 
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.data.columns import check_columns, input_texts, is_nan, named_rows, texts_of
+from mogradjudge.data.nested import unnested
 from mogradjudge.data.tables import Table, read_table
 from mogradjudge.errors import SetupError
 
@@ -22,7 +23,8 @@ def load_examples(
     """Read a table of texts and human scores, one example per row.
 
     Each example holds the inputs as the text that the file has, the human scores as floats (None
-    where there is none) and, as ``group``, what tells which examples belong together.
+    where there is none) and, as ``group``, what tells which examples belong together. A row that
+    holds lists of texts and of scores is many texts, one for each place in the lists.
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME`` or ``hf:OWNER/NAME:SPLIT`` for
@@ -40,6 +42,7 @@ def load_examples(
     labels = [criterion.human for criterion in rubric.criteria]
     labels += [rubric.group] if rubric.group is not None else []
     table = read_table(str(source), (*rubric.inputs, *labels), limit)
+    table = unnested(table, rubric.inputs, tuple(labels))
     required = [*rubric.inputs, *(labels if require_human else ())]
     check_columns(table, list(dict.fromkeys(required)))
     columns: dict[str, Sequence[object]] = {
