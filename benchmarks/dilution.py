@@ -133,7 +133,7 @@ def _print_raters(found: Dilution) -> None:
         [
             *(name, number(each.overall.rho, 2), "yes" if each.monotone else "no"),
             *(number(each.overall.slope, 2), number(each.overall.intercept, 2)),
-            *(number(each.mean_error, 2), number(each.yields.rho, 2)),
+            *(number(each.mean_error, 2), number(each.yield_rho, 2)),
             *(f"{found.unrated[name]:.1%}", _passed(each)),
         ]
         for name, each in found.calibrations.items()

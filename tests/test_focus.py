@@ -270,6 +270,7 @@ def test_planted_texts_hold_what_they_say_and_no_training_sentence():
         on_target = [s for s in own if s.label == each.target]
         assert len(on_target) == each.share * UNITS
         assert sum(s.actionable for s in on_target) == each.actionable
+        assert sum(s.actionable for s in own) == each.actionable_units
         assert len(split_units(each.text)) == UNITS
 
 
@@ -313,7 +314,8 @@ def test_a_perfect_rater_is_calibrated_along_the_diagonal():
     assert (found.overall.slope, found.overall.rho) == pytest.approx((1, 1))
     assert found.overall.intercept == pytest.approx(0)
     assert found.levels == pytest.approx(dict(zip(LEVELS, LEVELS, strict=True)))
-    assert (found.mean_error, found.yields.rho, found.yields.slope) == pytest.approx((0, 1, 1))
+    assert (found.mean_error, found.yield_rho) == pytest.approx((0, 1))
+    assert found.yields.slope == pytest.approx(1, abs=0.01)  # praise of a fixed form is not rated
     assert calibration_of(found.as_dict()) == found
     assert found.retest_rho == pytest.approx(1)
     assert found.as_dict()["passed"] is True
@@ -346,7 +348,7 @@ def test_a_line_is_that_of_least_squares():
     assert line.intercept_error == pytest.approx(fit.intercept_stderr)
 
 
-def test_a_corrected_yield_goes_by_the_number_of_units():
+def test_a_corrected_yield_goes_by_the_number_of_units_that_can_be_acted_on():
     found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
     line = found.yields_by_criterion["fluency"]
     right = found.corrected_yield(3.0, 12, "fluency")

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 from benchmarks.focus.measures import TextFocus, measure
-from benchmarks.focus.planted import UNITS, PlantedText, plant
+from benchmarks.focus.planted import PlantedText, plant
 from benchmarks.focus.ratings import Rater, rate_texts
 from mogradjudge.criteria import Group
 
@@ -50,7 +50,9 @@ class Calibration:
         monotone: Whether those means rise strictly.
         mean_error: The mean absolute error after correction by each target's own line; None if a
             line does not rise.
-        yields: The line of yields, measured and planted, each as a share of the text's units.
+        yield_rho: Spearman's rho of the expected with the planted yield.
+        yields: The line of yields, measured and planted, each as a share of the text's units that
+            can be acted on.
         yields_by_criterion: The same by target.
         retest_rho: Spearman's rho between two takes, None if there was one.
         unrated: The share of units without a readable rating.
@@ -63,6 +65,7 @@ class Calibration:
     levels: Mapping[float, float]
     monotone: bool
     mean_error: float | None
+    yield_rho: float | None
     yields: Line
     yields_by_criterion: Mapping[str, Line]
     retest_rho: float | None
@@ -76,7 +79,7 @@ class Calibration:
     @property
     def passed_yields(self) -> bool:
         """Whether its yields may be, too: they need a rho of their own."""
-        return self.passed and self.yields.rho is not None and self.yields.rho >= RHO_NEEDED
+        return self.passed and self.yield_rho is not None and self.yield_rho >= RHO_NEEDED
 
     @property
     def mark(self) -> str:
@@ -88,11 +91,14 @@ class Calibration:
         line = self.by_criterion.get(criterion or "", self.overall)
         return line.corrected(share)
 
-    def corrected_yield(self, found: float, units: int, criterion: str) -> float | None:
-        """Undo what wrong labels add to a yield and take from it, in a text of so many units."""
+    def corrected_yield(self, found: float, actionable: int, criterion: str) -> float | None:
+        """Undo what wrong labels add to a yield and take from it.
+
+        Wrong labels come from all units that can be acted on: the longer a text, the more they add.
+        """
         line = self.yields_by_criterion.get(criterion, self.yields)
-        share = line.corrected(found / units) if units else 0.0
-        return None if share is None else share * units
+        share = line.corrected(found / actionable) if actionable else 0.0
+        return None if share is None else share * actionable
 
     def as_dict(self) -> dict[str, Any]:
         """Give all fields, and what was passed, as JSON takes them."""
@@ -154,9 +160,13 @@ def _calibration(
         if (found := [y for _, x, y in points if x == level])
     }
     yields = [
-        (text.target, text.actionable / UNITS, of.expected_yield / max(1, focus.units))
+        (text, focus, focus.by_criterion[text.target].expected_yield)
         for focus, text in zip(first, texts, strict=True)
-        for of in [focus.by_criterion[text.target]]
+    ]
+    yield_points = [
+        (text.target, text.actionable / text.actionable_units, found / focus.actionable_units)
+        for text, focus, found in yields
+        if text.actionable_units and focus.actionable_units
     ]
     twice = zip(shares, _shares(second, texts), strict=True) if second else ()
     unrated = sum(each.unrated for each in first)
@@ -168,8 +178,9 @@ def _calibration(
         levels=levels,
         monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
         mean_error=_mean_error(points, lines),
-        yields=_line([(x, y) for _, x, y in yields]),
-        yields_by_criterion=_lines(yields, targets),
+        yield_rho=spearman([(text.actionable, found) for text, _, found in yields]),
+        yields=_line([(x, y) for _, x, y in yield_points]),
+        yields_by_criterion=_lines(yield_points, targets),
         retest_rho=spearman([pair for pair in twice if None not in pair]),
         unrated=unrated / max(1, unrated + sum(each.units for each in first)),
     )

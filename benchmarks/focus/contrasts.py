@@ -55,11 +55,12 @@ class Comparison:
 
 
 CORRECTED = "corrected yield"
-DILUTION = Comparison("yield", (SEPARATE, LONG), "dilution at equal length")
+# Wrong labels add to a count what a longer text has more of, so counts alone hide dilution.
+DILUTION = Comparison(CORRECTED, (SEPARATE, LONG), "dilution at equal length")
 
 BY_UNITS: tuple[Comparison, ...] = (
     DILUTION,
-    Comparison(CORRECTED, (SEPARATE, LONG), "dilution at equal length"),
+    Comparison("yield", (SEPARATE, LONG), "as counted"),
     Comparison("yield", (SEPARATE, JOINT), "with a shorter joint text"),
     Comparison("focus", (JOINED, LONG), "beyond arithmetic, at equal length"),
     Comparison("focus", (JOINED, JOINT), "beyond arithmetic"),
@@ -167,8 +168,8 @@ def _line_errors(
 ) -> dict[str, float]:
     """Say how far a corrected difference may be off because the line's intercept is.
 
-    What wrong labels add to a yield grows with the number of units, so that of two texts of
-    different length the error of the intercept does not cancel.
+    What wrong labels add to a yield grows with the number of units that can be acted on, so that of
+    two texts of different length the error of the intercept does not cancel.
     """
     if of.measure != CORRECTED or calibration is None:
         return {}

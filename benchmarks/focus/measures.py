@@ -47,15 +47,17 @@ class TextFocus:
     """The measures of one text.
 
     ``tokens`` are those that were given, or ``words`` times `TOKENS_PER_WORD` where
-    ``tokens_estimated``. ``coverage`` is the share of criteria with a yield of at least 1,
-    ``entropy`` that of the words' mass on the criteria, as a share of ``log K`` (None if there is
-    no such mass, or one criterion).
+    ``tokens_estimated``. ``actionable_units`` counts the units that can be acted on, whatever they
+    are about. ``coverage`` is the share of criteria with a yield of at least 1, ``entropy`` that of
+    the words' mass on the criteria, as a share of ``log K`` (None if there is no such mass, or one
+    criterion).
     """
 
     by_criterion: Mapping[str, CriterionFocus]
     mass_by_words: Mapping[str, float]
     mass_by_units: Mapping[str, float]
     units: int
+    actionable_units: int
     unrated: int
     headings: int
     words: int
@@ -93,6 +95,7 @@ def measure(rated: Sequence[RatedUnit], criteria: Group, tokens: float | None = 
         mass_by_words=by_words,
         mass_by_units=by_units,
         units=len(counted),
+        actionable_units=sum(rating.actionable for _, rating in counted),
         unrated=len(rated) - headings - len(counted),
         headings=headings,
         words=words,

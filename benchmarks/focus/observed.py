@@ -62,7 +62,10 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
         found = {}
         for entry in entries_of(step, arm, rater, criterion):
-            seen, units = entry["by_criterion"][criterion]["expected_yield"], entry["units"]
+            seen, units = (
+                entry["by_criterion"][criterion]["expected_yield"],
+                entry["actionable_units"],
+            )
             right = (
                 None if calibration is None else calibration.corrected_yield(seen, units, criterion)
             )
@@ -73,11 +76,11 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
 
 
 def units_of(rater: str) -> Source:
-    """Give the number of rated units."""
+    """Give the number of units that can be acted on, on whatever label."""
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
         return {
-            each["example"]: float(each["units"])
+            each["example"]: float(each["actionable_units"])
             for each in entries_of(step, arm, rater, criterion)
         }
 

@@ -22,12 +22,17 @@ _OTHER_CRITERIA = 0.75  # of the distractors; the rest come from the generic poo
 
 @dataclass(frozen=True)
 class PlantedText:
-    """A text whose share of units about ``target`` is known, and so is its yield."""
+    """A text whose share of units about ``target`` is known.
+
+    ``actionable`` is its yield, ``actionable_units`` counts the sentences on whatever label that
+    can be acted on.
+    """
 
     target: str
     share: float
     sentences: tuple[str, ...]
     actionable: int
+    actionable_units: int
 
     @property
     def text(self) -> str:
@@ -80,4 +85,5 @@ def _text(
         if drawn not in chosen:
             chosen.append(drawn)
     rng.shuffle(chosen)
-    return PlantedText(target, share, tuple(each.text for each in chosen), on_target)
+    every = sum(each.actionable for each in chosen)
+    return PlantedText(target, share, tuple(each.text for each in chosen), on_target, every)
