@@ -19,6 +19,7 @@ from mogradjudge.scores import Unscored
 from mogradjudge.scoring import judge_table
 
 _DIGITS = 6
+_FEWEST_TEXTS = 5  # per document, on average
 _MOST_LOST = 0.01  # of the texts: beyond that, two judges are compared on what one of them left out
 
 
@@ -72,8 +73,13 @@ class Judged:
 
 
 def level_of(judged: Judged) -> Level:
-    """Say at which level agreement is taken: per document, if documents have 3 texts or more."""
-    return "group" if len(judged.groups) >= 3 * len(set(judged.groups)) else "pooled"
+    """Say at which level agreement is taken: per document, if documents have texts enough.
+
+    A correlation of fewer than 5 texts takes a handful of values, and many documents have equal
+    human scores on all of them.
+    """
+    enough = _FEWEST_TEXTS * len(set(judged.groups))
+    return "group" if len(judged.groups) >= enough else "pooled"
 
 
 def score(
