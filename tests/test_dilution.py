@@ -73,7 +73,9 @@ def plain(tmp_path_factory):
 def test_without_dilution_the_arms_yield_the_same(plain):
     claims = [contrast(plain, rater, DILUTION.measure, *DILUTION.arms) for rater in plain.raters]
     assert abs(claims[0].mean.estimate) < 0.1
-    assert not any(each.mean.verdict == "established" for each in claims)
+    assert claims[0].mean.verdict != "established"
+    # The classifier errs on this world's idle phrases, and is not believed on yields.
+    assert not any(each.calibrated and each.mean.verdict == "established" for each in claims)
 
 
 def test_arithmetic_alone_does_not_count_as_dilution(plain):
