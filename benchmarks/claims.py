@@ -19,7 +19,8 @@ class Claim:
 
     ``verdict`` is "established" where the interval leaves out 0 and the p-value, adjusted where the
     claim is one of several, is below 0.05; "equivalent" where the 90 % interval lies inside
-    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". It is "refused" where
+    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all
+    have the same value tell nothing of their spread, and show no equivalence. It is "refused" where
     there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
     steps.
     """
@@ -44,9 +45,28 @@ class Claim:
         return cls(**entry)
 
     def adjusted(self, p_value: float) -> Claim:
-        """Give the claim with a larger p-value, for being one of several."""
-        falls = self.verdict == "established" and p_value >= ALPHA
-        return replace(self, p_value=p_value, verdict="not established" if falls else self.verdict)
+        """Give the claim with a larger p-value, for being one of several.
+
+        What is no longer established may be equivalent. Its interval must be Student's.
+        """
+        if self.verdict != "established" or p_value < ALPHA:
+            return replace(self, p_value=p_value)
+        words: Verdict = "equivalent" if self._within() else "not established"
+        return replace(self, p_value=p_value, verdict=words)
+
+    def _within(self) -> bool:
+        if self.bound is None or self.estimate is None or self.low is None or self.high is None:
+            return False
+        from scipy.stats import t  # slow to import
+
+        error = (self.high - self.low) / 2 / float(t.ppf(0.975, self.n - 1))
+        return _within(
+            Comparison(
+                *(self.estimate, self.low, self.high, 1.0, self.n),
+                standard_error=error,
+            ),
+            self.bound,
+        )
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -100,4 +120,4 @@ def refused(name: str, reason: str) -> Claim:
 
 def _within(found: Comparison, bound: float) -> bool:
     test = equivalence(found, bound)
-    return not isinstance(test, Undefined) and test.within
+    return found.standard_error > 0 and not isinstance(test, Undefined) and test.within

@@ -78,6 +78,19 @@ def test_equal_floats_are_constant_though_their_mean_is_another_float():
 
 
 @METHODS
+@pytest.mark.parametrize("level", ["group", "pooled"])
+@pytest.mark.parametrize("power", [-1000, -300, 500, 1020])
+def test_the_unit_of_scores_is_no_matter(method, level, power):
+    human, judge, groups = scores(8, 5, seed=2, levels=0)
+    expected = document_values(human, judge, groups, method=method, level=level)
+    large = np.ldexp(human, power), np.ldexp(judge, power)
+    assert document_values(*large, groups, method=method, level=level) == pytest.approx(expected)
+    assert correlate(*large, groups, method=method, level=level) == correlate(
+        human, judge, groups, method=method, level=level
+    )
+
+
+@METHODS
 @pytest.mark.parametrize("levels", [5, 0], ids=["whole", "continuous"])
 def test_a_weighted_value_is_that_of_the_texts_repeated(method, levels):
     human, judge, _ = scores(12, 6, seed=3, levels=levels)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -9,11 +10,15 @@ from click.testing import CliRunner
 from benchmarks import interference, noise
 from benchmarks.calibration import CRITERIA, scored_directly
 from benchmarks.cells import Cell, read_cells
+from benchmarks.claims import Claim
 from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
 from benchmarks.interference.measure import judges, measure
+from benchmarks.interference.scorings import scorings, whole
+from benchmarks.interference.verdicts import judged, noted
 from benchmarks.planted import CUES, PlantedWorld, cues_in, planted_examples, planted_lm
 from benchmarks.setting import ROLES, in_setting, setting_of, smoke_setting
 from mogradjudge import MultiCriteriaJudge, SetupError
+from mogradjudge.agreement import holm
 from mogradjudge.replies import replies_kept_in
 
 FULL = {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
@@ -139,6 +144,32 @@ class TestSummary:
         assert "coverage" in effects["interference"]["mean"].note
         assert effects["length"]["mean"].verdict != "refused"
 
+    def test_instructions_of_two_efforts_are_not_mixed(self, measured):
+        other = [
+            replace(cell, key={**cell.key, "instructions": "another"})
+            for cell in measured.cells
+            if cell.key.get("arm") == "J1"
+        ]
+        with pytest.raises(SetupError, match="instructions of several kinds for run given"):
+            interference.summarize([*measured.cells, *other])
+
+    def test_the_matrix_is_one_family(self, measured):
+        by_arm = whole(scorings(measured.cells))
+        single = {
+            (j, k): judged(by_arm, "", {f"J+{j}": 1, "J0": -1})[k].p_value
+            for j in CRITERIA
+            for k in CRITERIA
+        }
+        matrix = interference.summarize(measured.cells).matrix
+        assert {(j, k): matrix[j][k].p_value for j, k in single} == holm(single)
+
+
+def test_one_run_tells_nothing_of_others():
+    one = Claim("interference, mean", 0.1, 0.05, 0.15, 0.001, 40, "established", 0.03)
+    note = "1 set of instructions: nothing is known of others"
+    assert noted(one, 1, None) == replace(one, note=note)
+    assert noted(one, 5, (-0.1, 0.3)).note == "5 runs; over new runs [-0.100, +0.300]"
+
 
 def without_scores(cell):
     judged = json.loads(json.dumps(cell.result["judged"]))
@@ -205,7 +236,9 @@ def one_criterion(folder):
 def test_explanations_are_adjusted_for_their_number(measured):
     found = interference.summarize(measured.cells)
     alone = {name: interference.effect(measured.cells, name)["mean"] for name in found.effects}
-    assert found.effects["interference"]["mean"] == alone["interference"]
+    mean = found.effects["interference"]["mean"]
+    assert replace(mean, note="") == alone["interference"]
+    assert mean.note == "1 set of instructions: nothing is known of others"
     for name, claims in found.effects.items():
         assert claims["mean"].p_value >= alone[name].p_value
         assert claims["mean"].estimate == alone[name].estimate

@@ -147,6 +147,10 @@ def test_an_interval_keeps_its_two_plain_arguments():
         (lambda h, j, g: bootstrap_criteria({"a": h}, {"b": j}, g), r"for \['a'\], got \['b'\]"),
         (lambda h, j, g: bootstrap_criteria({"mean": h}, {"mean": j}, g), "not be named 'mean'"),
         (lambda h, j, g: hierarchical(h), "`values` must be a table of seeds by documents"),
+        (
+            lambda h, j, g: hierarchical([h, j[1:]]),
+            "`values` must be a table of seeds by documents",
+        ),
     ],
 )
 def test_what_cannot_be_resampled_is_refused(call, message):

@@ -122,6 +122,22 @@ def test_equal_values_are_equivalent_or_not():
     assert equivalence([0.0] * 5).p_value == 0.0
     assert equivalence([0.5] * 5).p_value == 1.0
     assert equivalence([0.1, 0.2]) == Undefined("2 documents have a value, and a test needs 3")
+    assert equivalence([0.03] * 5).p_value == 1.0  # on the bound is not within it
+
+
+def test_a_comparison_without_a_standard_error_shows_no_equivalence():
+    human, judge = [1, 2, 3, 4] * 5, [2, 1, 3, 4, 1, 2, 4, 3, 1, 3] * 2
+    groups, systems = [f"doc-{number // 4}" for number in range(20)], list("abcd") * 5
+    found = compare(
+        human,
+        judge,
+        judge[::-1],
+        groups,
+        systems=systems,
+        generalize_to="documents+systems",
+        flips=1,
+    )
+    assert equivalence(found) == Undefined("the comparison has no standard error")
 
 
 def test_equal_judges_are_found_equivalent_and_different_ones_are_not():

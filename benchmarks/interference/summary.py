@@ -7,27 +7,22 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 from benchmarks.cells import Cell, Values
-from benchmarks.claims import Claim, claim, refused
-from benchmarks.interference.arms import MEANINGS, SEED_ARMS
+from benchmarks.claims import Claim
+from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.measure import MATRIX
-from benchmarks.judged import Judged, level_of, unequal_coverage
-from benchmarks.noise import BENCHMARK as NOISE
+from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
+from benchmarks.interference.verdicts import adjusted, judged, noted, of_effect
+from benchmarks.judged import Judged, level_of
 from mogradjudge.agreement import (
     Level,
     Undefined,
     cluster_test,
-    contrast_criteria,
     hierarchical,
-    holm,
 )
-
-SEED = frozenset(SEED_ARMS.values())
-BOUND = 0.03
-"""A difference of agreement that would not matter (two rank correlations)."""
 
 EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
     {
@@ -64,10 +59,6 @@ class ArmRow:
     calls: int
 
 
-Scorings: TypeAlias = Mapping[tuple[str, int], Judged]
-"""Scorings of one arm, by run and repeat."""
-
-
 @dataclass(frozen=True)
 class Interference:
     """The decomposition in one setting.
@@ -75,9 +66,10 @@ class Interference:
     ``effects`` holds a claim for ``"mean"`` and each criterion, by the names of `EFFECTS`. The mean
     interference decides; its p-value is as it is. Those of the other means are adjusted together
     (Holm), and so are those of the criteria within an effect. ``matrix[j][k]`` says what adding the
-    optimized section of j to the joint seed prompt does to the agreement on k. ``over_runs`` is the
-    95 % interval of the mean interference over runs of the optimizer as well as documents, if there
-    are several runs.
+    optimized section of j to the joint seed prompt does to the agreement on k; its K x K claims are
+    one family, and its "mean" ones are another. All claims are about the instructions of these
+    runs. ``over_runs`` is the 95 % interval of the mean interference over runs of the optimizer as
+    well as documents, if there are several runs; the note of the claim says whether it agrees.
     """
 
     setting: Values
@@ -110,18 +102,19 @@ def summarize(cells: Sequence[Cell]) -> Interference:
     """Sum up the interference cells of one setting; repeats that are not whole are left out.
 
     Raises:
-        ValueError: If no repeat is whole.
+        ValueError: If no repeat is whole, or a run has instructions of several kinds.
     """
     ours = [cell for cell in cells if cell.benchmark == BENCHMARK]
     chosen = [cell for cell in ours if cell.key["part"] == "choose"]
-    scored = _scorings(cells)
-    by_arm = _whole(scored)
+    scored = scorings(cells)
+    by_arm = whole(scored)
     first = next(iter(by_arm["J0"].values()))
     criteria, runs = tuple(first.scores), tuple(dict.fromkeys(run for run, _ in by_arm["J1"]))
+    over_runs = _over_runs(by_arm, runs, criteria)
     effects = _explained(
-        {name: _family(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
+        {name: of_effect(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
     )
-    matrix = {j: _family(by_arm, f"section {j}", {f"{MATRIX}{j}": 1, "J0": -1}) for j in criteria}
+    effects["interference"]["mean"] = noted(effects["interference"]["mean"], len(runs), over_runs)
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),
@@ -133,8 +126,8 @@ def summarize(cells: Sequence[Cell]) -> Interference:
         calls=sum(cell.calls for cell in ours),
         arms=tuple(_row(name, by_arm[name], scored) for name in MEANINGS),
         effects=effects,
-        matrix=matrix,
-        over_runs=_over_runs(by_arm, runs, criteria),
+        matrix=_matrix(by_arm, criteria),
+        over_runs=over_runs,
         unedited=tuple(
             f"{cell.key['criterion']} (run {cell.key['seed']})"
             for cell in chosen
@@ -149,90 +142,29 @@ def effect(cells: Sequence[Cell], name: str) -> dict[str, Claim]:
     Raises:
         ValueError: If no repeat is whole.
     """
-    return _family(_whole(_scorings(cells)), name, EFFECTS[name][1])
-
-
-def _scorings(cells: Sequence[Cell]) -> list[Cell]:
-    """Find the cells that scored an arm; those of the seed belong to the noise benchmark."""
-    return [
-        cell
-        for cell in cells
-        if cell.benchmark == NOISE or (cell.benchmark == BENCHMARK and cell.key["part"] == "score")
-    ]
-
-
-def _whole(cells: Sequence[Cell]) -> dict[str, dict[tuple[str, int], Judged]]:
-    """Sort the scorings, of those repeats in which every arm was scored."""
-    found: dict[str, dict[tuple[str, int], Judged]] = {}
-    for cell in cells:
-        arm, run, repeat = _place(cell)
-        found.setdefault(arm, {})[run, repeat] = Judged.of(cell)
-    runs = {run for scorings in found.values() for run, _ in scorings} - {""}
-    whole = {
-        repeat
-        for _, repeat in found.get("J0", {})
-        if all(
-            (run, repeat) in scorings
-            for arm, scorings in found.items()
-            for run in ([""] if arm in SEED else runs)
-        )
-    }
-    if not whole or not set(MEANINGS) <= set(found):
-        raise ValueError("no repeat is whole yet")
-    return {
-        arm: {place: judged for place, judged in scorings.items() if place[1] in whole}
-        for arm, scorings in found.items()
-    }
-
-
-def _place(cell: Cell) -> tuple[str, str, int]:
-    """Say which arm, run and repeat a cell scored; the seed's arms belong to no run."""
-    if cell.benchmark == NOISE:
-        return SEED_ARMS[cell.key["layout"]], "", cell.key["repeat"]
-    return cell.key["arm"], cell.key["run"], cell.key["repeat"]
+    return of_effect(whole(scorings(cells)), name, EFFECTS[name][1])
 
 
 def _explained(effects: Mapping[str, dict[str, Claim]]) -> dict[str, dict[str, Claim]]:
     """Adjust the means of all effects but the first, which decides, for their number."""
     _, *others = effects
-    known = {name: p for name in others if (p := effects[name]["mean"].p_value) is not None}
-    adjusted = holm(known) if known else {}
+    means = adjusted({name: effects[name]["mean"] for name in others})
     return {
-        name: {**claims, "mean": claims["mean"].adjusted(adjusted[name])}
-        if name in adjusted
-        else claims
+        name: {**claims, "mean": means.get(name, claims["mean"])}
         for name, claims in effects.items()
     }
 
 
-def _family(
-    by_arm: Mapping[str, Scorings], name: str, weights: Mapping[str, int]
-) -> dict[str, Claim]:
-    """Test a weighted sum of arms, each averaged over its runs and repeats."""
-    judged = {(arm, *run): each for arm in weights for run, each in by_arm[arm].items()}
-    first = next(iter(judged.values()))
-    names = list(first.scores)
-    if lost := [why for each in names if (why := unequal_coverage([*judged.values()], each))]:
-        return {
-            each: refused(f"{name}, {each}", f"the arms score other texts: {'; '.join(lost)}")
-            for each in ("mean", *names)
-        }
-    family = contrast_criteria(
-        first.human,
-        {str(key): {each: j.filled(each) for each in names} for key, j in judged.items()},
-        {str(key): weights[key[0]] / len(by_arm[key[0]]) for key in judged},
-        first.groups,
-        level=level_of(first),
-    )
-    claims = {"mean": claim(f"{name}, mean", family.mean, bound=BOUND)}
-    for each, found in family.by_criterion.items():
-        p_value = family.holm.get(each)
-        claims[each] = claim(f"{name}, {each}", found, p_value=p_value, bound=BOUND)
-    return claims
+def _matrix(by_arm: Mapping[str, Scorings], criteria: Sequence[str]) -> dict[str, dict[str, Claim]]:
+    """Judge what each section does to each criterion, and adjust for the number of all."""
+    rows = {j: judged(by_arm, f"section {j}", {f"{MATRIX}{j}": 1, "J0": -1}) for j in criteria}
+    cells = adjusted({(j, k): rows[j][k] for j in criteria for k in criteria})
+    means = adjusted({j: rows[j]["mean"] for j in criteria})
+    return {j: {"mean": means[j], **{k: cells[j, k] for k in criteria}} for j in criteria}
 
 
-def _row(name: str, scorings: Scorings, cells: Sequence[Cell]) -> ArmRow:
-    judged = list(scorings.values())
+def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
+    judged = list(by_place.values())
     names = list(judged[0].scores)
     agreement = {each: _mean([j.agreement(each) for j in judged]) for each in names}
     repeats = [_mean([j.agreement(each) for each in names]) for j in judged]
@@ -244,7 +176,7 @@ def _row(name: str, scorings: Scorings, cells: Sequence[Cell]) -> ArmRow:
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,
         coverage=min(j.coverage(each) for j in judged for each in names),
-        calls=next(cell.calls for cell in cells if _place(cell)[0] == name),
+        calls=next(cell.calls for cell in cells if place_of(cell)[0] == name),
     )
 
 
@@ -285,8 +217,8 @@ def _over_runs(
     return None if isinstance(found, Undefined) else (found.low, found.high)
 
 
-def _document_means(scorings: Scorings, run: str, criterion: str) -> dict[str, float]:
-    values = [j.values(criterion) for (each, _), j in scorings.items() if each == run]
+def _document_means(by_place: Scorings, run: str, criterion: str) -> dict[str, float]:
+    values = [j.values(criterion) for (each, _), j in by_place.items() if each == run]
     return {name: statistics.fmean(each[name] for each in values) for name in values[0]}
 
 

@@ -88,10 +88,22 @@ def group_values(
     """
     if method == "kendall":
         return coefficient(_pairs(human, judge, codes, groups), constant)
-    change = rank_deviations if method == "spearman" else _deviations
-    x, y = change(human, codes, groups), change(judge, codes, groups)
+    if method == "spearman":
+        x, y = (rank_deviations(scores, codes, groups) for scores in (human, judge))
+    else:
+        x, y = (_deviations(unit_scale(scores), codes, groups) for scores in (human, judge))
     sums = [_sum(each, codes, groups) for each in (np.ones_like(x), x * y, x * x, y * y)]
     return coefficient(Sums(*sums), constant)
+
+
+def unit_scale(scores: Array) -> Array:
+    """Divide by a power of 2, so that the largest score is near 1 and no square is out of range.
+
+    Nothing is rounded, and Pearson's r stays what it is.
+    """
+    largest = float(np.abs(scores).max(initial=0.0))
+    scaled: Array = np.ldexp(scores, -int(np.frexp(largest)[1]))
+    return scaled
 
 
 def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from mogradjudge.agreement.coefficients import (
     Undefined,
     blocks,
     rank_deviations,
+    unit_scale,
 )
 from mogradjudge.agreement.columns import check_lengths, check_options, group_codes
 from mogradjudge.agreement.flips import (
@@ -198,6 +199,7 @@ def _mid_ranks(scores: Array) -> Array:
 
 
 def _standard(scores: Array) -> Array:
+    scores = unit_scale(scores)
     centered: Array = scores - scores.mean()
     return centered / (float(scores.std()) or 1.0)
 

@@ -176,7 +176,10 @@ def hierarchical(
         SetupError: If the values are no table, one is infinite, or an option is out of its range.
     """
     check_options(resamples=resamples, confidence=confidence)
-    table = np.asarray(values, dtype=np.float64)
+    try:
+        table = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SetupError(f"`values` must be a table of seeds by documents: {error}.") from error
     if table.ndim != 2 or np.isinf(table).any():
         raise SetupError(
             f"`values` must be a table of seeds by documents, of finite numbers or nan, got shape "

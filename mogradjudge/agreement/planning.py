@@ -34,7 +34,7 @@ def equivalence(
     """Test that a difference lies within ``-bound`` and ``bound``, by two one-sided t-tests.
 
     A large p-value of a comparison does not show that there is no difference; a small one here
-    does.
+    does. Where all values are equal it is 0 or 1: a spread of 0 is taken at its word.
 
     Source: Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
     approach", Journal of Pharmacokinetics and Biopharmaceutics 15.
@@ -62,9 +62,12 @@ def equivalence(
             return Undefined(f"{len(table)} documents have a value, and a test needs {FEWEST}")
         found = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
     error, freedom = found.standard_error, found.groups - 1
+    if not math.isfinite(error):
+        return Undefined("the comparison has no standard error")
     reach = float(t.ppf(1 - alpha, freedom)) * error
     to_bound = bound - abs(found.difference)
-    steps = to_bound / error if error > 0 else math.copysign(math.inf, to_bound)
+    certain = math.inf if to_bound > 0 else -math.inf
+    steps = to_bound / error if error > 0 else certain
     p = float(t.sf(steps, freedom))
     low, high = found.difference - reach, found.difference + reach
     return Equivalence(p, -bound < low and high < bound, low, high, bound)

@@ -21,6 +21,7 @@ from mogradjudge.agreement.coefficients import (
     Sums,
     blocks,
     coefficient,
+    unit_scale,
 )
 from mogradjudge.errors import SetupError
 
@@ -146,6 +147,7 @@ def _kendall(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
 
 
 def _pearson(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
+    human, judge = unit_scale(human), unit_scale(judge)
     x, y = human - human.mean(), judge - judge.mean()  # sums of squares lose no digits then
     columns = (np.ones_like(x), x, y, x * y, x * x, y * y)
     totals = np.stack([np.bincount(codes, each, minlength=documents) for each in columns], axis=1)

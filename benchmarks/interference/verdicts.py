@@ -1,0 +1,74 @@
+"""From the arms' scorings to claims in words."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from benchmarks.claims import Claim, claim, refused
+from benchmarks.interference.scorings import Scorings
+from benchmarks.judged import level_of, unequal_coverage
+from mogradjudge.agreement import contrast_criteria, holm
+
+K = TypeVar("K", bound=Hashable)
+
+BOUND = 0.03
+"""A difference of agreement that would not matter (two rank correlations)."""
+_ENOUGH = 5  # runs; with fewer the interval over runs is too narrow
+
+
+def judged(
+    by_arm: Mapping[str, Scorings], name: str, weights: Mapping[str, int]
+) -> dict[str, Claim]:
+    """Judge a weighted sum of arms, each averaged over its runs and repeats.
+
+    It gives a claim for ``"mean"`` and each criterion; no p-value is adjusted.
+    """
+    scored = {(arm, *run): each for arm in weights for run, each in by_arm[arm].items()}
+    first = next(iter(scored.values()))
+    names = list(first.scores)
+    if lost := [why for each in names if (why := unequal_coverage([*scored.values()], each))]:
+        return {
+            each: refused(f"{name}, {each}", f"the arms score other texts: {'; '.join(lost)}")
+            for each in ("mean", *names)
+        }
+    family = contrast_criteria(
+        first.human,
+        {str(key): {each: j.filled(each) for each in names} for key, j in scored.items()},
+        {str(key): weights[key[0]] / len(by_arm[key[0]]) for key in scored},
+        first.groups,
+        level=level_of(first),
+    )
+    found = {"mean": family.mean, **family.by_criterion}
+    return {each: claim(f"{name}, {each}", of, bound=BOUND) for each, of in found.items()}
+
+
+def of_effect(
+    by_arm: Mapping[str, Scorings], name: str, weights: Mapping[str, int]
+) -> dict[str, Claim]:
+    """Judge an effect: the mean as it is, and the criteria adjusted for their number."""
+    claims = judged(by_arm, name, weights)
+    mean = claims.pop("mean")
+    return {"mean": mean, **adjusted(claims)}
+
+
+def adjusted(claims: Mapping[K, Claim]) -> dict[K, Claim]:
+    """Adjust claims that are one family, by Holm's method; a refused one does not count."""
+    names = {str(place): name for place, name in enumerate(claims)}
+    known = {place: p for place, name in names.items() if (p := claims[name].p_value) is not None}
+    found = dict(claims)
+    for place, p in holm(known).items():
+        found[names[place]] = claims[names[place]].adjusted(p)
+    return found
+
+
+def noted(of: Claim, runs: int, over_runs: tuple[float, float] | None) -> Claim:
+    """Say beside a claim on some runs' instructions what is known of those of other runs."""
+    if of.verdict == "refused":
+        return of
+    if over_runs is None:
+        return replace(of, note="1 set of instructions: nothing is known of others")
+    low, high = over_runs
+    few = ", too few to speak of others" if runs < _ENOUGH else ""
+    return replace(of, note=f"{runs} runs{few}; over new runs [{low:+.3f}, {high:+.3f}]")
