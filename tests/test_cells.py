@@ -6,8 +6,10 @@ import time
 
 import dspy
 import pytest
+from click.testing import CliRunner
 from filelock import FileLock
 
+from benchmarks import noise
 from benchmarks.cells import CELLS, read_cells
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, drawn, in_setting, load_rated, setting_of
@@ -163,6 +165,16 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path, world):
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match="--out must be a folder that can be made"):
         setting_in(tmp_path / "file" / "out", planted_lm(world))
+
+
+def test_an_error_of_the_disk_is_a_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchmarks.noise.measure", full)
+    done = CliRunner().invoke(noise.command, ["--smoke", "--out", str(tmp_path)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert "No space left" in done.output
 
 
 def test_a_line_that_a_crash_cut_short_is_measured_again(tmp_path, world):
