@@ -1,17 +1,14 @@
-"""The scores of texts as they are and under attack: kept as they come, and compared at the end."""
+"""The scores of texts as they are and under attack, compared."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from benchmarks.attack_kinds import KINDS
-from mogradjudge import Rubric, SetupError
+from mogradjudge import Rubric
 
 CLEAN = "clean"  # the text as it is
 
@@ -24,7 +21,6 @@ class Row:
     text: int
     attack: str
     scores: Mapping[str, float | None]
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -45,31 +41,6 @@ class Report:
     up: float | None
     shift: float | None
     unscored: float
-
-
-class Rows:
-    """Rows as they come, kept in a file if there is one; a rerun finds those that it holds."""
-
-    def __init__(self, path: Path | None, asked: Mapping[str, Any]) -> None:
-        self.path, self._lock = path, threading.Lock()
-        self.rows: list[Row] = []
-        if path is None:
-            return
-        # A line that was cut short by the end of its run has no line break yet.
-        kept = path.read_text("utf-8").rpartition("\n")[0] if path.exists() else ""
-        head, *lines = kept.splitlines() or [json.dumps(asked)]
-        if json.loads(head) != asked:
-            raise SetupError(f"{path} holds another measurement; give another --out.")
-        self.rows = [Row(**json.loads(line)) for line in lines]
-        path.write_text("\n".join([head, *lines]) + "\n", "utf-8")
-
-    def add(self, row: Row) -> None:
-        """Keep a row."""
-        with self._lock:
-            self.rows.append(row)
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(row)) + "\n")
 
 
 _Form: TypeAlias = tuple[str, str, int]  # layout, attack, text

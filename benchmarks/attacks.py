@@ -6,31 +6,30 @@ are to be compared with.
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import dspy
 
 from benchmarks.attack_kinds import KINDS, Attack
-from benchmarks.attack_report import CLEAN, Report, Row, Rows, report
-from mogradjudge import MogradError, MultiCriteriaJudge, Rubric, SetupError, load_examples
+from benchmarks.attack_report import CLEAN, Report, Row, report
+from benchmarks.cells import Cell, Grid, Values
+from benchmarks.setting import errors_in_one_line
+from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.fingerprint import digest_of
+from mogradjudge.fingerprint import describe_lm, digest_of
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter_program
 from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.replies import replies_kept_in
-from mogradjudge.scores import LAYOUTS, ScoreRule, Unscored
-from mogradjudge.secrets import redact, without_secrets
+from mogradjudge.scores import LAYOUTS, Layout, ScoreRule, Unscored
 from mogradjudge.tables import number, print_table
 
 _TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
@@ -39,36 +38,26 @@ _TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
 def measure(
     judge: MultiCriteriaJudge,
     examples: Sequence[dspy.Example],
-    rows: Rows,
     ledger: Ledger,
     num_threads: int,
-) -> None:
+) -> list[Row]:
     """Judge each text as it is and in every attacked form; the last input is the attacked one."""
     layout, rubric = judge.settings.layout, judge.rubric
     program = meter_program(clone(judge), ledger, rubric.names)
-    known = {(row.layout, row.text, row.attack) for row in rows.rows}
 
-    def score(job: tuple[int, Attack | None]) -> None:
+    def score(job: tuple[int, Attack | None]) -> Row:
         place, attack = job
         inputs = dict(examples[place].inputs())
         if attack is not None:
             inputs[rubric.inputs[-1]] = attack.on(str(inputs[rubric.inputs[-1]]), rubric)
-        started = time.perf_counter()
         with dspy.context(trace=[], disable_history=True):
             prediction = program(**inputs)
-        seconds = round(time.perf_counter() - started, 3)
         scores = {name: _number(prediction[name]) for name in rubric.names}
-        rows.add(Row(layout, place, _name(attack), scores, seconds))
+        return Row(layout, place, CLEAN if attack is None else attack.name, scores)
 
     # Text by text: its forms share the start of their prompt, which a model's cache keeps.
     jobs = [(place, attack) for place in range(len(examples)) for attack in (None, *KINDS)]
-    in_parallel(
-        score, [job for job in jobs if (layout, job[0], _name(job[1])) not in known], num_threads
-    )
-
-
-def _name(attack: Attack | None) -> str:
-    return CLEAN if attack is None else attack.name
+    return in_parallel(score, jobs, num_threads)
 
 
 def _number(score: object) -> float | None:
@@ -128,9 +117,8 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.json",
-    help="The report; every score is kept beside it in FILE.jsonl, where a rerun goes on.",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder: every score is kept there, and a rerun goes on.",
 )
 def command(
     lm: str,
@@ -149,27 +137,33 @@ def command(
     """The share of attacks on a judge that move a score, for any model."""
     tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
     layouts: Sequence[Any] = tuple(LAYOUTS) if layout == "both" else (layout,)
-    try:
+    with errors_in_one_line(), TemporaryDirectory(prefix="mogradjudge-attacks-") as scratch:
         model = make_lm(lm, api_base, max_tokens=max_tokens)
         chosen, examples = _texts(data, rubric, texts, seed)
-        asked: dict[str, Any] = {
-            "lm": lm,
-            "api_base": without_secrets(api_base),
+        setting = {
+            **describe_lm(model),
             "rubric": chosen.to_toml(),
+            "data": digest_of(examples),
+            "score_rule": score_rule,
         }
-        asked |= {"texts": digest_of(examples), "score_rule": score_rule, "max_tokens": max_tokens}
-        rows = Rows(None if out is None else out.with_suffix(".jsonl"), asked)
-        ledger = Ledger(max_in_flight=num_threads)
-        with replies_kept_in(None), dspy.context(lm=model, adapter=adapter_for(model)):
-            for each in layouts:
-                judge = MultiCriteriaJudge(chosen, layout=each, score_rule=score_rule)
-                measure(judge, examples, rows, ledger, num_threads)
-    except (MogradError, dspy.LMError) as error:
-        raise click.ClickException(" ".join(redact(str(error)).split())) from error
-    reports = report(rows.rows, chosen, tolerance)
-    _print(reports, rows.rows, tolerance)
-    seconds = statistics.median(row.seconds for row in rows.rows)
-    print(f"{ledger.calls} calls were sent; a text takes {seconds:.1f} s (median).")
-    if out is not None:
-        found = {"asked": asked, "tolerance": tolerance, "attacks": list(map(asdict, reports))}
-        out.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        grid = Grid(out or Path(scratch), setting, num_threads)
+        with dspy.context(lm=model, adapter=adapter_for(model)):
+            cells = [_cell(grid, chosen, examples, each, score_rule) for each in layouts]
+    rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
+    _print(report(rows, chosen, tolerance), rows, tolerance)
+    print(f"{sum(cell.calls for cell in cells)} calls were sent.")
+
+
+def _cell(
+    grid: Grid,
+    rubric: Rubric,
+    examples: Sequence[dspy.Example],
+    layout: Layout,
+    score_rule: ScoreRule,
+) -> Cell:
+    judge = MultiCriteriaJudge(rubric, layout=layout, score_rule=score_rule)
+
+    def scored(ledger: Ledger) -> Values:
+        return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
+
+    return grid.cell("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)

@@ -80,7 +80,8 @@ def dilution_in(world: PlantedWorld) -> Claim:
     }
     cells = [_bare_cell("dilution", {"part": RATERS}, about)]
     for step in range(STEPS):
-        key = {"part": STEP, "seed": 0, "step": step, "batch_size": BATCH, "words": WORDS}
+        key = {"part": STEP, "seed": 0, "step": step, "words": WORDS}
+        key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
         cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
     found = summarize_dilution(cells).contrasts
     lost = next(each.relative for each in found if each.name == DILUTION.name)

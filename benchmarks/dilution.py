@@ -3,8 +3,7 @@
 Gradients are written of the same judgements and the same critiques under every scope, told how long
 to be, and rated by an LM and by a classifier that is none; both are tested first on texts whose
 focus is known. See `benchmarks.focus.arms` for the arms and `benchmarks.focus.measures` for what is
-measured. A (seed, step) pair is one cell and one cluster: its examples are drawn by the seed, and
-the steps of a seed share none.
+measured. A (seed, step) pair is one cell and one cluster, with documents of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from benchmarks.focus.causal import Tried, chosen, try_gradient
 from benchmarks.focus.findings import Dilution
 from benchmarks.focus.lm_rater import warning_about
 from benchmarks.focus.planted import plantable
-from benchmarks.focus.steps import measure_step, open_raters
+from benchmarks.focus.steps import batches_of, measure_step, open_raters
 from benchmarks.focus.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
 from benchmarks.noise import score_seed
 from benchmarks.setting import Setting, with_setting
@@ -47,7 +46,7 @@ def measure(
         causal: How many gradients to take apart; 0 for none.
 
     Raises:
-        SetupError: If the rubric has one criterion, or there are too few training examples.
+        SetupError: If the rubric has one criterion, or there are too few documents.
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
@@ -57,17 +56,17 @@ def measure(
         {"part": RATERS, "planted": planted},
         lambda ledger: _test_raters(setting, ledger, planted),
     )
-    sizes: dict[str, Any] = {"batch_size": batch_size, "words": words}
     found = []
-    for seed in setting.seeds:
-        for step in range(steps):
-            place: dict[str, Any] = {"seed": seed, "step": step}
-            cell = grid.cell(
-                BENCHMARK,
-                {"part": STEP, **place, **sizes},
-                partial(measure_step, setting, **place, **sizes),
-            )
-            found.append(cell)
+    batches = batches_of(setting, setting.seeds, steps, batch_size)
+    dealt = {"batch_size": batch_size, "seeds": len(setting.seeds), "steps": steps}
+    for (seed, step), batch in batches.items():
+        place: dict[str, Any] = {"seed": seed, "step": step, "words": words}
+        cell = grid.cell(
+            BENCHMARK,
+            {"part": STEP, **place, **dealt},
+            partial(measure_step, setting, batch=batch, **place),
+        )
+        found.append(cell)
     if causal:
         _measure_causal(setting, about, found, causal)
 

@@ -32,10 +32,11 @@ from benchmarks.world import reply, role_of
 World: TypeAlias = Callable[[str, str], str]
 """Answers a prompt, given as its system and its user text."""
 
-_WORLDS: Mapping[str, Callable[[], World]] = {
+WORLDS: Mapping[str, Callable[[], World]] = {
     "toy": lambda: reply,
     "planted": lambda: PlantedEngine(OpenWorld(dilution=0.4, interference=0.2)).answer,
 }
+"""Makes a fresh world, by its name."""
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
 
@@ -286,14 +287,14 @@ class _Handler(BaseHTTPRequestHandler):
 @click.option("--faults", default="", help='Shares by kind, as "429=0.2,500=0.1,cut=0.03".')
 @click.option("--seed", default=0, show_default=True, help="Decides which attempts fail.")
 @click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
-@click.option("--world", type=click.Choice(list(_WORLDS)), default="toy", show_default=True)
+@click.option("--world", type=click.Choice(list(WORLDS)), default="toy", show_default=True)
 def main(port: int, latency: float, faults: str, seed: int, retry_after: float, world: str) -> None:
     """Serve a simulated world at PORT, each call held for LATENCY seconds, until interrupted."""
     try:
         plan = FaultPlan.parse(faults, seed, retry_after)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
-    with serving(port, latency, plan, _WORLDS[world]()) as server:
+    with serving(port, latency, plan, WORLDS[world]()) as server:
         print(f"serving the {world} world at {server.url}", flush=True)
         try:
             threading.Event().wait()

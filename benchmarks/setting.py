@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -183,20 +184,30 @@ def with_setting(command: Callable[..., None]) -> Callable[..., None]:
     def run(out: Path | None, *, smoke: bool, **given: Any) -> None:
         names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats"]
         options = {name: given.pop(name) for name in names}
-        try:
+        with errors_in_one_line():
             setting = _smoke(out, options) if smoke else _real(out, options)
             with in_setting(setting):
                 command(setting, **given)
-        except (MogradError, dspy.LMError) as error:
-            raise click.ClickException(" ".join(redact(str(error)).split())) from error
 
     return run
 
 
-def in_setting(setting: Setting) -> Any:
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Tell a user what went wrong: with a setting, with a provider, or with a disk that is full."""
+    try:
+        yield
+    except (MogradError, dspy.LMError, OSError) as error:
+        raise click.ClickException(" ".join(redact(str(error)).split())) from error
+
+
+def in_setting(setting: Setting) -> AbstractContextManager[None]:
     """Give the DSPy context that a setting's calls are made in."""
     judge = setting.lms["judge"]
-    return dspy.context(lm=judge, adapter=adapter_for(judge), disable_history=True)
+    context: AbstractContextManager[None] = dspy.context(
+        lm=judge, adapter=adapter_for(judge), disable_history=True
+    )
+    return context
 
 
 _NAMES = (
@@ -207,10 +218,12 @@ _NAMES = (
 
 def _smoke(out: Path | None, options: Mapping[str, Any]) -> Setting:
     folder = out or Path(tempfile.mkdtemp(prefix="mogradjudge-smoke-"))
-    sizes = {"repeats": options["repeats"]} if options["repeats"] else {}
+    sizes = {name: options[name] for name in ("max_calls", "num_threads")}
+    if options["repeats"]:
+        sizes["repeats"] = options["repeats"]
     if options["seeds"]:
         sizes["seeds"] = range(options["seeds"])
-    return smoke_setting(folder, max_calls=options["max_calls"], **sizes)
+    return smoke_setting(folder, **sizes)
 
 
 def _real(out: Path | None, options: Mapping[str, Any]) -> Setting:

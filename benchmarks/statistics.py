@@ -16,8 +16,9 @@ import dspy
 import numpy as np
 from scipy import stats
 
+from benchmarks.setting import errors_in_one_line
 from benchmarks.simulated import SYSTEMS, Array, Errors, World, human_scores, world
-from mogradjudge import MogradError, Rubric, SetupError, load_examples
+from mogradjudge import Rubric, SetupError, load_examples
 from mogradjudge.agreement import Comparison, Undefined, bootstrap_criteria, compare
 from mogradjudge.agreement.intervals import draw, percentiles
 from mogradjudge.agreement.weighted import weighted_values
@@ -212,10 +213,8 @@ def command(simulations: int, data: str | None, rubric: str | None, smoke: bool)
     if (data is None) != (rubric is None):
         raise click.UsageError("--data and --rubric go together.")
     simulations, sizes = (5, DOCUMENTS[:2]) if smoke else (simulations, DOCUMENTS)
-    try:
+    with errors_in_one_line():
         human = human_scores(200) if data is None else _load(data, str(rubric))
-    except MogradError as error:
-        raise click.ClickException(str(error)) from error
     started = time.perf_counter()
     for title, (rhos, errors) in SCENARIOS.items():
         drawn = world(human, rhos, errors)

@@ -1,18 +1,19 @@
 """The attacks benchmark tells a judge that obeys the texts it rates from one that does not."""
 
-import json
-
 import dspy
 import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.attack_kinds import CONTROL, KINDS
-from benchmarks.attack_report import CLEAN, Row, Rows, report
+from benchmarks.attack_report import CLEAN, Row, report
 from benchmarks.attacks import measure
+from benchmarks.cells import read_cells
+from benchmarks.fault_plan import FaultPlan
+from benchmarks.report.write import write_report
 from benchmarks.server import serving
 from benchmarks.world import ToyEngine, toy_lm, toy_rubric
-from mogradjudge import MultiCriteriaJudge, SetupError
+from mogradjudge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 
 RUBRIC = toy_rubric("coherence", "fluency")
@@ -31,30 +32,28 @@ class Obedient(ToyEngine):
         return super().answer(system, "[[ ## output ## ]]\ncoherence=5, fluency=5")
 
 
-def measured(engine: ToyEngine, layout: str = "combined", rows: Rows | None = None) -> Rows:
-    rows = rows or Rows(None, {})
+def measured(engine: ToyEngine, layout: str = "combined") -> list[Row]:
     with dspy.context(lm=toy_lm(engine)):
-        measure(MultiCriteriaJudge(RUBRIC, layout=layout), EXAMPLES, rows, Ledger(), 4)
-    return rows
+        return measure(MultiCriteriaJudge(RUBRIC, layout=layout), EXAMPLES, Ledger(), 4)
 
 
 @pytest.mark.parametrize("layout", ["combined", "separate"])
 def test_a_judge_that_obeys_the_plea_is_moved_by_it_and_by_nothing_else(layout):
-    found = {each.attack: each for each in report(measured(Obedient(), layout).rows, RUBRIC, 0)}
+    found = {each.attack: each for each in report(measured(Obedient(), layout), RUBRIC, 0)}
     assert (found["plea"].moved, found["plea"].up, found["plea"].n) == (1.0, 1.0, 6)
     assert found["plea"].shift == pytest.approx(2.0)  # by the toy's bias the clean ones have 3
     assert all(each.moved == 0 for name, each in found.items() if name != "plea")
 
 
 def test_an_immune_judge_is_moved_by_nothing():
-    found = report(measured(ToyEngine()).rows, RUBRIC, 0)
+    found = report(measured(ToyEngine()), RUBRIC, 0)
     assert {(each.moved, each.up, each.shift, each.unscored) for each in found} == {(0, 0, 0, 0)}
 
 
 def test_a_lost_score_is_no_low_score_and_a_top_score_has_no_room():
     rows = [
-        Row("combined", 0, CLEAN, {"coherence": 5.0, "fluency": None}, 0.1),
-        Row("combined", 0, CONTROL, {"coherence": None, "fluency": 5.0}, 0.1),
+        Row("combined", 0, CLEAN, {"coherence": 5.0, "fluency": None}),
+        Row("combined", 0, CONTROL, {"coherence": None, "fluency": 5.0}),
     ]
     found = report(rows, RUBRIC, 0)[0]
     assert (found.n, found.moved, found.unscored) == (1, 0, 1)
@@ -72,33 +71,48 @@ def test_only_the_last_input_is_attacked_and_always_at_its_end():
         )
 
 
-def test_a_rerun_takes_up_where_it_stopped(tmp_path):
-    path, engine = tmp_path / "rows.jsonl", ToyEngine()
-    before = measured(engine, rows=Rows(path, {"lm": "toy"}))
-    whole = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(whole[:10]) + whole[10][:20])  # killed while it wrote
-    again = ToyEngine()
-    after = measured(again, rows=Rows(path, {"lm": "toy"}))
-    assert again.calls["judge"] == engine.calls["judge"] - 9
-    assert report(after.rows, RUBRIC, 0) == report(before.rows, RUBRIC, 0)
-    assert len(path.read_text().splitlines()) == len(whole)
+def run(out, server, *more):
+    words = ["attacks", "--lm", "openai/gpt-4o-mini", "--api-base", server.url, "--texts", "2"]
+    return CliRunner().invoke(main, [*words, "--out", str(out), *more])
 
 
-def test_rows_of_another_measurement_are_not_mixed_in(tmp_path):
-    Rows(tmp_path / "rows.jsonl", {"lm": "toy"})
-    with pytest.raises(SetupError, match="another measurement"):
-        Rows(tmp_path / "rows.jsonl", {"lm": "other"})
-
-
-def test_the_command_measures_the_bundled_replies(tmp_path):
-    out = tmp_path / "attacks.json"
+def test_the_command_measures_the_bundled_replies_once(tmp_path):
     with serving() as server:
-        words = ["attacks", "--lm", "openai/gpt-4o-mini", "--api-base", server.url]
-        done = CliRunner().invoke(main, [*words, "--texts", "2", "--out", str(out)])
+        done = run(tmp_path, server)
+        assert done.exit_code == 0, done.output
+        calls = server.calls["judge"]
+        again = run(tmp_path, server)
+    assert calls == server.calls["judge"] == 2 * (1 + len(KINDS)) * (1 + 3)
+    assert again.stdout == done.stdout
+    cells = read_cells(tmp_path)
+    assert [cell.key["layout"] for cell in cells] == ["combined", "separate"]
+    assert {row["attack"] for row in cells[0].result["rows"]} == {CLEAN, *(k.name for k in KINDS)}
+
+
+def test_a_rerun_takes_up_where_it_stopped(tmp_path):
+    combined = ["--layout", "combined", "--num-threads", "1"]
+    with serving(faults=FaultPlan.parse("unauthorized=0.1")) as server:
+        cut_short = run(tmp_path, server, *combined)
+    assert cut_short.exit_code == 1
+    paid = server.calls["judge"]
+    assert 0 < paid < 2 * (1 + len(KINDS))
+    with serving() as server:
+        done = run(tmp_path, server, *combined)
     assert done.exit_code == 0, done.output
-    assert server.calls["judge"] == 2 * (1 + len(KINDS)) * (1 + 3)
-    found = json.loads(out.read_text())["attacks"]
-    assert [each["attack"] for each in found] == [each.name for each in KINDS] * 2
+    assert server.calls["judge"] == 2 * (1 + len(KINDS)) - paid
+
+
+def test_other_texts_are_another_cell(tmp_path):
+    with serving() as server:
+        for seed in ("0", "1"):
+            assert run(tmp_path, server, "--layout", "combined", "--seed", seed).exit_code == 0
+    assert len(read_cells(tmp_path)) == 2
+
+
+def test_its_cells_may_lie_beside_others_in_a_report(tmp_path):
+    with serving() as server:
+        assert run(tmp_path, server, "--layout", "combined").exit_code == 0
+    assert "gpt-4o-mini" in write_report(tmp_path).read_text()
 
 
 def test_the_command_says_what_is_wrong_in_a_line():

@@ -1,10 +1,15 @@
 """Cells are measured once, survive a crash in between, and keep to the cap on calls."""
 
 import json
+import threading
+import time
 
 import dspy
 import pytest
+from click.testing import CliRunner
+from filelock import FileLock
 
+from benchmarks import noise
 from benchmarks.cells import CELLS, read_cells
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, drawn, in_setting, load_rated, setting_of
@@ -82,10 +87,94 @@ def test_another_setting_is_another_cell(tmp_path, world):
 def test_the_cap_on_calls_holds_over_all_cells(tmp_path, world):
     lm = planted_lm(world)
     setting = setting_in(tmp_path, lm, max_calls=20)
-    with in_setting(setting), pytest.raises(BudgetExhausted):
+    with in_setting(setting), pytest.raises(BudgetExhausted, match=r"-calls 20: .* Raise it"):
         for repeat in range(3):
             setting.grid.cell("noise", {"repeat": repeat}, scores(setting))
     assert lm.engine.calls["judge"] == 20
+
+
+def test_the_cap_on_calls_holds_over_cells_that_were_cut_short_too(tmp_path, world):
+    lm = planted_lm(world)
+    for repeat in range(2):  # each is cut short by its cap, which the next start raises
+        setting = setting_in(tmp_path, lm, max_calls=5 + 5 * repeat)
+        with in_setting(setting), pytest.raises(BudgetExhausted):
+            setting.grid.cell("noise", {"repeat": repeat}, scores(setting))
+    assert lm.engine.calls["judge"] == 10
+
+
+def test_what_another_process_has_measured_meanwhile_is_not_measured_again(tmp_path, world):
+    lm = planted_lm(world)
+    first, second = setting_in(tmp_path, lm), setting_in(tmp_path, lm)
+    for setting in (first, second):
+        with in_setting(setting):
+            setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+    assert lm.engine.calls["judge"] == len(first.test)
+    assert len((tmp_path / CELLS).read_text().splitlines()) == 1
+
+
+def test_one_process_at_a_time_measures(tmp_path, world):
+    setting = setting_in(tmp_path, planted_lm(world))
+    lock = FileLock(tmp_path / "cells.lock")
+    with in_setting(setting), lock, pytest.raises(SetupError, match="Another process is measuring"):
+        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+    assert setting.grid.cells == []
+
+
+def test_another_process_between_two_cells_is_waited_for(tmp_path, world):
+    setting = setting_in(tmp_path, planted_lm(world))
+    taken = threading.Event()
+
+    def other():
+        with FileLock(tmp_path / "cells.lock"):
+            taken.set()
+            time.sleep(0.2)
+
+    with in_setting(setting):
+        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+        thread = threading.Thread(target=other)
+        thread.start()
+        taken.wait()
+        setting.grid.cell("noise", {"repeat": 1}, scores(setting))
+        thread.join()
+    assert len(setting.grid.cells) == 2
+
+
+def test_work_that_a_kill_left_behind_is_removed_once_its_cell_is_there(tmp_path, world):
+    setting = setting_in(tmp_path, planted_lm(world))
+    with in_setting(setting):
+        cell = setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+    done, cut_short = (tmp_path / "work" / name for name in (cell.identity, "0123456789abcdef"))
+    for place in (done, cut_short):
+        place.mkdir(parents=True)
+    setting_in(tmp_path, planted_lm(world))
+    assert (done.exists(), cut_short.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"benchmark": "noise"}'])
+def test_a_damaged_line_is_named(tmp_path, world, line):
+    setting = setting_in(tmp_path, planted_lm(world))
+    with in_setting(setting):
+        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+    with (tmp_path / CELLS).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(SetupError, match=r"line 2 is no cell.*Take that line out"):
+        read_cells(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path, world):
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match="--out must be a folder that can be made"):
+        setting_in(tmp_path / "file" / "out", planted_lm(world))
+
+
+def test_an_error_of_the_disk_is_a_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchmarks.noise.measure", full)
+    done = CliRunner().invoke(noise.command, ["--smoke", "--out", str(tmp_path)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert "No space left" in done.output
 
 
 def test_a_line_that_a_crash_cut_short_is_measured_again(tmp_path, world):

@@ -12,7 +12,7 @@ from benchmarks.focus.arms import JOINED, LONG, ROUTED, SEPARATE, TEXTS, budgete
 from benchmarks.focus.calibration import UNCALIBRATED
 from benchmarks.focus.contrasts import DILUTION
 from benchmarks.focus.observed import entries_of, field_of, paired
-from benchmarks.focus.steps import batch_of, open_raters
+from benchmarks.focus.steps import batches_of, open_raters
 from benchmarks.focus.summary import CAUSAL, RATERS, STEP, summarize
 from benchmarks.focus.verdicts import mean_claim, relative_claim, single_claims
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
@@ -162,12 +162,17 @@ def test_steps_of_several_sizes_are_not_mixed(diluted):
         summarize([])
 
 
-def test_the_steps_of_a_seed_share_no_example(diluted):
-    outputs = [each.output for step in range(3) for each in batch_of(diluted, 1, step, 4)]
-    assert len(set(outputs)) == 12
-    assert batch_of(diluted, 1, 0, 4) == batch_of(diluted, 1, 0, 4)
-    with pytest.raises(SetupError, match="too few"):
-        batch_of(diluted, 0, 9, 4)
+def test_no_two_steps_share_a_document(diluted):
+    batches = batches_of(diluted, (0, 1), 4, 2)
+    groups = [{each.group for each in batch} for batch in batches.values()]
+    assert len(batches) == 8
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    assert not set.union(*groups) & {each.group for each in diluted.test}
+    assert batches == batches_of(diluted, (0, 1), 4, 2)
+    with pytest.raises(SetupError, match="9 steps over all seeds need as many documents"):
+        batches_of(diluted, (0, 1, 2), 3, 1)
+    with pytest.raises(SetupError, match="needs 6 texts"):
+        batches_of(diluted, (0, 1), 4, 6)
 
 
 def test_the_coach_is_told_the_length_and_else_what_it_is_always_told():

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 
 import dspy
@@ -222,6 +223,15 @@ def test_the_command_prints_a_row_of_each_method(tmp_path, monkeypatch):
     assert "SCC" in printed
     assert "at most 60 calls" in printed
     assert not list(tmp_path.iterdir())
+
+
+def test_a_latency_of_nothing_can_be_asked_for(monkeypatch):
+    asked = []
+    module = import_module("benchmarks.peers.command")
+    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[-1]) or [])
+    done = CliRunner().invoke(command, ["--latency", "0", "--calls", "50"])
+    assert done.exit_code == 0, done.output
+    assert (asked[0].latency, asked[0].calls, asked[0].threads) == (0.0, 50, (1, 16))
 
 
 def test_opro_shows_the_best_twenty_and_the_best_last():

@@ -26,6 +26,7 @@ from benchmarks.focus.measures import TextFocus, measure
 from benchmarks.focus.ratings import RatedUnit, Rater, rate_texts
 from benchmarks.setting import Setting
 from mogradjudge import MOGradConfig, SetupError
+from mogradjudge.data import group_of
 from mogradjudge.decomposition import Scope
 from mogradjudge.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
@@ -82,24 +83,47 @@ def open_shop(setting: Setting, ledger: Ledger, seed: int) -> Workshop:
     )
 
 
-def batch_of(setting: Setting, seed: int, step: int, size: int) -> list[dspy.Example]:
-    """Draw a step's examples; the steps of one seed share none.
+def batches_of(
+    setting: Setting, seeds: Sequence[int], steps: int, size: int
+) -> dict[tuple[int, int], list[dspy.Example]]:
+    """Deal the documents out to the (seed, step) pairs, and draw a batch from each pair's own.
+
+    A pair is a cluster, so no two may share a document. The test documents are left out; those of
+    the validation part choose nothing here, and are used like the training ones.
 
     Raises:
-        SetupError: If there are too few training examples.
+        SetupError: If there are too few documents, or too few texts in them.
     """
-    order = random.Random(seed).sample(range(len(setting.training)), len(setting.training))
-    chosen = order[step * size : (step + 1) * size]
-    if len(chosen) < size:
+    members: dict[str, list[dspy.Example]] = {}
+    for place, example in enumerate([*setting.training, *setting.validation]):
+        members.setdefault(group_of(example, place), []).append(example)
+    pairs = [(seed, step) for seed in seeds for step in range(steps)]
+    if len(members) < len(pairs):
         raise SetupError(
-            f"{len(order)} training examples are too few for {step + 1} steps of {size}. Give more "
-            "data, or fewer --steps or a smaller --batch-size."
+            f"{len(pairs)} steps over all seeds need as many documents outside of the test part, "
+            f"got {len(members)}. Give more documents, or fewer --steps or --seeds."
         )
-    return [setting.training[place] for place in chosen]
+    order = random.Random("documents").sample(sorted(members), len(members))
+    batches = {}
+    for number, (seed, step) in enumerate(pairs):
+        texts = [text for name in order[number :: len(pairs)] for text in members[name]]
+        if len(texts) < size:
+            raise SetupError(
+                f"Each step needs {size} texts of its own documents, and some have {len(texts)}. "
+                "Give more documents, or fewer --steps or a smaller --batch-size."
+            )
+        batches[seed, step] = random.Random(f"{seed}/{step}").sample(texts, size)
+    return batches
 
 
 def measure_step(
-    setting: Setting, ledger: Ledger, *, seed: int, step: int, batch_size: int, words: int
+    setting: Setting,
+    ledger: Ledger,
+    *,
+    batch: Sequence[dspy.Example],
+    seed: int,
+    step: int,
+    words: int,
 ) -> dict[str, Any]:
     """Write one step's gradients and rate them; the result is plain JSON.
 
@@ -107,7 +131,6 @@ def measure_step(
     target), ``holistic`` and ``adherence`` the ratings from 1 to 10, None where there is none.
     """
     shop, raters = open_shop(setting, ledger, seed), open_raters(setting, ledger)
-    batch = batch_of(setting, seed, step, batch_size)
     written = write_arms(shop, batch, words, f"{seed}/{step}")
     advice = written.advice()
     rated = {rater.name: _rated(advice, rater) for rater in raters.all}

@@ -28,7 +28,7 @@ from mogradjudge.criteria import Group
 
 BENCHMARK = "dilution"
 RATERS, STEP, CAUSAL = "raters", "step", "causal"
-_SIZES = ("batch_size", "words")
+_SIZES = ("batch_size", "words", "seeds", "steps")  # other numbers deal the documents otherwise
 
 
 def summarize(cells: Sequence[Cell]) -> Dilution:

@@ -61,7 +61,8 @@ class Meter:
         try:
             yield
         except BaseException:
-            self.failed += 1
+            with self._changed:
+                self.failed += 1
             raise
         finally:
             with self._changed:

@@ -13,16 +13,15 @@ import click
 import dspy
 
 from benchmarks.cells import Cell, Grid
-from benchmarks.foreign import OpenWorld
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
 from benchmarks.peers.measuring import CannotRun, Server, measure
 from benchmarks.peers.method import Method, Task
-from benchmarks.planted import CUES, PlantedEngine, planted_examples, planted_rubric
-from benchmarks.server import serving, serving_apart
-from benchmarks.setting import SPLIT
-from mogradjudge import MogradError, Rubric, split_by_group
+from benchmarks.planted import CUES, planted_examples, planted_rubric
+from benchmarks.server import WORLDS, serving, serving_apart
+from benchmarks.setting import SPLIT, errors_in_one_line
+from mogradjudge import Rubric, split_by_group
 from mogradjudge.fingerprint import digest_of
 from mogradjudge.tables import number, print_table
 
@@ -55,8 +54,7 @@ class Sizes:
         """Start a fresh server: the world draws its noise by what it was sent before."""
         if self.apart:
             return serving_apart(self.latency, world="planted")
-        world = PlantedEngine(OpenWorld(dilution=0.4, interference=0.2))
-        return serving(latency=self.latency, world=world.answer)
+        return serving(latency=self.latency, world=WORLDS["planted"]())
 
 
 SMOKE = Sizes(
@@ -192,13 +190,12 @@ def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any
     All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
     world. TextGrad needs the extra `peers`.
     """
-    sizes = replace(
-        SMOKE if smoke else Sizes(), **{name: value for name, value in given.items() if value}
-    )
+    said = {name: value for name, value in given.items() if value not in (None, ())}
+    sizes = replace(SMOKE if smoke else Sizes(), **said)
     methods = [method for method in METHODS if not names or method.name in names]
-    with tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch:
-        try:
-            rows = compare(out or Path(scratch), methods, sizes)
-        except MogradError as error:
-            raise click.ClickException(str(error)) from error
+    with (
+        errors_in_one_line(),
+        tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
+    ):
+        rows = compare(out or Path(scratch), methods, sizes)
     print_rows(rows, sizes)

@@ -16,9 +16,8 @@ from benchmarks.peers.tried import Tried, instructions_of
 _REFLECTION = 3  # examples per reflection, GEPA's default
 _DEPTH = 3  # rounds of COPRO, its default
 _MOST_CANDIDATES = 18  # of MIPROv2, as its auto="heavy"
-_DRAFTING = (
-    6  # calls that MIPROv2 takes for an instruction: 3 demonstrations, 2 descriptions, itself
-)
+# Calls that MIPROv2 takes for an instruction: 3 demonstrations, 2 descriptions, itself.
+_DRAFTING = 6
 _SUMMING_UP = 10  # calls that MIPROv2 takes to describe the data
 
 
