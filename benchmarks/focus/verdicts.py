@@ -9,6 +9,8 @@ from dataclasses import replace
 from benchmarks.claims import Claim, claim, refused
 from mogradjudge.agreement import Comparison, Undefined, cluster_test, holm
 
+_NONE = 1e-12  # a spread that is left of rounding
+
 
 def mean_claim(
     name: str, values: Sequence[float], bound: float, shared_error: float = 0.0
@@ -18,7 +20,8 @@ def mean_claim(
     The test flips the clusters' signs, the interval is Student's t. ``shared_error`` is the
     standard error of what all values have in common, and widens the interval.
     """
-    return claim(name, _widened(_tested(values), shared_error), bound=bound)
+    found = _tested(values)
+    return claim(name, _widened(found, shared_error), bound=_bound(found, bound))
 
 
 def single_claims(
@@ -36,19 +39,24 @@ def single_claims(
             f"{name}, {key}",
             _widened(of, errors.get(key, 0.0)),
             p_value=adjusted.get(key),
-            bound=bound,
+            bound=_bound(of, bound),
         )
         for key, of in found.items()
     }
 
 
 def relative_claim(
-    name: str, first: Sequence[float], second: Sequence[float], shared_error: float = 0.0
+    name: str,
+    first: Sequence[float],
+    second: Sequence[float],
+    shared_error: float = 0.0,
+    bound: float | None = None,
 ) -> Claim:
     """Judge what share of the first arm's mean the second lacks: 0 for none, 1 for all.
 
     The interval is that of a ratio of means, from the clusters' residuals (Cochran 1977, "Sampling
     Techniques", ch. 6); the p-value is that of the difference of the means.
+    ``shared_error`` is that of the second mean less the ratio times the first.
     """
     found = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)
@@ -64,7 +72,17 @@ def relative_claim(
     bounded = replace(
         found, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
     )
-    return claim(name, _widened(bounded, shared_error / (total / n)))
+    return claim(name, _widened(bounded, shared_error / (total / n)), bound=_bound(bounded, bound))
+
+
+def noted(of: Claim, *notes: str) -> Claim:
+    """Say more in a claim's note."""
+    return replace(of, note="; ".join(note for note in (of.note, *notes) if note))
+
+
+def _bound(found: Comparison | Undefined, bound: float | None) -> float | None:
+    """Give no bound where clusters have no spread: what is common to them does not replace it."""
+    return bound if isinstance(found, Comparison) and found.standard_error > _NONE else None
 
 
 def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefined:
