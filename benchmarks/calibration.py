@@ -84,7 +84,7 @@ def dilution_in(world: PlantedWorld) -> Claim:
         key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
         cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
     found = summarize_dilution(cells).contrasts
-    lost = next(each.relative for each in found if each.name == DILUTION.name)
+    lost = next(each.relative for each in found if DILUTION.is_that_of(each))
     assert lost is not None  # the contrast of yields has one
     return lost
 

@@ -24,12 +24,15 @@ from benchmarks.focus.lm_rater import warning_about
 from benchmarks.focus.planted import plantable
 from benchmarks.focus.steps import batches_of, measure_step, open_raters
 from benchmarks.focus.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.focus.whole_texts import probe_ratings
 from benchmarks.noise import score_seed
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
 from mogradjudge.files import to_json
 from mogradjudge.ledger import Ledger
 from mogradjudge.tables import number, print_table
+
+_MOST_WHOLE = 5  # texts per criterion and level: each is a call
 
 
 def measure(
@@ -74,6 +77,7 @@ def measure(
 def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, Any]:
     raters = open_raters(setting, ledger)
     can_be_tested = bool(plantable(setting.rubric.names))
+    whole = min(planted, _MOST_WHOLE)
     masked = {raters.lm.name: raters.lm_masked.name}
     if raters.classifier is not None and raters.classifier_masked is not None:
         masked[raters.classifier.name] = raters.classifier_masked.name
@@ -89,6 +93,7 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
             rater.name: calibrate(rater, n=planted).as_dict()
             for rater in (raters.all if can_be_tested else ())
         },
+        **({"holistic": probe_ratings(raters.lm, n=whole)} if can_be_tested else {}),
     }
 
 
@@ -179,7 +184,7 @@ def _print_contrasts(found: Dilution) -> None:
         if contrast.relative is not None:
             print(f"    {contrast.relative}")
         singles = [
-            f"{criterion} {number(each.estimate, 2)} {each.verdict}"
+            f"{criterion} {number(each.estimate, 2)} {contrast.told(criterion)}"
             for criterion, each in contrast.by_criterion.items()
             if each.estimate is not None
         ]

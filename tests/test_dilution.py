@@ -14,6 +14,7 @@ from benchmarks.focus.contrasts import DILUTION
 from benchmarks.focus.observed import entries_of, field_of, paired
 from benchmarks.focus.steps import batches_of, open_raters
 from benchmarks.focus.summary import CAUSAL, RATERS, STEP, summarize
+from benchmarks.focus.trust import UNTESTED
 from benchmarks.focus.verdicts import mean_claim, relative_claim, single_claims
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, in_setting, setting_of, smoke_setting
@@ -123,23 +124,22 @@ def test_each_text_is_measured_by_each_rater_and_routed_ones_by_the_other(dilute
 def test_joined_gradients_yield_what_the_separate_ones_do(diluted):
     steps = [cell.result for cell in diluted.cells if cell.key.get("part") == STEP]
     source = field_of("LM rater", "actionable")
-    pairs = paired(steps, source, (SEPARATE, JOINED), ("coherence", "fluency"))
-    assert all(one <= joined for one, joined in pairs.mean)  # a slip of the rater lands anywhere
-    assert sum(one for one, _ in pairs.mean) == pytest.approx(
-        sum(joined for _, joined in pairs.mean), rel=0.15
-    )
+    criteria = ("coherence", "fluency")
+    mean = paired(steps, source, (SEPARATE, JOINED), criteria).mean(criteria)
+    assert all(one <= joined for one, joined in mean)  # a slip of the rater lands anywhere
+    assert sum(one for one, _ in mean) == pytest.approx(sum(joined for _, joined in mean), rel=0.15)
 
 
 def test_a_rater_without_a_test_marks_all_its_claims(diluted):
     untested = [
-        replace(cell, result={**cell.result, "calibrations": {}})
+        replace(cell, result={**cell.result, "calibrations": {}, "holistic": None})
         if cell.key.get("part") == RATERS
         else cell
         for cell in diluted.cells
     ]
     found = summarize(untested)
     assert not any(each.calibrated for each in (*found.contrasts, *found.figures))
-    assert all(claim.name.startswith(UNCALIBRATED) for claim in found.claims)
+    assert all(claim.name.startswith((UNCALIBRATED, UNTESTED)) for claim in found.claims)
 
 
 def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):

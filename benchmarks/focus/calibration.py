@@ -36,6 +36,11 @@ class Line:
         """Invert the line; None if it does not rise. Noise may lead out of the range of 0 to 1."""
         return None if self.slope <= 0 else (share - self.intercept) / self.slope
 
+    @property
+    def passed(self) -> bool:
+        """Whether it rises, and ranks texts well enough."""
+        return self.rho is not None and self.rho >= RHO_NEEDED and self.slope > 0
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -85,6 +90,12 @@ class Calibration:
     def mark(self) -> str:
         """What goes before every figure of this rater: nothing, or the warning."""
         return "" if self.passed else UNCALIBRATED
+
+    def passes(self, criterion: str, *, yields: bool = False) -> bool:
+        """Say whether it passed on the whole, and on the texts of this criterion by themselves."""
+        lines = self.yields_by_criterion if yields else self.by_criterion
+        on_the_whole = self.passed_yields if yields else self.passed
+        return on_the_whole and criterion in lines and lines[criterion].passed
 
     def corrected(self, share: float, criterion: str | None = None) -> float | None:
         """Undo the rater's compression, by a criterion's own line where there is one."""

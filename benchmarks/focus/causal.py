@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.cells import Cell
-from benchmarks.claims import refused
+from benchmarks.claims import Claim, refused
 from benchmarks.focus.arms import LONG, SEPARATE
 from benchmarks.focus.calibration import spearman
 from benchmarks.focus.contrasts import BOUNDS
 from benchmarks.focus.controls import off_topic, on_topic
-from benchmarks.focus.findings import Contrast, named
+from benchmarks.focus.findings import Contrast
 from benchmarks.focus.measures import measure
 from benchmarks.focus.observed import Entry, entries_of
 from benchmarks.focus.ratings import Rater, rate_texts
 from benchmarks.focus.steps import open_shop
-from benchmarks.focus.verdicts import mean_claim, single_claims
+from benchmarks.focus.trust import Trust, marked
+from benchmarks.focus.verdicts import mean_claim, noted, single_claims
 from benchmarks.judged import Judged, score_texts
 from benchmarks.setting import Setting
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.candidate import Brief, Candidate
+from mogradjudge.criteria import Group
 from mogradjudge.gradient import Gradient
 from mogradjudge.ledger import Ledger
 from mogradjudge.optimizer import rewrite_sections
@@ -78,7 +80,7 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
 
     The editor is the same, and told the same, but for the advice. Agreement is that of the edited
     judge on the test texts. A part without units, an edit that failed and an agreement that is
-    undefined are left out.
+    undefined are left out; ``skipped`` names the parts that the editor gave no section for.
     """
     key, criterion = tried.key, str(tried.key["criterion"])
     shop = open_shop(setting, ledger, key["seed"])
@@ -89,22 +91,28 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
         OFF: off_topic(rated, criterion),
         ALL: tried.text,
     }
-    after = {
-        part: _after(setting, shop, criterion, text, f"{key['seed']}/{key['step']}/{part}")
+    edited = {
+        part: _edited(setting, shop, criterion, text, f"{key['seed']}/{key['step']}/{part}")
         for part, text in parts.items()
         if text.strip()
     }
+    after = {
+        part: _agreement(setting, shop, criterion, judge)
+        for part, judge in edited.items()
+        if judge is not None
+    }
     return {
         "agreement": {part: value for part, value in after.items() if value is not None},
+        "skipped": [part for part, judge in edited.items() if judge is None],
         "share": focus.share_by_units,
         "actionable": focus.actionable,
     }
 
 
-def _after(
+def _edited(
     setting: Setting, shop: Workshop, criterion: str, advice: str, label: str
-) -> float | None:
-    """Measure the agreement after an edit by this advice; None if the editor gave none."""
+) -> MultiCriteriaJudge | None:
+    """Give the judge after an edit by this advice; None if the editor gave none."""
     current = Candidate.of(shop.program)
     edits = rewrite_sections(
         [Gradient("", (criterion,), advice)],
@@ -118,19 +126,29 @@ def _after(
         return None
     edited = current.replace(edits.records[0].texts).written_into(setting.judge())
     assert isinstance(edited, MultiCriteriaJudge)
+    return edited
+
+
+def _agreement(
+    setting: Setting, shop: Workshop, criterion: str, edited: MultiCriteriaJudge
+) -> float | None:
+    """Measure a judge as all benchmarks do: a text without a score gets the middle of the scale."""
     judged = Judged(**score_texts(setting, [edited], setting.test, shop.ledger))
     return judged.agreement(criterion)
 
 
 def causal_contrasts(
-    tried: Sequence[tuple[Mapping[str, Any], Entry]], *, passed: bool
+    tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Group
 ) -> list[Contrast]:
     """Compare what the parts of gradients did; the clusters are gradients.
 
     Args:
         tried: The key and the result of each gradient's cell.
-        passed: Whether the rater that took them apart passed its test.
+        passed: The criteria on which the rater that took them apart passed its test.
     """
+    rater = str(tried[0][0]["rater"])
+    criteria = dict.fromkeys(str(key["criterion"]) for key, _ in tried)
+    trust = Trust(passed, passed).among(criteria)
     found = []
     for arm in (LONG, SEPARATE):
         rows = [
@@ -138,32 +156,58 @@ def causal_contrasts(
             for key, result in tried
             if key["arm"] == arm
         ]
-        rater = str(tried[0][0]["rater"])
         for first, second in _COMPARED:
-            name = f"agreement, {first} less {second} (edits by units of {arm})"
             values: dict[str, list[float]] = {}
             for criterion, of in rows:
                 one, other = of.get(first), of.get(second)
                 if one is not None and other is not None:
                     values.setdefault(criterion, []).append(one - other)
-            every = [value for each in values.values() for value in each]
-            shown, bound = named(name, calibrated=passed), BOUNDS["agreement"]
-            found.append(
-                Contrast(
-                    name=name,
-                    measure="agreement",
-                    arms=(first, second),
-                    rater=rater,
-                    calibrated=passed,
-                    mean=mean_claim(shown, every, bound)
-                    if every
-                    else refused(shown, "no such units"),
-                    relative=None,
-                    by_criterion=single_claims(shown, values, bound),
-                    values=tuple(every),
-                )
-            )
+            name = f"agreement, {first} less {second} (edits by units of {arm})"
+            found.append(_contrast(name, (first, second), rater, values, trust))
     return found
+
+
+def _contrast(
+    name: str,
+    arms: tuple[str, str],
+    rater: str,
+    values: Mapping[str, Sequence[float]],
+    trust: Trust,
+) -> Contrast:
+    trust, bound = trust.among(values) if values else trust, BOUNDS["agreement"]
+    every = [value for criterion in trust.counted for value in values.get(criterion, ())]
+    mean, singles = mean_claim(trust.named(name), every, bound), single_claims(name, values, bound)
+    if SEED in arms:
+        mean, singles = _descriptive(mean), {key: _descriptive(of) for key, of in singles.items()}
+    return Contrast(
+        name=name,
+        measure="agreement",
+        arms=arms,
+        rater=rater,
+        calibrated=bool(trust.passed),
+        mean=noted(mean, trust.note),
+        relative=None,
+        by_criterion={
+            key: replace(of, name=marked(of.name, trust.marks.get(key, "")))
+            for key, of in singles.items()
+        },
+        values=tuple(every),
+        marks=trust.marks,
+    )
+
+
+def _descriptive(of: Claim) -> Claim:
+    """Say the mean, and refuse to judge it: the seed's own noise is in every value."""
+    if of.estimate is None:
+        return of
+    why = f"{of.estimate:+.3f}, descriptive: one seed scoring is common to all gradients"
+    return replace(refused(of.name, why), n=of.n)
+
+
+def skipped_note(tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> str:
+    """Count the parts that the editor gave no section for; ``""`` if there are none."""
+    count = sum(len(result.get("skipped", ())) for _, result in tried)
+    return f"The editor gave no section for {count} parts of gradients: left out." if count else ""
 
 
 def gain_by(field: str, tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> float | None:

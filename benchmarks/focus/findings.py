@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.cells import Values
 from benchmarks.claims import Claim
-from benchmarks.focus.calibration import UNCALIBRATED, Calibration
+from benchmarks.focus.calibration import Calibration
 from mogradjudge.criteria import Group
 
 
@@ -55,11 +55,14 @@ class Contrast:
         measure: One of `contrasts.BOUNDS`.
         arms: The first and the second arm.
         rater: Whose ratings these are.
-        calibrated: Whether the rater passed its test; if not, every claim's name says so.
-        mean: The claim on the mean over criteria: the one to decide by.
+        calibrated: Whether the rater passed its test on any criterion; if not, every claim's name
+            says so.
+        mean: The claim on the mean over the criteria that the rater passed on, over all if there is
+            none: the one to decide by.
         relative: The share of the first arm's mean that the second lacks; for yields alone.
         by_criterion: A claim for each criterion, p-values adjusted by Holm's method.
         values: The means by cluster, (seed, step) or gradient, that ``mean`` is judged by.
+        marks: By criterion, the warning before its claim: the rater did not pass on it.
     """
 
     name: str
@@ -71,6 +74,12 @@ class Contrast:
     relative: Claim | None
     by_criterion: Mapping[str, Claim]
     values: tuple[float, ...]
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self, criterion: str) -> str:
+        """Give the verdict on one criterion, with the warning where there is one."""
+        mark = f" ({self.marks[criterion]})" if criterion in self.marks else ""
+        return f"{self.by_criterion[criterion].verdict}{mark}"
 
 
 @dataclass(frozen=True)
@@ -137,8 +146,3 @@ class Dilution:
         found = asdict(self)
         found["calibrations"] = {name: each.as_dict() for name, each in self.calibrations.items()}
         return found
-
-
-def named(name: str, *, calibrated: bool) -> str:
-    """Put the warning before a claim's name where the rater did not pass."""
-    return name if calibrated else f"{UNCALIBRATED}: {name}"

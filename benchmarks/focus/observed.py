@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from benchmarks.focus.arms import JOINED, LONG
 from benchmarks.focus.calibration import Calibration
 from benchmarks.focus.measures import chance_corrected
 from mogradjudge.criteria import Group
@@ -75,13 +77,22 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
     return read
 
 
+def words_of(rater: str) -> Source:
+    """Give the number of words, the same for every rater."""
+    return _whole(rater, "words")
+
+
 def units_of(rater: str) -> Source:
     """Give the number of units that can be acted on, on whatever label."""
+    return _whole(rater, "actionable_units")
+
+
+def _whole(rater: str, field: str) -> Source:
+    """Read a field of `TextFocus`."""
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
         return {
-            each["example"]: float(each["actionable_units"])
-            for each in entries_of(step, arm, rater, criterion)
+            each["example"]: float(each[field]) for each in entries_of(step, arm, rater, criterion)
         }
 
     return read
@@ -115,43 +126,76 @@ def adherence(step: Entry, arm: str, criterion: str) -> ByExample:
     return {"step": statistics.fmean(found)} if found else {}
 
 
+def length_ratio(steps: Sequence[Entry], rater: str) -> float | None:
+    """Give the words of C-long by those of S joined, over the examples that have both."""
+    read, pairs = words_of(rater), []
+    for step in steps:
+        long, joined = (read(step, arm, "") for arm in (LONG, JOINED))
+        pairs += [(long[example], joined[example]) for example in long if example in joined]
+    total = math.fsum(joined for _, joined in pairs)
+    return math.fsum(long for long, _ in pairs) / total if total else None
+
+
 @dataclass(frozen=True)
 class Pairs:
-    """Two arms' means by cluster: per criterion, and over the criteria."""
+    """Two arms' means by criterion and step, the steps by their number."""
 
-    by_criterion: Mapping[str, list[tuple[float, float]]]
-    mean: list[tuple[float, float]]
+    by_criterion: Mapping[str, Mapping[int, tuple[float, float]]]
 
-    def gaps(self) -> dict[str, float]:
-        """Give the first less the second, by criterion, over all clusters."""
+    def mean(self, criteria: Group) -> list[tuple[float, float]]:
+        """Average each step over those of these criteria that have a value in it."""
+        by_step: dict[int, list[tuple[float, float]]] = {}
+        for name in criteria:
+            for step, pair in self.by_criterion.get(name, {}).items():
+                by_step.setdefault(step, []).append(pair)
+        return [_mean_pair(by_step[step]) for step in sorted(by_step)]
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Give both arms' means over all steps, by criterion."""
         return {
-            name: statistics.fmean(a - b for a, b in both)
+            name: _mean_pair(list(both.values()))
             for name, both in self.by_criterion.items()
             if both
         }
 
-    def differences(self) -> tuple[float, ...]:
-        """Give the first less the second, over the criteria, by cluster."""
-        return tuple(a - b for a, b in self.mean)
-
 
 def paired(steps: Sequence[Entry], source: Source, arms: tuple[str, str], criteria: Group) -> Pairs:
-    """Average each step over the examples that have a value in both arms.
+    """Average each step over the examples that have a value in both arms."""
+    return _paired(
+        steps,
+        lambda step, name: (source(step, arms[0], name), source(step, arms[1], name)),
+        criteria,
+    )
 
-    A step's mean over criteria is over those that have a value in it.
-    """
-    by_criterion: dict[str, list[tuple[float, float]]] = {name: [] for name in criteria}
-    means = []
-    for step in steps:
+
+def paired_differences(
+    steps: Sequence[Entry], sources: tuple[Source, Source], arms: tuple[str, str], criteria: Group
+) -> Pairs:
+    """Pair what two sources say of the difference of the arms, on the examples that have all."""
+
+    def differences(step: Entry, name: str) -> tuple[ByExample, ByExample]:
         found = []
+        for source in sources:
+            one, other = (source(step, arm, name) for arm in arms)
+            found.append({key: one[key] - other[key] for key in one if key in other})
+        return found[0], found[1]
+
+    return _paired(steps, differences, criteria)
+
+
+def _paired(
+    steps: Sequence[Entry],
+    read: Callable[[Entry, str], tuple[ByExample, ByExample]],
+    criteria: Group,
+) -> Pairs:
+    by_criterion: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in criteria}
+    for number, step in enumerate(steps):
         for name in criteria:
-            first, second = (source(step, arm, name) for arm in arms)
-            if both := [example for example in first if example in second]:
-                pair = tuple(statistics.fmean(arm[key] for key in both) for arm in (first, second))
-                by_criterion[name].append((pair[0], pair[1]))
-                found.append(pair)
-        if found:
-            means.append(
-                (statistics.fmean(a for a, _ in found), statistics.fmean(b for _, b in found))
-            )
-    return Pairs(by_criterion, means)
+            first, second = read(step, name)
+            if both := [(first[key], second[key]) for key in first if key in second]:
+                by_criterion[name][number] = _mean_pair(both)
+    return Pairs(by_criterion)
+
+
+def _mean_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.fmean(a for a, _ in pairs), statistics.fmean(b for _, b in pairs)

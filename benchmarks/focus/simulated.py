@@ -38,8 +38,15 @@ def rating(
     if "new_instructions" in inputs:
         followed = sum(cue in inputs["new_instructions"] for cue in wanted)
         return {"adherence": 1 + round(9 * followed / max(1, len(wanted)))}
-    units = len([unit for unit in split_units(inputs["advice"]) if not unit.generic])
-    return {"focus": min(10, 1 + round(9 * len(wanted) / max(1, units)))}
+    units = [unit.text for unit in split_units(inputs["advice"]) if not unit.generic]
+    found = len(wanted) + sum(_is_about(unit, inputs["criterion"]) for unit in units)
+    return {"focus": min(10, 1 + round(9 * found / max(1, len(units))))}
+
+
+def _is_about(sentence: str, name: str) -> bool:
+    """Say whether it is a sentence of the bank on this criterion."""
+    known = _known((name,)).get(mask(sentence, (name,)))
+    return known is not None and known.label == label_of(name)
 
 
 def _label(sentence: str, names: Group, cues: Mapping[str, Sequence[str]]) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.cells import Cell
 from benchmarks.focus.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
 from benchmarks.focus.calibration import Calibration
-from benchmarks.focus.causal import causal_contrasts, gain_by
+from benchmarks.focus.causal import causal_contrasts, gain_by, skipped_note
 from benchmarks.focus.contrasts import contrasts_of, masking_contrast, text_contrasts
 from benchmarks.focus.findings import Contrast, Dilution, Figures
 from benchmarks.focus.observed import (
@@ -23,6 +23,8 @@ from benchmarks.focus.observed import (
     holistic,
     yield_of,
 )
+from benchmarks.focus.trust import Trust, trust_in
+from benchmarks.focus.whole_texts import trust_in_ratings
 from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 
@@ -58,6 +60,7 @@ class _Summary:
         self.masked: Mapping[str, str] = about["masked"]
         self.lm: str = about["lm"]
         self.warnings: Sequence[str] = about["warnings"]
+        self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
         self.calibrations = {
             name: Calibration.from_dict(entry) for name, entry in about["calibrations"].items()
         }
@@ -89,12 +92,13 @@ class _Summary:
 
     def _knows(self, rater: str) -> Group:
         """The criteria that a rater has figures for."""
+        rater = next((plain for plain, hidden in self.masked.items() if hidden == rater), rater)
         if rater == self.lm:
             return self.criteria
         return tuple(name for name in self.criteria if name not in self.unknown)
 
-    def _passed(self, rater: str) -> bool:
-        return rater in self.calibrations and self.calibrations[rater].passed
+    def _trust(self, rater: str, *, yields: bool = False) -> Trust:
+        return trust_in([self.calibrations.get(rater)], self._knows(rater), yields=yields)
 
     def _hidden(self) -> Iterable[str]:
         return self.masked.values()
@@ -102,8 +106,7 @@ class _Summary:
     def _figures(self) -> Iterable[Figures]:
         for rater in (*self.plain, *self._hidden()):
             for arm in (*TEXTS, ROUTED):
-                known = self._knows(next((p for p, m in self.masked.items() if m == rater), rater))
-                found = [self._figure(arm, rater, name) for name in known]
+                found = [self._figure(arm, rater, name) for name in self._knows(rater)]
                 kept = [each for each in found if each is not None]
                 yield from kept
                 if len(kept) > 1:
@@ -119,7 +122,7 @@ class _Summary:
             arm=arm,
             rater=rater,
             criterion=criterion,
-            calibrated=self._passed(rater),
+            calibrated=criterion in self._trust(rater).passed,
             texts=len(texts),
             words=statistics.fmean(each["words"] for each in texts),
             share=_mean(self._values(field_of(rater, "share_by_words"), arm, criterion)),
@@ -177,12 +180,13 @@ class _Summary:
             both = (rater, self.masked[rater])
             if found := masking_contrast(self.steps, both, self.calibrations, known):
                 yield found
-        yield from text_contrasts(self.steps, self.lm, self.criteria, passed=self._passed(self.lm))
+        trust = trust_in_ratings(self.ratings_test, self.criteria)
+        yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
 
     def _causal(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[Contrast]:
         if not causal:
             return ()
-        return causal_contrasts(causal, passed=self._passed(causal[0][0]["rater"]))
+        return causal_contrasts(causal, self._trust(causal[0][0]["rater"]).passed)
 
     def _unrated(self, rater: str) -> float:
         texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
@@ -193,13 +197,31 @@ class _Summary:
         yield from self.warnings
         if self.unknown:
             yield f"The classifier has no sentences for {', '.join(self.unknown)}."
+        yield from self._notes_on_tests()
+        if note := skipped_note(causal):
+            yield note
         for field, word in (("actionable", "yield"), ("share", "share")):
             if (rho := gain_by(field, causal)) is not None:
                 n = len(causal)
                 yield f"A gradient's {word} and the gain of its edit: rho {rho:+.2f}, n {n}."
 
+    def _notes_on_tests(self) -> Iterable[str]:
+        for rater in (*self.plain, *self._hidden()):
+            for yields in (False, True):
+                if note := self._trust(rater, yields=yields).note:
+                    yield f"{rater}, means of {'yields' if yields else 'shares'}: {note}."
+        if self.ratings_test is not None:
+            rho, rises = self.ratings_test["rho"], self.ratings_test["monotone"]
+            yield (
+                "Ratings of whole planted texts and their shares: rho "
+                f"{'undefined' if rho is None else format(rho, '.2f')}, "
+                f"{'' if rises else 'not '}monotone."
+            )
 
-def _mean_of(found: Sequence[Figures]) -> Figures:
+
+def _mean_of(every: Sequence[Figures]) -> Figures:
+    """Average over the criteria that the rater passed on; over all if there is none."""
+    found = [each for each in every if each.calibrated] or every
     first = found[0]
     return Figures(
         arm=first.arm,

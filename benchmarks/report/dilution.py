@@ -48,7 +48,7 @@ def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
     figures: dict[str, Figure] = {}
     parts = parts_of(found, settings.number(cells[0].setting), figures)
     claims = [named(each) for each in (*found.contrasts, *found.causal)]
-    main = [named(each) for each in found.contrasts if each.name == DILUTION.name]
+    main = [named(each) for each in found.contrasts if DILUTION.is_that_of(each)]
     return Section(title, claims, parts, figures, cells[0].setting, main)
 
 
@@ -135,7 +135,7 @@ def _contrasts(contrasts: Sequence[Contrast]) -> str:
             each.mean.verdict,
             "-" if each.relative is None else _bounded(each.relative),
             ", ".join(
-                f"{escape(name)} {_bounded(claim)} {claim.verdict}"
+                f"{escape(name)} {_bounded(claim)} {escape(each.told(name))}"
                 for name, claim in each.by_criterion.items()
             ),
         ]
