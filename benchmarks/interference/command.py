@@ -9,6 +9,7 @@ import click
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.measure import measure
 from benchmarks.interference.summary import EFFECTS, Interference, summarize
+from benchmarks.judged import MEAN
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
 from mogradjudge.tables import number, print_table
@@ -37,12 +38,12 @@ def command(
         sections = {str(seed): chosen_sections(setting, seed, effort) for seed in setting.seeds}
     measure(setting, sections)
     print_interference(summarize(setting.cells))
-    print(f"Cells: {setting.grid.folder}")
+    setting.say_where()
 
 
 def print_interference(found: Interference) -> None:
     """Print the arms, the effects in words, and the matrix."""
-    names = [*found.criteria, "mean"]
+    names = [*found.criteria, MEAN]
     print_table(
         ("arm", *names, "95 % of mean", "SD of runs", "scored", "calls", "what"),
         [
