@@ -159,7 +159,7 @@ def test_two_servers_have_ports_and_counts_of_their_own(server):
 
 
 def test_a_server_that_does_not_start_says_why_in_one_line():
-    with pytest.raises(SetupError, match="did not start: .*nonsense") as caught:
-        with serving_apart(faults="nonsense"):
-            pass
+    found = pytest.raises(SetupError, match=r"did not start: .*nonsense")
+    with found as caught, serving_apart(faults="nonsense"):
+        pass
     assert len(str(caught.value).splitlines()) == 1

@@ -28,7 +28,11 @@ from mogradjudge.tables import number, print_table
 def command(
     setting: Setting, steps: int | None, batch_size: int, instructions: Path | None
 ) -> None:
-    """What instructions that were optimized one by one do to each other in one prompt."""
+    """What instructions that were optimized one by one do to each other in one prompt.
+
+    It has no rater: --rater-lm only names the setting. With --instructions nothing is optimized,
+    and --seeds is not used.
+    """
     if len(setting.rubric.names) < 2:
         raise SetupError("Interference needs two criteria or more; the rubric has one.")
     if instructions is not None:

@@ -85,15 +85,20 @@ def models_of(setting: Values) -> tuple[str, str, str]:
     return names["judge"], " / ".join(writers), names["rater"]
 
 
+def data_of(setting: Values) -> str:
+    """Name the data set."""
+    return escape(setting.get("data", "")) or "-"
+
+
 def _described(setting: Values) -> list[str]:
     criteria = tomllib.loads(setting.get("rubric", "")).get("criteria", [])
     counts = [f"{count} {name}" for name, count in setting.get("texts", {}).items()]
     documents = [f"{setting['documents']} documents"] if "documents" in setting else []
     return [
         *models_of(setting),
-        escape(", ".join(each["name"] for each in criteria) or "-"),
-        escape(", ".join([*counts, *documents]) or "-"),
-        escape(setting.get("data", "-")),
+        escape(", ".join(each["name"] for each in criteria)) or "-",
+        escape(", ".join([*counts, *documents])) or "-",
+        data_of(setting),
     ]
 
 

@@ -12,7 +12,7 @@ from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of, in_words
-from benchmarks.report.settings import Settings, models_of
+from benchmarks.report.settings import Settings, data_of, models_of
 from mogradjudge.files import replaced, write_text
 
 REPORT = "report.md"
@@ -75,7 +75,7 @@ def _models(sections: Sequence[Section]) -> list[str]:
         [
             escape(claim.name),
             *models_of(section.setting),
-            escape(section.setting.get("data", "-")),
+            data_of(section.setting),
             figures_of(claim),
             claim.verdict,
         ]
