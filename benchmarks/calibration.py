@@ -13,6 +13,7 @@ import click
 
 from benchmarks.cells import Cell, Values
 from benchmarks.claims import Claim
+from benchmarks.cues import CUES
 from benchmarks.focus.arms import JOINT, LONG, SEPARATE
 from benchmarks.focus.calibration import calibrate
 from benchmarks.focus.contrasts import DILUTION
@@ -24,7 +25,6 @@ from benchmarks.focus.summary import summarize as summarize_dilution
 from benchmarks.interference.measure import judges
 from benchmarks.interference.summary import EFFECTS, effect
 from benchmarks.planted import (
-    CUES,
     PlantedWorld,
     expected_agreement,
     planted_examples,

@@ -74,6 +74,25 @@ def read_cells(folder: Path) -> list[Cell]:
     return cells
 
 
+@contextmanager
+def known_format(cells: Sequence[Cell]) -> Iterator[None]:
+    """Tell which cells are to blame where a block that reads them finds a part missing.
+
+    Raises:
+        SetupError: If a name is missing: the cells come from a version that kept other parts.
+    """
+    try:
+        yield
+    except KeyError as error:
+        benchmarks = sorted({cell.benchmark for cell in cells})
+        versions = {f"{name} {v}" for cell in cells for name, v in cell.versions.items()}
+        raise SetupError(
+            f"A cell of {', '.join(benchmarks)} holds no {error}: it has the result format of "
+            f"another version (it was measured with {', '.join(sorted(versions))}). Take its line "
+            f"out of {CELLS}, or measure with another --out."
+        ) from error
+
+
 class Grid:
     """Measures cells into a folder; one that is there already is given as it is.
 

@@ -16,7 +16,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.planted import CUES, GENERIC, PlantedWorld, cues_in
+from benchmarks.cues import CUES, GENERIC
+from benchmarks.planted import PlantedWorld, cues_in
 from benchmarks.world import fields, inputs_of, role_of
 from mogradjudge import Instructions, SetupError
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import dspy
 
-from benchmarks.cells import Cell, Values
+from benchmarks.cells import Cell, Values, known_format
 from benchmarks.setting import SYSTEM, Setting
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement import Level, Undefined, correlate, document_values
@@ -18,6 +18,10 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.scores import Unscored
 from mogradjudge.scoring import judge_table
 
+MEAN = "mean"
+"""Stands for the mean over the criteria."""
+BOUND = 0.03
+"""A difference of agreement that would not matter (two rank correlations)."""
 _DIGITS = 6
 _FEWEST_TEXTS = 5  # per document, on average
 _MOST_LOST = 0.01  # of the texts: beyond that, two judges are compared on what one of them left out
@@ -40,8 +44,14 @@ class Judged:
 
     @classmethod
     def of(cls, cell: Cell) -> Judged:
-        """Read what `score` kept."""
-        return cls(**cell.result["judged"])
+        """Read what `score` kept.
+
+        Raises:
+            SetupError: If the cell has the format of another version.
+        """
+        with known_format([cell]):
+            kept = cell.result["judged"]
+            return cls(**{each.name: kept[each.name] for each in fields(cls)})
 
     def coverage(self, name: str) -> float:
         """Give the share of the rated texts that the judge scored."""

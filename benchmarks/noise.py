@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from benchmarks.cells import Cell, Values
-from benchmarks.judged import Judged, level_of, score
+from benchmarks.judged import MEAN, Judged, level_of, score
 from benchmarks.setting import LAYOUTS, Setting, with_setting
 from mogradjudge.agreement import (
     Level,
@@ -24,8 +24,6 @@ from mogradjudge.scores import Layout
 from mogradjudge.tables import number, print_table
 
 BENCHMARK = "noise"
-MEAN = "mean"
-"""Stands for the mean over the criteria."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,11 @@ class Row:
 
     ``agreement`` is the mean over the repeats and ``run_sd`` its standard deviation from one
     scoring to the next; ``changed`` is the share of scores that a further scoring changed.
-    ``half_width`` is that of the 95 % interval over documents, of one scoring. With 80 % power at a
-    two-sided 0.05, a paired comparison on these documents can detect ``least_paired`` between two
-    judges that differ by no more than two scorings of one prompt do, and ``least_unpaired`` between
-    two whose errors have nothing in common; real prompts lie between the two.
+    ``half_width`` is that of the 95 % interval over documents, each with the mean of its values in
+    all scorings. With 80 % power at a two-sided 0.05, a paired comparison on these documents can
+    detect ``least_paired`` between two judges that differ by no more than two scorings of one
+    prompt do (None where these do not differ at all), and ``least_unpaired`` between two whose
+    errors have nothing in common; real prompts lie between the two.
     """
 
     layout: str
@@ -66,11 +65,6 @@ class Noise:
     def as_dict(self) -> dict[str, Any]:
         """Give the figures as plain JSON."""
         return asdict(self)
-
-    def least(self, layout: str, criterion: str) -> float | None:
-        """Give the smallest difference that two scorings of one prompt let one detect."""
-        rows = (r for r in self.rows if (r.layout, r.criterion) == (layout, criterion))
-        return next((row.least_paired for row in rows), None)
 
 
 def measure(setting: Setting) -> None:
@@ -129,17 +123,18 @@ def _figures(
     values: Sequence[Mapping[str, float]], agreements: Sequence[float | None]
 ) -> dict[str, Any]:
     known = [value for value in agreements if value is not None]
-    found = cluster_test(list(values[0].values()), flips=1)
+    found = cluster_test(list(_mean_values(values).values()), flips=1)
     documents = len(values[0])
     defined = not isinstance(found, Undefined)
-    spread = statistics.stdev(values[0].values()) if defined else None
+    variances = [statistics.variance(each.values()) for each in values] if defined else []
+    spread = math.sqrt(statistics.fmean(variances)) if defined else None
     rerun = _rerun_spread(values) if defined else None
     return {
         "documents": documents,
         "agreement": statistics.fmean(known) if known else None,
         "run_sd": statistics.stdev(known) if len(known) > 1 else None,
         "half_width": None if isinstance(found, Undefined) else (found.high - found.low) / 2,
-        "least_paired": None if rerun is None else _least(rerun, documents),
+        "least_paired": _least(rerun, documents) if rerun else None,
         "least_unpaired": None if spread is None else _least(spread * math.sqrt(2), documents),
     }
 
@@ -159,7 +154,7 @@ def _rerun_spread(values: Sequence[Mapping[str, float]]) -> float | None:
 
 
 def _mean_values(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Average a document's values over the criteria that have one."""
+    """Average each document's values: over the criteria, or the scorings, that have one."""
     documents = dict.fromkeys(name for each in values for name in each)
     return {
         name: statistics.fmean(each[name] for each in values if name in each) for name in documents
@@ -199,7 +194,11 @@ def print_noise(noise: Noise) -> None:
 @click.command("noise")
 @with_setting
 def command(setting: Setting) -> None:
-    """How far the seed judge's agreement moves from run to run, and what can be detected."""
+    """How far the seed judge's agreement moves from run to run, and what can be detected.
+
+    It runs no optimizer and has no rater: --seeds is not used, and --prompt-lm and --rater-lm only
+    name the setting, which is to be that of the other benchmarks.
+    """
     measure(setting)
     print_noise(summarize(setting.cells))
-    print(f"Cells: {setting.grid.folder}")
+    setting.say_where()

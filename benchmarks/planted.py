@@ -27,61 +27,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
-from types import MappingProxyType
 
 import dspy
 import numpy as np
 
+from benchmarks.cues import CUES, GENERIC
 from benchmarks.focus.simulated import rating
 from benchmarks.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
 from mogradjudge import Rubric
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.criteria import Group
-
-CUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "coherence": (
-            "check that each sentence follows from the one before",
-            "take off a point when the order of the events is jumbled",
-            "ask whether the sentences build one account and no heap of facts",
-            "look for a thread that runs from the first line to the last",
-            "lower the score when the topic jumps without a bridge",
-            "reward links such as pronouns whose referent is plain",
-        ),
-        "consistency": (
-            "compare each claim with the source before scoring",
-            "give the lowest score to a figure that the article does not have",
-            "take off a point for a name that is swapped with another",
-            "treat a claim that the source cannot support as an error of fact",
-            "check who said what against the article",
-            "keep the top score for texts without any invented detail",
-        ),
-        "fluency": (
-            "count the grammar mistakes in each sentence",
-            "take off a point for broken or cut off words",
-            "punish missing punctuation and stray capital letters",
-            "read every sentence aloud and mark where it stumbles",
-            "give the top score only where no spelling mistake is left",
-            "lower the score for a verb that does not fit its subject",
-        ),
-        "relevance": (
-            "ask whether the main event of the article is told",
-            "take off a point for side matters that push out the main point",
-            "list the key facts first and see how many are covered",
-            "reward a text that a reader could use in place of the article",
-            "lower the score when trivia fill more than a sentence",
-            "punish the repetition of what was already reported",
-        ),
-    }
-)
-GENERIC = (
-    "keep a calm and friendly manner throughout",
-    "remember that good judges are attentive people",
-    "be glad of the progress that has been made so far",
-    "work through all of the material with due care",
-    "stay open to different points of view",
-    "do not lose heart over hard cases",
-)
 
 BASE_SD, GAIN = 1.6, 0.6  # the judge's error without cues, and the share of it that cues remove
 _SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's variance

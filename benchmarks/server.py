@@ -1,8 +1,7 @@
 """A local OpenAI-compatible server over a simulated world, with a latency, faults and counters.
 
-``python -m benchmarks.server [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves the toy world
-until it is interrupted, ``--world planted`` the one with planted effects. ``GET /calls`` tells what
-it has counted, ``DELETE /calls`` starts the counting anew, and with it the faults.
+`benchmarks.serve` is its command. ``GET /calls`` tells what it has counted, ``DELETE /calls``
+starts the counting anew, and with it the faults.
 """
 
 from __future__ import annotations
@@ -15,28 +14,22 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tempfile import TemporaryFile
 from typing import Any, TypeAlias
-
-import click
 
 from benchmarks import wire
 from benchmarks.fault_plan import STATUS, FaultPlan
-from benchmarks.foreign import OpenWorld, is_ours
-from benchmarks.planted import PlantedEngine
+from benchmarks.foreign import is_ours
 from benchmarks.world import reply, role_of
+from mogradjudge import SetupError
 
 World: TypeAlias = Callable[[str, str], str]
 """Answers a prompt, given as its system and its user text."""
 
-WORLDS: Mapping[str, Callable[[], World]] = {
-    "toy": lambda: reply,
-    "planted": lambda: PlantedEngine(OpenWorld(dilution=0.4, interference=0.2)).answer,
-}
-"""Makes a fresh world, by its name."""
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
 
@@ -195,15 +188,26 @@ def serving_apart(
     retry_after: float = 1.0,
     world: str = "toy",
 ) -> Iterator[RemoteServer]:
-    """Run a server in a process of its own while the block runs; options as on its command."""
-    command = [sys.executable, "-m", "benchmarks.server", "0", str(latency), "--faults", faults]
+    """Run a server in a process of its own while the block runs; options as on its command.
+
+    Raises:
+        SetupError: If the process ends before it serves.
+    """
+    command = [sys.executable, "-m", "benchmarks.serve", "0", str(latency), "--faults", faults]
     command += ["--world", world]
     command += ["--seed", str(seed), "--retry-after", str(retry_after)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        TemporaryFile("w+") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
-            address = process.stdout.readline().split()[-1]
-            yield RemoteServer(address.removesuffix("/v1"))
+            if not (line := process.stdout.readline().split()):
+                process.wait()
+                said.seek(0)
+                told = said.read().strip().splitlines() or [f"exit code {process.returncode}"]
+                raise SetupError(f"The simulated server did not start: {told[-1]}")
+            yield RemoteServer(line[-1].removesuffix("/v1"))
         finally:
             process.terminate()
 
@@ -279,28 +283,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet."""
-
-
-@click.command()
-@click.argument("port", type=int, default=8000)
-@click.argument("latency", type=float, default=0.0)
-@click.option("--faults", default="", help='Shares by kind, as "429=0.2,500=0.1,cut=0.03".')
-@click.option("--seed", default=0, show_default=True, help="Decides which attempts fail.")
-@click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
-@click.option("--world", type=click.Choice(list(WORLDS)), default="toy", show_default=True)
-def main(port: int, latency: float, faults: str, seed: int, retry_after: float, world: str) -> None:
-    """Serve a simulated world at PORT, each call held for LATENCY seconds, until interrupted."""
-    try:
-        plan = FaultPlan.parse(faults, seed, retry_after)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--faults") from error
-    with serving(port, latency, plan, WORLDS[world]()) as server:
-        print(f"serving the {world} world at {server.url}", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print(server.counts() | {"answers": len(server.answers)})
-
-
-if __name__ == "__main__":
-    main()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Setting:
     """Models, texts and sizes. ``test`` is what claims are made on; it decides nothing.
 
     ``lms`` has an LM for each of `ROLES`. ``seeds`` are the runs that an optimizer is given,
-    ``repeats`` how often the same texts are scored afresh.
+    ``repeats`` how often the same texts are scored afresh. ``stays`` says whether the folder does.
     """
 
     grid: Grid
@@ -59,6 +59,12 @@ class Setting:
     repeats: int = 3
     num_threads: int = 8
     smoke: bool = False
+    stays: bool = True
+
+    def say_where(self, more: str = "") -> None:
+        """Print where the cells are, if they stay."""
+        if self.stays:
+            print(f"Cells: {self.grid.folder}{more}")
 
     @property
     def cells(self) -> list[Cell]:
@@ -149,6 +155,11 @@ def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
     return examples
 
 
+_SMOKE = (
+    "Small, in a planted world, without a model. What is said of models, data and texts is then "
+    "ignored: all options from --lm to --max-tokens. Without --out nothing is kept."
+)
+
 setting_options = together(
     click.option("--lm", metavar="MODEL", help="The judge's model, as in `mogradjudge compile`."),
     click.option("--api-base", metavar="URL", help="The server of --lm."),
@@ -172,24 +183,38 @@ setting_options = together(
         type=click.Path(file_okay=False, path_type=Path),
         help="A folder: cells that it holds are not measured again. Needed but for --smoke.",
     ),
-    click.option("--smoke", is_flag=True, help="Small, in a planted world, without a model."),
+    click.option("--smoke", is_flag=True, help=_SMOKE),
 )
 
 
 def with_setting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options above, and hand it a `Setting` first; its errors are one line."""
+    """Give a command the options above, and hand it a `Setting` first; its errors are one line.
+
+    Who calls the command with a folder that is to be removed says so with ``stays``.
+    """
 
     @setting_options
     @wraps(command)
-    def run(out: Path | None, *, smoke: bool, **given: Any) -> None:
+    def run(out: Path | None, *, smoke: bool, stays: bool = True, **given: Any) -> None:
         names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats"]
         options = {name: given.pop(name) for name in names}
-        with errors_in_one_line():
-            setting = _smoke(out, options) if smoke else _real(out, options)
+        with errors_in_one_line(), ExitStack() as stack:
+            if smoke and out is None:
+                out, stays = stack.enter_context(passing_folder()), False
+            setting = replace((_smoke if smoke else _real)(out, options), stays=stays)
             with in_setting(setting):
                 command(setting, **given)
 
     return run
+
+
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Give a folder that is removed at the end of the block."""
+    with tempfile.TemporaryDirectory(
+        prefix="mogradjudge-smoke-", ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -217,13 +242,13 @@ _NAMES = (
 
 
 def _smoke(out: Path | None, options: Mapping[str, Any]) -> Setting:
-    folder = out or Path(tempfile.mkdtemp(prefix="mogradjudge-smoke-"))
+    assert out is not None
     sizes = {name: options[name] for name in ("max_calls", "num_threads")}
     if options["repeats"]:
         sizes["repeats"] = options["repeats"]
     if options["seeds"]:
         sizes["seeds"] = range(options["seeds"])
-    return smoke_setting(folder, **sizes)
+    return smoke_setting(out, **sizes)
 
 
 def _real(out: Path | None, options: Mapping[str, Any]) -> Setting:

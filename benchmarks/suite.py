@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks import dilution, interference, modes, noise, peers, report
-from benchmarks.setting import setting_options
+from benchmarks.setting import passing_folder, setting_options
 
 
 @click.command("all")
@@ -22,10 +22,14 @@ def command(context: click.Context, /, out: Path | None, **given: Any) -> None:
     the same server to all of them.
     """
     smoke = given["smoke"]
-    folder = Path(tempfile.mkdtemp(prefix="mogradjudge-smoke-")) if out is None and smoke else out
-    for benchmark in (noise, dilution, interference, modes):
-        print(f"\n## {benchmark.command.name}\n")
-        context.invoke(benchmark.command, out=folder, **given)
-    print("\n## peers\n")
-    context.invoke(peers.command, out=folder, smoke=smoke)
-    context.invoke(report.command, folder=folder)
+    stays = out is not None or not smoke
+    with ExitStack() as stack:
+        folder = out if stays else stack.enter_context(passing_folder())
+        for benchmark in (noise, dilution, interference, modes):
+            print(f"\n## {benchmark.command.name}\n")
+            context.invoke(benchmark.command, out=folder, stays=stays, **given)
+        print("\n## peers\n")
+        context.invoke(peers.command, out=folder, smoke=smoke)
+        context.invoke(report.command, folder=folder)
+    if not stays:
+        print("It was written for a trial, and is removed; --out keeps the report and the cells.")

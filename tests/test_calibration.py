@@ -11,8 +11,9 @@ from benchmarks.calibration import (
     interference_coverage,
     true_interference,
 )
+from benchmarks.cues import CUES
 from benchmarks.focus.lm_rater import open_rater
-from benchmarks.planted import CUES, PlantedWorld, planted_lm, planted_rubric
+from benchmarks.planted import PlantedWorld, planted_lm, planted_rubric
 from mogradjudge.ledger import Ledger
 from mogradjudge.replies import replies_kept_in
 

@@ -203,21 +203,20 @@ def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download():
 
 @pytest.mark.parametrize("more", [[], ["--test-share", "0.3"]])
 @pytest.mark.parametrize("rule", [[], ["--score-rule", "mean_of_n", "--n", "2"]])
-def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, monkeypatch, capsys):
+def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, capsys):
     numbers = itertools.count()
 
     def always_new(system: str, user: str) -> str:
         text = reply(system, user)
         return re.sub(r'"(?=[,}])', lambda _: f' ({next(numbers)})"', text)
 
-    monkeypatch.setattr("benchmarks.server.reply", always_new)
     rubric = toy_rubric(*NAMES)
     (tmp_path / "rubric.toml").write_text(rubric.to_toml())
     rows = [json.dumps(example.toDict()) for example in toy_examples(rubric, 20)]
     (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
     words = [str(tmp_path / "ratings.jsonl"), "--rubric", str(tmp_path / "rubric.toml")]
     words += ["--lm", MODEL, "--steps", "3", "--gate", "none", *more, *rule]
-    with serving() as server:
+    with serving(world=always_new) as server:
         words += ["--api-base", server.url]
         with pytest.raises(SystemExit):
             main(["estimate", *words, "--json"])

@@ -52,7 +52,7 @@ def test_a_spoiled_reply_is_unscored_with_its_reason_and_counted(kind, reason):
     assert lost and all(reason in each.reason for each in lost)
 
 
-def test_a_candidate_that_leaves_more_unscored_is_not_accepted_on_the_rest(monkeypatch):
+def test_a_candidate_that_leaves_more_unscored_is_not_accepted_on_the_rest():
     texts = {example.output for example in toy_examples(toy_rubric(*CRITERIA), 20)[:10]}
     unlucky = sorted(texts)[0]
 
@@ -60,8 +60,7 @@ def test_a_candidate_that_leaves_more_unscored_is_not_accepted_on_the_rest(monke
         # Every rewritten judge fails on one validation text, and is better on all the others.
         return "?" if "BIAS=" in system and unlucky in user else reply(system, user)
 
-    monkeypatch.setattr("benchmarks.server.reply", spoiled)
-    with server_with("") as server:
+    with serving(world=spoiled) as server:
         outcome = optimize(server, "SSC", 2, **SMALL)
     result = outcome.result
     assert result.seed_kept and not any(step.accepted for step in result.steps)

@@ -11,11 +11,13 @@ from benchmarks import interference, noise
 from benchmarks.calibration import CRITERIA, scored_directly
 from benchmarks.cells import Cell, read_cells
 from benchmarks.claims import Claim
+from benchmarks.cues import CUES
 from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
-from benchmarks.interference.measure import judges, measure
+from benchmarks.interference.length import mismatch
+from benchmarks.interference.measure import identity, judges, measure
 from benchmarks.interference.scorings import scorings, whole
 from benchmarks.interference.verdicts import judged, noted
-from benchmarks.planted import CUES, PlantedWorld, cues_in, planted_examples, planted_lm
+from benchmarks.planted import PlantedWorld, cues_in, planted_examples, planted_lm
 from benchmarks.setting import ROLES, in_setting, setting_of, smoke_setting
 from mogradjudge import MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import holm
@@ -244,3 +246,17 @@ def test_explanations_are_adjusted_for_their_number(measured):
         assert claims["mean"].estimate == alone[name].estimate
         if claims["mean"].verdict == "established":
             assert claims["mean"].p_value < 0.05
+
+
+def test_a_padded_arm_that_is_longer_than_its_match_is_told():
+    def chosen(criterion, section):
+        seed = {"step": 0, "section": "one two three"}
+        result = {"section": section, "measured": [seed]}
+        key = {"part": "choose", "criterion": criterion, "seed": 0, "steps": 1}
+        return Cell("interference", key, {}, result, [], 0, 0.0, {})
+
+    cells = [chosen("coherence", "one"), chosen("fluency", "one two three four")]
+    texts = {cell.key["criterion"]: cell.result["section"] for cell in cells}
+    scored = [replace(cells[0], key=identity(texts))]
+    assert mismatch(cells, scored) == "P is longer than J1 in some runs: 7 words in P, 5 in J1"
+    assert mismatch(cells, []) == mismatch([chosen("fluency", "four of these words")], scored) == ""

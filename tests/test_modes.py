@@ -16,12 +16,14 @@ from benchmarks.modes.estimates import differences, gains
 from benchmarks.modes.measure import Plan, measure, runs_of
 from benchmarks.modes.runs import validation_volume
 from benchmarks.modes.summary import summarize
+from benchmarks.modes.two_way import two_way
 from benchmarks.modes.volume import hypervolume
 from benchmarks.planted import PlantedWorld, cues_in, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, in_setting, setting_of
 from benchmarks.world import fields, inputs_of
 from engines import FunctionEngine, fake_lm
 from mogradjudge import BudgetExhausted, SetupError
+from mogradjudge.agreement import cluster_test
 from mogradjudge.judge import MultiCriteriaJudge
 
 PLAN = Plan(steps=1, gate="none")
@@ -98,6 +100,17 @@ def test_a_run_that_the_cap_cut_short_is_no_cell_and_goes_on(tmp_path):
     other = measured(setting_in(whole), "SSS")[-1]
     assert first.calls == other.calls
     assert first.result["runs"][0]["sections"] == other.result["runs"][0]["sections"]
+
+
+def test_the_volume_is_that_of_a_run_and_does_not_grow_with_their_number(cells):
+    (found,) = summarize(cells).settings
+    seeds = [cell.key.get("seed", cell.key.get("repeat")) for cell in cells]
+    one, other = (
+        summarize([c for c, seed in zip(cells, seeds, strict=True) if seed == place]).settings[0]
+        for place in (0, 1)
+    )
+    for mode, first, second in zip(found.modes, one.modes, other.modes, strict=True):
+        assert mode.volume == pytest.approx((first.volume + second.volume) / 2)
 
 
 def test_dilution_that_was_planted_shows(cells):
@@ -211,11 +224,45 @@ def verdict(found, pair):
 def test_a_claim_is_established_equivalent_or_neither(texts):
     found = arms(texts, a=0.8, b=1.6)
     assert verdict(found, ("a", "b")) == "established"
-    assert verdict({**found, "c": found["a"]}, ("a", "c")) == "equivalent"
-    few = {name: {seed: runs[seed] for seed in (0,)} for name, runs in found.items()}
-    (claim,) = differences(few, {"a minus b": ("a", "b")})
-    assert "1 run" in claim.note
-    assert claim.n == 50
+    assert verdict(arms(texts, a=0.8, c=0.8), ("a", "c")) == "equivalent"
+
+
+def test_values_without_spread_are_not_equivalent(texts):
+    (found,) = arms(texts, a=0.8).values()
+    (claim,) = differences({"a": found, "b": found}, {"a minus b": ("a", "b")})
+    assert (claim.verdict, claim.estimate, claim.p_value) == ("not established", 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "note"),
+    [(1, "one run: holds for this run alone; 3 are needed"), (2, "2 runs; 3 are needed")],
+)
+def test_few_runs_establish_nothing(texts, runs, note):
+    found = {
+        name: {seed: of[seed] for seed in range(runs)}
+        for name, of in arms(texts, a=0.8, b=1.6).items()
+    }
+    (claim,) = differences(found, {"a minus b": ("a", "b")})
+    assert (claim.verdict, claim.note, claim.n) == ("not established", note, 50)
+    assert claim.low < claim.estimate < claim.high
+
+
+@pytest.mark.parametrize("run_sd", [0.0, 0.1])
+def test_the_test_has_its_size_whatever_the_spread_of_runs(run_sd):
+    rng = np.random.default_rng(0)
+    tables, runs, documents = 8000, 5, 20
+    values = run_sd * rng.standard_normal((tables, runs, 1))
+    values = values + 0.3 * rng.standard_normal((tables, 1, documents))
+    found = two_way(values + 0.3 * rng.standard_normal((tables, runs, documents)))
+    low, high = found.bounds(0.95)
+    assert np.array_equal(found.p_value < 0.05, low * high > 0)
+    assert 0.02 <= (found.p_value < 0.05).mean() <= 0.08
+
+
+def test_values_that_differ_by_document_alone_have_students_interval():
+    values = np.random.default_rng(0).standard_normal(12)
+    found, student = two_way(np.tile(values, (3, 1))), cluster_test(values)
+    assert found.bounds(0.95) == pytest.approx((student.low, student.high))
 
 
 def test_no_claim_where_texts_or_runs_are_missing(texts):

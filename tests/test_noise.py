@@ -2,11 +2,14 @@
 
 import json
 import statistics
+import tempfile
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import noise
 from benchmarks.cells import Cell
+from benchmarks.judged import Judged
 from benchmarks.setting import in_setting, smoke_setting
 
 
@@ -31,7 +34,7 @@ def test_a_row_per_layout_and_criterion_and_the_mean(cells):
 
 def test_figures_are_those_of_the_scorings(cells):
     row = next(r for r in noise.summarize(cells).rows if r.criterion == "coherence")
-    judged = [noise.Judged.of(cell) for cell in cells if cell.key["layout"] == row.layout]
+    judged = [Judged.of(cell) for cell in cells if cell.key["layout"] == row.layout]
     agreements = [each.agreement("coherence") for each in judged]
     assert row.agreement == pytest.approx(statistics.fmean(agreements))
     assert row.run_sd == pytest.approx(statistics.stdev(agreements))
@@ -50,13 +53,21 @@ def test_a_judge_that_repeats_itself_has_no_noise_between_runs(cells):
     for row in noise.summarize(same).rows:
         assert row.run_sd == 0.0
         assert row.changed == 0.0
-        assert row.least_paired == 0.0
+        assert row.least_paired is None
         assert row.half_width > 0
         assert row.least_unpaired > row.half_width
 
 
 def cells_of(cells, cell):
     return [each for each in cells if each.key["layout"] == cell.key["layout"]]
+
+
+def test_a_smoke_run_without_a_folder_leaves_none_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = CliRunner().invoke(noise.command, ["--smoke", "--repeats", "1"])
+    assert done.exit_code == 0
+    assert "Cells: " not in done.output
+    assert list(tmp_path.glob("mogradjudge-smoke-*")) == []
 
 
 def test_one_scoring_says_nothing_about_runs(cells):

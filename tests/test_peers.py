@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
 from benchmarks.cells import Cell
+from benchmarks.cues import CUES
 from benchmarks.foreign import OpenWorld, is_ours
 from benchmarks.peers import Found, Method, Task, command, summarize
 from benchmarks.peers.budget import CapReached, Meter
@@ -26,7 +27,6 @@ from benchmarks.peers.method import capped_lm
 from benchmarks.peers.opro import meta_prompt
 from benchmarks.peers.tried import Tried
 from benchmarks.planted import (
-    CUES,
     PlantedEngine,
     cues_in,
     planted_examples,

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from benchmarks.report.markdown import escape, fenced, table
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, in_words
 from benchmarks.report.write import write_report
+from mogradjudge import SetupError
 from mogradjudge.files import to_json
 
 HOSTILE = "a|b `c` <img src=x> [d](e)\n## f @g $h$ | *i*"
@@ -327,3 +329,21 @@ def test_a_benchmark_without_cells_has_no_section(tmp_path):
     text = write_report(folder).read_text("utf-8")
     assert "Modes" not in text
     assert "| something else | 1 | 60 |" in text
+
+
+def test_a_setting_that_lacks_a_role_or_a_part_has_a_dash(tmp_path):
+    poor = {"models": {"judge": {"model": "some/model"}}, "texts": {"test": 12}}
+    cells = [replace(each, setting=poor) for each in some_cells()]
+    text = write_report(folder_of(tmp_path, cells)).read_text("utf-8")
+    assert "| setting 1 | some/model | - | - | - | 12 test | - |" in text
+
+
+@pytest.mark.parametrize("part", ["judged", "runs"])
+def test_a_cell_of_another_format_is_named_with_its_versions(tmp_path, part):
+    cells = some_cells()
+    old = {name: value for name, value in cells[-1].result.items() if name != part}
+    if part == "runs":
+        old["runs"] = [{}]
+    folder = folder_of(tmp_path, [*cells[:-1], replace(cells[-1], result=old)])
+    with pytest.raises(SetupError, match=r"A cell of modes holds no .*dspy 3.4.1"):
+        write_report(folder)

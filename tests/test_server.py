@@ -9,9 +9,16 @@ from itertools import groupby
 import dspy
 import pytest
 
-from benchmarks.server import ToyServer, serving
+from benchmarks.server import ToyServer, serving, serving_apart
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric
-from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, OptimizationResult
+from mogradjudge import (
+    MODES,
+    AlwaysAccept,
+    MOGrad,
+    MultiCriteriaJudge,
+    OptimizationResult,
+    SetupError,
+)
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance", "style")
 EXAMPLES = toy_examples(RUBRIC, 8)
@@ -149,3 +156,10 @@ def test_two_servers_have_ports_and_counts_of_their_own(server):
         assert other.url != server.url
         MultiCriteriaJudge(RUBRIC)(output=EXAMPLES[0].output)
         assert (other.calls.total(), server.calls.total()) == (1, 0)
+
+
+def test_a_server_that_does_not_start_says_why_in_one_line():
+    found = pytest.raises(SetupError, match=r"did not start: .*nonsense")
+    with found as caught, serving_apart(faults="nonsense"):
+        pass
+    assert len(str(caught.value).splitlines()) == 1

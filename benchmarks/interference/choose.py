@@ -10,12 +10,12 @@ from typing import Any
 import dspy
 
 from benchmarks.cells import Values
-from benchmarks.interference.arms import Sections, seed_sections
+from benchmarks.interference.arms import seed_sections
+from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
 from mogradjudge.budget import Budget
 from mogradjudge.candidate import Candidate
-from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.result import OptimizationResult
 
 BENCHMARK = "interference"
@@ -85,19 +85,6 @@ def _chosen(setting: Setting, name: str, seed: int, effort: Effort) -> str:
     return section
 
 
-def check_ended(result: OptimizationResult) -> None:
-    """Check that a run took all its steps: one that was cut short is no measurement.
-
-    Raises:
-        BudgetExhausted: If its calls were used up.
-        RunStopped: If it was stopped.
-    """
-    if result.stop_reason == "budget":
-        raise BudgetExhausted("The cap on calls is reached. Raise --max-calls to go on.")
-    if result.stop_reason in ("interrupted", "stop_file"):
-        raise RunStopped(result.stop_reason)
-
-
 def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:
     return [example for example in examples if example[column] is not None]
 
@@ -128,6 +115,3 @@ def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
 def _section(candidate: Candidate, name: str) -> str:
     (instructions,) = candidate.instructions.values()
     return instructions.section(name)
-
-
-__all__ = ["BENCHMARK", "Effort", "Sections", "check_ended", "chosen_sections", "given_sections"]

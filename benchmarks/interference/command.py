@@ -9,6 +9,7 @@ import click
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.measure import measure
 from benchmarks.interference.summary import EFFECTS, Interference, summarize
+from benchmarks.judged import MEAN
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
 from mogradjudge.tables import number, print_table
@@ -27,7 +28,11 @@ from mogradjudge.tables import number, print_table
 def command(
     setting: Setting, steps: int | None, batch_size: int, instructions: Path | None
 ) -> None:
-    """What instructions that were optimized one by one do to each other in one prompt."""
+    """What instructions that were optimized one by one do to each other in one prompt.
+
+    It has no rater: --rater-lm only names the setting. With --instructions nothing is optimized,
+    and --seeds is not used.
+    """
     if len(setting.rubric.names) < 2:
         raise SetupError("Interference needs two criteria or more; the rubric has one.")
     if instructions is not None:
@@ -37,12 +42,12 @@ def command(
         sections = {str(seed): chosen_sections(setting, seed, effort) for seed in setting.seeds}
     measure(setting, sections)
     print_interference(summarize(setting.cells))
-    print(f"Cells: {setting.grid.folder}")
+    setting.say_where()
 
 
 def print_interference(found: Interference) -> None:
     """Print the arms, the effects in words, and the matrix."""
-    names = [*found.criteria, "mean"]
+    names = [*found.criteria, MEAN]
     print_table(
         ("arm", *names, "95 % of mean", "SD of runs", "scored", "calls", "what"),
         [

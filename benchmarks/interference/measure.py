@@ -30,7 +30,7 @@ def measure(setting: Setting, sections: Mapping[str, Sections]) -> None:
             score_seed(setting, layout, repeat)
         for run, texts in sections.items():
             for name, judge in judges(setting, texts, repeat).items():
-                key = {"arm": name, "run": run, "repeat": repeat, **_identity(texts)}
+                key = {"arm": name, "run": run, "repeat": repeat, **identity(texts)}
                 score(setting, BENCHMARK, {"part": "score", **key}, judge)
 
 
@@ -40,5 +40,6 @@ def judges(setting: Setting, sections: Sections, repeat: int) -> dict[str, Multi
     return arms | {f"{MATRIX}{each}": one_optimized(setting, sections, each) for each in sections}
 
 
-def _identity(sections: Sections) -> dict[str, str]:
+def identity(sections: Sections) -> dict[str, str]:
+    """Name the instructions in the keys of the cells that score them."""
     return {"instructions": digest(dict(sections))[:16]}

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.cells import Cell, Values
+from benchmarks.cells import Cell, Values, known_format
 from benchmarks.claims import Claim
 from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
+from benchmarks.interference.length import mismatch, with_mismatch
 from benchmarks.interference.measure import MATRIX
 from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
 from benchmarks.interference.verdicts import adjusted, judged, noted, of_effect
-from benchmarks.judged import Judged, level_of
+from benchmarks.judged import MEAN, Judged, level_of
 from mogradjudge.agreement import (
     Level,
     Undefined,
@@ -103,8 +104,14 @@ def summarize(cells: Sequence[Cell]) -> Interference:
 
     Raises:
         ValueError: If no repeat is whole, or a run has instructions of several kinds.
+        SetupError: If a cell has the format of another version.
     """
     ours = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    with known_format(ours):
+        return _summarized(cells, ours)
+
+
+def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     chosen = [cell for cell in ours if cell.key["part"] == "choose"]
     scored = scorings(cells)
     by_arm = whole(scored)
@@ -114,7 +121,8 @@ def summarize(cells: Sequence[Cell]) -> Interference:
     effects = _explained(
         {name: of_effect(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
     )
-    effects["interference"]["mean"] = noted(effects["interference"]["mean"], len(runs), over_runs)
+    effects = with_mismatch(effects, ("length", "beyond length"), mismatch(chosen, scored))
+    effects["interference"][MEAN] = noted(effects["interference"][MEAN], len(runs), over_runs)
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),
@@ -148,10 +156,9 @@ def effect(cells: Sequence[Cell], name: str) -> dict[str, Claim]:
 def _explained(effects: Mapping[str, dict[str, Claim]]) -> dict[str, dict[str, Claim]]:
     """Adjust the means of all effects but the first, which decides, for their number."""
     _, *others = effects
-    means = adjusted({name: effects[name]["mean"] for name in others})
+    means = adjusted({name: effects[name][MEAN] for name in others})
     return {
-        name: {**claims, "mean": means.get(name, claims["mean"])}
-        for name, claims in effects.items()
+        name: {**claims, MEAN: means.get(name, claims[MEAN])} for name, claims in effects.items()
     }
 
 
@@ -159,8 +166,8 @@ def _matrix(by_arm: Mapping[str, Scorings], criteria: Sequence[str]) -> dict[str
     """Judge what each section does to each criterion, and adjust for the number of all."""
     rows = {j: judged(by_arm, f"section {j}", {f"{MATRIX}{j}": 1, "J0": -1}) for j in criteria}
     cells = adjusted({(j, k): rows[j][k] for j in criteria for k in criteria})
-    means = adjusted({j: rows[j]["mean"] for j in criteria})
-    return {j: {"mean": means[j], **{k: cells[j, k] for k in criteria}} for j in criteria}
+    means = adjusted({j: rows[j][MEAN] for j in criteria})
+    return {j: {MEAN: means[j], **{k: cells[j, k] for k in criteria}} for j in criteria}
 
 
 def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
@@ -172,7 +179,7 @@ def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
     return ArmRow(
         arm=name,
         meaning=MEANINGS[name],
-        agreement={**agreement, "mean": _mean(list(agreement.values()))},
+        agreement={**agreement, MEAN: _mean(list(agreement.values()))},
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,
         coverage=min(j.coverage(each) for j in judged for each in names),

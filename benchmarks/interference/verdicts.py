@@ -8,13 +8,11 @@ from typing import TypeVar
 
 from benchmarks.claims import Claim, claim, refused
 from benchmarks.interference.scorings import Scorings
-from benchmarks.judged import level_of, unequal_coverage
+from benchmarks.judged import BOUND, MEAN, level_of, unequal_coverage
 from mogradjudge.agreement import contrast_criteria, holm
 
 K = TypeVar("K", bound=Hashable)
 
-BOUND = 0.03
-"""A difference of agreement that would not matter (two rank correlations)."""
 _ENOUGH = 5  # runs; with fewer the interval over runs is too narrow
 
 
@@ -31,7 +29,7 @@ def judged(
     if lost := [why for each in names if (why := unequal_coverage([*scored.values()], each))]:
         return {
             each: refused(f"{name}, {each}", f"the arms score other texts: {'; '.join(lost)}")
-            for each in ("mean", *names)
+            for each in (MEAN, *names)
         }
     family = contrast_criteria(
         first.human,
@@ -40,7 +38,7 @@ def judged(
         first.groups,
         level=level_of(first),
     )
-    found = {"mean": family.mean, **family.by_criterion}
+    found = {MEAN: family.mean, **family.by_criterion}
     return {each: claim(f"{name}, {each}", of, bound=BOUND) for each, of in found.items()}
 
 
@@ -49,8 +47,8 @@ def of_effect(
 ) -> dict[str, Claim]:
     """Judge an effect: the mean as it is, and the criteria adjusted for their number."""
     claims = judged(by_arm, name, weights)
-    mean = claims.pop("mean")
-    return {"mean": mean, **adjusted(claims)}
+    mean = claims.pop(MEAN)
+    return {MEAN: mean, **adjusted(claims)}
 
 
 def adjusted(claims: Mapping[K, Claim]) -> dict[K, Claim]:

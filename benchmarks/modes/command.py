@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from benchmarks.judged import MEAN
 from benchmarks.modes.edits import rate_edits
-from benchmarks.modes.estimates import MEAN, Estimate
+from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import MODES, SEED, Plan, measure, runs_of
 from benchmarks.modes.summary import InSetting, summarize
 from benchmarks.setting import Setting, with_setting
@@ -32,7 +33,8 @@ def command(
     """The decomposition modes and the single-criterion baseline on unseen texts.
 
     Each run is scored on the test texts beside the seed prompt. ST optimizes each criterion in a
-    run of its own, and scores each in a call of its own.
+    run of its own, and scores each in a call of its own. --repeats is not used: the seed prompt is
+    scored once beside each of the --seeds.
     """
     names = modes.upper().replace(" ", "").split(",")
     if unknown := set(names) - set(MODES):
@@ -46,7 +48,7 @@ def command(
     for found in summarize(setting.grid.cells).settings:
         if found.setting == setting.grid.setting:
             print_setting(found)
-    print(f"Cells: {setting.grid.folder}; python -m benchmarks report makes tables and figures.")
+    setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 
 def print_setting(found: InSetting) -> None:

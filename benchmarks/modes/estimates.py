@@ -9,25 +9,15 @@ from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.claims import ALPHA, Claim, Verdict, refused
-from benchmarks.judged import Judged, unequal_coverage
-from mogradjudge.agreement import (
-    Undefined,
-    cluster_test,
-    hierarchical,
-    holm,
-)
+from benchmarks.judged import BOUND, MEAN, Judged, unequal_coverage
+from benchmarks.modes.two_way import Table, two_way
+from mogradjudge.agreement import Undefined, cluster_test, holm
 
-MEAN = "mean"
-"""Stands for the mean over the criteria."""
-BOUND = 0.03  # a smaller difference of agreements is none
-_ENOUGH = 5  # runs; with fewer the interval over runs is too narrow
+_ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
 Runs: TypeAlias = Mapping[int, Judged]
 """The test scores of runs, by the seed of each."""
-Table: TypeAlias = npt.NDArray[np.float64]
-"""Values of shape (runs, documents), nan where a document has none."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,8 @@ class Estimate:
     @classmethod
     def of(cls, value: float | None, table: Table) -> Self:
         """Put the interval of a table's mean beside a value."""
-        return cls(value, *(_bounds(table, 0.95) or ()))
+        found = _tested(table)
+        return cls(value) if isinstance(found, str) else cls(value, *found.outer)
 
 
 def agreements(runs: Runs) -> dict[str, Estimate]:
@@ -69,9 +60,10 @@ def spread(runs: Runs) -> float | None:
 def differences(arms: Mapping[str, Runs], pairs: Mapping[str, tuple[str, str]]) -> list[Claim]:
     """Judge differences of mean agreement, the first arm less the second, as one family.
 
-    Runs are paired by seed and documents by name. The interval resamples both, so that it holds for
-    new runs on new documents; the p-value is that of the sign-flip test on the documents' means
-    over runs, adjusted by Holm for the family.
+    Runs are paired by seed and documents by name. Interval and p-value are of one t (`TwoWay`), and
+    hold for new runs on new documents; the p-value is adjusted by Holm for the family. Below 3 runs
+    nothing is established, nor equivalent. One run's interval is Student's over documents, its
+    p-value that of the sign-flip test: they hold for that run's instructions alone.
 
     Args:
         arms: The runs of each arm.
@@ -97,50 +89,68 @@ def gains(arm: Runs, seed: Runs) -> dict[str, Estimate]:
 
 
 @dataclass(frozen=True)
-class _Difference:
-    table: Table
+class _Tested:
+    """A table's mean with its p-value, its 95 % and 90 % intervals, and whether values differ."""
+
+    mean: float
     p_value: float
+    outer: tuple[float, float]
+    inner: tuple[float, float]
+    has_spread: bool
+    runs: int
+    documents: int
 
 
-def _difference(first: Runs, second: Runs) -> _Difference | str:
-    """Give the table of differences and its test, or why there is none."""
+def _difference(first: Runs, second: Runs) -> _Tested | str:
+    """Test the table of differences, or say why there is none."""
     if not (shared := sorted(first.keys() & second.keys())):
         return "no run of one has the seed of a run of the other"
     runs = [arm[seed] for seed in shared for arm in (first, second)]
     lost = [each for name in _criteria(first) if (each := unequal_coverage(runs, name))]
-    if lost:
-        return "; ".join(lost)
-    table = _paired(first, second, MEAN)
-    tested = cluster_test(_by_document(table))
-    if isinstance(tested, Undefined):
-        return tested.reason
-    return _Difference(table, tested.p_value)
+    return "; ".join(lost) if lost else _tested(_paired(first, second, MEAN))
 
 
-def _claim(name: str, found: _Difference, p_value: float) -> Claim:
-    outer, inner = _bounds(found.table, 0.95), _bounds(found.table, 0.9)
-    estimate, runs = _mean(found.table), len(found.table)
-    if estimate is None or outer is None or inner is None:
-        return refused(name, "it has no interval")
-    low, high = outer
+def _claim(name: str, found: _Tested, p_value: float) -> Claim:
+    low, high = found.outer
     verdict: Verdict = "not established"
-    if low * high > 0 and p_value < ALPHA:
+    note = f"{found.runs} runs"
+    if found.runs < _ENOUGH:
+        note = note if found.runs > 1 else "one run: holds for this run alone"
+        note += f"; {_ENOUGH} are needed"
+    elif low * high > 0 and p_value < ALPHA:
         verdict = "established"
-    elif inner[0] > -BOUND and inner[1] < BOUND:
+    elif found.has_spread and found.inner[0] > -BOUND and found.inner[1] < BOUND:
         verdict = "equivalent"
-    documents = int(np.isfinite(found.table).any(axis=0).sum())
-    note = f"{runs} runs" if runs >= _ENOUGH else f"{runs} runs, too few to speak of others"
-    note = note if runs > 1 else "1 run: nothing is known of others"
-    return Claim(name, estimate, low, high, p_value, documents, verdict, BOUND, note)
+    return Claim(name, found.mean, low, high, p_value, found.documents, verdict, BOUND, note)
 
 
-def _bounds(table: Table, confidence: float) -> tuple[float, float] | None:
-    found = (
-        hierarchical(table, confidence=confidence)
-        if len(table) > 1
-        else cluster_test(_by_document(table), flips=1, confidence=confidence)
+def _tested(table: Table) -> _Tested | str:
+    """Test the mean of a table's documents that have a value in every run."""
+    table = table[:, np.isfinite(table).all(axis=0)]
+    runs, documents = table.shape
+    if runs > 1 and documents > 1:
+        found = two_way(table)
+        (low, high), (inner_low, inner_high) = found.bounds(0.95), found.bounds(0.9)
+        return _Tested(
+            *(float(found.mean), float(found.p_value)),
+            outer=(float(low), float(high)),
+            inner=(float(inner_low), float(inner_high)),
+            has_spread=bool(found.error > 0),
+            runs=runs,
+            documents=documents,
+        )
+    means = table.mean(axis=0) if documents else np.array([])
+    outer, inner = cluster_test(means), cluster_test(means, flips=1, confidence=0.9)
+    if isinstance(outer, Undefined) or isinstance(inner, Undefined):
+        return outer.reason if isinstance(outer, Undefined) else "it has no interval"
+    return _Tested(
+        *(outer.difference, outer.p_value),
+        outer=(outer.low, outer.high),
+        inner=(inner.low, inner.high),
+        has_spread=outer.standard_error > 0,
+        runs=runs,
+        documents=documents,
     )
-    return None if isinstance(found, Undefined) else (found.low, found.high)
 
 
 def _paired(first: Runs, second: Runs, name: str) -> Table:
@@ -161,11 +171,6 @@ def _table(runs: Runs, name: str, documents: Sequence[str] | None = None) -> Tab
 
 def _criteria(runs: Runs) -> list[str]:
     return list(next(iter(runs.values())).scores)
-
-
-def _by_document(table: Table) -> Table:
-    means = _nanmean(table, 0)
-    return means[np.isfinite(means)]
 
 
 def _nanmean(table: Table, axis: int) -> Table:

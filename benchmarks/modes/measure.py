@@ -16,6 +16,7 @@ from benchmarks.cells import Cell, Values, identity_of
 from benchmarks.judged import score_texts
 from benchmarks.modes.edits import edits_of
 from benchmarks.noise import score_seed
+from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
 from mogradjudge import (
     Budget,
@@ -29,7 +30,6 @@ from mogradjudge import (
 from mogradjudge.candidate import Candidate
 from mogradjudge.cli.job import make_gate
 from mogradjudge.digests import digest
-from mogradjudge.errors import RunStopped
 from mogradjudge.files import LineLog
 from mogradjudge.interruption import interruptible
 from mogradjudge.ledger import Ledger, LedgerRow
@@ -124,7 +124,7 @@ def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
                 run_dir=folder,
             )
             judge = setting.judge(plan.layout_of(mode), rubric)
-            results[name] = _whole(
+            results[name] = check_ended(
                 optimizer.optimize(judge, trainset=setting.training, valset=setting.validation)
             )
             rows += results[name].ledger
@@ -145,24 +145,6 @@ def _parts(rubric: Rubric, mode: str) -> dict[str | None, Rubric]:
     if mode != SINGLE:
         return {None: rubric}
     return {each.name: replace(rubric, criteria=(each,)) for each in rubric.criteria}
-
-
-def _whole(result: OptimizationResult) -> OptimizationResult:
-    """Let nothing pass for a run that did not come to its end.
-
-    Raises:
-        BudgetExhausted: If its budget ran out.
-        RunStopped: If somebody stopped it.
-    """
-    match result.stop_reason:
-        case "budget":
-            raise BudgetExhausted(
-                "The cap on calls is reached within a run. Raise --max-calls: the run goes on "
-                "where it stands."
-            )
-        case "interrupted" | "stop_file" as reason:
-            raise RunStopped(reason)
-    return result
 
 
 def _left(budget: Budget, rows: Sequence[LedgerRow]) -> Budget:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from benchmarks.cells import Cell, Values
+from benchmarks.cells import Cell, Values, known_format
 from benchmarks.claims import Claim
-from benchmarks.judged import Judged, level_of
+from benchmarks.judged import MEAN, Judged, level_of
 from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
 from benchmarks.modes.estimates import (
-    MEAN,
     Estimate,
     Runs,
     agreement,
@@ -38,10 +38,10 @@ class Mode:
 
     ``test`` is their agreement on the test texts and ``gain`` its difference to the seed prompt in
     the same layout (empty where that was not scored), both by criterion and under "mean".
-    ``run_sd`` is the standard deviation of the mean from run to run. ``volume`` is the hypervolume
-    of the final programs of all runs on the test texts, ``validation_volume`` the mean over the
-    runs of that of all programs which a run measured on its validation texts; it is larger by the
-    luck of the best of many.
+    ``run_sd`` is the standard deviation of the mean from run to run. Both volumes are means over
+    the runs: ``volume`` of the hypervolume of a run's final program on the test texts,
+    ``validation_volume`` of that of all programs which a run measured on its validation texts; it
+    is larger by the luck of the best of many.
     """
 
     name: str
@@ -110,16 +110,21 @@ class Modes:
 
 
 def summarize(cells: Sequence[Cell]) -> Modes:
-    """Sum up the modes' cells; those of another setting or plan stand apart."""
+    """Sum up the modes' cells; those of another setting or plan stand apart.
+
+    Raises:
+        SetupError: If a cell has the format of another version.
+    """
     apart: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.benchmark == BENCHMARK:
             apart.setdefault(digest([cell.setting, _plan(cell)]), []).append(cell)
-    settings = tuple(
-        _in_setting(runs, [cell for cell in cells if cell.setting == runs[0].setting])
-        for runs in apart.values()
-    )
-    return Modes(settings, tuple(swap for each in settings for swap in swaps_of(each)))
+    settings = []
+    for runs in apart.values():
+        with known_format(runs):
+            beside = [cell for cell in cells if cell.setting == runs[0].setting]
+            settings.append(_in_setting(runs, beside))
+    return Modes(tuple(settings), tuple(swap for each in settings for swap in swaps_of(each)))
 
 
 def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
@@ -167,7 +172,8 @@ def _rated(runs: Sequence[Cell], rated: Sequence[Cell]) -> list[Cell]:
 def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
     criteria = tuple(next(iter(runs.values())).scores)
     of_runs = [cell.result["runs"] for cell in cells if "runs" in cell.result]
-    volumes = [validation_volume(parts, criteria) for parts in of_runs]
+    volumes = [hypervolume([[agreement(run, name) for name in criteria]]) for run in runs.values()]
+    validated = [validation_volume(parts, criteria) for parts in of_runs]
     return Mode(
         name=cells[0].key.get("mode", SEED),
         layout=cells[0].key["layout"],
@@ -176,8 +182,8 @@ def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
         test=agreements(runs),
         gain={} if seed is None or not runs.keys() & seed.keys() else gains(runs, seed),
         run_sd=spread(runs),
-        volume=hypervolume([[agreement(run, n) for n in criteria] for run in runs.values()]),
-        validation_volume=sum(volumes) / len(volumes) if volumes else None,
+        volume=statistics.fmean(volumes),
+        validation_volume=statistics.fmean(validated) if validated else None,
         trajectories=tuple(trajectory(parts) for parts in of_runs),
         cost=cost_of(cells),
         texts=tuple(
@@ -189,14 +195,14 @@ def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
 
 def swaps_of(found: InSetting) -> list[Swap]:
     """Give the effects that are compared between models: each mode's gain, and CCC less SSS."""
-    models = found.setting["models"]
+    models = found.setting.get("models", {})
     effects = [*found.against_seed, *(c for c in found.pairs if c.name == "CCC minus SSS")]
     return [
         Swap(
-            data=found.setting["data"],
-            judge=models["judge"],
-            prompts=models["coach"],
-            rater=models["rater"],
+            data=found.setting.get("data", "-"),
+            judge=models.get("judge", {}),
+            prompts=models.get("coach", {}),
+            rater=models.get("rater", {}),
             plan=found.plan,
             claim=claim,
         )

@@ -13,13 +13,15 @@ import click
 import dspy
 
 from benchmarks.cells import Cell, Grid
+from benchmarks.cues import CUES
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
 from benchmarks.peers.measuring import CannotRun, Server, measure
 from benchmarks.peers.method import Method, Task
-from benchmarks.planted import CUES, planted_examples, planted_rubric
-from benchmarks.server import WORLDS, serving, serving_apart
+from benchmarks.planted import planted_examples, planted_rubric
+from benchmarks.serve import WORLDS
+from benchmarks.server import serving, serving_apart
 from benchmarks.setting import SPLIT, errors_in_one_line
 from mogradjudge import Rubric, split_by_group
 from mogradjudge.fingerprint import digest_of

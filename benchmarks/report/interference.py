@@ -13,12 +13,12 @@ from benchmarks.claims import Claim
 from benchmarks.interference import summarize
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.summary import EFFECTS, Interference
+from benchmarks.judged import MEAN
 from benchmarks.report.markdown import difference, escape, number, percent, table
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
 
-_MEAN = "mean"
 _INTERFERENCE = "interference"
 
 
@@ -42,7 +42,7 @@ def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
 def _section(found: Interference, settings: Settings) -> Section:
     name, number_of = settings.name(found.setting), settings.number(found.setting)
     figures: dict[str, Figure] = {}
-    of_mean = [each[_MEAN] for each in found.effects.values()]
+    of_mean = [each[MEAN] for each in found.effects.values()]
     of_criteria = [found.effects[_INTERFERENCE][each] for each in found.criteria]
     parts = [
         f"{found.texts} test texts of {found.documents} documents, each arm scored "
@@ -63,7 +63,7 @@ def _section(found: Interference, settings: Settings) -> Section:
         pictured(
             f"interference-{number_of}-criteria.svg",
             forest(
-                _named([found.effects[_INTERFERENCE][_MEAN], *of_criteria], f"{_INTERFERENCE}, "),
+                _named([found.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
                 "interference (Spearman's rho)",
             ),
             "Interference by criterion, with 95 % intervals over documents",
@@ -90,7 +90,7 @@ def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:
 
 
 def _arms(found: Interference) -> str:
-    names = (*found.criteria, _MEAN)
+    names = (*found.criteria, MEAN)
     rows = [
         [
             f"{row.arm}: {escape(row.meaning)}",
@@ -105,7 +105,7 @@ def _arms(found: Interference) -> str:
 
 
 def _effects(found: Interference) -> str:
-    names = (_MEAN, *found.criteria)
+    names = (MEAN, *found.criteria)
     rows = [
         [f"{escape(name)} ({escape(EFFECTS[name][0])})", *(_cell(claims[n]) for n in names)]
         for name, claims in found.effects.items()

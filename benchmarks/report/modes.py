@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Cell
+from benchmarks.judged import MEAN
 from benchmarks.modes import summarize
-from benchmarks.modes.estimates import MEAN, Estimate
+from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import SEED
 from benchmarks.modes.summary import InSetting, Mode, swaps_of
 from benchmarks.report.markdown import (
@@ -27,9 +28,10 @@ from benchmarks.report.settings import Settings
 
 _VOLUME = (
     "Hypervolume is the share of the space of agreements that lies below at least one program, "
-    "with a reference point of 0 on each criterion: a negative rho counts as 0. On the test texts "
-    "it is that of the final programs of all runs. On the validation texts it is the mean over the "
-    "runs of that of all programs which a run measured, so the luck of the best of many raises it."
+    "with a reference point of 0 on each criterion: a negative rho counts as 0. Both columns are "
+    "means over the runs: on the test texts of the volume of a run's final program, on the "
+    "validation texts of that of all programs which a run measured, so the luck of the best of "
+    "many raises it."
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.modes.estimates import MEAN
+from benchmarks.judged import MEAN
 from benchmarks.modes.measure import MODES, SEED
 from benchmarks.modes.runs import Step
 from benchmarks.modes.summary import InSetting, Mode

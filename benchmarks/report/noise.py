@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Cell
-from benchmarks.noise import BENCHMARK, MEAN, Noise, Row, summarize
+from benchmarks.judged import MEAN
+from benchmarks.noise import BENCHMARK, Noise, Row, summarize
 from benchmarks.report.markdown import escape, number, percent, table
 from benchmarks.report.pictures import COLOURS, MARKERS, panels, styled
 from benchmarks.report.section import Section, pictured
@@ -33,7 +34,8 @@ def _section(found: Noise, settings: Settings) -> Section:
         f"was changed in between; Spearman's rho, {found.level} level. The last columns are the "
         "smallest differences that a paired test on these documents finds with a power of 80 %: "
         "between two judges that differ by no more than two scorings of one prompt do, and between "
-        "two whose errors have nothing in common. Two real prompts lie between these.",
+        "two whose errors have nothing in common. Two real prompts lie between these. A judge that "
+        "repeats itself exactly has no noise between scorings, and a dash for the first.",
         _table(found.rows),
         pictured(
             f"noise-{settings.number(found.setting)}.svg",
@@ -73,10 +75,11 @@ def _picture(found: Noise) -> Figure:
                 both = (row.least_paired, row.least_unpaired)
                 for at, (value, label) in enumerate(zip(both, (_SAME, _UNRELATED), strict=True)):
                     if value is not None:
+                        told = panel.get_legend_handles_labels()[1]
                         panel.plot(
                             *([value], [place + 0.2 * at - 0.1], MARKERS[at]),
                             color=COLOURS[at],
-                            label=label if place == 0 else None,
+                            label=None if label in told else label,
                         )
             panel.axhline(names.index(MEAN) - 0.5, color="#DDDDDD", linewidth=0.8)
             panel.set_title(f"{layout} calls")

@@ -37,7 +37,7 @@ class Settings:
         return [found[place] for place in sorted(found)]
 
     def table(self) -> str:
-        """Describe all settings."""
+        """Describe all settings; a dash stands for what one does not say."""
         columns = ("", "judge", "critic, coach, editor", "rater", "criteria", "texts", "data")
         rows = [[self.name(setting), *_described(setting)] for setting in self._all]
         return table(columns, rows)
@@ -79,20 +79,26 @@ def models_of(setting: Values) -> tuple[str, str, str]:
     if "models" not in setting:  # one model for all roles
         name = escape(f"{setting.get('model', '?')}, {setting.get('world', 'real')} world")
         return name, name, name
-    names = {role: model_name(setting["models"][role]) for role in ROLES}
+    models = setting["models"]
+    names = {role: model_name(models[role]) if role in models else "-" for role in ROLES}
     writers = dict.fromkeys(names[role] for role in ("critic", "coach", "editor"))
     return names["judge"], " / ".join(writers), names["rater"]
 
 
+def data_of(setting: Values) -> str:
+    """Name the data set."""
+    return escape(setting.get("data", "")) or "-"
+
+
 def _described(setting: Values) -> list[str]:
-    criteria = tomllib.loads(setting["rubric"])["criteria"]
+    criteria = tomllib.loads(setting.get("rubric", "")).get("criteria", [])
     counts = [f"{count} {name}" for name, count in setting.get("texts", {}).items()]
     documents = [f"{setting['documents']} documents"] if "documents" in setting else []
     return [
         *models_of(setting),
-        escape(", ".join(each["name"] for each in criteria)),
-        escape(", ".join([*counts, *documents]) or "-"),
-        escape(setting["data"]),
+        escape(", ".join(each["name"] for each in criteria)) or "-",
+        escape(", ".join([*counts, *documents])) or "-",
+        data_of(setting),
     ]
 
 

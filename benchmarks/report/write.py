@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from benchmarks.cells import Cell, read_cells
+from benchmarks.cells import Cell, known_format, read_cells
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of, in_words
-from benchmarks.report.settings import Settings, models_of
+from benchmarks.report.settings import Settings, data_of, models_of
 from mogradjudge.files import replaced, write_text
 
 REPORT = "report.md"
@@ -42,16 +42,15 @@ def write_report(folder: Path) -> Path:
     """Write report.md and its pictures beside the cells; equal cells give equal files.
 
     Raises:
-        SetupError: If the folder holds no cells.
+        SetupError: If the folder holds no cells, or some in the format of another version.
     """
     cells = read_cells(folder)
     settings = Settings(cells)
-    sections = [
-        section
-        for benchmark, render in RENDERERS.items()
-        if any(cell.benchmark == benchmark for cell in cells)
-        for section in render(cells, settings)
-    ]
+    sections: list[Section] = []
+    for benchmark, render in RENDERERS.items():
+        if ours := [cell for cell in cells if cell.benchmark == benchmark]:
+            with known_format(ours):
+                sections += render(cells, settings)
     for section in sections:
         for name, figure in section.figures.items():
             with replaced(folder / name) as partial:
@@ -76,7 +75,7 @@ def _models(sections: Sequence[Section]) -> list[str]:
         [
             escape(claim.name),
             *models_of(section.setting),
-            escape(section.setting["data"]),
+            data_of(section.setting),
             figures_of(claim),
             claim.verdict,
         ]
