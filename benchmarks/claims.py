@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from mogradjudge.agreement import Comparison, Undefined, equivalence
+from mogradjudge.agreement import (
+    Comparison,
+    Undefined,
+    equivalence,
+    minimum_detectable_difference,
+)
 
 Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
 
@@ -35,14 +40,18 @@ class Claim:
     bound: float | None = None
     note: str = ""
 
+    @property
+    def detectable(self) -> float | None:
+        """The difference that these clusters find with 80 % power; None without any spread.
+
+        Known by the width of the interval, which is taken for Student's over the clusters.
+        """
+        error = self._error()
+        return minimum_detectable_difference(error * math.sqrt(self.n), self.n) if error else None
+
     def as_dict(self) -> dict[str, Any]:
         """Give the claim as plain JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Claim:
-        """Read what `as_dict` gave."""
-        return cls(**entry)
 
     def adjusted(self, p_value: float) -> Claim:
         """Give the claim with a larger p-value, for being one of several.
@@ -57,16 +66,17 @@ class Claim:
     def _within(self) -> bool:
         if self.bound is None or self.estimate is None or self.low is None or self.high is None:
             return False
+        found = Comparison(
+            *(self.estimate, self.low, self.high, 1.0, self.n), standard_error=self._error() or 0.0
+        )
+        return _within(found, self.bound)
+
+    def _error(self) -> float | None:
+        if self.low is None or self.high is None or self.n < 2:
+            return None
         from scipy.stats import t  # slow to import
 
-        error = (self.high - self.low) / 2 / float(t.ppf(0.975, self.n - 1))
-        return _within(
-            Comparison(
-                *(self.estimate, self.low, self.high, 1.0, self.n),
-                standard_error=error,
-            ),
-            self.bound,
-        )
+        return (self.high - self.low) / 2 / float(t.ppf(0.975, self.n - 1))
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -74,6 +84,8 @@ class Claim:
             return f"{self.name}: {self.verdict} ({self.note})"
         inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
         note = f"; {self.note}" if self.note else ""
+        if self.verdict == "not established" and (least := self.detectable):
+            note = f"; {least:.2f} could have been found{note}"
         p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
         return (
             f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "

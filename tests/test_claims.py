@@ -1,9 +1,10 @@
 """What a comparison lets one say."""
 
 import numpy as np
+import pytest
 
 from benchmarks.claims import claim
-from mogradjudge.agreement import cluster_test
+from mogradjudge.agreement import cluster_test, minimum_detectable_difference
 
 CLEAR = 0.01 + 0.01 * np.random.default_rng(0).normal(size=40)
 
@@ -21,3 +22,12 @@ def test_a_small_difference_that_is_one_of_many_may_still_be_equivalent():
 def test_values_without_spread_show_no_equivalence():
     found = claim("x", cluster_test([0.0] * 5), bound=0.03)
     assert (found.verdict, found.estimate, found.low, found.high) == ("not established", 0, 0, 0)
+
+
+def test_a_claim_says_what_could_have_been_found():
+    values = np.random.default_rng(1).normal(size=12)
+    found = claim("x", cluster_test(values))
+    expected = minimum_detectable_difference(values, len(values))
+    assert found.detectable == pytest.approx(expected)
+    assert f"{expected:.2f} could have been found" in str(found)
+    assert claim("x", cluster_test([0.0] * 5)).detectable is None
