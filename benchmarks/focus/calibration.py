@@ -23,7 +23,7 @@ class Line:
     """How measured shares follow planted ones.
 
     ``rho`` is Spearman's, None if all are equal; ``intercept_error`` is the intercept's standard
-    error, as if no two texts shared a sentence.
+    error; a sentence that stands in several texts counts once, for it is rated once.
     """
 
     rho: float | None
@@ -164,7 +164,7 @@ def _calibration(
         if share is not None
     ]
     targets = tuple(dict.fromkeys(text.target for text in texts))
-    lines = _lines(points, targets)
+    lines = _lines(points, targets, texts)
     levels = {
         level: statistics.fmean(found)
         for level in sorted({text.share for text in texts})
@@ -184,14 +184,14 @@ def _calibration(
     return Calibration(
         rater=rater.name,
         criteria=targets,
-        overall=_line([(x, y) for _, x, y in points]),
+        overall=_line([(x, y) for _, x, y in points], _shared(texts)),
         by_criterion=lines,
         levels=levels,
         monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
         mean_error=_mean_error(points, lines),
         yield_rho=spearman([(text.actionable, found) for text, _, found in yields]),
-        yields=_line([(x, y) for _, x, y in yield_points]),
-        yields_by_criterion=_lines(yield_points, targets),
+        yields=_line([(x, y) for _, x, y in yield_points], _shared(texts)),
+        yields_by_criterion=_lines(yield_points, targets, texts),
         retest_rho=spearman([pair for pair in twice if None not in pair]),
         unrated=unrated / max(1, unrated + sum(each.units for each in first)),
     )
@@ -204,11 +204,26 @@ def _shares(found: Sequence[TextFocus], texts: Sequence[PlantedText]) -> list[fl
     ]
 
 
-def _lines(points: Sequence[tuple[str, float, float]], targets: Group) -> dict[str, Line]:
-    return {name: _line([(x, y) for t, x, y in points if t == name]) for name in targets}
+def _lines(
+    points: Sequence[tuple[str, float, float]], targets: Group, texts: Sequence[PlantedText]
+) -> dict[str, Line]:
+    return {
+        name: _line(
+            [(x, y) for target, x, y in points if target == name],
+            _shared([text for text in texts if text.target == name]),
+        )
+        for name in targets
+    }
 
 
-def _line(points: Sequence[tuple[float, float]]) -> Line:
+def _shared(texts: Sequence[PlantedText]) -> float:
+    """Give how often a sentence of these texts comes in them, on average."""
+    found = [sentence for text in texts for sentence in text.sentences]
+    return len(found) / max(1, len(set(found)))
+
+
+def _line(points: Sequence[tuple[float, float]], shared: float) -> Line:
+    """Fit a line; ``shared`` is how often each sentence comes, which widens the error."""
     planted, n = [x for x, _ in points], len(points)
     if len(set(planted)) < 2:
         return Line(None, 0.0, 0.0, n, 0.0)
@@ -216,7 +231,7 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     residuals = math.fsum((y - fit.intercept - fit.slope * x) ** 2 for x, y in points)
     middle = statistics.fmean(planted)
     spread = math.fsum((x - middle) ** 2 for x in planted)
-    error = math.sqrt(residuals / max(1, n - 2) * (1 / n + middle**2 / spread))
+    error = math.sqrt(shared * residuals / max(1, n - 2) * (1 / n + middle**2 / spread))
     return Line(spearman(points), fit.intercept, fit.slope, n, error)
 
 
