@@ -68,7 +68,7 @@ def test_planted_dilution_is_found_and_as_large_as_it_is(found):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
-    return summarize(measured_in(folder, PlantedWorld(), steps=3).cells)
+    return summarize(measured_in(folder, PlantedWorld()).cells)
 
 
 def test_without_dilution_the_arms_yield_the_same(plain):

@@ -226,14 +226,14 @@ def dilution_found(rater, *, calibrated):
 
 
 def test_dilution_is_told_for_each_rater():
-    line = Line(0.9, 1.0, 0.0, 10)
+    line = Line(0.9, 0.0, 1.0, 10, 0.05)
     calibration = Calibration(
-        *("one | rater", ("fluency",), line, {}, {0.0: 0.1, 1.0: 0.9}, True, 0.1, line, {}),
-        *(None, 0.0),
+        *("one | rater", ("fluency",), line, {}, {0.0: 0.1, 1.0: 0.9}, True, 0.1),
+        *(0.9, line, {}, None, 0.0),
     )
     found = [dilution_found(name, calibrated=name != "two") for name in ("one | rater", "two")]
     record = Dilution(
-        *(("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two"), ()),
+        *({}, 0, ("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two"), ()),
         calibrations={"one | rater": calibration},
         figures=tuple(each for _, figures in found for each in figures),
         holistic={"S": {"fluency": 9.0}, "C-long": {}},
