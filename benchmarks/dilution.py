@@ -8,10 +8,8 @@ measured. A (seed, step) pair is one cell and one cluster, with documents of its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -28,7 +26,6 @@ from benchmarks.focus.whole_texts import probe_ratings
 from benchmarks.noise import score_seed
 from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
-from mogradjudge.files import to_json
 from mogradjudge.ledger import Ledger
 from mogradjudge.tables import number, print_table
 
@@ -198,7 +195,6 @@ def _print_contrasts(found: Dilution) -> None:
 @click.option("--words", type=click.IntRange(10), help="Words per criterion  [default: 120]")
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
-@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path))
 @with_setting
 def command(
     setting: Setting,
@@ -208,7 +204,6 @@ def command(
     words: int | None,
     planted: int | None,
     causal: int | None,
-    as_json: Path | None,
 ) -> None:
     """Whether joint gradients are diluted, with the controls that tell it from arithmetic."""
     usual = (4, 2, 20, 3, 6) if setting.smoke else (2, 3, 120, 15, 0)
@@ -218,6 +213,4 @@ def command(
     measure(setting, **dict(zip(names, sizes, strict=True)))
     found = summarize(setting.cells)
     print_dilution(found)
-    print(f"Cells: {setting.grid.folder}")
-    if as_json is not None:
-        as_json.write_text(json.dumps(json.loads(to_json(found.as_dict())), indent=2) + "\n")
+    setting.say_where()

@@ -222,11 +222,10 @@ def test_criteria_are_adjusted_together_and_the_mean_is_not():
     assert mean_claim("gain", [], bound=0.5).verdict == "refused"
 
 
-def test_the_command_prints_claims_and_writes_json(tmp_path):
-    arguments = ["--smoke", "--out", str(tmp_path / "out"), "--json", str(tmp_path / "found.json")]
-    sizes = ["--steps", "2", "--causal", "0", "--planted", "1"]
-    result = CliRunner().invoke(dilution.command, [*arguments, *sizes])
+def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
+    arguments = ["--smoke", "--out", str(tmp_path), "--steps", "2", "--causal", "0"]
+    result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "1"])
     assert result.exit_code == 0, result.output
     assert "dilution at equal length" in result.output
     assert "same model" in result.output
-    assert json.loads((tmp_path / "found.json").read_text())["criteria"] == ["coherence", "fluency"]
+    assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")
