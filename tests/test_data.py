@@ -368,8 +368,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, splits: Mapping[str, Sequence[Any]]) ->
 
     calls = []
 
-    def load_dataset(path: str, **options: object) -> object:
-        calls.append((path, options))
+    def load_dataset(path: str, name: str | None = None, **options: object) -> object:
+        calls.append((path, {"name": name, **options}))
         tables = {
             name: {column: [row[i] for row in rows] for i, column in enumerate(COLUMNS)}
             for name, rows in splits.items()
@@ -399,6 +399,13 @@ def test_a_split_of_the_hub_is_streamed(source, splits, rows, monkeypatch):
     assert path == "me/ratings"
     assert options["streaming"] is True
     assert not {"trust_remote_code", "revision"} & set(options)
+
+
+def test_a_configuration_of_a_data_set_may_be_named(monkeypatch):
+    calls = hub(monkeypatch, {"train": ROWS, "test": ROWS[:2]})
+    assert len(load_examples("hf:me/ratings/eng:test", RUBRIC)) == 2
+    [(path, options)] = calls
+    assert (path, options["name"]) == ("me/ratings", "eng")
 
 
 @pytest.mark.parametrize("source", ["hf:me/ratings", "hf:me/ratings:dev"])

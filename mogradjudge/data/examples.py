@@ -27,8 +27,9 @@ def load_examples(
     holds lists of texts and of scores is many texts, one for each place in the lists.
 
     Args:
-        source: A file of one of the `KINDS`, or ``hf:OWNER/NAME`` or ``hf:OWNER/NAME:SPLIT`` for
-            a data set of the Hugging Face hub, which is streamed.
+        source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
+            ``hf:OWNER/NAME/CONFIGURATION:SPLIT`` for a data set of the Hugging Face hub, which is
+            streamed.
         rubric: Names the columns: the inputs, the human scores, the group.
         limit: Read only that many rows from the top.
         require_human: Whether the human columns and the group column must be there. Without a

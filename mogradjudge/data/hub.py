@@ -22,16 +22,18 @@ def read_hub(source: str, wanted: Group, size: int) -> Iterator[Batch]:
     Raises:
         SetupError: If the source names no split.
     """
-    parts = re.fullmatch(r"hf:(\w[\w.-]*/\w[\w.-]*)(?::([\w.-]+))?", source)
+    name = r"\w[\w.-]*"
+    parts = re.fullmatch(rf"hf:({name}/{name})(?:/({name}))?(?::([\w.-]+))?", source)
     if not parts:
         raise SetupError(
-            f"`source` must read hf:OWNER/NAME or hf:OWNER/NAME:SPLIT, got {source!r}."
+            "`source` must read hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or, for a data set with several "
+            f"configurations, hf:OWNER/NAME/CONFIGURATION:SPLIT, got {source!r}."
         )
     with _quiet() as folder:
         from datasets import load_dataset
 
-        splits = load_dataset(parts[1], streaming=True, cache_dir=folder)
-        data = splits[_choose_split(source, parts[2], list(splits))]
+        splits = load_dataset(parts[1], parts[2], streaming=True, cache_dir=folder)
+        data = splits[_choose_split(source, parts[3], list(splits))]
         # It may call a column an image or a document: to decode it would open what it points at.
         data = data.decode(enable=False)
         tables = (
@@ -48,7 +50,7 @@ def _choose_split(source: str, split: str | None, known: list[str]) -> str:
     if split not in known:
         raise SetupError(
             f"`source` must name one of the splits {', '.join(known)}, got {source!r}. "
-            f"Write hf:OWNER/NAME:{known[0]}, say."
+            f"Write {':'.join(source.split(':')[:2])}:{known[0]}, say."
         )
     return split
 
