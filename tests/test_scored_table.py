@@ -358,7 +358,7 @@ def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):
 
     calls = []
 
-    def load_dataset(path: str, **options: object) -> object:
+    def load_dataset(path: str, name: str | None = None, **options: object) -> object:
         calls.append(path)
         data = datasets.Dataset.from_dict(
             {"n": list(range(12)), "output": [f"text {n}" for n in range(12)]}
