@@ -27,7 +27,7 @@ class Claim:
     ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all
     have the same value tell nothing of their spread, and show no equivalence. It is "refused" where
     there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
-    steps.
+    steps. ``student`` says that the interval is Student's over them, and over nothing else.
     """
 
     name: str
@@ -39,14 +39,12 @@ class Claim:
     verdict: Verdict
     bound: float | None = None
     note: str = ""
+    student: bool = True
 
     @property
     def detectable(self) -> float | None:
-        """The difference that these clusters find with 80 % power; None without any spread.
-
-        Known by the width of the interval, which is taken for Student's over the clusters.
-        """
-        error = self._error()
+        """The difference that these clusters find with 80 % power; None if it is not known."""
+        error = self._error() if self.student else None
         return minimum_detectable_difference(error * math.sqrt(self.n), self.n) if error else None
 
     def as_dict(self) -> dict[str, Any]:

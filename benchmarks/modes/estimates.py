@@ -121,7 +121,10 @@ def _claim(name: str, found: _Tested, p_value: float) -> Claim:
         verdict = "established"
     elif found.has_spread and found.inner[0] > -BOUND and found.inner[1] < BOUND:
         verdict = "equivalent"
-    return Claim(name, found.mean, low, high, p_value, found.documents, verdict, BOUND, note)
+    return Claim(
+        *(name, found.mean, low, high, p_value, found.documents, verdict, BOUND, note),
+        student=found.runs == 1,
+    )
 
 
 def _tested(table: Table) -> _Tested | str:

@@ -21,7 +21,8 @@ class TwoWay:
     The model has an effect of the run, one of the document, and a rest. With S runs, D documents
     and mean squares R of runs, C of documents and E of the rest, the mean's variance is estimated
     as (R + C - E) / (S D), and never as less than R / (S D) or C / (S D); the degrees of freedom
-    are Satterthwaite's (1946, "An approximate distribution of estimates of variance components").
+    are Satterthwaite's (1946, "An approximate distribution of estimates of variance components"),
+    and at least those of the smaller sample.
     Where all values are equal there is no spread to judge by: the error is 0 and p is 1.
     """
 
@@ -69,4 +70,5 @@ def two_way(tables: Table) -> TwoWay:
     parts = sum(square**2 / degrees for square, degrees in zip(squares, free, strict=True))
     most = np.full_like(total, float(free[2]))
     freedom = np.divide(total**2, parts, out=most, where=error > 0)
-    return TwoWay(mean, error, freedom)
+    # Where the rest outweighs its share the formula falls below what either sample alone leaves.
+    return TwoWay(mean, error, np.maximum(freedom, float(min(free[:2]))))
