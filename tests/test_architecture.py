@@ -18,6 +18,7 @@ LAYERS = [
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
     *("local", "models", "rehearsal", "estimate", "scoring"),
+    "search",
     *("added", "outputs", "parts", "scored_table", "tables", "demo", "cli"),
 ]
 
