@@ -1,0 +1,1 @@
+"""A search over the optimizer's configuration, and what its trials tell."""
