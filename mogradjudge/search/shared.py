@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,12 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from mogradjudge.budget import Budget, Spent
+from mogradjudge.files import to_json
 from mogradjudge.replies import packed, unpacked
 from mogradjudge.search.storage import making_tables
+
+SCORES = "scores"
+"""Begins the names of notes that hold a trial's scores on the selection texts."""
 
 _TABLES = sa.MetaData()
 _LOCKS = sa.Table(
@@ -38,6 +43,13 @@ _REPLIES = sa.Table(
     sa.Column("reply", sa.LargeBinary(2**24), nullable=True),  # None while somebody asks for it
     sa.Column("asker", sa.String(32), nullable=False),
     sa.Column("since", sa.Float, nullable=False),  # seconds of the clock
+)
+_NOTES = sa.Table(
+    "mogradjudge_notes",
+    _TABLES,
+    sa.Column("study", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("note", sa.Text(2**24), nullable=False),
 )
 _SETTLE_EVERY = 1.0  # seconds
 
@@ -72,6 +84,22 @@ class Shared:
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
         return SharedReplies(self.engine, f"{self.study}/{part}", self.patience)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something under a name, as JSON; in the place of what was there."""
+        text, here = to_json(value, indent=None), self._named(name)
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(_NOTES).where(here))
+            connection.execute(sa.insert(_NOTES).values(study=self.study, name=name, note=text))
+
+    def noted(self, name: str) -> Any:
+        """Give what is kept under a name; None if nothing is."""
+        with self.engine.begin() as connection:
+            text = connection.execute(sa.select(_NOTES.c.note).where(self._named(name))).scalar()
+        return None if text is None else json.loads(text)
+
+    def _named(self, name: str) -> sa.ColumnElement[bool]:
+        return (_NOTES.c.study == self.study) & (_NOTES.c.name == name)
 
     def _make_rows(self) -> None:
         with self.engine.begin() as connection:
