@@ -17,8 +17,11 @@ from mogradjudge.evaluation import Judgement
 from mogradjudge.events import Observer
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.scores import Unscored
+from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.values import expanded
+
+_KEPT_BACK = 4  # of a cap on calls at most one in so many is kept for the end
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,19 @@ def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
         left = max(1e-3, deadline - time.monotonic())
         caps["max_seconds"] = min(left, own.max_seconds or left)
     return Budget(**caps)
+
+
+def calls_kept_back(job: Job) -> int:
+    """Say how many calls of the budget are for the end; 0 where the cap is too small for that."""
+    cap = job.budget.max_calls
+    if cap is None:
+        return 0
+    settings, space = job.judge.settings, job.space
+    separate = "separate" in (space.layout or (settings.layout,))
+    predictors = len(job.judge.rubric.names) if separate else 1
+    samples = space.n.high if isinstance(space.n, Range) else max(space.n or (settings.n,))
+    needed = int(2 * len(job.selection) * predictors * samples)
+    return needed if needed * _KEPT_BACK <= cap else 0
 
 
 def _score(judgement: Judgement, name: str) -> float | None:

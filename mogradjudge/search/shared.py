@@ -11,14 +11,16 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from filelock import FileLock
 
 from mogradjudge.budget import Budget, Spent
 from mogradjudge.files import to_json
 from mogradjudge.replies import packed, unpacked
 from mogradjudge.search.storage import making_tables
 
-SCORES = "scores"
-"""Begins the names of notes that hold a trial's scores on the selection texts."""
+ASKED, TEXTS, SCORES, FRESH = "asked", "texts", "scores", "fresh"
+"""Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
+scores on them; those of the best trial and of the default, once more."""
 
 _TABLES = sa.MetaData()
 _LOCKS = sa.Table(
@@ -76,6 +78,10 @@ class Shared:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the study's lock while the block runs; another worker waits for it."""
+        if self.engine.dialect.name == "sqlite":  # its own lock would keep us out as well
+            with FileLock(f"{self.engine.url.database}.turn"):
+                yield
+            return
         with self.engine.begin() as connection:
             turn = sa.update(_LOCKS).where(_LOCKS.c.study == self.study)
             connection.execute(turn.values(turns=_LOCKS.c.turns + 1))
@@ -110,6 +116,13 @@ class Shared:
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
 
 
+def spent_of(shared: Shared) -> Spent:
+    """Give what the workers of a study have spent and have under way, as far as they have told."""
+    row = sa.select(_PURSES.c.calls, _PURSES.c.tokens, _PURSES.c.cost)
+    with shared.engine.begin() as connection:
+        return Spent(*connection.execute(row.where(_PURSES.c.study == shared.study)).one())
+
+
 class SharedPurse:
     """What all workers of a study have spent, held to one budget.
 
@@ -129,11 +142,8 @@ class SharedPurse:
 
     def spent(self) -> Spent:
         """Give what all workers have spent and have under way."""
-        row = sa.select(_PURSES.c.calls, _PURSES.c.tokens, _PURSES.c.cost)
-        with self.shared.engine.begin() as connection:
-            found = connection.execute(row.where(_PURSES.c.study == self.shared.study)).one()
         with self._lock:
-            return Spent(*found) + self._pending
+            return spent_of(self.shared) + self._pending
 
     def take(self, weight: Spent) -> bool:
         """Take a call from the purse; False, and nothing taken, where a cap would be passed."""

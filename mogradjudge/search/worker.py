@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -14,7 +14,7 @@ from optuna.trial import Trial
 
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped
 from mogradjudge.runs import Pool
-from mogradjudge.search.job import Job
+from mogradjudge.search.job import Job, calls_kept_back
 from mogradjudge.search.queue import TASK, Queue
 from mogradjudge.search.shared import SCORES, Shared, SharedPurse
 from mogradjudge.search.trial import TakenAway, TrialPurse, Unfinished, run_trial, spent_by
@@ -46,7 +46,10 @@ class Worker:
     waiting: Callable[[int], None] = lambda left: None
 
     def __post_init__(self) -> None:
-        self.purse = SharedPurse(self.shared, self.job.budget)
+        budget, kept_back = self.job.budget, calls_kept_back(self.job)
+        if budget.max_calls is not None:
+            budget = replace(budget, max_calls=budget.max_calls - kept_back)
+        self.purse = SharedPurse(self.shared, budget)
         self._failures = 0
 
     def work(self) -> SearchStop:
