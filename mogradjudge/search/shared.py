@@ -51,7 +51,7 @@ _NOTES = sa.Table(
     _TABLES,
     sa.Column("study", sa.String(255), primary_key=True),
     sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("note", sa.Text(2**24), nullable=False),
+    sa.Column("note", sa.LargeBinary(2**24), nullable=False),  # JSON; MySQL cuts texts short
 )
 _SETTLE_EVERY = 1.0  # seconds
 
@@ -93,7 +93,7 @@ class Shared:
 
     def note(self, name: str, value: Any) -> None:
         """Keep something under a name, as JSON; in the place of what was there."""
-        text, here = to_json(value, indent=None), self._named(name)
+        text, here = to_json(value, indent=None).encode(), self._named(name)
         with self.engine.begin() as connection:
             connection.execute(sa.delete(_NOTES).where(here))
             connection.execute(sa.insert(_NOTES).values(study=self.study, name=name, note=text))
