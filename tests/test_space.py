@@ -6,6 +6,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
 from drawn import NUMBERS, VALUES, configs, settings_of_judges
@@ -141,6 +142,26 @@ def test_the_default_space_asks_what_it_says():
     assert space.suggest_settings(trial, JUDGE) == replace(JUDGE, layout="separate")
     assert set(trial.params) == set(space.searched)
     assert space == space.including(PLAIN, JUDGE)
+
+
+def test_samplers_are_told_the_choices_and_ranges():
+    space = SearchSpace(
+        steps=Range(2, 32, log=True),
+        seed=Range(0, 8, 4),
+        critic_temperature=Range(0.1, 1, log=True),
+    )
+    params = {"mode": "SSS", "steps": 2, "batch_size": 1, "seed": 4, "gate": "none"}
+    trial = FixedTrial(params | {"critic_temperature": 1, "editor_temperature": 0.0})
+    space.suggest(trial, PLAIN)
+    assert trial.distributions == {
+        "mode": CategoricalDistribution(("SSS", "SSC", "SCC", "CCC")),
+        "steps": IntDistribution(2, 32, log=True),
+        "batch_size": IntDistribution(1, 8),
+        "seed": IntDistribution(0, 8, step=4),
+        "gate": CategoricalDistribution(("mean", "criterion", "none")),
+        "critic_temperature": FloatDistribution(0.1, 1.0, log=True),
+        "editor_temperature": FloatDistribution(0.0, 1.0),
+    }
 
 
 @given(SPACES, configs(), settings_of_judges())
