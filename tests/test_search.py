@@ -1,13 +1,8 @@
 """The search in the toy world, where it is known what a configuration brings."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import dspy
@@ -17,15 +12,11 @@ from dspy.lm15 import AuthError, Request, Response, ServerError
 
 from benchmarks.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import (
-    AlwaysAccept,
     Budget,
-    Criterion,
     MOGradConfig,
     MultiCriteriaJudge,
-    NoCriterionRegression,
     Rubric,
     SetupError,
-    Undefined,
 )
 from mogradjudge.search import Range, SearchResult, SearchSpace, search
 from mogradjudge.search.queue import MOST_ATTEMPTS
@@ -46,6 +37,7 @@ def found(out: Path, engine: ToyEngine | None = None, **changes: object) -> Sear
         return search(judge, *sets, **options | changes)
 
 
+NOTHING = dict.fromkeys(each.name for each in fields(SearchSpace))
 SETS = {"trainset": TRAIN, "valset": VALIDATION, "selectionset": SELECTION}
 
 
@@ -186,7 +178,7 @@ class Mute(ToyEngine):
 
 
 def test_a_configuration_whose_judge_gives_no_score_has_no_value(tmp_path):
-    space = SearchSpace(**dict.fromkeys(SPACE_FIELDS), layout=("combined", "separate"))
+    space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
     judge_only = Rubric(inputs=("output",), criteria=RUBRIC.criteria[:2])
     result = found(
         tmp_path, Mute(), space=space, sampler="grid", judge=MultiCriteriaJudge(judge_only)
@@ -194,9 +186,6 @@ def test_a_configuration_whose_judge_gives_no_score_has_no_value(tmp_path):
     assert [each.state for each in result.trials] == ["complete", "failed"]
     assert "None of the" in result.trials[1].why
     assert result.best is result.trials[0]
-
-
-SPACE_FIELDS = ("mode", "batch_size", "gate", "tolerance", "editor_temperature", "layout")
 
 
 def test_several_values_have_a_front_and_named_objectives(tmp_path):
@@ -227,9 +216,7 @@ def test_calls_and_tokens_per_text_are_those_of_the_judge(tmp_path):
 
 
 def test_a_grid_tries_each_configuration_once(tmp_path):
-    space = SearchSpace(
-        **dict.fromkeys(SPACE_FIELDS), mode=("SSC", "CCC"), layout=("combined", "separate")
-    )
+    space = SearchSpace(**NOTHING | {"mode": ("SSC", "CCC"), "layout": ("combined", "separate")})
     result = found(tmp_path, space=space, sampler="grid", trials=50)
     tried = [(each.config["mode"], each.config["layout"]) for each in result.trials]
     assert sorted(tried) == [
@@ -267,7 +254,7 @@ def test_what_a_pruned_trial_paid_is_told_and_it_has_no_value(tmp_path):
 
 
 def test_steps_are_compared_at_equal_numbers_of_calls(tmp_path):
-    space = SearchSpace(**dict.fromkeys(SPACE_FIELDS), layout=("combined", "separate"))
+    space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
     found(tmp_path, space=space, sampler="grid", pruner=optuna.pruners.NopPruner())
     found(tmp_path / "b", space=space, sampler="grid", pruner=optuna.pruners.MedianPruner())
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/b/study.sqlite3")
@@ -288,17 +275,19 @@ def test_sections_of_ones_own_start_every_layout(tmp_path):
     text = predictor.signature.instructions.replace("Rate from 1 to 5.", "Rate with care.")
     predictor.signature = predictor.signature.with_instructions(text)
     engine = ToyEngine()
-    found(tmp_path, engine, judge=judge, trials=6)
+    space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
+    found(tmp_path, engine, judge=judge, space=space, sampler="grid")
     judged = [system for role, system, _ in engine.prompts if role == "judge"]
-    assert any("Literal" in each and each.count("### Criterion") == 1 for each in judged)
-    assert all("Rate with care." in each for each in judged)
+    seeds = [system for system in judged if "BIAS" not in system]
+    assert {system.count("### Criterion") for system in seeds} == {1, 3}
+    assert all("Rate with care." in system for system in seeds)
 
 
 def test_the_judge_and_the_settings_of_dspy_stay_as_they_were(tmp_path):
     judge = MultiCriteriaJudge(RUBRIC)
-    before = judge.dump_state(), dict(dspy.settings.items())
+    before = judge.dump_state(), dict(dspy.settings.copy())
     found(tmp_path, judge=judge)
-    assert (judge.dump_state(), dict(dspy.settings.items())) == before
+    assert (judge.dump_state(), dict(dspy.settings.copy())) == before
 
 
 def constant() -> list[dspy.Example]:
@@ -325,8 +314,8 @@ def constant() -> list[dspy.Example]:
         ({"selectionset": constant()}, "Agreement cannot be measured"),
         ({"selectionset": VALIDATION}, "validation"),
         ({"valset": TRAIN}, "training"),
-        ({"heartbeat": 0}, "heartbeat"),
-        ({"study": ""}, "`study`"),
+        ({"heartbeat": 0}, "`heartbeat` must be a whole number >= 1"),
+        ({"study": ""}, "`study` must be a name"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_call_is_paid(changes, said, tmp_path):

@@ -28,14 +28,19 @@ from mogradjudge.search.samplers import grid_of, pruner_of
 from mogradjudge.search.shared import ASKED, Shared
 
 
+_LONGEST_NAME = 200  # tables hold 255, with a part's name after it
+
+
 @dataclass(frozen=True)
 class Plan:
     """How trials are drawn."""
 
+    study: str
     trials: int
     sampler: str | BaseSampler | None
     pruner: str | BasePruner | None
     seed: int
+    heartbeat: int
 
 
 def check(job: Job, plan: Plan) -> None:
@@ -44,8 +49,15 @@ def check(job: Job, plan: Plan) -> None:
     Raises:
         SetupError: If figures cannot come of it.
     """
-    if type(plan.trials) is not int or plan.trials < 1:
-        raise SetupError(f"`trials` must be a whole number >= 1, got {plan.trials!r}.")
+    for name in ("trials", "heartbeat"):
+        if type(value := getattr(plan, name)) is not int or value < 1:
+            raise SetupError(f"`{name}` must be a whole number >= 1, got {value!r}.")
+    if type(plan.seed) is not int or plan.seed < 0:
+        raise SetupError(f"`seed` must be a whole number >= 0, got {plan.seed!r}.")
+    if not isinstance(plan.study, str) or not 1 <= len(plan.study) <= _LONGEST_NAME:
+        raise SetupError(
+            f"`study` must be a name of 1 to {_LONGEST_NAME} characters, got {plan.study!r}."
+        )
     if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
     parts = {"training": job.training, "validation": job.validation, "selection": job.selection}

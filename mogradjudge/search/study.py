@@ -127,15 +127,15 @@ def search(
         space=space,
         base=base,
         budget=budget,
-        values=tuple(values),
+        values=values if isinstance(values, str) else tuple(values),
         lms={**lms, "prompt_lm": prompt_lm},
         folder=_folder(out),
         observers=tuple(observers),
     )
-    plan = Plan(trials, sampler, pruner, seed)
+    plan = Plan(study, trials, sampler, pruner, seed, heartbeat)
     check(job, plan)
     deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
-    with opened_study(storage, job.folder, study, heartbeat, job, plan) as (queue, shared):
+    with opened_study(storage, job.folder, plan.study, heartbeat, job, plan) as (queue, shared):
         claim(shared, asked(job, plan))
         shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
         queue.fill(tasks(job, plan))
