@@ -20,7 +20,8 @@ import dspy
 
 from benchmarks.attack_kinds import KINDS, Attack
 from benchmarks.attack_report import CLEAN, Report, Row, report
-from benchmarks.cells import Cell, Grid, Values
+from benchmarks.cells import Values
+from benchmarks.grid import Grid, Task
 from benchmarks.setting import errors_in_one_line
 from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.candidate import clone
@@ -148,22 +149,23 @@ def command(
         }
         grid = Grid(out or Path(scratch), setting, num_threads)
         with dspy.context(lm=model, adapter=adapter_for(model)):
-            cells = [_cell(grid, chosen, examples, each, score_rule) for each in layouts]
+            tasks = [_task(grid, chosen, examples, each, score_rule) for each in layouts]
+            cells = grid.measure(tasks)
     rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
     _print(report(rows, chosen, tolerance), rows, tolerance)
     print(f"{sum(cell.calls for cell in cells)} calls were sent.")
 
 
-def _cell(
+def _task(
     grid: Grid,
     rubric: Rubric,
     examples: Sequence[dspy.Example],
     layout: Layout,
     score_rule: ScoreRule,
-) -> Cell:
+) -> Task:
     judge = MultiCriteriaJudge(rubric, layout=layout, score_rule=score_rule)
 
     def scored(ledger: Ledger) -> Values:
         return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
 
-    return grid.cell("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)
+    return grid.task("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)

@@ -14,7 +14,8 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cells import Cell, Grid
+from benchmarks.cells import Cell
+from benchmarks.grid import Grid
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from mogradjudge import (
     MogradError,

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.cells import Cell, Values, identity_of
+from benchmarks.grid import Task
 from benchmarks.judged import score_texts
 from benchmarks.modes.edits import edits_of
-from benchmarks.noise import score_seed
+from benchmarks.noise import seed_scoring
 from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
 from mogradjudge import (
@@ -94,11 +95,11 @@ def measure(setting: Setting, plan: Plan, modes: Sequence[str] = MODES) -> None:
         raise SetupError(f"There is no mode {sorted(unknown)}; there are {', '.join(MODES)}.")
     layouts = dict.fromkeys(plan.layout_of(mode) for mode in modes)
     # Seed by seed, so that a campaign that is cut short has all modes on its first seeds.
+    tasks: list[Task] = []
     for seed in setting.seeds:
-        for layout in layouts:
-            score_seed(setting, layout, seed)
-        for mode in modes:
-            _run(setting, plan, mode, seed)
+        tasks += [seed_scoring(setting, layout, seed) for layout in layouts]
+        tasks += [_run(setting, plan, mode, seed) for mode in modes]
+    setting.grid.measure(tasks)
 
 
 def runs_of(setting: Setting, plan: Plan, modes: Sequence[str]) -> list[Cell]:
@@ -108,7 +109,7 @@ def runs_of(setting: Setting, plan: Plan, modes: Sequence[str]) -> list[Cell]:
     return [cell for cell in setting.grid.cells if cell.identity in names]
 
 
-def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
+def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> Task:
     def run(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
         parts = _parts(setting.rubric, mode)
         results: dict[str | None, OptimizationResult] = {}
@@ -137,7 +138,7 @@ def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
         ]
         return {"runs": runs, "judged": judged}, [row.as_dict() for row in (*rows, *tested)]
 
-    setting.grid.run(BENCHMARK, plan.key(mode, seed), run)
+    return Task(BENCHMARK, plan.key(mode, seed), run)
 
 
 def _parts(rubric: Rubric, mode: str) -> dict[str | None, Rubric]:

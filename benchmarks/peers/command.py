@@ -12,12 +12,13 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cells import Cell, Grid
 from benchmarks.cues import CUES
+from benchmarks.grid import Grid
+from benchmarks.grid import Task as CellTask
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
-from benchmarks.peers.measuring import CannotRun, Server, measure
+from benchmarks.peers.measuring import Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.planted import planted_examples, planted_rubric
 from benchmarks.serve import WORLDS
@@ -82,25 +83,23 @@ def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
         "latency": sizes.latency,
         "repeats": sizes.repeats,
     }
-    grid = Grid(folder, setting)
-    cells = [
-        _cell(grid, method, rubric, examples, sizes, threads, seed)
+    tasks = [
+        _task(method, rubric, examples, sizes, threads, seed)
         for method in methods
         for seed in range(sizes.seeds)
         for threads in sizes.threads
     ]
-    return summarize(cells)
+    return summarize(Grid(folder, setting).measure(tasks))
 
 
-def _cell(
-    grid: Grid,
+def _task(
     method: Method,
     rubric: Rubric,
     examples: Sequence[dspy.Example],
     sizes: Sizes,
     threads: int,
     seed: int,
-) -> Cell:
+) -> CellTask:
     training, validation, test = split_by_group(examples, SPLIT, seed=0)
 
     def work(*_: object) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
@@ -115,10 +114,7 @@ def _cell(
         return result, _ledger(result)
 
     key = {"method": method.name, "threads": threads, "seed": seed, "cap": sizes.calls}
-    try:
-        return grid.run("peers", key, work)
-    except CannotRun as error:  # it is not kept, and so tried again the next time
-        return Cell("peers", key, grid.setting, {"status": str(error)}, (), 0, 0.0, {})
+    return CellTask("peers", key, work)
 
 
 def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

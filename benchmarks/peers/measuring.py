@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import dspy
 
+from benchmarks.grid import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
@@ -36,7 +37,7 @@ class Server(Protocol):
     def reset(self) -> None: ...
 
 
-class CannotRun(Exception):
+class CannotRun(Unmeasurable):
     """A method is not installed, or has failed; the message says how."""
 
 
