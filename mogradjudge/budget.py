@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
 
@@ -100,6 +100,9 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
+
     def passes(self, budget: Budget) -> str | None:
         """Name the cap that this spending would pass, as ``max_calls=20``."""
         caps = {
@@ -111,6 +114,18 @@ class Spent:
             if cap is not None and value > cap:
                 return f"{name}={cap}"
         return None
+
+
+class Purse(Protocol):
+    """What several runs spend together, held to one budget; thread safe."""
+
+    def take(self, weight: Spent) -> bool:
+        """Take a call that is about to be sent; False if a cap would be passed."""
+        ...
+
+    def settle(self, taken: Spent, spent: Spent) -> None:
+        """Enter what a call came to in the place of what was taken for it."""
+        ...
 
 
 def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None) -> Spent:

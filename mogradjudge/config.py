@@ -6,16 +6,14 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from inspect import isroutine
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
 from mogradjudge.decomposition import MODES, DecompositionMode, Scope
-from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
-from mogradjudge.gate import Gate, NoMeanRegression
+from mogradjudge.gate import Gate, NoMeanRegression, gate_as_dict
 
 T = TypeVar("T")
 
@@ -107,7 +105,7 @@ class MOGradConfig:
         return {
             **plain,
             "mode": self.mode.name,
-            "gate": _gate_dict(self.gate),
+            "gate": gate_as_dict(self.gate),
             "budget": self.budget.as_dict(),
         }
 
@@ -147,13 +145,3 @@ def batches(examples: Sequence[T], size: int, rng: random.Random) -> Iterator[tu
     while True:
         order = rng.sample(examples, len(examples))
         yield from (tuple(order[start : start + size]) for start in range(0, len(order), size))
-
-
-def _gate_dict(gate: Gate) -> dict[str, Any]:
-    # A user's gate may be no dataclass: an object is known by its attributes, a function by name.
-    settings = {} if isroutine(gate) else vars(gate)
-    name = getattr(gate, "__qualname__", type(gate).__qualname__)
-    plain = (str, int, float, bool, type(None))
-    return {"name": name} | {
-        key: value if isinstance(value, plain) else digest(value) for key, value in settings.items()
-    }

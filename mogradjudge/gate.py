@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, final
+from inspect import isroutine
+from typing import Any, Protocol, final
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Agreement
 
@@ -60,6 +62,52 @@ class NoCriterionRegression:
             _holds(before, proposed.by_criterion[name], self.tolerance)
             for name, before in current.by_criterion.items()
         )
+
+
+GATES = ("mean", "criterion", "none")
+"""The names of the gates above, as options and files give them."""
+
+
+def make_gate(name: str, tolerance: float = 0.0) -> Gate:
+    """Make a gate by its name.
+
+    Args:
+        name: One of `GATES`.
+        tolerance: For ``"criterion"``, as in `NoCriterionRegression`; 0 otherwise.
+
+    Raises:
+        SetupError: If the name is unknown, or the tolerance has no meaning or is negative.
+    """
+    if name not in GATES:
+        raise SetupError(f"`gate` must be one of {', '.join(GATES)}, got {name!r}.")
+    if name == "criterion":
+        return NoCriterionRegression(tolerance)
+    if tolerance:
+        raise SetupError(
+            f"`tolerance` goes with the gate 'criterion' (`--gate criterion`), got {name!r}."
+        )
+    return NoMeanRegression() if name == "mean" else AlwaysAccept()
+
+
+def gate_name(gate: Gate) -> str | None:
+    """Give the name that `make_gate` knows a gate by; None for a gate of somebody's own."""
+    known: dict[type, str] = {
+        NoMeanRegression: "mean",
+        NoCriterionRegression: "criterion",
+        AlwaysAccept: "none",
+    }
+    return known.get(type(gate))
+
+
+def gate_as_dict(gate: Gate) -> dict[str, Any]:
+    """Give a gate's class or function by name, and its settings, as `result.json` holds them."""
+    # A user's gate may be no dataclass: an object is known by its attributes, a function by name.
+    settings = {} if isroutine(gate) else vars(gate)
+    name = getattr(gate, "__qualname__", type(gate).__qualname__)
+    plain = (str, int, float, bool, type(None))
+    return {"name": name} | {
+        key: value if isinstance(value, plain) else digest(value) for key, value in settings.items()
+    }
 
 
 def _holds(before: float | Undefined, after: float | Undefined, tolerance: float) -> bool:

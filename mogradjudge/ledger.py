@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mogradjudge.brake import POLL, Brake
-from mogradjudge.budget import Budget, Spent
+from mogradjudge.budget import Budget, Purse, Spent
 from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.files import LineLog
@@ -82,6 +82,7 @@ class Ledger:
         max_in_flight: The most calls that may wait for an answer at one time.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
         stop_file: A file whose appearance lets no more calls out.
+        purse: What this run spends together with others; each call is taken from it too.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class Ledger:
         max_in_flight: int = 8,
         max_rpm: int | None = None,
         stop_file: Path | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.budget = budget or Budget()
+        self.purse = purse
         self.brake = Brake(self.budget.max_seconds, stop_file)
         self.limiter = Limiter(max_in_flight, max_rpm, self.brake)
         self._journal: LineLog | None = None
@@ -137,19 +140,21 @@ class Ledger:
     def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
         """Take a call from the budget as `depart` does, or give None where that would wait."""
         with self._lock:
-            if self.budget.caps_calls and (cap := self._with(weight).passes(self.budget)):
-                if not self._under_way:
-                    raise BudgetExhausted(f"The cap of {cap} is reached.")
-                return None
-            return self.enter(purpose, weight)
+            cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
+            if cap is None and self.purse is not None and not self.purse.take(weight):
+                cap = "all runs together"
+            if cap is None:
+                return self._enter_sent(purpose, weight)
+            if not self._under_way:
+                raise BudgetExhausted(f"The cap of {cap} is reached.")
+            return None
 
     def enter(self, purpose: Purpose, weight: Spent) -> Sent:
         """Enter a call that is sent, whatever the caps say."""
+        if self.purse is not None:
+            self.purse.settle(Spent(), weight)
         with self._lock:
-            sent = Sent(next(self._numbers), purpose, weight)
-            self._write({"sent": sent.number, **asdict(purpose), "weight": asdict(weight)})
-            self._under_way[sent.number] = sent
-            return sent
+            return self._enter_sent(purpose, weight)
 
     def book(self, sent: Sent, usages: Sequence[Usage], *, answered: bool, lost: bool) -> None:
         """Enter how a call ended.
@@ -176,9 +181,11 @@ class Ledger:
         }
         with self._lock:
             # The books are right and nobody waits for this call, even where the disk is full.
-            self._enter(self._under_way.pop(sent.number), entry)
+            spent = self._enter(self._under_way.pop(sent.number), entry)
             self._lock.notify_all()
             self._write(entry)
+        if self.purse is not None:
+            self.purse.settle(sent.weight, spent)
 
     def book_cached(self, purpose: Purpose) -> None:
         """Enter a call that the cache answered."""
@@ -208,6 +215,12 @@ class Ledger:
                 self._journal = None
             journal.close()
 
+    def _enter_sent(self, purpose: Purpose, weight: Spent) -> Sent:
+        sent = Sent(next(self._numbers), purpose, weight)
+        self._write({"sent": sent.number, **asdict(purpose), "weight": asdict(weight)})
+        self._under_way[sent.number] = sent
+        return sent
+
     def _with(self, weight: Spent) -> Spent:
         return sum((sent.weight for sent in self._under_way.values()), self._spent + weight)
 
@@ -227,11 +240,11 @@ class Ledger:
         for sent in open_ends.values():
             self._enter(sent, {"answered": False, "unknown": True})
 
-    def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> None:
+    def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
         account = self._account(sent.purpose)
         if entry.get("cached"):
             account.cached += 1
-            return
+            return Spent()
         account.calls += entry["answered"]
         account.failed += not entry["answered"]
         prompt, completion = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
@@ -242,7 +255,9 @@ class Ledger:
         account.cost += cost
         paid = entry["answered"] or prompt or completion
         account.unpriced |= bool(paid) and (known is None or entry["unknown"])
-        self._spent += sent.weight if entry["unknown"] else Spent(1, prompt + completion, cost)
+        spent = sent.weight if entry["unknown"] else Spent(1, prompt + completion, cost)
+        self._spent += spent
+        return spent
 
     def _account(self, purpose: Purpose) -> _Account:
         return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())

@@ -7,18 +7,22 @@ and of two calls with the same request the second waits for the first one's repl
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
+from diskcache.core import MODE_PICKLE
 from dspy.clients.cache import Cache
+from dspy.clients.disk_serialization import restricted_disk
 
 from mogradjudge.brake import POLL
 from mogradjudge.errors import SetupError
@@ -30,21 +34,65 @@ _SETTING = "mogradjudge_replies"  # DSPy takes its settings along into threads a
 _INSTALLING = threading.Lock()
 
 
+class ReplyStore(Protocol):
+    """Replies that several processes share, each known by its request's key."""
+
+    def get(self, key: str) -> Any:
+        """Give a reply, or None."""
+        ...
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a reply."""
+        ...
+
+    def delete(self, key: str) -> object:
+        """Drop a reply that cannot be read."""
+        ...
+
+    def claim(self, key: str) -> bool:
+        """Say that this process sends a request; False if another one has sent it just now."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Give a request back whose call brought no reply."""
+        ...
+
+
+def packed(reply: Any) -> bytes:
+    """Write a reply as bytes."""
+    return pickle.dumps(reply)
+
+
+def unpacked(reply: bytes) -> Any:
+    """Read what `packed` wrote; nothing but plain data and DSPy's own records is unpickled.
+
+    Raises:
+        DeserializationError: If it holds anything else.
+    """
+    return _Packing.fetch(_Packing.__new__(_Packing), MODE_PICKLE, None, reply, read=False)
+
+
+_Packing = restricted_disk(frozenset())
+
+
 @contextmanager
-def replies_kept_in(folder: Path | None, memory_max_entries: int = 1_000_000) -> Iterator[None]:
-    """Keep this context's replies in a folder, or without one in memory alone.
+def replies_kept_in(
+    place: Path | ReplyStore | None, memory_max_entries: int = 1_000_000
+) -> Iterator[None]:
+    """Keep this context's replies in a folder, in a store, or without either in memory alone.
 
     It holds for the block and the threads that it starts; other threads are not touched. A folder's
     files are read without running anything: only plain data and DSPy's own records are unpickled.
 
     Args:
-        folder: Where to keep them; it is made if it is not there.
+        place: Where to keep them; a folder is made if it is not there.
         memory_max_entries: The most replies that are kept in memory as well.
 
     Raises:
         SetupError: If the folder's files are damaged.
     """
     _install()
+    folder = place if isinstance(place, Path) else None
     try:
         store = _Replies(
             enable_disk_cache=folder is not None,
@@ -59,6 +107,9 @@ def replies_kept_in(folder: Path | None, memory_max_entries: int = 1_000_000) ->
             f"The replies in {folder} cannot be read ({error}). Remove that folder to pay for them "
             "again, or give another one."
         ) from error
+    if place is not None and not isinstance(place, Path):
+        store.enable_disk_cache, store.disk_cache = True, place
+        store.shared = place
     try:
         with dspy.context(**{_SETTING: store}):
             yield
@@ -110,6 +161,8 @@ _WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
 
 class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
     """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
+
+    shared: ReplyStore | None = None
 
     def cache_key(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -180,14 +233,39 @@ class _Router:
             flight = (id(store), key)
             _FLIGHTS.take_off(flight, waiting.check)
             waiting.landed = partial(_FLIGHTS.land, flight)
-        waiting.told = True
         reply = store.get(request, ignored_args_for_cache_key)
+        if reply is None and key is not None and getattr(store, "shared", None) is not None:
+            get = partial(store.get, request, ignored_args_for_cache_key)
+            reply = _reply_of_others(store.shared, key, get, waiting)
+        waiting.told = True
         if reply is None:
             waiting.on_miss()
         return reply
 
     def _store(self) -> Any:
         return dspy.settings.get(_SETTING) or self._usual
+
+
+def _reply_of_others(
+    shared: ReplyStore, key: str, get: Callable[[], Any], waiting: _Waiting
+) -> Any:
+    """Wait for a request that another process has sent; None where it is ours to send."""
+    while not shared.claim(key):
+        if waiting.check is None:
+            raise InFlight
+        waiting.check()
+        time.sleep(POLL)
+        if (reply := get()) is not None:
+            return reply
+    land = waiting.landed
+
+    def land_and_release() -> None:
+        if land is not None:
+            land()
+        shared.release(key)
+
+    waiting.landed = land_and_release
+    return None
 
 
 def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,32 @@ from typing import Any
 import dspy
 from filelock import FileLock, Timeout
 
+from mogradjudge.budget import Purse
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Event, as_json
 from mogradjudge.files import PARTIAL, LineLog, read_json, replaced, to_json, write_text
 from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
-from mogradjudge.replies import replies_kept_in
+from mogradjudge.replies import ReplyStore, replies_kept_in
 from mogradjudge.state import State
 
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
 CACHE, LOCK, STOP = "cache", "lock", "stop"
 _OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP}
+
+
+class InUse(SetupError):
+    """Another process is at work in the folder."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What several runs have in common: what they spend, and the replies that were paid for."""
+
+    purse: Purse
+    replies: ReplyStore
 
 
 class RunDirectory:
@@ -36,13 +50,15 @@ class RunDirectory:
 
     Args:
         path: The folder; it is made if it is not there.
+        replies: Where the replies are kept, if not in the folder.
 
     Raises:
         SetupError: If it is no folder and none can be made there.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, replies: ReplyStore | None = None) -> None:
         self.path = Path(path)
+        self._replies = replies or self.path / CACHE
         self._events = LineLog(self.path / EVENTS)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -68,7 +84,8 @@ class RunDirectory:
             ledger: The run's ledger, still empty.
 
         Raises:
-            SetupError: If another process is at work here, if the folder belongs to a run that
+            InUse: If another process is at work here.
+            SetupError: If the folder belongs to a run that
                 asked for something else, or is no run's and not empty.
         """
         with ExitStack() as stack:
@@ -78,7 +95,7 @@ class RunDirectory:
             state = self.path / STATE
             known = State.from_dict(read_json(state)) if state.exists() else None
             stack.enter_context(ledger.kept_in(LineLog(self.path / CALLS)))
-            stack.enter_context(replies_kept_in(self.path / CACHE))
+            stack.enter_context(replies_kept_in(self._replies))
             stack.callback(self._events.close)
             yield known
 
@@ -108,7 +125,7 @@ class RunDirectory:
         try:
             stack.enter_context(FileLock(self.path / LOCK, timeout=0))
         except Timeout as error:
-            raise SetupError(
+            raise InUse(
                 f"Another process is at work in {self.path}. Wait for it, or give another folder."
             ) from error
 

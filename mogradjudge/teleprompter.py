@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -29,7 +30,7 @@ from mogradjudge.metering import asks_cache
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
-from mogradjudge.runs import RunDirectory
+from mogradjudge.runs import Pool, RunDirectory
 from mogradjudge.state import in_order_of_worth
 from mogradjudge.workshop import open_workshop
 
@@ -58,6 +59,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             time if it is not given.
         run_dir: A folder that keeps everything the run pays for and finds. A run that was cut
             short, at any instant, is taken up by running it again with the same folder.
+        pool: What this run has in common with others: each call is taken from its purse, and looked
+            for among its replies. `mogradjudge.search` gives it.
         callbacks: DSPy callbacks of this optimizer.
         observers: Functions that are told every event (`mogradjudge.events`).
         display_progress: Whether a progress bar is shown on stderr; None shows it on a terminal.
@@ -96,6 +99,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         num_threads: int = 8,
         max_rpm: int | None = None,
         run_dir: str | Path | None = None,
+        pool: Pool | None = None,
         callbacks: Iterable[Any] | None = None,
         observers: Iterable[Observer] = (),
         display_progress: bool | None = None,
@@ -122,6 +126,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             max_rpm=max_rpm,
         )
         self.run_dir = run_dir
+        self.pool = pool
+        if pool is not None and run_dir is None:
+            raise SetupError("`pool` needs a `run_dir`, got none: the run's own folder.")
         self.objectives = None if objectives is None else tuple(objectives)
         self.role_lms = {"critic": critic_lm, "coach": coach_lm, "editor": editor_lm}
         for name, lm in {**self.role_lms, "prompt": prompt_lm}.items():
@@ -131,6 +138,11 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         self.callbacks = list(callbacks or [])
         self.observers = tuple(observers)
         self.display_progress = display_progress
+
+    @classmethod
+    def from_config(cls, config: MOGradConfig, **others: Any) -> Self:
+        """Make an optimizer with the settings of a config; ``others`` are the other arguments."""
+        return cls(**{each.name: getattr(config, each.name) for each in fields(config)}, **others)
 
     def compile(
         self,
@@ -187,12 +199,15 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """
         objectives = self._objectives(student)
         data = self._data(student, trainset, valset, testset)
-        folder = None if self.run_dir is None else RunDirectory(self.run_dir)
+        pool = self.pool
+        replies = None if pool is None else pool.replies
+        folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)
         ledger = Ledger(
             self.config.budget,
             self.config.num_threads,
             self.config.max_rpm,
             None if folder is None else folder.stop_file,
+            None if pool is None else pool.purse,
         )
         lms = {role: self._role_lm(role) for role in self.role_lms}
         shop = open_workshop(student, objectives, self.config, ledger, lms)

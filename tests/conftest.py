@@ -1,8 +1,12 @@
+import tempfile
+from pathlib import Path
+
 import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
 from mogradjudge import limiter
+from tests.postgres import postgres_server
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
 settings.register_profile(
@@ -29,3 +33,10 @@ def replies_of_no_other_test():
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     yield
     dspy.cache = before
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Give the URL of a real PostgreSQL database; a socket's path must be short."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, postgres_server(Path(folder)) as url:
+        yield url

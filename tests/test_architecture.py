@@ -17,7 +17,7 @@ LAYERS = [
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
-    *("local", "models", "rehearsal", "estimate", "scoring"),
+    *("local", "models", "rehearsal", "estimate", "scoring", "search"),
     *("added", "outputs", "parts", "scored_table", "tables", "demo", "cli"),
 ]
 

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Agreement
-from mogradjudge.gate import AlwaysAccept, NoCriterionRegression, NoMeanRegression, measures_less
+from mogradjudge.gate import (
+    GATES,
+    AlwaysAccept,
+    NoCriterionRegression,
+    NoMeanRegression,
+    gate_as_dict,
+    gate_name,
+    make_gate,
+    measures_less,
+)
 
 NONE = Undefined("all human scores are equal")
 MEAN, EACH, LOOSE = NoMeanRegression(), NoCriterionRegression(), NoCriterionRegression(0.1)
@@ -78,3 +87,34 @@ def test_what_passes_on_every_criterion_passes_on_the_mean(before, shifts):
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(SetupError, match=r"`tolerance >= 0` must hold, got -0\.1"):
         NoCriterionRegression(-0.1)
+
+
+def test_each_gate_has_a_name():
+    gates = [make_gate(name) for name in GATES]
+    assert gates == [NoMeanRegression(), NoCriterionRegression(), AlwaysAccept()]
+    assert tuple(gate_name(gate) for gate in gates) == GATES
+    assert make_gate("criterion", 0.1) == LOOSE
+    assert gate_name(LOOSE) == "criterion"
+
+
+def test_a_gate_of_ones_own_has_no_name():
+    def mine(current, proposed):
+        return True
+
+    assert gate_name(mine) is None
+    assert gate_as_dict(mine)["name"].endswith("mine")
+    assert gate_as_dict(LOOSE) == {"name": "NoCriterionRegression", "tolerance": 0.1}
+
+
+@pytest.mark.parametrize(
+    ["name", "tolerance", "words"],
+    [
+        ("best", 0.0, "`gate` must be one of mean, criterion, none, got 'best'"),
+        ("mean", 0.1, "`tolerance` goes with the gate 'criterion'"),
+        ("none", -0.1, "`tolerance` goes with the gate 'criterion'"),
+        ("criterion", -0.1, "`tolerance >= 0` must hold"),
+    ],
+)
+def test_a_gate_that_cannot_be_made_is_refused(name, tolerance, words):
+    with pytest.raises(SetupError, match=words):
+        make_gate(name, tolerance)

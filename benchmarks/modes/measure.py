@@ -29,9 +29,9 @@ from mogradjudge import (
     SetupError,
 )
 from mogradjudge.candidate import Candidate
-from mogradjudge.cli.job import make_gate
 from mogradjudge.digests import digest
 from mogradjudge.files import LineLog
+from mogradjudge.gate import make_gate
 from mogradjudge.interruption import interruptible
 from mogradjudge.ledger import Ledger, LedgerRow
 from mogradjudge.runs import EVENTS, RunDirectory

@@ -15,7 +15,7 @@ from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Observer
-from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
+from mogradjudge.gate import make_gate
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.models import make_lm
 from mogradjudge.scores import Layout, ScoreRule
@@ -122,19 +122,6 @@ def make_optimizer(
         run_dir=run_dir,
         observers=observers,
     )
-
-
-def make_gate(name: str, tolerance: float) -> Gate:
-    """Make the gate that `--gate` and `--tolerance` ask for."""
-    if name != "criterion" and tolerance:
-        raise SetupError(f"`--tolerance` goes with `--gate criterion`, got {name!r}.")
-    match name:
-        case "criterion":
-            return NoCriterionRegression(tolerance)
-        case "none":
-            return AlwaysAccept()
-        case _:
-            return NoMeanRegression()
 
 
 def _prompt_lm(options: Options) -> dspy.LM | None:

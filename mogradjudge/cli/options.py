@@ -9,12 +9,11 @@ import click
 
 from mogradjudge.config import AUTO_STEPS
 from mogradjudge.decomposition import MODES
+from mogradjudge.gate import GATES
 from mogradjudge.models import TIMEOUT
 from mogradjudge.scores import LAYOUTS, SCORE_RULES
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-GATES = ("mean", "criterion", "none")
 
 
 def together(*decorators: Decorator) -> Decorator:

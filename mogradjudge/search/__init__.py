@@ -1,0 +1,1 @@
+"""Optuna over decomposition modes and hyperparameters, on one machine and on many."""

@@ -1,0 +1,138 @@
+"""The trials of a search as the columns of a linear model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import Array
+
+Setting: TypeAlias = str | int | float | bool | None
+Trials: TypeAlias = Sequence[Mapping[str, Setting]]
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Model:
+    """Columns of shape (trials, terms): a constant, one for each level, then the parameters'.
+
+    Columns may repeat one another; the solution of least squares is then the shortest one, and what
+    `tells_levels_apart` promises is the same in all.
+    """
+
+    columns: Array
+    levels: int
+
+    @cached_property
+    def rank(self) -> int:
+        return int(np.linalg.matrix_rank(self.columns))
+
+    @property
+    def freedom(self) -> int:
+        """The degrees of freedom that are left."""
+        return len(self.columns) - self.rank
+
+    @cached_property
+    def inverse(self) -> Array:
+        """The weight of each trial in each term, shape (terms, trials)."""
+        found: Array = np.linalg.pinv(self.columns)
+        return found
+
+    def level_weights(self) -> Array:
+        """Give the weights of the trials in each level's value, up to a part all levels share."""
+        return self.inverse[1 : 1 + self.levels]
+
+    def tells_levels_apart(self) -> bool:
+        """Say whether differences of levels are the same in every solution of least squares."""
+        each = np.eye(self.levels, self.columns.shape[1], k=1)
+        differences = each - each.mean(axis=0)
+        seen = differences @ self.inverse @ self.columns
+        return bool(np.abs(seen - differences).max() < _ROUNDING)
+
+    def with_columns(self, more: Array) -> Model:
+        """Add columns, shape (trials, terms)."""
+        return Model(np.hstack([self.columns, more]), self.levels)
+
+    def residuals(self, values: Array) -> Array:
+        """Give what the model leaves of values; both of shape (trials,)."""
+        return values - self.columns @ (self.inverse @ values)
+
+
+def of_levels(trials: Trials, factor: str, levels: Sequence[Setting]) -> Model:
+    """Make the model that knows nothing but the factor."""
+    member = [[1.0, *(float(each[factor] == level) for level in levels)] for each in trials]
+    return Model(np.array(member), len(levels))
+
+
+def adjusted(
+    alone: Model, trials: Trials, factor: str
+) -> tuple[Model, tuple[str, ...], dict[str, str]]:
+    """Add the other parameters, by name, as far as the levels can still be told apart.
+
+    Returns:
+        The model, the parameters in it, and the reason for each that was dropped.
+    """
+    model, taken, dropped = alone, [], {}
+    for name in sorted({name for each in trials for name in each} - {factor}):
+        column = [each.get(name) for each in trials]
+        present = np.array([name in each for each in trials])
+        reason = "does not vary"
+        for columns in _columns(column, present):
+            wider = model.with_columns(columns)
+            if wider.rank > model.rank and wider.tells_levels_apart():
+                model, reason = wider, ""
+                break
+            both = alone.with_columns(columns)
+            free = both.rank > alone.rank and both.tells_levels_apart()
+            reason = (
+                "goes together with other parameters" if free else f"goes together with {factor!r}"
+            )
+        if reason:
+            dropped[name] = reason
+        else:
+            taken.append(name)
+    return model, tuple(taken), dropped
+
+
+def _columns(column: Sequence[Setting], present: Array) -> Iterator[Array]:
+    """Give the columns of a parameter: first with one for the trials without it, then without.
+
+    A parameter that only some levels have cannot be told from them by its being there, but its
+    values can still be adjusted for.
+    """
+    within = [value for value, there in zip(column, present, strict=True) if there]
+    coded = np.zeros((len(column), 0))
+    if len({_key(value) for value in within}) > 1:
+        scores = _scores(within)
+        coded = np.zeros((len(column), scores.shape[1]))
+        coded[present] = scores
+    if not present.all():
+        yield np.column_stack([coded, ~present])
+    if coded.shape[1]:
+        yield coded
+
+
+def _scores(values: Sequence[Setting]) -> Array:
+    """Give a number's standard scores, or for categories how often each is, less its share."""
+    numbers = [value for value in values if _is_number(value)]
+    if len(numbers) == len(values):
+        raw = np.array([[float(value)] for value in numbers])
+    else:
+        keys = [_key(value) for value in values]
+        raw = np.array([[float(key == other) for other in sorted(set(keys))] for key in keys])
+    centered: Array = raw - raw.mean(axis=0)
+    return centered / centered.std(axis=0)
+
+
+def _is_number(value: Setting) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _key(value: Setting) -> str:
+    # True and 1 are two categories, and 1 and 1.0 one number.
+    return str(float(value)) if _is_number(value) else repr(value)

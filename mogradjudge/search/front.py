@@ -1,0 +1,96 @@
+"""The trials of a search by price and value: which of them no other beats, and where each is drawn.
+
+A picture of many trials has some that would cover one another, so some stand beside their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_WIDTH, _HEIGHT = 330.0, 230.0  # what the panel measures, in points of 1/72 inch
+_APART = 8.0  # points between the middles of two markers
+_BARS_APART = 4.0  # points between two lines
+_TRIES = 12  # to each side; what is still covered then stays in its place
+
+
+@dataclass(frozen=True)
+class Point:
+    """One trial: its price ``x``, lower is better, and its value ``y``, higher is better.
+
+    ``low`` and ``high`` are the ends of the value's interval, if it has one.
+    """
+
+    trial: int
+    x: float
+    y: float
+    mode: str
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def bottom(self) -> float:
+        """The lowest value that is drawn."""
+        return self.y if self.low is None else self.low
+
+    @property
+    def top(self) -> float:
+        """The highest value that is drawn."""
+        return self.y if self.high is None else self.high
+
+
+def pareto_front(points: Iterable[Point]) -> list[Point]:
+    """Give the trials that no other one beats in price and value, from cheap to dear.
+
+    Of trials that are equal in both it gives the first.
+    """
+    front: list[Point] = []
+    for point in sorted(points, key=lambda each: (each.x, -each.y, each.trial)):
+        if not front or point.y > front[-1].y:
+            front.append(point)
+    return front
+
+
+def width_of(points: Sequence[Point]) -> float:
+    """Give the range of prices, never 0."""
+    prices = [point.x for point in points]
+    return max(prices) - min(prices) or 0.5 * abs(prices[0]) or 1.0
+
+
+def side_by_side(points: Sequence[Point], fixed: Sequence[Point]) -> dict[int, float]:
+    """Give the price at which each trial is drawn: the nearest to its own that is not covered.
+
+    Args:
+        points: The trials, at least one, in the order in which they take their places.
+        fixed: Those that come first, and so stay where they are unless they cover one another.
+
+    Returns:
+        The place by trial.
+    """
+    per_x = width_of(points) / _WIDTH
+    per_y = (max(each.top for each in points) - min(each.bottom for each in points)) / _HEIGHT
+    first = {point.trial for point in fixed}
+    placed: list[tuple[float, Point]] = []
+    for point in [*fixed, *(each for each in points if each.trial not in first)]:
+        tries = [point.x + step * per_x * _BARS_APART for step in _steps()]
+        free = (
+            x for x in tries if not any(_covers(x, point, *other, per_x, per_y) for other in placed)
+        )
+        placed.append((next(free, point.x), point))
+    return {point.trial: x for x, point in placed}
+
+
+def _steps() -> list[int]:
+    return [0, *(side * step for step in range(1, _TRIES + 1) for side in (1, -1))]
+
+
+def _covers(
+    x: float, point: Point, other_x: float, other: Point, per_x: float, per_y: float
+) -> bool:
+    # Multiplied out, since all values may be equal and a point then measures nothing.
+    across = abs(x - other_x) * (1 + 1e-9)
+    if abs(point.y - other.y) <= _APART * per_y and across < _APART * per_x:
+        return True
+    barred = point.bottom < point.top and other.bottom < other.top
+    beside = point.bottom <= other.top and other.bottom <= point.top
+    return barred and beside and across < _BARS_APART * per_x

@@ -1,0 +1,77 @@
+"""A range of numbers that a search may try."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mogradjudge.errors import SetupError
+
+_ROUNDING = 1e-8  # in steps; optuna allows for as much
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from ``low`` to ``high``, both included.
+
+    Args:
+        low: Whole numbers make a range of whole numbers, where the parameter is one.
+        high: At least ``low``.
+        step: The distance between two numbers; it must lead from ``low`` to ``high``. None for 1
+            in a range of whole numbers, and for no steps otherwise.
+        log: Whether equal ratios, and not equal differences, are equally likely; ``low`` must be
+            above 0 then, and there is no ``step``.
+
+    Raises:
+        SetupError: If the numbers make no range.
+    """
+
+    low: int | float
+    high: int | float
+    step: int | float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high") if self.step is None else ("low", "high", "step"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+                raise SetupError(f"`{name}` of a range must be a finite number, got {value!r}.")
+        if not isinstance(self.log, bool):
+            raise SetupError(f"`log` of a range must be True or False, got {self.log!r}.")
+        if self.low > self.high:
+            raise SetupError(f"`low <= high` must hold in a range, got {self.low} and {self.high}.")
+        if self.log and self.low <= 0:
+            raise SetupError(f"`low` of a range with log=True must be above 0, got {self.low}.")
+        if self.step is not None:
+            self._check_step(self.step)
+
+    def _check_step(self, step: float) -> None:
+        if self.log:
+            raise SetupError(f"A range with log=True has no `step`, got {step}: leave it out.")
+        if step <= 0:
+            raise SetupError(f"`step` of a range must be above 0, got {step}.")
+        # In decimals, as they are written: 0.3 is three steps of 0.1, which it is not in binary.
+        low, high, each = (Fraction(str(number)) for number in (self.low, self.high, step))
+        if (high - low) % each != 0:
+            raise SetupError(
+                f"`step` of a range must lead from `low` to `high`, got {step} between "
+                f"{self.low} and {self.high}."
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is a range of whole numbers."""
+        return all(isinstance(each, int) for each in (self.low, self.high, self.step or 0))
+
+    def holds(self, value: float) -> bool:
+        """Say whether a number lies in the range and, but for rounding, on one of its steps."""
+        if not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < _ROUNDING
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}" + ("" if self.step is None else f" by {self.step}")

@@ -1,0 +1,250 @@
+"""What a search may try, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from mogradjudge.config import MOGradConfig
+from mogradjudge.decomposition import MODES
+from mogradjudge.errors import SetupError
+from mogradjudge.gate import GATES
+from mogradjudge.scores import LAYOUTS, JudgeSettings
+from mogradjudge.search.parameters import (
+    CONFIG_PARAMETERS,
+    JUDGE_PARAMETERS,
+    PARAMETERS,
+    Value,
+    check_value,
+    config_values,
+    config_with,
+    judge_values,
+    settings_with,
+)
+from mogradjudge.search.ranges import Range
+from mogradjudge.search.space_toml import domains_from_toml, domains_to_toml, read_table
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+Names: TypeAlias = tuple[str, ...] | None
+Flags: TypeAlias = tuple[bool, ...] | None
+Wholes: TypeAlias = tuple[int, ...] | Range | None
+Numbers: TypeAlias = tuple[float, ...] | Range | None
+NumbersOrNone: TypeAlias = tuple[float | None, ...] | Range | None
+
+_BATCH_SIZES = Range(1, 8)
+_TEMPERATURES = Range(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The values that a search may try, by parameter: a tuple of choices, or a `Range` of numbers.
+
+    None is for a parameter that is not searched: it keeps the value that the base has. The default
+    space asks which mode, layout, batch size, gate and editor's temperature do best.
+
+    The parameters are the fields of `MOGradConfig` and `JudgeSettings` that decide what a run
+    finds. Four have a meaning only together with another's value and are asked for only then:
+    ``tolerance`` with the gate ``"criterion"``, ``edit_preamble`` with a combined optimizer, ``n``
+    with ``"mean_of_n"`` and ``fallback`` with ``"expected"``.
+
+    Args:
+        mode: The letters of modes, as ``"SSC"``.
+        gate: Names of gates: ``"mean"``, ``"criterion"``, ``"none"``.
+        tolerance: Of the gate ``"criterion"``, at least 0.
+        skip_tolerance: None among the choices writes all critiques.
+        critic_temperature: None among the choices leaves the LM's own; so for the other roles.
+        n: At least 2; must be there where ``score_rule`` may be ``"mean_of_n"``.
+        fallback: ``"integer"`` or None.
+
+    Raises:
+        SetupError: If a value is one that the parameter cannot have, or stands there twice.
+    """
+
+    mode: Names = tuple(MODES)
+    steps: Wholes = None
+    batch_size: Wholes = _BATCH_SIZES
+    seed: Wholes = None
+    gate: Names = GATES
+    tolerance: Numbers = (0.0, 0.05, 0.1)
+    skip_tolerance: NumbersOrNone = None
+    critic_temperature: NumbersOrNone = None
+    coach_temperature: NumbersOrNone = None
+    editor_temperature: NumbersOrNone = _TEMPERATURES
+    edit_preamble: Flags = None
+    reply_retries: Wholes = None
+    max_section_chars: Wholes = None
+    layout: Names = tuple(LAYOUTS)
+    score_rule: Names = None
+    n: Wholes = None
+    rationale: Flags = None
+    fallback: tuple[str | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.searched:
+            _check_domain(name, getattr(self, name))
+        if "mean_of_n" in (self.score_rule or ()) and self.n is None:
+            raise SetupError(
+                "`n` must have values >= 2 to choose from where `score_rule` may be 'mean_of_n', "
+                "got none."
+            )
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The parameters that have values to choose from."""
+        return tuple(name for name in PARAMETERS if getattr(self, name) is not None)
+
+    def suggest(self, trial: BaseTrial, base: MOGradConfig) -> MOGradConfig:
+        """Ask a trial for the searched parameters of a run; the others stay as in ``base``."""
+        values = self._ask(trial, CONFIG_PARAMETERS, config_values(base))
+        return config_with(values, base)
+
+    def suggest_settings(self, trial: BaseTrial, base: JudgeSettings) -> JudgeSettings:
+        """Ask a trial for the searched parameters of a judge; the others stay as in ``base``."""
+        return settings_with(self._ask(trial, JUDGE_PARAMETERS, judge_values(base)), base)
+
+    def params_of(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Any]:
+        """Give the parameters by which a trial is this config with this judge.
+
+        ``study.enqueue_trial(space.params_of(config, settings))`` lets a study try it.
+
+        Raises:
+            SetupError: If the space does not hold one of the values; `including` adds it.
+        """
+        found = self._asked(config, settings)
+        for name, value in found.items():
+            domain = getattr(self, name)
+            if isinstance(domain, Range):
+                _check_held(name, domain, value)
+            elif value not in domain:
+                raise SetupError(
+                    f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
+                    "add it."
+                )
+        return found
+
+    def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
+        """Give the space that holds this config with this judge too, by further choices.
+
+        Raises:
+            SetupError: If a range does not hold the config's value, or the gate has no name.
+        """
+        changes: dict[str, Any] = {}
+        if self.score_rule is not None and settings.score_rule == "mean_of_n" and self.n is None:
+            changes["n"] = (settings.n,)
+        for name, value in self._asked(config, settings).items():
+            domain = getattr(self, name)
+            if isinstance(domain, Range):
+                _check_held(name, domain, value)
+            elif value not in domain:
+                changes[name] = (*domain, value)
+        return replace(self, **changes)
+
+    def grid(self) -> dict[str, list[Value]]:
+        """Give all choices, for ``optuna.samplers.GridSampler``.
+
+        A grid knows no conditions: a configuration in which a parameter is not asked for comes
+        once for each value of that parameter.
+
+        Raises:
+            SetupError: If a parameter has a range.
+        """
+        domains = {name: getattr(self, name) for name in self.searched if self._reachable(name)}
+        if ranges := [f"`{name}`" for name, each in domains.items() if isinstance(each, Range)]:
+            raise SetupError(
+                f"A grid needs choices, but {', '.join(ranges)} must lie in a range: give choices, "
+                "as (1, 2, 4)."
+            )
+        return {name: list(domain) for name, domain in domains.items()}
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a space from a TOML file, a line per searched parameter.
+
+        Choices are an array; a range is ``{ low = 1, high = 8 }``, with ``step`` and ``log`` if
+        need be; None is ``"none"``. A parameter without a line is not searched.
+
+        Raises:
+            SetupError: If the file cannot be read or describes no space.
+        """
+        try:
+            domains: dict[str, Any] = dict.fromkeys(PARAMETERS)
+            return cls(**domains | domains_from_toml(read_table(Path(path))))
+        except SetupError as error:
+            raise SetupError(f"{path}: {error}") from error
+
+    def to_toml(self) -> str:
+        """Write the space as TOML that `from_toml` reads back to an equal one."""
+        return domains_to_toml({name: getattr(self, name) for name in self.searched})
+
+    def _ask(
+        self, trial: BaseTrial, names: Iterable[str], base: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for name in names:
+            condition = PARAMETERS[name].condition
+            if condition is not None and values[condition.parent] not in condition.values:
+                values[name] = condition.otherwise
+            elif getattr(self, name) is None:
+                values[name] = base[name]
+            else:
+                values[name] = _suggest(trial, name, getattr(self, name))
+        return values
+
+    def _asked(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Value]:
+        """Give the values of the searched parameters that have a meaning in this config."""
+        values = {**config_values(config), **judge_values(settings)}
+        if self.gate is not None and values["gate"] is None:
+            raise SetupError(
+                f"`gate` can be searched from one of {', '.join(GATES)} only, got {config.gate!r}."
+            )
+        conditions = {name: PARAMETERS[name].condition for name in self.searched}
+        return {
+            name: values[name]
+            for name, condition in conditions.items()
+            if condition is None or values[condition.parent] in condition.values
+        }
+
+    def _reachable(self, name: str) -> bool:
+        condition = PARAMETERS[name].condition
+        parents = None if condition is None else getattr(self, condition.parent)
+        return condition is None or parents is None or bool({*parents} & {*condition.values})
+
+
+def _suggest(trial: BaseTrial, name: str, domain: tuple[Value, ...] | Range) -> Value:
+    if not isinstance(domain, Range):
+        return trial.suggest_categorical(name, domain)
+    if PARAMETERS[name].kind is int:
+        low, high, step = int(domain.low), int(domain.high), int(domain.step or 1)
+        return trial.suggest_int(name, low, high, step=step, log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+
+
+def _check_domain(name: str, domain: object) -> None:
+    kind = PARAMETERS[name].kind
+    if isinstance(domain, Range):
+        if kind not in (int, float):
+            raise SetupError(f"`{name}` takes a tuple of choices and no range, got {domain}.")
+        if kind is int and not domain.whole:
+            raise SetupError(f"`{name}` needs a range of whole numbers, got {domain}.")
+        check_value(name, domain.low)
+        check_value(name, domain.high)
+        return
+    if not isinstance(domain, tuple):
+        raise SetupError(f"`{name}` must be a tuple of choices, a Range or None, got {domain!r}.")
+    if not domain:
+        raise SetupError(f"`{name}` must hold at least one choice, got none: leave it out.")
+    for place, value in enumerate(domain):
+        check_value(name, value)
+        if value in domain[:place]:
+            raise SetupError(f"`{name}` must hold each choice once, got {value!r} twice.")
+
+
+def _check_held(name: str, domain: Range, value: Value) -> None:
+    if not isinstance(value, int | float):
+        raise SetupError(f"`{name}` is {value!r}, which no range holds: give choices instead.")
+    if not domain.holds(value):
+        raise SetupError(f"`{name}` must lie in the range {domain}, got {value!r}: widen it.")

@@ -1,0 +1,144 @@
+"""Where a study is kept: an SQLite file, a database server, or any Optuna storage."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import optuna
+import sqlalchemy as sa
+from filelock import FileLock
+from optuna.storages import BaseStorage, RDBStorage
+
+from mogradjudge.errors import SetupError
+from mogradjudge.secrets import redact, secrets_in
+
+STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
+_BUSY = 60  # seconds that a connection to an SQLite file waits for another one's transaction
+_GRACE = 3  # heartbeats that may fail to come before a worker counts as dead
+_LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
+
+
+@contextmanager
+def opened(
+    storage: str | BaseStorage | None, folder: Path, heartbeat: int
+) -> Iterator[tuple[BaseStorage, sa.Engine]]:
+    """Open what a study is kept in while the block runs; it is made if it is not there.
+
+    Gives the storage, and the database in which workers keep what they share beside the trials.
+
+    Args:
+        storage: A database's URL as SQLAlchemy writes it, ``sqlite:///study.sqlite3`` or
+            ``postgresql://user@host/name``; any Optuna storage; None for a file in ``folder``.
+        folder: The search's folder.
+        heartbeat: Seconds between two signs of life of a worker; one that gave none for three
+            times as long counts as dead. It holds for a URL.
+
+    Raises:
+        SetupError: If there is no such database, or no driver for it.
+    """
+    with ExitStack() as stack:
+        if isinstance(storage, BaseStorage):
+            study = storage
+        else:
+            study = _storage(storage, folder, heartbeat)
+            stack.callback(study.engine.dispose)
+            stack.callback(study.remove_session)
+        engine = _engine_of(study)
+        if engine is None or engine.dialect.name == "sqlite":
+            # A writer locks an SQLite file as a whole, so the study's own file will not do.
+            engine = _file_beside(engine, folder)
+            stack.callback(engine.dispose)
+        yield study, engine
+
+
+def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
+    file = sa.URL.create("sqlite", database=str(folder / STUDY))
+    url = file if storage is None else _url(storage)
+    is_file = url.get_backend_name() == "sqlite"
+    engine_kwargs = {"connect_args": {"timeout": _BUSY}} if is_file else {"pool_pre_ping": True}
+
+    with making_tables(url), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # since 2021
+        return RDBStorage(
+            url.render_as_string(hide_password=False),
+            engine_kwargs,
+            heartbeat_interval=heartbeat,
+            grace_period=_GRACE * heartbeat,
+        )
+
+
+def _engine_of(storage: BaseStorage) -> sa.Engine | None:
+    for each in (storage, getattr(storage, "_backend", None)):  # Optuna wraps a study's storage
+        if isinstance(each, RDBStorage):
+            return each.engine
+    return None
+
+
+def _file_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
+    file = None if engine is None else engine.url.database
+    study = folder / STUDY if file in (None, "", ":memory:") else Path(str(file))
+    beside = study.with_name(SHARED if study.name == STUDY else f"{study.stem}.{SHARED}")
+    url = sa.URL.create("sqlite", database=str(beside))
+    made = sa.create_engine(url, connect_args={"timeout": _BUSY})
+    sa.event.listen(made, "connect", _quick)
+    return made
+
+
+@contextmanager
+def making_tables(url: sa.URL) -> Iterator[None]:
+    """Let one worker at a time make its tables while the block runs.
+
+    Raises:
+        SetupError: If the database cannot be opened.
+    """
+    shown = url.render_as_string(hide_password=True)
+    try:
+        with ExitStack() as stack:
+            if url.get_backend_name() == "postgresql":
+                engine = sa.create_engine(url)
+                stack.callback(engine.dispose)
+                lock = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
+                stack.enter_context(engine.begin()).execute(lock)
+            elif (file := url.database) and Path(file).parent.is_dir():
+                stack.enter_context(FileLock(f"{file}.lock"))
+            yield
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        what = f"`storage` {shown} needs a driver: {error}."
+        raise SetupError(f"{what} {_install(url)}") from error
+    except sa.exc.DBAPIError as error:
+        first = redact(str(error.orig).strip().partition("\n")[0], _secrets_of(url))
+        raise SetupError(f"`storage` {shown} cannot be opened: {first}") from error
+
+
+def _secrets_of(url: sa.URL) -> set[str]:
+    password = str(url.password) if url.password else ""
+    return {each for each in {password, *secrets_in(password)} if each}
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise SetupError(
+            "`storage` must be a database's URL, as sqlite:///study.sqlite3 or "
+            "postgresql://user@host/name; what was given is none."
+        ) from error
+    # SQLAlchemy's own choice of a driver has changed between its versions.
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _install(url: sa.URL) -> str:
+    if url.get_backend_name() == "postgresql":
+        return "Install mogradjudge[postgres]."
+    return "Install it, or give sqlite:/// or postgresql://."
+
+
+def _quick(connection: object, record: object) -> None:
+    # Many small transactions: one sync to the disk for each would cost more than the call.
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
