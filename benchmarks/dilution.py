@@ -23,10 +23,10 @@ from benchmarks.focus.planted import plantable
 from benchmarks.focus.steps import batches_of, measure_step, open_raters
 from benchmarks.focus.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
 from benchmarks.focus.whole_texts import probe_ratings
-from benchmarks.grid import Task
 from benchmarks.judged import Judged
 from benchmarks.noise import seed_scoring
 from benchmarks.setting import Setting, with_setting
+from benchmarks.tasks import Task
 from mogradjudge import SetupError
 from mogradjudge.ledger import Ledger
 from mogradjudge.tables import number, print_table

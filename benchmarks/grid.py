@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
 
 from filelock import FileLock, Timeout
 
 from benchmarks.cells import CELLS, Cell, Values, identity_of, whole_lines
+from benchmarks.tasks import Means, Task, Unmeasurable
+from benchmarks.workers import Workers
 from mogradjudge import SetupError
-from mogradjudge.budget import Budget
+from mogradjudge.budget import Budget, Purse
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.files import LineLog
 from mogradjudge.interruption import interruptible
@@ -27,41 +28,32 @@ from mogradjudge.runs import CALLS, RunDirectory
 
 WORK = "work"
 
-Work: TypeAlias = Callable[[Path, Budget], tuple[Values, Sequence[Values]]]
-"""Measures one cell in a folder of its own; gives its result, and rows of what it paid."""
-
-
-class Unmeasurable(Exception):
-    """Raised by a task's work where there is nothing to measure; the message says why."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell to be measured, if it is not there yet: what it asks, and how it is measured."""
-
-    benchmark: str
-    key: Values
-    work: Work
-
 
 class Grid:
     """Measures cells into a folder; one that is there already is given as it is.
 
-    Two processes may take turns at one folder, but only one measures at a time.
+    Two processes may take turns at one folder, but only one measures at a time, unless there are
+    workers: these share the cells, and each one's folder ends with all of them.
 
     Args:
         folder: Where the cells are kept; made if it is not there.
         setting: What they are measured on, as plain JSON values.
         num_threads: The most calls in flight.
         max_calls: The most calls that all cells of the folder together may take, with those of
-            cells that were cut short.
+            cells that were cut short; with workers, what all of them send in this setting.
+        workers: What this process has in common with others that measure the same.
 
     Raises:
         SetupError: If the folder cannot be made, or holds a damaged cell.
     """
 
     def __init__(
-        self, folder: Path, setting: Values, num_threads: int = 8, max_calls: int | None = None
+        self,
+        folder: Path,
+        setting: Values,
+        num_threads: int = 8,
+        max_calls: int | None = None,
+        workers: Workers | None = None,
     ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +62,7 @@ class Grid:
                 f"--out must be a folder that can be made, got {folder}: {error.strerror}."
             ) from error
         self.folder, self.setting = folder, setting
-        self.num_threads, self.max_calls = num_threads, max_calls
+        self.num_threads, self.max_calls, self.workers = num_threads, max_calls, workers
         self._has_measured = False
         self._log = LineLog(folder / CELLS)
         self._cells: dict[str, Cell] = {}
@@ -86,10 +78,10 @@ class Grid:
     def task(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Task:
         """Make a task whose calls are booked in a ledger."""
 
-        def work(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
-            ledger = Ledger(budget, self.num_threads)
+        def work(means: Means) -> tuple[Values, Sequence[Values]]:
+            ledger = Ledger(means.budget, self.num_threads, purse=means.purse)
             asked = {"benchmark": benchmark, **self.setting, **key}
-            with RunDirectory(place).at_work(asked, ledger), interruptible(ledger.brake):
+            with RunDirectory(means.folder).at_work(asked, ledger), interruptible(ledger.brake):
                 result = measure(ledger)
             return result, [row.as_dict() for row in ledger.rows]
 
@@ -103,9 +95,18 @@ class Grid:
         next start tries it again.
 
         Raises:
-            BudgetExhausted: At the folder's cap on calls.
+            BudgetExhausted: At the cap on calls.
+            SetupError: If another process measures into the folder, or the workers' database
+                cannot be reached, or one of them has failed at a cell.
         """
-        return [self._given(task, self._identity(task)) for task in tasks]
+        if self.workers is None:
+            return [self._given(task, self._identity(task)) for task in tasks]
+        asked = {self._identity(task): task for task in tasks}
+        why_not = self._measured_together(self.workers, asked)
+        return [
+            self._cells.get(name) or self._cell(task, {"status": why_not[name]}, [], 0.0)
+            for name, task in ((self._identity(task), task) for task in tasks)
+        ]
 
     def cell(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Cell:
         """Give one cell whose calls are booked in a ledger, as `measure` does.
@@ -116,6 +117,24 @@ class Grid:
         (cell,) = self.measure([self.task(benchmark, key, measure)])
         return cell
 
+    def _measured_together(self, workers: Workers, tasks: Mapping[str, Task]) -> dict[str, str]:
+        """Keep the tasks' cells, whoever measures them; says of the others why there are none."""
+
+        def measure(purse: Purse, name: str) -> Cell:
+            return self._measured(tasks[name], Means(self.folder / WORK / name, Budget(), purse))
+
+        self._update()
+        with workers.batch(self.folder, self.setting, list(tasks), self.max_calls) as batch:
+            try:
+                batch.measure({name: partial(measure, name=name) for name in tasks}, self._cells)
+            finally:
+                found = batch.found()
+                with self._alone():
+                    self._update()
+                    new = found.keys() - self._cells.keys()
+                    self._keep([found[name] for name in tasks if name in new])
+            return batch.why_not()
+
     def _identity(self, task: Task) -> str:
         return identity_of(task.benchmark, task.key, self.setting)
 
@@ -124,17 +143,18 @@ class Grid:
             with self._alone():
                 self._update()
                 if identity not in self._cells:  # nor has another process measured it meanwhile
+                    place = self.folder / WORK / identity
                     try:
-                        self._keep(self._measured(task, self.folder / WORK / identity))
+                        self._keep([self._measured(task, Means(place, self._budget(place)))])
                     except Unmeasurable as error:
                         return self._cell(task, {"status": str(error)}, [], 0.0)
         return self._cells[identity]
 
-    def _measured(self, task: Task, place: Path) -> Cell:
-        place.parent.mkdir(exist_ok=True)
+    def _measured(self, task: Task, means: Means) -> Cell:
+        means.folder.parent.mkdir(exist_ok=True)
         started = time.perf_counter()
         try:
-            result, ledger = task.work(place, self._budget(place))
+            result, ledger = task.work(means)
         except BudgetExhausted as error:
             raise self._spent() from error
         return self._cell(task, result, ledger, round(time.perf_counter() - started, 3))
@@ -147,8 +167,9 @@ class Grid:
             versions={name: version(name) for name in ("dspy", "mogradjudge")},
         )
 
-    def _keep(self, cell: Cell) -> None:
-        self._log.add(vars(cell))
+    def _keep(self, cells: Sequence[Cell]) -> None:
+        for cell in cells:
+            self._log.add(vars(cell))
         self._log.close()
         self._has_measured = True
         self._update()
@@ -170,7 +191,7 @@ class Grid:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         # Whoever slips in between two cells makes us wait, and does not end us.
-        timeout = -1 if self._has_measured else 0
+        timeout = -1 if self._has_measured or self.workers is not None else 0
         try:
             with FileLock(self.folder / "cells.lock", timeout=timeout):
                 yield
@@ -195,8 +216,9 @@ class Grid:
         return Budget(max_calls=left)
 
     def _spent(self) -> BudgetExhausted:
+        who = f"the cells in {self.folder}" if self.workers is None else "the setting's workers"
         return BudgetExhausted(
-            f"--max-calls {self.max_calls}: the cells in {self.folder} have taken them all. "
+            f"--max-calls {self.max_calls}: {who} have taken them all. "
             "Raise it to go on; nothing that is there is paid again."
         )
 

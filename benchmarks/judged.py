@@ -9,8 +9,8 @@ from typing import Any
 import dspy
 
 from benchmarks.cells import Cell, Values, known_format
-from benchmarks.grid import Task
 from benchmarks.setting import SYSTEM, Setting
+from benchmarks.tasks import Task
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement import Level, Undefined, correlate, document_values
 from mogradjudge.data import group_of

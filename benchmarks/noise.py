@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from benchmarks.cells import Cell, Values
-from benchmarks.grid import Task
 from benchmarks.judged import MEAN, Judged, level_of, scoring
 from benchmarks.setting import LAYOUTS, Setting, with_setting
+from benchmarks.tasks import Task
 from mogradjudge.agreement import (
     Level,
     Undefined,

@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from benchmarks import noise
 from benchmarks.cells import CELLS, read_cells
-from benchmarks.grid import Task, Unmeasurable
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, drawn, in_setting, load_rated, setting_of
+from benchmarks.tasks import Task, Unmeasurable
 from mogradjudge import SetupError
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.scoring import judge_table
@@ -90,8 +90,8 @@ def test_a_batch_gives_its_cells_in_the_order_of_its_tasks(tmp_path, world):
 def test_a_task_that_cannot_be_measured_ends_no_batch_and_is_tried_again(tmp_path, world):
     setting, tries = setting_in(tmp_path, planted_lm(world)), []
 
-    def work(place, budget):
-        tries.append(place)
+    def work(means):
+        tries.append(means.folder)
         raise Unmeasurable("not installed")
 
     tasks = [

@@ -10,12 +10,11 @@ from typing import Any
 import dspy
 
 from benchmarks.cells import Values
-from benchmarks.grid import Task
 from benchmarks.interference.arms import Sections, seed_sections
 from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
+from benchmarks.tasks import Means, Task
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
-from mogradjudge.budget import Budget
 from mogradjudge.candidate import Candidate
 from mogradjudge.result import OptimizationResult
 
@@ -66,7 +65,7 @@ def _run(setting: Setting, name: str, seed: int, effort: Effort) -> Task:
     rubric = replace(setting.rubric, criteria=(setting.rubric[name],))
     key = {"part": "choose", "criterion": name, "seed": seed, **vars(effort)}
 
-    def optimize(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
+    def optimize(means: Means) -> tuple[Values, Sequence[Values]]:
         lms: Mapping[str, Any] = {f"{r}_lm": setting.lms[r] for r in ("critic", "coach", "editor")}
         result = MOGrad(
             mode="SSS",
@@ -74,9 +73,10 @@ def _run(setting: Setting, name: str, seed: int, effort: Effort) -> Task:
             batch_size=effort.batch_size,
             seed=seed,
             gate=AlwaysAccept(),
-            budget=budget,
+            budget=means.budget,
             num_threads=setting.num_threads,
-            run_dir=place,
+            run_dir=means.folder,
+            pool=means.pool,
             display_progress=False,
             **lms,
         ).optimize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.grid import Task
 from benchmarks.interference.arms import OPTIMIZED, Sections, one_optimized
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.judged import scoring
 from benchmarks.noise import seed_scoring
 from benchmarks.setting import LAYOUTS, Setting
+from benchmarks.tasks import Task
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.digests import digest
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.cells import Cell, Values
 from benchmarks.focus.lm_rater import RATER, AdherenceQuestion, LMRater
-from benchmarks.grid import Task
 from benchmarks.setting import Setting
+from benchmarks.tasks import Task
 from mogradjudge import Unscored
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter

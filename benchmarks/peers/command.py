@@ -14,7 +14,6 @@ import dspy
 
 from benchmarks.cues import CUES
 from benchmarks.grid import Grid
-from benchmarks.grid import Task as CellTask
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
@@ -24,6 +23,8 @@ from benchmarks.planted import planted_examples, planted_rubric
 from benchmarks.serve import WORLDS
 from benchmarks.server import serving, serving_apart
 from benchmarks.setting import SPLIT, errors_in_one_line
+from benchmarks.tasks import Task as CellTask
+from benchmarks.workers import Workers, storage_option, workers_of
 from mogradjudge import Rubric, split_by_group
 from mogradjudge.fingerprint import digest_of
 from mogradjudge.tables import number, print_table
@@ -71,7 +72,9 @@ SMOKE = Sizes(
 )
 
 
-def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
+def compare(
+    folder: Path, methods: Sequence[Method], sizes: Sizes, workers: Workers | None = None
+) -> list[Row]:
     """Measure each method into a folder of cells, and sum up the cells of these sizes."""
     rubric = planted_rubric(*sizes.criteria)
     examples = planted_examples(rubric, sizes.documents, sizes.systems)
@@ -89,7 +92,7 @@ def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
         for seed in range(sizes.seeds)
         for threads in sizes.threads
     ]
-    return summarize(Grid(folder, setting).measure(tasks))
+    return summarize(Grid(folder, setting, workers=workers).measure(tasks))
 
 
 def _task(
@@ -181,8 +184,11 @@ def _count(value: float | None) -> str:
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder: cells that it holds are not measured again.",
 )
+@storage_option
 @click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
-def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any) -> None:
+def command(
+    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **given: Any
+) -> None:
     """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
 
     All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
@@ -195,5 +201,5 @@ def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any
         errors_in_one_line(),
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
-        rows = compare(out or Path(scratch), methods, sizes)
+        rows = compare(out or Path(scratch), methods, sizes, workers_of(storage))
     print_rows(rows, sizes)

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import dspy
 
-from benchmarks.grid import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
+from benchmarks.tasks import Unmeasurable
 from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
 from mogradjudge.evaluation import Judgement
 from mogradjudge.replies import replies_kept_in
