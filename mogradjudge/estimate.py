@@ -93,6 +93,27 @@ def estimate(
     return tuple(_estimate(role, sums[role], models[role]) for role in ROLES)
 
 
+def tokens_per_text(
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], model: str
+) -> float:
+    """Count the tokens that judging one text takes, prompts and replies, as `estimate` does.
+
+    It is the mean over the examples.
+
+    Args:
+        judge: The judge, with the instructions that it is used with.
+        examples: The texts, at least one.
+        model: The judge's model, for its tokenizer.
+    """
+    adapter = as_a_whole(adapter_named(model))
+    prompts, candidate = _JudgePrompts(judge, adapter, TokenCounter(model)), Candidate.of(judge)
+    texts = {example_key(each): each for each in examples}.values()
+    used = [
+        sum(prompts.tokens(path, candidate, each)) for each in texts for path in prompts.predictors
+    ]
+    return judge.settings.n * sum(used) / len(texts)
+
+
 def _rounds(
     config: MOGradConfig,
     candidates: Sequence[Candidate],

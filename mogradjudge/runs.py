@@ -99,6 +99,17 @@ class RunDirectory:
             stack.callback(self._events.close)
             yield known
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out while the block runs.
+
+        Raises:
+            InUse: If one is at work here.
+        """
+        with ExitStack() as stack:
+            self._lock(stack)
+            yield
+
     def write(self, event: Event) -> None:
         """Append an event."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}

@@ -6,13 +6,15 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
+from drawn import NUMBERS, VALUES, configs, settings_of_judges
 from mogradjudge.config import FREE, MOGradConfig
 from mogradjudge.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.gate import GATES, AlwaysAccept, NoCriterionRegression, make_gate
-from mogradjudge.scores import LAYOUTS, SCORE_RULES, JudgeSettings
+from mogradjudge.gate import AlwaysAccept, NoCriterionRegression
+from mogradjudge.scores import JudgeSettings
 from mogradjudge.search.parameters import (
     CONFIG_PARAMETERS,
     JUDGE_PARAMETERS,
@@ -26,55 +28,6 @@ from mogradjudge.search.space import SearchSpace
 YARDSTICK = ("level",)  # searching it would choose how the result is measured, not what it is
 PLAIN, JUDGE = MOGradConfig(), JudgeSettings()
 NOTHING = dict.fromkeys(PARAMETERS)
-
-TEMPERATURES = st.none() | st.sampled_from([0, 1, 2]) | st.floats(0, 2)
-NUMBERS = {
-    "steps": st.integers(1, 50),
-    "batch_size": st.integers(1, 50),
-    "seed": st.integers(0, 2**40),
-    "tolerance": st.floats(0, 1),
-    "skip_tolerance": st.one_of(st.none(), st.floats(0, 1)),
-    "critic_temperature": TEMPERATURES,
-    "coach_temperature": TEMPERATURES,
-    "editor_temperature": TEMPERATURES,
-    "reply_retries": st.integers(0, 9),
-    "max_section_chars": st.integers(1, 9000),
-    "n": st.integers(2, 9),
-}
-VALUES = NUMBERS | {
-    "mode": st.sampled_from(list(MODES)),
-    "gate": st.sampled_from(GATES),
-    "edit_preamble": st.booleans(),
-    "layout": st.sampled_from(list(LAYOUTS)),
-    "score_rule": st.sampled_from(SCORE_RULES),
-    "rationale": st.booleans(),
-    "fallback": st.sampled_from([None, "integer"]),
-}
-
-
-@st.composite
-def configs(draw):
-    mode = MODES[draw(VALUES["mode"])]
-    gate = draw(VALUES["gate"])
-    plain = {name: draw(VALUES[name]) for name in NUMBERS if name not in ("tolerance", "n")}
-    return MOGradConfig(
-        mode=mode,
-        gate=make_gate(gate, draw(VALUES["tolerance"]) if gate == "criterion" else 0.0),
-        edit_preamble=mode.name != "SSS" and draw(st.booleans()),
-        **plain,
-    )
-
-
-@st.composite
-def settings_of_judges(draw):
-    rule = draw(VALUES["score_rule"])
-    return JudgeSettings(
-        layout=draw(VALUES["layout"]),
-        score_rule=rule,
-        n=draw(VALUES["n"]) if rule == "mean_of_n" else 1,
-        rationale=draw(st.booleans()),
-        fallback=draw(VALUES["fallback"]) if rule == "expected" else None,
-    )
 
 
 def ranges(name: str):
@@ -189,6 +142,26 @@ def test_the_default_space_asks_what_it_says():
     assert space.suggest_settings(trial, JUDGE) == replace(JUDGE, layout="separate")
     assert set(trial.params) == set(space.searched)
     assert space == space.including(PLAIN, JUDGE)
+
+
+def test_samplers_are_told_the_choices_and_ranges():
+    space = SearchSpace(
+        steps=Range(2, 32, log=True),
+        seed=Range(0, 8, 4),
+        critic_temperature=Range(0.1, 1, log=True),
+    )
+    params = {"mode": "SSS", "steps": 2, "batch_size": 1, "seed": 4, "gate": "none"}
+    trial = FixedTrial(params | {"critic_temperature": 1, "editor_temperature": 0.0})
+    space.suggest(trial, PLAIN)
+    assert trial.distributions == {
+        "mode": CategoricalDistribution(("SSS", "SSC", "SCC", "CCC")),
+        "steps": IntDistribution(2, 32, log=True),
+        "batch_size": IntDistribution(1, 8),
+        "seed": IntDistribution(0, 8, step=4),
+        "gate": CategoricalDistribution(("mean", "criterion", "none")),
+        "critic_temperature": FloatDistribution(0.1, 1.0, log=True),
+        "editor_temperature": FloatDistribution(0.0, 1.0),
+    }
 
 
 @given(SPACES, configs(), settings_of_judges())
@@ -421,7 +394,7 @@ def test_a_grid_of_ranges_is_refused():
 
 def test_an_enqueued_config_is_tried_first():
     space = SearchSpace(steps=Range(1, 100, log=True)).including(PLAIN, JUDGE)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, multivariate=True))
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     study.enqueue_trial(space.params_of(PLAIN, JUDGE))
     other = MOGradConfig(mode=MODES["CCC"], gate=AlwaysAccept(), batch_size=1)
     first = study.ask()

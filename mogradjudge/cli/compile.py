@@ -9,6 +9,7 @@ from typing import Any
 import click
 import dspy
 
+from mogradjudge.cli.config_file import config_option, with_precedence
 from mogradjudge.cli.job import Job, Options, make_optimizer, prepare
 from mogradjudge.cli.options import (
     data_argument,
@@ -54,6 +55,7 @@ def _tell(event: Event) -> None:
 @lm_options
 @judge_options
 @run_options
+@config_option
 @limit_option
 @click.option("--out", required=True, metavar="RUN_DIR", help="The run's folder.")
 @json_option
@@ -65,7 +67,7 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
     """
-    chosen = Options(**options)
+    chosen = Options(**with_precedence(click.get_current_context(), options))
     result = run(chosen, prepare(chosen), out)
     if as_json:
         click.echo(to_json(result))
@@ -107,6 +109,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 @lm_options
 @judge_options
 @run_options
+@config_option
 @limit_option
 @json_option
 def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
@@ -115,7 +118,7 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     \b
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
     """
-    chosen = Options(**options)
+    chosen = Options(**with_precedence(click.get_current_context(), options))
     job = prepare(chosen)
     writer = chosen.prompt_lm or chosen.lm
     models = {role: chosen.lm if role == "judge" else writer for role in ROLES}

@@ -10,7 +10,7 @@ import dspy
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
-from mogradjudge.config import Auto
+from mogradjudge.config import Auto, MOGradConfig
 from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
@@ -61,6 +61,11 @@ class Options:
     prompt_lm: str | None
     test_share: float
     limit: int | None
+    critic_temperature: float | None = MOGradConfig.critic_temperature
+    coach_temperature: float | None = MOGradConfig.coach_temperature
+    editor_temperature: float | None = MOGradConfig.editor_temperature
+    reply_retries: int = MOGradConfig.reply_retries
+    max_section_chars: int = MOGradConfig.max_section_chars
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,7 @@ def prepare(options: Options) -> Job:
     """Read rubric and data, and split the texts."""
     rubric = Rubric.from_toml(options.rubric)
     examples = load_examples(options.data, rubric, options.limit)
-    judge = MultiCriteriaJudge(
-        rubric,
-        layout=options.layout,
-        score_rule=options.score_rule,
-        n=options.n,
-        rationale=options.rationale,
-        fallback=options.fallback,
-    )
+    judge = make_judge(options, rubric)
     if not 0 <= options.test_share < 1:
         raise SetupError(f"`--test-share` must lie in [0, 1), got {options.test_share!r}.")
     rest = 1 - options.test_share
@@ -95,6 +93,18 @@ def prepare(options: Options) -> Job:
         return Job(rubric, judge, train, validation, [])
     train, validation, test = split_by_group(examples, [*shares, options.test_share], options.seed)
     return Job(rubric, judge, train, validation, test)
+
+
+def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:
+    """Make the judge that is to be optimized."""
+    return MultiCriteriaJudge(
+        rubric,
+        layout=options.layout,
+        score_rule=options.score_rule,
+        n=options.n,
+        rationale=options.rationale,
+        fallback=options.fallback,
+    )
 
 
 def make_optimizer(
@@ -110,7 +120,12 @@ def make_optimizer(
         gate=make_gate(options.gate, options.tolerance),
         skip_tolerance=options.skip_tolerance,
         prompt_lm=_prompt_lm(options),
+        critic_temperature=options.critic_temperature,
+        coach_temperature=options.coach_temperature,
+        editor_temperature=options.editor_temperature,
         edit_preamble=options.edit_preamble,
+        reply_retries=options.reply_retries,
+        max_section_chars=options.max_section_chars,
         level=options.level,
         budget=Budget(
             options.max_calls, options.max_total_tokens, options.max_cost, options.max_seconds

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import click
 
-from mogradjudge.config import AUTO_STEPS
+from mogradjudge.cli.config_file import OrNone
+from mogradjudge.config import AUTO_STEPS, MOGradConfig
 from mogradjudge.decomposition import MODES
 from mogradjudge.gate import GATES
 from mogradjudge.models import TIMEOUT
@@ -86,10 +87,15 @@ judge_options = together(
         "--score-rule", type=click.Choice(SCORE_RULES), default="integer", show_default=True
     ),
     click.option("--n", type=int, default=1, help="Samples per text with mean_of_n."),
-    click.option("--rationale", is_flag=True, help="Let the judge give reasons before its scores."),
+    click.option(
+        "--rationale/--no-rationale",
+        default=False,
+        help="Let the judge give reasons before its scores.",
+    ),
     click.option(
         "--fallback",
-        type=click.Choice(["integer"]),
+        type=OrNone(click.Choice(["integer"])),
+        metavar="[integer|none]",
         help="What an expected score becomes where it cannot be had.",
     ),
 )
@@ -107,14 +113,56 @@ step_options = together(
     click.option("--tolerance", type=float, default=0.0, help="For --gate criterion."),
 )
 
+
+def _temperature(role: str, default: float | None) -> Decorator:
+    return click.option(
+        f"--{role}-temperature",
+        type=OrNone(click.FloatRange(0)),
+        default=default,
+        show_default=True,
+        metavar="[FLOAT|none]",
+        help=f"The {role}'s; none leaves the model's own.",
+    )
+
+
+role_options = together(
+    _temperature("critic", MOGradConfig.critic_temperature),
+    _temperature("coach", MOGradConfig.coach_temperature),
+    _temperature("editor", MOGradConfig.editor_temperature),
+    click.option(
+        "--reply-retries",
+        type=int,
+        default=MOGradConfig.reply_retries,
+        show_default=True,
+        help="Further tries after a reply of theirs that cannot be used.",
+    ),
+    click.option(
+        "--max-section-chars",
+        type=int,
+        default=MOGradConfig.max_section_chars,
+        show_default=True,
+        help="The longest section that the editor may write.",
+    ),
+)
+
 run_options = together(
     click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
     click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
     click.option("--seed", type=int, default=0, show_default=True),
     step_options,
-    click.option("--skip-tolerance", type=float, help="Write no critique for scores this close."),
+    click.option(
+        "--skip-tolerance",
+        type=OrNone(click.FLOAT),
+        metavar="[FLOAT|none]",
+        help="Write no critique for scores this close.",
+    ),
     level_option,
-    click.option("--edit-preamble", is_flag=True, help="Let the editor rewrite the preamble too."),
+    role_options,
+    click.option(
+        "--edit-preamble/--no-edit-preamble",
+        default=False,
+        help="Let the editor rewrite the preamble too.",
+    ),
     click.option("--max-calls", type=int, help="Send no more LM calls, retries included."),
     click.option("--max-total-tokens", type=int, help="Use no more tokens, prompts and replies."),
     click.option("--max-cost", type=float, metavar="USD", help="Spend no more US dollars."),

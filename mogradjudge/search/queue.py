@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import optuna
@@ -25,8 +26,8 @@ from mogradjudge.search.shared import Shared
 
 logger = logging.getLogger(__name__)
 
-TASK, FAILED, WORKER = "task", "failed", "worker"
-"""User attributes: the task's name, why an attempt at it ended, who made it."""
+TASK, FAILED, WHY, WORKER = "task", "failed", "why", "worker"
+"""User attributes: the task's name, how an attempt at it failed and why, who made it."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -130,9 +131,16 @@ class Queue:
         state = TrialState.PRUNED if values is None else TrialState.COMPLETE
         return self._end(trial, state, values, attributes)
 
-    def give_back(self, trial: Trial, failure: Failure, why: str) -> bool:
+    def give_back(
+        self,
+        trial: Trial,
+        failure: Failure,
+        why: str,
+        attributes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bool:
         """End an attempt that did not bring the task to its end."""
-        return self._end(trial, TrialState.FAIL, None, {FAILED: failure, "why": why})
+        told = {**attributes, FAILED: failure, WHY: why}
+        return self._end(trial, TrialState.FAIL, None, told)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Give the study's trials, attempts that failed among them, by number."""
@@ -171,6 +179,7 @@ class Queue:
                         distributions=last.distributions,
                         user_attrs=kept,
                         system_attrs=last.system_attrs,
+                        intermediate_values=last.intermediate_values,
                     )
                 )
 

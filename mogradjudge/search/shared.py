@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,16 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from filelock import FileLock
 
 from mogradjudge.budget import Budget, Spent
+from mogradjudge.files import to_json
 from mogradjudge.replies import packed, unpacked
 from mogradjudge.search.storage import making_tables
+
+ASKED, TEXTS, SCORES, FRESH = "asked", "texts", "scores", "fresh"
+"""Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
+scores on them; those of the best trial and of the default, once more."""
 
 _TABLES = sa.MetaData()
 _LOCKS = sa.Table(
@@ -38,6 +45,13 @@ _REPLIES = sa.Table(
     sa.Column("reply", sa.LargeBinary(2**24), nullable=True),  # None while somebody asks for it
     sa.Column("asker", sa.String(32), nullable=False),
     sa.Column("since", sa.Float, nullable=False),  # seconds of the clock
+)
+_NOTES = sa.Table(
+    "mogradjudge_notes",
+    _TABLES,
+    sa.Column("study", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("note", sa.LargeBinary(2**24), nullable=False),  # JSON; MySQL cuts texts short
 )
 _SETTLE_EVERY = 1.0  # seconds
 
@@ -64,6 +78,10 @@ class Shared:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the study's lock while the block runs; another worker waits for it."""
+        if self.engine.dialect.name == "sqlite":  # its own lock would keep us out as well
+            with FileLock(f"{self.engine.url.database}.turn"):
+                yield
+            return
         with self.engine.begin() as connection:
             turn = sa.update(_LOCKS).where(_LOCKS.c.study == self.study)
             connection.execute(turn.values(turns=_LOCKS.c.turns + 1))
@@ -73,6 +91,22 @@ class Shared:
         """Give the study's store of replies; ``part`` names one of its own."""
         return SharedReplies(self.engine, f"{self.study}/{part}", self.patience)
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep something under a name, as JSON; in the place of what was there."""
+        text, here = to_json(value, indent=None).encode(), self._named(name)
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(_NOTES).where(here))
+            connection.execute(sa.insert(_NOTES).values(study=self.study, name=name, note=text))
+
+    def noted(self, name: str) -> Any:
+        """Give what is kept under a name; None if nothing is."""
+        with self.engine.begin() as connection:
+            text = connection.execute(sa.select(_NOTES.c.note).where(self._named(name))).scalar()
+        return None if text is None else json.loads(text)
+
+    def _named(self, name: str) -> sa.ColumnElement[bool]:
+        return (_NOTES.c.study == self.study) & (_NOTES.c.name == name)
+
     def _make_rows(self) -> None:
         with self.engine.begin() as connection:
             for table in (_LOCKS, _PURSES):
@@ -80,6 +114,13 @@ class Shared:
                 if connection.execute(here).first() is None:
                     zeros = {c.name: 0 for c in table.columns if not c.primary_key}
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
+
+
+def spent_of(shared: Shared) -> Spent:
+    """Give what the workers of a study have spent and have under way, as far as they have told."""
+    row = sa.select(_PURSES.c.calls, _PURSES.c.tokens, _PURSES.c.cost)
+    with shared.engine.begin() as connection:
+        return Spent(*connection.execute(row.where(_PURSES.c.study == shared.study)).one())
 
 
 class SharedPurse:
@@ -101,11 +142,8 @@ class SharedPurse:
 
     def spent(self) -> Spent:
         """Give what all workers have spent and have under way."""
-        row = sa.select(_PURSES.c.calls, _PURSES.c.tokens, _PURSES.c.cost)
-        with self.shared.engine.begin() as connection:
-            found = connection.execute(row.where(_PURSES.c.study == self.shared.study)).one()
         with self._lock:
-            return Spent(*found) + self._pending
+            return spent_of(self.shared) + self._pending
 
     def take(self, weight: Spent) -> bool:
         """Take a call from the purse; False, and nothing taken, where a cap would be passed."""

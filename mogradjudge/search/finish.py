@@ -1,0 +1,87 @@
+"""The end of a search: the best trial's judge, scored anew beside the default's, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mogradjudge.budget import Budget
+from mogradjudge.candidate import Candidate
+from mogradjudge.config import MOGradConfig
+from mogradjudge.evaluation import agreement_of
+from mogradjudge.files import replaced, to_json, write_text
+from mogradjudge.gate import gate_name
+from mogradjudge.instructions import Instructions
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.runs import JUDGE, RUBRIC, Pool
+from mogradjudge.scores import JudgeSettings
+from mogradjudge.search.best import config_toml
+from mogradjudge.search.job import Job, within
+from mogradjudge.search.parameters import (
+    CONFIG_PARAMETERS,
+    JUDGE_PARAMETERS,
+    config_with,
+    settings_with,
+)
+from mogradjudge.search.relaid import relaid
+from mogradjudge.search.result import SearchResult, TrialRecord
+from mogradjudge.search.shared import FRESH, Shared, SharedPurse
+from mogradjudge.search.trial import scored
+
+BEST, SEARCH = "best.toml", "search.json"
+
+
+def config_of(record: TrialRecord, job: Job) -> tuple[MOGradConfig, JudgeSettings]:
+    """Give the configuration that a trial tried."""
+    values = dict(record.config)
+    own = {name: values[name] for name in CONFIG_PARAMETERS}
+    judge = {name: values[name] for name in JUDGE_PARAMETERS}
+    return config_with(own, job.base), settings_with(judge, job.judge.settings)
+
+
+def judge_of(job: Job, record: TrialRecord) -> MultiCriteriaJudge:
+    """Give the judge that a trial ended with."""
+    _, settings = config_of(record, job)
+    texts = {path: Instructions.parse(text) for path, text in record.instructions.items()}
+    judge: MultiCriteriaJudge = Candidate(texts).written_into(relaid(job.judge, settings))
+    return judge
+
+
+def score_afresh(
+    job: Job, shared: Shared, records: Sequence[TrialRecord], deadline: float | None
+) -> None:
+    """Score trials' judges on the selection texts by replies that no trial saw.
+
+    Raises:
+        BudgetExhausted: If a cap is reached.
+        RunStopped: If the user stopped the search.
+        dspy.LMError: If the provider fails.
+    """
+    purse = SharedPurse(shared, job.budget)
+    objectives = rubric_objectives(job.judge.rubric, job.base.level)
+    try:
+        for record in records:
+            if shared.noted(f"{FRESH}/{record.task}") is not None:
+                continue
+            pool = Pool(purse, shared.replies(FRESH))
+            budget = within(Budget(), job.budget, deadline)
+            place = job.folder / FRESH / record.task
+            judgements, _ = scored(job, judge_of(job, record), place, pool, budget)
+            mean = agreement_of(judgements, objectives).mean
+            shared.note(f"{FRESH}/{record.task}/mean", mean)
+            shared.note(f"{FRESH}/{record.task}", job.scores_of(judgements))
+    finally:
+        purse.flush()
+
+
+def write_files(job: Job, found: SearchResult) -> None:
+    """Write the result, and the best trial's configuration and judge."""
+    write_text(job.folder / SEARCH, to_json(found.as_dict()) + "\n")
+    if found.best is None or found.program is None:
+        return
+    config, settings = config_of(found.best, job)
+    if gate_name(config.gate) is not None:  # compile's options have no word for another one
+        write_text(job.folder / BEST, config_toml(config, settings))
+    with replaced(job.folder / JUDGE) as partial:
+        found.program.save(partial)
+    write_text(job.folder / RUBRIC, job.judge.rubric.to_toml())

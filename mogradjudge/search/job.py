@@ -1,0 +1,121 @@
+"""What all trials of a search work on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import dspy
+
+from mogradjudge.budget import Budget
+from mogradjudge.config import MOGradConfig
+from mogradjudge.data import group_of
+from mogradjudge.evaluation import Judgement
+from mogradjudge.events import Observer
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.scores import Unscored
+from mogradjudge.search.ranges import Range
+from mogradjudge.search.space import SearchSpace
+from mogradjudge.search.values import expanded
+
+_KEPT_BACK = 4  # of a cap on calls at most one in so many is kept for the end
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a search work on.
+
+    Args:
+        judge: The judge to optimize.
+        training: The texts that critiques are written on.
+        validation: The texts that gates decide by.
+        selection: The texts that trials are compared on.
+        space: What may be tried.
+        base: What is not tried; it is the first trial's configuration, too.
+        budget: The caps on all trials together.
+        values: The values of the study, as the user named them.
+        lms: The LMs of the roles, as arguments of `MOGrad`.
+        folder: The search's folder.
+        observers: They are told the events of every run.
+    """
+
+    judge: MultiCriteriaJudge
+    training: Sequence[dspy.Example]
+    validation: Sequence[dspy.Example]
+    selection: Sequence[dspy.Example]
+    space: SearchSpace
+    base: MOGradConfig
+    budget: Budget
+    values: Sequence[str]
+    lms: Mapping[str, dspy.BaseLM | None]
+    folder: Path
+    observers: Sequence[Observer] = ()
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """The values of the study, one by one."""
+        return expanded(self.values, self.judge.rubric.names)
+
+    @property
+    def model(self) -> str:
+        """The judge's model."""
+        return str((self.judge.predictors()[0].lm or dspy.settings.lm).model)
+
+    @cached_property
+    def human(self) -> dict[str, list[float | None]]:
+        """The human scores of the selection texts, by criterion."""
+        return {
+            each.name: [example[each.human] for example in self.selection]
+            for each in self.judge.rubric.criteria
+        }
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The document of each selection text."""
+        return [group_of(example, place) for place, example in enumerate(self.selection)]
+
+    def scores_of(self, judgements: Sequence[Judgement]) -> dict[str, list[float | None]]:
+        """Give a judge's scores by criterion, in the texts' order; None where there is none."""
+        return {
+            name: [_score(each, name) for each in judgements] for name in self.judge.rubric.names
+        }
+
+    def place(self, task: str) -> Path:
+        """Give the folder of a trial; an attempt after the first one finds its work there."""
+        return self.folder / "trials" / task
+
+
+def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
+    """Give the caps that hold for one run: its own, those of all, and the time that is left."""
+    caps = {
+        name: min(
+            (cap for each in (own, total) if (cap := getattr(each, name)) is not None), default=None
+        )
+        for name in ("max_calls", "max_tokens", "max_cost", "max_seconds")
+    }
+    if deadline is not None:
+        left = max(1e-3, deadline - time.monotonic())
+        caps["max_seconds"] = min(left, own.max_seconds or left)
+    return Budget(**caps)
+
+
+def calls_kept_back(job: Job) -> int:
+    """Say how many calls of the budget are for the end; 0 where the cap is too small for that."""
+    cap = job.budget.max_calls
+    if cap is None:
+        return 0
+    settings, space = job.judge.settings, job.space
+    separate = "separate" in (space.layout or (settings.layout,))
+    predictors = len(job.judge.rubric.names) if separate else 1
+    samples = space.n.high if isinstance(space.n, Range) else max(space.n or (settings.n,))
+    needed = int(2 * len(job.selection) * predictors * samples)
+    return needed if needed * _KEPT_BACK <= cap else 0
+
+
+def _score(judgement: Judgement, name: str) -> float | None:
+    if isinstance(judgement.prediction, Unscored) or isinstance(judgement.scores[name], Unscored):
+        return None
+    return float(judgement.prediction[name])

@@ -1,0 +1,109 @@
+"""What a search is asked to do: checked before a call is paid, and the same for all its workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dspy
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from mogradjudge.config import FREE
+from mogradjudge.data import check_disjoint
+from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import check_measurable, check_ratings
+from mogradjudge.fingerprint import (
+    describe_lm,
+    differences,
+    digest_of,
+    digest_of_program,
+    judge_lms,
+)
+from mogradjudge.search.job import Job
+from mogradjudge.search.queue import Task
+from mogradjudge.search.samplers import grid_of, pruner_of
+from mogradjudge.search.shared import ASKED, Shared
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How trials are drawn."""
+
+    trials: int
+    sampler: str | BaseSampler | None
+    pruner: str | BasePruner | None
+    seed: int
+
+
+def check(job: Job, plan: Plan) -> None:
+    """Check all that can be checked before any call is paid.
+
+    Raises:
+        SetupError: If figures cannot come of it.
+    """
+    if type(plan.trials) is not int or plan.trials < 1:
+        raise SetupError(f"`trials` must be a whole number >= 1, got {plan.trials!r}.")
+    if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    parts = {"training": job.training, "validation": job.validation, "selection": job.selection}
+    for name, examples in parts.items():
+        if not examples:
+            raise SetupError(f"The {name} set must hold at least one example, got none.")
+        check_ratings(examples, job.judge.rubric, name)
+        if name != "training":
+            check_measurable(examples, job.judge.rubric, job.base.level, name)
+    for one, other in (("training", "validation"), ("training", "selection")):
+        check_disjoint(parts[one], parts[other], (one, other))
+    check_disjoint(job.validation, job.selection, ("validation", "selection"))
+    pruner_of(plan.pruner, len(job.value_names))
+
+
+def asked(job: Job, plan: Plan) -> dict[str, Any]:
+    """Name all that trials must have in common to be compared."""
+    settings = {name: value for name, value in job.base.as_dict().items() if name not in FREE}
+    lms = {**judge_lms(job.judge), **job.lms}
+    parts = {"training": job.training, "validation": job.validation, "selection": job.selection}
+    asked = {
+        **settings,
+        "space": job.space.to_toml(),
+        "values": list(job.value_names),
+        "program": digest_of_program(job.judge),
+        "rubric": job.judge.rubric.to_toml(),
+        "judge": asdict(job.judge.settings),
+        "models": {role: describe_lm(lm) for role, lm in lms.items() if lm is not None},
+        "search seed": plan.seed,
+        **{f"{name} data": digest_of(examples) for name, examples in parts.items()},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    return plain
+
+
+def claim(shared: Shared, asked: Mapping[str, Any]) -> None:
+    """Pin what a study was asked, or compare it with what it was asked before.
+
+    Raises:
+        SetupError: If it was asked for something else.
+    """
+    with shared.alone():
+        before = shared.noted(ASKED)
+        if before is None:
+            shared.note(ASKED, asked)
+        elif different := differences(before, asked):
+            raise SetupError(
+                f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
+                "Give another `study` and another `out`, or the same settings."
+            )
+
+
+def tasks(job: Job, plan: Plan) -> list[Task]:
+    """Name the trials; the first one is the default, the others are sampled or the grid's."""
+    first = job.space.params_of(job.base, job.judge.settings)
+    if plan.sampler != "grid":
+        drawn: list[dict[str, Any]] = [{} for _ in range(plan.trials - 1)]
+    else:
+        grid = grid_of(job.space, job.base, job.judge.settings, plan.seed)
+        drawn = [params for params in grid if params != first][: plan.trials - 1]
+    return [Task(f"{number:04d}", params) for number, params in enumerate([first, *drawn])]

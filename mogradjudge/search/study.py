@@ -1,0 +1,228 @@
+"""The search itself: which configuration makes the best judge, at a known price."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+
+from mogradjudge.budget import Budget
+from mogradjudge.config import MOGradConfig
+from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
+from mogradjudge.events import Observer
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.search.finish import judge_of, score_afresh, write_files
+from mogradjudge.search.job import Job
+from mogradjudge.search.plan import Plan, asked, check, claim, tasks
+from mogradjudge.search.queue import Queue
+from mogradjudge.search.result import SearchResult
+from mogradjudge.search.samplers import pruner_of, sampler_for
+from mogradjudge.search.shared import TEXTS, Shared
+from mogradjudge.search.space import SearchSpace
+from mogradjudge.search.storage import opened
+from mogradjudge.search.summary import summarize
+from mogradjudge.search.values import direction
+from mogradjudge.search.worker import SearchStop, Worker
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 10  # seconds
+NAME = "search"
+
+
+def search(
+    judge: MultiCriteriaJudge,
+    trainset: Sequence[dspy.Example],
+    valset: Sequence[dspy.Example],
+    selectionset: Sequence[dspy.Example],
+    space: SearchSpace | None = None,
+    *,
+    trials: int = 20,
+    storage: str | BaseStorage | None = None,
+    budget: Budget | None = None,
+    sampler: str | BaseSampler | None = None,
+    pruner: str | BasePruner | None = None,
+    seed: int = 0,
+    base: MOGradConfig | None = None,
+    values: Sequence[str] = ("agreement",),
+    out: str | Path = NAME,
+    study: str = NAME,
+    critic_lm: dspy.BaseLM | None = None,
+    coach_lm: dspy.BaseLM | None = None,
+    editor_lm: dspy.BaseLM | None = None,
+    prompt_lm: dspy.BaseLM | None = None,
+    heartbeat: int = HEARTBEAT,
+    observers: Sequence[Observer] = (),
+    watch: Callable[[Queue, Shared], Any] | None = None,
+) -> SearchResult:
+    """Search for the configuration that makes the best judge.
+
+    Each trial is a run of `MOGrad` with one configuration. Three decisions are made on three sets
+    of texts: critiques are written on the training set, gates decide by the validation set, and
+    trials are compared on the selection set. Trial 0 is ``base``, so the best trial is never worse
+    there than the default. What one trial paid for is not paid for again by another: a request with
+    the same text, LM and settings has the same reply.
+
+    It may be called any number of times with the same ``storage`` and ``study``, at the same time
+    and on other machines: each call works on the trials that are left, and all of them together
+    keep to ``budget``. A call that was cut short is taken up by the next one.
+
+    Args:
+        judge: The judge to start from; it is not changed.
+        trainset: The examples that critiques are written on.
+        valset: The examples that gates decide by.
+        selectionset: The examples that trials are compared on.
+        space: What may be tried; the usual `SearchSpace` if it is not given.
+        trials: The trials of the study, at least 1, whoever works on them; raise it to go on.
+        storage: A database's URL, or any Optuna storage; an SQLite file in ``out`` if it is not
+            given. Workers on other machines need a server, as ``postgresql://user@host/name``.
+        budget: Caps on all trials together; ``max_seconds`` counts from this call. Of a cap on
+            calls that is large enough, a part is kept to score the best trial anew at the end.
+        sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
+            ``"random"``, ``"grid"`` (of a space without ranges), or one of Optuna's.
+        pruner: ``"none"`` (the default: a trial that is given up tells nothing of its mode),
+            ``"median"``, or one of Optuna's; for one value alone.
+        seed: Seeds the sampler.
+        base: What is not searched, and the first trial; the default config if it is not given.
+            Its budget holds for each trial by itself.
+        values: What is made large or small: ``"agreement"`` (the mean over criteria) or
+            ``"criteria"`` (each of them), ``"calls_per_text"``, ``"tokens_per_text"``.
+        out: The search's folder: a folder for each trial, ``best.toml`` for `compile --config`,
+            the best ``judge.json``, and ``search.json``.
+        study: The study's name in the storage.
+        critic_lm: Speaks as the critic; ``prompt_lm`` if it is not given.
+        coach_lm: Speaks as the coach; ``prompt_lm`` if it is not given.
+        editor_lm: Speaks as the editor; ``prompt_lm`` if it is not given.
+        prompt_lm: Speaks for the roles without an LM of their own; ``dspy.settings.lm`` without it.
+        heartbeat: Seconds between two signs of life. A worker that gave none for three times as
+            long is dead, and its trial is taken up by another one.
+        observers: They are told the events of every run.
+        watch: Called with the queue and the shared tables while the search is at work; what it
+            gives is a context that is open as long.
+
+    Raises:
+        SetupError: If an argument has a value that it cannot have, or the study was asked for
+            something else.
+        dspy.LMError: If the provider stays down, or refuses what no other try can help.
+    """
+    base, budget = base or MOGradConfig(), budget or Budget()
+    space = (space or SearchSpace()).including(base, judge.settings)
+    lms = {"critic_lm": critic_lm, "coach_lm": coach_lm, "editor_lm": editor_lm}
+    job = Job(
+        judge=judge,
+        training=list(trainset),
+        validation=list(valset),
+        selection=list(selectionset),
+        space=space,
+        base=base,
+        budget=budget,
+        values=tuple(values),
+        lms={**lms, "prompt_lm": prompt_lm},
+        folder=_folder(out),
+        observers=tuple(observers),
+    )
+    plan = Plan(trials, sampler, pruner, seed)
+    check(job, plan)
+    deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
+    with opened_study(storage, job.folder, study, heartbeat, job, plan) as (queue, shared):
+        claim(shared, asked(job, plan))
+        shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
+        queue.fill(tasks(job, plan))
+        with _watched(watch, queue, shared):
+            prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
+            stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
+            return _finish(job, queue, shared, stop, deadline)
+
+
+@contextmanager
+def opened_study(
+    storage: str | BaseStorage | None,
+    folder: Path,
+    name: str,
+    heartbeat: int,
+    job: Job | None = None,
+    plan: Plan | None = None,
+) -> Iterator[tuple[Queue, Shared]]:
+    """Open a study while the block runs; without a job only one that is there.
+
+    Raises:
+        SetupError: If there is none, or the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by our own table
+    with opened(storage, folder, heartbeat) as (kept, engine):
+        shared = Shared(engine, name, patience=3.0 * heartbeat)
+        if job is None or plan is None:
+            try:
+                study = optuna.load_study(study_name=name, storage=kept)
+            except KeyError as error:
+                raise SetupError(
+                    f"`study` must name one of the storage's, got {name!r}."
+                ) from error
+            yield Queue(study, kept, shared), shared
+            return
+        names = job.value_names
+        with shared.alone(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(
+                study_name=name,
+                storage=kept,
+                directions=[direction(each) for each in names],
+                pruner=pruner_of(plan.pruner, len(names)),
+                load_if_exists=True,
+            )
+            if study.metric_names is None:
+                study.set_metric_names(list(names))
+        sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
+        yield Queue(study, kept, shared, sampler), shared
+
+
+def _folder(out: str | Path) -> Path:
+    folder = Path(out).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"`out` must be a folder that can be made, got {out}: {error.strerror}."
+        ) from error
+    return folder
+
+
+@contextmanager
+def _watched(
+    watch: Callable[[Queue, Shared], Any] | None, queue: Queue, shared: Shared
+) -> Iterator[None]:
+    if watch is None:
+        yield
+        return
+    with watch(queue, shared):
+        yield
+
+
+def _finish(
+    job: Job, queue: Queue, shared: Shared, stop: SearchStop, deadline: float | None
+) -> SearchResult:
+    """Score the best trial anew, and write what was found."""
+    found = summarize(queue, shared)
+    if stop != "interrupted" and found.best is not None and found.fresh is None:
+        try:
+            score_afresh(job, shared, [found.best, found.default or found.best], deadline)
+            found = summarize(queue, shared)
+        except BudgetExhausted as error:
+            logger.warning("The best trial is not scored anew: %s", error)
+        except RunStopped:
+            stop = "interrupted"
+    program = None if found.best is None else judge_of(job, found.best)
+    found = replace(found, stop_reason=stop, program=program)
+    write_files(job, found)
+    return found

@@ -1,0 +1,243 @@
+"""A study read as a result; nothing but the study's storage is needed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from mogradjudge.agreement import Undefined, compare_criteria
+from mogradjudge.agreement.coefficients import Array
+from mogradjudge.search.effects import Effects, mode_effects
+from mogradjudge.search.front import Point, pareto_front
+from mogradjudge.search.optimism import Corrected, corrected
+from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
+from mogradjudge.search.resampling import resampled_means
+from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
+from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared, spent_of
+from mogradjudge.search.values import AGREEMENT, direction
+
+_STATES = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_FEWEST = 3  # documents, for an interval
+
+
+def summarize(queue: Queue, shared: Shared) -> SearchResult:
+    """Read what a study has found so far."""
+    study = queue.study
+    records = tuple(_record(each) for each in queue.trials())
+    complete = [each for each in records if each.state == "complete" and each.mean is not None]
+    default = next((each for each in complete if _first(each)), None)
+    best = best_of(complete, default)
+    texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
+    means = _resampled(shared, complete, texts)
+    names = tuple(study.metric_names or (AGREEMENT,))
+    front = _front(complete, names)
+    return SearchResult(
+        study=study.study_name,
+        value_names=names,
+        trials=records,
+        best=best,
+        default=default,
+        selected=_selected(complete, best, default, means, texts),
+        fresh=None if best is None else _fresh(shared, best, default, texts),
+        front=tuple(each.number for each in front),
+        hypervolume=_hypervolume(complete, names),
+        importances=_importances(study),
+        effects=_effects(complete, default, means, texts),
+        spent=spent_of(shared),
+        unfinished=queue.unfinished(),
+    )
+
+
+def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
+    """Choose the best of the trials that came to their end."""
+    eligible = eligible_of(complete, default)
+    # At equal agreement the one that is cheaper to use, then the earlier one.
+    return max(
+        eligible,
+        key=lambda each: (each.mean, -(each.calls_per_text or 0), -each.number),
+        default=None,
+    )
+
+
+def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
+    """Give the trials that may be chosen: none wins by its agreement on fewer texts."""
+    if default is None:
+        return list(complete)
+    allowed = default.unscored
+    return [
+        each
+        for each in complete
+        if all(count <= allowed.get(name, 0) for name, count in each.unscored.items())
+    ]
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    told = trial.user_attrs
+    seconds = None if trial.duration is None else trial.duration.total_seconds()
+    return TrialRecord(
+        number=trial.number,
+        task=str(told.get(TASK, trial.number)),
+        state=_STATES[trial.state],
+        why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
+        params=dict(trial.params),
+        config=told.get("config", {}),
+        values=None if trial.values is None else tuple(trial.values),
+        agreement=told.get("agreement", {}),
+        intervals={
+            name: None if ends is None else (ends[0], ends[1])
+            for name, ends in told.get("intervals", {}).items()
+        },
+        unscored=told.get("unscored", {}),
+        **{name: told.get(name) for name in ("calls", "cached", "tokens", "cost")},
+        **{name: told.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
+        worker=told.get(WORKER),
+        seconds=seconds,
+        instructions=told.get("instructions", {}),
+    )
+
+
+def _first(record: TrialRecord) -> bool:
+    return record.task.isdigit() and int(record.task) == 0
+
+
+def _resampled(
+    shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
+) -> Array | None:
+    """Give the trials' mean agreement on resampled documents; None where that cannot be had."""
+    if not complete or len(set(texts["groups"])) < _FEWEST:
+        return None
+    judged = [shared.noted(f"{SCORES}/{each.task}") for each in complete]
+    return resampled_means(texts["human"], judged, texts["groups"], level=texts["level"])
+
+
+def _selected(
+    complete: Sequence[TrialRecord],
+    best: TrialRecord | None,
+    default: TrialRecord | None,
+    means: Array | None,
+    texts: Mapping[str, Any],
+) -> Corrected | Undefined:
+    if best is None:
+        return Undefined("no trial has a value")
+    if means is None:
+        return Undefined(f"fewer than {_FEWEST} documents")
+    rivals = eligible_of(complete, default)
+    columns = [complete.index(each) for each in rivals]
+    return corrected(
+        [each.mean for each in rivals],
+        means[:, columns],
+        rivals.index(best),
+        documents=len(set(texts["groups"])),
+    )
+
+
+def _fresh(
+    shared: Shared, best: TrialRecord, default: TrialRecord | None, texts: Mapping[str, Any]
+) -> Fresh | None:
+    tasks = [best.task, best.task if default is None else default.task]
+    scores = [shared.noted(f"{FRESH}/{task}") for task in tasks]
+    if None in scores:
+        return None
+    means = [shared.noted(f"{FRESH}/{task}/mean") for task in tasks]
+    if tasks[0] == tasks[1]:
+        return Fresh(means[0], means[0], Undefined("the default is the best trial"))
+    human, groups = texts["human"], texts["groups"]
+    family = compare_criteria(human, scores[0], scores[1], groups, level=texts["level"])
+    return Fresh(means[0], means[1], family.mean)
+
+
+def _effects(
+    complete: Sequence[TrialRecord],
+    default: TrialRecord | None,
+    means: Array | None,
+    texts: Mapping[str, Any],
+) -> Effects | Undefined:
+    tried = [each for each in complete if "mode" in each.params]
+    if not tried:
+        return Undefined("the mode was not searched")
+    columns = [complete.index(each) for each in tried]
+    return mode_effects(
+        [each.params for each in tried],
+        [each.mean for each in tried],
+        None if means is None else means[:, columns],
+        reference=None if default is None else default.mode,
+        documents=None if means is None else len(set(texts["groups"])),
+    )
+
+
+def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
+    by_number = {each.number: each for each in complete}
+    if len(names) == 1:
+        return [by_number[point.trial] for point in pareto_front(points_of(complete))]
+    losses = [_losses(each, names) for each in complete]
+    return [
+        each
+        for place, each in enumerate(complete)
+        if not any(_beats(other, losses[place]) for other in losses)
+    ]
+
+
+def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") -> list[Point]:
+    """Give the trials by what a text costs and by mean agreement."""
+    points = []
+    for each in complete:
+        low, high = each.intervals.get("mean") or (None, None)
+        if each.mean is not None:
+            cost = float(getattr(each, price) or 0)
+            points.append(Point(each.number, cost, each.mean, each.mode or "?", low, high))
+    return points
+
+
+def _losses(record: TrialRecord, names: Sequence[str]) -> tuple[float, ...]:
+    assert record.values is not None
+    return tuple(
+        value if direction(name) == "minimize" else -value
+        for name, value in zip(names, record.values, strict=True)
+    )
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _hypervolume(complete: Sequence[TrialRecord], names: Sequence[str]) -> float | None:
+    """Give the share of the box of all values that the front dominates."""
+    if len(names) < 2 or not complete:
+        return None
+    import moocore  # slow to import
+
+    losses = np.array([_losses(each, names) for each in complete])
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    varies = high > low
+    if not varies.any():
+        return None
+    scaled = (losses[:, varies] - low[varies]) / (high - low)[varies]
+    return float(moocore.hypervolume(scaled, ref=np.ones(int(varies.sum()))))
+
+
+def _importances(study: optuna.Study) -> dict[str, float]:
+    """Give the share of each parameter in what the mean agreement varies by; ``{}`` if unknown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
+        try:
+            return optuna.importance.get_param_importances(
+                study,
+                evaluator=PedAnovaImportanceEvaluator(),
+                # It asks what makes the target low.
+                target=lambda trial: -float((trial.user_attrs.get("agreement") or {})["mean"]),
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError):  # too few trials
+            return {}

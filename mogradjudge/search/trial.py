@@ -1,0 +1,237 @@
+"""One trial: a run with what it is asked to try, and its judge's scores on the selection texts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import dspy
+from optuna.trial import FrozenTrial, Trial
+
+from mogradjudge.agreement import Level, Undefined, bootstrap_criteria
+from mogradjudge.budget import Budget, Purse, Spent
+from mogradjudge.candidate import Candidate
+from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.estimate import tokens_per_text
+from mogradjudge.evaluation import Judgement, agreement_of, check_scored
+from mogradjudge.files import LineLog
+from mogradjudge.fingerprint import digest_of, digest_of_program
+from mogradjudge.interruption import interruptible
+from mogradjudge.ledger import Ledger, LedgerRow
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.result import OptimizationResult
+from mogradjudge.runs import CALLS, InUse, Pool, RunDirectory
+from mogradjudge.scoring import judge_table
+from mogradjudge.search.job import Job, within
+from mogradjudge.search.parameters import config_values, judge_values
+from mogradjudge.search.pruning import Rungs, calls_per_step
+from mogradjudge.search.relaid import relaid
+from mogradjudge.search.values import values_of
+from mogradjudge.teleprompter import MOGrad
+
+RUN, SELECTION = "run", "selection"
+
+
+class TakenAway(MogradError):
+    """The trial was given to another worker, since this one gave no signs of life."""
+
+
+class Unfinished(MogradError):
+    """The run ended before its end; it can be taken up.
+
+    Args:
+        reason: ``"budget"`` or ``"interrupted"``.
+    """
+
+    def __init__(self, reason: Literal["budget", "interrupted"]) -> None:
+        super().__init__(f"The trial's run was cut short ({reason}).")
+        self.reason: Literal["budget", "interrupted"] = reason
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial found: its values, its attributes, and its judge's scores on each text."""
+
+    values: list[float] | None
+    attributes: Mapping[str, Any]
+    scores: Mapping[str, Sequence[float | None]]
+
+
+@dataclass
+class TrialPurse:
+    """The purse of all workers in the hands of one trial.
+
+    ``refused`` tells that a call found it empty; ``lost`` that the trial is another worker's now.
+    """
+
+    purse: Purse
+    lost: threading.Event
+    refused: bool = False
+
+    def take(self, weight: Spent) -> bool:
+        """Take a call from the purse.
+
+        Raises:
+            TakenAway: If the trial is not this worker's any more.
+        """
+        if self.lost.is_set():
+            raise TakenAway("The trial was given to another worker.")
+        taken = self.purse.take(weight)
+        self.refused |= not taken
+        return taken
+
+    def settle(self, taken: Spent, spent: Spent) -> None:
+        """Hand it on."""
+        self.purse.settle(taken, spent)
+
+
+def run_trial(
+    job: Job, trial: Trial, task: str, pool: Pool, deadline: float | None, *, prunes: bool
+) -> Outcome:
+    """Run a trial to its end, or take it up where an earlier attempt left it.
+
+    Args:
+        job: What the search works on.
+        trial: What it is asked to try.
+        task: Its name.
+        pool: What it has in common with the other trials; its purse is a `TrialPurse`.
+        deadline: When the search ends, on the monotonic clock.
+        prunes: Whether the study's pruner is asked.
+
+    Raises:
+        Unfinished: If the budget of all trials is spent, or the user stopped the search.
+        TakenAway: If another worker took the trial.
+        optuna.TrialPruned: If the pruner gave it up.
+        dspy.LMError: If the provider fails.
+        ReplyError: If no text has a score.
+    """
+    config = job.space.suggest(trial, job.base)
+    settings = job.space.suggest_settings(trial, job.judge.settings)
+    student, place = relaid(job.judge, settings), free_place(job.place(task))
+    config = replace(config, budget=within(job.base.budget, job.budget, deadline))
+    trial.set_user_attr("mode", config.mode.name)
+    trial.set_user_attr("config", {**config_values(config), **judge_values(settings)})
+    trial.set_user_attr("run_dir", str(place / RUN))
+    observers = list(job.observers)
+    if prunes:
+        rung = calls_per_step(job.base, job.judge, len(job.validation))
+        observers.append(Rungs(trial, calls_per_step(config, student, len(job.validation)), rung))
+    optimizer = MOGrad.from_config(
+        config,
+        **job.lms,
+        run_dir=place / RUN,
+        pool=pool,
+        observers=observers,
+        display_progress=False,
+    )
+    found = optimizer.optimize(student, trainset=job.training, valset=job.validation)
+    assert isinstance(pool.purse, TrialPurse)
+    if found.stop_reason in ("interrupted", "stop_file"):
+        raise Unfinished("interrupted")
+    late = deadline is not None and time.monotonic() >= deadline
+    if found.stop_reason == "budget" and (pool.purse.refused or late):
+        raise Unfinished("budget")
+    budget = within(Budget(), job.budget, deadline)
+    judgements, ledger = scored(job, found.program, place / SELECTION, pool, budget)
+    return _outcome(job, found, judgements, (*found.ledger, *ledger))
+
+
+def scored(
+    job: Job, program: dspy.Module, place: Path, pool: Pool, budget: Budget
+) -> tuple[tuple[Judgement, ...], tuple[LedgerRow, ...]]:
+    """Judge the selection texts with a program, into a folder of its own.
+
+    Raises:
+        BudgetExhausted: If a cap is reached.
+        RunStopped: If the user stopped the search.
+        dspy.LMError: If the provider fails.
+        ReplyError: If no text has a score.
+    """
+    config = job.base
+    ledger = Ledger(budget, config.num_threads, config.max_rpm, None, pool.purse)
+    asked = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
+    with ExitStack() as stack:
+        stack.enter_context(RunDirectory(place, pool.replies).at_work(asked, ledger))
+        stack.enter_context(interruptible(ledger.brake))
+        judgements = judge_table(program, job.selection, ledger, config.num_threads)
+    check_scored(judgements, "selection")
+    return judgements, ledger.rows
+
+
+def spent_by(trial: FrozenTrial | Trial) -> dict[str, Any]:
+    """Give what an attempt that did not end has paid, by its run's journal."""
+    place = trial.user_attrs.get("run_dir")
+    if place is None:
+        return {}
+    ledger = Ledger()
+    with ledger.kept_in(LineLog(Path(place) / CALLS)):
+        return _spending(ledger.rows)
+
+
+def free_place(place: Path) -> Path:
+    """Give a trial's folder, or another one while a worker that was given up holds on to it."""
+    for attempt in range(1, 100):
+        free = place if attempt == 1 else place.with_name(f"{place.name}-{attempt}")
+        try:
+            with RunDirectory(free / RUN).locked():
+                return free
+        except InUse:
+            continue
+    raise SetupError(f"{place} and 98 folders beside it are in use. Stop the workers there.")
+
+
+def _outcome(
+    job: Job,
+    found: OptimizationResult,
+    judgements: Sequence[Judgement],
+    ledger: Sequence[LedgerRow],
+) -> Outcome:
+    level, student = found.config.level, found.program
+    agreement = agreement_of(judgements, rubric_objectives(job.judge.rubric, level))
+    costs = {
+        "calls_per_text": float(student.calls_per_text),
+        "tokens_per_text": tokens_per_text(student, job.selection, job.model),
+    }
+    scores = job.scores_of(judgements)
+    attributes = {
+        **_spending(ledger),
+        **costs,
+        "agreement": agreement.as_dict(),
+        "intervals": _intervals(job, level, scores),
+        "unscored": dict(agreement.unscored),
+        "undefined": agreement.undefined(),
+        "validation_agreement": found.final_agreement.as_dict(),
+        "stop_reason": found.stop_reason,
+        "seed_kept": found.seed_kept,
+        "steps_taken": len(found.steps),
+        "instructions": {
+            path: text.render() for path, text in Candidate.of(student).instructions.items()
+        },
+    }
+    return Outcome(values_of(job.value_names, agreement.as_dict(), costs), attributes, scores)
+
+
+def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
+    costs = [row.cost for row in ledger]
+    known = [cost for cost in costs if cost is not None]
+    return {
+        "calls": sum(row.calls + row.failed for row in ledger),
+        "cached": sum(row.cached for row in ledger),
+        "tokens": sum(row.prompt_tokens + row.completion_tokens for row in ledger),
+        "cost": sum(known) if len(known) == len(costs) else None,
+    }
+
+
+def _intervals(
+    job: Job, level: Level, scores: Mapping[str, Sequence[float | None]]
+) -> dict[str, list[float] | None]:
+    found = bootstrap_criteria(job.human, scores, job.groups, level=level)
+    return {
+        name: None if isinstance(each, Undefined) else [each.low, each.high]
+        for name, each in found.items()
+    }
