@@ -23,13 +23,13 @@ from mogradjudge.budget import Budget
 from mogradjudge.digests import digest
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.runs import InUse
-from mogradjudge.search.queue import TASK, Failure, Queue
+from mogradjudge.search.queue import TASK, WHY, Failure, Queue
 from mogradjudge.search.shared import Shared, SharedPurse
 from mogradjudge.search.storage import opened
 from mogradjudge.secrets import redact
 
 CELL, UNMEASURABLE = "cell", "unmeasurable"
-"""User attributes: the cell as it is kept in a folder; why there is none."""
+"""User attributes: the cell as it is kept in a folder; that there can be none."""
 HEARTBEAT = 10  # seconds
 _GRACE = 3  # heartbeats
 _POLL = 0.1  # heartbeats between two looks at what others do
@@ -149,9 +149,9 @@ class Batch:
             if UNMEASURABLE not in said:
                 raise SetupError(
                     f"Cell {name} was given up after {len(attempts)} attempts, the last one ended "
-                    f"with: {said.get('why', 'the worker died')}. The same command tries it again."
+                    f"with: {said.get(WHY, 'the worker died')}. The same command tries it again."
                 )
-            missing[name] = str(said[UNMEASURABLE])
+            missing[name] = str(said[WHY])
         return missing
 
     def _fill(self, tasks: Mapping[str, Measure], known: Mapping[str, Cell]) -> None:
@@ -174,8 +174,7 @@ class Batch:
         try:
             return measure(self.purse)
         except Unmeasurable as error:
-            trial.set_user_attr(UNMEASURABLE, str(error))
-            self.queue.give_back(trial, "error", str(error))
+            self.queue.give_back(trial, "error", str(error), {UNMEASURABLE: True})
             return None
         except BaseException as error:
             why = redact(f"{type(error).__name__}: {error}")
