@@ -20,8 +20,11 @@ import dspy
 
 from benchmarks.attack_kinds import KINDS, Attack
 from benchmarks.attack_report import CLEAN, Report, Row, report
-from benchmarks.cells import Cell, Grid, Values
+from benchmarks.cells import Values
+from benchmarks.grid import Grid
 from benchmarks.setting import errors_in_one_line
+from benchmarks.tasks import Task
+from benchmarks.workers import storage_option, workers_of
 from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_parallel
@@ -120,6 +123,7 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder: every score is kept there, and a rerun goes on.",
 )
+@storage_option
 def command(
     lm: str,
     api_base: str | None,
@@ -133,6 +137,7 @@ def command(
     seed: int,
     tolerance: float | None,
     out: Path | None,
+    storage: str | None,
 ) -> None:
     """The share of attacks on a judge that move a score, for any model."""
     tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
@@ -146,24 +151,25 @@ def command(
             "data": digest_of(examples),
             "score_rule": score_rule,
         }
-        grid = Grid(out or Path(scratch), setting, num_threads)
+        grid = Grid(out or Path(scratch), setting, num_threads, workers=workers_of(storage))
         with dspy.context(lm=model, adapter=adapter_for(model)):
-            cells = [_cell(grid, chosen, examples, each, score_rule) for each in layouts]
+            tasks = [_task(grid, chosen, examples, each, score_rule) for each in layouts]
+            cells = grid.measure(tasks)
     rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
     _print(report(rows, chosen, tolerance), rows, tolerance)
     print(f"{sum(cell.calls for cell in cells)} calls were sent.")
 
 
-def _cell(
+def _task(
     grid: Grid,
     rubric: Rubric,
     examples: Sequence[dspy.Example],
     layout: Layout,
     score_rule: ScoreRule,
-) -> Cell:
+) -> Task:
     judge = MultiCriteriaJudge(rubric, layout=layout, score_rule=score_rule)
 
     def scored(ledger: Ledger) -> Values:
         return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
 
-    return grid.cell("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)
+    return grid.task("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)

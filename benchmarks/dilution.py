@@ -23,8 +23,10 @@ from benchmarks.focus.planted import plantable
 from benchmarks.focus.steps import batches_of, measure_step, open_raters
 from benchmarks.focus.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
 from benchmarks.focus.whole_texts import probe_ratings
-from benchmarks.noise import score_seed
+from benchmarks.judged import Judged
+from benchmarks.noise import seed_scoring
 from benchmarks.setting import Setting, with_setting
+from benchmarks.tasks import Task
 from mogradjudge import SetupError
 from mogradjudge.ledger import Ledger
 from mogradjudge.tables import number, print_table
@@ -50,25 +52,24 @@ def measure(
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    grid = setting.grid
-    about = grid.cell(
-        BENCHMARK,
-        {"part": RATERS, "planted": planted},
-        lambda ledger: _test_raters(setting, ledger, planted),
-    )
-    found = []
     batches = batches_of(setting, setting.seeds, steps, batch_size)
     dealt = {"batch_size": batch_size, "seeds": len(setting.seeds), "steps": steps}
+    tasks = [_rater_test(setting, planted)]
     for (seed, step), batch in batches.items():
         place: dict[str, Any] = {"seed": seed, "step": step, "words": words}
-        cell = grid.cell(
-            BENCHMARK,
-            {"part": STEP, **place, **dealt},
-            partial(measure_step, setting, batch=batch, **place),
-        )
-        found.append(cell)
-    if causal:
-        _measure_causal(setting, about, found, causal)
+        work = partial(measure_step, setting, batch=batch, **place)
+        tasks.append(setting.grid.task(BENCHMARK, {"part": STEP, **place, **dealt}, work))
+    if not causal:
+        setting.grid.measure(tasks)
+        return
+    about, *found, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
+    best = _best_rater(about)
+    setting.grid.measure(_causal(setting, best, chosen(found, best, causal), Judged.of(before)))
+
+
+def _rater_test(setting: Setting, planted: int) -> Task:
+    key = {"part": RATERS, "planted": planted}
+    return setting.grid.task(BENCHMARK, key, lambda ledger: _test_raters(setting, ledger, planted))
 
 
 def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, Any]:
@@ -94,20 +95,19 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
     }
 
 
-def _measure_causal(setting: Setting, about: Cell, steps: Sequence[Cell], count: int) -> None:
-    grid, best = setting.grid, _best_rater(about)
-
+def _causal(setting: Setting, best: str, gradients: Sequence[Tried], before: Judged) -> list[Task]:
     def try_one(ledger: Ledger, tried: Tried, seed: float | None) -> dict[str, Any]:
         raters = {rater.name: rater for rater in open_raters(setting, ledger).plain}
         return {**try_gradient(setting, ledger, raters[best], tried), "seed": seed}
 
-    before = score_seed(setting, "combined", 0)
-    for tried in chosen(steps, best, count):
-        grid.cell(
+    return [
+        setting.grid.task(
             BENCHMARK,
             {**tried.key, "part": CAUSAL, "rater": best},
             partial(try_one, tried=tried, seed=before.agreement(tried.key["criterion"])),
         )
+        for tried in gradients
+    ]
 
 
 def _best_rater(about: Cell) -> str:

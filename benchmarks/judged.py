@@ -10,6 +10,7 @@ import dspy
 
 from benchmarks.cells import Cell, Values, known_format
 from benchmarks.setting import SYSTEM, Setting
+from benchmarks.tasks import Task
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement import Level, Undefined, correlate, document_values
 from mogradjudge.data import group_of
@@ -44,7 +45,7 @@ class Judged:
 
     @classmethod
     def of(cls, cell: Cell) -> Judged:
-        """Read what `score` kept.
+        """Read what a task of `scoring` kept.
 
         Raises:
             SetupError: If the cell has the format of another version.
@@ -92,14 +93,14 @@ def level_of(judged: Judged) -> Level:
     return "group" if len(judged.groups) >= enough else "pooled"
 
 
-def score(
+def scoring(
     setting: Setting,
     benchmark: str,
     key: Values,
     judge: MultiCriteriaJudge | Mapping[str, MultiCriteriaJudge],
     examples: Sequence[dspy.Example] | None = None,
-) -> Judged:
-    """Score texts, the setting's test texts if none are given, as one cell of the grid.
+) -> Task:
+    """Make the task of scoring texts, the setting's test texts if none are given.
 
     Args:
         setting: What is measured on.
@@ -114,7 +115,7 @@ def score(
     def measure(ledger: Ledger) -> Values:
         return {"judged": score_texts(setting, judges, texts, ledger)}
 
-    return Judged.of(setting.grid.cell(benchmark, key, measure))
+    return setting.grid.task(benchmark, key, measure)
 
 
 def score_texts(

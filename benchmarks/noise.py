@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from benchmarks.cells import Cell, Values
-from benchmarks.judged import MEAN, Judged, level_of, score
+from benchmarks.judged import MEAN, Judged, level_of, scoring
 from benchmarks.setting import LAYOUTS, Setting, with_setting
+from benchmarks.tasks import Task
 from mogradjudge.agreement import (
     Level,
     Undefined,
@@ -69,15 +70,19 @@ class Noise:
 
 def measure(setting: Setting) -> None:
     """Score the test texts with the seed judge, again and again, in both layouts."""
-    for repeat in range(setting.repeats):
-        for layout in LAYOUTS:
-            score_seed(setting, layout, repeat)
+    setting.grid.measure(
+        [
+            seed_scoring(setting, layout, repeat)
+            for repeat in range(setting.repeats)
+            for layout in LAYOUTS
+        ]
+    )
 
 
-def score_seed(setting: Setting, layout: Layout, repeat: int) -> Judged:
-    """Score the test texts with the seed judge; the same cell for all that ask for it."""
+def seed_scoring(setting: Setting, layout: Layout, repeat: int) -> Task:
+    """Make the task of scoring the test texts with the seed judge; its cell serves all who ask."""
     key = {"layout": layout, "repeat": repeat}
-    return score(setting, BENCHMARK, key, setting.judge(layout))
+    return scoring(setting, BENCHMARK, key, setting.judge(layout))
 
 
 def summarize(cells: Sequence[Cell]) -> Noise:

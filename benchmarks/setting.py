@@ -14,8 +14,10 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cells import Cell, Grid
+from benchmarks.cells import Cell
+from benchmarks.grid import Grid
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
+from benchmarks.workers import Workers, storage_option, workers_of
 from mogradjudge import (
     MogradError,
     MultiCriteriaJudge,
@@ -85,6 +87,7 @@ def setting_of(
     lms: Mapping[str, dspy.BaseLM],
     *,
     max_calls: int | None = None,
+    workers: Workers | None = None,
     num_threads: int = 8,
     score_rule: ScoreRule = "integer",
     **sizes: Any,
@@ -104,7 +107,7 @@ def setting_of(
         "documents": len({group_of(example, place) for place, example in enumerate(examples)}),
         "score_rule": score_rule,
     }
-    grid = Grid(folder, described, num_threads, max_calls)
+    grid = Grid(folder, described, num_threads, max_calls, workers)
     return Setting(
         *(grid, rubric, lms, training, validation, test, score_rule),
         num_threads=num_threads,
@@ -183,6 +186,7 @@ setting_options = together(
         type=click.Path(file_okay=False, path_type=Path),
         help="A folder: cells that it holds are not measured again. Needed but for --smoke.",
     ),
+    storage_option,
     click.option("--smoke", is_flag=True, help=_SMOKE),
 )
 
@@ -196,7 +200,7 @@ def with_setting(command: Callable[..., None]) -> Callable[..., None]:
     @setting_options
     @wraps(command)
     def run(out: Path | None, *, smoke: bool, stays: bool = True, **given: Any) -> None:
-        names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats"]
+        names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats", "storage"]
         options = {name: given.pop(name) for name in names}
         with errors_in_one_line(), ExitStack() as stack:
             if smoke and out is None:
@@ -244,6 +248,7 @@ _NAMES = (
 def _smoke(out: Path | None, options: Mapping[str, Any]) -> Setting:
     assert out is not None
     sizes = {name: options[name] for name in ("max_calls", "num_threads")}
+    sizes["workers"] = workers_of(options["storage"])
     if options["repeats"]:
         sizes["repeats"] = options["repeats"]
     if options["seeds"]:
@@ -268,6 +273,7 @@ def _real(out: Path | None, options: Mapping[str, Any]) -> Setting:
         examples,
         _lms(options),
         max_calls=options["max_calls"],
+        workers=workers_of(options["storage"]),
         num_threads=options["num_threads"],
         score_rule=options["score_rule"],
         seeds=range(options["seeds"] or 5),

@@ -29,7 +29,7 @@ def command(context: click.Context, /, out: Path | None, **given: Any) -> None:
             print(f"\n## {benchmark.command.name}\n")
             context.invoke(benchmark.command, out=folder, stays=stays, **given)
         print("\n## peers\n")
-        context.invoke(peers.command, out=folder, smoke=smoke)
+        context.invoke(peers.command, out=folder, smoke=smoke, storage=given["storage"])
         context.invoke(report.command, folder=folder)
     if not stays:
         print("It was written for a trial, and is removed; --out keeps the report and the cells.")

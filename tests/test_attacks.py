@@ -81,9 +81,11 @@ def test_the_command_measures_the_bundled_replies_once(tmp_path):
         done = run(tmp_path, server)
         assert done.exit_code == 0, done.output
         calls = server.calls["judge"]
-        again = run(tmp_path, server)
+        storage = ["--storage", f"sqlite:///{tmp_path / 'cells.sqlite3'}"]
+        again = run(tmp_path, server, *storage)
+        elsewhere = run(tmp_path / "elsewhere", server, *storage)
     assert calls == server.calls["judge"] == 2 * (1 + len(KINDS)) * (1 + 3)
-    assert again.stdout == done.stdout
+    assert again.stdout == done.stdout == elsewhere.stdout
     cells = read_cells(tmp_path)
     assert [cell.key["layout"] for cell in cells] == ["combined", "separate"]
     assert {row["attack"] for row in cells[0].result["rows"]} == {CLEAN, *(k.name for k in KINDS)}

@@ -13,6 +13,7 @@ from benchmarks import noise
 from benchmarks.cells import CELLS, read_cells
 from benchmarks.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.setting import ROLES, drawn, in_setting, load_rated, setting_of
+from benchmarks.tasks import Task, Unmeasurable
 from mogradjudge import SetupError
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.scoring import judge_table
@@ -71,6 +72,37 @@ def test_what_was_paid_is_not_paid_again_after_a_crash(tmp_path, world):
             setting.grid.cell("noise", {"repeat": 0}, crash)
         cell = setting.grid.cell("noise", {"repeat": 0}, scores(setting))
     assert lm.engine.calls["judge"] == len(setting.test) == cell.calls
+
+
+def test_a_batch_gives_its_cells_in_the_order_of_its_tasks(tmp_path, world):
+    lm = planted_lm(world)
+    setting = setting_in(tmp_path, lm)
+    tasks = [setting.grid.task("noise", {"repeat": r}, scores(setting)) for r in range(3)]
+    with in_setting(setting):
+        (last,) = setting.grid.measure(tasks[2:])
+        given = setting.grid.measure([*tasks, tasks[0]])  # one of them is there, one asked twice
+    assert [cell.key["repeat"] for cell in given] == [0, 1, 2, 0]
+    assert given[2] == last
+    assert [cell.key["repeat"] for cell in read_cells(tmp_path)] == [2, 0, 1]
+    assert lm.engine.calls["judge"] == 3 * len(setting.test)
+
+
+def test_a_task_that_cannot_be_measured_ends_no_batch_and_is_tried_again(tmp_path, world):
+    setting, tries = setting_in(tmp_path, planted_lm(world)), []
+
+    def work(means):
+        tries.append(means.folder)
+        raise Unmeasurable("not installed")
+
+    tasks = [
+        Task("noise", {"repeat": 0}, work),
+        setting.grid.task("noise", {"repeat": 1}, scores(setting)),
+    ]
+    with in_setting(setting):
+        first, second = [setting.grid.measure(tasks) for _ in range(2)][-1]
+    assert (first.result, first.calls) == ({"status": "not installed"}, 0)
+    assert [second.identity] == [cell.identity for cell in read_cells(tmp_path)]
+    assert len(tries) == 2
 
 
 def test_another_setting_is_another_cell(tmp_path, world):

@@ -228,7 +228,7 @@ def test_the_command_prints_a_row_of_each_method(tmp_path, monkeypatch):
 def test_a_latency_of_nothing_can_be_asked_for(monkeypatch):
     asked = []
     module = import_module("benchmarks.peers.command")
-    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[-1]) or [])
+    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[2]) or [])
     done = CliRunner().invoke(command, ["--latency", "0", "--calls", "50"])
     assert done.exit_code == 0, done.output
     assert (asked[0].latency, asked[0].calls, asked[0].threads) == (0.0, 50, (1, 16))

@@ -10,11 +10,11 @@ from typing import Any
 import dspy
 
 from benchmarks.cells import Values
-from benchmarks.interference.arms import seed_sections
+from benchmarks.interference.arms import Sections, seed_sections
 from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
+from benchmarks.tasks import Means, Task
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
-from mogradjudge.budget import Budget
 from mogradjudge.candidate import Candidate
 from mogradjudge.result import OptimizationResult
 
@@ -29,13 +29,18 @@ class Effort:
     batch_size: int = 3
 
 
-def chosen_sections(setting: Setting, seed: int, effort: Effort) -> dict[str, str]:
-    """Optimize each criterion alone, and take what did best on the validation texts.
+def chosen_sections(setting: Setting, effort: Effort) -> dict[str, Sections]:
+    """Optimize each criterion alone, and take what did best on the validation texts, by seed.
 
     Every proposal is the next step's start, and what is chosen is the best of the proposals: it may
     be worse than the seed prompt, whose figures stand beside it in every table.
     """
-    return {name: _chosen(setting, name, seed, effort) for name in setting.rubric.names}
+    names = setting.rubric.names
+    runs = [_run(setting, name, seed, effort) for seed in setting.seeds for name in names]
+    found: dict[str, dict[str, str]] = {}
+    for cell in setting.grid.measure(runs):
+        found.setdefault(str(cell.key["seed"]), {})[cell.key["criterion"]] = cell.result["section"]
+    return dict(found)
 
 
 def given_sections(setting: Setting, path: Path) -> dict[str, str]:
@@ -56,11 +61,11 @@ def given_sections(setting: Setting, path: Path) -> dict[str, str]:
     return sections
 
 
-def _chosen(setting: Setting, name: str, seed: int, effort: Effort) -> str:
+def _run(setting: Setting, name: str, seed: int, effort: Effort) -> Task:
     rubric = replace(setting.rubric, criteria=(setting.rubric[name],))
     key = {"part": "choose", "criterion": name, "seed": seed, **vars(effort)}
 
-    def optimize(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
+    def optimize(means: Means) -> tuple[Values, Sequence[Values]]:
         lms: Mapping[str, Any] = {f"{r}_lm": setting.lms[r] for r in ("critic", "coach", "editor")}
         result = MOGrad(
             mode="SSS",
@@ -68,9 +73,10 @@ def _chosen(setting: Setting, name: str, seed: int, effort: Effort) -> str:
             batch_size=effort.batch_size,
             seed=seed,
             gate=AlwaysAccept(),
-            budget=budget,
+            budget=means.budget,
             num_threads=setting.num_threads,
-            run_dir=place,
+            run_dir=means.folder,
+            pool=means.pool,
             display_progress=False,
             **lms,
         ).optimize(
@@ -81,8 +87,7 @@ def _chosen(setting: Setting, name: str, seed: int, effort: Effort) -> str:
         check_ended(result)
         return _best(result, name), [row.as_dict() for row in result.ledger]
 
-    section: str = setting.grid.run(BENCHMARK, key, optimize).result["section"]
-    return section
+    return Task(BENCHMARK, key, optimize)
 
 
 def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:

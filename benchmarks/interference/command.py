@@ -36,11 +36,10 @@ def command(
     if len(setting.rubric.names) < 2:
         raise SetupError("Interference needs two criteria or more; the rubric has one.")
     if instructions is not None:
-        sections = {"given": given_sections(setting, instructions)}
+        measure(setting, {"given": given_sections(setting, instructions)})
     else:
         effort = Effort(steps or (2 if setting.smoke else 6), batch_size)
-        sections = {str(seed): chosen_sections(setting, seed, effort) for seed in setting.seeds}
-    measure(setting, sections)
+        measure(setting, chosen_sections(setting, effort))
     print_interference(summarize(setting.cells))
     setting.say_where()
 

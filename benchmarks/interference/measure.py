@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from benchmarks.interference.arms import OPTIMIZED, Sections, one_optimized
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.judged import score
-from benchmarks.noise import score_seed
+from benchmarks.judged import scoring
+from benchmarks.noise import seed_scoring
 from benchmarks.setting import LAYOUTS, Setting
+from benchmarks.tasks import Task
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.digests import digest
 
@@ -25,13 +26,14 @@ def measure(setting: Setting, sections: Mapping[str, Sections]) -> None:
         setting: What is measured on.
         sections: The optimized sections, by the name of the run that they come from.
     """
+    tasks: list[Task] = []
     for repeat in range(setting.repeats):
-        for layout in LAYOUTS:
-            score_seed(setting, layout, repeat)
+        tasks += [seed_scoring(setting, layout, repeat) for layout in LAYOUTS]
         for run, texts in sections.items():
             for name, judge in judges(setting, texts, repeat).items():
                 key = {"arm": name, "run": run, "repeat": repeat, **identity(texts)}
-                score(setting, BENCHMARK, {"part": "score", **key}, judge)
+                tasks.append(scoring(setting, BENCHMARK, {"part": "score", **key}, judge))
+    setting.grid.measure(tasks)
 
 
 def judges(setting: Setting, sections: Sections, repeat: int) -> dict[str, MultiCriteriaJudge]:

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.cells import Cell, Values
 from benchmarks.focus.lm_rater import RATER, AdherenceQuestion, LMRater
 from benchmarks.setting import Setting
+from benchmarks.tasks import Task
 from mogradjudge import Unscored
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter
@@ -68,18 +69,21 @@ def _enter(event: Mapping[str, Any], edit: dict[str, Any]) -> None:
 
 def rate_edits(setting: Setting, cells: Sequence[Cell]) -> None:
     """Let the rater LM rate the edits of runs that it has not rated yet, a cell for each run."""
-    for cell in cells:
-        questions = list(_questions(cell))
+    setting.grid.measure([_rating(setting, cell) for cell in cells])
 
-        def rate(ledger: Ledger, questions: Sequence[AdherenceQuestion] = questions) -> Values:
-            def booked(criteria: tuple[str, ...]) -> Any:
-                return meter(setting.lms["rater"], ledger, RATER, criteria)
 
-            role = Role(RATER, booked, None, num_threads=setting.num_threads)
-            ratings = LMRater(setting.rubric, role).rate_adherence(questions)
-            return {"ratings": [None if isinstance(r, Unscored) else r for r in ratings]}
+def _rating(setting: Setting, cell: Cell) -> Task:
+    questions = list(_questions(cell))
 
-        setting.grid.cell(ADHERENCE, cell.key, rate)
+    def rate(ledger: Ledger) -> Values:
+        def booked(criteria: tuple[str, ...]) -> Any:
+            return meter(setting.lms["rater"], ledger, RATER, criteria)
+
+        role = Role(RATER, booked, None, num_threads=setting.num_threads)
+        ratings = LMRater(setting.rubric, role).rate_adherence(questions)
+        return {"ratings": [None if isinstance(r, Unscored) else r for r in ratings]}
+
+    return setting.grid.task(ADHERENCE, cell.key, rate)
 
 
 def _questions(cell: Cell) -> Iterator[AdherenceQuestion]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.cells import Cell, Values, identity_of
 from benchmarks.judged import score_texts
 from benchmarks.modes.edits import edits_of
-from benchmarks.noise import score_seed
+from benchmarks.noise import seed_scoring
 from benchmarks.runs_ended import check_ended
 from benchmarks.setting import Setting
+from benchmarks.tasks import Means, Task
 from mogradjudge import (
     Budget,
     BudgetExhausted,
@@ -94,11 +94,11 @@ def measure(setting: Setting, plan: Plan, modes: Sequence[str] = MODES) -> None:
         raise SetupError(f"There is no mode {sorted(unknown)}; there are {', '.join(MODES)}.")
     layouts = dict.fromkeys(plan.layout_of(mode) for mode in modes)
     # Seed by seed, so that a campaign that is cut short has all modes on its first seeds.
+    tasks: list[Task] = []
     for seed in setting.seeds:
-        for layout in layouts:
-            score_seed(setting, layout, seed)
-        for mode in modes:
-            _run(setting, plan, mode, seed)
+        tasks += [seed_scoring(setting, layout, seed) for layout in layouts]
+        tasks += [_run(setting, plan, mode, seed) for mode in modes]
+    setting.grid.measure(tasks)
 
 
 def runs_of(setting: Setting, plan: Plan, modes: Sequence[str]) -> list[Cell]:
@@ -108,20 +108,21 @@ def runs_of(setting: Setting, plan: Plan, modes: Sequence[str]) -> list[Cell]:
     return [cell for cell in setting.grid.cells if cell.identity in names]
 
 
-def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
-    def run(place: Path, budget: Budget) -> tuple[Values, Sequence[Values]]:
+def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> Task:
+    def run(means: Means) -> tuple[Values, Sequence[Values]]:
         parts = _parts(setting.rubric, mode)
         results: dict[str | None, OptimizationResult] = {}
         rows: list[LedgerRow] = []
         edits: list[list[dict[str, Any]]] = []
         for number, (name, rubric) in enumerate(parts.items()):
-            folder = place / f"run-{number}"
+            folder = means.folder / f"run-{number}"
             optimizer = plan.optimizer(
                 *(mode, seed),
                 **{f"{role}_lm": setting.lms[role] for role in ("critic", "coach", "editor")},
                 num_threads=setting.num_threads,
-                budget=_left(budget, rows),
+                budget=_left(means.budget, rows),
                 run_dir=folder,
+                pool=means.pool,
             )
             judge = setting.judge(plan.layout_of(mode), rubric)
             results[name] = check_ended(
@@ -130,14 +131,14 @@ def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> None:
             rows += results[name].ledger
             edits.append(edits_of(LineLog(folder / EVENTS).entries(), _sections(judge)))
         judges = [result.program for result in results.values()]
-        judged, tested = _tested(setting, judges, place / "test", _left(budget, rows))
+        judged, tested = _tested(setting, judges, means, _left(means.budget, rows))
         runs = [
             {"criterion": name, "edits": edits[number], **_run_dict(result)}
             for number, (name, result) in enumerate(results.items())
         ]
         return {"runs": runs, "judged": judged}, [row.as_dict() for row in (*rows, *tested)]
 
-    setting.grid.run(BENCHMARK, plan.key(mode, seed), run)
+    return Task(BENCHMARK, plan.key(mode, seed), run)
 
 
 def _parts(rubric: Rubric, mode: str) -> dict[str | None, Rubric]:
@@ -157,13 +158,14 @@ def _left(budget: Budget, rows: Sequence[LedgerRow]) -> Budget:
 
 
 def _tested(
-    setting: Setting, judges: Sequence[MultiCriteriaJudge], place: Path, budget: Budget
+    setting: Setting, judges: Sequence[MultiCriteriaJudge], means: Means, budget: Budget
 ) -> tuple[Values, Sequence[LedgerRow]]:
     """Score the test texts afresh: no reply of the run answers here."""
-    ledger = Ledger(budget, setting.num_threads)
+    ledger = Ledger(budget, setting.num_threads, purse=means.purse)
+    place = RunDirectory(means.folder / "test")
     texts = [_sections(judge) for judge in judges]
     with ExitStack() as stack:
-        stack.enter_context(RunDirectory(place).at_work({"judges": digest(texts)}, ledger))
+        stack.enter_context(place.at_work({"judges": digest(texts)}, ledger))
         stack.enter_context(interruptible(ledger.brake))
         judged = score_texts(setting, judges, setting.test, ledger)
     return judged, [replace(row, role=TEST) for row in ledger.rows]

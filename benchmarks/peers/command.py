@@ -12,17 +12,19 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cells import Cell, Grid
 from benchmarks.cues import CUES
+from benchmarks.grid import Grid
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
-from benchmarks.peers.measuring import CannotRun, Server, measure
+from benchmarks.peers.measuring import Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.planted import planted_examples, planted_rubric
 from benchmarks.serve import WORLDS
 from benchmarks.server import serving, serving_apart
 from benchmarks.setting import SPLIT, errors_in_one_line
+from benchmarks.tasks import Task as CellTask
+from benchmarks.workers import Workers, storage_option, workers_of
 from mogradjudge import Rubric, split_by_group
 from mogradjudge.fingerprint import digest_of
 from mogradjudge.tables import number, print_table
@@ -70,7 +72,9 @@ SMOKE = Sizes(
 )
 
 
-def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
+def compare(
+    folder: Path, methods: Sequence[Method], sizes: Sizes, workers: Workers | None = None
+) -> list[Row]:
     """Measure each method into a folder of cells, and sum up the cells of these sizes."""
     rubric = planted_rubric(*sizes.criteria)
     examples = planted_examples(rubric, sizes.documents, sizes.systems)
@@ -82,25 +86,23 @@ def compare(folder: Path, methods: Sequence[Method], sizes: Sizes) -> list[Row]:
         "latency": sizes.latency,
         "repeats": sizes.repeats,
     }
-    grid = Grid(folder, setting)
-    cells = [
-        _cell(grid, method, rubric, examples, sizes, threads, seed)
+    tasks = [
+        _task(method, rubric, examples, sizes, threads, seed)
         for method in methods
         for seed in range(sizes.seeds)
         for threads in sizes.threads
     ]
-    return summarize(cells)
+    return summarize(Grid(folder, setting, workers=workers).measure(tasks))
 
 
-def _cell(
-    grid: Grid,
+def _task(
     method: Method,
     rubric: Rubric,
     examples: Sequence[dspy.Example],
     sizes: Sizes,
     threads: int,
     seed: int,
-) -> Cell:
+) -> CellTask:
     training, validation, test = split_by_group(examples, SPLIT, seed=0)
 
     def work(*_: object) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
@@ -115,10 +117,7 @@ def _cell(
         return result, _ledger(result)
 
     key = {"method": method.name, "threads": threads, "seed": seed, "cap": sizes.calls}
-    try:
-        return grid.run("peers", key, work)
-    except CannotRun as error:  # it is not kept, and so tried again the next time
-        return Cell("peers", key, grid.setting, {"status": str(error)}, (), 0, 0.0, {})
+    return CellTask("peers", key, work)
 
 
 def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -185,8 +184,11 @@ def _count(value: float | None) -> str:
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder: cells that it holds are not measured again.",
 )
+@storage_option
 @click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
-def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any) -> None:
+def command(
+    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **given: Any
+) -> None:
     """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
 
     All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
@@ -199,5 +201,5 @@ def command(names: Sequence[str], out: Path | None, *, smoke: bool, **given: Any
         errors_in_one_line(),
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
-        rows = compare(out or Path(scratch), methods, sizes)
+        rows = compare(out or Path(scratch), methods, sizes, workers_of(storage))
     print_rows(rows, sizes)

@@ -16,6 +16,7 @@ import dspy
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
+from benchmarks.tasks import Unmeasurable
 from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
 from mogradjudge.evaluation import Judgement
 from mogradjudge.replies import replies_kept_in
@@ -36,7 +37,7 @@ class Server(Protocol):
     def reset(self) -> None: ...
 
 
-class CannotRun(Exception):
+class CannotRun(Unmeasurable):
     """A method is not installed, or has failed; the message says how."""
 
 
