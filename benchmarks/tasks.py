@@ -28,7 +28,7 @@ class Means:
         """Give what a run has in common with others: the purse, and no replies."""
         if self.purse is None:
             return None
-        return Pool(self.purse, None)  # type: ignore[arg-type]  # the run's folder keeps them
+        return Pool(self.purse)
 
 
 Work: TypeAlias = Callable[[Means], tuple[Values, Sequence[Values]]]

@@ -35,10 +35,13 @@ class InUse(SetupError):
 
 @dataclass(frozen=True)
 class Pool:
-    """What several runs have in common: what they spend, and the replies that were paid for."""
+    """What several runs have in common: what they spend, and the replies that were paid for.
+
+    Without ``replies`` each run keeps its own.
+    """
 
     purse: Purse
-    replies: ReplyStore
+    replies: ReplyStore | None = None
 
 
 class RunDirectory:

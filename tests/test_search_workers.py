@@ -75,7 +75,7 @@ def test_two_workers_share_the_trials_and_the_budget(postgres, study, tmp_path):
         assert told[0]["best"] == told[1]["best"] == result.best.task
         assert [each.task for each in result.trials] == [f"{n:04d}" for n in range(TRIALS)]
         assert {each.state for each in result.trials} == {"complete"}
-        assert result.spent.calls == sum(server.counts().values())
+        assert result.spent.calls == server.calls.total()
         assert len({each.worker for each in result.trials}) == 2
         assert (tmp_path / "a" / "judge.json").read_text() == (
             tmp_path / "b" / "judge.json"
@@ -87,7 +87,7 @@ def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
 ):
     with serving(0, 0.05) as server:
         doomed = start(server, postgres, study, tmp_path / "doomed")
-        while server.counts().total() < 40 and doomed.poll() is None:
+        while server.calls.total() < 40 and doomed.poll() is None:
             time.sleep(0.02)
         doomed.kill()
         doomed.communicate()
@@ -105,7 +105,7 @@ def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
         ]
         assert dict(again.params) == {**again.params, **failed.params}
         # The dead one's calls in flight are counted, whether the server saw them or not.
-        assert 0 <= result.spent.calls - server.counts().total() <= 4
+        assert 0 <= result.spent.calls - server.calls.total() <= 4
 
 
 def test_when_all_workers_were_killed_the_next_start_goes_on_and_keeps_the_budget(
@@ -114,17 +114,17 @@ def test_when_all_workers_were_killed_the_next_start_goes_on_and_keeps_the_budge
     cap = 150
     with serving(0, 0.02) as server:
         workers = [start(server, postgres, study, tmp_path / name, cap) for name in "ab"]
-        while server.counts().total() < 60:
+        while server.calls.total() < 60:
             time.sleep(0.02)
         for worker in workers:
             worker.kill()
             worker.communicate()
         told = ended(start(server, postgres, study, tmp_path / "c", cap))
         assert told["stop"] == "budget"
-        assert server.counts().total() <= cap
+        assert server.calls.total() <= cap
         told = ended(start(server, postgres, study, tmp_path / "d"))
         assert told["stop"] == "trials"
         result = read(postgres, study, tmp_path)
         done = [each.task for each in result.trials if each.state == "complete"]
         assert sorted(done) == [f"{n:04d}" for n in range(TRIALS)]
-        assert 0 <= result.spent.calls - server.counts().total() <= 8
+        assert 0 <= result.spent.calls - server.calls.total() <= 8
