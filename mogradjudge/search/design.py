@@ -130,9 +130,9 @@ def _scores(values: Sequence[Setting]) -> Array:
 
 
 def _is_number(value: Setting) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float))
 
 
 def _key(value: Setting) -> str:
-    # True and 1 are two categories, and 1 and 1.0 one number.
+    # 1 and 1.0 are one number, and None is not the text "None".
     return str(float(value)) if _is_number(value) else repr(value)
