@@ -31,6 +31,7 @@ TEXTS = 6  # per document
 RESAMPLES = 300
 _BETWEEN = 0.55  # how two judges' errors correlate
 _CUTS = norm.ppf((0.05, 0.20, 0.45, 0.80))  # where a judge's scores change
+_CALIBRATION = 20_000  # documents; their luck is all that the truths are off by, some .002
 _SLOPES = np.linspace(0.1, 0.9, 9)
 WORLDS: dict[str, Callable[[np.random.Generator], Array]] = {
     "all equal": lambda _: np.zeros(TRIALS),
@@ -80,8 +81,8 @@ def judges(level: Level) -> Judges:
     """Make human scores, and find how agreement grows with the slope."""
     human = human_scores(400)[:, :: SYSTEMS // TEXTS + 1]
     trial = Judges(human, level, _SLOPES)
-    drawn, scores = trial.draw(_SLOPES, 4000, np.random.default_rng(0))
-    groups = _groups(4000)
+    drawn, scores = trial.draw(_SLOPES, _CALIBRATION, np.random.default_rng(0))
+    groups = _groups(_CALIBRATION)
     found = [correlate(drawn.ravel(), each.ravel(), groups, level=level).value for each in scores]
     return Judges(human, level, np.array(found, dtype=np.float64))
 
