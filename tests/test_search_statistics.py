@@ -140,7 +140,9 @@ def test_the_correction_takes_off_the_winners_luck(spread):
     naive = np.mean([found.value - truth for truth, found in drawn])
     left = np.mean([found.corrected - truth for truth, found in drawn])
     inside = np.mean([found.low <= truth <= found.high for truth, found in drawn])
-    unshifted = np.mean([truth >= found.low + found.optimism for truth, found in drawn])
+    unshifted = np.mean(
+        [truth >= found.low + np.sqrt(2) * found.optimism for truth, found in drawn]
+    )
     assert naive > 0.015 and abs(left) < 0.4 * naive
     assert inside >= 0.92
     if spread == 0:
@@ -157,7 +159,7 @@ def test_a_corrected_value_is_that_of_a_loop():
     assert found.value == values[best] and found.confidence == 0.9
     assert found.optimism == pytest.approx(np.mean(luck), abs=1e-12)
     assert found.corrected == pytest.approx(values[best] - np.mean(luck), abs=1e-12)
-    assert found.low == pytest.approx(low - np.mean(luck), abs=1e-12)
+    assert found.low == pytest.approx(low - np.sqrt(2) * np.mean(luck), abs=1e-12)
     assert found.high == pytest.approx(high - np.mean(luck) / 2, abs=1e-12)
     wider = corrected(values, resampled, best, confidence=0.9, documents=10)
     assert wider.corrected == found.corrected
