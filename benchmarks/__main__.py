@@ -17,12 +17,14 @@ from benchmarks import (
     report,
     resume,
     scale,
+    search_statistics,
     statistics,
     suite,
 )
 
 BENCHMARKS = (
     *(suite, noise, dilution, interference, modes, peers, report, calibration, statistics),
+    search_statistics,
     *(attacks, cost, faults, resume, scale),
 )
 

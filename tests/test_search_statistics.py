@@ -4,10 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, spearmanr, t
 
+from benchmarks.__main__ import main
+from benchmarks.search_statistics import judges, simulate_choice, simulate_effects
 from mogradjudge.agreement import Undefined, bootstrap_criteria
 from mogradjudge.agreement.intervals import draw
 from mogradjudge.errors import SetupError
@@ -137,7 +140,9 @@ def test_the_correction_takes_off_the_winners_luck(spread):
     naive = np.mean([found.value - truth for truth, found in drawn])
     left = np.mean([found.corrected - truth for truth, found in drawn])
     inside = np.mean([found.low <= truth <= found.high for truth, found in drawn])
-    unshifted = np.mean([truth >= found.low + found.optimism for truth, found in drawn])
+    unshifted = np.mean(
+        [truth >= found.low + np.sqrt(2) * found.optimism for truth, found in drawn]
+    )
     assert naive > 0.015 and abs(left) < 0.4 * naive
     assert inside >= 0.92
     if spread == 0:
@@ -154,7 +159,7 @@ def test_a_corrected_value_is_that_of_a_loop():
     assert found.value == values[best] and found.confidence == 0.9
     assert found.optimism == pytest.approx(np.mean(luck), abs=1e-12)
     assert found.corrected == pytest.approx(values[best] - np.mean(luck), abs=1e-12)
-    assert found.low == pytest.approx(low - np.mean(luck), abs=1e-12)
+    assert found.low == pytest.approx(low - np.sqrt(2) * np.mean(luck), abs=1e-12)
     assert found.high == pytest.approx(high - np.mean(luck) / 2, abs=1e-12)
     wider = corrected(values, resampled, best, confidence=0.9, documents=10)
     assert wider.corrected == found.corrected
@@ -404,3 +409,38 @@ def test_effects_that_cannot_be_asked_for_say_why(change, words):
     how = {"params": design(20), "values": values_of(design(20)), **change}
     with pytest.raises(SetupError, match=words):
         mode_effects(**how)
+
+
+def test_the_number_of_documents_widens_an_effects_interval():
+    params, values = design(20), values_of(design(20))
+    resampled = np.array(values) + 0.2 * np.random.default_rng(2).normal(size=(90, 20))
+    plain = mode_effects(params, values, resampled).levels[0].effect
+    found = mode_effects(params, values, resampled, documents=10).levels[0].effect
+    runs, documents = found.run_error**2, found.document_error**2
+    assert found.value == plain.value and found.run_error == plain.run_error
+    assert documents == pytest.approx(plain.document_error**2 * 10 / 9)
+    free = (runs + documents) ** 2 / (runs**2 / 12 + documents**2 / 9)
+    half = t.ppf(0.975, free) * np.sqrt(runs + documents)
+    assert found.interval.high == pytest.approx(found.value + half, abs=1e-10)
+    fixed = mode_effects(params, values).levels[0].effect
+    assert fixed.document_error == 0
+    half = t.ppf(0.975, 12) * fixed.run_error
+    assert fixed.interval.low == pytest.approx(fixed.value - half, abs=1e-10)
+
+
+def test_intervals_hold_a_planted_effect():
+    found = simulate_effects(24, 60, adaptive=False, documents=20)
+    assert found.held > 0.93 and abs(found.bias) < 0.01
+    assert found.held_without_documents < 0.93  # with these documents only they are too narrow
+
+
+def test_intervals_hold_the_winners_true_rho():
+    found = simulate_choice(judges("pooled"), "all equal", 20, 60)
+    assert found.naive > 0.05 and abs(found.corrected) < 0.5 * found.naive
+    assert found.naive_held < 0.9 <= found.held
+
+
+def test_the_benchmark_runs():
+    done = CliRunner().invoke(main, ["search-statistics", "--smoke"])
+    assert done.exit_code == 0, done.output
+    assert "Best of 24 trials by group rho" in done.output and "Planted effects" in done.output

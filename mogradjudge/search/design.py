@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from mogradjudge.agreement.coefficients import Array
 
@@ -40,8 +41,7 @@ class Model:
     @cached_property
     def inverse(self) -> Array:
         """The weight of each trial in each term, shape (terms, trials)."""
-        found: Array = np.linalg.pinv(self.columns)
-        return found
+        return np.linalg.pinv(self.columns).astype(np.float64, copy=False)
 
     def level_weights(self) -> Array:
         """Give the weights of the trials in each level's value, up to a part all levels share."""
@@ -99,7 +99,7 @@ def adjusted(
     return model, tuple(taken), dropped
 
 
-def _columns(column: Sequence[Setting], present: Array) -> Iterator[Array]:
+def _columns(column: Sequence[Setting], present: npt.NDArray[np.bool_]) -> Iterator[Array]:
     """Give the columns of a parameter: first with one for the trials without it, then without.
 
     A parameter that only some levels have cannot be told from them by its being there, but its
@@ -125,14 +125,14 @@ def _scores(values: Sequence[Setting]) -> Array:
     else:
         keys = [_key(value) for value in values]
         raw = np.array([[float(key == other) for other in sorted(set(keys))] for key in keys])
-    centered: Array = raw - raw.mean(axis=0)
-    return centered / centered.std(axis=0)
+    centered: Array = (raw - raw.mean(axis=0)) / raw.std(axis=0)
+    return centered
 
 
-def _is_number(value: Setting) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_number(value: Setting) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float))
 
 
 def _key(value: Setting) -> str:
-    # True and 1 are two categories, and 1 and 1.0 one number.
+    # 1 and 1.0 are one number, and None is not the text "None".
     return str(float(value)) if _is_number(value) else repr(value)

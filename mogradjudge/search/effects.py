@@ -77,17 +77,21 @@ def mode_effects(
     """Estimate what each level of a parameter adds to a trial's value, all else being equal.
 
     Least squares over all trials that have a value. A number is taken as linear, anything else as
-    categories; a parameter that some trials do not have counts as 0 there, its mean where it is
-    present, and may shift those trials. The effect of a level is the level less the plain mean of
-    all levels. A parameter that does not vary, or that cannot be told from the factor or from the
+    categories. A parameter that some trials lack is adjusted for where it is, about its mean there,
+    and its absence may shift a value. The effect of a level is the level less the plain mean of all
+    levels. A parameter that does not vary, or that cannot be told from the factor or from the
     parameters before it in the order of names, is dropped.
 
     The interval is Student's. Its variance is that of least squares plus, with ``resampled``, that
     of the effect estimated anew on each resample; it is rather too wide, since luck with single
     documents is in both. Its degrees of freedom are Satterthwaite's (1946, "An approximate
-    distribution of estimates of variance components"). A sampler that tries again what did well
-    and leaves what did badly makes a level with few trials look worse than it is (Nie, Tian, Taylor
-    and Zou 2018, "Why adaptively collected data have negative bias and how to correct for it").
+    distribution of estimates of variance components"). The variance of least squares takes all runs
+    to scatter alike. In simulations (``python -m benchmarks search-statistics``) it held planted
+    effects in .96 to .99 of the cases with 12 to 48 trials, and one of a mode whose runs scatter
+    2.5 times as far in .91 to .96; robust errors (HC3) were a third wider at 12 trials. A sampler
+    that leaves what did badly at first can make it look worse than it is (Nie, Tian, Taylor and Zou
+    2017, "Why adaptively collected data have negative bias and how to correct for it", arXiv
+    1708.01977); with Optuna's TPE that was less than .005 here.
 
     Args:
         params: The parameters of each trial, by name.
@@ -118,40 +122,34 @@ def mode_effects(
     if len(levels) < 2:
         tried = f"all trials with a value have one {factor}" if levels else "no trial has a value"
         return Undefined(tried)
-    data = _Data(
-        outcome[kept], None if resampled is None else resampled[:, kept], documents, confidence
-    )
-    alone = of_levels(trials, factor, levels)
-    model, adjusted_for, dropped = adjusted(alone, trials, factor)
+    rows = None if resampled is None else resampled[:, kept]
+    data = _Data(outcome[kept], rows, documents, confidence)
+    model, adjusted_for, dropped = adjusted(of_levels(trials, factor, levels), trials, factor)
     reason = None
     if model.freedom < _FREEDOM and adjusted_for:
         reason = Undefined(
             f"{len(trials)} trials leave {model.freedom} degrees of freedom beside "
             f"{len(adjusted_for)} other parameters, and an adjusted effect needs {_FREEDOM}"
         )
-        model, adjusted_for = alone, ()
+        model, adjusted_for = of_levels(trials, factor, levels), ()
+    found = _level_effects(data, model, levels, reference)
+    return Effects(factor, found, reference, adjusted_for, dropped, model.freedom, reason)
+
+
+def _level_effects(
+    data: _Data, model: Model, levels: Sequence[Setting], reference: Setting
+) -> tuple[LevelEffect, ...]:
     weights = model.level_weights()
-    effects = weights - weights.mean(axis=0)
     base = None if reference is None else levels.index(reference)
-    return Effects(
-        factor=factor,
-        levels=tuple(
-            LevelEffect(
-                level,
-                int(alone.columns[:, 1 + place].sum()),
-                data.estimate(effects[place], model),
-                None
-                if base is None or base == place
-                else data.estimate(weights[place] - weights[base], model),
-            )
-            for place, level in enumerate(levels)
-        ),
-        reference=reference,
-        adjusted_for=adjusted_for,
-        dropped=dropped,
-        freedom=model.freedom,
-        unadjusted=reason,
-    )
+    found = []
+    for place, level in enumerate(levels):
+        effect = data.estimate(weights[place] - weights.mean(axis=0), model)
+        difference = None
+        if base is not None and base != place:
+            difference = data.estimate(weights[place] - weights[base], model)
+        count = int(model.columns[:, 1 + place].sum())
+        found.append(LevelEffect(level, count, effect, difference))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
