@@ -51,7 +51,7 @@ _NOTES = sa.Table(
     _TABLES,
     sa.Column("study", sa.String(255), primary_key=True),
     sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("note", sa.Text(2**24), nullable=False),
+    sa.Column("note", sa.LargeBinary(2**24), nullable=False),  # JSON; MySQL cuts texts short
 )
 _SETTLE_EVERY = 1.0  # seconds
 
@@ -64,13 +64,18 @@ class Shared:
         study: The study's name.
         patience: Seconds for which a request belongs to the worker that sent it; then it counts as
             dead, and another one sends the request.
+        makes: Whether tables that are not there are made.
 
     Raises:
         SetupError: If the tables cannot be made.
     """
 
-    def __init__(self, engine: sa.Engine, study: str, patience: float) -> None:
+    def __init__(
+        self, engine: sa.Engine, study: str, patience: float, *, makes: bool = True
+    ) -> None:
         self.engine, self.study, self.patience = engine, study, patience
+        if not makes:
+            return
         with making_tables(engine.url):
             _TABLES.create_all(engine)
             self._make_rows()
@@ -93,7 +98,7 @@ class Shared:
 
     def note(self, name: str, value: Any) -> None:
         """Keep something under a name, as JSON; in the place of what was there."""
-        text, here = to_json(value, indent=None), self._named(name)
+        text, here = to_json(value, indent=None).encode(), self._named(name)
         with self.engine.begin() as connection:
             connection.execute(sa.delete(_NOTES).where(here))
             connection.execute(sa.insert(_NOTES).values(study=self.study, name=name, note=text))
