@@ -30,17 +30,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # a text in brackets is no markup
     # Off a terminal rich assumes 80 columns, and would cut longer rows.
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
     if title:
-        console.print(title, style="bold")
+        console.print(title, style="bold", markup=False)
     console.print(table)
 
 

@@ -1,13 +1,15 @@
-"""The command line: ``mogradjudge demo | compile | score | evaluate | estimate``."""
+"""The command line: ``mogradjudge demo | compile | search | score | evaluate | estimate``."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 import click
 import dspy
@@ -15,6 +17,7 @@ import dspy
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.score import evaluate_command, score_command
+from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.secrets import redact, secrets_in
@@ -29,6 +32,9 @@ _UNUSABLE = (
     dspy.LMUnsupportedModelError,
 )
 
+# A database's URL with a password, which may hold any character but the "@" that ends it.
+_DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*):([^@]*)@")
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mogradjudge")
@@ -37,7 +43,10 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Compile, score with and measure LLM judges that rate text on several criteria."""
 
 
-for command in (demo_command, compile_command, score_command, evaluate_command, estimate_command):
+for command in (
+    *(demo_command, compile_command, search_command, score_command),
+    *(evaluate_command, estimate_command),
+):
     cli.add_command(command)
 
 
@@ -45,7 +54,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, or 2 for what the caller must change, or 1 for a failed run."""
     given = list(sys.argv[1:] if args is None else args)
     words = [word for word in given if word != "--debug"]  # it may stand anywhere
-    known = {secret for word in words for secret in secrets_in(word)}
+    texts = [*words, os.environ.get("MOGRADJUDGE_STORAGE", "")]
+    known = {secret for text in texts for secret in _secrets(text)}
     # It says at each start that it could not fetch newer prices, which are not needed here.
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
@@ -66,6 +76,17 @@ def main(args: Sequence[str] | None = None) -> None:
     else:
         status = 0
     sys.exit(status)
+
+
+def _secrets(text: str) -> set[str]:
+    """Give what is secret in a word of the command line."""
+    found = _DATABASE.search(text)
+    if found is None:
+        return secrets_in(text)
+    # A database's user is often called like the database, and no secret.
+    user, password = found.groups()
+    others = secrets_in(text) - {user, unquote(user)}
+    return others | {each for each in (password, unquote(password)) if each}
 
 
 def _leave_now(status: int) -> None:

@@ -79,20 +79,41 @@ class Job:
     test: list[dspy.Example]
 
 
+@dataclass(frozen=True)
+class Texts:
+    """A rubric and the rated texts: what the work may see, and what is held out."""
+
+    rubric: Rubric
+    rest: list[dspy.Example]
+    test: list[dspy.Example]
+
+
 def prepare(options: Options) -> Job:
     """Read rubric and data, and split the texts."""
+    texts = read_texts(options)
+    shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
+    train, validation = split_by_group(texts.rest, shares, options.seed)
+    return Job(texts.rubric, make_judge(options, texts.rubric), train, validation, texts.test)
+
+
+def read_texts(options: Options) -> Texts:
+    """Read rubric and texts, and hold the share of the test out.
+
+    The texts are parted from the test before they are split any further, so that commands which
+    split them into other parts hold out the same ones, given the same seed.
+
+    Raises:
+        SetupError: If a file cannot be read, or a part would be empty.
+    """
     rubric = Rubric.from_toml(options.rubric)
     examples = load_examples(options.data, rubric, options.limit)
-    judge = make_judge(options, rubric)
     if not 0 <= options.test_share < 1:
         raise SetupError(f"`--test-share` must lie in [0, 1), got {options.test_share!r}.")
-    rest = 1 - options.test_share
-    shares = [rest * (1 - _VALIDATION_SHARE), rest * _VALIDATION_SHARE]
     if not options.test_share:
-        train, validation = split_by_group(examples, shares, options.seed)
-        return Job(rubric, judge, train, validation, [])
-    train, validation, test = split_by_group(examples, [*shares, options.test_share], options.seed)
-    return Job(rubric, judge, train, validation, test)
+        return Texts(rubric, examples, [])
+    shares = (1 - options.test_share, options.test_share)
+    rest, test = split_by_group(examples, shares, options.seed)
+    return Texts(rubric, rest, test)
 
 
 def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:

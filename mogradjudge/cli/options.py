@@ -28,20 +28,32 @@ def together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-data_argument = click.argument("data")
+def rubric_option_that(*, is_required: bool) -> Decorator:
+    """Make the option of the rubric."""
+    return click.option(
+        "--rubric",
+        required=is_required,
+        metavar="TOML",
+        help="The rubric: inputs, criteria and scales.",
+    )
 
-rubric_option = click.option(
-    "--rubric", required=True, metavar="TOML", help="The rubric: inputs, criteria and scales."
-)
 
-lm_options = together(
-    click.option(
+def lm_option_that(*, is_required: bool) -> Decorator:
+    """Make the option of the judge's model."""
+    return click.option(
         "--lm",
-        required=True,
+        required=is_required,
         metavar="MODEL",
         help="The judge's model: PROVIDER/MODEL as litellm names it, or local/PATH.gguf, "
         "local/smollm2, local/hf:REPO/FILE for one in this process.",
-    ),
+    )
+
+
+data_argument = click.argument("data")
+
+rubric_option = rubric_option_that(is_required=True)
+
+call_options = together(
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option(
         "--temperature",
@@ -64,6 +76,8 @@ lm_options = together(
         help="A call that sends nothing for so long has failed and is tried again.",
     ),
 )
+
+lm_options = together(lm_option_that(is_required=True), call_options)
 
 limit_option = click.option("--limit", type=int, help="Read only so many rows of DATA.")
 
@@ -145,7 +159,7 @@ role_options = together(
     ),
 )
 
-run_options = together(
+config_options = together(
     click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
     click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
     click.option("--seed", type=int, default=0, show_default=True),
@@ -163,19 +177,41 @@ run_options = together(
         default=False,
         help="Let the editor rewrite the preamble too.",
     ),
-    click.option("--max-calls", type=int, help="Send no more LM calls, retries included."),
-    click.option("--max-total-tokens", type=int, help="Use no more tokens, prompts and replies."),
-    click.option("--max-cost", type=float, metavar="USD", help="Spend no more US dollars."),
-    click.option("--max-seconds", type=float, help="Send no call after this time."),
     click.option("--target", type=float, help="End once the best mean agreement is at least this."),
     click.option("--patience", type=int, help="End after so many steps without anything better."),
     click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
-    click.option(
+)
+
+
+def cap_options_for(whom: str = "") -> Decorator:
+    """Make the options of a budget; ``whom`` says in the help whose calls count."""
+    return together(
+        click.option(
+            "--max-calls", type=int, help=f"Send no more LM calls{whom}, retries included."
+        ),
+        click.option(
+            "--max-total-tokens", type=int, help=f"Use no more tokens{whom}, prompts and replies."
+        ),
+        click.option(
+            "--max-cost", type=float, metavar="USD", help=f"Spend no more US dollars{whom}."
+        ),
+        click.option("--max-seconds", type=float, help=f"Send no call{whom} after this time."),
+    )
+
+
+def test_share_option_with(use: str) -> Decorator:
+    """Make the option of the share that is held out; ``use`` says what becomes of it."""
+    return click.option(
         "--test-share",
         type=float,
         default=0.0,
         show_default=True,
-        help="Share of the texts, by whole groups, that the run never sees; the seed and the final "
-        "instructions are scored on it at the end.",
-    ),
+        help=f"Share of the texts, by whole groups, that the run never sees; {use}",
+    )
+
+
+run_options = together(
+    config_options,
+    cap_options_for(),
+    test_share_option_with("the seed and the final instructions are scored on it at the end."),
 )

@@ -24,7 +24,7 @@ from mogradjudge.fingerprint import (
 )
 from mogradjudge.search.job import Job
 from mogradjudge.search.queue import Task
-from mogradjudge.search.samplers import grid_of, pruner_of
+from mogradjudge.search.samplers import grid_of, pruner_of, sampler_for
 from mogradjudge.search.shared import ASKED, Shared
 
 
@@ -70,6 +70,7 @@ def check(job: Job, plan: Plan) -> None:
     for one, other in (("training", "validation"), ("training", "selection")):
         check_disjoint(parts[one], parts[other], (one, other))
     check_disjoint(job.validation, job.selection, ("validation", "selection"))
+    sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
     pruner_of(plan.pruner, len(job.value_names))
 
 

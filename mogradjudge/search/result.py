@@ -81,8 +81,9 @@ class SearchResult:
     trial 0. ``selected`` takes the luck of the choice off the best one's agreement. ``front`` holds
     the numbers of the trials that no other one beats in all values of the study (of a study with
     one value: in agreement and calls per text), and ``hypervolume`` what they dominate, between the
-    worst and the best value that any trial had, in [0, 1]. ``importances`` sum to 1. ``effects``
-    are those of the mode.
+    worst and the best value that any trial had, in [0, 1]; None for one value, and without moocore
+    (the extra ``bench``). ``importances`` sum to 1. ``effects`` are those of the mode. ``texts``
+    and ``documents`` count what trials were compared on.
     """
 
     study: str
@@ -98,6 +99,8 @@ class SearchResult:
     effects: Effects | Undefined
     spent: Spent
     unfinished: int
+    texts: int = 0
+    documents: int = 0
     stop_reason: SearchStop | None = None
     program: dspy.Module | None = None
 
@@ -117,6 +120,8 @@ class SearchResult:
             "effects": plain(self.effects),
             "spent": asdict(self.spent),
             "unfinished": self.unfinished,
+            "texts": self.texts,
+            "documents": self.documents,
             "trials": [plain(each) for each in self.trials],
         }
 

@@ -64,13 +64,18 @@ class Shared:
         study: The study's name.
         patience: Seconds for which a request belongs to the worker that sent it; then it counts as
             dead, and another one sends the request.
+        makes: Whether tables that are not there are made.
 
     Raises:
         SetupError: If the tables cannot be made.
     """
 
-    def __init__(self, engine: sa.Engine, study: str, patience: float) -> None:
+    def __init__(
+        self, engine: sa.Engine, study: str, patience: float, *, makes: bool = True
+    ) -> None:
         self.engine, self.study, self.patience = engine, study, patience
+        if not makes:
+            return
         with making_tables(engine.url):
             _TABLES.create_all(engine)
             self._make_rows()

@@ -49,14 +49,14 @@ def opened(
         engine = _engine_of(study)
         if engine is None or engine.dialect.name == "sqlite":
             # A writer locks an SQLite file as a whole, so the study's own file will not do.
-            engine = _file_beside(engine, folder)
+            engine = _engine_beside(engine, folder)
             stack.callback(engine.dispose)
         yield study, engine
 
 
 def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
     file = sa.URL.create("sqlite", database=str(folder / STUDY))
-    url = file if storage is None else _url(storage)
+    url = file if storage is None else url_of(storage)
     is_file = url.get_backend_name() == "sqlite"
     engine_kwargs = {"connect_args": {"timeout": _BUSY}} if is_file else {"pool_pre_ping": True}
 
@@ -77,11 +77,15 @@ def _engine_of(storage: BaseStorage) -> sa.Engine | None:
     return None
 
 
-def _file_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
+def file_beside(study: Path) -> Path:
+    """Name the file of what workers share, beside a study's SQLite file."""
+    return study.with_name(SHARED if study.name == STUDY else f"{study.stem}.{SHARED}")
+
+
+def _engine_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
     file = None if engine is None else engine.url.database
     study = folder / STUDY if file in (None, "", ":memory:") else Path(str(file))
-    beside = study.with_name(SHARED if study.name == STUDY else f"{study.stem}.{SHARED}")
-    url = sa.URL.create("sqlite", database=str(beside))
+    url = sa.URL.create("sqlite", database=str(file_beside(study)))
     made = sa.create_engine(url, connect_args={"timeout": _BUSY})
     sa.event.listen(made, "connect", _quick)
     return made
@@ -94,17 +98,27 @@ def making_tables(url: sa.URL) -> Iterator[None]:
     Raises:
         SetupError: If the database cannot be opened.
     """
-    shown = url.render_as_string(hide_password=True)
+    with said_plainly(url), ExitStack() as stack:
+        if url.get_backend_name() == "postgresql":
+            engine = sa.create_engine(url)
+            stack.callback(engine.dispose)
+            lock = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
+            stack.enter_context(engine.begin()).execute(lock)
+        elif (file := url.database) and Path(file).parent.is_dir():
+            stack.enter_context(FileLock(f"{file}.lock"))
+        yield
+
+
+@contextmanager
+def said_plainly(url: sa.URL) -> Iterator[None]:
+    """Say in one line what is wrong with a database; a password is never in it.
+
+    Raises:
+        SetupError: If the database cannot be opened while the block runs.
+    """
+    shown = shown_of(url)
     try:
-        with ExitStack() as stack:
-            if url.get_backend_name() == "postgresql":
-                engine = sa.create_engine(url)
-                stack.callback(engine.dispose)
-                lock = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
-                stack.enter_context(engine.begin()).execute(lock)
-            elif (file := url.database) and Path(file).parent.is_dir():
-                stack.enter_context(FileLock(f"{file}.lock"))
-            yield
+        yield
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         what = f"`storage` {shown} needs a driver: {error}."
         raise SetupError(f"{what} {_install(url)}") from error
@@ -113,12 +127,24 @@ def making_tables(url: sa.URL) -> Iterator[None]:
         raise SetupError(f"`storage` {shown} cannot be opened: {first}") from error
 
 
+def shown_of(url: sa.URL) -> str:
+    """Write a database's URL without its password, which may stand in the query too."""
+    hidden = {name: "***" for name in url.query if "pass" in name}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
 def _secrets_of(url: sa.URL) -> set[str]:
-    password = str(url.password) if url.password else ""
-    return {each for each in {password, *secrets_in(password)} if each}
+    queried = [str(value) for name, value in url.query.items() if "pass" in name]
+    passwords = {str(url.password or ""), *queried}
+    return {each for text in passwords for each in (text, *secrets_in(text)) if each}
 
 
-def _url(text: str) -> sa.URL:
+def url_of(text: str) -> sa.URL:
+    """Read a database's URL.
+
+    Raises:
+        SetupError: If it is none.
+    """
     try:
         url = sa.make_url(text)
     except sa.exc.ArgumentError as error:

@@ -134,11 +134,12 @@ def search(
     )
     plan = Plan(study, trials, sampler, pruner, seed, heartbeat)
     check(job, plan)
+    drawn = tasks(job, plan)
     deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
     with opened_study(storage, job.folder, plan.study, heartbeat, job, plan) as (queue, shared):
         claim(shared, asked(job, plan))
         shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
-        queue.fill(tasks(job, plan))
+        queue.fill(drawn)
         with _watched(watch, queue, shared):
             prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
             stop = Worker(job, queue, shared, deadline, prunes=prunes).work()

@@ -35,7 +35,7 @@ _FEWEST = 3  # documents, for an interval
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
     """Read what a study has found so far."""
     study = queue.study
-    records = tuple(_record(each) for each in queue.trials())
+    records = tuple(record_of(each) for each in queue.trials())
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if _first(each)), None)
     best = best_of(complete, default)
@@ -57,6 +57,8 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         effects=_effects(complete, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
+        texts=len(texts["groups"]),
+        documents=len(set(texts["groups"])),
     )
 
 
@@ -83,7 +85,8 @@ def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) ->
     ]
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Read an attempt at a trial."""
     told = trial.user_attrs
     seconds = None if trial.duration is None else trial.duration.total_seconds()
     return TrialRecord(
@@ -216,7 +219,10 @@ def _hypervolume(complete: Sequence[TrialRecord], names: Sequence[str]) -> float
     """Give the share of the box of all values that the front dominates."""
     if len(names) < 2 or not complete:
         return None
-    import moocore  # slow to import
+    try:
+        import moocore  # slow to import, and of an extra
+    except ImportError:
+        return None
 
     losses = np.array([_losses(each, names) for each in complete])
     low, high = losses.min(axis=0), losses.max(axis=0)

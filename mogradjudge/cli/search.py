@@ -1,0 +1,290 @@
+"""``mogradjudge search``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import dspy
+from click.core import ParameterSource
+
+from mogradjudge.budget import Budget
+from mogradjudge.cli.config_file import config_option, with_precedence
+from mogradjudge.cli.job import Options, Texts, make_judge, make_optimizer, read_texts
+from mogradjudge.cli.options import (
+    call_options,
+    cap_options_for,
+    config_options,
+    json_option,
+    judge_options,
+    limit_option,
+    lm_option_that,
+    rubric_option_that,
+    test_share_option_with,
+    together,
+)
+from mogradjudge.data import split_by_group
+from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.files import to_json
+from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.secrets import redact
+
+if TYPE_CHECKING:
+    from mogradjudge.search.result import SearchResult
+
+SAMPLERS = ("tpe", "nsga2", "random", "grid")  # as in the search itself, which is slow to import
+PRUNERS = ("none", "median")
+
+_SHARES = (0.4, 0.25, 0.35)
+# Of the texts that are not held out: training, validation, selection. Critiques need texts to draw
+# batches from. The gate decides many times, but each time between two judges alone. The selection
+# set chooses among all trials, and its size sets how wide every reported interval is.
+
+_SAME_CALLS = ("rubric", "lm", "api_base", "temperature", "max_tokens", "timeout", "prompt_lm")
+# Options that `best.toml` does not hold, and that compile needs for the same judge.
+
+study_options = together(
+    click.option(
+        "--space", metavar="TOML", help="What may be tried, as batch_size = [1, 4]; see the README."
+    ),
+    click.option(
+        "--trials",
+        type=click.IntRange(1),
+        default=20,
+        show_default=True,
+        help="Trials of the study, by all workers; raise it to go on.",
+    ),
+    click.option(
+        "--storage",
+        metavar="URL",
+        envvar="MOGRADJUDGE_STORAGE",
+        show_envvar=True,
+        help="The study's database, as postgresql://USER@HOST/NAME; give it to several workers. "
+        " [default: an SQLite file in DIR]",
+    ),
+    click.option("--study", default="search", show_default=True, help="Its name there."),
+    click.option(
+        "--sampler",
+        type=click.Choice(SAMPLERS),
+        help="Draws the trials  [default: tpe; nsga2 with several --values]",
+    ),
+    click.option("--pruner", type=click.Choice(PRUNERS), default="none", show_default=True),
+    click.option(
+        "--values",
+        multiple=True,
+        default=("agreement",),
+        show_default=True,
+        metavar="[agreement|criteria|calls_per_text|tokens_per_text]",
+        help="What is made large, or small; several with commas.",
+    ),
+    click.option(
+        "--heartbeat",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        metavar="SECONDS",
+        help="A worker without a sign of life for three times as long is dead.",
+    ),
+)
+
+
+@click.command("search", short_help="Find the mode and settings that make the best judge.")
+@click.argument("data", required=False)
+@rubric_option_that(is_required=False)
+@lm_option_that(is_required=False)
+@study_options
+@call_options
+@judge_options
+@config_options
+@cap_options_for(" in all trials together")
+@test_share_option_with("`compile --config` with the same --seed holds out the same ones.")
+@config_option
+@limit_option
+@click.option("--out", metavar="DIR", help="The search's folder.")
+@click.option("--show", is_flag=True, help="Show what was found so far; nothing is changed.")
+@click.option("--figures", is_flag=True, help="Draw DIR/figures, or fail if that cannot be done.")
+@json_option
+def search_command(
+    data: str | None,
+    out: str | None,
+    show: bool,  # noqa: FBT001 - click's
+    figures: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Search for the configuration that makes the best judge, on the rated texts of DATA.
+
+    Each trial is a compile; the other options make the first one, and --target and --patience hold
+    for each. DATA is split into texts to write critiques on, texts for the gates, and texts that
+    trials are compared on. The same command goes on with what was cut short; any number of workers
+    may run it at once, with one --storage.
+
+    \b
+    mogradjudge search ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out search
+    mogradjudge search --show --out search
+    """
+    ctx = click.get_current_context()
+    if figures:
+        _check_figures(out)
+    if show:
+        found = _read(out, options["storage"], options["study"])
+        again = None
+    else:
+        chosen = _options(ctx, data, options)
+        if out is None:
+            raise click.UsageError("Missing option '--out'.")
+        found = _search(chosen, options, out)
+        again = _compile_words(ctx, chosen, out)
+    _report(found, out, again, as_json=as_json, draws=figures or not show)
+    if found.stop_reason == "interrupted":
+        raise click.Abort
+
+
+def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -> Options:
+    if data is None:
+        raise click.UsageError("Missing argument 'DATA'.")
+    for name in ("rubric", "lm"):
+        if options[name] is None:
+            raise click.UsageError(f"Missing option '--{name}'.")
+    found = {**with_precedence(ctx, options), "data": data}
+    return Options(**{each.name: found[each.name] for each in fields(Options)})
+
+
+def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResult:
+    from mogradjudge.search import SearchSpace, search
+    from mogradjudge.search.watch import watching
+
+    space = None if options["space"] is None else SearchSpace.from_toml(options["space"])
+    texts = read_texts(chosen)
+    training, validation, selection = split_by_group(texts.rest, _SHARES, chosen.seed)
+    lm = make_lm(chosen.lm, chosen.api_base, chosen.temperature, chosen.max_tokens, chosen.timeout)
+    base = make_optimizer(chosen)
+    budget = base.config.budget
+    _tell_parts(texts, training, validation, selection)
+    try:
+        with dspy.context(lm=lm, adapter=adapter_for(lm)):
+            return search(
+                make_judge(chosen, texts.rubric),
+                training,
+                validation,
+                selection,
+                space,
+                trials=options["trials"],
+                storage=options["storage"],
+                budget=budget,
+                sampler=options["sampler"],
+                pruner=options["pruner"],
+                seed=chosen.seed,
+                base=replace(base.config, budget=Budget()),
+                values=_names(options["values"]),
+                out=out,
+                study=options["study"],
+                prompt_lm=base.prompt_lm,
+                heartbeat=options["heartbeat"],
+                watch=watching(budget),
+            )
+    except dspy.LMConfigurationError:
+        raise
+    except dspy.LMError as error:
+        failed = f"The provider failed ({type(error).__name__}): {error}"
+        raise MogradError(f"{failed} The same command goes on.") from error
+
+
+def _names(values: Sequence[str]) -> list[str]:
+    return [name.strip() for each in values for name in each.split(",")]
+
+
+def _tell_parts(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
+    uses = ("to write critiques on", "for the gates", "to compare trials on")
+    told = ", ".join(f"{len(part)} {use}" for part, use in zip(parts, uses, strict=True))
+    held = f"; {len(texts.test)} are held out" if texts.test else ""
+    click.echo(f"{len(texts.rest)} texts: {told}{held}.", err=True)
+
+
+def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
+    from mogradjudge.search.reading import to_read
+    from mogradjudge.search.summary import summarize
+
+    with to_read(storage, None if out is None else Path(out), study) as (queue, shared):
+        return summarize(queue, shared)
+
+
+def _report(
+    found: SearchResult, out: str | None, again: str | None, *, as_json: bool, draws: bool
+) -> None:
+    from mogradjudge.cli.found import print_found
+
+    drawn = _draw(found, Path(out)) if draws and out is not None else []
+    if as_json:
+        click.echo(to_json(found.as_dict()))
+    else:
+        print_found(found)
+        if again is not None and found.best is not None:
+            click.echo(
+                f"{out}/best.toml holds the best configuration, {out}/judge.json its judge, "
+                f"{out}/search.json all figures."
+            )
+        for path in drawn:
+            click.echo(f"{path} is drawn.")
+        if again is not None and found.best is not None:
+            click.echo(again)
+    if found.stop_reason in ("budget", "interrupted") and found.unfinished:
+        trials = "1 trial is" if found.unfinished == 1 else f"{found.unfinished} trials are"
+        wider = ", with a larger budget," if found.stop_reason == "budget" else ""
+        click.echo(f"{trials} not finished. The same command{wider} goes on.", err=True)
+
+
+def _compile_words(ctx: click.Context, chosen: Options, out: str) -> str:
+    """Write the command that compiles the best configuration, with the same texts held out."""
+    words = ["mogradjudge", "compile", chosen.data]
+    for name in (*_SAME_CALLS, "limit"):
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            words += [f"--{name.replace('_', '-')}", str(getattr(chosen, name))]
+    words += ["--config", f"{out}/best.toml"]
+    if chosen.test_share:
+        words += ["--test-share", str(chosen.test_share), "--seed", str(chosen.seed)]
+    return redact(shlex.join([*words, "--out", f"{out}/compiled"]))
+
+
+def _check_figures(out: str | None) -> None:
+    from mogradjudge.search.figures import INSTALL
+
+    if out is None:
+        raise click.UsageError("Missing option '--out': --figures draws in its folder.")
+    if not _can_draw():
+        raise SetupError(f"--figures needs matplotlib, which is missing. {INSTALL}")
+
+
+def _can_draw() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("matplotlib") is not None
+
+
+def _draw(found: SearchResult, out: Path) -> list[Path]:
+    """Draw the pictures, as far as that can be done; gives their files."""
+    from mogradjudge.search.figures import INSTALL, effects_figure, front_figure
+    from mogradjudge.search.summary import points_of
+
+    if not _can_draw():
+        click.echo(f"No pictures are drawn: matplotlib is missing. {INSTALL}", err=True)
+        return []
+    points = points_of([each for each in found.trials if each.state == "complete"])
+    if not points:
+        click.echo("No pictures are drawn: no trial has a value.", err=True)
+        return []
+    front, effects = (out / "figures" / f"{name}.svg" for name in ("front", "effects"))
+    front_figure(
+        points,
+        front,
+        "calls per text",
+        "mean agreement",
+        winner=None if found.best is None else found.best.number,
+        default=None if found.default is None else found.default.number,
+    )
+    effects_figure(found.effects, found.importances, effects)
+    return [front, effects]
