@@ -17,13 +17,14 @@ from benchmarks import (
     report,
     resume,
     scale,
+    search,
     statistics,
     suite,
 )
 
 BENCHMARKS = (
     *(suite, noise, dilution, interference, modes, peers, report, calibration, statistics),
-    *(attacks, cost, faults, resume, scale),
+    *(attacks, cost, faults, resume, scale, search),
 )
 
 
