@@ -17,6 +17,7 @@ from benchmarks import (
     report,
     resume,
     scale,
+    search,
     search_statistics,
     statistics,
     suite,
@@ -24,8 +25,7 @@ from benchmarks import (
 
 BENCHMARKS = (
     *(suite, noise, dilution, interference, modes, peers, report, calibration, statistics),
-    search_statistics,
-    *(attacks, cost, faults, resume, scale),
+    *(search, search_statistics, attacks, cost, faults, resume, scale),
 )
 
 

@@ -3,10 +3,12 @@
 Good instructions hold *cues*, short phrases of which each criterion has six. The judge's error on a
 criterion shrinks with the criterion's cues in its instructions; the critic names cues that a judged
 text shows to be missing, the coach passes on what it read, and the editor adds what it is advised.
-Two things can be planted:
+Three things can be planted:
 
 - *dilution* d: a coach that speaks of several criteria writes, in the place of each piece of advice
   and with probability d, a phrase that helps no criterion (any coach does with probability 0.1);
+- *omission* o: an editor who rewrites several criteria at once leaves out each piece of new advice
+  with probability o;
 - *interference* i: in a call about several criteria, the other criteria's cues raise the standard
   deviation of the judge's error by up to i points of the scale.
 
@@ -55,6 +57,7 @@ class PlantedWorld:
 
     Args:
         dilution: Probability, in [0, 1].
+        omission: Probability, in [0, 1].
         interference: Points of the scale, at least 0.
         joint_cost: What a call about several criteria adds to the error's standard deviation.
         seed: Another seed is another world with the same effects.
@@ -64,6 +67,7 @@ class PlantedWorld:
     interference: float = 0.0
     joint_cost: float = 0.0
     seed: int = 0
+    omission: float = 0.0
 
     def reply(self, system: str, user: str, draw: int = 0) -> str:
         """Answer a prompt that DSPy's `ChatAdapter` made; ``draw`` counts how often it was sent."""
@@ -82,7 +86,7 @@ class PlantedWorld:
             case "rater":
                 return fields(rating(inputs, CUES, self.chance))
             case _:
-                return fields({"new_instructions": json.dumps(_rewrite(inputs))})
+                return fields({"new_instructions": json.dumps(self._rewrite(inputs))})
 
     def error_sd(self, name: str, instructions: str, criteria: Group) -> float:
         """Give the standard deviation of the judge's error on one of a call's criteria."""
@@ -153,10 +157,31 @@ class PlantedWorld:
         diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
         return _generic(read + cue) if careless or diluted else cue
 
+    def _rewrite(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        texts: dict[str, str] = json.loads(inputs["current_instructions"])
+        advice = inputs["advice"]
+        new = {}
+        for name, text in texts.items():
+            held = [
+                cue
+                for cue in CUES[name]
+                if cue in text
+                or (cue in advice and not (len(texts) > 1 and self._omits(cue, advice)))
+            ]
+            new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
+        return new
+
+    def _omits(self, cue: str, advice: str) -> bool:
+        return self.chance("omitted", cue, advice) < self.omission
+
     def chance(self, *parts: str) -> float:
         """Draw from (0, 1), always the same for the same parts."""
         digest = hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()
         return (int.from_bytes(digest[:6]) + 0.5) / 2**48
+
+
+FAVOURED = PlantedWorld(dilution=0.7, joint_cost=0.2, omission=0.6)
+"""A world for a search: SSS learns most in few steps, then SSC; separate judge calls err less."""
 
 
 class PlantedEngine(ToyEngine):
@@ -259,12 +284,3 @@ def _cut(advice: Mapping[str, Sequence[str]], units: int) -> dict[str, list[str]
         name: [cue for n, cue in enumerate(cues) if (n, name) in kept]
         for name, cues in advice.items()
     }
-
-
-def _rewrite(inputs: Mapping[str, str]) -> dict[str, str]:
-    texts: dict[str, str] = json.loads(inputs["current_instructions"])
-    new = {}
-    for name, text in texts.items():
-        held = [cue for cue in CUES[name] if cue in text or cue in inputs["advice"]]
-        new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
-    return new

@@ -1,7 +1,9 @@
 """The simulated server's command.
 
 ``python -m benchmarks.serve [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves the toy world
-until it is interrupted, ``--world planted`` the one with planted effects.
+until it is interrupted, ``--world planted`` the one with planted effects, ``--world favoured`` one
+in which a mode is best, and ``--world steady`` the same with one reply to each prompt, whoever asks
+again.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import click
 
 from benchmarks.fault_plan import FaultPlan
 from benchmarks.foreign import OpenWorld
-from benchmarks.planted import PlantedEngine
+from benchmarks.planted import FAVOURED, PlantedEngine
 from benchmarks.server import World, serving
 from benchmarks.world import reply
 
 WORLDS: Mapping[str, Callable[[], World]] = {
     "toy": lambda: reply,
     "planted": lambda: PlantedEngine(OpenWorld(dilution=0.4, interference=0.2)).answer,
+    "favoured": lambda: PlantedEngine(FAVOURED).answer,
+    "steady": lambda: FAVOURED.reply,
 }
 """Makes a fresh world, by its name."""
 

@@ -1,0 +1,200 @@
+"""A search of the planted world that favours one mode: is it found, and how sure is that?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import dspy
+
+from benchmarks.search_setup import (
+    BEST_MODE,
+    SYSTEMS,
+    Texts,
+    http_lm,
+    judge_of,
+    make_texts,
+    searched,
+    seed_judge,
+    true_agreement,
+)
+from benchmarks.server import serving_apart
+from benchmarks.setting import errors_in_one_line, passing_folder
+from mogradjudge.agreement import Interval, Undefined
+from mogradjudge.search import SearchResult, TrialRecord
+from mogradjudge.search.effects import Effects, LevelEffect, mode_effects
+from mogradjudge.search.figures import effects_figure, front_figure
+from mogradjudge.search.samplers import SAMPLERS
+from mogradjudge.search.summary import points_of
+from mogradjudge.tables import number, print_table
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found in a world whose best mode is known.
+
+    ``true_effects`` are estimated as ``result.effects`` are, from the same trials, but with each
+    trial's true agreement. ``best`` and ``seed`` are the true agreement of the chosen trial's judge
+    and of the seed judge, and ``best_of_all`` that of the trial that is truly best.
+    """
+
+    result: SearchResult
+    true_effects: Effects | Undefined
+    best: float
+    best_of_all: float
+    seed: float
+
+    @property
+    def right_choice(self) -> bool:
+        """Whether the chosen trial has the planted best mode."""
+        return self.result.best is not None and self.result.best.mode == BEST_MODE
+
+    @property
+    def right_effect(self) -> bool:
+        """Whether the planted best mode has the largest effect, and its interval is above 0."""
+        if isinstance(self.result.effects, Undefined):
+            return False
+        first = max(self.result.effects.levels, key=lambda each: each.effect.value)
+        interval = first.effect.interval
+        return first.level == BEST_MODE and isinstance(interval, Interval) and interval.low > 0
+
+
+def find(lm: dspy.BaseLM, texts: Texts, out: Path, **options: object) -> Found:
+    """Search, and set what was found beside what is true."""
+    result = searched(lm, texts, out, **options)
+    complete = complete_of(result)
+    true = [true_agreement(judge_of(each)) for each in complete]
+    assert result.best is not None
+    return Found(
+        result=result,
+        true_effects=mode_effects([each.params for each in complete], true),
+        best=true_agreement(judge_of(result.best)),
+        best_of_all=max(true),
+        seed=true_agreement(seed_judge()),
+    )
+
+
+def complete_of(result: SearchResult) -> list[TrialRecord]:
+    """Give the trials that came to their end with a value."""
+    return [each for each in result.trials if each.state == "complete" and each.mean is not None]
+
+
+def print_found(found: Found, selection: int) -> None:
+    """Print what was found."""
+    result, effects = found.result, found.result.effects
+    if isinstance(effects, Undefined):
+        print(f"No effects: {effects.reason}.")
+    else:
+        _print_effects(effects, found.true_effects)
+    print(
+        f"The planted best mode is {BEST_MODE}. Chosen: {_yes(found.right_choice)}; "
+        f"largest effect, with its interval above 0: {_yes(found.right_effect)}."
+    )
+    assert result.best is not None
+    selected, fresh = result.selected, result.fresh
+    print_table(
+        ("the chosen judge's mean agreement", "", "95 % interval"),
+        [
+            *_selected_rows(result),
+            ["scored anew on the same texts", number(None if fresh is None else fresh.best), ""],
+            ["true, on 100 000 fresh texts", number(found.best), ""],
+            ["true: the best of all trials", number(found.best_of_all), ""],
+            ["true: the seed judge", number(found.seed), ""],
+        ],
+        f"Trial {result.best.number}: {result.best.mode}, {selection} selection texts",
+    )
+    if not isinstance(selected, Undefined):
+        held = selected.low <= found.best <= selected.high
+        print(f"The corrected value's interval holds the true one: {_yes(held)}.")
+
+
+def _print_effects(effects: Effects, true: Effects | Undefined) -> None:
+    truth: dict[object, LevelEffect] = (
+        {} if isinstance(true, Undefined) else {each.level: each for each in true.levels}
+    )
+    print_table(
+        ("mode", "trials", "effect", "95 % interval", "true"),
+        [
+            [
+                *(str(each.level), str(each.n), f"{each.effect.value:+.3f}"),
+                _interval(each.effect.interval),
+                f"{truth[each.level].effect.value:+.3f}" if each.level in truth else "-",
+            ]
+            for each in effects.levels
+        ],
+        f"Effect on mean agreement, less the mean of all modes; adjusted for "
+        f"{', '.join(effects.adjusted_for) or 'nothing'}; {effects.freedom} degrees of freedom",
+    )
+
+
+def _selected_rows(result: SearchResult) -> list[list[str]]:
+    selected = result.selected
+    if isinstance(selected, Undefined):
+        return [["on the selection texts", number(result.best.mean if result.best else None), ""]]
+    ends = f"[{selected.low:.3f}, {selected.high:.3f}]"
+    return [
+        ["on the selection texts", number(selected.value), ""],
+        ["less the luck of the choice", number(selected.corrected), ends],
+    ]
+
+
+def draw(result: SearchResult, out: Path) -> Sequence[Path]:
+    """Draw the front and the effects into a folder; gives the files."""
+    front, effects = out / "front.svg", out / "effects.svg"
+    front_figure(
+        points_of(complete_of(result)),
+        front,
+        "calls per text",
+        "mean agreement on the selection texts",
+        winner=None if result.best is None else result.best.number,
+        default=None if result.default is None else result.default.number,
+    )
+    effects_figure(result.effects, result.importances, effects)
+    return front, effects
+
+
+@click.command("search")
+@click.option("--trials", type=int, default=24, show_default=True)
+@click.option("--latency", type=float, default=0.02, show_default=True, help="Seconds per call.")
+@click.option("--documents", type=int, default=30, show_default=True, help="To select by.")
+@click.option("--sampler", type=click.Choice(SAMPLERS[:3]), default="tpe", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the sampler.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keeps the search and its figures.")
+def command(
+    trials: int, latency: float, documents: int, sampler: str, seed: int, out: Path | None
+) -> None:
+    """A search of a planted world: whether it finds the mode that is best there, at what price."""
+    texts = make_texts(selection=documents)
+    with errors_in_one_line(), ExitStack() as stack:
+        folder = out or stack.enter_context(passing_folder())
+        server = stack.enter_context(serving_apart(latency, world="favoured"))
+        options = {"trials": trials, "sampler": sampler, "seed": seed}
+        found = find(http_lm(server.url), texts, folder, **options)
+        answered = sum(server.counts()["calls"].values())
+        print_found(found, documents * SYSTEMS)
+        _print_calls(found.result, answered)
+        if out is not None:
+            print(f"Figures: {', '.join(map(str, draw(found.result, out)))}")
+
+
+def _print_calls(result: SearchResult, answered: int) -> None:
+    cached = sum(each.cached or 0 for each in result.trials)
+    told = f"the purse has {result.spent.calls}"
+    print(
+        f"{len(complete_of(result))} trials: the server answered {answered} calls, {told} "
+        f"({'equal' if answered == result.spent.calls else 'NOT EQUAL'}); {cached} more were "
+        "answered by what was paid before."
+    )
+
+
+def _interval(interval: Interval | Undefined) -> str:
+    if isinstance(interval, Undefined):
+        return "-"
+    return f"[{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001 - it is all that there is
+    return "yes" if value else "NO"
