@@ -240,7 +240,7 @@ def test_equal_texts_are_paid_once(threads, tmp_path):
 
 
 def test_the_reader_is_never_far_ahead_of_the_writer(tmp_path, monkeypatch):
-    import mogradjudge.scored_table as module
+    import mogradjudge.shards as module
 
     read_rows, furthest = 0, 0
     original = module.inputs_of
