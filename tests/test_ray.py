@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from mogradjudge.scored_table import score_table
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
+
+# Ray's settings warn of some of themselves whenever they are made.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 ROWS, TWICE = 90, 7
 KEY = "sk-canary-5f2a9c31d7"
@@ -73,11 +77,12 @@ def test_the_command_writes_what_it_writes_on_one_machine(
         with pytest.raises(SystemExit) as stop:
             main([*map(str, words_of_this), "--out", str(tmp_path / f"{name}.parquet")])
         assert not stop.value.code
-        shown.append(capsys.readouterr().out.replace(name, ""))
+        told = capsys.readouterr().out.replace(f"{name}.parquet", "")
+        # A text that comes again to another worker counts as cached.
+        shown.append(re.sub(r"(judge +\w+ +\d+ +)\d", r"\1", told))
         assert set(server.answers.values()) == {1}
         assert server.calls["judge"] == 2 * (ROWS - TWICE)
-    assert shown[0].split("judge")[0] == shown[1].split("judge")[0]
-    assert shown == [shown[0], shown[0]]
+    assert shown[0] == shown[1]  # calls, tokens and costs, and what is unscored
     assert "unscored: " in shown[0] and "unscored: none" not in shown[0]
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     assert not list(tmp_path.glob("*.parts"))
@@ -88,9 +93,11 @@ def test_what_was_cut_short_is_taken_up_and_paid_once(two_workers, server, table
     server.reset()
     out = tmp_path / "s.parquet"
 
+    signals = iter([signal.SIGINT])  # a second one would wait for no call
+
     def interrupt(done: int, total: int) -> None:
-        if 0 < done < total:
-            os.kill(os.getpid(), signal.SIGINT)
+        if done and (number := next(signals, None)):
+            os.kill(os.getpid(), number)
 
     with pytest.raises(RunStopped):
         score(server, table, out, "auto", interrupt)
@@ -126,7 +133,7 @@ def test_a_provider_that_goes_down_is_its_error_and_what_is_paid_is_kept(
 
     with pytest.raises(dspy.LMServerError) as raised:
         score(server, table, out, "auto", go_down)
-    assert "500" in str(raised.value) or "fail" in str(raised.value)
+    assert "The server had an error" in str(raised.value)
     assert not out.exists()
     paid = server.answers.total()
     assert paid

@@ -64,6 +64,7 @@ class Cluster:
         workers = self._workers()
         rows = _ROUNDS * self._job.num_threads
         failed: Exception | None = None
+        stopped = False
         with (
             self._office(workers) as office,
             self._brake_passed_on(office),
@@ -74,13 +75,13 @@ class Cluster:
                 if outcome.scored is not None:
                     told(len(outcome.scored.cells))
                     yield outcome.scored
-                elif failed is None or isinstance(failed, RunStopped):
-                    failed = outcome.error
+                else:
+                    stopped, failed = True, failed or outcome.error
                     office.stop.remote()
         if failed is not None:
             raise failed
-        if self.brake.reason is not None:  # the reader ended before the table did
-            raise RunStopped(self.brake.reason)
+        if stopped or self.brake.reason is not None:  # the reader ended before the table did
+            raise RunStopped(self.brake.reason or "interrupted")
 
     def _workers(self) -> int:
         import ray

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +16,7 @@ import dspy
 
 from mogradjudge.brake import Brake
 from mogradjudge.cluster.office import SharedReplies
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.errors import MogradError, RunStopped, SetupError
 from mogradjudge.evaluation import judging
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import LedgerRow
@@ -23,6 +24,9 @@ from mogradjudge.shards import ScoredShard, Shard, ThisMachine
 
 SHARD, OUTCOME = "shard", "outcome"
 """The columns of the data sets that Ray maps: one row each, pickled."""
+
+
+_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a shard, and what its worker paid since its start."""
+    """What became of a shard, and what its worker paid since its start.
+
+    Without scores and without an error it was stopped.
+    """
 
     worker: str
     ledger: tuple[LedgerRow, ...]
@@ -80,6 +87,8 @@ class Worker:
         if error is None:
             try:
                 scored = self._score(shard)
+            except RunStopped:
+                pass
             except Exception as raised:  # noqa: BLE001 - the driver raises it
                 error = _portable(raised)
         return Outcome(self._id, self._machine.rows, scored, error)
@@ -88,7 +97,9 @@ class Worker:
         self._machine.brake.check()
         with dspy.context(**self._settings), judging():
             (scored,) = self._machine.score_shards([shard], _ignore)
-        return scored
+        if scored.refusal is None:
+            return scored
+        return replace(scored, refusal=_portable(scored.refusal))
 
 
 def _listen(office: Any, brake: Brake) -> None:
@@ -110,13 +121,16 @@ def _mismatch(theirs: Mapping[str, str]) -> Exception | None:
     return None
 
 
-def _portable(error: Exception) -> Exception:
-    """Give an error as it can be sent to another process."""
+def _portable(error: Exception) -> Any:
+    """Give an error as it can be sent to another process: without what is no plain value."""
     try:
-        pickle.loads(pickle.dumps(error))
+        twin = copy.copy(error)
+        for name, value in vars(error).items():
+            if not isinstance(value, _PLAIN):
+                delattr(twin, name)
+        return pickle.loads(pickle.dumps(twin))
     except Exception:  # noqa: BLE001 - anyone's class, made in any way
         return MogradError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def _ignore(rows: int) -> None:
