@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def _blocks(source: Source, shard_rows: int, office: Any) -> Iterator[pa.Table]:
             yield pa.table({SHARD: pa.array([pickle.dumps(shard)], pa.large_binary())})
 
 
-def outcomes(source: Source, shard_rows: int, workers: int, office: Any) -> Iterator[Outcome]:
+def outcomes(source: Source, shard_rows: int, workers: int, office: Any) -> Generator[Outcome, None, None]:
     """Judge a source's shards; their outcomes come as they are there.
 
     Args:
@@ -60,6 +61,8 @@ def outcomes(source: Source, shard_rows: int, workers: int, office: Any) -> Iter
         ray.exceptions.RayError: If Ray fails.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # It is said of a run that is stopped before each worker had a shard.
+    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
     context = DataContext.get_current().copy()
     context.target_max_block_size = 1  # or many shards would be taken together
     context.enable_progress_bars = False

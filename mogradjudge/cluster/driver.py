@@ -61,14 +61,15 @@ class Cluster:
     def _score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
         from mogradjudge.cluster.dataset import outcomes
 
-        workers = self._workers()
-        rows = _ROUNDS * self._job.num_threads
+        source, rows = reading.source, _ROUNDS * self._job.num_threads
+        shards = len(source.missing) * -(-source.part_rows // rows)  # at most
+        workers = min(shards, self._workers())
         failed: Exception | None = None
         stopped = False
         with (
             self._office(workers) as office,
             self._brake_passed_on(office),
-            closing(outcomes(reading.source, rows, workers, office)) as done,
+            closing(outcomes(source, rows, workers, office)) as done,
         ):
             for outcome in done:
                 self._paid[outcome.worker] = outcome.ledger
