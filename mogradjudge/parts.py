@@ -39,12 +39,10 @@ class Parts:
         return self.folder / _CACHE
 
     @property
-    def finished(self) -> list[Path]:
-        """The parts that are there, from the first one on."""
-        found: list[Path] = []
-        while (path := self._path(len(found))).exists():
-            found.append(path)
-        return found
+    def finished(self) -> frozenset[int]:
+        """The numbers of the parts that are there; they may be finished in any order."""
+        names = (path.stem.removeprefix("part-") for path in self.folder.glob(_PART))
+        return frozenset(int(name) for name in names if name.isdecimal())
 
     @property
     def paid(self) -> bool:
@@ -85,11 +83,11 @@ class Parts:
                 entry.unlink()
 
     def read(self) -> Iterator[pa.Table]:
-        """Give the parts' contents, one after another."""
+        """Give the parts' contents, in the order of their numbers."""
         import pyarrow.parquet as pq
 
-        for path in self.finished:
-            with pq.ParquetFile(path) as file:
+        for number in sorted(self.finished):
+            with pq.ParquetFile(self._path(number)) as file:
                 yield file.read()
 
     def _path(self, number: int) -> Path:

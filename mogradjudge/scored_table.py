@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dspy
 
-from mogradjudge.added import cells_of, check_added, count_sources, with_added, with_scores
-from mogradjudge.candidate import clone
-from mogradjudge.concurrency import in_order
+from mogradjudge.added import check_added, count_sources, with_added, with_scores
+from mogradjudge.cluster import Cluster, check_ray, joined
 from mogradjudge.criteria import Group
 from mogradjudge.data import (
     HUB,
@@ -25,25 +23,29 @@ from mogradjudge.data import (
     Survey,
     Table,
     check_columns,
-    inputs_of,
     kept_table,
-    key_of,
     stream_table,
     survey,
     write_parquet,
 )
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import Refused, judging, run_program
+from mogradjudge.evaluation import judging
 from mogradjudge.fingerprint import describe_lm, digest_of_program
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.ledger import Ledger, LedgerRow
-from mogradjudge.metering import meter_program
+from mogradjudge.ledger import LedgerRow
 from mogradjudge.outputs import check_output, write_output
 from mogradjudge.parts import Parts, opened_parts
 from mogradjudge.replies import replies_kept_in
-from mogradjudge.scores import Unscored
 from mogradjudge.scoring import check_lm
+from mogradjudge.shards import (
+    Machines,
+    Reading,
+    ScoredShard,
+    Source,
+    ThisMachine,
+    giving_up_on_interrupt,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +80,7 @@ def score_table(
     max_rpm: int | None = None,
     part_rows: int = PART_ROWS,
     watch: Watch | None = None,
+    ray: str | None = None,
 ) -> ScoredTable:
     """Score every text of a table, with the LM of the context, and write it with its scores.
 
@@ -89,25 +92,34 @@ def score_table(
     Texts that are equal are paid for once. Until it is done the work lies in the folder
     ``<out>.parts``, and the same call takes it up where it was cut short, by whatever.
 
+    On a Ray cluster all of this is the same. Each worker, one for each CPU, has the calls in flight
+    of one machine, and sends them with the keys of its own environment. Equal texts that two
+    workers judge in the same moment are paid for twice.
+
     Args:
         judge: A judge; it is not changed.
         source: A file or a data set of the hub, as in `load_examples`. It needs no human scores.
         out: A file to write, ``.parquet``, ``.csv`` or ``.jsonl``.
-        num_threads: The most calls in flight.
+        num_threads: The most calls in flight; of each worker, on a cluster.
         limit: Score only that many rows from the top.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
         overwrite: Whether ``out`` may be there already; it is replaced at the end.
         part_rows: Rows per part.
         watch: Is told the progress.
+        ray: Where to judge: ``local`` starts a Ray on this machine for the while, ``auto`` or
+            ``HOST:PORT`` joins one that is there; None is this process. It needs the extra ``ray``.
 
     Raises:
         SetupError: Before any call is paid, if the table cannot be scored, or not into ``out``.
         dspy.LMError: If the provider fails; what is finished is kept.
+        ClusterFailed: If Ray does; so it is.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended; so it is.
     """
     check_lm()
     for name, value in (("num_threads", num_threads), ("limit", limit), ("part_rows", part_rows)):
         _check_count(name, 1 if value is None else value)
+    if ray is not None:
+        check_ray(ray)
     out = Path(out)
     check_output(out, overwrite=overwrite)
     if Path(source).exists() and out.exists() and out.samefile(source):
@@ -115,24 +127,27 @@ def score_table(
     with opened_parts(out) as parts:
         task = _task(judge, str(source), limit, part_rows, parts)
         parts.claim(task.asked)
-        ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
-        with _unless_nothing_is_paid(parts, ledger), judging(), interruptible(ledger.brake):
-            program = meter_program(clone(judge), ledger, judge.rubric.names)
-            _write_parts(task, program, parts, num_threads, watch or _ignore)
+        with nullcontext() if ray is None else joined(ray):
+            # A cluster's workers would refuse what this machine refuses, and less clearly.
+            machines: Machines = ThisMachine(judge, num_threads, max_rpm)
+            if ray is not None:
+                machines = Cluster(judge, num_threads, max_rpm, parts.cache)
+            with _unless_nothing_is_paid(parts, machines), interruptible(machines.brake):
+                _write_parts(task, machines, parts, watch or _ignore)
         unscored, fallbacks = _join(task, parts, out)
         parts.remove()
-    return ScoredTable(out, task.seen.rows, unscored, fallbacks, ledger.rows)
+    return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
 
 
 @contextmanager
-def _unless_nothing_is_paid(parts: Parts, ledger: Ledger) -> Iterator[None]:
+def _unless_nothing_is_paid(parts: Parts, machines: Machines) -> Iterator[None]:
     """Keep replies while the block runs; without any, settings can still be mended after it."""
     fresh = not parts.paid
     try:
-        with replies_kept_in(parts.cache, _REPLIES_IN_MEMORY):
+        with replies_kept_in(parts.cache, _REPLIES_IN_MEMORY), judging():
             yield
     except BaseException:
-        if fresh and not parts.finished and not any(row.calls for row in ledger.rows):
+        if fresh and not parts.finished and not any(row.calls for row in machines.rows):
             parts.remove()
         raise
 
@@ -145,9 +160,16 @@ class _Task:
     criteria: Group
     asked: Mapping[str, Any]
 
-    def batches(self) -> Iterator[Batch]:
+    def source(self, finished: frozenset[int]) -> Source:
+        """Give where the parts are read from that are not finished."""
         rows, limit = self.asked["part_rows"], self.asked["limit"]
-        return stream_table(str(self.path), self.inputs, limit, rows, whole=True)
+        missing = frozenset(range(-(-self.seen.rows // rows))) - finished
+        return Source(self.path, self.inputs, limit, rows, missing)
+
+    def rows_of(self, part: int) -> int:
+        """Count the rows of a part."""
+        rows = int(self.asked["part_rows"])
+        return min(rows, self.seen.rows - part * rows)
 
 
 def _task(
@@ -174,44 +196,38 @@ def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> N
     write_parquet(path, first.typed.schema, (each.typed for each in chain([first], batches)))
 
 
-def _write_parts(
-    task: _Task, program: dspy.Module, parts: Parts, num_threads: int, watch: Watch
-) -> None:
-    finished = len(parts.finished)
-    done = min(finished * task.asked["part_rows"], task.seen.rows)
-    watch(done, task.seen.rows)
-    waiting: deque[Batch] = deque()
-    left = _inputs(task, islice(task.batches(), finished, None), waiting)
-    judge = partial(run_program, program)
-    made: list[dspy.Prediction | Unscored] = []
-    with closing(in_order(judge, left, num_threads, key_of)) as judged:
-        try:
-            for number, (_, row) in enumerate(judged, done + 1):
-                made.append(row)
-                watch(number, task.seen.rows)
-                if len(made) == len(waiting[0].rows):
-                    _check_not_all_refused(made)
-                    cells = [cells_of(each, task.criteria) for each in made]
-                    kept = kept_table(task.path, waiting.popleft(), task.seen.schema.names)
-                    parts.write(finished, with_scores(kept, cells, task.criteria))
-                    finished, made = finished + 1, []
-        except KeyboardInterrupt as stop:
-            judged.throw(stop)  # it waits for no call then, as it does for one inside it
+def _write_parts(task: _Task, machines: Machines, parts: Parts, watch: Watch) -> None:
+    finished = parts.finished
+    reading = Reading(task.source(finished))
+    done = sum(map(task.rows_of, finished))
+    made: dict[int, list[ScoredShard]] = {}
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        watch(done, task.seen.rows)
+
+    told(0)
+    if not reading.source.missing:
+        return
+    with giving_up_on_interrupt(machines.score(reading, told)) as scored:
+        for shard in scored:
+            found = made.setdefault(shard.part, [])
+            found.append(shard)
+            if sum(len(each.cells) for each in found) == task.rows_of(shard.part):
+                kept = reading.take(shard.part)
+                parts.write(shard.part, _part(task, kept, made.pop(shard.part)))
 
 
-def _inputs(
-    task: _Task, batches: Iterable[Batch], waiting: deque[Batch]
-) -> Iterator[dict[str, str]]:
-    """Give the inputs row by row, and put the batches aside until their rows are judged."""
-    for batch in batches:
-        waiting.append(batch)
-        yield from inputs_of(task.path, batch, task.inputs)
-
-
-def _check_not_all_refused(made: Sequence[dspy.Prediction | Unscored]) -> None:
-    refused = [each for each in made if isinstance(each, Refused)]
-    if len(refused) == len(made):  # it is not the texts' fault, then
-        raise refused[0].error
+def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
+    """Put a part's columns and its scores together."""
+    shards = sorted(shards, key=lambda shard: shard.first)
+    if sum(shard.refused for shard in shards) == len(batch.rows):  # not the texts' fault, then
+        refusal = shards[0].refusal
+        assert refusal is not None  # some were refused
+        raise refusal
+    kept = kept_table(task.path, batch, task.seen.schema.names)
+    return with_scores(kept, [row for each in shards for row in each.cells], task.criteria)
 
 
 def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import dspy
@@ -240,7 +241,7 @@ def test_equal_texts_are_paid_once(threads, tmp_path):
 
 
 def test_the_reader_is_never_far_ahead_of_the_writer(tmp_path, monkeypatch):
-    import mogradjudge.scored_table as module
+    import mogradjudge.shards as module
 
     read_rows, furthest = 0, 0
     original = module.inputs_of
@@ -378,6 +379,30 @@ def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):
 def test_counts_are_checked(option, table, tmp_path):
     with dspy.context(lm=Judged().lm), pytest.raises(SetupError, match=f"`{option}` must be"):
         score_table(Judged().judge, table, tmp_path / "s.csv", **{option: 0})
+
+
+def test_a_cluster_without_ray_is_one_line_before_a_call(table, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    judged = Judged()
+    with pytest.raises(SetupError) as raised:
+        judged.score(table, tmp_path / "s.csv", ray="local")
+    assert str(raised.value) == (
+        "`--ray` needs Ray, which is not installed. Install the extra: "
+        'pip install "mogradjudge[ray]".'
+    )
+    assert not judged.paid and not list(tmp_path.glob("*.parts"))
+
+
+def test_parts_are_finished_in_any_order(table, tmp_path):
+    whole, out = tmp_path / "whole.parquet", tmp_path / "s.parquet"
+    Judged().score(table, whole)
+    with pytest.raises(RuntimeError):
+        Judged().score(table, out, watch=stop_at(17))
+    (tmp_path / "s.parquet.parts" / "part-00001.parquet").unlink()
+    told, rest = [], Judged()
+    rest.score(table, out, watch=lambda *now: told.append(now))
+    assert out.read_bytes() == whole.read_bytes()
+    assert told == [(n, 23) for n in range(10, 24)]
 
 
 def test_unscored_is_told_apart_from_a_low_score():

@@ -17,6 +17,7 @@ from mogradjudge.cli.options import (
     limit_option,
     lm_options,
 )
+from mogradjudge.cluster import ClusterFailed
 from mogradjudge.data import load_examples
 from mogradjudge.errors import MogradError, RunStopped
 from mogradjudge.files import to_json
@@ -38,6 +39,12 @@ judge_argument = click.argument("judge", metavar="JUDGE.json")
 @limit_option
 @click.option("--out", required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Judge on a Ray cluster: `auto` or HOST:PORT joins one, from one of its machines; `local` "
+    "starts one on this machine for the while. --num-threads is then for each CPU.",
+)
 def score_command(
     judge: str,
     data: str,
@@ -51,6 +58,7 @@ def score_command(
     limit: int | None,
     out: str,
     overwrite: bool,  # noqa: FBT001 - click's
+    ray: str | None,
 ) -> None:
     """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
 
@@ -59,6 +67,7 @@ def score_command(
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
+    mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out s.parquet --ray auto
     """
     saved = _judge(judge)
     model = make_lm(lm, api_base, temperature, max_tokens, timeout)
@@ -72,6 +81,7 @@ def score_command(
             max_rpm=max_rpm,
             overwrite=overwrite,
             watch=watch,
+            ray=ray,
         )
     print_scored(scored)
 
@@ -89,6 +99,8 @@ def _taken_up(out: str) -> Iterator[None]:
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
+    except ClusterFailed as error:
+        raise ClusterFailed(f"{error} {kept}" if folder.exists() else str(error)) from error
     except dspy.LMConfigurationError:
         raise
     except dspy.LMError as error:

@@ -1,0 +1,85 @@
+"""A Ray to work with: one started here for the while, or a cluster that is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mogradjudge.errors import MogradError, SetupError
+
+LOCAL = "local"
+INSTALL = 'Install the extra: pip install "mogradjudge[ray]".'
+_CLIENT = "ray://"
+_HOST_AND_PORT = re.compile(r"[^\s/]+:\d+")
+
+
+class ClusterFailed(MogradError):
+    """Ray itself failed, and neither the judge nor the provider."""
+
+
+def check_ray(address: str) -> None:
+    """Check, before anything is started, that Ray is there and an address is one.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise SetupError(f"`--ray` needs Ray, which is not installed. {INSTALL}")
+    if address.startswith(_CLIENT):
+        raise SetupError(
+            f"`--ray` must be joined from a machine of the cluster, for its client cannot read "
+            f"this machine's table, got {address!r}. Run the command there, with `--ray auto`."
+        )
+    if address not in (LOCAL, "auto") and not _HOST_AND_PORT.fullmatch(address):
+        raise SetupError(f"`--ray` must be `local`, `auto` or HOST:PORT, got {address!r}.")
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Be part of a Ray while the block runs; one that this process had joined is used and left.
+
+    Nothing is sent to Ray's makers unless ``RAY_USAGE_STATS_ENABLED`` says so.
+
+    Args:
+        address: ``local`` starts a Ray on this machine and stops it at the end; ``auto`` and
+            ``HOST:PORT`` join one that is there.
+
+    Raises:
+        SetupError: If it cannot be joined.
+    """
+    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
+        os.environ.setdefault(name, value)  # Ray reads both when it is imported
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    options = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        with _signals_left_alone():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SetupError(f"`--ray {address}` cannot be joined: {reason}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _signals_left_alone() -> Iterator[None]:
+    """Undo Ray's own way with SIGTERM: the first one shall let the run end in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
