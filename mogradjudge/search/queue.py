@@ -66,6 +66,11 @@ class Queue:
     ) -> None:
         self.study, self.storage, self.shared, self.sampler = study, storage, shared, sampler
 
+    @property
+    def sees_the_dead(self) -> bool:
+        """Whether the storage keeps signs of life; without them a dead worker's task is lost."""
+        return _interval(self.storage) is not None
+
     def fill(self, tasks: Sequence[Task]) -> None:
         """Queue the tasks that nobody has queued yet."""
         with self.shared.alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from mogradjudge.budget import Budget, Spent
 from mogradjudge.files import to_json
 from mogradjudge.replies import packed, unpacked
 from mogradjudge.search.storage import making_tables
+
+logger = logging.getLogger(__name__)
 
 ASKED, TEXTS, SCORES, FRESH = "asked", "texts", "scores", "fresh"
 """Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
@@ -155,9 +158,7 @@ class SharedPurse:
         if not self.budget.caps_calls:
             self._later(weight)
             return True
-        pending = self._take_pending()
-        with self.shared.engine.begin() as connection:
-            self._add(connection, pending)
+        with self._written_too() as connection:
             return self._add(connection, weight, self.budget)
 
     def settle(self, taken: Spent, spent: Spent) -> None:
@@ -166,13 +167,22 @@ class SharedPurse:
 
     def flush(self) -> None:
         """Write what is not written yet."""
-        with self.shared.engine.begin() as connection:
-            self._add(connection, self._take_pending())
+        with self._written_too():
+            pass
 
-    def _take_pending(self) -> Spent:
+    @contextmanager
+    def _written_too(self) -> Iterator[sa.Connection]:
+        """Give a transaction in which what is not written yet is written, too."""
         with self._lock:
             pending, self._pending = self._pending, Spent()
-            return pending
+        try:
+            with self.shared.engine.begin() as connection:
+                self._add(connection, pending)
+                yield connection
+        except BaseException:  # nothing of it is written
+            with self._lock:
+                self._pending += pending
+            raise
 
     def _later(self, change: Spent) -> None:
         with self._lock:
@@ -180,7 +190,10 @@ class SharedPurse:
             due = time.monotonic() - self._settled > _SETTLE_EVERY
             self._settled = time.monotonic() if due else self._settled
         if due:
-            self.flush()
+            try:
+                self.flush()
+            except sa.exc.DBAPIError as error:  # a reply that was paid for is not lost by this
+                logger.warning("The study's spending is written later: %s", error)
 
     def _add(self, connection: sa.Connection, change: Spent, caps: Budget | None = None) -> bool:
         if change == Spent() and caps is None:

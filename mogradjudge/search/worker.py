@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import dspy
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped
@@ -72,7 +73,7 @@ class Worker:
     def _others_work(self) -> bool:
         """Wait a little for what other workers have; False once nothing is left to wait for."""
         left = self.queue.unfinished()
-        if not left or self._late():
+        if not left or self._late() or not self.queue.sees_the_dead:
             return False
         self.waiting(left)
         time.sleep(_LOOK_EVERY)
@@ -104,8 +105,8 @@ class Worker:
         match error:
             case optuna.TrialPruned():
                 self.queue.finish(trial, None, spent_by(trial))
-            case TakenAway():
-                pass
+            case TakenAway() | UpdateFinishedTrialError():
+                pass  # another worker has the trial now
             case BudgetExhausted() | Unfinished(reason="budget"):
                 back("budget")
                 return "budget"
