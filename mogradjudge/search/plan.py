@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import dspy
@@ -27,7 +28,6 @@ from mogradjudge.search.queue import Task
 from mogradjudge.search.samplers import grid_of, pruner_of, sampler_for
 from mogradjudge.search.shared import ASKED, Shared
 
-
 _LONGEST_NAME = 200  # tables hold 255, with a part's name after it
 
 
@@ -49,6 +49,27 @@ def check(job: Job, plan: Plan) -> None:
     Raises:
         SetupError: If figures cannot come of it.
     """
+    _check_plan(plan)
+    if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    parts = _parts(job)
+    for name, examples in parts.items():
+        if not examples:
+            raise SetupError(f"The {name} set must hold at least one example, got none.")
+        check_ratings(examples, job.judge.rubric, name)
+        if name != "training":
+            check_measurable(examples, job.judge.rubric, job.base.level, name)
+    for one, other in combinations(parts, 2):
+        check_disjoint(parts[one], parts[other], (one, other))
+    sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
+    pruner_of(plan.pruner, len(job.value_names))
+
+
+def _parts(job: Job) -> dict[str, Sequence[dspy.Example]]:
+    return {"training": job.training, "validation": job.validation, "selection": job.selection}
+
+
+def _check_plan(plan: Plan) -> None:
     for name in ("trials", "heartbeat"):
         if type(value := getattr(plan, name)) is not int or value < 1:
             raise SetupError(f"`{name}` must be a whole number >= 1, got {value!r}.")
@@ -58,27 +79,12 @@ def check(job: Job, plan: Plan) -> None:
         raise SetupError(
             f"`study` must be a name of 1 to {_LONGEST_NAME} characters, got {plan.study!r}."
         )
-    if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
-        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    parts = {"training": job.training, "validation": job.validation, "selection": job.selection}
-    for name, examples in parts.items():
-        if not examples:
-            raise SetupError(f"The {name} set must hold at least one example, got none.")
-        check_ratings(examples, job.judge.rubric, name)
-        if name != "training":
-            check_measurable(examples, job.judge.rubric, job.base.level, name)
-    for one, other in (("training", "validation"), ("training", "selection")):
-        check_disjoint(parts[one], parts[other], (one, other))
-    check_disjoint(job.validation, job.selection, ("validation", "selection"))
-    sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
-    pruner_of(plan.pruner, len(job.value_names))
 
 
 def asked(job: Job, plan: Plan) -> dict[str, Any]:
     """Name all that trials must have in common to be compared."""
     settings = {name: value for name, value in job.base.as_dict().items() if name not in FREE}
     lms = {**judge_lms(job.judge), **job.lms}
-    parts = {"training": job.training, "validation": job.validation, "selection": job.selection}
     asked = {
         **settings,
         "space": job.space.to_toml(),
@@ -88,7 +94,7 @@ def asked(job: Job, plan: Plan) -> dict[str, Any]:
         "judge": asdict(job.judge.settings),
         "models": {role: describe_lm(lm) for role, lm in lms.items() if lm is not None},
         "search seed": plan.seed,
-        **{f"{name} data": digest_of(examples) for name, examples in parts.items()},
+        **{f"{name} data": digest_of(examples) for name, examples in _parts(job).items()},
     }
     plain: dict[str, Any] = json.loads(json.dumps(asked))
     return plain
