@@ -48,7 +48,9 @@ def _blocks(source: Source, shard_rows: int, office: Any) -> Iterator[pa.Table]:
             yield pa.table({SHARD: pa.array([pickle.dumps(shard)], pa.large_binary())})
 
 
-def outcomes(source: Source, shard_rows: int, workers: int, office: Any) -> Generator[Outcome, None, None]:
+def outcomes(
+    source: Source, shard_rows: int, workers: int, office: Any
+) -> Generator[Outcome, None, None]:
     """Judge a source's shards; their outcomes come as they are there.
 
     Args:
