@@ -14,8 +14,10 @@ from benchmarks.server import serving
 from benchmarks.world import toy_rubric
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.cli import main
-from mogradjudge.cluster import check_ray
+from mogradjudge.cluster import check_ray, joined
+from mogradjudge.cluster.driver import summed
 from mogradjudge.errors import RunStopped, SetupError
+from mogradjudge.ledger import LedgerRow
 from mogradjudge.scored_table import score_table
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -63,6 +65,29 @@ def score(server, table: Path, out: Path, ray: str | None, watch=None):
     settings = {"api_base": server.url, "api_key": KEY, "num_retries": 1, "temperature": 0.0}
     with dspy.context(lm=dspy.LM("openai/gpt-4o-mini", **settings)):
         return score_table(JUDGE, table, out, 1, part_rows=20, ray=ray, watch=watch)
+
+
+def test_ledgers_are_added_up_by_criteria():
+    first = LedgerRow("judge", ("a",), 3, 1, 2, 30, 3, 0.5)
+    other = LedgerRow("judge", ("b",), 1, 0, 0, 10, 1, 0.25)
+    unpriced = LedgerRow("judge", ("b",), 1, 1, 1, 0, 0, None)
+    assert summed([other, first]) == (first, other)
+    assert summed([first, first]) == (LedgerRow("judge", ("a",), 6, 2, 4, 60, 6, 1.0),)
+    assert summed([other, unpriced]) == (LedgerRow("judge", ("b",), 2, 1, 1, 10, 1, None),)
+
+
+def test_a_cluster_that_is_not_there_is_refused_at_once():
+    with pytest.raises(SetupError, match="cannot be joined: .*refused"), joined("127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ["address", "word"],
+    [("ray://head:10001", "from a machine of the cluster"), ("head", "HOST:PORT"), ("", "HOST")],
+)
+def test_an_address_that_is_none_is_refused(address, word):
+    with pytest.raises(SetupError, match=word):
+        check_ray(address)
 
 
 def test_the_command_writes_what_it_writes_on_one_machine(
@@ -141,12 +166,3 @@ def test_a_provider_that_goes_down_is_its_error_and_what_is_paid_is_kept(
     score(server, table, out, None)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert set(server.answers.values()) == {1}
-
-
-@pytest.mark.parametrize(
-    ["address", "word"],
-    [("ray://head:10001", "from a machine of the cluster"), ("head", "HOST:PORT"), ("", "HOST")],
-)
-def test_an_address_that_is_none_is_refused(address, word):
-    with pytest.raises(SetupError, match=word):
-        check_ray(address)

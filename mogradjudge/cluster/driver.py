@@ -55,8 +55,9 @@ class Cluster:
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             lines = str(cause).strip().splitlines() or [""]
-            reason = f"Ray failed ({type(error).__name__}): {lines[-1].strip()}"
-            raise ClusterFailed(f"{reason} {_ADVICE}") from error
+            reason = lines[-1].strip().rstrip(".")
+            failed = f"Ray failed ({type(error).__name__}): {reason}."
+            raise ClusterFailed(f"{failed} {_ADVICE}") from error
 
     def _score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
         from mogradjudge.cluster.dataset import outcomes

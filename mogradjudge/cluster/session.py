@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from mogradjudge.errors import MogradError, SetupError
 LOCAL = "local"
 INSTALL = 'Install the extra: pip install "mogradjudge[ray]".'
 _CLIENT = "ray://"
+_PATIENCE = 10.0  # seconds
 _HOST_AND_PORT = re.compile(r"[^\s/]+:\d+")
 
 
@@ -50,26 +52,37 @@ def joined(address: str) -> Iterator[None]:
             ``HOST:PORT`` join one that is there.
 
     Raises:
-        SetupError: If it cannot be joined.
+        SetupError: If it cannot be joined, or Ray Data lacks what it needs.
     """
     for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
         os.environ.setdefault(name, value)  # Ray reads both when it is imported
-    import ray
-
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise SetupError(f"`--ray` needs Ray Data, which is incomplete. {INSTALL}") from error
     if ray.is_initialized():
         yield
         return
     options = {"include_dashboard": False} if address == LOCAL else {}
     try:
+        if _HOST_AND_PORT.fullmatch(address):
+            _check_listening(address)
         with _signals_left_alone():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SetupError(f"`--ray {address}` cannot be joined: {reason}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listening(address: str) -> None:
+    """Raise an OSError where nobody listens; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 @contextmanager
