@@ -32,8 +32,8 @@ _UNUSABLE = (
     dspy.LMUnsupportedModelError,
 )
 
-# A database's URL with a password, which may hold any character but the "@" that ends it.
-_DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*):([^@]*)@")
+# A database's URL: its user and password, which may hold any character but the "@" that ends it.
+_DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*)(?::([^@]*))?@")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -84,7 +84,7 @@ def _secrets(text: str) -> set[str]:
     if found is None:
         return secrets_in(text)
     # A database's user is often called like the database, and no secret.
-    user, password = found.groups()
+    user, password = found.groups(default="")
     others = secrets_in(text) - {user, unquote(user)}
     return others | {each for each in (password, unquote(password)) if each}
 

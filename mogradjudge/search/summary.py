@@ -239,6 +239,7 @@ def _importances(study: optuna.Study) -> dict[str, float]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
         warnings.filterwarnings("error", "The number of trials is too small")
+        warnings.filterwarnings("error", "Target and region quantiles select the same")
         try:
             return optuna.importance.get_param_importances(
                 study,
