@@ -51,7 +51,8 @@ _NOTES = sa.Table(
     _TABLES,
     sa.Column("study", sa.String(255), primary_key=True),
     sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("note", sa.Text(2**24), nullable=False),
+    # MySQL's ends at 64 KB, and PostgreSQL takes no length.
+    sa.Column("note", sa.Text().with_variant(sa.Text(2**24), "mysql", "mariadb"), nullable=False),
 )
 _SETTLE_EVERY = 1.0  # seconds
 
@@ -71,6 +72,7 @@ class Shared:
 
     def __init__(self, engine: sa.Engine, study: str, patience: float) -> None:
         self.engine, self.study, self.patience = engine, study, patience
+        self.at_once = _at_once(engine)
         with making_tables(engine.url):
             _TABLES.create_all(engine)
             self._make_rows()
@@ -89,7 +91,7 @@ class Shared:
 
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
-        return SharedReplies(self.engine, f"{self.study}/{part}", self.patience)
+        return SharedReplies(self.at_once, f"{self.study}/{part}", self.patience)
 
     def note(self, name: str, value: Any) -> None:
         """Keep something under a name, as JSON; in the place of what was there."""
@@ -114,6 +116,13 @@ class Shared:
                 if connection.execute(here).first() is None:
                     zeros = {c.name: 0 for c in table.columns if not c.primary_key}
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
+
+
+def _at_once(engine: sa.Engine) -> sa.Engine:
+    """Give the engine for single statements: a server is asked once for each, not three times."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def spent_of(shared: Shared) -> Spent:
@@ -151,7 +160,7 @@ class SharedPurse:
             self._later(weight)
             return True
         pending = self._take_pending()
-        with self.shared.engine.begin() as connection:
+        with self.shared.at_once.begin() as connection:
             self._add(connection, pending)
             return self._add(connection, weight, self.budget)
 
