@@ -86,7 +86,10 @@ class PlantedWorld:
             case "rater":
                 return fields(rating(inputs, CUES, self.chance))
             case _:
-                return fields({"new_instructions": json.dumps(self._rewrite(inputs))})
+                texts = json.loads(inputs["current_instructions"])
+                return fields(
+                    {"new_instructions": json.dumps(self.rewritten(texts, inputs["advice"]))}
+                )
 
     def error_sd(self, name: str, instructions: str, criteria: Group) -> float:
         """Give the standard deviation of the judge's error on one of a call's criteria."""
@@ -157,17 +160,14 @@ class PlantedWorld:
         diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
         return _generic(read + cue) if careless or diluted else cue
 
-    def _rewrite(self, inputs: Mapping[str, str]) -> dict[str, str]:
-        texts: dict[str, str] = json.loads(inputs["current_instructions"])
-        advice = inputs["advice"]
+    def rewritten(self, texts: Mapping[str, str], advice: str) -> dict[str, str]:
+        """Rewrite the criteria's texts, each with the cues that it holds and those advised."""
         new = {}
         for name, text in texts.items():
-            held = [
-                cue
-                for cue in CUES[name]
-                if cue in text
-                or (cue in advice and not (len(texts) > 1 and self._omits(cue, advice)))
-            ]
+            kept = [cue for cue in CUES[name] if cue in advice]
+            if len(texts) > 1:
+                kept = [cue for cue in kept if not self._omits(cue, advice)]
+            held = [cue for cue in CUES[name] if cue in text or cue in kept]
             new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
         return new
 

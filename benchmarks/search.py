@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import dspy
@@ -21,12 +24,26 @@ from benchmarks.search_setup import (
     seed_judge,
     true_agreement,
 )
+from benchmarks.search_speed import (
+    OPTIONS,
+    TRIALS,
+    answered,
+    overheads,
+    print_overheads,
+    print_sharing,
+    sharing,
+    speed_texts,
+)
+from benchmarks.search_workers import TRIALS as WORKERS_TRIALS
+from benchmarks.search_workers import print_workers, workers
 from benchmarks.server import serving_apart
 from benchmarks.setting import errors_in_one_line, passing_folder
 from mogradjudge.agreement import Interval, Undefined
+from mogradjudge.files import to_json, write_text
 from mogradjudge.search import SearchResult, TrialRecord
 from mogradjudge.search.effects import Effects, LevelEffect, mode_effects
 from mogradjudge.search.figures import effects_figure, front_figure
+from mogradjudge.search.result import plain
 from mogradjudge.search.samplers import SAMPLERS
 from mogradjudge.search.summary import points_of
 from mogradjudge.tables import number, print_table
@@ -163,29 +180,64 @@ def draw(result: SearchResult, out: Path) -> Sequence[Path]:
 @click.option("--sampler", type=click.Choice(SAMPLERS[:3]), default="tpe", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the sampler.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keeps the search and its figures.")
+@click.option("--speed", is_flag=True, help="Times searches at 200 ms a call, and judges nothing.")
+@click.option("--turns", default=3, show_default=True, help="Of each arm, with --speed.")
+@click.option("--storage", help="URL of a PostgreSQL server, with --speed; one of our own if none.")
 def command(
-    trials: int, latency: float, documents: int, sampler: str, seed: int, out: Path | None
+    *, speed: bool, turns: int, storage: str | None, out: Path | None, **options: Any
 ) -> None:
-    """A search of a planted world: whether it finds the mode that is best there, at what price."""
+    """A search of a planted world: whether it finds the mode that is best there, at what price.
+
+    With --speed: what a search costs beside its runs, what a second worker brings, and how many
+    calls shared replies save. It takes some minutes a turn.
+    """
+    with errors_in_one_line():
+        if speed:
+            report_speed(turns, out, storage)
+        else:
+            _search_once(out, **options)
+
+
+def report_speed(turns: int, out: Path | None, storage: str | None) -> None:
+    """Measure sharing, overhead and workers, and keep the figures in a folder if there is one."""
+    with tempfile.TemporaryDirectory(prefix="mogradjudge-speed-") as name:
+        folder, texts = Path(name), speed_texts()
+        with serving_apart(world="steady") as server:
+            lm, counted = http_lm(server.url), partial(answered, server)
+            options = {"trials": TRIALS, **OPTIONS}
+            saved, found = sharing(lm, texts, folder / "sharing", counted, **options)
+        print_sharing(saved)
+        pairs = overheads(texts, found, turns, folder / "overhead")
+        print_overheads(pairs)
+        shown = workers(WORKERS_TRIALS, turns, folder / "workers", storage)
+        print_workers(shown)
+    if out is not None:
+        kept = {"sharing": saved, "overhead": pairs, "workers": shown}
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "speed.json", to_json(plain(kept)) + "\n")
+
+
+def _search_once(
+    out: Path | None, *, trials: int, latency: float, documents: int, sampler: str, seed: int
+) -> None:
     texts = make_texts(selection=documents)
-    with errors_in_one_line(), ExitStack() as stack:
+    with ExitStack() as stack:
         folder = out or stack.enter_context(passing_folder())
         server = stack.enter_context(serving_apart(latency, world="favoured"))
         options = {"trials": trials, "sampler": sampler, "seed": seed}
         found = find(http_lm(server.url), texts, folder, **options)
-        answered = sum(server.counts()["calls"].values())
         print_found(found, documents * SYSTEMS)
-        _print_calls(found.result, answered)
+        _print_calls(found.result, answered(server))
         if out is not None:
             print(f"Figures: {', '.join(map(str, draw(found.result, out)))}")
 
 
-def _print_calls(result: SearchResult, answered: int) -> None:
+def _print_calls(result: SearchResult, calls: int) -> None:
     cached = sum(each.cached or 0 for each in result.trials)
     told = f"the purse has {result.spent.calls}"
     print(
-        f"{len(complete_of(result))} trials: the server answered {answered} calls, {told} "
-        f"({'equal' if answered == result.spent.calls else 'NOT EQUAL'}); {cached} more were "
+        f"{len(complete_of(result))} trials: the server answered {calls} calls, {told} "
+        f"({'equal' if calls == result.spent.calls else 'NOT EQUAL'}); {cached} more were "
         "answered by what was paid before."
     )
 

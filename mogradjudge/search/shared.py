@@ -77,6 +77,7 @@ class Shared:
         self, engine: sa.Engine, study: str, patience: float, *, makes: bool = True
     ) -> None:
         self.engine, self.study, self.patience = engine, study, patience
+        self.at_once = _at_once(engine)
         if not makes:
             return
         with making_tables(engine.url):
@@ -97,7 +98,7 @@ class Shared:
 
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
-        return SharedReplies(self.engine, f"{self.study}/{part}", self.patience)
+        return SharedReplies(self.at_once, f"{self.study}/{part}", self.patience)
 
     def note(self, name: str, value: Any) -> None:
         """Keep something under a name, as JSON; in the place of what was there."""
@@ -122,6 +123,13 @@ class Shared:
                 if connection.execute(here).first() is None:
                     zeros = {c.name: 0 for c in table.columns if not c.primary_key}
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
+
+
+def _at_once(engine: sa.Engine) -> sa.Engine:
+    """Give the engine for single statements: a server is asked once for each, not three times."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def spent_of(shared: Shared) -> Spent:
@@ -158,8 +166,10 @@ class SharedPurse:
         if not self.budget.caps_calls:
             self._later(weight)
             return True
-        with self._written_too() as connection:
-            return self._add(connection, weight, self.budget)
+        if self._take(weight):
+            return True
+        self.flush()  # calls that ended may have come to less than was taken for them
+        return self._take(weight)
 
     def settle(self, taken: Spent, spent: Spent) -> None:
         """Enter what a call came to in the place of what was taken for it."""
@@ -167,22 +177,19 @@ class SharedPurse:
 
     def flush(self) -> None:
         """Write what is not written yet."""
-        with self._written_too():
-            pass
-
-    @contextmanager
-    def _written_too(self) -> Iterator[sa.Connection]:
-        """Give a transaction in which what is not written yet is written, too."""
         with self._lock:
             pending, self._pending = self._pending, Spent()
         try:
-            with self.shared.engine.begin() as connection:
+            with self.shared.at_once.begin() as connection:
                 self._add(connection, pending)
-                yield connection
-        except BaseException:  # nothing of it is written
+        except BaseException:
             with self._lock:
                 self._pending += pending
             raise
+
+    def _take(self, weight: Spent) -> bool:
+        with self.shared.at_once.begin() as connection:
+            return self._add(connection, weight, self.budget)
 
     def _later(self, change: Spent) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from mogradjudge.secrets import redact, secrets_in
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
 _BUSY = 60  # seconds that a connection to an SQLite file waits for another one's transaction
 _GRACE = 3  # heartbeats that may fail to come before a worker counts as dead
+_POOL, _SERVER_POOL = 16, 8  # connections that are kept open: a run has many calls in flight
 _LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
 
 
@@ -58,7 +60,7 @@ def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
     file = sa.URL.create("sqlite", database=str(folder / STUDY))
     url = file if storage is None else url_of(storage)
     is_file = url.get_backend_name() == "sqlite"
-    engine_kwargs = {"connect_args": {"timeout": _BUSY}} if is_file else {"pool_pre_ping": True}
+    engine_kwargs = _file_options() if is_file else _server_options(url)
 
     with making_tables(url), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # since 2021
@@ -86,9 +88,23 @@ def _engine_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
     file = None if engine is None else engine.url.database
     study = folder / STUDY if file in (None, "", ":memory:") else Path(str(file))
     url = sa.URL.create("sqlite", database=str(file_beside(study)))
-    made = sa.create_engine(url, connect_args={"timeout": _BUSY})
-    sa.event.listen(made, "connect", _quick)
-    return made
+    return sa.create_engine(url, **_file_options())
+
+
+def _file_options() -> dict[str, Any]:
+    return {
+        "connect_args": {"timeout": _BUSY},
+        "pool_events": [(_quick, "connect")],
+        "pool_size": _POOL,
+    }
+
+
+def _server_options(url: sa.URL) -> dict[str, Any]:
+    # A server takes only so many connections (PostgreSQL 100), and has many workers.
+    bounds = {"pool_size": _SERVER_POOL, "max_overflow": 2, "pool_pre_ping": True}
+    if url.get_backend_name() != "postgresql":
+        return bounds
+    return {**bounds, "pool_events": [(_unhurried, "connect")]}
 
 
 @contextmanager
@@ -168,3 +184,12 @@ def _quick(connection: object, record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _unhurried(connection: object, record: object) -> None:
+    # All calls in flight wait for one row, the purse's: not for its way to the disk as well. A
+    # server that crashes may forget its last half second, which is then paid for again.
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("SET synchronous_commit TO off")
+    cursor.close()
+    connection.commit()  # type: ignore[attr-defined]
