@@ -32,15 +32,15 @@ KEY = "sk-canary-5f2a9c31d7"
 
 @pytest.fixture(scope="module")
 def two_workers():
+    if os.getloadavg()[0] > 4 * (os.cpu_count() or 1):
+        pytest.skip("this machine is too busy for Ray, which gives itself 30 seconds to start")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OPENAI_API_KEY", KEY)
         before = signal.getsignal(signal.SIGTERM)
-        session = ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False
-        ).address_info["session_dir"]
+        context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         signal.signal(signal.SIGTERM, before)
-        yield Path(session)
+        yield Path(context.address_info["session_dir"])
         ray.shutdown()
 
 
