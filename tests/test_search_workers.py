@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from benchmarks.server import serving
+from mogradjudge.search.reading import to_read
 from mogradjudge.search.result import SearchResult
-from mogradjudge.search.study import opened_study
 from mogradjudge.search.summary import summarize
 
 TRIALS, CAP, HEARTBEAT = 6, 5000, 2
@@ -62,7 +62,7 @@ def ended(worker: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def read(postgres: str, study: str, folder: Path) -> SearchResult:
-    with opened_study(postgres, folder, study, HEARTBEAT) as (queue, shared):
+    with to_read(postgres, folder, study) as (queue, shared):
         return summarize(queue, shared)
 
 

@@ -136,7 +136,7 @@ def search(
     check(job, plan)
     drawn = tasks(job, plan)
     deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
-    with opened_study(storage, job.folder, plan.study, heartbeat, job, plan) as (queue, shared):
+    with _opened_study(storage, job, plan) as (queue, shared):
         claim(shared, asked(job, plan))
         shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
         queue.fill(drawn)
@@ -147,36 +147,22 @@ def search(
 
 
 @contextmanager
-def opened_study(
-    storage: str | BaseStorage | None,
-    folder: Path,
-    name: str,
-    heartbeat: int,
-    job: Job | None = None,
-    plan: Plan | None = None,
+def _opened_study(
+    storage: str | BaseStorage | None, job: Job, plan: Plan
 ) -> Iterator[tuple[Queue, Shared]]:
-    """Open a study while the block runs; without a job only one that is there.
+    """Open a study while the block runs; it is made if it is not there.
 
     Raises:
-        SetupError: If there is none, or the storage cannot be opened.
+        SetupError: If the storage cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by our own table
-    with opened(storage, folder, heartbeat) as (kept, engine):
-        shared = Shared(engine, name, patience=3.0 * heartbeat)
-        if job is None or plan is None:
-            try:
-                study = optuna.load_study(study_name=name, storage=kept)
-            except KeyError as error:
-                raise SetupError(
-                    f"`study` must name one of the storage's, got {name!r}."
-                ) from error
-            yield Queue(study, kept, shared), shared
-            return
+    with opened(storage, job.folder, plan.heartbeat) as (kept, engine):
+        shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
-                study_name=name,
+                study_name=plan.study,
                 storage=kept,
                 directions=[direction(each) for each in names],
                 pruner=pruner_of(plan.pruner, len(names)),
