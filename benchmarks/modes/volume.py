@@ -17,7 +17,7 @@ def hypervolume(points: Sequence[Sequence[float | None]]) -> float:
     Args:
         points: One agreement per criterion, for each program; at least one program.
     """
-    import moocore  # slow to import, and needed for benchmarks alone
+    import moocore  # slow to import
 
     floored = [[max(0.0, value or 0.0) for value in point] for point in points]
     return float(moocore.hypervolume(floored, ref=[0.0] * len(floored[0]), maximise=True))
