@@ -202,9 +202,9 @@ def test_a_study_is_not_taken_up_with_other_texts(whole, table, server):
 def test_a_spent_budget_is_no_failure_and_says_how_to_go_on(table, server, tmp_path):
     out = tmp_path / "search"
     server.reset()
-    done = call(*words_for(table, server, out, "--max-calls", 60))
+    done = call(*words_for(table, server, out, "--max-calls", 30))
     assert done.status == 0
-    assert server.calls.total() <= 60
+    assert server.calls.total() <= 30
     assert "not finished. The same command, with a larger budget, goes on." in done.err
     assert read(out / "search.json")["stop_reason"] == "budget"
     done = call(*words_for(table, server, out, "--max-calls", 2000))

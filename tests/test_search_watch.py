@@ -6,6 +6,7 @@ import time
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -15,10 +16,11 @@ from mogradjudge.budget import Budget, Spent
 from mogradjudge.cli.found import print_found, verdict
 from mogradjudge.search.optimism import Corrected
 from mogradjudge.search.queue import Queue, Task
+from mogradjudge.search.reading import to_read
 from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.shared import Shared
+from mogradjudge.search.shared import ASKED, Shared
 from mogradjudge.search.storage import opened
-from mogradjudge.search.summary import best_of
+from mogradjudge.search.summary import best_of, summarize
 from mogradjudge.search.watch import Lines, Look, chosen_of, left_of, line_of, table_of, watching
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -163,6 +165,23 @@ def test_a_look_that_fails_is_told_once_and_harms_nobody(queue, caplog):
     assert [each.message.partition(":")[0] for each in caplog.records] == [
         "The trials cannot be shown"
     ]
+
+
+def test_a_study_is_read_while_it_is_at_work(queue, tmp_path):
+    queue.shared.note(ASKED, {})
+    queue.fill([Task("0000"), Task("0001"), Task("0002")])
+    finish(queue, 0.25)
+    trial = queue.pull()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with to_read(None, tmp_path, "a") as (other, shared):
+        assert [each.state for each in summarize(other, shared).trials] == [
+            *("complete", "running", "waiting"),
+        ]
+        assert queue.finish(trial, [0.5], {"agreement": {"mean": 0.5}})
+        assert summarize(other, shared).best.number == 1
+        with pytest.raises(sa.exc.OperationalError, match="readonly"):
+            shared.note("a", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 LUCK = Corrected(0.41, 0.04, 0.37, 0.21, 0.5)

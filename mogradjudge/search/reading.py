@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def _writes_ahead(file: Path) -> bool:
         return opened.read(20)[18:] == b"\x02\x02"  # https://www.sqlite.org/fileformat.html
 
 
-def _options(url: sa.URL) -> Mapping[str, Any]:
+def _options(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": _BUSY}}
     readonly = {"postgresql_readonly": True} if url.get_backend_name() == "postgresql" else {}

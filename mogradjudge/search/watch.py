@@ -28,6 +28,7 @@ Watch: TypeAlias = Callable[[Queue, Shared], AbstractContextManager[None]]
 
 _EVERY = 1.0  # seconds between two looks
 _SHARE = 0.1  # of the time may be spent on looks, where there are many trials
+_LONGEST = 10.0  # seconds between two looks
 _LAST = 5.0  # seconds that the last look may take
 _FRAME = 6  # lines of the display that are no trial
 _COLUMNS = ("trial", "state", "mode", "layout", "agreement", "95 %", "calls", "per text", "worker")
@@ -110,7 +111,8 @@ def _looking(
             started = time.monotonic()
             last = over.is_set()
             look()
-            over.wait(0 if last else max(every, (time.monotonic() - started) / _SHARE))
+            pause = min(_LONGEST, (time.monotonic() - started) / _SHARE)
+            over.wait(0 if last else max(every, pause))
         queue.storage.remove_session()  # it is the thread's own
 
     look()  # what is over by now is no news
