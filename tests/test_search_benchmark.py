@@ -25,6 +25,7 @@ from mogradjudge.evaluation import agreement_of, judge_examples
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.search import SearchSpace
 from mogradjudge.search.parameters import PARAMETERS
+from mogradjudge.search.storage import opened
 
 NOTHING = dict.fromkeys(PARAMETERS)
 
@@ -131,3 +132,11 @@ def test_what_sharing_saves_is_what_the_trials_were_given_for_nothing(tmp_path):
     assert saved.saved == saved.told > 0
     assert saved.shared == found.spent.calls
     assert saved.afresh > 0
+
+
+def test_a_studys_file_is_not_synced_to_the_disk_at_each_of_its_commits(tmp_path):
+    with opened(None, tmp_path, heartbeat=10) as (storage, shared):
+        for engine in (storage.engine, shared):
+            with engine.begin() as connection:
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
