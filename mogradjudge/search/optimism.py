@@ -92,12 +92,14 @@ def corrected(
     own = resampled[kept, chosen] - best
     tail = (1 - confidence) / 2
     low, high = np.quantile(own, (tail, 1 - tail)) * _widening(documents, confidence)
+    ends = best + low - _LOW_END * luck, best + high - _HIGH_END * luck
+    low, high = np.clip(ends, -1.0, 1.0)  # a wider one would hold what no agreement can be
     return Corrected(
         value=best,
         optimism=luck,
         corrected=best - luck,
-        low=float(best + low) - _LOW_END * luck,
-        high=float(best + high) - _HIGH_END * luck,
+        low=float(low),
+        high=float(high),
         confidence=confidence,
     )
 

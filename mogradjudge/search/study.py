@@ -200,15 +200,22 @@ def _finish(
     job: Job, queue: Queue, shared: Shared, stop: SearchStop, deadline: float | None
 ) -> SearchResult:
     """Score the best trial anew, and write what was found."""
+    found = _written(job, queue, shared, stop)
+    if stop == "interrupted" or found.best is None or found.fresh is not None:
+        return found
+    ends = [found.best, *([] if found.default is None else [found.default])]
+    try:
+        score_afresh(job, shared, ends, deadline)
+    except BudgetExhausted as error:
+        logger.warning("The best trial is not scored anew: %s", error)
+        return found
+    except RunStopped:
+        stop = "interrupted"
+    return _written(job, queue, shared, stop)
+
+
+def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
     found = summarize(queue, shared)
-    if stop != "interrupted" and found.best is not None and found.fresh is None:
-        try:
-            score_afresh(job, shared, [found.best, found.default or found.best], deadline)
-            found = summarize(queue, shared)
-        except BudgetExhausted as error:
-            logger.warning("The best trial is not scored anew: %s", error)
-        except RunStopped:
-            stop = "interrupted"
     program = None if found.best is None else judge_of(job, found.best)
     found = replace(found, stop_reason=stop, program=program)
     write_files(job, found)

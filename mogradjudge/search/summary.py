@@ -149,12 +149,14 @@ def _selected(
 def _fresh(
     shared: Shared, best: TrialRecord, default: TrialRecord | None, texts: Mapping[str, Any]
 ) -> Fresh | None:
-    tasks = [best.task, best.task if default is None else default.task]
+    tasks = [best.task, *([] if default is None else [default.task])]
     scores = [shared.noted(f"{FRESH}/{task}") for task in tasks]
     if None in scores:
         return None
     means = [shared.noted(f"{FRESH}/{task}/mean") for task in tasks]
-    if tasks[0] == tasks[1]:
+    if default is None:
+        return Fresh(means[0], None, Undefined("the default has no agreement"))
+    if default.task == best.task:
         return Fresh(means[0], means[0], Undefined("the default is the best trial"))
     human, groups = texts["human"], texts["groups"]
     family = compare_criteria(human, scores[0], scores[1], groups, level=texts["level"])
