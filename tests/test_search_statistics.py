@@ -151,7 +151,7 @@ def test_the_correction_takes_off_the_winners_luck(spread):
 
 def test_a_corrected_value_is_that_of_a_loop():
     rng = np.random.default_rng(0)
-    values, resampled = rng.normal(size=5), rng.normal(size=(40, 5))
+    values, resampled = 0.1 * rng.normal(size=5), 0.1 * rng.normal(size=(40, 5))
     best = int(values.argmax())
     found = corrected(values, resampled, best, confidence=0.9)
     luck = [max(row) - values[list(row).index(max(row))] for row in resampled]
@@ -166,6 +166,14 @@ def test_a_corrected_value_is_that_of_a_loop():
     assert wider.low < found.low and wider.high > found.high
     many = corrected(values, resampled, best, confidence=0.9, documents=10**6)
     assert many.low == pytest.approx(found.low, abs=1e-5)
+
+
+def test_an_interval_holds_nothing_that_no_agreement_can_be():
+    rng = np.random.default_rng(0)
+    resampled = np.clip(0.97 + 0.05 * rng.normal(size=(200, 3)), -1, 1)
+    found = corrected([0.99, 0.98, 0.97], resampled, 0, documents=5)
+    assert found.high == 1.0
+    assert found.low > 0.5
 
 
 def test_a_trial_that_is_far_the_best_has_no_luck_to_lose():
