@@ -161,8 +161,10 @@ class SharedPurse:
             return True
         pending = self._take_pending()
         with self.shared.at_once.begin() as connection:
+            if self._add(connection, pending + weight, self.budget):
+                return True
             self._add(connection, pending)
-            return self._add(connection, weight, self.budget)
+            return False
 
     def settle(self, taken: Spent, spent: Spent) -> None:
         """Enter what a call came to in the place of what was taken for it."""
