@@ -232,6 +232,8 @@ def _importances(study: optuna.Study) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
+        # It would say that all are equal.
+        warnings.filterwarnings("error", "The number of trials is too small")
         try:
             return optuna.importance.get_param_importances(
                 study,
@@ -239,5 +241,5 @@ def _importances(study: optuna.Study) -> dict[str, float]:
                 # It asks what makes the target low.
                 target=lambda trial: -float((trial.user_attrs.get("agreement") or {})["mean"]),
             )
-        except (KeyError, TypeError, ValueError, RuntimeError):  # too few trials
+        except (KeyError, TypeError, ValueError, RuntimeError, UserWarning):  # too few trials
             return {}
