@@ -1,5 +1,6 @@
 """The searched world favours the mode that it says, and a small search finds what was planted."""
 
+import threading
 from dataclasses import replace
 from statistics import fmean
 
@@ -14,6 +15,7 @@ from benchmarks.search_setup import (
     BEST_MODE,
     CRITERIA,
     make_texts,
+    searched,
     seed_judge,
     true_agreement,
 )
@@ -23,6 +25,7 @@ from mogradjudge import MODES, MOGrad, MultiCriteriaJudge
 from mogradjudge.candidate import Candidate
 from mogradjudge.evaluation import agreement_of, judge_examples
 from mogradjudge.objectives import rubric_objectives
+from mogradjudge.runs import RunDirectory
 from mogradjudge.search import SearchSpace
 from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.storage import opened
@@ -140,3 +143,25 @@ def test_a_studys_file_is_not_synced_to_the_disk_at_each_of_its_commits(tmp_path
             with engine.begin() as connection:
                 assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
                 assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+
+
+def test_the_end_waits_for_a_worker_that_is_at_the_same_scoring(tmp_path):
+    held, over = threading.Event(), threading.Event()
+    folder = RunDirectory(tmp_path / "fresh" / "0000")
+
+    def hold() -> None:
+        with folder.locked():
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    texts = make_texts(training=1, validation=1, selection=3)
+    # The other one ends some time after this one has met it.
+    timer = threading.Timer(3.0, over.set)
+    timer.start()
+    found = searched(planted_lm(SteadyEngine()), texts, tmp_path, trials=1)
+    thread.join()
+    assert found.fresh is not None
+    assert found.importances == {}  # of one trial there are none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from mogradjudge.budget import Budget
@@ -13,7 +14,7 @@ from mogradjudge.gate import gate_name
 from mogradjudge.instructions import Instructions
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.runs import JUDGE, RUBRIC, Pool
+from mogradjudge.runs import JUDGE, RUBRIC, InUse, Pool
 from mogradjudge.scores import JudgeSettings
 from mogradjudge.search.best import config_toml
 from mogradjudge.search.job import Job, within
@@ -29,6 +30,7 @@ from mogradjudge.search.shared import FRESH, Shared, SharedPurse
 from mogradjudge.search.trial import scored
 
 BEST, SEARCH = "best.toml", "search.json"
+_LOOK_EVERY = 0.5  # seconds between two looks at what another worker does
 
 
 def config_of(record: TrialRecord, job: Job) -> tuple[MOGradConfig, JudgeSettings]:
@@ -61,15 +63,18 @@ def score_afresh(
     objectives = rubric_objectives(job.judge.rubric, job.base.level)
     try:
         for record in records:
-            if shared.noted(f"{FRESH}/{record.task}") is not None:
-                continue
-            pool = Pool(purse, shared.replies(FRESH))
-            budget = within(Budget(), job.budget, deadline)
             place = job.folder / FRESH / record.task
-            judgements, _ = scored(job, judge_of(job, record), place, pool, budget)
-            mean = agreement_of(judgements, objectives).mean
-            shared.note(f"{FRESH}/{record.task}/mean", mean)
-            shared.note(f"{FRESH}/{record.task}", job.scores_of(judgements))
+            while shared.noted(f"{FRESH}/{record.task}") is None:
+                pool = Pool(purse, shared.replies(FRESH))
+                budget = within(Budget(), job.budget, deadline)
+                try:
+                    judgements, _ = scored(job, judge_of(job, record), place, pool, budget)
+                except InUse:  # another worker is at it, and will note what it finds
+                    time.sleep(_LOOK_EVERY)
+                    continue
+                mean = agreement_of(judgements, objectives).mean
+                shared.note(f"{FRESH}/{record.task}/mean", mean)
+                shared.note(f"{FRESH}/{record.task}", job.scores_of(judgements))
     finally:
         purse.flush()
 

@@ -240,6 +240,7 @@ def _importances(study: optuna.Study) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
+        # It would say that all are equal.
         warnings.filterwarnings("error", "The number of trials is too small")
         warnings.filterwarnings("error", "Target and region quantiles select the same")
         try:
