@@ -23,8 +23,9 @@ from mogradjudge.budget import Budget
 from mogradjudge.digests import digest
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.runs import InUse
+from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.queue import TASK, WHY, Failure, Queue
-from mogradjudge.search.shared import Shared, SharedPurse
+from mogradjudge.search.shared import Shared
 from mogradjudge.search.storage import opened
 from mogradjudge.secrets import redact
 

@@ -16,8 +16,9 @@ import pytest
 
 from mogradjudge import Budget, SetupError
 from mogradjudge.budget import Spent
+from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.queue import MOST_ATTEMPTS, Queue, Task, failure_of
-from mogradjudge.search.shared import Shared, SharedPurse
+from mogradjudge.search.shared import Shared
 from mogradjudge.search.storage import opened
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

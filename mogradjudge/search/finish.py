@@ -24,9 +24,10 @@ from mogradjudge.search.parameters import (
     config_with,
     settings_with,
 )
+from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.relaid import relaid
 from mogradjudge.search.result import SearchResult, TrialRecord
-from mogradjudge.search.shared import FRESH, Shared, SharedPurse
+from mogradjudge.search.shared import FRESH, Shared
 from mogradjudge.search.trial import scored
 
 BEST, SEARCH = "best.toml", "search.json"

@@ -16,10 +16,11 @@ from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.effects import Effects, mode_effects
 from mogradjudge.search.front import Point, pareto_front
 from mogradjudge.search.optimism import Corrected, corrected
+from mogradjudge.search.purse import spent_of
 from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared, spent_of
+from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared
 from mogradjudge.search.values import AGREEMENT, direction
 
 _STATES = {

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from mogradjudge.budget import Budget, Spent
+from mogradjudge.search.purse import spent_of
 from mogradjudge.search.queue import Queue
 from mogradjudge.search.result import TrialRecord
-from mogradjudge.search.shared import Shared, spent_of
+from mogradjudge.search.shared import Shared
 from mogradjudge.search.summary import best_of, record_of
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from optuna.trial import Trial
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped
 from mogradjudge.runs import Pool
 from mogradjudge.search.job import Job, calls_kept_back
+from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.queue import TASK, Queue
-from mogradjudge.search.shared import SCORES, Shared, SharedPurse
+from mogradjudge.search.shared import SCORES, Shared
 from mogradjudge.search.trial import TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 
 SearchStop: TypeAlias = Literal["trials", "budget", "interrupted"]

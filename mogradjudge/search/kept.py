@@ -1,0 +1,104 @@
+"""The replies that were paid for, in a table that all workers read."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mogradjudge.replies import packed, unpacked
+from mogradjudge.search.schema import REPLIES
+
+
+class SharedReplies:
+    """Replies in a table, kept as DSPy keeps them on a disk, for all workers.
+
+    Of two workers that are about to send the same request one does; the other waits for its reply.
+
+    Args:
+        engine: The database.
+        store: The name of the store.
+        patience: Seconds after which a request that brought no reply may be sent by another worker.
+    """
+
+    def __init__(self, engine: sa.Engine, store: str, patience: float) -> None:
+        self.engine, self.store, self.patience = engine, store, patience
+        self.asker = uuid4().hex
+        self._claimed: set[str] = set()
+
+    def get(self, key: str) -> Any:
+        """Give a reply; None if there is none, and the request is this worker's or another's."""
+        if key not in self._claimed and self._insert(key):
+            self._claimed.add(key)  # most often nobody has asked for it: one statement tells
+            return None
+        with self.engine.begin() as connection:
+            asked = sa.select(REPLIES.c.reply).where(self._at(key))
+            found = connection.execute(asked).scalar()
+        return None if found is None else unpacked(found)
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a reply."""
+        self._claimed.discard(key)
+        kept = {"reply": packed(value), "asker": self.asker, "since": time.time()}
+        row = sa.update(REPLIES).where(self._at(key)).values(kept)
+        with self.engine.begin() as connection:
+            there = connection.execute(row).rowcount
+        if not there:  # it was asked for by a call that nobody counts
+            self._insert(key)
+            with self.engine.begin() as connection:
+                connection.execute(row)
+
+    def delete(self, key: str) -> None:
+        """Drop a reply that cannot be read."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(REPLIES).where(self._at(key)))
+
+    def claim(self, key: str) -> bool:
+        """Say that this worker sends a request; False if another one has sent it just now."""
+        if key in self._claimed:
+            return True
+        if not self._insert(key):
+            now = time.time()
+            free = (REPLIES.c.asker == self.asker) | (REPLIES.c.since < now - self.patience)
+            mine = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None), free)
+            with self.engine.begin() as connection:
+                taken = connection.execute(mine.values(asker=self.asker, since=now))
+            if not taken.rowcount:
+                return False
+        self._claimed.add(key)
+        return True
+
+    def release(self, key: str) -> None:
+        """Give a request back whose call brought no reply."""
+        if key not in self._claimed:
+            return
+        self._claimed.discard(key)
+        mine = (REPLIES.c.asker == self.asker) & REPLIES.c.reply.is_(None)
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(REPLIES).where(self._at(key), mine))
+
+    def _insert(self, key: str) -> bool:
+        """Enter a request that is under way; False if it stands there already."""
+        row = {"store": self.store, "request": key, "reply": None}
+        insert = self._insert_new(REPLIES).values(**row, asker=self.asker, since=time.time())
+        try:
+            with self.engine.begin() as connection:
+                return connection.execute(insert).rowcount == 1
+        except sa.exc.IntegrityError:
+            return False
+
+    def _insert_new(self, table: sa.Table) -> Any:
+        """Give an INSERT that leaves a row alone that is there, where the database has one."""
+        match self.engine.dialect.name:
+            case "postgresql":
+                return postgresql.insert(table).on_conflict_do_nothing()
+            case "sqlite":
+                return sqlite.insert(table).on_conflict_do_nothing()
+            case _:
+                return sa.insert(table)
+
+    def _at(self, key: str) -> sa.ColumnElement[bool]:
+        return (REPLIES.c.store == self.store) & (REPLIES.c.request == key)
