@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mogradjudge.replies import packed, unpacked
+from mogradjudge.search.patience import patiently
 from mogradjudge.search.schema import REPLIES
 
 
@@ -34,39 +35,38 @@ class SharedReplies:
         if key not in self._claimed and self._insert(key):
             self._claimed.add(key)  # most often nobody has asked for it: one statement tells
             return None
-        with self.engine.begin() as connection:
-            asked = sa.select(REPLIES.c.reply).where(self._at(key))
-            found = connection.execute(asked).scalar()
+        found = self._do(sa.select(REPLIES.c.reply).where(self._at(key))).scalar()
         return None if found is None else unpacked(found)
 
     def set(self, key: str, value: Any) -> None:
         """Keep a reply."""
+        kept = {"reply": packed(value), "asker": self.asker, "since": self._now()}
+        # The first one stays: somebody may have gone on from it.
+        row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(kept)
+        # A call that nobody counts has not been asked for before.
+        if not self._do(row).rowcount and self._insert(key):
+            self._do(row)
         self._claimed.discard(key)
-        kept = {"reply": packed(value), "asker": self.asker, "since": time.time()}
-        row = sa.update(REPLIES).where(self._at(key)).values(kept)
-        with self.engine.begin() as connection:
-            there = connection.execute(row).rowcount
-        if not there:  # it was asked for by a call that nobody counts
-            self._insert(key)
-            with self.engine.begin() as connection:
-                connection.execute(row)
+
+    def renew(self) -> None:
+        """Say that the requests of this worker that brought no reply yet are still under way."""
+        mine = (REPLIES.c.store == self.store) & (REPLIES.c.asker == self.asker)
+        row = sa.update(REPLIES).where(mine, REPLIES.c.reply.is_(None))
+        self._do(row.values(since=self._now()))
 
     def delete(self, key: str) -> None:
         """Drop a reply that cannot be read."""
-        with self.engine.begin() as connection:
-            connection.execute(sa.delete(REPLIES).where(self._at(key)))
+        self._do(sa.delete(REPLIES).where(self._at(key)))
 
     def claim(self, key: str) -> bool:
         """Say that this worker sends a request; False if another one has sent it just now."""
         if key in self._claimed:
             return True
         if not self._insert(key):
-            now = time.time()
-            free = (REPLIES.c.asker == self.asker) | (REPLIES.c.since < now - self.patience)
+            old = REPLIES.c.since < self._now() - self.patience
+            free = (REPLIES.c.asker == self.asker) | old
             mine = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None), free)
-            with self.engine.begin() as connection:
-                taken = connection.execute(mine.values(asker=self.asker, since=now))
-            if not taken.rowcount:
+            if not self._do(mine.values(asker=self.asker, since=self._now())).rowcount:
                 return False
         self._claimed.add(key)
         return True
@@ -75,20 +75,32 @@ class SharedReplies:
         """Give a request back whose call brought no reply."""
         if key not in self._claimed:
             return
-        self._claimed.discard(key)
         mine = (REPLIES.c.asker == self.asker) & REPLIES.c.reply.is_(None)
-        with self.engine.begin() as connection:
-            connection.execute(sa.delete(REPLIES).where(self._at(key), mine))
+        self._do(sa.delete(REPLIES).where(self._at(key), mine))
+        self._claimed.discard(key)
 
     def _insert(self, key: str) -> bool:
         """Enter a request that is under way; False if it stands there already."""
-        row = {"store": self.store, "request": key, "reply": None}
-        insert = self._insert_new(REPLIES).values(**row, asker=self.asker, since=time.time())
+        insert = self._insert_new(REPLIES).values(
+            store=self.store, request=key, reply=None, asker=self.asker, since=self._now()
+        )
         try:
-            with self.engine.begin() as connection:
-                return connection.execute(insert).rowcount == 1
+            return bool(self._do(insert).rowcount == 1)
         except sa.exc.IntegrityError:
             return False
+
+    def _do(self, statement: Any) -> Any:
+        def once() -> Any:
+            with self.engine.begin() as connection:
+                return connection.execute(statement)
+
+        return patiently(once, self.engine.dialect.name)
+
+    def _now(self) -> Any:
+        """Give the time in seconds: a server's own, since workers' clocks differ."""
+        if self.engine.dialect.name == "postgresql":
+            return sa.extract("epoch", sa.func.clock_timestamp())
+        return time.time()
 
     def _insert_new(self, table: sa.Table) -> Any:
         """Give an INSERT that leaves a row alone that is there, where the database has one."""

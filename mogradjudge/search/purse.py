@@ -9,6 +9,7 @@ import time
 import sqlalchemy as sa
 
 from mogradjudge.budget import Budget, Spent
+from mogradjudge.search.patience import patiently
 from mogradjudge.search.schema import PURSES
 from mogradjudge.search.shared import Shared
 
@@ -71,16 +72,14 @@ class SharedPurse:
             pending, self._pending = self._pending - Spent(self._block), Spent()
             self._block = 0
         try:
-            with self.shared.at_once.begin() as connection:
-                self._add(connection, pending)
+            self._add(pending)
         except BaseException:
             with self._lock:
                 self._pending += pending
             raise
 
     def _take(self, weight: Spent, room: int = 0) -> bool:
-        with self.shared.at_once.begin() as connection:
-            return self._add(connection, weight, self.budget, room)
+        return self._add(weight, self.budget, room)
 
     def _from_block(self) -> bool:
         """Take one of the calls that were taken together, so that not each asks the database."""
@@ -99,12 +98,11 @@ class SharedPurse:
         if due:
             try:
                 self.flush()
-            except sa.exc.DBAPIError as error:  # a reply that was paid for is not lost by this
+            except sa.exc.SQLAlchemyError as error:  # a reply that was paid for is not lost by this
                 logger.warning("The study's spending is written later: %s", error)
 
-    def _add(
-        self, connection: sa.Connection, change: Spent, caps: Budget | None = None, room: int = 0
-    ) -> bool:
+    def _add(self, change: Spent, caps: Budget | None = None, room: int = 0) -> bool:
+        """Enter an amount; False, and nothing entered, where it would pass a cap."""
         if change == Spent() and caps is None:
             return True
         row = sa.update(PURSES).where(PURSES.c.study == self.shared.study)
@@ -113,5 +111,10 @@ class SharedPurse:
         for name, amount in amounts.items():
             if caps is not None and (cap := getattr(caps, limits[name])) is not None:
                 row = row.where(PURSES.c[name] + amount + room <= cap)
-        added = {name: PURSES.c[name] + amount for name, amount in amounts.items()}
-        return connection.execute(row.values(added)).rowcount == 1
+        added = row.values({name: PURSES.c[name] + amount for name, amount in amounts.items()})
+
+        def once() -> bool:
+            with self.shared.at_once.begin() as connection:
+                return connection.execute(added).rowcount == 1
+
+        return patiently(once, self.shared.engine.dialect.name)

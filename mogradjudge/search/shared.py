@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from mogradjudge.files import to_json
 from mogradjudge.search.kept import SharedReplies
+from mogradjudge.search.patience import patiently
 from mogradjudge.search.schema import LOCKS, NOTES, PURSES, TABLES
 from mogradjudge.search.storage import making_tables
 
@@ -55,10 +56,22 @@ class Shared:
             with FileLock(f"{self.engine.url.database}.turn"):
                 yield
             return
-        with self.engine.begin() as connection:
+        connection = patiently(self._take_turn, self.engine.dialect.name)
+        try:
+            yield
+            connection.commit()
+        finally:
+            connection.close()
+
+    def _take_turn(self) -> sa.Connection:
+        connection = self.engine.connect()
+        try:
             turn = sa.update(LOCKS).where(LOCKS.c.study == self.study)
             connection.execute(turn.values(turns=LOCKS.c.turns + 1))
-            yield
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
@@ -66,15 +79,31 @@ class Shared:
 
     def note(self, name: str, value: Any) -> None:
         """Keep something under a name, as JSON; in the place of what was there."""
-        text, here = to_json(value, indent=None).encode(), self._named(name)
-        with self.engine.begin() as connection:
-            connection.execute(sa.delete(NOTES).where(here))
-            connection.execute(sa.insert(NOTES).values(study=self.study, name=name, note=text))
+        row = {"note": to_json(value, indent=None).encode()}
+        patiently(lambda: self._write_note(name, row), self.engine.dialect.name)
+
+    def _write_note(self, name: str, row: dict[str, bytes]) -> None:
+        there = sa.update(NOTES).where(self._named(name)).values(row)
+        with self.at_once.begin() as connection:
+            if connection.execute(there).rowcount:
+                return
+        try:
+            with self.at_once.begin() as connection:
+                new = sa.insert(NOTES).values(study=self.study, name=name, **row)
+                connection.execute(new)
+        except sa.exc.IntegrityError:  # another worker was faster: the last one's stays
+            with self.at_once.begin() as connection:
+                connection.execute(there)
 
     def noted(self, name: str) -> Any:
         """Give what is kept under a name; None if nothing is."""
-        with self.engine.begin() as connection:
-            text = connection.execute(sa.select(NOTES.c.note).where(self._named(name))).scalar()
+        asked = sa.select(NOTES.c.note).where(self._named(name))
+
+        def read() -> bytes | None:
+            with self.engine.begin() as connection:
+                return connection.execute(asked).scalar()
+
+        text = patiently(read, self.engine.dialect.name)
         return None if text is None else json.loads(text)
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:

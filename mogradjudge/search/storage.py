@@ -17,7 +17,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
-_BUSY = 60  # seconds that a connection to an SQLite file waits for another one's transaction
+_BUSY = 60  # seconds that a connection waits for another one's transaction
 _GRACE = 3  # heartbeats that may fail to come before a worker counts as dead
 _POOL, _SERVER_POOL = 16, 8  # connections that are kept open: a run has many calls in flight
 _LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
@@ -33,7 +33,9 @@ def opened(
 
     Args:
         storage: A database's URL as SQLAlchemy writes it, ``sqlite:///study.sqlite3`` or
-            ``postgresql://user@host/name``; any Optuna storage; None for a file in ``folder``.
+            ``postgresql://user@host/name``; any Optuna storage; None for a file in ``folder``. One
+            that is no database, in memory or a journal say, is for one worker: it keeps no signs of
+            life, and what workers share is kept in ``folder``.
         folder: The search's folder.
         heartbeat: Seconds between two signs of life of a worker; one that gave none for three
             times as long counts as dead. It holds for a URL.
@@ -44,6 +46,8 @@ def opened(
     with ExitStack() as stack:
         if isinstance(storage, BaseStorage):
             study = storage
+            if isinstance(study, RDBStorage) and study.heartbeat_interval is None:
+                study.heartbeat_interval, study.grace_period = heartbeat, _GRACE * heartbeat
         else:
             study = _storage(storage, folder, heartbeat)
             stack.callback(study.engine.dispose)
@@ -59,8 +63,7 @@ def opened(
 def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
     file = sa.URL.create("sqlite", database=str(folder / STUDY))
     url = file if storage is None else url_of(storage)
-    is_file = url.get_backend_name() == "sqlite"
-    engine_kwargs = _file_options() if is_file else _server_options(url)
+    engine_kwargs = _file_options() if _is_file(url) else _server_options(url)
 
     with making_tables(url), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # since 2021
@@ -91,6 +94,10 @@ def _engine_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
     return sa.create_engine(url, **_file_options())
 
 
+def _is_file(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
 def _file_options() -> dict[str, Any]:
     return {
         "connect_args": {"timeout": _BUSY},
@@ -104,7 +111,7 @@ def _server_options(url: sa.URL) -> dict[str, Any]:
     bounds = {"pool_size": _SERVER_POOL, "max_overflow": 2, "pool_pre_ping": True}
     if url.get_backend_name() != "postgresql":
         return bounds
-    return {**bounds, "pool_events": [(_unhurried, "connect")]}
+    return {**bounds, "pool_events": [(_bounded, "connect")]}
 
 
 @contextmanager
@@ -120,8 +127,8 @@ def making_tables(url: sa.URL) -> Iterator[None]:
             stack.callback(engine.dispose)
             lock = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
             stack.enter_context(engine.begin()).execute(lock)
-        elif (file := url.database) and Path(file).parent.is_dir():
-            stack.enter_context(FileLock(f"{file}.lock"))
+        elif _is_file(url) and Path(str(url.database)).parent.is_dir():
+            stack.enter_context(FileLock(f"{url.database}.lock"))
         yield
 
 
@@ -186,10 +193,10 @@ def _quick(connection: object, record: object) -> None:
     cursor.close()
 
 
-def _unhurried(connection: object, record: object) -> None:
-    # All calls in flight wait for one row, the purse's: not for its way to the disk as well. A
-    # server that crashes may forget its last half second, which is then paid for again.
+def _bounded(connection: object, record: object) -> None:
+    # A worker that hangs must not keep a lock from all others: they wait, and then it is taken off.
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("SET synchronous_commit TO off")
+    cursor.execute(f"SET lock_timeout = '{_BUSY}s'")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_BUSY // 2}s'")
     cursor.close()
     connection.commit()  # type: ignore[attr-defined]
