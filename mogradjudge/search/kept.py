@@ -35,7 +35,13 @@ class SharedReplies:
         if key not in self._claimed and self._insert(key):
             self._claimed.add(key)  # most often nobody has asked for it: one statement tells
             return None
-        found = self._do(sa.select(REPLIES.c.reply).where(self._at(key))).scalar()
+        asked = sa.select(REPLIES.c.reply).where(self._at(key))
+
+        def read() -> bytes | None:
+            with self.engine.begin() as connection:
+                return connection.execute(asked).scalar()
+
+        found = patiently(read, self.engine.dialect.name)
         return None if found is None else unpacked(found)
 
     def set(self, key: str, value: Any) -> None:
@@ -44,7 +50,7 @@ class SharedReplies:
         # The first one stays: somebody may have gone on from it.
         row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(kept)
         # A call that nobody counts has not been asked for before.
-        if not self._do(row).rowcount and self._insert(key):
+        if not self._do(row) and self._insert(key):
             self._do(row)
         self._claimed.discard(key)
 
@@ -66,7 +72,7 @@ class SharedReplies:
             old = REPLIES.c.since < self._now() - self.patience
             free = (REPLIES.c.asker == self.asker) | old
             mine = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None), free)
-            if not self._do(mine.values(asker=self.asker, since=self._now())).rowcount:
+            if not self._do(mine.values(asker=self.asker, since=self._now())):
                 return False
         self._claimed.add(key)
         return True
@@ -85,14 +91,16 @@ class SharedReplies:
             store=self.store, request=key, reply=None, asker=self.asker, since=self._now()
         )
         try:
-            return bool(self._do(insert).rowcount == 1)
+            return self._do(insert) == 1
         except sa.exc.IntegrityError:
             return False
 
-    def _do(self, statement: Any) -> Any:
-        def once() -> Any:
+    def _do(self, statement: Any) -> int:
+        """Change rows; gives how many."""
+
+        def once() -> int:
             with self.engine.begin() as connection:
-                return connection.execute(statement)
+                return connection.execute(statement).rowcount
 
         return patiently(once, self.engine.dialect.name)
 
