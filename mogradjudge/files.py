@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
@@ -66,7 +67,8 @@ def to_json(value: object, indent: int | None = 2) -> str:
 def replaced(path: Path) -> Iterator[Path]:
     """Give a path to write to; it takes the place of the file at once, and is on the disk then."""
     # DSPy goes by how a file's name ends.
-    partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
+    own = f"{os.getpid()}-{threading.get_ident()}"  # two processes may write one file
+    partial = path.with_name(f"{path.stem}.{own}{PARTIAL}{path.suffix}")
     yield partial
     with partial.open("rb+") as file:
         os.fsync(file.fileno())

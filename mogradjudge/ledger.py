@@ -183,9 +183,10 @@ class Ledger:
             # The books are right and nobody waits for this call, even where the disk is full.
             spent = self._enter(self._under_way.pop(sent.number), entry)
             self._lock.notify_all()
-            self._write(entry)
         if self.purse is not None:
             self.purse.settle(sent.weight, spent)
+        with self._lock:
+            self._write(entry)
 
     def book_cached(self, purpose: Purpose) -> None:
         """Enter a call that the cache answered."""

@@ -97,10 +97,11 @@ class SharedReplies:
 
     def _do(self, statement: Any) -> int:
         """Change rows; gives how many."""
+        counted = statement.execution_options(preserve_rowcount=True)
 
         def once() -> int:
             with self.engine.begin() as connection:
-                return connection.execute(statement).rowcount
+                return connection.execute(counted).rowcount
 
         return patiently(once, self.engine.dialect.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import combinations
 from typing import Any
 
@@ -24,7 +25,9 @@ from mogradjudge.fingerprint import (
     judge_lms,
 )
 from mogradjudge.search.job import Job
+from mogradjudge.search.parameters import settings_with
 from mogradjudge.search.queue import Task
+from mogradjudge.search.relaid import relaid
 from mogradjudge.search.samplers import grid_of, pruner_of, sampler_for
 from mogradjudge.search.shared import ASKED, Shared
 
@@ -61,6 +64,8 @@ def check(job: Job, plan: Plan) -> None:
             check_measurable(examples, job.judge.rubric, job.base.level, name)
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
+    for layout in job.space.layout or ():
+        relaid(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
     pruner_of(plan.pruner, len(job.value_names))
 
@@ -75,9 +80,10 @@ def _check_plan(plan: Plan) -> None:
             raise SetupError(f"`{name}` must be a whole number >= 1, got {value!r}.")
     if type(plan.seed) is not int or plan.seed < 0:
         raise SetupError(f"`seed` must be a whole number >= 0, got {plan.seed!r}.")
-    if not isinstance(plan.study, str) or not 1 <= len(plan.study) <= _LONGEST_NAME:
+    name = plan.study
+    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
         raise SetupError(
-            f"`study` must be a name of 1 to {_LONGEST_NAME} characters, got {plan.study!r}."
+            f"`study` must be a name of 1 to {_LONGEST_NAME} printable characters, got {name!r}."
         )
 
 
@@ -93,11 +99,22 @@ def asked(job: Job, plan: Plan) -> dict[str, Any]:
         "rubric": job.judge.rubric.to_toml(),
         "judge": asdict(job.judge.settings),
         "models": {role: describe_lm(lm) for role, lm in lms.items() if lm is not None},
+        "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,
+        "versions": {name: version(name) for name in ("dspy", "mogradjudge")},
+        "budget of a trial": job.base.budget.as_dict(),
+        **{name: getattr(job.base, name) for name in ("target", "patience")},
+        "sampler": _name(plan.sampler),
+        "pruner": _name(plan.pruner),
+        "heartbeat": plan.heartbeat,
         "search seed": plan.seed,
         **{f"{name} data": digest_of(examples) for name, examples in _parts(job).items()},
     }
     plain: dict[str, Any] = json.loads(json.dumps(asked))
     return plain
+
+
+def _name(choice: object) -> str | None:
+    return choice if isinstance(choice, str | None) else type(choice).__name__
 
 
 def claim(shared: Shared, asked: Mapping[str, Any]) -> None:

@@ -26,8 +26,9 @@ from mogradjudge.search.shared import Shared
 
 logger = logging.getLogger(__name__)
 
-TASK, FAILED, WHY, WORKER = "task", "failed", "why", "worker"
-"""User attributes: the task's name, how an attempt at it failed and why, who made it."""
+TASK, FAILED, WHY, WORKER, AFRESH = "task", "failed", "why", "worker", "afresh"
+"""User attributes: the task's name, how an attempt at it failed and why, who made it, and whether
+the attempts before it count no more."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -72,8 +73,14 @@ class Queue:
         return _interval(self.storage) is not None
 
     def fill(self, tasks: Sequence[Task]) -> None:
-        """Queue the tasks that nobody has queued yet."""
+        """Queue the tasks that nobody has queued yet, and those that were given up.
+
+        A new start has no part in it that earlier ones died or had a provider that was down.
+        """
         with self.shared.alone():
+            for attempts in self._attempts().values():
+                if _is_given_up(attempts):
+                    self._queue_again(attempts, {AFRESH: True})
             known = {each.user_attrs.get(TASK) for each in self.trials()}
             for task in tasks:
                 if task.name not in known:
@@ -95,12 +102,19 @@ class Queue:
                 self.study.sampler = self.sampler(waiting[0].number)
             with _quiet():
                 trial = self.study.ask()
+        if TASK not in trial.user_attrs:  # somebody has queued a trial of their own
+            trial.set_user_attr(TASK, f"extra-{trial.number}")
         trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
         return trial
 
     @contextmanager
-    def at_work(self, trial: Trial) -> Iterator[threading.Event]:
-        """Give signs of life while the block runs; the event tells that the task was taken away."""
+    def at_work(
+        self, trial: Trial, renew: Callable[[], None] = lambda: None
+    ) -> Iterator[threading.Event]:
+        """Give signs of life while the block runs; the event tells that the task was taken away.
+
+        ``renew`` is called with each of them.
+        """
         over, lost = threading.Event(), threading.Event()
         interval = _interval(self.storage)
         if interval is None:
@@ -111,6 +125,7 @@ class Queue:
             while not over.wait(interval):
                 try:
                     _give_sign(self.storage, trial._trial_id)
+                    renew()
                     if self.storage.get_trial(trial._trial_id).state.is_finished():
                         lost.set()
                 except Exception as error:  # noqa: BLE001 - a database that is away may come back
@@ -155,6 +170,10 @@ class Queue:
         """Count the tasks that wait or are at work, here or elsewhere."""
         return sum(not _is_over(attempts) for attempts in self._attempts().values())
 
+    def given_up(self) -> int:
+        """Count the tasks that died or met a provider that was down too often; `fill` revives."""
+        return sum(_is_given_up(attempts) for attempts in self._attempts().values())
+
     def _end(
         self,
         trial: Trial,
@@ -174,19 +193,22 @@ class Queue:
         with _quiet():
             fail_stale_trials(self.study)
         for attempts in self._attempts().values():
-            last = attempts[-1]
-            if last.state == TrialState.FAIL and not _is_over(attempts):
-                kept = {TASK: last.user_attrs[TASK], "attempt": len(attempts) + 1}
-                self.study.add_trial(
-                    optuna.create_trial(
-                        state=TrialState.WAITING,
-                        params=last.params,
-                        distributions=last.distributions,
-                        user_attrs=kept,
-                        system_attrs=last.system_attrs,
-                        intermediate_values=last.intermediate_values,
-                    )
-                )
+            if attempts[-1].state == TrialState.FAIL and not _is_over(attempts):
+                self._queue_again(attempts, {})
+
+    def _queue_again(self, attempts: Sequence[FrozenTrial], told: Mapping[str, Any]) -> None:
+        last = attempts[-1]
+        kept = {TASK: last.user_attrs[TASK], "attempt": len(attempts) + 1, **told}
+        self.study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=last.params,
+                distributions=last.distributions,
+                user_attrs=kept,
+                system_attrs=last.system_attrs,
+                intermediate_values=last.intermediate_values,
+            )
+        )
 
     def _attempts(self) -> dict[str, list[FrozenTrial]]:
         found: dict[str, list[FrozenTrial]] = {}
@@ -210,9 +232,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _is_given_up(attempts: Sequence[FrozenTrial]) -> bool:
+    done = any(each.state in _DONE for each in attempts)
+    return not done and _is_over(attempts) and failure_of(attempts[-1]) in _AGAIN
+
+
 def _is_over(attempts: Sequence[FrozenTrial]) -> bool:
     if any(each.state in _DONE for each in attempts):
         return True
+    starts = [place for place, each in enumerate(attempts) if AFRESH in each.user_attrs]
+    attempts = attempts[starts[-1] :] if starts else attempts
     failures = [failure_of(each) for each in attempts if each.state == TrialState.FAIL]
     if len(failures) < len(attempts):
         return False

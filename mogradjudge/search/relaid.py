@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from mogradjudge.candidate import Candidate
+from mogradjudge.candidate import Candidate, clone
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
 from mogradjudge.judge import MultiCriteriaJudge
@@ -23,6 +23,9 @@ def relaid(judge: MultiCriteriaJudge, settings: JudgeSettings) -> MultiCriteriaJ
         SetupError: If predictors change and carry what belongs to one of them: demos, an LM or a
             preamble that the others have not.
     """
+    if settings == judge.settings:
+        copied: MultiCriteriaJudge = clone(judge)
+        return copied
     made = MultiCriteriaJudge(judge.rubric, **asdict(settings))
     usual = MultiCriteriaJudge(judge.rubric, **asdict(judge.settings))
     lm = _shared(judge, [each.lm for each in judge.predictors()], "an LM")

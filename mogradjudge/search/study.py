@@ -155,8 +155,7 @@ def _opened_study(
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by our own table
-    with opened(storage, job.folder, plan.heartbeat) as (kept, engine):
+    with _quiet_optuna(), opened(storage, job.folder, plan.heartbeat) as (kept, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
@@ -172,6 +171,16 @@ def _opened_study(
                 study.set_metric_names(list(names))
         sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
         yield Queue(study, kept, shared, sampler), shared
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by our own table
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _folder(out: str | Path) -> Path:
@@ -201,6 +210,8 @@ def _finish(
 ) -> SearchResult:
     """Score the best trial anew, and write what was found."""
     found = _written(job, queue, shared, stop)
+    if found.best is not None and found.default is None:
+        logger.warning("Trial 0, the default configuration, has no value: nothing to compare with.")
     if stop == "interrupted" or found.best is None or found.fresh is not None:
         return found
     ends = [found.best, *([] if found.default is None else [found.default])]

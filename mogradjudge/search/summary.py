@@ -21,6 +21,7 @@ from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared
+from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.values import AGREEMENT, direction
 
 _STATES = {
@@ -89,6 +90,7 @@ def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) ->
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Read an attempt at a trial."""
     told = trial.user_attrs
+    details = told.get(DETAILS, {})
     seconds = None if trial.duration is None else trial.duration.total_seconds()
     return TrialRecord(
         number=trial.number,
@@ -96,19 +98,19 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         state=_STATES[trial.state],
         why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
         params=dict(trial.params),
-        config=told.get("config", {}),
+        config=details.get("config", {}),
         values=None if trial.values is None else tuple(trial.values),
-        agreement=told.get("agreement", {}),
+        agreement=details.get("agreement", {}),
         intervals={
             name: None if ends is None else (ends[0], ends[1])
-            for name, ends in told.get("intervals", {}).items()
+            for name, ends in details.get("intervals", {}).items()
         },
-        unscored=told.get("unscored", {}),
+        unscored=details.get("unscored", {}),
         **{name: told.get(name) for name in ("calls", "cached", "tokens", "cost")},
         **{name: told.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
         worker=told.get(WORKER),
         seconds=seconds,
-        instructions=told.get("instructions", {}),
+        instructions=details.get("instructions", {}),
     )
 
 
@@ -123,6 +125,8 @@ def _resampled(
     if not complete or len(set(texts["groups"])) < _FEWEST:
         return None
     judged = [shared.noted(f"{SCORES}/{each.task}") for each in complete]
+    if None in judged:  # a storage whose workers share no tables
+        return None
     return resampled_means(texts["human"], judged, texts["groups"], level=texts["level"])
 
 
@@ -249,7 +253,7 @@ def _importances(study: optuna.Study) -> dict[str, float]:
                 study,
                 evaluator=PedAnovaImportanceEvaluator(),
                 # It asks what makes the target low.
-                target=lambda trial: -float((trial.user_attrs.get("agreement") or {})["mean"]),
+                target=lambda trial: -float(trial.user_attrs["agreement"]),
             )
         except (KeyError, TypeError, ValueError, RuntimeError, UserWarning):  # too few trials
             return {}

@@ -35,6 +35,9 @@ from mogradjudge.search.values import values_of
 from mogradjudge.teleprompter import MOGrad
 
 RUN, SELECTION = "run", "selection"
+"""The folders of a trial: its run, and the scoring of the selection texts."""
+RUN_DIR, BEFORE, DETAILS = "run_dir", "spent_before", "details"
+"""User attributes: the run's folder, what earlier attempts in it paid, and what is no number."""
 
 
 class TakenAway(MogradError):
@@ -114,9 +117,11 @@ def run_trial(
     settings = job.space.suggest_settings(trial, job.judge.settings)
     student, place = relaid(job.judge, settings), free_place(job.place(task))
     config = replace(config, budget=within(job.base.budget, job.budget, deadline))
-    trial.set_user_attr("mode", config.mode.name)
-    trial.set_user_attr("config", {**config_values(config), **judge_values(settings)})
-    trial.set_user_attr("run_dir", str(place / RUN))
+    tried = {**config_values(config), **judge_values(settings)}
+    told = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
+    told |= {BEFORE: before} if (before := spent_in(place)) else {}
+    for name, value in told.items():
+        trial.set_user_attr(name, value)
     observers = list(job.observers)
     if prunes:
         rung = calls_per_step(job.base, job.judge, len(job.validation))
@@ -138,7 +143,8 @@ def run_trial(
         raise Unfinished("budget")
     budget = within(Budget(), job.budget, deadline)
     judgements, ledger = scored(job, found.program, place / SELECTION, pool, budget)
-    return _outcome(job, found, judgements, (*found.ledger, *ledger))
+    spent = _less(_spending((*found.ledger, *ledger)), before)
+    return _outcome(job, found, judgements, tried, spent)
 
 
 def scored(
@@ -164,13 +170,28 @@ def scored(
 
 
 def spent_by(trial: FrozenTrial | Trial) -> dict[str, Any]:
-    """Give what an attempt that did not end has paid, by its run's journal."""
-    place = trial.user_attrs.get("run_dir")
-    if place is None:
+    """Give what an attempt that did not end has paid itself, by the journals of its folder."""
+    if RUN_DIR not in trial.user_attrs:
         return {}
-    ledger = Ledger()
-    with ledger.kept_in(LineLog(Path(place) / CALLS)):
-        return _spending(ledger.rows)
+    spent = spent_in(Path(trial.user_attrs[RUN_DIR]).parent)
+    return _less(spent, trial.user_attrs.get(BEFORE, {}))
+
+
+def spent_in(place: Path) -> dict[str, Any]:
+    """Give what all attempts in a trial's folder have paid; ``{}`` if there was none."""
+    rows: list[LedgerRow] = []
+    for part in (RUN, SELECTION):
+        ledger = Ledger()
+        with ledger.kept_in(LineLog(place / part / CALLS)):
+            rows += ledger.rows
+    return _spending(rows) if rows else {}
+
+
+def _less(spent: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if value is None else value - (before.get(name) or 0)
+        for name, value in spent.items()
+    }
 
 
 def free_place(place: Path) -> Path:
@@ -189,7 +210,8 @@ def _outcome(
     job: Job,
     found: OptimizationResult,
     judgements: Sequence[Judgement],
-    ledger: Sequence[LedgerRow],
+    tried: Mapping[str, Any],
+    spent: Mapping[str, Any],
 ) -> Outcome:
     level, student = found.config.level, found.program
     agreement = agreement_of(judgements, rubric_objectives(job.judge.rubric, level))
@@ -197,23 +219,33 @@ def _outcome(
         "calls_per_text": float(student.calls_per_text),
         "tokens_per_text": tokens_per_text(student, job.selection, job.model),
     }
-    scores = job.scores_of(judgements)
+    scores, means = job.scores_of(judgements), agreement.as_dict()
+    intervals = _intervals(job, level, scores)
+    low, high = intervals["mean"] or (None, None)
     attributes = {
-        **_spending(ledger),
+        **spent,
         **costs,
-        "agreement": agreement.as_dict(),
-        "intervals": _intervals(job, level, scores),
-        "unscored": dict(agreement.unscored),
-        "undefined": agreement.undefined(),
-        "validation_agreement": found.final_agreement.as_dict(),
+        # Numbers one by one, for tables that sort by them; the rest in one piece.
+        "agreement": means["mean"],
+        "agreement_low": low,
+        "agreement_high": high,
+        **{f"agreement.{name}": value for name, value in means.items() if name != "mean"},
         "stop_reason": found.stop_reason,
         "seed_kept": found.seed_kept,
         "steps_taken": len(found.steps),
-        "instructions": {
-            path: text.render() for path, text in Candidate.of(student).instructions.items()
+        DETAILS: {
+            "config": tried,
+            "agreement": means,
+            "intervals": intervals,
+            "unscored": dict(agreement.unscored),
+            "undefined": agreement.undefined(),
+            "validation_agreement": found.final_agreement.as_dict(),
+            "instructions": {
+                path: text.render() for path, text in Candidate.of(student).instructions.items()
+            },
         },
     }
-    return Outcome(values_of(job.value_names, agreement.as_dict(), costs), attributes, scores)
+    return Outcome(values_of(job.value_names, means, costs), attributes, scores)
 
 
 def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
