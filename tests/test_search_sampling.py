@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from benchmarks.world import toy_rubric
+from mogradjudge.budget import Budget
 from mogradjudge.config import MOGradConfig
 from mogradjudge.decomposition import MODES
+from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
 from mogradjudge.events import RunEnded, SeedScored, StepEnded
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.scores import JudgeSettings
+from mogradjudge.search.job import Job
+from mogradjudge.search.plan import Plan, tasks
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.relaid import relaid
@@ -277,3 +281,22 @@ def test_a_sampler_that_cannot_work_is_refused(sampler, line):
 def test_a_brute_force_sampler_is_refused():
     with pytest.raises(SetupError, match="cannot be Optuna's BruteForceSampler"):
         sampler_for(optuna.samplers.BruteForceSampler(seed=0), 0, 20, 1)
+
+
+GRID = SearchSpace(**NOTHING | {"mode": ("SSS", "SSC"), "batch_size": (1, 3), "seed": (0, 1, 2)})
+
+
+@pytest.mark.parametrize("trials", [1, 5, 11, 12, 40])
+def test_a_grid_that_is_cut_is_told(trials, caplog, tmp_path):
+    base = MOGradConfig()
+    judge = MultiCriteriaJudge(RUBRIC)
+    job = Job(judge, [], [], [], GRID, base, Budget(), ("agreement",), {}, tmp_path)
+    with caplog.at_level("WARNING", "mogradjudge"):
+        named = tasks(job, Plan("search", trials, "grid", None, 0, 10))
+    assert len({digest(each.params) for each in named}) == len(named) == min(trials, 12)
+    assert named[0].params == GRID.params_of(base, judge.settings)
+    assert [each.getMessage() for each in caplog.records] == (
+        [f"{trials} of the grid's 12 configurations will be tried; raise `trials`."]
+        if trials < 12
+        else []
+    )
