@@ -268,6 +268,20 @@ def test_a_grid_of_ranges_can_be_mended(table, server, tmp_path):
     assert call(*words).status == 0
 
 
+def test_a_grid_that_is_cut_is_told_in_a_line(table, server, tmp_path):
+    words = words_for(table, server, tmp_path / "search", "--sampler", "grid", "--trials", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[1] == (
+        "1 of the grid's 4 configurations will be tried; raise `trials`."
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -353,7 +367,7 @@ def test_a_password_of_the_storage_is_not_told(password, how, monkeypatch):
         assert "secret" not in done.err and "hunter" not in done.err and "sec/ret" not in done.err
 
 
-INTERRUPTED = """
+COMMAND = """
 import sys
 from mogradjudge.cli import main
 main(sys.argv[1:])
@@ -364,7 +378,7 @@ def test_an_interrupted_search_goes_on(table, tmp_path):
     out = tmp_path / "search"
     with serving(latency=0.05) as server:
         words = [str(word) for word in words_for(table, server, out, "--num-threads", 2)]
-        command = [sys.executable, "-c", INTERRUPTED, *words]
+        command = [sys.executable, "-c", COMMAND, *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         root = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         with subprocess.Popen(command, env=root, **pipes) as worker:

@@ -350,12 +350,13 @@ def own_gate(current, proposed):
 
 def test_a_base_outside_of_the_space_is_named():
     big, judge = replace(PLAIN, batch_size=9), JUDGE
-    for refuse in (SearchSpace().params_of, SearchSpace().including):
+    own = SearchSpace(batch_size=Range(1, 8), editor_temperature=Range(0.0, 1.0))
+    for refuse in (SearchSpace().params_of, own.including):
         with pytest.raises(SetupError, match="`batch_size` must lie in the range 1 to 8, got 9: w"):
             refuse(big, judge)
     cool = replace(PLAIN, editor_temperature=None)
     with pytest.raises(SetupError, match="`editor_temperature` is None, which no range holds"):
-        SearchSpace().including(cool, judge)
+        own.including(cool, judge)
     with pytest.raises(SetupError, match=r"`mode` must be one of the space's values \['SSS'\]"):
         SearchSpace(mode=("SSS",)).params_of(PLAIN, judge)
     with pytest.raises(SetupError, match="`gate` can be searched from one of"):
@@ -363,6 +364,31 @@ def test_a_base_outside_of_the_space_is_named():
     kept = SearchSpace(gate=None).including(replace(PLAIN, gate=own_gate), judge)
     trial = FixedTrial({"mode": "SSS", "batch_size": 1, "editor_temperature": 0.0})
     assert kept.suggest(trial, replace(PLAIN, gate=own_gate)).gate is own_gate
+
+
+@given(
+    st.integers(1, 99),
+    st.none() | st.floats(0, 9, allow_nan=False),
+    st.sampled_from([SearchSpace(), SearchSpace(mode=("SSS", "SSC"))]),
+)
+def test_the_usual_ranges_give_way_to_a_base(batch_size, temperature, space):
+    base = replace(PLAIN, batch_size=batch_size, editor_temperature=temperature)
+    wider = space.including(base, JUDGE)
+    assert wider.batch_size == Range(1, max(8, batch_size))
+    usual = Range(0.0, max(1.0, temperature or 0.0))
+    assert wider.editor_temperature == (None if temperature is None else usual)
+    assert replace(wider, batch_size=None, editor_temperature=None) == replace(
+        space, batch_size=None, editor_temperature=None
+    )
+    found = wider.suggest(FixedTrial(wider.params_of(base, JUDGE)), base)
+    assert found == base
+
+
+def test_the_usual_ranges_read_from_a_file_are_the_users(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text(SearchSpace().to_toml())
+    with pytest.raises(SetupError, match="`batch_size` must lie in the range 1 to 8, got 16"):
+        SearchSpace.from_toml(path).including(replace(PLAIN, batch_size=16), JUDGE)
 
 
 def test_a_grid_reaches_every_config():

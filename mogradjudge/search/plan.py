@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -30,6 +31,8 @@ from mogradjudge.search.queue import Task
 from mogradjudge.search.relaid import relaid
 from mogradjudge.search.samplers import grid_of, pruner_of, sampler_for
 from mogradjudge.search.shared import ASKED, Shared
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 200  # tables hold 255, with a part's name after it
 
@@ -141,5 +144,12 @@ def tasks(job: Job, plan: Plan) -> list[Task]:
         drawn: list[dict[str, Any]] = [{} for _ in range(plan.trials - 1)]
     else:
         grid = grid_of(job.space, job.base, job.judge.settings, plan.seed)
-        drawn = [params for params in grid if params != first][: plan.trials - 1]
+        others = [params for params in grid if params != first]
+        drawn = others[: plan.trials - 1]
+        if len(drawn) < len(others):
+            logger.warning(
+                "%d of the grid's %d configurations will be tried; raise `trials`.",
+                plan.trials,
+                len(others) + 1,
+            )
     return [Task(f"{number:04d}", params) for number, params in enumerate([first, *drawn])]

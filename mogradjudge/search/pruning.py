@@ -3,6 +3,15 @@
 A step in one mode or layout takes more calls than in another, so what trials are compared at is not
 a number of steps. A rung is as many calls as one step of the search's default configuration; a
 trial's value at a rung is the best validation agreement that it had found by then.
+
+A trial is judged by what its steps brought and never by its seed prompt, which is the user's and in
+some layouts far from what a run makes of it: the pruner is not asked before a rung that the first
+step's end is in.
+
+A run that ended stays a competitor. What it found stands at all later rungs, up to the last one
+that the dearest configuration of the space can reach, so that a cheap mode that was done at .9 on
+rung 2 is what a dear one is compared with on rung 4. A run cut short by its user or by a budget may
+go on, so its later rungs are left open.
 """
 
 from __future__ import annotations
@@ -14,8 +23,15 @@ import optuna
 from optuna.trial import Trial
 
 from mogradjudge.config import MOGradConfig
-from mogradjudge.events import Event, SeedScored, StepEnded
+from mogradjudge.criteria import Group
+from mogradjudge.decomposition import MODES, DecompositionMode
+from mogradjudge.events import Event, RunEnded, SeedScored, StepEnded, Values
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.scores import LAYOUTS
+from mogradjudge.search.ranges import Range
+from mogradjudge.search.space import SearchSpace
+
+_CUT_SHORT = ("interrupted", "stop_file", "budget")
 
 
 def calls_per_step(config: MOGradConfig, judge: MultiCriteriaJudge, validation: int) -> int:
@@ -26,10 +42,44 @@ def calls_per_step(config: MOGradConfig, judge: MultiCriteriaJudge, validation: 
         judge: The judge.
         validation: The number of validation texts.
     """
-    mode, criteria, batch = config.mode, judge.rubric.names, config.batch_size
+    batch, criteria = config.batch_size, judge.rubric.names
+    return _calls(config.mode, criteria, batch, validation, judge.calls_per_text)
+
+
+def _calls(
+    mode: DecompositionMode, criteria: Group, batch: int, validation: int, per_text: int
+) -> int:
     about_examples = len(mode.loss.groups(criteria)) + len(mode.gradient.groups(criteria))
-    judged = (batch + validation) * judge.calls_per_text
+    judged = (batch + validation) * per_text
     return judged + batch * about_examples + len(mode.optimizer.groups(criteria))
+
+
+def last_rung(
+    space: SearchSpace, base: MOGradConfig, judge: MultiCriteriaJudge, validation: int
+) -> int:
+    """Give the last rung that a run of the space can reach; a rung is a step of ``base``.
+
+    Args:
+        space: What may be tried.
+        base: What is not searched.
+        judge: The judge with the settings that are not searched.
+        validation: The number of validation texts.
+    """
+    criteria, settings = judge.rubric.names, judge.settings
+    layouts = space.layout or (settings.layout,)
+    rules = space.score_rule or (settings.score_rule,)
+    samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
+    per_text = samples * max(len(LAYOUTS[each].groups(criteria)) for each in layouts)
+    modes = (base.mode,) if space.mode is None else [MODES[each] for each in space.mode]
+    batch = _most(space.batch_size, base.batch_size)
+    step = max(_calls(mode, criteria, batch, validation, per_text) for mode in modes)
+    return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)
+
+
+def _most(domain: tuple[int, ...] | Range | None, otherwise: int) -> int:
+    if isinstance(domain, Range):
+        return int(domain.high)
+    return max(domain or (otherwise,))
 
 
 @dataclass
@@ -40,11 +90,13 @@ class Rungs:
         trial: The trial.
         step: Calls of one step of this run.
         rung: Calls of one rung.
+        last: The last rung of any run, by `last_rung`; None leaves those after the run's end open.
     """
 
     trial: Trial
     step: int
     rung: int
+    last: int | None = None
 
     def __post_init__(self) -> None:
         frozen = self.trial.storage.get_trial(self.trial._trial_id)
@@ -58,17 +110,29 @@ class Rungs:
         Raises:
             optuna.TrialPruned: If the study's pruner gives the trial up.
         """
-        if not isinstance(event, SeedScored | StepEnded):
-            return
-        steps = event.step if isinstance(event, StepEnded) else 0
+        match event:
+            case SeedScored():
+                self._note(0, event.agreement)
+            case StepEnded():
+                self._note(event.step, event.agreement)
+                trained = (self._next - 1) * self.rung >= self.step
+                if trained and self.trial.should_prune():
+                    raise optuna.TrialPruned
+            case RunEnded() if self.last is not None and event.stop_reason not in _CUT_SHORT:
+                self._best = self._better(event.agreement)
+                while self._next <= self.last:
+                    self._report()
+
+    def _note(self, steps: int, agreement: Values) -> None:
         while self._next * self.rung < steps * self.step:  # what stood until this step ended
             self._report()
-        mean = event.agreement["mean"]
-        self._best = self._best if mean is None else max(self._best, mean)
+        self._best = self._better(agreement)
         if self._next * self.rung == steps * self.step:
             self._report()
-        if self.trial.should_prune():
-            raise optuna.TrialPruned
+
+    def _better(self, agreement: Values) -> float:
+        mean = agreement["mean"]
+        return self._best if mean is None else max(self._best, mean)
 
     def _report(self) -> None:
         if self._best > float("-inf"):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    GridSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FixedTrial
 
 from mogradjudge.config import MOGradConfig
@@ -21,25 +29,42 @@ from mogradjudge.search.space import SearchSpace
 
 SAMPLERS = ("tpe", "nsga2", "random", "grid")
 PRUNERS = ("none", "median")
-_GENERATIONS = 4  # that NSGA-II has in a search: its own 50 trials for each would be all at random
+_POPULATION = 8  # of NSGA-II: a search has tens of trials, and Optuna's 50 would be all at random
+
+Factory: TypeAlias = Callable[[int], BaseSampler]
+"""Makes the sampler of one trial, from the trial's number."""
 
 
 def sampler_for(
-    sampler: str | BaseSampler | None, seed: int, trials: int, values: int
-) -> Callable[[int], BaseSampler]:
+    sampler: str | BaseSampler | Factory | None, seed: int, trials: int, values: int
+) -> Factory:
     """Give the sampler of each trial, by the trial's number.
 
-    A named one is seeded by ``seed`` and the number, so that two workers never draw the same.
+    A named one is seeded by ``seed`` and the number: a search that goes on draws nothing again, and
+    two workers never draw the same. A sampler object is copied for each trial and seeded anew, at
+    random, since its own seed would make all trials alike; for draws that come out the same in
+    another search give a name, or a factory that seeds by the number.
+
+    Args:
+        sampler: One of `SAMPLERS`, a sampler of Optuna's, or a factory, which is called once
+            beforehand with 0; None for ``"tpe"``, or ``"nsga2"`` with several values.
+        seed: Of the search.
+        trials: Of the study; nothing that is drawn depends on it, since it may be raised.
+        values: Of the study.
 
     Raises:
-        SetupError: If there is no such sampler.
+        SetupError: If there is no such sampler, or it cannot work with trials that are queued.
     """
     if isinstance(sampler, BaseSampler):
-        return lambda number: sampler
+        return _reseeded(_usable(sampler))
+    if callable(sampler):
+        _usable(sampler(0))
+        return sampler
     name = sampler or ("tpe" if values == 1 else "nsga2")
     if name not in SAMPLERS:
         raise SetupError(
-            f"`sampler` must be one of {', '.join(SAMPLERS)}, or one of Optuna's, got {sampler!r}."
+            f"`sampler` must be one of {', '.join(SAMPLERS)}, one of Optuna's, or a function that "
+            f"gives one for a trial's number, got {sampler!r}."
         )
 
     def make(number: int) -> BaseSampler:
@@ -51,9 +76,32 @@ def sampler_for(
                     # Trials that other workers are at count as bad ones: they are not tried twice.
                     return TPESampler(seed=own, constant_liar=True)
                 case "nsga2":
-                    return NSGAIISampler(population_size=max(4, trials // _GENERATIONS), seed=own)
+                    return NSGAIISampler(population_size=_POPULATION, seed=own)
                 case _:
                     return RandomSampler(seed=own)
+
+    return make
+
+
+def _usable(sampler: object) -> BaseSampler:
+    if not isinstance(sampler, BaseSampler):
+        raise SetupError(
+            "`sampler` must give one of Optuna's samplers when it is called with a trial's number, "
+            f"got {sampler!r}."
+        )
+    if isinstance(sampler, GridSampler | BruteForceSampler):
+        raise SetupError(
+            f"`sampler` cannot be Optuna's {type(sampler).__name__}, which knows nothing of queued "
+            'trials: give sampler="grid".'
+        )
+    return sampler
+
+
+def _reseeded(sampler: BaseSampler) -> Factory:
+    def make(number: int) -> BaseSampler:
+        own = copy.deepcopy(sampler)
+        own.reseed_rng()
+        return own
 
     return make
 
@@ -64,7 +112,7 @@ def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
     Raises:
         SetupError: If there is no such pruner, or the study has several values.
     """
-    made = {"none": NopPruner, "median": MedianPruner}
+    made = {"none": NopPruner, "median": _median}
     if isinstance(pruner, str) and pruner not in made:
         raise SetupError(
             f"`pruner` must be one of {', '.join(PRUNERS)}, or one of Optuna's, got {pruner!r}."
@@ -75,6 +123,11 @@ def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
             f"`pruner` needs a search with one value, got {values} values: Optuna prunes no other."
         )
     return found
+
+
+def _median() -> MedianPruner:
+    # Rung 0 holds the seed prompt's score alone, which tells nothing of what a run makes of it.
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 
 
 def grid_of(

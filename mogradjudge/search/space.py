@@ -37,6 +37,7 @@ NumbersOrNone: TypeAlias = tuple[float | None, ...] | Range | None
 
 _BATCH_SIZES = Range(1, 8)
 _TEMPERATURES = Range(0.0, 1.0)
+_USUAL = (_BATCH_SIZES, _TEMPERATURES)  # told from a user's equal ones by identity
 
 
 @dataclass(frozen=True)
@@ -129,25 +130,32 @@ class SearchSpace:
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
         """Give the space that holds this config with this judge too, by further choices.
 
+        The ranges that a space has by default give way, since nobody asked for them: one is widened
+        to a number outside of it, and where the config has None, which no range holds, the
+        parameter is not searched. A range that was given is the user's word and stays; so does one
+        that was read from a file, or widened before.
+
         Raises:
-            SetupError: If a range does not hold the config's value, or the gate has no name.
+            SetupError: If a given range does not hold the config's value, or the gate has no name.
         """
         changes: dict[str, Any] = {}
         if self.score_rule is not None and settings.score_rule == "mean_of_n" and self.n is None:
             changes["n"] = (settings.n,)
         for name, value in self._asked(config, settings).items():
             domain = getattr(self, name)
-            if isinstance(domain, Range):
+            if any(domain is usual for usual in _USUAL):
+                changes[name] = None if value is None else _widened(domain, value)
+            elif isinstance(domain, Range):
                 _check_held(name, domain, value)
             elif value not in domain:
                 changes[name] = (*domain, value)
         return replace(self, **changes)
 
     def grid(self) -> dict[str, list[Value]]:
-        """Give all choices, for ``optuna.samplers.GridSampler``.
+        """Give all choices; the sampler ``"grid"`` tries each of their combinations once.
 
-        A grid knows no conditions: a configuration in which a parameter is not asked for comes
-        once for each value of that parameter.
+        Conditions are not looked at: a configuration in which a parameter is not asked for comes
+        out of one combination for each value of that parameter, and the sampler counts it once.
 
         Raises:
             SetupError: If a parameter has a range.
@@ -241,6 +249,11 @@ def _check_domain(name: str, domain: object) -> None:
         check_value(name, value)
         if value in domain[:place]:
             raise SetupError(f"`{name}` must hold each choice once, got {value!r} twice.")
+
+
+def _widened(domain: Range, value: Any) -> Range:
+    low, high = min(domain.low, value), max(domain.high, value)
+    return domain if domain.holds(value) else replace(domain, low=low, high=high)
 
 
 def _check_held(name: str, domain: Range, value: Value) -> None:
