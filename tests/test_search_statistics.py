@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, spearmanr, t
 
 from benchmarks.__main__ import main
-from benchmarks.search_statistics import judges, simulate_choice, simulate_effects
+from benchmarks.search_effects import simulate_effects
+from benchmarks.search_statistics import judges, simulate_choice
 from mogradjudge.agreement import Undefined, bootstrap_criteria
 from mogradjudge.agreement.intervals import draw
 from mogradjudge.errors import SetupError
@@ -440,6 +441,14 @@ def test_intervals_hold_a_planted_effect():
     found = simulate_effects(24, 60, adaptive=False, documents=20)
     assert found.held > 0.93 and abs(found.bias) < 0.01
     assert found.held_without_documents < 0.93  # with these documents only they are too narrow
+
+
+def test_a_repeated_configuration_counts_once():
+    # 24 configurations, whose replies are shared: a repeated one is no independent run.
+    how = {"adaptive": False, "documents": 200, "most_steps": 4}
+    once, each = (simulate_effects(40, 40, collapsed=c, **how) for c in (True, False))
+    assert once.held > 0.93 and once.held_without_documents > 0.88
+    assert each.held < 0.91 and each.held_without_documents < 0.8
 
 
 def test_intervals_hold_the_winners_true_rho():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     records = tuple(record_of(each) for each in queue.trials())
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if _first(each)), None)
+    apart = distinct(complete)
     best = best_of(complete, default)
     texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
     means = _resampled(shared, complete, texts)
@@ -55,7 +57,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         front=tuple(each.number for each in front),
         hypervolume=_hypervolume(complete, names),
         importances=_importances(study),
-        effects=_effects(complete, default, means, texts),
+        effects=_effects(complete, apart, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
         texts=len(texts["groups"]),
@@ -84,6 +86,18 @@ def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) ->
         for each in complete
         if all(count <= allowed.get(name, 0) for name, count in each.unscored.items())
     ]
+
+
+def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Give the first trial of each configuration.
+
+    A later one is answered from the replies that the first one paid for, so its value is the same
+    and says nothing more.
+    """
+    first: dict[str, TrialRecord] = {}
+    for each in complete:
+        first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
+    return list(first.values())
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -166,11 +180,12 @@ def _fresh(
 
 def _effects(
     complete: Sequence[TrialRecord],
+    apart: Sequence[TrialRecord],
     default: TrialRecord | None,
     means: Array | None,
     texts: Mapping[str, Any],
 ) -> Effects | Undefined:
-    tried = [each for each in complete if "mode" in each.params]
+    tried = [each for each in apart if "mode" in each.params]
     if not tried:
         return Undefined("the mode was not searched")
     columns = [complete.index(each) for each in tried]

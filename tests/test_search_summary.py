@@ -1,0 +1,126 @@
+"""A study of known trials, read as a result."""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from mogradjudge.agreement import Undefined
+from mogradjudge.search.effects import mode_effects
+from mogradjudge.search.queue import TASK, Queue
+from mogradjudge.search.resampling import resampled_means
+from mogradjudge.search.shared import SCORES, TEXTS, Shared
+from mogradjudge.search.storage import opened
+from mogradjudge.search.summary import summarize
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+MODES = ("SSS", "SSC", "SCC", "CCC")
+SPACE = {
+    "mode": CategoricalDistribution(MODES),
+    "steps": IntDistribution(1, 16),
+    "momentum": CategoricalDistribution([True, False]),
+    "window": IntDistribution(0, 9),
+}
+
+
+def trial(number, mean, *, state=TrialState.COMPLETE, values=(), unscored=0, **told):
+    """Make one trial; ``told`` holds its parameters, what judging a text takes, and agreement."""
+    params = {name: told.pop(name) for name in SPACE if name in told}
+    complete = state == TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state,
+        params=params,
+        distributions={name: SPACE[name] for name in params},
+        values=[mean, *values] if complete else None,
+        intermediate_values={} if complete else {1: 0.9},
+        user_attrs={
+            TASK: str(number),
+            "agreement": {"a": mean, "mean": mean},
+            "unscored": {"a": unscored},
+            "calls_per_text": 1.0,
+            "tokens_per_text": 100.0,
+            "config": {"layout": "joint", **params},
+            **told,
+        },
+    )
+
+
+@contextmanager
+def study_of(trials, tmp_path, names=("agreement",), texts=None, scores=()):
+    """Keep trials in a study in memory, and what workers share in a file."""
+    storage = optuna.storages.InMemoryStorage()
+    least = ("calls_per_text", "tokens_per_text")
+    study = optuna.create_study(
+        storage=storage,
+        study_name="s",
+        directions=["minimize" if name in least else "maximize" for name in names],
+    )
+    for each in trials:
+        study.add_trial(each)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(names))
+    with opened(storage, tmp_path, 5) as (_, engine):
+        shared = Shared(engine, "s", patience=15)
+        if texts is not None:
+            shared.note(TEXTS, texts)
+        for place, each in enumerate(scores):
+            shared.note(f"{SCORES}/{place}", each)
+        yield Queue(study, storage, shared), shared
+
+
+@pytest.fixture
+def found(tmp_path):
+    def read(trials, *names, **how):
+        with study_of(trials, tmp_path, names or ("agreement",), **how) as (queue, shared):
+            return summarize(queue, shared)
+
+    return read
+
+
+def searched(count, seed=0, strong=0.2, weak=0.01):
+    """Draw trials in which the mode matters and nothing else does."""
+    rng = np.random.default_rng(seed)
+    worth = dict(zip(MODES, rng.permutation([0, 1 / 3, 2 / 3, 1]), strict=True))
+    for number in range(count):
+        mode = str(rng.choice(MODES))
+        mean = 0.3 + strong * worth[mode] + weak * rng.normal()
+        params = {"steps": int(rng.integers(1, 17)), "momentum": bool(rng.random() < 0.5)}
+        yield {"number": number, "mean": float(mean), "mode": mode, **params}
+
+
+def judged(trials, documents=12, each=4, seed=0):
+    """Give texts, and scores of each trial's judge on them."""
+    rng = np.random.default_rng(seed)
+    human = rng.integers(1, 6, documents * each)
+    groups = [f"d{place // each:02}" for place in range(documents * each)]
+    texts = {"human": {"a": human.tolist()}, "groups": groups, "level": "pooled"}
+    return texts, [{"a": (human + rng.normal(size=len(human))).tolist()} for _ in trials]
+
+
+def test_a_repeated_configuration_counts_once_in_the_effects(found):
+    drawn = list(searched(20))
+    drawn[0]["mode"] = "SSS"
+    texts, scores = judged(drawn)
+    again = [{**each, "number": 20 + place} for place, each in enumerate(drawn[::2])]
+    how = {"texts": texts, "scores": scores + scores[::2]}
+    result = found([trial(**each) for each in (*drawn, *again)], **how)
+    means = resampled_means(texts["human"], scores, texts["groups"], level="pooled")
+    params = [{name: each[name] for name in ("mode", "steps", "momentum")} for each in drawn]
+    expected = mode_effects(
+        params, [each["mean"] for each in drawn], means, reference="SSS", documents=12
+    )
+    assert result.effects == expected
+    assert sum(each.n for each in result.effects.levels) == 20
+    assert result.effects.reference == "SSS"
+    assert {each.level for each in result.effects.levels if each.difference is None} == {"SSS"}
+
+
+def test_effects_of_a_mode_that_was_not_searched_are_undefined(found):
+    result = found([trial(0, 0.3, steps=3), trial(1, 0.4, steps=4)])
+    assert result.effects == Undefined("the mode was not searched")
