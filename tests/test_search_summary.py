@@ -22,7 +22,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 MODES = ("SSS", "SSC", "SCC", "CCC")
 SPACE = {
     "mode": CategoricalDistribution(MODES),
-    "steps": IntDistribution(1, 16),
+    "steps": IntDistribution(0, 63),
     "momentum": CategoricalDistribution([True, False]),
     "window": IntDistribution(0, 9),
 }
@@ -84,13 +84,14 @@ def found(tmp_path):
 
 
 def searched(count, seed=0, strong=0.2, weak=0.01):
-    """Draw trials in which the mode matters and nothing else does."""
+    """Draw trials in which the mode matters and nothing else does; none is there twice."""
     rng = np.random.default_rng(seed)
+    steps = rng.permutation(64)
     worth = dict(zip(MODES, rng.permutation([0, 1 / 3, 2 / 3, 1]), strict=True))
     for number in range(count):
         mode = str(rng.choice(MODES))
         mean = 0.3 + strong * worth[mode] + weak * rng.normal()
-        params = {"steps": int(rng.integers(1, 17)), "momentum": bool(rng.random() < 0.5)}
+        params = {"steps": int(steps[number]), "momentum": bool(rng.random() < 0.5)}
         yield {"number": number, "mean": float(mean), "mode": mode, **params}
 
 
@@ -124,3 +125,46 @@ def test_a_repeated_configuration_counts_once_in_the_effects(found):
 def test_effects_of_a_mode_that_was_not_searched_are_undefined(found):
     result = found([trial(0, 0.3, steps=3), trial(1, 0.4, steps=4)])
     assert result.effects == Undefined("the mode was not searched")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_parameter_that_matters_leads_the_importances(found, seed):
+    drawn = list(searched(20, seed))
+    shares = found([trial(**each) for each in drawn]).importances
+    assert next(iter(shares)) == "mode" and shares["mode"] > 0.6
+    assert set(shares) == {"mode", "steps", "momentum"}
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_importances_are_of_the_mean_agreement(found):
+    drawn = list(searched(20))
+    # What the study asks for first is something else, which the number of steps decides.
+    trials = [trial(**{**each, "values": [each["steps"]]}) for each in drawn]
+    shares = found(trials, "agreement", "calls_per_text").importances
+    assert shares == found([trial(**each) for each in drawn]).importances
+    swapped = [
+        trial(each["number"], each["steps"], **{**own, "agreement": {"mean": each["mean"]}})
+        for each in drawn
+        for own in [{name: each[name] for name in ("mode", "steps", "momentum")}]
+    ]
+    assert found(swapped).importances == shares
+
+
+def test_importances_do_not_count_a_configuration_twice(found):
+    drawn = list(searched(20))
+    again = [{**drawn[3], "number": 20 + place} for place in range(30)]
+    trials = [trial(**each) for each in (*drawn, *again)]
+    assert found(trials).importances == found(trials[:20]).importances
+    assert found([trial(**each) for each in (*drawn[:7], *again)]).importances == {}
+    assert found(trials[:8]).importances != {}
+
+
+def test_importances_take_the_parameters_that_every_trial_has(found):
+    drawn = [{**each, "window": each["number"] % 7} for each in searched(20)]
+    assert "window" in found([trial(**each) for each in drawn]).importances
+    del drawn[11]["window"]
+    assert set(found([trial(**each) for each in drawn]).importances) == {
+        *("mode", "steps", "momentum")
+    }
+    alike = [trial(**{**each, "mean": 0.3}) for each in drawn]
+    assert found(alike).importances == {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from mogradjudge.agreement import Undefined, compare_criteria
@@ -32,6 +31,7 @@ _STATES = {
     TrialState.FAIL: "failed",
 }
 _FEWEST = 3  # documents, for an interval
+_FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
@@ -56,7 +56,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         fresh=None if best is None else _fresh(shared, best, default, texts),
         front=tuple(each.number for each in front),
         hypervolume=_hypervolume(complete, names),
-        importances=_importances(study),
+        importances=_importances(apart, queue.trials()),
         effects=_effects(complete, apart, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
@@ -251,20 +251,29 @@ def _hypervolume(complete: Sequence[TrialRecord], names: Sequence[str]) -> float
     return float(moocore.hypervolume(scaled, ref=np.ones(int(varies.sum()))))
 
 
-def _importances(study: optuna.Study) -> dict[str, float]:
-    """Give the share of each parameter in what the mean agreement varies by; ``{}`` if unknown."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
-        # It would say that all are equal.
-        warnings.filterwarnings("error", "The number of trials is too small")
-        warnings.filterwarnings("error", "Target and region quantiles select the same")
-        try:
-            return optuna.importance.get_param_importances(
-                study,
-                evaluator=PedAnovaImportanceEvaluator(),
-                # It asks what makes the target low.
-                target=lambda trial: -float((trial.user_attrs.get("agreement") or {})["mean"]),
+def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
+    """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
+
+    Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
+    nothing varies.
+
+    Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
+    importance", ICML.
+    """
+    if len(apart) < _FEWEST_CONFIGURATIONS:
+        return {}
+    study = optuna.study.create_study(direction="maximize")
+    by_number = {each.number: each for each in attempts}
+    for record in apart:
+        trial = by_number[record.number]
+        study.add_trial(
+            optuna.create_trial(
+                params=trial.params, distributions=trial.distributions, value=record.mean
             )
-        except (KeyError, TypeError, ValueError, RuntimeError, UserWarning):  # too few trials
-            return {}
+        )
+    try:
+        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    except RuntimeError:  # all values are equal
+        return {}
+    total = sum(found.values())
+    return {name: share / total for name, share in found.items()} if total > 0 else {}
