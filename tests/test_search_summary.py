@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.search.effects import mode_effects
+from mogradjudge.search.optimism import corrected
 from mogradjudge.search.queue import TASK, Queue
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.shared import SCORES, TEXTS, Shared
@@ -31,13 +32,13 @@ SPACE = {
 def trial(number, mean, *, state=TrialState.COMPLETE, values=(), unscored=0, **told):
     """Make one trial; ``told`` holds its parameters, what judging a text takes, and agreement."""
     params = {name: told.pop(name) for name in SPACE if name in told}
-    complete = state == TrialState.COMPLETE
+    # Optuna keeps the last value that a pruned trial reported.
+    values = None if state == TrialState.FAIL else [mean, *values]
     return optuna.trial.create_trial(
         state=state,
         params=params,
         distributions={name: SPACE[name] for name in params},
-        values=[mean, *values] if complete else None,
-        intermediate_values={} if complete else {1: 0.9},
+        values=values,
         user_attrs={
             TASK: str(number),
             "agreement": {"a": mean, "mean": mean},
@@ -134,6 +135,7 @@ def test_the_parameter_that_matters_leads_the_importances(found, seed):
     assert next(iter(shares)) == "mode" and shares["mode"] > 0.6
     assert set(shares) == {"mode", "steps", "momentum"}
     assert sum(shares.values()) == pytest.approx(1)
+    assert all(type(share) is float for share in shares.values())
 
 
 def test_importances_are_of_the_mean_agreement(found):
@@ -168,3 +170,101 @@ def test_importances_take_the_parameters_that_every_trial_has(found):
     }
     alike = [trial(**{**each, "mean": 0.3}) for each in drawn]
     assert found(alike).importances == {}
+
+
+VALUES = ("agreement", "calls_per_text")
+
+
+def priced(number, mean, calls, **told):
+    """Make a trial of a study of agreement and calls."""
+    return trial(number, mean, values=[calls], calls_per_text=calls, steps=number, **told)
+
+
+def test_the_hypervolume_is_that_of_a_fixed_box(found):
+    def volume(*pairs):
+        return found([priced(n, *pair) for n, pair in enumerate(pairs)], *VALUES).hypervolume
+
+    # The default's calls are 4, so the box ends at 8 of them.
+    assert volume((0.5, 4.0)) == pytest.approx(0.5 * 0.5)
+    two = volume((0.5, 4.0), (0.3, 2.0))
+    assert two == pytest.approx(0.5 * 0.5 + 0.3 * 0.25)
+    assert volume((0.5, 4.0), (0.3, 2.0), (0.2, 3.0)) == pytest.approx(two)
+    assert volume((0.5, 4.0), (0.3, 2.0), (0.9, 8.0)) == pytest.approx(two)
+    assert volume((0.5, 4.0), (0.3, 2.0), (-0.4, 1.0)) == pytest.approx(two)
+    assert volume((0.5, 4.0), (0.3, 2.0), (0.6, 6.0)) == pytest.approx(two + 0.1 * 0.25)
+    assert volume((-0.5, 4.0)) == 0
+    assert volume((0.5, 0.0), (0.3, 2.0)) is None  # twice nothing is no bound
+    assert found([trial(0, 0.5), trial(1, 0.6)]).hypervolume is None
+
+
+def test_there_is_no_hypervolume_without_a_default(found):
+    failed = priced(0, 0.5, 4.0, state=TrialState.FAIL)
+    result = found([failed, priced(1, 0.4, 2.0)], *VALUES)
+    assert result.default is None and result.hypervolume is None
+    assert result.best.number == 1 and result.front == (1,)
+
+
+def test_agreements_are_clipped_in_three_values(found):
+    names = ("agreement.a", "agreement.b", "tokens_per_text")
+    trials = [
+        trial(n, each[0], values=each[1:], steps=n)
+        for n, each in enumerate([(0.5, 0.4, 100.0), (0.6, -0.2, 50.0)])
+    ]
+    result = found(trials, *names)
+    assert result.hypervolume == pytest.approx(0.5 * 0.4 * 0.5)
+    assert result.front == (0, 1)
+
+
+def test_no_trial_wins_that_measures_less_than_the_default(found):
+    trials = [
+        priced(0, 0.4, 4.0, unscored=1, agreement={"a": 0.5, "b": 0.3, "c": None, "mean": 0.4}),
+        priced(1, 0.9, 1.0, unscored=2, agreement={"a": 0.9, "b": 0.9, "c": None, "mean": 0.9}),
+        priced(2, 0.8, 1.0, unscored=0, agreement={"a": 0.8, "b": None, "c": None, "mean": 0.8}),
+        priced(3, 0.5, 6.0, unscored=1, agreement={"a": 0.6, "b": 0.4, "c": None, "mean": 0.5}),
+    ]
+    result = found(trials, *VALUES)
+    assert result.best.number == 3 and result.default.number == 0
+    assert result.front == (0, 3)
+    assert result.hypervolume == pytest.approx(0.4 * 0.5 + 0.1 * 0.25)
+    nothing = found([])
+    assert nothing.best is None and nothing.front == () and nothing.hypervolume is None
+
+
+def test_the_front_of_one_value_is_by_calls_and_holds_who_may_win(found):
+    trials = [
+        trial(0, 0.4, calls_per_text=4.0),
+        trial(1, 0.9, calls_per_text=1.0, unscored=1),
+        trial(2, 0.5, calls_per_text=4.0),
+        trial(3, 0.3, calls_per_text=2.0),
+    ]
+    assert found(trials).front == (3, 2)
+
+
+def test_a_tie_goes_to_the_cheaper_judge_and_then_to_the_earlier_one(found):
+    trials = [
+        trial(number, mean, calls_per_text=calls, steps=number)
+        for number, (mean, calls) in enumerate(
+            [(0.4, 1.0), (0.5, 4.0), (0.5, 2.0), (0.5, 3.0), (0.5, 2.0)]
+        )
+    ]
+    assert found(trials).best.number == 2
+
+
+@pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.FAIL])
+def test_only_a_whole_trial_has_values(found, state):
+    result = found([trial(0, 0.4), trial(1, 0.9, state=state)])
+    assert [each.values for each in result.trials] == [(0.4,), None]
+    assert result.best.number == 0 and result.front == (0,)
+
+
+def test_the_luck_is_that_among_the_trials_that_may_win(found):
+    drawn = [trial(number, 0.3 + 0.02 * number, steps=number) for number in range(6)]
+    barred = [trial(number, 0.9, steps=number, unscored=3) for number in range(6, 12)]
+    texts, scores = judged([*drawn, *barred])
+    result = found([*drawn, *barred], texts=texts, scores=scores)
+    alone = found(drawn, texts=texts, scores=scores)
+    assert result.best.number == 5
+    assert result.selected == alone.selected
+    means = resampled_means(texts["human"], scores[:6], texts["groups"], level="pooled")
+    expected = corrected([0.3 + 0.02 * number for number in range(6)], means, 5, documents=12)
+    assert result.selected == expected

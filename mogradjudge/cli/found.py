@@ -227,7 +227,8 @@ def _print_front(found: SearchResult) -> None:
         f"Trials that no other one beats in {what}",
     )
     if found.hypervolume is not None:
-        click.echo(f"They dominate {found.hypervolume:.3f} of the box of all values.")
+        box = "the box of agreements from 0 to 1 and of costs up to twice the default's"
+        click.echo(f"They dominate {found.hypervolume:.3f} of {box}.")
 
 
 def _of_front(record: TrialRecord, *, several: bool) -> list[str]:

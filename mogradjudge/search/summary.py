@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
@@ -14,14 +13,14 @@ from optuna.trial import FrozenTrial, TrialState
 from mogradjudge.agreement import Undefined, compare_criteria
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.effects import Effects, mode_effects
-from mogradjudge.search.front import Point, pareto_front
+from mogradjudge.search.front import Point, dominated, pareto_front
 from mogradjudge.search.optimism import Corrected, corrected
 from mogradjudge.search.purse import spent_of
 from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared
-from mogradjudge.search.values import AGREEMENT, direction
+from mogradjudge.search.values import AGREEMENT, COSTS, direction
 
 _STATES = {
     TrialState.WAITING: "waiting",
@@ -45,7 +44,8 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
     means = _resampled(shared, complete, texts)
     names = tuple(study.metric_names or (AGREEMENT,))
-    front = _front(complete, names)
+    eligible = eligible_of(complete, default)
+    front = _front(eligible, names)
     return SearchResult(
         study=study.study_name,
         value_names=names,
@@ -55,7 +55,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         selected=_selected(complete, best, default, means, texts),
         fresh=None if best is None else _fresh(shared, best, default, texts),
         front=tuple(each.number for each in front),
-        hypervolume=_hypervolume(complete, names),
+        hypervolume=_volume(eligible, default, names),
         importances=_importances(apart, queue.trials()),
         effects=_effects(complete, apart, default, means, texts),
         spent=spent_of(shared),
@@ -77,15 +77,21 @@ def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> Tri
 
 
 def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
-    """Give the trials that may be chosen: none wins by its agreement on fewer texts."""
+    """Give the trials that may be chosen, or stand on the front.
+
+    None wins by its agreement on fewer texts, or on fewer criteria, than the default has.
+    """
     if default is None:
         return list(complete)
-    allowed = default.unscored
-    return [
-        each
-        for each in complete
-        if all(count <= allowed.get(name, 0) for name, count in each.unscored.items())
-    ]
+    return [each for each in complete if not _measures_less(default, each)]
+
+
+def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
+    fewer = any(count > default.unscored.get(name, 0) for name, count in record.unscored.items())
+    return fewer or any(
+        value is not None and record.agreement.get(name) is None
+        for name, value in default.agreement.items()
+    )
 
 
 def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -111,7 +117,8 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
         params=dict(trial.params),
         config=told.get("config", {}),
-        values=None if trial.values is None else tuple(trial.values),
+        # Optuna gives a pruned trial the last value that it reported.
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
         agreement=told.get("agreement", {}),
         intervals={
             name: None if ends is None else (ends[0], ends[1])
@@ -221,6 +228,15 @@ def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") ->
     return points
 
 
+def _volume(
+    eligible: Sequence[TrialRecord], default: TrialRecord | None, names: Sequence[str]
+) -> float | None:
+    if len(names) < 2 or default is None or default.values is None:
+        return None
+    values = [each.values for each in eligible if each.values is not None]
+    return dominated(values, [name in COSTS for name in names], default.values)
+
+
 def _losses(record: TrialRecord, names: Sequence[str]) -> tuple[float, ...]:
     assert record.values is not None
     return tuple(
@@ -231,24 +247,6 @@ def _losses(record: TrialRecord, names: Sequence[str]) -> tuple[float, ...]:
 
 def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
-
-
-def _hypervolume(complete: Sequence[TrialRecord], names: Sequence[str]) -> float | None:
-    """Give the share of the box of all values that the front dominates."""
-    if len(names) < 2 or not complete:
-        return None
-    try:
-        import moocore  # slow to import, and of an extra
-    except ImportError:
-        return None
-
-    losses = np.array([_losses(each, names) for each in complete])
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    varies = high > low
-    if not varies.any():
-        return None
-    scaled = (losses[:, varies] - low[varies]) / (high - low)[varies]
-    return float(moocore.hypervolume(scaled, ref=np.ones(int(varies.sum()))))
 
 
 def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
@@ -276,4 +274,4 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     except RuntimeError:  # all values are equal
         return {}
     total = sum(found.values())
-    return {name: share / total for name, share in found.items()} if total > 0 else {}
+    return {name: float(share / total) for name, share in found.items()} if total > 0 else {}
