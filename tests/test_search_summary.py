@@ -268,3 +268,12 @@ def test_the_luck_is_that_among_the_trials_that_may_win(found):
     means = resampled_means(texts["human"], scores[:6], texts["groups"], level="pooled")
     expected = corrected([0.3 + 0.02 * number for number in range(6)], means, 5, documents=12)
     assert result.selected == expected
+
+
+@pytest.mark.parametrize("documents", [2, 7])
+def test_few_documents_say_nothing_about_the_choice(found, documents):
+    drawn = [trial(number, 0.3 + 0.02 * number, steps=number) for number in range(3)]
+    texts, scores = judged(drawn, documents)
+    said = "fewer than 8 documents say nothing about the luck of the choice"
+    assert found(drawn, texts=texts, scores=scores).selected == Undefined(said)
+    assert found([]).selected == Undefined("no trial has a value")

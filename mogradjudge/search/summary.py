@@ -14,7 +14,7 @@ from mogradjudge.agreement import Undefined, compare_criteria
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.effects import Effects, mode_effects
 from mogradjudge.search.front import Point, dominated, pareto_front
-from mogradjudge.search.optimism import Corrected, corrected
+from mogradjudge.search.optimism import TOO_FEW, Corrected, corrected
 from mogradjudge.search.purse import spent_of
 from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.resampling import resampled_means
@@ -29,7 +29,7 @@ _STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-_FEWEST = 3  # documents, for an interval
+_FEWEST = 3  # documents to resample
 _FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
 
 
@@ -157,7 +157,7 @@ def _selected(
     if best is None:
         return Undefined("no trial has a value")
     if means is None:
-        return Undefined(f"fewer than {_FEWEST} documents")
+        return TOO_FEW
     rivals = eligible_of(complete, default)
     columns = [complete.index(each) for each in rivals]
     return corrected(
