@@ -10,17 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import numpy as np
 import optuna
 from scipy.stats import norm
 
+from benchmarks.search_effects import RESAMPLES, simulate_effects
 from benchmarks.simulated import SYSTEMS, Array, human_scores
-from mogradjudge.agreement import Interval, Level, Undefined, correlate
-from mogradjudge.agreement.intervals import draw
-from mogradjudge.search.design import Setting
-from mogradjudge.search.effects import mode_effects
+from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.search.optimism import corrected
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.tables import print_table
@@ -28,7 +27,6 @@ from mogradjudge.tables import print_table
 TRIALS = 24
 DOCUMENTS = (20, 50, 100)
 TEXTS = 6  # per document
-RESAMPLES = 300
 _BETWEEN = 0.55  # how two judges' errors correlate
 _CUTS = norm.ppf((0.05, 0.20, 0.45, 0.80))  # where a judge's scores change
 _CALIBRATION = 20_000  # documents; their luck is all that the truths are off by, some .002
@@ -41,8 +39,14 @@ WORLDS: dict[str, Callable[[np.random.Generator], Array]] = {
     "one better by .05": lambda _: np.where(np.arange(TRIALS), 0.0, 0.05),
     "one better by .1": lambda _: np.where(np.arange(TRIALS), 0.0, 0.1),
 }
-MODES = {"SSS": 0.03, "SSC": 0.01, "SCC": -0.01, "CCC": -0.03}
 SIZES = (12, 24, 48)
+_REPEATED: dict[str, Any] = {"most_steps": 4, "documents": 200}  # 24 configurations in all
+_RUNS: dict[str, dict[str, Any]] = {
+    "equal": {},
+    "CCC scatters x 2.5": {"spread": 2.5},
+    "repeated": _REPEATED,
+    "repeated, each counted": {**_REPEATED, "collapsed": False},
+}
 
 
 @dataclass(frozen=True)
@@ -125,105 +129,6 @@ def _groups(documents: int) -> list[str]:
     return [f"{document:05}" for document in range(documents) for _ in range(TEXTS)]
 
 
-@dataclass(frozen=True)
-class Search:
-    """The trials of one simulated search: parameters, values, and values on resamples."""
-
-    params: list[dict[str, Setting]]
-    values: Array
-    resampled: Array
-
-
-def simulate_search(
-    trials: int, documents: int, *, adaptive: bool, rng: np.random.Generator, spread: float = 1.0
-) -> Search:
-    """Run a study over simulated documents; a mode, like a trial, has luck with single documents.
-
-    Args:
-        trials: How many to run.
-        documents: How many documents all of them are measured on.
-        adaptive: Whether Optuna's TPE sampler draws the parameters, or chance.
-        rng: All that is random.
-        spread: How many times as far as the others' the runs of CCC scatter.
-    """
-    common = 0.2 * rng.normal(size=documents)
-    taste = {mode: 0.06 * rng.normal(size=documents) for mode in MODES}
-    params: list[dict[str, Setting]] = []
-    columns = []
-
-    def value(trial: optuna.Trial) -> float:
-        mode = trial.suggest_categorical("mode", list(MODES))
-        batch = trial.suggest_categorical("batch_size", [1, 3, 8])
-        steps = trial.suggest_int("steps", 4, 16)
-        momentum = trial.suggest_categorical("momentum", [True, False])
-        run = 0.02 * (spread if mode == "CCC" else 1.0) * rng.normal()
-        level = 0.3 + MODES[mode] + 0.004 * steps + 0.01 * (batch == 3) + 0.005 * momentum + run
-        column = level + common + taste[mode] + 0.15 * rng.normal(size=documents)
-        params.append(dict(trial.params))
-        columns.append(column)
-        return float(column.mean())
-
-    seed = int(rng.integers(2**31))
-    sampler = (
-        optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, trials // 2))
-        if adaptive
-        else optuna.samplers.RandomSampler(seed=seed)
-    )
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(value, n_trials=trials)
-    table = np.array(columns).T
-    weights = draw(rng, documents, RESAMPLES)
-    return Search(params, table.mean(axis=0), weights @ table / documents)
-
-
-@dataclass(frozen=True)
-class Planted:
-    """How often intervals held the planted effects, their width, and the effects' largest bias."""
-
-    held: float
-    held_without_documents: float
-    lowest: float
-    width: float
-    bias: float
-    adjusted: float
-
-
-def simulate_effects(
-    trials: int, simulations: int, *, adaptive: bool, spread: float = 1.0, documents: int = 40
-) -> Planted:
-    """Estimate planted effects of the modes from simulated searches that tried all of them."""
-    rng = np.random.default_rng(0)
-    rows: dict[str, list[tuple[float, ...]]] = {mode: [] for mode in MODES}
-    for _ in range(simulations):
-        found = simulate_search(trials, documents, adaptive=adaptive, rng=rng, spread=spread)
-        full = mode_effects(found.params, found.values, found.resampled, documents=documents)
-        runs = mode_effects(found.params, found.values)
-        if isinstance(full, Undefined) or isinstance(runs, Undefined) or len(full.levels) < 4:
-            continue
-        for each, alone in zip(full.levels, runs.levels, strict=True):
-            one, other, mode = each.effect.interval, alone.effect.interval, str(each.level)
-            if isinstance(one, Interval) and isinstance(other, Interval):
-                true = MODES[mode]
-                rows[mode].append(
-                    (
-                        one.low <= true <= one.high,
-                        other.low <= true <= other.high,
-                        one.high - one.low,
-                        each.effect.value - true,
-                        full.unadjusted is None,
-                    )
-                )
-    means = np.array([np.mean(each, axis=0) for each in rows.values()])
-    held, without, width, bias, adjusted = means.T
-    return Planted(
-        float(held.mean()),
-        float(without.mean()),
-        float(held.min()),
-        float(width.mean()),
-        float(bias[np.abs(bias).argmax()]),
-        float(adjusted.mean()),
-    )
-
-
 @click.command("search-statistics")
 @click.option("--simulations", type=click.IntRange(2), default=400, show_default=True)
 @click.option("--smoke", is_flag=True, help="A few simulations, to see that it runs.")
@@ -259,25 +164,21 @@ def command(simulations: int, smoke: bool) -> None:  # noqa: FBT001
 
 
 def _print_effects(simulations: int, sizes: tuple[int, ...]) -> None:
+    worlds = [
+        (name, how, {"adaptive": name == "TPE", **given})
+        for name in ("random", "TPE")
+        for how, given in _RUNS.items()
+    ]
     rows = []
-    for sampler, adaptive in (("random", False), ("TPE", True)):
-        for spread in (1.0, 2.5):
-            for size in sizes:
-                each = simulate_effects(size, simulations, adaptive=adaptive, spread=spread)
-                numbers = (each.held, each.lowest, each.held_without_documents)
-                rows.append(
-                    [
-                        sampler,
-                        "equal" if spread == 1 else f"CCC x {spread}",
-                        str(size),
-                        *(f"{number:.2f}" for number in numbers),
-                        f"{each.width:.3f}",
-                        f"{each.bias:+.3f}",
-                    ]
-                )
+    for name, how, given in worlds:
+        for size in sizes:
+            each = simulate_effects(size, simulations, **given)
+            numbers = (each.held, each.lowest, each.held_without_documents)
+            shares = [f"{number:.2f}" for number in numbers]
+            rows.append([name, how, str(size), *shares, f"{each.width:.3f}", f"{each.bias:+.3f}"])
     print_table(
         (
-            *("sampler", "runs scatter", "trials", "holds", "lowest mode", "by runs only"),
+            *("sampler", "runs", "trials", "holds", "lowest mode", "by runs only"),
             *("width", "largest bias"),
         ),
         rows,

@@ -110,6 +110,7 @@ def test_effects_are_drawn_with_their_counts(tmp_path):
     found = words(path)
     assert [each for each in found if "(n = " in each] == [f"{mode} (n = 6)" for mode in MODES]
     assert {"effect of mode", *IMPORTANCES} <= set(found)
+    assert "of the parameters that every trial has" in found
     effects_figure(effects(12), {}, path)
     assert "effect of mode" in words(path) and "importance of parameters" not in words(path)
     few = mode_effects([{"mode": m, "steps": s} for s, m in enumerate("SCCS")], [1, 2, 3, 5])

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, spearmanr, t
 
 from benchmarks.__main__ import main
-from benchmarks.search_statistics import judges, simulate_choice, simulate_effects
+from benchmarks.search_effects import simulate_effects
+from benchmarks.search_statistics import judges, simulate_choice
 from mogradjudge.agreement import Undefined, bootstrap_criteria
 from mogradjudge.agreement.intervals import draw
 from mogradjudge.errors import SetupError
 from mogradjudge.search.effects import mode_effects
-from mogradjudge.search.optimism import corrected
+from mogradjudge.search.optimism import Corrected, corrected
 from mogradjudge.search.resampling import resampled_means
 from ratings import scores
 
@@ -170,10 +171,18 @@ def test_a_corrected_value_is_that_of_a_loop():
 
 def test_an_interval_holds_nothing_that_no_agreement_can_be():
     rng = np.random.default_rng(0)
-    resampled = np.clip(0.97 + 0.05 * rng.normal(size=(200, 3)), -1, 1)
-    found = corrected([0.99, 0.98, 0.97], resampled, 0, documents=5)
+    resampled = np.clip(0.9 + 0.1 * rng.normal(size=(200, 1)), -1, 1)
+    found = corrected([0.9], resampled, 0, documents=8)
     assert found.high == 1.0
     assert found.low > 0.5
+
+
+@pytest.mark.parametrize("documents", [3, 7])
+def test_few_documents_say_nothing_about_luck(documents):
+    resampled = 0.1 * np.random.default_rng(0).normal(size=(50, 3))
+    said = Undefined("fewer than 8 documents say nothing about the luck of the choice")
+    assert corrected([0.1, 0.2, 0.3], resampled, 2, documents=documents) == said
+    assert isinstance(corrected([0.1, 0.2, 0.3], resampled, 2, documents=8), Corrected)
 
 
 def test_a_trial_that_is_far_the_best_has_no_luck_to_lose():
@@ -440,6 +449,14 @@ def test_intervals_hold_a_planted_effect():
     found = simulate_effects(24, 60, adaptive=False, documents=20)
     assert found.held > 0.93 and abs(found.bias) < 0.01
     assert found.held_without_documents < 0.93  # with these documents only they are too narrow
+
+
+def test_a_repeated_configuration_counts_once():
+    # 24 configurations, whose replies are shared: a repeated one is no independent run.
+    how = {"adaptive": False, "documents": 200, "most_steps": 4}
+    once, each = (simulate_effects(40, 40, collapsed=c, **how) for c in (True, False))
+    assert once.held > 0.93 and once.held_without_documents > 0.88
+    assert each.held < 0.91 and each.held_without_documents < 0.8
 
 
 def test_intervals_hold_the_winners_true_rho():

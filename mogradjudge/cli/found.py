@@ -202,11 +202,14 @@ def _estimate(estimate: Estimate | None) -> list[str]:
 def _print_importances(found: SearchResult) -> None:
     click.echo()
     if not found.importances:
-        click.echo("Importance of the parameters: unknown, too few trials or nothing that varies.")
+        click.echo(
+            "Importance of the parameters: unknown, fewer than 8 configurations or nothing varies."
+        )
         return
     ranked = sorted(found.importances.items(), key=lambda each: (-each[1], each[0]))
     rows = [[name, f"{share:.2f}"] for name, share in ranked]
-    print_table(("parameter", "share"), rows, "What the agreement varies by")
+    title = "Shares of the variance of agreement, of the parameters that every trial has"
+    print_table(("parameter", "share"), rows, title)
 
 
 def _print_front(found: SearchResult) -> None:
@@ -224,7 +227,8 @@ def _print_front(found: SearchResult) -> None:
         f"Trials that no other one beats in {what}",
     )
     if found.hypervolume is not None:
-        click.echo(f"They dominate {found.hypervolume:.3f} of the box of all values.")
+        box = "the box of agreements from 0 to 1 and of costs up to twice the default's"
+        click.echo(f"They dominate {found.hypervolume:.3f} of {box}.")
 
 
 def _of_front(record: TrialRecord, *, several: bool) -> list[str]:

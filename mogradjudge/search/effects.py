@@ -36,7 +36,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LevelEffect:
-    """One level of the factor: its number of trials, and what it adds to the mean of the levels.
+    """One level of the factor: its ``n`` trials, and what it adds to the mean of the levels.
+
+    In a `SearchResult`, ``n`` counts distinct configurations.
 
     ``difference`` is to the reference level, None without one and for that level itself.
     """
@@ -75,6 +77,9 @@ def mode_effects(
     confidence: float = 0.95,
 ) -> Effects | Undefined:
     """Estimate what each level of a parameter adds to a trial's value, all else being equal.
+
+    Trials count as independent runs. One whose replies are another's, as those of a repeated
+    configuration are, must be left out, or intervals are far too narrow.
 
     Least squares over all trials that have a value. A number is taken as linear, anything else as
     categories. A parameter that some trials lack is adjusted for where it is, about its mean there,

@@ -101,8 +101,8 @@ def effects_figure(
 
     Args:
         effects: As by `mode_effects`.
-        importances: The share of each parameter in the variance of values, in [0, 1], by name;
-            without any there is no such panel.
+        importances: The share of each parameter in the variance of values, in [0, 1], by name, of
+            those that every trial has; without any there is no such panel.
         path: Where to write; it ends in ``.svg`` or ``.png``.
 
     Raises:
@@ -201,7 +201,7 @@ def _draw_importances(axes: Axes, importances: Mapping[str, float]) -> None:
     axes.set_ylim(max(len(ranked), 4) - 0.4, -0.6)  # one bar alone would fill the panel
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(left=0)
-    axes.set_xlabel("share of the variance of values")
+    axes.set_xlabel("share of the variance of values,\nof the parameters that every trial has")
     axes.set_title("importance of parameters", loc="left")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 _WIDTH, _HEIGHT = 330.0, 230.0  # what the panel measures, in points of 1/72 inch
 _APART = 8.0  # points between the middles of two markers
 _BARS_APART = 4.0  # points between two lines
@@ -49,6 +51,34 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
         if not front or point.y > front[-1].y:
             front.append(point)
     return front
+
+
+def dominated(
+    values: Sequence[Sequence[float]], costs: Sequence[bool], default: Sequence[float]
+) -> float | None:
+    """Give the hypervolume: the share of a box that is dominated by at least one trial.
+
+    The box is that of agreements from 0 to 1 and of costs from 0 to twice the default's, so that it
+    does not move with the trials. A judge that is at 0 or below in an agreement, or at least twice
+    as dear as the default, adds nothing.
+
+    Args:
+        values: Each trial's values.
+        costs: For each value whether it is a cost, lower is better, and not an agreement.
+        default: The default trial's values.
+
+    Returns:
+        The volume, exact, in [0, 1]; None where the default costs nothing.
+    """
+    import moocore  # slow to import
+
+    cost, price = np.array(costs), np.array(default)
+    if (price[cost] <= 0).any():
+        return None
+    found = np.array(values).reshape(-1, len(cost))
+    worth = np.where(cost, 1 - found / np.where(cost, 2 * price, 1.0), found)
+    clipped = np.clip(worth, 0.0, 1.0)
+    return float(moocore.hypervolume(clipped, ref=np.zeros(len(cost)), maximise=True))
 
 
 def width_of(points: Sequence[Point]) -> float:

@@ -77,12 +77,15 @@ class SearchResult:
     """All that `search` has to say.
 
     ``best`` is the trial with the highest mean agreement on the selection texts, the cheaper to use
-    on a tie, among those that leave no more texts unscored than the default does; ``default`` is
-    trial 0. ``selected`` takes the luck of the choice off the best one's agreement. ``front`` holds
-    the numbers of the trials that no other one beats in all values of the study (of a study with
-    one value: in agreement and calls per text), and ``hypervolume`` what they dominate, between the
-    worst and the best value that any trial had, in [0, 1]; None for one value, and without moocore
-    (the extra ``bench``). ``importances`` sum to 1. ``effects`` are those of the mode. ``texts``
+    on a tie; ``default`` is trial 0. Only trials that leave no more texts unscored than the default
+    does, and no criterion without a value that it has a value on, may be the best one or stand on
+    the front. ``selected`` takes the luck of the choice off the best one's agreement. ``front``
+    holds the numbers of the trials that no other one beats in all values of the study (of a study
+    with one value: in agreement and calls per text), and ``hypervolume`` the share of a box that
+    they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one value,
+    and without a default. ``importances`` are shares of the variance of the mean agreement, of the
+    parameters that every trial has, and sum to 1; there are none below 8 distinct configurations.
+    ``effects`` are those of the mode; a repeated configuration counts once in both. ``texts``
     and ``documents`` count what trials were compared on.
     """
 

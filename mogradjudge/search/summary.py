@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from mogradjudge.agreement import Undefined, compare_criteria
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.effects import Effects, mode_effects
-from mogradjudge.search.front import Point, pareto_front
-from mogradjudge.search.optimism import Corrected, corrected
+from mogradjudge.search.front import Point, dominated, pareto_front
+from mogradjudge.search.optimism import TOO_FEW, Corrected, corrected
 from mogradjudge.search.purse import spent_of
 from mogradjudge.search.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.shared import FRESH, SCORES, TEXTS, Shared
 from mogradjudge.search.trial import DETAILS
-from mogradjudge.search.values import AGREEMENT, direction
+from mogradjudge.search.values import AGREEMENT, COSTS, direction
 
 _STATES = {
     TrialState.WAITING: "waiting",
@@ -31,7 +30,8 @@ _STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-_FEWEST = 3  # documents, for an interval
+_FEWEST = 3  # documents to resample
+_FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
@@ -40,11 +40,13 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     records = tuple(record_of(each) for each in queue.trials())
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if _first(each)), None)
+    apart = distinct(complete)
     best = best_of(complete, default)
     texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
     means = _resampled(shared, complete, texts)
     names = tuple(study.metric_names or (AGREEMENT,))
-    front = _front(complete, names)
+    eligible = eligible_of(complete, default)
+    front = _front(eligible, names)
     return SearchResult(
         study=study.study_name,
         value_names=names,
@@ -54,9 +56,9 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         selected=_selected(complete, best, default, means, texts),
         fresh=None if best is None else _fresh(shared, best, default, texts),
         front=tuple(each.number for each in front),
-        hypervolume=_hypervolume(complete, names),
-        importances=_importances(study),
-        effects=_effects(complete, default, means, texts),
+        hypervolume=_volume(eligible, default, names),
+        importances=_importances(apart, queue.trials()),
+        effects=_effects(complete, apart, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
         texts=len(texts["groups"]),
@@ -76,15 +78,33 @@ def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> Tri
 
 
 def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
-    """Give the trials that may be chosen: none wins by its agreement on fewer texts."""
+    """Give the trials that may be chosen, or stand on the front.
+
+    None wins by its agreement on fewer texts, or on fewer criteria, than the default has.
+    """
     if default is None:
         return list(complete)
-    allowed = default.unscored
-    return [
-        each
-        for each in complete
-        if all(count <= allowed.get(name, 0) for name, count in each.unscored.items())
-    ]
+    return [each for each in complete if not _measures_less(default, each)]
+
+
+def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
+    fewer = any(count > default.unscored.get(name, 0) for name, count in record.unscored.items())
+    return fewer or any(
+        value is not None and record.agreement.get(name) is None
+        for name, value in default.agreement.items()
+    )
+
+
+def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Give the first trial of each configuration.
+
+    A later one is answered from the replies that the first one paid for, so its value is the same
+    and says nothing more.
+    """
+    first: dict[str, TrialRecord] = {}
+    for each in complete:
+        first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
+    return list(first.values())
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -99,7 +119,8 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
         params=dict(trial.params),
         config=details.get("config", {}),
-        values=None if trial.values is None else tuple(trial.values),
+        # Optuna gives a pruned trial the last value that it reported.
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
         agreement=details.get("agreement", {}),
         intervals={
             name: None if ends is None else (ends[0], ends[1])
@@ -140,7 +161,7 @@ def _selected(
     if best is None:
         return Undefined("no trial has a value")
     if means is None:
-        return Undefined(f"fewer than {_FEWEST} documents")
+        return TOO_FEW
     rivals = eligible_of(complete, default)
     columns = [complete.index(each) for each in rivals]
     return corrected(
@@ -170,11 +191,12 @@ def _fresh(
 
 def _effects(
     complete: Sequence[TrialRecord],
+    apart: Sequence[TrialRecord],
     default: TrialRecord | None,
     means: Array | None,
     texts: Mapping[str, Any],
 ) -> Effects | Undefined:
-    tried = [each for each in complete if "mode" in each.params]
+    tried = [each for each in apart if "mode" in each.params]
     if not tried:
         return Undefined("the mode was not searched")
     columns = [complete.index(each) for each in tried]
@@ -210,6 +232,15 @@ def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") ->
     return points
 
 
+def _volume(
+    eligible: Sequence[TrialRecord], default: TrialRecord | None, names: Sequence[str]
+) -> float | None:
+    if len(names) < 2 or default is None or default.values is None:
+        return None
+    values = [each.values for each in eligible if each.values is not None]
+    return dominated(values, [name in COSTS for name in names], default.values)
+
+
 def _losses(record: TrialRecord, names: Sequence[str]) -> tuple[float, ...]:
     assert record.values is not None
     return tuple(
@@ -222,38 +253,29 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
 
 
-def _hypervolume(complete: Sequence[TrialRecord], names: Sequence[str]) -> float | None:
-    """Give the share of the box of all values that the front dominates."""
-    if len(names) < 2 or not complete:
-        return None
-    try:
-        import moocore  # slow to import, and of an extra
-    except ImportError:
-        return None
+def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
+    """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
 
-    losses = np.array([_losses(each, names) for each in complete])
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    varies = high > low
-    if not varies.any():
-        return None
-    scaled = (losses[:, varies] - low[varies]) / (high - low)[varies]
-    return float(moocore.hypervolume(scaled, ref=np.ones(int(varies.sum()))))
+    Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
+    nothing varies.
 
-
-def _importances(study: optuna.Study) -> dict[str, float]:
-    """Give the share of each parameter in what the mean agreement varies by; ``{}`` if unknown."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes the importances")
-        # It would say that all are equal.
-        warnings.filterwarnings("error", "The number of trials is too small")
-        warnings.filterwarnings("error", "Target and region quantiles select the same")
-        try:
-            return optuna.importance.get_param_importances(
-                study,
-                evaluator=PedAnovaImportanceEvaluator(),
-                # It asks what makes the target low.
-                target=lambda trial: -float(trial.user_attrs["agreement"]),
+    Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
+    importance", ICML.
+    """
+    if len(apart) < _FEWEST_CONFIGURATIONS:
+        return {}
+    study = optuna.study.create_study(direction="maximize")
+    by_number = {each.number: each for each in attempts}
+    for record in apart:
+        trial = by_number[record.number]
+        study.add_trial(
+            optuna.create_trial(
+                params=trial.params, distributions=trial.distributions, value=record.mean
             )
-        except (KeyError, TypeError, ValueError, RuntimeError, UserWarning):  # too few trials
-            return {}
+        )
+    try:
+        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    except RuntimeError:  # all values are equal
+        return {}
+    total = sum(found.values())
+    return {name: float(share / total) for name, share in found.items()} if total > 0 else {}
