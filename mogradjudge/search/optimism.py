@@ -64,7 +64,7 @@ def corrected(
     of 6 texts each, all scored; the true rho are about .35, equal or up to .15 apart, and the
     judges' errors correlate by .55. Elsewhere it can hold less: on 8 to 19 documents of one text
     each it held the true value in .84 to .90 of the cases, and at a true rho of .9 on 20 documents
-    in .76. Below 8 documents there is none.
+    in .76 to .96, by the world. Below 8 documents there is none.
 
     Source: the bootstrap estimate of optimism is Efron 1983, "Estimating the error rate of a
     prediction rule: improvement on cross-validation", JASA 78; here the rule that is fitted is the
