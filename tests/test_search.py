@@ -263,8 +263,9 @@ def test_steps_are_compared_at_equal_numbers_of_calls(tmp_path):
     storage.remove_session()
     storage.engine.dispose()
     # A step of the separate layout takes (3+8)*3 + 3*(3+3) + 1 = 52 calls, one of the combined
-    # layout 30: two steps there reach the rungs 0 to 2, and here what 104 calls reach.
-    assert list(combined) == [0, 1, 2]
+    # layout 30: two steps reach the rungs 0 to 2 there, and 0 to 3 here.
+    assert list(combined) == [0, 1, 2, 3]  # its end stands at the rung that the other one reaches
+    assert combined[3] == max(combined.values())
     assert list(separate) == [0, 1, 2, 3]
     assert separate[0] == separate[1]  # the first step is not over by then
 

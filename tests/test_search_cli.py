@@ -220,14 +220,6 @@ def test_several_values_have_a_front(table, server, tmp_path):
     assert "Trials that no other one beats in agreement, calls_per_text" in done.out
 
 
-def test_a_front_needs_no_extra(whole, table, server, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "moocore", None)
-    words = ["--values", "agreement", "--values", "tokens_per_text", "--trials", 1]
-    done = call(*words_for(table, server, tmp_path / "search", *words))
-    assert done.status == 0
-    assert read(tmp_path / "search" / "search.json")["hypervolume"] is None
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

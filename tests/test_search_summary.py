@@ -17,6 +17,7 @@ from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.shared import SCORES, TEXTS, Shared
 from mogradjudge.search.storage import opened
 from mogradjudge.search.summary import summarize
+from mogradjudge.search.trial import DETAILS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -41,11 +42,13 @@ def trial(number, mean, *, state=TrialState.COMPLETE, values=(), unscored=0, **t
         values=values,
         user_attrs={
             TASK: str(number),
-            "agreement": {"a": mean, "mean": mean},
-            "unscored": {"a": unscored},
             "calls_per_text": 1.0,
             "tokens_per_text": 100.0,
-            "config": {"layout": "joint", **params},
+            DETAILS: {
+                "agreement": told.pop("agreement", {"a": mean, "mean": mean}),
+                "unscored": {"a": unscored},
+                "config": {"layout": "joint", **params},
+            },
             **told,
         },
     )

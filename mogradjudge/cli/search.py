@@ -268,12 +268,13 @@ def _can_draw() -> bool:
 def _draw(found: SearchResult, out: Path) -> list[Path]:
     """Draw the pictures, as far as that can be done; gives their files."""
     from mogradjudge.search.figures import INSTALL, effects_figure, front_figure
-    from mogradjudge.search.summary import points_of
+    from mogradjudge.search.summary import eligible_of, points_of
 
     if not _can_draw():
         click.echo(f"No pictures are drawn: matplotlib is missing. {INSTALL}", err=True)
         return []
-    points = points_of([each for each in found.trials if each.state == "complete"])
+    complete = [each for each in found.trials if each.state == "complete"]
+    points = points_of(eligible_of(complete, found.default))
     if not points:
         click.echo("No pictures are drawn: no trial has a value.", err=True)
         return []

@@ -29,7 +29,7 @@ from mogradjudge.search.job import Job
 from mogradjudge.search.parameters import settings_with
 from mogradjudge.search.queue import Task
 from mogradjudge.search.relaid import relaid
-from mogradjudge.search.samplers import grid_of, pruner_of, sampler_for
+from mogradjudge.search.samplers import Factory, grid_of, pruner_of, sampler_for
 from mogradjudge.search.shared import ASKED, Shared
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Plan:
 
     study: str
     trials: int
-    sampler: str | BaseSampler | None
+    sampler: str | BaseSampler | Factory | None
     pruner: str | BasePruner | None
     seed: int
     heartbeat: int
@@ -117,7 +117,9 @@ def asked(job: Job, plan: Plan) -> dict[str, Any]:
 
 
 def _name(choice: object) -> str | None:
-    return choice if isinstance(choice, str | None) else type(choice).__name__
+    if isinstance(choice, str | None):
+        return choice
+    return str(getattr(choice, "__qualname__", type(choice).__qualname__))
 
 
 def claim(shared: Shared, asked: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from mogradjudge.search.job import Job
 from mogradjudge.search.plan import Plan, asked, check, claim, tasks
 from mogradjudge.search.queue import Queue
 from mogradjudge.search.result import SearchResult
-from mogradjudge.search.samplers import pruner_of, sampler_for
+from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.shared import TEXTS, Shared
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.storage import opened
@@ -51,7 +51,7 @@ def search(
     trials: int = 20,
     storage: str | BaseStorage | None = None,
     budget: Budget | None = None,
-    sampler: str | BaseSampler | None = None,
+    sampler: str | BaseSampler | Factory | None = None,
     pruner: str | BasePruner | None = None,
     seed: int = 0,
     base: MOGradConfig | None = None,
@@ -90,7 +90,8 @@ def search(
         budget: Caps on all trials together; ``max_seconds`` counts from this call. Of a cap on
             calls that is large enough, a part is kept to score the best trial anew at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
-            ``"random"``, ``"grid"`` (of a space without ranges), or one of Optuna's.
+            ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded at
+            random for each trial, or a function that makes one for a trial's number.
         pruner: ``"none"`` (the default: a trial that is given up tells nothing of its mode),
             ``"median"``, or one of Optuna's; for one value alone.
         seed: Seeds the sampler.

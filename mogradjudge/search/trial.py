@@ -29,7 +29,7 @@ from mogradjudge.runs import CALLS, InUse, Pool, RunDirectory
 from mogradjudge.scoring import judge_table
 from mogradjudge.search.job import Job, within
 from mogradjudge.search.parameters import config_values, judge_values
-from mogradjudge.search.pruning import Rungs, calls_per_step
+from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 from mogradjudge.search.relaid import relaid
 from mogradjudge.search.values import values_of
 from mogradjudge.teleprompter import MOGrad
@@ -124,8 +124,12 @@ def run_trial(
         trial.set_user_attr(name, value)
     observers = list(job.observers)
     if prunes:
-        rung = calls_per_step(job.base, job.judge, len(job.validation))
-        observers.append(Rungs(trial, calls_per_step(config, student, len(job.validation)), rung))
+        texts = len(job.validation)
+        steps = [
+            calls_per_step(*each, texts) for each in ((config, student), (job.base, job.judge))
+        ]
+        last = last_rung(job.space, job.base, job.judge, texts)
+        observers.append(Rungs(trial, *steps, last=last))
     optimizer = MOGrad.from_config(
         config,
         **job.lms,
