@@ -90,8 +90,8 @@ def search(
         budget: Caps on all trials together; ``max_seconds`` counts from this call. Of a cap on
             calls that is large enough, a part is kept to score the best trial anew at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
-            ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded at
-            random for each trial, or a function that makes one for a trial's number.
+            ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded
+            at random for each trial, or a function that makes one for a trial's number.
         pruner: ``"none"`` (the default: a trial that is given up tells nothing of its mode),
             ``"median"``, or one of Optuna's; for one value alone.
         seed: Seeds the sampler.

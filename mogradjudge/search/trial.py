@@ -125,11 +125,10 @@ def run_trial(
     observers = list(job.observers)
     if prunes:
         texts = len(job.validation)
-        steps = [
-            calls_per_step(*each, texts) for each in ((config, student), (job.base, job.judge))
-        ]
+        own = calls_per_step(config, student, texts)
+        rung = calls_per_step(job.base, job.judge, texts)
         last = last_rung(job.space, job.base, job.judge, texts)
-        observers.append(Rungs(trial, *steps, last=last))
+        observers.append(Rungs(trial, own, rung, last))
     optimizer = MOGrad.from_config(
         config,
         **job.lms,
