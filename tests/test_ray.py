@@ -20,6 +20,8 @@ from mogradjudge.errors import RunStopped, SetupError
 from mogradjudge.ledger import LedgerRow
 from mogradjudge.scored_table import score_table
 
+# Ray reads it when it is imported; under `uv run` it would copy this file, with its key.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
 

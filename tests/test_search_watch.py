@@ -21,6 +21,7 @@ from mogradjudge.search.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.shared import ASKED, Shared
 from mogradjudge.search.storage import opened
 from mogradjudge.search.summary import best_of, summarize
+from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.watch import Lines, Look, chosen_of, left_of, line_of, table_of, watching
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -131,7 +132,7 @@ def queue(tmp_path):
 
 
 def finish(queue: Queue, mean: float) -> None:
-    told = {"agreement": {"mean": mean}, "calls": 5, "calls_per_text": 1.0}
+    told = {DETAILS: {"agreement": {"mean": mean}}, "calls": 5, "calls_per_text": 1.0}
     assert queue.finish(queue.pull(), [mean], told)
 
 
@@ -177,7 +178,7 @@ def test_a_study_is_read_while_it_is_at_work(queue, tmp_path):
         assert [each.state for each in summarize(other, shared).trials] == [
             *("complete", "running", "waiting"),
         ]
-        assert queue.finish(trial, [0.5], {"agreement": {"mean": 0.5}})
+        assert queue.finish(trial, [0.5], {DETAILS: {"agreement": {"mean": 0.5}}})
         assert summarize(other, shared).best.number == 1
         with pytest.raises(sa.exc.OperationalError, match="readonly"):
             shared.note("a", 1)

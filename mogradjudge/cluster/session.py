@@ -17,6 +17,11 @@ LOCAL = "local"
 INSTALL = 'Install the extra: pip install "mogradjudge[ray]".'
 _CLIENT = "ray://"
 _PATIENCE = 10.0  # seconds
+_USUAL = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
 _HOST_AND_PORT = re.compile(r"[^\s/]+:\d+")
 
 
@@ -45,7 +50,9 @@ def check_ray(address: str) -> None:
 def joined(address: str) -> Iterator[None]:
     """Be part of a Ray while the block runs; one that this process had joined is used and left.
 
-    Nothing is sent to Ray's makers unless ``RAY_USAGE_STATS_ENABLED`` says so.
+    Nothing is sent to Ray's makers unless ``RAY_USAGE_STATS_ENABLED`` says so, and the folder that
+    the command is given in is not copied to the cluster unless ``RAY_ENABLE_UV_RUN_RUNTIME_ENV``
+    does.
 
     Args:
         address: ``local`` starts a Ray on this machine and stops it at the end; ``auto`` and
@@ -54,8 +61,8 @@ def joined(address: str) -> Iterator[None]:
     Raises:
         SetupError: If it cannot be joined, or Ray Data lacks what it needs.
     """
-    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
-        os.environ.setdefault(name, value)  # Ray reads both when it is imported
+    for name, value in _USUAL.items():
+        os.environ.setdefault(name, value)  # Ray reads them when it is imported
     try:
         import ray
         import ray.data

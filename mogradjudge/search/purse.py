@@ -16,7 +16,7 @@ from mogradjudge.search.shared import Shared
 logger = logging.getLogger(__name__)
 
 _SETTLE_EVERY = 1.0  # seconds
-_BLOCK, _ROOM = 16, 200  # calls taken at a time, while so many more are left for other workers
+BLOCK, _ROOM = 16, 200  # calls taken at a time, while so many more are left for other workers
 
 
 def spent_of(shared: Shared) -> Spent:
@@ -84,8 +84,8 @@ class SharedPurse:
     def _from_block(self) -> bool:
         """Take one of the calls that were taken together, so that not each asks the database."""
         with self._lock:
-            if not self._block and self._take(Spent(_BLOCK), room=_ROOM):
-                self._block = _BLOCK
+            if not self._block and self._take(Spent(BLOCK), room=_ROOM):
+                self._block = BLOCK
             taken = self._block > 0
             self._block -= taken
             return taken
