@@ -31,7 +31,7 @@ from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.shared import TEXTS, Shared
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.storage import opened
-from mogradjudge.search.summary import summarize
+from mogradjudge.search.summary import quiet_optuna, summarize
 from mogradjudge.search.values import direction
 from mogradjudge.search.worker import SearchStop, Worker
 
@@ -156,7 +156,7 @@ def _opened_study(
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    with _quiet_optuna(), opened(storage, job.folder, plan.heartbeat) as (kept, engine):
+    with quiet_optuna(), opened(storage, job.folder, plan.heartbeat) as (kept, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
@@ -172,16 +172,6 @@ def _opened_study(
                 study.set_metric_names(list(names))
         sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
         yield Queue(study, kept, shared, sampler), shared
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial is told by our own table
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _folder(out: str | Path) -> Path:

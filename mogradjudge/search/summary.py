@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -253,6 +254,17 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
 
 
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's log to warnings while the block runs: our own table tells of each trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
     """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
 
@@ -264,7 +276,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     """
     if len(apart) < _FEWEST_CONFIGURATIONS:
         return {}
-    study = optuna.study.create_study(direction="maximize")
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize")
     by_number = {each.number: each for each in attempts}
     for record in apart:
         trial = by_number[record.number]
