@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -42,10 +41,9 @@ from mogradjudge.agreement import Interval, Undefined
 from mogradjudge.files import to_json, write_text
 from mogradjudge.search import SearchResult, TrialRecord
 from mogradjudge.search.effects import Effects, LevelEffect, mode_effects
-from mogradjudge.search.figures import effects_figure, front_figure
+from mogradjudge.search.figures import draw
 from mogradjudge.search.result import plain
 from mogradjudge.search.samplers import SAMPLERS
-from mogradjudge.search.summary import points_of
 from mogradjudge.tables import number, print_table
 
 
@@ -156,21 +154,6 @@ def _selected_rows(result: SearchResult) -> list[list[str]]:
         ["on the selection texts", number(selected.value), ""],
         ["less the luck of the choice", number(selected.corrected), ends],
     ]
-
-
-def draw(result: SearchResult, out: Path) -> Sequence[Path]:
-    """Draw the front and the effects into a folder; gives the files."""
-    front, effects = out / "front.svg", out / "effects.svg"
-    front_figure(
-        points_of(complete_of(result)),
-        front,
-        "calls per text",
-        "mean agreement on the selection texts",
-        winner=None if result.best is None else result.best.number,
-        default=None if result.default is None else result.default.number,
-    )
-    effects_figure(result.effects, result.importances, effects)
-    return front, effects
 
 
 @click.command("search")

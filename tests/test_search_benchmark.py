@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.cues import CUES
 from benchmarks.planted import FAVOURED, PlantedEngine, PlantedWorld
-from benchmarks.search import draw, find, print_found
+from benchmarks.search import find, print_found
 from benchmarks.search_setup import (
     BASE,
     BEST_MODE,
@@ -27,6 +27,7 @@ from mogradjudge.evaluation import agreement_of, judge_examples
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.runs import RunDirectory
 from mogradjudge.search import SearchSpace
+from mogradjudge.search.figures import draw
 from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.storage import opened
 

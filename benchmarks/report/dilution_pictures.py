@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.focus.findings import Dilution, Figures
-from benchmarks.report.pictures import COLOURS, GREY, MARKERS, styled
+from benchmarks.report.pictures import styled
+from mogradjudge.search.figures import COLOURS, GREY, MARKERS
 
 _WHAT: Mapping[str, str] = {
     "display": "share of words x 10",

@@ -13,7 +13,8 @@ from benchmarks.judged import MEAN
 from benchmarks.modes.measure import MODES, SEED
 from benchmarks.modes.runs import Step
 from benchmarks.modes.summary import InSetting, Mode
-from benchmarks.report.pictures import COLOURS, GREY, MARKERS, panels, plain, styled
+from benchmarks.report.pictures import panels, plain, styled
+from mogradjudge.search.figures import COLOURS, GREY, MARKERS
 
 
 def look(name: str) -> tuple[str, str]:

@@ -10,9 +10,10 @@ from benchmarks.cells import Cell
 from benchmarks.judged import MEAN
 from benchmarks.noise import BENCHMARK, Noise, Row, summarize
 from benchmarks.report.markdown import escape, number, percent, table
-from benchmarks.report.pictures import COLOURS, MARKERS, panels, styled
+from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge.search.figures import COLOURS, MARKERS
 
 _SAME, _UNRELATED = "same prompt", "unrelated errors"
 

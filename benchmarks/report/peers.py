@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from benchmarks.cells import Cell
 from benchmarks.peers import Row, summarize
 from benchmarks.report.markdown import escape, interval, number, table
-from benchmarks.report.pictures import COLOURS, HATCHES, styled
+from benchmarks.report.pictures import HATCHES, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge.search.figures import COLOURS
 
 BENCHMARK = "peers"
 

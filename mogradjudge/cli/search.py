@@ -236,6 +236,12 @@ def _report(
         trials = "1 trial is" if found.unfinished == 1 else f"{found.unfinished} trials are"
         wider = ", with a larger budget," if found.stop_reason == "budget" else ""
         click.echo(f"{trials} not finished. The same command{wider} goes on.", err=True)
+    elif found.stop_reason == "failed":
+        click.echo(
+            "Some trials died or met a provider that was down, and were given up. The same command "
+            "tries them again.",
+            err=True,
+        )
 
 
 def _compile_words(ctx: click.Context, chosen: Options, out: str) -> str:
@@ -267,25 +273,12 @@ def _can_draw() -> bool:
 
 def _draw(found: SearchResult, out: Path) -> list[Path]:
     """Draw the pictures, as far as that can be done; gives their files."""
-    from mogradjudge.search.figures import INSTALL, effects_figure, front_figure
-    from mogradjudge.search.summary import eligible_of, points_of
+    from mogradjudge.search.figures import INSTALL, draw
 
     if not _can_draw():
         click.echo(f"No pictures are drawn: matplotlib is missing. {INSTALL}", err=True)
         return []
-    complete = [each for each in found.trials if each.state == "complete"]
-    points = points_of(eligible_of(complete, found.default))
-    if not points:
+    drawn = draw(found, out / "figures")
+    if not drawn:
         click.echo("No pictures are drawn: no trial has a value.", err=True)
-        return []
-    front, effects = (out / "figures" / f"{name}.svg" for name in ("front", "effects"))
-    front_figure(
-        points,
-        front,
-        "calls per text",
-        "mean agreement",
-        winner=None if found.best is None else found.best.number,
-        default=None if found.default is None else found.default.number,
-    )
-    effects_figure(found.effects, found.importances, effects)
-    return [front, effects]
+    return drawn

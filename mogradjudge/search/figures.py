@@ -20,6 +20,8 @@ from mogradjudge.errors import SetupError
 from mogradjudge.files import replaced
 from mogradjudge.search.effects import Effects, LevelEffect
 from mogradjudge.search.front import Point, pareto_front, side_by_side, width_of
+from mogradjudge.search.result import SearchResult
+from mogradjudge.search.summary import eligible_of, points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 INSTALL = 'Install the extra: pip install "mogradjudge[figures]".'
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_GREY = "#666666"
-_STYLE: Any = {
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#666666"
+STYLE: Any = {
     "svg.hashsalt": "mogradjudge",  # else names inside of the file are random
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name is no formula
@@ -40,7 +42,7 @@ _STYLE: Any = {
     "axes.titlesize": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
+    "axes.edgecolor": GREY,
     "legend.frameon": False,
     "savefig.dpi": 160,
 }
@@ -122,12 +124,38 @@ def effects_figure(
         _write(figure, path)
 
 
+def draw(found: SearchResult, folder: Path) -> list[Path]:
+    """Draw the trials that may win, and the effects, into a folder.
+
+    Returns:
+        The files, ``front.svg`` and ``effects.svg``; none if no trial has a value.
+
+    Raises:
+        SetupError: If matplotlib is missing.
+    """
+    complete = [each for each in found.trials if each.state == "complete"]
+    points = points_of(eligible_of(complete, found.default))
+    if not points:
+        return []
+    front, effects = folder / "front.svg", folder / "effects.svg"
+    front_figure(
+        points,
+        front,
+        "calls per text",
+        "mean agreement on the selection texts",
+        winner=None if found.best is None else found.best.number,
+        default=None if found.default is None else found.default.number,
+    )
+    effects_figure(found.effects, found.importances, effects)
+    return [front, effects]
+
+
 def _draw_front(axes: Axes, front: Sequence[Point], end: float) -> None:
     xs, ys = [point.x for point in front], [point.y for point in front]
     axes.step(
         *([*xs, end], [*ys, ys[-1]]),
         where="post",
-        color=_GREY,
+        color=GREY,
         linewidth=1.0,
         zorder=1,
         label="best for its price",
@@ -172,7 +200,7 @@ def _ring(
 
 
 def _draw_effects(axes: Axes, effects: Effects) -> None:
-    axes.axvline(0, color=_GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
     looks = _looks(str(each.level) for each in effects.levels)
     levels = sorted(effects.levels, key=lambda each: list(looks).index(str(each.level)))
     for place, each in enumerate(levels):
@@ -196,7 +224,7 @@ def _named(each: LevelEffect) -> str:
 
 def _draw_importances(axes: Axes, importances: Mapping[str, float]) -> None:
     ranked = sorted(importances.items(), key=lambda item: (-item[1], item[0]))
-    axes.barh(range(len(ranked)), [share for _, share in ranked], height=0.6, color=_COLOURS[5])
+    axes.barh(range(len(ranked)), [share for _, share in ranked], height=0.6, color=COLOURS[5])
     axes.set_yticks(range(len(ranked)), [name for name, _ in ranked])
     axes.set_ylim(max(len(ranked), 4) - 0.4, -0.6)  # one bar alone would fill the panel
     axes.tick_params(axis="y", length=0)
@@ -217,7 +245,7 @@ def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     given = set(names)
     for name in [*(mode for mode in modes if mode in given), *sorted(given - set(modes))]:
         place = modes.index(name) if name in modes else next(others)
-        found[name] = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+        found[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
     return found
 
 
@@ -227,7 +255,7 @@ def _styled() -> AbstractContextManager[None]:
         from matplotlib import style
     except ImportError as error:
         raise SetupError(f"Figures need matplotlib, which is missing. {INSTALL}") from error
-    return style.context(["default", _STYLE])
+    return style.context(["default", STYLE])
 
 
 def _panels(width: float, height: float, widths: Sequence[float]) -> tuple[Figure, list[Axes]]:

@@ -50,8 +50,8 @@ class Queue:
     """The tasks of one study.
 
     Args:
-        study: The study; its storage must give signs of life (`open_storage`), or the tasks of dead
-            workers stay with them.
+        study: The study; its storage must keep signs of life (`storage.opened` sees to it), or the
+            tasks of dead workers stay with them.
         storage: The study's storage.
         shared: The study's tables.
         sampler: Gives the sampler for a trial's number, so that what is sampled depends on the
