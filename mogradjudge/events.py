@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Self, TypeAlias, assert_never
 
 from mogradjudge.criteria import Group
+from mogradjudge.evaluation import Judgement
+from mogradjudge.objectives import Objective
+from mogradjudge.scores import Unscored
 
 Values: TypeAlias = Mapping[str, float | None]
 """Agreement by criterion, and ``mean``; None where it is undefined."""
+
+
+@dataclass(frozen=True)
+class JudgedText:
+    """What became of one text, by criterion.
+
+    ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
+    ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
+    human and judge score say, of the objectives that compare labels.
+    """
+
+    example_id: str
+    group: str
+    scores: Values
+    unscored: Mapping[str, str]
+    expected: Mapping[str, Any]
+    produced: Mapping[str, Any]
+
+    @classmethod
+    def all_of(
+        cls, judgements: Sequence[Judgement], objectives: Sequence[Objective]
+    ) -> tuple[Self, ...]:
+        """Tell judgements, in their order."""
+        return tuple(cls.of(judgement, objectives) for judgement in judgements)
+
+    @classmethod
+    def of(cls, judgement: Judgement, objectives: Sequence[Objective]) -> Self:
+        """Tell one judgement."""
+        compared = {
+            each.name: each.labels(judgement.example, judgement.prediction)
+            for each in objectives
+            if each.labels is not None and not isinstance(judgement.prediction, Unscored)
+        }
+        scores = judgement.scores.items()
+        return cls(
+            example_id=judgement.example_id,
+            group=judgement.group,
+            scores={name: None if isinstance(it, Unscored) else it for name, it in scores},
+            unscored={name: it.reason for name, it in scores if isinstance(it, Unscored)},
+            expected={name: as_plain(expected) for name, (expected, _) in compared.items()},
+            produced={name: as_plain(produced) for name, (_, produced) in compared.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -32,6 +78,19 @@ class RunResumed:
 
 
 @dataclass(frozen=True)
+class CandidateScored:
+    """Instructions were scored: step 0's are the seed, others those that the step proposed.
+
+    ``split`` is ``"validation"`` or ``"test"``. Both ends of a run on the same test texts are told
+    with the steps that they are from.
+    """
+
+    step: int
+    split: str
+    texts: tuple[JudgedText, ...]
+
+
+@dataclass(frozen=True)
 class SeedScored:
     """The seed instructions were scored on the validation set."""
 
@@ -49,6 +108,15 @@ class StepStarted:
 
     step: int
     example_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchJudged:
+    """The current instructions were tried on the batch; ``inputs`` are what the program read."""
+
+    step: int
+    texts: tuple[JudgedText, ...]
+    inputs: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -106,11 +174,16 @@ class GateDecided:
 
 @dataclass(frozen=True)
 class StepEnded:
-    """A step is over; ``agreement`` is that of the instructions it left, ``calls`` the run's."""
+    """A step is over; ``agreement`` is that of the instructions it left.
+
+    Calls, tokens and cost (US dollars, None where a price is unknown) are the whole run's so far.
+    """
 
     step: int
     agreement: Values
     calls: int
+    tokens: int
+    cost: float | None
 
 
 @dataclass(frozen=True)
@@ -126,8 +199,10 @@ class RunEnded:
 Event: TypeAlias = (
     RunStarted
     | RunResumed
+    | CandidateScored
     | SeedScored
     | StepStarted
+    | BatchJudged
     | CritiqueWritten
     | GradientWritten
     | SectionRewritten
@@ -137,6 +212,19 @@ Event: TypeAlias = (
     | RunEnded
 )
 Observer: TypeAlias = Callable[[Event], None]
+
+
+def as_plain(value: Any) -> Any:
+    """Give a value as JSON can hold it; what it has no word for becomes its text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping) or hasattr(value, "keys"):
+        return {str(key): as_plain(value[key]) for key in value.keys()}  # noqa: SIM118 - an Example
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_plain(each) for each in value]
+    return str(value)
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -154,10 +242,16 @@ def describe(event: Event) -> str:  # noqa: C901 - one case per event
             )
         case RunResumed(steps, calls):
             return f"Going on after step {steps}; {calls} calls were sent before."
+        case CandidateScored(step, split, texts):
+            whose = f"step {step}" if step else "the seed"
+            return f"Instructions of {whose} scored on {len(texts)} {split} texts."
         case SeedScored():
             return f"Seed agreement {show(event.agreement)}."
         case StepStarted(step, example_ids):
             return f"Step {step} reads {len(example_ids)} texts."
+        case BatchJudged():
+            unscored = sum(bool(text.unscored) for text in event.texts)
+            return f"Step {event.step} judged {len(event.texts)} texts, {unscored} not whole."
         case CritiqueWritten() | GradientWritten():
             what = "Critique" if isinstance(event, CritiqueWritten) else "Gradient"
             return f"{what} on {', '.join(event.criteria)} for {event.example_id}: {event.text}"
@@ -170,7 +264,7 @@ def describe(event: Event) -> str:  # noqa: C901 - one case per event
                 return f"Step {event.step} proposed no change."
             verdict = "accepted" if event.accepted else "rejected"
             return f"Step {event.step} {verdict}: {show(event.current)} -> {show(event.proposed)}."
-        case StepEnded(step, agreement, calls):
+        case StepEnded(step, agreement, calls, _, _):
             return f"Step {step} ended at {show(agreement)} after {calls} calls."
         case RunEnded():
             kept = " The seed instructions were kept." if event.seed_kept else ""

@@ -45,6 +45,17 @@ class LedgerRow:
         return {**asdict(self), "criteria": list(self.criteria)}
 
 
+def totals(rows: Iterable[LedgerRow]) -> tuple[int, float | None]:
+    """Sum up rows: tokens, and US dollars, None where a price is unknown."""
+    tokens, cost = 0, 0.0
+    unpriced = False
+    for row in rows:
+        tokens += row.prompt_tokens + row.completion_tokens
+        cost += row.cost or 0.0
+        unpriced |= row.cost is None
+    return tokens, None if unpriced else cost
+
+
 @dataclass
 class _Account:
     calls: int = 0

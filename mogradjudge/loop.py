@@ -15,8 +15,10 @@ from mogradjudge.config import batches
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.evaluation import Agreement, agreement_of, check_scored, name_examples
 from mogradjudge.events import (
+    CandidateScored,
     Event,
     GateDecided,
+    JudgedText,
     Observer,
     RunEnded,
     RunResumed,
@@ -25,10 +27,11 @@ from mogradjudge.events import (
     StepEnded,
     StepStarted,
 )
+from mogradjudge.ledger import totals
 from mogradjudge.result import HeldOut, Measured, OptimizationResult, StepRecord, StopReason
 from mogradjudge.runs import RunDirectory
 from mogradjudge.state import State, unmeasured, worth
-from mogradjudge.step import judge, measure, propose
+from mogradjudge.step import judge, propose
 from mogradjudge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -55,9 +58,7 @@ class Run:
         state: State | None = None,
     ) -> None:
         self.shop = shop
-        self.train, self.validation, self.test = (
-            data[name] for name in ("training", "validation", "test")
-        )
+        self.data = data
         self.observers = observers
         self.folder = folder
         self.state = state or State()
@@ -68,7 +69,7 @@ class Run:
         stop_reason: StopReason
         try:
             stop_reason = self.take_steps()
-            if self.test and self.state.test is None:
+            if self.data["test"] and self.state.test is None:
                 self.score_test()
         except BudgetExhausted as error:
             logger.info("%s", error)
@@ -96,8 +97,8 @@ class Run:
                 mode=config.mode.name,
                 steps=config.steps,
                 criteria=self.shop.criteria,
-                train=len(self.train),
-                validation=len(self.validation),
+                train=len(self.data["training"]),
+                validation=len(self.data["validation"]),
             )
         )
 
@@ -106,7 +107,7 @@ class Run:
         config = self.shop.config
         if not self.state.measured:
             self.score_seed()
-        draws = batches(self.train, config.batch_size, random.Random(config.seed))
+        draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
         for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
             if reason := self.enough():
                 return reason
@@ -125,9 +126,7 @@ class Run:
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
         seed = Candidate.of(self.shop.program)
-        judgements = judge(self.shop, seed, self.validation)
-        check_scored(judgements, "validation")
-        agreement = agreement_of(judgements, self.shop.objectives)
+        agreement = self.measure(0, "validation", seed)
         calls = self.shop.ledger.calls
         self.notify(
             SeedScored(
@@ -143,17 +142,27 @@ class Run:
 
     def score_test(self) -> None:
         """Score both ends of the run on the texts that decided nothing."""
-        first, best = self.state.measured[0].candidate, self.state.best.candidate
-        seed = measure(self.shop, first, self.test)
-        final = seed if best == first else measure(self.shop, best, self.test)
-        self.advance(replace(self.state, test=HeldOut(len(self.test), seed, final)))
+        first, best = self.state.measured[0], self.state.best
+        seed = self.measure(0, "test", first.candidate)
+        kept = best.candidate == first.candidate
+        final = seed if kept else self.measure(best.step, "test", best.candidate)
+        self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
+
+    def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
+        """Score the instructions of a step, 0 for the seed, on the texts of a split."""
+        judgements = judge(self.shop, candidate, self.data[split])
+        if (step, split) == (0, "validation"):
+            check_scored(judgements, split)
+        texts = JudgedText.all_of(judgements, self.shop.objectives)
+        self.notify(CandidateScored(step, split, texts))
+        return agreement_of(judgements, self.shop.objectives)
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""
         self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1]
         proposal = propose(self.shop, current.candidate, batch, step, self.notify)
-        proposed = self.score(proposal.candidate)
+        proposed = self.score(step, proposal.candidate)
         accepted = proposed is not None and self.shop.config.gate(current.agreement, proposed)
         agreement = proposed if accepted and proposed is not None else current.agreement
         calls = self.shop.ledger.calls
@@ -170,14 +179,14 @@ class Run:
                 unscored=(proposed or current.agreement).unscored,
             )
         )
-        self.notify(StepEnded(step, agreement.as_dict(), calls))
+        self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.shop.ledger.rows)))
         self.advance(self.state.after(record, proposal.candidate, calls))
 
-    def score(self, candidate: Candidate) -> Agreement | None:
+    def score(self, step: int, candidate: Candidate) -> Agreement | None:
         """Score a candidate, unless it is the current one or was scored before."""
         if candidate == self.state.measured[-1].candidate:
             return None
-        return self.state.known(candidate) or measure(self.shop, candidate, self.validation)
+        return self.state.known(candidate) or self.measure(step, "validation", candidate)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of what was accepted, the seed included."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import dspy
 
@@ -47,6 +47,17 @@ class ShowHook(Protocol):
     ) -> Mapping[str, object]: ...
 
 
+Label: TypeAlias = float | int | str | bool
+
+
+class LabelsHook(Protocol):
+    """Gives the two labels that are compared, expected and produced; None where there is none."""
+
+    def __call__(
+        self, example: dspy.Example, prediction: dspy.Prediction, /
+    ) -> tuple[Label | None, Label | None]: ...
+
+
 def mean_score(scored: Sequence[Scored]) -> float | Undefined:
     """Average the per-example scores; the default aggregate."""
     if not scored:
@@ -70,6 +81,8 @@ class Objective:
         aggregate: Sums up a data set; it decides acceptance and is what is reported. The mean of
             the scores if it is not given.
         show: What the critic may see; labels and prediction if it is not given.
+        labels: Gives the two labels that are compared, so that a report can set one against the
+            other; an objective that compares no labels has none.
 
     Raises:
         SetupError: If the name is no identifier or the description is empty.
@@ -80,6 +93,7 @@ class Objective:
     score: ScoreHook
     aggregate: AggregateHook | None = None
     show: ShowHook | None = None
+    labels: LabelsHook | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
@@ -106,6 +120,7 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
             score=partial(_closeness, criterion),
             aggregate=partial(_spearman, criterion, level),
             show=partial(_comparison, criterion),
+            labels=partial(_labels, criterion),
         )
         for criterion in rubric.criteria
     )
@@ -129,6 +144,16 @@ def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> f
         [each.group for each in scored],
         level=level,
     ).value
+
+
+def _labels(
+    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+) -> tuple[float | None, float | None]:
+    human, judge = example.get(criterion.human), prediction[criterion.name]
+    return (
+        None if human is None else float(human),
+        None if isinstance(judge, Unscored) else float(judge),
+    )
 
 
 def _comparison(

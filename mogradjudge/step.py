@@ -1,4 +1,4 @@
-"""One step: judge a batch, critique, advise, rewrite; and the scoring of what comes out."""
+"""One step: judge a batch, critique, advise, rewrite."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import dspy
 
 from mogradjudge.candidate import Brief, Candidate
-from mogradjudge.evaluation import Agreement, Judgement, agreement_of, judge_examples
+from mogradjudge.evaluation import Judgement, judge_examples
 from mogradjudge.events import (
+    BatchJudged,
     CritiqueWritten,
     GradientWritten,
+    JudgedText,
     Observer,
     QuestionSkipped,
     SectionRewritten,
+    as_plain,
 )
 from mogradjudge.gradient import write_gradients
 from mogradjudge.loss import write_critiques
@@ -48,8 +51,11 @@ def propose(
     """
     mode, criteria, label = shop.config.mode, shop.criteria, f"{shop.config.seed}/{step}"
     brief = Brief(shop.objectives, current, shop.slots)
+    judgements = judge(shop, current, batch)
+    texts = JudgedText.all_of(judgements, shop.objectives)
+    notify(BatchJudged(step, texts, tuple(as_plain(each.example.inputs()) for each in judgements)))
     critiques = write_critiques(
-        judge(shop, current, batch),
+        judgements,
         mode.loss.groups(criteria),
         brief,
         shop.critic,
@@ -91,8 +97,3 @@ def judge(
     meter_program(program, shop.ledger, shop.criteria)
     with metered_default(shop.ledger, shop.criteria):
         return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
-
-
-def measure(shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]) -> Agreement:
-    """Score a candidate on the validation set."""
-    return agreement_of(judge(shop, candidate, examples), shop.objectives)

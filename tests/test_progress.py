@@ -9,7 +9,7 @@ def test_the_bar_shows_steps_agreement_and_calls_on_stderr(capsys):
     none = {"coherence": 0, "fluency": 0}
     with shown_progress(MOGradConfig(steps=1), display=True) as observe:
         observe(SeedScored(VALUES, {}, none, none, none, calls=7))
-        observe(StepEnded(1, VALUES, calls=9))
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
         observe(RunEnded("steps", seed_kept=True, agreement=VALUES, calls=9))
     shown = capsys.readouterr()
     assert not shown.out
@@ -26,7 +26,7 @@ def test_a_models_words_are_shown_as_they_are(capsys):
 
 def test_nothing_is_shown_where_nothing_was_asked_for(capsys):
     with shown_progress(MOGradConfig(), display=False) as observe:
-        observe(StepEnded(1, VALUES, calls=9))
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
     assert capsys.readouterr().err == ""
 
 

@@ -44,7 +44,7 @@ def run(trial, step, means, stop_reason="steps", last=LAST, first=0):
         if number == 0:
             rungs(SeedScored(agreement, {}, {}, {}, {}, 0))
         else:
-            rungs(StepEnded(number, agreement, 0))
+            rungs(StepEnded(number, agreement, 0, 0, None))
     if stop_reason is not None:
         best = max((each for each in means if each is not None), default=None)
         rungs(RunEnded(stop_reason, False, {"mean": best}, 0))

@@ -1,6 +1,7 @@
 """The whole loop in the toy world, where the right instructions are known: ``BIAS=0``."""
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -30,10 +31,21 @@ from mogradjudge import (
     SetupError,
     Undefined,
     Unscored,
+    correlate,
 )
 from mogradjudge.config import batches
 from mogradjudge.data import example_key
-from mogradjudge.events import Event, GateDecided, RunEnded, StepStarted, as_json, describe
+from mogradjudge.events import (
+    BatchJudged,
+    CandidateScored,
+    Event,
+    GateDecided,
+    RunEnded,
+    StepStarted,
+    as_json,
+    as_plain,
+    describe,
+)
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 EXAMPLES = toy_examples(RUBRIC, 20)
@@ -573,10 +585,10 @@ def test_an_interruption_keeps_what_was_found(num_threads):
 def test_observers_hear_the_run_in_order_and_every_event_is_json_and_a_sentence():
     events: list[Event] = []
     result = optimize(steps=2, mode="CCC", observers=[events.append])
-    step = ["StepStarted", *["CritiqueWritten"] * 3, *["GradientWritten"] * 3]
-    step += [*["SectionRewritten"] * 3, "GateDecided", "StepEnded"]
+    step = ["StepStarted", "BatchJudged", *["CritiqueWritten"] * 3, *["GradientWritten"] * 3]
+    step += [*["SectionRewritten"] * 3, "CandidateScored", "GateDecided", "StepEnded"]
     assert [type(event).__name__ for event in events] == [
-        *("RunStarted", "SeedScored"),
+        *("RunStarted", "CandidateScored", "SeedScored"),
         *step,
         *step,
         "RunEnded",
@@ -585,6 +597,30 @@ def test_observers_hear_the_run_in_order_and_every_event_is_json_and_a_sentence(
         assert json.loads(json.dumps(as_json(event), allow_nan=False))["event"]
         assert describe(event)
     assert events[-1] == RunEnded("steps", False, result.final_agreement.as_dict(), result.calls)
+
+
+def test_the_events_tell_what_became_of_each_text():
+    events: list[Event] = []
+    result = optimize(steps=1, mode="CCC", observers=[events.append])
+    batch = next(event for event in events if isinstance(event, BatchJudged))
+    seed, proposed = (event for event in events if isinstance(event, CandidateScored))
+    assert [set(inputs) for inputs in batch.inputs] == [set(RUBRIC.inputs)] * 3
+    assert (seed.step, proposed.step, seed.split) == (0, 1, "validation")
+    for scored, agreement in ((seed, result.seed_agreement), (proposed, result.final_agreement)):
+        for name, value in agreement.by_criterion.items():
+            texts = scored.texts
+            human, judge = ([getattr(t, k)[name] for t in texts] for k in ("expected", "produced"))
+            assert correlate(human, judge, [text.group for text in texts]).value == value
+    for text in (*batch.texts, *seed.texts, *proposed.texts):
+        for criterion in RUBRIC.criteria:
+            human, judge = text.expected[criterion.name], text.produced[criterion.name]
+            closeness = 1 - abs(human - judge) / criterion.scale.width
+            assert text.scores[criterion.name] == pytest.approx(closeness)
+
+
+def test_an_event_holds_whatever_a_program_reads():
+    told = as_plain(dspy.Example(a=math.nan, b=[{1: object}], c=(1, None), d=dspy.Example(e="x")))
+    assert told == {"a": "nan", "b": [{"1": str(object)}], "c": [1, None], "d": {"e": "x"}}
 
 
 def test_the_result_is_json_with_the_keys_that_others_read():
