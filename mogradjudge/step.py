@@ -52,8 +52,8 @@ def propose(
     mode, criteria, label = shop.config.mode, shop.criteria, f"{shop.config.seed}/{step}"
     brief = Brief(shop.objectives, current, shop.slots)
     judgements = judge(shop, current, batch)
-    texts = JudgedText.all_of(judgements, shop.objectives)
-    notify(BatchJudged(step, texts, tuple(as_plain(each.example.inputs()) for each in judgements)))
+    inputs = tuple(as_plain(each.example.inputs()) for each in judgements)
+    notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))
     critiques = write_critiques(
         judgements,
         mode.loss.groups(criteria),
