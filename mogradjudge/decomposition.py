@@ -14,7 +14,7 @@ from mogradjudge.errors import SetupError
 
 
 class Scope(Enum):
-    """How many criteria a stage puts in one call: one, or all."""
+    """How many criteria a stage puts in one call: one (``"S"``), or all (``"C"``)."""
 
     SEPARATE = "S"
     COMBINED = "C"
@@ -27,7 +27,7 @@ class Scope(Enum):
 
 
 def inside(inner: Group, outer: Group) -> bool:
-    """Say whether a record about ``inner`` is read by the call for ``outer``."""
+    """Say whether a record about ``inner`` is read by the call for ``outer``: if it is a subset."""
     return set(inner) <= set(outer)
 
 
@@ -257,3 +257,4 @@ def _wrapped(text: str, indent: int = 0) -> str:
 _NAMES = ("SSS", "SSC", "SCC", "CCC")
 
 MODES = MappingProxyType({name: DecompositionMode.parse(name) for name in _NAMES})
+"""The four modes by name, from nothing shared to all; see `DecompositionMode.describe`."""
