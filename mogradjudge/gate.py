@@ -15,7 +15,7 @@ from mogradjudge.evaluation import Agreement
 class Gate(Protocol):
     """Says whether ``proposed`` may replace ``current``, both measured on the validation set.
 
-    Any function of two `Agreement` is a gate. It is not asked about a proposal that changes nothing.
+    Any function of two `Agreement` is a gate. A proposal that changes nothing is not put to it.
     """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool: ...

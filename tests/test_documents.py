@@ -98,7 +98,7 @@ def commands(page: str) -> list[tuple[str, bool]]:
 
 def named(command: str) -> str:
     """Name a command as `RUNS` does: without the extras it runs with, and without options."""
-    ours = re.search(r"(mogradjudge|python -m benchmarks) \w+", command)
+    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+", command)
     return ours.group() if ours else command
 
 
