@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -12,7 +14,7 @@ from mogradjudge.errors import SetupError
 
 
 class Scope(Enum):
-    """How many criteria a stage puts in one call: one, or all."""
+    """How many criteria a stage puts in one call: one (``"S"``), or all (``"C"``)."""
 
     SEPARATE = "S"
     COMBINED = "C"
@@ -25,8 +27,11 @@ class Scope(Enum):
 
 
 def inside(inner: Group, outer: Group) -> bool:
-    """Say whether a record about ``inner`` is read by the call for ``outer``."""
+    """Say whether a record about ``inner`` is read by the call for ``outer``: if it is a subset."""
     return set(inner) <= set(outer)
+
+
+_EXAMPLE: Group = ("fluency", "relevance", "coherence", "consistency")
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,169 @@ class DecompositionMode:
             optimizer=len(self.optimizer.groups(criteria)),
         )
 
+    def describe(self, criteria: Group = _EXAMPLE, batch_size: int = 3) -> str:
+        """Tell what passes between the stages in one step: what each call is told, and what not.
+
+        Names in backticks are input fields of the stages' prompts. Counts hold while nothing is
+        left out (a text without a human score costs no critique) and no reply is asked for again.
+
+        Args:
+            criteria: The names of the criteria, at least one and each once.
+            batch_size: Texts per step, at least 1.
+
+        Returns:
+            Plain text in lines of at most 100 characters.
+
+        Raises:
+            SetupError: If the criteria or the batch size break these rules.
+        """
+        if isinstance(criteria, str) or not criteria or len(set(criteria)) < len(criteria):
+            raise SetupError(f"`criteria` must be one name or more, each once, got {criteria!r}.")
+        if type(batch_size) is not int or batch_size < 1:
+            raise SetupError(f"`batch_size` must be a whole number >= 1, got {batch_size!r}.")
+        return "\n".join(_description(self, tuple(criteria), batch_size))
+
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What the calls of a stage have in common in every mode."""
+
+    name: str
+    role: str
+    record: str
+    told: str
+    withheld: str
+    reads: str = ""  # the field that holds the records of the stage before
+    per_text: bool = True
+
+
+_STAGES = (
+    _Stage(
+        name="loss",
+        role="critic",
+        record="critique",
+        told="`example` (what the judge read), `results` (its scores beside the expected ones), ",
+        withheld="agreement on the validation texts",
+    ),
+    _Stage(
+        name="gradient",
+        role="coach",
+        record="gradient",
+        told="",
+        withheld="the text itself and its scores",
+        reads="critiques",
+    ),
+    _Stage(
+        name="optimizer",
+        role="editor",
+        record="edit",
+        told="",
+        withheld="the texts, their scores and the critiques",
+        reads="advice",
+        per_text=False,
+    ),
+)
+_STANDING = "`task` (the preamble), `criteria` (meanings), `current_instructions` (sections)"
+
+
+def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> Iterator[str]:
+    counted = mode.calls(batch_size, criteria)
+    calls = (counted.loss, counted.gradient, counted.optimizer)
+    by_role = ", ".join(f"{n} by the {each.role}" for n, each in zip(calls, _STAGES, strict=True))
+    yield _wrapped(
+        f"{mode}, one step on {_count(batch_size, 'text')} with {_criteria(len(criteria))} "
+        f"({', '.join(criteria)}): {_count(counted.total, 'call')}, {by_role}. The judge's calls "
+        "come before them and the gate's after, as many in every mode. The calls of a stage are in "
+        "flight together, up to `num_threads`; a stage waits for the whole stage before it."
+    )
+    before: tuple[Group, ...] = ()
+    scopes = (mode.loss, mode.gradient, mode.optimizer)
+    for stage, scope, number in zip(_STAGES, scopes, calls, strict=True):
+        groups = scope.groups(criteria)
+        yield ""
+        yield f"{stage.name}: {_count(number, 'call')} to the {stage.role}"
+        yield _row("one per", f"{'text and ' if stage.per_text else ''}group: {_listed(groups)}")
+        yield from _passes(stage, groups[0], before, criteria, batch_size)
+        before = groups
+    yield ""
+    yield "what the mode risks"
+    yield from _risks(mode, criteria)
+
+
+def _passes(
+    stage: _Stage, group: Group, before: tuple[Group, ...], criteria: Group, batch_size: int
+) -> Iterator[str]:
+    """Tell of one call, about ``group``; those of a stage differ in nothing but their group."""
+    its, others = (_criteria(n, one="") for n in (len(group), len(criteria) - len(group)))
+    yield _row("is told", f"{stage.told}{_STANDING} of its {its}")
+    if stage.reads:
+        read = [each for each in before if inside(each, group)]
+        record = _STAGES[_STAGES.index(stage) - 1].record
+        number = _count(len(read) * (1 if stage.per_text else batch_size), record)
+        of = "of its text" if stage.per_text else f"of {_count(batch_size, 'text')}"
+        yield _row("reads", f"`{stage.reads}`: {number} {of}, on {_criteria(len(read[0]))} each")
+    hidden = [f"the other {others}"] if len(group) < len(criteria) else []
+    if stage.per_text and batch_size > 1:
+        hidden.append("the batch's other texts")
+    yield _row("is not told", "; ".join([*hidden, stage.withheld]))
+    if stage.per_text:
+        yield _row("writes", f"1 {stage.record}, on its {its}")
+    else:
+        yield _row(
+            "can change",
+            f"{_count(len(group), 'section')}, of its {its}, and nothing else: meanings, scales, "
+            "output format and, without `edit_preamble`, the preamble stay",
+        )
+
+
+def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
+    shared = [
+        stage.record
+        for stage, scope in zip(_STAGES, (mode.loss, mode.gradient), strict=False)
+        if len(scope.groups(criteria)) < len(criteria)
+    ]
+    edited = len(mode.optimizer.groups(criteria)[0])
+    dilution = "each critique and each gradient is about one criterion alone"
+    if shared:
+        every = " and ".join(f"each {record}" for record in shared)
+        dilution = f"{every} speaks about {_criteria(len(criteria))} in one text"
+    interference = f"an editor reads all {_count(edited, 'section')} that it may make fit together"
+    if len(criteria) == 1:
+        interference = "there is one section, and none beside it"
+    elif edited < len(criteria):
+        interference = (
+            f"an editor reads {edited} of {len(criteria)} sections, and the judge in its combined "
+            "layout all in one prompt: nobody has made them fit together"
+        )
+    yield _row("dilution", dilution)
+    yield _row("interference", interference)
+    yield _row("all or none", "the gate decides about all edits of the step together")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _criteria(number: int, one: str = "1 ") -> str:
+    return f"{one}criterion" if number == 1 else f"{number} criteria"
+
+
+def _listed(groups: tuple[Group, ...]) -> str:
+    return " | ".join(", ".join(group) for group in groups)
+
+
+def _row(label: str, text: str) -> str:
+    return _wrapped(f"  {label:<14}{text}", 16)
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    return textwrap.fill(text, 100, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 _NAMES = ("SSS", "SSC", "SCC", "CCC")
 
 MODES = MappingProxyType({name: DecompositionMode.parse(name) for name in _NAMES})
+"""The four modes by name, from nothing shared to all; see `DecompositionMode.describe`."""

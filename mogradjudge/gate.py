@@ -13,7 +13,10 @@ from mogradjudge.evaluation import Agreement
 
 
 class Gate(Protocol):
-    """Says whether ``proposed`` may replace ``current``, both measured on the validation set."""
+    """Says whether ``proposed`` may replace ``current``, both measured on the validation set.
+
+    Any function of two `Agreement` is a gate. A proposal that changes nothing is not put to it.
+    """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool: ...
 
@@ -30,7 +33,11 @@ class AlwaysAccept:
 @final
 @dataclass(frozen=True)
 class NoMeanRegression:
-    """Accepts while the mean agreement does not fall (the paper's gate)."""
+    """Accepts while the mean agreement does not fall (the paper's gate).
+
+    The mean is over the criteria that have a value in both. A candidate that leaves more texts
+    unscored on any criterion, or a criterion without a value that had one, is refused.
+    """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
         if measures_less(current, proposed) or proposed.mean is None:
@@ -42,6 +49,8 @@ class NoMeanRegression:
 @dataclass(frozen=True)
 class NoCriterionRegression:
     """Accepts while no single criterion falls by more than ``tolerance``.
+
+    What leaves more texts unscored, or a criterion without a value that had one, is refused.
 
     Args:
         tolerance: In units of the agreement, at least 0. Spearman's rho over 100 texts has a

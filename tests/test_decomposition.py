@@ -1,11 +1,16 @@
 """The four modes are four values: which criteria share a call, and what that costs."""
 
+import json
+import re
 from itertools import pairwise, product
 
+import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.world import ToyEngine, inputs_of, toy_examples, toy_lm, toy_rubric
+from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge
 from mogradjudge.decomposition import MODES, DecompositionMode, Scope, StageCalls, inside
 from mogradjudge.errors import SetupError
 
@@ -85,3 +90,124 @@ def test_calls_for_three_examples_and_four_criteria(name, calls, total):
 @pytest.mark.parametrize("name", LEGAL)
 def test_all_modes_cost_the_same_on_one_criterion(name):
     assert MODES[name].calls(3, ("a",)) == StageCalls(3, 3, 1)
+
+
+# What passes between the stages
+
+STAGES = {"loss": "critic", "gradient": "coach", "optimizer": "editor"}
+
+
+def told(description: str) -> dict[str, dict[str, str]]:
+    """Read a description: its rows by stage, the stage's heading among them."""
+    stages = {}
+    for block in description.split("\n\n")[1:]:
+        heading, *rows = re.sub(r"\n {16}", " ", block).split("\n")
+        stages[heading.partition(":")[0]] = {"": heading} | {
+            row[2:16].strip(): row[16:] for row in rows
+        }
+    return stages
+
+
+def number(text: str) -> int:
+    return int(re.search(r"\d+", text).group())
+
+
+def sent_in_a_step(mode: str, criteria: tuple[str, ...], batch: int) -> dict[str, list[dict]]:
+    """Take one step in the toy world; give the fields of every call, by role."""
+    engine, rubric = ToyEngine(), toy_rubric(*criteria)
+    examples = toy_examples(rubric, batch + 3)
+    with dspy.context(lm=toy_lm(engine)):
+        MOGrad(mode=mode, steps=1, batch_size=batch, gate=AlwaysAccept()).optimize(
+            MultiCriteriaJudge(rubric), trainset=examples[:batch], valset=examples[batch:]
+        )
+    calls = {role: [] for role in STAGES.values()}
+    for role, _, user in engine.prompts:
+        if role in calls:
+            calls[role].append(dict(inputs_of(user)))
+    return calls
+
+
+@pytest.mark.parametrize("name", LEGAL)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_a_description_tells_what_the_calls_of_a_real_step_are_sent(name, count, batch):
+    criteria = ("coherence", "fluency", "relevance", "style", "tone")[:count]
+    description = MODES[name].describe(criteria, batch)
+    stages, calls = told(description), sent_in_a_step(name, criteria, batch)
+    assert number(description.partition("):")[2]) == sum(len(each) for each in calls.values())
+    for stage, role in STAGES.items():
+        rows, sent = stages[stage], calls[role]
+        assert number(rows[""]) == len(sent)
+        groups = rows["one per"].partition(": ")[2].split(" | ")
+        about = [tuple(json.loads(each["criteria"])) for each in sent]
+        assert {tuple(group.split(", ")) for group in groups} == set(about)
+        fields = re.findall(r"`(\w+)`", rows["is told"] + rows.get("reads", ""))
+        assert all(set(fields) == set(each) for each in sent)
+        others = re.findall(r"the other (\d* ?)criteri", rows["is not told"])
+        assert {count - len(group) for group in about} == ({int(n or 1) for n in others} or {0})
+        for each in sent if "reads" in rows else ():
+            assert number(rows["reads"]) == len(json.loads(each[fields[-1]]))
+    for each in calls["editor"]:
+        sections = json.loads(each["current_instructions"])
+        assert number(stages["optimizer"]["can change"]) == len(sections)
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_a_call_is_not_sent_what_the_description_says_it_is_not_told(name):
+    criteria = ("coherence", "fluency", "relevance")
+    calls = sent_in_a_step(name, criteria, 3)
+    for each in (*calls["critic"], *calls["coach"], *calls["editor"]):
+        others = set(criteria) - set(json.loads(each["criteria"]))
+        shown = {key: each[key] for key in ("criteria", "current_instructions", "task")}
+        shown["results"] = each.get("results", "")
+        assert not any(other in text for other in others for text in shown.values())
+    assert all("example" in each for each in calls["critic"])
+    texts = {json.loads(each["example"])["output"] for each in calls["critic"]}
+    assert len(texts) == 3
+    for each in (*calls["coach"], *calls["editor"]):
+        assert not any(text in value for text in texts for value in each.values())
+
+
+@pytest.mark.parametrize(
+    ["name", "dilution", "interference"],
+    [
+        ("SSS", "one criterion alone", "reads 1 of 4 sections"),
+        ("SSC", "one criterion alone", "reads all 4 sections"),
+        ("SCC", "each gradient speaks about 4", "reads all 4 sections"),
+        ("CCC", "each critique and each gradient speaks about 4", "reads all 4 sections"),
+    ],
+)
+def test_a_description_says_what_the_mode_risks(name, dilution, interference):
+    risks = told(MODES[name].describe())["what the mode risks"]
+    assert dilution in risks["dilution"]
+    assert interference in risks["interference"]
+
+
+def test_with_one_criterion_all_modes_are_the_same_but_for_the_name():
+    described = {mode.describe(("a",)).removeprefix(mode.name) for mode in MODES.values()}
+    assert len(described) == 1
+
+
+@given(
+    st.sampled_from(LEGAL),
+    st.lists(st.from_regex(r"[a-z_]{1,120}", fullmatch=True), min_size=1, max_size=9, unique=True),
+    st.integers(1, 10**6),
+)
+def test_a_description_keeps_to_100_columns(name, criteria, batch):
+    description = MODES[name].describe(tuple(criteria), batch)
+    assert max(map(len, description.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ["arguments", "message"],
+    [
+        ({"criteria": ()}, r"`criteria` must be one name or more, each once, got \(\)"),
+        ({"criteria": ("a", "a")}, "`criteria` must be one name or more, each once"),
+        ({"criteria": "fluency"}, "`criteria` must be one name or more.* got 'fluency'"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number >= 1, got 0"),
+        ({"batch_size": True}, "`batch_size` must be a whole number >= 1, got True"),
+    ],
+)
+def test_what_cannot_be_described_is_refused(arguments, message):
+    with pytest.raises(SetupError, match=message):
+        MODES["SSC"].describe(**arguments)

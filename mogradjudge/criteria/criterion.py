@@ -26,7 +26,11 @@ _WIDEST = 1000  # each score of a scale stands in the prompt
 
 @dataclass(frozen=True)
 class Scale:
-    """Consecutive integers from ``low`` to ``high``, both included; higher is better."""
+    """Consecutive integers from ``low`` to ``high``, both included; higher is better.
+
+    Raises:
+        SetupError: If the bounds are no integers, do not rise, or lie more than 1000 apart.
+    """
 
     low: int
     high: int
@@ -61,7 +65,11 @@ class Scale:
 
 @dataclass(frozen=True, init=False)
 class Criterion:
-    """One thing that the judge rates."""
+    """One thing that the judge rates; see `__init__` for what each field may be.
+
+    ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
+    of human scores.
+    """
 
     name: str
     definition: str

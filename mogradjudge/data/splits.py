@@ -25,6 +25,11 @@ def split_by_group(
     No part is empty, and no move or exchange of groups would bring the numbers of examples closer
     to the fractions. Inside a part the examples keep their order.
 
+    Args:
+        examples: Each with a ``group``, or a group of its own.
+        fractions: Two or more shares above 0 that sum to 1; a part for each.
+        seed: Any integer; the same one gives the same parts.
+
     Raises:
         SetupError: If the fractions are not valid, or there are fewer groups than parts.
     """
