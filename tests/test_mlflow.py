@@ -28,6 +28,7 @@ from benchmarks.server import ToyServer, serving  # noqa: E402
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa: E402
 from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, SetupError, Unscored  # noqa: E402
 from mogradjudge.budget import Budget  # noqa: E402
+from mogradjudge.events import StepStarted  # noqa: E402
 from mogradjudge.tracking import load_judge, log_judge, log_to_mlflow  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
 
@@ -166,8 +167,25 @@ def test_a_run_that_is_taken_up_goes_on_in_its_mlflow_run_and_tells_no_step_twic
     assert (result.stop_reason, run.info.status) == ("steps", "FINISHED")
     assert [step for step, _ in history(run, "calls")] == [0, 1, 2, 3, 4]
     assert [step for step, _ in history(run, "agreement/mean")] == [0, 1, 2, 3, 4]
+    assert [step for step, _ in history(run, "skipped")] == [1, 2, 3, 4]
     assert run.data.tags["mogradjudge.stop_reason"] == "steps"
     assert json.loads(text(run, "result.json"))["calls"] == result.calls
+
+
+def test_a_step_that_was_told_but_not_kept_is_not_told_twice(tmp_path):
+    lm = dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)
+    state, before = tmp_path / "run" / "state.json", tmp_path / "before.json"
+
+    def remember(event):
+        if isinstance(event, StepStarted) and event.step == 2:
+            shutil.copy(state, before)
+
+    optimizer = MOGrad(steps=2, run_dir=tmp_path / "run", observers=[remember])
+    optimize(log_to_mlflow(optimizer), lm)
+    shutil.copy(before, state)  # as if the run had been killed before it kept the step
+    optimize(log_to_mlflow(optimizer), lm)
+    (run,) = runs()
+    assert [step for step, _ in history(run, "calls")] == [0, 1, 2]
 
 
 def test_a_run_taken_up_where_the_server_does_not_know_it_begins_a_new_one(tmp_path, database):
@@ -216,7 +234,7 @@ def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):
     mlflow.set_tracking_uri(away)
 
     def back(event):
-        if type(event).__name__ == "StepStarted" and event.step == 2:
+        if isinstance(event, StepStarted) and event.step == 2:
             mlflow.set_tracking_uri(f"sqlite:///{tracking}")
 
     optimize(log_to_mlflow(MOGrad(steps=2, observers=[back])))
@@ -233,7 +251,7 @@ def test_an_undefined_agreement_is_a_tag_and_no_metric():
     (run,) = runs()
     assert "agreement/fluency" not in run.data.metrics
     assert "agreement/coherence" in run.data.metrics
-    assert run.data.tags["mogradjudge.undefined.agreement.fluency"].startswith("step ")
+    assert "human" in run.data.tags["mogradjudge.undefined.fluency"]
 
 
 def test_a_program_that_is_no_judge_is_told_too():
@@ -354,8 +372,10 @@ TEXTS = [{"output": "coherence=2, fluency=4"}, {"output": "coherence=5, fluency=
 
 
 def test_a_judge_is_logged_and_loaded_with_its_sections_and_settings():
-    judge = improved()
-    info = log_judge(judge, registered_model_name="judge")
+    judge, engine = improved(), ToyEngine()
+    with dspy.context(lm=toy_lm(engine)):
+        info = log_judge(judge, registered_model_name="judge")
+    assert engine.calls.total() == 0
     for uri in (info.model_uri, "models:/judge/1"):
         loaded = load_judge(uri)
         assert loaded.settings == judge.settings
@@ -420,6 +440,16 @@ def test_no_key_comes_into_what_is_logged(server, tmp_path):
     assert predictor.lm.model == "openai/toy"
     assert predictor.lm.kwargs["max_tokens"] == 77
     assert "api_key" not in predictor.lm.kwargs
+
+
+def test_a_logged_judge_names_its_lm_without_keys_headers_and_credentials(tmp_path):
+    judge = improved()
+    hidden = {"api_key": KEY, "extra_headers": {"X-Api-Key": KEY}}
+    judge.set_lm(dspy.LM("openai/toy", api_base=f"https://me:{KEY}@example.org/v1", **hidden))
+    info = log_judge(judge)
+    assert holding(tmp_path, "example.org/v1") != []
+    assert holding(tmp_path, KEY) == []
+    assert load_judge(info.model_uri).judges["fluency"].lm.model == "openai/toy"
 
 
 @pytest.mark.parametrize("pickled", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +27,10 @@ def log_judge(
 ) -> Any:
     """Log a judge as an MLflow model; gives MLflow's `ModelInfo`, whose ``model_uri`` loads it.
 
-    The model holds ``judge.json`` and ``rubric.toml`` and is loaded by this package. An LM that
-    was pinned on the judge with `set_lm` is named in it, without key, headers and address; any
-    other judge speaks with the ``dspy.settings.lm`` of the process that uses the model.
+    No call is sent. The model holds ``judge.json`` and ``rubric.toml`` and is loaded by this
+    package. An LM that was pinned on the judge with `set_lm` is named in it, without key, headers
+    and credentials, and is reached at its provider's usual address; any other judge speaks with the
+    ``dspy.settings.lm`` of the process that uses the model.
 
     Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the rubric's inputs as
     columns (any others are ignored) and gives, row by row and for each criterion, ``fluency`` (NaN
@@ -47,17 +49,18 @@ def log_judge(
         SetupError: If mlflow is not installed.
     """
     mlflow = import_mlflow()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / _FOLDER
         path.mkdir()
         judge.save(path / JUDGE)
         write_text(path / RUBRIC, judge.rubric.to_toml())
+        # MLflow sends an example through the model, and warns where it is given none.
+        warnings.filterwarnings("ignore", r".*input example was not provided", UserWarning)
         return mlflow.pyfunc.log_model(
             name=name,
             loader_module=__name__,
             data_path=str(path),
             signature=_signature(mlflow, judge.rubric),
-            input_example=dict.fromkeys(judge.rubric.inputs, "A text."),
             registered_model_name=registered_model_name,
             model_config={"num_threads": _THREADS},
             pip_requirements=[f"{each}=={version(each)}" for each in ("mogradjudge", "dspy")],

@@ -66,6 +66,7 @@ class Record:
         self.known_steps: frozenset[int] = frozenset()
         self.params: dict[str, object] = {}
         self.tags: dict[str, str] = {}
+        self.step: dict[str, float] = {}
         self.steps: dict[int, dict[str, float]] = {}
         self.ends: dict[str, float] = {}
         self.texts: dict[str, str] = {}
@@ -84,27 +85,24 @@ class Record:
                 self.resumed = True
                 self.send()
             case StepStarted():
-                self.steps[event.step] = {"skipped": 0}
+                self.step = {"skipped": 0}
             case SectionRewritten():
                 self.texts[text_path(event.step, event.predictor, event.criterion)] = event.text
             case QuestionSkipped():
-                self.steps[event.step]["skipped"] += 1
+                self.step["skipped"] += 1
             case GateDecided():
-                self.steps[event.step] |= {"accepted": float(event.accepted)}
+                self.step["accepted"] = float(event.accepted)
                 if not event.unchanged:
-                    self._measure(event.step, "proposed", event.proposed)
-                    self._measure(event.step, "unscored", event.unscored)
+                    self.step |= _defined("proposed", event.proposed)
+                    self.step |= _defined("unscored", event.unscored)
             case SeedScored():
-                self._measure(0, "agreement", event.agreement, event.undefined)
-                self._measure(0, "unscored", event.unscored)
-                self.steps[0]["calls"] = event.calls
-                self.send()
+                self.step = {"calls": event.calls, **_defined("unscored", event.unscored)}
+                self._end_step(0, event.agreement)
             case StepEnded():
-                self._measure(event.step, "agreement", event.agreement)
-                self.steps[event.step] |= {"calls": event.calls, "tokens": event.tokens}
+                self.step |= {"calls": event.calls, "tokens": event.tokens}
                 if event.cost is not None:
-                    self.steps[event.step]["cost"] = event.cost
-                self.send()
+                    self.step["cost"] = event.cost
+                self._end_step(event.step, event.agreement)
             case _:
                 pass
 
@@ -113,7 +111,7 @@ class Record:
         with self._guarded():
             self.tags |= {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
             undefined = result.final_agreement.undefined()
-            self.tags |= {f"undefined.final.{name}": why for name, why in undefined.items()}
+            self.tags |= {f"undefined.{name}": why for name, why in undefined.items()}
             self.ends |= _defined("final", result.final_agreement.as_dict())
             if result.test is not None:
                 self.ends |= _defined("test_seed", result.test.seed.as_dict())
@@ -157,14 +155,13 @@ class Record:
                 yield from ((step, name, value) for name, value in figures.items())
         yield from ((0, name, value) for name, value in self.ends.items())
 
-    def _measure(
-        self, step: int, what: str, values: Values, undefined: Mapping[str, str] | None = None
-    ) -> None:
-        self.steps.setdefault(step, {}).update(_defined(what, values))
-        for name, value in values.items():
+    def _end_step(self, step: int, agreement: Values) -> None:
+        # A step that is cut short is taken anew, so its figures wait for its end.
+        self.steps[step] = {**self.step, **_defined("agreement", agreement)}
+        for name, value in agreement.items():
             if value is None:  # it is no number, and 0 would be one
-                reason = (undefined or {}).get(name, "undefined")
-                self.tags[f"undefined.{what}.{name}"] = f"step {step}: {reason}"
+                self.tags[f"undefined.{name}"] = f"at step {step}"
+        self.send()
 
     def _open(self) -> None:
         """Find the MLflow run to write to, or begin one."""
