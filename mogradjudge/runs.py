@@ -25,8 +25,8 @@ from mogradjudge.state import State
 
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
-CACHE, LOCK, STOP = "cache", "lock", "stop"
-_OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP}
+CACHE, LOCK, STOP, TRACKING = "cache", "lock", "stop", "mlflow.json"
+_OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
 
 
 class InUse(SetupError):

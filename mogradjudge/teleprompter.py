@@ -144,6 +144,10 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """Make an optimizer with the settings of a config; ``others`` are the other arguments."""
         return cls(**{each.name: getattr(config, each.name) for each in fields(config)}, **others)
 
+    def get_params(self) -> dict[str, Any]:
+        """Give the optimizer's attributes, as a copy: MLflow's autolog adds the data to it."""
+        return dict(vars(self))
+
     def compile(
         self,
         student: dspy.Module,

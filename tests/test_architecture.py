@@ -18,7 +18,8 @@ LAYERS = [
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
-    *("added", "outputs", "parts", "shards", "cluster", "scored_table", "tables", "demo", "cli"),
+    *("added", "outputs", "parts", "shards", "cluster", "scored_table"),
+    *("tracking", "tables", "demo", "cli"),
 ]
 
 

@@ -1,0 +1,118 @@
+"""A judge as an MLflow model: its own saved files, without a pickle and without a key."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mogradjudge.added import added_schema, cells_of
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.criteria import Rubric
+from mogradjudge.evaluation import judging, run_program
+from mogradjudge.files import write_text
+from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.runs import JUDGE, RUBRIC
+from mogradjudge.tracking.installed import import_mlflow
+
+_THREADS = 8
+_FOLDER = "judge"
+
+
+def log_judge(
+    judge: MultiCriteriaJudge, name: str = "judge", *, registered_model_name: str | None = None
+) -> Any:
+    """Log a judge as an MLflow model; gives MLflow's `ModelInfo`, whose ``model_uri`` loads it.
+
+    No call is sent. The model holds ``judge.json`` and ``rubric.toml`` and is loaded by this
+    package. An LM that was pinned on the judge with `set_lm` is named in it, without key, headers
+    and credentials, and is reached at its provider's usual address; any other judge speaks with the
+    ``dspy.settings.lm`` of the process that uses the model.
+
+    Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the rubric's inputs as
+    columns (any others are ignored) and gives, row by row and for each criterion, ``fluency`` (NaN
+    where there is no score), ``fluency_source`` and ``fluency_unscored`` (why there is none). The
+    setting ``num_threads`` (8) of its ``model_config`` is how many texts are judged at once.
+
+    ``mlflow.dspy.log_model`` takes a judge as well, but pickles ``dspy.settings.lm`` into the
+    model, with any key that was given to it in Python.
+
+    Args:
+        judge: The judge.
+        name: The model's name.
+        registered_model_name: Its name in the model registry; None registers nothing.
+
+    Raises:
+        SetupError: If mlflow is not installed.
+    """
+    mlflow = import_mlflow()
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder) / _FOLDER
+        path.mkdir()
+        judge.save(path / JUDGE)
+        write_text(path / RUBRIC, judge.rubric.to_toml())
+        # MLflow sends an example through the model, and warns where it is given none.
+        warnings.filterwarnings("ignore", r".*input example was not provided", UserWarning)
+        return mlflow.pyfunc.log_model(
+            name=name,
+            loader_module=__name__,
+            data_path=str(path),
+            signature=_signature(mlflow, judge.rubric),
+            registered_model_name=registered_model_name,
+            model_config={"num_threads": _THREADS},
+            pip_requirements=[f"{each}=={version(each)}" for each in ("mogradjudge", "dspy")],
+        )
+
+
+def load_judge(model_uri: str) -> MultiCriteriaJudge:
+    """Load a judge that `log_judge` has logged.
+
+    Raises:
+        SetupError: If mlflow is not installed, or the model is no such judge.
+    """
+    mlflow = import_mlflow()
+    folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
+    return MultiCriteriaJudge.from_saved(folder / "data" / _FOLDER / JUDGE)
+
+
+def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> _Scorer:
+    """Load the model for MLflow."""
+    judge = MultiCriteriaJudge.from_saved(Path(data_path) / JUDGE)
+    return _Scorer(judge, int((model_config or {}).get("num_threads", _THREADS)))
+
+
+class _Scorer:
+    """Scores tables."""
+
+    def __init__(self, judge: MultiCriteriaJudge, num_threads: int) -> None:
+        self.judge, self.num_threads = judge, num_threads
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
+        import pandas as pd
+
+        rubric = self.judge.rubric
+        rows = pd.DataFrame(model_input)[list(rubric.inputs)].to_dict("records")
+
+        def score(row: Mapping[str, Any]) -> Mapping[str, Any]:
+            return cells_of(run_program(self.judge, row), rubric.names)
+
+        with judging():
+            cells = in_parallel(score, rows, self.num_threads)
+        return pd.DataFrame(cells, columns=added_schema(rubric.names).names)
+
+
+def _signature(mlflow: Any, rubric: Rubric) -> Any:
+    kinds, column = mlflow.types.DataType, mlflow.types.ColSpec
+    outputs = [
+        column(
+            kinds.double if str(each.type) == "double" else kinds.string, each.name, required=False
+        )
+        for each in added_schema(rubric.names)
+    ]
+    return mlflow.models.ModelSignature(
+        inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.inputs]),
+        outputs=mlflow.types.Schema(outputs),
+    )
