@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import dspy
 
-from mogradjudge.candidate import Slot, find_slots, preamble_slots
+from mogradjudge.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter
 from mogradjudge.objectives import Objective
+from mogradjudge.programs import lms_of, works_alone
 from mogradjudge.roles import Role
 
 
@@ -35,6 +36,26 @@ class Workshop:
     def criteria(self) -> Group:
         """The objectives' names, in order."""
         return tuple(objective.name for objective in self.objectives)
+
+    @property
+    def with_traces(self) -> bool:
+        """Whether the critic is shown what each predictor did."""
+        return not works_alone(self.program)
+
+    def edited_at(self, step: int) -> tuple[str, ...]:
+        """Give the paths of the predictors whose sections a step edits; the first step is 1."""
+        paths = tuple(dict.fromkeys(slot.predictor for slot in self.slots))
+        if self.config.predictors == "round_robin":
+            return (paths[(step - 1) % len(paths)],)
+        return paths
+
+    def brief(self, current: Candidate, step: int) -> Brief:
+        """Give what a step's stages are told; the objectives are those that it has sections for."""
+        edited = self.edited_at(step)
+        slots = tuple(slot for slot in self.slots if slot.predictor in edited)
+        served = {slot.criterion for slot in slots}
+        objectives = tuple(each for each in self.objectives if each.name in served)
+        return Brief(objectives, current, slots, names_predictors=self.with_traces)
 
 
 def open_workshop(
@@ -59,16 +80,21 @@ def open_workshop(
     """
     slots = _slots(student, tuple(objective.name for objective in objectives))
     preambles = preamble_slots(student) if config.edit_preamble else ()
+    chosen = _chosen(student, config)
+    slots, preambles = (
+        tuple(slot for slot in each if slot.predictor in chosen) for each in (slots, preambles)
+    )
     labels = [slot.label for slot in (*slots, *preambles)]
     if clash := next((label for label in labels if labels.count(label) > 1), None):
         raise SetupError(
             f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
             "the predictor."
         )
-    for predictor in student.predictors():
-        if (lm := predictor.lm or dspy.settings.lm) is None:
-            raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-        ledger.budget.check(lm)
+    if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    for lm in (dspy.settings.lm, *lms_of(student).values()):
+        if lm is not None:
+            ledger.budget.check(lm)
     return Workshop(
         program=student,
         objectives=objectives,
@@ -80,6 +106,18 @@ def open_workshop(
         config=config,
         ledger=ledger,
     )
+
+
+def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
+    paths = [path for path, _ in student.named_predictors()]
+    if not isinstance(config.predictors, tuple):
+        return paths
+    if unknown := [name for name in config.predictors if name not in paths]:
+        raise SetupError(
+            f"`predictors` must name predictors of {type(student).__name__}, which has "
+            f"{', '.join(map(repr, paths))}, got {', '.join(map(repr, unknown))}."
+        )
+    return list(config.predictors)
 
 
 def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
