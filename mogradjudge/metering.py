@@ -18,7 +18,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger, Purpose, Sent
 from mogradjudge.predictor import ScorePredict
-from mogradjudge.programs import errors_noted, without_results
+from mogradjudge.programs import errors_noted
 from mogradjudge.replies import InFlight, Missed, told_of_a_miss
 from mogradjudge.secrets import redact_error, secrets_of
 
@@ -61,11 +61,11 @@ def meter_program(program: dspy.Module, ledger: Ledger, criteria: Group) -> dspy
     speaks with the LM of the context (`metered_default`), which the program may choose itself.
 
     Args:
-        program: A copy of the user's program.
+        program: A copy of the user's program (`clone`); it is changed.
         ledger: Books the calls.
         criteria: What a predictor is booked under that is about no criteria of its own.
     """
-    for _, module in list(without_results(program).named_sub_modules()):
+    for _, module in list(program.named_sub_modules()):
         if isinstance(module, ScorePredict):
             module.lm = meter(module.lm or dspy.settings.lm, ledger, "judge", module.criteria)
             continue

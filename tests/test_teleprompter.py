@@ -674,7 +674,7 @@ class Answering(ToyEngine):
 class TwoSteps(dspy.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.write = dspy.Predict("question -> draft", "Write a draft.")
+        self.write = dspy.Predict(dspy.Signature("question -> draft", "Write a draft."))
         self.polish = dspy.ChainOfThought(dspy.Signature("draft -> answer", "Polish the draft."))
 
     def forward(self, question: str) -> dspy.Prediction:
