@@ -131,14 +131,14 @@ class Steps(dspy.Module):
     def __init__(self) -> None:
         super().__init__()
         self.drafts = [dspy.Predict("question -> draft") for _ in range(2)]
-        self.by_name = {"a b": dspy.ChainOfThought("draft -> text"), "c": dspy.Predict("a -> b")}
-        self.last = dspy.Predict("text -> answer")
+        self.by_name = {"a b": dspy.ChainOfThought("draft -> prose"), "c": dspy.Predict("a -> b")}
+        self.last = dspy.Predict("prose -> answer")
         self.again = self.last
 
     def forward(self, question: str) -> dspy.Prediction:
         first, second = (each(question=question).draft for each in self.drafts)
-        text = self.by_name["a b"](draft=f"{first} and {second}").text
-        return self.again(text=self.last(text=text).answer)
+        prose = self.by_name["a b"](draft=f"{first} and {second}").prose
+        return self.again(prose=self.last(prose=prose).answer)
 
 
 PATHS = ["drafts[0]", "drafts[1]", "by_name['a b'].predict", "by_name['c']", "last"]

@@ -47,20 +47,20 @@ def test_the_critic_sees_what_each_predictor_read_and_wrote():
     trace, asked = trace_of(engine), last(engine.sent("critic")[0])
     question = re.search(r"is it \w", asked).group()
     draft = {"inputs": {"question": question}, "outputs": {"draft": question}}
-    end = {"inputs": {"text": question}, "outputs": {"answer": question}}
+    end = {"inputs": {"prose": question}, "outputs": {"answer": question}}
     assert trace == {
         "drafts_0": [draft],
         "drafts_1": [draft],
         "by_name_a_b_predict": [
             {
                 "inputs": {"draft": f"{question} and {question}"},
-                "outputs": {"reasoning": question, "text": question},
+                "outputs": {"reasoning": question, "prose": question},
             }
         ],
         "by_name_c": "not called on this example",
         "last": [end, end],
     }
-    assert "last: Given the fields `text`, produce the fields `answer`." in asked
+    assert "last: Given the fields `prose`, produce the fields `answer`." in asked
     for request in (*engine.sent("coach"), *engine.sent("editor")):
         assert "## trace ##" not in last(request)
 
