@@ -93,10 +93,8 @@ def _signature(slots: Sequence[Slot]) -> Any:
     """
     # A field's own name must not hide an attribute of pydantic's model; a label may be any word.
     keys = {_field(slot): (str, pydantic.Field(alias=slot.label)) for slot in slots}
-    # DSPy's XML adapter asks for tags by the fields' own names.
-    strict = pydantic.ConfigDict(extra="forbid", populate_by_name=True)
     kind = pydantic.create_model(  # type: ignore[call-overload]  # its fields are known at run time
-        "NewInstructions", __config__=strict, **keys
+        "NewInstructions", __config__=pydantic.ConfigDict(extra="forbid"), **keys
     )
     return RewriteSections.with_updated_fields("new_instructions", type_=kind)
 

@@ -113,27 +113,27 @@ def why(error: Exception, program: dspy.Module) -> str:
 def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Prediction:
     """Call a program, also one that has only an async forward.
 
-    An error that ends a run ends it even where the program catches it: a cap, a stop. So does a
-    provider's, unless the program gets along without that reply.
+    A cap, a stop or a provider's error ends the call with it, also where the program catches it: an
+    outage is not a bad answer. A text that is refused or too long is the program's to deal with.
 
     Raises:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
         SetupError: If it gives back something else than a prediction.
     """
+    if isinstance(program, MultiCriteriaJudge):
+        return _call(program, inputs)
     errors: list[Exception] = []
     try:
         with dspy.context(**{_ERRORS: errors}):
             prediction = _call(program, inputs)
-    except (MogradError, dspy.LMError):
-        _end(errors)
-        raise
     except Exception as error:
-        if errors:
+        if errors and error is not errors[0]:
             raise errors[0] from error
-        if isinstance(error, dspy.AdapterParseError) or isinstance(program, MultiCriteriaJudge):
+        if isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError)):
             raise
         raise ProgramFailed(f"{type(error).__name__}: {error}") from error
-    _end(errors)
+    if errors:
+        raise errors[0]
     if not isinstance(prediction, dspy.Example):  # which a dspy.Prediction is
         raise SetupError(
             f"A program must return a dspy.Prediction, and {type(program).__name__} returned a "
@@ -214,12 +214,6 @@ def _call(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     if not callable(getattr(type(program), "aforward", None)):
         raise SetupError(f"{type(program).__name__} has neither a forward nor an aforward.")
     return _awaited(program.acall(**inputs))
-
-
-def _end(errors: Sequence[Exception]) -> None:
-    for error in errors:
-        if isinstance(error, MogradError):
-            raise error
 
 
 def _concerns_one_text(error: Exception) -> bool:

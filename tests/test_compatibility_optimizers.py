@@ -109,7 +109,7 @@ def test_after_another_optimizer(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_before_another_optimizer(name):
     with dspy.context(lm=loud_lm()):
-        # Of one predictor: where another one shouts as well, COPRO takes a proposal that is no worse.
+        # Of one predictor: where another one shouts too, COPRO takes a proposal that is no worse.
         program = dspy.ChainOfThought("question -> answer")
         first = mograd().compile(program, trainset=TRAIN, valset=VALIDATION)
         best = compile_with(name, first)

@@ -74,6 +74,27 @@ def test_only_the_named_predictors_are_edited():
     assert changed == {"last", "by_name['a b'].predict"}
 
 
+def test_a_named_predictor_of_a_judge_leaves_the_other_criteria_alone():
+    rubric = toy_rubric("coherence", "fluency")
+    texts, engine = toy_examples(rubric, 12), ToyEngine()
+    judge = MultiCriteriaJudge(rubric, layout="separate")
+    with dspy.context(lm=toy_lm(engine)):
+        result = MOGrad(steps=2, predictors=["judges['fluency']"]).optimize(
+            judge, trainset=texts[:6], valset=texts[6:]
+        )
+    assert {row.criteria for row in result.ledger if row.role != "judge"} == {("fluency",)}
+    before, after = result.seed_agreement.by_criterion, result.final_agreement.by_criterion
+    assert after["fluency"] == 1.0 > before["fluency"]
+    assert after["coherence"] == before["coherence"] < 1.0
+
+
+def test_the_number_of_threads_does_not_change_what_is_found():
+    results = [optimize(Steps(), num_threads=number, steps=2) for number in (1, 16)]
+    assert results[0].measured == results[1].measured
+    first, second = (each.as_dict() | {"config": None} for each in results)
+    assert first == second
+
+
 def test_an_unknown_predictor_is_refused_with_those_there_are():
     engine = LoudEngine()
     with pytest.raises(SetupError, match=r"of Steps, which has 'drafts\[0\]', .*, got 'first'\.$"):

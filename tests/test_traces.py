@@ -6,7 +6,7 @@ import threading
 
 import dspy
 import pytest
-from dspy.lm15 import AuthError, Request
+from dspy.lm15 import AuthError, ContextLengthError, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,22 +240,36 @@ def test_a_cap_ends_the_run_also_where_the_program_catches_every_error(ask):
     assert result.seed_agreement.mean is None
 
 
-def test_an_outage_ends_the_run_where_the_program_cannot_do_without_the_reply():
+def fail(program: Asking, question: str) -> dspy.Prediction:
+    try:
+        return program.say(question=question)
+    except dspy.LMError as error:
+        raise RuntimeError("cannot go on") from error
+
+
+@pytest.mark.parametrize("ask", [swallow, fail])
+def test_an_outage_ends_the_run_and_is_no_bad_answer_whatever_the_program_makes_of_it(ask):
     def refuse(request: Request) -> str:
         raise AuthError("no such key")
 
-    def ask(program: Asking, question: str) -> dspy.Prediction:
-        try:
-            return program.say(question=question)
-        except dspy.LMError as error:
-            raise RuntimeError("cannot go on") from error
+    engine, events = LoudEngine(), []
+    engine.reply = refuse
+    with pytest.raises(dspy.LMAuthError, match="no such key"):
+        optimize(Asking(ask), engine, observers=[events.append])
+    assert [type(each).__name__ for each in events] == ["RunStarted"]
+
+
+def test_a_text_that_is_too_long_is_the_programs_to_deal_with():
+    def refuse(request: Request) -> str:
+        if VALIDATION[1].question in last(request):
+            raise ContextLengthError("too long")
+        return engine.answer(request)
 
     engine = LoudEngine()
     engine.reply = refuse
-    with pytest.raises(dspy.LMAuthError, match="no such key"):
-        optimize(Asking(ask), engine)
-    with pytest.raises(dspy.LMAuthError, match="no such key"):  # of the critic
-        optimize(Asking(swallow), engine)
+    result = optimize(Asking(swallow), engine)
+    assert result.seed_agreement.scored == {"loudness": 3}
+    assert result.final_agreement.mean == pytest.approx(2 / 3)
 
 
 def test_an_lm_that_the_program_chooses_itself_is_the_one_that_speaks_and_is_booked():
