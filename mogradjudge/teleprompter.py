@@ -43,9 +43,9 @@ _VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
 class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     """Optimizes instructions for several objectives by textual gradients.
 
-    Each step lets the program work on a batch; a critic says where it missed, a coach turns that
-    into advice, an editor rewrites the sections, and a gate keeps the rewrite or not. The mode says
-    which of these three speak about all criteria in one call.
+    Each step lets the program work on a batch; a critic says where it missed (and sees what each of
+    several predictors did), a coach turns that into advice, an editor rewrites the sections, and a
+    gate keeps the rewrite or not. The mode says which of the three speak about all at once.
 
     Args:
         mode: ``"SSS"``, ``"SSC"``, ``"SCC"`` or ``"CCC"``: for critic, coach and editor, one call
