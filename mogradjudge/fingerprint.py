@@ -100,7 +100,7 @@ def digest_of_program(program: dspy.Module) -> str:
     state = program.dump_state()
     known = {id(predictor) for predictor in program.predictors()}
     for path, predictor in without_results(program).named_sub_modules(dspy.Predict):
-        if id(predictor) not in known:  # a frozen one, which DSPy leaves out
+        if path != "self" and id(predictor) not in known:  # a frozen one, which DSPy leaves out
             state[f"frozen {path}"] = predictor.dump_state()
     return digest(_without_lms(state))[:_DIGITS]
 

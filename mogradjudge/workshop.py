@@ -75,15 +75,13 @@ def open_workshop(
         lms: The LM of each role.
 
     Raises:
-        SetupError: If the program has no place for an objective, or if an LM is missing or cannot
-            be held to the budget.
+        SetupError: If the program has no place for an objective or no predictor that is to be
+            edited, or if an LM is missing or cannot be held to the budget.
     """
-    slots = _slots(student, tuple(objective.name for objective in objectives))
-    preambles = preamble_slots(student) if config.edit_preamble else ()
-    chosen = _chosen(student, config)
-    slots, preambles = (
-        tuple(slot for slot in each if slot.predictor in chosen) for each in (slots, preambles)
-    )
+    slots = _slots(student, tuple(objective.name for objective in objectives), config)
+    edited = {slot.predictor for slot in slots}
+    every = preamble_slots(student) if config.edit_preamble else ()
+    preambles = tuple(slot for slot in every if slot.predictor in edited)
     labels = [slot.label for slot in (*slots, *preambles)]
     if clash := next((label for label in labels if labels.count(label) > 1), None):
         raise SetupError(
@@ -120,7 +118,7 @@ def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
     return list(config.predictors)
 
 
-def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
+def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple[Slot, ...]:
     slots = find_slots(student, criteria)
     if not slots:
         raise SetupError(
@@ -132,7 +130,14 @@ def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
             f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
             "sections for its criteria alone."
         )
-    return slots
+    chosen = _chosen(student, config)
+    edited = tuple(slot for slot in slots if slot.predictor in chosen)
+    if not edited:
+        raise SetupError(
+            f"None of the predictors {', '.join(map(repr, chosen))} has a section for the "
+            f"objectives {', '.join(criteria)}. Name others in `predictors`."
+        )
+    return edited
 
 
 def _role(

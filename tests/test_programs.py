@@ -102,6 +102,12 @@ def test_an_unknown_predictor_is_refused_with_those_there_are():
     assert engine.requests == []
 
 
+def test_predictors_without_a_section_for_any_objective_are_refused():
+    judge = MultiCriteriaJudge(toy_rubric("coherence", "loudness"), layout="separate")
+    with pytest.raises(SetupError, match=r"'coherence'\]\" has a section for the objectives loud"):
+        optimize(judge, predictors=["judges['coherence']"])
+
+
 @pytest.mark.parametrize("predictors", ["last", [], [1], None, 3])
 def test_a_choice_of_predictors_that_is_none_is_refused(predictors):
     with pytest.raises(SetupError, match="`predictors` must be 'all', 'round_robin' or a list"):
