@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import Self
 import dspy
 
 from mogradjudge.criteria import Group
+from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
 from mogradjudge.objectives import Objective
 from mogradjudge.predictor import ScorePredict
+from mogradjudge.programs import key_of, lms_of, without_results
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,18 @@ class Candidate:
 
     @classmethod
     def of(cls, program: dspy.Module) -> Self:
-        """Read a program's instructions."""
-        return cls(
-            {
-                path: Instructions.parse(predictor.signature.instructions)
-                for path, predictor in program.named_predictors()
-            }
-        )
+        """Read a program's instructions.
+
+        Raises:
+            SetupError: If a predictor's instructions hold two sections of one name.
+        """
+        read: dict[str, Instructions] = {}
+        for path, predictor in program.named_predictors():
+            try:
+                read[path] = Instructions.parse(predictor.signature.instructions)
+            except SetupError as error:
+                raise SetupError(f"The instructions of {path!r} cannot be read: {error}") from error
+        return cls(read)
 
     def text(self, slot: Slot) -> str:
         """Give the text that a slot holds, ``""`` if there is none yet."""
@@ -76,17 +82,34 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Brief:
-    """What every stage is told about the program as it stands."""
+    """What every stage is told about the program as it stands.
+
+    Args:
+        objectives: What is maximized.
+        candidate: All instructions of the program.
+        slots: The sections that may be edited.
+        names_predictors: Whether each preamble is told with its predictor's name.
+    """
 
     objectives: tuple[Objective, ...]
     candidate: Candidate
     slots: tuple[Slot, ...]
+    names_predictors: bool = False
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The predictors whose sections may be edited."""
+        return tuple(dict.fromkeys(slot.predictor for slot in self.slots))
 
     def standing(self, group: Group) -> dict[str, object]:
         """Give what every role is told before its own inputs."""
-        preambles = dict.fromkeys(each.preamble for each in self.candidate.instructions.values())
+        preambles = {path: each.preamble for path, each in self.candidate.instructions.items()}
+        if self.names_predictors and len(preambles) > 1:
+            told = [f"{key_of(path)}: {preamble}" for path, preamble in preambles.items()]
+        else:
+            told = list(dict.fromkeys(preambles.values()))
         return {
-            "task": "\n\n".join(preambles),
+            "task": "\n\n".join(told),
             "criteria": self.meanings(group),
             "current_instructions": self.current(group),
         }
@@ -123,13 +146,46 @@ def preamble_slots(program: dspy.Module) -> tuple[Slot, ...]:
 
 
 def clone(program: dspy.Module) -> dspy.Module:
-    """Copy a program, but share its pinned LMs; a deep copy takes history and weights along."""
-    pinned = [predictor.lm for _, predictor in program.named_predictors()]
+    """Copy a program, but share its LMs; a deep copy takes history and weights along.
+
+    What cannot be copied, a connection say, is shared as well. The callbacks of its modules are
+    kept, and what an optimizer has left on it is not.
+    """
+    bare = without_results(program)
+    shared: dict[int, object] = {id(lm): lm for lm in lms_of(bare).values()}
     try:
-        return copy.deepcopy(program, {id(lm): lm for lm in pinned if lm is not None})
-    except (TypeError, copy.Error):  # an attribute that cannot be copied; DSPy shares those
-        return program.deepcopy()
+        copied = copy.deepcopy(bare, dict(shared))
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        # The innermost modules first: what holds one of them can be copied once it can.
+        for _, module in reversed(list(bare.named_sub_modules())):
+            for value in vars(module).values():
+                _share_uncopyable(value, shared)
+        copied = copy.deepcopy(bare, dict(shared))
+    pairs = zip(bare.named_sub_modules(), copied.named_sub_modules(), strict=True)
+    for (_, module), (_, twin) in pairs:
+        twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
+    return copied
+
+
+def _share_uncopyable(value: object, shared: dict[int, object]) -> None:
+    if _is_copyable(value, shared):
+        return
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _share_uncopyable(item, shared)
+    elif not isinstance(value, dspy.Module):
+        shared[id(value)] = value
+
+
+def _is_copyable(value: object, shared: Mapping[int, object]) -> bool:
+    try:
+        copy.deepcopy(value, dict(shared))
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        return False
+    return True
 
 
 def _label(path: str, name: str, count: int) -> str:
-    return name if count == 1 else re.sub(r"\W+", "_", f"{path}_{name}").strip("_")
+    return name if count == 1 else key_of(f"{path}_{name}")

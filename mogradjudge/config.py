@@ -18,6 +18,7 @@ from mogradjudge.gate import Gate, NoMeanRegression, gate_as_dict
 T = TypeVar("T")
 
 Auto: TypeAlias = Literal["light", "medium", "heavy"]
+Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 FREE = ("budget", "target", "patience", "num_threads", "max_rpm")
 """The settings that say how fast a run goes and where it ends, not what it finds on the way."""
 
@@ -41,6 +42,9 @@ class MOGradConfig:
         coach_temperature: The paper: 0.3, as for the critic.
         editor_temperature: The paper: 0.7.
         edit_preamble: Whether the editor may rewrite the preamble too; needs a combined optimizer.
+        predictors: Whose sections a step edits, as GEPA's ``component_selector``: ``"all"``; each
+            in turn, one a step (``"round_robin"``); or those of these names (the paths that
+            `named_predictors` gives). The whole program is run and scored all the same.
         reply_retries: Further tries after a reply that cannot be used, at least 0.
         max_section_chars: The longest section that an editor may write, in characters.
         level: How agreement is taken, over all texts or as the mean over groups. It holds for a
@@ -67,6 +71,7 @@ class MOGradConfig:
     coach_temperature: float | None = 0.3
     editor_temperature: float | None = 0.7
     edit_preamble: bool = False
+    predictors: Predictors = "all"
     reply_retries: int = 2
     max_section_chars: int = 2000
     level: Level = "pooled"
@@ -91,6 +96,8 @@ class MOGradConfig:
         if not isinstance(self.budget, Budget):
             raise SetupError(f"`budget` must be a Budget(...), got {self.budget!r}.")
         _check_gate(self.gate)
+        if self.predictors not in ("all", "round_robin"):
+            object.__setattr__(self, "predictors", _names(self.predictors))
         if self.level not in ("pooled", "group"):
             raise SetupError(f"`level` must be 'pooled' or 'group', got {self.level!r}.")
         if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
@@ -102,9 +109,11 @@ class MOGradConfig:
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as `result.json` holds them."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        named = self.predictors
         return {
             **plain,
             "mode": self.mode.name,
+            "predictors": list(named) if isinstance(named, tuple) else named,
             "gate": gate_as_dict(self.gate),
             "budget": self.budget.as_dict(),
         }
@@ -119,6 +128,14 @@ def _check_range(name: str, value: float | None, low: float, high: float) -> Non
 def _check_gate(gate: object) -> None:
     if not callable(gate) or isinstance(gate, type):
         raise SetupError(f"`gate` must be a gate, as NoMeanRegression(), got {gate!r}.")
+
+
+def _names(names: object) -> tuple[str, ...]:
+    if isinstance(names, (list, tuple)) and names and all(isinstance(each, str) for each in names):
+        return tuple(dict.fromkeys(names))
+    raise SetupError(
+        f"`predictors` must be 'all', 'round_robin' or a list of predictors' names, got {names!r}."
+    )
 
 
 def resolve_steps(auto: str | None, steps: int | None) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import dspy
 
@@ -18,9 +18,13 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import example_key, group_of, inputs_key
 from mogradjudge.errors import ReplyError, SetupError
-from mogradjudge.fields import as_a_whole, reason_of
+from mogradjudge.fields import as_a_whole
 from mogradjudge.objectives import Objective, Scored
-from mogradjudge.scores import Unscored
+from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
+from mogradjudge.scores import Reading, Unscored
+
+Made: TypeAlias = dspy.Prediction | Unscored
+Score: TypeAlias = float | Unscored | None
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,16 @@ class Refused(Unscored):
 class Judgement:
     """What a program made of one example, and its score on each objective.
 
-    A score is None where the example has nothing to score by, a missing human score say.
+    A score is None where the example has nothing to score by, a missing human score say. The trace
+    is there where it was asked for.
     """
 
     example_id: str
     group: str
     example: dspy.Example
-    prediction: dspy.Prediction | Unscored
-    scores: Mapping[str, float | Unscored | None]
+    prediction: Made
+    scores: Mapping[str, Score]
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,7 @@ class Agreement:
         values = [
             value
             for name, value in self.by_criterion.items()
-            if not isinstance(value, Undefined)
-            and not isinstance(other.by_criterion[name], Undefined)
+            if isinstance(value, float) and isinstance(other.by_criterion[name], float)
         ]
         return sum(values) / max(1, len(values))
 
@@ -102,11 +107,13 @@ def judge_examples(
     examples: Sequence[dspy.Example],
     objectives: Sequence[Objective],
     num_threads: int,
+    *,
+    with_traces: bool = False,
 ) -> tuple[Judgement, ...]:
     """Run a program over examples, in parallel; the judgements come in the examples' order.
 
-    A reply that cannot be read, or a text too long for the model, is `Unscored`. Examples with
-    equal inputs are judged once, and share the prediction.
+    An example without a usable reply is `Unscored` (`run_program`). Examples with equal inputs are
+    judged once, and share the prediction.
 
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
@@ -117,13 +124,14 @@ def judge_examples(
         places.setdefault(inputs_key(example), []).append(place)
 
     def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
-        prediction = run_program(program, examples[equal[0]].inputs())
-        return [(place, judgement(place, prediction)) for place in equal]
+        with traced(program) if with_traces else nullcontext(lambda: None) as trace:
+            prediction = run_program(program, examples[equal[0]].inputs())
+        return [(place, judgement(place, prediction, trace())) for place in equal]
 
-    def judgement(place: int, prediction: dspy.Prediction | Unscored) -> Judgement:
+    def judgement(place: int, made: Made, trace: Trace | None) -> Judgement:
         example = examples[place]
-        scores = {each.name: _score(each, example, prediction) for each in objectives}
-        return Judgement(ids[place], group_of(example, place), example, prediction, scores)
+        scores = {each.name: _score(each, example, made) for each in objectives}
+        return Judgement(ids[place], group_of(example, place), example, made, scores, trace)
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
     order = sorted(places.values(), key=lambda equal: _prompt_order(examples[equal[0]]))
@@ -137,7 +145,7 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
     names = [objective.name for objective in objectives]
     return Agreement(
         by_criterion={each.name: _aggregate(each, judgements) for each in objectives},
-        scored={name: sum(_is_number(j.scores[name]) for j in judgements) for name in names},
+        scored={name: sum(isinstance(j.scores[name], float) for j in judgements) for name in names},
         unscored={
             name: sum(isinstance(j.scores[name], Unscored) for j in judgements) for name in names
         },
@@ -212,28 +220,27 @@ def judging() -> AbstractContextManager[None]:
     A judge reads its replies field by field all the same; any other program must not be handed an
     `Unscored` for a field.
     """
-    context: AbstractContextManager[None] = dspy.context(
-        adapter=as_a_whole(dspy.settings.adapter), disable_history=True
-    )
-    return context
+    adapter = as_a_whole(dspy.settings.adapter)
+    return dspy.context(adapter=adapter, disable_history=True)  # type: ignore[no-any-return]
 
 
-def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Prediction | Unscored:
+def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Made:
     """Run a program on one text; a reply that cannot be read is `Unscored`.
 
-    So is a text that the provider takes not (`Refused`): a content filter, say, or its length.
+    So is a text that the provider takes not (`Refused`): a content filter, say, or its length; and
+    one on which a program that is no judge raises an error of its own.
     """
     try:
         with dspy.context(trace=[]):
-            return program(**inputs)
+            return call_program(program, inputs)
+    except ProgramFailed as error:
+        return Unscored(f"the program failed: {why(error, program)}")
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
-        lms = [predictor.lm for _, predictor in program.named_predictors()]
-        return Unscored(f"no readable reply: {reason_of(error, dspy.settings.lm, *lms)}")
+        return Unscored(f"no readable reply: {why(error, program)}")
     except dspy.LMInvalidRequestError as error:
         if isinstance(error, dspy.LMUnsupportedModelError):
             raise
-        lms = [predictor.lm for _, predictor in program.named_predictors()]
-        return Refused(f"refused: {reason_of(error, dspy.settings.lm, *lms)}", error)
+        return Refused(f"refused: {why(error, program)}", error)
 
 
 def check_scored(judgements: Sequence[Judgement], what: str) -> None:
@@ -256,9 +263,7 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
     )
 
 
-def _score(
-    objective: Objective, example: dspy.Example, prediction: dspy.Prediction | Unscored
-) -> float | Unscored | None:
+def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
     if isinstance(prediction, Unscored):
         return prediction
     score = objective.score(example, prediction)
@@ -284,17 +289,12 @@ def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float |
     return float(value) if math.isfinite(value) else Undefined(f"the aggregate is {value}")
 
 
-def _is_number(score: object) -> bool:
-    return isinstance(score, float)
-
-
 def _is_fallback(judgement: Judgement, name: str) -> bool:
-    if isinstance(judgement.prediction, Unscored):
-        return False
-    reading = judgement.prediction.get("readings", {}).get(name)
-    return reading is not None and reading.source == "fallback"
+    made = judgement.prediction
+    readings = None if isinstance(made, Unscored) else made.get("readings")  # of any kind
+    reading = readings.get(name) if isinstance(readings, Mapping) else None
+    return isinstance(reading, Reading) and reading.source == "fallback"
 
 
-def _prompt_order(example: dspy.Example) -> tuple[str, ...]:
-    inputs: dict[str, Any] = dict(example.inputs())
-    return tuple(str(value) for value in inputs.values())
+def _prompt_order(example: dspy.Example) -> list[str]:
+    return [str(value) for value in dict(example.inputs()).values()]

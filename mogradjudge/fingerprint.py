@@ -13,6 +13,7 @@ from mogradjudge.config import FREE, MOGradConfig
 from mogradjudge.digests import digest
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import Objective
+from mogradjudge.programs import lms_of, without_results
 from mogradjudge.secrets import without_secrets
 
 # Where an LM is reached and how often it is tried does not decide what it says; and DSPy's
@@ -56,9 +57,15 @@ def fingerprint(
 
 
 def judge_lms(student: dspy.Module) -> dict[str, dspy.BaseLM | None]:
-    """Name every LM that a program may speak with: the default one, and its predictors' own."""
+    """Name every LM that a program may speak with: the default one, its own, the adapter's."""
     predictors = student.named_predictors()
     own = {f"judge {path}": each.lm for path, each in predictors if each.lm is not None}
+    for path, lm in lms_of(student).items():
+        if not any(lm is each for each in own.values()):
+            own[f"judge {path}"] = lm
+    adapter = dspy.settings.adapter
+    if isinstance(adapter, dspy.TwoStepAdapter):
+        own["adapter"] = adapter.extraction_model
     return {"judge": dspy.settings.lm, **own}
 
 
@@ -90,7 +97,12 @@ def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 
 def digest_of_program(program: dspy.Module) -> str:
     """Name a program by a hash of its state; its LMs are named apart."""
-    return digest(_without_lms(program.dump_state()))[:_DIGITS]
+    state = program.dump_state()
+    known = {id(predictor) for predictor in program.predictors()}
+    for path, predictor in without_results(program).named_sub_modules(dspy.Predict):
+        if path != "self" and id(predictor) not in known:  # a frozen one, which DSPy leaves out
+            state[f"frozen {path}"] = predictor.dump_state()
+    return digest(_without_lms(state))[:_DIGITS]
 
 
 def _without_lms(state: Any) -> Any:

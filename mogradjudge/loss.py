@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dspy
 
@@ -38,6 +39,17 @@ class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     critique: str = dspy.OutputField(desc="one paragraph per criterion")
 
 
+WriteTracedCritique: Any = WriteCritique.append(
+    "trace",
+    dspy.InputField(
+        desc="what each part of the judge read and wrote on this example, call by call, with [...] "
+        "where a long text is cut; blame the first part that goes wrong"
+    ),
+    dict[str, object],
+)
+"""`WriteCritique` for a judge that works in several steps."""
+
+
 @dataclass(frozen=True)
 class Critique:
     """Why one judgement missed, for the criteria it names."""
@@ -58,6 +70,8 @@ def write_critiques(
 ) -> Round[Critique]:
     """Write one critique per judgement and group.
 
+    Where a judgement has a trace, the critic sees that of the predictors that may be edited.
+
     A criterion that a judgement has nothing to compare with, a missing human score, is left out of
     it; so is, with ``skip_tolerance``, one whose score is at least ``1 - skip_tolerance``. A group
     that has no criterion left costs no call.
@@ -66,7 +80,7 @@ def write_critiques(
         Question(
             criteria=criteria,
             example_id=judgement.example_id,
-            signature=WriteCritique,
+            signature=WriteCritique if judgement.trace is None else WriteTracedCritique,
             inputs=_inputs(judgement, criteria, brief),
             label=f"{label}/{judgement.example_id}/{'+'.join(group)}",
         )
@@ -104,7 +118,7 @@ def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float 
 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
-    return {
+    inputs = {
         **brief.standing(criteria),
         "example": dict(judgement.example.inputs()),
         "results": {
@@ -113,6 +127,9 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
             if each.name in criteria
         },
     }
+    if judgement.trace is not None:
+        inputs["trace"] = judgement.trace.shown(brief.predictors)
+    return inputs
 
 
 def _result(objective: Objective, judgement: Judgement) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger, Purpose, Sent
 from mogradjudge.predictor import ScorePredict
+from mogradjudge.programs import errors_noted
 from mogradjudge.replies import InFlight, Missed, told_of_a_miss
 from mogradjudge.secrets import redact_error, secrets_of
 
@@ -53,23 +55,41 @@ def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.B
 
 
 def meter_program(program: dspy.Module, ledger: Ledger, criteria: Group) -> dspy.Module:
-    """Pin a metered LM on every predictor of a program; a judge's are booked apart.
+    """Put a metered LM in the place of each that a program holds; a judge's are booked apart.
+
+    A predictor of a judge gets the default LM, if it has none. Any other is left without one: it
+    speaks with the LM of the context (`metered_default`), which the program may choose itself.
 
     Args:
-        program: A copy of the user's program.
+        program: A copy of the user's program (`clone`); it is changed.
         ledger: Books the calls.
         criteria: What a predictor is booked under that is about no criteria of its own.
     """
-    for _, predictor in program.named_predictors():
-        own = predictor.criteria if isinstance(predictor, ScorePredict) else criteria
-        predictor.lm = meter(predictor.lm or dspy.settings.lm, ledger, "judge", own)
+    for _, module in list(program.named_sub_modules()):
+        if isinstance(module, ScorePredict):
+            module.lm = meter(module.lm or dspy.settings.lm, ledger, "judge", module.criteria)
+            continue
+        for name, value in vars(module).items():
+            if isinstance(value, dspy.BaseLM):
+                setattr(module, name, meter(value, ledger, "judge", criteria))
     return program
 
 
 def metered_default(ledger: Ledger, criteria: Group) -> Any:
-    """Give a context in which calls past the predictors, to the default LM, are booked too."""
+    """Give a context in which calls to the default LM are booked too, and an adapter's own."""
     lm = dspy.settings.lm
-    return dspy.context(lm=lm if lm is None else meter(lm, ledger, "judge", criteria))
+    return dspy.context(
+        lm=None if lm is None else meter(lm, ledger, "judge", criteria),
+        adapter=_metered_adapter(dspy.settings.adapter, ledger, "judge", criteria),
+    )
+
+
+def adapter_beside(lm: dspy.BaseLM) -> dspy.Adapter | None:
+    """Give the context's adapter, its own calls booked as those of a metered LM are."""
+    if not isinstance(lm, _Metered):
+        return dspy.settings.adapter
+    purpose = lm.meter.purpose
+    return _metered_adapter(dspy.settings.adapter, lm.meter.ledger, purpose.role, purpose.criteria)
 
 
 class _CallUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
@@ -190,6 +210,7 @@ class _Metered:
 
     meter: _Meter
 
+    @errors_noted()
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         for attempts in range(1, _MOST_ATTEMPTS + 1):
             attempt = self.meter.attempt(self, messages or prompt, kwargs)
@@ -205,6 +226,10 @@ class _Metered:
         raise AssertionError("the last attempt returns or raises")
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        with errors_noted():
+            return await self._tried(prompt, messages, kwargs)
+
+    async def _tried(self, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Any:
         for attempts in range(1, _MOST_ATTEMPTS + 1):
             attempt = self.meter.attempt(self, messages or prompt, kwargs)
             try:
@@ -239,6 +264,16 @@ def _check_one_reply(lm: dspy.BaseLM, settings: Mapping[str, Any]) -> None:
             f"An LM must give one reply per call, got n={settings['n']} on {lm.model!r}; its "
             "further replies would be paid for and not counted."
         )
+
+
+def _metered_adapter(
+    adapter: dspy.Adapter | None, ledger: Ledger, role: str, criteria: Group
+) -> dspy.Adapter | None:
+    if not isinstance(adapter, dspy.TwoStepAdapter):  # the only one with an LM of its own
+        return adapter
+    booked = copy.copy(adapter)
+    booked.extraction_model = meter(adapter.extraction_model, ledger, role, criteria)
+    return booked
 
 
 def asks_cache(lm: dspy.BaseLM) -> bool:

@@ -13,6 +13,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.fields import as_a_whole, reason_of
+from mogradjudge.metering import adapter_beside
 from mogradjudge.quoting import quote
 
 R = TypeVar("R")
@@ -109,7 +110,7 @@ def _ask(
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, lm, attempt)
         try:
-            with dspy.context(lm=lm, trace=[]):
+            with dspy.context(lm=lm, adapter=adapter_beside(lm), trace=[]):
                 return read(question, predict(**inputs, config=config))
         except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
             if isinstance(error, dspy.LMUnsupportedModelError):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dspy
+from dspy.evaluate import EvaluationResult
+from dspy.utils.callback import with_callbacks
 
-from mogradjudge.candidate import Brief, Candidate
-from mogradjudge.evaluation import Judgement, judge_examples
+from mogradjudge.candidate import Candidate, clone
+from mogradjudge.evaluation import Judgement, agreement_of, judge_examples
 from mogradjudge.events import (
     BatchJudged,
     CritiqueWritten,
@@ -24,6 +27,7 @@ from mogradjudge.loss import write_critiques
 from mogradjudge.metering import meter_program, metered_default
 from mogradjudge.optimizer import rewrite_sections
 from mogradjudge.roles import Skipped
+from mogradjudge.scores import Unscored
 from mogradjudge.workshop import Workshop
 
 
@@ -49,9 +53,10 @@ def propose(
         BudgetExhausted: If a cap is reached.
         RunStopped: If the run was asked to stop.
     """
-    mode, criteria, label = shop.config.mode, shop.criteria, f"{shop.config.seed}/{step}"
-    brief = Brief(shop.objectives, current, shop.slots)
-    judgements = judge(shop, current, batch)
+    mode, label, brief = shop.config.mode, f"{shop.config.seed}/{step}", shop.brief(current, step)
+    criteria = tuple(each.name for each in brief.objectives)
+    program = current.written_into(shop.program)
+    judgements = _run(shop, program, batch, with_traces=shop.with_traces)
     inputs = tuple(as_plain(each.example.inputs()) for each in judgements)
     notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))
     critiques = write_critiques(
@@ -76,7 +81,7 @@ def propose(
         shop.editor,
         label=label,
         max_chars=shop.config.max_section_chars,
-        preambles=shop.preambles,
+        preambles=[slot for slot in shop.preambles if slot.predictor in brief.predictors],
     )
     texts = {slot: text for edit in edits.records for slot, text in edit.texts.items()}
     for slot, text in texts.items():
@@ -92,8 +97,62 @@ def propose(
 def judge(
     shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]
 ) -> tuple[Judgement, ...]:
-    """Run the program with a candidate's instructions over examples, its calls booked."""
+    """Score a candidate's instructions on examples, the calls booked; DSPy's callbacks hear of it.
+
+    What they are given as the program speaks with the user's own LMs.
+    """
     program = candidate.written_into(shop.program)
+    if not dspy.settings.get("callbacks"):
+        return _run(shop, program, examples)
+    scoring = _Scoring(shop, examples)
+    scoring(program, callback_metadata={"metric_key": "eval_full"})
+    return scoring.judgements
+
+
+class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
+    """One scoring as DSPy's callbacks know it: an evaluation, with a score from -100 to 100."""
+
+    judgements: tuple[Judgement, ...] = ()
+
+    def __init__(self, shop: Workshop, examples: Sequence[dspy.Example]) -> None:
+        super().__init__(devset=list(examples), num_threads=shop.config.num_threads)
+        self.shop = shop
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def __call__(
+        self,
+        program: dspy.Module,
+        callback_metadata: Mapping[str, object] | None = None,
+    ) -> EvaluationResult:
+        self.judgements = _run(self.shop, clone(program), self.devset)
+        objectives = self.shop.objectives
+        mean = agreement_of(self.judgements, objectives).mean
+        return EvaluationResult(
+            score=math.nan if mean is None else round(100 * mean, 2),
+            results=[_result(each) for each in self.judgements],
+        )
+
+
+def _result(judgement: Judgement) -> tuple[dspy.Example, dspy.Prediction, float | None]:
+    """Give a judgement as DSPy reports one: no score is None, and the mean one of several."""
+    scores = [score for score in judgement.scores.values() if isinstance(score, float)]
+    made = judgement.prediction
+    return (
+        judgement.example,
+        dspy.Prediction() if isinstance(made, Unscored) else made,
+        sum(scores) / len(scores) if scores else None,
+    )
+
+
+def _run(
+    shop: Workshop,
+    program: dspy.Module,
+    examples: Sequence[dspy.Example],
+    *,
+    with_traces: bool = False,
+) -> tuple[Judgement, ...]:
     meter_program(program, shop.ledger, shop.criteria)
     with metered_default(shop.ledger, shop.criteria):
-        return judge_examples(program, examples, shop.objectives, shop.config.num_threads)
+        return judge_examples(
+            program, examples, shop.objectives, shop.config.num_threads, with_traces=with_traces
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from dspy.teleprompt import Teleprompter
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
-from mogradjudge.config import Auto, MOGradConfig, resolve_steps
+from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
 from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
@@ -32,6 +32,7 @@ from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
 from mogradjudge.runs import Pool, RunDirectory
 from mogradjudge.state import in_order_of_worth
+from mogradjudge.usage import usage_shared
 from mogradjudge.workshop import open_workshop
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ _VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
 class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     """Optimizes instructions for several objectives by textual gradients.
 
-    Each step lets the program work on a batch; a critic says where it missed, a coach turns that
-    into advice, an editor rewrites the sections, and a gate keeps the rewrite or not. The mode says
-    which of these three speak about all criteria in one call.
+    Each step lets the program work on a batch; a critic says where it missed (and sees what each of
+    several predictors did), a coach turns that into advice, an editor rewrites the sections, and a
+    gate keeps the rewrite or not. The mode says which of the three speak about all at once.
 
     Args:
         mode: ``"SSS"``, ``"SSC"``, ``"SCC"`` or ``"CCC"``: for critic, coach and editor, one call
@@ -90,6 +91,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         coach_temperature: float | None = 0.3,
         editor_temperature: float | None = 0.7,
         edit_preamble: bool = False,
+        predictors: Predictors = "all",
         reply_retries: int = 2,
         max_section_chars: int = 2000,
         level: Level = "pooled",
@@ -116,6 +118,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             coach_temperature=coach_temperature,
             editor_temperature=editor_temperature,
             edit_preamble=edit_preamble,
+            predictors=predictors,
             reply_retries=reply_retries,
             max_section_chars=max_section_chars,
             level=level,
@@ -155,6 +158,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         trainset: Sequence[dspy.Example],
         teacher: object = None,
         valset: Sequence[dspy.Example] | None = None,
+        num_threads: int | None = None,
     ) -> dspy.Module:
         """Optimize and return the program, as DSPy's optimizers do; see `optimize`.
 
@@ -162,7 +166,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         (the best first) and ``trial_logs`` (by step). ``teacher`` is taken for DSPy's sake and not
         used.
         """
-        result = self.optimize(student, trainset=trainset, valset=valset)
+        result = self.optimize(student, trainset=trainset, valset=valset, num_threads=num_threads)
         program = result.program
         program.candidate_programs = [
             {
@@ -183,6 +187,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         trainset: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None = None,
         testset: Sequence[dspy.Example] = (),
+        num_threads: int | None = None,
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
 
@@ -196,37 +201,47 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 training set (by whole groups) are set aside for that.
             testset: The examples that the seed and the final instructions are scored on at the end
                 of a whole run; nothing is decided by them.
+            num_threads: The most LM calls in flight; the optimizer's own setting if not given.
 
         Raises:
             SetupError: If the program, the examples, the LMs or the folder cannot be worked with.
             dspy.LMError: If a provider stays down, or refuses what no other try can help.
         """
+        config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
         data = self._data(student, trainset, valset, testset)
         pool = self.pool
         replies = None if pool is None else pool.replies
         folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)
         ledger = Ledger(
-            self.config.budget,
-            self.config.num_threads,
-            self.config.max_rpm,
+            config.budget,
+            config.num_threads,
+            config.max_rpm,
             None if folder is None else folder.stop_file,
             None if pool is None else pool.purse,
         )
         lms = {role: self._role_lm(role) for role in self.role_lms}
-        shop = open_workshop(student, objectives, self.config, ledger, lms)
+        shop = open_workshop(student, objectives, config, ledger, lms)
         with ExitStack() as stack:
             enter, state = stack.enter_context, None
             if folder is not None:
                 speaking = {**judge_lms(student), **lms}
                 _check_kept(speaking)
-                asked = fingerprint(self.config, student, objectives, speaking, data)
+                asked = fingerprint(config, student, objectives, speaking, data)
                 state = enter(folder.at_work(asked, ledger))
             enter(interruptible(ledger.brake))
-            progress = enter(shown_progress(self.config, display=self.display_progress))
+            enter(usage_shared())
+            progress = enter(shown_progress(config, display=self.display_progress))
             kept = () if folder is None else (folder.write,)
             run = Run(shop, data, (*kept, *self.observers, progress), folder, state)
             return run.to_the_end()
+
+    def _config_for(self, student: dspy.Module, num_threads: int | None) -> MOGradConfig:
+        if not isinstance(student, dspy.Module):
+            raise SetupError(f"`student` must be a dspy.Module, got {student!r}.")
+        if num_threads is None:
+            return self.config
+        return replace(self.config, num_threads=num_threads)
 
     def _data(
         self,

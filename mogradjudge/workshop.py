@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import dspy
 
-from mogradjudge.candidate import Slot, find_slots, preamble_slots
+from mogradjudge.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter
 from mogradjudge.objectives import Objective
+from mogradjudge.programs import lms_of, works_alone
 from mogradjudge.roles import Role
 
 
@@ -36,6 +37,26 @@ class Workshop:
         """The objectives' names, in order."""
         return tuple(objective.name for objective in self.objectives)
 
+    @property
+    def with_traces(self) -> bool:
+        """Whether the critic is shown what each predictor did."""
+        return not works_alone(self.program)
+
+    def edited_at(self, step: int) -> tuple[str, ...]:
+        """Give the paths of the predictors whose sections a step edits; the first step is 1."""
+        paths = tuple(dict.fromkeys(slot.predictor for slot in self.slots))
+        if self.config.predictors == "round_robin":
+            return (paths[(step - 1) % len(paths)],)
+        return paths
+
+    def brief(self, current: Candidate, step: int) -> Brief:
+        """Give what a step's stages are told; the objectives are those that it has sections for."""
+        edited = self.edited_at(step)
+        slots = tuple(slot for slot in self.slots if slot.predictor in edited)
+        served = {slot.criterion for slot in slots}
+        objectives = tuple(each for each in self.objectives if each.name in served)
+        return Brief(objectives, current, slots, names_predictors=self.with_traces)
+
 
 def open_workshop(
     student: dspy.Module,
@@ -54,21 +75,24 @@ def open_workshop(
         lms: The LM of each role.
 
     Raises:
-        SetupError: If the program has no place for an objective, or if an LM is missing or cannot
-            be held to the budget.
+        SetupError: If the program has no place for an objective or no predictor that is to be
+            edited, or if an LM is missing or cannot be held to the budget.
     """
-    slots = _slots(student, tuple(objective.name for objective in objectives))
-    preambles = preamble_slots(student) if config.edit_preamble else ()
+    slots = _slots(student, tuple(objective.name for objective in objectives), config)
+    edited = {slot.predictor for slot in slots}
+    every = preamble_slots(student) if config.edit_preamble else ()
+    preambles = tuple(slot for slot in every if slot.predictor in edited)
     labels = [slot.label for slot in (*slots, *preambles)]
     if clash := next((label for label in labels if labels.count(label) > 1), None):
         raise SetupError(
             f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
             "the predictor."
         )
-    for predictor in student.predictors():
-        if (lm := predictor.lm or dspy.settings.lm) is None:
-            raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-        ledger.budget.check(lm)
+    if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    for lm in (dspy.settings.lm, *lms_of(student).values()):
+        if lm is not None:
+            ledger.budget.check(lm)
     return Workshop(
         program=student,
         objectives=objectives,
@@ -82,7 +106,19 @@ def open_workshop(
     )
 
 
-def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
+def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
+    paths = [path for path, _ in student.named_predictors()]
+    if not isinstance(config.predictors, tuple):
+        return paths
+    if unknown := [name for name in config.predictors if name not in paths]:
+        raise SetupError(
+            f"`predictors` must name predictors of {type(student).__name__}, which has "
+            f"{', '.join(map(repr, paths))}, got {', '.join(map(repr, unknown))}."
+        )
+    return list(config.predictors)
+
+
+def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple[Slot, ...]:
     slots = find_slots(student, criteria)
     if not slots:
         raise SetupError(
@@ -94,7 +130,14 @@ def _slots(student: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
             f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
             "sections for its criteria alone."
         )
-    return slots
+    chosen = _chosen(student, config)
+    edited = tuple(slot for slot in slots if slot.predictor in chosen)
+    if not edited:
+        raise SetupError(
+            f"None of the predictors {', '.join(map(repr, chosen))} has a section for the "
+            f"objectives {', '.join(criteria)}. Name others in `predictors`."
+        )
+    return edited
 
 
 def _role(

@@ -1,0 +1,364 @@
+"""What of DSPy works with MOGrad and with a judge: a test for each row of the README's table."""
+
+import asyncio
+import copy
+
+import dspy
+import pytest
+from dspy.clients.base_lm import GLOBAL_HISTORY
+from dspy.lm15 import response_to_events
+from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
+
+from benchmarks.world import toy_examples, toy_rubric
+from mogradjudge import MOGrad, MultiCriteriaJudge
+from tests.engines import FORMATS
+from tests.loud import (
+    BRIEF,
+    LOUD,
+    PATHS,
+    TRAIN,
+    VALIDATION,
+    LoudEngine,
+    Steps,
+    instructions,
+    is_loud,
+    look,
+    loud_lm,
+    optimize,
+)
+from tests.test_traces import AsyncOnly
+
+RUBRIC = toy_rubric("coherence", "fluency")
+TEXTS = toy_examples(RUBRIC, 12)
+ADAPTERS = {**{name: adapter for name, (adapter, _) in FORMATS.items()}, "two-step": None}
+
+
+class Nested(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = Steps()
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return self.steps(question=question)
+
+
+def compiled(program: dspy.Module, **changes: object) -> dspy.Module:
+    settings = {"objectives": [LOUD, BRIEF], "steps": 1, **changes}
+    sets = {key: settings.pop(key) for key in ("teacher", "num_threads") if key in settings}
+    return MOGrad(**settings).compile(program, trainset=TRAIN, valset=VALIDATION, **sets)
+
+
+def accuracy(program: dspy.Module) -> float:
+    evaluate = dspy.Evaluate(devset=VALIDATION, metric=is_loud, num_threads=1)
+    return evaluate(program).score
+
+
+def adapter_named(name: str, extractor: LoudEngine | None = None) -> dspy.Adapter:
+    if name == "two-step":
+        return dspy.TwoStepAdapter(loud_lm(extractor))
+    return ADAPTERS[name]()
+
+
+# Programs
+
+
+@pytest.mark.parametrize(
+    ["program", "paths"],
+    [
+        (dspy.Predict("question -> answer"), ["self"]),
+        (dspy.ChainOfThought("question -> answer"), ["predict"]),
+    ],
+)
+def test_predict_and_chain_of_thought(program, paths):
+    with dspy.context(lm=loud_lm()):
+        best = compiled(program)
+        assert (accuracy(program), accuracy(best)) == (0.0, 100.0)
+    assert list(instructions(best)) == paths
+
+
+def test_nested_modules():
+    with dspy.context(lm=loud_lm()):
+        assert accuracy(best := compiled(Nested())) == 100.0
+    assert list(instructions(best)) == [f"steps.{path}" for path in PATHS]
+
+
+def test_lists_and_dicts_of_predictors():
+    with dspy.context(lm=loud_lm()):
+        assert accuracy(best := compiled(Steps())) == 100.0
+    assert all("Shout." in text for text in instructions(best).values())
+
+
+def test_react():
+    agent = dspy.ReAct("question -> answer", tools=[look], max_iters=3)
+    with dspy.context(lm=loud_lm()):
+        assert (accuracy(agent), accuracy(best := compiled(agent))) == (0.0, 100.0)
+    assert list(instructions(best)) == ["react", "extract.predict"]
+    assert "(1) look, whose description is" in instructions(best)["react"]
+
+
+def test_best_of_n_and_refine():
+    def reward(inputs: object, made: dspy.Prediction) -> float:
+        return float(made.answer.isupper())
+
+    for wrapper in (dspy.BestOfN, dspy.Refine):
+        program = wrapper(dspy.Predict("question -> answer"), N=1, reward_fn=reward, threshold=1.0)
+        with dspy.context(lm=loud_lm()):
+            assert accuracy(compiled(program)) == 100.0
+
+
+def test_a_frozen_module_stays_as_it_is():
+    program = Nested()
+    program.more = dspy.ChainOfThought("text -> answer")
+    program.more._compiled = True
+    with dspy.context(lm=loud_lm()):
+        best = compiled(program)
+    assert list(instructions(best)) == [f"steps.{path}" for path in PATHS]
+    assert "Shout." not in best.more.predict.signature.instructions
+
+
+def test_a_judge_inside_another_program():
+    class Pipeline(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question -> answer")
+            self.judge = MultiCriteriaJudge(toy_rubric("loudness"))
+
+        def forward(self, question: str) -> dspy.Prediction:
+            made = self.say(question=question)
+            rated = self.judge(output=f"{made.answer} loudness=4")
+            return dspy.Prediction(answer=made.answer, loudness=rated.loudness)
+
+    with dspy.context(lm=loud_lm()):
+        best = compiled(Pipeline(), objectives=[LOUD])
+    assert [text[-6:] for text in instructions(best).values()] == ["Shout."] * 2
+
+
+def test_async_programs():
+    program = AsyncOnly()
+    with dspy.context(lm=loud_lm()):
+        best = compiled(program)
+        made = [asyncio.run(each.acall(question="is it h")) for each in (program, best)]
+    assert [each.answer for each in made] == ["is it h", "IS IT H"]
+
+
+def test_a_judge_under_asyncio():
+    async def judge() -> list[dspy.Prediction]:
+        return [await best.acall(output=text.output) for text in TEXTS[:3]]
+
+    with dspy.context(lm=loud_lm()):
+        best = MOGrad(steps=1).compile(
+            MultiCriteriaJudge(RUBRIC), trainset=TEXTS[:6], valset=TEXTS[6:]
+        )
+        scores = asyncio.run(judge())
+    assert [each.fluency for each in scores] == [int(text.human_fluency) for text in TEXTS[:3]]
+
+
+# Adapters
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_program_in_each_adapter(adapter):
+    with dspy.context(lm=loud_lm(), adapter=adapter_named(adapter)):
+        assert accuracy(best := compiled(Steps())) == 100.0
+    assert best.detailed_results.steps[0].skipped == 0
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_judge_saved_in_one_adapter_and_used_in_the_others(adapter, tmp_path):
+    with dspy.context(lm=loud_lm(), adapter=adapter_named(adapter)):
+        judge = MOGrad(steps=1).compile(
+            MultiCriteriaJudge(RUBRIC), trainset=TEXTS[:6], valset=TEXTS[6:]
+        )
+    judge.save(tmp_path / "judge.json")
+    loaded = MultiCriteriaJudge.from_saved(tmp_path / "judge.json")
+    assert instructions(loaded) == instructions(judge)
+    for other in ADAPTERS:
+        with dspy.context(lm=loud_lm(), adapter=adapter_named(other)):
+            scores = [loaded(output=text.output).fluency for text in TEXTS[:3]]
+        assert scores == [text.human_fluency for text in TEXTS[:3]]
+
+
+def test_the_calls_of_a_two_step_adapter_are_counted_and_capped():
+    main, extractor = LoudEngine(), LoudEngine()
+    with dspy.context(adapter=adapter_named("two-step", extractor)):
+        result = optimize(Steps(), main)
+    assert result.calls == len(main.requests) + len(extractor.requests)
+    assert len(main.requests) == len(extractor.requests)
+
+
+# Settings
+
+
+def test_settings_of_a_context_hold_in_every_thread():
+    engine, elsewhere = LoudEngine(), LoudEngine()
+    adapters: set[str] = set()
+
+    class Json(dspy.JSONAdapter):
+        def format(self, *args: object, **kwargs: object) -> object:
+            adapters.add("json")
+            return super().format(*args, **kwargs)
+
+    with dspy.context(lm=loud_lm(elsewhere)), dspy.context(lm=loud_lm(engine), adapter=Json()):
+        best = compiled(Steps(), num_threads=8)
+    assert (elsewhere.requests, adapters) == ([], {"json"})
+    assert best.detailed_results.calls == len(engine.requests)
+    assert all("JSON" in str(request.system) for request in engine.requests)
+
+
+class Heard(BaseCallback):
+    """Notes which handlers DSPy called, and within which call."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, object, object]] = []
+        self.ends: list[tuple[str, object]] = []
+
+    def start(self, call_id: str, instance: object, inputs: object, kind: str) -> None:
+        self.seen.append((kind, instance, ACTIVE_CALL_ID.get()))
+
+    def end(self, call_id: str, outputs: object, kind: str) -> None:
+        self.ends.append((kind, outputs))
+
+
+for kind in ("compile", "evaluate", "module", "lm"):
+
+    def start(self, call_id, instance, inputs, kind=kind):
+        self.start(call_id, instance, inputs, kind)
+
+    def end(self, call_id, outputs, exception=None, kind=kind):
+        self.end(call_id, outputs, kind)
+
+    setattr(Heard, f"on_{kind}_start", start)
+    setattr(Heard, f"on_{kind}_end", end)
+
+
+def heard() -> tuple[Heard, LoudEngine, dspy.Module]:
+    callback, engine = Heard(), LoudEngine()
+    with dspy.context(lm=loud_lm(engine), callbacks=[callback]):
+        best = compiled(Steps(), num_threads=4)
+    return callback, engine, best
+
+
+def test_on_compile_fires():
+    callback, _, best = heard()
+    assert [type(each) for kind, each, _ in callback.seen if kind == "compile"] == [MOGrad]
+    assert [each for kind, each in callback.ends if kind == "compile"] == [best]
+
+
+def test_on_evaluate_fires_for_each_scoring_of_the_validation_texts():
+    callback, _, _ = heard()
+    scored = [each for kind, each, _ in callback.seen if kind == "evaluate"]
+    assert all(isinstance(each, dspy.Evaluate) for each in scored)
+    assert [each.devset for each in scored] == [VALIDATION, VALIDATION]
+    results = [each for kind, each in callback.ends if kind == "evaluate"]
+    assert [each.score for each in results] == [50.0, 100.0]
+    assert [[score for *_, score in each.results] for each in results] == [[0.5] * 3, [1.0] * 3]
+
+
+def test_on_module_and_on_lm_fire_in_every_thread_within_the_compile():
+    callback, engine, _ = heard()
+    kinds = [kind for kind, *_ in callback.seen]
+    assert kinds.count("lm") == len(engine.requests) == [k for k, _ in callback.ends].count("lm")
+    assert kinds.count("module") > kinds.count("lm")
+    assert [parent for kind, _, parent in callback.seen if kind != "compile" and not parent] == []
+
+
+def test_callbacks_of_a_module_fire_and_stay():
+    callback, program = Heard(), Steps()
+    program.last.callbacks = [callback]
+    with dspy.context(lm=loud_lm()):
+        best = compiled(program)
+    assert len(callback.seen) == 2 * (3 + 3 + 3)
+    assert best.last.callbacks == [callback]
+
+
+class Inside(dspy.Module):
+    """A program with threads of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.say = dspy.Predict("question -> answer")
+
+    def forward(self, question: str) -> dspy.Prediction:
+        calls = [(self.say, {"question": question}), (self.say, {"question": f"{question}?"})]
+        return dspy.Parallel(num_threads=2, disable_progress_bar=True)(calls)[0]
+
+
+def test_the_users_usage_tracker_hears_of_every_call():
+    engines = [LoudEngine(), LoudEngine()]
+    with dspy.track_usage() as tracker, dspy.context(lm=loud_lm(engines[0])):
+        compiled(Inside(), prompt_lm=loud_lm(engines[1]), num_threads=4)
+    (total,) = tracker.get_total_tokens().values()
+    assert total["prompt_tokens"] == sum(len(each.requests) for each in engines)
+    assert len(engines[0].requests) == 2 * (3 + 3 + 3)
+    assert type(dspy.settings.usage_tracker) is type(None)
+
+
+def test_a_pinned_lm_stays_pinned_and_speaks():
+    pinned, default = LoudEngine(), LoudEngine()
+    program = Nested()
+    program.set_lm(lm := loud_lm(pinned))
+    with dspy.context(lm=loud_lm(default)):
+        best = compiled(program)
+    assert all(each.lm is lm for each in (*best.predictors(), *program.predictors()))
+    assert (set(pinned.calls), set(default.calls)) == ({"program"}, {"critic", "coach", "editor"})
+    assert (type(lm), lm.history) == (dspy.LM, [])
+
+
+def test_student_examples_and_settings_are_not_changed():
+    program = Nested()
+    program.notes = {"a": [1, 2]}
+    sets = [copy.deepcopy(each) for each in (TRAIN, VALIDATION)]
+    before, history = copy.deepcopy(vars(program.steps.last)), list(GLOBAL_HISTORY)
+    with dspy.context(lm=loud_lm(), trace=[]):
+        settings = dict(dspy.settings.copy())
+        compiled(program)
+        assert dict(dspy.settings.copy()) == settings
+        assert dspy.settings.trace == []
+    assert tuple(sets) == (TRAIN, VALIDATION)
+    assert {**vars(program.steps.last), "signature": None} == {**before, "signature": None}
+    assert instructions(program) == instructions(Nested())
+    assert (set(vars(program)), program.notes) == ({*vars(Nested()), "notes"}, {"a": [1, 2]})
+    assert (history, program.history) == (list(GLOBAL_HISTORY), [])
+
+
+# Saving and serving
+
+
+def test_a_program_saved_as_json(tmp_path):
+    with dspy.context(lm=loud_lm()):
+        compiled(Steps()).save(tmp_path / "program.json")
+        loaded = Steps()
+        loaded.load(tmp_path / "program.json")
+        assert accuracy(loaded) == 100.0
+
+
+def test_a_program_saved_as_a_whole(tmp_path):
+    with dspy.context(lm=loud_lm()):
+        best = compiled(dspy.ChainOfThought("question -> answer"), objectives=[BRIEF, LOUD])
+        best.save(tmp_path / "program", save_program=True)
+        loaded = dspy.load(tmp_path / "program", allow_pickle=True)
+        assert accuracy(loaded) == 100.0
+    assert loaded.detailed_results.as_dict() == best.detailed_results.as_dict()
+    assert instructions(loaded) == instructions(best)
+
+
+def test_asyncify():
+    with dspy.context(lm=loud_lm()):
+        best = compiled(Steps())
+        assert asyncio.run(dspy.asyncify(best)(question="is it h")).answer == "IS IT H"
+
+
+def test_streamify():
+    class Streaming(LoudEngine):
+        def stream(self, request):
+            return response_to_events(self.complete(request))
+
+    async def last_chunk(program):
+        return [chunk async for chunk in dspy.streamify(program)(output=TEXTS[0].output)][-1]
+
+    with dspy.context(lm=loud_lm()):
+        judge = MOGrad(steps=1).compile(
+            MultiCriteriaJudge(RUBRIC), trainset=TEXTS[:6], valset=TEXTS[6:]
+        )
+    with dspy.context(lm=loud_lm(Streaming())):
+        assert asyncio.run(last_chunk(judge)).fluency == TEXTS[0].human_fluency

@@ -1,0 +1,179 @@
+"""Programs of several predictors: whose sections a step edits."""
+
+from collections import Counter
+from itertools import pairwise
+
+import dspy
+import pytest
+
+from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric
+from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge.config import MOGradConfig
+from mogradjudge.estimate import estimate
+from mogradjudge.events import SectionRewritten
+from tests.engines import system
+from tests.loud import (
+    BRIEF,
+    LOUD,
+    PATHS,
+    TRAIN,
+    VALIDATION,
+    LoudEngine,
+    Steps,
+    instructions,
+    labels,
+    last,
+    loud_lm,
+    optimize,
+    trace_of,
+)
+
+SHOUT = "### Criterion: loudness\nShout."
+
+
+# Whose sections a step edits
+
+
+def test_all_predictors_of_a_program_get_their_section():
+    result = optimize(Steps())
+    assert list(instructions(result.program)) == PATHS
+    assert all(text.endswith(SHOUT) for text in instructions(result.program).values())
+    assert result.final_agreement.mean == 1.0 > result.seed_agreement.mean
+    assert result.program.again is result.program.last
+
+
+@pytest.mark.parametrize("mode", ["SSS", "CCC"])
+def test_round_robin_edits_one_predictor_a_step_and_shows_no_other(mode):
+    engine, events = LoudEngine(), []
+    result = optimize(
+        Steps(),
+        engine,
+        predictors="round_robin",
+        objectives=[LOUD, BRIEF],
+        mode=mode,
+        steps=6,
+        gate=AlwaysAccept(),
+        observers=[events.append],
+    )
+    edited = {step: set() for step in range(1, 7)}
+    for event in events:
+        if isinstance(event, SectionRewritten):
+            edited[event.step].add(event.predictor)
+    assert list(edited.values()) == [{path} for path in [*PATHS, PATHS[0]]]
+    per_editor = Counter(len(labels(system(r), last(r))) for r in engine.sent("editor"))
+    assert set(per_editor) == {1 if mode == "SSS" else 2}
+    assert len(trace_of(engine)) == 1
+    spoken = Counter(row.role for row in result.ledger for _ in range(row.calls))
+    assert spoken["editor"] == 6 * (2 if mode == "SSS" else 1)
+
+
+def test_only_the_named_predictors_are_edited():
+    seed = instructions(Steps())
+    result = optimize(Steps(), predictors=["last", "by_name['a b'].predict"], steps=2)
+    changed = {path for path, text in instructions(result.program).items() if text != seed[path]}
+    assert changed == {"last", "by_name['a b'].predict"}
+
+
+def test_a_named_predictor_of_a_judge_leaves_the_other_criteria_alone():
+    rubric = toy_rubric("coherence", "fluency")
+    texts, engine = toy_examples(rubric, 12), ToyEngine()
+    judge = MultiCriteriaJudge(rubric, layout="separate")
+    with dspy.context(lm=toy_lm(engine)):
+        result = MOGrad(steps=2, predictors=["judges['fluency']"]).optimize(
+            judge, trainset=texts[:6], valset=texts[6:]
+        )
+    assert {row.criteria for row in result.ledger if row.role != "judge"} == {("fluency",)}
+    before, after = result.seed_agreement.by_criterion, result.final_agreement.by_criterion
+    assert after["fluency"] == 1.0 > before["fluency"]
+    assert after["coherence"] == before["coherence"] < 1.0
+
+
+def test_the_number_of_threads_does_not_change_what_is_found():
+    results = [optimize(Steps(), num_threads=number, steps=2) for number in (1, 16)]
+    assert results[0].measured == results[1].measured
+    first, second = (each.as_dict() | {"config": None} for each in results)
+    assert first == second
+
+
+def test_an_unknown_predictor_is_refused_with_those_there_are():
+    engine = LoudEngine()
+    with pytest.raises(SetupError, match=r"of Steps, which has 'drafts\[0\]', .*, got 'first'\.$"):
+        optimize(Steps(), engine, predictors=["last", "first"])
+    assert engine.requests == []
+
+
+def test_predictors_without_a_section_for_any_objective_are_refused():
+    judge = MultiCriteriaJudge(toy_rubric("coherence", "loudness"), layout="separate")
+    with pytest.raises(SetupError, match=r"'coherence'\]\" has a section for the objectives loud"):
+        optimize(judge, predictors=["judges['coherence']"])
+
+
+@pytest.mark.parametrize("predictors", ["last", [], [1], None, 3])
+def test_a_choice_of_predictors_that_is_none_is_refused(predictors):
+    with pytest.raises(SetupError, match="`predictors` must be 'all', 'round_robin' or a list"):
+        MOGrad(predictors=predictors)
+
+
+def test_in_a_separate_layout_a_round_robin_step_asks_about_one_criterion():
+    rubric = toy_rubric("coherence", "fluency")
+    texts, engine = toy_examples(rubric, 12), ToyEngine()
+    config = MOGradConfig(steps=2, predictors="round_robin", gate=AlwaysAccept())
+    judge = MultiCriteriaJudge(rubric, layout="separate")
+    with dspy.context(lm=toy_lm(engine)):
+        result = MOGrad.from_config(config).optimize(judge, trainset=texts[:6], valset=texts[6:])
+    sections = [dict(each.candidate.instructions) for each in result.measured]
+    changed = [
+        [path for path in before if before[path] != after[path]]
+        for before, after in pairwise(sections)
+    ]
+    assert changed == [["judges['coherence']"], ["judges['fluency']"]]
+    roles = ("judge", "critic", "coach", "editor")
+    models = dict.fromkeys(roles, "openai/gpt-4o-mini")
+    expected = estimate(config, judge, texts[:6], texts[6:], models)
+    assert {each.role: each.calls for each in expected} == engine.calls
+
+
+def test_a_run_folder_knows_the_choice_of_predictors(tmp_path):
+    changes = {"predictors": "round_robin", "run_dir": tmp_path / "run"}
+
+    def start(**others):
+        engine = LoudEngine()
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            result = MOGrad(objectives=[LOUD], steps=3, **changes | others).optimize(
+                Steps(), trainset=TRAIN, valset=VALIDATION
+            )
+        return engine, result
+
+    first, result = start()
+    again, same = start()
+    assert (len(again.requests), same.as_dict()) == (0, result.as_dict())
+    assert len(first.requests) == result.calls
+    with pytest.raises(SetupError, match="predictors was 'round_robin' and is 'all'"):
+        start(predictors="all")
+    with pytest.raises(SetupError, match=r"predictors was 'round_robin' and is \['last'\]"):
+        start(predictors=("last",))
+
+
+# What is in a predictor's instructions before
+
+
+def test_headings_in_the_instructions_are_read_as_sections_and_others_stay():
+    text = "Answer.\n\n### Criterion: loudness\nWhisper.\n\n### Criterion: other\nKeep me."
+    program = dspy.Predict(dspy.Signature("question -> answer", text))
+    (found,) = instructions(optimize(program).program).values()
+    assert found == text.replace("Whisper.", "Shout.")
+
+
+def test_instructions_that_cannot_be_read_name_their_predictor_before_a_call_is_paid():
+    engine, twice = LoudEngine(), "### Criterion: a\nx\n\n### Criterion: a\ny"
+    program = Steps()
+    program.last.signature = program.last.signature.with_instructions(twice)
+    with pytest.raises(SetupError, match="The instructions of 'last' cannot be read: A section"):
+        optimize(program, engine)
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("student", [None, "program", dspy.Predict, lambda question: question])
+def test_what_is_no_module_is_refused(student):
+    with pytest.raises(SetupError, match=r"`student` must be a dspy\.Module, got"):
+        optimize(student)

@@ -1,0 +1,317 @@
+"""What the critic is shown of a program's predictors, and what a program does of its own."""
+
+import asyncio
+import re
+import threading
+
+import dspy
+import pytest
+from dspy.lm15 import AuthError, ContextLengthError, Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mogradjudge import Budget
+from mogradjudge.candidate import Candidate, clone
+from mogradjudge.errors import ReplyError
+from mogradjudge.evaluation import judge_examples
+from mogradjudge.programs import (
+    FIRST_CALLS,
+    LAST_CALLS,
+    LONGEST_TRACE,
+    LONGEST_VALUE,
+    SHORTEST_VALUE,
+    Call,
+    Trace,
+)
+from tests.engines import system
+from tests.loud import (
+    LOUD,
+    QUESTIONS,
+    VALIDATION,
+    LoudEngine,
+    Steps,
+    instructions,
+    last,
+    look,
+    loud_lm,
+    optimize,
+    trace_of,
+)
+
+# What the critic is shown
+
+
+def test_the_critic_sees_what_each_predictor_read_and_wrote():
+    engine = LoudEngine()
+    optimize(Steps(), engine)
+    trace, asked = trace_of(engine), last(engine.sent("critic")[0])
+    question = re.search(r"is it \w", asked).group()
+    draft = {"inputs": {"question": question}, "outputs": {"draft": question}}
+    end = {"inputs": {"prose": question}, "outputs": {"answer": question}}
+    assert trace == {
+        "drafts_0": [draft],
+        "drafts_1": [draft],
+        "by_name_a_b_predict": [
+            {
+                "inputs": {"draft": f"{question} and {question}"},
+                "outputs": {"reasoning": question, "prose": question},
+            }
+        ],
+        "by_name_c": "not called on this example",
+        "last": [end, end],
+    }
+    assert "last: Given the fields `prose`, produce the fields `answer`." in asked
+    for request in (*engine.sent("coach"), *engine.sent("editor")):
+        assert "## trace ##" not in last(request)
+
+
+def test_an_agents_loop_is_shown_from_both_ends():
+    class Lost(LoudEngine):
+        def value(self, name: str, kind: str, told: str, asked: str) -> object:
+            step = len(re.findall(r"## observation_\d+ ##", asked))
+            answers = {"next_thought": f"thought {step}", "next_tool_name": "look"}
+            answers |= {"next_tool_args": {"word": "w" * 3 * LONGEST_VALUE}}
+            return answers.get(name) or super().value(name, kind, told, asked)
+
+    engine = Lost()
+    optimize(dspy.ReAct("question -> answer", tools=[look], max_iters=9), engine)
+    trace = trace_of(engine)
+    thoughts = [
+        each["outputs"]["next_thought"] if isinstance(each, dict) else each
+        for each in trace["react"]
+    ]
+    ends = [*range(FIRST_CALLS), *range(9 - LAST_CALLS, 9)]
+    told = [f"thought {step}" for step in ends]
+    assert thoughts == [*told[:FIRST_CALLS], "(4 more calls)", *told[FIRST_CALLS:]]
+    call = trace["react"][-1]
+    assert len(call["outputs"]["next_tool_args"]) <= LONGEST_VALUE
+    assert " [...] " in call["inputs"]["trajectory"]
+    assert len(trace["extract_predict"]) == 1
+
+
+def test_a_call_that_failed_is_shown_with_its_reason():
+    class Careful(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = dspy.Predict("question -> number: int")
+            self.say = dspy.Predict("question -> answer")
+
+        def forward(self, question: str) -> dspy.Prediction:
+            try:
+                self.count(question=question)
+            except dspy.AdapterParseError:
+                return self.say(question=question)
+            raise AssertionError
+
+    engine = LoudEngine()
+    optimize(Careful(), engine)
+    outputs = trace_of(engine)["count"][0]["outputs"]
+    assert outputs.startswith("failed: no readable reply: [\\[ ## number ## ]]\nis it ")
+    assert trace_of(engine)["say"][0]["outputs"]["answer"].startswith("is it")
+
+
+def test_a_copy_that_a_program_calls_is_known_as_its_predictor():
+    def reward(inputs: object, made: dspy.Prediction) -> float:
+        return 0.0
+
+    engine = LoudEngine()
+    inner = dspy.ChainOfThought("question -> answer")
+    result = optimize(dspy.BestOfN(inner, N=2, reward_fn=reward, threshold=1.0), engine)
+    assert result.final_agreement.mean == 1.0
+    assert len(trace_of(engine)["module_predict"]) == 2
+
+
+def test_a_judge_and_a_lone_predictor_are_asked_about_as_before():
+    for program in (dspy.Predict("question -> answer"), dspy.ChainOfThought("question -> answer")):
+        engine = LoudEngine()
+        optimize(program, engine)
+        assert not [each for each in engine.sent("critic") if "trace" in system(each)]
+
+
+def test_validation_keeps_no_traces():
+    with dspy.context(lm=loud_lm()):
+        judgements = judge_examples(Steps(), QUESTIONS, [LOUD], 4)
+    assert {each.trace for each in judgements} == {None}
+
+
+VALUES = st.dictionaries(st.sampled_from("abc"), st.text(max_size=3000) | st.integers())
+
+
+@given(st.lists(st.builds(Call, VALUES, VALUES), max_size=60))
+def test_what_is_shown_of_a_trace_has_a_longest_size(calls):
+    shown = Trace({"p": tuple(calls)}, {"p": 0}).shown(["p"])["p"]
+    texts = [
+        v
+        for c in shown
+        if c in shown and isinstance(c, dict)
+        for e in c.values()
+        for v in e.values()
+    ]
+    longest = max(SHORTEST_VALUE, LONGEST_TRACE // max(1, len(texts)))
+    assert all(not isinstance(text, str) or len(text) <= longest for text in texts)
+    assert sum(len(t) for t in texts if isinstance(t, str)) <= max(
+        LONGEST_TRACE, SHORTEST_VALUE * len(texts)
+    )
+
+
+# A program's own errors, LMs and attributes
+
+
+def test_a_copy_shares_what_cannot_be_copied_and_nothing_else():
+    class Holding(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = [Steps()]
+            self.steps[0].locks = {"one": threading.Lock()}
+            self.pinned = dspy.Predict("a -> b")
+            self.pinned.lm = loud_lm()
+            self.helper = loud_lm()
+            self.notes = ["kept apart"]
+
+    program = Holding()
+    copied = clone(program)
+    copied.notes.append("new")
+    assert program.notes == ["kept apart"]
+    assert copied.steps[0] is not program.steps[0]
+    assert copied.steps[0].locks["one"] is program.steps[0].locks["one"]
+    assert copied.steps[0].again is copied.steps[0].last is not program.steps[0].last
+    assert (copied.pinned.lm, copied.helper) == (program.pinned.lm, program.helper)
+    assert Candidate.of(copied) == Candidate.of(program)
+
+
+class Asking(dspy.Module):
+    """One predictor, asked in a way of the program's own."""
+
+    def __init__(self, ask) -> None:
+        super().__init__()
+        self.say = dspy.Predict("question -> answer")
+        self.ask = ask
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return self.ask(self, question)
+
+
+def test_a_program_that_fails_on_one_text_leaves_it_unscored():
+    def ask(program: Asking, question: str) -> dspy.Prediction:
+        if question == VALIDATION[1].question:
+            raise KeyError("no such shelf")
+        return program.say(question=question)
+
+    events: list[object] = []
+    result = optimize(Asking(ask), observers=[events.append])
+    assert result.seed_agreement.unscored == {"loudness": 1}
+    reasons = [text.unscored.get("loudness") for text in events[1].texts]
+    assert reasons == [None, "the program failed: \"KeyError: 'no such shelf'\"", None]
+    assert result.final_agreement.mean == 1.0
+
+
+def test_a_program_that_fails_on_every_text_ends_with_the_reason():
+    def ask(program: Asking, question: str) -> dspy.Prediction:
+        raise KeyError("no such shelf")
+
+    with pytest.raises(ReplyError, match="no such shelf"):
+        optimize(Asking(ask))
+
+
+@pytest.mark.parametrize("made", ["text", None, {"answer": "x"}])
+def test_a_program_must_return_a_prediction(made):
+    with pytest.raises(ValueError, match=r"must return a dspy\.Prediction, and Asking returned a"):
+        optimize(Asking(lambda program, question: made))
+
+
+def swallow(program: Asking, question: str) -> dspy.Prediction:
+    try:
+        return program.say(question=question)
+    except Exception:  # noqa: BLE001 - as programs do
+        return dspy.Prediction(answer="sorry")
+
+
+def in_parallel(program: Asking, question: str) -> dspy.Prediction:
+    return dspy.Parallel(num_threads=2, disable_progress_bar=True)(
+        [(program.say, {"question": question}), (program.say, {"question": f"{question} again"})]
+    )[0]
+
+
+@pytest.mark.parametrize("ask", [swallow, in_parallel])
+def test_a_cap_ends_the_run_also_where_the_program_catches_every_error(ask):
+    engine = LoudEngine()
+    result = optimize(Asking(ask), engine, budget=Budget(max_calls=2), num_threads=1)
+    assert (result.stop_reason, result.seed_kept, len(engine.requests)) == ("budget", True, 2)
+    assert result.seed_agreement.mean is None
+
+
+def fail(program: Asking, question: str) -> dspy.Prediction:
+    try:
+        return program.say(question=question)
+    except dspy.LMError as error:
+        raise RuntimeError("cannot go on") from error
+
+
+@pytest.mark.parametrize("ask", [swallow, fail])
+def test_an_outage_ends_the_run_and_is_no_bad_answer_whatever_the_program_makes_of_it(ask):
+    def refuse(request: Request) -> str:
+        raise AuthError("no such key")
+
+    engine, events = LoudEngine(), []
+    engine.reply = refuse
+    with pytest.raises(dspy.LMAuthError, match="no such key"):
+        optimize(Asking(ask), engine, observers=[events.append])
+    assert [type(each).__name__ for each in events] == ["RunStarted"]
+
+
+def test_a_text_that_is_too_long_is_the_programs_to_deal_with():
+    def refuse(request: Request) -> str:
+        if VALIDATION[1].question in last(request):
+            raise ContextLengthError("too long")
+        return engine.answer(request)
+
+    engine = LoudEngine()
+    engine.reply = refuse
+    result = optimize(Asking(swallow), engine)
+    assert result.seed_agreement.scored == {"loudness": 3}
+    assert result.final_agreement.mean == pytest.approx(2 / 3)
+
+
+def test_an_lm_that_the_program_chooses_itself_is_the_one_that_speaks_and_is_booked():
+    own, frozen, default = LoudEngine(), LoudEngine(), LoudEngine()
+
+    def ask(program: Asking, question: str) -> dspy.Prediction:
+        with dspy.context(lm=program.helper):
+            return program.frozen(question=program.say(question=question).answer)
+
+    program = Asking(ask)
+    program.helper = loud_lm(own)
+    program.frozen = dspy.ChainOfThought("question -> answer")
+    program.frozen.predict.lm = loud_lm(frozen)
+    program.frozen._compiled = True
+    result = optimize(program, default)
+    assert own.calls["program"] == frozen.calls["program"] == 9
+    assert default.calls["program"] == 0
+    (judge,) = (row for row in result.ledger if row.role == "judge")
+    assert judge.calls == 18
+    assert result.program.helper is program.helper
+    assert result.program.frozen.predict.lm is program.frozen.predict.lm
+    assert list(instructions(result.program)) == ["say"]
+    assert "Shout" not in result.program.frozen.predict.signature.instructions
+
+
+class AsyncOnly(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.write = dspy.Predict("question -> draft")
+        self.say = dspy.Predict("draft -> answer")
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        return await self.say.acall(draft=(await self.write.acall(question=question)).draft)
+
+
+@pytest.mark.parametrize("num_threads", [1, 4])
+def test_a_program_with_an_async_forward_alone_works_also_inside_a_running_loop(num_threads):
+    async def notebook() -> object:
+        return optimize(AsyncOnly(), engine, num_threads=num_threads)
+
+    engine = LoudEngine()
+    results = [optimize(AsyncOnly(), engine, num_threads=num_threads), asyncio.run(notebook())]
+    assert [each.final_agreement.mean for each in results] == [1.0, 1.0]
+    assert list(trace_of(engine)) == ["write", "say"]
+    assert sum(each.calls for each in results) == len(engine.requests)
