@@ -261,14 +261,7 @@ def _score(
 ) -> float | Unscored | None:
     if isinstance(prediction, Unscored):
         return prediction
-    score = objective.score(example, prediction)
-    if score is None or isinstance(score, Unscored):
-        return score
-    if not 0.0 <= (number := float(score)) <= 1.0:
-        raise SetupError(
-            f"Objective {objective.name!r} must score in [0, 1], got {number!r}. Rescale it."
-        )
-    return number
+    return objective.scored(example, prediction)
 
 
 def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
