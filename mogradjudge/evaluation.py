@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -270,11 +269,7 @@ def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float |
         for each in judgements
         if isinstance(score := each.scores[objective.name], float)
     ]
-    assert objective.aggregate is not None  # set when the objective was built
-    value = objective.aggregate(scored)
-    if isinstance(value, Undefined):
-        return value
-    return float(value) if math.isfinite(value) else Undefined(f"the aggregate is {value}")
+    return objective.summed(scored)
 
 
 def _is_number(score: object) -> bool:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import dspy
 
-from mogradjudge.candidate import Slot, find_slots, preamble_slots
+from mogradjudge.candidate import Slot, clone, find_slots, preamble_slots
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
-from mogradjudge.objectives import Objective
+from mogradjudge.metering import meter, meter_program
+from mogradjudge.objectives import Objective, with_modules
 from mogradjudge.roles import Role
 
 
@@ -69,9 +69,12 @@ def open_workshop(
         if (lm := predictor.lm or dspy.settings.lm) is None:
             raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
         ledger.budget.check(lm)
+    criteria = tuple(objective.name for objective in objectives)
     return Workshop(
         program=student,
-        objectives=objectives,
+        objectives=with_modules(
+            objectives, lambda module: meter_program(clone(module), ledger, criteria)
+        ),
         slots=slots,
         preambles=preambles,
         critic=_role("critic", lms["critic"], config.critic_temperature, config, ledger),

@@ -11,6 +11,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
+from mogradjudge.objectives.modules import metric_lms, with_modules
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import Objective, objectives_from_metric
 from mogradjudge.objectives.rubric import rubric_objectives
@@ -28,7 +29,9 @@ __all__ = [
     "as_metric",
     "feedback_on",
     "mean_score",
+    "metric_lms",
     "objectives_from_metric",
     "rubric_objectives",
     "show_all",
+    "with_modules",
 ]

@@ -72,7 +72,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class MetricPart:
-    """One score of a metric as hooks of an objective.
+    """One score of a metric as the hooks of an objective; called, it brings the score to [0, 1].
 
     Args:
         metric: The metric.
@@ -92,8 +92,9 @@ class MetricPart:
     def __post_init__(self) -> None:
         check_scale(self.scale)
 
-    def score(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
-        """Bring the metric's score to [0, 1]."""
+    def __call__(
+        self, example: dspy.Example, prediction: dspy.Prediction
+    ) -> float | Unscored | None:
         given = self._given(self.metric(example, prediction))
         if given is None or isinstance(given, Unscored):
             return given

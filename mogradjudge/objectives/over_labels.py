@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -124,11 +124,11 @@ class LabelPairs:
         label = prediction[self.produced]
         return Unscored(f"{self.produced} is None") if label is None else self._read(label)
 
-    def _read(self, label: Any) -> Any:
+    def _read(self, label: Any) -> Label | Unscored:
         if isinstance(label, Unscored):
             return label
         if self.scale is None:
-            is_label = isinstance(label, (str, Real, np.bool_)) and isinstance(label, Hashable)
+            is_label = isinstance(label, (str, Real, np.bool_)) and not _is_nan(label)
             return label if is_label else Unscored(f"{excerpt(repr(label))} is no label")
         low, high = self.scale
         try:
@@ -182,7 +182,7 @@ def _codes(expected: Sequence[Label], produced: Sequence[Label]) -> tuple[list[i
 
 
 def _is_nan(label: object) -> bool:
-    return isinstance(label, float) and math.isnan(label)
+    return isinstance(label, Real) and math.isnan(label)
 
 
 _MEASURES: Mapping[str, Callable[..., float | Undefined]] = {

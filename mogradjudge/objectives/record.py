@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Self, SupportsFloat
 
 import dspy
 
+from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import excerpt, reason_of
 from mogradjudge.objectives.as_metric import ObjectivesMetric
@@ -15,6 +18,7 @@ from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
     AggregateHook,
     LabelsHook,
+    Scored,
     ScoreHook,
     ShowHook,
     answer_of,
@@ -76,8 +80,9 @@ class Objective:
 
         The metric is called without a trace, as `dspy.Evaluate` does. It gives a bool, a number, a
         `dspy.Prediction` with ``score`` and perhaps ``feedback``, or None where there is nothing to
-        score by. It may be a `dspy.Module` that asks an LM. Its calls to the default LM are booked
-        and capped as the program's are; those of an LM that it brings itself are not.
+        score by. It may be a `dspy.Module` that asks an LM: a run books and caps its calls as the
+        program's, to the default LM and to LMs of its own. What a function asks is booked as well
+        if it asks the default LM, and passes unseen if it brings an LM itself.
 
         Args:
             metric: ``metric(example, prediction)``; further arguments, as GEPA's metrics have, are
@@ -93,7 +98,7 @@ class Objective:
             SetupError: If the metric cannot be called so, or the scale is empty.
         """
         part = MetricPart(AskedOnce(metric, pred_name), name, scale)
-        return cls(name, description, part.score, aggregate, part.show)
+        return cls(name, description, part, aggregate, part.show)
 
     @classmethod
     def over_labels(
@@ -154,31 +159,56 @@ class Objective:
             )
         return score
 
+    def summed(self, scored: Sequence[Scored]) -> float | Undefined:
+        """Sum up a data set by the aggregate, and check what it gives.
+
+        Raises:
+            SetupError: If the aggregate fails, or gives no number.
+        """
+        assert self.aggregate is not None  # set when the objective was built
+        value: object = None
+        with self._mending(f"sum up {len(scored)} scored examples", "aggregate"):
+            value = self.aggregate(scored)
+            if isinstance(value, Undefined):
+                return value
+            if isinstance(value, SupportsFloat):
+                number = float(value)
+                return number if isfinite(number) else Undefined(f"the aggregate is {number}")
+        raise SetupError(
+            f"Objective {self.name!r} must sum up to a number, got {excerpt(repr(value))}."
+        )
+
     def _computed(
         self, example: dspy.Example, prediction: dspy.Prediction
     ) -> float | Unscored | None:
-        try:
+        score: object = None
+        with self._mending(f"score {excerpt(str(dict(example)))}", "score"):
             score = answer_of(self.score, example, prediction)
             if score is None or isinstance(score, Unscored):
                 return score
             if isinstance(score, SupportsFloat):
                 return float(score)
+        raise SetupError(
+            f"Objective {self.name!r} must score with a number, got {excerpt(repr(score))}."
+        )
+
+    @contextmanager
+    def _mending(self, what: str, hook: str) -> Iterator[None]:
+        """Turn a function's own error into a line; caps and outages are none."""
+        try:
+            yield
         except (MogradError, dspy.LMError):
             raise
         except Exception as error:
             said = f"{type(error).__name__}: {reason_of(error, dspy.settings.lm)}"
             raise SetupError(
-                f"Objective {self.name!r} cannot score {excerpt(str(dict(example)))}: {said}. "
-                "Mend its score function."
+                f"Objective {self.name!r} cannot {what}: {said}. Mend its {hook} function."
             ) from error
-        raise SetupError(
-            f"Objective {self.name!r} must score with a number, got {excerpt(repr(score))}."
-        )
 
 
 def objectives_from_metric(
     metric: Callable[..., object],
-    descriptions: dict[str, str],
+    descriptions: Mapping[str, str],
     *,
     scale: tuple[float, float] = (0.0, 1.0),
     pred_name: str | None = None,
@@ -203,5 +233,5 @@ def objectives_from_metric(
     asked = AskedOnce(metric, pred_name)
     parts = [MetricPart(asked, name, scale, key=name) for name in descriptions]
     return tuple(
-        Objective(part.name, descriptions[part.name], part.score, show=part.show) for part in parts
+        Objective(part.name, descriptions[part.name], part, show=part.show) for part in parts
     )
