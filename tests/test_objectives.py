@@ -83,7 +83,13 @@ def test_a_bug_in_a_function_is_one_line_with_the_objective_and_the_example():
 
 
 @pytest.mark.parametrize(
-    "error", [dspy.LMRateLimitError("slow down"), BudgetExhausted("no more"), KeyboardInterrupt()]
+    "error",
+    [
+        dspy.LMRateLimitError("slow down"),
+        dspy.LMUnsupportedModelError("no such model"),
+        BudgetExhausted("no more"),
+        KeyboardInterrupt(),
+    ],
 )
 def test_an_outage_a_cap_and_an_interrupt_are_no_bugs(error):
     def failing(example, made):

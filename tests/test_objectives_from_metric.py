@@ -228,15 +228,20 @@ def test_verdicts_are_forgotten_with_their_predictions():
 
 
 def test_threads_that_ask_together_share_one_call():
-    metric, together = Counted(), threading.Barrier(4)
-    right, brief = objectives_from_metric(metric, DESCRIPTIONS)
+    counted, together = Counted(), threading.Barrier(4)
+
+    def slow(gold, pred):
+        threading.Event().wait(0.05)
+        return counted(gold, pred)
+
+    right, brief = objectives_from_metric(slow, DESCRIPTIONS)
 
     def ask(objective):
         together.wait()
         return objective.scored(EXAMPLE, MADE)
 
     assert in_parallel(ask, [right, brief, right, brief], 4) == [1.0] * 4
-    assert metric.calls == 1
+    assert counted.calls == 1
 
 
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

@@ -167,7 +167,7 @@ class Objective:
         """
         assert self.aggregate is not None  # set when the objective was built
         value: object = None
-        with self._mending(f"sum up {len(scored)} scored examples", "aggregate"):
+        with self._mending(lambda: f"sum up {len(scored)} scored examples", "aggregate"):
             value = self.aggregate(scored)
             if isinstance(value, Undefined):
                 return value
@@ -182,7 +182,7 @@ class Objective:
         self, example: dspy.Example, prediction: dspy.Prediction
     ) -> float | Unscored | None:
         score: object = None
-        with self._mending(f"score {excerpt(str(dict(example)))}", "score"):
+        with self._mending(lambda: f"score {excerpt(str(dict(example)))}", "score"):
             score = answer_of(self.score, example, prediction)
             if score is None or isinstance(score, Unscored):
                 return score
@@ -193,7 +193,7 @@ class Objective:
         )
 
     @contextmanager
-    def _mending(self, what: str, hook: str) -> Iterator[None]:
+    def _mending(self, what: Callable[[], str], hook: str) -> Iterator[None]:
         """Turn a function's own error into a line; caps and outages are none."""
         try:
             yield
@@ -202,7 +202,7 @@ class Objective:
         except Exception as error:
             said = f"{type(error).__name__}: {reason_of(error, dspy.settings.lm)}"
             raise SetupError(
-                f"Objective {self.name!r} cannot {what}: {said}. Mend its {hook} function."
+                f"Objective {self.name!r} cannot {what()}: {said}. Mend its {hook} function."
             ) from error
 
 
