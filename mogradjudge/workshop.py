@@ -69,12 +69,9 @@ def open_workshop(
         if (lm := predictor.lm or dspy.settings.lm) is None:
             raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
         ledger.budget.check(lm)
-    criteria = tuple(objective.name for objective in objectives)
     return Workshop(
         program=student,
-        objectives=with_modules(
-            objectives, lambda module: meter_program(clone(module), ledger, criteria)
-        ),
+        objectives=_booked(objectives, ledger),
         slots=slots,
         preambles=preambles,
         critic=_role("critic", lms["critic"], config.critic_temperature, config, ledger),
@@ -118,3 +115,9 @@ def _role(
         takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
         num_threads=config.num_threads,
     )
+
+
+def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
+    """Book the calls of modules that score, too; they are about all objectives."""
+    criteria = tuple(objective.name for objective in objectives)
+    return with_modules(objectives, lambda module: meter_program(clone(module), ledger, criteria))
