@@ -11,7 +11,13 @@ from mogradjudge.evaluation import Agreement, agreement_of, judge_examples
 from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 from mogradjudge.instructions import Instructions
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.objectives import Objective, Scored, rubric_objectives
+from mogradjudge.objectives import (
+    Objective,
+    Scored,
+    as_metric,
+    objectives_from_metric,
+    rubric_objectives,
+)
 from mogradjudge.result import OptimizationResult
 from mogradjudge.scores import Reading, Unscored
 from mogradjudge.teleprompter import MOGrad
@@ -44,9 +50,11 @@ __all__ = [
     "Undefined",
     "Unscored",
     "agreement_of",
+    "as_metric",
     "correlate",
     "judge_examples",
     "load_examples",
+    "objectives_from_metric",
     "rubric_objectives",
     "split_by_group",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -266,14 +265,7 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
     if isinstance(prediction, Unscored):
         return prediction
-    score = objective.score(example, prediction)
-    if score is None or isinstance(score, Unscored):
-        return score
-    if not 0.0 <= (number := float(score)) <= 1.0:
-        raise SetupError(
-            f"Objective {objective.name!r} must score in [0, 1], got {number!r}. Rescale it."
-        )
-    return number
+    return objective.scored(example, prediction)
 
 
 def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
@@ -282,11 +274,7 @@ def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float |
         for each in judgements
         if isinstance(score := each.scores[objective.name], float)
     ]
-    assert objective.aggregate is not None  # set when the objective was built
-    value = objective.aggregate(scored)
-    if isinstance(value, Undefined):
-        return value
-    return float(value) if math.isfinite(value) else Undefined(f"the aggregate is {value}")
+    return objective.summed(scored)
 
 
 def _is_fallback(judgement: Judgement, name: str) -> bool:

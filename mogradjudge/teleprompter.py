@@ -27,7 +27,7 @@ from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.loop import Run
 from mogradjudge.metering import asks_cache
-from mogradjudge.objectives import Objective, rubric_objectives
+from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
 from mogradjudge.runs import Pool, RunDirectory
@@ -225,7 +225,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         with ExitStack() as stack:
             enter, state = stack.enter_context, None
             if folder is not None:
-                speaking = {**judge_lms(student), **lms}
+                speaking = {**judge_lms(student), **metric_lms(objectives), **lms}
                 _check_kept(speaking)
                 asked = fingerprint(config, student, objectives, speaking, data)
                 state = enter(folder.at_work(asked, ledger))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import dspy
 
-from mogradjudge.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
+from mogradjudge.candidate import Brief, Candidate, Slot, clone, find_slots, preamble_slots
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
-from mogradjudge.objectives import Objective
+from mogradjudge.metering import meter, meter_program
+from mogradjudge.objectives import Objective, with_modules
 from mogradjudge.programs import lms_of, works_alone
 from mogradjudge.roles import Role
 
@@ -95,7 +95,7 @@ def open_workshop(
             ledger.budget.check(lm)
     return Workshop(
         program=student,
-        objectives=objectives,
+        objectives=_booked(objectives, ledger),
         slots=slots,
         preambles=preambles,
         critic=_role("critic", lms["critic"], config.critic_temperature, config, ledger),
@@ -158,3 +158,9 @@ def _role(
         takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
         num_threads=config.num_threads,
     )
+
+
+def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
+    """Book the calls of modules that score, too; they are about all objectives."""
+    criteria = tuple(objective.name for objective in objectives)
+    return with_modules(objectives, lambda module: meter_program(clone(module), ledger, criteria))

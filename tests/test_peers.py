@@ -135,9 +135,9 @@ def test_an_unscored_text_is_worth_nothing_to_a_peer(task):
     tried, example = Tried(task.objectives, PARTS[1]), PARTS[1][0]
     right = {name: example[RUBRIC[name].human] for name in RUBRIC.names}
     half = dspy.Prediction(**right | {"fluency": Unscored("none")}, instructions="")
-    given = tried.with_feedback(example, half)
+    given = tried.score(example, half)
     assert (given.score, given.objective_scores) == (0.5, {"coherence": 1.0, "fluency": 0.0})
-    assert "fluency: none (" in given.feedback
+    assert "fluency: no score (" in given.feedback
 
 
 def test_the_cap_stops_at_exactly_so_many_calls(server):

@@ -71,7 +71,7 @@ def gepa(frontier: str, task: Task) -> Found:
 
     def compiled() -> dspy.Module:
         optimizer = dspy.GEPA(
-            metric=tried.with_feedback,
+            metric=tried.score,
             max_metric_calls=task.meter.cap,
             reflection_minibatch_size=_REFLECTION,
             reflection_lm=task.lm.copy(temperature=1.0),

@@ -29,8 +29,8 @@ import dspy
 from benchmarks.peers.budget import CapReached
 from benchmarks.peers.gating import Keeper, batches
 from benchmarks.peers.method import Found, Method, Task
-from benchmarks.peers.tried import shown_errors
 from mogradjudge import Objective
+from mogradjudge.objectives import feedback_on
 
 _ROLE = "instructions of a judge that rates texts on several criteria"
 _EVALUATOR = (
@@ -107,7 +107,7 @@ def _losses(task: Task, prompt: Any, batch: Sequence[dspy.Example], engine: Any)
 def _evaluator(
     objective: Objective, text: str, example: dspy.Example, prediction: dspy.Prediction
 ) -> str:
-    said = shown_errors([objective], example, prediction)
+    said = feedback_on([objective], example, prediction)
     return f"{_EVALUATOR}\n\nCriterion: {objective.description}\n\nText: {text}\n\n{said}"
 
 

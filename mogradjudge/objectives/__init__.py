@@ -1,0 +1,37 @@
+"""What the optimizer maximizes per criterion: an example's score, a data set's aggregate."""
+
+from mogradjudge.objectives.as_metric import ObjectivesMetric, as_metric, feedback_on
+from mogradjudge.objectives.hooks import (
+    AggregateHook,
+    Label,
+    LabelsHook,
+    Scored,
+    ScoreHook,
+    ShowHook,
+    mean_score,
+    show_all,
+)
+from mogradjudge.objectives.modules import metric_lms, with_modules
+from mogradjudge.objectives.over_labels import Measure
+from mogradjudge.objectives.record import Objective, objectives_from_metric
+from mogradjudge.objectives.rubric import rubric_objectives
+
+__all__ = [
+    "AggregateHook",
+    "Label",
+    "LabelsHook",
+    "Measure",
+    "Objective",
+    "ObjectivesMetric",
+    "ScoreHook",
+    "Scored",
+    "ShowHook",
+    "as_metric",
+    "feedback_on",
+    "mean_score",
+    "metric_lms",
+    "objectives_from_metric",
+    "rubric_objectives",
+    "show_all",
+    "with_modules",
+]

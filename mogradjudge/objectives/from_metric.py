@@ -1,0 +1,188 @@
+"""DSPy's metrics as hooks: asked once per prediction, whatever number of objectives reads it."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, SupportsFloat
+
+import dspy
+import numpy as np
+
+from mogradjudge.errors import SetupError
+from mogradjudge.fields import excerpt
+from mogradjudge.objectives.hooks import answer_of, show_all
+from mogradjudge.scores import Unscored
+
+_OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_trace
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a metric said about one prediction; it holds no reference to it."""
+
+    score: object
+    feedback: str | None = None
+    parts: Mapping[str, object] | None = None
+
+
+class AskedOnce:
+    """A DSPy metric that is called once for each pair of an example and a prediction.
+
+    What it said is kept as long as the prediction lives. Equal predictions are not one: the same
+    object is. It may be called in several threads, and pickled.
+
+    Raises:
+        SetupError: If the metric does not take an example and a prediction.
+    """
+
+    def __init__(self, metric: Callable[..., object], pred_name: str | None = None) -> None:
+        self.metric, self.pred_name = metric, pred_name
+        self._further = _further_arguments(metric, pred_name)
+        self._lock = threading.Lock()
+        self._asked: dict[tuple[int, int], _Asked] = {}
+
+    def __reduce__(self) -> tuple[type[AskedOnce], tuple[Any, ...]]:
+        return type(self), (self.metric, self.pred_name)
+
+    def __call__(self, example: dspy.Example, prediction: dspy.Prediction) -> Verdict:
+        key = id(example), id(prediction)
+        with self._lock:
+            asked = self._asked.get(key)
+            if asked is None:
+                asked = self._asked[key] = _Asked(example)
+                weakref.finalize(prediction, self._asked.pop, key, None).atexit = False
+        with asked.lock:
+            if asked.verdict is None:
+                asked.verdict = _read(answer_of(self.metric, example, prediction, *self._further))
+            return asked.verdict
+
+
+@dataclass
+class _Asked:
+    """The example is held so that no other one gets its id while the verdict is kept."""
+
+    example: dspy.Example
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class MetricPart:
+    """One score of a metric as the hooks of an objective; called, it brings the score to [0, 1].
+
+    Args:
+        metric: The metric.
+        name: The objective's name.
+        scale: The lowest and highest score.
+        key: Which of ``objective_scores`` it is; None for the metric's one ``score``.
+
+    Raises:
+        SetupError: If the scale is empty.
+    """
+
+    metric: AskedOnce
+    name: str
+    scale: tuple[float, float]
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+
+    def __call__(
+        self, example: dspy.Example, prediction: dspy.Prediction
+    ) -> float | Unscored | None:
+        given = self._given(self.metric(example, prediction))
+        if given is None or isinstance(given, Unscored):
+            return given
+        if isinstance(given, (bool, np.bool_)):  # yes or no, whatever the scale
+            return float(given)
+        (low, high), value = self.scale, _number(given)
+        if value is None or not low <= value <= high:
+            raise SetupError(
+                f"The metric of objective {self.name!r} must give a number from {low:g} to "
+                f"{high:g}, got {excerpt(repr(given))}. Give its range, `scale=(lowest, highest)`."
+            )
+        return (value - low) / (high - low)
+
+    def show(self, example: dspy.Example, prediction: dspy.Prediction) -> dict[str, object]:
+        """Show the metric's score and feedback, then labels and prediction."""
+        verdict = self.metric(example, prediction)
+        shown = {"score": self._told(self._given(verdict))}
+        if verdict.feedback:
+            shown["feedback"] = verdict.feedback
+        return {**shown, **show_all(example, prediction)}
+
+    def _given(self, verdict: Verdict) -> object:
+        if self.key is None or isinstance(verdict.score, Unscored):
+            return verdict.score
+        if verdict.parts is None:
+            raise SetupError(
+                f"The metric must give `objective_scores` for objective {self.name!r}, got "
+                f"{excerpt(repr(verdict.score))} alone. Use Objective.from_metric for one score."
+            )
+        return verdict.parts.get(self.key)
+
+    def _told(self, given: object) -> str:
+        if isinstance(given, Unscored):
+            return f"none, {given.reason}"
+        if isinstance(given, (bool, np.bool_)) or (number := _number(given)) is None:
+            return str(given)
+        low, high = self.scale
+        return f"{number:.4g} on a scale from {low:g} to {high:g}"
+
+
+def check_scale(scale: tuple[float, float]) -> None:
+    """Check the two ends of a scale.
+
+    Raises:
+        SetupError: If they are not two numbers, the lower one first.
+    """
+    match scale:
+        case (int() | float() as low, int() | float() as high) if low < high < float("inf"):
+            if low > float("-inf"):
+                return
+    raise SetupError(f"`scale` must be two numbers, the lowest and the highest, got {scale!r}.")
+
+
+def _number(given: object) -> float | None:
+    if isinstance(given, str) or not isinstance(given, SupportsFloat):
+        return None
+    return float(given)
+
+
+def _read(said: object) -> Verdict:
+    if not isinstance(said, dspy.Prediction):
+        return Verdict(said)
+    if "score" not in said and "objective_scores" not in said:
+        raise SetupError(
+            f"A metric's dspy.Prediction must have a `score`, got one with {sorted(said.keys())}."
+        )
+    feedback, parts = said.get("feedback"), said.get("objective_scores")
+    return Verdict(
+        said.get("score"),
+        None if feedback is None else str(feedback),
+        None if parts is None else dict(parts),
+    )
+
+
+def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> tuple[Any, ...]:
+    """Give what a metric must be given after the example and the prediction."""
+    if inspect.iscoroutinefunction(metric):
+        raise SetupError(f"A metric must be no coroutine function, got {metric!r}.")
+    try:
+        signature = inspect.signature(metric)
+    except ValueError:  # some functions written in C tell nothing
+        return ()
+    counts = (_OF_GEPA,) if pred_name is not None else range(2, _OF_GEPA + 1)
+    for count in counts:
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return (None, pred_name, None)[: count - 2]
+    needed = "the five arguments of GEPA's metrics, for `pred_name`," if pred_name else "an example"
+    raise SetupError(f"A metric must take {needed} and a prediction, got one of {signature}.")

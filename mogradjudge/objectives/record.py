@@ -1,0 +1,237 @@
+"""The record: what is maximized under one name, and the ways to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from typing import Self, SupportsFloat
+
+import dspy
+
+from mogradjudge.agreement import Undefined
+from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.fields import excerpt, reason_of
+from mogradjudge.objectives.as_metric import ObjectivesMetric
+from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
+from mogradjudge.objectives.hooks import (
+    AggregateHook,
+    LabelsHook,
+    Scored,
+    ScoreHook,
+    ShowHook,
+    answer_of,
+    mean_score,
+    show_all,
+)
+from mogradjudge.objectives.over_labels import LabelPairs, Measure
+from mogradjudge.scores import Unscored
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is maximized under one name. Any functions that fit the hooks make one.
+
+    Args:
+        name: An identifier; it names a section of the instructions.
+        description: What is good; the critic, coach and editor read it.
+        score: Scores one prediction, in [0, 1]. It steers the critiques.
+        aggregate: Sums up a data set; it decides acceptance and is what is reported. The mean of
+            the scores if it is not given.
+        show: What the critic may see; labels and prediction if it is not given.
+        labels: Gives the two labels that are compared, so that a report can set one against the
+            other; an objective that compares no labels has none.
+
+    Raises:
+        SetupError: If the name is no identifier or the description is empty.
+    """
+
+    name: str
+    description: str
+    score: ScoreHook
+    aggregate: AggregateHook | None = None
+    show: ShowHook | None = None
+    labels: LabelsHook | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise SetupError(f"An objective's name must be an identifier, got {self.name!r}.")
+        if self.name == "mean":
+            raise SetupError("An objective must not be named 'mean': results use it for the mean.")
+        if not self.description.strip():
+            raise SetupError(f"Objective {self.name!r} needs a description, got an empty one.")
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "aggregate", self.aggregate or mean_score)
+        put(self, "show", self.show or show_all)
+
+    @classmethod
+    def from_metric(
+        cls,
+        metric: Callable[..., object],
+        name: str,
+        description: str,
+        *,
+        scale: tuple[float, float] = (0.0, 1.0),
+        pred_name: str | None = None,
+        aggregate: AggregateHook | None = None,
+    ) -> Self:
+        """Make an objective of a DSPy metric; the critic is shown its score and its feedback.
+
+        The metric is called without a trace, as `dspy.Evaluate` does. It gives a bool, a number, a
+        `dspy.Prediction` with ``score`` and perhaps ``feedback``, or None where there is nothing to
+        score by. It may be a `dspy.Module` that asks an LM: a run books and caps its calls as the
+        program's, to the default LM and to LMs of its own. What a function asks is booked as well
+        if it asks the default LM, and passes unseen if it brings an LM itself.
+
+        Args:
+            metric: ``metric(example, prediction)``; further arguments, as GEPA's metrics have, are
+                given None.
+            name: As of an objective.
+            description: As of an objective.
+            scale: The metric's lowest and highest score.
+            pred_name: What a metric for GEPA is given as its fourth argument; one that has feedback
+                only for a predictor needs one.
+            aggregate: As of an objective.
+
+        Raises:
+            SetupError: If the metric cannot be called so, or the scale is empty.
+        """
+        part = MetricPart(AskedOnce(metric, pred_name), name, scale)
+        return cls(name, description, part, aggregate, part.show)
+
+    @classmethod
+    def over_labels(
+        cls,
+        name: str,
+        description: str,
+        *,
+        expected: str,
+        produced: str,
+        aggregate: Measure | AggregateHook = "macro_f1",
+        scale: tuple[float, float] | None = None,
+    ) -> Self:
+        """Make an objective of two labels whose agreement is taken over a whole data set.
+
+        One example's score is 1 if its labels are equal and 0 if not; on a scale it is
+        ``1 - |produced - expected| / (highest - lowest)``. An example whose expected label is None
+        or nan is left out; a produced label that is None or not on the scale is `Unscored`.
+
+        Args:
+            name: As of an objective.
+            description: As of an objective.
+            expected: The field of the example that holds its label.
+            produced: The field of the prediction that is compared with it.
+            aggregate: ``"accuracy"``; ``"macro_f1"``, the mean of F1 over all labels that occur on
+                either side; ``"kappa"``, Cohen's; ``"quadratic_kappa"``, on whole numbers; or
+                ``"spearman"``. The last two need a scale. Or any function of `Scored` examples.
+            scale: The lowest and the highest label, if labels are numbers.
+
+        Raises:
+            SetupError: If the aggregate is unknown or lacks its scale, or the scale is empty.
+        """
+        pairs = LabelPairs(name, expected, produced, scale)
+        found = pairs.aggregate(aggregate) if isinstance(aggregate, str) else aggregate
+        return cls(name, description, pairs.score, found, pairs.show, pairs.labels)
+
+    def as_metric(
+        self, *, failure_score: float = 0.0, threshold: float | None = 0.75
+    ) -> ObjectivesMetric:
+        """Give this objective as a metric for DSPy; see `ObjectivesMetric`."""
+        return ObjectivesMetric((self,), failure_score=failure_score, threshold=threshold)
+
+    def scored(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
+        """Score one prediction by the hook, and check what it gives.
+
+        Returns:
+            A number in [0, 1]; None if there is nothing to score by; or why there is no score.
+
+        Raises:
+            SetupError: If the hook fails, or gives anything else.
+            dspy.LMError: If the hook asks an LM whose provider fails.
+        """
+        score = self._computed(example, prediction)
+        if score is None or isinstance(score, Unscored):
+            return score
+        if not 0.0 <= score <= 1.0:
+            raise SetupError(
+                f"Objective {self.name!r} must score in [0, 1], got {score!r}. Rescale it."
+            )
+        return score
+
+    def summed(self, scored: Sequence[Scored]) -> float | Undefined:
+        """Sum up a data set by the aggregate, and check what it gives.
+
+        Raises:
+            SetupError: If the aggregate fails, or gives no number.
+        """
+        assert self.aggregate is not None  # set when the objective was built
+        value: object = None
+        with self._mending(lambda: f"sum up {len(scored)} scored examples", "aggregate"):
+            value = self.aggregate(scored)
+            if isinstance(value, Undefined):
+                return value
+            if isinstance(value, SupportsFloat):
+                number = float(value)
+                return number if isfinite(number) else Undefined(f"the aggregate is {number}")
+        raise SetupError(
+            f"Objective {self.name!r} must sum up to a number, got {excerpt(repr(value))}."
+        )
+
+    def _computed(
+        self, example: dspy.Example, prediction: dspy.Prediction
+    ) -> float | Unscored | None:
+        score: object = None
+        with self._mending(lambda: f"score {excerpt(str(dict(example)))}", "score"):
+            score = answer_of(self.score, example, prediction)
+            if score is None or isinstance(score, Unscored):
+                return score
+            if isinstance(score, SupportsFloat):
+                return float(score)
+        raise SetupError(
+            f"Objective {self.name!r} must score with a number, got {excerpt(repr(score))}."
+        )
+
+    @contextmanager
+    def _mending(self, what: Callable[[], str], hook: str) -> Iterator[None]:
+        """Turn a function's own error into a line; caps and outages are none."""
+        try:
+            yield
+        except (MogradError, dspy.LMError):
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {reason_of(error, dspy.settings.lm)}"
+            raise SetupError(
+                f"Objective {self.name!r} cannot {what()}: {said}. Mend its {hook} function."
+            ) from error
+
+
+def objectives_from_metric(
+    metric: Callable[..., object],
+    descriptions: Mapping[str, str],
+    *,
+    scale: tuple[float, float] = (0.0, 1.0),
+    pred_name: str | None = None,
+) -> tuple[Objective, ...]:
+    """Make an objective of each of a DSPy metric's ``objective_scores``.
+
+    The metric gives a `dspy.Prediction` with ``objective_scores``, by name, as one for GEPA does.
+    It is called once per prediction and not once per objective. An objective that it leaves out for
+    an example has nothing to score by there.
+
+    Args:
+        metric: As for `Objective.from_metric`.
+        descriptions: What is good, by the objective's name.
+        scale: The lowest and highest of all objectives' scores.
+        pred_name: As for `Objective.from_metric`.
+
+    Raises:
+        SetupError: If the metric cannot be called so, or there are no objectives.
+    """
+    if not descriptions:
+        raise SetupError("`descriptions` must name at least one objective, got none.")
+    asked = AskedOnce(metric, pred_name)
+    parts = [MetricPart(asked, name, scale, key=name) for name in descriptions]
+    return tuple(
+        Objective(part.name, descriptions[part.name], part, show=part.show) for part in parts
+    )

@@ -1,0 +1,87 @@
+"""The objectives of a rubric: agreement with human scores, one per criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import dspy
+
+from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.objectives.hooks import Scored
+from mogradjudge.objectives.record import Objective
+from mogradjudge.scores import Unscored
+
+
+def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objective, ...]:
+    """Make one objective per criterion: agreement with the human scores.
+
+    The score of an example is ``1 - |judge - human| / width of the scale``; the aggregate is
+    Spearman's rho (`correlate`), pooled or per group.
+    """
+    return tuple(
+        Objective(
+            name=criterion.name,
+            description=criterion.description,
+            score=partial(_closeness, criterion),
+            aggregate=partial(_spearman, criterion, level),
+            show=partial(_comparison, criterion),
+            labels=partial(_labels, criterion),
+        )
+        for criterion in rubric.criteria
+    )
+
+
+def _closeness(
+    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+) -> float | Unscored | None:
+    human, judge = example.get(criterion.human), prediction[criterion.name]
+    if human is None:
+        return None
+    if isinstance(judge, Unscored):
+        return judge
+    return 1.0 - abs(float(judge) - float(human)) / criterion.scale.width
+
+
+def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> float | Undefined:
+    return correlate(
+        [float(each.example[criterion.human]) for each in scored],
+        [float(each.prediction[criterion.name]) for each in scored],
+        [each.group for each in scored],
+        level=level,
+    ).value
+
+
+def _labels(
+    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+) -> tuple[float | None, float | None]:
+    human, judge = example.get(criterion.human), prediction[criterion.name]
+    return (
+        None if human is None else float(human),
+        None if isinstance(judge, Unscored) else float(judge),
+    )
+
+
+def _comparison(
+    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+) -> dict[str, object]:
+    human, judge = float(example[criterion.human]), prediction[criterion.name]
+    if isinstance(judge, Unscored):
+        return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
+    shown: dict[str, object] = {"judge score": _round(judge), "human score": _round(human)}
+    error = judge - human
+    direction = "too high" if error > 0 else "too low"
+    shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"
+    if rationale := _rationale(criterion, prediction):
+        shown["judge's reason"] = rationale
+    return shown
+
+
+def _rationale(criterion: Criterion, prediction: dspy.Prediction) -> str | None:
+    reading = prediction.get("readings", {}).get(criterion.name)  # other programs have none
+    return None if reading is None else reading.rationale
+
+
+def _round(score: float) -> float:
+    return round(score, 2)
