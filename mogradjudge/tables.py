@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mogradjudge.estimate import RoleEstimate
-from mogradjudge.rehearsal import PARAGRAPH_TOKENS
-from mogradjudge.scored_table import ScoredTable
+from mogradjudge.terminal import WIDE, console, one_line
 
-_FILE_WIDTH = 160
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mogradjudge.estimate import RoleEstimate
+    from mogradjudge.scored_table import ScoredTable
+
+_NARROWEST = 12  # columns that a column of text may always have
+_BESIDE_TEXT = 3  # columns: the space around a cell, and the line to the next one
 # Columns of `evaluate`'s second table: what is shown, and with how many digits.
 _BESIDE = {
     "Kendall": ("kendall", 3),
@@ -26,23 +31,52 @@ _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print rows of text; the first column is left-aligned, all others right-aligned."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    """Print rows of text; the first column is left-aligned, all others right-aligned.
+
+    Where a terminal has no room for all columns side by side, the table is parted into tables with
+    the first column in each, and long texts are folded. In a file or a pipe each row is one line.
+    """
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a text in brackets is no markup
-    # Off a terminal rich assumes 80 columns, and would cut longer rows.
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    out = console()
     if title:
-        console.print(title, style="bold", markup=False)
-    console.print(table)
+        out.print(Text(title, style="bold"))
+    widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
+    table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
+    for places in _side_by_side(_widths(table, widest), out.width):
+        out.print(_table([[row[place] for place in places] for row in table], widest))
+
+
+def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
+    from rich import box
+    from rich.table import Table as Made
+    from rich.text import Text
+
+    table = Made(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(rows[0]):
+        justify, name = "right" if place else "left", Text(column)  # brackets are no markup
+        table.add_column(name, justify=justify, overflow="fold", max_width=widest)
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:
+    """Say how wide each column is, in columns of the terminal."""
+    from rich.cells import cell_len
+
+    return [min(widest, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
+
+
+def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Part the columns into tables that fit; each has the first column, and at least one more."""
+    parts = [[0]]
+    for place, width in enumerate(widths[1:], start=1):
+        used = sum(widths[each] + _BESIDE_TEXT for each in parts[-1])
+        if len(parts[-1]) > 1 and used + width + _BESIDE_TEXT >= room:
+            parts.append([0])
+        parts[-1].append(place)
+    return parts
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -96,6 +130,17 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
     print_table(columns, shown, "Calls and tokens")
 
 
+def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
+    """Give a table's scoring as `score --json` prints it."""
+    return {
+        "out": str(scored.out),
+        "texts": scored.texts,
+        "unscored": dict(scored.unscored),
+        "fallbacks": dict(scored.fallbacks),
+        "ledger": [row.as_dict() for row in scored.ledger],
+    }
+
+
 def print_scored(scored: ScoredTable) -> None:
     """Print what a table's scoring cost, what went wrong, and where the scores are."""
     print_ledger([row.as_dict() for row in scored.ledger])
@@ -111,6 +156,8 @@ def print_scored(scored: ScoredTable) -> None:
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     """Print an estimate by role, and its total."""
+    from mogradjudge.rehearsal import PARAGRAPH_TOKENS
+
     costs = [row.cost for row in rows]
     total = None if None in costs else sum(cost for cost in costs if cost is not None)
     shown = [
@@ -122,7 +169,7 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
         ("role", "calls", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
         "If every proposal is accepted and nothing is asked again; what critic, coach and editor "
-        f"write\nis guessed at {PARAGRAPH_TOKENS} tokens per criterion",
+        f"write is guessed at {PARAGRAPH_TOKENS} tokens per criterion",
     )
 
 

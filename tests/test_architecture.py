@@ -16,7 +16,7 @@ LAYERS = [
     *("brake", "limiter", "replies", "ledger", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
-    *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
+    *("workshop", "step", "terminal", "progress", "loop", "interruption", "teleprompter"),
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
     *("added", "outputs", "parts", "shards", "cluster", "scored_table", "tables", "demo", "cli"),
 ]
