@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.config import MOGradConfig
@@ -29,7 +28,7 @@ from mogradjudge.events import (
     describe,
 )
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.terminal import console, cut, is_live, one_line
+from mogradjudge.terminal import console, cut, is_live, one_line, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,12 +49,12 @@ def shown_lines(*, headlines: bool, others: bool) -> Observer:
         others: Whether all other events are, critiques, gradients and new sections cut to a line.
     """
 
-    def tell(event: Event) -> None:
+    def observe(event: Event) -> None:
         if headlines if isinstance(event, HEADLINES) else others:
             line = cut if isinstance(event, _TEXTS) else one_line
-            click.echo(line(describe(event)), err=True)
+            tell(line(describe(event)))
 
-    return tell
+    return observe
 
 
 @contextmanager
@@ -70,7 +69,7 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
         yield _ignore
         return
     with _bar(f"{config.mode} steps", elapsed=True) as bar:
-        task = bar.add_task("scoring the seed instructions", total=config.steps)
+        task = bar.add_task("scoring the seed", total=config.steps)
         step = _Step()
 
         def update(event: Event) -> None:
@@ -206,7 +205,7 @@ class _Lines:
         rate = (done - self.first) / max(now - self.start, 1e-9)
         left = (total - done) / rate / 60
         line = f"{done} of {total} {self.what}, {rate:.1f} {self.what}/s, about {left:.0f} min left"
-        click.echo(line, err=True)
+        tell(line)
 
 
 def _bar(what: str, *, elapsed: bool = False) -> Progress:
@@ -231,14 +230,14 @@ def _bar(what: str, *, elapsed: bool = False) -> Progress:
     ]
     if elapsed and roomy:
         columns.append(TimeElapsedColumn())
-    columns += [TextColumn("left", markup=False)] if roomy else []
-    return Progress(*columns, TimeRemainingColumn(), console=out)
+    columns += [TextColumn("left", markup=False), TimeRemainingColumn()]
+    return Progress(*columns, console=out)
 
 
 def _print_above(bar: Progress, text: str) -> None:
     from rich.text import Text
 
-    bar.console.print(Text(one_line(text), style="dim"), soft_wrap=True)
+    bar.console.print(Text(one_line(text), style="dim"))
 
 
 def _state(agreement: Values, calls: int) -> str:

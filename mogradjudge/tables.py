@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from mogradjudge.terminal import WIDE, console, one_line
+from mogradjudge.terminal import WIDE, console, one_line, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,11 +28,19 @@ _BESIDE = {
 _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", keys: int = 1
+) -> None:
     """Print rows of text; the first column is left-aligned, all others right-aligned.
 
-    Where a terminal has no room for all columns side by side, the table is parted into tables with
-    the first column in each, and long texts are folded. In a file or a pipe each row is one line.
+    Where a terminal has no room for all columns side by side, the table is parted into several, and
+    long texts are folded. In a file or a pipe each row is one line.
+
+    Args:
+        columns: Their names.
+        rows: A text for each column; control characters are not printed.
+        title: What the table is about.
+        keys: How many of the first columns it takes to know a row; each part of a table has them.
     """
     from rich.text import Text
 
@@ -43,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         out.print(Text(title, style="bold"))
     widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
     table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
-    for places in _side_by_side(_widths(table, widest), out.width):
+    for places in _side_by_side(_widths(table, widest), keys, out.width):
         out.print(_table([[row[place] for place in places] for row in table], widest))
 
 
@@ -68,13 +74,13 @@ def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:
     return [min(widest, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
 
 
-def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Part the columns into tables that fit; each has the first column, and at least one more."""
-    parts = [[0]]
-    for place, width in enumerate(widths[1:], start=1):
+def _side_by_side(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
+    """Part the columns into tables that fit; each has the keys, and at least one more column."""
+    parts = [list(range(keys))]
+    for place, width in enumerate(widths[keys:], start=keys):
         used = sum(widths[each] + _BESIDE_TEXT for each in parts[-1])
-        if len(parts[-1]) > 1 and used + width + _BESIDE_TEXT >= room:
-            parts.append([0])
+        if len(parts[-1]) > keys and used + width + _BESIDE_TEXT >= room:
+            parts.append(list(range(keys)))
         parts[-1].append(place)
     return parts
 
@@ -109,9 +115,9 @@ def _print_losses(result: Mapping[str, Any]) -> None:
     }
     for what, counts in losses.items():
         if found := {name: count for name, count in counts.items() if count}:
-            click.echo(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
+            say(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
-        click.echo(f"questions without a usable reply: {skipped}")
+        say(f"questions without a usable reply: {skipped}")
 
 
 def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -127,7 +133,7 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     columns = ("role", "criteria", "calls", "cached", "failed", "tokens in", "tokens out", "US$")
-    print_table(columns, shown, "Calls and tokens")
+    print_table(columns, shown, "Calls and tokens", keys=2)
 
 
 def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
@@ -151,7 +157,7 @@ def print_scored(scored: ScoredTable) -> None:
         for found in [{name: count for name, count in by_name.items() if count}]
     ]
     texts = "1 text" if scored.texts == 1 else f"{scored.texts} texts"
-    click.echo(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
+    say(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:

@@ -75,5 +75,19 @@ def cut(text: str) -> str:
     return line.plain
 
 
+def say(text: str) -> None:
+    """Write a line to stdout; a terminal gets it broken between words."""
+    from rich.text import Text
+
+    console().print(Text(one_line(text)))
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr; above a bar, if there is one."""
+    # rich puts itself in the place of sys.stderr, and click writes to what was there before.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def _is_dumb() -> bool:
     return os.environ.get("TERM", "").lower() in _CANNOT_MOVE

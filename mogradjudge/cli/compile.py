@@ -20,7 +20,7 @@ from mogradjudge.cli.options import (
 from mogradjudge.cli.output import Loudness, Work, display, loudness, note, output_options
 from mogradjudge.files import to_json
 from mogradjudge.tables import print_estimate, print_run
-from mogradjudge.terminal import is_live
+from mogradjudge.terminal import is_live, say
 
 if TYPE_CHECKING:
     from mogradjudge.cli import job
@@ -75,8 +75,8 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
         click.echo(to_json(result))
     else:
         print_run(result)
-        click.echo(verdict(result))
-        click.echo(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
+        say(verdict(result))
+        say(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
     if result["stop_reason"] not in ("steps", "patience", "target"):
         note(f"The same command takes the run in {out} up where it stands.")
     if result["stop_reason"] == "interrupted":

@@ -16,6 +16,7 @@ from mogradjudge.cli.options import FOLDER, MODEL
 from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.files import to_json
 from mogradjudge.tables import print_run
+from mogradjudge.terminal import say
 
 if TYPE_CHECKING:
     from mogradjudge.cli.job import Options
@@ -60,8 +61,8 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         click.echo(to_json(result))
         return
     print_run(result)
-    click.echo(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
-    click.echo(
+    say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
+    say(
         "A model of 135 million parameters shows the machinery and not the quality: its ratings "
         "carry next to no signal, so take no figure above for a result."
     )

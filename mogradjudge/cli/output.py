@@ -13,8 +13,9 @@ import click
 
 from mogradjudge.cli.options import json_option, together
 from mogradjudge.secrets import redact
-from mogradjudge.terminal import one_line
+from mogradjudge.terminal import one_line, tell
 
+_PACKAGE = "mogradjudge"
 _MEANT = f"{__name__}.loudness"  # the key in a context's meta
 
 
@@ -54,7 +55,7 @@ def display() -> bool | None:
 def note(text: str) -> None:
     """Say something on stderr that is neither a result nor a warning."""
     if loudness() > Loudness.QUIET:
-        click.echo(text, err=True)
+        tell(text)
 
 
 def _be_quiet(ctx: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's
@@ -134,14 +135,14 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = one_line(redact(record.getMessage(), self.known))
-        # Where a bar is shown, rich has put itself in the place of stderr, and writes above it.
-        click.echo(f"{record.levelname.capitalize()} ({record.name}): {text}", err=True)
+        ours = record.name.startswith(_PACKAGE) and record.levelno >= logging.WARNING
+        tell(text if ours else f"{record.levelname.capitalize()} ({record.name}): {text}")
 
 
 @contextmanager
 def _logged(level: int, secrets: Secrets | None) -> Iterator[None]:
     """Write the package's log and DSPy's to stderr while the block runs."""
-    loggers = [logging.getLogger(name) for name in ("mogradjudge", "dspy")]
+    loggers = [logging.getLogger(name) for name in (_PACKAGE, "dspy")]
     before = [(each.level, each.handlers[:]) for each in loggers]
     handler = _Lines(secrets or Secrets())
     for each in loggers:

@@ -32,6 +32,7 @@ from mogradjudge.cli.output import Loudness, Work, loudness, note, output_option
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
 from mogradjudge.secrets import redact
+from mogradjudge.terminal import say, tell
 
 if TYPE_CHECKING:
     import dspy
@@ -247,12 +248,12 @@ def _report(
     else:
         print_found(found)
         if again is not None and found.best is not None:
-            click.echo(
+            say(
                 f"{out}/best.toml holds the best configuration, {out}/judge.json its judge, "
                 f"{out}/search.json all figures."
             )
         for path in drawn:
-            click.echo(f"{path} is drawn.")
+            say(f"{path} is drawn.")
         if again is not None and found.best is not None:
             click.echo(again)
     if found.stop_reason in ("budget", "interrupted") and found.unfinished:
@@ -260,10 +261,9 @@ def _report(
         wider = ", with a larger budget," if found.stop_reason == "budget" else ""
         note(f"{trials} not finished. The same command{wider} goes on.")
     elif found.stop_reason == "failed":
-        click.echo(
+        tell(
             "Some trials died or met a provider that was down, and were given up. The same command "
-            "tries them again.",
-            err=True,
+            "tries them again."
         )
 
 
