@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -166,12 +167,13 @@ class _Step:
 
     def __init__(self) -> None:
         self.number = 0
-        self.written = 0
+        self.written = Counter[str]()
 
     def after(self, event: Event) -> str | None:
         match event:
             case StepStarted():
-                self.number, self.written = event.step, 0
+                self.number = event.step
+                self.written.clear()
                 return f"step {event.step}: judging"
             case CritiqueWritten():
                 return self._one_more("critiques")
@@ -183,8 +185,8 @@ class _Step:
                 return None
 
     def _one_more(self, what: str) -> str:
-        self.written += 1
-        return f"step {self.number}: {self.written} {what}"
+        self.written[what] += 1
+        return f"step {self.number}: {self.written[what]} {what}"
 
 
 class _Lines:

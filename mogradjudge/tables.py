@@ -60,8 +60,12 @@ def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
 
     table = Made(box=box.SIMPLE_HEAD)
     for place, column in enumerate(rows[0]):
-        justify, name = "right" if place else "left", Text(column)  # brackets are no markup
-        table.add_column(name, justify=justify, overflow="fold", max_width=widest)
+        table.add_column(
+            Text(column),  # brackets are no markup
+            justify="right" if place else "left",
+            overflow="fold",
+            max_width=widest,
+        )
     for row in rows[1:]:
         table.add_row(*map(Text, row))
     return table

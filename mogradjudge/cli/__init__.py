@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import click
 
 from mogradjudge.cli.compile import compile_command, estimate_command
-from mogradjudge.cli.completion import completion_command
+from mogradjudge.cli.completion import PROGRAM, completion_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.output import Secrets
 from mogradjudge.cli.score import evaluate_command, score_command
@@ -67,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> None:
     # It says at each start that it could not fetch newer prices, which are not needed here.
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
-        cli.main(words, standalone_mode=False, obj=Secrets(known))
+        cli.main(words, PROGRAM, standalone_mode=False, obj=Secrets(known))
         sys.stdout.flush()  # a pipe that is closed is noticed here, if not before
         status = 0
     except click.exceptions.NoArgsIsHelpError as error:

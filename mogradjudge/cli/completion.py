@@ -7,7 +7,7 @@ from click.shell_completion import get_completion_class
 
 from mogradjudge.cli.choices import SHELLS
 
-_PROGRAM = "mogradjudge"
+PROGRAM = "mogradjudge"
 _VARIABLE = "_MOGRADJUDGE_COMPLETE"  # click's own name for it
 
 
@@ -24,8 +24,12 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     mogradjudge completion zsh > "${fpath[1]}/_mogradjudge"
     mogradjudge completion fish > ~/.config/fish/completions/mogradjudge.fish
 
-    Or in this shell alone, with bash (4.4 or newer) or zsh: eval "$(mogradjudge completion bash)"
+    Or in this shell alone:
+
+    \b
+    eval "$(mogradjudge completion bash)"    # bash 4.4 or newer; zsh alike
+    mogradjudge completion fish | source     # fish
     """
     found = get_completion_class(shell)
     assert found is not None  # click has all of SHELLS
-    click.echo(found(ctx.find_root().command, {}, _PROGRAM, _VARIABLE).source(), nl=False)
+    click.echo(found(ctx.find_root().command, {}, PROGRAM, _VARIABLE).source(), nl=False)
