@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mogradjudge.terminal import WIDE, console, one_line, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from mogradjudge.estimate import RoleEstimate
@@ -50,7 +51,7 @@ def print_table(
     widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
     table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
     for places in _side_by_side(_widths(table, widest), keys, out.width):
-        out.print(_table([[row[place] for place in places] for row in table], widest))
+        _print(out, _table([[row[place] for place in places] for row in table], widest))
 
 
 def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
@@ -69,6 +70,16 @@ def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
     for row in rows[1:]:
         table.add_row(*map(Text, row))
     return table
+
+
+def _print(out: Console, table: Table) -> None:
+    if out.width != WIDE:
+        out.print(table)
+        return
+    with out.capture() as printed:
+        out.print(table)
+    for line in printed.get().splitlines():
+        out.file.write(f"{line.rstrip()}\n")  # a file is spared the blanks that fill each line
 
 
 def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:

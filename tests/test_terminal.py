@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -108,6 +109,7 @@ def test_a_terminal_is_shown_each_character_of_each_cell(rows, width):
 def test_in_a_pipe_each_row_is_a_line(rows):
     lines = shown(rows, None).splitlines()
     head, rule, *body = lines[1:]
+    assert all(line == line.rstrip() for line in lines)
     assert set(rule.strip()) <= {"\u2500"}
     wanted = [" ".join(one_line(" ".join(row)).split()) for row in rows]
     assert [" ".join(line.split()) for line in (head, *body)][: len(rows)] == wanted
@@ -161,7 +163,7 @@ def test_names_of_any_script_and_length_are_shown_whole(tmp_path, server):
 def test_colours_are_for_terminals_and_those_who_ask(
     words, environment, terminal, coloured, table, server, tmp_path
 ):
-    asked = [*words_for("estimate", table, server, tmp_path), *words]
+    asked = [*words_for("evaluate", table, server, tmp_path), *words]
     with mock.patch.dict(os.environ, {**PLAIN, **environment}):
         status, out, _ = call(*asked, screen=terminal)
     assert status == 0
@@ -192,6 +194,23 @@ def test_what_score_says_as_json(table, server, tmp_path):
     none = {"coherence": 0, "fluency": 0}
     assert found["unscored"] == none == found["fallbacks"]
     assert sum(row["calls"] for row in found["ledger"]) == 24
+
+
+def test_the_demo_is_a_compile_of_its_own_texts(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, server.url)
+    words = ["demo", "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "run"]
+    status, out, err = call(*words, "--json", "-q")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (found["config"]["steps"], found["config"]["batch_size"]) == (2, 1)
+    assert set(found["seed_agreement"]) == {"resolution", "courtesy", "clarity", "mean"}
+    assert found["fallbacks"]["clarity"] == 15  # expected scores, without logprobs
+    _, out, err = call(*words)
+    assert "135 million" not in out and "It took" in out
+    assert err.startswith("Optimizing a judge of 36 customer-support replies")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -319,12 +338,22 @@ def in_a_pipe(*words: object) -> subprocess.Popen:
     return done
 
 
-@pytest.mark.parametrize("name", ["completion", "help", "estimate"])
+@pytest.mark.parametrize("name", ["completion", "help", "evaluate"])
 def test_a_pipe_that_is_closed_is_no_traceback(name, table, server, tmp_path):
     words = {"completion": ["completion", "bash"], "help": ["compile", "--help"]}.get(name)
-    done = in_a_pipe(*(words or words_for(name, table, server, tmp_path)))
+    done = in_a_pipe(*(words or [*words_for(name, table, server, tmp_path), "-q"]))
     _, err = done.communicate()
     assert (done.returncode, err) == (1, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(table, server, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError("the database's")
+
+    monkeypatch.setattr("mogradjudge.estimate.estimate", fail)
+    status, _, err = call(*words_for("estimate", table, server, tmp_path))
+    assert status == 1
+    assert err == "Error: BrokenPipeError: the database's (--debug shows where)\n"
 
 
 EXAMPLE = re.compile(r"^ *(mogradjudge .+)$", re.MULTILINE)
@@ -332,8 +361,6 @@ EXAMPLE = re.compile(r"^ *(mogradjudge .+)$", re.MULTILINE)
 
 def commands_in(text: str) -> list[list[str]]:
     """Give the words of each command that a text shows."""
-    import shlex
-
     lines = EXAMPLE.findall(text.replace("\\\n", " "))
     return [shlex.split(line, comments=True)[1:] for line in lines]
 

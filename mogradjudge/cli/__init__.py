@@ -13,7 +13,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from urllib.parse import unquote
 
 import click
@@ -64,7 +63,8 @@ def main(args: Sequence[str] | None = None) -> None:
     words = [word for word in given if word != "--debug"]  # it may stand anywhere
     texts = [*words, os.environ.get("MOGRADJUDGE_STORAGE", "")]
     known = frozenset(secret for text in texts for secret in _secrets(text))
-    # It says at each start that it could not fetch newer prices, which are not needed here.
+    # Both would fetch newer prices, which are not needed here, and say so where they cannot.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
         cli.main(words, PROGRAM, standalone_mode=False, obj=Secrets(known))
@@ -80,14 +80,12 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         status = 130
         _leave_now(status)
-    except BrokenPipeError:
-        _let_go_of_pipes()
-        status = 1
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
-        if "--debug" in given:
-            click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
-        click.echo(f"Error: {redact(_line(error), known)}", err=True)
         status = _status(error)
+        if not (isinstance(error, BrokenPipeError) and _nobody_reads()):
+            if "--debug" in given:
+                click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
+            click.echo(f"Error: {redact(_line(error), known)}", err=True)
     sys.exit(status)
 
 
@@ -109,13 +107,18 @@ def _leave_now(status: int) -> None:
         os._exit(status)
 
 
-def _let_go_of_pipes() -> None:
-    """Let Python's own exit write what is left to nobody, without a complaint."""
-    nobody = os.open(os.devnull, os.O_WRONLY)
+def _nobody_reads() -> bool:
+    """Say whether stdout or stderr is a closed pipe; Python's own exit then writes to nobody."""
+    closed = False
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # it may be no file
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            closed = True
+            nobody = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nobody, stream.fileno())
-    os.close(nobody)
+            os.close(nobody)
+    return closed
 
 
 def _line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from mogradjudge.terminal import say
 if TYPE_CHECKING:
     from mogradjudge.cli.job import Options
 
+_SMALL = "local/smollm2"
 # What `compile` would be given. A small model does not know when to stop, and works on one call at
 # a time.
 _SETTINGS = (
@@ -31,7 +32,7 @@ _SETTINGS = (
 
 
 @click.command("demo", cls=Work, short_help="The whole job in two minutes; no key, no network.")
-@click.option("--lm", type=MODEL, default="local/smollm2", show_default=True, metavar="MODEL")
+@click.option("--lm", type=MODEL, default=_SMALL, show_default=True, metavar="MODEL")
 @click.option(
     "--out", type=FOLDER, metavar="RUN_DIR", help="Keep the run here; else nothing is kept."
 )
@@ -62,10 +63,11 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         return
     print_run(result)
     say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
-    say(
-        "A model of 135 million parameters shows the machinery and not the quality: its ratings "
-        "carry next to no signal, so take no figure above for a result."
-    )
+    if lm == _SMALL:
+        say(
+            "A model of 135 million parameters shows the machinery and not the quality: its "
+            "ratings carry next to no signal, so take no figure above for a result."
+        )
 
 
 def _options(folder: Path, lm: str) -> Options:
