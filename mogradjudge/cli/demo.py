@@ -60,14 +60,16 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         result = run(options, job, out or scratch)
     if as_json:
         click.echo(to_json(result))
-        return
-    print_run(result)
-    say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
-    if lm == _SMALL:
-        say(
-            "A model of 135 million parameters shows the machinery and not the quality: its "
-            "ratings carry next to no signal, so take no figure above for a result."
-        )
+    else:
+        print_run(result)
+        say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
+        if lm == _SMALL:
+            say(
+                "A model of 135 million parameters shows the machinery and not the quality: its "
+                "ratings carry next to no signal, so take no figure above for a result."
+            )
+    if result["stop_reason"] == "interrupted":
+        raise click.Abort
 
 
 def _options(folder: Path, lm: str) -> Options:
