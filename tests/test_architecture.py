@@ -17,6 +17,7 @@ LAYERS = [
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "terminal", "progress", "loop", "interruption", "teleprompter"),
+    "exports",
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
     *("added", "outputs", "parts", "shards", "cluster", "scored_table", "tables", "demo", "cli"),
 ]
