@@ -1,60 +1,26 @@
 """Compile, benchmark and drop in LLM judges that rate text on several criteria at once."""
 
-from mogradjudge.agreement import Undefined, correlate
-from mogradjudge.budget import Budget
-from mogradjudge.config import MOGradConfig
-from mogradjudge.criteria import Criterion, Rubric, Scale
-from mogradjudge.data import load_examples, split_by_group
-from mogradjudge.decomposition import MODES, DecompositionMode, Scope
-from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, SetupError
-from mogradjudge.evaluation import Agreement, agreement_of, judge_examples
-from mogradjudge.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
-from mogradjudge.instructions import Instructions
-from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.objectives import (
-    Objective,
-    Scored,
-    as_metric,
-    objectives_from_metric,
-    rubric_objectives,
-)
-from mogradjudge.result import OptimizationResult
-from mogradjudge.scores import Reading, Unscored
-from mogradjudge.teleprompter import MOGrad
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MODES",
-    "Agreement",
-    "AlwaysAccept",
-    "Budget",
-    "BudgetExhausted",
-    "Criterion",
-    "DecompositionMode",
-    "Gate",
-    "Instructions",
-    "MOGrad",
-    "MOGradConfig",
-    "MogradError",
-    "MultiCriteriaJudge",
-    "NoCriterionRegression",
-    "NoMeanRegression",
-    "Objective",
-    "OptimizationResult",
-    "Reading",
-    "ReplyError",
-    "Rubric",
-    "Scale",
-    "Scope",
-    "Scored",
-    "SetupError",
-    "Undefined",
-    "Unscored",
-    "agreement_of",
-    "as_metric",
-    "correlate",
-    "judge_examples",
-    "load_examples",
-    "objectives_from_metric",
-    "rubric_objectives",
-    "split_by_group",
-]
+if TYPE_CHECKING:
+    from mogradjudge.exports import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what is exported, once somebody asks for a part of it.
+
+        DSPy takes a second and more to import, and ``mogradjudge --help`` and a shell that
+        completes a word do without it.
+        """
+        if not name.startswith("__") or name == "__all__":  # others are Python's own questions
+            exports = import_module("mogradjudge.exports")
+            found = {each: getattr(exports, each) for each in exports.__all__}
+            globals().update(found, __all__=exports.__all__)
+            if name in globals():  # a module of the package is here too, now
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        __getattr__("__all__")
+        return sorted(globals())

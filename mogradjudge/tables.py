@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from mogradjudge.terminal import WIDE, console, one_line, say
 
-from mogradjudge.estimate import RoleEstimate
-from mogradjudge.rehearsal import PARAGRAPH_TOKENS
-from mogradjudge.scored_table import ScoredTable
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
-_FILE_WIDTH = 160
+    from mogradjudge.estimate import RoleEstimate
+    from mogradjudge.scored_table import ScoredTable
+
+_NARROWEST = 12  # columns that a column of text may always have
+_BESIDE_TEXT = 3  # columns: the space around a cell, and the line to the next one
 # Columns of `evaluate`'s second table: what is shown, and with how many digits.
 _BESIDE = {
     "Kendall": ("kendall", 3),
@@ -25,24 +29,75 @@ _BESIDE = {
 _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print rows of text; the first column is left-aligned, all others right-aligned."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", keys: int = 1
+) -> None:
+    """Print rows of text; the first column is left-aligned, all others right-aligned.
+
+    Where a terminal has no room for all columns side by side, the table is parted into several, and
+    long texts are folded. In a file or a pipe each row is one line.
+
+    Args:
+        columns: Their names.
+        rows: A text for each column; control characters are not printed.
+        title: What the table is about.
+        keys: How many of the first columns it takes to know a row; each part of a table has them.
+    """
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a text in brackets is no markup
-    # Off a terminal rich assumes 80 columns, and would cut longer rows.
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    out = console()
     if title:
-        console.print(title, style="bold", markup=False)
-    console.print(table)
+        out.print(Text(title, style="bold"))
+    widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
+    table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
+    for places in _side_by_side(_widths(table, widest), keys, out.width):
+        _print(out, _table([[row[place] for place in places] for row in table], widest))
+
+
+def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
+    from rich import box
+    from rich.table import Table as Made
+    from rich.text import Text
+
+    table = Made(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(rows[0]):
+        table.add_column(
+            Text(column),  # brackets are no markup
+            justify="right" if place else "left",
+            overflow="fold",
+            max_width=widest,
+        )
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print(out: Console, table: Table) -> None:
+    if out.width != WIDE:
+        out.print(table)
+        return
+    with out.capture() as printed:
+        out.print(table)
+    for line in printed.get().splitlines():
+        out.file.write(f"{line.rstrip()}\n")  # a file is spared the blanks that fill each line
+
+
+def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:
+    """Say how wide each column is, in columns of the terminal."""
+    from rich.cells import cell_len
+
+    return [min(widest, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
+
+
+def _side_by_side(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
+    """Part the columns into tables that fit; each has the keys, and at least one more column."""
+    parts = [list(range(keys))]
+    for place, width in enumerate(widths[keys:], start=keys):
+        used = sum(widths[each] + _BESIDE_TEXT for each in parts[-1])
+        if len(parts[-1]) > keys and used + width + _BESIDE_TEXT >= room:
+            parts.append(list(range(keys)))
+        parts[-1].append(place)
+    return parts
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -75,9 +130,9 @@ def _print_losses(result: Mapping[str, Any]) -> None:
     }
     for what, counts in losses.items():
         if found := {name: count for name, count in counts.items() if count}:
-            click.echo(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
+            say(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
-        click.echo(f"questions without a usable reply: {skipped}")
+        say(f"questions without a usable reply: {skipped}")
 
 
 def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -93,7 +148,18 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     columns = ("role", "criteria", "calls", "cached", "failed", "tokens in", "tokens out", "US$")
-    print_table(columns, shown, "Calls and tokens")
+    print_table(columns, shown, "Calls and tokens", keys=2)
+
+
+def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
+    """Give a table's scoring as `score --json` prints it."""
+    return {
+        "out": str(scored.out),
+        "texts": scored.texts,
+        "unscored": dict(scored.unscored),
+        "fallbacks": dict(scored.fallbacks),
+        "ledger": [row.as_dict() for row in scored.ledger],
+    }
 
 
 def print_scored(scored: ScoredTable) -> None:
@@ -106,11 +172,13 @@ def print_scored(scored: ScoredTable) -> None:
         for found in [{name: count for name, count in by_name.items() if count}]
     ]
     texts = "1 text" if scored.texts == 1 else f"{scored.texts} texts"
-    click.echo(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
+    say(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     """Print an estimate by role, and its total."""
+    from mogradjudge.rehearsal import PARAGRAPH_TOKENS
+
     costs = [row.cost for row in rows]
     total = None if None in costs else sum(cost for cost in costs if cost is not None)
     shown = [
@@ -122,7 +190,7 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
         ("role", "calls", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
         "If every proposal is accepted and nothing is asked again; what critic, coach and editor "
-        f"write\nis guessed at {PARAGRAPH_TOKENS} tokens per criterion",
+        f"write is guessed at {PARAGRAPH_TOKENS} tokens per criterion",
     )
 
 

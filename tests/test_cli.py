@@ -212,7 +212,7 @@ def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, cap
         (tmp_path / "s.csv.parts").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mogradjudge.cli.score.score_table", interrupt)
+    monkeypatch.setattr("mogradjudge.scored_table.score_table", interrupt)
     words = ["score", judge, table, "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "s.csv"]
     assert call(*words) == 130
     assert "the same command takes it up" in capsys.readouterr().err

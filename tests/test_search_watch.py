@@ -89,8 +89,19 @@ def test_a_table_never_has_more_lines_than_the_terminal(found, height):
     assert len(text.splitlines()) <= height
 
 
-def rendered(what: object, height: int = 24) -> str:
-    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=height)
+@given(looks(), st.integers(40, 120))
+def test_a_narrow_terminal_is_shown_fewer_columns_and_each_cell_whole(found, width):
+    text = rendered(table_of(found, Budget(max_calls=999), 40, width), 40, width)
+    assert all(len(line.rstrip()) <= width for line in text.splitlines())
+    *rows, _, _ = text.splitlines()
+    assert not any("\u2026" in line for line in rows)
+    assert "agreement" in text
+
+
+def rendered(what: object, height: int = 24, width: int = 120) -> str:
+    console = Console(
+        file=io.StringIO(), force_terminal=True, color_system=None, width=width, height=height
+    )
     console.print(what)
     return console.file.getvalue()
 

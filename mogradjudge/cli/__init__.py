@@ -1,4 +1,8 @@
-"""The command line: ``mogradjudge demo | compile | search | score | evaluate | estimate``."""
+"""The command line: ``mogradjudge demo | compile | search | score | evaluate | estimate``.
+
+What takes long to import, DSPy above all, is imported by a command when it runs: help, version and
+completion wait for nothing. A test holds that.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +16,19 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 import click
-import dspy
 
 from mogradjudge.cli.compile import compile_command, estimate_command
+from mogradjudge.cli.completion import PROGRAM, completion_command
 from mogradjudge.cli.demo import demo_command
+from mogradjudge.cli.output import Secrets
 from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.secrets import redact, secrets_in
+from mogradjudge.terminal import one_line
 
 __all__ = ["cli", "main"]
-
-# A model that does not exist, a key that is missing, wrong or out of funds.
-_UNUSABLE = (
-    dspy.LMConfigurationError,
-    dspy.LMAuthError,
-    dspy.LMBillingError,
-    dspy.LMUnsupportedModelError,
-)
 
 # A database's URL: its user and password, which may hold any character but the "@" that ends it.
 _DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*)(?::([^@]*))?@")
@@ -40,26 +38,41 @@ _DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/
 @click.version_option(package_name="mogradjudge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Compile, score with and measure LLM judges that rate text on several criteria."""
+    """Compile, score with and measure LLM judges that rate text on several criteria.
+
+    \b
+    mogradjudge demo
+    mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
+    """
 
 
 for command in (
     *(demo_command, compile_command, search_command, score_command),
-    *(evaluate_command, estimate_command),
+    *(evaluate_command, estimate_command, completion_command),
 ):
     cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, or 2 for what the caller must change, or 1 for a failed run."""
+    """Run a command and exit.
+
+    The status is 0; 2 for what the caller must change; 1 for a failed run, or if nobody reads the
+    result to its end; 130 after Ctrl-C.
+    """
     given = list(sys.argv[1:] if args is None else args)
     words = [word for word in given if word != "--debug"]  # it may stand anywhere
     texts = [*words, os.environ.get("MOGRADJUDGE_STORAGE", "")]
-    known = {secret for text in texts for secret in _secrets(text)}
-    # It says at each start that it could not fetch newer prices, which are not needed here.
+    known = frozenset(secret for text in texts for secret in _secrets(text))
+    # Both would fetch newer prices, which are not needed here, and say so where they cannot.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
-        cli.main(words, standalone_mode=False)
+        cli.main(words, PROGRAM, standalone_mode=False, obj=Secrets(known))
+        sys.stdout.flush()  # a pipe that is closed is noticed here, if not before
+        status = 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        status = error.exit_code
     except click.ClickException as error:
         click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
         status = error.exit_code
@@ -68,13 +81,11 @@ def main(args: Sequence[str] | None = None) -> None:
         status = 130
         _leave_now(status)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
-        if "--debug" in given:
-            click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
-        click.echo(f"Error: {redact(_line(error), known)}", err=True)
-        # Without a key no call can be made; a wrong key or name comes to light in the run.
-        status = 2 if isinstance(error, (SetupError, dspy.LMConfigurationError)) else 1
-    else:
-        status = 0
+        status = _status(error)
+        if not (isinstance(error, BrokenPipeError) and _nobody_reads()):
+            if "--debug" in given:
+                click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
+            click.echo(f"Error: {redact(_line(error), known)}", err=True)
     sys.exit(status)
 
 
@@ -96,14 +107,45 @@ def _leave_now(status: int) -> None:
         os._exit(status)
 
 
+def _nobody_reads() -> bool:
+    """Say whether stdout or stderr is a closed pipe; Python's own exit then writes to nobody."""
+    closed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            closed = True
+            nobody = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nobody, stream.fileno())
+            os.close(nobody)
+    return closed
+
+
 def _line(error: Exception) -> str:
-    # A provider's words may hold what a terminal would obey.
-    text = "".join(c if c.isprintable() else " " for c in str(error))
-    text = " ".join(text.split())
+    text = one_line(str(error))  # a provider's words may hold what a terminal would obey
     if isinstance(error, MogradError):
         return text
-    if isinstance(error, _UNUSABLE):
-        return f"The model cannot be used: {text}"
-    if isinstance(error, dspy.LMError):
-        return f"The provider failed ({type(error).__name__}): {text}"
+    if "dspy" in sys.modules:
+        import dspy
+
+        # A model that does not exist, a key that is missing, wrong or out of funds.
+        unusable = (
+            *(dspy.LMConfigurationError, dspy.LMAuthError),
+            *(dspy.LMBillingError, dspy.LMUnsupportedModelError),
+        )
+        if isinstance(error, unusable):
+            return f"The model cannot be used: {text}"
+        if isinstance(error, dspy.LMError):
+            return f"The provider failed ({type(error).__name__}): {text}"
     return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, SetupError):
+        return 2
+    if "dspy" in sys.modules:
+        import dspy
+
+        # Without a key no call can be made; a wrong key or name comes to light in the run.
+        return 2 if isinstance(error, dspy.LMConfigurationError) else 1
+    return 1

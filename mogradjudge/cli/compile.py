@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import dspy
 
 from mogradjudge.cli.config_file import config_option, with_precedence
-from mogradjudge.cli.job import Job, Options, make_optimizer, prepare
 from mogradjudge.cli.options import (
+    FOLDER,
     data_argument,
-    json_option,
     judge_options,
     limit_option,
     lm_options,
     rubric_option,
     run_options,
 )
-from mogradjudge.estimate import estimate
-from mogradjudge.events import Event, describe
+from mogradjudge.cli.output import Loudness, Work, display, loudness, note, output_options
 from mogradjudge.files import to_json
-from mogradjudge.ledger import ROLES
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.progress import HEADLINES
-from mogradjudge.result import StopReason
 from mogradjudge.tables import print_estimate, print_run
+from mogradjudge.terminal import is_live, say
+
+if TYPE_CHECKING:
+    from mogradjudge.cli import job
+    from mogradjudge.result import StopReason
 
 
-def run(options: Options, job: Job, out: str) -> dict[str, Any]:
+def run(options: job.Options, ready: job.Job, out: str) -> dict[str, Any]:
     """Optimize into a run's folder; gives what `result.json` holds."""
+    import dspy
+
+    from mogradjudge.cli.job import make_optimizer
+    from mogradjudge.models import adapter_for, make_lm
+    from mogradjudge.progress import shown_lines
+
     lm = make_lm(
         options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
     )
-    optimizer = make_optimizer(options, [_tell], out)
+    shows = display()
+    told = shows is not False and not is_live()  # else the bar tells them
+    lines = shown_lines(headlines=told, others=loudness() > Loudness.USUAL)
+    optimizer = make_optimizer(options, [lines], out, display=shows)
     with dspy.context(lm=lm, adapter=adapter_for(lm)):
         outcome = optimizer.optimize(
-            job.judge, trainset=job.train, valset=job.validation, testset=job.test
+            ready.judge, trainset=ready.train, valset=ready.validation, testset=ready.test
         )
     return outcome.as_dict()
 
 
-def _tell(event: Event) -> None:
-    """Write a line to a log; on a terminal the progress bar does."""
-    if isinstance(event, HEADLINES) and not sys.stderr.isatty():
-        click.echo(describe(event), err=True)
-
-
-@click.command("compile", short_help="Optimize a judge on rated texts.")
+@click.command("compile", cls=Work, short_help="Optimize a judge on rated texts.")
 @data_argument
 @rubric_option
 @lm_options
@@ -57,8 +57,8 @@ def _tell(event: Event) -> None:
 @run_options
 @config_option
 @limit_option
-@click.option("--out", required=True, metavar="RUN_DIR", help="The run's folder.")
-@json_option
+@click.option("--out", type=FOLDER, required=True, metavar="RUN_DIR", help="The run's folder.")
+@output_options
 def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
@@ -67,16 +67,18 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
     """
+    from mogradjudge.cli.job import Options, prepare
+
     chosen = Options(**with_precedence(click.get_current_context(), options))
     result = run(chosen, prepare(chosen), out)
     if as_json:
         click.echo(to_json(result))
     else:
         print_run(result)
-        click.echo(verdict(result))
-        click.echo(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
+        say(verdict(result))
+        say(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
     if result["stop_reason"] not in ("steps", "patience", "target"):
-        click.echo(f"The same command takes the run in {out} up where it stands.", err=True)
+        note(f"The same command takes the run in {out} up where it stands.")
     if result["stop_reason"] == "interrupted":
         raise click.Abort
 
@@ -103,7 +105,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     return f"{reason}. The rewritten instructions did best on the validation texts."
 
 
-@click.command("estimate", short_help="What compile would use, before paying.")
+@click.command("estimate", cls=Work, short_help="What compile would use, before paying.")
 @data_argument
 @rubric_option
 @lm_options
@@ -111,19 +113,25 @@ def verdict(result: Mapping[str, Any]) -> str:
 @run_options
 @config_option
 @limit_option
-@json_option
+@output_options
 def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
     """Say which calls, tokens and dollars `compile` would use; sends no call.
 
     \b
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
     """
+    from mogradjudge.cli.job import Options, make_optimizer, prepare
+    from mogradjudge.estimate import estimate
+    from mogradjudge.ledger import ROLES
+    from mogradjudge.progress import shown_work
+
     chosen = Options(**with_precedence(click.get_current_context(), options))
-    job = prepare(chosen)
-    writer = chosen.prompt_lm or chosen.lm
-    models = {role: chosen.lm if role == "judge" else writer for role in ROLES}
-    config = make_optimizer(chosen).config
-    rows = estimate(config, job.judge, job.train, job.validation, models, job.test)
+    with shown_work("rehearsing the run", display=display()):
+        ready = prepare(chosen)
+        writer = chosen.prompt_lm or chosen.lm
+        models = {role: chosen.lm if role == "judge" else writer for role in ROLES}
+        config = make_optimizer(chosen).config
+        rows = estimate(config, ready.judge, ready.train, ready.validation, models, ready.test)
     if as_json:
         click.echo(to_json([row.as_dict() for row in rows]))
     else:

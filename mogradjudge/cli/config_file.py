@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 from click.types import FloatParamType, IntParamType
 
-from mogradjudge.cli.job import Options
 from mogradjudge.errors import SetupError
 
 _AUTO = ("auto", "steps")  # either of them says how many steps are taken
@@ -32,6 +32,13 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
             return None
         converted: float | str = self.inner.convert(value, param, ctx)
         return converted
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Offer what the other type offers, and the word."""
+        none = [CompletionItem("none")] if "none".startswith(incomplete) else []
+        return [*self.inner.shell_complete(ctx, param, incomplete), *none]
 
 
 def _take_up(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -58,6 +65,7 @@ def _take_up(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
 
 config_option = click.option(
     "--config",
+    type=click.Path(),
     metavar="TOML",
     is_eager=True,
     expose_value=False,
@@ -93,6 +101,8 @@ def with_precedence(ctx: click.Context, options: Mapping[str, Any]) -> dict[str,
 
 def _options(command: click.Command) -> Iterator[click.Option]:
     """Give the options that say what is run; where it is kept, and shown how, is no setting."""
+    from mogradjudge.cli.job import Options
+
     names = {field.name for field in fields(Options)}
     for each in command.params:
         if isinstance(each, click.Option) and each.name in names:

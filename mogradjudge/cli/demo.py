@@ -4,74 +4,79 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import fields
 from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mogradjudge.cli.compile import run, verdict
-from mogradjudge.cli.job import Options, prepare
-from mogradjudge.models import TIMEOUT
+from mogradjudge.cli.compile import compile_command, run, verdict
+from mogradjudge.cli.options import FOLDER, MODEL
+from mogradjudge.cli.output import Work, note, output_options
+from mogradjudge.files import to_json
 from mogradjudge.tables import print_run
+from mogradjudge.terminal import say
 
-_MAX_TOKENS = 100  # a small model does not know when to stop
+if TYPE_CHECKING:
+    from mogradjudge.cli.job import Options
+
+_SMALL = "local/smollm2"
+# What `compile` would be given. A small model does not know when to stop, and works on one call at
+# a time.
+_SETTINGS = (
+    *("--max-tokens", "100", "--num-threads", "1"),
+    *("--score-rule", "expected", "--fallback", "integer"),
+    *("--mode", "SSC", "--steps", "2", "--batch-size", "1"),
+)
 
 
-@click.command("demo", short_help="The whole job in two minutes; no key, no network.")
-@click.option("--lm", default="local/smollm2", show_default=True, metavar="MODEL")
-@click.option("--out", metavar="RUN_DIR", help="Keep the run here; else nothing is kept.")
-def demo_command(lm: str, out: str | None) -> None:
+@click.command("demo", cls=Work, short_help="The whole job in two minutes; no key, no network.")
+@click.option("--lm", type=MODEL, default=_SMALL, show_default=True, metavar="MODEL")
+@click.option(
+    "--out", type=FOLDER, metavar="RUN_DIR", help="Keep the run here; else nothing is kept."
+)
+@output_options
+def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's
     """Optimize a judge of customer-support replies with a model inside this process.
 
     The 36 replies are written for this purpose and come with the package, like the ratings: each
     reply was written to show planned levels of three criteria.
+
+    \b
+    mogradjudge demo
+    mogradjudge demo --out run --verbose
     """
+    from mogradjudge.cli.job import prepare
+
     started = time.monotonic()
     with as_file(files("mogradjudge.demo")) as folder, tempfile.TemporaryDirectory() as scratch:
-        options = Options(
-            data=str(folder / "replies.jsonl"),
-            rubric=str(folder / "rubric.toml"),
-            lm=lm,
-            api_base=None,
-            temperature=0.0,
-            max_tokens=_MAX_TOKENS,
-            timeout=TIMEOUT,
-            num_threads=1,  # the model works on one call at a time
-            layout="combined",
-            score_rule="expected",
-            n=1,
-            rationale=False,
-            fallback="integer",
-            mode="SSC",
-            auto=None,
-            steps=2,
-            batch_size=1,
-            seed=0,
-            gate="mean",
-            tolerance=0.0,
-            skip_tolerance=None,
-            level="pooled",
-            edit_preamble=False,
-            max_calls=None,
-            max_total_tokens=None,
-            max_cost=None,
-            max_seconds=None,
-            target=None,
-            patience=None,
-            max_rpm=None,
-            prompt_lm=None,
-            test_share=0.0,
-            limit=None,
-        )
+        options = _options(folder, lm)
         job = prepare(options)
-        click.echo(
+        note(
             f"Optimizing a judge of {len(job.train) + len(job.validation)} customer-support "
-            f"replies on {', '.join(job.rubric.names)} with {lm}.",
-            err=True,
+            f"replies on {', '.join(job.rubric.names)} with {lm}."
         )
         result = run(options, job, out or scratch)
-    print_run(result)
-    click.echo(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
-    click.echo(
-        "A model of 135 million parameters shows the machinery and not the quality: its ratings "
-        "carry next to no signal, so take no figure above for a result."
-    )
+    if as_json:
+        click.echo(to_json(result))
+    else:
+        print_run(result)
+        say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
+        if lm == _SMALL:
+            say(
+                "A model of 135 million parameters shows the machinery and not the quality: its "
+                "ratings carry next to no signal, so take no figure above for a result."
+            )
+    if result["stop_reason"] == "interrupted":
+        raise click.Abort
+
+
+def _options(folder: Path, lm: str) -> Options:
+    """Give what `compile` would make of the demo's words."""
+    from mogradjudge.cli.job import Options
+
+    data, rubric = folder / "replies.jsonl", folder / "rubric.toml"
+    needed = [str(data), "--rubric", str(rubric), "--lm", lm, "--out", "."]
+    found = compile_command.make_context("compile", [*needed, *_SETTINGS]).params
+    return Options(**{each.name: found[each.name] for each in fields(Options)})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from mogradjudge.agreement import Comparison, Interval, Undefined
 from mogradjudge.search.effects import Effects, Estimate
 from mogradjudge.search.optimism import Corrected
@@ -13,6 +11,7 @@ from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.result import SearchResult, TrialRecord
 from mogradjudge.secrets import redact
 from mogradjudge.tables import number, print_table
+from mogradjudge.terminal import one_line, say
 
 _CONFIGURATIONS = 5  # that are written out
 _LONGEST = 100  # characters of a reason
@@ -21,8 +20,8 @@ _AT_WORK = ("waiting", "running")
 
 def print_found(found: SearchResult) -> None:
     """Print what a search found: the verdict first, then all that it rests on."""
-    click.echo(verdict(found))
-    click.echo()
+    say(verdict(found))
+    say("")
     _print_trials(found)
     _print_surety(found)
     _print_effects(found.effects)
@@ -30,7 +29,7 @@ def print_found(found: SearchResult) -> None:
     _print_front(found)
     spent = found.spent
     cost = f", US$ {spent.cost:.4f}" if spent.cost else ""
-    click.echo(f"Spent in all trials: {spent.calls} calls, {spent.tokens} tokens{cost}.")
+    say(f"Spent in all trials: {spent.calls} calls, {spent.tokens} tokens{cost}.")
 
 
 def verdict(found: SearchResult) -> str:
@@ -94,12 +93,12 @@ def _print_trials(found: SearchResult) -> None:
     )
     for each in ended:
         if each.why is not None:
-            click.echo(f"trial {each.number} {each.state}: {_short(each.why)}")
+            say(f"trial {each.number} {each.state}: {_short(each.why)}")
     if found.unfinished:
-        click.echo(f"not finished, here or elsewhere: {found.unfinished}")
+        say(f"not finished, here or elsewhere: {found.unfinished}")
     for each in complete[:_CONFIGURATIONS]:
-        click.echo(f"trial {each.number}: {_configuration(each)}")
-    click.echo()
+        say(f"trial {each.number}: {_configuration(each)}")
+    say("")
 
 
 def _row(record: TrialRecord) -> list[str]:
@@ -137,34 +136,34 @@ def _print_surety(found: SearchResult) -> None:
         return
     match found.selected:
         case Corrected() as each:
-            click.echo(
+            say(
                 f"Trial {found.best.number} on the {found.texts} selection texts of "
                 f"{found.documents} documents: {number(each.value)}; the luck of the choice "
                 f"{number(each.optimism)}; without it {number(each.corrected)} "
                 f"{interval((each.low, each.high))}."
             )
         case Undefined(reason):
-            click.echo(f"How much of the best agreement is luck cannot be told: {reason}.")
+            say(f"How much of the best agreement is luck cannot be told: {reason}.")
     if found.fresh is None:
-        click.echo("The best judge and the default's were not scored anew.")
+        say("The best judge and the default's were not scored anew.")
         return
     fresh, difference = found.fresh, found.fresh.difference
     said = f"Scored anew on these texts: best {number(fresh.best)}, default {number(fresh.default)}"
     match difference:
         case Comparison():
-            click.echo(
+            say(
                 f"{said}; difference {difference.difference:+.3f} "
                 f"{interval((difference.low, difference.high))}, p = {difference.p_value:.3g}, "
                 "with the luck of the choice."
             )
         case Undefined(reason):
-            click.echo(f"{said}; no difference: {reason}.")
+            say(f"{said}; no difference: {reason}.")
 
 
 def _print_effects(effects: Effects | Undefined) -> None:
-    click.echo()
+    say("")
     if isinstance(effects, Undefined):
-        click.echo(f"Effects of the modes: none, since {effects.reason}.")
+        say(f"Effects of the modes: none, since {effects.reason}.")
         return
     reference = f"less {effects.reference}" if effects.reference is not None else "difference"
     print_table(
@@ -176,11 +175,11 @@ def _print_effects(effects: Effects | Undefined) -> None:
         f"What the {effects.factor} adds to the mean agreement of all of them",
     )
     adjusted = ", ".join(effects.adjusted_for)
-    click.echo(f"adjusted for: {adjusted or 'nothing'}")
+    say(f"adjusted for: {adjusted or 'nothing'}")
     if effects.unadjusted is not None:
-        click.echo(f"for no more, since {effects.unadjusted.reason}")
+        say(f"for no more, since {effects.unadjusted.reason}")
     for name, reason in effects.dropped.items():
-        click.echo(f"not for {name}: {reason}")
+        say(f"not for {name}: {reason}")
     reasons = {
         each.interval.reason
         for level in effects.levels
@@ -188,7 +187,7 @@ def _print_effects(effects: Effects | Undefined) -> None:
         if each is not None and isinstance(each.interval, Undefined)
     }
     for reason in sorted(reasons):
-        click.echo(f"no interval: {reason}")
+        say(f"no interval: {reason}")
 
 
 def _estimate(estimate: Estimate | None) -> list[str]:
@@ -200,11 +199,9 @@ def _estimate(estimate: Estimate | None) -> list[str]:
 
 
 def _print_importances(found: SearchResult) -> None:
-    click.echo()
+    say("")
     if not found.importances:
-        click.echo(
-            "Importance of the parameters: unknown, fewer than 8 configurations or nothing varies."
-        )
+        say("Importance of the parameters: unknown, fewer than 8 configurations or nothing varies.")
         return
     ranked = sorted(found.importances.items(), key=lambda each: (-each[1], each[0]))
     rows = [[name, f"{share:.2f}"] for name, share in ranked]
@@ -213,11 +210,11 @@ def _print_importances(found: SearchResult) -> None:
 
 
 def _print_front(found: SearchResult) -> None:
-    click.echo()
+    say("")
     several = len(found.value_names) > 1
     what = ", ".join(found.value_names) if several else "agreement, calls per text"
     if not found.front:
-        click.echo(f"No trial to compare by {what}.")
+        say(f"No trial to compare by {what}.")
         return
     by_number = {each.number: each for each in found.trials}
     columns = found.value_names if several else ("agreement", "calls per text")
@@ -228,7 +225,7 @@ def _print_front(found: SearchResult) -> None:
     )
     if found.hypervolume is not None:
         box = "the box of agreements from 0 to 1 and of costs up to twice the default's"
-        click.echo(f"They dominate {found.hypervolume:.3f} of {box}.")
+        say(f"They dominate {found.hypervolume:.3f} of {box}.")
 
 
 def _of_front(record: TrialRecord, *, several: bool) -> list[str]:
@@ -249,5 +246,5 @@ def _name(record: TrialRecord) -> str:
 
 
 def _short(why: str) -> str:
-    text = " ".join("".join(c if c.isprintable() else " " for c in redact(why)).split())
+    text = one_line(redact(why))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -129,7 +129,11 @@ def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:
 
 
 def make_optimizer(
-    options: Options, observers: Sequence[Observer] = (), run_dir: str | None = None
+    options: Options,
+    observers: Sequence[Observer] = (),
+    run_dir: str | None = None,
+    *,
+    display: bool | None = None,
 ) -> MOGrad:
     """Make the optimizer; LMs are given to it where they differ from the judge's."""
     return MOGrad(
@@ -157,6 +161,7 @@ def make_optimizer(
         max_rpm=options.max_rpm,
         run_dir=run_dir,
         observers=observers,
+        display_progress=display,
     )
 
 

@@ -6,15 +6,34 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import click
+from click.shell_completion import CompletionItem
 
+from mogradjudge.cli import choices
 from mogradjudge.cli.config_file import OrNone
-from mogradjudge.config import AUTO_STEPS, MOGradConfig
-from mogradjudge.decomposition import MODES
-from mogradjudge.gate import GATES
-from mogradjudge.models import TIMEOUT
-from mogradjudge.scores import LAYOUTS, SCORE_RULES
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FILE = click.Path()
+"""A file, or what else stands in its place, so that shells complete it."""
+FOLDER = click.Path(file_okay=False)
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """A text; shells offer those that are known."""
+
+    name = "text"
+
+    def __init__(self, *known: str) -> None:
+        self.known = known
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Offer the known names that go on from what is typed."""
+        return [CompletionItem(each) for each in self.known if each.startswith(incomplete)]
+
+
+MODEL = Names("local/smollm2", "local/hf:")
 
 
 def together(*decorators: Decorator) -> Decorator:
@@ -32,6 +51,7 @@ def rubric_option_that(*, is_required: bool) -> Decorator:
     """Make the option of the rubric."""
     return click.option(
         "--rubric",
+        type=FILE,
         required=is_required,
         metavar="TOML",
         help="The rubric: inputs, criteria and scales.",
@@ -42,6 +62,7 @@ def lm_option_that(*, is_required: bool) -> Decorator:
     """Make the option of the judge's model."""
     return click.option(
         "--lm",
+        type=MODEL,
         required=is_required,
         metavar="MODEL",
         help="The judge's model: PROVIDER/MODEL as litellm names it, or local/PATH.gguf, "
@@ -49,7 +70,7 @@ def lm_option_that(*, is_required: bool) -> Decorator:
     )
 
 
-data_argument = click.argument("data")
+data_argument = click.argument("data", type=FILE)
 
 rubric_option = rubric_option_that(is_required=True)
 
@@ -70,7 +91,7 @@ call_options = together(
     click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
-        default=TIMEOUT,
+        default=choices.TIMEOUT,
         show_default=True,
         metavar="SECONDS",
         help="A call that sends nothing for so long has failed and is tried again.",
@@ -85,20 +106,20 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 level_option = click.option(
     "--level",
-    type=click.Choice(["pooled", "group"]),
+    type=click.Choice(choices.LEVELS),
     default="pooled",
     show_default=True,
     help="Agreement over all texts, or the mean over groups.",
 )
 
 layout_option = click.option(
-    "--layout", type=click.Choice(list(LAYOUTS)), default="combined", show_default=True
+    "--layout", type=click.Choice(choices.LAYOUTS), default="combined", show_default=True
 )
 
 judge_options = together(
     layout_option,
     click.option(
-        "--score-rule", type=click.Choice(SCORE_RULES), default="integer", show_default=True
+        "--score-rule", type=click.Choice(choices.SCORE_RULES), default="integer", show_default=True
     ),
     click.option("--n", type=int, default=1, help="Samples per text with mean_of_n."),
     click.option(
@@ -115,11 +136,11 @@ judge_options = together(
 )
 
 step_options = together(
-    click.option("--steps", type=int, help="Optimization steps  [default: 6]"),
+    click.option("--steps", type=int, help=f"Optimization steps  [default: {choices.STEPS}]"),
     click.option("--batch-size", type=int, default=3, show_default=True, help="Texts per step."),
     click.option(
         "--gate",
-        type=click.Choice(GATES),
+        type=click.Choice(choices.GATES),
         default="mean",
         show_default=True,
         help="Accept while the mean, or no criterion by more than --tolerance, falls; or always.",
@@ -140,28 +161,28 @@ def _temperature(role: str, default: float | None) -> Decorator:
 
 
 role_options = together(
-    _temperature("critic", MOGradConfig.critic_temperature),
-    _temperature("coach", MOGradConfig.coach_temperature),
-    _temperature("editor", MOGradConfig.editor_temperature),
+    _temperature("critic", choices.CRITIC_TEMPERATURE),
+    _temperature("coach", choices.COACH_TEMPERATURE),
+    _temperature("editor", choices.EDITOR_TEMPERATURE),
     click.option(
         "--reply-retries",
         type=int,
-        default=MOGradConfig.reply_retries,
+        default=choices.REPLY_RETRIES,
         show_default=True,
         help="Further tries after a reply of theirs that cannot be used.",
     ),
     click.option(
         "--max-section-chars",
         type=int,
-        default=MOGradConfig.max_section_chars,
+        default=choices.MAX_SECTION_CHARS,
         show_default=True,
         help="The longest section that the editor may write.",
     ),
 )
 
 config_options = together(
-    click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True),
-    click.option("--auto", type=click.Choice(list(AUTO_STEPS)), help="Effort, instead of --steps."),
+    click.option("--mode", type=click.Choice(choices.MODES), default="SSC", show_default=True),
+    click.option("--auto", type=click.Choice(choices.AUTO), help="Effort, instead of --steps."),
     click.option("--seed", type=int, default=0, show_default=True),
     step_options,
     click.option(
@@ -179,7 +200,12 @@ config_options = together(
     ),
     click.option("--target", type=float, help="End once the best mean agreement is at least this."),
     click.option("--patience", type=int, help="End after so many steps without anything better."),
-    click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
+    click.option(
+        "--prompt-lm",
+        type=MODEL,
+        metavar="MODEL",
+        help="For critic, coach, editor; else --lm.",
+    ),
 )
 
 

@@ -2,64 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-import dspy
 
-from mogradjudge.agreement import Level
 from mogradjudge.cli.options import (
+    FILE,
+    Names,
     data_argument,
-    json_option,
     level_option,
     limit_option,
     lm_options,
 )
-from mogradjudge.cluster import ClusterFailed
-from mogradjudge.data import load_examples
+from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
 from mogradjudge.errors import MogradError, RunStopped
 from mogradjudge.files import to_json
-from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.progress import shown_rows
-from mogradjudge.replies import replies_kept_in
-from mogradjudge.scored_table import score_table
-from mogradjudge.scoring import evaluation_report
-from mogradjudge.tables import print_evaluation, print_scored
+from mogradjudge.tables import print_evaluation, print_scored, scored_as_dict
 
-judge_argument = click.argument("judge", metavar="JUDGE.json")
+if TYPE_CHECKING:
+    import dspy
+
+    from mogradjudge.judge import MultiCriteriaJudge
+
+judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 
 
-@click.command("score", short_help="Score a table with a saved judge.")
+@click.command("score", cls=Work, short_help="Score a table with a saved judge.")
 @judge_argument
 @data_argument
 @lm_options
 @limit_option
-@click.option("--out", required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file.")
+@click.option(
+    "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @click.option(
     "--ray",
+    type=Names("auto", "local"),
     metavar="ADDRESS",
     help="Judge on a Ray cluster: `auto` or HOST:PORT joins one, from one of its machines; `local` "
     "starts one on this machine for the while. --num-threads is then for each CPU.",
 )
-def score_command(
-    judge: str,
-    data: str,
-    lm: str,
-    api_base: str | None,
-    temperature: float,
-    max_tokens: int | None,
-    num_threads: int,
-    max_rpm: int | None,
-    timeout: float,
-    limit: int | None,
-    out: str,
-    overwrite: bool,  # noqa: FBT001 - click's
-    ray: str | None,
-) -> None:
+@output_options
+def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
 
     All columns of DATA are kept. DATA may be of any length: while it works, finished parts and paid
@@ -69,33 +57,41 @@ def score_command(
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out s.parquet --ray auto
     """
+    from mogradjudge.scored_table import score_table
+
     saved = _judge(judge)
-    model = make_lm(lm, api_base, temperature, max_tokens, timeout)
-    with dspy.context(lm=model, adapter=adapter_for(model)), _taken_up(out), shown_rows() as watch:
+    with _lm(options), _taken_up(out), _shown("rows") as watch:
         scored = score_table(
             saved,
-            data,
+            options["data"],
             out,
-            num_threads,
-            limit,
-            max_rpm=max_rpm,
-            overwrite=overwrite,
+            options["num_threads"],
+            options["limit"],
+            max_rpm=options["max_rpm"],
+            overwrite=options["overwrite"],
             watch=watch,
-            ray=ray,
+            ray=options["ray"],
         )
-    print_scored(scored)
+    if as_json:
+        click.echo(to_json(scored_as_dict(scored)))
+    else:
+        print_scored(scored)
 
 
 @contextmanager
 def _taken_up(out: str) -> Iterator[None]:
     """Say, where paid work is cut short, that it is not lost."""
+    import dspy
+
+    from mogradjudge.cluster import ClusterFailed
+
     folder = Path(f"{out}.parts")
     kept = f"What is finished is kept in {folder}; the same command takes it up."
     try:
         yield
     except (RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
-            click.echo(kept, err=True)
+            note(kept)
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
@@ -108,38 +104,29 @@ def _taken_up(out: str) -> Iterator[None]:
         raise MogradError(f"{failed} {kept}" if folder.exists() else failed) from error
 
 
-@click.command("evaluate", short_help="Agreement of a saved judge with human ratings.")
+@click.command("evaluate", cls=Work, short_help="Agreement of a saved judge with human ratings.")
 @judge_argument
 @data_argument
 @lm_options
 @limit_option
 @level_option
-@json_option
-def evaluate_command(
-    judge: str,
-    data: str,
-    lm: str,
-    api_base: str | None,
-    temperature: float,
-    max_tokens: int | None,
-    num_threads: int,
-    max_rpm: int | None,
-    timeout: float,
-    limit: int | None,
-    level: Level,
-    as_json: bool,  # noqa: FBT001 - click's
-) -> None:
+@output_options
+def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
 
     \b
     mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
     """
+    from mogradjudge.data import load_examples
+    from mogradjudge.scoring import evaluation_report
+
     saved = _judge(judge)
-    examples = load_examples(data, saved.rubric, limit)
-    model = make_lm(lm, api_base, temperature, max_tokens, timeout)
-    with _replies(api_base), dspy.context(lm=model, adapter=adapter_for(model)):
+    examples = load_examples(data, saved.rubric, options["limit"])
+    with _replies(options["api_base"]), _lm(options), _counted(examples):
         try:
-            report = evaluation_report(saved, examples, num_threads, level, max_rpm)
+            report = evaluation_report(
+                saved, examples, options["num_threads"], options["level"], options["max_rpm"]
+            )
         except RunStopped as stop:
             raise click.Abort from stop
     if as_json:
@@ -148,13 +135,53 @@ def evaluate_command(
         print_evaluation(report)
 
 
+def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Give the context of the model that is asked for."""
+    import dspy
+
+    from mogradjudge.models import adapter_for, make_lm
+
+    names = ("lm", "api_base", "temperature", "max_tokens", "timeout")
+    lm = make_lm(*(options[name] for name in names))
+    context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
+    return context
+
+
+@contextmanager
+def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
+    """Show how many texts are judged; equal ones are judged once."""
+    import dspy
+
+    from mogradjudge.data import inputs_key
+    from mogradjudge.progress import JudgedTexts
+
+    with _shown("texts") as watch:
+        if watch is None:
+            yield
+            return
+        counting = JudgedTexts(len({inputs_key(each) for each in examples}), watch)
+        with dspy.context(callbacks=[*dspy.settings.callbacks, counting]):
+            yield
+
+
+def _shown(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """Give what shows the rows or texts that are done; nothing if nothing is to be shown."""
+    from mogradjudge.progress import shown_rows
+
+    return nullcontext() if loudness() is Loudness.QUIET else shown_rows(what=what)
+
+
 def _replies(api_base: str | None) -> AbstractContextManager[None]:
     """Choose where replies are kept; DSPy's store does not tell one server from another."""
+    from mogradjudge.replies import replies_kept_in
+
     return nullcontext() if api_base is None else replies_kept_in(None)
 
 
 def _judge(path: str) -> MultiCriteriaJudge:
     """Load a judge; it speaks with the model asked for, not with one that its file names."""
+    from mogradjudge.judge import MultiCriteriaJudge
+
     judge = MultiCriteriaJudge.from_saved(path)
     judge.set_lm(None)
     return judge

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import dspy
 from click.core import ParameterSource
 
-from mogradjudge.budget import Budget
+from mogradjudge.cli.choices import PRUNERS, SAMPLERS, VALUES
 from mogradjudge.cli.config_file import config_option, with_precedence
-from mogradjudge.cli.job import Options, Texts, make_judge, make_optimizer, read_texts
+from mogradjudge.cli.drawn import check_figures, draw_figures
 from mogradjudge.cli.options import (
+    FILE,
+    FOLDER,
+    Names,
     call_options,
     cap_options_for,
     config_options,
-    json_option,
     judge_options,
     limit_option,
     lm_option_that,
@@ -27,17 +28,18 @@ from mogradjudge.cli.options import (
     test_share_option_with,
     together,
 )
-from mogradjudge.data import split_by_group
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
+from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
-from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.secrets import redact
+from mogradjudge.terminal import say, tell
 
 if TYPE_CHECKING:
-    from mogradjudge.search.result import SearchResult
+    import dspy
 
-SAMPLERS = ("tpe", "nsga2", "random", "grid")  # as in the search itself, which is slow to import
-PRUNERS = ("none", "median")
+    from mogradjudge.cli.job import Options, Texts
+    from mogradjudge.events import Observer
+    from mogradjudge.search.result import SearchResult
 
 _SHARES = (0.4, 0.25, 0.35)
 # Of the texts that are not held out: training, validation, selection. Critiques need texts to draw
@@ -49,7 +51,10 @@ _SAME_CALLS = ("rubric", "lm", "api_base", "temperature", "max_tokens", "timeout
 
 study_options = together(
     click.option(
-        "--space", metavar="TOML", help="What may be tried, as batch_size = [1, 4]; see the README."
+        "--space",
+        type=FILE,
+        metavar="TOML",
+        help="What may be tried, as batch_size = [1, 4]; see the README.",
     ),
     click.option(
         "--trials",
@@ -75,10 +80,11 @@ study_options = together(
     click.option("--pruner", type=click.Choice(PRUNERS), default="none", show_default=True),
     click.option(
         "--values",
+        type=Names(*VALUES),
         multiple=True,
         default=("agreement",),
         show_default=True,
-        metavar="[agreement|criteria|calls_per_text|tokens_per_text]",
+        metavar=f"[{'|'.join(VALUES)}]",
         help="What is made large, or small; several with commas.",
     ),
     click.option(
@@ -92,8 +98,10 @@ study_options = together(
 )
 
 
-@click.command("search", short_help="Find the mode and settings that make the best judge.")
-@click.argument("data", required=False)
+@click.command(
+    "search", cls=Work, short_help="Find the mode and settings that make the best judge."
+)
+@click.argument("data", type=FILE, required=False)
 @rubric_option_that(is_required=False)
 @lm_option_that(is_required=False)
 @study_options
@@ -104,10 +112,10 @@ study_options = together(
 @test_share_option_with("`compile --config` with the same --seed holds out the same ones.")
 @config_option
 @limit_option
-@click.option("--out", metavar="DIR", help="The search's folder.")
+@click.option("--out", type=FOLDER, metavar="DIR", help="The search's folder.")
 @click.option("--show", is_flag=True, help="Show what was found so far; nothing is changed.")
 @click.option("--figures", is_flag=True, help="Draw DIR/figures, or fail if that cannot be done.")
-@json_option
+@output_options
 def search_command(
     data: str | None,
     out: str | None,
@@ -129,7 +137,7 @@ def search_command(
     """
     ctx = click.get_current_context()
     if figures:
-        _check_figures(out)
+        check_figures(out)
     if show:
         found = _read(out, options["storage"], options["study"])
         again = None
@@ -145,6 +153,8 @@ def search_command(
 
 
 def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -> Options:
+    from mogradjudge.cli.job import Options
+
     if data is None:
         raise click.UsageError("Missing argument 'DATA'.")
     for name in ("rubric", "lm"):
@@ -155,6 +165,12 @@ def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -
 
 
 def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResult:
+    import dspy
+
+    from mogradjudge.budget import Budget
+    from mogradjudge.cli.job import make_judge, make_optimizer, read_texts
+    from mogradjudge.data import split_by_group
+    from mogradjudge.models import adapter_for, make_lm
     from mogradjudge.search import SearchSpace, search
     from mogradjudge.search.watch import watching
 
@@ -185,13 +201,21 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
                 study=options["study"],
                 prompt_lm=base.prompt_lm,
                 heartbeat=options["heartbeat"],
-                watch=watching(budget),
+                observers=_observers(),
+                watch=None if loudness() is Loudness.QUIET else watching(budget),
             )
     except dspy.LMConfigurationError:
         raise
     except dspy.LMError as error:
         failed = f"The provider failed ({type(error).__name__}): {error}"
         raise MogradError(f"{failed} The same command goes on.") from error
+
+
+def _observers() -> list[Observer]:
+    """Tell what happens in each trial, if that was asked for."""
+    from mogradjudge.progress import shown_lines
+
+    return [shown_lines(headlines=True, others=True)] if loudness() > Loudness.USUAL else []
 
 
 def _names(values: Sequence[str]) -> list[str]:
@@ -202,7 +226,7 @@ def _tell_parts(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
     uses = ("to write critiques on", "for the gates", "to compare trials on")
     told = ", ".join(f"{len(part)} {use}" for part, use in zip(parts, uses, strict=True))
     held = f"; {len(texts.test)} are held out" if texts.test else ""
-    click.echo(f"{len(texts.rest)} texts: {told}{held}.", err=True)
+    note(f"{len(texts.rest)} texts: {told}{held}.")
 
 
 def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
@@ -218,29 +242,28 @@ def _report(
 ) -> None:
     from mogradjudge.cli.found import print_found
 
-    drawn = _draw(found, Path(out)) if draws and out is not None else []
+    drawn = draw_figures(found, Path(out)) if draws and out is not None else []
     if as_json:
         click.echo(to_json(found.as_dict()))
     else:
         print_found(found)
         if again is not None and found.best is not None:
-            click.echo(
+            say(
                 f"{out}/best.toml holds the best configuration, {out}/judge.json its judge, "
                 f"{out}/search.json all figures."
             )
         for path in drawn:
-            click.echo(f"{path} is drawn.")
+            say(f"{path} is drawn.")
         if again is not None and found.best is not None:
             click.echo(again)
     if found.stop_reason in ("budget", "interrupted") and found.unfinished:
         trials = "1 trial is" if found.unfinished == 1 else f"{found.unfinished} trials are"
         wider = ", with a larger budget," if found.stop_reason == "budget" else ""
-        click.echo(f"{trials} not finished. The same command{wider} goes on.", err=True)
+        note(f"{trials} not finished. The same command{wider} goes on.")
     elif found.stop_reason == "failed":
-        click.echo(
+        tell(
             "Some trials died or met a provider that was down, and were given up. The same command "
-            "tries them again.",
-            err=True,
+            "tries them again."
         )
 
 
@@ -254,31 +277,3 @@ def _compile_words(ctx: click.Context, chosen: Options, out: str) -> str:
     if chosen.test_share:
         words += ["--test-share", str(chosen.test_share), "--seed", str(chosen.seed)]
     return redact(shlex.join([*words, "--out", f"{out}/compiled"]))
-
-
-def _check_figures(out: str | None) -> None:
-    from mogradjudge.search.figures import INSTALL
-
-    if out is None:
-        raise click.UsageError("Missing option '--out': --figures draws in its folder.")
-    if not _can_draw():
-        raise SetupError(f"--figures needs matplotlib, which is missing. {INSTALL}")
-
-
-def _can_draw() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("matplotlib") is not None
-
-
-def _draw(found: SearchResult, out: Path) -> list[Path]:
-    """Draw the pictures, as far as that can be done; gives their files."""
-    from mogradjudge.search.figures import INSTALL, draw
-
-    if not _can_draw():
-        click.echo(f"No pictures are drawn: matplotlib is missing. {INSTALL}", err=True)
-        return []
-    drawn = draw(found, out / "figures")
-    if not drawn:
-        click.echo("No pictures are drawn: no trial has a value.", err=True)
-    return drawn

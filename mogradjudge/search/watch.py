@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-
-import click
 
 from mogradjudge.budget import Budget, Spent
 from mogradjudge.search.purse import spent_of
@@ -19,6 +16,8 @@ from mogradjudge.search.queue import Queue
 from mogradjudge.search.result import TrialRecord
 from mogradjudge.search.shared import Shared
 from mogradjudge.search.summary import best_of, record_of
+from mogradjudge.terminal import WIDE, is_live, one_line, tell
+from mogradjudge.terminal import console as console_of
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -34,6 +33,8 @@ _LAST = 5.0  # seconds that the last look may take
 _FRAME = 6  # lines of the display that are no trial
 _COLUMNS = ("trial", "state", "mode", "layout", "agreement", "95 %", "calls", "per text", "worker")
 _LEFT = ("state", "mode", "layout", "worker")  # columns of words
+_LESS = ("worker", "per text", "layout", "calls", "95 %")  # the first to go where room is short
+_SPACE = 3  # columns beside each cell
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,8 @@ def watching(budget: Budget, *, console: Console | None = None, every: float = _
         console: Where a table is shown; None takes stderr if that is a terminal.
         every: Seconds between two looks.
     """
-    if console is None and sys.stderr.isatty():
-        from rich.console import Console as Made
-
-        console = Made(stderr=True)
+    if console is None and is_live():
+        console = console_of(stderr=True)
 
     @contextmanager
     def watch(queue: Queue, shared: Shared) -> Iterator[None]:
@@ -89,7 +88,11 @@ def _shown(budget: Budget, console: Console | None) -> Iterator[Callable[[Look],
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield lambda look: live.update(table_of(look, budget, console.height), refresh=True)
+
+        def show(look: Look) -> None:
+            live.update(table_of(look, budget, console.height, console.width), refresh=True)
+
+        yield show
 
 
 @contextmanager
@@ -137,7 +140,7 @@ class Lines:
         ended = [each for each in look.records if each.state not in ("waiting", "running")]
         for each in ended if self._told is not None else ():
             if each.number not in (self._told or ()):
-                click.echo(f"{line_of(each)}; {state_of(look)}", err=True)
+                tell(f"{line_of(each)}; {state_of(look)}")
         self._told = {each.number for each in ended}
 
 
@@ -145,7 +148,9 @@ def line_of(record: TrialRecord) -> str:
     """Say how an attempt at a trial ended."""
     tried = f"Trial {record.number} ({_tried(record)})"
     if record.state != "complete":
-        return f"{tried} {record.state}" + ("" if record.why is None else f": {_clean(record.why)}")
+        return f"{tried} {record.state}" + (
+            "" if record.why is None else f": {one_line(record.why)}"
+        )
     interval = f" {interval_of(record)}" if interval_of(record) else ""
     calls = f"{record.calls} calls, {record.calls_per_text:g} per text"
     return f"{tried}: agreement {_number(record.mean)}{interval}, {calls}"
@@ -194,23 +199,39 @@ def chosen_of(look: Look, rows: int) -> list[TrialRecord]:
     return sorted(list(by_number.values())[:rows], key=lambda each: each.number)
 
 
-def table_of(look: Look, budget: Budget, height: int) -> Group:
-    """Draw a study for a terminal of so many lines."""
+def table_of(look: Look, budget: Budget, height: int, width: int = WIDE) -> Group:
+    """Draw a study for a terminal of so many lines and columns."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    chosen = chosen_of(look, max(1, height - _FRAME))
+    rows = [dict(zip(_COLUMNS, cells_of(each), strict=True)) for each in chosen]
     table = Table(box=box.SIMPLE_HEAD)
-    for name in _COLUMNS:
+    names = _fitting(rows, width)
+    for name in names:
         table.add_column(
             name, justify="left" if name in _LEFT else "right", no_wrap=True, overflow="ellipsis"
         )
-    for each in chosen_of(look, max(1, height - _FRAME)):
+    for each, row in zip(chosen, rows, strict=True):
         style = "bold" if look.best is not None and each.number == look.best.number else ""
-        table.add_row(*map(Text, cells_of(each)), style=style)
+        table.add_row(*(Text(row[name]) for name in names), style=style)
     lines = (state_of(look), left_of(look.spent, budget))
     return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+
+
+def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """Name the columns that there is room for."""
+    from rich.cells import cell_len
+
+    wide = {
+        name: max(map(cell_len, (name, *(row[name] for row in rows)))) + _SPACE for name in _COLUMNS
+    }
+    for name in _LESS:
+        if sum(wide.values()) >= width:
+            del wide[name]
+    return list(wide)
 
 
 def cells_of(record: TrialRecord) -> Sequence[str]:
@@ -225,7 +246,7 @@ def cells_of(record: TrialRecord) -> Sequence[str]:
         interval_of(record),
         "-" if calls is None else str(calls),
         "-" if each is None else f"{each:g}",
-        _clean(record.worker or "-"),
+        one_line(record.worker or "-"),
     )
 
 
@@ -244,8 +265,3 @@ def _tried(record: TrialRecord) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _clean(text: str) -> str:
-    # A provider's words may hold what a terminal would obey.
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
