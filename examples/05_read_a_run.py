@@ -5,8 +5,8 @@ and ``calls.jsonl`` (a line when a call leaves and one when it lands). Here they
 
 - agreement by step and criterion, with what the gate decided;
 - calls, tokens and dollars by role and criteria;
-- the chain behind an edit: the example, the critique of it, the advice drawn from that, the text
-  that the editor wrote.
+- the chain behind an edit: what the judge read and how far it was off, the critique of that, the
+  advice drawn from it, the text that the editor wrote.
 
     python examples/05_read_a_run.py support-run
 
@@ -22,6 +22,7 @@ import pandas as pd
 
 from mogradjudge.files import LineLog, read_json
 
+BY = ["step", "example_id", "criterion"]
 TOKENS = ["prompt_tokens", "completion_tokens"]
 
 
@@ -61,17 +62,32 @@ def paid_calls(run: Path) -> pd.DataFrame:
     return sent.join(landed[["answered", "prompt_tokens", "completion_tokens"]])
 
 
+def judged(events: pd.DataFrame) -> pd.DataFrame:
+    """Give a row per text that a step judged, and criterion; labels where it compares labels."""
+    rows = [
+        (
+            *(each.step, text["example_id"], name, inputs),
+            *(text["produced"].get(name), text["expected"].get(name)),
+        )
+        for each in events[events["event"] == "BatchJudged"].itertuples()
+        for text, inputs in zip(each.texts, each.inputs, strict=True)
+        for name in text["scores"]
+    ]
+    return pd.DataFrame(rows, columns=[*BY, "example", "judge", "human"]).astype({"step": float})
+
+
 def chain(events: pd.DataFrame) -> pd.DataFrame:
     """Give a row per example and criterion: what was said of it, and the text that came of it."""
-    by = ["step", "example_id", "criterion"]
     told = events.drop(columns="criterion").explode("criteria")
     told = told.rename(columns={"criteria": "criterion"})
-    critiques = told[told["event"] == "CritiqueWritten"][[*by, "text"]]
-    gradients = told[told["event"] == "GradientWritten"][[*by, "text"]]
+    parts = {}
+    for name, event in {"critique": "CritiqueWritten", "gradient": "GradientWritten"}.items():
+        parts[name] = told[told["event"] == event][[*BY, "text"]].rename(columns={"text": name})
     edits = events[events["event"] == "SectionRewritten"][["step", "criterion", "text"]]
-    both = critiques.merge(gradients, on=by, suffixes=("_critique", "_gradient"))
-    found = both.merge(edits.rename(columns={"text": "text_edit"}), on=["step", "criterion"])
-    return found.astype({"step": int})
+    found = parts["critique"].merge(judged(events), on=BY, how="left")
+    found = found.merge(parts["gradient"], on=BY)
+    found = found.merge(edits.rename(columns={"text": "edit"}), on=["step", "criterion"])
+    return found[[*BY, "example", "judge", "human", "critique", "gradient", "edit"]]
 
 
 @click.command()

@@ -178,8 +178,8 @@ def _check_frames(folder: Path) -> None:
         if each["event"] == "CritiqueWritten"
     }
     for each in links.itertuples():
-        assert each.text_edit == edits[each.step, each.criterion]
-        assert each.text_critique == critiques[each.step, each.example_id, each.criterion]
+        assert each.edit == edits[each.step, each.criterion]
+        assert each.critique == critiques[each.step, each.example_id, each.criterion]
 
 
 def events_in(folder: Path, *lines: dict[str, Any]) -> None:
@@ -211,6 +211,43 @@ def test_a_run_that_began_anew_is_read_from_there(tmp_path):
     script = load("05")
     steps = script["agreement_by_step"](script["read_events"](tmp_path))
     assert list(steps["mean"]) == [0.1, 0.5]
+
+
+def told(event: str, criteria: list[str], text: str) -> dict[str, Any]:
+    return {"event": event, "step": 1, "example_id": "e", "criteria": criteria, "text": text}
+
+
+def test_an_edit_is_traced_back_to_what_the_judge_read(tmp_path):
+    labels = {"expected": {"tone": 4.0}, "produced": {"tone": 2}}
+    text = {"example_id": "e", "scores": {"tone": 0.5, "length": 0.7}, **labels}
+    events_in(
+        tmp_path,
+        STARTED,
+        {"event": "BatchJudged", "step": 1, "texts": [text], "inputs": [{"output": "Hi."}]},
+        told("CritiqueWritten", ["tone"], "Too low."),
+        told("CritiqueWritten", ["length"], "Fine."),
+        told("GradientWritten", ["tone", "length"], "Raise it."),
+        {"event": "SectionRewritten", "step": 1, "criterion": "tone", "text": "Be kind."},
+        {"event": "SectionRewritten", "step": 1, "criterion": "length", "text": "Be brief."},
+    )
+    script = load("05")
+    links = script["chain"](script["read_events"](tmp_path)).set_index("criterion")
+    assert list(links.loc["tone"]) == [
+        1,
+        "e",
+        {"output": "Hi."},
+        2,
+        4,
+        "Too low.",
+        "Raise it.",
+        "Be kind.",
+    ]
+    assert list(links.loc["length", ["critique", "gradient", "edit"]]) == [
+        "Fine.",
+        "Raise it.",
+        "Be brief.",
+    ]
+    assert links.loc["length", ["judge", "human"]].isna().all()
 
 
 def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run):
