@@ -14,6 +14,7 @@ Any run's folder will do, also while the run is at work; script 01 leaves one in
 Calls: none.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ BY = ["step", "example_id", "criterion"]
 TOKENS = ["prompt_tokens", "completion_tokens"]
 
 
+def _with_columns(rows: Iterable[Mapping[str, Any]], *names: str) -> pd.DataFrame:
+    """Give a frame that has these columns even where no row does: a run may just have begun."""
+    frame = pd.DataFrame(list(rows), dtype=object)
+    return frame.reindex(columns=frame.columns.union(names)).astype(object)
+
+
 def read_events(run: Path) -> pd.DataFrame:
     """Give a row per event, with the fields of all kinds as columns; each step is told once."""
     kept: list[dict[str, Any]] = []
@@ -35,13 +42,13 @@ def read_events(run: Path) -> pd.DataFrame:
         elif event["event"] == "RunResumed":  # it goes on after so many steps, and tells the rest
             kept = [each for each in kept if each.get("step", 0) <= event["steps"]]
         kept.append(event)
-    return pd.DataFrame(kept)
+    return _with_columns(kept, *BY, "agreement", "accepted", "criteria", "text")
 
 
 def agreement_by_step(events: pd.DataFrame) -> pd.DataFrame:
     """Give a row per step, 0 being the seed, with a column per criterion and the mean."""
     scored = events[events["event"].isin(["SeedScored", "StepEnded"])]
-    steps = pd.Index(scored["step"].fillna(0).astype(int), name="step")
+    steps = pd.Index(pd.to_numeric(scored["step"]).fillna(0).astype(int), name="step")
     values = pd.DataFrame(scored["agreement"].tolist(), index=steps)
     decided = events[events["event"] == "GateDecided"].set_index("step")
     return values.join(decided["accepted"])
@@ -56,10 +63,11 @@ def spending(run: Path) -> pd.DataFrame:
 
 def paid_calls(run: Path) -> pd.DataFrame:
     """Give a row per call that was sent, by its number; what a cache answered is left out."""
-    lines = pd.DataFrame(LineLog(run / "calls.jsonl").entries())
+    names = ("sent", "landed", "role", "criteria", "model", "answered", *TOKENS)
+    lines = _with_columns(LineLog(run / "calls.jsonl").entries(), *names)
     sent = lines.dropna(subset="sent").set_index("sent")[["role", "criteria", "model"]]
     landed = lines.dropna(subset="landed").set_index("landed")
-    return sent.join(landed[["answered", "prompt_tokens", "completion_tokens"]])
+    return sent.join(landed[["answered", *TOKENS]].astype(dict.fromkeys(TOKENS, float)))
 
 
 def judged(events: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +81,7 @@ def judged(events: pd.DataFrame) -> pd.DataFrame:
         for text, inputs in zip(each.texts, each.inputs, strict=True)
         for name in text["scores"]
     ]
-    return pd.DataFrame(rows, columns=[*BY, "example", "judge", "human"]).astype({"step": float})
+    return pd.DataFrame(rows, columns=[*BY, "example", "judge", "human"], dtype=object)
 
 
 def chain(events: pd.DataFrame) -> pd.DataFrame:
@@ -95,6 +103,8 @@ def chain(events: pd.DataFrame) -> pd.DataFrame:
 def main(run: Path) -> None:
     """Read a run's folder."""
     pd.set_option("display.width", 120, "display.max_columns", None)
+    if not (run / "events.jsonl").exists():
+        raise click.UsageError(f"RUN must be a run's folder; {run} has no events.jsonl.")
     events = read_events(run)
     print(agreement_by_step(events).round(3), end="\n\n")
     print(

@@ -250,6 +250,17 @@ def test_an_edit_is_traced_back_to_what_the_judge_read(tmp_path):
     assert links.loc["length", ["judge", "human"]].isna().all()
 
 
+def test_a_run_that_has_just_begun_can_be_read(run, tmp_path):
+    events_in(tmp_path, STARTED)
+    assert "0 chains from an example to an edit" in run("05", tmp_path)
+
+
+def test_a_folder_that_is_no_runs_is_refused_in_a_line(tmp_path):
+    done = CliRunner().invoke(load("05")["main"], [str(tmp_path)])
+    assert done.exit_code == 2
+    assert "has no events.jsonl" in done.output
+
+
 def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run):
     run("01", "--steps", "1")
     events = Path("support-run/events.jsonl")
