@@ -6,7 +6,7 @@ tickets that decided nothing, before and after. ``--out`` then holds ``judge.jso
 for ``mogradjudge score``, and all that the run did; the same command takes up what was cut short.
 
     python examples/01_support_judge.py --lm openai/gpt-4o-mini
-    python examples/01_support_judge.py --lm local/PATH.gguf --steps 2
+    python examples/01_support_judge.py --lm local/PATH.gguf --mode CCC --steps 1
     python examples/01_support_judge.py --lm openai/NAME --api-base http://localhost:8000/v1
 
 For a table of your own change the rubric: it names the columns. Calls: at most 173 with 4 steps.
@@ -27,9 +27,10 @@ HERE = Path(__file__).parent
 @click.command()
 @click.option("--lm", required=True, help="A litellm name, or local/PATH.gguf.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server.")
+@click.option("--mode", default="SSC", show_default=True, help="SSS, SSC, SCC or CCC.")
 @click.option("--steps", default=4, show_default=True)
 @click.option("--out", default="support-run", show_default=True, help="The run's folder.")
-def main(lm: str, api_base: str | None, steps: int, out: str) -> None:
+def main(lm: str, api_base: str | None, mode: str, steps: int, out: str) -> None:
     """Compile a judge of support replies."""
     rubric = Rubric.from_toml(HERE / "rubrics" / "support.toml")
     examples = load_examples(HERE / "data" / "support.csv", rubric)
@@ -39,7 +40,7 @@ def main(lm: str, api_base: str | None, steps: int, out: str) -> None:
     model = make_lm(lm, api_base)
     with dspy.context(lm=model, adapter=adapter_for(model)):
         judge = MultiCriteriaJudge(rubric)
-        optimizer = MOGrad(mode="SSC", steps=steps, seed=0, run_dir=out)
+        optimizer = MOGrad(mode, steps=steps, seed=0, run_dir=out)
         result = optimizer.optimize(judge, trainset=train, valset=validation, testset=test)
 
         print_run(result.as_dict())
