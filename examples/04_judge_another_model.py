@@ -1,0 +1,80 @@
+r"""What another model writes, scored by a judge, with the bill of both by role.
+
+A second model (``--writer``) answers the questions of ``data/support.csv``, and a saved judge
+(``--judge``, from script 01 or ``mogradjudge compile``) scores the answers. The judge is loaded
+from its file alone, with the rubric and the settings that it was saved with. The table of answers
+may be of any length: it is scored as a stream, and equal texts are paid for once.
+
+    python examples/04_judge_another_model.py --lm openai/gpt-4o --writer openai/gpt-4o-mini \
+        --judge support-run/judge.json
+    python examples/04_judge_another_model.py --lm local/PATH.gguf --limit 3
+
+Without ``--judge`` it is the judge that script 01 starts from. Calls: 20, two per question. Dollars
+are litellm's prices, and a dash where it knows none.
+"""
+
+import csv
+from pathlib import Path
+
+import click
+import dspy
+
+from mogradjudge import MultiCriteriaJudge, Rubric, load_examples
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import meter
+from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.scored_table import score_table
+from mogradjudge.tables import print_ledger
+
+HERE = Path(__file__).parent
+RUBRIC = Rubric.from_toml(HERE / "rubrics" / "support.toml")
+
+
+def write_replies(writer: dspy.LM, questions: list[str], path: Path, ledger: Ledger) -> None:
+    """Let a model answer each question, its calls booked, and keep the answers in a CSV file."""
+    reply = dspy.Predict(dspy.Signature("question -> reply", "Answer a customer of a shop."))
+    lm = meter(writer, ledger, "writer", ())
+    with dspy.context(lm=lm, adapter=adapter_for(writer)), path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("question", "reply"))
+        rows.writerows((question, reply(question=question).reply) for question in questions)
+
+
+@click.command()
+@click.option("--lm", required=True, help="The judge's: a litellm name, or local/PATH.gguf.")
+@click.option("--writer", help="The model that is judged; the judge's own if not given.")
+@click.option("--api-base", help="The URL of an OpenAI-compatible server, of both.")
+@click.option("--judge", type=Path, help="A saved judge; else the one that script 01 starts from.")
+@click.option("--limit", type=int, help="Ask only so many questions.")
+@click.option("--out", default="replies", show_default=True, type=Path, help="A folder.")
+def main(
+    lm: str, writer: str | None, api_base: str | None, judge: Path | None, limit: int, out: Path
+) -> None:
+    """Let a model write replies, and score them."""
+    out.mkdir(exist_ok=True)
+    questions = [each.question for each in load_examples(HERE / "data" / "support.csv", RUBRIC)]
+    asked = list(dict.fromkeys(questions))[:limit]
+    ledger = Ledger()
+    write_replies(make_lm(writer or lm, api_base), asked, out / "replies.csv", ledger)
+
+    if judge is None:
+        judge = out / "judge.json"
+        MultiCriteriaJudge(RUBRIC).save(judge)
+    saved = MultiCriteriaJudge.from_saved(judge)
+    model = make_lm(lm, api_base)
+    with dspy.context(lm=model, adapter=adapter_for(model)):
+        scored = score_table(saved, out / "replies.csv", out / "scores.csv", overwrite=True)
+
+    with scored.out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        print(*(row[name] or "-" for name in saved.rubric.names), row["reply"][:60])
+    for name in saved.rubric.names:
+        scores = [float(row[name]) for row in rows if row[name]]
+        mean = f"{sum(scores) / len(scores):.2f}" if scores else "-"
+        print(f"{name}: mean {mean}, {scored.unscored[name]} unscored")
+    print_ledger([row.as_dict() for row in (*ledger.rows, *scored.ledger)])
+
+
+if __name__ == "__main__":
+    main()
