@@ -8,17 +8,28 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
-    *("errors", "secrets", "digests", "files", "criteria", "decomposition", "data", "quoting"),
+    *(
+        "errors",
+        "secrets",
+        "digests",
+        "files",
+        "criteria",
+        "decomposition",
+        "data",
+        "quoting",
+        "figures",
+    ),
     "instructions",
     "concurrency",
     *("scores", "expected", "fields", "predictor", "judge"),
-    *("agreement", "objectives", "evaluation", "candidate", "prices", "tokens", "budget"),
+    *("agreement", "claims", "objectives", "evaluation", "candidate", "prices", "tokens", "budget"),
     *("brake", "limiter", "replies", "ledger", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "progress", "loop", "interruption", "teleprompter"),
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
-    *("added", "outputs", "parts", "shards", "cluster", "scored_table", "tables", "demo", "cli"),
+    *("added", "outputs", "parts", "shards", "cluster", "scored_table", "tables", "demo"),
+    *("report", "cli"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``mogradjudge demo | compile | search | score | evaluate | estimate``."""
+"""The command line: ``mogradjudge`` and its commands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import dspy
 
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.demo import demo_command
+from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
@@ -45,7 +46,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
 
 for command in (
     *(demo_command, compile_command, search_command, score_command),
-    *(evaluate_command, estimate_command),
+    *(evaluate_command, estimate_command, report_command),
 ):
     cli.add_command(command)
 
