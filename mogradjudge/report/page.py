@@ -47,6 +47,7 @@ def _environment() -> Environment:
         "signed": words.signed,
         "bounds": words.bounds,
         "counted": words.counted,
+        "whole": words.whole,
         "p_value": words.p_value,
     }
     return environment

@@ -44,9 +44,14 @@ def picture(name: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Pi
     Raises:
         SetupError: If matplotlib is missing.
     """
-    name = re.sub(r"\W+", "_", name)
     with styled():
         file = image_of(draw())
+    return kept_picture(name, caption, alt, file)
+
+
+def kept_picture(name: str, caption: str, alt: str, file: bytes) -> Picture:
+    """Take a figure that is drawn already."""
+    name = re.sub(r"\W+", "_", name)
     return Picture(name, caption, alt, file, inline_svg(file, name))
 
 

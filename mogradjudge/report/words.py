@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mogradjudge.agreement import Interval
 from mogradjudge.claims import Claim
 
@@ -14,6 +16,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
+def whole(value: int | None) -> str:
+    """Write a count, or a dash where it is not known."""
+    return NONE if value is None else f"{value:,}"
+
+
 def signed(value: float | None, digits: int = 3) -> str:
     """Write a difference with its sign."""
     return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
@@ -24,6 +31,11 @@ def bounds(interval: Interval | None, digits: int = 2) -> str:
     if interval is None:
         return NONE
     return f"{number(interval.low, digits)} to {number(interval.high, digits)}"
+
+
+def bounds_of(ends: Sequence[float] | None, digits: int = 2) -> str:
+    """Write an interval that is given by its two ends."""
+    return bounds(None if ends is None else Interval(*ends), digits)
 
 
 def counted(count: int, what: str) -> str:

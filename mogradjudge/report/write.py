@@ -12,6 +12,10 @@ from mogradjudge.report.interference import INTERFERENCE, read_interference
 from mogradjudge.report.page import render
 from mogradjudge.report.pictures import Picture
 from mogradjudge.report.run_page import RunPage, run_page
+from mogradjudge.report.search_page import search_page
+from mogradjudge.report.words import counted
+from mogradjudge.search.finish import SEARCH
+from mogradjudge.search.saved import read_search
 
 REPORT, FIGURES = "report.html", "figures"
 MOST_BYTES = 3_000_000
@@ -31,15 +35,19 @@ _CONTENTS = (
     *(("spread", "Judge against human"), ("losses", "Unscored replies"), ("costs", "Costs")),
     *(("interference", "Interference"), ("about", "What was asked")),
 )
+_SEARCH_CONTENTS = (
+    *(("verdict", "Verdict"), ("trials", "Trials"), ("effects", "What matters")),
+    ("costs", "Costs"),
+)
 
 
 def write_report(
     folder: str | Path, out: str | Path | None = None, interference: str | Path | None = None
 ) -> Path:
-    """Write the report of a run, ended or not, and its figures.
+    """Write the report of a run, ended or not, or of a search, and its figures.
 
     Args:
-        folder: The run's folder.
+        folder: The run's folder, or the search's.
         out: The file to write; ``report.html`` in the folder if it is not given. The figures go
             into ``figures`` beside it.
         interference: A folder of the benchmarks' results, whose interference is shown. The run's
@@ -55,10 +63,24 @@ def write_report(
     path = folder / REPORT if out is None else Path(out)
     if interference is None and (folder / INTERFERENCE).exists():
         interference = folder
+    if (folder / SEARCH).exists():
+        return _write_search(folder, path)
     run = read_run(folder)
     told = None if interference is None else read_interference(Path(interference))
     page = run_page(run, told)
     return save(path, _html(page), page.pictures)
+
+
+def _write_search(folder: Path, path: Path) -> Path:
+    page = search_page(read_search(folder / SEARCH))
+    html = render(
+        "search.html.j2",
+        title=f"Search {folder.name}",
+        subtitle=f"The study {page.found.study!r}: {counted(len(page.rows), 'trial')}",
+        contents=_SEARCH_CONTENTS,
+        page=page,
+    )
+    return save(path, html, page.pictures)
 
 
 def save(path: Path, html: str, pictures: tuple[Picture, ...]) -> Path:
