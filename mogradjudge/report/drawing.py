@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def steps_figure(
         ]
         if found:
             _with_intervals(axes, found, marker, colour, outcome)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel("agreement")
     axes.set_title(name, loc="left")
@@ -74,7 +75,7 @@ def _with_intervals(
             axes.plot([place, place], ends, color=colour, linewidth=1.0, alpha=0.6, zorder=2)
     axes.plot(
         [place for place, _ in found],
-        [estimate.value for _, estimate in found],
+        [math.nan if each.value is None else each.value for _, each in found],
         marker,
         color=colour,
         markersize=6,
@@ -144,7 +145,7 @@ def histogram(confusion: Confusion) -> Figure:
             label=label,
         )
     axes.set_xticks(places, confusion.bins)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     axes.set_xlabel("score")
     axes.set_ylabel("texts")
     axes.set_title(confusion.criterion, loc="left")

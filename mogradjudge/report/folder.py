@@ -172,27 +172,28 @@ def _forget_after(told: _Told, steps: int) -> None:
     }
 
 
-_LISTS = {
-    "CritiqueWritten": "critiques",
-    "GradientWritten": "gradients",
-    "SectionRewritten": "edits",
-    "QuestionSkipped": "skipped",
-}
-_ONCE = {"GateDecided": "decided", "StepEnded": "ended"}
-
-
-def _with(steps: Mapping[int, Step], line: Line) -> Step:
+def _with(steps: Mapping[int, Step], line: Line) -> Step:  # noqa: C901 - one case per event
     """Add an event to its step."""
     number, kind = line["step"], line["event"]
     step = steps.get(number)
     if step is None or kind == "StepStarted":
         step = Step(number)
-    if kind == "BatchJudged":
-        return replace(step, batch=_texts(line["texts"]), inputs=tuple(line["inputs"]))
-    if name := _LISTS.get(kind):
-        return replace(step, **{name: (*getattr(step, name), line)})
-    name = _ONCE.get(kind)
-    return step if name is None else replace(step, **{name: line})
+    match kind:
+        case "BatchJudged":
+            return replace(step, batch=_texts(line["texts"]), inputs=tuple(line["inputs"]))
+        case "CritiqueWritten":
+            return replace(step, critiques=(*step.critiques, line))
+        case "GradientWritten":
+            return replace(step, gradients=(*step.gradients, line))
+        case "SectionRewritten":
+            return replace(step, edits=(*step.edits, line))
+        case "QuestionSkipped":
+            return replace(step, skipped=(*step.skipped, line))
+        case "GateDecided":
+            return replace(step, decided=line)
+        case "StepEnded":
+            return replace(step, ended=line)
+    return step
 
 
 def _texts(rows: Sequence[Line]) -> tuple[JudgedText, ...]:

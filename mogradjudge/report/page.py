@@ -20,11 +20,11 @@ def render(template: str, **context: Any) -> str:
     """Render a page; all that a template is given is escaped.
 
     The page's policy lets no script or style run but the two that belong to it, known by their
-    hashes, and lets nothing be loaded.
+    hashes, and lets nothing be loaded; an image may be part of the page itself.
     """
     style, script = _asset("report.css"), _asset("report.js")
     policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     )
     page = _environment().get_template(template)

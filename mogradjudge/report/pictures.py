@@ -67,6 +67,8 @@ def inline_svg(file: bytes, name: str) -> Markup:
     width = float(root.attrib["viewBox"].split()[2])
     # A figure is as wide as matplotlib meant it: in points, which are 4/3 of a pixel.
     root.attrib |= {"width": f"{width * 4 / 3:.0f}", "aria-hidden": "true", "focusable": "false"}
+    if root.find(".//image") is not None:
+        root.set("class", "as-drawn")  # its colours are meant for white ground
     root.set("fill", "currentColor")  # matplotlib says nothing of what is filled black
     del root.attrib["height"]
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
@@ -104,7 +106,8 @@ def _attributes(given: Mapping[str, str], name: str, used: set[str]) -> dict[str
         if key == "id" and value in used:
             found["id"] = f"{name}-{value}"
         elif key == _LINK:
-            found["href"] = f"#{name}-{value.removeprefix('#')}"
+            local = value.startswith("#")
+            found["href"] = f"#{name}-{value[1:]}" if local else value
         elif key not in ("id", "style"):
             found[key] = _LOCAL.sub(rf"url(#{name}-\1)", value)
     classes = [f"paper-{key}" for key in ("fill", "stroke") if found.get(key) == _PAPER]
