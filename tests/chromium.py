@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-extensions", "--disable-dev-shm-usage", "--hide-scrollbars"),
+)
+# The browser wants the pipe's ends at 3 and 4, whatever their numbers are here.
+_START = (
+    "import os, sys; ends = [os.dup(os.dup(os.dup(int(end)))) for end in sys.argv[1:3]]; "
+    "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 _PATIENCE = 120.0  # seconds; a machine may be busy
 
@@ -66,16 +72,19 @@ class Page:
         self.events.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
         deadline = time.monotonic() + _PATIENCE
-        while not (
-            self.js("document.readyState") == "complete"
-            and self.js("location.href") != "about:blank"
-        ):
+        loaded = "document.readyState === 'complete' && location.href !== 'about:blank'"
+        while not self.js(loaded):
             assert time.monotonic() < deadline, "the page does not load"
 
     def js(self, expression: str) -> object:
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def settle(self) -> None:
+        """Wait until what was done is drawn, and the page was told."""
+        frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.call("Runtime.evaluate", expression=frame, awaitPromise=True)
 
     def press(self, key: str, code: str | None = None, text: str = "") -> None:
         virtual = {"Tab": 9, "Enter": 13, " ": 32}.get(key, 0)
@@ -106,6 +115,7 @@ class Page:
     def media(self, media: str = "", **features: str) -> None:
         told = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
         self.call("Emulation.setEmulatedMedia", media=media, features=told)
+        self.settle()
 
     def shoot(self, path: Path, clip: dict | None = None) -> None:
         more = {} if clip is None else {"clip": {**clip, "scale": 1}, "captureBeyondViewport": True}
@@ -134,9 +144,8 @@ def browser(path: str) -> Iterator[Page]:
     for_browser, to_browser = os.pipe()
     from_browser, by_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The protocol wants the pipe's ends at 3 and 4, whatever their numbers are here.
         command = [
-            *("sh", "-c", f'exec "$0" "$@" 3<&{for_browser} 4>&{by_browser}', path),
+            *(sys.executable, "-c", _START, str(for_browser), str(by_browser), path),
             *(*_FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"),
         ]
         process = subprocess.Popen(

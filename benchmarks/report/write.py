@@ -10,6 +10,7 @@ from typing import TypeAlias
 from benchmarks.cells import Cell, known_format, read_cells
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.summary import EFFECTS, summarize
+from benchmarks.judged import MEAN
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.page import html
@@ -80,16 +81,16 @@ def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
     except ValueError:  # it was cut short before there was anything to compare
         return
     what = (
-        f"Measured on {found.texts} held-out texts of {found.documents} documents, "
-        f"{found.repeats} repeats, {len(found.runs)} runs of one criterion each. "
-        + "; ".join(f"{name}: {meaning}" for name, (meaning, _) in EFFECTS.items())
-        + "."
+        f"Measured on {found.texts} held-out texts of {found.documents} documents; repeats: "
+        f"{found.repeats}, runs of the optimizer: {len(found.runs)}."
     )
-    effects = {
-        name: {criterion: claim.as_dict() for criterion, claim in claims.items()}
-        for name, claims in found.effects.items()
-    }
-    write_text(folder / INTERFERENCE, to_json({"what": what, "effects": effects}) + "\n")
+    claims = [
+        {"effect": name, "meaning": EFFECTS[name][0], "criterion": criterion, **claim.as_dict()}
+        for name, by_criterion in found.effects.items()
+        for criterion, claim in by_criterion.items()
+        if criterion == MEAN or name == "interference"
+    ]
+    write_text(folder / INTERFERENCE, to_json({"what": what, "claims": claims}) + "\n")
 
 
 def _in_short(sections: Sequence[Section]) -> list[str]:

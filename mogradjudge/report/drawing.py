@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BLUE, _VERMILION, _GREEN, *_ = COLOURS
+_LONGEST = 26  # characters of a name
 _LOOKS: Mapping[str, tuple[str, str]] = {
     "seed": ("s", COLOURS[6]),
     "accepted": ("o", _BLUE),
@@ -61,9 +62,14 @@ def steps_figure(
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel("agreement")
-    axes.set_title(name, loc="left")
+    axes.set_title(_label(name), loc="left")
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure
+
+
+def _label(name: str) -> str:
+    """Cut a name that would leave no room for the picture."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _with_intervals(
@@ -92,13 +98,13 @@ def ends_figure(ends: Ends) -> Figure:
         ("final", ends.final, "o", _BLUE),
     ]
     for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
-        arms.append((f"length of {name}", scoring, marker, _GREEN))
+        arms.append((_label(f"length of {name}"), scoring, marker, _GREEN))
     apart = 0.7 / len(arms)
     figure, (axes,) = panels(5.2, 0.9 + 0.19 * len(arms) * len(names), (1,))
     axes.axvline(0, color=GREY, linewidth=0.8)
     for place, (label, scoring, marker, colour) in enumerate(arms):
         _row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (label, marker, colour))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("agreement with the human scores")
@@ -148,7 +154,7 @@ def histogram(confusion: Confusion) -> Figure:
     axes.locator_params(axis="y", integer=True)
     axes.set_xlabel("score")
     axes.set_ylabel("texts")
-    axes.set_title(confusion.criterion, loc="left")
+    axes.set_title(_label(confusion.criterion), loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 

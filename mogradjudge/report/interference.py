@@ -14,10 +14,10 @@ INTERFERENCE = "interference.json"
 
 @dataclass(frozen=True)
 class Told:
-    """What was measured, and its claims by effect and criterion."""
+    """What was measured, and each claim with its effect, what that means, and the criterion."""
 
     what: str
-    rows: tuple[tuple[str, str, Claim], ...]
+    rows: tuple[tuple[str, str, str, Claim], ...]
 
 
 def read_interference(folder: Path) -> Told:
@@ -36,9 +36,11 @@ def read_interference(folder: Path) -> Told:
     try:
         plain = read_json(path)
         rows = tuple(
-            (effect, criterion, Claim(**{k: v for k, v in claim.items() if k in names}))
-            for effect, claims in plain["effects"].items()
-            for criterion, claim in claims.items()
+            (
+                *(str(row["effect"]), str(row["meaning"]), str(row["criterion"])),
+                Claim(**{key: value for key, value in row.items() if key in names}),
+            )
+            for row in plain["claims"]
         )
         return Told(str(plain["what"]), rows)
     except (KeyError, TypeError, AttributeError) as error:

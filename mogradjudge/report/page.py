@@ -30,7 +30,8 @@ def render(template: str, **context: Any) -> str:
     page = _environment().get_template(template)
     # Both are files of the package, and hold nothing that a user wrote.
     inline = {"style": Markup(style), "script": Markup(script)}
-    return page.render(policy=policy, **inline, **context)
+    text = page.render(policy=policy, **inline, **context)
+    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair has no UTF-8
 
 
 @cache
