@@ -4,8 +4,11 @@ import json
 from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
 
+from benchmarks.report.page import html
 from chromium import Page, browser, find_chromium
+from mogradjudge.figures import image_of, styled
 from mogradjudge.report import write_report
 from report_runs import Hostile, toy_run
 
@@ -157,6 +160,28 @@ def test_the_outline_and_the_tables_are_whole(page):
         "[...document.querySelectorAll('a[href^=\"#\"]')].map(e => e.getAttribute('href').slice(1))"
     )
     assert page.js(f"{goals}.filter(each => !document.getElementById(each))") == []
+
+
+def test_a_benchmarks_report_is_the_same_kind_of_page(tab, tmp_path):
+    with styled():
+        figure = Figure(figsize=(4, 3))
+        figure.subplots().imshow([[1, 2], [3, 4]])  # an image inside of a picture
+        drawn = image_of(figure)
+    path = tmp_path / "report.html"
+    path.write_text(
+        html("# What\n\n## A\n\n| a |\n| --: |\n| 1 |\n\n![so](x.svg)\n", {"x.svg": drawn}),
+        encoding="utf-8",
+    )
+    tab.size(360)
+    tab.open(path)
+    assert tab.complaints() == []
+    assert {url for url in tab.requests() if not url.startswith("data:")} == {path.as_uri()}
+    assert tab.js("document.querySelector('main svg').getBoundingClientRect().height") > 100
+    assert tab.js("document.documentElement.scrollWidth") <= 360
+    before = tab.js(GROUND)
+    tab.click("#theme")
+    assert tab.js(GROUND) != before
+    tab.js("localStorage.clear()")
 
 
 # WCAG 2.2, 1.4.3: 4.5 to 1, and 3 to 1 for large text. Grounds that shine through are laid over one

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import dspy
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix
 
-from benchmarks.world import toy_rubric
-from mogradjudge import SetupError
+from benchmarks.world import ToyEngine, role_of, toy_examples, toy_rubric
+from mogradjudge import MOGrad, Objective, SetupError
 from mogradjudge.agreement import bootstrap, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
@@ -342,3 +343,38 @@ def test_the_command_says_where_the_report_is(run_dir, tmp_path):
     assert f"{out} holds the report." in found.output
     assert (out.parent / "figures" / "costs.svg").exists()
     assert judged(0, ("a",)).lengths == {"output": 10}
+
+
+class Rating(ToyEngine):
+    """Rates the texts of a program that is no judge; editing turns 3 into the truth."""
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) != "judge":
+            return super().answer(system, user)
+        truth = re.search(r"fluency=(\d)", user).group(1)
+        return f"[[ ## grade ## ]]\n{truth if 'BIAS=0' in system else 3}"
+
+
+def right(example, made):
+    return 1 - abs(made.grade - example.human_fluency) / 4
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_program_that_is_no_judge_is_reported_by_its_own_scores(tmp_path):
+    objective = Objective("right", "Is it right?", score=right)
+    examples = toy_examples(RUBRIC, 20)
+    with dspy.context(lm=dspy.LM("toy/world", engine=Rating(), temperature=0.0)):
+        result = MOGrad(objectives=[objective], steps=3, run_dir=tmp_path).optimize(
+            dspy.Predict("output -> grade: int"),
+            trainset=examples[:5],
+            valset=examples[5:12],
+            testset=examples[12:],
+        )
+    run = read_run(tmp_path)
+    found = ends(run, "test")
+    assert found.final.by_criterion["right"].value == result.test.final.mean
+    assert found.seed.by_criterion["right"].interval is None
+    assert set(found.claims) == {"mean"}
+    text = page_of(tmp_path).text
+    assert "this program is no judge with a rubric" in text
+    assert "as the run's own objectives sum up their scores" in text
