@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeAlias, assert_never
 
 from mogradjudge.criteria import Group
@@ -22,7 +22,8 @@ class JudgedText:
 
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
     ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
-    human and judge score say, of the objectives that compare labels.
+    human and judge score say, of the objectives that compare labels. ``lengths`` counts the
+    characters of each input that the program read.
     """
 
     example_id: str
@@ -31,6 +32,7 @@ class JudgedText:
     unscored: Mapping[str, str]
     expected: Mapping[str, Any]
     produced: Mapping[str, Any]
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def all_of(
@@ -55,6 +57,7 @@ class JudgedText:
             unscored={name: it.reason for name, it in scores if isinstance(it, Unscored)},
             expected={name: as_plain(expected) for name, (expected, _) in compared.items()},
             produced={name: as_plain(produced) for name, (_, produced) in compared.items()},
+            lengths={name: len(str(value)) for name, value in judgement.example.inputs().items()},
         )
 
 

@@ -9,18 +9,19 @@ PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
     *("errors", "secrets", "digests", "files", "criteria", "decomposition", "data", "quoting"),
+    "figures",
     "instructions",
     "concurrency",
     *("scores", "expected", "fields", "predictor", "judge"),
-    *("agreement", "objectives", "programs", "evaluation", "candidate", "prices", "tokens"),
-    *("budget", "usage", "brake", "limiter", "replies", "ledger", "metering", "roles"),
+    *("agreement", "claims", "objectives", "programs", "evaluation", "candidate", "prices"),
+    *("tokens", "budget", "usage", "brake", "limiter", "replies", "ledger", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "terminal", "progress", "loop", "interruption", "teleprompter"),
     "exports",
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
     *("added", "outputs", "parts", "shards", "cluster", "scored_table"),
-    *("tracking", "tables", "demo", "cli"),
+    *("tracking", "tables", "demo", "report", "cli"),
 ]
 
 

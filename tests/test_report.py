@@ -142,7 +142,7 @@ def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
     write_report(two)
     assert contents(one) == first == contents(two)
     assert set(first) == {
-        *("report.md", "noise-1.svg"),
+        *("report.md", "report.html", "interference.json", "noise-1.svg"),
         *(f"interference-1-{name}.svg" for name in ("effects", "criteria", "matrix")),
         *(f"modes-1-{name}.svg" for name in ("differences", "steps", "cost")),
     }

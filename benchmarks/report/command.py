@@ -12,7 +12,7 @@ from mogradjudge import MogradError
 @click.command("report")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def command(folder: Path) -> None:
-    """Write FOLDER/report.md and its pictures from the cells that FOLDER holds.
+    """Write report.md, report.html and their pictures from the cells that FOLDER holds.
 
     Nothing is measured; equal cells give equal files.
     """

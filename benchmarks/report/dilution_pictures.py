@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.focus.findings import Dilution, Figures
 from benchmarks.report.pictures import styled
-from mogradjudge.search.figures import COLOURS, GREY, MARKERS
+from mogradjudge.figures import COLOURS, GREY, MARKERS
 
 _WHAT: Mapping[str, str] = {
     "display": "share of words x 10",

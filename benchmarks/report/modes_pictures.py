@@ -14,7 +14,7 @@ from benchmarks.modes.measure import MODES, SEED
 from benchmarks.modes.runs import Step
 from benchmarks.modes.summary import InSetting, Mode
 from benchmarks.report.pictures import panels, plain, styled
-from mogradjudge.search.figures import COLOURS, GREY, MARKERS
+from mogradjudge.figures import COLOURS, GREY, MARKERS
 
 
 def look(name: str) -> tuple[str, str]:

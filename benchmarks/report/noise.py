@@ -13,7 +13,7 @@ from benchmarks.report.markdown import escape, number, percent, table
 from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
-from mogradjudge.search.figures import COLOURS, MARKERS
+from mogradjudge.figures import COLOURS, MARKERS
 
 _SAME, _UNRELATED = "same prompt", "unrelated errors"
 

@@ -12,7 +12,7 @@ from benchmarks.report.markdown import escape, interval, number, table
 from benchmarks.report.pictures import HATCHES, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
-from mogradjudge.search.figures import COLOURS
+from mogradjudge.figures import COLOURS
 
 BENCHMARK = "peers"
 

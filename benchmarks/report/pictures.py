@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.claims import Claim
-from mogradjudge.search.figures import COLOURS, GREY, STYLE
+from mogradjudge.figures import COLOURS, GREY, STYLE
 
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 

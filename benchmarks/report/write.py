@@ -8,14 +8,19 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from benchmarks.cells import Cell, known_format, read_cells
+from benchmarks.interference.choose import BENCHMARK
+from benchmarks.interference.summary import EFFECTS, summarize
+from benchmarks.judged import MEAN
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
+from benchmarks.report.page import html
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of, in_words
 from benchmarks.report.settings import Settings, data_of, models_of
-from mogradjudge.files import replaced, write_text
+from mogradjudge.files import replaced, to_json, write_text
+from mogradjudge.report.interference import INTERFERENCE
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 
 Renderer: TypeAlias = Callable[[Sequence[Cell], Settings], Sequence[Section]]
 
@@ -39,7 +44,9 @@ _HOW = (
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.md and its pictures beside the cells; equal cells give equal files.
+    """Write report.md, report.html and their pictures beside the cells.
+
+    Equal cells give equal files.
 
     Raises:
         SetupError: If the folder holds no cells, or some in the format of another version.
@@ -51,12 +58,39 @@ def write_report(folder: Path) -> Path:
         if ours := [cell for cell in cells if cell.benchmark == benchmark]:
             with known_format(ours):
                 sections += render(cells, settings)
-    for section in sections:
-        for name, figure in section.figures.items():
-            with replaced(folder / name) as partial:
-                partial.write_bytes(svg(figure))
-    write_text(folder / REPORT, _markdown(sections, settings))
+    pictures = {
+        name: svg(figure) for section in sections for name, figure in section.figures.items()
+    }
+    for name, picture in pictures.items():
+        with replaced(folder / name) as partial:
+            partial.write_bytes(picture)
+    markdown = _markdown(sections, settings)
+    write_text(folder / REPORT, markdown)
+    write_text(folder / PAGE, html(markdown, pictures))
+    _keep_interference(folder, cells)
     return folder / REPORT
+
+
+def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
+    """Write the claims on interference for `mogradjudge report`, if they are of one setting."""
+    ours = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    if not ours or len({to_json(cell.setting) for cell in ours}) > 1:
+        return
+    try:
+        found = summarize(cells)
+    except ValueError:  # it was cut short before there was anything to compare
+        return
+    what = (
+        f"Measured on {found.texts} held-out texts of {found.documents} documents; repeats: "
+        f"{found.repeats}, runs of the optimizer: {len(found.runs)}."
+    )
+    claims = [
+        {"effect": name, "meaning": EFFECTS[name][0], "criterion": criterion, **claim.as_dict()}
+        for name, by_criterion in found.effects.items()
+        for criterion, claim in by_criterion.items()
+        if criterion == MEAN or name == "interference"
+    ]
+    write_text(folder / INTERFERENCE, to_json({"what": what, "claims": claims}) + "\n")
 
 
 def _in_short(sections: Sequence[Section]) -> list[str]:

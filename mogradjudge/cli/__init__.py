@@ -1,4 +1,4 @@
-"""The command line: ``mogradjudge demo | compile | search | score | evaluate | estimate``.
+"""The command line: ``mogradjudge and its commands.
 
 What takes long to import, DSPy above all, is imported by a command when it runs: help, version and
 completion wait for nothing. A test holds that.
@@ -21,6 +21,7 @@ from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.completion import PROGRAM, completion_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.output import Secrets
+from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
@@ -48,7 +49,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
 
 for command in (
     *(demo_command, compile_command, search_command, score_command),
-    *(evaluate_command, estimate_command, completion_command),
+    *(evaluate_command, estimate_command, report_command, completion_command),
 ):
     cli.add_command(command)
 

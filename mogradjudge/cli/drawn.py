@@ -16,25 +16,20 @@ if TYPE_CHECKING:
 
 def check_figures(out: str | None) -> None:
     """Check that pictures can be drawn, before anything is paid."""
-    from mogradjudge.search.figures import INSTALL
+    from mogradjudge.figures import INSTALL, can_draw
 
     if out is None:
         raise click.UsageError("Missing option '--out': --figures draws in its folder.")
-    if not _can_draw():
+    if not can_draw():
         raise SetupError(f"--figures needs matplotlib, which is missing. {INSTALL}")
-
-
-def _can_draw() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("matplotlib") is not None
 
 
 def draw_figures(found: SearchResult, out: Path) -> list[Path]:
     """Draw the pictures, as far as that can be done; gives their files."""
-    from mogradjudge.search.figures import INSTALL, draw
+    from mogradjudge.figures import INSTALL, can_draw
+    from mogradjudge.search.figures import draw
 
-    if not _can_draw():
+    if not can_draw():
         note(f"No pictures are drawn: matplotlib is missing. {INSTALL}")
         return []
     drawn = draw(found, out / "figures")

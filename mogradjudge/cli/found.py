@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mogradjudge.agreement import Comparison, Interval, Undefined
 from mogradjudge.search.effects import Effects, Estimate
 from mogradjudge.search.optimism import Corrected
 from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.result import SearchResult, TrialRecord
+from mogradjudge.search.words import AT_WORK, interval, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.tables import number, print_table
 from mogradjudge.terminal import one_line, say
 
 _CONFIGURATIONS = 5  # that are written out
 _LONGEST = 100  # characters of a reason
-_AT_WORK = ("waiting", "running")
 
 
 def print_found(found: SearchResult) -> None:
@@ -32,50 +30,6 @@ def print_found(found: SearchResult) -> None:
     say(f"Spent in all trials: {spent.calls} calls, {spent.tokens} tokens{cost}.")
 
 
-def verdict(found: SearchResult) -> str:
-    """Say what came out, in a sentence or two."""
-    best, default = found.best, found.default
-    if best is None:
-        counts = [sum(each.state == state for each in found.trials) for state in _AT_WORK]
-        waiting, running = counts
-        over = len(found.trials) - waiting - running
-        return (
-            f"No trial has an agreement: {over} ended without one, {running} are at work, "
-            f"{waiting} wait."
-        )
-    is_default = default is not None and best.number == default.number
-    who = f"The default, trial {_name(best)}," if is_default else f"Trial {_name(best)}"
-    said = f"{who} did best: {number(best.mean)} on {found.texts} selection texts"
-    match found.selected:
-        case Corrected() as luckless:
-            ends = interval((luckless.low, luckless.high))
-            said += f", {number(luckless.corrected)} {ends} with the luck of the choice taken off"
-        case Undefined(reason):
-            said += f" (the luck of the choice is still in it: {reason})"
-    if is_default:
-        return f"{said}. Nothing that was tried beat it."
-    had = "has no agreement" if default is None else f"had {number(default.mean)}"
-    return f"{said}; the default {had}. {_difference(found)}"
-
-
-def _difference(found: SearchResult) -> str:
-    """Say whether the best trial is better than the default."""
-    not_established = "The difference is not established"
-    if found.default is None:
-        return f"{not_established}: there is nothing to compare with."
-    if found.fresh is None:
-        return f"{not_established}: the two judges were not scored anew."
-    difference = found.fresh.difference
-    if isinstance(difference, Undefined):
-        return f"{not_established}: {difference.reason}."
-    if isinstance(found.selected, Undefined):
-        return f"{not_established}: how much of it is luck is not known."
-    # Scored anew, but on the texts that the trial was chosen on.
-    if difference.low - found.selected.optimism > 0:
-        return "The difference is established, also without the luck of the choice."
-    return f"{not_established}."
-
-
 def _print_trials(found: SearchResult) -> None:
     complete = sorted(
         (each for each in found.trials if each.state == "complete" and each.mean is not None),
@@ -83,7 +37,7 @@ def _print_trials(found: SearchResult) -> None:
     )
     finished = {each.task for each in complete}
     others = [each for each in found.trials if each.task not in finished]
-    ended = [each for each in others if each.state not in _AT_WORK]
+    ended = [each for each in others if each.state not in AT_WORK]
     running = [each for each in others if each.state == "running"]
     columns = ("trial", "state", "mode", "layout", "agreement", "95 % interval", "unscored")
     print_table(
@@ -234,15 +188,6 @@ def _of_front(record: TrialRecord, *, several: bool) -> list[str]:
         return [*head, *(f"{value:.4g}" for value in record.values or ())]
     cost = record.calls_per_text
     return [*head, number(record.mean), "-" if cost is None else f"{cost:g}"]
-
-
-def interval(ends: Sequence[float] | None) -> str:
-    """Write an interval, or a dash where there is none."""
-    return "-" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
-
-
-def _name(record: TrialRecord) -> str:
-    return f"{record.number} ({record.mode}, {record.config.get('layout', '-')})"
 
 
 def _short(why: str) -> str:

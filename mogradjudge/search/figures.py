@@ -1,23 +1,17 @@
-"""Pictures of a search: value against price, and what the parameters did.
-
-Colours are those of Okabe and Ito, "Color Universal Design" (2008), and markers differ as well, so
-that they can be told apart in grey and by the colour-blind. Equal input gives equal bytes.
-"""
+"""Pictures of a search: value against price, and what the parameters did."""
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mogradjudge.agreement import Interval, Undefined
 from mogradjudge.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.files import replaced
+from mogradjudge.figures import COLOURS, GREY, MARKERS, panels, styled, write_figure
 from mogradjudge.search.effects import Effects, LevelEffect
 from mogradjudge.search.front import Point, pareto_front, side_by_side, width_of
 from mogradjudge.search.result import SearchResult
@@ -25,27 +19,6 @@ from mogradjudge.search.summary import eligible_of, points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INSTALL = 'Install the extra: pip install "mogradjudge[figures]".'
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GREY = "#666666"
-STYLE: Any = {
-    "svg.hashsalt": "mogradjudge",  # else names inside of the file are random
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a name is no formula
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-}
 
 
 def front_figure(
@@ -76,8 +49,8 @@ def front_figure(
     if not points:
         raise SetupError("A figure needs at least one trial with a value, got none.")
     front = pareto_front(points)
-    with _styled():
-        figure, (axes,) = _panels(6.4, 3.7, (1,))
+    with styled():
+        figure, (axes,) = panels(6.4, 3.7, (1,))
         places = side_by_side(points, front)
         _draw_front(axes, front, max(point.x for point in points))
         for mode, look in _looks(point.mode for point in points).items():
@@ -93,7 +66,7 @@ def front_figure(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.8)
-        _write(figure, path)
+        write_figure(figure, path)
 
 
 def effects_figure(
@@ -113,15 +86,15 @@ def effects_figure(
     levels = 1 if isinstance(effects, Undefined) else len(effects.levels)
     rows = max(levels, len(importances), 2)
     widths = (1.25, 1) if importances else (1,)
-    with _styled():
-        figure, panels = _panels(3.9 * len(widths), 1.1 + 0.3 * rows, widths)
+    with styled():
+        figure, axes = panels(3.9 * len(widths), 1.1 + 0.3 * rows, widths)
         if isinstance(effects, Undefined):
-            _say(panels[0], f"No effects: {effects.reason}.")
+            _say(axes[0], f"No effects: {effects.reason}.")
         else:
-            _draw_effects(panels[0], effects)
+            _draw_effects(axes[0], effects)
         if importances:
-            _draw_importances(panels[1], importances)
-        _write(figure, path)
+            _draw_importances(axes[1], importances)
+        write_figure(figure, path)
 
 
 def draw(found: SearchResult, folder: Path) -> list[Path]:
@@ -247,37 +220,3 @@ def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
         place = modes.index(name) if name in modes else next(others)
         found[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
     return found
-
-
-def _styled() -> AbstractContextManager[None]:
-    """Give the context that figures are drawn and written in, whatever the user's own style is."""
-    try:
-        from matplotlib import style
-    except ImportError as error:
-        raise SetupError(f"Figures need matplotlib, which is missing. {INSTALL}") from error
-    return style.context(["default", STYLE])
-
-
-def _panels(width: float, height: float, widths: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    # A figure of its own needs no display and leaves nothing behind in pyplot.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(1, len(widths), squeeze=False, width_ratios=list(widths))
-    return figure, list(grid[0])
-
-
-def _write(figure: Figure, path: Path) -> None:
-    # Dates and versions would make equal figures differ.
-    silent: dict[str, dict[str, Any]] = {
-        ".svg": {"Date": None, "Creator": None},
-        ".png": {"Software": None},
-    }
-    kind = path.suffix.lower()
-    if kind not in silent:
-        raise SetupError(f"A figure's path must end in .svg or .png, got {str(path)!r}.")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=kind[1:], metadata=silent[kind])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as partial:
-        partial.write_bytes(drawn.getvalue())

@@ -1,0 +1,133 @@
+"""What a measurement lets one say, in words that a referee would accept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from mogradjudge.agreement import (
+    Comparison,
+    Undefined,
+    equivalence,
+    minimum_detectable_difference,
+)
+
+Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An effect with its 95 % interval, and whether it is there.
+
+    ``verdict`` is "established" where the interval leaves out 0 and the p-value, adjusted where the
+    claim is one of several, is below 0.05; "equivalent" where the 90 % interval lies inside
+    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all
+    have the same value tell nothing of their spread, and show no equivalence. It is "refused" where
+    there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
+    steps. ``student`` says that the interval is Student's over them, and over nothing else.
+    """
+
+    name: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    n: int
+    verdict: Verdict
+    bound: float | None = None
+    note: str = ""
+    student: bool = True
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that these clusters find with 80 % power; None if it is not known."""
+        error = self._error() if self.student else None
+        return minimum_detectable_difference(error * math.sqrt(self.n), self.n) if error else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the claim as plain JSON."""
+        return asdict(self)
+
+    def adjusted(self, p_value: float) -> Claim:
+        """Give the claim with a larger p-value, for being one of several.
+
+        What is no longer established may be equivalent. Its interval must be Student's.
+        """
+        if self.verdict != "established" or p_value < ALPHA:
+            return replace(self, p_value=p_value)
+        words: Verdict = "equivalent" if self._within() else "not established"
+        return replace(self, p_value=p_value, verdict=words)
+
+    def _within(self) -> bool:
+        if self.bound is None or self.estimate is None or self.low is None or self.high is None:
+            return False
+        found = Comparison(
+            *(self.estimate, self.low, self.high, 1.0, self.n), standard_error=self._error() or 0.0
+        )
+        return _within(found, self.bound)
+
+    def _error(self) -> float | None:
+        if self.low is None or self.high is None or self.n < 2:
+            return None
+        from scipy.stats import t  # slow to import
+
+        return (self.high - self.low) / 2 / float(t.ppf(0.975, self.n - 1))
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if self.estimate is None or self.low is None or self.high is None:
+            return f"{self.name}: {self.verdict} ({self.note})"
+        inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
+        note = f"; {self.note}" if self.note else ""
+        if self.verdict == "not established" and (least := self.detectable):
+            note = f"; {least:.2f} could have been found{note}"
+        p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
+        return (
+            f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "
+            f"[{self.low:+.3f}, {self.high:+.3f}]{p_value}, n {self.n}{note})"
+        )
+
+
+def claim(
+    name: str,
+    found: Comparison | Undefined,
+    *,
+    p_value: float | None = None,
+    bound: float | None = None,
+    note: str = "",
+) -> Claim:
+    """Judge a comparison.
+
+    Args:
+        name: What is claimed.
+        found: The comparison, with a 95 % interval.
+        p_value: The adjusted p-value, where the claim is one of several.
+        bound: The difference that would not matter; None claims no equivalence.
+        note: What else to say.
+    """
+    if isinstance(found, Undefined):
+        return refused(name, found.reason)
+    p_value = found.p_value if p_value is None else p_value
+    words: Verdict = "not established"
+    if p_value < ALPHA and not found.low <= 0 <= found.high:
+        words = "established"
+    elif bound is not None and _within(found, bound):
+        words = "equivalent"
+    return Claim(
+        *(name, found.difference, found.low, found.high, p_value, found.groups, words),
+        bound=bound,
+        note=note,
+    )
+
+
+def refused(name: str, reason: str) -> Claim:
+    """Make a claim that cannot be judged."""
+    return Claim(name, None, None, None, None, 0, "refused", note=reason)
+
+
+def _within(found: Comparison, bound: float) -> bool:
+    test = equivalence(found, bound)
+    return found.standard_error > 0 and not isinstance(test, Undefined) and test.within

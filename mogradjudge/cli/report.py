@@ -1,0 +1,44 @@
+"""``mogradjudge report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mogradjudge.cli.output import Work, note, output_options
+
+
+@click.command("report", cls=Work, short_help="What a run or a search found, as one HTML file.")
+@click.argument("folder", metavar="RUN_DIR", type=click.Path(path_type=Path))
+@click.option("--out", metavar="FILE", help="The file to write  [default: RUN_DIR/report.html]")
+@click.option(
+    "--interference", metavar="RESULTS", help="Show the interference in these benchmark results."
+)
+@output_options
+def report_command(
+    folder: Path,
+    out: str | None,
+    interference: str | None,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
+    """Write what the run or the search in RUN_DIR found as one HTML file, and its figures.
+
+    The run may have ended, be under way, or have been cut short. The file needs no network.
+    Figures need the extra "figures"; without it the report has its tables alone.
+
+    \b
+    mogradjudge report run
+    """
+    from mogradjudge.figures import INSTALL, can_draw
+    from mogradjudge.files import to_json
+    from mogradjudge.report import write_report
+    from mogradjudge.terminal import say
+
+    path = write_report(folder, out, interference)
+    if not can_draw():
+        note(f"The report has no figures: matplotlib is missing. {INSTALL}")
+    if as_json:
+        click.echo(to_json({"report": str(path)}))
+    else:
+        say(f"{path} holds the report.")

@@ -1,0 +1,60 @@
+"""What the figures had to do without: replies that gave no score, and questions without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from mogradjudge.report.folder import Run
+
+_SHOWN = 20  # reasons; more are counted
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Texts of one scoring that have no usable score on a criterion, and the reason."""
+
+    where: str
+    criterion: str
+    reason: str
+    texts: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The replies without a score, the most frequent first, and the questions without a reply.
+
+    ``more`` counts the kinds of loss that are not shown.
+    """
+
+    unscored: tuple[Loss, ...]
+    more: int
+    missing: tuple[tuple[str, int], ...]
+    skipped: int
+
+
+def losses(run: Run) -> Losses:
+    """Count what is lost in all scorings of a run."""
+    found: Counter[tuple[int, str, str, str]] = Counter()
+    for (step, split), texts in run.scored.items():
+        for text in texts:
+            for name, reason in text.unscored.items():
+                found[step, split, name, reason] += 1
+    rows = [
+        Loss(_where(step, split), name, reason, count, len(run.scored[step, split]))
+        for (step, split, name, reason), count in sorted(
+            found.items(), key=lambda item: (-item[1], item[0])
+        )
+    ]
+    missing = {} if run.seeded is None else run.seeded.get("missing", {})
+    return Losses(
+        unscored=tuple(rows[:_SHOWN]),
+        more=max(0, len(rows) - _SHOWN),
+        missing=tuple((name, count) for name, count in missing.items() if count),
+        skipped=sum(len(step.skipped) for step in run.steps),
+    )
+
+
+def _where(step: int, split: str) -> str:
+    return f"{'seed' if step == 0 else f'step {step}'}, {split} texts"
