@@ -248,6 +248,8 @@ def _as_text(value: object) -> object:
     """Keep what a prompt can show, and write all else as JSON, or as its own text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if isinstance(value, (dspy.Image, dspy.Audio, dspy.File)):
+        return f"({type(value).__name__})"  # its bytes as text would say nothing
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     try:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import dspy
-from dspy.lm15 import Request
+from dspy.lm15 import Request, TextPart
 
 from mogradjudge import MOGrad, Objective, OptimizationResult
 from tests.engines import FORMATS, FunctionEngine, fake_lm, system
@@ -72,7 +72,8 @@ def role_of(request: Request) -> str:
 
 
 def last(request: Request) -> str:
-    return request.messages[-1].text or ""
+    parts = request.messages[-1].parts
+    return "".join(part.text for part in parts if isinstance(part, TextPart))
 
 
 def outputs(told: str) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from tests.engines import system
 from tests.loud import (
     LOUD,
     QUESTIONS,
+    TRAIN,
     VALIDATION,
     LoudEngine,
     Steps,
@@ -119,6 +120,29 @@ def test_a_copy_that_a_program_calls_is_known_as_its_predictor():
     result = optimize(dspy.BestOfN(inner, N=2, reward_fn=reward, threshold=1.0), engine)
     assert result.final_agreement.mean == 1.0
     assert len(trace_of(engine)["module_predict"]) == 2
+
+
+def test_values_that_are_no_text_are_shown_in_words():
+    class Look(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.see = dspy.Predict(
+                "image: dspy.Image, hints: dict[str, float], question -> answer"
+            )
+
+        def forward(self, question: str, image: dspy.Image) -> dspy.Prediction:
+            hints = {"a": 0.5, "b": float("inf")}
+            return self.see(image=image, hints=hints, question=question)
+
+    def with_image(example: dspy.Example) -> dspy.Example:
+        image = dspy.Image("data:image/png;base64," + "A" * 400)
+        return dspy.Example(example, image=image).with_inputs("question", "image")
+
+    engine = LoudEngine()
+    sets = {"trainset": list(map(with_image, TRAIN)), "valset": list(map(with_image, VALIDATION))}
+    assert optimize(Look(), engine, **sets).final_agreement.mean == 1.0
+    inputs = trace_of(engine)["see"][0]["inputs"]
+    assert (inputs["image"], inputs["hints"]) == ("(Image)", '{"a":0.5,"b":Infinity}')
 
 
 def test_a_judge_and_a_lone_predictor_are_asked_about_as_before():
