@@ -132,6 +132,9 @@ def _scores(system: str, inputs: Mapping[str, str]) -> dict[str, object]:
             bias.group(1) if bias else SEED_BIAS
         )
         scores[name] = min(int(high), max(int(low), shifted))
+    if not scores:  # no judge, but some other program
+        asked = system.partition("Your output fields are:")[2].partition("All interactions")[0]
+        return dict.fromkeys(re.findall(r"`(\w+)` \(str\)", asked), "So it is.")
     return scores
 
 

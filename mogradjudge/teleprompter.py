@@ -15,11 +15,10 @@ from dspy.teleprompt import Teleprompter
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
 from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
-from mogradjudge.data import check_disjoint, split_by_group
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import check_measurable, check_ratings
 from mogradjudge.events import Observer
+from mogradjudge.examples import examples_of
 from mogradjudge.fingerprint import fingerprint, judge_lms
 from mogradjudge.gate import Gate, NoMeanRegression
 from mogradjudge.interruption import interruptible
@@ -36,8 +35,6 @@ from mogradjudge.usage import usage_shared
 from mogradjudge.workshop import open_workshop
 
 logger = logging.getLogger(__name__)
-
-_VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
 
 
 class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
@@ -209,7 +206,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """
         config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
-        data = self._data(student, trainset, valset, testset)
+        rubric = student.rubric if self.objectives is None else None
+        data = examples_of(config, rubric, trainset, valset, testset)
         pool = self.pool
         replies = None if pool is None else pool.replies
         folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)
@@ -243,23 +241,6 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             return self.config
         return replace(self.config, num_threads=num_threads)
 
-    def _data(
-        self,
-        student: dspy.Module,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None,
-        testset: Sequence[dspy.Example],
-    ) -> dict[str, list[dspy.Example]]:
-        """Split the examples, and check that figures can come of them before any call is paid."""
-        train, validation = self._parts(list(trainset), valset)
-        data = {"training": train, "validation": validation, "test": list(testset)}
-        check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
-        for name, examples in data.items() if self.objectives is None else ():
-            check_ratings(examples, student.rubric, name)
-            if examples and name != "training":
-                check_measurable(examples, student.rubric, self.config.level, name)
-        return data
-
     def _role_lm(self, name: str) -> dspy.BaseLM | None:
         return self.role_lms[name] or self.prompt_lm or dspy.settings.lm
 
@@ -275,24 +256,6 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         if len(set(names)) < len(names):
             raise SetupError(f"Each objective needs a name of its own, got {names}.")
         return self.objectives
-
-    def _parts(
-        self, trainset: list[dspy.Example], valset: Sequence[dspy.Example] | None
-    ) -> tuple[list[dspy.Example], list[dspy.Example]]:
-        if not trainset:
-            raise SetupError("`trainset` must hold at least one example, got none.")
-        for example in (*trainset, *(valset or ())):
-            if not isinstance(example, dspy.Example):
-                raise SetupError(f"Examples must be dspy.Example, got a {type(example).__name__}.")
-        if valset is None:
-            shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
-            trainset, validation = split_by_group(trainset, shares, seed=self.config.seed)
-        elif not valset:
-            raise SetupError("`valset` must hold at least one example, got none.")
-        else:
-            validation = list(valset)
-        check_disjoint(trainset, validation, ("training", "validation"))
-        return trainset, validation
 
 
 def _check_kept(lms: Mapping[str, dspy.BaseLM | None]) -> None:

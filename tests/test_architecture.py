@@ -16,7 +16,7 @@ LAYERS = [
     *("agreement", "claims", "objectives", "programs", "evaluation", "candidate", "prices"),
     *("tokens", "budget", "usage", "brake", "limiter", "replies", "ledger", "metering", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
-    *("config", "events", "result", "state", "fingerprint", "runs"),
+    *("config", "examples", "events", "result", "state", "fingerprint", "runs"),
     *("workshop", "step", "terminal", "progress", "loop", "interruption", "teleprompter"),
     "exports",
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),

@@ -141,9 +141,12 @@ def test_the_pages_have_python_blocks():
 @pytest.mark.parametrize("block", numbered("python"))
 def test_a_python_block_runs(block, tmp_path):
     (tmp_path / "ratings.csv").write_text(RATINGS)
+    if "import mlflow" in block:
+        pytest.importorskip("mlflow")
     with serving() as server:
         run(["-c", block], tmp_path, **at(server.url, tmp_path))
-        assert bool(server.calls["judge"]) == ("dspy.LM(" in block)
+        asked = server.calls["judge"] + server.calls["other"]  # a program that is no judge
+        assert bool(asked) == ("dspy.LM(" in block)
 
 
 @pytest.mark.parametrize("block", numbered("python not-run"))
@@ -198,7 +201,7 @@ def test_the_options_of_a_command_are_there(page):
         assert not rest, command
         for parameter in parsed.params:
             value = given.get(parameter.name)
-            if value is not None:
+            if isinstance(value, str | tuple):  # click marks what is not given in its own way
                 parameter.type_cast_value(context, value)
 
 

@@ -58,6 +58,7 @@ class _Tracked(MOGrad):
         trainset: Sequence[dspy.Example],
         valset: Sequence[dspy.Example] | None = None,
         testset: Sequence[dspy.Example] = (),
+        num_threads: int | None = None,
     ) -> OptimizationResult:
         told, folder = copy.copy(self._optimizer), self._optimizer.run_dir
 
@@ -68,7 +69,13 @@ class _Tracked(MOGrad):
         told.observers = (*told.observers, record.tell)
         status = "FAILED"
         try:
-            result = told.optimize(student, trainset=trainset, valset=valset, testset=testset)
+            result = told.optimize(
+                student,
+                trainset=trainset,
+                valset=valset,
+                testset=testset,
+                num_threads=num_threads,
+            )
             record.finish(result)
             status = "FINISHED"
         except KeyboardInterrupt:
