@@ -138,8 +138,10 @@ def test_a_narrow_screen_needs_no_scrolling_to_the_side(page):
 
 
 def test_what_is_printed_is_open_and_has_no_buttons(page):
+    page.size(718)  # a sheet of A4 less its margins
     page.media(media="print")
     page.js("dispatchEvent(new Event('beforeprint'))")
+    assert page.js("document.documentElement.scrollWidth") <= 718
     assert page.js("document.querySelectorAll('details:not([open])').length") == 0
     assert page.js("document.getElementById('theme').checkVisibility()") is False
     assert page.js(GROUND) == LIGHT

@@ -193,6 +193,9 @@ def test_steps_that_are_told_twice_count_once(run_dir, tmp_path):
     assert after.steps == before.steps
     assert after.scored == before.scored
     assert after.resumed == 1
+    (folder / "events.jsonl").write_text("\n".join([*lines[:place], resumed]) + "\n")
+    assert read_run(folder).steps == before.steps[:1]  # what is to be told again is not told yet
+    assert (2, "validation") not in read_run(folder).scored
 
 
 @pytest.mark.usefixtures("undrawn")

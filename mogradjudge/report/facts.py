@@ -56,5 +56,8 @@ def _short(value: Any) -> str:
             return str(value["name"])
         pairs = ", ".join(f"{key} {_short(each)}" for key, each in value.items())
         return pairs[:_LONGEST]
+    words = {None: "none", True: "yes", False: "no"}
+    if value is None or isinstance(value, bool):
+        return words[value]
     text = value if isinstance(value, str) else to_json(value, indent=None)
     return text[:_LONGEST]

@@ -24,6 +24,7 @@ _PRESENTATION = {
     *("stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-opacity"),
     *("stroke-width", "font-size", "font-style", "font-weight", "text-anchor"),
 }
+_WIDE = 380.0  # points; on a phone such a figure is moved sideways, not made small
 _INK, _PAPER = "#000000", "#ffffff"
 
 
@@ -67,8 +68,11 @@ def inline_svg(file: bytes, name: str) -> Markup:
     width = float(root.attrib["viewBox"].split()[2])
     # A figure is as wide as matplotlib meant it: in points, which are 4/3 of a pixel.
     root.attrib |= {"width": f"{width * 4 / 3:.0f}", "aria-hidden": "true", "focusable": "false"}
+    classes = ["wide"] if width > _WIDE else []
     if root.find(".//image") is not None:
-        root.set("class", "as-drawn")  # its colours are meant for white ground
+        classes.append("as-drawn")  # its colours are meant for white ground
+    if classes:
+        root.set("class", " ".join(classes))
     root.set("fill", "currentColor")  # matplotlib says nothing of what is filled black
     del root.attrib["height"]
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
