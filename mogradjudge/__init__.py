@@ -1,5 +1,7 @@
 """Compile, benchmark and drop in LLM judges that rate text on several criteria at once."""
 
+from importlib.metadata import version
+
 from mogradjudge.agreement import Undefined, correlate
 from mogradjudge.budget import Budget
 from mogradjudge.config import MOGradConfig
@@ -43,6 +45,7 @@ __all__ = [
     "SetupError",
     "Undefined",
     "Unscored",
+    "__version__",
     "agreement_of",
     "correlate",
     "judge_examples",
@@ -50,3 +53,5 @@ __all__ = [
     "rubric_objectives",
     "split_by_group",
 ]
+
+__version__ = version("mogradjudge")
