@@ -145,7 +145,7 @@ def test_mypy_sees_the_types_of_what_is_installed(wheel, tmp_path):
     )
     misspelt = 'user.py:11: error: Unexpected keyword argument "sed" for "MOGrad"'
     assert [line for line in done.stdout.splitlines() if "error:" in line] == [
-        f"{misspelt}; did you mean \"seed\"?  [call-arg]"
+        f'{misspelt}; did you mean "seed"?  [call-arg]'
     ]
 
 
