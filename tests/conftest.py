@@ -37,7 +37,7 @@ def pytest_configure():
 def pytest_xdist_auto_num_workers(config):
     """Use all processors for the whole suite, and start no process for a test or a file."""
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    chosen = chosen or config.option.keyword or config.option.lf
+    chosen = chosen or config.getoption("keyword") or config.getoption("lf", False)
     return 0 if chosen else (os.cpu_count() or 1)
 
 

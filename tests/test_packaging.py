@@ -205,6 +205,13 @@ PROBE = """
             "threads": [thread.name for thread in threading.enumerate()],
         }
 
+    start = threading.Thread.start
+
+    def started(thread):  # before Python 3.13 no event tells of it
+        watch("_thread.start", (thread.name,))
+        start(thread)
+
+    threading.Thread.start = started
     known = set(logging.root.manager.loggerDict)
     before = state()
     sys.addaudithook(watch)
