@@ -1,7 +1,10 @@
 """Compile, benchmark and drop in LLM judges that rate text on several criteria at once."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+__version__ = version("mogradjudge")
 
 if TYPE_CHECKING:
     from mogradjudge.exports import *  # noqa: F403

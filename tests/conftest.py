@@ -1,3 +1,4 @@
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,27 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mogradjudge")
+
+
+MEMORY = Path("/dev/shm")
+
+
+def pytest_configure():
+    """Keep the files of all tests in memory, and every process away from the network.
+
+    Tests write many small files and wait for the disk at each; DSPy and litellm ask for newer
+    prices in each process that imports them.
+    """
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Use all processors for the whole suite, and start no process for a test or a file."""
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    chosen = chosen or config.getoption("keyword") or config.getoption("lf", False)
+    return 0 if chosen else (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from benchmarks.resume import (
     write_job,
 )
 from benchmarks.server import ToyServer, serving
+from tests import processes
 
 POINTS = 20
 
@@ -31,6 +32,7 @@ def server() -> Iterator[ToyServer]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
+    processes.prepare()
     write_job(tmp_path)
     return tmp_path
 

@@ -1,44 +1,46 @@
 """Several workers at one study, each a process of its own, on a real PostgreSQL server."""
 
 import json
-import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from uuid import uuid4
 
+import dspy
 import pytest
 
 from benchmarks.server import serving
+from benchmarks.world import toy_examples, toy_rubric
+from mogradjudge import Budget, MOGradConfig, MultiCriteriaJudge
+from mogradjudge.search import SearchSpace, search
 from mogradjudge.search.purse import BLOCK
 from mogradjudge.search.reading import to_read
 from mogradjudge.search.result import SearchResult
 from mogradjudge.search.summary import summarize
+from tests import processes
+from tests.processes import Worker
 
 TRIALS, CAP, HEARTBEAT = 6, 5000, 2
 
-WORKER = """
-    import json, sys
-    import dspy
-    from benchmarks.world import toy_examples, toy_rubric
-    from mogradjudge import Budget, MOGradConfig, MultiCriteriaJudge
-    from mogradjudge.search import SearchSpace, search
 
-    url, storage, study, out, cap = sys.argv[1:]
+def work(url: str, storage: str, study: str, out: Path, cap: int) -> None:
     rubric = toy_rubric("coherence", "fluency")
     examples = toy_examples(rubric, 30)
     lm = dspy.LM("openai/toy", api_base=url, api_key="none", temperature=0.0, cache=True)
-    print("ready", flush=True)
     with dspy.context(lm=lm):
         result = search(
-            MultiCriteriaJudge(rubric), examples[:10], examples[10:18], examples[18:],
-            SearchSpace(gate=None, tolerance=None), trials=6, storage=storage, study=study,
-            budget=Budget(max_calls=int(cap)), base=MOGradConfig(steps=2, num_threads=4),
-            out=out, heartbeat=2,
+            *(MultiCriteriaJudge(rubric), examples[:10], examples[10:18], examples[18:]),
+            SearchSpace(gate=None, tolerance=None),
+            trials=TRIALS,
+            storage=storage,
+            study=study,
+            budget=Budget(max_calls=cap),
+            base=MOGradConfig(steps=2, num_threads=4),
+            out=out,
+            heartbeat=HEARTBEAT,
         )
-    print(json.dumps({"stop": result.stop_reason, "best": result.best and result.best.task}))
-"""
+    told = {"stop": result.stop_reason, "best": result.best and result.best.task}
+    sys.stdout.write(json.dumps(told))
 
 
 @pytest.fixture
@@ -46,20 +48,12 @@ def study():
     return f"study-{uuid4().hex}"
 
 
-def start(server, postgres: str, study: str, out: Path, cap: int = CAP) -> subprocess.Popen[str]:
-    arguments = [server.url, postgres, study, str(out), str(cap)]
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WORKER), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(server, postgres: str, study: str, out: Path, cap: int = CAP) -> Worker:
+    return processes.start(out.parent, work, server.url, postgres, study, out, cap)
 
 
-def ended(worker: subprocess.Popen[str]) -> dict[str, object]:
-    out, errors = worker.communicate(timeout=240)
-    assert worker.returncode == 0, errors
-    return json.loads(out.splitlines()[-1])
+def ended(worker: Worker) -> dict[str, object]:
+    return json.loads(worker.ended()[0].splitlines()[-1])
 
 
 def read(postgres: str, study: str, folder: Path) -> SearchResult:
@@ -88,10 +82,9 @@ def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
 ):
     with serving(0, 0.05) as server:
         doomed = start(server, postgres, study, tmp_path / "doomed")
-        while server.calls.total() < 40 and doomed.poll() is None:
+        while server.calls.total() < 40 and doomed.process.is_alive():
             time.sleep(0.02)
         doomed.kill()
-        doomed.communicate()
         before = read(postgres, study, tmp_path)
         (running,) = [each for each in before.trials if each.state == "running"]
         heir = start(server, postgres, study, tmp_path / "heir")
@@ -120,7 +113,6 @@ def test_when_all_workers_were_killed_the_next_start_goes_on_and_keeps_the_budge
             time.sleep(0.02)
         for worker in workers:
             worker.kill()
-            worker.communicate()
         told = ended(start(server, postgres, study, tmp_path / "c", cap))
         assert told["stop"] == "budget"
         assert server.calls.total() <= cap

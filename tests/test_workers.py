@@ -1,8 +1,5 @@
 """Many processes measure the cells of one setting: each cell once, and every folder ends alike."""
 
-import subprocess
-import sys
-import textwrap
 import threading
 from contextlib import contextmanager
 from uuid import uuid4
@@ -29,6 +26,7 @@ from mogradjudge import SetupError
 from mogradjudge.errors import RunStopped
 from mogradjudge.models import make_lm
 from mogradjudge.scoring import judge_table
+from tests import processes
 
 REPEATS, THREADS, CRITERIA = 3, 8, ("coherence", "fluency")
 
@@ -70,25 +68,12 @@ def calls_of(cells):
     return REPEATS * texts * (1 + len(CRITERIA))
 
 
-WORKER = """
-    import sys
-    from pathlib import Path
-    from tests.test_workers import make_lm, measured
-    server, folder, database, cap = sys.argv[1:]
-    options = {"max_calls": int(cap)} if cap else {}
-    measured(Path(folder), make_lm("openai/gpt-4o-mini", server), database, **options)
-"""
+def work(url, folder, database, options):
+    measured(folder, make_lm("openai/gpt-4o-mini", url), database, **options)
 
 
-def started(server, folder, database, cap=""):
-    command = [sys.executable, "-c", textwrap.dedent(WORKER), server.url, str(folder), database]
-    return subprocess.Popen([*command, str(cap)], stderr=subprocess.PIPE, text=True)
-
-
-def ended(worker, status=0):
-    said = worker.communicate(timeout=300)[1]
-    assert worker.returncode == status, said
-    return said
+def started(server, folder, database, **options):
+    return processes.start(folder.parent, work, server.url, folder, database, options)
 
 
 class Gate:
@@ -137,7 +122,7 @@ def test_processes_measure_each_cell_once_and_end_with_equal_folders(tmp_path, s
         gate.came.acquire()
         gate.open.set()
         for worker in workers:
-            ended(worker)
+            worker.ended()
         calls = server.calls.total()
         # Who comes later, on a machine of its own, has nothing left to do.
         measured(tmp_path / "late", make_lm("openai/gpt-4o-mini", server.url), shared)
@@ -157,9 +142,8 @@ def test_the_cell_of_a_killed_process_is_measured_by_another(tmp_path, shared, g
         gate.came.acquire()  # it is in the middle of a cell
         second = started(server, lives, shared)
         first.kill()
-        first.communicate()
         gate.open.set()
-        ended(second)
+        second.ended()
         calls = server.calls.total()
         measured(killed, make_lm("openai/gpt-4o-mini", server.url), shared)
         assert server.calls.total() == calls
@@ -174,9 +158,9 @@ def test_the_cap_on_calls_holds_over_all_processes(tmp_path, shared, gate):
     folders = [tmp_path / name for name in "ab"]
     gate.open.set()
     with at_gate(gate) as server:
-        workers = [started(server, folder, shared, cap=40) for folder in folders]
+        workers = [started(server, folder, shared, max_calls=40) for folder in folders]
         for worker in workers:
-            said = ended(worker, status=1)
+            _, said = worker.ended(status=1)
             assert "--max-calls 40: the setting's workers have taken them all. Raise" in said
         assert server.calls.total() == 40
         lm = make_lm("openai/gpt-4o-mini", server.url)
