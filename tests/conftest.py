@@ -34,6 +34,7 @@ def pytest_configure():
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """Use all processors for the whole suite, and start no process for a test or a file."""
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS

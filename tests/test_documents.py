@@ -42,11 +42,13 @@ definition = "Is every claim supported by the source?"
 HERE = ""
 RUNS = {
     "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
+    "mogradjudge demo": (".ci/run", "mogradjudge demo"),
     "mogradjudge estimate": HERE,
     "mogradjudge compile": HERE,
     "mogradjudge evaluate": HERE,
     "mogradjudge score": HERE,
     "mogradjudge search": HERE,
+    "mogradjudge report": HERE,
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks interference": HERE,
     "python -m benchmarks report": HERE,
@@ -185,6 +187,21 @@ def test_a_link_inside_of_the_repository_leads_somewhere():
         assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
+def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
+    table = (TEXTS["README.md"].partition("## Compatibility")[2]).partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 50
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.py)?::(test_\w+)`", row)
+        assert named, row
+        file = ""
+        for where, test in named:
+            file = where or file
+            tree = ast.parse((ROOT / "tests" / file).read_text("utf-8"))
+            functions = ast.FunctionDef | ast.AsyncFunctionDef
+            assert test in {node.name for node in tree.body if isinstance(node, functions)}, row
+
+
 # Commands
 
 
@@ -228,5 +245,5 @@ def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
         shown = run(["-c", ONE_BY_ONE, json.dumps(lines)], tmp_path, **at(server.url, tmp_path))
     assert shown.count("Agreement") >= 2
     kept = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
-    for name in (*kept, "results/cells.jsonl", "results/report.md"):
+    for name in (*kept, "run/report.html", "results/cells.jsonl", "results/report.md"):
         assert (tmp_path / name).exists(), name
