@@ -28,6 +28,7 @@ from benchmarks.server import ToyServer, serving  # noqa: E402
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa: E402
 from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, SetupError, Unscored  # noqa: E402
 from mogradjudge.budget import Budget  # noqa: E402
+from mogradjudge.cli import main  # noqa: E402
 from mogradjudge.events import StepStarted  # noqa: E402
 from mogradjudge.tracking import load_judge, log_judge, log_to_mlflow  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
@@ -206,7 +207,7 @@ def test_a_run_that_fails_is_told_as_failed():
 
     optimizer = MOGrad(steps=1, objectives=[Objective("good", "Whether it is good.", broken)])
     program = dspy.Predict("output -> answer")
-    with pytest.raises(ZeroDivisionError), dspy.context(lm=fake_lm(FunctionEngine(answered))):
+    with pytest.raises(SetupError), dspy.context(lm=fake_lm(FunctionEngine(answered))):
         log_to_mlflow(optimizer).compile(program, trainset=TRAIN, valset=VALIDATION)
     (run,) = runs()
     assert run.info.status == "FAILED"
@@ -267,6 +268,22 @@ def test_a_program_that_is_no_judge_is_told_too():
     assert {"program.json", "result.json", "step_00/self_preamble.txt"} <= files(run)
 
 
+def test_the_command_line_tells_an_experiment(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    table = tmp_path / "ratings.jsonl"
+    table.write_text("\n".join(json.dumps(each.toDict()) for each in EXAMPLES))
+    words = ["compile", str(table), "--rubric", str(tmp_path / "rubric.toml"), "--steps", "1"]
+    words += ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--out", str(tmp_path / "run"), "--mlflow", "from the shell"])
+    assert not stop.value.code
+    (run,) = runs()
+    experiment = mlflow.get_experiment(run.info.experiment_id)
+    assert (experiment.name, run.info.status) == ("from the shell", "FINISHED")
+    assert run.data.params["judge_model"] == "openai/gpt-4o-mini"
+
+
 def test_the_given_optimizer_stays_as_it_was():
     optimizer = MOGrad(steps=1)
     tracked = log_to_mlflow(optimizer)
@@ -283,7 +300,12 @@ def test_autolog_records_a_compile_and_the_figures_go_into_its_run():
     optimizer = log_to_mlflow(MOGrad(steps=2, mode="SSS"))
     with dspy.context(lm=toy_lm()):
         optimizer.compile(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, valset=VALIDATION)
-    (run,) = runs()
+    run, *scorings = runs()
+    assert len(scorings) == 3  # the seed and each step's proposal
+    for step, scoring in enumerate(scorings):
+        assert scoring.data.tags["mlflow.parentRunId"] == run.info.run_id
+        mean = dict(history(run, "proposed/mean" if step else "agreement/mean"))[step]
+        assert scoring.data.metrics["eval"] == pytest.approx(100 * mean, abs=0.01)
     assert (run.info.status, run.data.tags["mlflow.autologging"]) == ("FINISHED", "dspy")
     assert {"best_model.json", "trainset.json", "valset.json", "result.json"} <= files(run)
     assert json.loads(text(run, "best_model.json")).keys() == {"judges['all']", "metadata"}
@@ -433,7 +455,7 @@ def test_no_key_comes_into_what_is_logged(server, tmp_path):
         loaded = load_judge(log_judge(compiled).model_uri)
     mlflow.flush_trace_async_logging()
     assert server.calls.total() > 0
-    assert len(runs()) == 2
+    assert len(runs()) == 4  # the compile, its two scorings, and the evaluation
     assert holding(tmp_path, "77") != []  # that it looks into the files at all
     assert holding(tmp_path, KEY) == []
     (predictor,) = loaded.predictors()

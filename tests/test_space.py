@@ -26,6 +26,7 @@ from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 
 YARDSTICK = ("level",)  # searching it would choose how the result is measured, not what it is
+OF_PROGRAMS = ("predictors",)  # a search is of judges, and one judge's predictors are its criteria
 PLAIN, JUDGE = MOGradConfig(), JudgeSettings()
 NOTHING = dict.fromkeys(PARAMETERS)
 
@@ -75,7 +76,7 @@ SPACES = st.fixed_dictionaries(
 
 def test_every_setting_has_a_place():
     config = {field.name for field in fields(MOGradConfig)}
-    assert config == set(CONFIG_PARAMETERS) - {"tolerance"} | {*FREE, *YARDSTICK}
+    assert config == set(CONFIG_PARAMETERS) - {"tolerance"} | {*FREE, *YARDSTICK, *OF_PROGRAMS}
     assert {field.name for field in fields(JudgeSettings)} == set(JUDGE_PARAMETERS)
     assert [field.name for field in fields(SearchSpace)] == list(PARAMETERS)
     assert len(PARAMETERS) == len(CONFIG_PARAMETERS) + len(JUDGE_PARAMETERS)  # no name twice

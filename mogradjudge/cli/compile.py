@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
     from mogradjudge.result import StopReason
 
 
-def run(options: job.Options, ready: job.Job, out: str) -> dict[str, Any]:
-    """Optimize into a run's folder; gives what `result.json` holds."""
+def run(
+    options: job.Options, ready: job.Job, out: str, experiment: str | None = None
+) -> dict[str, Any]:
+    """Optimize into a run's folder; gives what `result.json` holds.
+
+    An MLflow ``experiment`` is told of it.
+    """
     import dspy
 
     from mogradjudge.cli.job import make_optimizer
@@ -42,6 +48,10 @@ def run(options: job.Options, ready: job.Job, out: str) -> dict[str, Any]:
     told = shows is not False and not is_live()  # else the bar tells them
     lines = shown_lines(headlines=told, others=loudness() > Loudness.USUAL)
     optimizer = make_optimizer(options, [lines], out, display=shows)
+    if experiment is not None:
+        from mogradjudge.tracking import log_to_mlflow
+
+        optimizer = log_to_mlflow(optimizer, experiment)
     with dspy.context(lm=lm, adapter=adapter_for(lm)):
         outcome = optimizer.optimize(
             ready.judge, trainset=ready.train, valset=ready.validation, testset=ready.test
@@ -58,8 +68,19 @@ def run(options: job.Options, ready: job.Job, out: str) -> dict[str, Any]:
 @config_option
 @limit_option
 @click.option("--out", type=FOLDER, required=True, metavar="RUN_DIR", help="The run's folder.")
+@click.option(
+    "--mlflow",
+    "experiment",
+    metavar="EXPERIMENT",
+    help="Tell MLflow of the run, at MLFLOW_TRACKING_URI (extra mlflow).",
+)
 @output_options
-def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
+def compile_command(
+    out: str,
+    experiment: str | None,
+    as_json: bool,  # noqa: FBT001 - click's
+    **options: Any,
+) -> None:
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
     Running it again with the same RUN_DIR takes the run up where it was cut short.
@@ -70,13 +91,14 @@ def compile_command(out: str, as_json: bool, **options: Any) -> None:  # noqa: F
     from mogradjudge.cli.job import Options, prepare
 
     chosen = Options(**with_precedence(click.get_current_context(), options))
-    result = run(chosen, prepare(chosen), out)
+    result = run(chosen, prepare(chosen), out, experiment)
     if as_json:
         click.echo(to_json(result))
     else:
         print_run(result)
         say(verdict(result))
         say(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
+        say(f"For a page of it: mogradjudge report {shlex.quote(out)}")
     if result["stop_reason"] not in ("steps", "patience", "target"):
         note(f"The same command takes the run in {out} up where it stands.")
     if result["stop_reason"] == "interrupted":
