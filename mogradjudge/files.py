@@ -60,7 +60,9 @@ class LineLog:
 
 def to_json(value: object, indent: int | None = 2) -> str:
     """Write JSON with sorted keys; NaN and infinity are refused, for they are not JSON."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    # Half of a surrogate pair, which a model's reply may hold, is no UTF-8; JSON has an escape.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

@@ -302,6 +302,13 @@ def test_a_state_comes_back_from_disk_as_it_was_to_the_order_of_the_criteria(sta
     assert second.agreement.mean == first.agreement.mean
 
 
+def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path):
+    log = LineLog(tmp_path / "log.jsonl")
+    log.add({"text": "\ud800 and é"})
+    log.close()
+    assert [entry["text"] for entry in log.entries()] == ["\ud800 and é"]
+
+
 @given(st.lists(st.integers()), st.binary(max_size=9000).filter(lambda torn: b"\n" not in torn))
 def test_a_torn_line_is_taken_off_and_the_others_stay(tmp_path_factory, numbers, torn):
     path = tmp_path_factory.mktemp("log") / "log.jsonl"
