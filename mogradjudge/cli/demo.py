@@ -31,7 +31,7 @@ _SETTINGS = (
 )
 
 
-@click.command("demo", cls=Work, short_help="The whole job in two minutes; no key, no network.")
+@click.command("demo", cls=Work, short_help="The whole job in a few minutes; no key, no network.")
 @click.option("--lm", type=MODEL, default=_SMALL, show_default=True, metavar="MODEL")
 @click.option(
     "--out", type=FOLDER, metavar="RUN_DIR", help="Keep the run here; else nothing is kept."
