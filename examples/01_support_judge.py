@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 import dspy
 
-from mogradjudge import MOGrad, MultiCriteriaJudge, Rubric, load_examples, split_by_group
+from mogradjudge import MODES, MOGrad, MultiCriteriaJudge, Rubric, load_examples, split_by_group
+from mogradjudge.cli import run_command
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.tables import print_run
 
@@ -27,8 +28,8 @@ HERE = Path(__file__).parent
 @click.command()
 @click.option("--lm", required=True, help="A litellm name, or local/PATH.gguf.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server.")
-@click.option("--mode", default="SSC", show_default=True, help="SSS, SSC, SCC or CCC.")
-@click.option("--steps", default=4, show_default=True)
+@click.option("--mode", type=click.Choice(list(MODES)), default="SSC", show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--out", default="support-run", show_default=True, help="The run's folder.")
 def main(lm: str, api_base: str | None, mode: str, steps: int, out: str) -> None:
     """Compile a judge of support replies."""
@@ -53,4 +54,4 @@ def main(lm: str, api_base: str | None, mode: str, steps: int, out: str) -> None
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

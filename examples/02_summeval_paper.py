@@ -24,12 +24,22 @@ import click
 import dspy
 
 from mogradjudge import MOGrad, MultiCriteriaJudge, Rubric, load_examples, split_by_group
+from mogradjudge.cli import run_command
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.scoring import evaluation_report
 from mogradjudge.tables import number, print_table
 
 RUBRIC = Path(__file__).parent / "rubrics" / "summeval_hub.toml"
 MODES = ("ST", "SSS", "SSC", "SCC", "CCC")
+COUNT = click.IntRange(min=1)
+
+
+def modes_of(_: click.Context, __: click.Parameter, text: str) -> list[str]:
+    """Read the value of ``--modes``."""
+    modes = text.split(",")
+    if not set(modes) <= set(MODES):
+        raise click.BadParameter(f"must be some of {','.join(MODES)} with commas, got {text!r}.")
+    return modes
 
 
 def split(examples: list[dspy.Example], sizes: tuple[int, int, int]) -> list[list[dspy.Example]]:
@@ -74,11 +84,13 @@ def row(name: str, calls: int, report: dict[str, Any]) -> list[str]:
 @click.option("--lm", required=True, help="A litellm name, or local/PATH.gguf.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server.")
 @click.option("--data", default="hf:mteb/summeval:test", show_default=True, help="Or a table.")
-@click.option("--rubric", default=RUBRIC, help="Names the columns of --data.")
-@click.option("--modes", default=",".join(MODES), show_default=True)
-@click.option("--steps", default=12, show_default=True)
-@click.option("--runs", default=3, show_default=True)
-@click.option("--sizes", nargs=3, type=int, default=(160, 100, 480), show_default=True)
+@click.option(
+    "--rubric", default=RUBRIC, type=click.Path(exists=True), help="Names the columns of --data."
+)
+@click.option("--modes", default=",".join(MODES), show_default=True, callback=modes_of)
+@click.option("--steps", default=12, show_default=True, type=COUNT)
+@click.option("--runs", default=3, show_default=True, type=COUNT)
+@click.option("--sizes", default=(160, 100, 480), show_default=True, type=(COUNT, COUNT, COUNT))
 @click.option("--out", default="summeval-runs", show_default=True, type=Path, help="A folder.")
 def main(lm: str, api_base: str | None, data: str, rubric: str, out: Path, **plan: Any) -> None:
     """Run the modes on SummEval in the paper's setting."""
@@ -98,11 +110,11 @@ def lines(
     for layout in ("combined", "separate"):
         judge = MultiCriteriaJudge(rubric, layout=layout)
         yield row(f"seed, {layout}", 0, evaluation_report(judge, parts[2], num_threads=8))
-    for mode in plan["modes"].split(","):
+    for mode in plan["modes"]:
         for seed in range(plan["runs"]):
             judge, calls = run(mode, rubric, plan["steps"], seed, out, parts)
             yield row(f"{mode} {seed}", calls, evaluation_report(judge, parts[2], num_threads=8))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

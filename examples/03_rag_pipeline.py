@@ -21,6 +21,7 @@ import click
 import dspy
 
 from mogradjudge import MOGrad, Objective
+from mogradjudge.cli import run_command
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.tables import print_run
 
@@ -93,7 +94,7 @@ OBJECTIVES = (
 @click.command()
 @click.option("--lm", required=True, help="A litellm name, or local/PATH.gguf.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server.")
-@click.option("--steps", default=2, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True)
 def main(lm: str, api_base: str | None, steps: int) -> None:
     """Optimize a retrieval pipeline for two objectives."""
     examples = [dspy.Example(question=each).with_inputs("question") for each in QUESTIONS]
@@ -108,4 +109,4 @@ def main(lm: str, api_base: str | None, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

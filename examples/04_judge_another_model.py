@@ -20,6 +20,7 @@ import click
 import dspy
 
 from mogradjudge import MultiCriteriaJudge, Rubric, load_examples
+from mogradjudge.cli import run_command
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import meter
 from mogradjudge.models import adapter_for, make_lm
@@ -28,42 +29,43 @@ from mogradjudge.tables import print_ledger
 
 HERE = Path(__file__).parent
 RUBRIC = Rubric.from_toml(HERE / "rubrics" / "support.toml")
+SAVED = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def write_replies(writer: dspy.LM, questions: list[str], path: Path, ledger: Ledger) -> None:
     """Let a model answer each question, its calls booked, and keep the answers in a CSV file."""
     reply = dspy.Predict(dspy.Signature("question -> reply", "Answer a customer of a shop."))
     lm = meter(writer, ledger, "writer", ())
-    with dspy.context(lm=lm, adapter=adapter_for(writer)), path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("question", "reply"))
-        rows.writerows((question, reply(question=question).reply) for question in questions)
+    with dspy.context(lm=lm, adapter=adapter_for(writer)):
+        written = [(question, reply(question=question).reply) for question in questions]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("question", "reply"), *written])
 
 
 @click.command()
 @click.option("--lm", required=True, help="The judge's: a litellm name, or local/PATH.gguf.")
 @click.option("--writer", help="The model that is judged; the judge's own if not given.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server, of both.")
-@click.option("--judge", type=Path, help="A saved judge; else the one that script 01 starts from.")
-@click.option("--limit", type=int, help="Ask only so many questions.")
-@click.option("--out", default="replies", show_default=True, type=Path, help="A folder.")
+@click.option("--judge", type=SAVED, help="A saved judge; else the one that script 01 starts from.")
+@click.option("--limit", type=click.IntRange(min=1), help="Ask only so many questions.")
+@click.option("--out", default="replies", show_default=True, type=Path, help="A new folder.")
 def main(
     lm: str, writer: str | None, api_base: str | None, judge: Path | None, limit: int, out: Path
 ) -> None:
     """Let a model write replies, and score them."""
-    out.mkdir(exist_ok=True)
+    # All that can be wrong with the options comes to light before the first call is paid.
+    saved = MultiCriteriaJudge.from_saved(judge) if judge else MultiCriteriaJudge(RUBRIC)
+    model, writing = make_lm(lm, api_base), make_lm(writer or lm, api_base)
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise click.UsageError(f"--out must be a new or empty folder; {out} holds files.")
+
     questions = [each.question for each in load_examples(HERE / "data" / "support.csv", RUBRIC)]
     asked = list(dict.fromkeys(questions))[:limit]
     ledger = Ledger()
-    write_replies(make_lm(writer or lm, api_base), asked, out / "replies.csv", ledger)
-
-    if judge is None:
-        judge = out / "judge.json"
-        MultiCriteriaJudge(RUBRIC).save(judge)
-    saved = MultiCriteriaJudge.from_saved(judge)
-    model = make_lm(lm, api_base)
+    write_replies(writing, asked, out / "replies.csv", ledger)
     with dspy.context(lm=model, adapter=adapter_for(model)):
-        scored = score_table(saved, out / "replies.csv", out / "scores.csv", overwrite=True)
+        scored = score_table(saved, out / "replies.csv", out / "scores.csv")
 
     with scored.out.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -77,4 +79,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

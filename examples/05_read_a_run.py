@@ -21,6 +21,7 @@ from typing import Any
 import click
 import pandas as pd
 
+from mogradjudge.cli import run_command
 from mogradjudge.files import LineLog, read_json
 
 BY = ["step", "example_id", "criterion"]
@@ -106,6 +107,9 @@ def main(run: Path) -> None:
     if not (run / "events.jsonl").exists():
         raise click.UsageError(f"RUN must be a run's folder; {run} has no events.jsonl.")
     events = read_events(run)
+    if "SeedScored" not in set(events["event"]):
+        print(f"Nothing has been scored yet in {run}.")
+        return
     print(agreement_by_step(events).round(3), end="\n\n")
     print(
         paid_calls(run).groupby("role", sort=False)[TOKENS].agg(["count", "mean", "max"]),
@@ -120,4 +124,4 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

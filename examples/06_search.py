@@ -26,19 +26,21 @@ from mogradjudge import (
     load_examples,
     split_by_group,
 )
+from mogradjudge.cli import run_command
 from mogradjudge.cli.found import print_found
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.search import Range, SearchSpace, search
 
 HERE = Path(__file__).parent
+COUNT = click.IntRange(min=1)
 
 
 @click.command()
 @click.option("--lm", required=True, help="A litellm name, or local/PATH.gguf.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server.")
-@click.option("--trials", default=4, show_default=True)
-@click.option("--steps", default=2, show_default=True, help="Of a trial.")
-@click.option("--max-calls", default=2000, show_default=True, help="Of all trials together.")
+@click.option("--trials", default=4, show_default=True, type=COUNT)
+@click.option("--steps", default=2, show_default=True, type=COUNT, help="Of a trial.")
+@click.option("--max-calls", default=2000, show_default=True, type=COUNT, help="Of all trials.")
 @click.option("--out", default="support-search", show_default=True, type=Path, help="A folder.")
 def main(lm: str, api_base: str | None, trials: int, steps: int, max_calls: int, out: Path) -> None:
     """Search for the best configuration."""
@@ -74,4 +76,4 @@ def main(lm: str, api_base: str | None, trials: int, steps: int, max_calls: int,
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)  # what goes wrong becomes one line

@@ -21,7 +21,7 @@ LAYERS = [
     "exports",
     *("local", "models", "rehearsal", "estimate", "scoring", "search"),
     *("added", "outputs", "parts", "shards", "cluster", "scored_table"),
-    *("tracking", "tables", "demo", "report", "cli"),
+    *("tracking", "tables", "demo", "report", "cli", "__main__"),
 ]
 
 

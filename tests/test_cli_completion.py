@@ -100,6 +100,14 @@ def test_a_script_names_the_program_and_its_variable(shell, capfd):
     ] in script
 
 
+def test_a_missing_shell_is_said_in_one_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["completion"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert line.startswith("Error: Missing argument") and line.endswith("bash, zsh, fish")
+
+
 @pytest.fixture
 def path(tmp_path):
     """Give a PATH on which the program lies, and that knows this code."""

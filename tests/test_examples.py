@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from benchmarks.server import ToyServer, serving
 from benchmarks.world import fields, inputs_of, reply, role_of
 from mogradjudge import MultiCriteriaJudge, Rubric, Scale, load_examples
+from mogradjudge.cli import run_command
 from mogradjudge.data import missing_human
 
 ROOT = Path(__file__).parents[1]
@@ -250,9 +251,9 @@ def test_an_edit_is_traced_back_to_what_the_judge_read(tmp_path):
     assert links.loc["length", ["judge", "human"]].isna().all()
 
 
-def test_a_run_that_has_just_begun_can_be_read(run, tmp_path):
+def test_a_run_that_was_killed_before_its_first_score_is_said_to_be_one(run, tmp_path):
     events_in(tmp_path, STARTED)
-    assert "0 chains from an example to an edit" in run("05", tmp_path)
+    assert run("05", tmp_path) == f"Nothing has been scored yet in {tmp_path}.\n"
 
 
 def test_a_folder_that_is_no_runs_is_refused_in_a_line(tmp_path):
@@ -362,6 +363,71 @@ def test_another_models_replies_are_scored_and_both_bills_shown(run, server, wor
 def test_without_a_saved_judge_the_seed_is_used(run, server):
     assert "empathy: mean" in run("04", "--limit", 2)
     assert server.calls.total() == 4
+
+
+def refusal(capsys, number: str, *words: object) -> tuple[str, int]:
+    """Run a script that must fail; give its last line and its status."""
+    with pytest.raises(SystemExit) as stop:
+        run_command(load(number)["main"], list(map(str, words)))
+    assert isinstance(stop.value.code, int)
+    return capsys.readouterr().err.splitlines()[-1], stop.value.code
+
+
+@pytest.mark.parametrize(
+    ["number", "words", "said"],
+    [
+        ("01", "--mode XXX", "Invalid value for '--mode': 'XXX' is not one of"),
+        ("01", "--steps 0", "Invalid value for '--steps': 0 is not in the range"),
+        ("02", "--modes ST,XXX", "Invalid value for '--modes': must be some of ST,SSS,SSC,SCC,CCC"),
+        ("02", "--sizes 16 0 16", "Invalid value for '--sizes': 0 is not in the range"),
+        ("02", "--rubric none.toml", "Invalid value for '--rubric': Path 'none.toml' does not"),
+        ("02", "--data none.csv", "none.csv"),
+        ("03", "--steps 0", "Invalid value for '--steps': 0 is not in the range"),
+        ("04", "--limit 0", "Invalid value for '--limit': 0 is not in the range"),
+        ("04", "--judge none.json", "Invalid value for '--judge': File 'none.json' does not exist"),
+        ("04", "--judge broken.json", "broken.json"),
+        ("04", "--out .", "--out must be a new or empty folder; . holds files"),
+        ("06", "--trials 0", "Invalid value for '--trials': 0 is not in the range"),
+        ("06", "--max-calls 0", "Invalid value for '--max-calls': 0 is not in the range"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_before_a_call_is_paid(
+    number, words, said, server, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.json").write_text("{")
+    model = ("--lm", "openai/toy", "--api-base", server.url)
+    line, status = refusal(capsys, number, *model, *words.split())
+    assert status == 2
+    assert line.startswith("Error: ") and said in line
+    assert server.calls.total() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
+def test_a_server_that_is_down_is_said_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    nobody = ("--lm", "openai/toy", "--api-base", "http://127.0.0.1:9/v1")
+    line, status = refusal(capsys, "01", *nobody, "--steps", 1)
+    assert status == 1
+    assert line.startswith("Error: The provider failed")
+
+
+def test_every_script_puts_its_errors_on_a_line():
+    for script in SCRIPTS:
+        assert "\n    run_command(main)  #" in script.read_text(encoding="utf-8"), script.name
+
+
+def test_replies_that_are_there_are_neither_paid_for_again_nor_lost(run, server, capsys):
+    run("04", "--limit", 1)
+    kept = Path("replies/scores.csv").read_bytes()
+    server.reset()
+    line, status = refusal(capsys, "04", "--lm", "openai/toy", "--api-base", server.url)
+    assert (line, status) == (
+        "Error: --out must be a new or empty folder; replies holds files.",
+        2,
+    )
+    assert server.calls.total() == 0
+    assert Path("replies/scores.csv").read_bytes() == kept
 
 
 def test_the_search_shows_its_summary_and_the_study_by_optuna(run, server):

@@ -10,21 +10,29 @@ import sysconfig
 import tarfile
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from email.message import Message
 from email.parser import Parser
+from functools import cache
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mogradjudge
 from mogradjudge.cli import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mogradjudge"
+TESTS = ROOT / "tests"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME = f"mogradjudge-{PROJECT['version']}"
+
+OUR_OWN = {"mogradjudge", "benchmarks", "tests"} | {path.stem for path in TESTS.glob("*.py")}
+# What pins it has it along.
+BROUGHT = {"pydantic-core": "pydantic", "packaging": "pytest"}
 
 # Modules that need an extra as they are imported, which is only where they are used.
 WITH_AN_EXTRA = {"mogradjudge.cluster.dataset"}
@@ -99,6 +107,54 @@ def test_what_it_requires_comes_from_the_package_index_and_has_a_floor(wheel):
     assert all(each.url is None for each in others)
     floors = {"==", ">="}
     assert [str(each) for each in others if not floors & {s.operator for s in each.specifier}] == []
+
+
+@cache
+def owners_of_modules() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def imported_in(folder: Path) -> set[str]:
+    """Give the distributions that a folder's files import, wherever in a file they do."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    modules |= {
+        str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
+    }
+    tops = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
+    owners = owners_of_modules()
+    # What is not installed goes by its module's name. The whole mlflow has mlflow-skinny's modules
+    # too: the longest name is the part that is asked for.
+    names = (max(owners.get(top, [top]), key=len) for top in tops - OUR_OWN)
+    return {canonicalize_name(name) for name in names}
+
+
+def declared(*extras: str) -> set[str]:
+    """Give the distributions that the package requires, and those of extras, ours unfolded."""
+    texts = list(PROJECT["dependencies"])
+    for extra in extras:
+        texts += PROJECT["optional-dependencies"][extra]
+    required = [Requirement(text) for text in texts]
+    names = {canonicalize_name(each.name) for each in required}
+    inner = {more for each in required if each.name == "mogradjudge" for more in each.extras}
+    return names | (declared(*inner) if inner else set())
+
+
+@pytest.mark.parametrize(
+    ["folder", "extras"],
+    [
+        ("mogradjudge", ("figures", "local", "mlflow", "postgres", "ray")),
+        ("benchmarks", ("bench", "peers", "test")),
+        ("examples", ("test",)),
+        ("tests", ("test", "local")),
+    ],
+)
+def test_what_is_imported_is_declared(folder, extras):
+    found = imported_in(ROOT / folder)
+    assert "dspy" in found
+    known = declared(*extras)
+    assert found - known <= {name for name, by in BROUGHT.items() if by in known}
 
 
 def test_the_version_is_written_in_one_place(capsys):

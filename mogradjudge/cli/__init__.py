@@ -1,4 +1,4 @@
-"""The command line: ``mogradjudge and its commands.
+"""The command line: ``mogradjudge`` and its commands.
 
 What takes long to import, DSPy above all, is imported by a command when it runs: help, version and
 completion wait for nothing. A test holds that.
@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 from urllib.parse import unquote
 
 import click
@@ -29,7 +30,7 @@ from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.secrets import redact, secrets_in
 from mogradjudge.terminal import one_line
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run_command"]
 
 # A database's URL: its user and password, which may hold any character but the "@" that ends it.
 _DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*)(?::([^@]*))?@")
@@ -55,10 +56,22 @@ for command in (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a command and exit.
+    """Run what the arguments ask for, as `run_command` does, and exit."""
+    run_command(cli, args, PROGRAM)
+
+
+def run_command(
+    command: click.Command, args: Sequence[str] | None = None, program: str | None = None
+) -> NoReturn:
+    """Run a click command and exit; an error is one line on stderr, after a traceback if --debug.
 
     The status is 0; 2 for what the caller must change; 1 for a failed run, or if nobody reads the
     result to its end; 130 after Ctrl-C.
+
+    Args:
+        command: also one of a script of your own.
+        args: its words; those that Python was started with, if not given.
+        program: the name that the help shows; the script's, if not given.
     """
     given = list(sys.argv[1:] if args is None else args)
     words = [word for word in given if word != "--debug"]  # it may stand anywhere
@@ -68,14 +81,14 @@ def main(args: Sequence[str] | None = None) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     logging.getLogger("dspy.clients.model_metadata").setLevel(logging.ERROR)
     try:
-        cli.main(words, PROGRAM, standalone_mode=False, obj=Secrets(known))
+        command.main(words, program, standalone_mode=False, obj=Secrets(known))
         sys.stdout.flush()  # a pipe that is closed is noticed here, if not before
         status = 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         status = error.exit_code
     except click.ClickException as error:
-        click.echo(f"Error: {redact(error.format_message(), known)}", err=True)
+        click.echo(f"Error: {redact(one_line(error.format_message()), known)}", err=True)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
