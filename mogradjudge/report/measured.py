@@ -239,7 +239,12 @@ def _by_agreement(
     )
     claims = {MEAN: claim("final less seed, mean", family.mean)}
     for name, found in family.by_criterion.items():
-        claims[name] = claim(f"final less seed, {name}", found, p_value=family.holm.get(name))
+        claims[name] = claim(
+            f"final less seed, {name}",
+            found,
+            p_value=family.holm.get(name),
+            family=max(1, len(family.holm)),
+        )
     return claims
 
 
