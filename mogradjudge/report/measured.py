@@ -12,20 +12,16 @@ from mogradjudge.agreement import (
     Interval,
     Level,
     Undefined,
-    bootstrap_criteria,
     cluster_test,
     compare_criteria,
     correlate,
+    reported_intervals,
 )
 from mogradjudge.claims import Claim, claim
 from mogradjudge.events import JudgedText
 from mogradjudge.report.folder import TEST, VALIDATION, Run
 
 MEAN = "mean"
-FEWEST_DOCUMENTS = 8
-"""Below it a bootstrap interval is far too narrow, and none is given."""
-NARROW_DOCUMENTS = 30
-"""Below it a percentile interval is somewhat too narrow."""
 
 Column = Sequence[float | None]
 
@@ -154,12 +150,7 @@ def _measured(
     human = {name: human_of(texts, name) for name in run.criteria}
     judge = {name: produced(texts, name) for name in run.criteria}
     documents = len(set(groups))
-    intervals: Mapping[str, Interval | Undefined]
-    if documents < FEWEST_DOCUMENTS:
-        few = Undefined(f"no interval: {documents} documents, and it needs {FEWEST_DOCUMENTS}")
-        intervals = dict.fromkeys([*run.criteria, MEAN], few)
-    else:
-        intervals = bootstrap_criteria(human, judge, groups, level=level)
+    intervals = reported_intervals(human, judge, groups, level=level)
     found = {
         name: _estimate(human[name], judge[name], groups, level, intervals[name])
         for name in run.criteria

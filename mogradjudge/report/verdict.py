@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mogradjudge.agreement import NARROW_DOCUMENTS
 from mogradjudge.report.folder import Run
-from mogradjudge.report.measured import MEAN, NARROW_DOCUMENTS, Ends
+from mogradjudge.report.measured import MEAN, Ends
 from mogradjudge.report.words import counted, number, plain
 
 Word: TypeAlias = Literal["established", "equivalent", "not established", "refused", "seed kept"]
