@@ -49,8 +49,8 @@ class Ends:
     adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
     ``agreement`` names what an agreement is, ``of`` what is compared. All means are over the
     criteria on which both have a value, so without those that are ``left_out``. Where the seed was
-    ``kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is compared
-    with human scores, and not any other program by its own objectives.
+    ``kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
+    compared with human scores, and not any other program by its own objectives.
     """
 
     split: str
