@@ -27,7 +27,8 @@ class Claim:
     ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all
     have the same value tell nothing of their spread, and show no equivalence. It is "refused" where
     there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
-    steps. ``student`` says that the interval is Student's over them, and over nothing else.
+    steps. ``student`` says that the interval is Student's over them, and over nothing else, and the
+    test that of flipped signs. ``family`` counts the claims that the p-value is adjusted for.
     """
 
     name: str
@@ -40,12 +41,40 @@ class Claim:
     bound: float | None = None
     note: str = ""
     student: bool = True
+    family: int = 1
+
+    @property
+    def fewest(self) -> int:
+        """The fewest clusters with which the sign-flip test can establish anything.
+
+        With n clusters its p-value is at least 2 / 2^n, and as one of several it is multiplied.
+        """
+        return 1 + math.floor(1 + math.log2(self.family / ALPHA))
 
     @property
     def detectable(self) -> float | None:
-        """The difference that these clusters find with 80 % power; None if it is not known."""
-        error = self._error() if self.student else None
-        return minimum_detectable_difference(error * math.sqrt(self.n), self.n) if error else None
+        """The difference that these clusters find with 80 % power.
+
+        None if it is not known, or if they are too few to find any.
+        """
+        error = self._error() if self.student and self.n >= self.fewest else None
+        if not error:
+            return None
+        spread = error * math.sqrt(self.n)
+        return minimum_detectable_difference(spread, self.n, alpha=ALPHA / self.family)
+
+    def missed(self, clusters: str) -> str:
+        """Say of what is not established what could have been found; "" if that is not known.
+
+        Args:
+            clusters: What they are, in the plural.
+        """
+        if self.verdict != "not established":
+            return ""
+        if self.student and self.n < self.fewest:
+            return f"{self.n} {clusters} cannot establish anything; it takes {self.fewest}"
+        least = self.detectable
+        return f"a difference of {least:.2f} could have been found" if least else ""
 
     def as_dict(self) -> dict[str, Any]:
         """Give the claim as plain JSON."""
@@ -82,8 +111,8 @@ class Claim:
             return f"{self.name}: {self.verdict} ({self.note})"
         inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
         note = f"; {self.note}" if self.note else ""
-        if self.verdict == "not established" and (least := self.detectable):
-            note = f"; {least:.2f} could have been found{note}"
+        if missed := self.missed("clusters"):
+            note = f"; {missed}{note}"
         p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
         return (
             f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "
@@ -98,6 +127,7 @@ def claim(
     p_value: float | None = None,
     bound: float | None = None,
     note: str = "",
+    family: int = 1,
 ) -> Claim:
     """Judge a comparison.
 
@@ -107,6 +137,7 @@ def claim(
         p_value: The adjusted p-value, where the claim is one of several.
         bound: The difference that would not matter; None claims no equivalence.
         note: What else to say.
+        family: How many claims the p-value is adjusted for.
     """
     if isinstance(found, Undefined):
         return refused(name, found.reason)
@@ -120,6 +151,7 @@ def claim(
         *(name, found.difference, found.low, found.high, p_value, found.groups, words),
         bound=bound,
         note=note,
+        family=family,
     )
 
 

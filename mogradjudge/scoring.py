@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
 
-from mogradjudge.agreement import Level, Undefined, bootstrap_criteria, measures
+from mogradjudge.agreement import (
+    NARROW_DOCUMENTS,
+    Interval,
+    Level,
+    Undefined,
+    measures,
+    reported_intervals,
+)
 from mogradjudge.candidate import clone
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
@@ -60,10 +67,11 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
-    ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing`` those
-    without a human one; ``coverage`` is the share of rated texts that are scored. The other
-    measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
-    value is None; why rho is, stands under ``undefined``.
+    ``documents`` counts the groups that an interval is over; ``notes`` says why there is none, or
+    that all are somewhat too narrow. ``n`` counts scored texts, ``unscored`` those without a usable
+    score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
+    are scored. The other measures are those of `agreement.measures`, with only equal judge scores
+    tied. An undefined value is None; why rho is, stands under ``undefined``.
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
@@ -73,11 +81,12 @@ def evaluation_report(
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     intervals = _intervals(judge.rubric, judgements, level)
+    documents = len({each.group for each in judgements})
     measured = _measured(judge.rubric, judgements, level)
     criteria = {
         name: {
             "spearman": values[name],
-            "interval": intervals[name],
+            "interval": _ends(intervals[name]),
             **measured[name],
             "n": agreement.scored[name],
             "unscored": agreement.unscored[name],
@@ -89,7 +98,9 @@ def evaluation_report(
     return {
         "criteria": criteria,
         "mean": agreement.mean,
-        "mean_interval": intervals["mean"],
+        "mean_interval": _ends(intervals["mean"]),
+        "documents": documents,
+        "notes": _notes(intervals, documents),
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -115,14 +126,32 @@ def _measured(
 
 def _intervals(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
-) -> dict[str, list[float] | None]:
+) -> dict[str, Interval | Undefined]:
     columns = {each.name: _columns(each, judgements) for each in rubric.criteria}
     human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
-    found = bootstrap_criteria(human, judge, [each.group for each in judgements], level=level)
-    return {
-        name: None if isinstance(each, Undefined) else [each.low, each.high]
-        for name, each in found.items()
-    }
+    return reported_intervals(human, judge, [each.group for each in judgements], level=level)
+
+
+def _ends(interval: Interval | Undefined) -> list[float] | None:
+    return None if isinstance(interval, Undefined) else [interval.low, interval.high]
+
+
+def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
+    """Say where there is no interval and why, and whether those that there are can be trusted."""
+    reasons: dict[str, list[str]] = {}
+    for name, each in intervals.items():
+        if isinstance(each, Undefined):
+            reasons.setdefault(each.reason, []).append(name)
+    notes = [
+        reason if len(names) == len(intervals) else f"{reason} ({', '.join(names)})"
+        for reason, names in reasons.items()
+    ]
+    if documents < NARROW_DOCUMENTS and any(isinstance(e, Interval) for e in intervals.values()):
+        notes.append(
+            f"{documents} documents: below {NARROW_DOCUMENTS} these intervals are somewhat too "
+            "narrow"
+        )
+    return notes
 
 
 def _columns(

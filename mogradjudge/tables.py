@@ -204,7 +204,11 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
     rows.append([*mean, "", "", "", ""])
     columns = ("criterion", "Spearman", "95 % interval", "n", "unscored", "no human", "fallbacks")
-    print_table(columns, rows, f"Agreement ({report['level']})")
+    documents = report["documents"]
+    over = f"{documents} document{'' if documents == 1 else 's'}"
+    print_table(columns, rows, f"Agreement ({report['level']}), intervals over {over}")
+    for note in report["notes"]:
+        say(note)
     print_table(
         ("criterion", *_BESIDE),
         [

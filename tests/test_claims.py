@@ -31,3 +31,18 @@ def test_a_claim_says_what_could_have_been_found():
     assert found.detectable == pytest.approx(expected)
     assert f"{expected:.2f} could have been found" in str(found)
     assert claim("x", cluster_test([0.0] * 5)).detectable is None
+
+
+@pytest.mark.parametrize("family", [1, 2, 5])
+def test_too_few_clusters_are_said_to_find_nothing_however_large_it_is(family):
+    for n in range(3, 12):
+        values = [1.0 + 0.01 * each for each in range(n)]  # as clear as can be
+        smallest = cluster_test(values).p_value * family
+        found = claim("x", cluster_test(values), p_value=min(1.0, smallest), family=family)
+        can = found.verdict == "established"
+        assert can == (n >= found.fewest)
+        assert (found.detectable is not None) == can
+        said = f"{n} documents cannot establish anything; it takes {found.fewest}"
+        assert found.missed("documents") == ("" if can else said)
+        assert ("could have been found" in str(found)) is False
+    assert claim("x", cluster_test([1.0, 2.0, 3.0])).fewest == 6

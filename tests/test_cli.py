@@ -246,6 +246,20 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     mean = (each["spearman"] + report["criteria"]["fluency"]["spearman"]) / 2
     assert report["mean"] == pytest.approx(mean)
     assert report["calls"] == 24
+    assert report["documents"] == 24
+    assert report["notes"] == ["24 documents: below 30 these intervals are somewhat too narrow"]
+
+
+def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, judge, server, capsys):
+    words = ["evaluate", judge, table, *lm(server), "--limit", 6]
+    assert call(*words, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["mean"] is not None and report["mean_interval"] is None
+    assert [each["interval"] for each in report["criteria"].values()] == [None, None]
+    assert report["notes"] == ["no interval: 6 documents, and it needs 8"]
+    assert call(*words) == 0
+    printed = capsys.readouterr()
+    assert report["notes"][0] in printed.out + printed.err
 
 
 def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.report.page import html
 from mogradjudge.report import write_report
+from mogradjudge.report.page import visible
 from report_runs import HOSTILE, Hostile, Parsed, told, toy_run, written
 
 NAME = 'fluency\' onclick="alert(1)"><script>hit = 6</script>'
@@ -47,10 +48,15 @@ def hostile_run(tmp_path_factory):
 
 def test_hostile_texts_of_a_run_are_shown_as_texts(hostile_run):
     page = check(write_report(hostile_run).read_text("utf-8"))
-    assert page.text.count(HOSTILE) >= 3 * 3 * 3  # inputs, critiques, gradients
+    assert page.text.count(visible(HOSTILE)) >= 3 * 3 * 3  # inputs, critiques, gradients
     assert "Rate from 1 to 5. <script>hit = 5</script>" in page.text
     assert "Run <img src=x onerror=alert(1)>\"'" in page.text
     assert "49" not in re.findall(r"\{\{7\*7\}\}|\b49\b", page.text)
+
+
+def test_what_turns_text_around_or_is_not_seen_is_written_out():
+    assert visible("a\u202eb\x07\u2028\ud800\t\n") == r"a\u202eb\u0007\u2028\ud800" + "\t\n"
+    assert "\u202e" in HOSTILE
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "\ud800 half of a pair", "\0\x08\x1b[31m", "]]>" * 9])
@@ -84,7 +90,7 @@ def test_hostile_trials_of_a_search_are_shown_as_texts(tmp_path):
     found |= {"spent": {"calls": 3, "tokens": 9, "cost": 0.0}}
     (tmp_path / "search.json").write_text(json.dumps(found))
     page = check(write_report(tmp_path).read_text("utf-8"))
-    assert HOSTILE in page.text
+    assert visible(HOSTILE) in page.text
 
 
 def test_markdown_of_a_benchmark_brings_no_html_of_its_own():

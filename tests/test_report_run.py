@@ -22,8 +22,10 @@ from mogradjudge.report import write_report
 from mogradjudge.report.chain import Limits, chain
 from mogradjudge.report.costs import costs
 from mogradjudge.report.diffs import diff
+from mogradjudge.report.facts import facts
 from mogradjudge.report.folder import read_run
 from mogradjudge.report.measured import ends, scorings
+from mogradjudge.report.own_scores import own_claims
 from mogradjudge.report.spread import confusions
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
@@ -163,7 +165,53 @@ def test_a_run_whose_seed_stays_has_nothing_to_compare(tmp_path):
     assert "held-out test texts" in found.sentence
     text = page_of(folder).text
     assert "The seed instructions stay" in text
-    assert "Final less seed" not in text.split("Validation texts")[0]
+    assert "less seed" not in text
+    assert "p = 1.000" not in text
+
+
+def test_both_means_are_over_the_criteria_that_both_ends_have(run_dir):
+    run = read_run(run_dir)
+    blank = tuple(
+        dataclasses.replace(each, produced={"fluency": each.produced["fluency"]})
+        for each in run.texts(0, "test")
+    )
+    run = dataclasses.replace(run, scored={**run.scored, (0, "test"): blank})
+    found = ends(run, "test")
+    assert found.left_out == ("coherence",)
+    for side in (found.seed, found.final):
+        mean, fluency = (side.by_criterion[name] for name in ("mean", "fluency"))
+        assert (mean.value, mean.texts) == (fluency.value, fluency.texts)
+    gap = found.final.by_criterion["mean"].value - found.seed.by_criterion["mean"].value
+    assert found.claims["mean"].estimate == pytest.approx(gap)
+    assert "without coherence" in verdict(run, found, None).sentence
+
+
+def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
+    run = dataclasses.replace(read_run(run_dir), ended=None)
+    found = verdict(run, None, ends(run, "validation"))
+    assert found.word == "not ended"
+    assert "So far" in found.sentence
+    assert "Held-out texts are scored at the end" in found.sentence
+    assert "--test-share" not in found.sentence
+    bare = dataclasses.replace(run, state=None, seeded=None)
+    assert not bare.seed_kept
+    assert ends(bare, "validation").claims == {}
+    assert verdict(bare, None, None).word == "refused"
+    assert confusions(bare, ()) == ()
+
+
+def test_one_reason_for_all_is_one_sentence(tmp_path):
+    run = read_run(written(tmp_path, told(1, ("fluency",), "x", texts=6)))
+    found = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation")
+    assert found.reasons == ("no interval: 3 documents, and it needs 8",)
+    assert not any("too narrow" in note for note in verdict(run, None, found).notes)
+
+
+def test_a_roles_temperature_wins_over_the_models(run_dir):
+    told_so = dict(facts(read_run(run_dir)))
+    assert "temperature 0.3" in told_so["critic's model"]
+    assert "temperature 0.7" in told_so["editor's model"]
+    assert "temperature 0.0" in told_so["judge's model"]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -376,8 +424,19 @@ def test_a_program_that_is_no_judge_is_reported_by_its_own_scores(tmp_path):
     run = read_run(tmp_path)
     found = ends(run, "test")
     assert found.final.by_criterion["right"].value == result.test.final.mean
-    assert found.seed.by_criterion["right"].interval is None
-    assert set(found.claims) == {"mean"}
+    interval = found.final.by_criterion["right"].interval  # the aggregate is the plain mean
+    assert interval.low <= result.test.final.mean <= interval.high
+    assert run.seed_kept and found.claims == {}
+    first = run.texts(0, "test")
+    last = tuple(
+        dataclasses.replace(each, scores={"right": each.scores["right"] + 0.01 * n})
+        for n, each in enumerate(first)
+    )
+    claims = own_claims(run, first, last, ["right"])
+    assert claims["right"].estimate == claims["mean"].estimate == pytest.approx(0.035)
+    assert claims["right"].verdict == "established"
     text = page_of(tmp_path).text
+    for word in ("human", "in a way of its own", "baseline", "where the judge missed"):
+        assert word not in text
     assert "this program is no judge with a rubric" in text
     assert "as the run's own objectives sum up their scores" in text

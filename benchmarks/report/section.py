@@ -69,8 +69,8 @@ def figures_of(claim: Claim) -> str:
     if claim.p_value is not None:
         parts.append("p < 0.001" if claim.p_value < 0.001 else f"p {claim.p_value:.3f}")
     parts.append(f"n {claim.n}")
-    if claim.verdict == "not established" and (least := claim.detectable):
-        parts.append(f"{least:.2f} could have been found")
+    if missed := claim.missed("clusters"):
+        parts.append(missed)
     parts += [escape(claim.note)] if claim.note else []
     return f"**{signed(claim.estimate)}** ({'; '.join(parts)})"
 

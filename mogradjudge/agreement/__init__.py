@@ -15,7 +15,15 @@ from mogradjudge.agreement.distances import (
 from mogradjudge.agreement.documents import document_values
 from mogradjudge.agreement.families import Family, compare_criteria, contrast_criteria, holm
 from mogradjudge.agreement.flips import Comparison, Population, cluster_test
-from mogradjudge.agreement.intervals import Interval, bootstrap, bootstrap_criteria, hierarchical
+from mogradjudge.agreement.intervals import (
+    FEWEST_DOCUMENTS,
+    NARROW_DOCUMENTS,
+    Interval,
+    bootstrap,
+    bootstrap_criteria,
+    hierarchical,
+    reported_intervals,
+)
 from mogradjudge.agreement.measurement import Measures, measures
 from mogradjudge.agreement.pairs import calibrate_epsilon, pair_accuracy, pair_accuracy_constant
 from mogradjudge.agreement.planning import (
@@ -26,6 +34,8 @@ from mogradjudge.agreement.planning import (
 )
 
 __all__ = [
+    "FEWEST_DOCUMENTS",
+    "NARROW_DOCUMENTS",
     "Comparison",
     "Constant",
     "Correlation",
@@ -58,5 +68,6 @@ __all__ = [
     "pair_accuracy",
     "pair_accuracy_constant",
     "quadratic_kappa",
+    "reported_intervals",
     "sample_size",
 ]

@@ -33,6 +33,11 @@ from mogradjudge.agreement.columns import (
 from mogradjudge.agreement.weighted import weighted_values
 from mogradjudge.errors import SetupError
 
+FEWEST_DOCUMENTS = 8
+"""Below it a bootstrap interval is far too narrow, and none is reported."""
+NARROW_DOCUMENTS = 30
+"""Below it a percentile interval is somewhat too narrow."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -148,6 +153,46 @@ def bootstrap_criteria(
     defined = [values[name] for name, each in found.items() if isinstance(each, Interval)]
     mean = np.mean(defined, axis=0) if defined else np.full(resamples, np.nan)
     return {**found, "mean": percentiles(mean, confidence)}
+
+
+def reported_intervals(
+    human: Mapping[str, Scores],
+    judge: Mapping[str, Scores],
+    groups: Sequence[str],
+    *,
+    level: Level = "pooled",
+) -> dict[str, Interval | Undefined]:
+    """Give the intervals of `bootstrap_criteria`, and none over fewer than 8 documents.
+
+    Args:
+        human: As for `bootstrap_criteria`.
+        judge: As for `bootstrap_criteria`.
+        groups: As for `bootstrap_criteria`.
+        level: As for `correlate`.
+
+    Raises:
+        SetupError: As for `bootstrap_criteria`.
+    """
+    known: dict[str, set[str]] = {
+        name: {
+            group
+            for x, y, group in zip(scores, judge[name], groups, strict=True)
+            if x is not None and y is not None
+        }
+        for name, scores in human.items()
+    }
+    documents = {**known, "mean": set().union(*known.values())}
+    enough = [name for name, found in known.items() if len(found) >= FEWEST_DOCUMENTS]
+    of_enough = ({name: side[name] for name in enough} for side in (human, judge))
+    found = bootstrap_criteria(*of_enough, groups, level=level) if enough else {}
+    if len(enough) < len(known):  # the mean is one over all criteria
+        found["mean"] = bootstrap_criteria(human, judge, groups, level=level)["mean"]
+    return {
+        name: found[name]
+        if len(named) >= FEWEST_DOCUMENTS
+        else Undefined(f"no interval: {len(named)} documents, and it needs {FEWEST_DOCUMENTS}")
+        for name, named in documents.items()
+    }
 
 
 def hierarchical(

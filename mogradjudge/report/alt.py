@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mogradjudge.report.costs import Costs
-from mogradjudge.report.measured import Ends, Estimate, Scoring
+from mogradjudge.report.estimates import Ends, Estimate, Scoring
 from mogradjudge.report.spread import Confusion
 from mogradjudge.report.words import bounds, number
 
 
 def of_ends(ends: Ends) -> str:
     """Give seed, final and lengths, criterion by criterion."""
-    arms = {"seed": ends.seed, "final": ends.final}
-    arms |= {f"length of {name}": each for name, each in ends.lengths.items()}
     rows = [
         f"{name}: "
-        + ", ".join(f"{arm} {_estimate(each.by_criterion[name])}" for arm, each in arms.items())
+        + ", ".join(
+            f"{arm} {_estimate(each.by_criterion[name])}" for arm, each in ends.arms.items()
+        )
         for name in ends.seed.by_criterion
     ]
-    return f"Agreement on the {ends.split} texts. {'; '.join(rows)}."
+    return f"Values on the {ends.split} texts. {'; '.join(rows)}."
 
 
 def of_steps(name: str, measured: Sequence[Scoring], outcomes: Mapping[int, str]) -> str:
@@ -29,7 +29,7 @@ def of_steps(name: str, measured: Sequence[Scoring], outcomes: Mapping[int, str]
         f"{_estimate(each.by_criterion[name])}"
         for each in measured
     ]
-    return f"Agreement of proposals on {name}. {'; '.join(rows)}."
+    return f"Values of proposals on {name}. {'; '.join(rows)}."
 
 
 def of_spread(each: Confusion) -> str:

@@ -36,7 +36,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Score:
-    """What human and judge gave one text on one criterion, and why the judge gave nothing."""
+    """What human and judge gave one text on one criterion, and why the judge gave nothing.
+
+    Of a program that is no judge: the label that was expected, the one it made, and the score.
+    """
 
     criterion: str
     human: str
@@ -164,7 +167,7 @@ def _cases(run: Run, step: Step, limits: Limits) -> list[Case]:
         Case(
             example_id=name,
             inputs=tuple((key, cut(value, limits)) for key, value in inputs.get(name, {}).items()),
-            scores=_scores(judged[name], run.criteria) if name in judged else (),
+            scores=_scores(run, judged[name]) if name in judged else (),
             critiques=_remarks(step.critiques, name, limits),
             gradients=_remarks(step.gradients, name, limits),
         )
@@ -180,19 +183,20 @@ def _remarks(lines: Iterable[Line], example_id: str, limits: Limits) -> tuple[Re
     )
 
 
-def _scores(text: JudgedText, criteria: Sequence[str]) -> tuple[Score, ...]:
-    return tuple(_score(text, name) for name in criteria)
+def _scores(run: Run, text: JudgedText) -> tuple[Score, ...]:
+    return tuple(_score(text, name, of_judge=run.rubric is not None) for name in run.criteria)
 
 
-def _score(text: JudgedText, name: str) -> Score:
+def _score(text: JudgedText, name: str, *, of_judge: bool) -> Score:
     human, judge = text.expected.get(name), text.produced.get(name)
     gap = "no score: " + text.unscored[name] if name in text.unscored else ""
-    if not gap and isinstance(human, int | float) and isinstance(judge, int | float):
+    numbers = isinstance(human, int | float) and isinstance(judge, int | float)
+    if not gap and of_judge and numbers:
         difference = judge - human
         way = "too high" if difference > 0 else "too low"
         gap = f"{abs(difference):g} {way}" if difference else "equal"
     elif not gap and text.scores.get(name) is not None:
-        gap = f"score {text.scores[name]:.2f} of 1"
+        gap = f"{text.scores[name]:.2f} of 1"
     return Score(name, _shown(human), _shown(judge), gap)
 
 

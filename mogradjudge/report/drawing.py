@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mogradjudge.figures import COLOURS, GREY, panels
 from mogradjudge.report.costs import Costs
-from mogradjudge.report.measured import Ends, Estimate, Scoring
+from mogradjudge.report.estimates import Ends, Estimate, Scoring
 from mogradjudge.report.spread import Confusion
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def ends_figure(ends: Ends) -> Figure:
     names = list(ends.seed.by_criterion)
     arms: list[tuple[str, Scoring, str, str]] = [
         ("seed", ends.seed, "s", COLOURS[6]),
-        ("final", ends.final, "o", _BLUE),
+        *([] if ends.kept else [("final", ends.final, "o", _BLUE)]),
     ]
     for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
         arms.append((_label(f"length of {name}"), scoring, marker, _GREEN))
@@ -107,9 +107,13 @@ def ends_figure(ends: Ends) -> Figure:
     axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("agreement with the human scores")
+    axes.set_xlabel(_label_of_value(ends))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _label_of_value(ends: Ends) -> str:
+    return "agreement with the human scores" if ends.of_judge else "value of the objective"
 
 
 def _row(axes: Axes, scoring: Scoring, shift: float, look: tuple[str, str, str]) -> None:

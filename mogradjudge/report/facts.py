@@ -34,11 +34,22 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         found.append(("begun", str(begun)))
     found += [(name.replace("_", " "), _short(asked[name])) for name in _SETTINGS if name in asked]
     models = asked.get("models", {})
-    found += [(f"{role}'s model", _model(model)) for role, model in models.items()]
+    found += [
+        (f"{role}'s model", _model(_asked_so(asked, role, of))) for role, of in models.items()
+    ]
     if "judge" in asked:
         found.append(("judge settings", _short(asked["judge"])))
     found += [(f"version of {name}", str(v)) for name, v in asked.get("versions", {}).items()]
     return tuple(found)
+
+
+def _asked_so(asked: Mapping[str, Any], role: str, model: Any) -> Any:
+    """Give a model with the temperature that the role asks it with, which wins over its own."""
+    temperature = asked.get(f"{role}_temperature")
+    # As where a role asks: DSPy gives this parameter to reasoning models, which take none.
+    if temperature is None or not isinstance(model, Mapping) or "max_completion_tokens" in model:
+        return model
+    return {**model, "temperature": temperature}
 
 
 def _model(model: Any) -> str:

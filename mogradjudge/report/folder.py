@@ -12,6 +12,7 @@ from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
 from mogradjudge.events import JudgedText
 from mogradjudge.files import LineLog, read_json
+from mogradjudge.fingerprint import digest_of
 from mogradjudge.ledger import Ledger, LedgerRow
 from mogradjudge.runs import ASKED, CALLS, EVENTS, STATE
 from mogradjudge.state import State
@@ -74,10 +75,16 @@ class Run:
 
     @property
     def seed_kept(self) -> bool:
-        """Whether the best instructions are the seed's."""
+        """Whether the best instructions, so far at least, are the seed's."""
         if self.state is None or not self.state.measured:
-            return True
+            return False
         return self.state.best.candidate == self.state.measured[0].candidate
+
+    @property
+    def holds_out(self) -> bool | None:
+        """Whether test texts are held out; None where it is not known."""
+        found = self.asked.get("test data")
+        return None if found is None else bool(found != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
         """Give the texts that a step's instructions were scored on; none if they never were.

@@ -3,86 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
+from typing import TypeAlias
 
 from mogradjudge.agreement import (
-    Comparison,
     Interval,
     Level,
     Undefined,
-    bootstrap_criteria,
-    cluster_test,
     compare_criteria,
     correlate,
+    reported_intervals,
 )
 from mogradjudge.claims import Claim, claim
 from mogradjudge.events import JudgedText
-from mogradjudge.report.folder import TEST, VALIDATION, Run
+from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
+from mogradjudge.report.folder import VALIDATION, Run
+from mogradjudge.report.own_scores import own_claims, own_scoring
 
-MEAN = "mean"
-FEWEST_DOCUMENTS = 8
-"""Below it a bootstrap interval is far too narrow, and none is given."""
-NARROW_DOCUMENTS = 30
-"""Below it a percentile interval is somewhat too narrow."""
-
-Column = Sequence[float | None]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An agreement, its 95 % interval over documents, and how many texts and documents it is of.
-
-    ``why`` says why there is no value, or no interval.
-    """
-
-    value: float | None
-    interval: Interval | None
-    why: str
-    texts: int
-    documents: int
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """The agreement of one step's instructions on the texts of a split, by criterion and `MEAN`."""
-
-    step: int
-    split: str
-    texts: int
-    documents: int
-    by_criterion: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True)
-class Ends:
-    """The seed's and the final instructions' agreement on one split, and what lies between.
-
-    ``claims`` are on the differences: that on the mean decides; the p-values of the criteria are
-    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
-    ``agreement`` names what an agreement is, ``of`` what is compared.
-    """
-
-    split: str
-    agreement: str
-    of: str
-    seed: Scoring
-    final: Scoring
-    claims: Mapping[str, Claim]
-    lengths: Mapping[str, Scoring]
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why there is no value, or no interval, where there is none."""
-        arms = {"seed": self.seed, "final": self.final}
-        arms |= {f"length of {name}": each for name, each in self.lengths.items()}
-        found: dict[str, list[str]] = {}
-        for arm, scoring in arms.items():
-            for name, each in scoring.by_criterion.items():
-                if each.why:
-                    found.setdefault(each.why, []).append(f"{arm}, {name}")
-        return tuple(f"{why} ({'; '.join(where)})" for why, where in found.items())
+Column: TypeAlias = Sequence[float | None]
+Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
 
 
 def level_of(run: Run) -> Level:
@@ -120,55 +61,108 @@ def scoring(run: Run, step: int, split: str) -> Scoring | None:
     if not texts:
         return None
     if run.rubric is None:
-        return _told(run, step, split, texts)
-    return _measured(run, texts, judge_of, Scoring(step, split, 0, 0, {}))
+        return own_scoring(run, step, split)
+    return _measured(run, texts, judge_of, step, split)
 
 
 def ends(run: Run, split: str) -> Ends | None:
-    """Compare the final instructions with the seed; None where one of them was not scored."""
-    seed, final = scoring(run, 0, split), scoring(run, run.best, split)
-    if seed is None:
+    """Compare the final instructions with the seed; None where one of them was not scored.
+
+    Nothing is compared where the seed was kept.
+    """
+    kept = run.state is None or run.seed_kept
+    seed = scoring(run, 0, split)
+    final = seed if kept else scoring(run, run.best, split)
+    if seed is None or final is None:
         return None
-    if final is None:
-        if not (split == TEST and run.seed_kept):
-            return None
-        final = seed  # equal instructions are scored once
-    first, last = run.texts(0, split), run.texts(run.best, split) or run.texts(0, split)
-    if run.rubric is None:
-        of = "mean score per text"
-        claims = {MEAN: claim("final less seed, mean score per text", _by_score(first, last))}
-    else:
-        of = how_taken(run)
-        claims = _by_agreement(run, first, last)
-    return Ends(split, how_taken(run), of, seed, final, claims, _lengths(run, first))
+    how, of_judge = how_taken(run), run.rubric is not None
+    found = Ends(split, how, how, seed, final, {}, {}, kept=kept, of_judge=of_judge)
+    names = [
+        name
+        for name in run.criteria
+        if None not in (seed.by_criterion[name].value, final.by_criterion[name].value)
+    ]
+    found = replace(found, left_out=tuple(name for name in run.criteria if name not in names))
+    return _judged_ends(run, found, names) if of_judge else _own_ends(run, found, names)
+
+
+def _own_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
+    seed = own_scoring(run, 0, found.split, names)
+    if found.kept:
+        return replace(found, seed=seed, final=seed)
+    claims = own_claims(run, run.texts(0, found.split), run.texts(run.best, found.split), names)
+    final = own_scoring(run, run.best, found.split, names)
+    return replace(found, of="mean score per text", seed=seed, final=final, claims=claims)
+
+
+def _judged_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
+    first = run.texts(0, found.split)
+    last = first if found.kept else run.texts(run.best, found.split)
+    inputs = dict.fromkeys(name for text in first for name in text.lengths)
+    seed, final = found.seed, found.final
+    lengths = {
+        name: _measured(run, first, partial(_length_of, name), 0, found.split) for name in inputs
+    }
+    if found.left_out:
+        seed = _with_mean(run, first, judge_of, seed, names)
+        final = _with_mean(run, last, judge_of, final, names)
+        lengths = {
+            name: _with_mean(run, first, partial(_length_of, name), each, names)
+            for name, each in lengths.items()
+        }
+    claims = {} if found.kept else _by_agreement(run, first, last)
+    return replace(found, seed=seed, final=final, lengths=lengths, claims=claims)
 
 
 def _measured(
-    run: Run,
-    texts: Sequence[JudgedText],
-    produced: Callable[[Sequence[JudgedText], str], list[float | None]],
-    like: Scoring,
+    run: Run, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
 ) -> Scoring:
     """Correlate what was produced with the human scores, with intervals over documents."""
     groups, level = [text.group for text in texts], level_of(run)
     human = {name: human_of(texts, name) for name in run.criteria}
     judge = {name: produced(texts, name) for name in run.criteria}
-    documents = len(set(groups))
-    intervals: Mapping[str, Interval | Undefined]
-    if documents < FEWEST_DOCUMENTS:
-        few = Undefined(f"no interval: {documents} documents, and it needs {FEWEST_DOCUMENTS}")
-        intervals = dict.fromkeys([*run.criteria, MEAN], few)
-    else:
-        intervals = bootstrap_criteria(human, judge, groups, level=level)
+    intervals = reported_intervals(human, judge, groups, level=level)
     found = {
         name: _estimate(human[name], judge[name], groups, level, intervals[name])
         for name in run.criteria
     }
-    values = [each.value for each in found.values() if each.value is not None]
-    mean = fmean(values) if values else None
-    over = "" if values else "no criterion has a value"
-    found[MEAN] = _with_interval(mean, over, intervals[MEAN], len(texts), documents)
-    return Scoring(like.step, like.split, len(texts), documents, found)
+    defined = [name for name, each in found.items() if each.value is not None]
+    found[MEAN] = _mean(run, texts, produced, found, defined, intervals[MEAN])
+    return Scoring(step, split, len(texts), len(set(groups)), found)
+
+
+def _with_mean(
+    run: Run,
+    texts: Sequence[JudgedText],
+    produced: Produced,
+    of: Scoring,
+    names: Sequence[str],
+) -> Scoring:
+    """Take the mean over some of the criteria."""
+    human, judge = ({name: side(texts, name) for name in names} for side in (human_of, produced))
+    groups = [text.group for text in texts]
+    interval = reported_intervals(human, judge, groups, level=level_of(run))[MEAN]
+    mean = _mean(run, texts, produced, of.by_criterion, names, interval)
+    return replace(of, by_criterion={**of.by_criterion, MEAN: mean})
+
+
+def _mean(
+    run: Run,
+    texts: Sequence[JudgedText],
+    produced: Produced,
+    found: Mapping[str, Estimate],
+    names: Sequence[str],
+    interval: Interval | Undefined,
+) -> Estimate:
+    values = [value for name in names if (value := found[name].value) is not None]
+    columns = [zip(human_of(texts, n), produced(texts, n), strict=True) for n in names]
+    scored = [
+        text.group
+        for text, *pairs in zip(texts, *columns, strict=True)
+        if any(None not in pair for pair in pairs)
+    ]
+    mean, why = (fmean(values), "") if values else (None, "no criterion has a value")
+    return _with_interval(mean, why, interval, len(scored), len(set(scored)))
 
 
 def _estimate(
@@ -199,34 +193,6 @@ def _with_interval(
     return Estimate(value, interval, why, texts, documents)
 
 
-def _told(run: Run, step: int, split: str, texts: Sequence[JudgedText]) -> Scoring:
-    """Give what the run's own objectives came to: how they sum up is not known here."""
-    values = _told_values(run, step, split)
-    documents = len({text.group for text in texts})
-    why = "no interval: the objective sums up its scores in a way of its own"
-    found = {
-        name: Estimate(
-            *(values.get(name), None, why),
-            *(sum(text.scores.get(name) is not None for text in texts), documents),
-        )
-        for name in run.criteria
-    }
-    found[MEAN] = Estimate(values.get(MEAN), None, why, len(texts), documents)
-    return Scoring(step, split, len(texts), documents, found)
-
-
-def _told_values(run: Run, step: int, split: str) -> Mapping[str, float | None]:
-    if split == TEST:
-        test = None if run.state is None else run.state.test
-        if test is None:
-            return {}
-        return (test.seed if step == 0 else test.final).as_dict()
-    if step == 0:
-        return {} if run.seeded is None else run.seeded["agreement"]
-    decided = next((each.decided for each in run.steps if each.number == step), None)
-    return {} if decided is None else decided["proposed"]
-
-
 def _by_agreement(
     run: Run, first: Sequence[JudgedText], last: Sequence[JudgedText]
 ) -> dict[str, Claim]:
@@ -239,31 +205,13 @@ def _by_agreement(
     )
     claims = {MEAN: claim("final less seed, mean", family.mean)}
     for name, found in family.by_criterion.items():
-        claims[name] = claim(f"final less seed, {name}", found, p_value=family.holm.get(name))
+        claims[name] = claim(
+            f"final less seed, {name}",
+            found,
+            p_value=family.holm.get(name),
+            family=max(1, len(family.holm)),
+        )
     return claims
-
-
-def _by_score(first: Sequence[JudgedText], last: Sequence[JudgedText]) -> Comparison | Undefined:
-    differences: dict[str, list[float]] = {}
-    for before, after in zip(first, last, strict=True):
-        pairs = [
-            (old, new)
-            for name, old in before.scores.items()
-            if old is not None and (new := after.scores.get(name)) is not None
-        ]
-        if pairs:
-            difference = fmean(new - old for old, new in pairs)
-            differences.setdefault(before.group, []).append(difference)
-    return cluster_test([fmean(each) for each in differences.values()])
-
-
-def _lengths(run: Run, texts: Sequence[JudgedText]) -> dict[str, Scoring]:
-    """Measure how well the length of each input agrees with the human scores."""
-    if run.rubric is None:
-        return {}
-    names = dict.fromkeys(name for text in texts for name in text.lengths)
-    like = Scoring(0, VALIDATION, 0, 0, {})
-    return {name: _measured(run, texts, partial(_length_of, name), like) for name in names}
 
 
 def _length_of(input_name: str, texts: Sequence[JudgedText], _: str) -> list[float | None]:

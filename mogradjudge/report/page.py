@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +14,10 @@ from markupsafe import Markup
 
 from mogradjudge.report import words
 
+# Controls but tab and line feed, marks and overrides of direction, line separators, surrogates.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _TEMPLATES = files("mogradjudge.report") / "templates"
 
 
@@ -30,8 +35,15 @@ def render(template: str, **context: Any) -> str:
     page = _environment().get_template(template)
     # Both are files of the package, and hold nothing that a user wrote.
     inline = {"style": Markup(style), "script": Markup(script)}
-    text = page.render(policy=policy, **inline, **context)
-    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair has no UTF-8
+    return visible(page.render(policy=policy, **inline, **context))
+
+
+def visible(text: str) -> str:
+    r"""Write control characters, those that turn text around, and halves of surrogate pairs out.
+
+    U+202E becomes ``\u202e``: what a page says must be read in the order in which it stands.
+    """
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @cache

@@ -12,10 +12,11 @@ from mogradjudge.figures import INSTALL, can_draw
 from mogradjudge.report import alt, facts
 from mogradjudge.report.chain import Chain, Limits, Outcome, chain, outcome_of
 from mogradjudge.report.costs import Costs, costs
+from mogradjudge.report.estimates import MEAN, Ends, Scoring
 from mogradjudge.report.folder import TEST, VALIDATION, Run
 from mogradjudge.report.interference import Told
 from mogradjudge.report.losses import Losses, losses
-from mogradjudge.report.measured import MEAN, Ends, Scoring, ends, how_taken, scorings
+from mogradjudge.report.measured import ends, how_taken, scorings
 from mogradjudge.report.pictures import Picture, picture
 from mogradjudge.report.spread import Confusion, confusions
 from mogradjudge.report.verdict import HOW, Verdict, verdict
@@ -90,8 +91,8 @@ def run_page(run: Run, interference: Told | None = None) -> RunPage:
         how=HOW,
         agreement=how_taken(run),
         ends=tuple(found),
-        end_pictures=drawn.ends(found),
-        ceiling=facts.CEILING,
+        end_pictures=drawn.ends(run, found),
+        ceiling=facts.CEILING if run.rubric is not None else "",
         steps=_rows(run, measured),
         step_pictures=drawn.steps(run, measured),
         spread=tuple((each, drawn.spread(each)) for each in spread),
@@ -115,13 +116,14 @@ class _Drawn:
     ) -> Picture | None:
         return picture(name, caption, words, draw) if self.draws else None
 
-    def ends(self, found: Sequence[Ends]) -> dict[str, Picture]:
+    def ends(self, run: Run, found: Sequence[Ends]) -> dict[str, Picture]:
         from mogradjudge.report.drawing import ends_figure
 
         pictures = {
             each.split: self._picture(
                 f"ends-{each.split}",
-                f"Agreement on the {each.split} texts, with 95 % intervals over documents.",
+                f"{_what(run)} on the {each.split} texts"
+                f"{', with 95 % intervals over documents' if each.has_intervals else ''}.",
                 alt.of_ends(each),
                 partial(ends_figure, each),
             )
@@ -138,9 +140,11 @@ class _Drawn:
         found = []
         for name in (MEAN, *run.criteria):
             in_force = _in_force(run, name)
+            drawn = any(each.by_criterion[name].interval is not None for each in measured)
+            bars = " Bars are 95 % intervals over documents." if drawn else ""
             each = self._picture(
                 f"steps-{name}",
-                f"Agreement over steps: {name}. Bars are 95 % intervals over documents.",
+                f"{_what(run)} over steps: {name}.{bars}",
                 alt.of_steps(name, measured, outcomes),
                 partial(steps_figure, name, measured, outcomes, in_force),
             )
@@ -165,6 +169,10 @@ class _Drawn:
         return self._picture(
             *("costs", "Calls and tokens by role.", alt.of_costs(spent)), partial(spending, spent)
         )
+
+
+def _what(run: Run) -> str:
+    return "Agreement" if run.rubric is not None else "Value"
 
 
 def _rows(run: Run, measured: Sequence[Scoring]) -> tuple[StepRow, ...]:
@@ -194,7 +202,7 @@ def _notes(run: Run, measured: Sequence[Scoring], *, draws: bool) -> tuple[str, 
     notes = []
     if run.resumed:
         notes.append(
-            f"The run was taken up again {run.resumed} times; what was told twice counts once."
+            f"The run was taken up again {run.resumed} times; what was recorded twice counts once."
         )
     if run.seeded is not None and not measured:
         notes.append("The events are of an earlier version: they hold no scores of single texts.")

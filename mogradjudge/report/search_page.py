@@ -58,6 +58,17 @@ class SearchPage:
     rows: tuple[TrialRow, ...]
     pictures: tuple[Picture, ...]
 
+    @property
+    def cost(self) -> float | None:
+        """What all trials cost in US dollars; None if no call has a known price."""
+        priced = any(each.cost is not None for each in self.found.trials)
+        return self.found.spent.cost if priced or self.found.spent.cost else None
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any trial's agreement has an interval."""
+        return any(each.intervals.get("mean") is not None for each in self.found.trials)
+
 
 def search_page(found: SearchResult) -> SearchPage:
     """Compute and draw what the report of a search shows."""

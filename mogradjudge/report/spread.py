@@ -49,8 +49,8 @@ class Confusion:
 
 
 def confusions(run: Run, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
-    """Count, criterion by criterion; none for a program that rates on no scale."""
-    if run.rubric is None:
+    """Count, criterion by criterion; none without texts, or where nothing is rated on a scale."""
+    if run.rubric is None or not texts:
         return ()
     return tuple(
         _confusion(

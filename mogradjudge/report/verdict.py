@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
+from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.folder import Run
-from mogradjudge.report.measured import MEAN, NARROW_DOCUMENTS, Ends
 from mogradjudge.report.words import counted, number, plain
 
-Word: TypeAlias = Literal["established", "equivalent", "not established", "refused", "seed kept"]
+Word: TypeAlias = Literal[
+    *("established", "equivalent", "not established", "refused", "seed kept", "not ended")
+]
 
 HOW = (
-    "A difference is established where its 95 % interval leaves out 0 and its p-value, adjusted "
-    "for the number of criteria, is below 0.05. All else is not established, which does not say "
-    "that there is no difference. Tests exchange the two judges on whole documents; an interval of "
-    "a difference is Student's over documents, one of an agreement is a bootstrap of documents."
+    "A difference is established where its 95 % interval leaves out 0 and its p-value is below "
+    "0.05: that of the mean as it is, those of single criteria adjusted for their number (Holm). "
+    "All else is not established, which does not say that there is no difference. Tests exchange "
+    "the two ends of a run on whole documents; an interval of a difference is Student's over "
+    "documents, one of a single value is a bootstrap of documents."
 )
 OPTIMISTIC = (
     "These figures are optimistic: the final instructions were chosen on the same validation texts."
@@ -44,36 +48,58 @@ def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
     """Judge a run by its held-out texts; without any, nothing is established."""
     word, sentence = _said(run, test, validation)
     notes = [_how_it_ended(run)]
-    if validation is not None and not run.seed_kept:
-        claim = validation.claims[MEAN]
+    if validation is not None and validation.claims:
         notes.append(
-            f"On {_texts(validation)} that decided about each step: {claim.verdict}, "
-            f"{plain(claim)}. {OPTIMISTIC}"
+            f"On {_texts(validation)} that decided about each step: "
+            f"{validation.claims[MEAN].verdict}, {_tested(validation)}. {OPTIMISTIC}"
         )
     deciding = test or validation
-    if deciding is not None and deciding.final.documents < NARROW_DOCUMENTS:
+    documents = 0 if deciding is None else deciding.final.documents
+    if FEWEST_DOCUMENTS <= documents < NARROW_DOCUMENTS:
         notes.append(
-            f"There are {counted(deciding.final.documents, 'document')}; below {NARROW_DOCUMENTS}, "
-            "bootstrap intervals of an agreement are somewhat too narrow."
+            f"There are {counted(documents, 'document')}; below {NARROW_DOCUMENTS}, bootstrap "
+            "intervals are somewhat too narrow."
         )
     return Verdict(word, sentence, tuple(notes))
 
 
 def _said(run: Run, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
     if run.state is None or run.seeded is None:
-        return "refused", "The seed instructions have no agreement yet, so there is nothing to say."
+        return "refused", "The seed instructions have no value yet, so there is nothing to say."
+    if run.ended is None:
+        return "not ended", _so_far(run, validation)
     if run.seed_kept:
         held = "" if test is None else f" Held-out texts: {_one_end(test)}."
         return "seed kept", f"The seed instructions stay: nothing did better than they.{held}"
     if test is not None:
-        return test.claims[
-            MEAN
-        ].verdict, f"On {_texts(test)}, which decided nothing, {_meaning(run, test)}"
+        said = _meaning(run, test)
+        return test.claims[MEAN].verdict, f"On {_texts(test)}, which decided nothing, {said}"
     how = "" if validation is None else f": {_both_ends(validation)}"
+    hint = (
+        "The held-out texts were not scored before the run ended."
+        if run.holds_out
+        else "Give `compile --test-share` to hold texts out."
+    )
     return "not established", (
         f"No held-out texts were scored, so nothing is established for new texts. On the "
         f"validation texts the instructions of step {run.best} did best{how}. That is optimistic: "
-        "they were chosen there. Give `compile --test-share` to hold texts out."
+        f"they were chosen there. {hint}"
+    )
+
+
+def _so_far(run: Run, validation: Ends | None) -> str:
+    who = "the seed instructions" if run.seed_kept else f"the instructions of step {run.best}"
+    how = ""
+    if validation is not None:
+        how = f": {_one_end(validation) if validation.kept else _both_ends(validation)}"
+    held = {
+        True: " Held-out texts are scored at the end.",
+        False: " No texts are held out, so at the end nothing will be established for new texts.",
+        None: "",
+    }
+    return (
+        f"So far {who} did best on the validation texts{how}. That is optimistic, for they are "
+        f"chosen there, and nothing is established yet.{held[run.holds_out]}"
     )
 
 
@@ -81,21 +107,33 @@ def _meaning(run: Run, ends: Ends) -> str:
     claim, final = ends.claims[MEAN], f"the final instructions (of step {run.best})"
     if claim.verdict == "refused" or claim.estimate is None:
         return f"{final} cannot be compared with the seed: {plain(claim)}."
-    told = f"{_both_ends(ends)}, {plain(claim)}"
+    told = f"{_both_ends(ends)}, {_tested(ends)}"
+    agree, do = ("agree", " with the human scores") if ends.of_judge else ("do", "")
     if claim.verdict == "established":
         better = "better" if claim.estimate > 0 else "worse"
-        return f"{final} agree {better} with the human scores than the seed: {told}."
-    return f"it is open whether {final} agree better with the human scores than the seed: {told}."
+        return f"{final} {agree} {better}{do} than the seed: {told}."
+    return f"it is open whether {final} {agree} better{do} than the seed: {told}."
+
+
+def _tested(ends: Ends) -> str:
+    """Say what the test came to, and of what, where that is not what is shown."""
+    of = "" if ends.of == ends.agreement else f"{ends.of}: "
+    return f"{of}{plain(ends.claims[MEAN])}"
 
 
 def _both_ends(ends: Ends) -> str:
     seed, final = (each.by_criterion[MEAN].value for each in (ends.seed, ends.final))
-    return f"mean agreement {number(final)} against {number(seed)}"
+    without = f" (without {', '.join(ends.left_out)}: no value for both)" if ends.left_out else ""
+    return f"{_what(ends)} {number(final)} against {number(seed)}{without}"
+
+
+def _what(ends: Ends) -> str:
+    return "mean agreement" if ends.of_judge else "mean value"
 
 
 def _one_end(ends: Ends) -> str:
     mean = ends.seed.by_criterion[MEAN]
-    return f"mean agreement {number(mean.value)} on {_texts(ends)}"
+    return f"{_what(ends)} {number(mean.value)} on {_texts(ends)}"
 
 
 def _texts(ends: Ends) -> str:
@@ -106,7 +144,7 @@ def _texts(ends: Ends) -> str:
 
 def _how_it_ended(run: Run) -> str:
     done, asked = sum(step.ended is not None for step in run.steps), run.started["steps"]
-    taken = f"{done} of {counted(asked, 'step')} {'is' if done == 1 else 'are'} told"
+    taken = f"{done} of {counted(asked, 'step')} {'is' if done == 1 else 'are'} recorded"
     if run.ended is None:
         return f"The run has not ended: it is under way, or was cut short. {taken}."
     reason = run.ended["stop_reason"]

@@ -57,6 +57,6 @@ def plain(claim: Claim) -> str:
     parts = [f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}"]
     parts += [p_value(claim.p_value)] if claim.p_value is not None else []
     parts += [counted(claim.n, "document")]
-    if claim.verdict == "not established" and (least := claim.detectable):
-        parts.append(f"a difference of {least:.2f} could have been found")
+    if missed := claim.missed("documents"):
+        parts.append(missed)
     return f"{signed(claim.estimate)} ({', '.join(parts)})"

@@ -29,6 +29,7 @@ _LIMITS = (
     Limits(120, examples=4, steps=60),
     Limits(60, examples=1, steps=30),
 )
+_OWN_WORDS = {"spread": "Score by score"}  # of a program that is no judge
 _CONTENTS = (
     *(("verdict", "Verdict"), ("ends", "Seed against final"), ("steps", "Steps")),
     *(("sections", "Sections"), ("chain", "How each edit came about")),
@@ -102,13 +103,15 @@ def save(path: Path, html: str, pictures: tuple[Picture, ...]) -> Path:
 
 
 def _html(page: RunPage) -> str:
+    words = {} if page.run.rubric is not None else _OWN_WORDS
+    contents = tuple((anchor, words.get(anchor, name)) for anchor, name in _CONTENTS)
     html = ""
     for limits in _LIMITS:
         html = render(
             "run.html.j2",
             title=f"Run {page.run.path.name}",
             subtitle=f"Optimizing {', '.join(page.criteria)} in mode {page.run.mode}",
-            contents=_CONTENTS,
+            contents=contents,
             page=page,
             chain=page.chain(limits),
         )

@@ -211,9 +211,13 @@ def _effects(
 
 
 def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
-    by_number = {each.number: each for each in complete}
     if len(names) == 1:
-        return [by_number[point.trial] for point in pareto_front(points_of(complete))]
+        by_number = {each.number: each for each in complete}
+        points = points_of(complete)
+        unbeaten = {(point.x, point.y) for point in pareto_front(points)}
+        kept = [point for point in points if (point.x, point.y) in unbeaten]
+        kept.sort(key=lambda each: (each.x, each.trial))
+        return [by_number[point.trial] for point in kept]
     losses = [_losses(each, names) for each in complete]
     return [
         each

@@ -1,0 +1,96 @@
+"""What a scoring came to: values with their intervals, by criterion, and of both ends of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mogradjudge.agreement import Interval
+from mogradjudge.claims import Claim
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An agreement, its 95 % interval over documents, and how many texts and documents it is of.
+
+    ``why`` says why there is no value, or no interval.
+    """
+
+    value: float | None
+    interval: Interval | None
+    why: str
+    texts: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What one step's instructions came to on the texts of a split, by criterion and `MEAN`."""
+
+    step: int
+    split: str
+    texts: int
+    documents: int
+    by_criterion: Mapping[str, Estimate]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any of its values has an interval."""
+        return any(each.interval is not None for each in self.by_criterion.values())
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The seed's and the final instructions' agreement on one split, and what lies between.
+
+    ``claims`` are on the differences: that on the mean decides; the p-values of the criteria are
+    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
+    ``agreement`` names what an agreement is, ``of`` what is compared. All means are over the
+    criteria on which both have a value, so without those that are ``left_out``. Where the seed was
+    ``kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
+    compared with human scores, and not any other program by its own objectives.
+    """
+
+    split: str
+    agreement: str
+    of: str
+    seed: Scoring
+    final: Scoring
+    claims: Mapping[str, Claim]
+    lengths: Mapping[str, Scoring]
+    left_out: tuple[str, ...] = ()
+    kept: bool = False
+    of_judge: bool = True
+
+    @property
+    def arms(self) -> Mapping[str, Scoring]:
+        """What is shown side by side, by its name."""
+        ends = {"seed": self.seed} if self.kept else {"seed": self.seed, "final": self.final}
+        return ends | {f"length of {name}": each for name, each in self.lengths.items()}
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any of its values has an interval."""
+        return any(each.has_intervals for each in self.arms.values())
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why there is no value, or no interval, where there is none."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for arm, scoring in self.arms.items():
+            for name, each in scoring.by_criterion.items():
+                if each.why:
+                    found.setdefault(each.why, {}).setdefault(arm, []).append(name)
+        return tuple(self._told(why, where) for why, where in found.items())
+
+    def _told(self, why: str, where: Mapping[str, list[str]]) -> str:
+        every = len(self.seed.by_criterion)
+        whole = [arm for arm, names in where.items() if len(names) == every]
+        if len(whole) == len(self.arms):
+            return why
+        parts = [
+            arm if arm in whole else f"{arm}: {', '.join(names)}" for arm, names in where.items()
+        ]
+        return f"{why} ({'; '.join(parts)})"
