@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
+from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
 from mogradjudge.predictor import ScorePredict
-from mogradjudge.programs import key_of, lms_of, without_results
+from mogradjudge.programs import key_of, lms_of
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,29 @@ def clone(program: dspy.Module) -> dspy.Module:
     for (_, module), (_, twin) in pairs:
         twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
     return copied
+
+
+def change_lms(module: dspy.Module, change: Callable[[dspy.BaseLM], dspy.BaseLM]) -> None:
+    """Put another LM in the place of each that a module holds, also in lists and dicts."""
+    seen: set[int] = set()
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, dspy.BaseLM):
+            return change(value)
+        if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
+            return value
+        seen.add(id(value))
+        if isinstance(value, tuple):
+            parts = [changed(each) for each in value]
+            return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+        # In place: other modules may hold it too.
+        for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            value[key] = changed(each)
+        return value
+
+    for name, value in list(vars(module).items()):
+        if isinstance(value, (dspy.BaseLM, list, tuple, dict)):
+            setattr(module, name, changed(value))
 
 
 def _share_uncopyable(value: object, shared: dict[int, object]) -> None:
