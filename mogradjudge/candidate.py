@@ -170,25 +170,26 @@ def clone(program: dspy.Module) -> dspy.Module:
 
 def change_lms(module: dspy.Module, change: Callable[[dspy.BaseLM], dspy.BaseLM]) -> None:
     """Put another LM in the place of each that a module holds, also in lists and dicts."""
-    seen: set[int] = set()
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, dspy.BaseLM):
-            return change(value)
-        if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
-            return value
-        seen.add(id(value))
-        if isinstance(value, tuple):
-            parts = [changed(each) for each in value]
-            return value._make(parts) if hasattr(value, "_make") else tuple(parts)
-        # In place: other modules may hold it too.
-        for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            value[key] = changed(each)
-        return value
-
     for name, value in list(vars(module).items()):
-        if isinstance(value, (dspy.BaseLM, list, tuple, dict)):
-            setattr(module, name, changed(value))
+        if (put := _changed(value, change, set())) is not value:
+            setattr(module, name, put)
+
+
+def _changed(value: Any, change: Callable[[dspy.BaseLM], dspy.BaseLM], seen: set[int]) -> Any:
+    if isinstance(value, dspy.BaseLM):
+        return change(value)
+    if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
+        return value
+    seen.add(id(value))
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    changed = {key: _changed(value[key], change, seen) for key in keys}
+    new = {key: each for key, each in changed.items() if each is not value[key]}
+    if isinstance(value, tuple) and new:
+        parts = changed.values()
+        return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+    for key, each in new.items():  # in place: other modules may hold it too
+        value[key] = each
+    return value
 
 
 def _share_uncopyable(value: object, shared: dict[int, object]) -> None:

@@ -160,10 +160,13 @@ def _told(value: object) -> object:
 
 
 def _code(function: FunctionType) -> object:
+    code = inspect.unwrap(function).__code__
+    if code.co_name == "<lambda>":  # its source is a whole line, which may hold several
+        return _compiled(code)
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):  # it was typed at a prompt, or made by exec
-        return _compiled(inspect.unwrap(function).__code__)
+        return _compiled(code)
 
 
 def _compiled(code: CodeType) -> list[object]:
