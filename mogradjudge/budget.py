@@ -22,7 +22,9 @@ class Budget:
     A call is sent only if the caps hold even when it and all calls in flight turn out as large as
     they can: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
     (or what litellm's table gives for the model). So a cap is never passed, and a part of the last
-    call's size may stay unspent.
+    call's size may stay unspent. Calls that a program makes unseen are not held to them: those of
+    threads that it starts without its context, as a plain ``ThreadPoolExecutor`` does, and those to
+    LMs that it keeps in objects that are no `dspy.Module`.
 
     Args:
         max_calls: Attempts at the provider, failed ones and retries included; cached replies not.

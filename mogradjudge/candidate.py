@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
+from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
 from mogradjudge.predictor import ScorePredict
-from mogradjudge.programs import key_of, lms_of, without_results
+from mogradjudge.programs import key_of, lms_of
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,30 @@ def clone(program: dspy.Module) -> dspy.Module:
     for (_, module), (_, twin) in pairs:
         twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
     return copied
+
+
+def change_lms(module: dspy.Module, change: Callable[[dspy.BaseLM], dspy.BaseLM]) -> None:
+    """Put another LM in the place of each that a module holds, also in lists and dicts."""
+    for name, value in list(vars(module).items()):
+        if (put := _changed(value, change, set())) is not value:
+            setattr(module, name, put)
+
+
+def _changed(value: Any, change: Callable[[dspy.BaseLM], dspy.BaseLM], seen: set[int]) -> Any:
+    if isinstance(value, dspy.BaseLM):
+        return change(value)
+    if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
+        return value
+    seen.add(id(value))
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    changed = {key: _changed(value[key], change, seen) for key in keys}
+    new = {key: each for key, each in changed.items() if each is not value[key]}
+    if isinstance(value, tuple) and new:
+        parts = changed.values()
+        return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+    for key, each in new.items():  # in place: other modules may hold it too
+        value[key] = each
+    return value
 
 
 def _share_uncopyable(value: object, shared: dict[int, object]) -> None:

@@ -34,6 +34,11 @@ class Refused(Unscored):
 
 
 @dataclass(frozen=True)
+class Failed(Unscored):
+    """The program raised an error of its own."""
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What a program made of one example, and its score on each objective.
 
@@ -233,7 +238,7 @@ def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Made:
         with dspy.context(trace=[]):
             return call_program(program, inputs)
     except ProgramFailed as error:
-        return Unscored(f"the program failed: {why(error, program)}")
+        return Failed(f"the program failed: {why(error, program)}")
     except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
         return Unscored(f"no readable reply: {why(error, program)}")
     except dspy.LMInvalidRequestError as error:
@@ -255,10 +260,13 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
     refused = [each.prediction for each in judgements if isinstance(each.prediction, Refused)]
     if len(refused) == len(judgements):
         raise refused[0].error
-    reason = next(score.reason for score in scores if isinstance(score, Unscored))
+    first = next(score for score in scores if isinstance(score, Unscored))
+    mending = "Look at the model's replies, and whether it has tokens enough for them."
+    if isinstance(first, Failed):
+        mending = "Mend the program, or the examples' inputs."
     raise ReplyError(
-        f"None of the {len(judgements)} {what} texts has a score; the first: {reason}. Look at the "
-        "model's replies, and whether it has tokens enough for them."
+        f"None of the {len(judgements)} {what} texts has a score; the first: {first.reason}. "
+        f"{mending}"
     )
 
 

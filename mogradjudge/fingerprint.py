@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import dspy
@@ -12,15 +14,20 @@ import dspy
 from mogradjudge.config import FREE, MOGradConfig
 from mogradjudge.digests import digest
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
-from mogradjudge.programs import lms_of, without_results
+from mogradjudge.programs import lms_of
+from mogradjudge.saving import state_without_lms
 from mogradjudge.secrets import without_secrets
 
 # Where an LM is reached and how often it is tried does not decide what it says; and DSPy's
 # reply store does not tell addresses apart either.
 _FREE_SETTINGS = {"timeout", "num_retries", "cache", "api_base", "base_url"}
 _DIGITS = 16
-_PLAIN = (str, int, float, bool, type(None), list, dict)
+_SCALARS = (str, int, float, bool, type(None))
+_PLAIN = (*_SCALARS, list, dict)
+_RUNNING = {"stage", "history", "callbacks", "traces"}  # what calls leave on a module, and chance
+_LIBRARIES = {"dspy", "mogradjudge", "builtins", "abc", "typing"}  # known by their versions
 
 
 def fingerprint(
@@ -33,6 +40,8 @@ def fingerprint(
     """Name everything that decides a run's result.
 
     An objective is known by its name and description: what its functions compute is not looked at.
+    A program is known by its state, and one that is no judge by its modules' classes, the code of
+    their methods and their plain attributes as well; what that code calls elsewhere is not.
 
     Args:
         config: The run's settings; the `FREE` ones are left out.
@@ -96,12 +105,18 @@ def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
 
 
 def digest_of_program(program: dspy.Module) -> str:
-    """Name a program by a hash of its state; its LMs are named apart."""
-    state = program.dump_state()
+    """Name a program by a hash of its state; its LMs are named apart.
+
+    One that is no judge is known by its modules' own code and plain attributes as well.
+    """
+    state = state_without_lms(program)
     known = {id(predictor) for predictor in program.predictors()}
     for path, predictor in without_results(program).named_sub_modules(dspy.Predict):
         if path != "self" and id(predictor) not in known:  # a frozen one, which DSPy leaves out
-            state[f"frozen {path}"] = predictor.dump_state()
+            state[f"frozen {path}"] = state_without_lms(predictor)
+    if not isinstance(program, MultiCriteriaJudge):
+        modules = without_results(program).named_sub_modules()
+        state["modules"] = {path: _described(module) for path, module in modules}
     return digest(_without_lms(state))[:_DIGITS]
 
 
@@ -112,3 +127,56 @@ def _without_lms(state: Any) -> Any:
     if isinstance(state, (list, tuple)):
         return [_without_lms(value) for value in state]
     return state
+
+
+def _described(module: Any) -> dict[str, object]:
+    """Give a module's class, the code of its methods and its plain attributes."""
+    kind = type(module)
+    own = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in _LIBRARIES]
+    members = [
+        {name: _told(value) for name, value in vars(each).items() if not name.startswith("__")}
+        for each in own
+    ]
+    values = {name: _told(each) for name, each in vars(module).items() if name not in _RUNNING}
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "members": members, "values": values}
+
+
+def _told(value: object) -> object:
+    """Give a plain value as it is, a function's code, and of all else the type."""
+    match value:
+        case dict():
+            return {str(key): _told(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_told(each) for each in value]
+        case dspy.Tool():
+            return _told(value.func)
+        case staticmethod() | classmethod() | MethodType():
+            return _told(value.__func__)
+        case property():
+            return _told(value.fget)
+        case FunctionType():
+            return _code(value)
+    return value if isinstance(value, _SCALARS) else type(value).__qualname__
+
+
+def _code(function: FunctionType) -> object:
+    code = inspect.unwrap(function).__code__
+    if code.co_name == "<lambda>":  # its source is a whole line, which may hold several
+        return _compiled(code)
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # it was typed at a prompt, or made by exec
+        return _compiled(code)
+
+
+def _compiled(code: CodeType) -> list[object]:
+    """Give what Python made of a function, without the places that it came from."""
+    constants = [
+        _compiled(each)
+        if isinstance(each, CodeType)
+        else sorted(map(repr, each))  # a set's order is another in each process
+        if isinstance(each, frozenset)
+        else repr(each)
+        for each in code.co_consts
+    ]
+    return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]

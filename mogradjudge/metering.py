@@ -14,6 +14,7 @@ import dspy
 from dspy.utils.usage_tracker import UsageTracker
 
 from mogradjudge.budget import Spent, largest
+from mogradjudge.candidate import change_lms
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.ledger import Ledger, Purpose, Sent
@@ -58,30 +59,35 @@ def meter_program(program: dspy.Module, ledger: Ledger, criteria: Group) -> dspy
     """Put a metered LM in the place of each that a program holds; a judge's are booked apart.
 
     A predictor of a judge gets the default LM, if it has none. Any other is left without one: it
-    speaks with the LM of the context (`metered_default`), which the program may choose itself.
+    speaks with the LM of the context (`metered_settings`), which the program may choose itself.
 
     Args:
         program: A copy of the user's program (`clone`); it is changed.
         ledger: Books the calls.
         criteria: What a predictor is booked under that is about no criteria of its own.
     """
+
+    def metered(lm: dspy.BaseLM) -> dspy.BaseLM:
+        return lm if isinstance(lm, _Metered) else meter(lm, ledger, "judge", criteria)
+
     for _, module in list(program.named_sub_modules()):
         if isinstance(module, ScorePredict):
             module.lm = meter(module.lm or dspy.settings.lm, ledger, "judge", module.criteria)
-            continue
-        for name, value in vars(module).items():
-            if isinstance(value, dspy.BaseLM):
-                setattr(module, name, meter(value, ledger, "judge", criteria))
+        else:
+            change_lms(module, metered)
     return program
 
 
-def metered_default(ledger: Ledger, criteria: Group) -> Any:
-    """Give a context in which calls to the default LM are booked too, and an adapter's own."""
+def metered_settings(ledger: Ledger, criteria: Group) -> dict[str, Any]:
+    """Give the settings under which calls to the default LM are booked too, and an adapter's own.
+
+    They are meant for `dspy.context`.
+    """
     lm = dspy.settings.lm
-    return dspy.context(
-        lm=None if lm is None else meter(lm, ledger, "judge", criteria),
-        adapter=_metered_adapter(dspy.settings.adapter, ledger, "judge", criteria),
-    )
+    return {
+        "lm": None if lm is None else meter(lm, ledger, "judge", criteria),
+        "adapter": _metered_adapter(dspy.settings.adapter, ledger, "judge", criteria),
+    }
 
 
 def adapter_beside(lm: dspy.BaseLM) -> dspy.Adapter | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
 import re
 from collections import Counter
@@ -22,6 +21,7 @@ from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.leftovers import without_results
 
 FIRST_CALLS = 2
 """A trace holds the first calls of each predictor, and the last."""
@@ -33,7 +33,6 @@ LONGEST_TRACE = 20_000
 SHORTEST_VALUE = 40
 CUT = " [...] "
 
-_RESULTS = ("candidate_programs", "mb_candidate_programs", "detailed_results", "trial_logs")
 _ERRORS = "mogradjudge_errors"  # DSPy takes its settings along into threads and tasks of its own
 
 
@@ -93,18 +92,6 @@ def lms_of(program: dspy.Module) -> dict[str, dspy.BaseLM]:
     return dict(without_results(program).named_sub_modules(dspy.BaseLM))
 
 
-def without_results(program: dspy.Module) -> dspy.Module:
-    """Give the program itself, but for what optimizers leave on one: other programs, for example.
-
-    It is the same object's parts in another shell; do not change them.
-    """
-    bare = copy.copy(program)
-    bare.callbacks = program.callbacks
-    for name in _RESULTS:
-        vars(bare).pop(name, None)
-    return bare
-
-
 def why(error: Exception, program: dspy.Module) -> str:
     """Quote the beginning of an error's text, without the keys of the LMs that a program uses."""
     return reason_of(error, dspy.settings.lm, *lms_of(program).values())
@@ -160,6 +147,13 @@ def traced(program: dspy.Module) -> Iterator[Callable[[], Trace]]:
     notes = _Notes(program)
     with dspy.context(callbacks=[*dspy.settings.get("callbacks", []), notes]):
         yield notes.trace
+
+
+def told_apart(program: dspy.Module) -> dspy.Module:
+    """Give each predictor of a run's own copy a stage of its own: copies of one share theirs."""
+    for path, predictor in program.named_predictors():
+        predictor.stage = f"mogradjudge {path}"
+    return program
 
 
 class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped

@@ -21,6 +21,7 @@ from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.replies import ReplyStore, replies_kept_in
+from mogradjudge.saving import save_program
 from mogradjudge.state import State
 
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
@@ -131,7 +132,7 @@ class RunDirectory:
     def _save_program(self, program: dspy.Module) -> None:
         judge = isinstance(program, MultiCriteriaJudge)
         with replaced(self.path / (JUDGE if judge else PROGRAM)) as partial:
-            program.save(partial)
+            save_program(program, partial)
         if judge:
             write_text(self.path / RUBRIC, program.rubric.to_toml())
 

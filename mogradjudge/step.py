@@ -24,8 +24,9 @@ from mogradjudge.events import (
 )
 from mogradjudge.gradient import write_gradients
 from mogradjudge.loss import write_critiques
-from mogradjudge.metering import meter_program, metered_default
+from mogradjudge.metering import meter_program, metered_settings
 from mogradjudge.optimizer import rewrite_sections
+from mogradjudge.programs import told_apart
 from mogradjudge.roles import Skipped
 from mogradjudge.scores import Unscored
 from mogradjudge.workshop import Workshop
@@ -55,7 +56,7 @@ def propose(
     """
     mode, label, brief = shop.config.mode, f"{shop.config.seed}/{step}", shop.brief(current, step)
     criteria = tuple(each.name for each in brief.objectives)
-    program = current.written_into(shop.program)
+    program = told_apart(current.written_into(shop.program))
     judgements = _run(shop, program, batch, with_traces=shop.with_traces)
     inputs = tuple(as_plain(each.example.inputs()) for each in judgements)
     notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))
@@ -152,7 +153,7 @@ def _run(
     with_traces: bool = False,
 ) -> tuple[Judgement, ...]:
     meter_program(program, shop.ledger, shop.criteria)
-    with metered_default(shop.ledger, shop.criteria):
+    with dspy.context(**metered_settings(shop.ledger, shop.criteria)):
         return judge_examples(
             program, examples, shop.objectives, shop.config.num_threads, with_traces=with_traces
         )

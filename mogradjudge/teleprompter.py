@@ -160,12 +160,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """Optimize and return the program, as DSPy's optimizers do; see `optimize`.
 
         The program carries ``detailed_results`` (the `OptimizationResult`), ``candidate_programs``
-        (the best first) and ``trial_logs`` (by step). ``teacher`` is taken for DSPy's sake and not
-        used.
+        (the best first) and ``trial_logs`` (by step), unless it has an attribute of that name of
+        its own. ``teacher`` is taken for DSPy's sake and not used.
         """
         result = self.optimize(student, trainset=trainset, valset=valset, num_threads=num_threads)
         program = result.program
-        program.candidate_programs = [
+        candidates = [
             {
                 "score": each.agreement.mean,
                 "program": each.candidate.written_into(student),
@@ -173,8 +173,11 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             }
             for each in in_order_of_worth(result.measured)
         ]
-        program.trial_logs = {step.step: step.as_dict() for step in result.steps}
-        program.detailed_results = result
+        logs = {step.step: step.as_dict() for step in result.steps}
+        left = {"candidate_programs": candidates, "trial_logs": logs, "detailed_results": result}
+        for name, value in left.items():
+            if not hasattr(program, name):
+                setattr(program, name, value)
         return program
 
     def optimize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import dspy
 
@@ -11,10 +12,11 @@ from mogradjudge.candidate import Brief, Candidate, Slot, clone, find_slots, pre
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import judging
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter, meter_program
+from mogradjudge.metering import meter, meter_program, metered_settings
 from mogradjudge.objectives import Objective, with_modules
-from mogradjudge.programs import lms_of, works_alone
+from mogradjudge.programs import key_of, lms_of, works_alone
 from mogradjudge.roles import Role
 
 
@@ -88,6 +90,7 @@ def open_workshop(
             f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
             "the predictor."
         )
+    _check_names(student)
     if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
     for lm in (dspy.settings.lm, *lms_of(student).values()):
@@ -104,6 +107,18 @@ def open_workshop(
         config=config,
         ledger=ledger,
     )
+
+
+def _check_names(student: dspy.Module) -> None:
+    """Refuse a program two of whose predictors the critic could not tell apart."""
+    known: dict[str, str] = {}
+    for path, _ in student.named_predictors():
+        twin = known.setdefault(key_of(path), path)
+        if twin != path and not works_alone(student):
+            raise SetupError(
+                f"The predictors {twin!r} and {path!r} would both be called {key_of(path)!r} in "
+                "the prompts. Rename one."
+            )
 
 
 def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
@@ -160,7 +175,34 @@ def _role(
     )
 
 
+@dataclass(frozen=True)
+class _Booked:
+    """A function of an objective, its calls to the default LM booked."""
+
+    function: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def __call__(self, *arguments: object) -> Any:
+        with dspy.context(**self.settings, trace=[]), judging():
+            return self.function(*arguments)
+
+
 def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
-    """Book the calls of modules that score, too; they are about all objectives."""
+    """Book the calls of what scores, sums up and shows, too; they are about all objectives."""
     criteria = tuple(objective.name for objective in objectives)
-    return with_modules(objectives, lambda module: meter_program(clone(module), ledger, criteria))
+    settings = metered_settings(ledger, criteria)
+
+    def booked(function: Any) -> Any:
+        return None if function is None else _Booked(function, settings)
+
+    return tuple(
+        replace(
+            each,
+            aggregate=booked(each.aggregate),
+            show=booked(each.show),
+            labels=booked(each.labels),
+        )  # a score is asked for where the program runs, and booked there
+        for each in with_modules(
+            objectives, lambda module: meter_program(clone(module), ledger, criteria)
+        )
+    )

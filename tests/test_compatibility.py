@@ -10,8 +10,8 @@ from dspy.lm15 import response_to_events
 from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 
 from benchmarks.world import toy_examples, toy_rubric
-from mogradjudge import MOGrad, MultiCriteriaJudge
-from tests.engines import FORMATS
+from mogradjudge import Budget, MOGrad, MultiCriteriaJudge
+from tests.engines import FORMATS, system
 from tests.loud import (
     BRIEF,
     LOUD,
@@ -25,6 +25,7 @@ from tests.loud import (
     look,
     loud_lm,
     optimize,
+    outputs,
 )
 from tests.test_traces import AsyncOnly
 
@@ -96,14 +97,21 @@ def test_react():
     assert "(1) look, whose description is" in instructions(best)["react"]
 
 
-def test_best_of_n_and_refine():
+@pytest.mark.parametrize("wrapper", [dspy.BestOfN, dspy.Refine])
+def test_best_of_n_and_refine(wrapper):
     def reward(inputs: object, made: dspy.Prediction) -> float:
         return float(made.answer.isupper())
 
-    for wrapper in (dspy.BestOfN, dspy.Refine):
-        program = wrapper(dspy.Predict("question -> answer"), N=1, reward_fn=reward, threshold=1.0)
-        with dspy.context(lm=loud_lm()):
-            assert accuracy(compiled(program)) == 100.0
+    engine = LoudEngine(discussion="Louder.", advice="{}")
+    program = wrapper(dspy.Predict("question -> answer"), N=2, reward_fn=reward, threshold=1.0)
+    with dspy.context(lm=loud_lm(engine)):
+        best = compiled(program)
+        booked, sent = best.detailed_results.calls, len(engine.requests)
+        assert accuracy(best) == 100.0
+    assert booked == sent
+    asked = [outputs(system(each)) for each in engine.requests[:sent]]
+    quiet, loud = len(VALIDATION) + 3, len(VALIDATION)  # a quiet answer is asked for once more
+    assert asked.count([("answer", "str")]) == 2 * quiet + loud
 
 
 def test_a_frozen_module_stays_as_it_is():
@@ -184,6 +192,15 @@ def test_the_calls_of_a_two_step_adapter_are_counted_and_capped():
         result = optimize(Steps(), main)
     assert result.calls == len(main.requests) + len(extractor.requests)
     assert len(main.requests) == len(extractor.requests)
+
+
+@pytest.mark.parametrize("cap", [1, 7, 12])
+def test_a_cap_holds_for_the_calls_of_a_two_step_adapter(cap):
+    main, extractor = LoudEngine(), LoudEngine()
+    with dspy.context(adapter=adapter_named("two-step", extractor)):
+        result = optimize(Steps(), main, budget=Budget(max_calls=cap))
+    assert result.stop_reason == "budget"
+    assert result.calls == len(main.requests) + len(extractor.requests) == cap
 
 
 # Settings

@@ -1,5 +1,7 @@
 """Programs of several predictors: whose sections a step edits."""
 
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 
@@ -8,9 +10,11 @@ import pytest
 
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
 from mogradjudge.estimate import estimate
 from mogradjudge.events import SectionRewritten
+from mogradjudge.fingerprint import digest_of_program
 from tests.engines import system
 from tests.loud import (
     BRIEF,
@@ -95,6 +99,14 @@ def test_the_number_of_threads_does_not_change_what_is_found():
     assert first == second
 
 
+def test_two_predictors_of_one_name_in_the_prompts_are_refused():
+    program, engine = Steps(), LoudEngine()
+    program.drafts_1 = dspy.Predict("question -> draft")
+    with pytest.raises(SetupError, match=r"'drafts\[1\]' and 'drafts_1' would both be called"):
+        optimize(program, engine)
+    assert engine.requests == []
+
+
 def test_an_unknown_predictor_is_refused_with_those_there_are():
     engine = LoudEngine()
     with pytest.raises(SetupError, match=r"of Steps, which has 'drafts\[0\]', .*, got 'first'\.$"):
@@ -152,6 +164,111 @@ def test_a_run_folder_knows_the_choice_of_predictors(tmp_path):
         start(predictors="all")
     with pytest.raises(SetupError, match=r"predictors was 'round_robin' and is \['last'\]"):
         start(predictors=("last",))
+
+
+class Repeating(dspy.Module):
+    """A program with an attribute and code of its own."""
+
+    def __init__(self, times: int = 1, own: object = None) -> None:
+        super().__init__()
+        self.say = dspy.Predict("question -> answer")
+        self.times = {"times": [times]}
+        self.own = own
+
+    def forward(self, question: str) -> dspy.Prediction:
+        return dspy.Prediction(answer=self.made(question) * self.times["times"][0])
+
+    def made(self, question: str) -> str:
+        return self.say(question=question).answer
+
+
+class Whispering(Repeating):
+    def made(self, question: str) -> str:
+        return super().made(question).lower()
+
+
+def typed_at_a_prompt(code: str) -> dspy.Module:
+    names = {"Repeating": Repeating, "__name__": "__main__"}
+    exec(f"class Typed(Repeating):\n    def made(self, question):\n        {code}", names)
+    return names["Typed"]()
+
+
+@pytest.mark.parametrize(
+    ["before", "after"],
+    [
+        (Repeating(1), Repeating(0)),
+        (Repeating(1), Whispering(1)),
+        (Repeating(own=lambda: 1), Repeating(own=lambda: 2)),
+        (typed_at_a_prompt("return 'a'"), typed_at_a_prompt("return 'b'")),
+        (
+            typed_at_a_prompt("return question.upper()"),
+            typed_at_a_prompt("return question.lower()"),
+        ),
+    ],
+)
+def test_another_program_is_known_by_its_code_and_its_attributes(before, after):
+    assert digest_of_program(before) != digest_of_program(after)
+    for program in (before, after):
+        assert digest_of_program(clone(program)) == digest_of_program(program)
+
+
+def test_a_program_is_known_in_every_process():
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", KNOWN], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert told[0] == told[1] != ""
+
+
+KNOWN = """
+import dspy
+from mogradjudge.fingerprint import digest_of_program
+
+class Typed(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.say = dspy.ChainOfThought("question -> answer")
+    def forward(self, question):
+        return self.say(question=question) if question in {"a", "b", "c"} else (lambda: 1)()
+
+print(digest_of_program(Typed()), end="")
+"""
+
+
+def test_a_run_folder_knows_the_program(tmp_path):
+    def start(program: dspy.Module) -> None:
+        with dspy.context(lm=loud_lm(cache=True)):
+            MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                program, trainset=TRAIN, valset=VALIDATION
+            )
+
+    start(Repeating(1))
+    start(Repeating(1))
+    with pytest.raises(SetupError, match="asked for something else: the program differs"):
+        start(Repeating(0))
+
+
+def test_an_attribute_of_an_optimizers_name_stays_the_programs_own():
+    class Logging(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question -> answer")
+            self.trial_logs, self.candidate_programs = ["made"], {"few": 1}
+
+        def forward(self, question: str) -> dspy.Prediction:
+            self.trial_logs.append(question)
+            return self.say(question=question)
+
+    with dspy.context(lm=loud_lm()):
+        optimizer = MOGrad(objectives=[LOUD], steps=1)
+        best = optimizer.compile(Logging(), trainset=TRAIN, valset=VALIDATION)
+        assert (best.trial_logs, best.candidate_programs) == (["made"], {"few": 1})
+        assert best.detailed_results.final_agreement.mean == 1.0
+        again = optimizer.compile(best, trainset=TRAIN, valset=VALIDATION)
+    assert again.detailed_results is not best.detailed_results
+    assert again.trial_logs == ["made"]
 
 
 # What is in a predictor's instructions before

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.server import serving
-from benchmarks.world import toy_examples, toy_rubric
-from mogradjudge import MOGrad, MultiCriteriaJudge
+from benchmarks.world import reply, role_of, toy_examples, toy_rubric
+from mogradjudge import MOGrad, MultiCriteriaJudge, Objective
 from mogradjudge.cli import main
 from mogradjudge.events import as_json
 from mogradjudge.files import to_json
 from mogradjudge.secrets import redact, redact_error, secrets_in, secrets_of, without_secrets
+from tests.loud import LOUD, TRAIN, VALIDATION, Steps, instructions, loud_lm
 
 RUBRIC = toy_rubric("coherence", "fluency")
 ENVIRONMENT, GIVEN, USER, PASSWORD, QUERY, HEADER = CANARIES = (
@@ -187,6 +188,41 @@ def test_a_run_in_python_leaves_no_key(pinned, tmp_path):
     assert leaks_in_files(tmp_path) == {}
     assert leaks(to_json([as_json(event) for event in told]) + repr(outcome.as_dict())) == []
     assert leaks(repr(outcome.program)) == []
+
+
+def rating(system: str, user: str) -> str:
+    return "[[ ## fluency ## ]]\n3" if role_of(system) == "judge" else reply(system, user)
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+def test_a_run_of_any_program_leaves_no_key(tmp_path):
+    examples = toy_examples(RUBRIC, 12)
+    objective = Objective("right", "Is it right?", lambda example, made: made.fluency / 5)
+    program = dspy.Predict("source, output -> fluency: int")
+    folder = tmp_path / "run"
+    with serving(world=rating) as server, dspy.context(lm=lm_at(server.url)):
+        program.lm = lm_at(server.url)
+        MOGrad(objectives=[objective], steps=1, run_dir=folder).optimize(
+            program, trainset=examples[:6], valset=examples[6:]
+        )
+    assert leaks_in_files(tmp_path) == {}
+    saved = json.loads((folder / "program.json").read_text())["lm"]
+    assert (saved["model"], saved["temperature"]) == ("openai/gpt-4o-mini", 0.0)
+
+
+def test_a_program_with_an_lm_that_cannot_be_saved_is_saved_without_it(tmp_path):
+    program = Steps()
+    program.set_lm(loud_lm(cache=True))
+    folder = tmp_path / "run"
+    with dspy.context(lm=loud_lm(cache=True)):
+        found = MOGrad(objectives=[LOUD], steps=1, run_dir=folder).optimize(
+            program, trainset=TRAIN, valset=VALIDATION
+        )
+    loaded = Steps()
+    loaded.load(folder / "program.json")
+    assert instructions(loaded) == instructions(found.program) != instructions(program)
+    assert {each.lm for each in loaded.predictors()} == {None}
+    assert all(each.lm is program.last.lm for each in found.program.predictors())
 
 
 @pytest.mark.usefixtures("nothing_else_in_the_environment")

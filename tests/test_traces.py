@@ -1,8 +1,10 @@
 """What the critic is shown of a program's predictors, and what a program does of its own."""
 
 import asyncio
+import copy
 import re
 import threading
+from dataclasses import replace
 
 import dspy
 import pytest
@@ -122,6 +124,25 @@ def test_a_copy_that_a_program_calls_is_known_as_its_predictor():
     assert len(trace_of(engine)["module_predict"]) == 2
 
 
+def test_copies_of_twin_predictors_are_told_apart():
+    class Twins(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            first = dspy.Predict("question -> answer")
+            self.steps = [first, copy.deepcopy(first)]
+
+        def forward(self, question: str) -> dspy.Prediction:
+            return self.steps[1](question=self.steps[0](question=f"{question}!").answer)
+
+    engine, program = LoudEngine(), Twins()
+    stages = [each.stage for each in program.steps]
+    result = optimize(dspy.BestOfN(program, 2, lambda inputs, made: 0.0, 1.0), engine)
+    first, second = trace_of(engine).values()
+    assert [each["inputs"]["question"][-1] == "!" for each in first] == [True, True]
+    assert [each["inputs"]["question"][-1] == "!" for each in second] == [False, False]
+    assert [each.stage for each in result.program.module.steps] == stages
+
+
 def test_values_that_are_no_text_are_shown_in_words():
     class Look(dspy.Module):
         def __init__(self) -> None:
@@ -233,7 +254,7 @@ def test_a_program_that_fails_on_every_text_ends_with_the_reason():
     def ask(program: Asking, question: str) -> dspy.Prediction:
         raise KeyError("no such shelf")
 
-    with pytest.raises(ReplyError, match="no such shelf"):
+    with pytest.raises(ReplyError, match=r"no such shelf.*\. Mend the program, or the examples'"):
         optimize(Asking(ask))
 
 
@@ -317,6 +338,45 @@ def test_an_lm_that_the_program_chooses_itself_is_the_one_that_speaks_and_is_boo
     assert result.program.frozen.predict.lm is program.frozen.predict.lm
     assert list(instructions(result.program)) == ["say"]
     assert "Shout" not in result.program.frozen.predict.signature.instructions
+
+
+def test_lms_in_lists_dicts_and_tuples_are_booked_and_capped_and_stay_the_users():
+    def ask(program: Asking, question: str) -> dspy.Prediction:
+        for lm in (program.lms["deep"][0], program.pair[1]):
+            made = program.say(question=question, lm=lm)
+        return made
+
+    engine, program = LoudEngine(), Asking(ask)
+    program.lms = {"deep": [loud_lm(engine)]}
+    program.same, program.pair = program.lms, ("second", loud_lm(engine))
+    held = [program.lms["deep"][0], program.pair[1]]
+    result = optimize(program, budget=Budget(max_calls=5))
+    assert (result.stop_reason, result.calls, len(engine.requests)) == ("budget", 5, 5)
+    after = [program.lms["deep"][0], program.pair[1], result.program.lms["deep"][0]]
+    assert [id(each) for each in after] == [id(each) for each in (*held, held[0])]
+    assert result.program.same is result.program.lms
+
+
+@pytest.mark.parametrize("hook", ["aggregate", "show", "labels"])
+def test_what_an_objectives_functions_ask_the_default_lm_is_booked_and_capped(hook):
+    asker, engine = dspy.Predict("question -> answer"), LoudEngine()
+    given = {"aggregate": 0.5, "show": {"shown": 1}, "labels": ("a", "b")}[hook]
+
+    def ask(*arguments: object) -> object:
+        asked.append(asker(question=f"is it number {len(asked)}"))
+        return given
+
+    asked: list[dspy.Prediction] = []
+    objective = replace(LOUD, **{hook: ask})
+    result = optimize(Steps(), engine, objectives=[objective])
+    assert asked
+    assert result.calls == len(engine.requests)
+    whole, counted = result.calls, LoudEngine()
+    capped = optimize(
+        Steps(), counted, objectives=[objective], budget=Budget(max_calls=whole - 1), num_threads=1
+    )
+    assert (capped.calls, len(counted.requests)) == (whole - 1, whole - 1)
+    assert asker.history == []
 
 
 class AsyncOnly(dspy.Module):

@@ -28,6 +28,7 @@ from mogradjudge.files import to_json, write_text
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.result import OptimizationResult
 from mogradjudge.runs import JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
+from mogradjudge.saving import save_program
 from mogradjudge.secrets import redact
 from mogradjudge.tracking.installed import import_mlflow
 
@@ -239,6 +240,6 @@ def _saved(program: Any) -> dict[str, str]:
     judge = isinstance(program, MultiCriteriaJudge)
     with TemporaryDirectory() as folder:
         path = Path(folder) / (JUDGE if judge else PROGRAM)
-        program.save(path)
+        save_program(program, path)
         saved = {path.name: path.read_text(encoding="utf-8")}
     return {**saved, RUBRIC: program.rubric.to_toml()} if judge else saved
