@@ -216,8 +216,9 @@ def objectives_from_metric(
     """Make an objective of each of a DSPy metric's ``objective_scores``.
 
     The metric gives a `dspy.Prediction` with ``objective_scores``, by name, as one for GEPA does.
-    It is called once per prediction and not once per objective. An objective that it leaves out for
-    an example has nothing to score by there.
+    It is called once per prediction and not once per objective. It gives every objective that is
+    described, None for one that has nothing to score an example by; `Objective.scored` raises
+    SetupError for one that it leaves out.
 
     Args:
         metric: As for `Objective.from_metric`.
