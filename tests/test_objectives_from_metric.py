@@ -118,7 +118,14 @@ async def awaited(example, pred):
     return 1.0
 
 
-@pytest.mark.parametrize("metric", [lambda: 1.0, lambda a: 1.0, lambda a, b, *, c: 1.0, awaited])
+class Awaited:
+    async def __call__(self, example, pred):
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda: 1.0, lambda a: 1.0, lambda a, b, *, c: 1.0, awaited, Awaited(), 0.5]
+)
 def test_a_function_that_is_no_metric_is_refused_when_the_objective_is_made(metric):
     with pytest.raises(SetupError, match="A metric must"):
         from_metric(metric)

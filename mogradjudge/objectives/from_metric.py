@@ -14,7 +14,7 @@ import numpy as np
 
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import excerpt
-from mogradjudge.objectives.hooks import answer_of, show_all
+from mogradjudge.objectives.hooks import answer_of, is_async, show_all
 from mogradjudge.scores import Unscored
 
 _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_trace
@@ -196,7 +196,9 @@ def _read(said: object) -> Verdict:
 
 def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> tuple[Any, ...]:
     """Give what a metric must be given after the example and the prediction."""
-    if inspect.iscoroutinefunction(metric):
+    if not callable(metric):
+        raise SetupError(f"A metric must be a function, got {metric!r}.")
+    if is_async(metric):
         raise SetupError(f"A metric must be no coroutine function, got {metric!r}.")
     try:
         signature = inspect.signature(metric)
