@@ -13,6 +13,7 @@ import dspy
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import MOGradConfig, batches
 from mogradjudge.data import example_key
+from mogradjudge.errors import SetupError
 from mogradjudge.fields import as_a_whole
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import ROLES
@@ -75,7 +76,11 @@ def estimate(
         validation: The examples that decide about candidates.
         models: The model of each role, for its tokens and its price.
         test: The examples that the seed and the final instructions are scored on at the end.
+
+    Raises:
+        SetupError: If it is another program than a judge.
     """
+    _check_judge(judge)
     adapter = as_a_whole(adapter_named(models["judge"]))
     counters = {model: TokenCounter(model) for model in set(models.values())}
     sums = {role: _Sum() for role in ROLES}
@@ -112,6 +117,14 @@ def tokens_per_text(
         sum(prompts.tokens(path, candidate, each)) for each in texts for path in prompts.predictors
     ]
     return judge.settings.n * sum(used) / len(texts)
+
+
+def _check_judge(judge: object) -> None:
+    if not isinstance(judge, MultiCriteriaJudge):
+        raise SetupError(
+            f"`judge` must be a MultiCriteriaJudge, got a {type(judge).__name__}: what another "
+            "program sends is known only when it runs. Cap its calls with a Budget."
+        )
 
 
 def _rounds(

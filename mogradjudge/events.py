@@ -9,6 +9,7 @@ from typing import Any, Self, TypeAlias, assert_never
 
 from mogradjudge.criteria import Group
 from mogradjudge.evaluation import Judgement
+from mogradjudge.media import name_of_media
 from mogradjudge.objectives import Objective
 from mogradjudge.scores import Unscored
 
@@ -23,7 +24,7 @@ class JudgedText:
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
     ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
     human and judge score say, of the objectives that compare labels. ``lengths`` counts the
-    characters of each input that the program read.
+    characters of each input that the program read, but for images, audio and files.
     """
 
     example_id: str
@@ -57,7 +58,11 @@ class JudgedText:
             unscored={name: it.reason for name, it in scores if isinstance(it, Unscored)},
             expected={name: as_plain(expected) for name, (expected, _) in compared.items()},
             produced={name: as_plain(produced) for name, (_, produced) in compared.items()},
-            lengths={name: len(str(value)) for name, value in judgement.example.inputs().items()},
+            lengths={
+                name: len(str(as_plain(value)))
+                for name, value in judgement.example.inputs().items()
+                if name_of_media(value) is None
+            },
         )
 
 
@@ -218,7 +223,10 @@ Observer: TypeAlias = Callable[[Event], None]
 
 
 def as_plain(value: Any) -> Any:
-    """Give a value as JSON can hold it; what it has no word for becomes its text."""
+    """Give a value as JSON can hold it; what it has no word for becomes its text.
+
+    An image, audio or a file becomes its name (`name_of_media`).
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -227,7 +235,7 @@ def as_plain(value: Any) -> Any:
         return {str(key): as_plain(value[key]) for key in value.keys()}  # noqa: SIM118 - an Example
     if isinstance(value, list | tuple | set | frozenset):
         return [as_plain(each) for each in value]
-    return str(value)
+    return name_of_media(value) or str(value)
 
 
 def as_json(event: Event) -> dict[str, Any]:

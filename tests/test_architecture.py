@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "mogradjudge"
 
 LAYERS = [
     *("errors", "secrets", "digests", "files", "criteria", "decomposition", "data", "quoting"),
+    "media",
     "figures",
     "instructions",
     "concurrency",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.server import serving
 from benchmarks.world import inputs_of, reply, role_of, toy_examples, toy_rubric
-from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge
+from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
 from mogradjudge.cli import main
 from mogradjudge.estimate import RoleEstimate, estimate
 from mogradjudge.ledger import ROLES, Ledger
@@ -195,6 +195,14 @@ def test_equal_texts_of_a_round_are_counted_once():
     once = estimate(config, judge, examples[:2], examples[2:6], MODELS)
     twice = estimate(config, judge, examples[:2], [*examples[2:6], *examples[2:6]], MODELS)
     assert once == twice
+
+
+def test_only_a_judge_can_be_estimated():
+    examples = examples_of(4)
+    program = dspy.Predict("output -> answer")
+    with pytest.raises(SetupError, match="must be a MultiCriteriaJudge, got a Predict") as caught:
+        estimate(MOGrad(steps=1).config, program, examples[:2], examples[2:], MODELS)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download():

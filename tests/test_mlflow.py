@@ -29,8 +29,9 @@ from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa
 from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, SetupError, Unscored  # noqa: E402
 from mogradjudge.budget import Budget  # noqa: E402
 from mogradjudge.cli import main  # noqa: E402
-from mogradjudge.events import StepStarted  # noqa: E402
+from mogradjudge.events import SectionRewritten, StepStarted  # noqa: E402
 from mogradjudge.tracking import load_judge, log_judge, log_to_mlflow  # noqa: E402
+from mogradjudge.tracking.record import Record  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
 
 # MLflow reads pandas 3 as it did pandas 2.
@@ -245,6 +246,132 @@ def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):
     assert {"step_00/fluency.txt", "step_01/fluency.txt"} <= files(run)
 
 
+@pytest.fixture
+def flaky(monkeypatch) -> set[str]:
+    """Let the server refuse what is sent while the set that is given is not empty."""
+    refusing, send = set(), mlflow.MlflowClient.log_batch
+
+    def log_batch(self, *given, **named):
+        if refusing:
+            raise ConnectionError("503")
+        return send(self, *given, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", log_batch)
+    return refusing
+
+
+def test_settings_whose_first_sending_fails_are_sent_again(flaky):
+    def back(event):
+        if isinstance(event, StepStarted):
+            flaky.clear()
+
+    flaky.add("all")
+    optimize(log_to_mlflow(MOGrad(steps=1, observers=[back])))
+    (run,) = runs()
+    assert {
+        "steps": "1",
+        "train": "8",
+        "judge_model": "toy/world",
+    }.items() <= run.data.params.items()
+    assert [step for step, _ in history(run, "calls")] == [0, 1]
+
+
+def test_a_setting_that_the_active_run_has_already_keeps_nothing_else_from_it(caplog):
+    with mlflow.start_run(), caplog.at_level(logging.WARNING, "mogradjudge"):
+        mlflow.log_params({"seed": 77, "steps": 1})
+        optimize(log_to_mlflow(MOGrad(steps=1)))
+    (run,) = runs()
+    assert (run.data.params["seed"], run.data.params["batch_size"]) == ("77", "3")
+    assert [step for step, _ in history(run, "calls")] == [0, 1]
+    assert [each.getMessage() for each in caplog.records] == [
+        "The MLflow run keeps its own values of seed."
+    ]
+
+
+def test_what_a_killed_run_could_not_send_is_sent_when_it_is_taken_up(tmp_path, flaky):
+    class Killed(BaseException):
+        pass
+
+    def dies(event):
+        if isinstance(event, StepStarted) and event.step == 2:
+            flaky.add("all")
+        if isinstance(event, StepStarted) and event.step == 3:
+            raise Killed
+
+    lm = dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)
+    with pytest.raises(Killed):
+        optimize(log_to_mlflow(MOGrad(steps=4, run_dir=tmp_path / "run", observers=[dies])), lm)
+    (run,) = runs()
+    assert "step_02/fluency.txt" not in files(run)
+    flaky.clear()
+    result = optimize(log_to_mlflow(MOGrad(steps=4, run_dir=tmp_path / "run")), lm)
+    (run,) = runs()
+    assert history(run, "agreement/mean") == [
+        (0, result.seed_agreement.mean),
+        *((step.step, step.agreement.mean) for step in result.steps),
+    ]
+    for name in ("calls", "tokens", "skipped", "accepted"):
+        assert [step for step, _ in history(run, name)][-4:] == [1, 2, 3, 4]
+    lines = (tmp_path / "run" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    written = [json.loads(line) for line in lines]
+    calls = {each["step"]: each["calls"] for each in written if each["event"] == "StepEnded"}
+    assert history(run, "calls")[2] == (2, calls[2])
+    assert "step_02/fluency.txt" in files(run)
+
+
+def test_settings_and_texts_of_a_run_that_was_told_nothing_come_when_it_is_taken_up(
+    tmp_path, flaky
+):
+    lm = dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)
+    flaky.add("all")
+    budget = Budget(max_calls=30)
+    optimize(log_to_mlflow(MOGrad(steps=3, budget=budget, run_dir=tmp_path / "run")), lm)
+    flaky.clear()
+    optimize(log_to_mlflow(MOGrad(steps=3, run_dir=tmp_path / "run")), lm)
+    (run,) = runs()
+    assert {"train": "8", "validation": "6", "steps": "3"}.items() <= run.data.params.items()
+    assert [step for step, _ in history(run, "calls")] == [0, 1, 2, 3]
+    assert {"step_00/fluency.txt", "step_01/fluency.txt"} <= files(run)
+
+
+def test_a_second_run_in_one_active_run_has_its_own_below_it():
+    with mlflow.start_run() as active:
+        for steps in (1, 2, 1):
+            optimize(log_to_mlflow(MOGrad(steps=steps), run_name="again"))
+            assert mlflow.active_run().info.run_id == active.info.run_id
+    first, second, third = runs()
+    assert first.info.run_id == active.info.run_id
+    assert [each.data.params["steps"] for each in (first, second, third)] == ["1", "2", "1"]
+    assert [step for step, _ in history(first, "calls")] == [0, 1]
+    assert [step for step, _ in history(second, "calls")] == [0, 1, 2]
+    for child in (second, third):
+        assert child.data.tags["mlflow.parentRunId"] == active.info.run_id
+        assert (child.info.run_name, child.info.status) == ("again", "FINISHED")
+
+
+def test_a_run_below_an_active_one_that_is_taken_up_goes_on_there(tmp_path):
+    lm = dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)
+    with mlflow.start_run():
+        optimize(log_to_mlflow(MOGrad(steps=1)))
+        for calls in (30, 1000):
+            budget = Budget(max_calls=calls)
+            optimize(log_to_mlflow(MOGrad(steps=3, budget=budget, run_dir=tmp_path / "run")), lm)
+    _, child = runs()
+    assert [step for step, _ in history(child, "calls")] == [0, 1, 2, 3]
+    assert child.info.status == "FINISHED"
+
+
+def test_what_is_set_on_the_optimizer_afterwards_holds():
+    tracked, events = log_to_mlflow(MOGrad(steps=1)), []
+    tracked.observers = (events.append,)
+    tracked.config = MOGrad(steps=2).config
+    result = optimize(tracked)
+    assert len(result.steps) == 2
+    assert sum(isinstance(event, StepStarted) for event in events) == 2
+    (run,) = runs()
+    assert run.data.params["steps"] == "2"
+
+
 def test_an_undefined_agreement_is_a_tag_and_no_metric():
     constant = [example.copy(human_fluency=3.0) for example in EXAMPLES]
     sets = {"trainset": constant[:8], "valset": constant[8:]}
@@ -266,6 +393,35 @@ def test_a_program_that_is_no_judge_is_told_too():
         log_to_mlflow(optimizer).compile(program, trainset=TRAIN, valset=VALIDATION)
     (run,) = runs()
     assert {"program.json", "result.json", "step_00/self_preamble.txt"} <= files(run)
+
+
+def test_a_programs_sections_lie_apart_whatever_its_predictors_are_called():
+    class Two(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.judges = {"a": dspy.Predict("output -> x"), "b": dspy.Predict("output -> answer")}
+
+        def forward(self, output):
+            self.judges["a"](output=output)
+            return self.judges["b"](output=output)
+
+    good = Objective("good", "It is good.", lambda example, prediction: 1.0)
+    texts = {f"judges_{name}__good": f"For {name}." for name in "ab"}
+    written = {"x": "no", "answer": "yes", "critique": "c", "advice": "a"}
+    written["new_instructions"] = json.dumps(texts)
+    optimizer = MOGrad(steps=1, objectives=[good])
+    with dspy.context(lm=fake_lm(FunctionEngine(lambda request: in_chat(written)))):
+        log_to_mlflow(optimizer).compile(Two(), trainset=TRAIN, valset=VALIDATION)
+    (run,) = runs()
+    for name in "ab":
+        assert text(run, f"step_01/judges_{name}_good.txt") == f"For {name}."
+
+
+def test_sections_of_predictors_that_differ_in_brackets_alone_lie_apart():
+    record = Record(None, None, None, lambda: ({}, {}), is_judge=False)
+    for predictor in ("a[0]", "a_0", "a[0]"):
+        record.tell(SectionRewritten(1, predictor, "good", f"Of {predictor}."))
+    assert record.texts == {"step_01/a_0_good.txt": "Of a[0].", "step_01/a_0_good_2.txt": "Of a_0."}
 
 
 def test_the_command_line_tells_an_experiment(server, tmp_path, monkeypatch):

@@ -100,6 +100,35 @@ def test_an_outage_a_cap_and_an_interrupt_are_no_bugs(error):
     assert caught.value is error
 
 
+async def awaited(*given):
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ["hooks", "said"],
+    [
+        ({"score": 0.5}, "`score` of objective 'right' must be a function .*, got 0.5"),
+        ({"score": None}, "`score` of objective 'right' must be a function .*, got None"),
+        ({"score": awaited}, "`score` of objective 'right' must be a function that is not async"),
+        ({"aggregate": "macro_f1"}, "got 'macro_f1'; Objective.over_labels takes"),
+        ({"show": "answer"}, "`show` of objective 'right' must be a function"),
+        ({"labels": ("answer", "answer")}, "`labels` of objective 'right' must be a function"),
+        ({"description": None}, "'right' needs a description, .*, got None"),
+        ({"description": " "}, "'right' needs a description, .*, got ' '"),
+    ],
+)
+def test_what_is_no_function_is_refused_when_the_objective_is_made(hooks, said):
+    settings = {"name": "right", "description": "Is it right?", "score": lambda *given: 1.0}
+    with pytest.raises(SetupError, match=said) as caught:
+        Objective(**settings | hooks)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_metrics_aggregate_that_is_a_name_is_refused_before_a_call():
+    with pytest.raises(SetupError, match="`aggregate` of objective 'right' must be a function"):
+        Objective.from_metric(lambda *given: 1.0, "right", "Is it right?", aggregate="macro_f1")
+
+
 # A function that asks an LM
 
 

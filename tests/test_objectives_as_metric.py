@@ -52,6 +52,11 @@ def test_one_objective_is_a_metric_too():
     assert (found.score, found.objective_scores) == (0.75, {"coherence": 0.75})
 
 
+def test_one_objective_in_the_place_of_several_is_one_line():
+    with pytest.raises(SetupError, match=r"must be a list of objectives, got .*as_metric\(\)"):
+        as_metric(OBJECTIVES[0])
+
+
 @pytest.mark.parametrize("failure_score", [0.0, 0.25])
 def test_an_unscored_objective_counts_the_failure_score_and_says_so(failure_score):
     metric = as_metric(OBJECTIVES, failure_score=failure_score)

@@ -74,7 +74,7 @@ def test_a_scale_brings_scores_to_the_unit_interval(given, score):
         (0, {"scale": (1, 5)}, "from 1 to 5, got '0'"),
         (float("nan"), {}, "from 0 to 1, got 'nan'"),
         ("0.5", {}, "from 0 to 1, got \"'0.5'\""),
-        ({"score": 1.0, "feedback": "good"}, {}, "must give a number"),
+        ({"score": 1.0, "feedback": "good"}, {}, "Return a dspy.Prediction with these"),
         (dspy.Prediction(feedback="good"), {}, r"must have a `score`, got one with \['feedback'\]"),
     ],
 )
@@ -118,7 +118,14 @@ async def awaited(example, pred):
     return 1.0
 
 
-@pytest.mark.parametrize("metric", [lambda: 1.0, lambda a: 1.0, lambda a, b, *, c: 1.0, awaited])
+class Awaited:
+    async def __call__(self, example, pred):
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda: 1.0, lambda a: 1.0, lambda a, b, *, c: 1.0, awaited, Awaited(), 0.5]
+)
 def test_a_function_that_is_no_metric_is_refused_when_the_objective_is_made(metric):
     with pytest.raises(SetupError, match="A metric must"):
         from_metric(metric)
@@ -176,7 +183,7 @@ class Counted:
         right = float(gold.answer == pred.answer)
         parts = {"right": right, "brief": 1 / len(pred.answer)}
         if not gold.answer:
-            del parts["right"]
+            parts["right"] = None
         return dspy.Prediction(score=right, feedback="seen", objective_scores=parts)
 
 
@@ -197,10 +204,39 @@ def test_several_objectives_of_one_metric_share_its_call():
     assert metric.calls == 3
 
 
-def test_an_objective_that_the_metric_leaves_out_has_nothing_to_score_by():
+def test_an_objective_that_the_metric_gives_none_for_has_nothing_to_score_by():
     right, brief = objectives_from_metric(Counted(), DESCRIPTIONS)
     unlabelled = dspy.Example(question="2 + 2?", answer="").with_inputs("question")
     assert (right.scored(unlabelled, MADE), brief.scored(unlabelled, MADE)) == (None, 1.0)
+
+
+def test_an_objective_that_the_metric_does_not_know_is_refused_with_those_that_it_does():
+    (wrong,) = objectives_from_metric(Counted(), {"rigth": "Is it right?"})
+    said = r"must hold objective 'rigth' .*, got \['right', 'brief'\]"
+    with pytest.raises(SetupError, match=said) as caught:
+        wrong.scored(EXAMPLE, MADE)
+    assert "\n" not in str(caught.value)
+
+
+def test_objective_scores_alone_are_no_score():
+    metric = giving(dspy.Prediction(objective_scores={"right": 1.0}))
+    said = r"'right' must give a `score`, got .* for \['right'\] alone"
+    with pytest.raises(SetupError, match=said) as caught:
+        from_metric(metric).scored(EXAMPLE, MADE)
+    assert "\n" not in str(caught.value)
+    (right,) = objectives_from_metric(metric, {"right": "Is it right?"})
+    assert right.scored(EXAMPLE, MADE) == 1.0
+
+
+def test_a_misspelt_objective_ends_a_run_at_its_first_answers():
+    def metric(gold, pred):
+        return dspy.Prediction(score=1.0, objective_scores={"polite": 1.0})
+
+    engine = Rated()
+    with pytest.raises(SetupError, match="'polit'"):
+        optimize(engine, objectives_from_metric(metric, {"polit": "Is it polite?"}), num_threads=1)
+    assert set(engine.calls) == {"judge"}
+    assert engine.calls["judge"] <= 3
 
 
 def test_a_metric_without_objective_scores_is_refused_where_they_are_needed():

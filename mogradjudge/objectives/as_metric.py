@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from statistics import fmean
@@ -118,6 +118,11 @@ def as_metric(
     objectives: Sequence[Objective], *, failure_score: float = 0.0, threshold: float | None = 0.75
 ) -> ObjectivesMetric:
     """Give objectives as one metric for DSPy; see `ObjectivesMetric`."""
+    if not isinstance(objectives, Iterable):
+        raise SetupError(
+            f"`objectives` must be a list of objectives, got {excerpt(repr(objectives))}. For one "
+            "alone, give a list of one, or use its own as_metric()."
+        )
     return ObjectivesMetric(tuple(objectives), failure_score, threshold)
 
 

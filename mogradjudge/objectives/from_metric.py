@@ -14,7 +14,7 @@ import numpy as np
 
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import excerpt
-from mogradjudge.objectives.hooks import answer_of, show_all
+from mogradjudge.objectives.hooks import answer_of, is_async, show_all
 from mogradjudge.scores import Unscored
 
 _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_trace
@@ -22,11 +22,15 @@ _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_tra
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a metric said about one prediction; it holds no reference to it."""
+    """What a metric said about one prediction; it holds no reference to it.
+
+    ``has_score`` is False where it gave ``objective_scores`` alone.
+    """
 
     score: object
     feedback: str | None = None
     parts: Mapping[str, object] | None = None
+    has_score: bool = True
 
 
 class AskedOnce:
@@ -117,14 +121,29 @@ class MetricPart:
         return {**shown, **show_all(example, prediction)}
 
     def _given(self, verdict: Verdict) -> object:
-        if self.key is None or isinstance(verdict.score, Unscored):
+        if self.key is None:
+            return self._whole(verdict)
+        if isinstance(verdict.score, Unscored):
             return verdict.score
         if verdict.parts is None:
             raise SetupError(
                 f"The metric must give `objective_scores` for objective {self.name!r}, got "
                 f"{excerpt(repr(verdict.score))} alone. Use Objective.from_metric for one score."
             )
-        return verdict.parts.get(self.key)
+        if self.key not in verdict.parts:  # misspelt, say; the run would be paid for nothing
+            raise SetupError(
+                f"The metric's `objective_scores` must hold objective {self.name!r} (None if there "
+                f"is nothing to score by), got {list(verdict.parts)}. Mend the name or the metric."
+            )
+        return verdict.parts[self.key]
+
+    def _whole(self, verdict: Verdict) -> object:
+        if not verdict.has_score:
+            raise SetupError(
+                f"The metric of objective {self.name!r} must give a `score`, got `objective_scores`"
+                f" for {list(verdict.parts or ())} alone. Use objectives_from_metric for those."
+            )
+        return verdict.score
 
     def _told(self, given: object) -> str:
         if isinstance(given, Unscored):
@@ -155,6 +174,11 @@ def _number(given: object) -> float | None:
 
 
 def _read(said: object) -> Verdict:
+    if isinstance(said, Mapping):
+        raise SetupError(
+            f"A metric must give a number or a dspy.Prediction, got {excerpt(repr(said))}. Return "
+            "a dspy.Prediction with these fields."
+        )
     if not isinstance(said, dspy.Prediction):
         return Verdict(said)
     if "score" not in said and "objective_scores" not in said:
@@ -166,12 +190,15 @@ def _read(said: object) -> Verdict:
         said.get("score"),
         None if feedback is None else str(feedback),
         None if parts is None else dict(parts),
+        "score" in said,
     )
 
 
 def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> tuple[Any, ...]:
     """Give what a metric must be given after the example and the prediction."""
-    if inspect.iscoroutinefunction(metric):
+    if not callable(metric):
+        raise SetupError(f"A metric must be a function, got {metric!r}.")
+    if is_async(metric):
         raise SetupError(f"A metric must be no coroutine function, got {metric!r}.")
     try:
         signature = inspect.signature(metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -70,6 +71,12 @@ def show_all(example: dspy.Example, prediction: dspy.Prediction) -> dict[str, ob
     """Show the example's labels, if it has any, as expected and all of the prediction."""
     labels = dict(example.labels())
     return {**({"expected": labels} if labels else {}), "produced": dict(prediction)}
+
+
+def is_async(function: object) -> bool:
+    """Say whether a call of a function, or of an object, gives a coroutine."""
+    called = inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
+    return called or inspect.iscoroutinefunction(function)
 
 
 def answer_of(function: Callable[..., object], *arguments: object) -> object:

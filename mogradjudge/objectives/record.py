@@ -22,6 +22,7 @@ from mogradjudge.objectives.hooks import (
     ScoreHook,
     ShowHook,
     answer_of,
+    is_async,
     mean_score,
     show_all,
 )
@@ -44,7 +45,8 @@ class Objective:
             other; an objective that compares no labels has none.
 
     Raises:
-        SetupError: If the name is no identifier or the description is empty.
+        SetupError: If the name is no identifier, the description is empty, or what is given as a
+            function is none.
     """
 
     name: str
@@ -59,11 +61,28 @@ class Objective:
             raise SetupError(f"An objective's name must be an identifier, got {self.name!r}.")
         if self.name == "mean":
             raise SetupError("An objective must not be named 'mean': results use it for the mean.")
-        if not self.description.strip():
-            raise SetupError(f"Objective {self.name!r} needs a description, got an empty one.")
+        if not isinstance(self.description, str) or not self.description.strip():
+            raise SetupError(
+                f"Objective {self.name!r} needs a description, a text that is not empty, got "
+                f"{self.description!r}."
+            )
+        self._check_hooks()
         put = object.__setattr__  # the dataclass is frozen
         put(self, "aggregate", self.aggregate or mean_score)
         put(self, "show", self.show or show_all)
+
+    def _check_hooks(self) -> None:
+        """Check what may be a function, or is called only after the seed was paid for."""
+        for hook in ("score", "aggregate", "show", "labels"):
+            given = getattr(self, hook)
+            if given is None and hook != "score":
+                continue
+            if not callable(given) or is_async(given):
+                measures = "; Objective.over_labels takes a measure's name" * isinstance(given, str)
+                raise SetupError(
+                    f"`{hook}` of objective {self.name!r} must be a function that is not async, "
+                    f"got {given!r}{measures}."
+                )
 
     @classmethod
     def from_metric(
@@ -216,8 +235,9 @@ def objectives_from_metric(
     """Make an objective of each of a DSPy metric's ``objective_scores``.
 
     The metric gives a `dspy.Prediction` with ``objective_scores``, by name, as one for GEPA does.
-    It is called once per prediction and not once per objective. An objective that it leaves out for
-    an example has nothing to score by there.
+    It is called once per prediction and not once per objective. It gives every objective that is
+    described, None for one that has nothing to score an example by; `Objective.scored` raises
+    SetupError for one that it leaves out.
 
     Args:
         metric: As for `Objective.from_metric`.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 from mogradjudge.events import (
     Event,
@@ -30,26 +30,31 @@ from mogradjudge.result import OptimizationResult
 from mogradjudge.runs import JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
 from mogradjudge.saving import save_program
 from mogradjudge.secrets import redact
+from mogradjudge.tracking.earlier import events_before
 from mogradjudge.tracking.installed import import_mlflow
+from mogradjudge.tracking.place import OURS, TAG, Place
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_PARAM = 6000  # characters; MLflow refuses longer ones
-_TAG = "mogradjudge."
+
+Section: TypeAlias = tuple[str, str | None]
+"""A predictor's path, and a criterion, or None for the preamble."""
 
 
 class Record:
     """Tells MLflow of one run, as an observer of its events.
 
     What cannot be sent is kept and sent with the next step; nothing that MLflow or its server does
-    ends the run.
+    ends the run. A run that is taken up sends what earlier starts could not.
 
     Args:
         experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
         folder: The run's folder; it keeps the MLflow run's id, so that a run that is taken up goes
             on in the same one.
-        describe: Gives the run's parameters, and the section texts that it starts from, by path.
+        describe: Gives the run's parameters, and the section texts that it starts from.
+        is_judge: Whether the program is a judge, which has each criterion once.
     """
 
     def __init__(
@@ -57,38 +62,50 @@ class Record:
         experiment: str | None,
         run_name: str | None,
         folder: Path | None,
-        describe: Callable[[], tuple[Mapping[str, object], Mapping[str, str]]],
+        describe: Callable[[], tuple[Mapping[str, object], Mapping[Section, str]]],
+        *,
+        is_judge: bool,
     ) -> None:
         self.mlflow = import_mlflow()
-        self.experiment, self.run_name, self.describe = experiment, run_name, describe
-        self.kept = None if folder is None else folder / TRACKING
-        self.run_id: str | None = None
-        self.own = self.resumed = self.warned = False
-        self.known_steps: frozenset[int] = frozenset()
+        self.folder, self.is_judge, self.describe = folder, is_judge, describe
+        kept = None if folder is None else folder / TRACKING
+        self.place = Place(self.mlflow, experiment, run_name, kept)
+        self.resumed = self.warned = False
+        self.known_steps: frozenset[int] | None = None
         self.params: dict[str, object] = {}
-        self.tags: dict[str, str] = {}
+        self.tags = {OURS: version("mogradjudge")}
         self.step: dict[str, float] = {}
         self.steps: dict[int, dict[str, float]] = {}
         self.ends: dict[str, float] = {}
         self.texts: dict[str, str] = {}
+        self.named: dict[str, list[Section]] = {}
 
-    def tell(self, event: Event) -> None:  # noqa: C901 - one case per event
+    def tell(self, event: Event) -> None:
         """Take an event in, and send what there is at the end of a step."""
+        with self._guarded():
+            if isinstance(event, RunResumed):
+                self.resumed = True
+                if self.folder is not None:
+                    for earlier in events_before(self.folder, event.steps):
+                        self._take(earlier)
+            else:
+                self._take(event)
+        if isinstance(event, RunStarted | RunResumed | SeedScored | StepEnded):
+            self.send()
+
+    def _take(self, event: Event) -> None:  # noqa: C901 - one case per event
         match event:
             case RunStarted():
-                with self._guarded():
-                    params, texts = self.describe()
-                    counts = {"train": event.train, "validation": event.validation}
-                    self.params = {**params, **counts, "criteria": ", ".join(event.criteria)}
-                    self.texts.update(texts)
-                self.send()
-            case RunResumed():
-                self.resumed = True
-                self.send()
+                params, texts = self.describe()
+                counts = {"train": event.train, "validation": event.validation}
+                self.params = {**params, **counts, "criteria": ", ".join(event.criteria)}
+                for section, text in texts.items():
+                    self.texts[self._path(0, section)] = text
             case StepStarted():
                 self.step = {"skipped": 0}
             case SectionRewritten():
-                self.texts[text_path(event.step, event.predictor, event.criterion)] = event.text
+                path = self._path(event.step, (event.predictor, event.criterion))
+                self.texts[path] = event.text
             case QuestionSkipped():
                 self.step["skipped"] += 1
             case GateDecided():
@@ -110,9 +127,10 @@ class Record:
     def finish(self, result: OptimizationResult) -> None:
         """Take the result in."""
         with self._guarded():
-            self.tags |= {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
+            ended = {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
             undefined = result.final_agreement.undefined()
-            self.tags |= {f"undefined.{name}": why for name, why in undefined.items()}
+            ended |= {f"undefined.{name}": why for name, why in undefined.items()}
+            self.tags |= {TAG + key: value for key, value in ended.items()}
             self.ends |= _defined("final", result.final_agreement.as_dict())
             if result.test is not None:
                 self.ends |= _defined("test_seed", result.test.seed.as_dict())
@@ -124,24 +142,22 @@ class Record:
         """Send what is left, and end the MLflow run if it was begun here."""
         if self.steps or self.ends or self.texts:
             self.send()
-        if self.own:
-            with self._guarded():
-                self.mlflow.end_run(status)
+        with self._guarded():
+            self.place.close(status)
 
     def send(self) -> None:
         """Send all that was not sent before."""
         with self._guarded():
-            self._open()
-            client, run = self.mlflow.MlflowClient(), self.run_id
+            run, client = self.place.open(resumed=self.resumed), self.mlflow.MlflowClient()
             entities, now = self.mlflow.entities, int(time.time() * 1000)
-            params, self.params = self.params, {}  # a run refuses one that it has otherwise
+            known = self._known(client, run)
             client.log_batch(
                 run,
-                [entities.Metric(name, value, now, step) for step, name, value in self._figures()],
-                [entities.Param(key, str(it)[:_LONGEST_PARAM]) for key, it in params.items()],
-                [entities.RunTag(_TAG + key, text) for key, text in self.tags.items()],
+                [entities.Metric(*it[1:], now, it[0]) for it in self._figures(known)],
+                [entities.Param(*it) for it in self._new_params(client, run)],
+                [entities.RunTag(key, text) for key, text in self.tags.items()],
             )
-            self.steps, self.ends, self.tags = {}, {}, {}
+            self.steps, self.ends, self.tags, self.params = {}, {}, {}, {}
             if self.texts:
                 with TemporaryDirectory() as folder:
                     for path, text in self.texts.items():
@@ -150,9 +166,27 @@ class Record:
                     client.log_artifacts(run, folder)
             self.texts = {}
 
-    def _figures(self) -> Iterator[tuple[int, str, float]]:
+    def _known(self, client: Any, run: str) -> frozenset[int]:
+        """Give the steps that earlier starts have told."""
+        if self.known_steps is None:
+            history = client.get_metric_history(run, "calls") if self.resumed else ()
+            self.known_steps = frozenset(each.step for each in history)
+        return self.known_steps
+
+    def _new_params(self, client: Any, run: str) -> list[tuple[str, str]]:
+        """Give the parameters that the run has not: it would refuse the whole batch for one."""
+        if not self.params:
+            return []
+        known = client.get_run(run).data.params
+        told = {key: str(value)[:_LONGEST_PARAM] for key, value in self.params.items()}
+        other = [key for key, value in told.items() if known.get(key, value) != value]
+        if other and not self.resumed:
+            logger.warning("The MLflow run keeps its own values of %s.", ", ".join(other))
+        return [(key, value) for key, value in told.items() if key not in known]
+
+    def _figures(self, known: frozenset[int]) -> Iterator[tuple[int, str, float]]:
         for step, figures in self.steps.items():
-            if step not in self.known_steps:
+            if step not in known:
                 yield from ((step, name, value) for name, value in figures.items())
         yield from ((0, name, value) for name, value in self.ends.items())
 
@@ -161,49 +195,22 @@ class Record:
         self.steps[step] = {**self.step, **_defined("agreement", agreement)}
         for name, value in agreement.items():
             if value is None:  # it is no number, and 0 would be one
-                self.tags[f"undefined.{name}"] = f"at step {step}"
-        self.send()
+                self.tags[f"{TAG}undefined.{name}"] = f"at step {step}"
 
-    def _open(self) -> None:
-        """Find the MLflow run to write to, or begin one."""
-        if self.run_id is not None:
-            return
-        mlflow, active = self.mlflow, self.mlflow.active_run()
-        if active is None:
-            earlier = self._earlier()
-            active = (
-                mlflow.start_run(experiment_id=self._experiment_id(), run_name=self.run_name)
-                if earlier is None
-                else mlflow.start_run(run_id=earlier)
-            )
-            self.own = True
-        self.run_id = active.info.run_id
-        if self.resumed:
-            history = mlflow.MlflowClient().get_metric_history(self.run_id, "calls")
-            self.known_steps = frozenset(each.step for each in history)
-        if self.kept is not None:
-            write_text(self.kept, to_json({"run_id": self.run_id}) + "\n")
+    def _path(self, step: int, section: Section) -> str:
+        """Name the file of a section's text, as in ``step_01/fluency.txt``.
 
-    def _earlier(self) -> str | None:
-        """Give the MLflow run of an earlier start, if the server that is asked now has it."""
-        if not self.resumed or self.kept is None or not self.kept.exists():
-            return None
-        run_id = str(json.loads(self.kept.read_text(encoding="utf-8"))["run_id"])
-        try:
-            self.mlflow.MlflowClient().get_run(run_id)
-        except self.mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return run_id
-
-    def _experiment_id(self) -> str | None:
-        if self.experiment is None:
-            return None
-        found = self.mlflow.get_experiment_by_name(self.experiment)
-        if found is None:
-            return str(self.mlflow.create_experiment(self.experiment))
-        return str(found.experiment_id)
+        A program's sections lie under their predictor's name too; a judge has each criterion once.
+        """
+        predictor, criterion = section
+        own = self.is_judge and criterion is not None
+        words = criterion if own else f"{predictor} {criterion or 'preamble'}"
+        name = re.sub(r"\W+", "_", str(words))
+        alike = self.named.setdefault(name, [])  # paths that differ in brackets alone, say
+        if section not in alike:
+            alike.append(section)
+        number = alike.index(section) + 1
+        return f"step_{step:02}/{name if number == 1 else f'{name}_{number}'}.txt"
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -218,17 +225,6 @@ class Record:
                     reason,
                 )
             self.warned = True
-
-
-def text_path(step: int, predictor: str, criterion: str | None) -> str:
-    """Name the file of a section's text, as in ``step_01/fluency.txt``.
-
-    A program's sections lie under their predictor's name too; a judge has each criterion once.
-    """
-    section = criterion or "preamble"
-    own = predictor.startswith("judges[") and criterion is not None
-    name = re.sub(r"\W+", "_", section if own else f"{predictor} {section}")
-    return f"step_{step:02}/{name}.txt"
 
 
 def _defined(what: str, values: Values) -> dict[str, float]:

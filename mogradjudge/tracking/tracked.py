@@ -11,10 +11,11 @@ import dspy
 
 from mogradjudge.candidate import Candidate
 from mogradjudge.fingerprint import judge_lms
+from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.result import OptimizationResult
 from mogradjudge.teleprompter import MOGrad
 from mogradjudge.tracking.installed import import_mlflow
-from mogradjudge.tracking.record import Record, text_path
+from mogradjudge.tracking.record import Record, Section
 
 
 def log_to_mlflow(
@@ -22,13 +23,15 @@ def log_to_mlflow(
 ) -> MOGrad:
     """Give an optimizer like this one that tells MLflow of its runs.
 
-    A run goes into the active MLflow run, else into a new one. Logged are its settings and models
+    A run goes into the active MLflow run, or into a new one below it if another run has gone into
+    it; without an active one, into a new one. Logged are its settings and models
     as parameters; by step (0 is the seed) ``agreement/NAME`` and ``proposed/NAME`` for each
     criterion and ``mean``, ``accepted`` (0 or 1), ``calls``, ``tokens`` and ``cost`` (of the run so
     far, US dollars), ``unscored/NAME`` (texts) and ``skipped`` (questions) as metrics; the section
     texts as ``step_01/fluency.txt``; and at the end ``result.json``, the saved judge, and why the
     run stopped as the tag ``mogradjudge.stop_reason``. An undefined agreement is no metric but a
-    tag. A run with a ``run_dir`` that is taken up goes on in its MLflow run, no step told twice.
+    tag. A run with a ``run_dir`` that is taken up goes on in its MLflow run, and tells what earlier
+    starts could not; no step is told twice.
 
     If MLflow fails, one warning says so and the run goes on. MLflow itself tries for minutes
     before it gives up on a server; ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` shortens that.
@@ -60,12 +63,17 @@ class _Tracked(MOGrad):
         testset: Sequence[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
-        told, folder = copy.copy(self._optimizer), self._optimizer.run_dir
+        told, folder = self._untracked(), self.run_dir
 
-        def describe() -> tuple[Mapping[str, object], Mapping[str, str]]:
+        def describe() -> tuple[Mapping[str, object], Mapping[Section, str]]:
             return dict(_params(told, student)), dict(_sections(student))
 
-        record = Record(*self._names, None if folder is None else Path(folder), describe)
+        record = Record(
+            *self._names,
+            None if folder is None else Path(folder),
+            describe,
+            is_judge=isinstance(student, MultiCriteriaJudge),
+        )
         told.observers = (*told.observers, record.tell)
         status = "FAILED"
         try:
@@ -85,6 +93,12 @@ class _Tracked(MOGrad):
             record.close(status)
         return result
 
+    def _untracked(self) -> MOGrad:
+        """Give the optimizer with what has been set on this one since."""
+        told, own = copy.copy(self._optimizer), ("_optimizer", "_names")
+        told.__dict__.update({key: it for key, it in vars(self).items() if key not in own})
+        return told
+
 
 def _params(optimizer: MOGrad, student: dspy.Module) -> Iterator[tuple[str, object]]:
     """Name a run's settings and models; what is None has no value to tell."""
@@ -101,8 +115,8 @@ def _params(optimizer: MOGrad, student: dspy.Module) -> Iterator[tuple[str, obje
         yield f"{role}_model", speaking.model
 
 
-def _sections(student: dspy.Module) -> Iterator[tuple[str, str]]:
+def _sections(student: dspy.Module) -> Iterator[tuple[Section, str]]:
     for path, instructions in Candidate.of(student).instructions.items():
-        yield text_path(0, path, None), instructions.preamble
+        yield (path, None), instructions.preamble
         for name, text in instructions.sections:
-            yield text_path(0, path, name), text
+            yield (path, name), text

@@ -1,0 +1,94 @@
+"""The MLflow run that a run is told to: a new one, the active one, or one that was begun before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mogradjudge.files import to_json, write_text
+
+TAG = "mogradjudge."
+"""What the names of our tags begin with."""
+OURS = f"{TAG}version"
+"""The tag of an MLflow run that a run was told to."""
+
+
+class Place:
+    """Finds the MLflow run to write to, or begins one, and ends what it has begun.
+
+    Args:
+        mlflow: The module.
+        experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
+        run_name: The name of a new MLflow run; None lets MLflow choose.
+        kept: The file that keeps the MLflow run's id; None keeps it nowhere.
+    """
+
+    def __init__(
+        self, mlflow: Any, experiment: str | None, run_name: str | None, kept: Path | None
+    ) -> None:
+        self.mlflow, self.kept = mlflow, kept
+        self.experiment, self.run_name = experiment, run_name
+        self.run_id: str | None = None
+        self.own = False
+
+    def open(self, *, resumed: bool) -> str:
+        """Give the MLflow run's id; ``resumed`` lets it be that of an earlier start."""
+        if self.run_id is None:
+            earlier = self._earlier() if resumed else None
+            active = self.mlflow.active_run()
+            self.run_id = (
+                self._alone(earlier) if active is None else self._within(active.info, earlier)
+            )
+            if self.kept is not None:
+                write_text(self.kept, to_json({"run_id": self.run_id}) + "\n")
+        return self.run_id
+
+    def close(self, status: str) -> None:
+        """End the MLflow run if it was begun here."""
+        if self.own:
+            self.mlflow.end_run(status)
+
+    def _alone(self, earlier: str | None) -> str:
+        if earlier is not None:
+            return self._begin(run_id=earlier)
+        return self._begin(experiment_id=self._experiment_id(), run_name=self.run_name)
+
+    def _within(self, active: Any, earlier: str | None) -> str:
+        """Use the active run, unless another run was told to it: the figures of two would mix."""
+        client = self.mlflow.MlflowClient()
+        if earlier not in (None, active.run_id):
+            tags = client.get_run(earlier).data.tags
+            if tags.get("mlflow.parentRunId") == active.run_id:
+                return self._begin(run_id=earlier, nested=True)
+        elif earlier is not None:
+            return earlier
+        if OURS not in client.get_run(active.run_id).data.tags:
+            return str(active.run_id)
+        return self._begin(experiment_id=active.experiment_id, run_name=self.run_name, nested=True)
+
+    def _begin(self, **settings: Any) -> str:
+        begun = self.mlflow.start_run(**settings)
+        self.own = True
+        return str(begun.info.run_id)
+
+    def _earlier(self) -> str | None:
+        """Give the MLflow run of an earlier start, if the server that is asked now has it."""
+        if self.kept is None or not self.kept.exists():
+            return None
+        run_id = str(json.loads(self.kept.read_text(encoding="utf-8"))["run_id"])
+        try:
+            self.mlflow.MlflowClient().get_run(run_id)
+        except self.mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return run_id
+
+    def _experiment_id(self) -> str | None:
+        if self.experiment is None:
+            return None
+        found = self.mlflow.get_experiment_by_name(self.experiment)
+        if found is None:
+            return str(self.mlflow.create_experiment(self.experiment))
+        return str(found.experiment_id)
