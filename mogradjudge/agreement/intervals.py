@@ -183,8 +183,8 @@ def reported_intervals(
     }
     documents = {**known, "mean": set().union(*known.values())}
     enough = [name for name, found in known.items() if len(found) >= FEWEST_DOCUMENTS]
-    of_enough = ({name: side[name] for name in enough} for side in (human, judge))
-    found = bootstrap_criteria(*of_enough, groups, level=level) if enough else {}
+    first, second = ({name: side[name] for name in enough} for side in (human, judge))
+    found = bootstrap_criteria(first, second, groups, level=level) if enough else {}
     if len(enough) < len(known):  # the mean is one over all criteria
         found["mean"] = bootstrap_criteria(human, judge, groups, level=level)["mean"]
     return {

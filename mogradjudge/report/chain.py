@@ -189,13 +189,14 @@ def _scores(run: Run, text: JudgedText) -> tuple[Score, ...]:
 
 def _score(text: JudgedText, name: str, *, of_judge: bool) -> Score:
     human, judge = text.expected.get(name), text.produced.get(name)
-    gap = "no score: " + text.unscored[name] if name in text.unscored else ""
-    numbers = isinstance(human, int | float) and isinstance(judge, int | float)
-    if not gap and of_judge and numbers:
+    gap = ""
+    if name in text.unscored:
+        gap = "no score: " + text.unscored[name]
+    elif of_judge and isinstance(human, int | float) and isinstance(judge, int | float):
         difference = judge - human
         way = "too high" if difference > 0 else "too low"
         gap = f"{abs(difference):g} {way}" if difference else "equal"
-    elif not gap and text.scores.get(name) is not None:
+    elif text.scores.get(name) is not None:
         gap = f"{text.scores[name]:.2f} of 1"
     return Score(name, _shown(human), _shown(judge), gap)
 

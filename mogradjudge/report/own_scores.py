@@ -48,13 +48,14 @@ def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = N
     def estimate(name: str, of: Sequence[str]) -> Estimate:
         scored = [t for t in texts if any(t.scores.get(each) is not None for each in of)]
         value = values.get(name) if name != MEAN else _mean([values.get(each) for each in of])
-        interval, why = intervals[name], ""
+        drawn = intervals[name]
         if value is None:
-            interval, why = None, "no value is recorded"
+            why = "no value is recorded"
         elif not set(of) <= means:
-            interval, why = None, f"no interval: {OWN_WAY}"
-        elif isinstance(interval, Undefined):
-            interval, why = None, interval.reason
+            why = f"no interval: {OWN_WAY}"
+        else:
+            why = drawn.reason if isinstance(drawn, Undefined) else ""
+        interval = None if why or isinstance(drawn, Undefined) else drawn
         return Estimate(value, interval, why, len(scored), len({t.group for t in scored}))
 
     found = {name: estimate(name, [name]) for name in run.criteria}

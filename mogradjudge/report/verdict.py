@@ -12,7 +12,7 @@ from mogradjudge.report.folder import Run
 from mogradjudge.report.words import counted, number, plain
 
 Word: TypeAlias = Literal[
-    *("established", "equivalent", "not established", "refused", "seed kept", "not ended")
+    "established", "equivalent", "not established", "refused", "seed kept", "not ended"
 ]
 
 HOW = (
