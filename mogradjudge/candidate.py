@@ -184,9 +184,9 @@ def _changed(value: Any, change: Callable[[dspy.BaseLM], dspy.BaseLM], seen: set
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     changed = {key: _changed(value[key], change, seen) for key in keys}
     new = {key: each for key, each in changed.items() if each is not value[key]}
-    if isinstance(value, tuple) and new:
-        parts = changed.values()
-        return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+    if isinstance(value, tuple):
+        make = getattr(value, "_make", tuple)
+        return make(changed.values()) if new else value
     for key, each in new.items():  # in place: other modules may hold it too
         value[key] = each
     return value
