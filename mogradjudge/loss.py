@@ -103,7 +103,8 @@ def text_of(reply: object) -> str:
     """
     if not isinstance(reply, str) or not reply.strip():
         raise ReplyError("Expected a text, got an empty reply.")
-    return reply.strip()
+    # Half a surrogate pair cannot be sent on; a reply in JSON may hold one.
+    return reply.encode("utf-8", "replace").decode().strip()
 
 
 def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:

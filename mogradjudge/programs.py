@@ -22,6 +22,7 @@ from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
+from mogradjudge.media import name_of_media
 
 FIRST_CALLS = 2
 """A trace holds the first calls of each predictor, and the last."""
@@ -242,8 +243,8 @@ def _as_text(value: object) -> object:
     """Keep what a prompt can show, and write all else as JSON, or as its own text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, (dspy.Image, dspy.Audio, dspy.File)):
-        return f"({type(value).__name__})"  # its bytes as text would say nothing
+    if media := name_of_media(value):
+        return media
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     try:

@@ -129,6 +129,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         self.pool = pool
         if pool is not None and run_dir is None:
             raise SetupError("`pool` needs a `run_dir`, got none: the run's own folder.")
+        if isinstance(objectives, Objective):
+            raise SetupError("`objectives` must be a list of them, got one: give [objective].")
         self.objectives = None if objectives is None else tuple(objectives)
         self.role_lms = {"critic": critic_lm, "coach": coach_lm, "editor": editor_lm}
         for name, lm in {**self.role_lms, "prompt": prompt_lm}.items():

@@ -74,6 +74,9 @@ def answered(**values: str) -> str:
     return "\n\n".join([*blocks, "[[ ## completed ## ]]"])
 
 
+BRIEF_ONE = Objective("brief", "It is brief.", lambda example, prediction: 1.0)
+
+
 def optimize(
     engine: ToyEngine | None = None, student: dspy.Module | None = None, **changes: object
 ) -> OptimizationResult:
@@ -464,6 +467,7 @@ CHAIN = dspy.ChainOfThought("output -> answer")
         ({"valset": [constant(each) for each in VALIDATION]}, "cannot be measured on the"),
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),
         ({"student": CHAIN}, "`objectives` must be given for a ChainOfThought"),
+        ({"objectives": BRIEF_ONE}, "`objectives` must be a list of them, got one"),
         ({"objectives": []}, "`objectives` must be given"),
         ({"objectives": [RIGHT, RIGHT]}, "Each objective needs a name of its own"),
         ({"student": frozen(), "objectives": [RIGHT]}, "Program has no predictor to optimize"),
@@ -617,6 +621,14 @@ def test_the_events_tell_what_became_of_each_text():
             human, judge = text.expected[criterion.name], text.produced[criterion.name]
             closeness = 1 - abs(human - judge) / criterion.scale.width
             assert text.scores[criterion.name] == pytest.approx(closeness)
+
+
+def test_half_a_surrogate_pair_in_a_reply_does_not_stop_a_run():
+    editor = Editor(lambda text, call: f"{text} A\ud800B")
+    result = optimize(editor, mode="SSS", steps=1, gate=AlwaysAccept())
+    (last,) = (each for each in result.measured if each.step == 1)
+    texts = [text for own in last.candidate.instructions.values() for _, text in own.sections]
+    assert texts and all(text.endswith("A?B") for text in texts)
 
 
 def test_an_event_holds_whatever_a_program_reads():
