@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from uuid import uuid4
 
@@ -139,7 +139,7 @@ def options_of(table: Path, **changes: object) -> Options:
 
     words = [str(table), "--rubric", str(table.parent / "rubric.toml"), "--lm", "openai/x"]
     given = compile_command.make_context("compile", [*words, "--out", "run"]).params
-    options = {name: value for name, value in given.items() if name not in ("out", "as_json")}
+    options = {each.name: given[each.name] for each in fields(Options)}
     return Options(**{**options, **changes})
 
 
