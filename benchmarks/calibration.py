@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from benchmarks.cells import Cell, Values
-from benchmarks.claims import Claim
 from benchmarks.cues import CUES
 from benchmarks.focus.arms import JOINT, LONG, SEPARATE
 from benchmarks.focus.calibration import calibrate
@@ -33,6 +32,7 @@ from benchmarks.planted import (
 )
 from benchmarks.setting import LAYOUTS, ROLES, Setting, setting_of
 from mogradjudge import MultiCriteriaJudge
+from mogradjudge.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.scores import Unscored
 from mogradjudge.tables import print_table

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.claims import claim
 from mogradjudge.agreement import cluster_test, minimum_detectable_difference
+from mogradjudge.claims import claim
 
 CLEAR = 0.01 + 0.01 * np.random.default_rng(0).normal(size=40)
 

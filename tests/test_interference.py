@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from benchmarks import interference, noise
 from benchmarks.calibration import CRITERIA, scored_directly
 from benchmarks.cells import Cell, read_cells
-from benchmarks.claims import Claim
 from benchmarks.cues import CUES
 from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
 from benchmarks.interference.length import mismatch
@@ -21,6 +20,7 @@ from benchmarks.planted import PlantedWorld, cues_in, planted_examples, planted_
 from benchmarks.setting import ROLES, in_setting, setting_of, smoke_setting
 from mogradjudge import MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import holm
+from mogradjudge.claims import Claim
 from mogradjudge.replies import replies_kept_in
 
 FULL = {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}

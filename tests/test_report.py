@@ -13,7 +13,6 @@ from markdown_it import MarkdownIt
 
 from benchmarks.__main__ import main
 from benchmarks.cells import CELLS, Cell
-from benchmarks.claims import Claim, refused
 from benchmarks.focus.calibration import Calibration, Line
 from benchmarks.focus.findings import Contrast, Dilution, Figures
 from benchmarks.report.dilution import named, parts_of
@@ -22,6 +21,7 @@ from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, in_words
 from benchmarks.report.write import write_report
 from mogradjudge import SetupError
+from mogradjudge.claims import Claim, refused
 from mogradjudge.files import to_json
 
 HOSTILE = "a|b `c` <img src=x> [d](e)\n## f @g $h$ | *i*"

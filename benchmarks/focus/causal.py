@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.cells import Cell
-from benchmarks.claims import Claim, refused
 from benchmarks.focus.arms import LONG, SEPARATE
 from benchmarks.focus.calibration import spearman
 from benchmarks.focus.contrasts import BOUNDS
@@ -23,6 +22,7 @@ from benchmarks.judged import Judged, score_texts
 from benchmarks.setting import Setting
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.candidate import Brief, Candidate
+from mogradjudge.claims import Claim, refused
 from mogradjudge.criteria import Group
 from mogradjudge.gradient import Gradient
 from mogradjudge.ledger import Ledger

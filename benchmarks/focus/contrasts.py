@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.claims import Claim
 from benchmarks.focus.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
 from benchmarks.focus.calibration import Calibration
 from benchmarks.focus.findings import Contrast
@@ -27,6 +26,7 @@ from benchmarks.focus.observed import (
 )
 from benchmarks.focus.trust import UNTESTED, Trust, marked, trust_in
 from benchmarks.focus.verdicts import mean_claim, noted, relative_claim, single_claims
+from mogradjudge.claims import Claim
 from mogradjudge.criteria import Group
 
 BOUNDS: Mapping[str, float] = {

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.cells import Values
-from benchmarks.claims import Claim
 from benchmarks.focus.calibration import Calibration
+from mogradjudge.claims import Claim
 from mogradjudge.criteria import Group
 
 

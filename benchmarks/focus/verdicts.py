@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.claims import Claim, claim, refused
 from mogradjudge.agreement import Comparison, Undefined, cluster_test, holm
+from mogradjudge.claims import Claim, claim, refused
 
 _NONE = 1e-12  # a spread that is left of rounding
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmarks.cells import Cell
-from benchmarks.claims import Claim
 from benchmarks.interference.measure import identity
+from mogradjudge.claims import Claim
 
 
 def mismatch(chosen: Sequence[Cell], scored: Sequence[Cell]) -> str:

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks.cells import Cell, Values, known_format
-from benchmarks.claims import Claim
 from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.length import mismatch, with_mismatch
@@ -24,6 +23,7 @@ from mogradjudge.agreement import (
     cluster_test,
     hierarchical,
 )
+from mogradjudge.claims import Claim
 
 EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
     {

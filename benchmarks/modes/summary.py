@@ -9,7 +9,6 @@ from itertools import combinations
 from typing import Any
 
 from benchmarks.cells import Cell, Values, known_format
-from benchmarks.claims import Claim
 from benchmarks.judged import MEAN, Judged, level_of
 from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
 from benchmarks.modes.estimates import (
@@ -26,6 +25,7 @@ from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_vo
 from benchmarks.modes.volume import hypervolume
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
+from mogradjudge.claims import Claim
 from mogradjudge.digests import digest
 from mogradjudge.scores import Layout
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Cell
-from benchmarks.claims import Claim
 from benchmarks.focus.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
 from benchmarks.focus.calibration import Calibration
 from benchmarks.focus.contrasts import DILUTION
@@ -20,6 +19,7 @@ from benchmarks.report.pictures import forest
 from benchmarks.report.section import Section, figures_of, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge import SetupError
+from mogradjudge.claims import Claim
 
 _ARMS: Mapping[str, str] = {
     SEPARATE: "a gradient for each criterion",

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Cell
-from benchmarks.claims import Claim
 from benchmarks.interference import summarize
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.summary import EFFECTS, Interference
@@ -18,6 +17,7 @@ from benchmarks.report.markdown import difference, escape, number, percent, tabl
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge.claims import Claim
 
 _INTERFERENCE = "interference"
 

@@ -15,7 +15,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.claims import Claim
+from mogradjudge.claims import Claim
 from mogradjudge.figures import COLOURS, GREY, STYLE
 
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")

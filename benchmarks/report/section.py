@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from benchmarks.cells import Values
-from benchmarks.claims import Claim, Verdict
 from benchmarks.report.markdown import escape, image, signed
+from mogradjudge.claims import Claim, Verdict
 
 _WORDS: Mapping[Verdict, str] = {
     "established": "Established",
