@@ -26,11 +26,10 @@ from benchmarks.setting import errors_in_one_line
 from benchmarks.tasks import Task
 from benchmarks.workers import storage_option, workers_of
 from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
-from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.fingerprint import describe_lm, digest_of
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter_program
+from mogradjudge.metering import booked
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.scores import LAYOUTS, Layout, ScoreRule, Unscored
 from mogradjudge.tables import number, print_table
@@ -46,7 +45,6 @@ def measure(
 ) -> list[Row]:
     """Judge each text as it is and in every attacked form; the last input is the attacked one."""
     layout, rubric = judge.settings.layout, judge.rubric
-    program = meter_program(clone(judge), ledger, rubric.names)
 
     def score(job: tuple[int, Attack | None]) -> Row:
         place, attack = job
@@ -54,13 +52,14 @@ def measure(
         if attack is not None:
             inputs[rubric.inputs[-1]] = attack.on(str(inputs[rubric.inputs[-1]]), rubric)
         with dspy.context(trace=[], disable_history=True):
-            prediction = program(**inputs)
+            prediction = judge(**inputs)
         scores = {name: _number(prediction[name]) for name in rubric.names}
         return Row(layout, place, CLEAN if attack is None else attack.name, scores)
 
     # Text by text: its forms share the start of their prompt, which a model's cache keeps.
     jobs = [(place, attack) for place in range(len(examples)) for attack in (None, *KINDS)]
-    return in_parallel(score, jobs, num_threads)
+    with booked(ledger, "judge", rubric.names):
+        return in_parallel(score, jobs, num_threads)
 
 
 def _number(score: object) -> float | None:

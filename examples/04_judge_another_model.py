@@ -22,7 +22,7 @@ import dspy
 from mogradjudge import MultiCriteriaJudge, Rubric, load_examples
 from mogradjudge.cli import run_command
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
+from mogradjudge.metering import booked
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.scored_table import score_table
 from mogradjudge.tables import print_ledger
@@ -35,8 +35,7 @@ SAVED = click.Path(exists=True, dir_okay=False, path_type=Path)
 def write_replies(writer: dspy.LM, questions: list[str], path: Path, ledger: Ledger) -> None:
     """Let a model answer each question, its calls booked, and keep the answers in a CSV file."""
     reply = dspy.Predict(dspy.Signature("question -> reply", "Answer a customer of a shop."))
-    lm = meter(writer, ledger, "writer", ())
-    with dspy.context(lm=lm, adapter=adapter_for(writer)):
+    with booked(ledger, "writer", ()), dspy.context(lm=writer, adapter=adapter_for(writer)):
         written = [(question, reply(question=question).reply) for question in questions]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("question", "reply"), *written])

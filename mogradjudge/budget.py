@@ -22,9 +22,8 @@ class Budget:
     A call is sent only if the caps hold even when it and all calls in flight turn out as large as
     they can: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
     (or what litellm's table gives for the model). So a cap is never passed, and a part of the last
-    call's size may stay unspent. Calls that a program makes unseen are not held to them: those of
-    threads that it starts without its context, as a plain ``ThreadPoolExecutor`` does, and those to
-    LMs that it keeps in objects that are no `dspy.Module`.
+    call's size may stay unspent. Calls that DSPy's LMs do not make are not held to them, nor those
+    of threads that a program starts without its context, as a plain ``ThreadPoolExecutor`` does.
 
     Args:
         max_calls: Attempts at the provider, failed ones and retries included; cached replies not.
@@ -69,22 +68,35 @@ class Budget:
             SetupError: If dollars are capped and the model's price is not known, if the longest
                 reply is not, or if it alone passes a cap.
         """
-        if self.max_cost is not None and price(lm.model) is None:
-            raise SetupError(
-                f"`max_cost` needs each model's price, and litellm has none for {lm.model!r}. "
-                "Cap calls or tokens instead."
-            )
-        if self.weighs_calls and longest_reply(lm) is None:
-            raise SetupError(
-                f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which nobody "
-                "told: set `max_tokens` on that LM (--max-tokens)."
-            )
-        if self.weighs_calls and (cap := largest(lm, "").passes(self)):
+        if not self.weighs_calls:
+            return
+        if cap := self.weigh(lm, "", None, lm.kwargs.get("n") or 1).passes(self):
             raise SetupError(
                 f"The cap of {cap} is less than one call of {lm.model!r} may come to, with a reply "
                 f"of {longest_reply(lm)} tokens. Raise it, or set `max_tokens` on that LM "
                 "(--max-tokens)."
             )
+
+    def weigh(self, lm: dspy.BaseLM, prompt: object, reply: int | None, replies: int) -> Spent:
+        """Give the most that a call can come to, as far as there are caps on it; as `largest`.
+
+        Raises:
+            SetupError: If dollars are capped and the model's price is not known, or the longest
+                reply is not.
+        """
+        if not self.weighs_calls:
+            return Spent(calls=1)
+        if self.max_cost is not None and price(lm.model) is None:
+            raise SetupError(
+                f"`max_cost` needs each model's price, and litellm has none for {lm.model!r}. "
+                "Cap calls or tokens instead."
+            )
+        if (reply or longest_reply(lm)) is None:
+            raise SetupError(
+                f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which nobody "
+                "told: set `max_tokens` on that LM (--max-tokens)."
+            )
+        return largest(lm, prompt, reply, replies)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the caps as `result.json` holds them."""
@@ -130,16 +142,17 @@ class Purse(Protocol):
         ...
 
 
-def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None) -> Spent:
+def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None, replies: int = 1) -> Spent:
     """Give the most that one call can come to.
 
     Args:
         lm: The model.
         prompt: All that is sent, texts alone: what a picture comes to cannot be told from its URL.
         reply: The longest reply in tokens, if the call sets its own.
+        replies: How many the call asks for.
     """
     sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
-    told = reply or longest_reply(lm) or 0
+    told = (reply or longest_reply(lm) or 0) * replies
     known = price(lm.model)
     return Spent(1, sent + told, 0.0 if known is None else known.of(sent, told))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import dspy
 
@@ -166,30 +166,6 @@ def clone(program: dspy.Module) -> dspy.Module:
     for (_, module), (_, twin) in pairs:
         twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
     return copied
-
-
-def change_lms(module: dspy.Module, change: Callable[[dspy.BaseLM], dspy.BaseLM]) -> None:
-    """Put another LM in the place of each that a module holds, also in lists and dicts."""
-    for name, value in list(vars(module).items()):
-        if (put := _changed(value, change, set())) is not value:
-            setattr(module, name, put)
-
-
-def _changed(value: Any, change: Callable[[dspy.BaseLM], dspy.BaseLM], seen: set[int]) -> Any:
-    if isinstance(value, dspy.BaseLM):
-        return change(value)
-    if not isinstance(value, (list, tuple, dict)) or id(value) in seen:
-        return value
-    seen.add(id(value))
-    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-    changed = {key: _changed(value[key], change, seen) for key in keys}
-    new = {key: each for key, each in changed.items() if each is not value[key]}
-    if isinstance(value, tuple):
-        make = getattr(value, "_make", tuple)
-        return make(changed.values()) if new else value
-    for key, each in new.items():  # in place: other modules may hold it too
-        value[key] = each
-    return value
 
 
 def _share_uncopyable(value: object, shared: dict[int, object]) -> None:

@@ -18,6 +18,7 @@ from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import example_key, group_of, inputs_key
 from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
+from mogradjudge.metering import layer_held
 from mogradjudge.objectives import Objective, Scored
 from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
 from mogradjudge.scores import Reading, Unscored
@@ -225,7 +226,7 @@ def judging() -> AbstractContextManager[None]:
     `Unscored` for a field.
     """
     adapter = as_a_whole(dspy.settings.adapter)
-    return dspy.context(adapter=adapter, disable_history=True)  # type: ignore[no-any-return]
+    return dspy.context(adapter=adapter)  # type: ignore[no-any-return]
 
 
 def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Made:
@@ -235,7 +236,7 @@ def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Made:
     one on which a program that is no judge raises an error of its own.
     """
     try:
-        with dspy.context(trace=[]):
+        with layer_held(), dspy.context(trace=[]):
             return call_program(program, inputs)
     except ProgramFailed as error:
         return Failed(f"the program failed: {why(error, program)}")

@@ -160,12 +160,16 @@ class Ledger:
                 raise BudgetExhausted(f"The cap of {cap} is reached.")
             return None
 
-    def enter(self, purpose: Purpose, weight: Spent) -> Sent:
-        """Enter a call that is sent, whatever the caps say."""
-        if self.purse is not None:
-            self.purse.settle(Spent(), weight)
+    def withdraw(self, sent: Sent) -> bool:
+        """Take back a call that was not sent after all; False if it has landed."""
         with self._lock:
-            return self._enter_sent(purpose, weight)
+            if self._under_way.pop(sent.number, None) is None:
+                return False
+            self._lock.notify_all()
+            self._write({"landed": sent.number, "withdrawn": True})
+        if self.purse is not None:
+            self.purse.settle(sent.weight, Spent())
+        return True
 
     def book(self, sent: Sent, usages: Sequence[Usage], *, answered: bool, lost: bool) -> None:
         """Enter how a call ended.
@@ -253,6 +257,8 @@ class Ledger:
             self._enter(sent, {"answered": False, "unknown": True})
 
     def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
+        if entry.get("withdrawn"):
+            return Spent()
         account = self._account(sent.purpose)
         if entry.get("cached"):
             account.cached += 1

@@ -1,285 +1,71 @@
-"""LMs whose every attempt is limited, retried and booked; a cached reply is none."""
+"""DSPy's LM layer during a run: whoever calls an LM there, each attempt is limited and booked.
+
+All of DSPy's LMs send in one place, those too that a program makes or chooses as it runs. Ours
+stands there while a run is active, and DSPy's own is put back when the last one ends.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
+from itertools import count
+from typing import Any, TypeAlias
+from weakref import WeakSet
 
 import dspy
-from dspy.utils.usage_tracker import UsageTracker
+from dspy.clients import base_lm, execution
+from dspy.clients.errors import error_boundary
 
-from mogradjudge.budget import Spent, largest
-from mogradjudge.candidate import change_lms
+from mogradjudge.attempts import Attempt, Booking, Usages, is_under_way, pause
 from mogradjudge.criteria import Group
-from mogradjudge.errors import SetupError
-from mogradjudge.ledger import Ledger, Purpose, Sent
-from mogradjudge.predictor import ScorePredict
+from mogradjudge.errors import MogradError
+from mogradjudge.ledger import Ledger
 from mogradjudge.programs import errors_noted
-from mogradjudge.replies import InFlight, Missed, told_of_a_miss
+from mogradjudge.replies import InFlight, told_of_a_miss
 from mogradjudge.secrets import redact_error, secrets_of
 
-RETRIES = 9  # failures in a row that are borne; at one more the provider counts as down
-_DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
-_MOST_ATTEMPTS = 30  # of one call, while others are answered
-_ASYNC_POLL = 0.005  # seconds
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 1000
+"""The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
+_SETTING = "mogradjudge_booking"  # DSPy takes its settings along into threads and tasks of its own
+_DOORS = ("__call__", "acall", "forward", "aforward")
+
+Function: TypeAlias = Callable[..., Any]
 
 
-def meter(lm: dspy.BaseLM, ledger: Ledger, role: str, criteria: Group) -> dspy.BaseLM:
-    """Give a copy of an LM whose calls are booked in a ledger and held to its limits.
+@contextmanager
+def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
+    """Book all LM calls of the block in a ledger, and hold them to its limits.
 
-    The copy shares connections and weights with ``lm``. It owns the retries, so that each attempt
-    is counted: a call is tried again until more than `RETRIES` failures of the whole run came in a
-    row (calls in flight together fail as one), or more than ``lm.num_retries`` if that was set to
-    another value than DSPy's default.
-
-    Raises:
-        SetupError: If the LM gives several replies per call, or the budget cannot hold it.
-    """
-    _check_one_reply(lm, lm.kwargs)
-    ledger.budget.check(lm)
-    own = getattr(lm, "num_retries", 0)
-    twin = lm.copy(num_retries=0)
-    twin.__class__ = _metered_class(lm.__class__)
-    twin.meter = _Meter(
-        ledger=ledger,
-        purpose=Purpose(role, criteria, lm.model),
-        retries=RETRIES if own == _DSPY_RETRIES else own,
-        asks_cache=asks_cache(lm),
-        secrets=frozenset(secrets_of(lm.kwargs)),
-    )
-    return twin
-
-
-def meter_program(program: dspy.Module, ledger: Ledger, criteria: Group) -> dspy.Module:
-    """Put a metered LM in the place of each that a program holds; a judge's are booked apart.
-
-    A predictor of a judge gets the default LM, if it has none. Any other is left without one: it
-    speaks with the LM of the context (`metered_settings`), which the program may choose itself.
+    So are the calls of the threads and tasks that DSPy starts in it. A judge's predictor is booked
+    under its own criteria. The retries are ours, so that each attempt is counted: a call is tried
+    again until more than `RETRIES` failures of the whole run came in a row (calls in flight
+    together fail as one), or more than the LM's ``num_retries`` if that was set to another value
+    than DSPy's default.
 
     Args:
-        program: A copy of the user's program (`clone`); it is changed.
         ledger: Books the calls.
-        criteria: What a predictor is booked under that is about no criteria of its own.
+        role: Who speaks.
+        criteria: What the calls are about.
     """
-
-    def metered(lm: dspy.BaseLM) -> dspy.BaseLM:
-        return lm if isinstance(lm, _Metered) else meter(lm, ledger, "judge", criteria)
-
-    for _, module in list(program.named_sub_modules()):
-        if isinstance(module, ScorePredict):
-            module.lm = meter(module.lm or dspy.settings.lm, ledger, "judge", module.criteria)
-        else:
-            change_lms(module, metered)
-    return program
+    with layer_held(), dspy.context(**{_SETTING: Booking(ledger, role, criteria)}):
+        yield
 
 
-def metered_settings(ledger: Ledger, criteria: Group) -> dict[str, Any]:
-    """Give the settings under which calls to the default LM are booked too, and an adapter's own.
-
-    They are meant for `dspy.context`.
-    """
-    lm = dspy.settings.lm
-    return {
-        "lm": None if lm is None else meter(lm, ledger, "judge", criteria),
-        "adapter": _metered_adapter(dspy.settings.adapter, ledger, "judge", criteria),
-    }
-
-
-def adapter_beside(lm: dspy.BaseLM) -> dspy.Adapter | None:
-    """Give the context's adapter, its own calls booked as those of a metered LM are."""
-    if not isinstance(lm, _Metered):
-        return dspy.settings.adapter
-    purpose = lm.meter.purpose
-    return _metered_adapter(dspy.settings.adapter, lm.meter.ledger, purpose.role, purpose.criteria)
-
-
-class _CallUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
-    """Collects one call's usage; unlike its base it keeps an empty report, which was paid for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.usages: list[dict[str, Any]] = []
-
-    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
-        self.usages.append(dict(usage_entry))
-
-
-@dataclass(frozen=True)
-class _Meter:
-    ledger: Ledger
-    purpose: Purpose
-    retries: int
-    asks_cache: bool
-    secrets: frozenset[str]
-
-    def attempt(self, lm: dspy.BaseLM, sent: object, kwargs: dict[str, Any]) -> _Attempt:
-        _check_one_reply(lm, kwargs)
-        limit = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens")
-        weighs = self.ledger.budget.weighs_calls
-        weight = largest(lm, [sent, lm.kwargs, kwargs], limit) if weighs else Spent(calls=1)
-        return _Attempt(self.ledger, self.purpose, weight)
-
-    def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
-        redact_error(error, self.secrets)  # it may repeat what it was sent
-        if not self.retries or not dspy.is_retryable_lm_error(error):
-            return False
-        if self.ledger.limiter.is_down(self.retries):
-            self.ledger.brake.fail(error)  # or each call that waits would try once more
-            return False
-        return attempts < _MOST_ATTEMPTS
-
-
-@dataclass
-class _Attempt:
-    """One attempt of a call; it departs when the cache turns out not to have the reply."""
-
-    ledger: Ledger
-    purpose: Purpose
-    weight: Spent
-    usage: _CallUsage = field(default_factory=_CallUsage)
-    sent: Sent | None = None
-    wave: int = 0
-
-    def depart(self) -> None:
-        if self.sent is not None:
-            return
-        self.wave = self.ledger.limiter.take()
-        try:
-            self.sent = self.ledger.depart(self.purpose, self.weight)
-        except BaseException:
-            self.ledger.limiter.give_back()
-            raise
-
-    async def adepart(self) -> None:
-        # Neither the loop nor its threads may be held: the calls in flight need both.
-        while (wave := self.ledger.limiter.take_now()) is None:
-            self.ledger.brake.check()
-            await asyncio.sleep(_ASYNC_POLL)
-        try:
-            while (sent := self.ledger.depart_now(self.purpose, self.weight)) is None:
-                self.ledger.brake.check()
-                await asyncio.sleep(_ASYNC_POLL)
-        except BaseException:
-            self.ledger.limiter.give_back()
-            raise
-        self.wave, self.sent = wave, sent
-
-    def miss(self) -> None:
-        """Tell a call under asyncio that it has to wait for its turn, where it holds nobody up."""
-        if self.sent is None:
-            raise Missed
-
-    @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """Book whatever becomes of the attempt in the block."""
-        outer = dspy.settings.usage_tracker
-        try:
-            with dspy.context(usage_tracker=self.usage, disable_history=True):
-                yield
-        except BaseException as error:  # an interrupted call was sent, too
-            self._fail(error)
-            raise
-        self._land()
-        for entry in self.usage.usages if outer is not None else ():
-            outer.add_usage(self.purpose.model, entry)
-
-    def _land(self) -> None:
-        if self.sent is not None:
-            self.ledger.limiter.answered()
-        elif self.usage.usages:  # somebody replaced the cache just then, and nobody was told
-            self.sent = self.ledger.enter(self.purpose, self.weight)
-        else:
-            self.ledger.book_cached(self.purpose)
-            return
-        self.ledger.book(self.sent, self.usage.usages, answered=True, lost=False)
-
-    def _fail(self, error: BaseException) -> None:
-        if self.sent is None:
-            return
-        if isinstance(error, Exception) and dspy.is_retryable_lm_error(error):
-            self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
-        else:  # the provider is there, and this call is none for it
-            self.ledger.limiter.answered()
-        refused = isinstance(error, dspy.LMProviderError) and not isinstance(
-            error, dspy.LMTimeoutError
-        )
-        self.ledger.book(self.sent, self.usage.usages, answered=False, lost=not refused)
-
-
-class _Metered:
-    """Puts the meter around an LM's calls; DSPy has no other door that can refuse one."""
-
-    meter: _Meter
-
-    @errors_noted()
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        for attempts in range(1, _MOST_ATTEMPTS + 1):
-            attempt = self.meter.attempt(self, messages or prompt, kwargs)
-            try:
-                with attempt.under_way():
-                    if not self.meter.asks_cache or not kwargs.get("cache", True):
-                        attempt.depart()
-                    with told_of_a_miss(attempt.depart, self.meter.ledger.brake.check):
-                        return super().__call__(prompt, messages=messages, **kwargs)  # type: ignore[misc]
-            except dspy.LMError as error:
-                if not self.meter.tries_again(error, attempts):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
-        with errors_noted():
-            return await self._tried(prompt, messages, kwargs)
-
-    async def _tried(self, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Any:
-        for attempts in range(1, _MOST_ATTEMPTS + 1):
-            attempt = self.meter.attempt(self, messages or prompt, kwargs)
-            try:
-                with attempt.under_way():
-                    if not self.meter.asks_cache or not kwargs.get("cache", True):
-                        await attempt.adepart()
-                    return await self._acall(attempt, prompt, messages, kwargs)
-            except dspy.LMError as error:
-                if not self.meter.tries_again(error, attempts):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _acall(
-        self, attempt: _Attempt, prompt: Any, messages: Any, kwargs: dict[str, Any]
-    ) -> Any:
-        while True:
-            try:
-                with told_of_a_miss(attempt.miss, None):
-                    try:
-                        return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
-                    except Missed:  # from here on, equal calls wait for the reply to this one
-                        await attempt.adepart()
-                    return await super().acall(prompt, messages=messages, **kwargs)  # type: ignore[misc]
-            except InFlight:
-                attempt.ledger.brake.check()
-                await asyncio.sleep(_ASYNC_POLL)
-
-
-def _check_one_reply(lm: dspy.BaseLM, settings: Mapping[str, Any]) -> None:
-    if (settings.get("n") or 1) != 1:
-        raise SetupError(
-            f"An LM must give one reply per call, got n={settings['n']} on {lm.model!r}; its "
-            "further replies would be paid for and not counted."
-        )
-
-
-def _metered_adapter(
-    adapter: dspy.Adapter | None, ledger: Ledger, role: str, criteria: Group
-) -> dspy.Adapter | None:
-    if not isinstance(adapter, dspy.TwoStepAdapter):  # the only one with an LM of its own
-        return adapter
-    booked = copy.copy(adapter)
-    booked.extraction_model = meter(adapter.extraction_model, ledger, role, criteria)
-    return booked
+@contextmanager
+def layer_held() -> Iterator[None]:
+    """Keep ours in DSPy's place, though another thread may end its run meanwhile."""
+    _LAYER.take()
+    try:
+        yield
+    finally:
+        _LAYER.give_back()
 
 
 def asks_cache(lm: dspy.BaseLM) -> bool:
@@ -288,6 +74,284 @@ def asks_cache(lm: dspy.BaseLM) -> bool:
     return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
 
 
-@cache
-def _metered_class(kind: Any) -> type:
-    return type(f"Metered{kind.__name__}", (_Metered, kind), {"__module__": __name__})
+class _Layer:
+    """Where ours stands in DSPy's place, and for how many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._places: list[tuple[Any, str, Function, Function]] = []
+        self._elders: WeakSet[threading.Thread] = WeakSet()
+        self._has_warned = False
+        self.history = _History()
+
+    def take(self) -> None:
+        with self._lock:
+            self._holders += 1
+            if self._holders > 1:
+                return
+            self._elders, self._has_warned = WeakSet(threading.enumerate()), False
+            for owner, name, ours in _places(self.history):
+                theirs = vars(owner)[name]
+                self._places.append((owner, name, theirs, ours(theirs)))
+            for owner, name, _, put in self._places:
+                setattr(owner, name, put)
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+            for owner, name, theirs, put in self._places:
+                if vars(owner).get(name) is put:  # somebody else may have put his over it
+                    setattr(owner, name, theirs)
+            self._places.clear()
+            self.history.clear()
+
+    def notice(self) -> None:
+        """Warn of a call that no run's context came along with, in a thread begun during one."""
+        if self._has_warned or not self._holders or threading.current_thread() in self._elders:
+            return
+        self._has_warned = True
+        logger.warning(
+            "A thread calls an LM without the context of the run that started it: its calls are "
+            "neither booked nor capped. Start such threads with dspy.Parallel, or run their work "
+            "by contextvars.copy_context().run."
+        )
+
+
+class _History:
+    """What active runs have put into the histories that DSPy keeps; it is taken out again.
+
+    A program may look up its LM's last calls, but a run of thousands must not keep them all.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[object, list[MutableSequence[Any]]]] = deque()
+        self._lock = threading.Lock()
+
+    def recording(self, dspys: Function) -> Function:
+        @wraps(dspys)
+        def record_history(client: Any, entry: Any) -> None:
+            dspys(client, entry)
+            if dspy.settings.disable_history or dspy.settings.get(_SETTING) is None:
+                return
+            owners = (client, *(dspy.settings.caller_modules or ()))
+            with self._lock:
+                histories = [base_lm.GLOBAL_HISTORY, *(owner.history for owner in owners)]
+                self._entries.append((entry, histories))
+                if len(self._entries) > REMEMBERED:
+                    _take_out(*self._entries.popleft())
+
+        return record_history
+
+    def clear(self) -> None:
+        with self._lock:
+            while self._entries:
+                _take_out(*self._entries.popleft())
+
+
+def _take_out(entry: object, histories: Sequence[MutableSequence[Any]]) -> None:
+    for history in histories:
+        # Asked for by identity: entries are large dictionaries, and slow to compare.
+        place = next((i for i, each in enumerate(history) if each is entry), None)
+        if place is not None:
+            del history[place]
+
+
+def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], Function]]]:
+    """Name the functions of DSPy that a call goes through, and what makes ours of each."""
+    yield execution, "execute", _executing
+    yield execution, "aexecute", _executing_async
+    yield execution, "_attempt", _attempting
+    yield execution, "_aattempt", _attempting_async
+    yield base_lm, "record_history", history.recording
+    for kind in _kinds_of(dspy.BaseLM):
+        for name in _DOORS:
+            if not kind.__module__.startswith("dspy.") and inspect.isfunction(vars(kind).get(name)):
+                is_async = inspect.iscoroutinefunction(vars(kind)[name])
+                yield kind, name, _own_door_async if is_async else _own_door
+
+
+def _kinds_of(kind: Any) -> Iterator[Any]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds_of(each)
+
+
+def _booking() -> Booking | None:
+    booking = dspy.settings.get(_SETTING)
+    if booking is None:
+        _LAYER.notice()
+    return booking  # type: ignore[no-any-return]
+
+
+def _executing(dspys: Function) -> Function:
+    """Book a call that the cache answers, and let one alone of equal calls be sent."""
+
+    @wraps(dspys)
+    def execute(lm: dspy.BaseLM, call: Any) -> Any:
+        if (booking := _booking()) is None:
+            return dspys(lm, call)
+        with _errors_of_ours(lm):
+            check = booking.ledger.brake.check
+            with told_of_a_miss(_let_be, check) if call.cache else nullcontext():
+                result = dspys(lm, call)
+        return _counted(booking, lm, result)
+
+    return execute
+
+
+def _executing_async(dspys: Function) -> Function:
+    @wraps(dspys)
+    async def aexecute(lm: dspy.BaseLM, call: Any) -> Any:
+        if (booking := _booking()) is None:
+            return await dspys(lm, call)
+        with _errors_of_ours(lm):
+            while True:
+                try:
+                    with told_of_a_miss(_let_be, None) if call.cache else nullcontext():
+                        result = await dspys(lm, call)
+                    return _counted(booking, lm, result)
+                except InFlight:
+                    await pause(booking.ledger)
+
+    return aexecute
+
+
+def _counted(booking: Booking, lm: dspy.BaseLM, result: Any) -> Any:
+    if result.cache_hit:
+        booking.answered_by_cache(lm)
+    return result
+
+
+def _let_be() -> None:
+    """Do nothing about a reply that is not there: the attempt that follows is booked."""
+
+
+@contextmanager
+def _errors_of_ours(lm: dspy.BaseLM) -> Iterator[None]:
+    """Raise what kept a call from being sent as it is, and a provider's error without keys."""
+    with errors_noted():
+        try:
+            yield
+        except dspy.LMError as error:
+            if isinstance(error.__cause__, MogradError):  # DSPy wraps all that it does not know
+                raise error.__cause__ from None
+            redact_error(error, frozenset(secrets_of(lm.kwargs)))  # it may repeat what it was sent
+            raise
+
+
+def _attempting(dspys: Function) -> Function:
+    """Send an attempt when it may be sent, and again where that can help."""
+
+    @wraps(dspys)
+    def attempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+        if (booking := _booking()) is None:
+            return dspys(lm, call, backend, request, *others)
+        provider, state, results = others
+        usages = _reported(results)
+        for attempts in count(1):
+            ours = _weighed(booking, lm, call, request)
+            ours.depart()
+            try:
+                with ours.under_way(usages), _boundary(lm, call, provider):
+                    return dspys(lm, call, backend, request, *others)
+            except dspy.LMError as error:
+                if _is_final(ours, error, attempts, state):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    return attempt
+
+
+def _attempting_async(dspys: Function) -> Function:
+    @wraps(dspys)
+    async def aattempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+        if (booking := _booking()) is None:
+            return await dspys(lm, call, backend, request, *others)
+        provider, state, results = others
+        usages = _reported(results)
+        for attempts in count(1):
+            ours = _weighed(booking, lm, call, request)
+            await ours.adepart()
+            try:
+                with ours.under_way(usages), _boundary(lm, call, provider):
+                    return await dspys(lm, call, backend, request, *others)
+            except dspy.LMError as error:
+                if _is_final(ours, error, attempts, state):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    return aattempt
+
+
+def _weighed(booking: Booking, lm: dspy.BaseLM, call: Any, request: Any) -> Attempt:
+    sent = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
+    options = call.legacy if request is None else {"max_tokens": request.config.max_tokens}
+    # A request to an engine brings one reply, and one to litellm as many as are asked for.
+    return booking.attempt(lm, sent, options, call.n if request is None else 1)
+
+
+def _reported(results: Sequence[Any]) -> Usages:
+    before = len(results)
+    return lambda: [result.usage for result in results[before:]]
+
+
+def _boundary(lm: dspy.BaseLM, call: Any, provider: Any) -> AbstractContextManager[None]:
+    """Turn an engine's error into DSPy's; DSPy does so only where our retries are over."""
+    if not call.managed:
+        return nullcontext()
+    return error_boundary(lm.model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
+
+
+def _is_final(attempt: Attempt, error: dspy.LMError, attempts: int, state: Any) -> bool:
+    """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
+    if not (state.completed or state.emitted) and attempt.tries_again(error, attempts):
+        return False
+    state.completed = True
+    return True
+
+
+def _own_door(theirs: Function) -> Function:
+    """Book a call of an LM whose class sends in a way of its own, past DSPy's."""
+
+    @wraps(theirs)
+    def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _booking_at_door(lm)) is None:
+            return theirs(lm, *inputs, **options)
+        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
+        attempt.depart()
+        replies: list[Any] = []
+        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
+            replies.append(theirs(lm, *inputs, **options))
+        return replies[0]
+
+    return door
+
+
+def _own_door_async(theirs: Function) -> Function:
+    @wraps(theirs)
+    async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _booking_at_door(lm)) is None:
+            return await theirs(lm, *inputs, **options)
+        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
+        await attempt.adepart()
+        replies: list[Any] = []
+        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
+            replies.append(await theirs(lm, *inputs, **options))
+        return replies[0]
+
+    return door
+
+
+def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
+    # What asks the cache goes on to DSPy's place, and what is under way was booked there.
+    return None if asks_cache(lm) or is_under_way(lm) else _booking()
+
+
+def _usage_of(reply: Any) -> dict[str, Any]:
+    return dict(getattr(reply, "usage", None) or {})  # of a provider's response, not of texts
+
+
+_LAYER = _Layer()

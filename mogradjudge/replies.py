@@ -118,10 +118,6 @@ def replies_kept_in(
             store.disk_cache.close()
 
 
-class Missed(Exception):
-    """The cache has no reply, and the call that asked may not be held up where it was told so."""
-
-
 class InFlight(Exception):
     """The same request is under way, and the call that asked may not be held up to wait for it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import dspy
@@ -13,7 +13,8 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.fields import as_a_whole, reason_of
-from mogradjudge.metering import adapter_beside
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import booked
 from mogradjudge.quoting import quote
 
 R = TypeVar("R")
@@ -27,19 +28,21 @@ class Role:
 
     Args:
         name: ``"critic"``, ``"coach"`` or ``"editor"``.
-        lm_for: Gives the LM that speaks about a group of criteria; its calls are booked for them.
+        lm: The LM that speaks.
         temperature: Sampling temperature; None leaves the LM's own.
         retries: Further tries after a reply that cannot be used.
         takes_seed: Whether the LM may be sent a sampling seed.
         num_threads: The most questions to ask at one time.
+        ledger: Books the calls, each for the criteria that it is about; its own if not given.
     """
 
     name: str
-    lm_for: Callable[[Group], dspy.BaseLM]
+    lm: dspy.BaseLM
     temperature: float | None
     retries: int = 2
     takes_seed: bool = False
     num_threads: int = 8
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def ask(
     Raises:
         dspy.LMError: If the provider fails.
     """
-    with dspy.context(adapter=as_a_whole(dspy.settings.adapter), trace=[]):
+    adapter = as_a_whole(dspy.settings.adapter)
+    with dspy.context(lm=role.lm, adapter=adapter, trace=[], disable_history=True):
         replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
     return Round(
         records=tuple(reply for reply in replies if not isinstance(reply, Skipped)),
@@ -101,34 +105,33 @@ def ask(
 def _ask(
     role: Role, question: Question, read: Callable[[Question, dspy.Prediction], R]
 ) -> R | Skipped:
-    lm = role.lm_for(question.criteria)
     predict = dspy.Predict(question.signature)
     # In XML a field is a tag; elsewhere the roles may write of tags as they like.
     fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
     inputs = {name: _quoted(value, fields) for name, value in question.inputs.items()}
     reason = ""
     for attempt in range(role.retries + 1):
-        config = _sampling(role, question, lm, attempt)
+        config = _sampling(role, question, attempt)
         try:
-            with dspy.context(lm=lm, adapter=adapter_beside(lm), trace=[]):
+            with booked(role.ledger, role.name, question.criteria), dspy.context(trace=[]):
                 return read(question, predict(**inputs, config=config))
         except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
             if isinstance(error, dspy.LMUnsupportedModelError):
                 raise
-            return Skipped(role.name, question.criteria, question.label, reason_of(error, lm))
+            return Skipped(role.name, question.criteria, question.label, reason_of(error, role.lm))
         except (dspy.AdapterParseError, ReplyError) as error:
-            reason = reason_of(error, lm)
+            reason = reason_of(error, role.lm)
     return Skipped(role.name, question.criteria, question.label, reason)
 
 
-def _sampling(role: Role, question: Question, lm: dspy.BaseLM, attempt: int) -> dict[str, Any]:
+def _sampling(role: Role, question: Question, attempt: int) -> dict[str, Any]:
     """Choose temperature and cache key, so that each question and each try draws its own reply."""
     config: dict[str, Any] = {}
     # DSPy gives this parameter to reasoning models alone, and those take no temperature.
-    takes_temperature = "max_completion_tokens" not in lm.kwargs
+    takes_temperature = "max_completion_tokens" not in role.lm.kwargs
     temperature = role.temperature if takes_temperature else None
     if temperature is None:
-        temperature = lm.kwargs.get("temperature")
+        temperature = role.lm.kwargs.get("temperature")
     if temperature == 0 and attempt:
         temperature = _RETRY_TEMPERATURE
     if takes_temperature and temperature is not None:

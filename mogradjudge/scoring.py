@@ -15,7 +15,6 @@ from mogradjudge.agreement import (
     measures,
     reported_intervals,
 )
-from mogradjudge.candidate import clone
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import (
@@ -28,7 +27,7 @@ from mogradjudge.evaluation import (
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter_program
+from mogradjudge.metering import booked
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.scores import Unscored
 
@@ -44,8 +43,8 @@ def judge_table(
 ) -> tuple[Judgement, ...]:
     """Judge all examples with the LM of the context, its calls booked in a ledger."""
     check_lm()
-    program = meter_program(clone(judge), ledger, judge.rubric.names)
-    return judge_examples(program, examples, rubric_objectives(judge.rubric), num_threads)
+    with booked(ledger, "judge", judge.rubric.names):
+        return judge_examples(judge, examples, rubric_objectives(judge.rubric), num_threads)
 
 
 def check_lm() -> None:

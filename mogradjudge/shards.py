@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -14,14 +13,13 @@ import dspy
 
 from mogradjudge.added import Cells, cells_of
 from mogradjudge.brake import Brake
-from mogradjudge.candidate import clone
 from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
 from mogradjudge.data import Batch, inputs_of, key_of, stream_table
 from mogradjudge.evaluation import Refused, run_program
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger, LedgerRow
-from mogradjudge.metering import meter_program
+from mogradjudge.metering import booked, layer_held
 from mogradjudge.scores import Unscored
 
 Told: TypeAlias = Callable[[int], None]
@@ -131,7 +129,7 @@ class ThisMachine:
         self.brake = self._ledger.brake
         self._num_threads = num_threads
         self._criteria = judge.rubric.names
-        self._program = meter_program(clone(judge), self._ledger, self._criteria)
+        self._judge = judge
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
@@ -145,10 +143,10 @@ class ThisMachine:
     ) -> Generator[ScoredShard, None, None]:
         """Judge a stream of shards; no thread waits for the end of one before the next begins."""
         waiting: deque[Shard] = deque()
-        judge = partial(run_program, self._program)
         made: list[dspy.Prediction | Unscored] = []
         rows = _inputs(shards, waiting)
-        with closing(in_order(judge, rows, self._num_threads, key_of)) as judged:
+        threads = self._num_threads
+        with layer_held(), closing(in_order(self._judged, rows, threads, key_of)) as judged:
             try:
                 for _, row in judged:
                     made.append(row)
@@ -158,6 +156,11 @@ class ThisMachine:
                         made = []
             except KeyboardInterrupt as stop:
                 judged.throw(stop)  # it waits for no call then, as it does for one inside it
+
+    def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
+        # Not around the generator, whose context is its reader's.
+        with booked(self._ledger, "judge", self._criteria):
+            return run_program(self._judge, inputs)
 
 
 @contextmanager

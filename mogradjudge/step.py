@@ -24,7 +24,7 @@ from mogradjudge.events import (
 )
 from mogradjudge.gradient import write_gradients
 from mogradjudge.loss import write_critiques
-from mogradjudge.metering import meter_program, metered_settings
+from mogradjudge.metering import booked
 from mogradjudge.optimizer import rewrite_sections
 from mogradjudge.programs import told_apart
 from mogradjudge.roles import Skipped
@@ -152,8 +152,7 @@ def _run(
     *,
     with_traces: bool = False,
 ) -> tuple[Judgement, ...]:
-    meter_program(program, shop.ledger, shop.criteria)
-    with dspy.context(**metered_settings(shop.ledger, shop.criteria)):
+    with booked(shop.ledger, "judge", shop.criteria):
         return judge_examples(
             program, examples, shop.objectives, shop.config.num_threads, with_traces=with_traces
         )

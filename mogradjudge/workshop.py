@@ -8,14 +8,14 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.candidate import Brief, Candidate, Slot, clone, find_slots, preamble_slots
+from mogradjudge.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import judging
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter, meter_program, metered_settings
-from mogradjudge.objectives import Objective, with_modules
+from mogradjudge.metering import booked
+from mogradjudge.objectives import Objective
 from mogradjudge.programs import key_of, lms_of, works_alone
 from mogradjudge.roles import Role
 
@@ -167,42 +167,41 @@ def _role(
     ledger.budget.check(lm)
     return Role(
         name=name,
-        lm_for=lambda criteria: meter(lm, ledger, name, criteria),
+        lm=lm,
         temperature=temperature,
         retries=config.reply_retries,
         takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
         num_threads=config.num_threads,
+        ledger=ledger,
     )
 
 
 @dataclass(frozen=True)
 class _Booked:
-    """A function of an objective, its calls to the default LM booked."""
+    """A function of an objective, its calls booked."""
 
     function: Callable[..., Any]
-    settings: Mapping[str, Any]
+    ledger: Ledger
+    criteria: Group
 
     def __call__(self, *arguments: object) -> Any:
-        with dspy.context(**self.settings, trace=[]), judging():
+        with booked(self.ledger, "judge", self.criteria), dspy.context(trace=[]), judging():
             return self.function(*arguments)
 
 
 def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
-    """Book the calls of what scores, sums up and shows, too; they are about all objectives."""
+    """Book the calls of what sums up and shows, too; they are about all objectives."""
     criteria = tuple(objective.name for objective in objectives)
-    settings = metered_settings(ledger, criteria)
 
-    def booked(function: Any) -> Any:
-        return None if function is None else _Booked(function, settings)
+    def bookable(function: Any) -> Any:
+        return None if function is None else _Booked(function, ledger, criteria)
 
     return tuple(
         replace(
             each,
-            aggregate=booked(each.aggregate),
-            show=booked(each.show),
-            labels=booked(each.labels),
+            aggregate=bookable(each.aggregate),
+            show=bookable(each.show),
+            labels=bookable(each.labels),
         )  # a score is asked for where the program runs, and booked there
-        for each in with_modules(
-            objectives, lambda module: meter_program(clone(module), ledger, criteria)
-        )
+        for each in objectives
     )

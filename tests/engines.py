@@ -3,10 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import dspy
 from dspy.lm15 import Message, Request, Response, TokenLogprob, TopLogprob, Usage
+
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import booked
 
 Reply = str | Sequence[TokenLogprob]
 
@@ -58,6 +62,24 @@ def fake_lm(engine: FunctionEngine, **settings: object) -> dspy.LM:
     """Give an LM that sends to ``engine``, uncached unless the settings say otherwise."""
     settings = {"cache": False, "num_retries": 0, "temperature": 0.0, **settings}
     return dspy.LM("fake/model", engine=engine, async_engine=AsyncEngine(engine), **settings)
+
+
+@dataclass(frozen=True)
+class meter:
+    """An LM, each of whose calls is made in a context that books it."""
+
+    lm: dspy.BaseLM
+    ledger: Ledger
+    role: str
+    criteria: tuple[str, ...]
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        with booked(self.ledger, self.role, self.criteria):
+            return self.lm(*inputs, **options)
+
+    async def acall(self, *inputs: Any, **options: Any) -> Any:
+        with booked(self.ledger, self.role, self.criteria):
+            return await self.lm.acall(*inputs, **options)
 
 
 def system(request: Request) -> str:

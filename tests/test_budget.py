@@ -15,8 +15,8 @@ from mogradjudge.budget import largest, longest_reply
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
 from mogradjudge.prices import price
+from tests.engines import meter
 
 RUBRIC = toy_rubric("coherence", "fluency")
 EXAMPLES = toy_examples(RUBRIC, 14)

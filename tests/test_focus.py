@@ -428,7 +428,7 @@ def test_a_criterion_cannot_have_the_name_of_another_label():
 
 def lm_rater(answer, *, masked=False, retries=0, names=SUMMEVAL):
     engine = FunctionEngine(lambda request: answer(inputs_of(user(request))))
-    role = Role("rater", lambda group: fake_lm(engine), 0.0, retries=retries)
+    role = Role("rater", fake_lm(engine), 0.0, retries=retries)
     return LMRater(toy_rubric(*names), role, masked), engine
 
 

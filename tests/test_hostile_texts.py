@@ -140,7 +140,7 @@ def asked(format, role, text):
     lm = fake_lm(engine)
     question = Question(RUBRIC.names, "1", signature, inputs(text), "label")
     with dspy.context(adapter=adapter()):
-        ask(Role(role, lambda _: lm, None, retries=0), [question], lambda *_: "record")
+        ask(Role(role, lm, None, retries=0), [question], lambda *_: "record")
     (request,) = engine.requests
     # A tag is structure where tags are fields; elsewhere the roles may write of tags.
     return structure(request, tuple(signature.fields) if format == "xml" else ())

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dspy
 import pytest
+from dspy.clients import execution
 from dspy.lm15 import (
     AuthError,
     ContextLengthError,
@@ -28,10 +29,11 @@ from hypothesis import strategies as st
 from benchmarks.world import ToyEngine
 from mogradjudge.budget import Budget, Spent
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.errors import BudgetExhausted, SetupError
+from mogradjudge.errors import BudgetExhausted
 from mogradjudge.ledger import Ledger, Purpose
-from mogradjudge.metering import meter
+from mogradjudge.metering import booked
 from mogradjudge.prices import Price, price
+from tests.engines import meter
 
 GROUP = ("fluency",)
 PURPOSE, ONE = Purpose("judge", GROUP, "toy/x"), Spent(calls=1)
@@ -276,14 +278,13 @@ def test_no_more_calls_are_in_flight_than_there_are_places(places):
     assert 1 <= engine.peak <= places
 
 
-def test_a_metered_copy_leaves_the_users_lm_as_it_was():
+def test_a_booked_call_leaves_the_users_lm_and_dspy_as_they_were():
     source = lm(Engine(), num_retries=4)
-    before = (type(source), source.num_retries, dict(source.kwargs), source.dump_state)
-    metered = meter(source, Ledger(), "judge", GROUP)
-    metered("q", temperature=0.9)
-    assert before == (type(source), source.num_retries, dict(source.kwargs), source.dump_state)
-    assert source.history == []
-    assert isinstance(metered, dspy.LM)
+    state, layer = (source.num_retries, dict(source.kwargs)), dict(vars(execution))
+    meter(source, Ledger(), "judge", GROUP)("q", temperature=0.9)
+    assert (type(source), source.history) == (dspy.LM, [])
+    assert (source.num_retries, source.kwargs) == state
+    assert dict(vars(execution)) == layer
 
 
 def test_asynchronous_calls_are_booked_retried_and_capped_alike():
@@ -325,8 +326,8 @@ def test_a_price_is_found_with_and_without_the_providers_prefix():
 
 def test_an_outer_usage_tracker_still_sees_the_usage():
     ledger, predict = Ledger(), dspy.Predict("question -> answer")
-    predict.lm = meter(lm(Engine()), ledger, "judge", GROUP)
-    with dspy.track_usage() as tracker:
+    predict.lm = lm(Engine())
+    with dspy.track_usage() as tracker, booked(ledger, "judge", GROUP):
         in_parallel(lambda question: predict(question=question), ["a", "b", "c"], 3)
     assert tracker.get_total_tokens()["toy/x"]["prompt_tokens"] == 30
     assert ledger.rows[0].prompt_tokens == 30
@@ -452,18 +453,6 @@ class AsyncToy:
         return await asyncio.to_thread(self.engine.complete, request)
 
 
-def test_so_is_a_call_that_asks_for_several_and_nothing_is_sent():
-    engine = Engine()
-    metered = meter(lm(engine), Ledger(Budget(max_calls=2)), "judge", ("a",))
-    with pytest.raises(SetupError, match="n=5"):
-        metered("q", n=5)
-    predict = dspy.Predict("question -> answer", n=5)
-    predict.lm = metered
-    with pytest.raises(SetupError, match="n=5"):
-        predict(question="q")
-    assert not engine.times
-
-
 def test_asynchronous_calls_at_the_cap_end_and_hold_nobody_up():
     class Waiting(AsyncEngine):
         async def complete(self, request: Request) -> Response:
@@ -495,11 +484,6 @@ def test_asynchronous_calls_are_paid_once_and_answered_by_the_cache_at_the_cap()
     assert len(engine.times) == ledger.calls == 2
     (row,) = ledger.rows
     assert (row.calls, row.cached, row.failed) == (2, 7, 0)
-
-
-def test_an_lm_with_several_replies_a_call_is_refused():
-    with pytest.raises(SetupError, match="n=3"):
-        meter(dspy.LM("toy/x", engine=ToyEngine(), n=3), Ledger(), "judge", ("a",))
 
 
 def test_a_call_whose_tokens_nobody_told_has_no_cost():

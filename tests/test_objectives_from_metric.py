@@ -23,7 +23,6 @@ from mogradjudge import (
     objectives_from_metric,
 )
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.objectives import with_modules
 from tests.engines import in_chat
 
 EXAMPLE = dspy.Example(question="2 + 2?", answer="4").with_inputs("question")
@@ -391,27 +390,6 @@ def test_a_module_with_an_lm_of_its_own_is_booked_and_capped_too(shape):
     capped = optimize(Rated(), [objective], budget=Budget(max_calls=9), num_threads=1)
     assert capped.stop_reason == "budget"
     assert all("Metered" not in type(each.lm).__name__ for each in metric.predictors())
-
-
-def test_objectives_of_one_module_share_its_copy():
-    class Two(dspy.Module):
-        calls = 0
-
-        def forward(self, example, pred, trace=None):
-            Two.calls += 1
-            return dspy.Prediction(objective_scores={"loud": 1.0, "brief": 0.5})
-
-    objectives = objectives_from_metric(Two(), {"loud": "Loud?", "brief": "Short?"})
-    loud, brief = with_modules(objectives, copy.deepcopy)
-    assert loud.score.metric is brief.score.metric
-    assert loud.score.metric.metric is not objectives[0].score.metric.metric
-    assert (loud.scored(EXAMPLE, MADE), brief.show(EXAMPLE, MADE)["score"]) == (
-        1.0,
-        "0.5 on a scale from 0 to 1",
-    )
-    assert Two.calls == 1
-    plain = Objective("right", "Is it right?", score=giving(1.0))
-    assert with_modules([plain], copy.deepcopy) == (plain,)
 
 
 def test_a_run_in_a_folder_needs_replies_that_are_kept_of_a_metrics_lm_too(tmp_path):

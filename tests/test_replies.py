@@ -15,8 +15,8 @@ from mogradjudge.budget import Budget
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
 from mogradjudge.replies import replies_kept_in
+from tests.engines import meter
 
 
 class Slow:

@@ -63,7 +63,7 @@ def lm(engine: Engine, model: str = "toy/x", **changes: object) -> dspy.LM:
 
 
 def role(source: dspy.LM, temperature: float | None = 0.3, retries: int = 2) -> Role:
-    return Role("critic", lambda criteria: source, temperature, retries, takes_seed=True)
+    return Role("critic", source, temperature, retries, takes_seed=True)
 
 
 def question(label: str = "0/1/a", text: str = "Why?") -> Question:

@@ -403,7 +403,7 @@ def test_an_error_of_just_the_tolerance_is_tolerated_on_every_scale(width, off):
     judged = Judgement("id", "group", example, prediction, scores)
 
     def critiques(tolerance: float) -> int:
-        critic = Role("critic", lambda group: toy_lm(UniqueEngine()), None)
+        critic = Role("critic", toy_lm(UniqueEngine()), None)
         kept = write_critiques(
             [judged], [rubric.names], brief, critic, label="", skip_tolerance=tolerance
         )

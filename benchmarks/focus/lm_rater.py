@@ -14,7 +14,6 @@ from benchmarks.focus.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
 from mogradjudge.criteria import Group
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
 from mogradjudge.roles import Question, Role, ask
 from mogradjudge.scores import Unscored
 
@@ -179,9 +178,10 @@ def open_rater(
     """Give a rater whose calls are booked under a role of their own, at temperature 0."""
     role = Role(
         name=RATER,
-        lm_for=lambda criteria: meter(lm, ledger, RATER, criteria),
+        lm=lm,
         temperature=0.0,
         num_threads=num_threads,
+        ledger=ledger,
     )
     return LMRater(rubric, role, masked)
 

@@ -13,7 +13,6 @@ from benchmarks.setting import Setting
 from benchmarks.tasks import Task
 from mogradjudge import Unscored
 from mogradjudge.ledger import Ledger
-from mogradjudge.metering import meter
 from mogradjudge.roles import Role
 
 ADHERENCE = "adherence"
@@ -76,10 +75,8 @@ def _rating(setting: Setting, cell: Cell) -> Task:
     questions = list(_questions(cell))
 
     def rate(ledger: Ledger) -> Values:
-        def booked(criteria: tuple[str, ...]) -> Any:
-            return meter(setting.lms["rater"], ledger, RATER, criteria)
-
-        role = Role(RATER, booked, None, num_threads=setting.num_threads)
+        rater, threads = setting.lms["rater"], setting.num_threads
+        role = Role(RATER, rater, None, num_threads=threads, ledger=ledger)
         ratings = LMRater(setting.rubric, role).rate_adherence(questions)
         return {"ratings": [None if isinstance(r, Unscored) else r for r in ratings]}
 

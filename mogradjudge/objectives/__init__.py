@@ -11,7 +11,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
-from mogradjudge.objectives.modules import metric_lms, with_modules
+from mogradjudge.objectives.modules import metric_lms
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import Objective, objectives_from_metric
 from mogradjudge.objectives.rubric import rubric_objectives
@@ -33,5 +33,4 @@ __all__ = [
     "objectives_from_metric",
     "rubric_objectives",
     "show_all",
-    "with_modules",
 ]

@@ -1,0 +1,162 @@
+"""One attempt of an LM call: it departs when it may, and whatever becomes of it is booked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import dspy
+
+from mogradjudge.budget import Spent
+from mogradjudge.criteria import Group
+from mogradjudge.ledger import Ledger, Purpose, Sent, Usage
+from mogradjudge.predictor import ScorePredict
+from mogradjudge.secrets import redact_error, secrets_of
+
+RETRIES = 9  # failures in a row that are borne; at one more the provider counts as down
+_DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
+_MOST_ATTEMPTS = 30  # of one call, while others are answered
+_ASYNC_POLL = 0.005  # seconds
+
+Usages: TypeAlias = Callable[[], Sequence[Usage]]
+"""Gives the tokens that an attempt's provider reported, one entry per reply."""
+
+
+@dataclass(frozen=True)
+class Booking:
+    """Whom the calls of a context are booked for; a judge's predictor has criteria of its own."""
+
+    ledger: Ledger
+    role: str
+    criteria: Group
+
+    def purpose(self, lm: dspy.BaseLM) -> Purpose:
+        """Say what a call of an LM is for, by the module that calls it."""
+        caller = (dspy.settings.caller_modules or (None,))[-1]
+        criteria = caller.criteria if isinstance(caller, ScorePredict) else self.criteria
+        return Purpose(self.role, criteria, lm.model)
+
+    def attempt(
+        self, lm: dspy.BaseLM, sent: object, options: Mapping[str, Any], replies: int = 1
+    ) -> Attempt:
+        """Weigh an attempt that is about to be made.
+
+        Args:
+            lm: The model.
+            sent: All that is sent.
+            options: The call's settings.
+            replies: How many replies it asks for.
+        """
+        limit = options.get("max_tokens") or options.get("max_completion_tokens")
+        weight = self.ledger.budget.weigh(lm, sent, limit, replies)
+        return Attempt(self.ledger, self.purpose(lm), weight, lm)
+
+    def answered_by_cache(self, lm: dspy.BaseLM) -> None:
+        """Book a call that was not sent."""
+        _give_way()
+        self.ledger.book_cached(self.purpose(lm))
+
+
+@dataclass
+class Attempt:
+    """One attempt of a call."""
+
+    ledger: Ledger
+    purpose: Purpose
+    weight: Spent
+    lm: dspy.BaseLM
+    sent: Sent | None = None
+    wave: int = 0
+
+    def depart(self) -> None:
+        """Wait until it may be sent, and take a place and a part of the budget."""
+        _give_way()
+        self.wave = self.ledger.limiter.take()
+        try:
+            self.sent = self.ledger.depart(self.purpose, self.weight)
+        except BaseException:
+            self.ledger.limiter.give_back()
+            raise
+
+    async def adepart(self) -> None:
+        """Do the same without holding the loop or its threads: the calls in flight need both."""
+        _give_way()
+        while (wave := self.ledger.limiter.take_now()) is None:
+            await pause(self.ledger)
+        try:
+            while (sent := self.ledger.depart_now(self.purpose, self.weight)) is None:
+                await pause(self.ledger)
+        except BaseException:
+            self.ledger.limiter.give_back()
+            raise
+        self.wave, self.sent = wave, sent
+
+    @contextmanager
+    def under_way(self, usages: Usages) -> Iterator[None]:
+        """Book whatever becomes of it in the block."""
+        token = _UNDER_WAY.set(self)
+        try:
+            yield
+        except BaseException as error:  # an interrupted call was sent, too
+            self._fail(error, usages())
+            raise
+        finally:
+            _UNDER_WAY.reset(token)
+        if self.sent is not None:
+            self.ledger.limiter.answered()
+            self.ledger.book(self.sent, usages(), answered=True, lost=False)
+
+    def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
+        """Say whether another attempt may help after so many."""
+        own = getattr(self.lm, "num_retries", 0)
+        retries = RETRIES if own == _DSPY_RETRIES else own
+        if self.sent is None or not retries or not dspy.is_retryable_lm_error(error):
+            return False
+        if self.ledger.limiter.is_down(retries):
+            redact_error(error, frozenset(secrets_of(self.lm.kwargs)))
+            self.ledger.brake.fail(error)  # or each call that waits would try once more
+            return False
+        return attempts < _MOST_ATTEMPTS
+
+    def withdraw(self) -> None:
+        """Give everything back: nothing was sent in its own name."""
+        if self.sent is not None and self.ledger.withdraw(self.sent):
+            self.ledger.limiter.give_back()
+        self.sent = None
+
+    def _fail(self, error: BaseException, usages: Sequence[Usage]) -> None:
+        if self.sent is None:
+            return
+        if isinstance(error, Exception) and dspy.is_retryable_lm_error(error):
+            self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
+        else:  # the provider is there, and this call is none for it
+            self.ledger.limiter.answered()
+        refused = isinstance(error, dspy.LMProviderError) and not isinstance(
+            error, dspy.LMTimeoutError
+        )
+        self.ledger.book(self.sent, usages, answered=False, lost=not refused)
+
+
+_UNDER_WAY: ContextVar[Attempt | None] = ContextVar("under_way", default=None)
+
+
+def is_under_way(lm: dspy.BaseLM) -> bool:
+    """Say whether this is part of an attempt of the same LM."""
+    outer = _UNDER_WAY.get()
+    return outer is not None and outer.lm is lm
+
+
+async def pause(ledger: Ledger) -> None:
+    """Wait a moment before looking again, unless the run is to stop."""
+    ledger.brake.check()
+    await asyncio.sleep(_ASYNC_POLL)
+
+
+def _give_way() -> None:
+    """Withdraw the attempt in whose midst another LM is called: it sends through that one."""
+    if (outer := _UNDER_WAY.get()) is not None:
+        outer.withdraw()
