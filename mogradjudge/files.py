@@ -16,6 +16,7 @@ from mogradjudge.errors import SetupError
 PARTIAL = ".partial"
 """Stands in the name of a file that is not whole yet."""
 _BLOCK = 4096  # bytes read at a time, from the end
+_NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file
 
 
 class LineLog:
@@ -93,6 +94,36 @@ def read_json(path: Path) -> dict[str, Any]:
         return _parsed(path, path.read_bytes())
     except OSError as error:
         raise SetupError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def check_no_links(folder: Path) -> None:
+    """Check that a folder, which may come from anybody, leads to no file outside itself.
+
+    Raises:
+        SetupError: If it holds a symbolic link.
+    """
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            if path.is_symlink():
+                raise SetupError(
+                    f"{path} is a symbolic link, which may lead anywhere. Remove it, or give "
+                    "another folder."
+                )
+
+
+def check_database(file: Path) -> None:
+    """Check that SQLite will touch no other file when it opens this one, or makes it.
+
+    Raises:
+        SetupError: If a link or a journal leads it to another one.
+    """
+    journal = file.with_name(f"{file.name}-journal")
+    for path in (file, journal, *(file.with_name(f"{file.name}-{end}") for end in ("wal", "shm"))):
+        if path.is_symlink():
+            raise SetupError(f"{path} is a symbolic link, which may lead anywhere. Remove it.")
+    # SQLite deletes the file that such a journal names.
+    if journal.is_file() and journal.read_bytes().endswith(_NAMES_ANOTHER):
+        raise SetupError(f"{journal} names a further file, and is none of ours. Remove it.")
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:

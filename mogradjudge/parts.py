@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import SetupError
-from mogradjudge.files import PARTIAL, read_json, to_json, write_text
+from mogradjudge.files import PARTIAL, check_no_links, read_json, to_json, write_text
 from mogradjudge.fingerprint import differences
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def opened_parts(out: Path) -> Iterator[Parts]:
     """Open the folder beside a file for this process alone; one with nothing paid is taken away.
 
     Raises:
-        SetupError: If another process has it open, or it holds files of someone else's.
+        SetupError: If another process has it open, or it holds links or files of someone else's.
     """
     parts = Parts(out.with_name(out.name + ".parts"))
     known = (_ASKED, _CACHE, _LOCK, _COPY, _PART, _PARTIAL)
@@ -111,6 +111,7 @@ def opened_parts(out: Path) -> Iterator[Parts]:
                     f"{entry.name!r}. Give another `--out`."
                 )
     parts.folder.mkdir(exist_ok=True)
+    check_no_links(parts.folder)
     lock = FileLock(parts.folder / _LOCK)
     try:
         lock.acquire(timeout=0)

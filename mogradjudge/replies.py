@@ -7,42 +7,43 @@ and of two calls with the same request the second waits for the first one's repl
 
 from __future__ import annotations
 
-import pickle
-import sqlite3
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import dspy
-from diskcache.core import MODE_PICKLE
+from dspy.clients import _get_dspy_cache
 from dspy.clients.cache import Cache
-from dspy.clients.disk_serialization import restricted_disk
+from dspy.clients.call_result import AttributeDict
 
 from mogradjudge.brake import POLL
-from mogradjudge.errors import SetupError
+from mogradjudge.reply_store import FolderReplies, Unreadable, check_reply
 
 # litellm notes on a reply which address it came from and with which headers; both may hold keys.
 _NOTES = ("_hidden_params", "_response_headers")
-_SIZE_LIMIT = 30 * 10**9  # bytes, as in DSPy; beyond it the oldest replies would be dropped
 _SETTING = "mogradjudge_replies"  # DSPy takes its settings along into threads and tasks of its own
-_INSTALLING = threading.Lock()
+
+logger = logging.getLogger(__name__)
 
 
 class ReplyStore(Protocol):
     """Replies that several processes share, each known by its request's key."""
 
     def get(self, key: str) -> Any:
-        """Give a reply, or None."""
+        """Give a reply, or None; `Unreadable` is raised if what is kept is none."""
         ...
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a reply."""
+        """Keep a reply; `TypeError` is raised if it cannot be written."""
         ...
 
     def delete(self, key: str) -> object:
@@ -58,64 +59,29 @@ class ReplyStore(Protocol):
         ...
 
 
-def packed(reply: Any) -> bytes:
-    """Write a reply as bytes."""
-    return pickle.dumps(reply)
-
-
-def unpacked(reply: bytes) -> Any:
-    """Read what `packed` wrote; nothing but plain data and DSPy's own records is unpickled.
-
-    Raises:
-        DeserializationError: If it holds anything else.
-    """
-    return _Packing.fetch(_Packing.__new__(_Packing), MODE_PICKLE, None, reply, read=False)
-
-
-_Packing = restricted_disk(frozenset())
-
-
 @contextmanager
 def replies_kept_in(
     place: Path | ReplyStore | None, memory_max_entries: int = 1_000_000
 ) -> Iterator[None]:
     """Keep this context's replies in a folder, in a store, or without either in memory alone.
 
-    It holds for the block and the threads that it starts; other threads are not touched. A folder's
-    files are read without running anything: only plain data and DSPy's own records are unpickled.
+    It holds for the block and the threads that it starts; other threads are not touched. What is
+    kept is JSON: reading it runs nothing. A reply that cannot be written as JSON is kept in memory.
 
     Args:
         place: Where to keep them; a folder is made if it is not there.
         memory_max_entries: The most replies that are kept in memory as well.
 
     Raises:
-        SetupError: If the folder's files are damaged.
+        SetupError: If the folder's files are damaged, or an earlier version's.
     """
-    _install()
-    folder = place if isinstance(place, Path) else None
+    store = FolderReplies(place) if isinstance(place, Path) else place
     try:
-        store = _Replies(
-            enable_disk_cache=folder is not None,
-            enable_memory_cache=True,
-            memory_max_entries=memory_max_entries,
-            disk_cache_dir=None if folder is None else str(folder),
-            disk_size_limit_bytes=_SIZE_LIMIT,
-            restrict_pickle=True,
-        )
-    except sqlite3.DatabaseError as error:
-        raise SetupError(
-            f"The replies in {folder} cannot be read ({error}). Remove that folder to pay for them "
-            "again, or give another one."
-        ) from error
-    if place is not None and not isinstance(place, Path):
-        store.enable_disk_cache, store.disk_cache = True, place
-        store.shared = place
-    try:
-        with dspy.context(**{_SETTING: store}):
+        with _installed(), dspy.context(**{_SETTING: _Replies(store, memory_max_entries)}):
             yield
     finally:
-        if folder is not None:
-            store.disk_cache.close()
+        if isinstance(store, FolderReplies):
+            store.close()
 
 
 class InFlight(Exception):
@@ -131,11 +97,11 @@ def told_of_a_miss(on_miss: Callable[[], None], check: Callable[[], None] | None
         check: Called now and then while the same request of another thread is waited for, for its
             errors. None raises `InFlight` instead of waiting.
     """
-    _install()
     waiting = _Waiting(on_miss, check)
     token = _WAITING.set(waiting)
     try:
-        yield
+        with _installed():
+            yield
     finally:
         _WAITING.reset(token)
         if waiting.landed is not None:
@@ -158,7 +124,51 @@ _WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
 class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
     """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
 
-    shared: ReplyStore | None = None
+    def __init__(self, store: FolderReplies | ReplyStore | None, memory_max_entries: int) -> None:
+        super().__init__(
+            enable_disk_cache=False,
+            enable_memory_cache=True,
+            disk_cache_dir=None,
+            memory_max_entries=memory_max_entries,
+        )
+        self.shared = None if isinstance(store, FolderReplies) else store
+        self._warned = False
+        if store is not None:
+            self.enable_disk_cache, self.disk_cache = True, store
+
+    def get(
+        self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
+    ) -> Any:
+        """Give a reply as DSPy does; what is kept and is none is dropped."""
+        if (key := _key(self, request, ignored_args_for_cache_key)) is None:
+            return None
+        with self._lock:
+            reply = self.memory_cache.get(key) if self.enable_memory_cache else None
+        if reply is None and self.enable_disk_cache:
+            reply = self._kept(key, request)
+        return None if reply is None else self._prepare_cached_response(reply)
+
+    def _kept(self, key: str, request: dict[str, Any]) -> Any:
+        try:
+            reply = self.disk_cache.get(key)
+            if reply is not None:
+                check_reply(request, reply)
+        except Unreadable as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
+            self.disk_cache.delete(key)
+            return None
+        if reply is not None and self.enable_memory_cache:
+            with self._lock:
+                self.memory_cache[key] = reply
+        return reply
+
+    def _prepare_cached_response(self, response: Any) -> Any:
+        response = super()._prepare_cached_response(response)
+        if isinstance(response, AttributeDict) and "usage" in response:
+            response["usage"] = {}  # as the attribute is
+        return response
 
     def cache_key(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -207,9 +217,13 @@ _FLIGHTS = _Flights()
 
 
 class _Router:
-    """Stands in the place of DSPy's cache, and is used like it."""
+    """Stands in the place of DSPy's cache, and is used like it.
 
-    def __init__(self, usual: Cache) -> None:
+    Args:
+        usual: The cache that was there; None if DSPy has not opened its own yet.
+    """
+
+    def __init__(self, usual: Any) -> None:
         object.__setattr__(self, "_usual", usual)  # all other attributes are those of the store
 
     def __getattr__(self, name: str) -> Any:
@@ -223,23 +237,39 @@ class _Router:
 
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: Any = None) -> Any:
         store, waiting = self._store(), _WAITING.get()
+        get = partial(self._ask, store, "get", request, ignored_args_for_cache_key)
         if waiting is None or waiting.told:
-            return store.get(request, ignored_args_for_cache_key)
+            return get()
         if (key := _key(store, request, ignored_args_for_cache_key)) is not None:
             flight = (id(store), key)
             _FLIGHTS.take_off(flight, waiting.check)
             waiting.landed = partial(_FLIGHTS.land, flight)
-        reply = store.get(request, ignored_args_for_cache_key)
+        reply = get()
         if reply is None and key is not None and getattr(store, "shared", None) is not None:
-            get = partial(store.get, request, ignored_args_for_cache_key)
             reply = _reply_of_others(store.shared, key, get, waiting)
         waiting.told = True
         if reply is None:
             waiting.on_miss()
         return reply
 
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        self._ask(self._store(), "put", *args, **kwargs)
+
     def _store(self) -> Any:
-        return dspy.settings.get(_SETTING) or self._usual
+        return dspy.settings.get(_SETTING) or self._usual_one()
+
+    def _usual_one(self) -> Any:
+        if self._usual is None:
+            with dspy._cache_lock:
+                if self._usual is None:
+                    object.__setattr__(self, "_usual", _get_dspy_cache())
+        return self._usual
+
+    def _ask(self, store: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        ask = partial(getattr(store, method), *args, **kwargs)
+        if store is not self._usual or not getattr(store, "enable_disk_cache", False):
+            return ask()
+        return _one_thread(os.getpid()).submit(copy_context().run, ask).result()
 
 
 def _reply_of_others(
@@ -273,7 +303,39 @@ def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
         return None
 
 
-def _install() -> None:
-    with _INSTALLING:
-        if not isinstance(dspy.cache, _Router):
-            dspy.cache = _Router(dspy.cache)
+@cache
+def _one_thread(process: int) -> ThreadPoolExecutor:
+    """Give the thread that asks DSPy's own cache, which opens 16 files for each that does."""
+    return ThreadPoolExecutor(1, "mogradjudge-cache")
+
+
+class _Users:
+    """Counts the blocks that need the router."""
+
+    number = 0
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Put the router in the place of DSPy's cache until the last such block ends."""
+    with dspy._cache_lock:
+        _Users.number += 1
+        if not isinstance(usual := vars(dspy).get("cache"), _Router):
+            dspy.cache = _Router(usual)
+    try:
+        yield
+    finally:
+        with dspy._cache_lock:
+            _Users.number -= 1
+            if not _Users.number:
+                _put_back()
+
+
+def _put_back() -> None:
+    router = vars(dspy).get("cache")
+    if not isinstance(router, _Router):  # somebody has chosen another cache, which stays
+        return
+    if router._usual is None:
+        del dspy.cache  # DSPy opens its own when it is asked for
+    else:
+        dspy.cache = router._usual

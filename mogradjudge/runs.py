@@ -16,7 +16,15 @@ from filelock import FileLock, Timeout
 from mogradjudge.budget import Purse
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Event, as_json
-from mogradjudge.files import PARTIAL, LineLog, read_json, replaced, to_json, write_text
+from mogradjudge.files import (
+    PARTIAL,
+    LineLog,
+    check_no_links,
+    read_json,
+    replaced,
+    to_json,
+    write_text,
+)
 from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
@@ -90,7 +98,7 @@ class RunDirectory:
         Raises:
             InUse: If another process is at work here.
             SetupError: If the folder belongs to a run that
-                asked for something else, or is no run's and not empty.
+                asked for something else, or is no run's and not empty, or holds a link.
         """
         with ExitStack() as stack:
             self._lock(stack)
@@ -137,6 +145,7 @@ class RunDirectory:
             write_text(self.path / RUBRIC, program.rubric.to_toml())
 
     def _lock(self, stack: ExitStack) -> None:
+        check_no_links(self.path)
         try:
             stack.enter_context(FileLock(self.path / LOCK, timeout=0))
         except Timeout as error:

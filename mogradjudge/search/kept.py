@@ -9,7 +9,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mogradjudge.replies import packed, unpacked
+from mogradjudge.reply_store import packed, unpacked
 from mogradjudge.search.patience import patiently
 from mogradjudge.search.schema import REPLIES
 
@@ -31,13 +31,18 @@ class SharedReplies:
         self._claimed: set[str] = set()
 
     def get(self, key: str) -> Any:
-        """Give a reply; None if there is none, and the request is this worker's or another's."""
+        """Give a reply; None if there is none, and the request is this worker's or another's.
+
+        Raises:
+            Unreadable: If what is kept is none.
+        """
         if key not in self._claimed and self._insert(key):
             self._claimed.add(key)  # most often nobody has asked for it: one statement tells
             return None
-        asked = sa.select(REPLIES.c.reply).where(self._at(key))
+        # As it is: SQLAlchemy would make bytes of a number that is there instead.
+        asked = sa.select(sa.type_coerce(REPLIES.c.reply, sa.types.NULLTYPE)).where(self._at(key))
 
-        def read() -> bytes | None:
+        def read() -> Any:
             with self.engine.begin() as connection:
                 return connection.execute(asked).scalar()
 
@@ -45,7 +50,11 @@ class SharedReplies:
         return None if found is None else unpacked(found)
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a reply."""
+        """Keep a reply.
+
+        Raises:
+            TypeError: If it cannot be written.
+        """
         kept = {"reply": packed(value), "asker": self.asker, "since": self._now()}
         # The first one stays: somebody may have gone on from it.
         row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(kept)
@@ -69,7 +78,8 @@ class SharedReplies:
         if key in self._claimed:
             return True
         if not self._insert(key):
-            old = REPLIES.c.since < self._now() - self.patience
+            now = self._now()
+            old = sa.not_(REPLIES.c.since.between(now - self.patience, now + self.patience))
             free = (REPLIES.c.asker == self.asker) | old
             mine = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None), free)
             if not self._do(mine.values(asker=self.asker, since=self._now())):

@@ -14,6 +14,7 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, RDBStorage
 
 from mogradjudge.errors import SetupError
+from mogradjudge.files import check_database, check_no_links
 from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
@@ -41,8 +42,9 @@ def opened(
             times as long counts as dead. It holds for a URL.
 
     Raises:
-        SetupError: If there is no such database, or no driver for it.
+        SetupError: If there is no such database, or no driver for it, or the folder holds a link.
     """
+    check_no_links(folder)
     with ExitStack() as stack:
         if isinstance(storage, BaseStorage):
             study = storage
@@ -63,6 +65,8 @@ def opened(
 def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
     file = sa.URL.create("sqlite", database=str(folder / STUDY))
     url = file if storage is None else url_of(storage)
+    if _is_file(url):
+        check_database(Path(str(url.database)))
     engine_kwargs = _file_options() if _is_file(url) else _server_options(url)
 
     with making_tables(url), warnings.catch_warnings():
@@ -90,6 +94,7 @@ def file_beside(study: Path) -> Path:
 def _engine_beside(engine: sa.Engine | None, folder: Path) -> sa.Engine:
     file = None if engine is None else engine.url.database
     study = folder / STUDY if file in (None, "", ":memory:") else Path(str(file))
+    check_database(file_beside(study))
     url = sa.URL.create("sqlite", database=str(file_beside(study)))
     return sa.create_engine(url, **_file_options())
 

@@ -1,0 +1,265 @@
+"""Paid replies on a disk, as JSON: whoever made the file, reading it runs nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from dspy.clients.base_lm import BaseLM
+from dspy.clients.call_result import CACHE_FORMAT, AttributeDict, CallResult, attributes
+from dspy.clients.legacy_outputs import plain, responses_outputs
+
+from mogradjudge.errors import SetupError
+from mogradjudge.files import check_database
+
+logger = logging.getLogger(__name__)
+
+FILE = "replies.sqlite3"
+_TABLE = "CREATE TABLE replies (request TEXT PRIMARY KEY NOT NULL, reply BLOB NOT NULL)"
+_SCHEMA = [("index", None), ("table", _TABLE)]  # a key has an index of SQLite's own
+_WAIT = 10.0  # seconds for another process that writes
+_PAGE = 4096  # bytes
+_MOST_PAGES = 30 * 10**9 // _PAGE  # as much as DSPy keeps
+_EARLIER = "000"  # a folder of the store of earlier versions, which held pickles
+_SDKS = ("litellm", "openai")
+_ATOMS = (str, int, float, bool, type(None))
+_DEEPEST = 100  # lists and objects within each other
+_LM_CALLS = ("dspy.clients.lm15.", "dspy.clients.lm.")
+_READER = BaseLM("any")
+
+
+class Unreadable(ValueError):
+    """What is kept is no reply to the request that it is kept for."""
+
+
+def packed(reply: Any) -> bytes:
+    """Write a reply as JSON; a provider's reply of litellm's or openai's classes by its fields.
+
+    Raises:
+        TypeError: If it cannot be written so that it reads as before.
+    """
+    entry = _entry(reply)
+    if reply is None or not _is_plain(entry):
+        raise TypeError(f"A {type(reply).__name__} cannot be written as JSON as it is.")
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def unpacked(reply: Any) -> Any:
+    """Read what `packed` wrote; a provider's reply has its fields as attributes and as items.
+
+    Raises:
+        Unreadable: If it is anything else.
+    """
+    try:
+        entry = json.loads(reply.decode("utf-8", "surrogatepass"))
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise Unreadable(f"no JSON: {error}") from error
+    match entry:
+        case {"value": value} if value is not None and _is_plain(value):
+            return value
+        case {"sdk": dict(fields), "cost": cost} if _is_price(cost) and _is_plain(fields):
+            whole = attributes(fields)
+            vars(whole)["_hidden_params"] = {"response_cost": cost}
+            return whole
+    raise Unreadable("not of the form that replies are kept in")
+
+
+def check_reply(request: Mapping[str, Any], reply: Any) -> None:
+    """Check that DSPy can copy a reply and, if the request was one to an LM, read it.
+
+    Raises:
+        Unreadable: If it cannot.
+    """
+    asked = str(request.get("_fn_identifier"))
+    try:
+        copy.deepcopy(reply)
+        if asked.startswith(_LM_CALLS):
+            _Outputs(outputs=_outputs(asked, reply))
+    except Exception as error:  # a stranger's value may fail in any way
+        raise Unreadable(f"no reply of an LM: {type(error).__name__}") from error
+
+
+def _outputs(asked: str, reply: Any) -> Any:
+    """Read a reply as DSPy does."""
+    if isinstance(reply, AttributeDict):
+        dict(getattr(reply, "usage", None) or {})
+        if asked.endswith("responses_completion"):
+            return responses_outputs(reply)
+        return _READER._process_completion(reply, {"logprobs": True})
+    if reply["_dspy_format"] != CACHE_FORMAT:
+        raise Unreadable("another format")
+    result = CallResult.load(reply)
+    if not _is_price(result.cost) or len(result.responses) != len(result.outputs):
+        raise Unreadable("no price, or no response for each output")
+    return result.outputs
+
+
+class _Lenient(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class _Token(_Lenient):
+    token: str
+    logprob: pydantic.StrictFloat | pydantic.StrictInt
+    top_logprobs: list[_Token] | None = None
+
+
+class _Logprobs(_Lenient):
+    content: list[_Token] | None = None
+
+
+class _Output(_Lenient):
+    """What DSPy's adapters read of an output; the rest they only hand on."""
+
+    text: str | None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    citations: list[dict[str, Any]] | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Outputs(pydantic.BaseModel):
+    outputs: list[str | _Output | None] = pydantic.Field(min_length=1)
+
+
+def _entry(reply: Any) -> dict[str, Any]:
+    sdk = isinstance(reply, pydantic.BaseModel) and type(reply).__module__.split(".")[0] in _SDKS
+    if sdk or isinstance(reply, AttributeDict):
+        notes = getattr(reply, "_hidden_params", {})
+        return {"sdk": plain(reply), "cost": notes.get("response_cost")}
+    native = isinstance(reply, dict) and reply.get("_dspy_format") == CACHE_FORMAT
+    return {"value": plain(reply) if native else reply}
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Say whether a value is the same after it was JSON, and can be copied as an object."""
+    if depth > _DEEPEST:
+        return False
+    if type(value) is dict:
+        return all(_is_name(key) and _is_plain(item, depth + 1) for key, item in value.items())
+    if type(value) is list:
+        return all(_is_plain(item, depth + 1) for item in value)
+    return type(value) in _ATOMS
+
+
+def _is_name(key: Any) -> bool:
+    # Python asks an object's attributes for names such as `__deepcopy__`.
+    return type(key) is str and not (key.startswith("__") and key.endswith("__"))
+
+
+def _is_price(cost: Any) -> bool:
+    return cost is None or (isinstance(cost, int | float) and not isinstance(cost, bool))
+
+
+class FolderReplies:
+    """Replies in one file of a folder, by one connection for all threads; processes may share it.
+
+    A reply is safe from the end of the process when `set` returns. Where the file cannot be written
+    or is gone, that is said once; the run goes on, and what it pays stays in memory.
+
+    Args:
+        folder: It is made if it is not there.
+
+    Raises:
+        SetupError: If its files are not those of a store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._warned = False
+        self._owner = 0
+        self._connection: sqlite3.Connection | None = None
+        self._make()
+
+    def get(self, key: str) -> Any:
+        """Give a reply, or None.
+
+        Raises:
+            Unreadable: If what is kept is none.
+        """
+        rows = self._run("SELECT reply FROM replies WHERE request = ?", key)
+        return unpacked(rows[0][0]) if rows else None
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a reply.
+
+        Raises:
+            TypeError: If it cannot be written.
+        """
+        self._run("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, packed(value))
+        if not (self.folder / FILE).exists():
+            self._warn("the file is gone")
+
+    def delete(self, key: str) -> None:
+        """Drop a reply that cannot be read."""
+        self._run("DELETE FROM replies WHERE request = ?", key)
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self._run("SELECT 1 FROM replies WHERE request = ?", key))
+
+    def close(self) -> None:
+        """Close the file; a late reply opens it again."""
+        with self._lock:
+            if self._connection is not None and self._owner == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if (self.folder / _EARLIER).exists():
+                raise sqlite3.DatabaseError("an earlier version kept them")
+            check_database(self.folder / FILE)
+            self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+            if self._run_or_raise("SELECT type, sql FROM sqlite_master ORDER BY type") != _SCHEMA:
+                raise sqlite3.DatabaseError("it has other tables")
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            raise SetupError(
+                f"The replies in {self.folder} cannot be read ({error}). Remove that folder to pay "
+                "for them again, or give another one."
+            ) from error
+
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        try:
+            return self._run_or_raise(statement, *values)
+        except sqlite3.Error as error:
+            self._warn(str(error))
+            return []
+
+    def _run_or_raise(self, statement: str, *values: Any) -> list[Any]:
+        if self._owner != os.getpid():  # a forked process may not touch what it has inherited
+            self._inherited, self._connection = self._connection, None
+            self._lock, self._owner = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._connection is None:
+                self._connection = _connected(self.folder / FILE)
+            return self._connection.execute(statement, values).fetchall()
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "Replies cannot be kept in %s (%s). The run goes on, but a later one pays for them "
+                "again.",
+                self.folder,
+                reason,
+            )
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # the end of a process loses nothing
+    connection.execute(f"PRAGMA max_page_count={_MOST_PAGES}")
+    return connection
