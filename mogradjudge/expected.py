@@ -1,12 +1,12 @@
 """The expected score: what the probabilities of a reply's score tokens say on average.
 
-The score's tokens are found by the place of its field in the reply, never by "the first digit"
+The score's tokens are found by the place of its field in the reply, never by "the first digit",
+and where the score itself was read
 (G-Eval, Liu et al. 2023, weighs scores by token probabilities; the search is our own).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -17,13 +17,14 @@ from typing import Any
 import dspy
 
 from mogradjudge.criteria import Scale
+from mogradjudge.thoughts import without_thoughts
+from mogradjudge.written import plain_text, read_score, values_of
 
 MIN_SUPPORT = 0.5
 """An expected score is taken only if at least this probability lies on the scale."""
 
-_WHITE = re.compile(r"\s*")
-_BEFORE_DIGITS = " \t\r\n\"'*"
-_NUMBER = re.compile(r"-?\d+|-")
+_BEFORE_DIGITS = " \t\r\n\"'`*_([{+"
+_NUMBER = re.compile(r"[-+]?\d+|-")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def read_tokens(logprobs: Any) -> tuple[Token, ...]:
 
 
 def expected_score(
-    tokens: Sequence[Token], field: str, scale: Scale, adapter: dspy.Adapter, written: int
+    tokens: Sequence[Token],
+    field: str,
+    scale: Scale,
+    adapter: dspy.Adapter,
+    written: int,
+    fields: tuple[str, ...] = (),
 ) -> Expected | None:
     """Weigh the scores of a scale by their probability at the place of ``field`` in the reply.
 
@@ -72,26 +78,58 @@ def expected_score(
     probabilities are known only along the path that the model took; what stays unknown is left out
     of the support.
 
+    Args:
+        tokens: The reply's tokens, those of a thought as well.
+        field: The score's field.
+        scale: The scale.
+        adapter: The reply's format.
+        written: The score that was read from the reply.
+        fields: All fields of the reply, where there are others.
+
     Returns:
-        None if ``written``, the score that the adapter read, does not stand at the field's place (a
-        reply may hold the field twice), or if no probability lies on the scale.
+        None if ``written`` does not stand at the field's place, or if no probability lies on the
+        scale.
     """
-    text = "".join(token.text for token in tokens)
-    start = _value_start(text, field, adapter)
-    if start is None:
-        return None
-    while start < len(text) and text[start] in _BEFORE_DIGITS:
-        start += 1
-    number = re.compile(r"-?\d+").match(text, start)
-    if number is None or int(number.group()) != written:
-        return None
+    plain = [_plain(token) for token in tokens]
+    start = _place(plain, field, scale, adapter, written, fields or (field,))
     begin = 0
-    for index, token in enumerate(tokens):
-        if begin + len(token.text) > start:
+    for index, token in enumerate(plain):
+        if start is not None and begin + len(token.text) > start:
             before = token.text[: start - begin]
-            return _normalize(_masses(tokens[index:], before, scale))
+            return _normalize(_masses(plain[index:], before, scale))
         begin += len(token.text)
     return None
+
+
+def _place(
+    tokens: Sequence[Token],
+    field: str,
+    scale: Scale,
+    adapter: dspy.Adapter,
+    written: int,
+    fields: tuple[str, ...],
+) -> int | None:
+    """Find where the digits of a score begin in a reply."""
+    no_thoughts = fields if isinstance(adapter, dspy.XMLAdapter) else ()
+    text = without_thoughts("".join(token.text for token in tokens), no_thoughts)
+    values = values_of(text, field, fields, adapter)
+    scores = [read_score(value.text, scale, field) for value in values]
+    if not scores or any(score is None or score.score != written for score in scores):
+        return None
+    assert scores[-1] is not None
+    start = values[-1].start + scores[-1].start
+    number = _NUMBER.match(text, start)  # a text in JSON may hold escapes ahead of it
+    return start if number is not None and number[0].lstrip("+") == str(written) else None
+
+
+def _plain(token: Token) -> Token:
+    """Give a token with plain digits, in the same places."""
+    if all(map(str.isascii, (token.text, *token.alternatives))):
+        return token
+    alternatives: dict[str, float] = defaultdict(float)
+    for text, probability in token.alternatives.items():
+        alternatives[plain_text(text)] += probability
+    return Token(plain_text(token.text), alternatives)
 
 
 def _masses(tokens: Sequence[Token], before: str, scale: Scale) -> dict[int, float]:
@@ -125,12 +163,18 @@ def _completed(spelled: str, scale: Scale) -> int | None:
     if number is None or number.group() == "-":
         return None
     rest = spelled[number.end() :]
-    if re.match(r"\.[0-9]*[1-9]|/", rest):  # 4.5, 4/5
+    if re.match(r"[.,][0-9]*[1-9]", rest) or _is_other_part(rest, scale):  # 4.5, 4/10
         return None
     score = int(number.group())
     if score not in scale.values or (not rest and _may_go_on(spelled, scale)):
         return None
     return score
+
+
+def _is_other_part(rest: str, scale: Scale) -> bool:
+    """Say whether a score goes on as a fraction of another number than the scale's top."""
+    whole = re.match(r"\s*/\s*(\d*)", rest)
+    return whole is not None and not str(scale.high).startswith(whole[1])
 
 
 def _may_go_on(spelled: str, scale: Scale) -> bool:
@@ -144,39 +188,6 @@ def _normalize(masses: Mapping[int, float]) -> Expected | None:
     distribution = tuple((score, masses[score] / support) for score in sorted(masses))
     mean = sum(score * probability for score, probability in distribution)
     return Expected(mean, distribution, min(support, 1.0))
-
-
-def _value_start(text: str, field: str, adapter: dspy.Adapter) -> int | None:
-    """Find where a field's value begins, by the format that the adapter reads."""
-    if isinstance(adapter, dspy.JSONAdapter):
-        return _json_value_start(text, field)
-    if isinstance(adapter, dspy.XMLAdapter):
-        found = re.search(rf"<{field}>", text)
-    else:  # as ChatAdapter parses: the first line that opens with the field's marker
-        found = re.search(rf"^[ \t]*\[\[ ## {field} ## \]\]", text, re.MULTILINE)
-    return found.end() if found else None
-
-
-def _json_value_start(text: str, field: str) -> int | None:
-    """Walk the top-level keys of a JSON object; a key inside a text or below is not a match."""
-    decoder = json.JSONDecoder(strict=False)  # small models break lines inside texts
-    place = text.find("{") + 1
-    try:
-        while place:
-            key, place = decoder.raw_decode(text, _skip(text, place))
-            start = _skip(text, _skip(text, place) + 1)  # past the colon
-            if key == field:
-                return start
-            _, place = decoder.raw_decode(text, start)
-            place = _skip(text, place) + 1  # past the comma
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    return None
-
-
-def _skip(text: str, place: int) -> int:
-    found = _WHITE.match(text, place)
-    return found.end() if found else place
 
 
 def _pair(top: Any) -> tuple[str, float]:

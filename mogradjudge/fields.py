@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, get_args
 
 import dspy
 
+from mogradjudge.criteria import Scale
+from mogradjudge.endings import being_read
 from mogradjudge.scores import Unscored
 from mogradjudge.secrets import redact, secrets_of
+from mogradjudge.written import read_score, values_of
 
 _EXCERPT = 80  # characters of an unreadable reply that go into the reason
+_DSPYS = {
+    inspect.unwrap(kind.parse) for kind in (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
+}
 _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
 
 
@@ -52,40 +59,120 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
 def _parse_whole(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
 ) -> dict[str, Any]:
+    if being_read() is not None and _is_dspys(adapter):
+        return _parse_role(adapter, signature, completion)
+    return _parsed(adapter, signature, completion)
+
+
+def _parse_role(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+) -> dict[str, Any]:
+    """Parse what a role wrote; a field that it gave twice has no value, JSON in prose has one."""
+    names = tuple(signature.output_fields)
+    for name in names:
+        values = values_of(completion, name, names, adapter)
+        if len({value.text.strip() for value in values}) > 1:
+            raise _unreadable(adapter, signature, completion, f"The reply holds {name} twice.")
+    try:
+        return _parsed(adapter, signature, completion)
+    except dspy.AdapterParseError:
+        if "{" not in completion:
+            raise
+        return _parsed(dspy.JSONAdapter(), signature, completion)
+
+
+def _parsed(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+) -> dict[str, Any]:
     try:
         return dict(adapter.parse(signature, completion))
     except (ValueError, RecursionError) as error:
-        name = type(adapter).__name__
-        raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
+        raise _unreadable(adapter, signature, completion, str(error)) from error
+
+
+def _unreadable(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str, why: str
+) -> dspy.AdapterParseError:
+    return dspy.AdapterParseError(type(adapter).__name__, signature, completion, why)
 
 
 def _parse(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
+    if not _is_dspys(adapter):
+        return _parse_with(adapter, signature, completion)
+    if (ending := being_read()) is not None:
+        ending.by_field = True
+    return {name: _field(adapter, signature, name, completion) for name in signature.output_fields}
+
+
+def _field(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
+) -> object:
+    values = values_of(completion, name, tuple(signature.output_fields), adapter)
+    ending = being_read()
+    if ending is not None and ending.fault and not (values and values[-1].ended):
+        return Unscored(f"{ending.reason}, before {name} was complete")
+    if not values:
+        return _repaired(adapter, signature, name, completion)
+    kind = signature.output_fields[name].annotation
+    if kind is str:
+        return _only({value.text.strip() for value in values}, name, completion)
+    scale = Scale(min(get_args(kind)), max(get_args(kind)))
+    return _only({_score(value.text, scale, name) for value in values}, name, completion)
+
+
+def _score(text: str, scale: Scale, name: str) -> int | None:
+    written = read_score(text, scale, name)
+    return None if written is None else written.score
+
+
+def _only(values: set[Any], name: str, completion: str) -> object:
+    """Give a field's value; one that is given twice differently has none."""
+    if len(values) > 1:
+        said = " and ".join(sorted("nothing" if v is None else excerpt(str(v)) for v in values))
+        return Unscored(f"the reply gives {name} more than once, as {said}")
+    (value,) = values
+    return _unread(name, completion) if value is None else value
+
+
+def _repaired(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
+) -> object:
+    """Read a field of a JSON reply that is not quite JSON, as DSPy does."""
+    once = len(re.findall(rf"\b{name}\b", completion)) == 1
+    if not isinstance(adapter, dspy.JSONAdapter) or not once:
+        return _unread(name, completion)
+    return _alone(adapter, signature, name, completion)
+
+
+def _parse_with(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
+    """Parse with an adapter that has a way of its own to read a reply."""
     try:
         return adapter.parse(signature, completion)
     except _UNREADABLE:
         return {
-            name: _field(adapter, signature, name, completion) for name in signature.output_fields
+            name: _alone(adapter, signature, name, completion) for name in signature.output_fields
         }
 
 
-def _field(
+def _alone(
     adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
 ) -> object:
     alone = signature
     for other in signature.output_fields:
         alone = alone if other == name else alone.delete(other)
     try:
-        return adapter.parse(alone, _element(adapter, name, completion))[name]
+        return adapter.parse(alone, completion)[name]
     except _UNREADABLE:
-        return Unscored(f"no readable {name} in the reply {excerpt(completion)}")
+        return _unread(name, completion)
 
 
-def _element(adapter: dspy.Adapter, name: str, completion: str) -> str:
-    """Cut one XML element out; a stray & elsewhere makes the whole reply unreadable."""
-    if not isinstance(adapter, dspy.XMLAdapter):
-        return completion
-    found = re.findall(rf"<{name}>.*?</{name}>", completion, re.DOTALL)
-    return found[0] if len(found) == 1 else completion
+def _unread(name: str, completion: str) -> Unscored:
+    return Unscored(f"no readable {name} in the reply {excerpt(completion)}")
+
+
+def _is_dspys(adapter: dspy.Adapter) -> bool:
+    """Say whether an adapter reads a reply as one of DSPy's own does."""
+    return inspect.unwrap(type(adapter).parse) in _DSPYS
 
 
 def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:

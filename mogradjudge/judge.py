@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +13,7 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
+from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, reason_of
@@ -193,7 +194,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     ) -> Reading:
         tokens = read_tokens(prediction.get("logprobs"))
         written = int(prediction[criterion.name])
-        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written)
+        fields = (*self.rubric.names, "rationale")
+        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written, fields)
         if found is not None and found.support >= MIN_SUPPORT:
             return Reading(found.score, "expected", found.distribution, found.support, rationale)
         if self.settings.fallback == "integer":
@@ -224,25 +226,37 @@ class _Reply:
 
 def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
     # Threads end in any order: each keeps a trace of its own, and they are joined in order.
-    with dspy.context(trace=[]):
+    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
         try:
             prediction = call.predictor(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
-            return _unread(call, error)
-        return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
+            return _unread(call, error, ending)
+        return _read(call, prediction, ending)
 
 
 async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
-    with dspy.context(trace=[]):
+    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
         try:
             prediction = await call.predictor.acall(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
-            return _unread(call, error)
-        return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
+            return _unread(call, error, ending)
+        return _read(call, prediction, ending)
 
 
-def _unread(call: _Call, error: Exception) -> _Reply:
-    said = reason_of(error, call.predictor.lm or dspy.settings.lm)
+def _no_thoughts(call: _Call) -> Collection[str]:
+    """Name what is a field of the reply, though a thought may have a tag of that name."""
+    fields = call.predictor.signature.output_fields
+    return fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
+
+
+def _read(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _Reply:
+    if ending.fault and not ending.by_field:
+        return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {ending.reason}"))
+    return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
+
+
+def _unread(call: _Call, error: Exception, ending: Ending) -> _Reply:
+    said = ending.reason or reason_of(error, call.predictor.lm or dspy.settings.lm)
     return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
 
 

@@ -8,9 +8,9 @@ import os
 import dspy
 
 from mogradjudge.errors import SetupError
+from mogradjudge.tokens import LOCAL_MAX_TOKENS
 
 _LOCAL = "local/"
-_LOCAL_MAX_TOKENS = 512
 TIMEOUT = 120.0
 """Seconds that a call may wait for its reply, where the caller does not say."""
 
@@ -42,7 +42,7 @@ def make_lm(
         if api_base is not None:
             raise SetupError(f"`--api-base` has no meaning for a local model, got {api_base!r}.")
         return local_lm(
-            model, temperature=temperature or 0.0, max_tokens=max_tokens or _LOCAL_MAX_TOKENS
+            model, temperature=temperature or 0.0, max_tokens=max_tokens or LOCAL_MAX_TOKENS
         )
     if temperature is not None and not 0 <= temperature < math.inf:
         raise SetupError(f"`temperature` must be a number >= 0, got {temperature!r}.")

@@ -11,11 +11,13 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
+from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import ReplyError
 from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 from mogradjudge.quoting import quote
+from mogradjudge.tokens import LOCAL_MAX_TOKENS
 
 R = TypeVar("R")
 
@@ -109,18 +111,25 @@ def _ask(
     # In XML a field is a tag; elsewhere the roles may write of tags as they like.
     fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
     inputs = {name: _quoted(value, fields) for name, value in question.inputs.items()}
-    reason = ""
+    reason, room = "", 0  # 0: as much as the LM has
     for attempt in range(role.retries + 1):
-        config = _sampling(role, question, attempt)
+        config = _sampling(role, question, attempt) | ({"max_tokens": room} if room else {})
+        ending = Ending((*fields, *question.criteria) if fields else ())
+        booking = booked(role.ledger, role.name, question.criteria)
         try:
-            with booked(role.ledger, role.name, question.criteria), dspy.context(trace=[]):
-                return read(question, predict(**inputs, config=config))
+            with booking, dspy.context(trace=[]), reading(ending):
+                reply = predict(**inputs, config=config)
+                if ending.fault:
+                    raise ReplyError(ending.reason)
+                return read(question, reply)
         except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
             if isinstance(error, dspy.LMUnsupportedModelError):
                 raise
-            return Skipped(role.name, question.criteria, question.label, reason_of(error, role.lm))
+            reason = reason if room else reason_of(error, role.lm)
+            return Skipped(role.name, question.criteria, question.label, reason)
         except (dspy.AdapterParseError, ReplyError) as error:
-            reason = reason_of(error, role.lm)
+            reason = ending.reason or reason_of(error, role.lm)
+            room = _room_after(ending, role.lm, room)
     return Skipped(role.name, question.criteria, question.label, reason)
 
 
@@ -142,6 +151,17 @@ def _sampling(role: Role, question: Question, attempt: int) -> dict[str, Any]:
         if role.takes_seed:
             config["seed"] = config["rollout_id"]
     return config
+
+
+def _room_after(ending: Ending, lm: dspy.BaseLM, room: int) -> int:
+    """Choose the longest reply of the next try: twice a cut one's, where the user set none."""
+    if ending.fault != "length" or "max_completion_tokens" in lm.kwargs:
+        return room
+    limit = lm.kwargs.get("max_tokens")
+    is_users = limit is not None and (
+        limit != LOCAL_MAX_TOKENS or not lm.model.startswith("local/")
+    )
+    return 0 if is_users else 2 * (room or limit or ending.tokens)
 
 
 def _quoted(value: object, fields: Iterable[str]) -> object:

@@ -28,6 +28,7 @@ from mogradjudge.data import (
     survey,
     write_parquet,
 )
+from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import judging
 from mogradjudge.fingerprint import describe_lm, digest_of_program
@@ -144,7 +145,8 @@ def _unless_nothing_is_paid(parts: Parts, machines: Machines) -> Iterator[None]:
     """Keep replies while the block runs; without any, settings can still be mended after it."""
     fresh = not parts.paid
     try:
-        with replies_kept_in(parts.cache, _REPLIES_IN_MEMORY), judging():
+        kept = replies_kept_in(parts.cache, _REPLIES_IN_MEMORY)
+        with cut_replies_counted(), kept, judging():
             yield
     except BaseException:
         if fresh and not parts.finished and not any(row.calls for row in machines.rows):

@@ -16,6 +16,7 @@ from mogradjudge.agreement import (
     reported_intervals,
 )
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import (
     Judgement,
@@ -74,7 +75,7 @@ def evaluation_report(
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
-    with interruptible(ledger.brake):
+    with cut_replies_counted(), interruptible(ledger.brake):
         judgements = judge_table(judge, examples, ledger, num_threads)
     check_scored(judgements, "rated")
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))

@@ -16,6 +16,7 @@ from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
 from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
 from mogradjudge.decomposition import DecompositionMode
+from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
 from mogradjudge.events import Observer
 from mogradjudge.examples import examples_of
@@ -227,6 +228,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         shop = open_workshop(student, objectives, config, ledger, lms)
         with ExitStack() as stack:
             enter, state = stack.enter_context, None
+            enter(cut_replies_counted())
             if folder is not None:
                 speaking = {**judge_lms(student), **metric_lms(objectives), **lms}
                 _check_kept(speaking)

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+LOCAL_MAX_TOKENS = 512
+"""The longest reply of a model in this process, where the caller does not say."""
+
 _LOCAL_TABLE = "LITELLM_LOCAL_MODEL_COST_MAP"
 
 

@@ -12,7 +12,7 @@ LAYERS = [
     *("media", "figures"),
     "instructions",
     "concurrency",
-    *("scores", "expected", "fields", "predictor", "judge"),
+    *("scores", "thoughts", "endings", "written", "expected", "fields", "predictor", "judge"),
     *("agreement", "claims", "objectives", "leftovers", "programs", "candidate"),
     *("saving", "prices", "tokens", "budget", "usage"),
     *("brake", "limiter", "reply_store", "replies", "ledger", "attempts", "metering"),

@@ -56,7 +56,8 @@ class TestPlace:
             (CHAT, "[[ ## rationale ## ]]\nsee [[ ## coherence ## ]] 1\n[[ ## coherence ## ]]\n@"),
             (CHAT, "[[ ## coherence2 ## ]]\n1\n\n[[ ## coherence ## ]]\n@\n[[ ## q5 ## ]]\n2"),
             (CHAT, "[[ ## q1_coherence ## ]]\n1\n\n[[ ## coherence ## ]]\n@"),
-            (CHAT, "[[ ## coherence ## ]]\n@\n\n[[ ## coherence ## ]]\n1"),
+            (CHAT, "[[ ## coherence ## ]]\n4\n\n[[ ## coherence ## ]]\n@"),
+            (CHAT, '```json\n{"coherence": @}\n```'),
             (JSON, '{"coherence": @}'),
             (JSON, '{"coherence":@, "q5": 2}'),
             (JSON, '{\n  "coherence" :\n  "@"\n}'),
@@ -81,7 +82,7 @@ class TestPlace:
         [
             (CHAT, ""),
             (CHAT, "4"),
-            (CHAT, '{"coherence": 4}'),
+            (CHAT, "[[ ## coherence ## ]]\n4\n\n[[ ## coherence ## ]]\n1"),
             (CHAT, "[[ ## coherence ## ]]"),
             (CHAT, "[[ ## coherence ## ]]\n\n[[ ## fluency ## ]]\n4"),
             (CHAT, "[[ ## coherence ## ]]\nabout 4"),
@@ -145,7 +146,7 @@ class TestPlace:
         found = locate(cut("[[ ## coherence ## ]]\n@", at), CHAT, 4)
         assert dict(found.distribution) == pytest.approx({4: 0.6, 5: 0.4})
 
-    @pytest.mark.parametrize("other", ["x", "6", "0", "44", "4.5", "4/5", "-4", "four", ""])
+    @pytest.mark.parametrize("other", ["x", "6", "0", "44", "4.5", "4/9", "-4", "four", ""])
     def test_what_is_no_score_of_the_scale_only_lowers_the_support(self, other):
         at = {"4": 0.6, other: 0.4}
         found = locate(cut("[[ ## coherence ## ]]\n@\n", at), CHAT, 4)
@@ -399,11 +400,12 @@ class TestJudge:
             '{"coherence": @, "level5": @@, "coherence": 2, "level5": 3}',
         ],
     )
-    def test_probabilities_of_a_score_that_was_not_read_are_not_used(self, reply):
+    def test_of_two_scores_for_one_criterion_none_is_weighed(self, reply):
         pieces = cut(reply, FOUR_OR_FIVE, *TEN)
         prediction = rate(wire(pieces), dspy.JSONAdapter(), fallback="integer")
-        assert (prediction.coherence, prediction.level5) == (2, 3)
-        assert prediction.readings["coherence"].source == "fallback"
+        for name in ("coherence", "level5"):
+            assert isinstance(prediction[name], Unscored)
+            assert name in prediction[name].reason
 
     def test_each_separate_call_is_weighed_by_its_own_tokens(self):
         def reply(request):

@@ -323,9 +323,9 @@ FAULTS = {
     "above the scale": lambda fields: {**fields, "fluency": 4},
     "below the scale": lambda fields: {**fields, "fluency": 0},
     "between two scores": lambda fields: {**fields, "fluency": 2.5},
-    "a fraction": lambda fields: {**fields, "fluency": "2/3"},
+    "a fraction of another whole": lambda fields: {**fields, "fluency": "2/4"},
     "a word": lambda fields: {**fields, "fluency": "good"},
-    "with a label": lambda fields: {**fields, "fluency": "Score: 2"},
+    "two scores": lambda fields: {**fields, "fluency": "Score: 2 or 3"},
     "empty": lambda fields: {**fields, "fluency": ""},
 }
 ADAPTERS = {"default": (lambda: None, in_chat), **FORMATS}
