@@ -12,7 +12,7 @@ from dspy.lm15 import Message, Request, Response, TokenLogprob, TopLogprob, Usag
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 
-Reply = str | Sequence[TokenLogprob]
+Reply = str | Sequence[TokenLogprob] | Response
 
 
 class FunctionEngine:
@@ -33,6 +33,8 @@ class FunctionEngine:
     def complete(self, request: Request) -> Response:
         self.requests.append(request)
         reply = self.reply(request)
+        if isinstance(reply, Response):
+            return reply
         scored = not isinstance(reply, str)
         text = "".join(token.token for token in reply) if scored else reply
         return Response(
@@ -109,6 +111,17 @@ FORMATS: dict[str, tuple[type[dspy.Adapter], Callable[[Mapping[str, object]], st
     "json": (dspy.JSONAdapter, in_json),
     "xml": (dspy.XMLAdapter, in_xml),
 }
+
+
+def ended(text: str, reason: str = "length", tokens: int = 1) -> Response:
+    """Make a reply that ended for another reason than that it was complete."""
+    return Response(
+        id=None,
+        model="fake",
+        message=Message.assistant(text),
+        finish_reason=reason,
+        usage=Usage(input_tokens=1, output_tokens=tokens),
+    )
 
 
 def token(text: str, alternatives: Mapping[str, float] | None = None) -> TokenLogprob:

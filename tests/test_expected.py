@@ -58,6 +58,17 @@ class TestPlace:
             (CHAT, "[[ ## q1_coherence ## ]]\n1\n\n[[ ## coherence ## ]]\n@"),
             (CHAT, "[[ ## coherence ## ]]\n4\n\n[[ ## coherence ## ]]\n@"),
             (CHAT, '```json\n{"coherence": @}\n```'),
+            (CHAT, "<think>\n[[ ## coherence ## ]]\n1\n</think>\n[[ ## coherence ## ]]\n@"),
+            (CHAT, "[[ ## coherence ## ]]\n1\n</think>\n[[ ## coherence ## ]]\n@"),
+            (JSON, '<think>{"coherence": 1}</think>{"coherence": @}'),
+            (XML, "<think><coherence>1</coherence></think><coherence>@</coherence>"),
+            (CHAT, "[[ ## coherence ## ]]\nScore: @"),
+            (CHAT, "[[ ## coherence ## ]]\n**@/5**"),
+            (CHAT, "[[ ## coherence ## ]]\n`@` out of 5"),
+            (CHAT, "[[ ## coherence ## ]]\n@ - good"),
+            (CHAT, "[[ ## coherence ## ]]\n@\n\nBecause it flows."),
+            (JSON, '{"coherence": "@/5"}'),
+            (XML, "<coherence>Rating: @ (Good)</coherence>"),
             (JSON, '{"coherence": @}'),
             (JSON, '{"coherence":@, "q5": 2}'),
             (JSON, '{\n  "coherence" :\n  "@"\n}'),
@@ -140,6 +151,23 @@ class TestPlace:
         at = {spelled.format(4): 0.75, spelled.format(5): 0.25}
         found = locate(cut(reply, at), adapter, 4)
         assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+
+    def test_digits_of_another_width_are_digits(self):
+        found = locate(cut("[[ ## coherence ## ]]\n@", {"\uff14": 0.75, "5": 0.25}), CHAT, 4)
+        assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+
+    @pytest.mark.parametrize("spelling", ["@/10", "@@/10", "@ / 10", "Score: @ out of 10"])
+    def test_a_share_of_the_scales_top_is_the_score_of_its_first_digits(self, spelling):
+        places = [{"1": 0.8, "2": 0.2}, {"0": 1.0}][: spelling.count("@")]
+        written = 10 if len(places) > 1 else 1
+        text = "[[ ## coherence ## ]]\n" + spelling
+        found = locate(cut(text, *places), CHAT, written, Scale(1, 10))
+        assert dict(found.distribution)[written] == pytest.approx(0.8)
+
+    @pytest.mark.parametrize("written", ["@-5", "@.5", "@/10", "@ or 5", "about @"])
+    def test_what_is_no_score_is_not_weighed(self, written):
+        pieces = cut(f"[[ ## coherence ## ]]\n{written}", FOUR_OR_FIVE)
+        assert locate(pieces, CHAT, 4) is None
 
     def test_one_score_spelled_in_several_ways_is_one_score(self):
         at = {"4": 0.3, " 4": 0.2, "\n4": 0.1, "5": 0.2, " 5": 0.2}

@@ -14,7 +14,7 @@ from dspy import lm15
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines import FORMATS, FunctionEngine, fake_lm, in_chat, in_xml, system, user
+from engines import FORMATS, FunctionEngine, ended, fake_lm, in_chat, in_xml, system, user
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
@@ -404,6 +404,220 @@ class TestUnreadableReplies:
         assert adapter.use_json_adapter_fallback
         with pytest.raises(dspy.AdapterParseError):
             adapter.parse(MultiCriteriaJudge(RUBRIC).judges["all"].signature, "nothing")
+
+
+DRAFT = {"coherence": 1, "grounded": 1, "fluency": 1, "overall": 1}
+THOUGHTS = {
+    "think": "<think>\nA draft:\n{}\nNo.\n</think>\n\n",
+    "no opening tag": "A draft:\n{}\nNo.\n</think>\n\n",
+    "no line between": "<think>{}</think>",
+    "upper case": "<THINK>\n{}\n</THINK>\n",
+    "thinking": "<thinking>\n{}\n</thinking>\n",
+    "reasoning": "<reasoning>\n{}\n</reasoning>\n",
+    "thought": "<thought>{}</thought>\n",
+    "two": "<think>{}</think>\n<think>Hm.</think>\n",
+    "nested": "<think>One <think> more: {}</think> No. {}</think>\n",
+    "a tag inside": "<think>Write a <think> tag? {}\n</think>\n",
+    "harmony": "<|channel|>analysis<|message|>{}<|end|><|start|>assistant"
+    "<|channel|>final<|message|>",
+    "bare harmony": "analysis{}assistantfinal",
+    "mistral": "[THINK]{}[/THINK]",
+}
+
+
+class TestThoughts:
+    @pytest.mark.parametrize("thought", THOUGHTS)
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("layout", ["combined", "separate"])
+    def test_the_draft_in_a_thought_is_no_reply(self, thought, format, layout):
+        adapter, write = FORMATS[format]
+
+        def reply(request):
+            draft = answer(write, DRAFT)(request)
+            return THOUGHTS[thought].replace("{}", draft) + answer(write)(request)
+
+        prediction, _ = rate(reply, adapter(), layout=layout)
+        assert scores_of(prediction) == SCORES
+
+    @pytest.mark.parametrize("run", [call, await_call])
+    def test_an_awaited_reply_is_read_alike(self, run):
+        thought = THOUGHTS["think"].replace("{}", in_chat(DRAFT))
+        engine = FunctionEngine(lambda _: thought + in_chat(SCORES))
+        with dspy.context(lm=fake_lm(engine)):
+            assert scores_of(run(MultiCriteriaJudge(RUBRIC), TEXT)) == SCORES
+
+    def test_a_reader_with_calls_of_its_own_does_not_see_the_thought(self):
+        reader = FunctionEngine(answer(in_chat))
+        thought = THOUGHTS["think"].replace("{}", "incoherent")
+        rate(thought + "Coherent.", dspy.TwoStepAdapter(extraction_model=fake_lm(reader)))
+        assert "incoherent" not in user(reader.requests[0])
+
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("begin", ["<think>\n", "<|channel|>analysis<|message|>"])
+    def test_a_thought_that_never_ends_is_no_reply(self, format, begin):
+        adapter, write = FORMATS[format]
+        prediction, _ = rate(begin + write(DRAFT) + "\nBut wait", adapter())
+        assert all("thought" in score.reason for score in scores_of(prediction).values())
+
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("said", ["It has a <think> tag.", "A </think> and <think>x</think>."])
+    def test_a_rationale_may_speak_of_tags(self, format, said):
+        adapter, write = FORMATS[format]
+        if format == "xml":
+            said = said.replace("<", "&lt;")
+        prediction, _ = rate(write({"rationale": said, **SCORES}), adapter(), rationale=True)
+        assert scores_of(prediction) == SCORES
+        rationale = prediction.readings["overall"].rationale
+        assert rationale == said.replace("&lt;", "<")
+
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_a_criterion_may_be_called_reasoning(self, format):
+        adapter, write = FORMATS[format]
+        rubric = Rubric(("text",), [Criterion("reasoning", "Does it follow?")])
+        prediction, _ = rate(write({"reasoning": 4}), adapter(), rubric, {"text": "x"})
+        assert prediction.reasoning == 4
+
+
+class TestTwoScores:
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize(["first", "score"], [(4, 4), ("4/5", 4), (1, None)])
+    def test_a_field_given_twice_counts_only_if_both_are_equal(self, format, first, score):
+        adapter, write = FORMATS[format]
+        prediction, _ = rate(write({"coherence": first}) + "\n\n" + write(SCORES), adapter())
+        assert prediction.overall == 10
+        if score is None:
+            assert "coherence" in prediction.coherence.reason
+        else:
+            assert prediction.coherence == score
+
+    def test_a_key_given_twice(self):
+        reply = '{"grounded": 0, "coherence": 1, "fluency": 3, "overall": 10, "coherence": 4}'
+        prediction, _ = rate(reply, dspy.JSONAdapter())
+        assert isinstance(prediction.coherence, Unscored)
+        assert prediction.overall == 10
+
+
+class TestCutReplies:
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("reason", ["length", "content_filter"])
+    @pytest.mark.parametrize("rule", ["integer", "expected", "mean_of_n"])
+    @pytest.mark.parametrize("run", [call, await_call])
+    def test_what_was_complete_stays_and_the_rest_is_unscored(self, format, reason, rule, run):
+        adapter, write = FORMATS[format]
+        text = write(SCORES)
+        text = text[: text.rindex("10") + 1]  # "1" of "10"
+        options = {"score_rule": rule, "n": 2 if rule == "mean_of_n" else 1}
+        options |= {"fallback": "integer"} if rule == "expected" else {}
+        engine = FunctionEngine(lambda _: ended(text, reason))
+        with dspy.context(lm=fake_lm(engine), adapter=adapter()):
+            prediction = run(MultiCriteriaJudge(RUBRIC, **options), TEXT)
+        assert "cut" in prediction.overall.reason
+        assert scores_of(prediction) == {**SCORES, "overall": prediction.overall}
+
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_a_whole_reply_that_was_cut_after_its_last_score_counts(self, format):
+        adapter, write = FORMATS[format]
+        text = write(SCORES).replace(" completed ## ]]", "")
+        prediction, _ = rate(lambda _: ended(text), adapter())
+        assert scores_of(prediction) == SCORES
+
+    def test_an_adapter_of_another_kind_reads_no_cut_reply(self):
+        reader = FunctionEngine(answer(in_chat))
+        adapter = dspy.TwoStepAdapter(extraction_model=fake_lm(reader))
+        prediction, _ = rate(lambda _: ended("Coherent, bu"), adapter)
+        assert all("cut" in score.reason for score in scores_of(prediction).values())
+
+    def test_a_cut_reply_from_the_cache_is_read_alike(self):
+        engine = FunctionEngine(lambda _: ended(in_chat(SCORES).split("10")[0] + "1"))
+        with dspy.context(lm=fake_lm(engine, cache=True, max_tokens=77)):
+            first, again = (MultiCriteriaJudge(RUBRIC)(**TEXT) for _ in range(2))
+        assert len(engine.requests) == 1
+        assert first.overall == again.overall
+        assert "cut" in again.overall.reason
+
+
+SPELLINGS = [
+    *("**{}**", "`{}`", "{}/5", "{} / 5", "**{}/5**", "{} out of 5", "Score: {}", "Rating: {}"),
+    *(
+        '"{}"',
+        "{}.",
+        "{}.0",
+        "{},0",
+        "{} - good",
+        "{} \u2014 good",
+        "{} (Good)",
+        "{}: good",
+        "[{}]",
+    ),
+    *("coherence = {}", "**Score:** {}", "Score: **{}/5**", '{{"score": {}}}', "\\boxed{{{}}}"),
+    *("$\\boxed{{{}}}$", "{} stars", "\u00a0{}\u00a0", "\u200b{}", "\ufeff{}", ": {}", "+{}"),
+    *("{}\n\nBecause the text is well written.", "{}\r", "The score is {}", "{} (out of 5)"),
+]
+NO_SCORES = [
+    *("3-{}", "3\u2013{}", "{} to 5", "3 or {}", "{}.5", "{},5", "{}/10", "{} out of 10", "-{}"),
+    *(
+        "1{}",
+        "four",
+        "N/A",
+        "",
+        "about {}",
+        "not {}",
+        "> {}",
+        "{}+",
+        "{}?",
+        "{}%",
+        "{}th",
+        "{}\u00bd",
+    ),
+    *("{} and a half", "{}, maybe 3", "{}\n\nOn reflection, 3.", "{} of 5 claims hold", "[3, {}]"),
+    *("1. It has {} parts", "{} or five", "{}. Wait, less", "{}\u00b2", "0", "6", "true"),
+]
+
+
+class TestSpellings:
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("spelling", [*SPELLINGS, "full width"])
+    def test_what_means_one_score_is_read(self, format, spelling):
+        adapter, write = FORMATS[format]
+        written = "\uff14" if spelling == "full width" else spelling.format(4)
+        prediction, _ = rate(write({**SCORES, "coherence": written}), adapter())
+        assert prediction.coherence == 4
+        assert type(prediction.coherence) is int
+
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("spelling", NO_SCORES)
+    def test_what_means_none_or_may_mean_two_is_unscored(self, format, spelling):
+        adapter, write = FORMATS[format]
+        written = spelling.format(4)
+        if format == "xml":
+            written = written.replace(">", "&gt;")
+        prediction, _ = rate(write({**SCORES, "coherence": written}), adapter())
+        assert isinstance(prediction.coherence, Unscored)
+        assert prediction.overall == 10
+
+    @pytest.mark.parametrize(
+        ["scale", "written", "score"],
+        [
+            *[((-2, 2), text, -2) for text in ("-2", "\u22122", "**-2**", "Score: -2", "-2 - bad")],
+            *[((-2, 2), text, None) for text in ("- 2", "-3", "-1.5", "-2 to 2", "1-2")],
+            *[((0, 100), text, 85) for text in ("85", "85/100", "85.0", "Score: 85 out of 100")],
+            *[((0, 100), text, None) for text in ("8/10", "101", "85.5", "80-90")],
+            ((1, 1000), "1,000", None),
+        ],
+    )
+    def test_scales_below_zero_and_of_several_digits(self, scale, written, score):
+        rubric = Rubric(("text",), [Criterion("q_1", "How good?", scale=scale)])
+        prediction, _ = rate(in_chat({"q_1": written}), None, rubric, {"text": "x"})
+        assert isinstance(prediction.q_1, Unscored) if score is None else prediction.q_1 == score
+
+    @pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.XMLAdapter, dspy.JSONAdapter])
+    @pytest.mark.parametrize(
+        "around", ["```json\n{}\n```", "My rating:\n\n{}\n\nI hope it helps {{}}!"]
+    )
+    def test_a_json_object_in_a_fence_or_in_prose_is_read(self, adapter, around):
+        write = FORMATS["json"][1]
+        reply = around.replace("{}", write(SCORES), 1)
+        assert scores_of(rate(reply, adapter())[0]) == SCORES
 
 
 def raising(error):

@@ -460,8 +460,21 @@ def test_free_texts_share_what_a_reply_may_hold():
 @pytest.mark.parametrize(["length", "finish"], [(149, "stop"), (150, "length")])
 def test_a_reply_with_a_text_that_was_cut_says_so(length, finish):
     content = json.dumps({"a": "x", "b": ["y" * length]})
+    assert read(content).finish_reason == finish
+
+
+def test_a_text_that_the_schema_cut_ends_with_its_last_whole_sentence():
+    cut = ("It is clear. Is it short? No! " * 9)[:149] + "I"
+    response = read(json.dumps({"a": "x", "b": [cut]}))
+    assert response.finish_reason == "stop"
+    (text,) = json.loads(response.message.text)["b"]
+    assert cut.startswith(text)
+    assert text.endswith("No!")
+
+
+def read(content):
     reply = {
         "choices": [{"message": {"content": content}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1},
     }
-    assert messages.response_of(schema_request(100), reply).finish_reason == finish
+    return messages.response_of(schema_request(100), reply)

@@ -9,6 +9,7 @@ import dspy
 import pytest
 from dspy.lm15 import AuthError, ContextLengthError, Message, Request, Response, Usage
 
+from engines import FORMATS, ended
 from mogradjudge.errors import ReplyError
 from mogradjudge.roles import Question, Role, Round, Skipped, ask
 
@@ -31,7 +32,7 @@ class Engine:
 
     supported_params = ("temperature", "max_tokens", "seed")
 
-    def __init__(self, *replies: str | Exception) -> None:
+    def __init__(self, *replies: str | Exception | Response) -> None:
         self.replies = replies or (GOOD,)
         self.requests: list[Request] = []
         self._lock = threading.Lock()
@@ -42,6 +43,8 @@ class Engine:
             reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
         if isinstance(reply, Exception):
             raise reply
+        if isinstance(reply, Response):
+            return reply
         message, usage = Message.assistant(reply), Usage(input_tokens=1, output_tokens=1)
         return Response(id=None, model="x", message=message, finish_reason="stop", usage=usage)
 
@@ -258,3 +261,88 @@ def test_questions_of_a_round_leave_no_trace_and_no_history():
         ask(role(source), (question(),), read)
         assert dspy.settings.trace == []
         assert dspy.settings.lm is None
+
+
+WRITE = {name: write for name, (_, write) in FORMATS.items()}
+BAD_REPLIES = {
+    "an endless thought": lambda write: f"<think>\n{write({'answer': 'draft'})}\nBut",
+    "two answers": lambda write: f"{write({'answer': 'draft'})}\n\n{write({'answer': 'yes'})}",
+    "cut off": lambda write: ended(write({"answer": "draft"})),
+    "filtered": lambda write: ended(write({"answer": "draft"}), "content_filter"),
+}
+
+
+def put_in(format: str, engine: Engine, **changes: object) -> Round[str]:
+    with dspy.context(adapter=FORMATS[format][0]()):
+        return put(engine, **changes)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", ["critic", "coach", "editor"])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "<think>\n{}\n</think>\n\n",
+        "{}\n</think>\n",
+        "<REASONING>{}</REASONING>",
+        "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    ],
+)
+def test_the_draft_in_a_thought_is_no_reply(format, name, thought):
+    write = WRITE[format]
+    engine = Engine(thought.replace("{}", write({"answer": "draft"})) + write({"answer": "yes"}))
+    with dspy.context(adapter=FORMATS[format][0]()):
+        found = ask(replace(role(lm(engine)), name=name), (question(),), read)
+    assert found.records == ("0/1/a: yes",)
+    assert len(engine.requests) == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("bad", BAD_REPLIES)
+def test_an_incomplete_or_double_reply_is_asked_for_again(format, bad):
+    write = WRITE[format]
+    engine = Engine(BAD_REPLIES[bad](write), write({"answer": "yes"}))
+    assert put_in(format, engine).records == ("0/1/a: yes",)
+    assert len(engine.requests) == 2
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_answer_given_twice_in_the_same_words_is_one(format):
+    write = WRITE[format]
+    engine = Engine(write({"answer": "yes"}) + "\n\n" + write({"answer": "yes"}))
+    assert len(put_in(format, engine).records) == 1
+
+
+def test_a_cut_reply_is_named_as_such():
+    (skipped,) = put(Engine(ended(GOOD))).skipped
+    assert "max_tokens" in skipped.reason
+
+
+@pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.XMLAdapter])
+def test_a_json_object_in_prose_is_a_reply(adapter):
+    with dspy.context(adapter=adapter()):
+        found = put(Engine('Here it is:\n```json\n{"answer": "yes"}\n```'))
+    assert found.records == ("0/1/a: yes",)
+
+
+@pytest.mark.parametrize(
+    ["model", "max_tokens", "sent"],
+    [
+        ("toy/x", None, [None, 80, 160]),  # the reply had 40 tokens
+        ("toy/x", 40, [40, 40, 40]),  # the user's
+        ("local/x", 512, [512, 1024, 2048]),  # ours
+        ("local/x", 40, [40, 40, 40]),
+    ],
+)
+def test_a_retry_has_more_room_where_the_user_set_none(model, max_tokens, sent):
+    engine = Engine(ended(GOOD, tokens=40))
+    source = lm(engine, model=model, max_tokens=max_tokens)
+    ask(role(source), (question(),), read)
+    assert [request.config.max_tokens for request in engine.requests] == sent
+
+
+def test_a_provider_that_refuses_more_room_leaves_the_reply_cut():
+    engine = Engine(ended(GOOD, tokens=40), dspy.lm15.InvalidRequestError("max_tokens too large"))
+    (skipped,) = put(engine).skipped
+    assert "cut" in skipped.reason
+    assert len(engine.requests) == 2

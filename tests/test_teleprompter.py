@@ -1,11 +1,14 @@
 """The whole loop in the toy world, where the right instructions are known: ``BIAS=0``."""
 
 import json
+import logging
 import math
 import random
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import dspy
 import pytest
@@ -46,6 +49,8 @@ from mogradjudge.events import (
     as_plain,
     describe,
 )
+from mogradjudge.scored_table import score_table
+from mogradjudge.scoring import evaluation_report
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 EXAMPLES = toy_examples(RUBRIC, 20)
@@ -103,6 +108,53 @@ def fresh_cache() -> Iterator[None]:
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     yield
     dspy.cache = before
+
+
+class CutOff(ToyEngine):
+    """The toy world where the replies of some roles are cut off."""
+
+    def __init__(self, *roles: str) -> None:
+        super().__init__()
+        self.roles = roles
+
+    def complete(self, request: Request) -> Response:
+        cut = role_of(str(request.system)) in self.roles
+        response = super().complete(request)
+        return replace(response, finish_reason="length") if cut else response
+
+
+def evaluate(tmp_path: Path) -> None:
+    evaluation_report(MultiCriteriaJudge(RUBRIC), VALIDATION, 2)
+
+
+def score(tmp_path: Path) -> None:
+    source = tmp_path / "texts.jsonl"
+    rows = [dict(example.inputs()) for example in VALIDATION]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    score_table(MultiCriteriaJudge(RUBRIC), source, tmp_path / "out.jsonl", 2)
+
+
+def compile_it(tmp_path: Path) -> None:
+    MOGrad(steps=1).compile(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, valset=VALIDATION)
+
+
+@pytest.mark.parametrize(
+    ["door", "role"],
+    [(evaluate, "judge"), (score, "judge"), (compile_it, "judge"), (compile_it, "critic")],
+)
+def test_cut_replies_are_told_in_one_line_at_the_end(door, role, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("dspy"), "propagate", True)
+    engine = CutOff(role)
+    with dspy.context(lm=toy_lm(engine)):
+        door(tmp_path)
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert f"{engine.calls[role]} replies were" in line
+    assert "max_tokens" in line
+
+
+def test_the_editors_cut_reply_never_becomes_a_section():
+    result = optimize(CutOff("editor"), steps=1)
+    assert sections(result.program) == [(name, SEED) for name in RUBRIC.names]
 
 
 # What the loop finds

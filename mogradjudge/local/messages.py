@@ -11,6 +11,7 @@ from dspy import lm15
 
 _CHARS_PER_TOKEN = 3  # a low estimate: English text has about four
 _SHORTEST_TEXT = 40  # characters
+_SENTENCES = re.compile(r".*[.!?][\"')\]]*(?=\s|$)", re.DOTALL)
 
 # How models' families write their control tokens. llama.cpp reads a prompt as a whole, so in a
 # message's text too they would begin and end turns.
@@ -144,6 +145,8 @@ def response_of(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
     usage, finish_reason = reply["usage"], choice["finish_reason"]
     if (longest := _longest_text(request)) is not None and _has_text_of(text, longest):
         finish_reason = "length"  # the object is whole, but a text in it was cut
+        if (whole := _in_whole_sentences(json.loads(text), longest)) is not None:
+            text, finish_reason = json.dumps(whole, ensure_ascii=False), "stop"
     return lm15.Response(
         id=None,
         model=request.model,
@@ -169,6 +172,20 @@ def _has_text_of(reply: str, length: int) -> bool:
             return True
         parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     return False
+
+
+def _in_whole_sentences(part: Any, longest: int) -> Any:
+    """End the texts that the schema cut with their last whole sentences; None if one has none."""
+    if isinstance(part, str) and len(part) >= longest:
+        whole = _SENTENCES.match(part)
+        return None if whole is None else whole[0]
+    if not isinstance(part, (dict, list)):
+        return part
+    keys = part if isinstance(part, dict) else range(len(part))
+    parts = {key: _in_whole_sentences(part[key], longest) for key in keys}
+    if any(new is None and part[key] is not None for key, new in parts.items()):
+        return None
+    return parts if isinstance(part, dict) else list(parts.values())
 
 
 def _check_json(text: str) -> None:
