@@ -110,7 +110,8 @@ def _field(
     values = values_of(completion, name, tuple(signature.output_fields), adapter)
     ending = being_read()
     if ending is not None and ending.fault and not (values and values[-1].ended):
-        return Unscored(f"{ending.reason}, before {name} was complete")
+        said = excerpt(completion)
+        return Unscored(f"{ending.reason}, before {name} was complete: {said}")
     if not values:
         return _repaired(adapter, signature, name, completion)
     kind = signature.output_fields[name].annotation
