@@ -14,7 +14,7 @@ from mogradjudge.criteria import Scale
 from mogradjudge.endings import being_read
 from mogradjudge.scores import Unscored
 from mogradjudge.secrets import redact, secrets_of
-from mogradjudge.written import read_score, values_of
+from mogradjudge.written import gives_twice, read_score, values_of
 
 _EXCERPT = 80  # characters of an unreadable reply that go into the reason
 _DSPYS = {
@@ -71,8 +71,11 @@ def _parse_role(
     names = tuple(signature.output_fields)
     for name in names:
         values = values_of(completion, name, names, adapter)
-        if len({value.text.strip() for value in values}) > 1:
+        texts = {value.text.strip() for value in values}
+        if len(texts) > 1 or any(map(gives_twice, texts)):
             raise _unreadable(adapter, signature, completion, f"The reply holds {name} twice.")
+        if len(values) > 1 and isinstance(adapter, dspy.XMLAdapter):  # it would make a list of them
+            completion = completion[: completion.rindex("<", 0, values[1].start)]
     try:
         return _parsed(adapter, signature, completion)
     except dspy.AdapterParseError:

@@ -85,6 +85,24 @@ def values_of(
     return values if any(name.lower() in known for name, _ in elements) else _in_json(reply, field)
 
 
+def gives_twice(text: str) -> bool:
+    """Say whether an object in a JSON text gives a key two values that differ."""
+    twice = False
+
+    def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal twice
+        read: dict[str, object] = {}
+        for key, value in pairs:
+            twice |= read.setdefault(key, value) != value
+        return read
+
+    try:
+        json.loads(text, object_pairs_hook=look, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return twice
+
+
 def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
     """Read the one score of a scale that a value means; None if it means none, or may mean two.
 

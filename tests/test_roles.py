@@ -310,7 +310,20 @@ def test_an_incomplete_or_double_reply_is_asked_for_again(format, bad):
 def test_an_answer_given_twice_in_the_same_words_is_one(format):
     write = WRITE[format]
     engine = Engine(write({"answer": "yes"}) + "\n\n" + write({"answer": "yes"}))
-    assert len(put_in(format, engine).records) == 1
+    assert put_in(format, engine).records == ("0/1/a: yes",)
+
+
+@pytest.mark.parametrize("format", ["chat", "json"])
+def test_a_key_given_twice_inside_an_answer_is_asked_for_again(format):
+    signature = Answer.with_updated_fields("answer", type_=dict[str, str])
+    twice = WRITE[format]({"answer": "@"}).replace('"@"' if format == "json" else "@", "{}")
+    engine = Engine(
+        twice.replace("{}", '{"a": "draft", "a": "yes"}'), twice.replace("{}", '{"a": "yes"}')
+    )
+    with dspy.context(adapter=FORMATS[format][0]()):
+        found = ask(role(lm(engine)), (replace(question(), signature=signature),), read)
+    assert found.records == ("0/1/a: {'a': 'yes'}",)
+    assert len(engine.requests) == 2
 
 
 def test_a_cut_reply_is_named_as_such():
