@@ -154,8 +154,7 @@ class _Handover:
         ending = _READING.get()
         if ending is None or call.request is not None:
             return outputs
-        tokens = int(result.usage.get("completion_tokens") or 0)
-        return [ending.heard(output, cut, tokens) for output in outputs]
+        return [ending.heard(output, cut, _tokens(result)) for output in outputs]
 
 
 _READING: ContextVar[Ending | None] = ContextVar("reading", default=None)
@@ -166,6 +165,13 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Say whether DSPy's record is more than a cut reply, where those are counted."""
     cut = str(record.msg).startswith("LM response was truncated")
     return not cut or dspy.settings.get(_COUNT) is None
+
+
+def _tokens(result: Any) -> int:
+    """Give the length of a reply, that of a cached one as well; 0 if nobody told."""
+    told = [response.usage.output_tokens for response in result.responses]
+    told.append(value(value(result.raw, "usage"), "completion_tokens"))
+    return max((tokens for tokens in told if isinstance(tokens, int)), default=0)
 
 
 def _reason_of_cut(result: Any) -> str:

@@ -354,6 +354,15 @@ def test_a_retry_has_more_room_where_the_user_set_none(model, max_tokens, sent):
     assert [request.config.max_tokens for request in engine.requests] == sent
 
 
+@pytest.mark.usefixtures("fresh_cache")
+def test_a_replay_from_the_cache_asks_for_the_same_room():
+    engine = Engine(ended(GOOD, tokens=40), GOOD)
+    for _ in range(2):
+        found = ask(role(lm(engine, cache=True)), (question(),), read)
+        assert found.records == ("0/1/a: yes",)
+    assert [request.config.max_tokens for request in engine.requests] == [None, 80]
+
+
 def test_a_provider_that_refuses_more_room_leaves_the_reply_cut():
     engine = Engine(ended(GOOD, tokens=40), dspy.lm15.InvalidRequestError("max_tokens too large"))
     (skipped,) = put(engine).skipped
