@@ -135,7 +135,8 @@ class _Handover:
         with self._lock:
             self._listeners += 1
             if self._listeners == 1:
-                self._usual, execution.finalize = execution.finalize, self._finalize
+                if execution.finalize != self._finalize:
+                    self._usual, execution.finalize = execution.finalize, self._finalize
                 logging.getLogger("dspy.clients.lm").addFilter(_is_news)
         try:
             yield
@@ -143,7 +144,8 @@ class _Handover:
             with self._lock:
                 self._listeners -= 1
                 if self._listeners == 0:
-                    execution.finalize = self._usual
+                    if execution.finalize == self._finalize:  # or somebody put another over it
+                        execution.finalize = self._usual
                     logging.getLogger("dspy.clients.lm").removeFilter(_is_news)
 
     def _finalize(self, lm: Any, call: Any, result: Any) -> Any:
