@@ -10,7 +10,7 @@ import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from itertools import count
@@ -20,6 +20,7 @@ from weakref import WeakSet
 import dspy
 from dspy.clients import base_lm, execution
 from dspy.clients.errors import error_boundary
+from dspy.clients.legacy_outputs import value
 
 from mogradjudge.attempts import Attempt, Booking, Usages, is_under_way, pause
 from mogradjudge.criteria import Group
@@ -351,7 +352,8 @@ def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
 
 
 def _usage_of(reply: Any) -> dict[str, Any]:
-    return dict(getattr(reply, "usage", None) or {})  # of a provider's response, not of texts
+    usage = value(reply, "usage", None)  # of a provider's response; texts have none
+    return dict(usage) if isinstance(usage, Iterable) else {}
 
 
 _LAYER = _Layer()
