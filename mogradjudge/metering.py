@@ -9,18 +9,18 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
+from functools import partial, wraps
 from itertools import count
 from typing import Any, TypeAlias
-from weakref import WeakSet
 
 import dspy
 from dspy.clients import base_lm, execution
 from dspy.clients.errors import error_boundary
 from dspy.clients.legacy_outputs import value
+from dspy.dsp.utils.settings import thread_local_overrides
 
 from mogradjudge.attempts import Attempt, Booking, Usages, is_under_way, pause
 from mogradjudge.criteria import Group
@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED = 1000
 """The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
-_SETTING = "mogradjudge_booking"  # DSPy takes its settings along into threads and tasks of its own
+_OURS = "mogradjudge"  # begins the names of all settings that this package adds to DSPy's
+_SETTING = f"{_OURS}_booking"  # DSPy takes its settings along into threads and tasks of its own
 _DOORS = ("__call__", "acall", "forward", "aforward")
 
 Function: TypeAlias = Callable[..., Any]
@@ -44,7 +45,7 @@ Function: TypeAlias = Callable[..., Any]
 def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
     """Book all LM calls of the block in a ledger, and hold them to its limits.
 
-    So are the calls of the threads and tasks that DSPy starts in it. A judge's predictor is booked
+    So are the calls of all threads and tasks that are started in it. A judge's predictor is booked
     under its own criteria. The retries are ours, so that each attempt is counted: a call is tried
     again until more than `RETRIES` failures of the whole run came in a row (calls in flight
     together fail as one), or more than the LM's ``num_retries`` if that was set to another value
@@ -55,18 +56,20 @@ def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
         role: Who speaks.
         criteria: What the calls are about.
     """
-    with layer_held(), dspy.context(**{_SETTING: Booking(ledger, role, criteria)}):
+    with dspy.context(**{_SETTING: Booking(ledger, role, criteria)}), layer_held():
         yield
 
 
 @contextmanager
 def layer_held() -> Iterator[None]:
-    """Keep ours in DSPy's place, though another thread may end its run meanwhile."""
-    _LAYER.take()
+    """Keep ours in DSPy's place for the context's run, though another thread may end it."""
+    booking = dspy.settings.get(_SETTING)
+    ledger = None if booking is None else booking.ledger
+    _LAYER.take(ledger)
     try:
         yield
     finally:
-        _LAYER.give_back()
+        _LAYER.give_back(ledger)
 
 
 def asks_cache(lm: dspy.BaseLM) -> bool:
@@ -76,49 +79,56 @@ def asks_cache(lm: dspy.BaseLM) -> bool:
 
 
 class _Layer:
-    """Where ours stands in DSPy's place, and for how many."""
+    """Where ours stands in DSPy's place, and for whom."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders = 0
+        self._holders: Counter[Ledger | None] = Counter()
         self._places: list[tuple[Any, str, Function, Function]] = []
-        self._elders: WeakSet[threading.Thread] = WeakSet()
         self._has_warned = False
         self.history = _History()
 
-    def take(self) -> None:
+    def take(self, ledger: Ledger | None) -> None:
         with self._lock:
-            self._holders += 1
-            if self._holders > 1:
-                return
-            self._elders, self._has_warned = WeakSet(threading.enumerate()), False
-            for owner, name, ours in _places(self.history):
-                theirs = vars(owner)[name]
-                self._places.append((owner, name, theirs, ours(theirs)))
-            for owner, name, _, put in self._places:
-                setattr(owner, name, put)
+            self._holders[ledger] += 1
+            if self._holders.total() == 1:
+                self._put_ours()
 
-    def give_back(self) -> None:
+    def give_back(self, ledger: Ledger | None) -> None:
         with self._lock:
-            self._holders -= 1
-            if self._holders:
-                return
-            for owner, name, theirs, put in self._places:
-                if vars(owner).get(name) is put:  # somebody else may have put his over it
-                    setattr(owner, name, theirs)
-            self._places.clear()
-            self.history.clear()
+            self._holders[ledger] -= 1
+            if not self._holders[ledger]:
+                del self._holders[ledger]
+            if not self._holders:
+                self._put_theirs()
 
-    def notice(self) -> None:
-        """Warn of a call that no run's context came along with, in a thread begun during one."""
-        if self._has_warned or not self._holders or threading.current_thread() in self._elders:
-            return
-        self._has_warned = True
-        logger.warning(
-            "A thread calls an LM without the context of the run that started it: its calls are "
-            "neither booked nor capped. Start such threads with dspy.Parallel, or run their work "
-            "by contextvars.copy_context().run."
-        )
+    def booking(self) -> Booking | None:
+        """Give the context's booking while its run is active: a thread may outlive that."""
+        booking: Booking | None = dspy.settings.get(_SETTING)
+        if booking is not None and booking.ledger in self._holders:
+            return booking
+        if self._holders and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "While a run is active, a thread that it has not started calls an LM, which is "
+                "neither booked nor capped. If that is the program's, start it in `forward`."
+            )
+        return None
+
+    def _put_ours(self) -> None:
+        self._has_warned = False
+        for owner, name, ours in _places(self.history):
+            theirs = vars(owner)[name]
+            self._places.append((owner, name, theirs, ours(theirs)))
+        for owner, name, _, put in self._places:
+            setattr(owner, name, put)
+
+    def _put_theirs(self) -> None:
+        for owner, name, theirs, put in self._places:
+            if vars(owner).get(name) is put:  # somebody else may have put his over it
+                setattr(owner, name, theirs)
+        self._places.clear()
+        self.history.clear()
 
 
 class _History:
@@ -167,6 +177,7 @@ def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], 
     yield execution, "_attempt", _attempting
     yield execution, "_aattempt", _attempting_async
     yield base_lm, "record_history", history.recording
+    yield threading.Thread, "start", _starting
     for kind in _kinds_of(dspy.BaseLM):
         for name in _DOORS:
             if not kind.__module__.startswith("dspy.") and inspect.isfunction(vars(kind).get(name)):
@@ -180,11 +191,22 @@ def _kinds_of(kind: Any) -> Iterator[Any]:
         yield from _kinds_of(each)
 
 
-def _booking() -> Booking | None:
-    booking = dspy.settings.get(_SETTING)
-    if booking is None:
-        _LAYER.notice()
-    return booking  # type: ignore[no-any-return]
+def _starting(pythons: Function) -> Function:
+    """Take a run's settings along into a plain thread, as DSPy does into those that it starts."""
+
+    @wraps(pythons)
+    def start(thread: threading.Thread) -> None:
+        ours = {key: v for key, v in thread_local_overrides.get().items() if key.startswith(_OURS)}
+        if ours:
+            thread.run = partial(_run_with, ours, thread.run)  # type: ignore[method-assign]
+        pythons(thread)
+
+    return start
+
+
+def _run_with(settings: Mapping[str, Any], run: Callable[[], None]) -> None:
+    with dspy.context(**settings):
+        run()
 
 
 def _executing(dspys: Function) -> Function:
@@ -192,7 +214,7 @@ def _executing(dspys: Function) -> Function:
 
     @wraps(dspys)
     def execute(lm: dspy.BaseLM, call: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return dspys(lm, call)
         with _errors_of_ours(lm):
             check = booking.ledger.brake.check
@@ -206,7 +228,7 @@ def _executing(dspys: Function) -> Function:
 def _executing_async(dspys: Function) -> Function:
     @wraps(dspys)
     async def aexecute(lm: dspy.BaseLM, call: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return await dspys(lm, call)
         with _errors_of_ours(lm):
             while True:
@@ -248,7 +270,7 @@ def _attempting(dspys: Function) -> Function:
 
     @wraps(dspys)
     def attempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return dspys(lm, call, backend, request, *others)
         provider, state, results = others
         usages = _reported(results)
@@ -269,7 +291,7 @@ def _attempting(dspys: Function) -> Function:
 def _attempting_async(dspys: Function) -> Function:
     @wraps(dspys)
     async def aattempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return await dspys(lm, call, backend, request, *others)
         provider, state, results = others
         usages = _reported(results)
@@ -348,7 +370,7 @@ def _own_door_async(theirs: Function) -> Function:
 
 def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
     # What asks the cache goes on to DSPy's place, and what is under way was booked there.
-    return None if asks_cache(lm) or is_under_way(lm) else _booking()
+    return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
 
 
 def _usage_of(reply: Any) -> dict[str, Any]:

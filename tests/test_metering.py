@@ -105,6 +105,17 @@ def by_parallel(program: Asking, question: str) -> None:
     dspy.Parallel(num_threads=2, disable_progress_bar=True)(calls)
 
 
+def by_a_plain_pool(program: Asking, question: str) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(OWN, [question, f"{question} again"]))
+
+
+def by_a_plain_thread(program: Asking, question: str) -> None:
+    thread = threading.Thread(target=OWN, args=(question,))
+    thread.start()
+    thread.join()
+
+
 def by_asyncify(program: Asking, question: str) -> None:
     asyncio.run(dspy.asyncify(program.say)(question=question, lm=OWN))
 
@@ -193,6 +204,8 @@ WAYS = [
     by_aforward,
     by_acall,
     by_parallel,
+    by_a_plain_pool,
+    by_a_plain_thread,
     by_asyncify,
     by_streamify,
     by_a_two_step_adapter,
@@ -337,25 +350,27 @@ def test_dspys_own_is_put_back_when_the_last_run_ends_however_it_ends():
     assert places() == before
 
 
-def test_a_thread_without_the_context_is_warned_of_once_and_older_threads_are_let_be(caplog):
-    ledger, begun = Ledger(), threading.Event()
-
-    def older() -> None:
-        begun.wait(5)
-        OWN("elsewhere")
-
+def test_a_thread_that_the_run_has_not_started_is_warned_of_once_and_let_be(caplog):
+    ledger = Ledger()
     with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "mogradjudge"):
-        elsewhere = pool.submit(older)
+        pool.submit(OWN, "before").result()
+        assert caplog.records == []
         with booked(ledger, "judge", ("a",)):
-            begun.set()
-            elsewhere.result()
-            assert caplog.records == []
             for _ in range(2):
-                thread = threading.Thread(target=OWN, args=("q",))
-                thread.start()
-                thread.join()
+                pool.submit(OWN, "q").result()
     assert [record.name for record in caplog.records] == ["mogradjudge.metering"]
     assert ledger.calls == 0
+
+
+def test_a_thread_that_outlives_its_run_is_let_be(caplog):
+    ledger = Ledger(Budget(max_calls=1))
+    with ThreadPoolExecutor(1) as pool:
+        with booked(ledger, "judge", ("a",)):
+            pool.submit(OWN, "q").result()
+        for _ in range(2):
+            pool.submit(OWN, "q").result()
+    assert ledger.calls == 1
+    assert caplog.records == []
 
 
 def test_a_judge_in_a_program_is_booked_under_its_own_criteria():
