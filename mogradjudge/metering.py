@@ -61,15 +61,19 @@ def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
 
 
 @contextmanager
-def layer_held() -> Iterator[None]:
-    """Keep ours in DSPy's place for the context's run, though another thread may end it."""
+def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
+    """Keep ours in DSPy's place, and a run active, during the block.
+
+    Args:
+        ledger: The run's; that of the context if it is not given.
+    """
     booking = dspy.settings.get(_SETTING)
-    ledger = None if booking is None else booking.ledger
-    _LAYER.take(ledger)
+    held = booking.ledger if ledger is None and booking is not None else ledger
+    _LAYER.take(held)
     try:
         yield
     finally:
-        _LAYER.give_back(ledger)
+        _LAYER.give_back(held)
 
 
 def asks_cache(lm: dspy.BaseLM) -> bool:
@@ -110,8 +114,8 @@ class _Layer:
         if self._holders and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "While a run is active, a thread that it has not started calls an LM, which is "
-                "neither booked nor capped. If that is the program's, start it in `forward`."
+                "While a run is active, an LM is called outside of it and is neither booked nor "
+                "capped: by a thread that is older than the run, say. Start those in `forward`."
             )
         return None
 
