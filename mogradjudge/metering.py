@@ -10,10 +10,16 @@ import inspect
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableSequence,
+    Sequence,
+)
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
-from itertools import count
 from typing import Any, TypeAlias
 
 import dspy
@@ -22,7 +28,15 @@ from dspy.clients.errors import error_boundary
 from dspy.clients.legacy_outputs import value
 from dspy.dsp.utils.settings import thread_local_overrides
 
-from mogradjudge.attempts import Attempt, Booking, Usages, is_under_way, pause
+from mogradjudge.attempts import (
+    Attempt,
+    Booking,
+    Usages,
+    is_under_way,
+    pause,
+    sent,
+    sent_async,
+)
 from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
 from mogradjudge.ledger import Ledger
@@ -277,17 +291,12 @@ def _attempting(dspys: Function) -> Function:
         if (booking := _LAYER.booking()) is None:
             return dspys(lm, call, backend, request, *others)
         provider, state, results = others
-        usages = _reported(results)
-        for attempts in count(1):
-            ours = _weighed(booking, lm, call, request)
-            ours.depart()
-            try:
-                with ours.under_way(usages), _boundary(lm, call, provider):
-                    return dspys(lm, call, backend, request, *others)
-            except dspy.LMError as error:
-                if _is_final(ours, error, attempts, state):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+
+        def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return dspys(lm, call, backend, request, *others)
+
+        return sent(partial(_weighed, booking, lm, call, request), send, state)
 
     return attempt
 
@@ -298,26 +307,21 @@ def _attempting_async(dspys: Function) -> Function:
         if (booking := _LAYER.booking()) is None:
             return await dspys(lm, call, backend, request, *others)
         provider, state, results = others
-        usages = _reported(results)
-        for attempts in count(1):
-            ours = _weighed(booking, lm, call, request)
-            await ours.adepart()
-            try:
-                with ours.under_way(usages), _boundary(lm, call, provider):
-                    return await dspys(lm, call, backend, request, *others)
-            except dspy.LMError as error:
-                if _is_final(ours, error, attempts, state):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+
+        async def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return await dspys(lm, call, backend, request, *others)
+
+        return await sent_async(partial(_weighed, booking, lm, call, request), send, state)
 
     return aattempt
 
 
 def _weighed(booking: Booking, lm: dspy.BaseLM, call: Any, request: Any) -> Attempt:
-    sent = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
+    texts = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
     options = call.legacy if request is None else {"max_tokens": request.config.max_tokens}
     # A request to an engine brings one reply, and one to litellm as many as are asked for.
-    return booking.attempt(lm, sent, options, call.n if request is None else 1)
+    return booking.attempt(lm, texts, options, call.n if request is None else 1)
 
 
 def _reported(results: Sequence[Any]) -> Usages:
@@ -332,14 +336,6 @@ def _boundary(lm: dspy.BaseLM, call: Any, provider: Any) -> AbstractContextManag
     return error_boundary(lm.model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
 
 
-def _is_final(attempt: Attempt, error: dspy.LMError, attempts: int, state: Any) -> bool:
-    """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
-    if not (state.completed or state.emitted) and attempt.tries_again(error, attempts):
-        return False
-    state.completed = True
-    return True
-
-
 def _own_door(theirs: Function) -> Function:
     """Book a call of an LM whose class sends in a way of its own, past DSPy's."""
 
@@ -347,12 +343,15 @@ def _own_door(theirs: Function) -> Function:
     def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
         if (booking := _booking_at_door(lm)) is None:
             return theirs(lm, *inputs, **options)
-        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
-        attempt.depart()
-        replies: list[Any] = []
-        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
-            replies.append(theirs(lm, *inputs, **options))
-        return replies[0]
+
+        def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return sent(partial(_weighed_at_door, booking, lm, inputs, options), send)
 
     return door
 
@@ -362,14 +361,24 @@ def _own_door_async(theirs: Function) -> Function:
     async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
         if (booking := _booking_at_door(lm)) is None:
             return await theirs(lm, *inputs, **options)
-        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
-        await attempt.adepart()
-        replies: list[Any] = []
-        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
-            replies.append(await theirs(lm, *inputs, **options))
-        return replies[0]
+
+        async def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(await theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return await sent_async(partial(_weighed_at_door, booking, lm, inputs, options), send)
 
     return door
+
+
+def _weighed_at_door(
+    booking: Booking, lm: dspy.BaseLM, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Attempt:
+    settings = {**lm.kwargs, **options}
+    return booking.attempt(lm, [inputs, settings], settings, settings.get("n") or 1)
 
 
 def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:

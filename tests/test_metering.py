@@ -334,6 +334,23 @@ def test_our_retries_and_dspys_do_not_multiply():
     assert len(engine.requests) == 5
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("call", [lambda lm: lm("q"), lambda lm: asyncio.run(lm.acall("q"))])
+def test_an_lm_of_a_class_of_its_own_is_retried_too(call):
+    class Busy(Phone):
+        def forward(self, *inputs: object, **options: object) -> object:
+            tries.append(1)
+            if len(tries) < 3:
+                raise dspy.LMRateLimitError("slow down", model=self.model, retry_after=0.0)
+            return super().forward(*inputs, **options)
+
+    tries: list[int] = []
+    ledger = Ledger()
+    with booked(ledger, "judge", ("a",)):
+        assert call(Busy("own/busy")) == ["yes"]
+    assert (ledger.rows[0].failed, ledger.rows[0].calls, len(tries)) == (2, 1, 3)
+
+
 def test_dspys_own_is_put_back_when_the_last_run_ends_however_it_ends():
     def places() -> list[object]:
         own = [vars(kind).get(name) for kind in (Wire, Phone) for name in ("forward", "__call__")]
