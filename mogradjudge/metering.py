@@ -214,8 +214,9 @@ def _starting(pythons: Function) -> Function:
 
     @wraps(pythons)
     def start(thread: threading.Thread) -> None:
-        ours = {key: v for key, v in thread_local_overrides.get().items() if key.startswith(_OURS)}
-        if ours:
+        settings = thread_local_overrides.get()
+        if _SETTING in settings:
+            ours = {key: value for key, value in settings.items() if key.startswith(_OURS)}
             thread.run = partial(_run_with, ours, thread.run)  # type: ignore[method-assign]
         pythons(thread)
 
