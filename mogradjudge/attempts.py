@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
 
 import dspy
@@ -160,3 +161,47 @@ def _give_way() -> None:
     """Withdraw the attempt in whose midst another LM is called: it sends through that one."""
     if (outer := _UNDER_WAY.get()) is not None:
         outer.withdraw()
+
+
+def sent(weighed: Callable[[], Attempt], send: Callable[[Attempt], Any], state: Any = None) -> Any:
+    """Send an attempt when it may be sent, and another where that can help.
+
+    Args:
+        weighed: Gives an attempt.
+        send: Sends it.
+        state: What DSPy knows of its own attempt, if it makes one.
+    """
+    for attempts in count(1):
+        ours = weighed()
+        ours.depart()
+        try:
+            return send(ours)
+        except dspy.LMError as error:
+            if _is_final(ours, error, attempts, state):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def sent_async(
+    weighed: Callable[[], Attempt], send: Callable[[Attempt], Awaitable[Any]], state: Any = None
+) -> Any:
+    """Do the same without holding the loop."""
+    for attempts in count(1):
+        ours = weighed()
+        await ours.adepart()
+        try:
+            return await send(ours)
+        except dspy.LMError as error:
+            if _is_final(ours, error, attempts, state):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _is_final(attempt: Attempt, error: dspy.LMError, attempts: int, state: Any) -> bool:
+    """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
+    if state is None:
+        return not attempt.tries_again(error, attempts)
+    if not (state.completed or state.emitted) and attempt.tries_again(error, attempts):
+        return False
+    state.completed = True
+    return True

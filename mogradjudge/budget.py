@@ -23,7 +23,7 @@ class Budget:
     they can: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
     (or what litellm's table gives for the model). So a cap is never passed, and a part of the last
     call's size may stay unspent. Calls that DSPy's LMs do not make are not held to them, nor those
-    of threads that a program starts without its context, as a plain ``ThreadPoolExecutor`` does.
+    of threads that a program has started before the run.
 
     Args:
         max_calls: Attempts at the provider, failed ones and retries included; cached replies not.

@@ -9,19 +9,34 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections import Counter, deque
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableSequence,
+    Sequence,
+)
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
-from itertools import count
+from functools import partial, wraps
 from typing import Any, TypeAlias
-from weakref import WeakSet
 
 import dspy
 from dspy.clients import base_lm, execution
 from dspy.clients.errors import error_boundary
+from dspy.clients.legacy_outputs import value
+from dspy.dsp.utils.settings import thread_local_overrides
 
-from mogradjudge.attempts import Attempt, Booking, Usages, is_under_way, pause
+from mogradjudge.attempts import (
+    Attempt,
+    Booking,
+    Usages,
+    is_under_way,
+    pause,
+    sent,
+    sent_async,
+)
 from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
 from mogradjudge.ledger import Ledger
@@ -33,7 +48,8 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED = 1000
 """The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
-_SETTING = "mogradjudge_booking"  # DSPy takes its settings along into threads and tasks of its own
+_OURS = "mogradjudge"  # begins the names of all settings that this package adds to DSPy's
+_SETTING = f"{_OURS}_booking"  # DSPy takes its settings along into threads and tasks of its own
 _DOORS = ("__call__", "acall", "forward", "aforward")
 
 Function: TypeAlias = Callable[..., Any]
@@ -43,7 +59,7 @@ Function: TypeAlias = Callable[..., Any]
 def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
     """Book all LM calls of the block in a ledger, and hold them to its limits.
 
-    So are the calls of the threads and tasks that DSPy starts in it. A judge's predictor is booked
+    So are the calls of all threads and tasks that are started in it. A judge's predictor is booked
     under its own criteria. The retries are ours, so that each attempt is counted: a call is tried
     again until more than `RETRIES` failures of the whole run came in a row (calls in flight
     together fail as one), or more than the LM's ``num_retries`` if that was set to another value
@@ -54,18 +70,24 @@ def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
         role: Who speaks.
         criteria: What the calls are about.
     """
-    with layer_held(), dspy.context(**{_SETTING: Booking(ledger, role, criteria)}):
+    with dspy.context(**{_SETTING: Booking(ledger, role, criteria)}), layer_held():
         yield
 
 
 @contextmanager
-def layer_held() -> Iterator[None]:
-    """Keep ours in DSPy's place, though another thread may end its run meanwhile."""
-    _LAYER.take()
+def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
+    """Keep ours in DSPy's place, and a run active, during the block.
+
+    Args:
+        ledger: The run's; that of the context if it is not given.
+    """
+    booking = dspy.settings.get(_SETTING)
+    held = booking.ledger if ledger is None and booking is not None else ledger
+    _LAYER.take(held)
     try:
         yield
     finally:
-        _LAYER.give_back()
+        _LAYER.give_back(held)
 
 
 def asks_cache(lm: dspy.BaseLM) -> bool:
@@ -75,49 +97,56 @@ def asks_cache(lm: dspy.BaseLM) -> bool:
 
 
 class _Layer:
-    """Where ours stands in DSPy's place, and for how many."""
+    """Where ours stands in DSPy's place, and for whom."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._holders = 0
+        self._holders: Counter[Ledger | None] = Counter()
         self._places: list[tuple[Any, str, Function, Function]] = []
-        self._elders: WeakSet[threading.Thread] = WeakSet()
         self._has_warned = False
         self.history = _History()
 
-    def take(self) -> None:
+    def take(self, ledger: Ledger | None) -> None:
         with self._lock:
-            self._holders += 1
-            if self._holders > 1:
-                return
-            self._elders, self._has_warned = WeakSet(threading.enumerate()), False
-            for owner, name, ours in _places(self.history):
-                theirs = vars(owner)[name]
-                self._places.append((owner, name, theirs, ours(theirs)))
-            for owner, name, _, put in self._places:
-                setattr(owner, name, put)
+            self._holders[ledger] += 1
+            if self._holders.total() == 1:
+                self._put_ours()
 
-    def give_back(self) -> None:
+    def give_back(self, ledger: Ledger | None) -> None:
         with self._lock:
-            self._holders -= 1
-            if self._holders:
-                return
-            for owner, name, theirs, put in self._places:
-                if vars(owner).get(name) is put:  # somebody else may have put his over it
-                    setattr(owner, name, theirs)
-            self._places.clear()
-            self.history.clear()
+            self._holders[ledger] -= 1
+            if not self._holders[ledger]:
+                del self._holders[ledger]
+            if not self._holders:
+                self._put_theirs()
 
-    def notice(self) -> None:
-        """Warn of a call that no run's context came along with, in a thread begun during one."""
-        if self._has_warned or not self._holders or threading.current_thread() in self._elders:
-            return
-        self._has_warned = True
-        logger.warning(
-            "A thread calls an LM without the context of the run that started it: its calls are "
-            "neither booked nor capped. Start such threads with dspy.Parallel, or run their work "
-            "by contextvars.copy_context().run."
-        )
+    def booking(self) -> Booking | None:
+        """Give the context's booking while its run is active: a thread may outlive that."""
+        booking: Booking | None = dspy.settings.get(_SETTING)
+        if booking is not None and booking.ledger in self._holders:
+            return booking
+        if self._holders and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "While a run is active, an LM is called outside of it and is neither booked nor "
+                "capped: by a thread that is older than the run, say. Start those in `forward`."
+            )
+        return None
+
+    def _put_ours(self) -> None:
+        self._has_warned = False
+        for owner, name, ours in _places(self.history):
+            theirs = vars(owner)[name]
+            self._places.append((owner, name, theirs, ours(theirs)))
+        for owner, name, _, put in self._places:
+            setattr(owner, name, put)
+
+    def _put_theirs(self) -> None:
+        for owner, name, theirs, put in self._places:
+            if vars(owner).get(name) is put:  # somebody else may have put his over it
+                setattr(owner, name, theirs)
+        self._places.clear()
+        self.history.clear()
 
 
 class _History:
@@ -166,6 +195,7 @@ def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], 
     yield execution, "_attempt", _attempting
     yield execution, "_aattempt", _attempting_async
     yield base_lm, "record_history", history.recording
+    yield threading.Thread, "start", _starting
     for kind in _kinds_of(dspy.BaseLM):
         for name in _DOORS:
             if not kind.__module__.startswith("dspy.") and inspect.isfunction(vars(kind).get(name)):
@@ -179,11 +209,23 @@ def _kinds_of(kind: Any) -> Iterator[Any]:
         yield from _kinds_of(each)
 
 
-def _booking() -> Booking | None:
-    booking = dspy.settings.get(_SETTING)
-    if booking is None:
-        _LAYER.notice()
-    return booking  # type: ignore[no-any-return]
+def _starting(pythons: Function) -> Function:
+    """Take a run's settings along into a plain thread, as DSPy does into those that it starts."""
+
+    @wraps(pythons)
+    def start(thread: threading.Thread) -> None:
+        settings = thread_local_overrides.get()
+        if _SETTING in settings:
+            ours = {key: value for key, value in settings.items() if key.startswith(_OURS)}
+            thread.run = partial(_run_with, ours, thread.run)  # type: ignore[method-assign]
+        pythons(thread)
+
+    return start
+
+
+def _run_with(settings: Mapping[str, Any], run: Callable[[], None]) -> None:
+    with dspy.context(**settings):
+        run()
 
 
 def _executing(dspys: Function) -> Function:
@@ -191,7 +233,7 @@ def _executing(dspys: Function) -> Function:
 
     @wraps(dspys)
     def execute(lm: dspy.BaseLM, call: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return dspys(lm, call)
         with _errors_of_ours(lm):
             check = booking.ledger.brake.check
@@ -205,7 +247,7 @@ def _executing(dspys: Function) -> Function:
 def _executing_async(dspys: Function) -> Function:
     @wraps(dspys)
     async def aexecute(lm: dspy.BaseLM, call: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return await dspys(lm, call)
         with _errors_of_ours(lm):
             while True:
@@ -247,20 +289,15 @@ def _attempting(dspys: Function) -> Function:
 
     @wraps(dspys)
     def attempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return dspys(lm, call, backend, request, *others)
         provider, state, results = others
-        usages = _reported(results)
-        for attempts in count(1):
-            ours = _weighed(booking, lm, call, request)
-            ours.depart()
-            try:
-                with ours.under_way(usages), _boundary(lm, call, provider):
-                    return dspys(lm, call, backend, request, *others)
-            except dspy.LMError as error:
-                if _is_final(ours, error, attempts, state):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+
+        def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return dspys(lm, call, backend, request, *others)
+
+        return sent(partial(_weighed, booking, lm, call, request), send, state)
 
     return attempt
 
@@ -268,29 +305,24 @@ def _attempting(dspys: Function) -> Function:
 def _attempting_async(dspys: Function) -> Function:
     @wraps(dspys)
     async def aattempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
-        if (booking := _booking()) is None:
+        if (booking := _LAYER.booking()) is None:
             return await dspys(lm, call, backend, request, *others)
         provider, state, results = others
-        usages = _reported(results)
-        for attempts in count(1):
-            ours = _weighed(booking, lm, call, request)
-            await ours.adepart()
-            try:
-                with ours.under_way(usages), _boundary(lm, call, provider):
-                    return await dspys(lm, call, backend, request, *others)
-            except dspy.LMError as error:
-                if _is_final(ours, error, attempts, state):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+
+        async def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return await dspys(lm, call, backend, request, *others)
+
+        return await sent_async(partial(_weighed, booking, lm, call, request), send, state)
 
     return aattempt
 
 
 def _weighed(booking: Booking, lm: dspy.BaseLM, call: Any, request: Any) -> Attempt:
-    sent = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
+    texts = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
     options = call.legacy if request is None else {"max_tokens": request.config.max_tokens}
     # A request to an engine brings one reply, and one to litellm as many as are asked for.
-    return booking.attempt(lm, sent, options, call.n if request is None else 1)
+    return booking.attempt(lm, texts, options, call.n if request is None else 1)
 
 
 def _reported(results: Sequence[Any]) -> Usages:
@@ -305,14 +337,6 @@ def _boundary(lm: dspy.BaseLM, call: Any, provider: Any) -> AbstractContextManag
     return error_boundary(lm.model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
 
 
-def _is_final(attempt: Attempt, error: dspy.LMError, attempts: int, state: Any) -> bool:
-    """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
-    if not (state.completed or state.emitted) and attempt.tries_again(error, attempts):
-        return False
-    state.completed = True
-    return True
-
-
 def _own_door(theirs: Function) -> Function:
     """Book a call of an LM whose class sends in a way of its own, past DSPy's."""
 
@@ -320,12 +344,15 @@ def _own_door(theirs: Function) -> Function:
     def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
         if (booking := _booking_at_door(lm)) is None:
             return theirs(lm, *inputs, **options)
-        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
-        attempt.depart()
-        replies: list[Any] = []
-        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
-            replies.append(theirs(lm, *inputs, **options))
-        return replies[0]
+
+        def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return sent(partial(_weighed_at_door, booking, lm, inputs, options), send)
 
     return door
 
@@ -335,23 +362,34 @@ def _own_door_async(theirs: Function) -> Function:
     async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
         if (booking := _booking_at_door(lm)) is None:
             return await theirs(lm, *inputs, **options)
-        attempt = booking.attempt(lm, [inputs, lm.kwargs, options], {**lm.kwargs, **options})
-        await attempt.adepart()
-        replies: list[Any] = []
-        with _errors_of_ours(lm), attempt.under_way(lambda: [_usage_of(each) for each in replies]):
-            replies.append(await theirs(lm, *inputs, **options))
-        return replies[0]
+
+        async def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(await theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return await sent_async(partial(_weighed_at_door, booking, lm, inputs, options), send)
 
     return door
 
 
+def _weighed_at_door(
+    booking: Booking, lm: dspy.BaseLM, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Attempt:
+    settings = {**lm.kwargs, **options}
+    return booking.attempt(lm, [inputs, settings], settings, settings.get("n") or 1)
+
+
 def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
     # What asks the cache goes on to DSPy's place, and what is under way was booked there.
-    return None if asks_cache(lm) or is_under_way(lm) else _booking()
+    return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
 
 
 def _usage_of(reply: Any) -> dict[str, Any]:
-    return dict(getattr(reply, "usage", None) or {})  # of a provider's response, not of texts
+    usage = value(reply, "usage", None)  # of a provider's response; texts have none
+    return dict(usage) if isinstance(usage, Iterable) else {}
 
 
 _LAYER = _Layer()

@@ -145,8 +145,8 @@ class ThisMachine:
         waiting: deque[Shard] = deque()
         made: list[dspy.Prediction | Unscored] = []
         rows = _inputs(shards, waiting)
-        threads = self._num_threads
-        with layer_held(), closing(in_order(self._judged, rows, threads, key_of)) as judged:
+        judging = in_order(self._judged, rows, self._num_threads, key_of)
+        with layer_held(self._ledger), closing(judging) as judged:
             try:
                 for _, row in judged:
                     made.append(row)

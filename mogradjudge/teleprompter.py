@@ -26,7 +26,7 @@ from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger
 from mogradjudge.loop import Run
-from mogradjudge.metering import asks_cache
+from mogradjudge.metering import asks_cache, layer_held
 from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
@@ -236,6 +236,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 state = enter(folder.at_work(asked, ledger))
             enter(interruptible(ledger.brake))
             enter(usage_shared())
+            enter(layer_held(ledger))
             progress = enter(shown_progress(config, display=self.display_progress))
             kept = () if folder is None else (folder.write,)
             run = Run(shop, data, (*kept, *self.observers, progress), folder, state)
