@@ -33,6 +33,7 @@ from tests.loud import (
 )
 
 SHOUT = "### Criterion: loudness\nShout."
+SPEAK = "### Criterion: loudness\nSpeak."
 
 
 # Whose sections a step edits
@@ -281,13 +282,75 @@ def test_headings_in_the_instructions_are_read_as_sections_and_others_stay():
     assert found == text.replace("Whisper.", "Shout.")
 
 
-def test_instructions_that_cannot_be_read_name_their_predictor_before_a_call_is_paid():
-    engine, twice = LoudEngine(), "### Criterion: a\nx\n\n### Criterion: a\ny"
-    program = Steps()
-    program.last.signature = program.last.signature.with_instructions(twice)
-    with pytest.raises(SetupError, match="The instructions of 'last' cannot be read: A section"):
-        optimize(program, engine)
-    assert engine.requests == []
+# Prompts of users; some hold what looks like a section of ours.
+USERS = {
+    "a heading of that rank": "Say.\n\n### Criterion: loudness\nNo prices.\n\n### Notes\nBe kind.",
+    "a higher heading": "# Role\nAnswer.\n\n### Criterion: loudness\nLow.\n\n## Safety\nNo names.",
+    "the highest": "### Criterion: loudness\nLow.\n\n# Policy\n  - No names.\n\n\n  - Or so.",
+    "a rule": "Answer.\n\n### Criterion: loudness\nLow.\n\n---\nSay no names.",
+    "two words": "Answer.\n\n### Criterion: loud voice\nSpeak.\n\n### Criterion: Style\n\nShort.",
+    "twice": "Answer.\n\n### Criterion: other\nBe right.\n\n### Criterion: other\nAgain.",
+    "in code": "Fill in:\n```\n\n### Criterion: loudness\n...\n```\nThen:\n```py\nx = 1\n```",
+    "no section": 'Answer {question} as {"a": 1}.\n  - one\n\n   \n## End\u2028of it ',
+}
+
+
+@pytest.mark.parametrize("layout", ["one predictor", "several"])
+@pytest.mark.parametrize("text", USERS.values(), ids=USERS)
+def test_what_the_user_wrote_stays_to_the_last_byte(text, layout, tmp_path):
+    program = dspy.Predict("question -> answer") if layout == "one predictor" else Steps()
+    for predictor in program.predictors():
+        predictor.signature = predictor.signature.with_instructions(text)
+    before = instructions(program)
+    after = optimize(program).program
+    for path, prompt in instructions(after).items():
+        assert prompt == f"{before[path]}\n\n{SHOUT}"
+    after.save(tmp_path / "program.json")
+    program.load(tmp_path / "program.json")
+    assert instructions(program) == instructions(after)
+    for predictor in program.predictors():
+        prompt = predictor.signature.instructions.replace("Shout.", "Speak.")
+        predictor.signature = predictor.signature.with_instructions(prompt)
+    assert instructions(optimize(program).program) == instructions(after)  # our section is ours
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_what_the_user_wrote_for_a_judge_stays_in_both_layouts(layout):
+    rubric = toy_rubric("coherence", "fluency")
+    judge = MultiCriteriaJudge(rubric, layout=layout)
+    for predictor in judge.predictors():
+        prompt = f"{predictor.signature.instructions}\n\n# Policy\nNo names."
+        predictor.signature = predictor.signature.with_instructions(prompt)
+    before, texts = instructions(judge), toy_examples(rubric, 12)
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        result = MOGrad(steps=1, gate=AlwaysAccept()).optimize(
+            judge, trainset=texts[:6], valset=texts[6:]
+        )
+    after = result.measured[-1].candidate
+    for path, names in zip(before, (each.criteria for each in judge.predictors()), strict=True):
+        assert after.instructions[path].preamble == before[path]
+        assert [name for name, _ in after.instructions[path].sections] == list(names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda prompt: prompt + "\n\n## Output\nIn one word.",
+        lambda prompt: prompt + "\n\n### Criterion: brevity\nBe brief.",
+        lambda prompt: f"### Criterion: brevity\nBrief.\n\n{SPEAK}\n\n# Task\nAnswer.",
+        lambda prompt: prompt.replace("### Criterion: loudness", "**Loudness**"),
+        lambda prompt: prompt.replace("\n\n###", "\n###").replace("loudness\n", "loudness\n\n"),
+    ],
+    ids=["a tail", "a section more", "reordered", "renamed", "other blank lines"],
+)
+def test_what_another_optimizer_makes_of_our_headings_is_kept(change):
+    program = optimize(dspy.Predict(dspy.Signature("question -> answer", "Answer."))).program
+    (prompt,) = instructions(program).values()
+    changed = change(prompt.replace("Shout.", "Speak."))
+    program.signature = program.signature.with_instructions(changed)
+    (after,) = instructions(optimize(program).program).values()
+    assert "Shout." in after
+    assert not {line for line in changed.splitlines() if line not in after} - {"Speak."}
 
 
 @pytest.mark.parametrize("student", [None, "program", dspy.Predict, lambda question: question])
