@@ -89,8 +89,16 @@ def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:
 
 
 def digest_of(examples: Sequence[dspy.Example]) -> str:
-    """Name a data set by a hash of its rows, in order."""
-    return digest([example.toDict() for example in examples])[:_DIGITS]
+    """Name a data set by a hash of its rows, in order, without what DSPy notes on them."""
+    return digest([_row(example) for example in examples])[:_DIGITS]
+
+
+def _row(example: dspy.Example) -> dict[str, Any]:
+    fields = dict(example.items())  # without those that begin with ``dspy_``
+    try:
+        return {name: value for name, value in example.toDict().items() if name in fields}
+    except RecursionError:  # a field that holds itself, say
+        return fields
 
 
 def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

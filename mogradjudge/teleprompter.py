@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from mogradjudge.budget import Budget
 from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import asks_groups
 from mogradjudge.events import Observer
 from mogradjudge.examples import examples_of
 from mogradjudge.fingerprint import fingerprint, judge_lms
@@ -154,9 +155,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         self,
         student: dspy.Module,
         *,
-        trainset: Sequence[dspy.Example],
+        trainset: Iterable[dspy.Example],
         teacher: object = None,
-        valset: Sequence[dspy.Example] | None = None,
+        valset: Iterable[dspy.Example] | None = None,
         num_threads: int | None = None,
     ) -> dspy.Module:
         """Optimize and return the program, as DSPy's optimizers do; see `optimize`.
@@ -186,9 +187,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         self,
         student: dspy.Module,
         *,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None = None,
-        testset: Sequence[dspy.Example] = (),
+        trainset: Iterable[dspy.Example],
+        valset: Iterable[dspy.Example] | None = None,
+        testset: Iterable[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
@@ -200,7 +201,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             student: The program; it is not changed.
             trainset: The examples that critiques are written on.
             valset: The examples that decide about candidates. Without it, two fifths of the
-                training set (by whole groups) are set aside for that.
+                training set are set aside for that: by whole groups if the program is a judge or
+                the objectives are a rubric's, and never parted where inputs are equal.
             testset: The examples that the seed and the final instructions are scored on at the end
                 of a whole run; nothing is decided by them.
             num_threads: The most LM calls in flight; the optimizer's own setting if not given.
@@ -212,7 +214,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
-        data = examples_of(config, rubric, trainset, valset, testset)
+        by_group = asks_groups(student, objectives)
+        data = examples_of(config, rubric, trainset, valset, testset, by_group=by_group)
         pool = self.pool
         replies = None if pool is None else pool.replies
         folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)

@@ -5,21 +5,34 @@ import sys
 from collections import Counter
 from itertools import pairwise
 
+import datasets
 import dspy
+import numpy as np
+import pandas as pd
 import pytest
+from dspy.datasets.dataset import Dataset
 
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric
-from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge import (
+    AlwaysAccept,
+    MOGrad,
+    MultiCriteriaJudge,
+    Objective,
+    Scored,
+    SetupError,
+    rubric_objectives,
+)
 from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
 from mogradjudge.estimate import estimate
 from mogradjudge.events import SectionRewritten
-from mogradjudge.fingerprint import digest_of_program
+from mogradjudge.fingerprint import digest_of, digest_of_program
 from tests.engines import system
 from tests.loud import (
     BRIEF,
     LOUD,
     PATHS,
+    QUESTIONS,
     TRAIN,
     VALIDATION,
     LoudEngine,
@@ -225,7 +238,7 @@ def test_a_program_is_known_in_every_process():
 
 KNOWN = """
 import dspy
-from mogradjudge.fingerprint import digest_of_program
+from mogradjudge.fingerprint import digest_of, digest_of_program
 
 class Typed(dspy.Module):
     def __init__(self):
@@ -357,3 +370,129 @@ def test_what_another_optimizer_makes_of_our_headings_is_kept(change):
 def test_what_is_no_module_is_refused(student):
     with pytest.raises(SetupError, match=r"`student` must be a dspy\.Module, got"):
         optimize(student)
+
+
+# What the examples may come as
+
+
+class Sequence:
+    """Has rows by their number, and a length, as a PyTorch data set has."""
+
+    def __init__(self, rows: list[dspy.Example]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dspy.Example:
+        return self.rows[place]
+
+
+def array(rows: list[dspy.Example]) -> np.ndarray:
+    held = np.empty(len(rows), dtype=object)
+    held[:] = rows
+    return held
+
+
+FORMS = {
+    "tuple": tuple,
+    "generator": lambda rows: (row for row in rows),
+    "filter": lambda rows: filter(None, rows),
+    "map": lambda rows: map(dspy.Example.copy, rows),
+    "sequence": Sequence,
+    "array": array,
+    "Series": lambda rows: pd.Series(rows, index=range(7, 7 + len(rows))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_examples_may_come_in_any_form_that_can_be_read_once(form):
+    program = dspy.Predict("question -> answer")
+    result = optimize(program, trainset=form(TRAIN), valset=form(VALIDATION), steps=2)
+    assert result.measured == optimize(program, steps=2).measured
+    assert result.final_agreement.scored == {"loudness": len(VALIDATION)}
+    split = optimize(program, trainset=form([*TRAIN, *VALIDATION]), valset=None)
+    assert split.final_agreement.scored == {"loudness": 3}
+
+
+@pytest.mark.parametrize("part", ["trainset", "valset", "testset"])
+@pytest.mark.parametrize(
+    ["given", "named"],
+    [
+        ([dict(each) for each in TRAIN], "dict in row 1"),
+        (datasets.Dataset.from_list([dict(each) for each in TRAIN]), "dict in row 1"),
+        (pd.DataFrame([dict(each) for each in TRAIN]), "str in row 1"),
+        ([*QUESTIONS[:2], None], "NoneType in row 3"),
+        (7, "got a int"),
+    ],
+    ids=["dicts", "Dataset", "DataFrame", "None", "int"],
+)
+def test_what_holds_no_examples_is_refused_in_a_line_that_names_it(given, named, part):
+    engine = LoudEngine()
+    parts = {"trainset": TRAIN, "valset": VALIDATION, part: given}
+    with dspy.context(lm=loud_lm(engine)), pytest.raises(SetupError, match=f"`{part}`.*{named}"):
+        MOGrad(objectives=[LOUD]).optimize(dspy.Predict("question -> answer"), **parts)
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("part", ["trainset", "valset"])
+@pytest.mark.parametrize("given", [[], (), iter([]), filter(None, []), np.array([])])
+def test_a_part_without_examples_is_refused_by_name(given, part):
+    with pytest.raises(SetupError, match=f"`{part}` must hold at least one example"):
+        optimize(dspy.Predict("question -> answer"), **{part: given})
+
+
+def test_repeated_rows_are_never_on_both_sides_of_a_split():
+    rows = [row.copy(note=f"copy {copy}") for copy in range(3) for row in QUESTIONS]
+    result = optimize(dspy.Predict("question -> answer"), trainset=rows, valset=None)
+    assert result.final_agreement.scored["loudness"] % 3 == 0
+
+
+@pytest.mark.parametrize("inputs", [("question",), ("question", "group")])
+def test_a_field_named_group_is_the_programs_own(inputs):
+    groups = []
+
+    def aggregate(scored: list[Scored]) -> float:
+        groups.extend(each.group for each in scored)
+        return 1.0
+
+    rows = [row.copy(group="all").with_inputs(*inputs) for row in QUESTIONS]
+    program = dspy.Predict(f"{', '.join(inputs)} -> answer")
+    goal = Objective("loudness", "Is it in capitals?", LOUD.score, aggregate)
+    optimize(program, trainset=rows, valset=None, objectives=[goal])
+    assert len(set(groups)) == 3
+
+
+def test_a_rubrics_objectives_group_the_texts_of_any_program():
+    rubric = toy_rubric("fluency")
+    texts = [each.copy(group=f"{n % 2}") for n, each in enumerate(toy_examples(rubric, 12))]
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        result = MOGrad(steps=1, objectives=rubric_objectives(rubric)).optimize(
+            MultiCriteriaJudge(rubric), trainset=texts, valset=None
+        )
+    assert result.seed_agreement.scored == {"fluency": 6}
+
+
+class Rows(Dataset):
+    """A data set of DSPy's own: each load gives each row another ``dspy_uuid``."""
+
+    def __init__(self) -> None:
+        super().__init__(train_size=4, dev_size=3, input_keys=["question"])
+        self._train, self._dev = map(list, (map(dict, TRAIN), map(dict, VALIDATION)))
+
+
+def test_rows_of_dspys_own_data_sets_are_known_again(tmp_path):
+    engine, sent = LoudEngine(), []
+    for _ in range(2):
+        rows = Rows()
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                dspy.Predict("question -> answer"), trainset=rows.train, valset=rows.dev
+            )
+        sent.append(len(engine.requests))
+    assert sent[0] == sent[1] > 0
+    assert not any("dspy_" in last(each) for each in engine.requests)
+    bare = [dspy.Example(dict(row)).with_inputs("question") for row in rows.train]
+    assert digest_of(Rows().train) == digest_of(bare)
+    with pytest.raises(SetupError, match="training and validation examples overlap"):
+        optimize(dspy.Predict("question -> answer"), trainset=rows.train, valset=Rows().train)
