@@ -303,4 +303,7 @@ def _is_fallback(judgement: Judgement, name: str) -> bool:
 
 
 def _prompt_order(example: dspy.Example) -> list[str]:
-    return [str(value) for value in dict(example.inputs()).values()]
+    try:
+        return [str(value) for value in dict(example.inputs()).values()]
+    except RecursionError:  # a value that is nested too deeply comes anywhere
+        return []

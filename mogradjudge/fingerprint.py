@@ -17,6 +17,7 @@ from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
 from mogradjudge.programs import lms_of
+from mogradjudge.quoting import DEEPEST
 from mogradjudge.saving import state_without_lms
 from mogradjudge.secrets import without_secrets
 
@@ -149,13 +150,18 @@ def _described(module: Any) -> dict[str, object]:
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "members": members, "values": values}
 
 
-def _told(value: object) -> object:
-    """Give a plain value as it is, a function's code, and of all else the type."""
+def _told(value: object, around: tuple[int, ...] = ()) -> object:
+    """Give a plain value as it is, a function's code, and of all else the type.
+
+    ``around`` names the values that hold this one: it may be one of them, or very deep.
+    """
+    if id(value) in around or len(around) == DEEPEST:
+        return type(value).__qualname__
     match value:
         case dict():
-            return {str(key): _told(each) for key, each in value.items()}
+            return {str(key): _told(each, (*around, id(value))) for key, each in value.items()}
         case list() | tuple():
-            return [_told(each) for each in value]
+            return [_told(each, (*around, id(value))) for each in value]
         case dspy.Tool():
             return _told(value.func)
         case staticmethod() | classmethod() | MethodType():

@@ -44,7 +44,7 @@ NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
 CYCLE: list[object] = []
 CYCLE.append(CYCLE)
 DEEP: list[object] = []
-for _ in range(100_000):
+for _ in range(5_000):
     DEEP = [DEEP]
 
 

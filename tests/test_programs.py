@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
 import datasets
@@ -18,12 +19,14 @@ from mogradjudge import (
     MOGrad,
     MultiCriteriaJudge,
     Objective,
+    ReplyError,
     Scored,
     SetupError,
     rubric_objectives,
 )
 from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
+from mogradjudge.digests import digest
 from mogradjudge.estimate import estimate
 from mogradjudge.events import SectionRewritten
 from mogradjudge.fingerprint import digest_of, digest_of_program
@@ -496,3 +499,86 @@ def test_rows_of_dspys_own_data_sets_are_known_again(tmp_path):
     assert digest_of(Rows().train) == digest_of(bare)
     with pytest.raises(SetupError, match="training and validation examples overlap"):
         optimize(dspy.Predict("question -> answer"), trainset=rows.train, valset=Rows().train)
+
+
+# Values that hold themselves, or are nested deeper than Python's own functions can follow
+
+
+def deep(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def cycle() -> dict[str, object]:
+    value: dict[str, object] = {"word": "x"}
+    value["all"] = [value, value]
+    return value
+
+
+class Carrying(dspy.Module):
+    """Answers in two steps, and gives a value back beside the answer."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        super().__init__()
+        self.write = dspy.Predict("question, more: Any -> draft")
+        self.polish = dspy.Predict("draft -> answer")
+        self.make = make
+
+    def forward(self, question: str, more: object = None) -> dspy.Prediction:
+        draft = self.write(question=question, more=None).draft
+        return dspy.Prediction(answer=self.polish(draft=draft).answer, more=self.make())
+
+
+@pytest.mark.parametrize("make", [lambda: deep(5_000), cycle], ids=["deep", "cycle"])
+@pytest.mark.parametrize("place", ["label", "input", "prediction"])
+def test_a_value_without_an_end_is_cut_and_costs_no_run(make, place, tmp_path):
+    engine, inputs = LoudEngine(), ("question", "more") if place == "input" else ("question",)
+    rows = [row.copy(more=make() if place != "prediction" else None) for row in QUESTIONS]
+    rows = [row.with_inputs(*inputs) for row in rows]
+    for _ in range(2):  # the second one finds it all
+        program = Carrying(make if place == "prediction" else str)
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            result = MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                program, trainset=rows[:4], valset=rows[4:]
+            )
+        assert result.final_agreement.as_dict()["loudness"] == 1.0
+    assert any("[...]" in last(each) for each in engine.sent("critic"))
+    assert max(len(last(each)) for each in engine.requests) < 20_000
+
+
+def test_what_a_program_cannot_read_is_unscored_in_one_line():
+    rows = [row.copy(more=deep(5_000)).with_inputs("question", "more") for row in QUESTIONS]
+    with pytest.raises(ReplyError, match=r"None of the 3 validation texts.*RecursionError"):
+        optimize(dspy.Predict("question, more: Any -> answer"), trainset=rows[:4], valset=rows[4:])
+
+
+def test_an_objective_that_fails_on_a_deep_value_says_so_in_one_line():
+    def fail(example: dspy.Example, made: dspy.Prediction) -> float:
+        raise KeyError("gold")
+
+    rows = [row.copy(more=deep(5_000)) for row in QUESTIONS]
+    goal = Objective("loudness", "Is it in capitals?", fail)
+    with pytest.raises(SetupError, match=r"'loudness' cannot score .*KeyError"):
+        optimize(
+            dspy.Predict("question -> answer"),
+            trainset=rows[:4],
+            valset=rows[4:],
+            objectives=[goal],
+        )
+
+
+def test_values_without_an_end_are_told_apart():
+    values = [deep(5_000), deep(5_001), cycle(), {"word": "y", "all": cycle()}, {1: 2, "a": 3}]
+    assert len({digest(value) for value in values}) == len(values)
+    assert digest(cycle()) == digest(cycle())
+    assert digest(deep(5_000)) == digest(deep(5_000))
+
+
+def test_a_program_that_holds_a_value_without_an_end_is_known_again():
+    programs = [Carrying(str) for _ in range(3)]
+    for program, value in zip(programs, [cycle(), cycle(), {"word": "y"}], strict=True):
+        program.value = value
+    one, same, other = map(digest_of_program, programs)
+    assert one == same != other

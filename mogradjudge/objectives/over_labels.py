@@ -18,7 +18,7 @@ import numpy as np
 
 from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt
+from mogradjudge.fields import excerpt_of
 from mogradjudge.objectives.from_metric import check_scale
 from mogradjudge.objectives.hooks import AggregateHook, Label, Scored
 from mogradjudge.scores import Unscored
@@ -113,7 +113,7 @@ class LabelPairs:
         if self.scale is None and not (expected is None or isinstance(produced, Unscored)):
             kinds = _kind(gold), _kind(made)
             if "list" in kinds and kinds[0] != "list":
-                return expected, Unscored(f"{_quoted(made)} is no label")
+                return expected, Unscored(f"{excerpt_of(made)} is no label")
             if not _are_of_one_kind(*kinds):
                 raise SetupError(
                     f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
@@ -146,12 +146,12 @@ class LabelPairs:
             try:
                 return _plain(label)
             except (TypeError, RecursionError):
-                return Unscored(f"{_quoted(label)} is no label")
+                return Unscored(f"{excerpt_of(label)} is no label")
         low, high = self.scale
         try:
             number = float(label.value if isinstance(label, Enum) else label)  # a model's "4" is 4
         except (TypeError, ValueError):
-            return Unscored(f"{_quoted(label)} is no number")
+            return Unscored(f"{excerpt_of(label)} is no number")
         if low <= number <= high:
             return number
         return Unscored(f"{number:g} is not on the scale from {low:g} to {high:g}")
@@ -279,13 +279,6 @@ def _are_of_one_kind(expected: str, produced: str) -> bool:
     if produced == "text":  # a reply that is no date, say, is a wrong one
         return expected != "number"
     return expected == produced or {expected, produced} == {"bool", "number"}
-
-
-def _quoted(label: object) -> str:
-    try:
-        return excerpt(repr(label))
-    except RecursionError:
-        return f"a {type(label).__name__} that is nested too deeply"
 
 
 def _is_nan(label: object) -> bool:
