@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from benchmarks.cues import CUES, GENERIC
 from benchmarks.planted import PlantedWorld, cues_in
 from benchmarks.world import fields, inputs_of, role_of
-from mogradjudge import Instructions, SetupError
+from mogradjudge import Instructions
 
 _OWNER = {cue: name for name, cues in CUES.items() for cue in cues}
 _IMPROVED = ("<IMPROVED_VARIABLE>", "</IMPROVED_VARIABLE>")
@@ -121,10 +121,7 @@ def _with(current: str, cues: Iterable[str]) -> str:
     new: dict[str, list[str]] = {}
     for cue in sorted(set(cues) - cues_in(current)):
         new.setdefault(_OWNER[cue], []).append(f"When you rate, {cue}.")
-    try:
-        read = Instructions.parse(current)
-    except SetupError:  # two sections of one name
-        read = Instructions(current)
+    read = Instructions.parse(current)
     if read.sections:
         texts = {name: " ".join([read.section(name), *lines]) for name, lines in new.items()}
         return read.replace(texts).render()

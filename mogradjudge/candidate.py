@@ -11,7 +11,6 @@ from typing import Self
 import dspy
 
 from mogradjudge.criteria import Group
-from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
 from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
@@ -39,18 +38,9 @@ class Candidate:
 
     @classmethod
     def of(cls, program: dspy.Module) -> Self:
-        """Read a program's instructions.
-
-        Raises:
-            SetupError: If a predictor's instructions hold two sections of one name.
-        """
-        read: dict[str, Instructions] = {}
-        for path, predictor in program.named_predictors():
-            try:
-                read[path] = Instructions.parse(predictor.signature.instructions)
-            except SetupError as error:
-                raise SetupError(f"The instructions of {path!r} cannot be read: {error}") from error
-        return cls(read)
+        """Read a program's instructions."""
+        named = program.named_predictors()
+        return cls({path: Instructions.parse(each.signature.instructions) for path, each in named})
 
     def text(self, slot: Slot) -> str:
         """Give the text that a slot holds, ``""`` if there is none yet."""

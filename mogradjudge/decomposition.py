@@ -76,7 +76,12 @@ class DecompositionMode:
             SetupError: If ``name`` is not one of the four modes.
         """
         if name not in _NAMES:
-            raise SetupError(f"`mode` must be one of {', '.join(_NAMES)}, got {name!r}.")
+            hint = ""
+            if isinstance(name, str) and name.strip().upper() in _NAMES:
+                hint = f" Write it as {name.strip().upper()!r}."
+            elif callable(name):
+                hint = " Give a metric as objectives=[Objective.from_metric(...)]."
+            raise SetupError(f"`mode` must be one of {', '.join(_NAMES)}, got {name!r}.{hint}")
         return cls(*(Scope(letter) for letter in name))
 
     @property

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from itertools import chain
 
 
 def digest(value: object) -> str:
     """Give a SHA-256 of a value, 64 hexadecimal digits.
 
     What JSON has no form for goes by the bytes that it is made of, as in the caches of `datasets`;
-    its repr may leave out a part, or tell where it lies in memory.
+    its repr may leave out a part, or tell where it lies in memory. A value may hold itself.
     """
-    text = json.dumps(value, sort_keys=True, default=_by_content)
+    try:
+        text = json.dumps(value, sort_keys=True, default=_by_content)
+    except (RecursionError, TypeError, ValueError):  # it holds itself, is very deep, has odd keys
+        text = "\n".join(_parts(value))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts(value: object) -> Iterator[str]:
+    """Write a value of any depth part by part, and what came before by its number."""
+    numbers: dict[int, int] = {}
+    left = [value]
+    while left:
+        part = left.pop()
+        if not isinstance(part, (dict, list, tuple)):
+            yield json.dumps(part, default=_by_content)
+        elif id(part) in numbers:
+            yield f"part {numbers[id(part)]}"
+        else:
+            numbers[id(part)] = len(numbers)
+            yield f"{type(part).__name__} of {len(part)}"
+            left += (
+                part if not isinstance(part, dict) else chain(*sorted(part.items(), key=_by_key))
+            )
+
+
+def _by_key(item: tuple[object, object]) -> str:
+    return f"{type(item[0]).__name__} {item[0]}"
 
 
 def _by_content(value: object) -> str:

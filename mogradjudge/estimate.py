@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from random import Random
@@ -12,7 +12,7 @@ import dspy
 
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import MOGradConfig, batches
-from mogradjudge.data import example_key
+from mogradjudge.data import example_key, listed
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import as_a_whole
 from mogradjudge.judge import MultiCriteriaJudge
@@ -62,10 +62,10 @@ class _Sum:
 def estimate(
     config: MOGradConfig,
     judge: MultiCriteriaJudge,
-    train: Sequence[dspy.Example],
-    validation: Sequence[dspy.Example],
+    train: Iterable[dspy.Example],
+    validation: Iterable[dspy.Example],
     models: Mapping[str, str],
-    test: Sequence[dspy.Example] = (),
+    test: Iterable[dspy.Example] = (),
 ) -> tuple[RoleEstimate, ...]:
     """Estimate what `MOGrad.optimize` would use.
 
@@ -81,6 +81,8 @@ def estimate(
         SetupError: If it is another program than a judge.
     """
     _check_judge(judge)
+    train, validation = listed(train, "train"), listed(validation, "validation")
+    test = listed(test, "test")
     adapter = as_a_whole(adapter_named(models["judge"]))
     counters = {model: TokenCounter(model) for model in set(models.values())}
     sums = {role: _Sum() for role in ROLES}

@@ -15,11 +15,12 @@ import dspy
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
-from mogradjudge.data import example_key, group_of, inputs_key
+from mogradjudge.data import example_key, group_of, inputs_key, listed
 from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
+from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.metering import layer_held
-from mogradjudge.objectives import Objective, Scored
+from mogradjudge.objectives import Objective, Scored, is_of_rubric
 from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
 from mogradjudge.scores import Reading, Unscored
 
@@ -109,7 +110,7 @@ class Agreement:
 
 def judge_examples(
     program: dspy.Module,
-    examples: Sequence[dspy.Example],
+    examples: Iterable[dspy.Example],
     objectives: Sequence[Objective],
     num_threads: int,
     *,
@@ -123,6 +124,8 @@ def judge_examples(
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
     """
+    examples = listed(examples, "examples")
+    by_group = asks_groups(program, objectives)
     ids = name_examples(examples)
     places: dict[str, list[int]] = {}
     for place, example in enumerate(examples):
@@ -136,13 +139,19 @@ def judge_examples(
     def judgement(place: int, made: Made, trace: Trace | None) -> Judgement:
         example = examples[place]
         scores = {each.name: _score(each, example, made) for each in objectives}
-        return Judgement(ids[place], group_of(example, place), example, made, scores, trace)
+        group = group_of(example, place, by_group=by_group)
+        return Judgement(ids[place], group, example, made, scores, trace)
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
     order = sorted(places.values(), key=lambda equal: _prompt_order(examples[equal[0]]))
     with judging():
         judgements = dict(chain.from_iterable(in_parallel(judge, order, num_threads)))
     return tuple(judgements[place] for place in range(len(examples)))
+
+
+def asks_groups(program: dspy.Module, objectives: Iterable[Objective]) -> bool:
+    """Say whether an example's field ``group`` names its group; else it is the user's own data."""
+    return isinstance(program, MultiCriteriaJudge) or any(map(is_of_rubric, objectives))
 
 
 def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective]) -> Agreement:
@@ -294,4 +303,7 @@ def _is_fallback(judgement: Judgement, name: str) -> bool:
 
 
 def _prompt_order(example: dspy.Example) -> list[str]:
-    return [str(value) for value in dict(example.inputs()).values()]
+    try:
+        return [str(value) for value in dict(example.inputs()).values()]
+    except RecursionError:  # a value that is nested too deeply comes anywhere
+        return []

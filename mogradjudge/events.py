@@ -11,6 +11,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.evaluation import Judgement
 from mogradjudge.media import name_of_media
 from mogradjudge.objectives import Objective
+from mogradjudge.quoting import CUT, DEEPEST
 from mogradjudge.scores import Unscored
 
 Values: TypeAlias = Mapping[str, float | None]
@@ -222,19 +223,24 @@ Event: TypeAlias = (
 Observer: TypeAlias = Callable[[Event], None]
 
 
-def as_plain(value: Any) -> Any:
+def as_plain(value: Any, around: tuple[int, ...] = ()) -> Any:
     """Give a value as JSON can hold it; what it has no word for becomes its text.
 
-    An image, audio or a file becomes its name (`name_of_media`).
+    An image, audio or a file becomes its name (`name_of_media`). ``around`` names the values that
+    hold this one, which may be one of them; what lies deeper than `DEEPEST` is cut.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if id(value) in around or len(around) == DEEPEST:
+        return CUT
+    around = (*around, id(value))
     if isinstance(value, Mapping) or hasattr(value, "keys"):
-        return {str(key): as_plain(value[key]) for key in value.keys()}  # noqa: SIM118 - an Example
+        keys = value.keys()  # an Example has them, too
+        return {str(key): as_plain(value[key], around) for key in keys}
     if isinstance(value, list | tuple | set | frozenset):
-        return [as_plain(each) for each in value]
+        return [as_plain(each, around) for each in value]
     return name_of_media(value) or str(value)
 
 

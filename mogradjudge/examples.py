@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import dspy
 
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, split_by_group
+from mogradjudge.data import check_disjoint, listed, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import check_measurable, check_ratings
 
@@ -18,9 +18,11 @@ _VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
 def examples_of(
     config: MOGradConfig,
     rubric: Rubric | None,
-    trainset: Sequence[dspy.Example],
-    valset: Sequence[dspy.Example] | None,
-    testset: Sequence[dspy.Example],
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example] | None,
+    testset: Iterable[dspy.Example],
+    *,
+    by_group: bool = True,
 ) -> dict[str, list[dspy.Example]]:
     """Give a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
@@ -30,12 +32,13 @@ def examples_of(
         trainset: The examples that critiques are written on.
         valset: Those that decide; two fifths of the training set, by whole groups, without it.
         testset: Those that decide nothing; it may be empty.
+        by_group: Whether a field ``group`` names the group; else equal inputs alone are one.
 
     Raises:
         SetupError: If figures cannot come of them.
     """
-    train, validation = _parts(config, list(trainset), valset)
-    data = {"training": train, "validation": validation, "test": list(testset)}
+    train, validation = _parts(config, trainset, valset, by_group=by_group)
+    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
     check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
     if rubric is None:
         return data
@@ -47,19 +50,24 @@ def examples_of(
 
 
 def _parts(
-    config: MOGradConfig, trainset: list[dspy.Example], valset: Sequence[dspy.Example] | None
+    config: MOGradConfig,
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example] | None,
+    *,
+    by_group: bool,
 ) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    if not trainset:
-        raise SetupError("`trainset` must hold at least one example, got none.")
-    for example in (*trainset, *(valset or ())):
-        if not isinstance(example, dspy.Example):
-            raise SetupError(f"Examples must be dspy.Example, got a {type(example).__name__}.")
+    train = _some(trainset, "trainset")
     if valset is None:
         shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
-        trainset, validation = split_by_group(trainset, shares, seed=config.seed)
-    elif not valset:
-        raise SetupError("`valset` must hold at least one example, got none.")
+        train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
     else:
-        validation = list(valset)
-    check_disjoint(trainset, validation, ("training", "validation"))
-    return trainset, validation
+        validation = _some(valset, "valset")
+    check_disjoint(train, validation, ("training", "validation"))
+    return train, validation
+
+
+def _some(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
+    held = listed(examples, name)
+    if not held:
+        raise SetupError(f"`{name}` must hold at least one example, got none.")
+    return held

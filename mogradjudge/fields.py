@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+import reprlib
 from functools import lru_cache, partial
 from typing import Any, get_args
 
@@ -189,3 +190,11 @@ def excerpt(text: str) -> str:
     """Quote the beginning of a text on one line."""
     text = " ".join(text.split())
     return repr(text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
+
+
+def excerpt_of(value: object) -> str:
+    """Quote the beginning of any value, also of one that is nested too deeply for Python's own."""
+    try:
+        return excerpt(repr(value))
+    except RecursionError:
+        return excerpt(reprlib.repr(value))

@@ -17,6 +17,7 @@ from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
 from mogradjudge.objectives import Objective
 from mogradjudge.programs import lms_of
+from mogradjudge.quoting import DEEPEST
 from mogradjudge.saving import state_without_lms
 from mogradjudge.secrets import without_secrets
 
@@ -89,8 +90,16 @@ def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:
 
 
 def digest_of(examples: Sequence[dspy.Example]) -> str:
-    """Name a data set by a hash of its rows, in order."""
-    return digest([example.toDict() for example in examples])[:_DIGITS]
+    """Name a data set by a hash of its rows, in order, without what DSPy notes on them."""
+    return digest([_row(example) for example in examples])[:_DIGITS]
+
+
+def _row(example: dspy.Example) -> dict[str, Any]:
+    fields = dict(example.items())  # without those that begin with ``dspy_``
+    try:
+        return {name: value for name, value in example.toDict().items() if name in fields}
+    except RecursionError:  # a field that holds itself, say
+        return fields
 
 
 def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -141,13 +150,18 @@ def _described(module: Any) -> dict[str, object]:
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "members": members, "values": values}
 
 
-def _told(value: object) -> object:
-    """Give a plain value as it is, a function's code, and of all else the type."""
+def _told(value: object, around: tuple[int, ...] = ()) -> object:
+    """Give a plain value as it is, a function's code, and of all else the type.
+
+    ``around`` names the values that hold this one: it may be one of them, or very deep.
+    """
+    if id(value) in around or len(around) == DEEPEST:
+        return type(value).__qualname__
     match value:
         case dict():
-            return {str(key): _told(each) for key, each in value.items()}
+            return {str(key): _told(each, (*around, id(value))) for key, each in value.items()}
         case list() | tuple():
-            return [_told(each) for each in value]
+            return [_told(each, (*around, id(value))) for each in value]
         case dspy.Tool():
             return _told(value.func)
         case staticmethod() | classmethod() | MethodType():

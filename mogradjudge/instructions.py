@@ -1,28 +1,36 @@
-"""A predictor's instructions as sections: a preamble, then a heading and a body per criterion."""
+"""A predictor's instructions: the user's own text, then a heading and a body per criterion."""
 
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from mogradjudge.errors import SetupError
 
 _HEADING = re.compile(r"### Criterion: (\w+)")
-# A line of a body that would be read as a heading carries one more backslash than the user wrote.
-_LOOKALIKE = re.compile(r"^(\\*### Criterion:)", re.MULTILINE)
-_ESCAPED = re.compile(r"^\\(\\*### Criterion:)", re.MULTILINE)
+_FENCE = re.compile(r"\s*(`{3,}+(?!.*`)|~{3,}+)(.*)")
+# What ends a section: a heading of its rank or higher, of which Markdown has two forms, or a rule.
+# With a backslash more it is a line of the section; so is a fence that opens no whole code block.
+_MARK = re.compile(
+    r" {0,3}\\*(?:#{1,3}(?:\s.*)?|(?:=+|--+|([-*_])(?: *\1){2,})\s*)"
+    r"|\s*\\*(?:`{3,}+(?!.*`)|~{3,}).*"
+)
 
 
 @dataclass(frozen=True, init=False)
 class Instructions:
-    r"""A preamble and one text per criterion.
+    r"""A preamble, which is the user's, and one text per criterion, which are ours.
 
-    Texts are kept as DSPy would keep them (no tabs, no blank lines at the ends, ``\n`` between
-    lines), so that a signature gives back exactly what it was given. An empty section is no
-    section: it is not rendered, and its text reads as ``""``.
+    Sections are those that stand at the end of the text in the form that `render` writes. All else
+    is the preamble, also a section of such a form that a heading of another kind follows, that
+    comes again below, or that stands in a code block. The preamble stays as it is, to the last
+    blank; a code block that it leaves open is closed before the sections. Sections are tidied (no
+    tabs, no blank lines at the ends, ``\n`` between lines). An empty one is no section: it is not
+    rendered, and its text reads as ``""``.
     """
 
     preamble: str
@@ -33,7 +41,7 @@ class Instructions:
         preamble: str = "",
         sections: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Keep the texts.
+        """Keep the texts; sections at the end of ``preamble`` become sections.
 
         Raises:
             SetupError: If a section's name is used twice or is no identifier.
@@ -45,33 +53,25 @@ class Instructions:
                 raise SetupError(f"A section's name must be an identifier, got {name!r}.")
             if names.count(name) > 1:
                 raise SetupError(f"A section must appear once, got {name!r} twice.")
-        put = object.__setattr__  # the dataclass is frozen
-        put(self, "preamble", inspect.cleandoc(_tidy(preamble)))
-        put(self, "sections", tuple(pair for pair in pairs if pair[1]))
+        self._keep(_as_dspy_keeps(_joined(preamble, pairs)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `render` wrote; a text without our headings is a preamble alone.
+        """Read any text; what `render` wrote comes back as it was."""
+        read = cls.__new__(cls)
+        read._keep(text.strip("\n"))
+        return read
 
-        Raises:
-            SetupError: If two headings name the same criterion.
-        """
-        blocks: list[tuple[str, list[str]]] = [("", [])]
-        for line in _tidy(text).split("\n"):
-            if heading := _HEADING.fullmatch(line):
-                blocks.append((heading.group(1), []))
-            else:
-                blocks[-1][1].append(line)
-        (_, preamble), *sections = (
-            (name, _ESCAPED.sub(r"\1", "\n".join(lines))) for name, lines in blocks
-        )
-        return cls(preamble, sections)
+    def _keep(self, text: str) -> None:
+        lines = text.split("\n")
+        end, sections = _read(lines)
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "preamble", "\n".join(lines[:end]))
+        put(self, "sections", sections)
 
     def render(self) -> str:
-        """Write the text that the model sees."""
-        blocks = [_escape(self.preamble)] if self.preamble else []
-        blocks += [f"### Criterion: {name}\n{_escape(body)}" for name, body in self.sections]
-        return "\n\n".join(blocks)
+        """Write the text that the model sees; for a text that was parsed, that text."""
+        return _joined(self.preamble, self.sections)
 
     def section(self, name: str) -> str:
         """Give one section's text, ``""`` if there is none."""
@@ -92,5 +92,91 @@ def _tidy(text: str) -> str:
     return "\n".join(text.expandtabs().splitlines()).strip()
 
 
+def _as_dspy_keeps(text: str) -> str:
+    """Clean a text as DSPy does each time that a signature is copied, until nothing changes."""
+    while (cleaned := inspect.cleandoc(text)) != text:
+        text = cleaned
+    return text
+
+
+def _joined(preamble: str, sections: Iterable[tuple[str, str]]) -> str:
+    blocks = [f"### Criterion: {name}\n{_escape(body)}" for name, body in sections if body]
+    if preamble and blocks:
+        lines = preamble.split("\n")
+        opened = [lines[start] for start, end in _code(lines) if end is None]
+        # The rule ends a section of the user's that the code block was left open in.
+        lines += [_FENCE.sub(r"\1\n---", line) for line in opened[:1]]
+        preamble = "\n".join(lines)
+    return "\n\n".join([preamble, *blocks] if preamble else blocks)
+
+
+def _read(lines: Sequence[str]) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Give the number of the user's own lines, and the sections below them, read upwards."""
+    sections: dict[str, str] = {}
+    end = len(lines)
+    for start, name in reversed(_headings(lines)):
+        body = "\n".join(lines[start + 1 : end])
+        text = _unescape(body)
+        if name in sections or not body or _escape(_tidy(text)) != body:
+            break
+        sections[name] = text
+        end = max(0, start - 1)
+    return end, tuple(reversed(sections.items()))
+
+
+def _headings(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """Find our headings: after a blank line or at the top, and in no code block."""
+    code: set[int] = set()
+    for start, end in _code(lines):
+        code |= set(range(start, len(lines) if end is None else end))
+        if end is None:
+            break
+    return [
+        (place, heading[1])
+        for place, line in enumerate(lines)
+        if (heading := _HEADING.fullmatch(line)) and place not in code
+        if place == 0 or not lines[place - 1]
+    ]
+
+
+def _code(lines: Sequence[str]) -> Iterator[tuple[int, int | None]]:
+    """Give the first and last line of each code block; one that is never closed has no last."""
+    fences = [
+        (place, fence) for place, line in enumerate(lines) if (fence := _FENCE.fullmatch(line))
+    ]
+    closed, hopeless = -1, {"`": math.inf, "~": math.inf}
+    for number, (start, fence) in enumerate(fences):
+        mark = fence[1]
+        if start <= closed or len(mark) >= hopeless[mark[0]]:
+            continue
+        ends = (
+            place
+            for place, other in fences[number + 1 :]
+            if other[1].startswith(mark) and not other[2].strip()
+        )
+        end = next(ends, None)
+        if end is None:
+            hopeless[mark[0]] = len(mark)
+        else:
+            closed = end
+        yield start, end
+
+
 def _escape(text: str) -> str:
-    return _LOOKALIKE.sub(r"\\\1", text)
+    """Put a backslash before each line outside code blocks that would end a section."""
+    return _outside_code(text, lambda line: re.sub(r"^(\s*)", r"\1\\", line))
+
+
+def _unescape(text: str) -> str:
+    return _outside_code(text, lambda line: re.sub(r"^(\s*)\\", r"\1", line))
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    lines = text.split("\n")
+    code = {
+        place for start, end in _code(lines) if end is not None for place in range(start, end + 1)
+    }
+    return "\n".join(
+        change(line) if place not in code and _MARK.fullmatch(line) else line
+        for place, line in enumerate(lines)
+    )

@@ -250,7 +250,11 @@ def _as_text(value: object) -> object:
     try:
         return pydantic_core.to_json(value, fallback=str, inf_nan_mode="constants").decode()
     except ValueError:
+        pass
+    try:
         return str(value)
+    except RecursionError:
+        return CUT
 
 
 def _cut(value: Any, longest: int) -> Any:

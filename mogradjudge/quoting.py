@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+DEEPEST = 50
+"""Levels of a nested value that are shown or kept; `CUT` stands for what is deeper."""
+CUT = "[...]"
+
 # What a reader does not see: format, filler and control characters. A marker that holds some is one
 # again wherever they are dropped. NUL is not among them: it is replaced.
 _INVISIBLE = (

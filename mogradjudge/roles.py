@@ -16,7 +16,7 @@ from mogradjudge.errors import ReplyError
 from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
-from mogradjudge.quoting import quote
+from mogradjudge.quoting import CUT, DEEPEST, quote
 from mogradjudge.tokens import LOCAL_MAX_TOKENS
 
 R = TypeVar("R")
@@ -164,12 +164,18 @@ def _room_after(ending: Ending, lm: dspy.BaseLM, room: int) -> int:
     return 0 if is_users else 2 * (room or limit or ending.tokens)
 
 
-def _quoted(value: object, fields: Iterable[str]) -> object:
-    """Make every text inert; what the stages pass on was written by people or by models."""
+def _quoted(value: object, fields: Iterable[str], around: tuple[int, ...] = ()) -> object:
+    """Make every text inert; what the stages pass on was written by people or by models.
+
+    ``around`` names the values that hold this one: it may be one of them, or too deep to show.
+    """
     if isinstance(value, str):
         return quote(value, fields)
+    if id(value) in around or len(around) == DEEPEST:
+        return CUT
+    around = (*around, id(value))
     if isinstance(value, Mapping):
-        return {key: _quoted(item, fields) for key, item in value.items()}
+        return {key: _quoted(item, fields, around) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_quoted(item, fields) for item in value]
+        return [_quoted(item, fields, around) for item in value]
     return value

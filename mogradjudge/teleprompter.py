@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -18,6 +21,7 @@ from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
+from mogradjudge.evaluation import asks_groups
 from mogradjudge.events import Observer
 from mogradjudge.examples import examples_of
 from mogradjudge.fingerprint import fingerprint, judge_lms
@@ -36,6 +40,76 @@ from mogradjudge.usage import usage_shared
 from mogradjudge.workshop import open_workshop
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_METRIC = "MOGrad(objectives=[Objective.from_metric(metric, ...)])"
+_STEPS, _PROMPT_LM, _BATCH = "MOGrad(steps=...)", "MOGrad(prompt_lm=...)", "MOGrad(batch_size=...)"
+_BUDGET, _TARGET = "MOGrad(budget=Budget(max_calls=...))", "MOGrad(target=...)"
+_TASK_LM = "program.set_lm(...) or dspy.configure(lm=...)"
+_NOTHING = "leave it out, there is no such choice"
+_OF_OTHERS = {
+    **dict.fromkeys(("metric", "reward_fn", "eval_fn", "loss_fn"), _METRIC),
+    **dict.fromkeys(("num_trials", "max_steps", "num_steps", "max_epochs", "depth"), _STEPS),
+    **dict.fromkeys(
+        ("reflection_lm", "prompt_model", "engine", "lm", "teacher_settings"), _PROMPT_LM
+    ),
+    **dict.fromkeys(("minibatch_size", "reflection_minibatch_size", "bsize", "minibatch"), _BATCH),
+    **dict.fromkeys(("max_full_evals", "max_metric_calls", "max_calls"), _BUDGET),
+    **dict.fromkeys(("metric_threshold", "stop_at_score", "perfect_score"), _TARGET),
+    **dict.fromkeys(("task_model", "student_lm"), _TASK_LM),
+    **dict.fromkeys(("init_temperature", "temperature"), "MOGrad(editor_temperature=...)"),
+    **dict.fromkeys(("verbose", "display_table"), "MOGrad(display_progress=True)"),
+    **dict.fromkeys(("devset", "valset_ratio"), "compile(valset=...)"),
+    **dict.fromkeys(("use_mlflow", "use_wandb"), "mogradjudge.tracking"),
+    "loss_lm": "MOGrad(critic_lm=...)",
+    "gradient_lm": "MOGrad(coach_lm=...)",
+    "optimizer_lm": "MOGrad(editor_lm=...)",
+    "log_dir": "MOGrad(run_dir=...)",
+    "skip_perfect_score": "MOGrad(skip_tolerance=0)",
+    "component_selector": "MOGrad(predictors=...)",
+    "constraints": "MOGrad(max_section_chars=...) and the objectives' descriptions",
+    "instruction_proposer": "MOGrad(editor_lm=...)",
+    "testset": "optimize(testset=...)",
+    "requires_permission_to_run": "leave it out, no run asks for permission",
+    "track_stats": "leave it out, the program always carries detailed_results",
+    **dict.fromkeys(("max_errors", "failure_score", "provide_traceback", "eval_kwargs"), _NOTHING),
+    **dict.fromkeys(("num_candidates", "breadth", "candidate_selection_strategy"), _NOTHING),
+    **dict.fromkeys(("max_bootstrapped_demos", "max_labeled_demos", "max_demos"), _NOTHING),
+    **dict.fromkeys(("use_merge", "add_format_failure_as_feedback", "gepa_kwargs"), _NOTHING),
+    **dict.fromkeys(("minibatch_full_eval_steps", "restrict", "strategy"), _NOTHING),
+}
+"""What to use for an argument of GEPA, MIPROv2, COPRO, SIMBA or TextGrad."""
+
+
+def _naming_the_right_argument(function: Callable[P, R]) -> Callable[P, R]:
+    """Answer an unknown argument with the one that is meant; the signature stays as it is."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in signature.parameters:
+                called = function.__qualname__.removesuffix(".__init__")
+                raise TypeError(
+                    f"{called}() takes no argument {name!r}{_instead(name, signature)}."
+                )
+        return function(*args, **kwargs)
+
+    # DSPy's callbacks read the arguments by it, and do not look through `functools.wraps`.
+    checked.__signature__ = signature  # type: ignore[attr-defined]
+    return checked
+
+
+def _instead(name: str, signature: inspect.Signature) -> str:
+    if use := _OF_OTHERS.get(name):
+        return f": {use if use.startswith('leave') else f'use {use}'}"
+    for method, where in ((MOGrad.__init__, "MOGrad"), (MOGrad.compile, "compile")):
+        if name in inspect.signature(method).parameters:
+            return f": it is one of {where}(...)"
+    near = difflib.get_close_matches(name, signature.parameters, 1)
+    return f": perhaps {near[0]!r} is meant" if near else "; help(MOGrad) names all there are"
 
 
 class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
@@ -70,6 +144,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         SetupError: If an argument has a value that it cannot have.
     """
 
+    @_naming_the_right_argument
     def __init__(
         self,
         mode: str | DecompositionMode = "SSC",
@@ -130,9 +205,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         self.pool = pool
         if pool is not None and run_dir is None:
             raise SetupError("`pool` needs a `run_dir`, got none: the run's own folder.")
-        if isinstance(objectives, Objective):
-            raise SetupError("`objectives` must be a list of them, got one: give [objective].")
-        self.objectives = None if objectives is None else tuple(objectives)
+        self.objectives = None if objectives is None else _listed(objectives)
         self.role_lms = {"critic": critic_lm, "coach": coach_lm, "editor": editor_lm}
         for name, lm in {**self.role_lms, "prompt": prompt_lm}.items():
             if lm is not None and not isinstance(lm, dspy.BaseLM):
@@ -151,13 +224,14 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """Give the optimizer's attributes, as a copy: MLflow's autolog adds the data to it."""
         return dict(vars(self))
 
+    @_naming_the_right_argument
     def compile(
         self,
         student: dspy.Module,
         *,
-        trainset: Sequence[dspy.Example],
+        trainset: Iterable[dspy.Example],
         teacher: object = None,
-        valset: Sequence[dspy.Example] | None = None,
+        valset: Iterable[dspy.Example] | None = None,
         num_threads: int | None = None,
     ) -> dspy.Module:
         """Optimize and return the program, as DSPy's optimizers do; see `optimize`.
@@ -183,13 +257,14 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 setattr(program, name, value)
         return program
 
+    @_naming_the_right_argument
     def optimize(
         self,
         student: dspy.Module,
         *,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None = None,
-        testset: Sequence[dspy.Example] = (),
+        trainset: Iterable[dspy.Example],
+        valset: Iterable[dspy.Example] | None = None,
+        testset: Iterable[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
@@ -201,7 +276,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             student: The program; it is not changed.
             trainset: The examples that critiques are written on.
             valset: The examples that decide about candidates. Without it, two fifths of the
-                training set (by whole groups) are set aside for that.
+                training set are set aside for that: by whole groups if the program is a judge or
+                the objectives are a rubric's, and never parted where inputs are equal.
             testset: The examples that the seed and the final instructions are scored on at the end
                 of a whole run; nothing is decided by them.
             num_threads: The most LM calls in flight; the optimizer's own setting if not given.
@@ -213,7 +289,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
-        data = examples_of(config, rubric, trainset, valset, testset)
+        by_group = asks_groups(student, objectives)
+        data = examples_of(config, rubric, trainset, valset, testset, by_group=by_group)
         pool = self.pool
         replies = None if pool is None else pool.replies
         folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)
@@ -264,6 +341,19 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         if len(set(names)) < len(names):
             raise SetupError(f"Each objective needs a name of its own, got {names}.")
         return self.objectives
+
+
+def _listed(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
+    if isinstance(objectives, Objective):
+        raise SetupError("`objectives` must be a list of them, got one: give [objective].")
+    listed = tuple(objectives) if isinstance(objectives, Iterable) else (objectives,)
+    for objective in listed:
+        if not isinstance(objective, Objective):
+            raise SetupError(
+                f"`objectives` must be a list of Objective, got {objective!r}. "
+                "Objective.from_metric(metric, name, description) makes one of a metric."
+            )
+    return listed
 
 
 def _check_kept(lms: Mapping[str, dspy.BaseLM | None]) -> None:

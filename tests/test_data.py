@@ -537,6 +537,26 @@ def test_too_few_groups_are_refused(sizes):
         split_by_group(grouped(sizes))
 
 
+def test_examples_with_equal_inputs_are_of_one_group():
+    rows = [dspy.Example(text=f"{n % 7}", group=f"g{n}").with_inputs("text") for n in range(21)]
+    for by_group in (True, False):
+        parts = split_by_group(rows, (0.5, 0.5), by_group=by_group)
+        check_disjoint(*parts, ("one", "other"))
+        assert sorted(map(len, parts)) == [9, 12]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20), st.booleans())
+def test_what_shares_a_group_or_a_text_is_on_one_side(rows, by_group):
+    examples = [dspy.Example(text=text, group=name).with_inputs("text") for text, name in rows]
+    try:
+        one, other = split_by_group(iter(examples), (0.5, 0.5), by_group=by_group)
+    except SetupError:
+        return
+    assert not {each.text for each in one} & {each.text for each in other}
+    if by_group:
+        assert not {each.group for each in one} & {each.group for each in other}
+
+
 def test_a_key_depends_on_the_inputs_alone():
     example = dspy.Example(a="x", b="y", human=3.0, group="1").with_inputs("a", "b")
     other = dspy.Example(b="y", a="x", human=None).with_inputs("b", "a")

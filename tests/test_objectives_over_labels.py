@@ -3,6 +3,9 @@
 import json
 import math
 import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
 
 import dspy
 import numpy as np
@@ -22,6 +25,27 @@ from tests.engines import in_chat
 LABELS = st.sampled_from(["pos", "neg", "neutral", "4"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=30)
 RATINGS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=30)
+
+
+class Tone(Enum):
+    POS, NEG = "pos", "neg"
+
+
+class Written(str, Enum):  # noqa: UP042 - as people write it
+    POS, NEG = "pos", "neg"
+
+
+class Rank(IntEnum):
+    LOW, HIGH = 1, 2
+
+
+DAY = date(2024, 1, 2)
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+DEEP: list[object] = []
+for _ in range(5_000):
+    DEEP = [DEEP]
 
 
 def over(aggregate, scale=None):
@@ -172,6 +196,64 @@ def test_labels_are_compared_as_they_are(label, answer, score):
 
 
 @pytest.mark.parametrize(
+    ["label", "same", "other", "shown"],
+    [
+        (Tone.POS, Tone.POS, Tone.NEG, "pos"),
+        (Written.POS, Written.POS, Written.NEG, "pos"),
+        (Rank.LOW, Rank.LOW, Rank.HIGH, 1),
+        (Rank.LOW, 1, 2, 1),
+        *((text, Tone.POS, Tone.NEG, "pos") for text in ("pos", "POS")),
+        *((text, Written.POS, Written.NEG, "pos") for text in ("pos", "POS")),
+        *((text, Rank.LOW, Rank.HIGH, 1) for text in ("1", "LOW")),
+        *((Tone.POS, text, "neutral", "pos") for text in ("pos", "POS")),
+        ("True", True, False, True),
+        (False, "false", "maybe", False),
+        (DAY, date(2024, 1, 2), date(2024, 1, 3), "2024-01-02"),
+        ("2024-01-02", DAY, date(2024, 1, 3), "2024-01-02"),
+        (DAY, "2024-01-02", "2 Jan", "2024-01-02"),
+        (datetime(2024, 1, 2), datetime(2024, 1, 2), datetime(2025, 1, 2), "2024-01-02T00:00:00"),
+        (NOON, NOON.astimezone(timezone(timedelta(hours=2))), DAY, "2024-01-02T12:00:00+00:00"),
+        ("2024-01-02 13:00+01:00", NOON, NOON.replace(hour=13), "2024-01-02T12:00:00+00:00"),
+        (Decimal("0.10"), Decimal("0.1"), Decimal("0.2"), 0.1),
+        (0.1, Decimal("0.10"), Decimal("0.2"), 0.1),
+        (["a", "b"], ["a", "b"], ["b", "a"], '["a", "b"]'),
+        (("a", 1), ["a", 1], ["a"], '["a", 1]'),
+        ({"a", "b"}, ["b", "a"], ["a"], '["a", "b"]'),
+        (["b", "a"], {"a", "b"}, {"a"}, '["a", "b"]'),
+        ('["a", "b"]', ["a", "b"], [], '["a", "b"]'),
+        ([Tone.POS, DAY], [Tone.POS, DAY], [], '["pos", "2024-01-02"]'),
+        (np.array(["a", "b"]), ["a", "b"], ["a"], '["a", "b"]'),
+        (np.str_("a"), "a", "b", "a"),
+    ],
+)
+def test_labels_of_every_kind_are_compared_by_what_they_mean(label, same, other, shown):
+    tone = over("macro_f1")
+    assert tone.scored(example(label), made(same)) == 1.0
+    assert tone.scored(example(label), made(other)) == 0.0
+    for measure in ("accuracy", "macro_f1", "kappa"):
+        pairs = [(label, same), (other, other), (other, other)]
+        assert value(over(measure), pairs) == 1.0
+        assert value(over(measure), [*pairs, (label, other)]) < 1.0
+    told = tone.show(example(label), made(same))
+    assert told == {"expected": shown, "produced": shown, "error": "none"}
+    assert [type(each) for each in told.values()][:2] == [type(shown)] * 2
+    assert json.loads(json.dumps(told)) == told
+    assert tone.labels(example(label), made(same)) == (shown, shown)
+
+
+@pytest.mark.parametrize("answer", [CYCLE, DEEP, {"a": 1}, Decimal("nan"), b"pos"])
+def test_an_answer_that_can_be_compared_with_nothing_is_unscored(answer):
+    said = over("accuracy").scored(example("pos"), made(answer))
+    assert isinstance(said, Unscored)
+    assert "is no label" in said.reason
+    assert isinstance(over("spearman", scale=(1, 5)).scored(example(3), made(answer)), Unscored)
+
+
+def test_an_enum_may_stand_on_a_scale():
+    assert over("spearman", scale=(1, 5)).scored(example(Rank.LOW), made(Rank.HIGH)) == 0.75
+
+
+@pytest.mark.parametrize(
     ["answer", "reason"],
     [(7, "7 is not on the scale from 1 to 5"), ("good", "\"'good'\" is no number")],
 )
@@ -189,7 +271,17 @@ def test_an_answer_off_the_scale_is_unscored(answer, reason):
         (example("pos"), dspy.Prediction(tone="pos"), None, "needs the field 'answer'.*'tone'"),
         (example(1), made("1"), None, "labels of one kind, got 1 and '1'"),
         (example(9), made(1), (1, 5), "'label' of objective 'tone': 9 is not on"),
-        (example([1]), made(1), None, r"'\[1\]' is no label"),
+        (example([1]), made(1), None, r"labels of one kind, got '\[1\]' and 1"),
+        (
+            example({"a": 1}),
+            made(1),
+            None,
+            r"'label' of objective 'tone': \"{'a': 1}\" is no label",
+        ),
+        (example("yes"), made(True), None, "labels of one kind, got 'yes' and True"),
+        (example("2 Jan 2024"), made(DAY), None, "labels of one kind, got '2 Jan 2024' and"),
+        (example(DEEP), made("pos"), None, "'label' of objective 'tone': .* is no label"),
+        (example(CYCLE), made("pos"), None, "'label' of objective 'tone': .* is no label"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_in_one_line(gold, prediction, scale, said):

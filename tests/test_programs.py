@@ -3,23 +3,39 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
+import datasets
 import dspy
+import numpy as np
+import pandas as pd
 import pytest
+from dspy.datasets.dataset import Dataset
 
 from benchmarks.world import ToyEngine, toy_examples, toy_lm, toy_rubric
-from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge import (
+    AlwaysAccept,
+    MOGrad,
+    MultiCriteriaJudge,
+    Objective,
+    ReplyError,
+    Scored,
+    SetupError,
+    rubric_objectives,
+)
 from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
+from mogradjudge.digests import digest
 from mogradjudge.estimate import estimate
 from mogradjudge.events import SectionRewritten
-from mogradjudge.fingerprint import digest_of_program
+from mogradjudge.fingerprint import digest_of, digest_of_program
 from tests.engines import system
 from tests.loud import (
     BRIEF,
     LOUD,
     PATHS,
+    QUESTIONS,
     TRAIN,
     VALIDATION,
     LoudEngine,
@@ -33,6 +49,7 @@ from tests.loud import (
 )
 
 SHOUT = "### Criterion: loudness\nShout."
+SPEAK = "### Criterion: loudness\nSpeak."
 
 
 # Whose sections a step edits
@@ -224,7 +241,7 @@ def test_a_program_is_known_in_every_process():
 
 KNOWN = """
 import dspy
-from mogradjudge.fingerprint import digest_of_program
+from mogradjudge.fingerprint import digest_of, digest_of_program
 
 class Typed(dspy.Module):
     def __init__(self):
@@ -281,16 +298,287 @@ def test_headings_in_the_instructions_are_read_as_sections_and_others_stay():
     assert found == text.replace("Whisper.", "Shout.")
 
 
-def test_instructions_that_cannot_be_read_name_their_predictor_before_a_call_is_paid():
-    engine, twice = LoudEngine(), "### Criterion: a\nx\n\n### Criterion: a\ny"
-    program = Steps()
-    program.last.signature = program.last.signature.with_instructions(twice)
-    with pytest.raises(SetupError, match="The instructions of 'last' cannot be read: A section"):
-        optimize(program, engine)
-    assert engine.requests == []
+# Prompts of users; some hold what looks like a section of ours.
+USERS = {
+    "a heading of that rank": "Say.\n\n### Criterion: loudness\nNo prices.\n\n### Notes\nBe kind.",
+    "a higher heading": "# Role\nAnswer.\n\n### Criterion: loudness\nLow.\n\n## Safety\nNo names.",
+    "the highest": "### Criterion: loudness\nLow.\n\n# Policy\n  - No names.\n\n\n  - Or so.",
+    "a rule": "Answer.\n\n### Criterion: loudness\nLow.\n\n---\nSay no names.",
+    "two words": "Answer.\n\n### Criterion: loud voice\nSpeak.\n\n### Criterion: Style\n\nShort.",
+    "twice": "Answer.\n\n### Criterion: other\nBe right.\n\n### Criterion: other\nAgain.",
+    "in code": "Fill in:\n```\n\n### Criterion: loudness\n...\n```\nThen:\n```py\nx = 1\n```",
+    "no section": 'Answer {question} as {"a": 1}.\n  - one\n\n   \n## End\u2028of it ',
+}
+
+
+@pytest.mark.parametrize("layout", ["one predictor", "several"])
+@pytest.mark.parametrize("text", USERS.values(), ids=USERS)
+def test_what_the_user_wrote_stays_to_the_last_byte(text, layout, tmp_path):
+    program = dspy.Predict("question -> answer") if layout == "one predictor" else Steps()
+    for predictor in program.predictors():
+        predictor.signature = predictor.signature.with_instructions(text)
+    before = instructions(program)
+    after = optimize(program).program
+    for path, prompt in instructions(after).items():
+        assert prompt == f"{before[path]}\n\n{SHOUT}"
+    after.save(tmp_path / "program.json")
+    program.load(tmp_path / "program.json")
+    assert instructions(program) == instructions(after)
+    for predictor in program.predictors():
+        prompt = predictor.signature.instructions.replace("Shout.", "Speak.")
+        predictor.signature = predictor.signature.with_instructions(prompt)
+    assert instructions(optimize(program).program) == instructions(after)  # our section is ours
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_what_the_user_wrote_for_a_judge_stays_in_both_layouts(layout):
+    rubric = toy_rubric("coherence", "fluency")
+    judge = MultiCriteriaJudge(rubric, layout=layout)
+    for predictor in judge.predictors():
+        prompt = f"{predictor.signature.instructions}\n\n# Policy\nNo names."
+        predictor.signature = predictor.signature.with_instructions(prompt)
+    before, texts = instructions(judge), toy_examples(rubric, 12)
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        result = MOGrad(steps=1, gate=AlwaysAccept()).optimize(
+            judge, trainset=texts[:6], valset=texts[6:]
+        )
+    after = result.measured[-1].candidate
+    for path, names in zip(before, (each.criteria for each in judge.predictors()), strict=True):
+        assert after.instructions[path].preamble == before[path]
+        assert [name for name, _ in after.instructions[path].sections] == list(names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda prompt: prompt + "\n\n## Output\nIn one word.",
+        lambda prompt: prompt + "\n\n### Criterion: brevity\nBe brief.",
+        lambda prompt: f"### Criterion: brevity\nBrief.\n\n{SPEAK}\n\n# Task\nAnswer.",
+        lambda prompt: prompt.replace("### Criterion: loudness", "**Loudness**"),
+        lambda prompt: prompt.replace("\n\n###", "\n###").replace("loudness\n", "loudness\n\n"),
+    ],
+    ids=["a tail", "a section more", "reordered", "renamed", "other blank lines"],
+)
+def test_what_another_optimizer_makes_of_our_headings_is_kept(change):
+    program = optimize(dspy.Predict(dspy.Signature("question -> answer", "Answer."))).program
+    (prompt,) = instructions(program).values()
+    changed = change(prompt.replace("Shout.", "Speak."))
+    program.signature = program.signature.with_instructions(changed)
+    (after,) = instructions(optimize(program).program).values()
+    assert "Shout." in after
+    assert not {line for line in changed.splitlines() if line not in after} - {"Speak."}
 
 
 @pytest.mark.parametrize("student", [None, "program", dspy.Predict, lambda question: question])
 def test_what_is_no_module_is_refused(student):
     with pytest.raises(SetupError, match=r"`student` must be a dspy\.Module, got"):
         optimize(student)
+
+
+# What the examples may come as
+
+
+class Sequence:
+    """Has rows by their number, and a length, as a PyTorch data set has."""
+
+    def __init__(self, rows: list[dspy.Example]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dspy.Example:
+        return self.rows[place]
+
+
+def array(rows: list[dspy.Example]) -> np.ndarray:
+    held = np.empty(len(rows), dtype=object)
+    held[:] = rows
+    return held
+
+
+FORMS = {
+    "tuple": tuple,
+    "generator": lambda rows: (row for row in rows),
+    "filter": lambda rows: filter(None, rows),
+    "map": lambda rows: map(dspy.Example.copy, rows),
+    "sequence": Sequence,
+    "array": array,
+    "Series": lambda rows: pd.Series(rows, index=range(7, 7 + len(rows))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_examples_may_come_in_any_form_that_can_be_read_once(form):
+    program = dspy.Predict("question -> answer")
+    result = optimize(program, trainset=form(TRAIN), valset=form(VALIDATION), steps=2)
+    assert result.measured == optimize(program, steps=2).measured
+    assert result.final_agreement.scored == {"loudness": len(VALIDATION)}
+    split = optimize(program, trainset=form([*TRAIN, *VALIDATION]), valset=None)
+    assert split.final_agreement.scored == {"loudness": 3}
+
+
+@pytest.mark.parametrize("part", ["trainset", "valset", "testset"])
+@pytest.mark.parametrize(
+    ["given", "named"],
+    [
+        ([dict(each) for each in TRAIN], "dict in row 1"),
+        (datasets.Dataset.from_list([dict(each) for each in TRAIN]), "dict in row 1"),
+        (pd.DataFrame([dict(each) for each in TRAIN]), "str in row 1"),
+        ([*QUESTIONS[:2], None], "NoneType in row 3"),
+        (7, "got a int"),
+    ],
+    ids=["dicts", "Dataset", "DataFrame", "None", "int"],
+)
+def test_what_holds_no_examples_is_refused_in_a_line_that_names_it(given, named, part):
+    engine = LoudEngine()
+    parts = {"trainset": TRAIN, "valset": VALIDATION, part: given}
+    with dspy.context(lm=loud_lm(engine)), pytest.raises(SetupError, match=f"`{part}`.*{named}"):
+        MOGrad(objectives=[LOUD]).optimize(dspy.Predict("question -> answer"), **parts)
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("part", ["trainset", "valset"])
+@pytest.mark.parametrize("given", [[], (), iter([]), filter(None, []), np.array([])])
+def test_a_part_without_examples_is_refused_by_name(given, part):
+    with pytest.raises(SetupError, match=f"`{part}` must hold at least one example"):
+        optimize(dspy.Predict("question -> answer"), **{part: given})
+
+
+def test_repeated_rows_are_never_on_both_sides_of_a_split():
+    rows = [row.copy(note=f"copy {copy}") for copy in range(3) for row in QUESTIONS]
+    result = optimize(dspy.Predict("question -> answer"), trainset=rows, valset=None)
+    assert result.final_agreement.scored["loudness"] % 3 == 0
+
+
+@pytest.mark.parametrize("inputs", [("question",), ("question", "group")])
+def test_a_field_named_group_is_the_programs_own(inputs):
+    groups = []
+
+    def aggregate(scored: list[Scored]) -> float:
+        groups.extend(each.group for each in scored)
+        return 1.0
+
+    rows = [row.copy(group="all").with_inputs(*inputs) for row in QUESTIONS]
+    program = dspy.Predict(f"{', '.join(inputs)} -> answer")
+    goal = Objective("loudness", "Is it in capitals?", LOUD.score, aggregate)
+    optimize(program, trainset=rows, valset=None, objectives=[goal])
+    assert len(set(groups)) == 3
+
+
+def test_a_rubrics_objectives_group_the_texts_of_any_program():
+    rubric = toy_rubric("fluency")
+    texts = [each.copy(group=f"{n % 2}") for n, each in enumerate(toy_examples(rubric, 12))]
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        result = MOGrad(steps=1, objectives=rubric_objectives(rubric)).optimize(
+            MultiCriteriaJudge(rubric), trainset=texts, valset=None
+        )
+    assert result.seed_agreement.scored == {"fluency": 6}
+
+
+class Rows(Dataset):
+    """A data set of DSPy's own: each load gives each row another ``dspy_uuid``."""
+
+    def __init__(self) -> None:
+        super().__init__(train_size=4, dev_size=3, input_keys=["question"])
+        self._train, self._dev = map(list, (map(dict, TRAIN), map(dict, VALIDATION)))
+
+
+def test_rows_of_dspys_own_data_sets_are_known_again(tmp_path):
+    engine, sent = LoudEngine(), []
+    for _ in range(2):
+        rows = Rows()
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                dspy.Predict("question -> answer"), trainset=rows.train, valset=rows.dev
+            )
+        sent.append(len(engine.requests))
+    assert sent[0] == sent[1] > 0
+    assert not any("dspy_" in last(each) for each in engine.requests)
+    bare = [dspy.Example(dict(row)).with_inputs("question") for row in rows.train]
+    assert digest_of(Rows().train) == digest_of(bare)
+    with pytest.raises(SetupError, match="training and validation examples overlap"):
+        optimize(dspy.Predict("question -> answer"), trainset=rows.train, valset=Rows().train)
+
+
+# Values that hold themselves, or are nested deeper than Python's own functions can follow
+
+
+def deep(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def cycle() -> dict[str, object]:
+    value: dict[str, object] = {"word": "x"}
+    value["all"] = [value, value]
+    return value
+
+
+class Carrying(dspy.Module):
+    """Answers in two steps, and gives a value back beside the answer."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        super().__init__()
+        self.write = dspy.Predict("question, more: Any -> draft")
+        self.polish = dspy.Predict("draft -> answer")
+        self.make = make
+
+    def forward(self, question: str, more: object = None) -> dspy.Prediction:
+        draft = self.write(question=question, more=None).draft
+        return dspy.Prediction(answer=self.polish(draft=draft).answer, more=self.make())
+
+
+@pytest.mark.parametrize("make", [lambda: deep(5_000), cycle], ids=["deep", "cycle"])
+@pytest.mark.parametrize("place", ["label", "input", "prediction"])
+def test_a_value_without_an_end_is_cut_and_costs_no_run(make, place, tmp_path):
+    engine, inputs = LoudEngine(), ("question", "more") if place == "input" else ("question",)
+    rows = [row.copy(more=make() if place != "prediction" else None) for row in QUESTIONS]
+    rows = [row.with_inputs(*inputs) for row in rows]
+    for _ in range(2):  # the second one finds it all
+        program = Carrying(make if place == "prediction" else str)
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            result = MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                program, trainset=rows[:4], valset=rows[4:]
+            )
+        assert result.final_agreement.as_dict()["loudness"] == 1.0
+    assert any("[...]" in last(each) for each in engine.sent("critic"))
+    assert max(len(last(each)) for each in engine.requests) < 20_000
+
+
+def test_what_a_program_cannot_read_is_unscored_in_one_line():
+    rows = [row.copy(more=deep(5_000)).with_inputs("question", "more") for row in QUESTIONS]
+    with pytest.raises(ReplyError, match=r"None of the 3 validation texts.*RecursionError"):
+        optimize(dspy.Predict("question, more: Any -> answer"), trainset=rows[:4], valset=rows[4:])
+
+
+def test_an_objective_that_fails_on_a_deep_value_says_so_in_one_line():
+    def fail(example: dspy.Example, made: dspy.Prediction) -> float:
+        raise KeyError("gold")
+
+    rows = [row.copy(more=deep(5_000)) for row in QUESTIONS]
+    goal = Objective("loudness", "Is it in capitals?", fail)
+    with pytest.raises(SetupError, match=r"'loudness' cannot score .*KeyError"):
+        optimize(
+            dspy.Predict("question -> answer"),
+            trainset=rows[:4],
+            valset=rows[4:],
+            objectives=[goal],
+        )
+
+
+def test_values_without_an_end_are_told_apart():
+    values = [deep(5_000), deep(5_001), cycle(), {"word": "y", "all": cycle()}, {1: 2, "a": 3}]
+    assert len({digest(value) for value in values}) == len(values)
+    assert digest(cycle()) == digest(cycle())
+    assert digest(deep(5_000)) == digest(deep(5_000))
+
+
+def test_a_program_that_holds_a_value_without_an_end_is_known_again():
+    programs = [Carrying(str) for _ in range(3)]
+    for program, value in zip(programs, [cycle(), cycle(), {"word": "y"}], strict=True):
+        program.value = value
+    one, same, other = map(digest_of_program, programs)
+    assert one == same != other

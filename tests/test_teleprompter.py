@@ -1,5 +1,6 @@
 """The whole loop in the toy world, where the right instructions are known: ``BIAS=0``."""
 
+import inspect
 import json
 import logging
 import math
@@ -533,6 +534,57 @@ def test_a_run_that_cannot_work_is_refused_before_a_call_is_paid(changes, messag
 
 
 @pytest.mark.parametrize(
+    ["name", "use"],
+    [
+        ("metric", r"objectives=\[Objective.from_metric"),
+        ("max_full_evals", "budget=Budget"),
+        ("reflection_lm", "prompt_lm="),
+        ("prompt_model", "prompt_lm="),
+        ("log_dir", "run_dir="),
+        ("num_trials", "steps="),
+        ("reflection_minibatch_size", "batch_size="),
+        ("optimizer_lm", "editor_lm="),
+        ("requires_permission_to_run", "leave it out"),
+        ("max_errors", "leave it out"),
+        ("objectivs", "'objectives'"),
+        ("edit_preambel", "'edit_preamble'"),
+        ("no_such_word", "help"),
+    ],
+)
+def test_an_argument_of_another_optimizer_is_answered_with_ours(name, use):
+    with pytest.raises(TypeError, match=rf"MOGrad\(\) takes no argument '{name}'.*{use}"):
+        MOGrad(**{name: 1})
+    engine = ToyEngine()
+    for method in ("compile", "optimize"):
+        with dspy.context(lm=toy_lm(engine)), pytest.raises(TypeError, match=f"'{name}'"):
+            getattr(MOGrad(), method)(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, **{name: 1})
+    assert engine.prompts == []
+
+
+def test_an_argument_in_the_wrong_place_is_answered_with_the_right_one():
+    with pytest.raises(TypeError, match=r"'trainset'.*compile\("):
+        MOGrad(trainset=TRAIN)
+    with pytest.raises(TypeError, match=r"'steps'.*MOGrad\("):
+        MOGrad().compile(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, steps=2)
+    with pytest.raises(TypeError, match=r"'testset'.*optimize\("):
+        MOGrad().compile(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, testset=TRAIN)
+
+
+def test_the_signatures_name_every_argument():
+    for function in (MOGrad, MOGrad.compile, MOGrad.optimize):
+        kinds = {each.kind for each in inspect.signature(function).parameters.values()}
+        assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+    assert "valset" in inspect.getfullargspec(MOGrad.compile).kwonlyargs
+    assert "objectives" in inspect.getfullargspec(MOGrad.__init__).kwonlyargs
+
+
+@pytest.mark.parametrize("objectives", [len, [len], "brevity", 7, [BRIEF_ONE, len]])
+def test_what_is_no_objective_is_refused(objectives):
+    with pytest.raises(SetupError, match="`objectives` must be a list of Objective, got"):
+        MOGrad(objectives=objectives)
+
+
+@pytest.mark.parametrize(
     ["role_lms", "pinned", "message"],
     [
         ({}, False, r"No LM is set. Call dspy.configure\(lm=dspy.LM\(...\)\) first"),
@@ -554,6 +606,8 @@ def test_without_an_lm_nothing_is_paid_either(role_lms, pinned, message):
 @pytest.mark.parametrize(
     ["arguments", "message"],
     [
+        ({"mode": "ssc"}, "`mode` must be one of .* got 'ssc'.* 'SSC'"),
+        ({"mode": len}, r"`mode` must be one of .* objectives=\[Objective.from_metric"),
         ({"mode": "CSS"}, "`mode` must be one of SSS, SSC, SCC, CCC, got 'CSS'"),
         ({"auto": "light", "steps": 3}, "Give `auto` or `steps`, not both"),
         ({"auto": "huge"}, "`auto` must be one of light, medium, heavy, got 'huge'"),

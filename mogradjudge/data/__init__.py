@@ -2,7 +2,7 @@
 
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.columns import check_columns
-from mogradjudge.data.examples import load_examples, missing_human
+from mogradjudge.data.examples import listed, load_examples, missing_human
 from mogradjudge.data.hub import HUB
 from mogradjudge.data.overlap import check_disjoint, example_key, inputs_key, key_of
 from mogradjudge.data.parquet import write_parquet
@@ -24,6 +24,7 @@ __all__ = [
     "inputs_of",
     "kept_table",
     "key_of",
+    "listed",
     "load_examples",
     "missing_human",
     "split_by_group",

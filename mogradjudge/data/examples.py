@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import dspy
@@ -55,6 +55,31 @@ def load_examples(
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
+    """Give examples as a list, also those that can be read only once: a generator's, say.
+
+    Args:
+        examples: What is given as the argument ``name``.
+        name: It is named in errors.
+
+    Raises:
+        SetupError: If it holds something else than examples.
+    """
+    try:
+        rows = iter(examples)
+    except TypeError as error:
+        kind = type(examples).__name__
+        raise SetupError(f"`{name}` must be a list of dspy.Example, got a {kind}.") from error
+    held = list(rows)
+    for number, row in enumerate(held, start=1):
+        if not isinstance(row, dspy.Example):
+            raise SetupError(
+                f"`{name}` must hold dspy.Example alone, got a {type(row).__name__} in row "
+                f"{number}. Make an example of each row: dspy.Example(**row).with_inputs(...)."
+            )
+    return held
 
 
 def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str, int]:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import dspy
 
+from mogradjudge.data.examples import listed
+from mogradjudge.data.overlap import inputs_key
 from mogradjudge.errors import SetupError
 
 
-def group_of(example: dspy.Example, index: int) -> str:
-    """Name the group of an example; one that has none is a group of its own, by its index."""
-    group = example.get("group")
+def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
+    """Name the group of an example; one that has none is a group of its own, by its index.
+
+    So is each where a field ``group`` is data like any other, and not asked for.
+    """
+    group = example.get("group") if by_group else None
     return f"example {index}" if group is None else str(group)
 
 
 def split_by_group(
-    examples: Sequence[dspy.Example], fractions: Sequence[float] = (0.5, 0.2, 0.3), seed: int = 0
+    examples: Iterable[dspy.Example],
+    fractions: Sequence[float] = (0.5, 0.2, 0.3),
+    seed: int = 0,
+    *,
+    by_group: bool = True,
 ) -> tuple[list[dspy.Example], ...]:
     """Split examples at random into parts of about these sizes, without splitting a group.
+
+    Examples with equal inputs belong together, too.
 
     No part is empty, and no move or exchange of groups would bring the numbers of examples closer
     to the fractions. Inside a part the examples keep their order.
@@ -29,26 +40,56 @@ def split_by_group(
         examples: Each with a ``group``, or a group of its own.
         fractions: Two or more shares above 0 that sum to 1; a part for each.
         seed: Any integer; the same one gives the same parts.
+        by_group: Whether a field ``group`` names the group; else it is a field like all others.
 
     Raises:
-        SetupError: If the fractions are not valid, or there are fewer groups than parts.
+        SetupError: If the fractions are not valid, there are fewer groups than parts, or something
+            else than examples is given.
     """
     if len(fractions) < 2 or not all(share > 0 for share in fractions):
         raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
     if abs(sum(fractions) - 1) > 1e-6:
         raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
-    members: dict[str, list[int]] = {}
-    for index, example in enumerate(examples):
-        members.setdefault(group_of(example, index), []).append(index)
-    groups = list(members.values())
+    examples = listed(examples, "examples")
+    groups = _groups(examples, by_group=by_group)
     if len(groups) < len(fractions):
         raise SetupError(
             f"A split into {len(fractions)} parts needs at least as many groups, got "
-            f"{len(groups)} ({len(examples)} examples). Add data, or split into fewer parts."
+            f"{len(groups)} (of {len(examples)} examples; equal inputs belong together). Add data, "
+            "or split into fewer parts."
         )
     random.Random(seed).shuffle(groups)
     parts = _deal(groups, [share * len(examples) for share in fractions])
     return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
+
+
+def _groups(examples: Sequence[dspy.Example], *, by_group: bool) -> list[list[int]]:
+    """Give the places of the examples that belong together, in the order of the first ones."""
+    firsts = list(range(len(examples)))  # the first place of an example's group, or nearer to it
+    known: dict[str, int] = {}
+
+    def first(place: int) -> int:
+        while firsts[place] != place:
+            firsts[place] = firsts[firsts[place]]
+            place = firsts[place]
+        return place
+
+    for index, example in enumerate(examples):
+        for name in _names(example, index, by_group=by_group):
+            before, after = sorted((first(index), first(known.setdefault(name, index))))
+            firsts[after] = before
+    members: dict[int, list[int]] = {}
+    for index in range(len(examples)):
+        members.setdefault(first(index), []).append(index)
+    return list(members.values())
+
+
+def _names(example: dspy.Example, index: int, *, by_group: bool) -> Iterator[str]:
+    yield f"group {group_of(example, index, by_group=by_group)}"
+    try:
+        yield f"inputs {inputs_key(example)}"
+    except SetupError:  # it names no inputs yet
+        return
 
 
 def _deal(groups: list[list[int]], targets: list[float]) -> list[list[list[int]]]:

@@ -14,7 +14,7 @@ from mogradjudge.objectives.hooks import (
 from mogradjudge.objectives.modules import metric_lms
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import Objective, objectives_from_metric
-from mogradjudge.objectives.rubric import rubric_objectives
+from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
 
 __all__ = [
     "AggregateHook",
@@ -28,6 +28,7 @@ __all__ = [
     "ShowHook",
     "as_metric",
     "feedback_on",
+    "is_of_rubric",
     "mean_score",
     "metric_lms",
     "objectives_from_metric",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import Enum
 from functools import partial
 from numbers import Real
 from typing import Any, Literal, TypeAlias
@@ -14,7 +18,7 @@ import numpy as np
 
 from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt
+from mogradjudge.fields import excerpt_of
 from mogradjudge.objectives.from_metric import check_scale
 from mogradjudge.objectives.hooks import AggregateHook, Label, Scored
 from mogradjudge.scores import Unscored
@@ -50,30 +54,24 @@ class LabelPairs:
         self, example: dspy.Example, prediction: dspy.Prediction
     ) -> tuple[Label | None, Label | None]:
         """Give both labels, None for one that there is not."""
-        expected, produced = self._expected(example), self._produced(prediction)
+        expected, produced = self._both(example, prediction)
         return expected, None if isinstance(produced, Unscored) else produced
 
     def score(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
         """Give 1 for equal labels, else 0; on a scale, how close they are."""
-        expected = self._expected(example)
+        expected, produced = self._both(example, prediction)
         if expected is None:
             return None
-        produced = self._produced(prediction)
         if isinstance(produced, Unscored):
             return produced
         if self.scale is not None:
             low, high = self.scale
             return 1.0 - abs(float(produced) - float(expected)) / (high - low)
-        if isinstance(expected, str) != isinstance(produced, str):
-            raise SetupError(
-                f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
-                f"{expected!r} and {produced!r}, which are never equal. Convert one of them."
-            )
         return float(expected == produced)
 
     def show(self, example: dspy.Example, prediction: dspy.Prediction) -> Mapping[str, object]:
         """Show both labels, and on a scale the signed error."""
-        expected, produced = self._expected(example), self._produced(prediction)
+        expected, produced = self._both(example, prediction)
         if isinstance(produced, Unscored):
             return {"expected": expected, "produced": f"none, {produced.reason}"}
         shown: dict[str, object] = {"expected": expected, "produced": produced}
@@ -101,40 +99,59 @@ class LabelPairs:
             )
         return partial(_measured, self, _MEASURES[measure])
 
-    def _expected(self, example: dspy.Example) -> Label | None:
+    def _both(
+        self, example: dspy.Example, prediction: dspy.Prediction
+    ) -> tuple[Label | None, Label | Unscored]:
+        """Give both labels as they are compared."""
+        gold, made = self._expected(example), self._produced(prediction)
+        if self.scale is None and gold is not None:
+            gold, made = _of_kind(gold, made), _of_kind(made, gold)
+        expected = None if gold is None else self._read(gold)
+        if isinstance(expected, Unscored):
+            raise SetupError(f"{self.expected!r} of objective {self.name!r}: {expected.reason}.")
+        produced = self._read(made)
+        if self.scale is None and not (expected is None or isinstance(produced, Unscored)):
+            kinds = _kind(gold), _kind(made)
+            if "list" in kinds and kinds[0] != "list":
+                return expected, Unscored(f"{excerpt_of(made)} is no label")
+            if not _are_of_one_kind(*kinds):
+                raise SetupError(
+                    f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
+                    f"{expected!r} and {produced!r}, which are never equal. Convert one of them."
+                )
+        return expected, produced
+
+    def _expected(self, example: dspy.Example) -> Any:
         if self.expected not in example:
             raise SetupError(
                 f"Each example needs {self.expected!r} (None if it has no label), for objective "
                 f"{self.name!r}, and one has only {sorted(example.keys())}."
             )
         label = example[self.expected]
-        if label is None or _is_nan(label):
-            return None
-        found = self._read(label)
-        if isinstance(found, Unscored):
-            raise SetupError(f"{self.expected!r} of objective {self.name!r}: {found.reason}.")
-        return found
+        return None if label is None or _is_nan(label) else label
 
-    def _produced(self, prediction: dspy.Prediction) -> Label | Unscored:
+    def _produced(self, prediction: dspy.Prediction) -> Any:
         if self.produced not in prediction:
             raise SetupError(
                 f"Objective {self.name!r} needs the field {self.produced!r} of the prediction, "
                 f"which has {sorted(prediction.keys())}."
             )
         label = prediction[self.produced]
-        return Unscored(f"{self.produced} is None") if label is None else self._read(label)
+        return Unscored(f"{self.produced} is None") if label is None else label
 
     def _read(self, label: Any) -> Label | Unscored:
         if isinstance(label, Unscored):
             return label
         if self.scale is None:
-            is_label = isinstance(label, (str, Real, np.bool_)) and not _is_nan(label)
-            return label if is_label else Unscored(f"{excerpt(repr(label))} is no label")
+            try:
+                return _plain(label)
+            except (TypeError, RecursionError):
+                return Unscored(f"{excerpt_of(label)} is no label")
         low, high = self.scale
         try:
-            number = float(label)  # a model's "4" is 4
+            number = float(label.value if isinstance(label, Enum) else label)  # a model's "4" is 4
         except (TypeError, ValueError):
-            return Unscored(f"{excerpt(repr(label))} is no number")
+            return Unscored(f"{excerpt_of(label)} is no number")
         if low <= number <= high:
             return number
         return Unscored(f"{number:g} is not on the scale from {low:g} to {high:g}")
@@ -181,8 +198,91 @@ def _codes(expected: Sequence[Label], produced: Sequence[Label]) -> tuple[list[i
     return [codes[label] for label in expected], [codes[label] for label in produced]
 
 
+def _plain(label: object) -> Label:
+    """Write a label as a text, a number or a bool that a prompt can show: equal ones alike.
+
+    Raises:
+        TypeError: If it is none of what can be compared.
+        RecursionError: If it is a list that holds itself.
+    """
+    match label:
+        case Enum():
+            return _plain(label.value)
+        case np.generic() | np.ndarray() if not isinstance(label, str):
+            return _plain(label.tolist())
+        case Decimal():
+            return _plain(float(label))
+        case date() | time():
+            return _as_iso(label)
+        case list() | tuple() | set() | frozenset():
+            return _as_json(label)
+        case str():
+            return str(label)
+        case Real() if not _is_nan(label):
+            return label  # type: ignore[return-value]  # mypy does not narrow it
+    raise TypeError
+
+
+def _as_iso(label: date | time) -> str:
+    if isinstance(label, datetime) and label.tzinfo is not None:
+        label = label.astimezone(UTC)
+    return label.isoformat()
+
+
+def _as_json(label: Collection[object]) -> str:
+    items = [_plain(item) for item in label]
+    if isinstance(label, (set, frozenset)):
+        items.sort(key=lambda item: (str(item), repr(item)))
+    return json.dumps(items, ensure_ascii=False)
+
+
+def _of_kind(label: Any, other: object) -> Any:
+    """Read a text as the kind of label that it is compared with, and a list as a set; if it can be.
+
+    A table or a model gives an enum's member by its value or name, and a date in ISO's form.
+    """
+    if isinstance(label, (list, tuple)) and isinstance(other, (set, frozenset)):
+        return set(label)
+    if not isinstance(label, str) or isinstance(label, Enum):
+        return label
+    match other:
+        case Enum():
+            same = [each for each in type(other) if label in (str(each.value), each.name)]
+            return same[0] if same else label
+        case bool() | np.bool_():
+            return {"true": True, "false": False}.get(label.strip().lower(), label)
+        case date() | time():
+            read: Callable[[str], object] = type(other).fromisoformat
+        case list() | tuple() | set() | frozenset():
+            read = json.loads
+        case _:
+            return label
+    try:
+        return read(label.strip())
+    except (ValueError, RecursionError):
+        return label
+
+
+def _kind(label: Any) -> str:
+    if isinstance(label, Enum):
+        return _kind(label.value)
+    kinds: dict[str, tuple[type, ...]] = {
+        "bool": (bool, np.bool_),
+        "text": (str,),
+        "date": (date, time),
+        "list": (list, tuple, set, frozenset, np.ndarray),
+    }
+    return next((name for name, types in kinds.items() if isinstance(label, types)), "number")
+
+
+def _are_of_one_kind(expected: str, produced: str) -> bool:
+    if produced == "text":  # a reply that is no date, say, is a wrong one
+        return expected != "number"
+    return expected == produced or {expected, produced} == {"bool", "number"}
+
+
 def _is_nan(label: object) -> bool:
-    return isinstance(label, Real) and math.isnan(label)
+    return isinstance(label, (Real, Decimal)) and math.isnan(label)
 
 
 _MEASURES: Mapping[str, Callable[..., float | Undefined]] = {

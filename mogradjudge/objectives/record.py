@@ -12,7 +12,7 @@ import dspy
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.fields import excerpt, reason_of
+from mogradjudge.fields import excerpt_of, reason_of
 from mogradjudge.objectives.as_metric import ObjectivesMetric
 from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
@@ -136,6 +136,9 @@ class Objective:
         ``1 - |produced - expected| / (highest - lowest)``. An example whose expected label is None
         or nan is left out; a produced label that is None or not on the scale is `Unscored`.
 
+        Labels are texts, numbers, bools, enums, dates, or lists and sets of these. A text stands
+        for an enum's member by value or name, and for a bool, an ISO date or a JSON list.
+
         Args:
             name: As of an objective.
             description: As of an objective.
@@ -194,21 +197,21 @@ class Objective:
                 number = float(value)
                 return number if isfinite(number) else Undefined(f"the aggregate is {number}")
         raise SetupError(
-            f"Objective {self.name!r} must sum up to a number, got {excerpt(repr(value))}."
+            f"Objective {self.name!r} must sum up to a number, got {excerpt_of(value)}."
         )
 
     def _computed(
         self, example: dspy.Example, prediction: dspy.Prediction
     ) -> float | Unscored | None:
         score: object = None
-        with self._mending(lambda: f"score {excerpt(str(dict(example)))}", "score"):
+        with self._mending(lambda: f"score {excerpt_of(dict(example))}", "score"):
             score = answer_of(self.score, example, prediction)
             if score is None or isinstance(score, Unscored):
                 return score
             if isinstance(score, SupportsFloat):
                 return float(score)
         raise SetupError(
-            f"Objective {self.name!r} must score with a number, got {excerpt(repr(score))}."
+            f"Objective {self.name!r} must score with a number, got {excerpt_of(score)}."
         )
 
     @contextmanager

@@ -33,6 +33,11 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
     )
 
 
+def is_of_rubric(objective: Objective) -> bool:
+    """Say whether `rubric_objectives` made an objective."""
+    return getattr(objective.aggregate, "func", None) is _spearman
+
+
 def _closeness(
     criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
 ) -> float | Unscored | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage
 
 from mogradjudge.budget import Budget
 from mogradjudge.config import MOGradConfig
+from mogradjudge.data import listed
 from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.events import Observer
 from mogradjudge.judge import MultiCriteriaJudge
@@ -43,9 +44,9 @@ NAME = "search"
 
 def search(
     judge: MultiCriteriaJudge,
-    trainset: Sequence[dspy.Example],
-    valset: Sequence[dspy.Example],
-    selectionset: Sequence[dspy.Example],
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example],
+    selectionset: Iterable[dspy.Example],
     space: SearchSpace | None = None,
     *,
     trials: int = 20,
@@ -122,9 +123,9 @@ def search(
     lms = {"critic_lm": critic_lm, "coach_lm": coach_lm, "editor_lm": editor_lm}
     job = Job(
         judge=judge,
-        training=list(trainset),
-        validation=list(valset),
-        selection=list(selectionset),
+        training=listed(trainset, "trainset"),
+        validation=listed(valset, "valset"),
+        selection=listed(selectionset, "selectionset"),
         space=space,
         base=base,
         budget=budget,

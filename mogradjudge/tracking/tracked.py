@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ class _Tracked(MOGrad):
         self,
         student: dspy.Module,
         *,
-        trainset: Sequence[dspy.Example],
-        valset: Sequence[dspy.Example] | None = None,
-        testset: Sequence[dspy.Example] = (),
+        trainset: Iterable[dspy.Example],
+        valset: Iterable[dspy.Example] | None = None,
+        testset: Iterable[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
         told, folder = self._untracked(), self.run_dir
