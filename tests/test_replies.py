@@ -14,8 +14,8 @@ from pathlib import Path
 import dspy
 import litellm
 import pytest
-from diskcache import FanoutCache
 from dspy._vendor.lm15.types import TokenLogprob
+from dspy.clients.cache import Cache
 from dspy.clients.call_result import CallResult
 from dspy.clients.legacy_outputs import plain
 from dspy.lm15 import (
@@ -269,7 +269,7 @@ def test_a_strangers_folder_runs_no_code_and_touches_no_file_outside(attack, wor
     assert keys
     for name in ("cache", "state.json", "result.json"):
         shutil.rmtree(place / name) if name == "cache" else (place / name).unlink(missing_ok=True)
-    with FanoutCache(str(place / "cache"), shards=16) as cache:
+    with Cache(True, False, str(place / "cache")).disk_cache as cache:
         for key in keys:
             cache.set(key, 0)
     row = {
