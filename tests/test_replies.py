@@ -563,7 +563,7 @@ def test_open_files_do_not_grow_with_threads(place, tmp_path):
     with replies_kept_in(tmp_path) if place == "folder" else told_of_a_miss(lambda: None, None):
         lm = source(Slow(0))
         counts = in_parallel(lambda text: ask(lm, text), [str(number) for number in range(32)], 32)
-    assert max(counts) - before < (8 if place == "folder" else 100)
+    assert max(counts) - before < (32 if place == "folder" else 100)  # less than one each
 
 
 def test_the_cache_is_put_back_after_the_last_of_nested_and_parallel_runs(tmp_path):
