@@ -16,9 +16,10 @@ import pydantic
 from dspy.clients.base_lm import BaseLM
 from dspy.clients.call_result import CACHE_FORMAT, AttributeDict, CallResult, attributes
 from dspy.clients.legacy_outputs import plain, responses_outputs
+from filelock import FileLock
 
 from mogradjudge.errors import SetupError
-from mogradjudge.files import check_database
+from mogradjudge.files import check_database, check_no_links
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ def _outputs(asked: str, reply: Any) -> Any:
         dict(getattr(reply, "usage", None) or {})
         if asked.endswith("responses_completion"):
             return responses_outputs(reply)
+        for choice in reply["choices"]:  # DSPy takes anything else for an empty output
+            dict(choice.get("message") or {"text": choice["text"]})
         return _READER._process_completion(reply, {"logprobs": True})
     if reply["_dspy_format"] != CACHE_FORMAT:
         raise Unreadable("another format")
@@ -218,8 +221,10 @@ class FolderReplies:
             self.folder.mkdir(parents=True, exist_ok=True)
             if (self.folder / _EARLIER).exists():
                 raise sqlite3.DatabaseError("an earlier version kept them")
+            check_no_links(self.folder)
             check_database(self.folder / FILE)
-            self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+            with FileLock(self.folder / f"{FILE}.lock"):  # a new file is no WAL file at first
+                self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
             if self._run_or_raise("SELECT type, sql FROM sqlite_master ORDER BY type") != _SCHEMA:
                 raise sqlite3.DatabaseError("it has other tables")
         except (OSError, sqlite3.Error) as error:

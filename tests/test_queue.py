@@ -7,19 +7,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+import dspy
 import optuna
 import pytest
+import sqlalchemy as sa
 
 from mogradjudge import Budget, SetupError
 from mogradjudge.budget import Spent
+from mogradjudge.replies import replies_kept_in
 from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.queue import MOST_ATTEMPTS, Queue, Task, failure_of
 from mogradjudge.search.shared import Shared
 from mogradjudge.search.storage import opened
+from tests.test_replies import code
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -199,6 +203,45 @@ def test_stores_of_other_names_are_apart(queue):
     shared = queue.shared
     shared.replies().set("a", 1)
     assert [shared.replies("fresh").get("a"), shared.replies().get("a")] == [None, 1]
+
+
+def test_a_strangers_database_runs_no_code_and_its_replies_are_misses(queue, tmp_path):
+    marker, request = tmp_path / "marker", {"_fn_identifier": "dspy.clients.lm15.complete"}
+    with replies_kept_in(queue.shared.replies()):
+        key = dspy.cache.cache_key(request)
+        dspy.cache.put(request, {"any": 1})
+    hostile = [code(marker), b"null", b'{"value": null}', b'{"value": {"any": 1}}']
+    if queue.shared.engine.dialect.name == "sqlite":
+        hostile += [10**17, "text"]
+    row = sa.text("UPDATE mogradjudge_replies SET reply = :reply WHERE request = :key")
+    for reply in hostile:
+        with queue.shared.engine.begin() as connection:
+            assert connection.execute(row, {"reply": reply, "key": key}).rowcount == 1
+        with suppress(AttributeError), replies_kept_in(queue.shared.replies()):
+            assert dspy.cache.get(request) is None
+            assert dspy.cache.shared.claim(key)
+            dspy.cache.put(request, {"any": 1})
+        assert not marker.exists()
+
+
+def test_a_database_file_leads_nowhere_else(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("")
+    for name in ("study.sqlite3", "shared.sqlite3", "study.sqlite3-wal"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).symlink_to(other)
+        with pytest.raises(SetupError, match="symbolic link"), opened(None, folder, 10):
+            pass
+        url = f"sqlite:///{folder / 'study.sqlite3'}"
+        with pytest.raises(SetupError, match="symbolic link"), opened(url, tmp_path / "o", 10):
+            pass
+    journal = tmp_path / "a.sqlite3-journal"
+    journal.write_bytes(b"/home/me/thesis.tex" + bytes.fromhex("d9d505f920a163d7"))
+    url = f"sqlite:///{tmp_path / 'a.sqlite3'}"
+    with pytest.raises(SetupError, match="journal"), opened(url, tmp_path / "o", 10):
+        pass
+    assert not other.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
 from mogradjudge.errors import SetupError
+from mogradjudge.files import check_database
 from mogradjudge.search.queue import Queue
 from mogradjudge.search.shared import ASKED, Shared
 from mogradjudge.search.storage import STUDY, file_beside, said_plainly, shown_of, url_of
@@ -79,6 +80,7 @@ def _check_there(url: sa.URL) -> sa.URL:
     for each in (file, beside):
         if not each.is_file():
             raise SetupError(f"There is no study here: {each} is missing.")
+        check_database(each)
     engine = sa.create_engine(_read_only(url), **_options(url))
     try:
         _check_tables(engine, _NEEDED)
