@@ -12,7 +12,7 @@ LAYERS = [
     *("media", "figures"),
     "instructions",
     "concurrency",
-    *("scores", "expected", "fields", "predictor", "judge"),
+    *("scores", "expected", "fields", "refusals", "predictor", "judge"),
     *("agreement", "claims", "objectives", "leftovers", "programs", "candidate"),
     *("saving", "prices", "tokens", "budget", "usage"),
     *("brake", "limiter", "reply_store", "replies", "ledger", "attempts", "metering"),
