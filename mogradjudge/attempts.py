@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,8 @@ RETRIES = 9  # failures in a row that are borne; at one more the provider counts
 _DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
 _MOST_ATTEMPTS = 30  # of one call, while others are answered
 _ASYNC_POLL = 0.005  # seconds
+_FIRST_ERROR_STATUS = 400  # of HTTP
+_READER = "dspy._vendor.lm15.providers"
 
 Usages: TypeAlias = Callable[[], Sequence[Usage]]
 """Gives the tokens that an attempt's provider reported, one entry per reply."""
@@ -115,7 +118,7 @@ class Attempt:
         """Say whether another attempt may help after so many."""
         own = getattr(self.lm, "num_retries", 0)
         retries = RETRIES if own == _DSPY_RETRIES else own
-        if self.sent is None or not retries or not dspy.is_retryable_lm_error(error):
+        if self.sent is None or not retries or not _may_pass(error):
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))
@@ -132,14 +135,34 @@ class Attempt:
     def _fail(self, error: BaseException, usages: Sequence[Usage]) -> None:
         if self.sent is None:
             return
-        if isinstance(error, Exception) and dspy.is_retryable_lm_error(error):
+        if _may_pass(error):
             self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
         else:  # the provider is there, and this call is none for it
             self.ledger.limiter.answered()
-        refused = isinstance(error, dspy.LMProviderError) and not isinstance(
-            error, dspy.LMTimeoutError
-        )
-        self.ledger.book(self.sent, usages, answered=False, lost=not refused)
+        told = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
+        lost = not told or isinstance(error, dspy.LMTimeoutError)
+        self.ledger.book(self.sent, usages, answered=False, lost=lost)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Say whether another try may help."""
+    return isinstance(error, Exception) and (
+        dspy.is_retryable_lm_error(error) or _is_garbled(error)
+    )
+
+
+def _is_garbled(error: BaseException) -> bool:
+    """Say whether an answer came that is none: cut JSON, a page of HTML, a redirect, odd usage.
+
+    DSPy has no class of its own for it. What its reader of replies fails on is unexpected to it.
+    """
+    if type(error) is dspy.LMProviderError:
+        status = getattr(error, "status", None)
+        return status is not None and status < _FIRST_ERROR_STATUS
+    if type(error) is not dspy.LMUnexpectedError or error.__cause__ is None:
+        return False
+    frames = traceback.walk_tb(error.__cause__.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith(_READER) for frame, _ in frames)
 
 
 _UNDER_WAY: ContextVar[Attempt | None] = ContextVar("under_way", default=None)

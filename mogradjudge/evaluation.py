@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +23,11 @@ from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.metering import layer_held
 from mogradjudge.objectives import Objective, Scored, is_of_rubric
 from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
+from mogradjudge.refusals import with_remedy
 from mogradjudge.scores import Reading, Unscored
+
+FIRST_TEXTS = 20
+"""So many texts without any score end a scoring: that is then no property of the texts."""
 
 Made: TypeAlias = dspy.Prediction | Unscored
 Score: TypeAlias = float | Unscored | None
@@ -115,6 +120,7 @@ def judge_examples(
     num_threads: int,
     *,
     with_traces: bool = False,
+    first: FirstTexts | None = None,
 ) -> tuple[Judgement, ...]:
     """Run a program over examples, in parallel; the judgements come in the examples' order.
 
@@ -123,6 +129,7 @@ def judge_examples(
 
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
+        ReplyError: If none of the ``first`` texts has a score.
     """
     examples = listed(examples, "examples")
     by_group = asks_groups(program, objectives)
@@ -134,7 +141,10 @@ def judge_examples(
     def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
         with traced(program) if with_traces else nullcontext(lambda: None) as trace:
             prediction = run_program(program, examples[equal[0]].inputs())
-        return [(place, judgement(place, prediction, trace())) for place in equal]
+        judged = [(place, judgement(place, prediction, trace())) for place in equal]
+        if first is not None:
+            first.see(prediction, judged[0][1].scores.values())
+        return judged
 
     def judgement(place: int, made: Made, trace: Trace | None) -> Judgement:
         example = examples[place]
@@ -267,17 +277,61 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
     scores = [score for each in judgements for score in each.scores.values()]
     if not scores or not all(isinstance(score, Unscored) for score in scores):
         return
-    refused = [each.prediction for each in judgements if isinstance(each.prediction, Refused)]
-    if len(refused) == len(judgements):
-        raise refused[0].error
-    first = next(score for score in scores if isinstance(score, Unscored))
+    raise nothing_scored(
+        [each.prediction for each in judgements],
+        next(score for score in scores if isinstance(score, Unscored)),
+        f"{len(judgements)} {what}",
+    )
+
+
+def nothing_scored(made: Sequence[Made], first: Unscored, which: str) -> dspy.LMError | ReplyError:
+    """Give the error for texts that all have no score: the provider's, if it refused them all."""
+    refusals = [each.error for each in made if isinstance(each, Refused)]
+    if len(refusals) == len(made):
+        return refusal_of_all(refusals[0])
     mending = "Look at the model's replies, and whether it has tokens enough for them."
     if isinstance(first, Failed):
         mending = "Mend the program, or the examples' inputs."
-    raise ReplyError(
-        f"None of the {len(judgements)} {what} texts has a score; the first: {first.reason}. "
-        f"{mending}"
+    return ReplyError(
+        f"None of the {which} texts has a score; the first: {first.reason}. {mending}"
     )
+
+
+def refusal_of_all(error: dspy.LMError) -> dspy.LMError:
+    """Give a refusal that every text met, with the setting to change."""
+    if isinstance(error, dspy.LMInvalidRequestError):
+        return with_remedy(error, "judge")
+    return error
+
+
+class FirstTexts:
+    """Looks at what becomes of the first texts, in whatever thread.
+
+    Args:
+        count: How many to look at.
+    """
+
+    def __init__(self, count: int = FIRST_TEXTS) -> None:
+        self._count = count
+        self._made: list[Made] = []
+        self._lock = threading.Lock()
+
+    def see(self, made: Made, scores: Iterable[object]) -> None:
+        """Look at one more text.
+
+        Raises:
+            dspy.LMError: If it is the last of the first ones, and the provider refused them all.
+            ReplyError: If none of them has a score.
+        """
+        scores = list(scores)
+        first = next((score for score in scores if isinstance(score, Unscored)), None)
+        with self._lock:
+            if first is None or not all(isinstance(score, Unscored) for score in scores):
+                self._count = 0  # one is enough
+            elif len(self._made) < self._count:
+                self._made.append(made)
+                if len(self._made) == self._count:
+                    raise nothing_scored(self._made, first, f"first {self._count}")
 
 
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:

@@ -160,13 +160,14 @@ class SectionRewritten:
 
 @dataclass(frozen=True)
 class QuestionSkipped:
-    """A question brought no usable reply, after its retries."""
+    """A question brought no usable reply, after its retries; ``reply`` is the last one in full."""
 
     step: int
     role: str
     criteria: Group
     label: str
     reason: str
+    reply: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import dspy
 
@@ -19,9 +19,10 @@ from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, reason_of
 from mogradjudge.predictor import ScorePredict, saved_manifest
 from mogradjudge.quoting import quote
+from mogradjudge.refusals import REFUSALS, TopLogprobs
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
 
-_TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
+_LARGEST_FILE = 50_000_000  # bytes
 _SAMPLING_TEMPERATURE = 0.7  # where an LM is set to 0, its samples would all be the same
 
 # No other try can help with a text that is too long; it is the text's fault, not the provider's.
@@ -44,7 +45,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         n: Samples for ``"mean_of_n"``: at least 2 there, 1 elsewhere.
         rationale: Whether the model writes short reasons before the scores.
         fallback: With ``"integer"``, an expected score that cannot be had becomes the integer, with
-            ``"fallback"`` as its reading's source. Without it, missing logprobs are an error.
+            ``"fallback"`` as its reading's source; so where the LM refuses logprobs. Without it,
+            missing logprobs are an error.
 
     Raises:
         SetupError: If an argument breaks one of these rules.
@@ -62,6 +64,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         super().__init__()
         self.rubric = rubric
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
+        self._logprobs = TopLogprobs()
         self.judges = {
             group[0] if len(group) == 1 else "all": ScorePredict(rubric, group, self.settings)
             for group in LAYOUTS[layout].groups(rubric.names)
@@ -138,17 +141,23 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
     def _calls(self) -> list[_Call]:
         return [
-            _Call(predictor, self._config(predictor, sample))
+            _Call(predictor, self._config(predictor, sample), self._lesser(predictor))
             for predictor in self.judges.values()
             for sample in range(self.settings.n)
         ]
 
+    def _lesser(self, predictor: ScorePredict) -> _Lesser | None:
+        if self.settings.score_rule != "expected":
+            return None
+        lm, least = predictor.lm or dspy.settings.lm, 0 if self.settings.fallback else 1
+        return lambda error, sent: self._logprobs.config_after(error, sent, lm, least)
+
     def _config(self, predictor: ScorePredict, sample: int) -> dict[str, Any]:
+        lm = predictor.lm or dspy.settings.lm
         match self.settings.score_rule:
             case "expected":
-                return {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+                return self._logprobs.config(lm)
             case "mean_of_n":
-                lm = predictor.lm or dspy.settings.lm
                 temperature = lm.kwargs.get("temperature") if lm else None
                 sampled = _SAMPLING_TEMPERATURE if temperature == 0 else temperature
                 return {"rollout_id": sample, "temperature": sampled}
@@ -211,10 +220,27 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
 
 
+_Lesser: TypeAlias = Callable[[Exception, Mapping[str, Any]], dict[str, Any] | None]
+
+
 @dataclass(frozen=True)
 class _Call:
+    """A call; after a refusal ``lesser`` gives the config of another try, or None."""
+
     predictor: ScorePredict
     config: Mapping[str, Any]
+    lesser: _Lesser | None
+
+    def with_less(self, error: dspy.LMError) -> _Call:
+        """Give the call that asks for less.
+
+        Raises:
+            dspy.LMError: The refusal, if there is none.
+        """
+        config = None if self.lesser is None else self.lesser(error, self.config)
+        if config is None:
+            raise error
+        return replace(self, config=config)
 
 
 @dataclass(frozen=True)
@@ -231,6 +257,8 @@ def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
             prediction = call.predictor(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
             return _unread(call, error, ending)
+        except REFUSALS as error:
+            return _send(call.with_less(error), inputs)
         return _read(call, prediction, ending)
 
 
@@ -240,6 +268,8 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
             prediction = await call.predictor.acall(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
             return _unread(call, error, ending)
+        except REFUSALS as error:
+            return await _asend(call.with_less(error), inputs)
         return _read(call, prediction, ending)
 
 
@@ -272,7 +302,11 @@ def _mean(samples: Sequence[Reading]) -> Reading:
 def _saved(path: Path) -> dict[str, Any]:
     """Read what a saved judge's file says of criteria, settings and rubric."""
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; no judge is.")
         state = json.loads(path.read_text(encoding="utf-8"))
+    except SetupError:  # a ValueError too
+        raise
     except OSError as error:
         raise SetupError(f"cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

@@ -182,7 +182,7 @@ class Ledger:
             lost: Whether it may be billed though no reply came: it counts as large as it can be.
         """
         tokens = [
-            (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+            (_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
             for usage in usages
         ]
         told = any(prompt for prompt, _ in tokens)
@@ -283,6 +283,12 @@ class Ledger:
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._journal is not None:
             self._journal.add(entry)
+
+
+def _tokens(usage: Usage, name: str) -> int:
+    """Read a count; 0 for one that is missing or can be none."""
+    count = usage.get(name)
+    return count if type(count) is int and count > 0 else 0
 
 
 def _order(key: tuple[str, Group]) -> tuple[int, str, Group]:

@@ -28,7 +28,7 @@ def make_lm(
         model: ``local/PATH.gguf``, ``local/smollm2`` or ``local/hf:REPO/FILE`` for a model inside
             this process; else a litellm name, as ``openai/gpt-4o-mini``.
         api_base: The URL of an OpenAI-compatible server.
-        temperature: Sampling temperature; reasoning models keep their own.
+        temperature: Sampling temperature; None sends none, and reasoning models keep their own.
         max_tokens: The longest reply; None leaves it to the provider, and is 512 for a local model.
         timeout: Seconds to wait for the next bytes of a reply; a call that hangs longer has failed,
             and is tried again. A local model takes as long as it takes.

@@ -19,7 +19,7 @@ from mogradjudge.fingerprint import differences
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ASKED, _CACHE, _LOCK = "asked.json", "cache", "lock"
+_ASKED, _CACHE, _CALLS, _LOCK = "asked.json", "cache", "calls.jsonl", "lock"
 _COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", f"*{PARTIAL}*"
 
 
@@ -37,6 +37,11 @@ class Parts:
     def cache(self) -> Path:
         """Where replies are kept."""
         return self.folder / _CACHE
+
+    @property
+    def calls(self) -> Path:
+        """Where each call is written down, so that caps hold for all starts together."""
+        return self.folder / _CALLS
 
     @property
     def finished(self) -> frozenset[int]:
@@ -57,10 +62,10 @@ class Parts:
         """Note what was asked for.
 
         Raises:
-            SetupError: If the folder has what was paid for when something else was asked for.
+            SetupError: If the folder has parts that were made when something else was asked for.
         """
         path = self.folder / _ASKED
-        if not self.paid:
+        if not self.finished:  # a reply is known by its request, whatever else is asked for now
             write_text(path, to_json(asked) + "\n")
         elif different := differences(read_json(path), json.loads(json.dumps(asked))):
             raise SetupError(
@@ -102,7 +107,7 @@ def opened_parts(out: Path) -> Iterator[Parts]:
         SetupError: If another process has it open, or it holds links or files of someone else's.
     """
     parts = Parts(out.with_name(out.name + ".parts"))
-    known = (_ASKED, _CACHE, _LOCK, _COPY, _PART, _PARTIAL)
+    known = (_ASKED, _CACHE, _CALLS, _LOCK, _COPY, _PART, _PARTIAL)
     if parts.folder.exists():
         for entry in parts.folder.iterdir():
             if not any(entry.match(pattern) for pattern in known):

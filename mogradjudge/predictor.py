@@ -32,6 +32,9 @@ _LM_KEYS = {"_dspy_lm_class", "engine", "model", "model_type", "cache", "num_ret
     *("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop"),
 }
 
+_MOST_RETRIES = 100
+_LONGEST_PROMPT = 1_000_000  # characters of instructions and demos; each call sends them
+
 
 def seed_section(criterion: Criterion) -> str:
     """Give the scoring instruction that a criterion starts with (the paper's seed prompt)."""
@@ -135,12 +138,24 @@ def _check_lists(state: Mapping[str, Any]) -> None:
     for key in _LISTS:
         if not isinstance(state.get(key, []), list):
             raise SetupError(f"DSPy cannot load the saved judge: its {key} are no list.")
+    written = len(str(state.get("signature"))) + len(str(state.get("demos")))
+    if written > _LONGEST_PROMPT:
+        raise SetupError(
+            f"The saved judge's instructions and demos must have at most {_LONGEST_PROMPT} "
+            f"characters, got {written}."
+        )
     if not all(isinstance(demo, Mapping) for demo in state.get("demos", [])):
         raise SetupError("DSPy cannot load the saved judge: its demos are no tables.")
 
 
 def _harmless(lm: Mapping[str, Any]) -> dict[str, Any]:
     """Give what a stranger may say of an LM; see `_LM_KEYS`."""
+    retries = lm.get("num_retries") or 0
+    if type(retries) is not int or not 0 <= retries <= _MOST_RETRIES:
+        raise SetupError(
+            f"The saved judge's LM must have num_retries from 0 to {_MOST_RETRIES}, "
+            f"got {retries!r}."
+        )
     if "://" in str(lm.get("model")):
         raise SetupError(f"The saved judge's LM must be a name and no address: {lm['model']!r}.")
     if dropped := sorted(key for key in lm if key not in _LM_KEYS and lm[key]):

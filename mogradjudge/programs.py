@@ -18,7 +18,7 @@ import pydantic_core
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.concurrency import WORKERS
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.errors import NOTED_ERRORS, MogradError, SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
@@ -33,8 +33,6 @@ LONGEST_TRACE = 20_000
 """Characters of all values of a trace together, as long as each keeps `SHORTEST_VALUE`."""
 SHORTEST_VALUE = 40
 CUT = " [...] "
-
-_ERRORS = "mogradjudge_errors"  # DSPy takes its settings along into threads and tasks of its own
 
 
 class ProgramFailed(Exception):
@@ -112,7 +110,7 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Predic
         return _call(program, inputs)
     errors: list[Exception] = []
     try:
-        with dspy.context(**{_ERRORS: errors}):
+        with dspy.context(**{NOTED_ERRORS: errors}):
             prediction = _call(program, inputs)
     except Exception as error:
         if errors and error is not errors[0]:
@@ -136,7 +134,7 @@ def errors_noted() -> Iterator[None]:
     try:
         yield
     except (MogradError, dspy.LMError) as error:
-        noted = dspy.settings.get(_ERRORS)
+        noted = dspy.settings.get(NOTED_ERRORS)
         if noted is not None and not _concerns_one_text(error):
             noted.append(error)
         raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import dspy
@@ -17,11 +18,14 @@ from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 from mogradjudge.quoting import CUT, DEEPEST, quote
+from mogradjudge.refusals import concerns_the_text, with_remedy
+from mogradjudge.secrets import redact, secrets_of
 from mogradjudge.tokens import LOCAL_MAX_TOKENS
 
 R = TypeVar("R")
 
 _RETRY_TEMPERATURE = 0.3  # at 0 another try would bring the same reply
+_SILENT_ROUNDS = 2  # of a role that was never heard; then its settings or its model are at fault
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A question without a usable reply: the run goes on without its record."""
+    """A question without a usable reply: the run goes on without its record.
+
+    ``reply`` is the last reply as a whole, if one came; ``refusal`` is the provider's, if it took
+    none.
+    """
 
     role: str
     criteria: Group
     label: str
     reason: str
+    reply: str = field(default="", compare=False)
+    refusal: dspy.LMInvalidRequestError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,33 @@ class Round(Generic[R]):
 
     records: tuple[R, ...]
     skipped: tuple[Skipped, ...]
+
+
+@dataclass
+class Hearing:
+    """Notes which roles were heard, and ends a run in which one never is."""
+
+    _heard: set[str] = field(default_factory=set)
+    _silent: Counter[str] = field(default_factory=Counter)
+
+    def note(self, role: str, answers: Round[Any]) -> None:
+        """Note what a round brought.
+
+        Raises:
+            dspy.LMInvalidRequestError: If the provider refuses all that a role asks, as no text of
+                it was ever taken: a setting is wrong then.
+            ReplyError: If no reply could be used, in two rounds.
+        """
+        if answers.records:
+            self._heard.add(role)
+        if role in self._heard or not answers.skipped:
+            return
+        refusals = [each.refusal for each in answers.skipped if each.refusal is not None]
+        if len(refusals) == len(answers.skipped) and not any(map(concerns_the_text, refusals)):
+            raise with_remedy(refusals[0], role)
+        self._silent[role] += 1
+        if self._silent[role] == _SILENT_ROUNDS:
+            raise _unusable(answers.skipped[-1])
 
 
 def ask(
@@ -111,10 +148,11 @@ def _ask(
     # In XML a field is a tag; elsewhere the roles may write of tags as they like.
     fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
     inputs = {name: _quoted(value, fields) for name, value in question.inputs.items()}
-    reason, room = "", 0  # 0: as much as the LM has
+    last = Skipped(role.name, question.criteria, question.label, "")
+    room = 0  # as much as the LM has
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, attempt) | ({"max_tokens": room} if room else {})
-        ending = Ending((*fields, *question.criteria) if fields else ())
+        ending, reply = Ending((*fields, *question.criteria) if fields else ()), None
         booking = booked(role.ledger, role.name, question.criteria)
         try:
             with booking, dspy.context(trace=[]), reading(ending):
@@ -125,12 +163,31 @@ def _ask(
         except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
             if isinstance(error, dspy.LMUnsupportedModelError):
                 raise
-            reason = reason if room else reason_of(error, role.lm)
-            return Skipped(role.name, question.criteria, question.label, reason)
+            if room:  # it was refused more room, so it stays cut
+                return last
+            return replace(last, reason=reason_of(error, role.lm), refusal=error)
         except (dspy.AdapterParseError, ReplyError) as error:
+            text = redact(_written(error, reply), secrets_of(role.lm.kwargs))
             reason = ending.reason or reason_of(error, role.lm)
+            last = replace(last, reason=reason, reply=text)
             room = _room_after(ending, role.lm, room)
-    return Skipped(role.name, question.criteria, question.label, reason)
+    return last
+
+
+def _written(error: Exception, reply: dspy.Prediction | None) -> str:
+    """Give the text of a reply that could not be used."""
+    if isinstance(error, dspy.AdapterParseError):
+        return str(error.lm_response)
+    return "" if reply is None else "\n".join(str(value) for value in reply.values())
+
+
+def _unusable(skipped: Skipped) -> ReplyError:
+    who = skipped.role
+    return ReplyError(
+        f"No reply of the {who} could be used in {_SILENT_ROUNDS} steps: {skipped.reason}. Give "
+        f"another model (--prompt-lm; {who}_lm= in Python) or more room (--max-tokens; a longer "
+        f"section: --max-section-chars). The last reply, in full: {skipped.reply!r}"
+    )
 
 
 def _sampling(role: Role, question: Question, attempt: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from mogradjudge.files import (
 )
 from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.ledger import Ledger
+from mogradjudge.ledger import ROLES, Ledger
 from mogradjudge.replies import ReplyStore, replies_kept_in
 from mogradjudge.saving import save_program
 from mogradjudge.state import State
@@ -36,6 +36,9 @@ JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "r
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
 CACHE, LOCK, STOP, TRACKING = "cache", "lock", "stop", "mlflow.json"
 _OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
+
+_ROLES = ROLES[1:]  # those who write
+_ROLE_SETTINGS = {f"{role}_temperature" for role in _ROLES} | {"reply_retries", "max_section_chars"}
 
 
 class InUse(SetupError):
@@ -153,6 +156,13 @@ class RunDirectory:
                 f"Another process is at work in {self.path}. Wait for it, or give another folder."
             ) from error
 
+    def _edited(self, kept: Set[str]) -> bool:
+        """Say whether a rewrite was scored: until then the roles' settings decided nothing."""
+        if STATE not in kept:
+            return False
+        steps = State.from_dict(read_json(self.path / STATE)).steps
+        return any(step.proposed is not None for step in steps)
+
     def _claim(self, asked: dict[str, Any]) -> None:
         path = self.path / ASKED
         kept = {entry.name for entry in self.path.iterdir() if PARTIAL not in entry.name}
@@ -166,8 +176,17 @@ class RunDirectory:
             write_text(path, to_json(asked) + "\n")
             return
         before = read_json(path) if path.exists() else {}
+        if not self._edited(kept) and _without_roles(before) == _without_roles(asked):
+            write_text(path, to_json(asked) + "\n")
+            return
         if different := differences(before, asked):
             raise SetupError(
                 f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
                 "Give another folder, or the same settings to take it up."
             )
+
+
+def _without_roles(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what critic, coach and editor are asked with."""
+    models = {name: lm for name, lm in asked.get("models", {}).items() if name not in _ROLES}
+    return {**{name: asked[name] for name in asked.keys() - _ROLE_SETTINGS}, "models": models}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dspy
 
 from mogradjudge.added import check_added, count_sources, with_added, with_scores
+from mogradjudge.budget import Budget
 from mogradjudge.cluster import Cluster, check_ray, joined
 from mogradjudge.criteria import Group
 from mogradjudge.data import (
@@ -30,7 +31,8 @@ from mogradjudge.data import (
 )
 from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import judging
+from mogradjudge.evaluation import FIRST_TEXTS, FirstTexts, judging, refusal_of_all
+from mogradjudge.files import LineLog
 from mogradjudge.fingerprint import describe_lm, digest_of_program
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
@@ -82,6 +84,8 @@ def score_table(
     part_rows: int = PART_ROWS,
     watch: Watch | None = None,
     ray: str | None = None,
+    budget: Budget | None = None,
+    keep_going: bool = False,
 ) -> ScoredTable:
     """Score every text of a table, with the LM of the context, and write it with its scores.
 
@@ -109,8 +113,12 @@ def score_table(
         watch: Is told the progress.
         ray: Where to judge: ``local`` starts a Ray on this machine for the while, ``auto`` or
             ``HOST:PORT`` joins one that is there; None is this process. It needs the extra ``ray``.
+        budget: Caps on the calls, those of earlier starts included; not with ``ray``.
+        keep_going: Whether to go on though the first texts have no score.
 
     Raises:
+        BudgetExhausted: If a cap is reached; what is finished is kept.
+        ReplyError: If the first texts have no score; so it is.
         SetupError: Before any call is paid, if the table cannot be scored, or not into ``out``.
         dspy.LMError: If the provider fails; what is finished is kept.
         ClusterFailed: If Ray does; so it is.
@@ -120,6 +128,7 @@ def score_table(
     for name, value in (("num_threads", num_threads), ("limit", limit), ("part_rows", part_rows)):
         _check_count(name, 1 if value is None else value)
     if ray is not None:
+        _check_no_caps(budget)
         check_ray(ray)
     out = Path(out)
     check_output(out, overwrite=overwrite)
@@ -130,11 +139,13 @@ def score_table(
         parts.claim(task.asked)
         with nullcontext() if ray is None else joined(ray):
             # A cluster's workers would refuse what this machine refuses, and less clearly.
-            machines: Machines = ThisMachine(judge, num_threads, max_rpm)
+            first = None if keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
+            machines: Machines = ThisMachine(judge, num_threads, max_rpm, budget, first)
             if ray is not None:
-                machines = Cluster(judge, num_threads, max_rpm, parts.cache)
+                replies = parts.cache
+                machines = Cluster(judge, num_threads, max_rpm, replies, keep_going=keep_going)
             with _unless_nothing_is_paid(parts, machines), interruptible(machines.brake):
-                _write_parts(task, machines, parts, watch or _ignore)
+                _write_parts(task, machines, parts, watch or _ignore, keep_going=keep_going)
         unscored, fallbacks = _join(task, parts, out)
         parts.remove()
     return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
@@ -145,8 +156,12 @@ def _unless_nothing_is_paid(parts: Parts, machines: Machines) -> Iterator[None]:
     """Keep replies while the block runs; without any, settings can still be mended after it."""
     fresh = not parts.paid
     try:
-        kept = replies_kept_in(parts.cache, _REPLIES_IN_MEMORY)
-        with cut_replies_counted(), kept, judging():
+        with (
+            cut_replies_counted(),
+            replies_kept_in(parts.cache, _REPLIES_IN_MEMORY),
+            machines.kept_in(LineLog(parts.calls)),
+            judging(),
+        ):
             yield
     except BaseException:
         if fresh and not parts.finished and not any(row.calls for row in machines.rows):
@@ -198,7 +213,9 @@ def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> N
     write_parquet(path, first.typed.schema, (each.typed for each in chain([first], batches)))
 
 
-def _write_parts(task: _Task, machines: Machines, parts: Parts, watch: Watch) -> None:
+def _write_parts(
+    task: _Task, machines: Machines, parts: Parts, watch: Watch, *, keep_going: bool
+) -> None:
     finished = parts.finished
     reading = Reading(task.source(finished))
     done = sum(map(task.rows_of, finished))
@@ -217,17 +234,23 @@ def _write_parts(task: _Task, machines: Machines, parts: Parts, watch: Watch) ->
             found = made.setdefault(shard.part, [])
             found.append(shard)
             if sum(len(each.cells) for each in found) == task.rows_of(shard.part):
-                kept = reading.take(shard.part)
-                parts.write(shard.part, _part(task, kept, made.pop(shard.part)))
+                kept, whole = reading.take(shard.part), made.pop(shard.part)
+                if not keep_going:
+                    _check_taken(whole, len(kept.rows))
+                parts.write(shard.part, _part(task, kept, whole))
+
+
+def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
+    """Refuse a part of which the provider took no text: that is not the texts' fault."""
+    if sum(shard.refused for shard in shards) == rows:
+        refusal = shards[0].refusal
+        assert refusal is not None  # some were refused
+        raise refusal_of_all(refusal)
 
 
 def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     """Put a part's columns and its scores together."""
     shards = sorted(shards, key=lambda shard: shard.first)
-    if sum(shard.refused for shard in shards) == len(batch.rows):  # not the texts' fault, then
-        refusal = shards[0].refusal
-        assert refusal is not None  # some were refused
-        raise refusal
     kept = kept_table(task.path, batch, task.seen.schema.names)
     return with_scores(kept, [row for each in shards for row in each.cells], task.criteria)
 
@@ -261,6 +284,14 @@ def _asked(
         "part_rows": part_rows,
         **versions,
     }
+
+
+def _check_no_caps(budget: Budget | None) -> None:
+    if budget is not None and budget != Budget():
+        raise SetupError(
+            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) are not kept on a "
+            "Ray cluster: leave them out, or `--ray`."
+        )
 
 
 def _check_count(name: str, value: object) -> None:

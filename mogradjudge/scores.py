@@ -16,6 +16,9 @@ ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
 SCORE_RULES: tuple[ScoreRule, ...] = ("integer", "expected", "mean_of_n")
 
 
+_MOST_SAMPLES = 100  # each is a call for each text
+
+
 @dataclass(frozen=True)
 class JudgeSettings:
     """How a judge asks and reads; `MultiCriteriaJudge` says what each field means.
@@ -37,8 +40,10 @@ class JudgeSettings:
             raise SetupError(
                 f"`score_rule` must be one of {', '.join(SCORE_RULES)}, got {self.score_rule!r}."
             )
-        if type(self.n) is not int or self.n < 1:
-            raise SetupError(f"`n` must be a whole number, at least 1, got {self.n!r}.")
+        if type(self.n) is not int or not 1 <= self.n <= _MOST_SAMPLES:
+            raise SetupError(
+                f"`n` must be a whole number from 1 to {_MOST_SAMPLES}, got {self.n!r}."
+            )
         if (self.n > 1) != (self.score_rule == "mean_of_n"):
             raise SetupError(
                 "`n` must be at least 2 with score_rule='mean_of_n' and 1 otherwise, "

@@ -15,10 +15,12 @@ from mogradjudge.agreement import (
     measures,
     reported_intervals,
 )
+from mogradjudge.budget import Budget
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import (
+    FirstTexts,
     Judgement,
     agreement_of,
     check_measurable,
@@ -40,12 +42,18 @@ _MEASURES = (
 
 
 def judge_table(
-    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], ledger: Ledger, num_threads: int
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    ledger: Ledger,
+    num_threads: int,
+    *,
+    first: FirstTexts | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge all examples with the LM of the context, its calls booked in a ledger."""
     check_lm()
+    objectives = rubric_objectives(judge.rubric)
     with booked(ledger, "judge", judge.rubric.names):
-        return judge_examples(judge, examples, rubric_objectives(judge.rubric), num_threads)
+        return judge_examples(judge, examples, objectives, num_threads, first=first)
 
 
 def check_lm() -> None:
@@ -64,6 +72,9 @@ def evaluation_report(
     num_threads: int,
     level: Level = "pooled",
     max_rpm: int | None = None,
+    *,
+    budget: Budget | None = None,
+    keep_going: bool = False,
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
@@ -72,12 +83,18 @@ def evaluation_report(
     score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
     are scored. The other measures are those of `agreement.measures`, with only equal judge scores
     tied. An undefined value is None; why rho is, stands under ``undefined``.
+
+    Raises:
+        BudgetExhausted: If a cap of the ``budget`` is reached.
+        ReplyError: If the first texts have no score, unless it is told to ``keep_going``.
     """
     check_measurable(examples, judge.rubric, level, "rated")
-    ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
+    ledger = Ledger(budget, num_threads, max_rpm)
+    first = None if keep_going else FirstTexts()
     with cut_replies_counted(), interruptible(ledger.brake):
-        judgements = judge_table(judge, examples, ledger, num_threads)
-    check_scored(judgements, "rated")
+        judgements = judge_table(judge, examples, ledger, num_threads, first=first)
+    if not keep_going:
+        check_scored(judgements, "rated")
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     intervals = _intervals(judge.rubric, judgements, level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -13,10 +13,12 @@ import dspy
 
 from mogradjudge.added import Cells, cells_of
 from mogradjudge.brake import Brake
+from mogradjudge.budget import Budget
 from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
 from mogradjudge.data import Batch, inputs_of, key_of, stream_table
-from mogradjudge.evaluation import Refused, run_program
+from mogradjudge.evaluation import FirstTexts, Refused, run_program
+from mogradjudge.files import LineLog
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger, LedgerRow
 from mogradjudge.metering import booked, layer_held
@@ -105,6 +107,10 @@ class Machines(Protocol):
         """What was paid so far."""
         ...
 
+    def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
+        """Give the block in which each call is written down, if this is what is told of calls."""
+        ...
+
     def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
         """Judge the missing parts; shards come as they are done, in any order.
 
@@ -122,10 +128,20 @@ class ThisMachine:
         judge: It is not changed.
         num_threads: The most calls in flight.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
+        budget: Caps on the calls; none if it is not given.
+        first: Looks at the first texts; nobody does if it is not given.
     """
 
-    def __init__(self, judge: MultiCriteriaJudge, num_threads: int, max_rpm: int | None) -> None:
-        self._ledger = Ledger(max_in_flight=num_threads, max_rpm=max_rpm)
+    def __init__(
+        self,
+        judge: MultiCriteriaJudge,
+        num_threads: int,
+        max_rpm: int | None,
+        budget: Budget | None = None,
+        first: FirstTexts | None = None,
+    ) -> None:
+        self._ledger = Ledger(budget, num_threads, max_rpm)
+        self._first = first
         self.brake = self._ledger.brake
         self._num_threads = num_threads
         self._criteria = judge.rubric.names
@@ -134,6 +150,9 @@ class ThisMachine:
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
         return self._ledger.rows
+
+    def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
+        return self._ledger.kept_in(journal)
 
     def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
         return self.score_shards(reading.shards(), told)
@@ -160,7 +179,11 @@ class ThisMachine:
     def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
         # Not around the generator, whose context is its reader's.
         with booked(self._ledger, "judge", self._criteria):
-            return run_program(self._judge, inputs)
+            made = run_program(self._judge, inputs)
+        if self._first is not None:
+            scores = [made] if isinstance(made, Unscored) else [made[n] for n in self._criteria]
+            self._first.see(made, scores)
+        return made
 
 
 @contextmanager

@@ -50,7 +50,8 @@ def propose(
     """Take the instructions one step further; four rounds of calls, the gate's comes on top.
 
     Raises:
-        dspy.LMError: If the provider fails.
+        dspy.LMError: If the provider fails, or refuses all that a role asks.
+        ReplyError: If a role is never heard.
         BudgetExhausted: If a cap is reached.
         RunStopped: If the run was asked to stop.
     """
@@ -88,10 +89,10 @@ def propose(
     for slot, text in texts.items():
         notify(SectionRewritten(step, slot.predictor, slot.criterion, text))
     skipped = (*critiques.skipped, *gradients.skipped, *edits.skipped)
-    for question in skipped:
-        notify(
-            QuestionSkipped(step, question.role, question.criteria, question.label, question.reason)
-        )
+    for each in skipped:
+        notify(QuestionSkipped(step, each.role, each.criteria, each.label, each.reason, each.reply))
+    for role, answers in ((shop.critic, critiques), (shop.coach, gradients), (shop.editor, edits)):
+        shop.hearing.note(role.name, answers)
     return Proposal(current.replace(texts), skipped)
 
 

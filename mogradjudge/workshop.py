@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
@@ -17,7 +17,7 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 from mogradjudge.objectives import Objective
 from mogradjudge.programs import key_of, lms_of, works_alone
-from mogradjudge.roles import Role
+from mogradjudge.roles import Hearing, Role
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Workshop:
     editor: Role
     config: MOGradConfig
     ledger: Ledger
+    hearing: Hearing = field(default_factory=Hearing)
 
     @property
     def criteria(self) -> Group:

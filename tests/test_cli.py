@@ -2,6 +2,7 @@
 
 import json
 
+import dspy
 import pytest
 from datasets import load_dataset
 
@@ -359,3 +360,63 @@ def test_help_names_every_command(capsys):
     shown = capsys.readouterr().out
     for name in ("demo", "compile", "score", "evaluate", "estimate"):
         assert name in shown
+
+
+def scoring_words(command, table, server, tmp_path, *more: object) -> list[object]:
+    judge = tmp_path / "judge.json"
+    MultiCriteriaJudge(RUBRIC).save(judge)
+    out = ["--out", tmp_path / "s.parquet"] if command == "score" else []
+    return [command, judge, table, *lm(server), *out, *more]
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_cap_ends_score_and_evaluate_as_it_ends_compile(
+    command, as_json, table, server, tmp_path, capsys
+):
+    server.reset()
+    words = scoring_words(command, table, server, tmp_path, "--max-calls", 7)
+    assert call(*words, *(["--json"] if as_json else [])) == 0
+    said = capsys.readouterr()
+    assert server.calls.total() == 7
+    if as_json:
+        assert json.loads(said.out)["stop_reason"] == "budget"
+    else:
+        assert "The budget ran out" in said.out
+    assert not (tmp_path / "s.parquet").exists()
+    assert (tmp_path / "s.parquet.parts").exists() is (command == "score")
+    assert call(*scoring_words(command, table, server, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+@pytest.mark.parametrize("cap", ["--max-calls", "--max-total-tokens", "--max-cost"])
+def test_a_cap_that_is_none_is_refused_by_score_and_evaluate(
+    command, cap, table, server, tmp_path, capsys
+):
+    server.reset()
+    assert call(*scoring_words(command, table, server, tmp_path, cap, 0)) == 2
+    assert not server.calls
+    assert "must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["option", "file"])
+def test_no_temperature_is_sent_where_none_is_asked_for(where, table, server, tmp_path):
+    sent = []
+    roles = ("", "critic-", "coach-", "editor-")
+    if where == "file":
+        path = tmp_path / "c.toml"
+        names = [f"{role}temperature".replace("-", "_") for role in roles]
+        path.write_text("".join(f'{name} = "none"\n' for name in names))
+        words = ["--config", path]
+    else:
+        words = [word for role in roles for word in (f"--{role}temperature", "none")]
+    create = dspy.LM.__call__
+
+    def noted(self, *args, **kwargs):
+        sent.append(kwargs.get("temperature", self.kwargs.get("temperature")))
+        return create(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dspy.LM, "__call__", noted)
+        assert call(*compile_words(table, server, tmp_path / "run", "--steps", 1, *words)) == 0
+    assert sent and set(sent) == {None}

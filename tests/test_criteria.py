@@ -282,3 +282,22 @@ def test_a_rubric_file_that_cannot_be_read_is_refused(tmp_path):
 def test_a_setup_error_is_both_ours_and_a_value_error():
     assert issubclass(SetupError, MogradError)
     assert issubclass(SetupError, ValueError)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Criterion("a" * 101, "?"),
+        lambda: Criterion("a", "?" * 20_001),
+        lambda: Criterion("a", "?", levels={1: "?" * 20_001}),
+        lambda: Criterion("a", "?", scale=(10**30, 10**30 + 1)),
+        lambda: Criterion("a", "?", scale=(0, 2000)),
+        lambda: Rubric(inputs=("text",), criteria=(Criterion("a", "?"),), task="?" * 20_001),
+        lambda: Rubric(inputs=[f"i{n}" for n in range(201)], criteria=(Criterion("a", "?"),)),
+        lambda: Rubric(inputs=("text",), criteria=[Criterion(f"a{n}", "?") for n in range(201)]),
+    ],
+)
+def test_what_no_prompt_could_hold_is_refused_in_one_short_line(make):
+    with pytest.raises(SetupError) as caught:
+        make()
+    assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)

@@ -1,11 +1,14 @@
 """The expected score: found at its field's place, and equal to what brute force gives."""
 
+import asyncio
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
 
 import dspy
 import pytest
+from dspy.lm15 import AuthError, InvalidRequestError, UnsupportedFeatureError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +17,9 @@ from mogradjudge.criteria import Criterion, Rubric, Scale
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import Expected, Token, expected_score, read_tokens
 from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import booked
+from mogradjudge.programs import call_program
 from mogradjudge.scores import Reading, Unscored
 
 Piece = tuple[str, Mapping[str, float]]
@@ -448,3 +454,93 @@ class TestJudge:
         with dspy.context(lm=fake_lm(FunctionEngine(reply))):
             prediction = judge(output="A text.")
         assert (prediction.coherence, prediction.level5) == (4.25, pytest.approx(9.0))
+
+
+TOP_TOO_MANY = "Invalid value for 'top_logprobs': must be less than or equal to {}."
+REFUSING = {
+    "400": lambda most: InvalidRequestError("logprobs is not supported by this model"),
+    "403": lambda most: AuthError("You are not allowed to request logprobs from this model"),
+    "of DSPy": lambda most: UnsupportedFeatureError("no logprobs here", feature="logprobs"),
+    "a number": lambda most: InvalidRequestError(TOP_TOO_MANY.format(most)),
+}
+
+
+class Sparing(FunctionEngine):
+    """Gives at most so many alternatives to a token, and refuses to give more."""
+
+    def __init__(self, most: int, refusal: str) -> None:
+        super().__init__(lambda _: [])
+        self.most, self.refusal = most, refusal
+        self.asked: list[int] = []
+
+    def complete(self, request):
+        asked = request.config.logprobs or 0
+        self.asked.append(asked)
+        if asked > self.most:
+            raise REFUSING[self.refusal](self.most)
+        text = "[[ ## coherence ## ]]\n4\n\n[[ ## completed ## ]]"
+        self.reply = lambda _: [token(each) for each in re.split("(4)", text)] if asked else text
+        return super().complete(request)
+
+
+def judged_by(engine: FunctionEngine, **settings: object):
+    rubric = Rubric(inputs=("output",), criteria=(Criterion("coherence", "?"),))
+    judge = MultiCriteriaJudge(rubric, score_rule="expected", **settings)
+    return judge, fake_lm(engine)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("refusal", ["400", "403", "of DSPy"])
+def test_logprobs_that_are_refused_cannot_be_had_and_are_not_asked_for_again(refusal, awaited):
+    engine = Sparing(0, refusal)
+    judge, lm = judged_by(engine, fallback="integer")
+    with dspy.context(lm=lm):
+        for text in ("a", "b", "c"):
+            judge = copy.deepcopy(judge)  # as each step of a run does
+            made = asyncio.run(judge.acall(output=text)) if awaited else judge(output=text)
+            assert (made.coherence, made.readings["coherence"].source) == (4, "fallback")
+    assert engine.asked == [20, 5, 0, 0, 0]
+
+
+@pytest.mark.parametrize("fallback", [None, "integer"])
+@pytest.mark.parametrize(["most", "refusal"], [(5, "400"), (5, "403"), (3, "a number")])
+def test_fewer_logprobs_are_tried_first_with_and_without_a_fallback(most, refusal, fallback):
+    engine = Sparing(most, refusal)
+    judge, lm = judged_by(engine, fallback=fallback)
+    with dspy.context(lm=lm):
+        sources = [judge(output=text).readings["coherence"].source for text in "ab"]
+    assert sources == ["expected"] * 2
+    assert engine.asked == [20, most, most]
+
+
+def test_without_a_fallback_refused_logprobs_are_the_providers_error():
+    judge, lm = judged_by(Sparing(0, "400"))
+    with dspy.context(lm=lm), pytest.raises(dspy.LMInvalidRequestError, match="logprobs"):
+        judge(output="a")
+
+
+def test_another_refusal_is_no_reason_to_ask_without_logprobs():
+    class Wrong(FunctionEngine):
+        def complete(self, request):
+            self.requests.append(request)
+            raise AuthError("no such key")
+
+    engine = Wrong(lambda _: [])
+    judge, lm = judged_by(engine, fallback="integer")
+    with dspy.context(lm=lm), pytest.raises(dspy.LMAuthError):
+        judge(output="a")
+    assert len(engine.requests) == 1
+
+
+def test_a_program_around_a_judge_has_not_failed_where_logprobs_are_refused():
+    class Around(dspy.Module):
+        def __init__(self, judge: MultiCriteriaJudge) -> None:
+            super().__init__()
+            self.judge = judge
+
+        def forward(self, output: str) -> dspy.Prediction:
+            return self.judge(output=output)
+
+    judge, lm = judged_by(Sparing(0, "403"), fallback="integer")
+    with dspy.context(lm=lm), booked(Ledger(), "judge", ("coherence",)):
+        assert call_program(Around(judge), {"output": "a"}).coherence == 4

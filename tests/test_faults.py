@@ -1,6 +1,11 @@
 """A provider that fails: the run's result and its books hold, and what cannot hold is said."""
 
+import asyncio
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dspy
 import pytest
@@ -12,7 +17,10 @@ from benchmarks.server import ToyServer, serving
 from benchmarks.world import ToyEngine, reply, toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge, ReplyError
 from mogradjudge.cli import main
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import booked
 from mogradjudge.scores import Unscored
+from mogradjudge.scoring import evaluation_report
 
 # A client must not give up on a busy machine, so what hangs in these tests is rare.
 SMALL = {"texts": 20, "timeout": 1.5, "num_threads": 16}
@@ -187,6 +195,221 @@ def test_a_judge_that_nobody_can_read_ends_the_run_before_more_is_paid():
             MultiCriteriaJudge(rubric), trainset=examples[6:], valset=examples[:6]
         )
     assert engine.calls.total() == 6
+
+
+class Refusing(ToyEngine):
+    """Refuses what one role asks."""
+
+    def __init__(self, role: str, said: str) -> None:
+        super().__init__()
+        self.role, self.said = role, said
+
+    def complete(self, request: Request) -> Response:
+        if _ROLE_OF[self.role] in str(request.system):
+            raise InvalidRequestError(self.said)
+        return super().complete(request)
+
+
+_ROLE_OF = {"critic": "`critique`", "coach": "1. `advice`", "editor": "`new_instructions`"}
+TEMPERATURE = "Unsupported value: 'temperature' does not support 0.3 with this model."
+
+
+def compiled(engine: ToyEngine, mode: str = "SSC", steps: int = 2, **changes: object):
+    rubric = toy_rubric("coherence", "fluency")
+    examples = toy_examples(rubric, 12)
+    with dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0, cache=False)):
+        return MOGrad(mode=mode, steps=steps, **changes).optimize(
+            MultiCriteriaJudge(rubric), trainset=examples[6:], valset=examples[:6]
+        )
+
+
+@pytest.mark.parametrize("mode", ["SSS", "SSC", "SCC", "CCC"])
+@pytest.mark.parametrize("role", ["critic", "coach", "editor"])
+def test_a_role_whose_setting_is_refused_ends_the_run_with_the_option_to_change(role, mode):
+    with pytest.raises(dspy.LMInvalidRequestError) as caught:
+        compiled(Refusing(role, TEMPERATURE), mode)
+    for word in (TEMPERATURE, role, f"--{role}-temperature none", f"{role}_temperature=None"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ["said", "option"],
+    [
+        ("'max_tokens' is not supported with this model", "--max-tokens"),
+        ("response_format is not supported", "ChatAdapter"),
+        ("Developer instruction is not enabled for this model", "--prompt-lm"),
+    ],
+)
+def test_each_refused_setting_has_its_option(said, option):
+    with pytest.raises(dspy.LMInvalidRequestError, match=option):
+        compiled(Refusing("critic", said))
+
+
+def test_a_text_that_is_refused_for_what_it_says_ends_no_run_at_once():
+    with pytest.raises(ReplyError, match="critic") as caught:
+        compiled(Refusing("critic", "content_filter"), steps=4)
+    assert "content_filter" in str(caught.value)
+    assert compiled(Refusing("critic", "content_filter"), steps=1).stop_reason == "steps"
+
+
+class Unusable(ToyEngine):
+    """An editor that never gives what it is asked for."""
+
+    def answer(self, system: str, user: str) -> str:
+        if _ROLE_OF["editor"] in system:
+            self.calls["editor"] += 1
+            return "I would rather talk of the weather. " * 20 + "The end."
+        return super().answer(system, user)
+
+
+def test_an_editor_that_is_never_of_use_ends_the_run_after_two_steps_with_its_reply():
+    engine = Unusable()
+    with pytest.raises(ReplyError, match="editor") as caught:
+        compiled(engine, steps=6)
+    assert "The end." in str(caught.value)
+    assert engine.calls["editor"] == 2 * 3
+
+
+def test_a_run_goes_on_in_its_folder_once_the_roles_setting_is_changed(tmp_path):
+    rubric = toy_rubric("coherence")
+    examples = toy_examples(rubric, 12)
+
+    def run(engine: ToyEngine, temperature: float | None):
+        with dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)):
+            return MOGrad(steps=1, critic_temperature=temperature, run_dir=tmp_path / "r").optimize(
+                MultiCriteriaJudge(rubric), trainset=examples[6:], valset=examples[:6]
+            )
+
+    refusing, willing = Refusing("critic", TEMPERATURE), ToyEngine()
+    with pytest.raises(dspy.LMInvalidRequestError):
+        run(refusing, 0.3)
+    assert run(willing, None).stop_reason == "steps"
+    # The seed and the batch were judged before; what is new is the candidate.
+    assert (refusing.calls["judge"], willing.calls["judge"]) == (6 + 3, 6)
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_an_evaluation_ends_after_the_first_texts_that_nobody_can_read(keep_going):
+    class Silent(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            self.calls["judge"] += 1
+            return "the weather"
+
+    rubric, engine = toy_rubric("coherence"), Silent()
+
+    def evaluate():
+        lm = dspy.LM("toy/x", engine=engine, temperature=0.0, cache=False)
+        with dspy.context(lm=lm):
+            return evaluation_report(
+                MultiCriteriaJudge(rubric), toy_examples(rubric, 40), 4, keep_going=keep_going
+            )
+
+    before = engine.calls["judge"]
+    if keep_going:
+        assert evaluate()["criteria"]["coherence"]["unscored"] == 40
+        return
+    with pytest.raises(ReplyError, match=r"first 20.*the weather"):
+        evaluate()
+    assert 20 <= engine.calls["judge"] - before <= 20 + 3
+
+
+WHOLE = {
+    "id": "x",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "m",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}
+    ],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
+}
+BODY = json.dumps(WHOLE).encode()
+GARBLED = {
+    "cut": (200, BODY[:60]),
+    "a page": (200, b"<html>Please log in</html>"),
+    "empty": (200, b""),
+    "a stream": (200, b'data: {"choices": []}\n\ndata: [DONE]\n\n'),
+    "no UTF-8": (200, BODY.replace(b"yes", b"\xff\xfe")),
+    "moved": (302, b"moved"),
+    "not modified": (304, b""),
+    "no content": (204, b""),
+    "a list": (200, b"[]"),
+    "null": (200, b"null"),
+    "a text": (200, b'"hi"'),
+    "deep": (200, b"[" * 100_000),
+    "choices are a text": (200, json.dumps({**WHOLE, "choices": "x"}).encode()),
+    "usage is a text": (200, json.dumps({**WHOLE, "usage": "x"}).encode()),
+    "tokens are a text": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": "5"}}).encode()),
+    "tokens below 0": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": -5}}).encode()),
+}
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[str]:
+    """Serve these answers in turn, the last one for ever; gives the URL."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def metered(url: str) -> Iterator[tuple[dspy.BaseLM, Ledger]]:
+    ledger = Ledger()
+    with booked(ledger, "judge", ("fluency",)):
+        yield (
+            dspy.LM("openai/m", api_base=url, api_key="none", temperature=0.0, cache=False),
+            ledger,
+        )
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("kind", [*GARBLED, "a failure"])
+def test_a_garbled_answer_is_asked_for_again_and_booked_as_a_failure(kind, awaited):
+    garbled = GARBLED.get(kind, (500, b"{}"))
+    with answering(garbled, (200, BODY)) as url, metered(url) as (lm, ledger):
+        assert (asyncio.run(lm.acall("x")) if awaited else lm("x")) == ["yes"]
+    (row,) = ledger.rows
+    assert (row.calls, row.failed, row.prompt_tokens, row.completion_tokens) == (1, 1, 5, 1)
+
+
+@pytest.mark.parametrize("usage", [None, {}, [], {"total_tokens": 7}, {"prompt_tokens": None}])
+def test_a_reply_without_usage_is_a_reply_whose_tokens_are_unknown(usage):
+    with (
+        answering((200, json.dumps({**WHOLE, "usage": usage}).encode())) as url,
+        metered(url) as (lm, ledger),
+    ):
+        assert lm("x") == ["yes"]
+    (row,) = ledger.rows
+    assert (row.calls, row.failed, row.cost) == (1, 0, None)
+
+
+def test_a_provider_that_sends_nothing_but_garbage_is_down(monkeypatch):
+    monkeypatch.setattr("mogradjudge.limiter.LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr("mogradjudge.limiter.FIRST_PAUSE", 0.0)
+    refused = pytest.raises(dspy.LMProviderError, match="not JSON")
+    with answering(GARBLED["a page"]) as url, metered(url) as (lm, ledger), refused:
+        lm("x")
+    assert ledger.rows[0].failed == 10
 
 
 class Filtering(ToyEngine):

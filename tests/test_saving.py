@@ -432,3 +432,29 @@ class TestCopies:
         edited(RUBRIC, "separate").deepcopy().save(path)
         loaded = MultiCriteriaJudge.from_saved(path, RUBRIC)
         assert instructions_of(loaded) == instructions_of(edited(RUBRIC, "separate"))
+
+
+@pytest.mark.parametrize(
+    ["place", "value", "word"],
+    [
+        (("mogradjudge", "settings", "n"), 101, "n"),
+        (("mogradjudge", "settings", "n"), 10**9, "n"),
+        (("signature", "instructions"), "x" * 1_000_001, "instructions"),
+        (("demos",), [{"source": "x" * 1_000_001}], "demos"),
+        (("lm",), {"model": "openai/m", "num_retries": 10**9}, "num_retries"),
+    ],
+)
+def test_a_judge_file_with_a_number_beyond_bounds_is_refused_in_one_short_line(
+    place, value, word, tmp_path
+):
+    path = tmp_path / "judge.json"
+    MultiCriteriaJudge(RUBRIC, score_rule="mean_of_n", n=2).save(path)
+    state = json.loads(path.read_text(encoding="utf-8"))
+    (table,) = (part for name, part in state.items() if name != "metadata")
+    for name in place[:-1]:
+        table = table[name]
+    table[place[-1]] = value
+    path.write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(SetupError, match=word) as caught:
+        MultiCriteriaJudge.from_saved(path)
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)

@@ -15,8 +15,9 @@ from dspy.lm15 import InvalidRequestError
 from benchmarks.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
+from mogradjudge.budget import Budget
 from mogradjudge.concurrency import AHEAD
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.evaluation import judge_examples
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.parts import opened_parts
@@ -428,3 +429,49 @@ def test_equal_examples_share_a_prediction_and_keep_their_own_scores(threads):
     assert len({each.example_id for each in judgements}) == 12
     assert judgements[0].scores["fluency"] == 1.0
     assert judgements[3].scores["fluency"] == 1.0 - 3 / 4
+
+
+@pytest.mark.parametrize("rows", [4, 40])
+def test_a_table_that_nobody_can_read_ends_after_its_first_texts_and_keeps_what_was_paid(
+    rows, tmp_path
+):
+    table = lines(tmp_path / "t.jsonl", [{"output": f"text {n}"} for n in range(rows)])
+    judged = Judged(lambda _: "the weather")
+    out = tmp_path / "s.parquet"
+    first = min(rows, 20)
+    with pytest.raises(ReplyError, match=rf"first {first} .*the weather"):
+        judged.score(table, out, 3, part_rows=1000)
+    assert first <= judged.paid <= first + 2
+    paid = judged.paid
+    scored = judged.score(table, out, 3, part_rows=1000, keep_going=True)
+    assert scored.unscored == {"fluency": rows, "coherence": rows}
+    assert judged.paid == max(rows, paid)
+
+
+def test_once_a_text_is_read_the_others_may_be_unreadable(table, tmp_path):
+    judged = Judged(lambda request: rate(request) if "text 0" in user(request) else "?")
+    assert judged.score(table, tmp_path / "s.parquet", 1).unscored["fluency"] == 22
+
+
+def test_a_cap_ends_a_scoring_which_goes_on_with_a_higher_one(table, tmp_path):
+    judged, out = Judged(), tmp_path / "s.parquet"
+    for _ in range(2):  # the cap is on all starts together
+        with pytest.raises(BudgetExhausted, match="max_calls=9"):
+            judged.score(table, out, budget=Budget(max_calls=9))
+        assert judged.paid == 9
+    assert not out.exists()
+    judged.score(table, out, budget=Budget(max_calls=23))
+    assert (judged.paid, len(read(out))) == (23, 23)
+
+
+def test_other_settings_take_up_replies_while_no_part_is_finished(table, tmp_path):
+    judged, out = Judged(), tmp_path / "s.parquet"
+    with pytest.raises(BudgetExhausted):
+        judged.score(table, out, budget=Budget(max_calls=3), part_rows=1000)
+    judged.lm = judged.lm.copy(max_tokens=50)
+    assert judged.score(table, out, part_rows=1000).texts == 23
+
+
+def test_caps_are_refused_on_a_cluster_before_it_is_joined(table, tmp_path):
+    with pytest.raises(SetupError, match="--max-calls"):
+        Judged().score(table, tmp_path / "s.parquet", ray="local", budget=Budget(max_calls=3))

@@ -149,6 +149,8 @@ def _line(error: Exception) -> str:
         )
         if isinstance(error, unusable):
             return f"The model cannot be used: {text}"
+        if isinstance(error, dspy.LMInvalidRequestError):
+            return f"The provider refuses: {text}"
         if isinstance(error, dspy.LMError):
             return f"The provider failed ({type(error).__name__}): {text}"
     return f"{type(error).__name__}: {text} (--debug shows where)"

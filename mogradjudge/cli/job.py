@@ -32,7 +32,7 @@ class Options:
     rubric: str
     lm: str
     api_base: str | None
-    temperature: float
+    temperature: float | None
     max_tokens: int | None
     num_threads: int
     timeout: float
@@ -166,9 +166,13 @@ def make_optimizer(
 
 
 def _prompt_lm(options: Options) -> dspy.LM | None:
-    if options.prompt_lm is None:
+    own = (options.critic_temperature, options.coach_temperature, options.editor_temperature)
+    if options.prompt_lm is None and None not in own:
         return None
+    model = options.prompt_lm or options.lm
     # The server speaks for its own provider; another one has its usual address.
-    same = options.prompt_lm.partition("/")[0] == options.lm.partition("/")[0]
+    same = model.partition("/")[0] == options.lm.partition("/")[0]
     base = options.api_base if same else None
-    return make_lm(options.prompt_lm, base, max_tokens=options.max_tokens, timeout=options.timeout)
+    # A role without a temperature is sent its LM's, so none of them may have one.
+    temperature = None if None in own else 0.0
+    return make_lm(model, base, temperature, options.max_tokens, options.timeout)

@@ -78,10 +78,11 @@ call_options = together(
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option(
         "--temperature",
-        type=click.FloatRange(0),
+        type=OrNone(click.FloatRange(0)),
         default=0.0,
         show_default=True,
-        help="The judge's.",
+        metavar="[FLOAT|none]",
+        help="The judge's; none sends none, for models that take none.",
     ),
     click.option(
         "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
@@ -156,7 +157,7 @@ def _temperature(role: str, default: float | None) -> Decorator:
         default=default,
         show_default=True,
         metavar="[FLOAT|none]",
-        help=f"The {role}'s; none leaves the model's own.",
+        help=f"The {role}'s; none sends none.",
     )
 
 
@@ -223,6 +224,13 @@ def cap_options_for(whom: str = "") -> Decorator:
         ),
         click.option("--max-seconds", type=float, help=f"Send no call{whom} after this time."),
     )
+
+
+keep_going_option = click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Go on though none of the first 20 texts has a score.",
+)
 
 
 def test_share_option_with(use: str) -> Decorator:

@@ -12,19 +12,23 @@ import click
 from mogradjudge.cli.options import (
     FILE,
     Names,
+    cap_options_for,
     data_argument,
+    keep_going_option,
     level_option,
     limit_option,
     lm_options,
 )
 from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
-from mogradjudge.errors import MogradError, RunStopped
+from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
 from mogradjudge.files import to_json
 from mogradjudge.tables import print_evaluation, print_scored, scored_as_dict
+from mogradjudge.terminal import say
 
 if TYPE_CHECKING:
     import dspy
 
+    from mogradjudge.budget import Budget
     from mogradjudge.judge import MultiCriteriaJudge
 
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
@@ -35,6 +39,8 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 @data_argument
 @lm_options
 @limit_option
+@cap_options_for()
+@keep_going_option
 @click.option(
     "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
 )
@@ -59,8 +65,8 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     """
     from mogradjudge.scored_table import score_table
 
-    saved = _judge(judge)
-    with _lm(options), _taken_up(out), _shown("rows") as watch:
+    budget, saved = _budget(options), _judge(judge)
+    with _ended_at_a_cap(as_json=as_json), _lm(options), _taken_up(out), _shown("rows") as watch:
         scored = score_table(
             saved,
             options["data"],
@@ -71,6 +77,8 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
             overwrite=options["overwrite"],
             watch=watch,
             ray=options["ray"],
+            budget=budget,
+            keep_going=options["keep_going"],
         )
     if as_json:
         click.echo(to_json(scored_as_dict(scored)))
@@ -89,7 +97,7 @@ def _taken_up(out: str) -> Iterator[None]:
     kept = f"What is finished is kept in {folder}; the same command takes it up."
     try:
         yield
-    except (RunStopped, KeyboardInterrupt) as stop:
+    except (BudgetExhausted, RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
             note(kept)
         if isinstance(stop, RunStopped):
@@ -99,9 +107,31 @@ def _taken_up(out: str) -> Iterator[None]:
         raise ClusterFailed(f"{error} {kept}" if folder.exists() else str(error)) from error
     except dspy.LMConfigurationError:
         raise
+    except ReplyError as error:
+        raise ReplyError(f"{error} {kept} --keep-going goes on.") from error
     except dspy.LMError as error:
         failed = f"The provider failed ({type(error).__name__}): {error}"
         raise MogradError(f"{failed} {kept}" if folder.exists() else failed) from error
+
+
+@contextmanager
+def _ended_at_a_cap(*, as_json: bool) -> Iterator[None]:
+    """Say that the budget ran out, as compile does: that is no failure."""
+    try:
+        yield
+    except BudgetExhausted as error:
+        if as_json:
+            click.echo(to_json({"stop_reason": "budget", "cap": str(error)}))
+        else:
+            say(f"The budget ran out. {error}")
+        click.get_current_context().exit()
+
+
+def _budget(options: Mapping[str, Any]) -> Budget:
+    from mogradjudge.budget import Budget
+
+    caps = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
+    return Budget(*(options[name] for name in caps))
 
 
 @click.command("evaluate", cls=Work, short_help="Agreement of a saved judge with human ratings.")
@@ -109,6 +139,8 @@ def _taken_up(out: str) -> Iterator[None]:
 @data_argument
 @lm_options
 @limit_option
+@cap_options_for()
+@keep_going_option
 @level_option
 @output_options
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
@@ -120,12 +152,15 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     from mogradjudge.data import load_examples
     from mogradjudge.scoring import evaluation_report
 
-    saved = _judge(judge)
+    budget, saved = _budget(options), _judge(judge)
     examples = load_examples(data, saved.rubric, options["limit"])
-    with _replies(options["api_base"]), _lm(options), _counted(examples):
+    kept, model = _replies(options["api_base"]), _lm(options)
+    with _ended_at_a_cap(as_json=as_json), kept, model, _counted(examples):
         try:
             report = evaluation_report(
-                saved, examples, options["num_threads"], options["level"], options["max_rpm"]
+                *(saved, examples, options["num_threads"], options["level"], options["max_rpm"]),
+                budget=budget,
+                keep_going=options["keep_going"],
             )
         except RunStopped as stop:
             raise click.Abort from stop

@@ -272,7 +272,8 @@ def _compile_words(ctx: click.Context, chosen: Options, out: str) -> str:
     words = ["mogradjudge", "compile", chosen.data]
     for name in (*_SAME_CALLS, "limit"):
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            words += [f"--{name.replace('_', '-')}", str(getattr(chosen, name))]
+            value = getattr(chosen, name)
+            words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
     words += ["--config", f"{out}/best.toml"]
     if chosen.test_share:
         words += ["--test-share", str(chosen.test_share), "--seed", str(chosen.seed)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mogradjudge.cluster.office import Office
 from mogradjudge.cluster.session import ClusterFailed
 from mogradjudge.cluster.worker import Job, versions
 from mogradjudge.errors import RunStopped
+from mogradjudge.files import LineLog
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import LedgerRow
 from mogradjudge.shards import Reading, ScoredShard, Told
@@ -32,20 +33,32 @@ class Cluster:
         num_threads: The most calls in flight, of each worker.
         max_rpm: The most calls that all workers send in any 60 seconds; None for no limit.
         replies: The folder in which paid replies are kept, on this machine.
+        keep_going: Whether to go on though a worker's first texts have no score.
     """
 
     def __init__(
-        self, judge: MultiCriteriaJudge, num_threads: int, max_rpm: int | None, replies: Path
+        self,
+        judge: MultiCriteriaJudge,
+        num_threads: int,
+        max_rpm: int | None,
+        replies: Path,
+        *,
+        keep_going: bool = False,
     ) -> None:
         settings = dspy.settings
         self.brake = Brake()
-        self._job = Job(judge, settings.lm, settings.adapter, num_threads, max_rpm, versions())
+        self._job = Job(
+            *(judge, settings.lm, settings.adapter, num_threads, max_rpm, keep_going, versions())
+        )
         self._replies = replies
         self._paid: dict[str, tuple[LedgerRow, ...]] = {}
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
         return summed([row for rows in self._paid.values() for row in rows])
+
+    def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
+        return nullcontext()  # its workers' ledgers have no caps that a journal could be for
 
     def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
         import ray

@@ -17,7 +17,7 @@ import dspy
 from mogradjudge.brake import Brake
 from mogradjudge.cluster.office import SharedReplies
 from mogradjudge.errors import MogradError, RunStopped, SetupError
-from mogradjudge.evaluation import judging
+from mogradjudge.evaluation import FirstTexts, judging
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import LedgerRow
 from mogradjudge.shards import ScoredShard, Shard, ThisMachine
@@ -38,6 +38,7 @@ class Job:
     adapter: dspy.Adapter | None
     num_threads: int
     max_rpm: int | None
+    keep_going: bool
     versions: Mapping[str, str]
 
 
@@ -75,7 +76,8 @@ class Worker:
         self._settings = {"lm": job.lm, "adapter": job.adapter}
         dspy.cache = SharedReplies(office)
         with dspy.context(**self._settings):
-            self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm)
+            first = None if job.keep_going else FirstTexts()
+            self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)
         threading.Thread(target=_listen, args=(office, self._machine.brake), daemon=True).start()
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:

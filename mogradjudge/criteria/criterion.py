@@ -22,6 +22,10 @@ RESERVED = frozenset(
 
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
+_FARTHEST = 1_000_000
+LONGEST_NAME = 100
+LONGEST_TEXT = 20_000
+"""Characters of a definition, a level or a task: all of them stand in each prompt."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Scale:
             raise SetupError(f"`scale` must hold two integers, got {(self.low, self.high)!r}.")
         if self.low >= self.high:
             raise SetupError(f"`scale` must rise, low < high, got {(self.low, self.high)!r}.")
+        if max(abs(self.low), abs(self.high)) > _FARTHEST:
+            raise SetupError(
+                f"`scale` must lie within {-_FARTHEST} and {_FARTHEST}, got one that does not."
+            )
         if self.width > _WIDEST:
             raise SetupError(
                 f"`scale` must not be wider than {_WIDEST}, got {(self.low, self.high)!r}."
@@ -102,6 +110,7 @@ class Criterion:
             raise SetupError(
                 f"`definition` of criterion {name!r} must be a text, got {definition!r}."
             )
+        check_length(definition, f"`definition` of criterion {name!r}")
         scale = _scale(name, scale)
         put = object.__setattr__  # the dataclass is frozen
         put(self, "name", name)
@@ -122,8 +131,19 @@ class Criterion:
         return " ".join(" ".join(parts).split())
 
 
+def check_length(text: str, what: str) -> None:
+    """Check that a text of a rubric can stand in a prompt."""
+    if len(text) > LONGEST_TEXT:
+        raise SetupError(f"{what} must have at most {LONGEST_TEXT} characters, got {len(text)}.")
+
+
 def check_name(name: object, what: str) -> None:
     """Check that a name can be a field: an identifier that nothing else uses."""
+    if isinstance(name, str) and len(name) > LONGEST_NAME:
+        raise SetupError(
+            f"{what.capitalize()} must have at most {LONGEST_NAME} characters, got {len(name)}: "
+            f"{name[:20]!r}..."
+        )
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
     # A field of a signature must not hide one of the signature's own attributes.
@@ -153,4 +173,5 @@ def _levels(
             )
         if not isinstance(text, str) or not text.strip():
             raise SetupError(f"Level {score} of criterion {name!r} must be a text, got {text!r}.")
+        check_length(text, f"Level {score} of criterion {name!r}")
     return tuple(sorted((score, text.strip()) for score, text in pairs.items()))

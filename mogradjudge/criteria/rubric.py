@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mogradjudge.criteria.criterion import Criterion, Group, check_name
+from mogradjudge.criteria.criterion import Criterion, Group, check_length, check_name
 from mogradjudge.criteria.toml import fields_from_toml, fields_to_toml
 from mogradjudge.errors import SetupError
+
+_MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 
 
 @dataclass(frozen=True, init=False)
@@ -50,6 +52,7 @@ class Rubric:
             raise SetupError(f"`task` must be a text, got {task!r}.")
         if not isinstance(group, str | None) or group == "":
             raise SetupError(f"`group` must name a column, got {group!r}.")
+        check_length(task or "", "`task`")
         put(self, "task", (task or "").strip() or None)
         self._check()
 
@@ -86,6 +89,9 @@ class Rubric:
             raise SetupError("`inputs` must name at least one column, got none.")
         if not self.criteria:
             raise SetupError("`criteria` must hold at least one criterion, got none.")
+        for name, count in (("inputs", len(self.inputs)), ("criteria", len(self.criteria))):
+            if count > _MOST_FIELDS:
+                raise SetupError(f"`{name}` must hold at most {_MOST_FIELDS}, got {count}.")
         if strange := [each for each in self.criteria if not isinstance(each, Criterion)]:
             raise SetupError(f"`criteria` must hold criteria, got {strange[0]!r}.")
         for name in self.inputs:

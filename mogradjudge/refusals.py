@@ -1,0 +1,115 @@
+"""Requests that a provider takes none of: that is no text's fault, and a setting can be changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import dspy
+
+from mogradjudge.errors import NOTED_ERRORS
+
+REFUSALS: Final = (dspy.LMInvalidRequestError, dspy.LMAuthError, dspy.LMUnsupportedFeatureError)
+"""What a provider, or DSPy for it, answers to a parameter that it does not give."""
+_TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
+_FEW_LOGPROBS = 5  # what others give at least
+
+_OF_THE_TEXT = re.compile(
+    r"content[ _-]?(filter|policy|management)|flagged|moderat|safety|usage polic", re.IGNORECASE
+)
+
+# What a refusal names, and the setting behind it; {role}_ is nothing for the judge.
+_REMEDIES = (
+    (
+        r"logprob",
+        "`--score-rule integer` asks for none, `--fallback integer` goes on without them "
+        "(score_rule=, fallback= in Python)",
+    ),
+    (
+        r"temperature",
+        "`--{option}temperature none` sends none (in Python {python}temperature=None)",
+    ),
+    (r"max_(completion_)?tokens", "leave out `--max-tokens` (max_tokens=None on the dspy.LM)"),
+    (r"response_format|json_schema", "choose another adapter, as dspy.ChatAdapter()"),
+    (r"system|developer", "it takes no system message: give another model with `{model}`"),
+)
+_OTHERWISE = "change the settings of that model, or give another one with `{model}`"
+
+
+class TopLogprobs:
+    """How many alternatives to a token each model gives, as its refusals tell; 0 for none.
+
+    A judge and its copies, in whatever threads, have one in common: what is refused for one text
+    is not asked for again for each of the others.
+    """
+
+    def __init__(self) -> None:
+        self._most: dict[tuple[str, str], int] = {}
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def config(self, lm: dspy.BaseLM | None) -> dict[str, Any]:
+        """Give the parameters of a call that wants as many as there are."""
+        most = self._most.get(_address(lm), _TOP_LOGPROBS)
+        return {"logprobs": True, "top_logprobs": most} if most else {}
+
+    def config_after(
+        self, error: Exception, sent: Mapping[str, Any], lm: dspy.BaseLM | None, least: int
+    ) -> dict[str, Any] | None:
+        """Give the parameters of another try, once a call with those ``sent`` was refused.
+
+        None if it was refused for something else, or if fewer than ``least`` would be left.
+        """
+        before = sent.get("top_logprobs", 0)
+        said = str(getattr(error, "message", error))
+        if not before or not re.search(r"log_?prob", said, re.IGNORECASE):
+            return None
+        fewer = _fewer(said, before)
+        if fewer < least:
+            return None
+        known = self._most.get(_address(lm), _TOP_LOGPROBS)
+        self._most[_address(lm)] = min(fewer, known)
+        noted = dspy.settings.get(NOTED_ERRORS)
+        if noted and error in noted:  # a program that holds the judge has not failed
+            noted.remove(error)
+        return self.config(lm)
+
+
+def _fewer(said: str, before: int) -> int:
+    """Give the number that a refusal names, else a few, and none after that."""
+    named = [int(number) for number in re.findall(r"\d{1,3}", said) if 0 < int(number) < before]
+    few = _FEW_LOGPROBS if before > _FEW_LOGPROBS else 0
+    return max(named, default=few)
+
+
+def _address(lm: dspy.BaseLM | None) -> tuple[str, str]:
+    return (str(getattr(lm, "model", "")), str(getattr(lm, "kwargs", {}).get("api_base")))
+
+
+def concerns_the_text(error: dspy.LMInvalidRequestError) -> bool:
+    """Say whether one text was refused, for what it says or for its length."""
+    if isinstance(error, dspy.ContextWindowExceededError):
+        return True
+    return _OF_THE_TEXT.search(f"{error.provider_code} {error.message}") is not None
+
+
+def with_remedy(error: dspy.LMInvalidRequestError, role: str) -> dspy.LMInvalidRequestError:
+    """Give a refusal of all that a role asked, with the setting to change."""
+    said = error.message
+    remedies = (text for named, text in _REMEDIES if re.search(named, said, re.IGNORECASE))
+    own = role != "judge"
+    remedy = next(remedies, _OTHERWISE).format(
+        option=f"{role}-" if own else "",
+        python=f"{role}_" if own else "",
+        model=f"--prompt-lm ({role}_lm=)" if own else "--lm",
+    )
+    return dspy.LMInvalidRequestError(
+        f"{said.rstrip()} All calls of the {role} were refused so; {remedy}.",
+        model=error.model,
+        provider=error.provider,
+        provider_code=error.provider_code,
+        status=error.status,
+        request_id=error.request_id,
+    )
