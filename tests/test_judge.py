@@ -673,7 +673,7 @@ class TestProviderErrors:
         ({"layout": "both"}, "`layout` must be one of combined, separate, got 'both'"),
         ({"layout": ["combined"]}, r"`layout` must be one of .*, got \['combined'\]"),
         ({"score_rule": "mean"}, "`score_rule` must be one of .*, got 'mean'"),
-        ({"n": 0}, "`n` must be a whole number, at least 1, got 0"),
+        ({"n": 0}, "`n` must be a whole number from 1 to 100, got 0"),
         ({"n": 2.0, "score_rule": "mean_of_n"}, "`n` must be a whole number"),
         ({"n": True}, "`n` must be a whole number"),
         ({"n": 2}, "got n=2 with 'integer'"),
