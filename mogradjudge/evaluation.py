@@ -19,12 +19,16 @@ from mogradjudge.data import example_key, group_of, inputs_key
 from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
 from mogradjudge.metering import layer_held
-from mogradjudge.objectives import Objective, Scored
+from mogradjudge.objectives import AggregateFailed, MetricFailed, Objective, Scored
 from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
 from mogradjudge.scores import Reading, Unscored
 
-Made: TypeAlias = dspy.Prediction | Unscored
+Made: TypeAlias = Any
+"""What a program returned, of any type, or that it returned nothing: `Unscored`."""
 Score: TypeAlias = float | Unscored | None
+
+MOST_FAILURES = 0.5
+"""The share of a first round's texts on which an objective's own function may fail."""
 
 
 @dataclass(frozen=True)
@@ -252,9 +256,11 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
     """Check that something can be made of a program's replies, before more of them are paid for.
 
     Raises:
+        SetupError: If an objective's own function failed on more than half of the texts.
         dspy.LMError: If the provider refused every text.
         ReplyError: If no text has a score on anything.
     """
+    _check_metrics(judgements, what)
     scores = [score for each in judgements for score in each.scores.values()]
     if not scores or not all(isinstance(score, Unscored) for score in scores):
         return
@@ -269,6 +275,28 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
         f"None of the {len(judgements)} {what} texts has a score; the first: {first.reason}. "
         f"{mending}"
     )
+
+
+def check_summed(agreement: Agreement) -> None:
+    """Check that the objectives' own functions could sum up a data set.
+
+    Raises:
+        SetupError: If one failed.
+    """
+    for value in agreement.by_criterion.values():
+        if isinstance(value, AggregateFailed):
+            raise SetupError(f"{value.reason[0].upper()}{value.reason[1:]}. Mend it.")
+
+
+def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
+    for name in judgements[0].scores if judgements else ():
+        scores = [judgement.scores[name] for judgement in judgements]
+        failures = [score for score in scores if isinstance(score, MetricFailed)]
+        if len(failures) > MOST_FAILURES * len(judgements):
+            raise SetupError(
+                f"{len(failures)} of {len(judgements)} {what} texts have no score: "
+                f"{failures[0].reason}. Mend the function, or rescale what it gives to [0, 1]."
+            )
 
 
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
@@ -288,7 +316,7 @@ def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float |
 
 def _is_fallback(judgement: Judgement, name: str) -> bool:
     made = judgement.prediction
-    readings = None if isinstance(made, Unscored) else made.get("readings")  # of any kind
+    readings = made.get("readings") if isinstance(made, dspy.Example) else None  # of any kind
     reading = readings.get(name) if isinstance(readings, Mapping) else None
     return isinstance(reading, Reading) and reading.source == "fallback"
 

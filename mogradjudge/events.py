@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeAlias, assert_never
 
+import dspy
+
 from mogradjudge.criteria import Group
 from mogradjudge.evaluation import Judgement
 from mogradjudge.media import name_of_media
@@ -24,7 +26,7 @@ class JudgedText:
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
     ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
     human and judge score say, of the objectives that compare labels. ``lengths`` counts the
-    characters of each input that the program read, but for images, audio and files.
+    characters of each input that the program read, but for images, audio, files and bytes.
     """
 
     example_id: str
@@ -46,9 +48,10 @@ class JudgedText:
     def of(cls, judgement: Judgement, objectives: Sequence[Objective]) -> Self:
         """Tell one judgement."""
         compared = {
-            each.name: each.labels(judgement.example, judgement.prediction)
+            each.name: labels
             for each in objectives
-            if each.labels is not None and not isinstance(judgement.prediction, Unscored)
+            if not isinstance(judgement.prediction, Unscored)
+            and (labels := each.compared(judgement.example, judgement.prediction)) is not None
         }
         scores = judgement.scores.items()
         return cls(
@@ -225,14 +228,14 @@ Observer: TypeAlias = Callable[[Event], None]
 def as_plain(value: Any) -> Any:
     """Give a value as JSON can hold it; what it has no word for becomes its text.
 
-    An image, audio or a file becomes its name (`name_of_media`).
+    An image, audio, a file or bytes become their name (`name_of_media`).
     """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping) or hasattr(value, "keys"):
-        return {str(key): as_plain(value[key]) for key in value.keys()}  # noqa: SIM118 - an Example
+    if isinstance(value, (Mapping, dspy.Example)):
+        return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [as_plain(each) for each in value]
     return name_of_media(value) or str(value)

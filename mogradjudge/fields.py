@@ -9,6 +9,7 @@ from typing import Any
 
 import dspy
 
+from mogradjudge.errors import MogradError
 from mogradjudge.scores import Unscored
 from mogradjudge.secrets import redact, secrets_of
 
@@ -20,12 +21,14 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that turns an unreadable field into `Unscored`.
 
     Without an adapter it is DSPy's `ChatAdapter`. The copy sends no second call when a reply cannot
-    be read. An adapter that needs calls of its own to read a reply stays as it is.
+    be read. `dspy.TwoStepAdapter` stays as it is. So does a class of the user's own that is no
+    `ChatAdapter`, but that all its errors in reading are one (`as_a_whole`).
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
     if not isinstance(adapter, dspy.ChatAdapter):  # JSONAdapter and XMLAdapter are ChatAdapters
-        return adapter
+        return adapter if is_of_dspy(adapter) else _with_one_error(adapter)
     lenient = copy.copy(adapter)
+    lenient.format = adapter.format  # what a user's own class notes there, its parse may need
     lenient.parse = partial(_parse, adapter)
     lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
     return lenient
@@ -34,11 +37,11 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
 def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that has one error, DSPy's own, for all that cannot be read.
 
-    Without it a reply like ``[[[[[...`` would end a run. As to second calls and other adapters it
-    is like `field_by_field`.
+    Without it a reply like ``[[[[[...`` would end a run. The copy sends no second call when a reply
+    cannot be read. A class of the user's own stays as it is, and so does `dspy.TwoStepAdapter`.
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
-    if not isinstance(adapter, dspy.ChatAdapter):
+    if not isinstance(adapter, dspy.ChatAdapter) or not is_of_dspy(adapter):
         return adapter
     strict = copy.copy(adapter)
     # DSPy writes the system message anew for each call, a fifth of a call's own work in a profile;
@@ -47,6 +50,39 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     strict.parse = partial(_parse_whole, adapter)
     strict.use_json_adapter_fallback = False
     return strict
+
+
+def of_roles(adapter: dspy.Adapter | None) -> dspy.Adapter:
+    """Give the adapter that critic, coach and editor speak through: one of DSPy's own.
+
+    A class of the user's own, a template of the house say, is made for the program; for the roles
+    DSPy's `ChatAdapter` stands in its place.
+    """
+    return as_a_whole(adapter if adapter is None or is_of_dspy(adapter) else None)
+
+
+def is_of_dspy(adapter: dspy.Adapter) -> bool:
+    """Say whether an adapter's class is DSPy's own or ours, and no subclass of the user's."""
+    return type(adapter).__module__.partition(".")[0] in ("dspy", "mogradjudge")
+
+
+def _with_one_error(adapter: dspy.Adapter) -> dspy.Adapter:
+    strict = copy.copy(adapter)
+    strict.format = adapter.format
+    strict.parse = partial(_parse_own, adapter)
+    return strict
+
+
+def _parse_own(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+) -> dict[str, Any]:
+    try:
+        return dict(adapter.parse(signature, completion))
+    except (MogradError, dspy.LMError, dspy.AdapterParseError):
+        raise
+    except Exception as error:
+        name = type(adapter).__name__
+        raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
 
 
 def _parse_whole(

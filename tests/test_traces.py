@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import math
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import dspy
@@ -12,10 +14,11 @@ from dspy.lm15 import AuthError, ContextLengthError, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mogradjudge import Budget
+from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
 from mogradjudge.candidate import Candidate, clone
 from mogradjudge.errors import ReplyError
 from mogradjudge.evaluation import judge_examples
+from mogradjudge.events import as_json
 from mogradjudge.programs import (
     FIRST_CALLS,
     LAST_CALLS,
@@ -34,6 +37,7 @@ from tests.loud import (
     LoudEngine,
     Steps,
     instructions,
+    is_loud,
     last,
     look,
     loud_lm,
@@ -258,10 +262,202 @@ def test_a_program_that_fails_on_every_text_ends_with_the_reason():
         optimize(Asking(ask))
 
 
-@pytest.mark.parametrize("made", ["text", None, {"answer": "x"}])
-def test_a_program_must_return_a_prediction(made):
-    with pytest.raises(ValueError, match=r"must return a dspy\.Prediction, and Asking returned a"):
-        optimize(Asking(lambda program, question: made))
+RETURNS = {
+    "text": lambda made: made.answer,
+    "dict": lambda made: {"answer": made.answer},
+    "tuple": lambda made: (made.answer, 0.9),
+    "list": lambda made: [made, made],
+    "None for one": lambda made: None if made.answer.lower() == "is it f" else made.answer,
+    "bytes": lambda made: made.answer.encode(),
+}
+
+
+def answers_right(example: dspy.Example, returned: object, trace: object = None) -> float:
+    text = returned.decode() if isinstance(returned, bytes) else str(returned)
+    return float(returned is not None and example.answer in text)
+
+
+@pytest.mark.parametrize("kind", RETURNS)
+@pytest.mark.parametrize("from_metric", [False, True])
+def test_what_a_program_returns_is_scored_as_dspy_evaluate_scores_it(kind, from_metric, tmp_path):
+    program = Asking(lambda self, question: RETURNS[kind](self.say(question=question)))
+    described = ("right", "Is it right?")
+    objective = (
+        Objective.from_metric(answers_right, *described)
+        if from_metric
+        else Objective(*described, answers_right)
+    )
+    engine, events = LoudEngine(), []
+    with dspy.context(lm=loud_lm(engine, cache=True)):
+        optimizer = MOGrad(
+            objectives=[objective], steps=1, run_dir=tmp_path / "run", observers=[events.append]
+        )
+        result = optimizer.optimize(program, trainset=TRAIN, valset=VALIDATION)
+        measured = [
+            [
+                dspy.Evaluate(devset=VALIDATION, metric=metric)(each).score
+                for metric in (answers_right, as_metric([objective]))
+            ]
+            for each in (program, result.program)
+        ]
+    ours = [result.seed_agreement.mean, result.final_agreement.mean]
+    assert measured == [[round(100 * mean, 2)] * 2 for mean in ours]
+    assert ours == [0.0, pytest.approx(2 / 3) if "None" in kind else 1.0]
+    assert result.seed_agreement.unscored == {"right": 0}
+    assert "produced" in last(engine.sent("critic")[0])
+    assert [as_json(event) for event in events]
+
+
+def test_a_forward_that_is_async_is_refused_with_the_name_that_it_needs():
+    class Wrong(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question -> answer")
+
+        async def forward(self, question: str) -> dspy.Prediction:
+            return await self.say.acall(question=question)
+
+    with pytest.raises(SetupError, match="aforward"):
+        optimize(Wrong())
+
+
+# An objective's own functions
+
+
+BAD = {
+    "error": lambda: 1 / 0,
+    "nan": lambda: math.nan,
+    "off the scale": lambda: 7.0,
+    "dict": lambda: {"score": 1.0},
+    "text": lambda: "1.0",
+}
+
+
+def failing_on(words: str, bad: Callable[[], object]) -> Callable[..., object]:
+    """Give a metric that fails on e, and on the questions of some letters once they are loud."""
+
+    def metric(example: dspy.Example, made: dspy.Prediction) -> object:
+        loud_one = example.question[-1] in words and made.answer.isupper()
+        return bad() if loud_one or example.question[-1] == "e" else is_loud(example, made)
+
+    return metric
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("from_metric", [False, True])
+def test_a_bad_score_in_a_later_step_ends_no_run(bad, from_metric, caplog):
+    metric = failing_on("ab", BAD[bad])
+    described = ("loudness", "Is it in capitals?")
+    objective = (
+        Objective.from_metric(metric, *described) if from_metric else Objective(*described, metric)
+    )
+    engine = LoudEngine()
+    result = optimize(
+        Steps(), engine, objectives=[objective], steps=3, gate=AlwaysAccept(), batch_size=4
+    )
+    assert result.stop_reason == "steps"
+    assert (result.seed_agreement.mean, result.final_agreement.mean) == (0.0, 1.0)
+    assert result.final_agreement.unscored == {"loudness": 1}
+    warnings = [each for each in caplog.records if "'loudness'" in each.getMessage()]
+    assert len(warnings) == 1
+    # A metric's failure says nothing of the program: after step 1, c and d alone are spoken of.
+    assert len(engine.sent("critic")) == 4 + 2 * 2
+
+
+def test_a_metric_that_fails_once_is_asked_once_more_and_costs_no_candidate():
+    failed: list[str] = []
+
+    def flaky(example: dspy.Example, made: dspy.Prediction) -> float:
+        if made.answer.isupper() and not failed:
+            failed.append(example.question)
+            raise ConnectionError("reset")
+        return is_loud(example, made)
+
+    result = optimize(Steps(), objectives=[replace(LOUD, score=flaky)])
+    assert failed
+    assert result.final_agreement.mean == 1.0
+
+
+@pytest.mark.parametrize(["words", "ends"], [("e", False), ("ef", True)])
+def test_a_metric_that_fails_on_most_texts_of_the_first_round_ends_the_run(words, ends, tmp_path):
+    def start(metric: Callable[..., object], engine: LoudEngine) -> object:
+        objective = Objective("loudness", "Is it in capitals?", metric)
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            optimizer = MOGrad(objectives=[objective], steps=1, run_dir=tmp_path / "run")
+            return optimizer.optimize(Steps(), trainset=TRAIN, valset=VALIDATION)
+
+    def metric(example: dspy.Example, made: dspy.Prediction) -> float:
+        return 1 / 0 if example.question[-1] in words else is_loud(example, made)
+
+    first = LoudEngine()
+    if not ends:
+        assert start(metric, first).seed_agreement.unscored == {"loudness": 1}
+        return
+    with pytest.raises(SetupError, match=r"2 of 3 .*'loudness'.*ZeroDivisionError"):
+        start(metric, first)
+    again = LoudEngine()
+    assert start(is_loud, again).final_agreement.mean == 1.0
+    paid = {str(request) for request in first.requests}
+    assert paid
+    assert not paid & {str(request) for request in again.requests}
+
+
+def test_an_aggregate_that_fails_ends_a_run_at_the_seed_alone(caplog):
+    def on(loud: bool) -> Objective:
+        def aggregate(scored: object) -> float:
+            if all(each.prediction.answer.isupper() == loud for each in scored):
+                raise ValueError("only one class")
+            return sum(each.score for each in scored) / len(scored)
+
+        return replace(LOUD, aggregate=aggregate)
+
+    with pytest.raises(SetupError, match=r"'loudness'.*only one class"):
+        optimize(Steps(), objectives=[on(False)])
+    result = optimize(Steps(), objectives=[on(True)])
+    assert (result.stop_reason, result.seed_kept) == ("steps", True)
+    assert "only one class" in caplog.text
+
+
+def test_a_show_function_that_fails_ends_no_run():
+    def show(example: dspy.Example, made: dspy.Prediction) -> dict[str, object]:
+        raise KeyError("tone")
+
+    engine = LoudEngine()
+    result = optimize(Steps(), engine, objectives=[replace(LOUD, show=show)])
+    assert result.final_agreement.mean == 1.0
+    assert '"produced": {"answer": "is it ' in last(engine.sent("critic")[0])
+
+
+# Programs that change what they are given
+
+
+def test_a_program_that_changes_its_inputs_is_given_copies():
+    def ask(program: Asking, question: dict[str, list[str]]) -> dspy.Prediction:
+        return program.say(question=question["words"].pop())
+
+    def nested(example: dspy.Example) -> dspy.Example:
+        words = {"words": [example.question]}
+        return dspy.Example(question=words, answer=example.answer).with_inputs("question")
+
+    train, validation = ([nested(each) for each in part] for part in (TRAIN, VALIDATION))
+    result = optimize(Asking(ask), trainset=train, valset=validation, steps=2)
+    assert result.final_agreement.mean == 1.0
+    assert [len(each.question["words"]) for each in (*train, *validation)] == [1] * 7
+
+
+def test_what_cannot_be_copied_is_shared_with_the_program():
+    lock, seen = threading.Lock(), []
+
+    def ask(program: Asking, question: list[object]) -> dspy.Prediction:
+        seen.append(question[1]["lock"])
+        return program.say(question=question.pop(0))
+
+    example = dspy.Example(question=["is it a", {"lock": lock}], answer="IS IT A")
+    with dspy.context(lm=loud_lm()):
+        judgements = judge_examples(Asking(ask), [example.with_inputs("question")], [LOUD], 1)
+    assert judgements[0].scores == {"loudness": 0.0}
+    assert seen == [lock]
+    assert example.question[0] == "is it a"
 
 
 def swallow(program: Asking, question: str) -> dspy.Prediction:

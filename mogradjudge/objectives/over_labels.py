@@ -16,7 +16,7 @@ from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import excerpt
 from mogradjudge.objectives.from_metric import check_scale
-from mogradjudge.objectives.hooks import AggregateHook, Label, Scored
+from mogradjudge.objectives.hooks import AggregateHook, BadScore, Label, Scored, has_fields
 from mogradjudge.scores import Unscored
 
 Measure: TypeAlias = Literal["accuracy", "macro_f1", "kappa", "quadratic_kappa", "spearman"]
@@ -47,13 +47,13 @@ class LabelPairs:
             check_scale(self.scale)
 
     def labels(
-        self, example: dspy.Example, prediction: dspy.Prediction
+        self, example: dspy.Example, prediction: object
     ) -> tuple[Label | None, Label | None]:
         """Give both labels, None for one that there is not."""
         expected, produced = self._expected(example), self._produced(prediction)
         return expected, None if isinstance(produced, Unscored) else produced
 
-    def score(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
+    def score(self, example: dspy.Example, prediction: object) -> float | Unscored | None:
         """Give 1 for equal labels, else 0; on a scale, how close they are."""
         expected = self._expected(example)
         if expected is None:
@@ -71,7 +71,7 @@ class LabelPairs:
             )
         return float(expected == produced)
 
-    def show(self, example: dspy.Example, prediction: dspy.Prediction) -> Mapping[str, object]:
+    def show(self, example: dspy.Example, prediction: object) -> Mapping[str, object]:
         """Show both labels, and on a scale the signed error."""
         expected, produced = self._expected(example), self._produced(prediction)
         if isinstance(produced, Unscored):
@@ -115,12 +115,11 @@ class LabelPairs:
             raise SetupError(f"{self.expected!r} of objective {self.name!r}: {found.reason}.")
         return found
 
-    def _produced(self, prediction: dspy.Prediction) -> Label | Unscored:
+    def _produced(self, prediction: object) -> Label | Unscored:
+        if not has_fields(prediction):
+            raise BadScore(f"no field {self.produced!r} in the answer {excerpt(repr(prediction))}")
         if self.produced not in prediction:
-            raise SetupError(
-                f"Objective {self.name!r} needs the field {self.produced!r} of the prediction, "
-                f"which has {sorted(prediction.keys())}."
-            )
+            raise BadScore(f"no field {self.produced!r} in the answer, but {sorted(prediction)}")
         label = prediction[self.produced]
         return Unscored(f"{self.produced} is None") if label is None else self._read(label)
 

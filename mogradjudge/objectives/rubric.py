@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import dspy
 
@@ -34,7 +35,7 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
 
 
 def _closeness(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+    criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> float | Unscored | None:
     human, judge = example.get(criterion.human), prediction[criterion.name]
     if human is None:
@@ -54,7 +55,7 @@ def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> f
 
 
 def _labels(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+    criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> tuple[float | None, float | None]:
     human, judge = example.get(criterion.human), prediction[criterion.name]
     return (
@@ -63,9 +64,7 @@ def _labels(
     )
 
 
-def _comparison(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
-) -> dict[str, object]:
+def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) -> dict[str, object]:
     human, judge = float(example[criterion.human]), prediction[criterion.name]
     if isinstance(judge, Unscored):
         return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
@@ -78,7 +77,7 @@ def _comparison(
     return shown
 
 
-def _rationale(criterion: Criterion, prediction: dspy.Prediction) -> str | None:
+def _rationale(criterion: Criterion, prediction: Any) -> str | None:
     reading = prediction.get("readings", {}).get(criterion.name)  # other programs have none
     return None if reading is None else reading.rationale
 
