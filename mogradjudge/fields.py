@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import dspy
+from dspy.adapters.utils import parse_value
 
 from mogradjudge.errors import MogradError
 from mogradjudge.scores import Unscored
@@ -21,15 +22,15 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that turns an unreadable field into `Unscored`.
 
     Without an adapter it is DSPy's `ChatAdapter`. The copy sends no second call when a reply cannot
-    be read. `dspy.TwoStepAdapter` stays as it is. So does a class of the user's own that is no
-    `ChatAdapter`, but that all its errors in reading are one (`as_a_whole`).
+    be read. `dspy.TwoStepAdapter` stays as it is.
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
-    if not isinstance(adapter, dspy.ChatAdapter):  # JSONAdapter and XMLAdapter are ChatAdapters
-        return adapter if is_of_dspy(adapter) else _with_one_error(adapter)
+    of_dspy = is_of_dspy(adapter)
+    if of_dspy and not isinstance(adapter, dspy.ChatAdapter):  # as JSONAdapter and XMLAdapter are
+        return adapter
     lenient = copy.copy(adapter)
     lenient.format = adapter.format  # what a user's own class notes there, its parse may need
-    lenient.parse = partial(_parse, adapter)
+    lenient.parse = partial(_parse if of_dspy else _parse_own, adapter)
     lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
     return lenient
 
@@ -66,23 +67,34 @@ def is_of_dspy(adapter: dspy.Adapter) -> bool:
     return type(adapter).__module__.partition(".")[0] in ("dspy", "mogradjudge")
 
 
-def _with_one_error(adapter: dspy.Adapter) -> dspy.Adapter:
-    strict = copy.copy(adapter)
-    strict.format = adapter.format
-    strict.parse = partial(_parse_own, adapter)
-    return strict
-
-
 def _parse_own(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
 ) -> dict[str, Any]:
+    """Parse with a class of the user's own: any error of its own is one, and any value is checked.
+
+    Raises:
+        dspy.AdapterParseError: If nothing can be read.
+    """
     try:
-        return dict(adapter.parse(signature, completion))
+        is_chat = isinstance(adapter, dspy.ChatAdapter)
+        values = (_parse if is_chat else type(adapter).parse)(adapter, signature, completion)
+        return {
+            name: _checked(signature, name, values.get(name)) for name in signature.output_fields
+        }
     except (MogradError, dspy.LMError, dspy.AdapterParseError):
         raise
     except Exception as error:
         name = type(adapter).__name__
         raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
+
+
+def _checked(signature: type[dspy.Signature], name: str, value: object) -> object:
+    if isinstance(value, Unscored):
+        return value
+    try:
+        return parse_value(value, signature.output_fields[name].annotation)
+    except _UNREADABLE:
+        return Unscored(f"no readable {name} in the reply {excerpt(str(value))}")
 
 
 def _parse_whole(
