@@ -1,17 +1,26 @@
 """What the critic is shown of a program's predictors, and what a program does of its own."""
 
 import asyncio
+import base64
 import copy
+import datetime
+import json
 import math
+import random
 import re
+import textwrap
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import dspy
+import numpy as np
+import pandas as pd
+import pydantic
 import pytest
-from dspy.lm15 import AuthError, ContextLengthError, Request
-from hypothesis import given
+from dspy.lm15 import AuthError, ContextLengthError, Request, TextPart
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
@@ -19,6 +28,7 @@ from mogradjudge.candidate import Candidate, clone
 from mogradjudge.errors import ReplyError
 from mogradjudge.evaluation import judge_examples
 from mogradjudge.events import as_json
+from mogradjudge.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
 from mogradjudge.programs import (
     FIRST_CALLS,
     LAST_CALLS,
@@ -201,6 +211,149 @@ def test_what_is_shown_of_a_trace_has_a_longest_size(calls):
     assert sum(len(t) for t in texts if isinstance(t, str)) <= max(
         LONGEST_TRACE, SHORTEST_VALUE * len(texts)
     )
+
+
+# How much the critic is shown
+
+
+BASE64 = base64.b64encode(random.Random(0).randbytes(40_000)).decode()
+IMAGE = dspy.Image(f"data:image/png;base64,{BASE64}")
+
+
+class Level(Enum):
+    HIGH = "high"
+
+
+class Page(pydantic.BaseModel):
+    text: str
+    scan: bytes
+
+
+@dataclass
+class Note:
+    text: str
+    photo: dspy.Image
+
+
+VALUES_OF_ALL_KINDS = {
+    "a short text": ("is it a", "is it a"),
+    "an image": (IMAGE, "(Image)"),
+    "audio": (dspy.Audio(data=BASE64, audio_format="wav"), "(Audio)"),
+    "a file": (dspy.File(file_data=f"data:text/plain;base64,{BASE64}"), "(File)"),
+    "bytes": (b"\x00\xff" * 100_000, "(200000 bytes)"),
+    "more bytes": ([bytearray(3), memoryview(b"12")], ["(3 bytes)", "(2 bytes)"]),
+    "base64": (f"See {BASE64} there", f"See (base64, {len(BASE64)} characters) there"),
+    "a data URL": (f"See data:image/png;base64,{BASE64}.", "See (image/png)."),
+    "base64 in lines": ("\n".join(textwrap.wrap(BASE64, 76)), "(base64, "),
+    "nested": (
+        {"pages": [{"scan": IMAGE, 1: b"12"}], "by": ("a", None)},
+        {"pages": [{"scan": "(Image)", "1": "(2 bytes)"}], "by": ["a", None]},
+    ),
+    "a model": (Page(text="a", scan=b"12"), {"text": "a", "scan": "(2 bytes)"}),
+    "a dataclass": (Note("a", IMAGE), {"text": "a", "photo": "(Image)"}),
+    "an example": (dspy.Example(photo=IMAGE, n=1), {"photo": "(Image)", "n": 1}),
+    "a set and an enum": ({Level.HIGH}, ["high"]),
+    "a number of numpy": (np.float32(0.5), 0.5),
+    "an array": (np.zeros(1_000_000), "[0. 0. 0. ... 0. 0. 0.]"),
+    "a date": (datetime.date(2024, 1, 2), "2024-01-02"),
+    "letters alone": ("ACGT" * 500, "ACGT" * 500),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES_OF_ALL_KINDS)
+def test_each_kind_of_value_is_told_in_words(kind):
+    value, shown = VALUES_OF_ALL_KINDS[kind]
+    found = told({"field": value}, LONGEST_EVIDENCE)["field"]
+    assert found.startswith(shown) if kind == "base64 in lines" else found == shown
+    assert len(json.dumps(found)) < 3_000
+
+
+def test_a_frame_and_what_cannot_be_described_are_told_briefly():
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    cyclic: list[object] = [1]
+    cyclic.append(cyclic)
+    frame = pd.DataFrame({"x": range(50_000)})
+    found = told({"frame": frame, "mute": Mute(), "cyclic": cyclic}, LONGEST_EVIDENCE)
+    assert len(found.pop("frame")) < 3_000
+    assert found == {"mute": "(Mute)", "cyclic": [1, "[...]"]}
+
+
+def test_a_long_text_keeps_its_head_and_tail_and_short_ones_stay_whole():
+    text = "".join(f"{n} " for n in range(60_000))
+    found = told({"short": "a" * 1_000, "text": text, "other": text}, LONGEST_EVIDENCE)
+    assert found["short"] == "a" * 1_000
+    head, tail = found["text"].split(" [...] ")
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert found["text"] == found["other"]
+    assert 0.9 * LONGEST_EVIDENCE < sum(map(len, found.values())) <= LONGEST_EVIDENCE
+
+
+ANY_VALUE = st.recursive(
+    st.text(max_size=300) | st.integers() | st.none() | st.floats(),
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(st.text(max_size=20), inner),
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from("abc"), ANY_VALUE), st.integers(400, 2_000))
+def test_whatever_is_told_fits_and_keeps_its_shape(value, longest):
+    found = told(value, longest)
+    assert found.keys() == value.keys()
+    assert sum(map(len, texts_in(found))) <= longest
+    assert [type(found[key]) for key in found] == [type(value[key]) for key in found]
+
+
+def texts_in(value: object) -> list[str]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_whatever_the_values_no_role_is_sent_more_than_the_limit():
+    text = "word " * 20_000
+
+    class Long(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question, source, pages -> answer")
+
+        def forward(self, question: str, source: str, pages: list[str]) -> dspy.Prediction:
+            made = self.say(question=question, source=source, pages=pages)
+            return dspy.Prediction(answer=made.answer, notes=[text] * 3, scan=IMAGE)
+
+    def long(example: dspy.Example) -> dspy.Example:
+        more = {
+            "source": text,
+            "pages": [text, {"page": text}],
+            "gold": [text, IMAGE, b"1" * 99_999],
+        }
+        return dspy.Example(example, **more).with_inputs("question", "source", "pages")
+
+    engine = LoudEngine(critique=text, advice=text)
+    sets = {"trainset": [*map(long, TRAIN)], "valset": [*map(long, VALIDATION)]}
+    objectives = [LOUD, Objective.from_metric(is_loud, "again", "Is it in capitals?")]
+    result = optimize(Long(), engine, mode="CCC", objectives=objectives, **sets)
+    assert result.final_agreement.mean == 1.0
+    for role in ("critic", "coach", "editor"):
+        sizes = [len(last(request)) for request in engine.sent(role)]
+        assert 20_000 < max(sizes) < 100_000
+    critic = engine.sent("critic")[0]
+    assert "word word" in last(critic)
+    assert [part for part in critic.messages[-1].parts if not isinstance(part, TextPart)] == []
+
+
+def test_the_feedback_of_as_metric_is_as_brief():
+    objective = Objective("right", "Is it right?", score=lambda example, made: 0.5)
+    example = dspy.Example(question="a", photo=IMAGE, gold="word " * 60_000).with_inputs("question")
+    feedback = as_metric([objective])(example, {"answer": BASE64}).feedback
+    assert len(feedback) < LONGEST_RESULTS + 200
+    assert BASE64[:100] not in feedback
 
 
 # A program's own errors, LMs and attributes
