@@ -226,7 +226,7 @@ def test_settings_of_a_context_hold_in_every_thread():
         best = compiled(Steps(), num_threads=8)
     assert (elsewhere.requests, adapters) == ([], {"json"})
     assert best.detailed_results.calls == len(engine.requests)
-    assert all("JSON" in str(request.system) for request in engine.requests)
+    assert all("JSON" in system(request) for request in engine.sent("program"))
 
 
 class Heard(BaseCallback):
