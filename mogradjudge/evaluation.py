@@ -21,7 +21,13 @@ from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.metering import layer_held
-from mogradjudge.objectives import Objective, Scored, is_of_rubric
+from mogradjudge.objectives import (
+    AggregateFailed,
+    MetricFailed,
+    Objective,
+    Scored,
+    is_of_rubric,
+)
 from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
 from mogradjudge.refusals import with_remedy
 from mogradjudge.scores import Reading, Unscored
@@ -29,8 +35,12 @@ from mogradjudge.scores import Reading, Unscored
 FIRST_TEXTS = 20
 """So many texts without any score end a scoring: that is then no property of the texts."""
 
-Made: TypeAlias = dspy.Prediction | Unscored
+Made: TypeAlias = Any
+"""What a program returned, of any type, or that it returned nothing: `Unscored`."""
 Score: TypeAlias = float | Unscored | None
+
+MOST_FAILURES = 0.5
+"""The share of a first round's texts on which an objective's own function may fail."""
 
 
 @dataclass(frozen=True)
@@ -271,9 +281,11 @@ def check_scored(judgements: Sequence[Judgement], what: str) -> None:
     """Check that something can be made of a program's replies, before more of them are paid for.
 
     Raises:
+        SetupError: If an objective's own function failed on more than half of the texts.
         dspy.LMError: If the provider refused every text.
         ReplyError: If no text has a score on anything.
     """
+    _check_metrics(judgements, what)
     scores = [score for each in judgements for score in each.scores.values()]
     if not scores or not all(isinstance(score, Unscored) for score in scores):
         return
@@ -334,6 +346,28 @@ class FirstTexts:
                     raise nothing_scored(self._made, first, f"first {self._count}")
 
 
+def check_summed(agreement: Agreement) -> None:
+    """Check that the objectives' own functions could sum up a data set.
+
+    Raises:
+        SetupError: If one failed.
+    """
+    for value in agreement.by_criterion.values():
+        if isinstance(value, AggregateFailed):
+            raise SetupError(f"{value.reason[0].upper()}{value.reason[1:]}. Mend it.")
+
+
+def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
+    for name in judgements[0].scores if judgements else ():
+        scores = [judgement.scores[name] for judgement in judgements]
+        failures = [score for score in scores if isinstance(score, MetricFailed)]
+        if len(failures) > MOST_FAILURES * len(judgements):
+            raise SetupError(
+                f"{len(failures)} of {len(judgements)} {what} texts have no score: "
+                f"{failures[0].reason}. Mend the function, or rescale what it gives to [0, 1]."
+            )
+
+
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
     if isinstance(prediction, Unscored):
         return prediction
@@ -351,7 +385,7 @@ def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float |
 
 def _is_fallback(judgement: Judgement, name: str) -> bool:
     made = judgement.prediction
-    readings = None if isinstance(made, Unscored) else made.get("readings")  # of any kind
+    readings = made.get("readings") if isinstance(made, dspy.Example) else None  # of any kind
     reading = readings.get(name) if isinstance(readings, Mapping) else None
     return isinstance(reading, Reading) and reading.source == "fallback"
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeAlias, assert_never
 
+import dspy
+
 from mogradjudge.criteria import Group
 from mogradjudge.evaluation import Judgement
 from mogradjudge.media import name_of_media
@@ -25,7 +27,7 @@ class JudgedText:
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
     ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
     human and judge score say, of the objectives that compare labels. ``lengths`` counts the
-    characters of each input that the program read, but for images, audio and files.
+    characters of each input that the program read, but for images, audio, files and bytes.
     """
 
     example_id: str
@@ -47,9 +49,10 @@ class JudgedText:
     def of(cls, judgement: Judgement, objectives: Sequence[Objective]) -> Self:
         """Tell one judgement."""
         compared = {
-            each.name: each.labels(judgement.example, judgement.prediction)
+            each.name: labels
             for each in objectives
-            if each.labels is not None and not isinstance(judgement.prediction, Unscored)
+            if not isinstance(judgement.prediction, Unscored)
+            and (labels := each.compared(judgement.example, judgement.prediction)) is not None
         }
         scores = judgement.scores.items()
         return cls(
@@ -227,8 +230,8 @@ Observer: TypeAlias = Callable[[Event], None]
 def as_plain(value: Any, around: tuple[int, ...] = ()) -> Any:
     """Give a value as JSON can hold it; what it has no word for becomes its text.
 
-    An image, audio or a file becomes its name (`name_of_media`). ``around`` names the values that
-    hold this one, which may be one of them; what lies deeper than `DEEPEST` is cut.
+    An image, audio, a file or bytes become their name (`name_of_media`). ``around`` names the
+    values that hold this one, which may be one of them; what lies deeper than `DEEPEST` is cut.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -237,9 +240,8 @@ def as_plain(value: Any, around: tuple[int, ...] = ()) -> Any:
     if id(value) in around or len(around) == DEEPEST:
         return CUT
     around = (*around, id(value))
-    if isinstance(value, Mapping) or hasattr(value, "keys"):
-        keys = value.keys()  # an Example has them, too
-        return {str(key): as_plain(value[key], around) for key in keys}
+    if isinstance(value, (Mapping, dspy.Example)):
+        return {str(key): as_plain(item, around) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [as_plain(each, around) for each in value]
     return name_of_media(value) or str(value)

@@ -10,9 +10,11 @@ from functools import lru_cache, partial
 from typing import Any, get_args
 
 import dspy
+from dspy.adapters.utils import parse_value
 
 from mogradjudge.criteria import Scale
 from mogradjudge.endings import being_read
+from mogradjudge.errors import MogradError
 from mogradjudge.scores import Unscored
 from mogradjudge.secrets import redact, secrets_of
 from mogradjudge.written import gives_twice, read_score, values_of
@@ -28,13 +30,15 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that turns an unreadable field into `Unscored`.
 
     Without an adapter it is DSPy's `ChatAdapter`. The copy sends no second call when a reply cannot
-    be read. An adapter that needs calls of its own to read a reply stays as it is.
+    be read. `dspy.TwoStepAdapter` stays as it is.
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
-    if not isinstance(adapter, dspy.ChatAdapter):  # JSONAdapter and XMLAdapter are ChatAdapters
+    of_dspy = is_of_dspy(adapter)
+    if of_dspy and not isinstance(adapter, dspy.ChatAdapter):  # as JSONAdapter and XMLAdapter are
         return adapter
     lenient = copy.copy(adapter)
-    lenient.parse = partial(_parse, adapter)
+    lenient.format = adapter.format  # what a user's own class notes there, its parse may need
+    lenient.parse = partial(_parse if of_dspy else _parse_own, adapter)
     lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
     return lenient
 
@@ -42,11 +46,11 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
 def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     """Give a copy of an adapter that has one error, DSPy's own, for all that cannot be read.
 
-    Without it a reply like ``[[[[[...`` would end a run. As to second calls and other adapters it
-    is like `field_by_field`.
+    Without it a reply like ``[[[[[...`` would end a run. The copy sends no second call when a reply
+    cannot be read. A class of the user's own stays as it is, and so does `dspy.TwoStepAdapter`.
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
-    if not isinstance(adapter, dspy.ChatAdapter):
+    if not isinstance(adapter, dspy.ChatAdapter) or not is_of_dspy(adapter):
         return adapter
     strict = copy.copy(adapter)
     # DSPy writes the system message anew for each call, a fifth of a call's own work in a profile;
@@ -55,6 +59,50 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     strict.parse = partial(_parse_whole, adapter)
     strict.use_json_adapter_fallback = False
     return strict
+
+
+def of_roles(adapter: dspy.Adapter | None) -> dspy.Adapter:
+    """Give the adapter that critic, coach and editor speak through: one of DSPy's own.
+
+    A class of the user's own, a template of the house say, is made for the program; for the roles
+    DSPy's `ChatAdapter` stands in its place.
+    """
+    return as_a_whole(adapter if adapter is None or is_of_dspy(adapter) else None)
+
+
+def is_of_dspy(adapter: dspy.Adapter) -> bool:
+    """Say whether an adapter's class is DSPy's own or ours, and no subclass of the user's."""
+    return type(adapter).__module__.partition(".")[0] in ("dspy", "mogradjudge")
+
+
+def _parse_own(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+) -> dict[str, Any]:
+    """Parse with a class of the user's own: any error of its own is one, and any value is checked.
+
+    Raises:
+        dspy.AdapterParseError: If nothing can be read.
+    """
+    try:
+        is_chat = isinstance(adapter, dspy.ChatAdapter)
+        values = (_parse if is_chat else type(adapter).parse)(adapter, signature, completion)
+        return {
+            name: _checked(signature, name, values.get(name)) for name in signature.output_fields
+        }
+    except (MogradError, dspy.LMError, dspy.AdapterParseError):
+        raise
+    except Exception as error:
+        name = type(adapter).__name__
+        raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
+
+
+def _checked(signature: type[dspy.Signature], name: str, value: object) -> object:
+    if isinstance(value, Unscored):
+        return value
+    try:
+        return parse_value(value, signature.output_fields[name].annotation)
+    except _UNREADABLE:
+        return Unscored(f"no readable {name} in the reply {excerpt(str(value))}")
 
 
 def _parse_whole(

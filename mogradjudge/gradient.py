@@ -11,6 +11,7 @@ from mogradjudge.candidate import Brief
 from mogradjudge.criteria import Group
 from mogradjudge.decomposition import inside
 from mogradjudge.loss import Critique, text_of
+from mogradjudge.media import LONGEST_EVIDENCE, told
 from mogradjudge.roles import Question, Role, Round, ask
 
 
@@ -71,7 +72,9 @@ def write_gradients(
                         signature=signature,
                         inputs={
                             **brief.standing(group),
-                            "critiques": [critique.text for critique in read],
+                            "critiques": told(
+                                [critique.text for critique in read], LONGEST_EVIDENCE
+                            ),
                         },
                         label=f"{label}/{example_id}/{'+'.join(group)}",
                     )

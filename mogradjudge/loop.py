@@ -13,7 +13,13 @@ import dspy
 from mogradjudge.candidate import Candidate
 from mogradjudge.config import batches
 from mogradjudge.errors import BudgetExhausted, RunStopped
-from mogradjudge.evaluation import Agreement, agreement_of, check_scored, name_examples
+from mogradjudge.evaluation import (
+    Agreement,
+    agreement_of,
+    check_scored,
+    check_summed,
+    name_examples,
+)
 from mogradjudge.events import (
     CandidateScored,
     Event,
@@ -155,7 +161,10 @@ class Run:
             check_scored(judgements, split)
         texts = JudgedText.all_of(judgements, self.shop.objectives)
         self.notify(CandidateScored(step, split, texts))
-        return agreement_of(judgements, self.shop.objectives)
+        agreement = agreement_of(judgements, self.shop.objectives)
+        if (step, split) == (0, "validation"):
+            check_summed(agreement)
+        return agreement
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""

@@ -12,7 +12,8 @@ from mogradjudge.candidate import Brief
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.evaluation import Judgement
-from mogradjudge.objectives import Objective
+from mogradjudge.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
+from mogradjudge.objectives import MetricFailed, Objective
 from mogradjudge.roles import Question, Role, Round, ask
 from mogradjudge.scores import Unscored
 
@@ -73,8 +74,9 @@ def write_critiques(
     Where a judgement has a trace, the critic sees that of the predictors that may be edited.
 
     A criterion that a judgement has nothing to compare with, a missing human score, is left out of
-    it; so is, with ``skip_tolerance``, one whose score is at least ``1 - skip_tolerance``. A group
-    that has no criterion left costs no call.
+    it; so is one whose metric failed, which says nothing of the judge, and with ``skip_tolerance``
+    one whose score is at least ``1 - skip_tolerance``. A group that has no criterion left costs no
+    call. Example and results are cut to `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
     """
     questions = [
         Question(
@@ -109,7 +111,7 @@ def text_of(reply: object) -> str:
 
 def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:
     def worth(score: float | Unscored | None) -> bool:
-        if score is None:
+        if score is None or isinstance(score, MetricFailed):
             return False
         if isinstance(score, Unscored) or skip_tolerance is None:
             return True
@@ -119,14 +121,13 @@ def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float 
 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
+    results = {
+        each.name: _result(each, judgement) for each in brief.objectives if each.name in criteria
+    }
     inputs = {
         **brief.standing(criteria),
-        "example": dict(judgement.example.inputs()),
-        "results": {
-            each.name: _result(each, judgement)
-            for each in brief.objectives
-            if each.name in criteria
-        },
+        "example": told(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
+        "results": told(results, LONGEST_RESULTS),
     }
     if judgement.trace is not None:
         inputs["trace"] = judgement.trace.shown(brief.predictors)
@@ -136,5 +137,4 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
 def _result(objective: Objective, judgement: Judgement) -> object:
     if isinstance(judgement.prediction, Unscored):
         return f"no result: {judgement.prediction.reason}"
-    assert objective.show is not None  # set when the objective was built
-    return dict(objective.show(judgement.example, judgement.prediction))
+    return objective.shown(judgement.example, judgement.prediction)

@@ -15,6 +15,7 @@ from mogradjudge.decomposition import inside
 from mogradjudge.errors import ReplyError
 from mogradjudge.gradient import Gradient
 from mogradjudge.loss import text_of
+from mogradjudge.media import LONGEST_EVIDENCE, told
 from mogradjudge.roles import Question, Role, Round, ask
 
 
@@ -70,7 +71,7 @@ def rewrite_sections(
                 "current_instructions": {
                     slot.label: brief.candidate.text(slot) for slot in editable[group]
                 },
-                "advice": [gradient.text for gradient in read],
+                "advice": told([gradient.text for gradient in read], LONGEST_EVIDENCE),
             },
             label=f"{label}/{'+'.join(group)}",
         )

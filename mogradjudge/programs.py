@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import copy
+import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
-import pydantic_core
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.concurrency import WORKERS
@@ -22,7 +22,7 @@ from mogradjudge.errors import NOTED_ERRORS, MogradError, SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
-from mogradjudge.media import name_of_media
+from mogradjudge.media import SHORTEST_VALUE, as_text, cut
 
 FIRST_CALLS = 2
 """A trace holds the first calls of each predictor, and the last."""
@@ -31,8 +31,6 @@ LONGEST_VALUE = 1000
 """Characters of one value in a trace, at most."""
 LONGEST_TRACE = 20_000
 """Characters of all values of a trace together, as long as each keeps `SHORTEST_VALUE`."""
-SHORTEST_VALUE = 40
-CUT = " [...] "
 
 
 class ProgramFailed(Exception):
@@ -96,22 +94,25 @@ def why(error: Exception, program: dspy.Module) -> str:
     return reason_of(error, dspy.settings.lm, *lms_of(program).values())
 
 
-def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Prediction:
-    """Call a program, also one that has only an async forward.
+def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
+    """Call a program, also one that has only an async forward; gives what it returns, of any type.
+
+    It is called with copies, which it may change.
 
     A cap, a stop or a provider's error ends the call with it, also where the program catches it: an
     outage is not a bad answer. A text that is refused or too long is the program's to deal with.
 
     Raises:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
-        SetupError: If it gives back something else than a prediction.
+        SetupError: If it has no forward, or one that is async.
     """
+    inputs = {name: _copied(value) for name, value in inputs.items()}
     if isinstance(program, MultiCriteriaJudge):
         return _call(program, inputs)
     errors: list[Exception] = []
     try:
         with dspy.context(**{NOTED_ERRORS: errors}):
-            prediction = _call(program, inputs)
+            returned = _call(program, inputs)
     except Exception as error:
         if errors and error is not errors[0]:
             raise errors[0] from error
@@ -120,12 +121,10 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Predic
         raise ProgramFailed(f"{type(error).__name__}: {error}") from error
     if errors:
         raise errors[0]
-    if not isinstance(prediction, dspy.Example):  # which a dspy.Prediction is
-        raise SetupError(
-            f"A program must return a dspy.Prediction, and {type(program).__name__} returned a "
-            f"{type(prediction).__name__}."
-        )
-    return prediction
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise SetupError(f"The forward of {type(program).__name__} is async: name it aforward.")
+    return returned
 
 
 @contextmanager
@@ -194,8 +193,7 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
         if predictor is None or call_id not in noted:
             return
         if exception is None:
-            kept = {key: value for key, value in outputs.items() if key != "logprobs"}
-            noted[call_id] = Call(noted[call_id].inputs, _plain(kept))
+            noted[call_id] = Call(noted[call_id].inputs, _written(outputs))
         else:
             noted[call_id] = Call(noted[call_id].inputs, f"failed: {_reason(exception, predictor)}")
 
@@ -207,6 +205,16 @@ def _call(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     if not callable(getattr(type(program), "aforward", None)):
         raise SetupError(f"{type(program).__name__} has neither a forward nor an aforward.")
     return _awaited(program.acall(**inputs))
+
+
+def _copied(value: Any) -> Any:
+    """Copy a value as far as it can be copied; a connection in it, say, is shared."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        if isinstance(value, dict):
+            return {name: _copied(item) for name, item in value.items()}
+        return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _concerns_one_text(error: Exception) -> bool:
@@ -227,41 +235,27 @@ def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def _reason(error: BaseException, predictor: dspy.Predict) -> str:
     if isinstance(error, dspy.AdapterParseError):
-        return f"no readable reply: {_cut(str(error.lm_response), LONGEST_VALUE)}"
+        return f"no readable reply: {cut(str(error.lm_response), LONGEST_VALUE)}"
     if not isinstance(error, Exception):
         return type(error).__name__
     return f"{type(error).__name__}: {reason_of(error, predictor.lm, dspy.settings.lm)}"
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:
-    return {str(name): _cut(_as_text(value), LONGEST_VALUE) for name, value in values.items()}
+    return {str(name): _cut(as_text(value), LONGEST_VALUE) for name, value in values.items()}
 
 
-def _as_text(value: object) -> object:
-    """Keep what a prompt can show, and write all else as JSON, or as its own text."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if media := name_of_media(value):
-        return media
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    try:
-        return pydantic_core.to_json(value, fallback=str, inf_nan_mode="constants").decode()
-    except ValueError:
-        pass
-    try:
-        return str(value)
-    except RecursionError:
-        return CUT
+def _written(outputs: Any) -> Mapping[str, object] | str:
+    """Give a predictor's outputs; a class of the user's own may give something else than fields."""
+    if isinstance(outputs, (Mapping, dspy.Example)):
+        return _plain({name: value for name, value in outputs.items() if name != "logprobs"})
+    return cut(str(as_text(outputs)), LONGEST_VALUE)
 
 
 def _cut(value: Any, longest: int) -> Any:
     if isinstance(value, Mapping):
         return {name: _cut(each, longest) for name, each in value.items()}
-    if not isinstance(value, str) or len(value) <= longest:
-        return value
-    half = (longest - len(CUT)) // 2
-    return f"{value[:half]}{CUT}{value[-half:]}"
+    return cut(value, longest) if isinstance(value, str) else value
 
 
 def _values(call: Call) -> list[object]:

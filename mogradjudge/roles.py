@@ -14,7 +14,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import ReplyError
-from mogradjudge.fields import as_a_whole, reason_of
+from mogradjudge.fields import of_roles, reason_of
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 from mogradjudge.quoting import CUT, DEEPEST, quote
@@ -132,7 +132,7 @@ def ask(
     Raises:
         dspy.LMError: If the provider fails.
     """
-    adapter = as_a_whole(dspy.settings.adapter)
+    adapter = of_roles(dspy.settings.adapter)
     with dspy.context(lm=role.lm, adapter=adapter, trace=[], disable_history=True):
         replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
     return Round(

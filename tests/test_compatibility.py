@@ -2,16 +2,21 @@
 
 import asyncio
 import copy
+import re
+import threading
+from functools import partial
 
 import dspy
 import pytest
+from dspy.adapters.baml_adapter import BAMLAdapter
 from dspy.clients.base_lm import GLOBAL_HISTORY
-from dspy.lm15 import response_to_events
+from dspy.lm15 import Request, response_to_events
 from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 
 from benchmarks.world import toy_examples, toy_rubric
-from mogradjudge import Budget, MOGrad, MultiCriteriaJudge
-from tests.engines import FORMATS, system
+from mogradjudge import Budget, MOGrad, MultiCriteriaJudge, Unscored
+from mogradjudge.fields import of_roles
+from tests.engines import FORMATS, FunctionEngine, fake_lm, system
 from tests.loud import (
     BRIEF,
     LOUD,
@@ -22,10 +27,12 @@ from tests.loud import (
     Steps,
     instructions,
     is_loud,
+    last,
     look,
     loud_lm,
     optimize,
     outputs,
+    role_of,
 )
 from tests.test_traces import AsyncOnly
 
@@ -219,7 +226,7 @@ def test_settings_of_a_context_hold_in_every_thread():
         best = compiled(Steps(), num_threads=8)
     assert (elsewhere.requests, adapters) == ([], {"json"})
     assert best.detailed_results.calls == len(engine.requests)
-    assert all("JSON" in str(request.system) for request in engine.requests)
+    assert all("JSON" in system(request) for request in engine.sent("program"))
 
 
 class Heard(BaseCallback):
@@ -379,3 +386,108 @@ def test_streamify():
         )
     with dspy.context(lm=loud_lm(Streaming())):
         assert asyncio.run(last_chunk(judge)).fluency == TEXTS[0].human_fluency
+
+
+# Adapters of the user's own
+
+
+class Acme(dspy.Adapter):
+    """A format and a parse of its own, with an LM and notes of its own."""
+
+    def __init__(self, lm: dspy.BaseLM | None = None) -> None:
+        super().__init__()
+        self.lm, self.lock, self.written, self.names = lm, threading.Lock(), 0, ()
+
+    def format(self, signature, demos, inputs):
+        with self.lock:
+            self.written += 1
+        self.names = tuple(signature.output_fields)
+        asked = "\n".join(map(str, inputs.values()))
+        told = f"ACME {signature.instructions}"
+        return [{"role": "system", "content": told}, {"role": "user", "content": asked}]
+
+    def parse(self, signature, completion):
+        if self.lm is not None:
+            completion = self.lm(completion)[0]
+        return dict.fromkeys(self.names, completion)
+
+
+class AcmeChat(dspy.ChatAdapter):
+    """The template of a house, over DSPy's own; it notes what its parse needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.names = 0, ()
+
+    def format(self, signature, demos, inputs):
+        self.written += 1
+        self.names = tuple(signature.output_fields)
+        system, *others = super().format(signature, demos, inputs)
+        return [{**system, "content": f"ACME {system['content']}"}, *others]
+
+    def parse(self, signature, completion):
+        return {
+            name: super(AcmeChat, self).parse(signature, completion)[name] for name in self.names
+        }
+
+
+class AcmeEngine(LoudEngine):
+    def answer(self, request: Request) -> str:
+        if not system(request).startswith("ACME ") or "All interactions" in system(request):
+            return super().answer(request)
+        text = re.findall(r"is it \w", last(request), re.IGNORECASE)[-1]
+        return text.upper() if "Shout." in system(request) else text
+
+
+def acme_with_an_lm(engine: FunctionEngine) -> Acme:
+    return Acme(fake_lm(engine))
+
+
+def repeat(request: Request) -> str:
+    return last(request)
+
+
+OWN = FunctionEngine(repeat)
+
+
+@pytest.mark.parametrize("adapter", [Acme, AcmeChat, partial(acme_with_an_lm, OWN)])
+@pytest.mark.parametrize("program", [Steps, AsyncOnly])
+def test_an_adapter_of_the_users_speaks_for_the_program_alone(adapter, program):
+    engine, own = AcmeEngine(), adapter()
+    OWN.requests.clear()
+    with dspy.context(lm=loud_lm(engine), adapter=own):
+        optimizer = MOGrad(objectives=[LOUD], steps=1, num_threads=1)
+        result = optimizer.optimize(program(), trainset=TRAIN, valset=VALIDATION)
+    assert result.final_agreement.mean == 1.0
+    house = [request for request in engine.requests if "ACME" in system(request)]
+    roles = [request for request in engine.requests if "ACME" not in system(request)]
+    assert own.written == len(house) > 0
+    assert {role_of(request) for request in roles} == {"critic", "coach", "editor"}
+    assert len(OWN.requests) == (len(house) if getattr(own, "lm", None) else 0)
+
+
+def test_the_roles_speak_through_dspys_own_adapters_as_before():
+    dspys = [dspy.ChatAdapter(), dspy.JSONAdapter(), dspy.XMLAdapter(), BAMLAdapter()]
+    dspys.append(dspy.TwoStepAdapter(loud_lm()))
+    assert [type(of_roles(each)) for each in dspys] == [type(each) for each in dspys]
+    users = [None, Acme(), AcmeChat(), type("Twice", (dspy.TwoStepAdapter,), {})(loud_lm())]
+    assert {type(of_roles(each)) for each in users} == {dspy.ChatAdapter}
+
+
+class Strict(Acme):
+    def parse(self, signature, completion):
+        names = signature.output_fields
+        return {name: int(re.search(rf"{name}=(\d+)", completion)[1]) for name in names}
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_a_judges_reply_that_an_own_adapter_cannot_read_is_unscored(layout):
+    replies = {"good": "coherence=3 fluency=4", "half": "coherence=9 fluency=4", "bad": "No."}
+    lm = fake_lm(FunctionEngine(lambda request: replies[last(request)]))
+    judge = MultiCriteriaJudge(RUBRIC, layout=layout)
+    with dspy.context(lm=lm, adapter=Strict()):
+        good, half, bad = (judge(output=text) for text in ("good", "half", "bad"))
+        again = asyncio.run(judge.acall(output="bad"))
+    assert (good.coherence, good.fluency, half.fluency) == (3, 4, 4)
+    unread = [half.coherence, bad.coherence, bad.fluency, again.coherence, again.fluency]
+    assert all(isinstance(score, Unscored) for score in unread)

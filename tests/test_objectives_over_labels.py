@@ -20,6 +20,7 @@ from benchmarks.world import ToyEngine, role_of, toy_lm
 from mogradjudge import MOGrad, Objective, Scored, SetupError, Undefined, Unscored
 from mogradjudge.evaluation import Judgement, agreement_of
 from mogradjudge.events import CandidateScored
+from mogradjudge.objectives import MetricFailed
 from tests.engines import in_chat
 
 LABELS = st.sampled_from(["pos", "neg", "neutral", "4"])
@@ -268,7 +269,6 @@ def test_an_answer_off_the_scale_is_unscored(answer, reason):
     ["gold", "prediction", "scale", "said"],
     [
         (dspy.Example(text="a"), made("pos"), None, "needs 'label' .None if it has no label."),
-        (example("pos"), dspy.Prediction(tone="pos"), None, "needs the field 'answer'.*'tone'"),
         (example(1), made("1"), None, "labels of one kind, got 1 and '1'"),
         (example(9), made(1), (1, 5), "'label' of objective 'tone': 9 is not on"),
         (example([1]), made(1), None, r"labels of one kind, got '\[1\]' and 1"),
@@ -287,6 +287,30 @@ def test_an_answer_off_the_scale_is_unscored(answer, reason):
 def test_data_that_does_not_fit_is_refused_in_one_line(gold, prediction, scale, said):
     with pytest.raises(SetupError, match=said):
         over("accuracy", scale=scale).scored(gold, prediction)
+
+
+@pytest.mark.parametrize(
+    ["returned", "said"],
+    [
+        (dspy.Prediction(tone="pos"), "['tone']"),
+        ({"tone": "pos"}, "['tone']"),
+        ("the answer is pos", "the answer is pos"),
+        (None, "None"),
+        (["answer"], "answer"),
+    ],
+)
+def test_an_answer_without_the_field_is_unscored(returned, said):
+    objective = over("accuracy")
+    found = objective.scored(example("pos"), returned)
+    assert isinstance(found, MetricFailed)
+    assert "'answer'" in found.reason
+    assert said in found.reason
+    assert objective.compared(example("pos"), returned) is None
+    assert "produced" in objective.shown(example("pos"), returned)
+
+
+def test_a_field_of_a_dict_is_a_label():
+    assert over("accuracy").scored(example("pos"), {"answer": "pos"}) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,34 @@
 """What the critic is shown of a program's predictors, and what a program does of its own."""
 
 import asyncio
+import base64
 import copy
+import datetime
+import json
+import math
+import random
 import re
+import textwrap
 import threading
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import dspy
+import numpy as np
+import pandas as pd
+import pydantic
 import pytest
-from dspy.lm15 import AuthError, ContextLengthError, Request
-from hypothesis import given
+from dspy.lm15 import AuthError, ContextLengthError, Request, TextPart
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mogradjudge import Budget
+from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
 from mogradjudge.candidate import Candidate, clone
 from mogradjudge.errors import ReplyError
 from mogradjudge.evaluation import judge_examples
+from mogradjudge.events import as_json
+from mogradjudge.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
 from mogradjudge.programs import (
     FIRST_CALLS,
     LAST_CALLS,
@@ -34,6 +47,7 @@ from tests.loud import (
     LoudEngine,
     Steps,
     instructions,
+    is_loud,
     last,
     look,
     loud_lm,
@@ -199,6 +213,149 @@ def test_what_is_shown_of_a_trace_has_a_longest_size(calls):
     )
 
 
+# How much the critic is shown
+
+
+BASE64 = base64.b64encode(random.Random(0).randbytes(40_000)).decode()
+IMAGE = dspy.Image(f"data:image/png;base64,{BASE64}")
+
+
+class Level(Enum):
+    HIGH = "high"
+
+
+class Page(pydantic.BaseModel):
+    text: str
+    scan: bytes
+
+
+@dataclass
+class Note:
+    text: str
+    photo: dspy.Image
+
+
+VALUES_OF_ALL_KINDS = {
+    "a short text": ("is it a", "is it a"),
+    "an image": (IMAGE, "(Image)"),
+    "audio": (dspy.Audio(data=BASE64, audio_format="wav"), "(Audio)"),
+    "a file": (dspy.File(file_data=f"data:text/plain;base64,{BASE64}"), "(File)"),
+    "bytes": (b"\x00\xff" * 100_000, "(200000 bytes)"),
+    "more bytes": ([bytearray(3), memoryview(b"12")], ["(3 bytes)", "(2 bytes)"]),
+    "base64": (f"See {BASE64} there", f"See (base64, {len(BASE64)} characters) there"),
+    "a data URL": (f"See data:image/png;base64,{BASE64}.", "See (image/png)."),
+    "base64 in lines": ("\n".join(textwrap.wrap(BASE64, 76)), "(base64, "),
+    "nested": (
+        {"pages": [{"scan": IMAGE, 1: b"12"}], "by": ("a", None)},
+        {"pages": [{"scan": "(Image)", "1": "(2 bytes)"}], "by": ["a", None]},
+    ),
+    "a model": (Page(text="a", scan=b"12"), {"text": "a", "scan": "(2 bytes)"}),
+    "a dataclass": (Note("a", IMAGE), {"text": "a", "photo": "(Image)"}),
+    "an example": (dspy.Example(photo=IMAGE, n=1), {"photo": "(Image)", "n": 1}),
+    "a set and an enum": ({Level.HIGH}, ["high"]),
+    "a number of numpy": (np.float32(0.5), 0.5),
+    "an array": (np.zeros(1_000_000), "[0. 0. 0. ... 0. 0. 0.]"),
+    "a date": (datetime.date(2024, 1, 2), "2024-01-02"),
+    "letters alone": ("ACGT" * 500, "ACGT" * 500),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES_OF_ALL_KINDS)
+def test_each_kind_of_value_is_told_in_words(kind):
+    value, shown = VALUES_OF_ALL_KINDS[kind]
+    found = told({"field": value}, LONGEST_EVIDENCE)["field"]
+    assert found.startswith(shown) if kind == "base64 in lines" else found == shown
+    assert len(json.dumps(found)) < 3_000
+
+
+def test_a_frame_and_what_cannot_be_described_are_told_briefly():
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    cyclic: list[object] = [1]
+    cyclic.append(cyclic)
+    frame = pd.DataFrame({"x": range(50_000)})
+    found = told({"frame": frame, "mute": Mute(), "cyclic": cyclic}, LONGEST_EVIDENCE)
+    assert len(found.pop("frame")) < 3_000
+    assert found == {"mute": "(Mute)", "cyclic": [1, "[...]"]}
+
+
+def test_a_long_text_keeps_its_head_and_tail_and_short_ones_stay_whole():
+    text = "".join(f"{n} " for n in range(60_000))
+    found = told({"short": "a" * 1_000, "text": text, "other": text}, LONGEST_EVIDENCE)
+    assert found["short"] == "a" * 1_000
+    head, tail = found["text"].split(" [...] ")
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert found["text"] == found["other"]
+    assert 0.9 * LONGEST_EVIDENCE < sum(map(len, found.values())) <= LONGEST_EVIDENCE
+
+
+ANY_VALUE = st.recursive(
+    st.text(max_size=300) | st.integers() | st.none() | st.floats(),
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(st.text(max_size=20), inner),
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from("abc"), ANY_VALUE), st.integers(400, 2_000))
+def test_whatever_is_told_fits_and_keeps_its_shape(value, longest):
+    found = told(value, longest)
+    assert found.keys() == value.keys()
+    assert sum(map(len, texts_in(found))) <= longest
+    assert [type(found[key]) for key in found] == [type(value[key]) for key in found]
+
+
+def texts_in(value: object) -> list[str]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_whatever_the_values_no_role_is_sent_more_than_the_limit():
+    text = "word " * 20_000
+
+    class Long(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question, source, pages -> answer")
+
+        def forward(self, question: str, source: str, pages: list[str]) -> dspy.Prediction:
+            made = self.say(question=question, source=source, pages=pages)
+            return dspy.Prediction(answer=made.answer, notes=[text] * 3, scan=IMAGE)
+
+    def long(example: dspy.Example) -> dspy.Example:
+        more = {
+            "source": text,
+            "pages": [text, {"page": text}],
+            "gold": [text, IMAGE, b"1" * 99_999],
+        }
+        return dspy.Example(example, **more).with_inputs("question", "source", "pages")
+
+    engine = LoudEngine(critique=text, advice=text)
+    sets = {"trainset": [*map(long, TRAIN)], "valset": [*map(long, VALIDATION)]}
+    objectives = [LOUD, Objective.from_metric(is_loud, "again", "Is it in capitals?")]
+    result = optimize(Long(), engine, mode="CCC", objectives=objectives, **sets)
+    assert result.final_agreement.mean == 1.0
+    for role in ("critic", "coach", "editor"):
+        sizes = [len(last(request)) for request in engine.sent(role)]
+        assert 20_000 < max(sizes) < 100_000
+    critic = engine.sent("critic")[0]
+    assert "word word" in last(critic)
+    assert [part for part in critic.messages[-1].parts if not isinstance(part, TextPart)] == []
+
+
+def test_the_feedback_of_as_metric_is_as_brief():
+    objective = Objective("right", "Is it right?", score=lambda example, made: 0.5)
+    example = dspy.Example(question="a", photo=IMAGE, gold="word " * 60_000).with_inputs("question")
+    feedback = as_metric([objective])(example, {"answer": BASE64}).feedback
+    assert len(feedback) < LONGEST_RESULTS + 200
+    assert BASE64[:100] not in feedback
+
+
 # A program's own errors, LMs and attributes
 
 
@@ -258,10 +415,202 @@ def test_a_program_that_fails_on_every_text_ends_with_the_reason():
         optimize(Asking(ask))
 
 
-@pytest.mark.parametrize("made", ["text", None, {"answer": "x"}])
-def test_a_program_must_return_a_prediction(made):
-    with pytest.raises(ValueError, match=r"must return a dspy\.Prediction, and Asking returned a"):
-        optimize(Asking(lambda program, question: made))
+RETURNS = {
+    "text": lambda made: made.answer,
+    "dict": lambda made: {"answer": made.answer},
+    "tuple": lambda made: (made.answer, 0.9),
+    "list": lambda made: [made, made],
+    "None for one": lambda made: None if made.answer.lower() == "is it f" else made.answer,
+    "bytes": lambda made: made.answer.encode(),
+}
+
+
+def answers_right(example: dspy.Example, returned: object, trace: object = None) -> float:
+    text = returned.decode() if isinstance(returned, bytes) else str(returned)
+    return float(returned is not None and example.answer in text)
+
+
+@pytest.mark.parametrize("kind", RETURNS)
+@pytest.mark.parametrize("from_metric", [False, True])
+def test_what_a_program_returns_is_scored_as_dspy_evaluate_scores_it(kind, from_metric, tmp_path):
+    program = Asking(lambda self, question: RETURNS[kind](self.say(question=question)))
+    described = ("right", "Is it right?")
+    objective = (
+        Objective.from_metric(answers_right, *described)
+        if from_metric
+        else Objective(*described, answers_right)
+    )
+    engine, events = LoudEngine(), []
+    with dspy.context(lm=loud_lm(engine, cache=True)):
+        optimizer = MOGrad(
+            objectives=[objective], steps=1, run_dir=tmp_path / "run", observers=[events.append]
+        )
+        result = optimizer.optimize(program, trainset=TRAIN, valset=VALIDATION)
+        measured = [
+            [
+                dspy.Evaluate(devset=VALIDATION, metric=metric)(each).score
+                for metric in (answers_right, as_metric([objective]))
+            ]
+            for each in (program, result.program)
+        ]
+    ours = [result.seed_agreement.mean, result.final_agreement.mean]
+    assert measured == [[round(100 * mean, 2)] * 2 for mean in ours]
+    assert ours == [0.0, pytest.approx(2 / 3) if "None" in kind else 1.0]
+    assert result.seed_agreement.unscored == {"right": 0}
+    assert "produced" in last(engine.sent("critic")[0])
+    assert [as_json(event) for event in events]
+
+
+def test_a_forward_that_is_async_is_refused_with_the_name_that_it_needs():
+    class Wrong(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.say = dspy.Predict("question -> answer")
+
+        async def forward(self, question: str) -> dspy.Prediction:
+            return await self.say.acall(question=question)
+
+    with pytest.raises(SetupError, match="aforward"):
+        optimize(Wrong())
+
+
+# An objective's own functions
+
+
+BAD = {
+    "error": lambda: 1 / 0,
+    "nan": lambda: math.nan,
+    "off the scale": lambda: 7.0,
+    "dict": lambda: {"score": 1.0},
+    "text": lambda: "1.0",
+}
+
+
+def failing_on(words: str, bad: Callable[[], object]) -> Callable[..., object]:
+    """Give a metric that fails on e, and on the questions of some letters once they are loud."""
+
+    def metric(example: dspy.Example, made: dspy.Prediction) -> object:
+        loud_one = example.question[-1] in words and made.answer.isupper()
+        return bad() if loud_one or example.question[-1] == "e" else is_loud(example, made)
+
+    return metric
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("from_metric", [False, True])
+def test_a_bad_score_in_a_later_step_ends_no_run(bad, from_metric, caplog):
+    metric = failing_on("ab", BAD[bad])
+    described = ("loudness", "Is it in capitals?")
+    objective = (
+        Objective.from_metric(metric, *described) if from_metric else Objective(*described, metric)
+    )
+    engine = LoudEngine()
+    result = optimize(
+        Steps(), engine, objectives=[objective], steps=3, gate=AlwaysAccept(), batch_size=4
+    )
+    assert result.stop_reason == "steps"
+    assert (result.seed_agreement.mean, result.final_agreement.mean) == (0.0, 1.0)
+    assert result.final_agreement.unscored == {"loudness": 1}
+    warnings = [each for each in caplog.records if "'loudness'" in each.getMessage()]
+    assert len(warnings) == 1
+    # A metric's failure says nothing of the program: after step 1, c and d alone are spoken of.
+    assert len(engine.sent("critic")) == 4 + 2 * 2
+
+
+def test_a_metric_that_fails_once_is_asked_once_more_and_costs_no_candidate():
+    failed: list[str] = []
+
+    def flaky(example: dspy.Example, made: dspy.Prediction) -> float:
+        if made.answer.isupper() and not failed:
+            failed.append(example.question)
+            raise ConnectionError("reset")
+        return is_loud(example, made)
+
+    result = optimize(Steps(), objectives=[replace(LOUD, score=flaky)])
+    assert failed
+    assert result.final_agreement.mean == 1.0
+
+
+@pytest.mark.parametrize(["words", "ends"], [("e", False), ("ef", True)])
+def test_a_metric_that_fails_on_most_texts_of_the_first_round_ends_the_run(words, ends, tmp_path):
+    def start(metric: Callable[..., object], engine: LoudEngine) -> object:
+        objective = Objective("loudness", "Is it in capitals?", metric)
+        with dspy.context(lm=loud_lm(engine, cache=True)):
+            optimizer = MOGrad(objectives=[objective], steps=1, run_dir=tmp_path / "run")
+            return optimizer.optimize(Steps(), trainset=TRAIN, valset=VALIDATION)
+
+    def metric(example: dspy.Example, made: dspy.Prediction) -> float:
+        return 1 / 0 if example.question[-1] in words else is_loud(example, made)
+
+    first = LoudEngine()
+    if not ends:
+        assert start(metric, first).seed_agreement.unscored == {"loudness": 1}
+        return
+    with pytest.raises(SetupError, match=r"2 of 3 .*'loudness'.*ZeroDivisionError"):
+        start(metric, first)
+    again = LoudEngine()
+    assert start(is_loud, again).final_agreement.mean == 1.0
+    paid = {str(request) for request in first.requests}
+    assert paid
+    assert not paid & {str(request) for request in again.requests}
+
+
+def test_an_aggregate_that_fails_ends_a_run_at_the_seed_alone(caplog):
+    def on(loud: bool) -> Objective:
+        def aggregate(scored: object) -> float:
+            if all(each.prediction.answer.isupper() == loud for each in scored):
+                raise ValueError("only one class")
+            return sum(each.score for each in scored) / len(scored)
+
+        return replace(LOUD, aggregate=aggregate)
+
+    with pytest.raises(SetupError, match=r"'loudness'.*only one class"):
+        optimize(Steps(), objectives=[on(False)])
+    result = optimize(Steps(), objectives=[on(True)])
+    assert (result.stop_reason, result.seed_kept) == ("steps", True)
+    assert "only one class" in caplog.text
+
+
+def test_a_show_function_that_fails_ends_no_run():
+    def show(example: dspy.Example, made: dspy.Prediction) -> dict[str, object]:
+        raise KeyError("tone")
+
+    engine = LoudEngine()
+    result = optimize(Steps(), engine, objectives=[replace(LOUD, show=show)])
+    assert result.final_agreement.mean == 1.0
+    assert '"produced": {"answer": "is it ' in last(engine.sent("critic")[0])
+
+
+# Programs that change what they are given
+
+
+def test_a_program_that_changes_its_inputs_is_given_copies():
+    def ask(program: Asking, question: dict[str, list[str]]) -> dspy.Prediction:
+        return program.say(question=question["words"].pop())
+
+    def nested(example: dspy.Example) -> dspy.Example:
+        words = {"words": [example.question]}
+        return dspy.Example(question=words, answer=example.answer).with_inputs("question")
+
+    train, validation = ([nested(each) for each in part] for part in (TRAIN, VALIDATION))
+    result = optimize(Asking(ask), trainset=train, valset=validation, steps=2)
+    assert result.final_agreement.mean == 1.0
+    assert [len(each.question["words"]) for each in (*train, *validation)] == [1] * 7
+
+
+def test_what_cannot_be_copied_is_shared_with_the_program():
+    lock, seen = threading.Lock(), []
+
+    def ask(program: Asking, question: list[object]) -> dspy.Prediction:
+        seen.append(question[1]["lock"])
+        return program.say(question=question.pop(0))
+
+    example = dspy.Example(question=["is it a", {"lock": lock}], answer="IS IT A")
+    with dspy.context(lm=loud_lm()):
+        judgements = judge_examples(Asking(ask), [example.with_inputs("question")], [LOUD], 1)
+    assert judgements[0].scores == {"loudness": 0.0}
+    assert seen == [lock]
+    assert example.question[0] == "is it a"
 
 
 def swallow(program: Asking, question: str) -> dspy.Prediction:

@@ -5,6 +5,7 @@ from mogradjudge.objectives.hooks import (
     AggregateHook,
     Label,
     LabelsHook,
+    MetricFailed,
     Scored,
     ScoreHook,
     ShowHook,
@@ -13,14 +14,16 @@ from mogradjudge.objectives.hooks import (
 )
 from mogradjudge.objectives.modules import metric_lms
 from mogradjudge.objectives.over_labels import Measure
-from mogradjudge.objectives.record import Objective, objectives_from_metric
+from mogradjudge.objectives.record import AggregateFailed, Objective, objectives_from_metric
 from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
 
 __all__ = [
+    "AggregateFailed",
     "AggregateHook",
     "Label",
     "LabelsHook",
     "Measure",
+    "MetricFailed",
     "Objective",
     "ObjectivesMetric",
     "ScoreHook",

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import excerpt
+from mogradjudge.media import LONGEST_RESULTS, told
 from mogradjudge.predictor import ScorePredict
 from mogradjudge.scores import Unscored
 
@@ -39,9 +40,10 @@ class ObjectivesMetric:
     Args:
         objectives: What is scored, each with a name of its own.
         failure_score: What an objective counts that is `Unscored`, as a reply that cannot be read
-            is; DSPy's metrics need a number. With the default a program gains nothing by giving
-            no score. The feedback tells the reason. An objective without anything to score by, a
-            missing human score say, is left out of the mean and of ``objective_scores``.
+            is, or one that its function fails on; DSPy's metrics need a number. With the default a
+            program gains nothing by giving no score. The feedback tells the reason. An objective
+            without anything to score by, a missing human score say, is left out of the mean and of
+            ``objective_scores``.
         threshold: The score from which on an example is good enough to be a demonstration, in
             [0, 1]. The default, 0.75, is one point off on a scale from 1 to 5. With None the score
             is given, and the optimizer's own ``metric_threshold`` decides.
@@ -71,12 +73,12 @@ class ObjectivesMetric:
     def __call__(
         self,
         gold: dspy.Example,
-        pred: dspy.Prediction | None,
+        pred: Any,
         trace: object = None,
         pred_name: str | None = None,
         pred_trace: Sequence[Sequence[object]] | None = None,
     ) -> dspy.Prediction | float | bool:
-        """Score a prediction; None stands for a program that failed.
+        """Score what a program returned; None also stands for one that failed.
 
         Raises:
             SetupError: If the example has nothing to score by on any objective.
@@ -91,9 +93,7 @@ class ObjectivesMetric:
             objective_scores=scores,
         )
 
-    def _scores(self, gold: dspy.Example, pred: dspy.Prediction | None) -> dict[str, float]:
-        if pred is None:
-            return dict.fromkeys([each.name for each in self.objectives], self.failure_score)
+    def _scores(self, gold: dspy.Example, pred: Any) -> dict[str, float]:
         found = {each.name: each.scored(gold, pred) for each in self.objectives}
         scores = {
             name: self.failure_score if isinstance(score, Unscored) else score
@@ -126,20 +126,15 @@ def as_metric(
     return ObjectivesMetric(tuple(objectives), failure_score, threshold)
 
 
-def feedback_on(
-    objectives: Sequence[Objective], example: dspy.Example, prediction: dspy.Prediction | None
-) -> str:
+def feedback_on(objectives: Sequence[Objective], example: dspy.Example, prediction: Any) -> str:
     """Write what our critic sees of a prediction: a line per objective that has a score or none.
 
     An objective that has nothing to score the example by is left out.
     """
-    if prediction is None:
+    scores = [(each, each.scored(example, prediction)) for each in objectives]
+    if prediction is None and not any(isinstance(score, float) for _, score in scores):
         return "The program failed on this example and gave no result."
-    lines = [
-        _line(each, score, example, prediction)
-        for each in objectives
-        if (score := each.scored(example, prediction)) is not None
-    ]
+    lines = [_line(each, score, example, prediction) for each, score in scores if score is not None]
     return "\n".join(lines) or "There is nothing to compare this result with."
 
 
@@ -147,10 +142,9 @@ def _line(
     objective: Objective,
     score: float | Unscored,
     example: dspy.Example,
-    prediction: dspy.Prediction,
+    prediction: Any,
 ) -> str:
-    assert objective.show is not None  # set when the objective was built
-    shown = dict(objective.show(example, prediction))
+    shown = told(objective.shown(example, prediction), LONGEST_RESULTS)
     error = shown.pop("error", None)
     if isinstance(score, Unscored):
         error = "no score"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, SupportsFloat
@@ -13,10 +14,11 @@ import dspy
 import numpy as np
 
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt
-from mogradjudge.objectives.hooks import answer_of, is_async, show_all
+from mogradjudge.fields import excerpt_of
+from mogradjudge.objectives.hooks import BadScore, answer_of, is_async, on_scale, show_all
 from mogradjudge.scores import Unscored
 
+_MOST_HELD = 4096
 _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_trace
 
 
@@ -36,7 +38,8 @@ class Verdict:
 class AskedOnce:
     """A DSPy metric that is called once for each pair of an example and a prediction.
 
-    What it said is kept as long as the prediction lives. Equal predictions are not one: the same
+    What it said is kept as long as the prediction lives; of predictions that no weak reference can
+    be held to, texts and tuples say, the last `_MOST_HELD`. Equal predictions are not one: the same
     object is. It may be called in several threads, and pickled.
 
     Raises:
@@ -48,28 +51,39 @@ class AskedOnce:
         self._further = _further_arguments(metric, pred_name)
         self._lock = threading.Lock()
         self._asked: dict[tuple[int, int], _Asked] = {}
+        self._held: deque[tuple[int, int]] = deque()
 
     def __reduce__(self) -> tuple[type[AskedOnce], tuple[Any, ...]]:
         return type(self), (self.metric, self.pred_name)
 
-    def __call__(self, example: dspy.Example, prediction: dspy.Prediction) -> Verdict:
+    def __call__(self, example: dspy.Example, prediction: Any) -> Verdict:
         key = id(example), id(prediction)
         with self._lock:
             asked = self._asked.get(key)
             if asked is None:
                 asked = self._asked[key] = _Asked(example)
-                weakref.finalize(prediction, self._asked.pop, key, None).atexit = False
+                self._keep_alive(key, asked, prediction)
         with asked.lock:
             if asked.verdict is None:
                 asked.verdict = _read(answer_of(self.metric, example, prediction, *self._further))
             return asked.verdict
 
+    def _keep_alive(self, key: tuple[int, int], asked: _Asked, prediction: Any) -> None:
+        try:
+            weakref.finalize(prediction, self._asked.pop, key, None).atexit = False
+        except TypeError:
+            asked.prediction = prediction
+            self._held.append(key)
+            if len(self._held) > _MOST_HELD:
+                self._asked.pop(self._held.popleft(), None)
+
 
 @dataclass
 class _Asked:
-    """The example is held so that no other one gets its id while the verdict is kept."""
+    """Holds the example, so that no other one gets its id while the verdict is kept."""
 
     example: dspy.Example
+    prediction: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     verdict: Verdict | None = None
 
@@ -96,23 +110,18 @@ class MetricPart:
     def __post_init__(self) -> None:
         check_scale(self.scale)
 
-    def __call__(
-        self, example: dspy.Example, prediction: dspy.Prediction
-    ) -> float | Unscored | None:
+    def __call__(self, example: dspy.Example, prediction: Any) -> float | Unscored | None:
         given = self._given(self.metric(example, prediction))
         if given is None or isinstance(given, Unscored):
             return given
         if isinstance(given, (bool, np.bool_)):  # yes or no, whatever the scale
             return float(given)
         (low, high), value = self.scale, _number(given)
-        if value is None or not low <= value <= high:
-            raise SetupError(
-                f"The metric of objective {self.name!r} must give a number from {low:g} to "
-                f"{high:g}, got {excerpt(repr(given))}. Give its range, `scale=(lowest, highest)`."
-            )
-        return (value - low) / (high - low)
+        if value is None:
+            raise BadScore(f"it must give a number, got {excerpt_of(given)}")
+        return (on_scale(value, self.scale) - low) / (high - low)
 
-    def show(self, example: dspy.Example, prediction: dspy.Prediction) -> dict[str, object]:
+    def show(self, example: dspy.Example, prediction: Any) -> dict[str, object]:
         """Show the metric's score and feedback, then labels and prediction."""
         verdict = self.metric(example, prediction)
         shown = {"score": self._told(self._given(verdict))}
@@ -126,23 +135,14 @@ class MetricPart:
         if isinstance(verdict.score, Unscored):
             return verdict.score
         if verdict.parts is None:
-            raise SetupError(
-                f"The metric must give `objective_scores` for objective {self.name!r}, got "
-                f"{excerpt(repr(verdict.score))} alone. Use Objective.from_metric for one score."
-            )
-        if self.key not in verdict.parts:  # misspelt, say; the run would be paid for nothing
-            raise SetupError(
-                f"The metric's `objective_scores` must hold objective {self.name!r} (None if there "
-                f"is nothing to score by), got {list(verdict.parts)}. Mend the name or the metric."
-            )
+            raise BadScore(f"no `objective_scores`, and {excerpt_of(verdict.score)} alone")
+        if self.key not in verdict.parts:  # misspelt, say
+            raise BadScore(f"`objective_scores` are for {list(verdict.parts)} and not {self.key!r}")
         return verdict.parts[self.key]
 
     def _whole(self, verdict: Verdict) -> object:
         if not verdict.has_score:
-            raise SetupError(
-                f"The metric of objective {self.name!r} must give a `score`, got `objective_scores`"
-                f" for {list(verdict.parts or ())} alone. Use objectives_from_metric for those."
-            )
+            raise BadScore(f"no `score`, and `objective_scores` for {list(verdict.parts or ())}")
         return verdict.score
 
     def _told(self, given: object) -> str:
@@ -175,16 +175,11 @@ def _number(given: object) -> float | None:
 
 def _read(said: object) -> Verdict:
     if isinstance(said, Mapping):
-        raise SetupError(
-            f"A metric must give a number or a dspy.Prediction, got {excerpt(repr(said))}. Return "
-            "a dspy.Prediction with these fields."
-        )
+        raise BadScore(f"it must give a number or a dspy.Prediction, got {excerpt_of(said)}")
     if not isinstance(said, dspy.Prediction):
         return Verdict(said)
     if "score" not in said and "objective_scores" not in said:
-        raise SetupError(
-            f"A metric's dspy.Prediction must have a `score`, got one with {sorted(said.keys())}."
-        )
+        raise BadScore(f"its dspy.Prediction has no `score`, but {sorted(said.keys())}")
     feedback, parts = said.get("feedback"), said.get("objective_scores")
     return Verdict(
         said.get("score"),

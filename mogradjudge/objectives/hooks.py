@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import dspy
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.errors import SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.scores import Unscored
+
+_ROUNDING = 1e-6  # a cosine of float32 vectors is 1.0000001
 
 
 @dataclass(frozen=True)
@@ -19,20 +22,33 @@ class Scored:
     """One example with what a program made of it, and the score of that, in [0, 1]."""
 
     example: dspy.Example
-    prediction: dspy.Prediction
+    prediction: Any
     score: float
     group: str
+
+
+@dataclass(frozen=True)
+class MetricFailed(Unscored):
+    """An objective's own function gave no usable score; the program may have done well."""
+
+
+class BadScore(Exception):
+    """A function gave for one prediction what is no score."""
+
+
+class OffScale(BadScore):
+    """A function gave a number that lies outside its scale."""
 
 
 class ScoreHook(Protocol):
     """Scores one prediction, higher is better, in [0, 1]; None where there is no label.
 
-    A bool, a numpy number and a `dspy.Prediction` with a ``score`` are numbers too.
+    ``prediction`` is whatever the program returns, as `dspy.Evaluate` gives it to a metric: mostly
+    a `dspy.Prediction`, perhaps a text, a dict, a tuple or None. A bool, a numpy number and a
+    `dspy.Prediction` with a ``score`` are numbers too.
     """
 
-    def __call__(
-        self, example: dspy.Example, prediction: dspy.Prediction, /
-    ) -> float | Unscored | None: ...
+    def __call__(self, example: dspy.Example, prediction: Any, /) -> float | Unscored | None: ...
 
 
 class AggregateHook(Protocol):
@@ -44,9 +60,7 @@ class AggregateHook(Protocol):
 class ShowHook(Protocol):
     """Says what the critic may see of one prediction: what was expected and what was produced."""
 
-    def __call__(
-        self, example: dspy.Example, prediction: dspy.Prediction, /
-    ) -> Mapping[str, object]: ...
+    def __call__(self, example: dspy.Example, prediction: Any, /) -> Mapping[str, object]: ...
 
 
 Label: TypeAlias = float | int | str | bool
@@ -56,7 +70,7 @@ class LabelsHook(Protocol):
     """Gives the two labels that are compared, expected and produced; None where there is none."""
 
     def __call__(
-        self, example: dspy.Example, prediction: dspy.Prediction, /
+        self, example: dspy.Example, prediction: Any, /
     ) -> tuple[Label | None, Label | None]: ...
 
 
@@ -67,10 +81,29 @@ def mean_score(scored: Sequence[Scored]) -> float | Undefined:
     return sum(each.score for each in scored) / len(scored)
 
 
-def show_all(example: dspy.Example, prediction: dspy.Prediction) -> dict[str, object]:
+def show_all(example: dspy.Example, prediction: Any) -> dict[str, object]:
     """Show the example's labels, if it has any, as expected and all of the prediction."""
     labels = dict(example.labels())
-    return {**({"expected": labels} if labels else {}), "produced": dict(prediction)}
+    produced = dict(prediction) if has_fields(prediction) else prediction
+    return {**({"expected": labels} if labels else {}), "produced": produced}
+
+
+def has_fields(prediction: object) -> TypeGuard[Mapping[str, Any]]:
+    """Say whether what a program returned has fields with names."""
+    return isinstance(prediction, (Mapping, dspy.Example))  # which a dspy.Prediction is
+
+
+def on_scale(number: float, scale: tuple[float, float] = (0.0, 1.0)) -> float:
+    """Give a number on a scale; rounding errors at its ends are none.
+
+    Raises:
+        OffScale: If it lies outside by more than a millionth of the scale, or is no number.
+    """
+    low, high = scale
+    slack = _ROUNDING * (high - low)
+    if not low - slack <= number <= high + slack:
+        raise OffScale(f"must lie in [{low:g}, {high:g}], got {number!r}")
+    return min(max(number, low), high)
 
 
 def is_async(function: object) -> bool:
@@ -84,13 +117,18 @@ def answer_of(function: Callable[..., object], *arguments: object) -> object:
 
     Raises:
         dspy.LMError: If the provider fails, other than by refusing the one text.
+        SetupError: If the function is async.
     """
     try:
         # The program's own trace is read by optimizers, and these calls are none of its.
         with dspy.context(trace=[]):
-            return function(*arguments)
+            answer = function(*arguments)
     except (dspy.AdapterParseError, dspy.LMInvalidRequestError) as error:
         if isinstance(error, dspy.LMUnsupportedModelError):
             raise
         said = reason_of(error, dspy.settings.lm)
         return Unscored(f"the metric's own LM gave no usable reply: {said}")
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise SetupError(f"A metric must give a number and no coroutine, and {function!r} does.")
+    return answer

@@ -20,7 +20,7 @@ from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
 from mogradjudge.fields import excerpt_of
 from mogradjudge.objectives.from_metric import check_scale
-from mogradjudge.objectives.hooks import AggregateHook, Label, Scored
+from mogradjudge.objectives.hooks import AggregateHook, BadScore, Label, Scored, has_fields
 from mogradjudge.scores import Unscored
 
 Measure: TypeAlias = Literal["accuracy", "macro_f1", "kappa", "quadratic_kappa", "spearman"]
@@ -51,13 +51,13 @@ class LabelPairs:
             check_scale(self.scale)
 
     def labels(
-        self, example: dspy.Example, prediction: dspy.Prediction
+        self, example: dspy.Example, prediction: object
     ) -> tuple[Label | None, Label | None]:
         """Give both labels, None for one that there is not."""
         expected, produced = self._both(example, prediction)
         return expected, None if isinstance(produced, Unscored) else produced
 
-    def score(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
+    def score(self, example: dspy.Example, prediction: object) -> float | Unscored | None:
         """Give 1 for equal labels, else 0; on a scale, how close they are."""
         expected, produced = self._both(example, prediction)
         if expected is None:
@@ -69,7 +69,7 @@ class LabelPairs:
             return 1.0 - abs(float(produced) - float(expected)) / (high - low)
         return float(expected == produced)
 
-    def show(self, example: dspy.Example, prediction: dspy.Prediction) -> Mapping[str, object]:
+    def show(self, example: dspy.Example, prediction: object) -> Mapping[str, object]:
         """Show both labels, and on a scale the signed error."""
         expected, produced = self._both(example, prediction)
         if isinstance(produced, Unscored):
@@ -130,12 +130,11 @@ class LabelPairs:
         label = example[self.expected]
         return None if label is None or _is_nan(label) else label
 
-    def _produced(self, prediction: dspy.Prediction) -> Any:
+    def _produced(self, prediction: object) -> Any:
+        if not has_fields(prediction):
+            raise BadScore(f"no field {self.produced!r} in the answer {excerpt_of(prediction)}")
         if self.produced not in prediction:
-            raise SetupError(
-                f"Objective {self.name!r} needs the field {self.produced!r} of the prediction, "
-                f"which has {sorted(prediction.keys())}."
-            )
+            raise BadScore(f"no field {self.produced!r} in the answer, but {sorted(prediction)}")
         label = prediction[self.produced]
         return Unscored(f"{self.produced} is None") if label is None else label
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Self, SupportsFloat
+from typing import Any, Self, SupportsFloat, TypeVar
 
 import dspy
 
@@ -17,17 +17,42 @@ from mogradjudge.objectives.as_metric import ObjectivesMetric
 from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
     AggregateHook,
+    BadScore,
+    Label,
     LabelsHook,
+    MetricFailed,
     Scored,
     ScoreHook,
     ShowHook,
     answer_of,
     is_async,
     mean_score,
+    on_scale,
     show_all,
 )
 from mogradjudge.objectives.over_labels import LabelPairs, Measure
 from mogradjudge.scores import Unscored
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_WITHOUT = {
+    "score": "such texts are left unscored.",
+    "aggregate": "such a data set has no value.",
+    "show": "the critic is shown labels and prediction in its place.",
+    "labels": "the report tells no labels of such texts.",
+}
+
+
+@dataclass(frozen=True)
+class AggregateFailed(Undefined):
+    """An objective's own function could not sum up a data set."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +62,10 @@ class Objective:
     Args:
         name: An identifier; it names a section of the instructions.
         description: What is good; the critic, coach and editor read it.
-        score: Scores one prediction, in [0, 1]. It steers the critiques.
+        score: Scores one prediction, in [0, 1]. It steers the critiques. Where it fails twice, or
+            gives no number in [0, 1] (1e-6 off is rounding), the example is `Unscored`, and a
+            warning tells the first failure of each kind. A run ends where that befalls more than
+            half of the texts that the seed is scored on.
         aggregate: Sums up a data set; it decides acceptance and is what is reported. The mean of
             the scores if it is not given.
         show: What the critic may see; labels and prediction if it is not given.
@@ -55,6 +83,9 @@ class Objective:
     aggregate: AggregateHook | None = None
     show: ShowHook | None = None
     labels: LabelsHook | None = None
+    _warned: set[tuple[str, str]] = field(
+        default_factory=set, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
@@ -162,70 +193,99 @@ class Objective:
         """Give this objective as a metric for DSPy; see `ObjectivesMetric`."""
         return ObjectivesMetric((self,), failure_score=failure_score, threshold=threshold)
 
-    def scored(self, example: dspy.Example, prediction: dspy.Prediction) -> float | Unscored | None:
+    def scored(self, example: dspy.Example, prediction: Any) -> float | Unscored | None:
         """Score one prediction by the hook, and check what it gives.
 
         Returns:
-            A number in [0, 1]; None if there is nothing to score by; or why there is no score.
+            A number in [0, 1]; None if there is nothing to score by; or why there is no score,
+            `MetricFailed` where the hook fails or gives anything else.
 
         Raises:
-            SetupError: If the hook fails, or gives anything else.
             dspy.LMError: If the hook asks an LM whose provider fails.
         """
-        score = self._computed(example, prediction)
-        if score is None or isinstance(score, Unscored):
-            return score
-        if not 0.0 <= score <= 1.0:
-            raise SetupError(
-                f"Objective {self.name!r} must score in [0, 1], got {score!r}. Rescale it."
-            )
-        return score
+        score = self._tried("score", lambda: _number(self._asked(example, prediction)))
+        return MetricFailed(score.reason) if isinstance(score, _Failure) else score
+
+    def shown(self, example: dspy.Example, prediction: Any) -> dict[str, object]:
+        """Give what the critic may see of a prediction; labels and prediction if the hook fails."""
+        assert self.show is not None  # set when the objective was built
+        show = self.show
+        shown = self._tried("show", lambda: dict(show(example, prediction)))
+        return show_all(example, prediction) if isinstance(shown, _Failure) else shown
+
+    def compared(
+        self, example: dspy.Example, prediction: Any
+    ) -> tuple[Label | None, Label | None] | None:
+        """Give the two labels that are compared; None if there are none, or if the hook fails."""
+        if self.labels is None:
+            return None
+        labels = self.labels
+        pair = self._tried("labels", lambda: _pair(labels(example, prediction)))
+        return None if isinstance(pair, _Failure) else pair
 
     def summed(self, scored: Sequence[Scored]) -> float | Undefined:
         """Sum up a data set by the aggregate, and check what it gives.
 
-        Raises:
-            SetupError: If the aggregate fails, or gives no number.
+        Returns:
+            A number, or why there is none: `AggregateFailed` where the aggregate fails or gives
+            anything else.
         """
         assert self.aggregate is not None  # set when the objective was built
-        value: object = None
-        with self._mending(lambda: f"sum up {len(scored)} scored examples", "aggregate"):
-            value = self.aggregate(scored)
-            if isinstance(value, Undefined):
-                return value
-            if isinstance(value, SupportsFloat):
-                number = float(value)
-                return number if isfinite(number) else Undefined(f"the aggregate is {number}")
-        raise SetupError(
-            f"Objective {self.name!r} must sum up to a number, got {excerpt_of(value)}."
-        )
+        aggregate = self.aggregate
+        value = self._tried("aggregate", lambda: _sum(aggregate(scored)))
+        return AggregateFailed(value.reason) if isinstance(value, _Failure) else value
 
-    def _computed(
-        self, example: dspy.Example, prediction: dspy.Prediction
-    ) -> float | Unscored | None:
-        score: object = None
-        with self._mending(lambda: f"score {excerpt_of(dict(example))}", "score"):
-            score = answer_of(self.score, example, prediction)
-            if score is None or isinstance(score, Unscored):
-                return score
-            if isinstance(score, SupportsFloat):
-                return float(score)
-        raise SetupError(
-            f"Objective {self.name!r} must score with a number, got {excerpt_of(score)}."
-        )
-
-    @contextmanager
-    def _mending(self, what: Callable[[], str], hook: str) -> Iterator[None]:
-        """Turn a function's own error into a line; caps and outages are none."""
+    def _asked(self, example: dspy.Example, prediction: Any) -> object:
+        """Ask the hook, and once more where it fails: a candidate pays dearly for a lost score."""
         try:
-            yield
+            return answer_of(self.score, example, prediction)
+        except (MogradError, dspy.LMError, BadScore):
+            raise
+        except Exception:  # noqa: BLE001 - a function of the user's may fail with any
+            return answer_of(self.score, example, prediction)
+
+    def _tried(self, hook: str, call: Callable[[], T]) -> T | _Failure:
+        """Make a reason of a function's own error, and warn of its kind once.
+
+        Raises:
+            MogradError: If a cap is reached, say.
+            dspy.LMError: If a provider fails.
+        """
+        try:
+            return call()
         except (MogradError, dspy.LMError):
             raise
-        except Exception as error:
-            said = f"{type(error).__name__}: {reason_of(error, dspy.settings.lm)}"
-            raise SetupError(
-                f"Objective {self.name!r} cannot {what()}: {said}. Mend its {hook} function."
-            ) from error
+        except Exception as error:  # noqa: BLE001 - a function of the user's may fail with any
+            kind, said = type(error).__name__, str(error)
+            if not isinstance(error, BadScore):
+                said = f"{kind}: {reason_of(error, dspy.settings.lm)}"
+        reason = f"the {hook} function of objective {self.name!r} failed: {said}"
+        if (hook, kind) not in self._warned:
+            self._warned.add((hook, kind))
+            logger.warning("%s%s; %s", reason[0].upper(), reason[1:], _WITHOUT[hook])
+        return _Failure(reason)
+
+
+def _number(score: object) -> float | Unscored | None:
+    if score is None or isinstance(score, Unscored):
+        return score
+    if not isinstance(score, SupportsFloat):
+        raise BadScore(f"it must give a number, got {excerpt_of(score)}")
+    return on_scale(float(score))
+
+
+def _sum(value: object) -> float | Undefined:
+    if isinstance(value, Undefined):
+        return value
+    if not isinstance(value, SupportsFloat):
+        raise BadScore(f"it must give a number, got {excerpt_of(value)}")
+    number = float(value)
+    return number if isfinite(number) else Undefined(f"the aggregate is {number}")
+
+
+def _pair(labels: tuple[Label | None, Label | None]) -> tuple[Label | None, Label | None]:
+    expected, produced = labels
+    return expected, produced
 
 
 def objectives_from_metric(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import dspy
 
@@ -39,7 +40,7 @@ def is_of_rubric(objective: Objective) -> bool:
 
 
 def _closeness(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+    criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> float | Unscored | None:
     human, judge = example.get(criterion.human), prediction[criterion.name]
     if human is None:
@@ -59,7 +60,7 @@ def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> f
 
 
 def _labels(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
+    criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> tuple[float | None, float | None]:
     human, judge = example.get(criterion.human), prediction[criterion.name]
     return (
@@ -68,9 +69,7 @@ def _labels(
     )
 
 
-def _comparison(
-    criterion: Criterion, example: dspy.Example, prediction: dspy.Prediction
-) -> dict[str, object]:
+def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) -> dict[str, object]:
     human, judge = float(example[criterion.human]), prediction[criterion.name]
     if isinstance(judge, Unscored):
         return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
@@ -83,7 +82,7 @@ def _comparison(
     return shown
 
 
-def _rationale(criterion: Criterion, prediction: dspy.Prediction) -> str | None:
+def _rationale(criterion: Criterion, prediction: Any) -> str | None:
     reading = prediction.get("readings", {}).get(criterion.name)  # other programs have none
     return None if reading is None else reading.rationale
 
