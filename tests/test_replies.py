@@ -516,7 +516,7 @@ def test_a_folder_that_vanishes_is_one_warning_and_the_run_goes_on(tmp_path, cap
         lm = source(engine)
         lm("a")
         shutil.rmtree(folder)
-        assert in_parallel(lm, list("abcabc"), 3) == [[f"reply to {text}"] for text in "abcabc"]
+        assert in_parallel(lm, list("abcabc"), 1) == [[f"reply to {text}"] for text in "abcabc"]
     assert sorted(engine.asked) == ["a", "b", "c"]
     ours = [record for record in caplog.records if record.name.startswith("mogradjudge")]
     assert [str(folder) in record.getMessage() for record in ours] == [True]
