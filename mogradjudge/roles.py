@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import dspy
+from dspy.adapters.utils import serialize_for_json
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.fields import as_a_whole, reason_of
 from mogradjudge.ledger import Ledger
+from mogradjudge.media import name_of_media
 from mogradjudge.metering import booked
 from mogradjudge.quoting import quote
 
@@ -149,7 +151,9 @@ def _quoted(value: object, fields: Iterable[str]) -> object:
     if isinstance(value, str):
         return quote(value, fields)
     if isinstance(value, Mapping):
-        return {key: _quoted(item, fields) for key, item in value.items()}
+        return {_quoted(key, fields): _quoted(item, fields) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_quoted(item, fields) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int, float)) or name_of_media(value):
+        return value
+    return _quoted(serialize_for_json(value), fields)  # as DSPy would write it
