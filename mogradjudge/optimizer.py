@@ -107,7 +107,7 @@ def _field(slot: Slot) -> str:
 def _texts(reply: pydantic.BaseModel, slots: Sequence[Slot], max_chars: int) -> dict[Slot, str]:
     # They go into the judge's system message, and the model that wrote them has read texts from
     # outside.
-    new = {slot: quote(text_of(getattr(reply, _field(slot)))) for slot in slots}
+    new = {slot: quote(text_of(getattr(reply, _field(slot))), headings=False) for slot in slots}
     for slot, text in new.items():
         if len(text) > max_chars:
             raise ReplyError(

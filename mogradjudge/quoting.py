@@ -71,22 +71,24 @@ _SQUARES = (
     r"|\](?=~b\]|!\w~\[)|\[(?=e~\[)"  # MiniMax
 )
 _CONTROL = re.compile(f"{_ANGLES}|{_SQUARES}")
-_ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _HEADING, _CONTROL)
+_ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _CONTROL)
 
 
-def quote(text: str, fields: Iterable[str] = ()) -> str:
+def quote(text: str, fields: Iterable[str] = (), *, headings: bool = True) -> str:
     """Make a text from outside inert: it can open neither a field nor a section nor a turn.
 
     A backslash goes into DSPy's field markers, its custom-type markers, our headings, the control
     tokens of models and the XML tags of ``fields``, whatever invisible characters, blanks and
     look-alikes they are written with. NUL, at which some programs end a text, becomes U+FFFD. All
-    else stays, so that the judge reads the text as it is.
+    else stays, so that the judge reads the text as it is. Without ``headings`` those stay too: a
+    section's text is escaped by `Instructions`.
     """
     text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
     text = text.replace("\0", "\ufffd")
     names = "|".join(re.escape(name.translate(_LOOKS)) for name in fields)
     tag = rf"<(?=\s*+/?\s*+(?:{names})(?!\w))"
-    return _broken(text, (*_ALWAYS, *([re.compile(tag, re.IGNORECASE)] if names else ())))
+    tags = [re.compile(tag, re.IGNORECASE)] if names else []
+    return _broken(text, [*_ALWAYS, *([_HEADING] if headings else []), *tags])
 
 
 def without_control_tokens(text: str) -> str:
