@@ -342,9 +342,8 @@ def test_a_reply_is_the_same_when_it_was_kept(asynchronous, tmp_path):
     lm = fake_lm(engine, cache=True)
     said = []
     for _ in range(2):
-        with replies_kept_in(tmp_path / "cache"):
-            with booked(Ledger(), "judge", ("fluency",)):
-                said += asyncio.run(lm.acall("Hi")) if asynchronous else lm("Hi")
+        with replies_kept_in(tmp_path / "cache"), booked(Ledger(), "judge", ("fluency",)):
+            said += asyncio.run(lm.acall("Hi")) if asynchronous else lm("Hi")
     assert said == ["The key is [redacted], the rest is [redacted]"] * 2
     assert len(engine.requests) == 1
     assert leaks_in_files(tmp_path) == {}
