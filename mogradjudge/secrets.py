@@ -8,7 +8,7 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from html import escape
 from itertools import takewhile
@@ -285,8 +285,8 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)
-    elif _has_fields(value):
-        yield from _texts(vars(value))
+    else:
+        yield from _texts([getattr(value, name) for name in _fields_of(value)])
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
@@ -297,12 +297,16 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         return type(value)({key: _mapped(item, change) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(_mapped(item, change) for item in value)
-    if _has_fields(value):
-        for name, item in vars(value).items():
-            vars(value)[name] = _mapped(item, change)  # DSPy's are frozen
+    for name in _fields_of(value):
+        # DSPy's are frozen, and litellm's check what they are given.
+        object.__setattr__(value, name, _mapped(getattr(value, name), change))
     return value
 
 
-def _has_fields(value: object) -> bool:
-    """Say whether a value is a record of DSPy's or litellm's."""
-    return is_dataclass(value) or hasattr(type(value), "model_fields")
+def _fields_of(value: object) -> list[str]:
+    """Name the fields of a record of DSPy's or litellm's."""
+    if isinstance(value, type):
+        return []
+    if is_dataclass(value):
+        return [field.name for field in fields(value)]
+    return list(vars(value)) if hasattr(type(value), "model_fields") else []
