@@ -241,7 +241,7 @@ def test_a_dict_a_model_or_an_object_that_a_role_reads_is_made_inert():
     values = {token: 1, "page": Page(text=token), "set": {token}, "more": dspy.Example(a=token)}
     inputs = {**standing(token), "example": values, "results": {"coherence": Page(text=token)}}
     question = Question(RUBRIC.names, "1", WriteCritique, inputs, "label")
-    ask(Role("critic", lambda _: lm, None, retries=0), [question], lambda *_: "record")
+    ask(Role("critic", lm, None, retries=0), [question], lambda *_: "record")
     (request,) = engine.requests
     assert token not in str([system(request), *(message.text for message in request.messages)])
     assert (
