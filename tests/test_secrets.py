@@ -42,7 +42,7 @@ from tests.loud import LOUD, TRAIN, VALIDATION, Steps, instructions, loud_lm
 
 RUBRIC = toy_rubric("coherence", "fluency")
 ENVIRONMENT, GIVEN, USER, PASSWORD, QUERY, HEADER = CANARIES = (
-    *("sk-canary-environment-1", "canary.given.2", "canaryuser3", "canarypassword4"),
+    *("sk-canary-enviro7-1", "canary.given.2", "canaryuser3", "canarypassword4"),
     *("canaryquery5", "canaryheader6"),
 )
 
