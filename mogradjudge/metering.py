@@ -42,7 +42,7 @@ from mogradjudge.errors import MogradError
 from mogradjudge.ledger import Ledger
 from mogradjudge.programs import errors_noted
 from mogradjudge.replies import InFlight, told_of_a_miss
-from mogradjudge.secrets import redact_error, secrets_of
+from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secrets_of
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def _executing(dspys: Function) -> Function:
         with _errors_of_ours(lm):
             check = booking.ledger.brake.check
             with told_of_a_miss(_let_be, check) if call.cache else nullcontext():
-                result = dspys(lm, call)
+                result = redact_reply(dspys(lm, call))  # as it is kept
         return _counted(booking, lm, result)
 
     return execute
@@ -253,7 +253,7 @@ def _executing_async(dspys: Function) -> Function:
             while True:
                 try:
                     with told_of_a_miss(_let_be, None) if call.cache else nullcontext():
-                        result = await dspys(lm, call)
+                        result = redact_reply(await dspys(lm, call))
                     return _counted(booking, lm, result)
                 except InFlight:
                     await pause(booking.ledger)
@@ -274,13 +274,14 @@ def _let_be() -> None:
 @contextmanager
 def _errors_of_ours(lm: dspy.BaseLM) -> Iterator[None]:
     """Raise what kept a call from being sent as it is, and a provider's error without keys."""
-    with errors_noted():
+    secrets = frozenset(secrets_of(lm.kwargs))
+    with errors_noted(), secrets_known(secrets):
         try:
             yield
         except dspy.LMError as error:
             if isinstance(error.__cause__, MogradError):  # DSPy wraps all that it does not know
                 raise error.__cause__ from None
-            redact_error(error, frozenset(secrets_of(lm.kwargs)))  # it may repeat what it was sent
+            redact_error(error, secrets)  # it may repeat what it was sent
             raise
 
 

@@ -16,6 +16,7 @@ from mogradjudge.errors import ReplyError
 from mogradjudge.gradient import Gradient
 from mogradjudge.loss import text_of
 from mogradjudge.media import LONGEST_EVIDENCE, told
+from mogradjudge.quoting import quote
 from mogradjudge.roles import Question, Role, Round, ask
 
 
@@ -105,7 +106,9 @@ def _field(slot: Slot) -> str:
 
 
 def _texts(reply: pydantic.BaseModel, slots: Sequence[Slot], max_chars: int) -> dict[Slot, str]:
-    new = {slot: text_of(getattr(reply, _field(slot))) for slot in slots}
+    # They go into the judge's system message, and the model that wrote them has read texts from
+    # outside.
+    new = {slot: quote(text_of(getattr(reply, _field(slot))), headings=False) for slot in slots}
     for slot, text in new.items():
         if len(text) > max_chars:
             raise ReplyError(

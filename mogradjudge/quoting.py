@@ -1,9 +1,11 @@
-"""Texts from outside, made inert: they can open no field and no section of a prompt."""
+"""Texts from outside, made inert: they open no field, section or turn of a prompt."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
+from unicodedata import normalize
 
 DEEPEST = 50
 """Levels of a nested value that are shown or kept; `CUT` stands for what is deeper."""
@@ -11,51 +13,101 @@ CUT = "[...]"
 
 # What a reader does not see: format, filler and control characters. A marker that holds some is one
 # again wherever they are dropped. NUL is not among them: it is replaced.
-_INVISIBLE = (
-    r"\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2"
-    r"\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
-    r"\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+_INVISIBLE = re.compile(
+    r"[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2"
+    r"\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# Letters of other scripts with the shape of a Latin one; other widths and styles are Unicode's own.
+_TWINS = dict(
+    zip(
+        "асеорхуіјѕԁһԛԝАВСЕНІЈКМОРЅТХαορνικΑΒΕΖΗΙΚΜΝΟΡΤΧ",
+        "aceopxyijsdhqwABCEHIJKMOPSTXaopvikABEZHIKMNOPTX",
+        strict=True,
+    )
+)
+
+
+class _Looks(dict[int, int | None]):
+    """What a character looks like, for `str.translate`: None for one that is not seen."""
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        plain = normalize("NFKC", _TWINS.get(character, character))
+        look = ord(plain) if len(plain) == 1 else code
+        self[code] = None if _INVISIBLE.match(character) else look
+        return self[code]
+
+
+_LOOKS = _Looks()
+
+# All patterns below read a text as it looks. Each ends where the backslash goes. Every run is read
+# once (`*+`): a text of blanks or brackets alone must not take quadratic time.
+_MARKER = r"\[(?=\s*+\[\s*+#\s*+#)"  # DSPy's fields
+_CUSTOM_TYPE = r"<(?=<CUSTOM-TYPE-)"  # DSPy's images and files
 # Where str.splitlines sees the end of a line, and the blanks within one.
 _ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
-_BLANKS = r" \t\x1f\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
-# With their look-alikes of other widths, which some readers take for the same.
-_BRACKET, _HASH, _LESS, _COLON = (
-    r"[\[\uff3b\ufe47]",
-    r"#\uff03\ufe5f",
-    r"[<\uff1c\ufe64]",
-    r"[:\uff1a]",
-)
-# Every run is read once (`*+`): a text of blanks or brackets alone must not take quadratic time.
-_SKIP, _SPACE = rf"[{_INVISIBLE}]*+", rf"[\s{_INVISIBLE}]*+"
-
-
-def _word(word: str) -> str:
-    return _SKIP.join(map(re.escape, word))
-
-
-_MARKER = re.compile(rf"({_BRACKET})(?={_SKIP}{_BRACKET}{_SPACE}[{_HASH}]{_SKIP}[{_HASH}])")
-_CUSTOM_TYPE = re.compile(rf"({_LESS})(?={_SKIP}{_LESS}{_SKIP}{_word('CUSTOM-TYPE-')})")
-_HEADING = re.compile(
-    rf"((?:^|[{_ENDS}])[{_BLANKS}{_INVISIBLE}]*+)"
-    rf"(?=[{_HASH}][{_HASH}{_INVISIBLE}]*+{_SPACE}{_word('Criterion')}{_SPACE}{_COLON})",
+_BLANK = rf"[^\S{_ENDS}]"
+_HEADING = re.compile(  # ours; also in a quotation or a list
+    rf"(?:^|[{_ENDS}])(?:{_BLANK}|[>*+\-|\u2022]|\d{{1,9}}[.)])*+"
+    rf"(?=#(?:#|{_BLANK})*+\s*+Criterion\s*+:)",
     re.IGNORECASE,
 )
+# How models' families write their control tokens. Where a server or llama.cpp reads a prompt as a
+# whole, they would begin and end turns in a message's text too.
+_WORDS = (
+    r"s|bos|eos|eod|eot|pad|unk|mask|cls|sep|\w{1,20}_TOKEN|(?:unused|reserved_|SPECIAL_|extra_id_)\d{1,5}"
+    r"|(?:start|end)_of_\w{1,20}|(?:start|end)_function_\w{1,20}|(?:image|audio)_soft_token"
+    r"|fim_(?:prefix|middle|suffix|pad)|file_sep|repo_name|tool_(?:calls?|response|sep|result)"
+)
+_ANGLES = (
+    r"<(?=\|[^\w\s<>]*+\w[^\s<>]*+>)"  # ChatML, Llama 3, DeepSeek, Harmony, Phi, Cohere
+    r"|<(?=\w[^\s<>|]*+\|>)"  # Gemma 4
+    rf"|<(?=/?(?:\w{{1,20}}:)?(?:{_WORDS})>)|<(?=</?SYS>>)"  # Llama 2, Mistral, Gemma, Qwen
+    r"|<(?=\s*+/?\s*+(?:\w{1,20}:)?(?i:think|thinking|thought|reasoning|analysis)\s*+>)"
+)
+_SQUARES = (
+    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|ARGS|CALL_ID"
+    r"|THINK|MODEL_SETTINGS|IMG(?:_BREAK|_END)?|(?:BEGIN_)?AUDIO|PREFIX|MIDDLE|SUFFIX"
+    r"|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS)\])"  # Mistral, GLM
+    r"|\[(?=\|\w+\|\])"  # EXAONE
+    r"|\](?=~b\]|!\w~\[)|\[(?=e~\[)"  # MiniMax
+)
+_CONTROL = re.compile(f"{_ANGLES}|{_SQUARES}")
+_ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _CONTROL)
 
 
-def quote(text: str, fields: Iterable[str] = ()) -> str:
-    """Make a text from outside inert: it can open neither a field nor a section.
+def quote(text: str, fields: Iterable[str] = (), *, headings: bool = True) -> str:
+    """Make a text from outside inert: it can open neither a field nor a section nor a turn.
 
-    A backslash goes into DSPy's field markers, its custom-type markers, our headings and the XML
-    tags of ``fields``, whatever invisible characters they hold. NUL, at which some programs end a
-    text, becomes U+FFFD. All else stays, so that the judge reads the text as it is.
+    A backslash goes into DSPy's field markers, its custom-type markers, our headings, the control
+    tokens of models and the XML tags of ``fields``, whatever invisible characters, blanks and
+    look-alikes they are written with. NUL, at which some programs end a text, becomes U+FFFD. All
+    else stays, so that the judge reads the text as it is. Without ``headings`` those stay too: a
+    section's text is escaped by `Instructions`.
     """
     text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
     text = text.replace("\0", "\ufffd")
-    for pattern in (_MARKER, _CUSTOM_TYPE, _HEADING):
-        text = pattern.sub(r"\1\\", text)
-    if names := "|".join(_word(name) for name in fields):
-        end = rf"(?:(?=[{_INVISIBLE}])|\b)"
-        text = re.sub(rf"({_LESS})(?={_SPACE}(?:/{_SPACE})?(?:{names}){end})", r"\1\\", text)
-    return text
+    names = "|".join(re.escape(name.translate(_LOOKS)) for name in fields)
+    tag = rf"<(?=\s*+/?\s*+(?:{names})(?!\w))"
+    tags = [re.compile(tag, re.IGNORECASE)] if names else []
+    return _broken(text, [*_ALWAYS, *([_HEADING] if headings else []), *tags])
+
+
+def without_control_tokens(text: str) -> str:
+    """Put a backslash into what a model could read as a control token, and into nothing else."""
+    return _broken(text, (_CONTROL,))
+
+
+def _broken(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
+    """Put a backslash at the end of each match, found in the text as it looks."""
+    looks = text.translate(_LOOKS)
+    ends = sorted({found.end() for pattern in patterns for found in pattern.finditer(looks)})
+    if not ends:
+        return text
+    if len(looks) < len(text):
+        seen = [at for at, character in enumerate(text) if _LOOKS[ord(character)] is not None]
+        ends = [seen[end] for end in ends]
+    bounds = [0, *ends, len(text)]
+    return "\\".join(text[start:end] for start, end in pairwise(bounds))

@@ -27,6 +27,7 @@ from dspy.clients.call_result import AttributeDict
 
 from mogradjudge.brake import POLL
 from mogradjudge.reply_store import FolderReplies, Unreadable, check_reply
+from mogradjudge.secrets import redact_reply
 
 # litellm notes on a reply which address it came from and with which headers; both may hold keys.
 _NOTES = ("_hidden_params", "_response_headers")
@@ -188,7 +189,7 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
             if isinstance(notes := getattr(value, name, None), dict):
                 for key in notes.keys() - {"response_cost"}:
                     del notes[key]
-        super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
+        super().put(request, redact_reply(value), ignored_args_for_cache_key, enable_memory_cache)
 
 
 class _Flights:

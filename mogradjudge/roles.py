@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import dspy
+from dspy.adapters.utils import serialize_for_json
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
@@ -16,6 +17,7 @@ from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import ReplyError
 from mogradjudge.fields import of_roles, reason_of
 from mogradjudge.ledger import Ledger
+from mogradjudge.media import name_of_media
 from mogradjudge.metering import booked
 from mogradjudge.quoting import CUT, DEEPEST, quote
 from mogradjudge.refusals import concerns_the_text, with_remedy
@@ -232,7 +234,9 @@ def _quoted(value: object, fields: Iterable[str], around: tuple[int, ...] = ()) 
         return CUT
     around = (*around, id(value))
     if isinstance(value, Mapping):
-        return {key: _quoted(item, fields, around) for key, item in value.items()}
+        return {_quoted(key, fields): _quoted(item, fields, around) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_quoted(item, fields, around) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int, float)) or name_of_media(value):
+        return value
+    return _quoted(serialize_for_json(value), fields, around)  # as DSPy would write it

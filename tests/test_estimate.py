@@ -205,8 +205,18 @@ def test_only_a_judge_can_be_estimated():
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download():
-    assert TokenCounter("together_ai/meta-llama/Llama-3-8b-chat-hf").text("one two three") == 3
+def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download(monkeypatch):
+    import litellm
+
+    downloads: list[str] = []
+    monkeypatch.setattr("litellm.utils._return_huggingface_tokenizer", downloads.append)
+    monkeypatch.setattr(litellm, "disable_hf_tokenizer_download", False)
+    counter = TokenCounter("together_ai/meta-llama/Llama-3-8b-chat-hf")
+    assert (counter.text("one two three"), downloads) == (3, [])
+    assert (counter.frame(("user",)) > 0, downloads) == (True, [])
+    # litellm itself would have tried, and a user's own calls still may.
+    other = "together_ai/meta-llama/Llama-3-70b-chat-hf"
+    assert (litellm.token_counter(model=other, text="one two three"), downloads) == (3, [other])
 
 
 @pytest.mark.parametrize("more", [[], ["--test-share", "0.3"]])

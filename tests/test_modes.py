@@ -1,5 +1,8 @@
 """The modes benchmark: what a run costs and scores, and what may be concluded from it."""
 
+import subprocess
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import dspy
@@ -9,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import cost
 from benchmarks.__main__ import main
 from benchmarks.judged import Judged
 from benchmarks.modes.edits import edits_of, rate_edits
@@ -326,3 +330,33 @@ def test_unknown_modes_and_gates_are_refused(tmp_path):
         assert run.exit_code == 1
         assert run.output.startswith("Error: ")
         assert len(run.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("critics", "status"), [(4, 0), (5, 1)])
+def test_the_cost_benchmark_fails_where_calls_are_not_as_the_formula(critics, status, monkeypatch):
+    @contextmanager
+    def no_server(latency: float):
+        yield None
+
+    def row(server: object, mode: str, layout: str) -> cost.Row:
+        return cost.Row(mode, layout, {"critic": critics}, {"critic": 4}, 1.0, 1)
+
+    monkeypatch.setattr(cost, "serving_apart", no_server)
+    monkeypatch.setattr(cost, "measure", row)
+    monkeypatch.setattr(cost, "import_seconds", lambda: (1.0, 0.1))
+    done = CliRunner().invoke(cost.command)
+    assert done.exit_code == status
+    assert ("CCC" in done.stderr) == bool(status)
+
+
+def test_the_cost_benchmark_times_what_the_package_does_on_import(monkeypatch):
+    monkeypatch.setattr(cost, "IMPORT_RUNS", 1)
+    sent: list[str] = []
+    words = "import sys; exec(sys.argv[1]); print('mogradjudge.teleprompter' in sys.modules)"
+    monkeypatch.setattr(
+        cost.subprocess, "check_output", lambda code: sent.append(code[-1]) or b"1 2"
+    )
+    assert cost.import_seconds() == (1.0, 2.0)
+    monkeypatch.undo()
+    done = subprocess.run([sys.executable, "-c", words, sent[0]], capture_output=True, check=True)
+    assert done.stdout.split()[-1] == b"True"

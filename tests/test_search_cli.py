@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 
 from benchmarks.server import ToyServer, serving
 from benchmarks.world import toy_examples, toy_rubric
+from mogradjudge import SetupError
 from mogradjudge.cli import main
 from mogradjudge.cli.job import Options, prepare, read_texts
 from mogradjudge.cli.search import PRUNERS, SAMPLERS
@@ -359,8 +361,46 @@ def test_a_password_of_the_storage_is_not_told(password, how, monkeypatch):
         assert "secret" not in done.err and "hunter" not in done.err and "sec/ret" not in done.err
 
 
+@pytest.mark.parametrize(
+    "login",
+    [
+        "me:hunter@secret",
+        "me:hunter@sec/ret",
+        "me:hunter@sec?ret",
+        "me:hunter@s:ecret",
+    ],
+)
+@pytest.mark.parametrize("door", ["option", "environment", "python"])
+def test_a_login_of_the_storage_that_is_not_escaped_is_refused_unseen(login, door, monkeypatch):
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("something was connected to")
+
+    monkeypatch.setattr("psycopg.connect", connect)
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    url = f"postgresql://{login}@127.0.0.1:9/name"
+    if door == "python":
+        with pytest.raises(SetupError) as caught:
+            url_of(url)
+        said = "".join(traceback.format_exception(caught.value))
+    else:
+        words = ["--storage", url] if door == "option" else []
+        monkeypatch.setenv("MOGRADJUDGE_STORAGE", url)
+        done = call("search", "--show", *words, "--debug")
+        assert done.status == 2
+        said = done.out + done.err
+    assert "`storage`" in said
+    assert not any(part in said for part in ("hunter", f"{login[-5:]}@", "127.0.0.1"))
+
+
+def test_a_storage_may_have_an_at_sign_elsewhere():
+    for url in ("sqlite:////home/me@work/study.sqlite3", "postgresql://me@host:pw@host/db"):
+        assert url_of(url).database
+    assert url_of("postgresql://host/db?password=p@ss").query["password"] == "p@ss"
+
+
 COMMAND = """
 import sys
+from mogradjudge import SetupError
 from mogradjudge.cli import main
 main(sys.argv[1:])
 """

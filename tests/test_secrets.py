@@ -1,11 +1,15 @@
 """No key in a file, a log, an event, an error or a saved judge: canaries are looked for in all."""
 
+import asyncio
+import base64
 import gc
+import html
 import json
 import logging
 import threading
 import time
 import traceback
+import urllib.parse
 import warnings
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,12 +25,24 @@ from mogradjudge import MOGrad, MultiCriteriaJudge, Objective
 from mogradjudge.cli import main
 from mogradjudge.events import as_json
 from mogradjudge.files import to_json
-from mogradjudge.secrets import redact, redact_error, secrets_in, secrets_of, without_secrets
+from mogradjudge.ledger import Ledger
+from mogradjudge.metering import booked
+from mogradjudge.replies import replies_kept_in
+from mogradjudge.secrets import (
+    redact,
+    redact_error,
+    redact_reply,
+    secrets_in,
+    secrets_known,
+    secrets_of,
+    without_secrets,
+)
+from tests.engines import FunctionEngine, fake_lm
 from tests.loud import LOUD, TRAIN, VALIDATION, Steps, instructions, loud_lm
 
 RUBRIC = toy_rubric("coherence", "fluency")
 ENVIRONMENT, GIVEN, USER, PASSWORD, QUERY, HEADER = CANARIES = (
-    *("sk-canary-environment-1", "canary.given.2", "canaryuser3", "canarypassword4"),
+    *("sk-canary-enviro7-1", "canary.given.2", "canaryuser3", "canarypassword4"),
     *("canaryquery5", "canaryheader6"),
 )
 
@@ -71,7 +87,12 @@ def with_credentials(url: str) -> str:
 
 
 def leaks(text: str) -> list[str]:
-    return [canary for canary in CANARIES if canary in text]
+    """Find the canaries that a text holds any eight characters of: a reason is cut within one."""
+    return [
+        canary
+        for canary in CANARIES
+        if any(canary[at : at + 8] in text for at in range(len(canary) - 7))
+    ]
 
 
 def leaks_in_files(folder) -> dict[str, list[str]]:
@@ -267,6 +288,158 @@ def test_an_error_is_freed_of_keys_with_all_that_led_to_it():
     assert "Refused" in str(error)
 
 
+LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def telling(system: str, user: str) -> str:
+    """Answer as the toy world does, with all that the provider was sent."""
+    told = f"{ENVIRONMENT} {GIVEN} {HEADER} {QUERY} Basic {LOGIN} {USER}:{PASSWORD} {GIVEN[:-3]}"
+    if role_of(system) in ("critic", "coach"):
+        return reply(system, user).replace("]]\n", f"]]\nI was sent {told}. ", 1)
+    return f"I was sent {told}" if "Text 1:" in user else reply(system, user)
+
+
+@pytest.mark.usefixtures("nothing_else_in_the_environment")
+@pytest.mark.parametrize("headers", [{}, {"X-Api-Key": HEADER}], ids=["lm15", "litellm"])
+def test_a_reply_that_tells_what_it_was_sent_is_kept_without_it(headers, tmp_path):
+    examples, told, outcomes = toy_examples(RUBRIC, 12), [], []
+    with serving(world=telling) as server:
+        for _ in range(2):  # the second time from the replies that were kept
+            lm = lm_at(server.url)
+            lm.kwargs["extra_headers"] = headers
+            with dspy.context(lm=lm):
+                optimizer = MOGrad(steps=1, observers=[told.append], run_dir=tmp_path / "run")
+                judge = MultiCriteriaJudge(RUBRIC)
+                outcome = optimizer.optimize(judge, trainset=examples[:6], valset=examples[6:])
+            outcomes.append((to_json(outcome.final_agreement.as_dict()), repr(outcome.program)))
+            asked = server.served.total()
+        assert server.served.total() == asked
+    assert outcomes[0] == outcomes[1]
+    words = to_json([as_json(event) for event in told])
+    assert words.count("I was sent [redacted]") > 1
+    canaries = [HEADER] if not headers else []  # an LM that has no such header knows of none
+    assert set(leaks(words)) <= set(canaries)
+    files = leaks_in_files(tmp_path)
+    assert {each for found in files.values() for each in found} <= set(canaries)
+    assert not any(
+        LOGIN in path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file()
+    )
+
+
+def test_a_reply_that_a_command_gets_is_kept_without_keys(work, capfd):
+    world = telling
+    with serving(world=world) as server:
+        assert run(work, server.url, "compile") == 0
+        assert run(work, server.url, "score") == 0
+    ours = {ENVIRONMENT, GIVEN, HEADER}
+    for found in (leaks("".join(capfd.readouterr())), *leaks_in_files(work).values()):
+        assert not ours & set(found)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_reply_is_the_same_when_it_was_kept(asynchronous, tmp_path):
+    engine = FunctionEngine(lambda _: f"The key is {GIVEN}, the rest is {GIVEN[:10]}")
+    lm = fake_lm(engine, cache=True)
+    said = []
+    for _ in range(2):
+        with replies_kept_in(tmp_path / "cache"), booked(Ledger(), "judge", ("fluency",)):
+            said += asyncio.run(lm.acall("Hi")) if asynchronous else lm("Hi")
+    assert said == ["The key is [redacted], the rest is [redacted]"] * 2
+    assert len(engine.requests) == 1
+    assert leaks_in_files(tmp_path) == {}
+
+
+def test_what_a_model_says_of_a_text_is_no_key():
+    said = "Bearer bonds, basic income, sk-learn-models, key=value12345, http://a.b/c?d=efghijkl"
+    with secrets_known(frozenset({"local", "abc.12345.xyz"})):
+        assert redact_reply([said, "a local paper"]) == [said, "a local paper"]
+
+
+def test_an_error_is_freed_of_keys_in_its_notes_and_arguments():
+    error = ValueError({"header": [GIVEN]}, (GIVEN,))
+    error.add_note(f"sent {GIVEN}")
+    redact_error(error, {GIVEN})
+    assert leaks("".join(traceback.format_exception(error)) + repr(error.args)) == []
+
+
+SPELLED = 'a+b/c=d"e&f-1234'
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        *(SPELLED, json.dumps(SPELLED)[1:-1], json.dumps(json.dumps(SPELLED))[3:-3], repr(SPELLED)),
+        *(SPELLED.replace("/", "\\/"), SPELLED.replace("+", "\\u002b"), html.escape(SPELLED)),
+        *(SPELLED.replace("+", "\\u002B").replace("&", "\\u0026"), urllib.parse.quote(SPELLED)),
+        *(urllib.parse.quote(SPELLED, safe=""), urllib.parse.quote(SPELLED, safe="").lower()),
+        *(urllib.parse.quote(urllib.parse.quote(SPELLED, safe="")), SPELLED[:8], SPELLED[:-1]),
+        *(base64.b64encode(SPELLED.encode()).decode(), SPELLED[:9] + "...", SPELLED[:12] + "****"),
+    ],
+)
+def test_a_key_is_found_in_every_spelling(spelled):
+    left = redact(f"It was {spelled}", {SPELLED}).strip("'.*=")
+    assert left == "It was [redacted]" or left == "It was '[redacted]"
+
+
+def test_a_login_is_found_as_it_is_sent():
+    known = secrets_of({"api_base": "https://user-7:pass-word-8@host/v1"})
+    login = base64.b64encode(b"user-7:pass-word-8").decode()
+    assert redact(f"header {login}", known).startswith("header [redacted]")
+
+
+@pytest.mark.parametrize("key", ["ab1c", "hunter", "k-1", "s3cr3t!"])
+def test_a_short_key_is_blanked_as_a_word(key):
+    known = secrets_of({"api_key": key, "extra_headers": {"Authorization": f"Bearer {key}"}})
+    expected = "[redacted]" if len(key) > 3 else key
+    assert redact(f"no {key}, x{key}y, ({key})", known) == f"no {expected}, x{key}y, ({expected})"
+
+
+@pytest.mark.parametrize("key", ["EMPTY", "none", "test", "x"])
+def test_what_stands_for_no_key_is_an_ordinary_word(key):
+    assert redact(f"is {key} here", secrets_of({"api_key": key})) == f"is {key} here"
+
+
+def test_a_password_that_begins_with_a_word_does_not_blank_that_word():
+    known = {"passwordhunter"}
+    assert redact("The password of the server", known) == "The password of the server"
+    assert redact("It was passwordhun", known) == "It was [redacted]"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("AWS_CREDENTIAL", "MY_SESSION", "DB_PASSWD", "BASIC_AUTH", "SSH_PASSPHRASE", "DB_PASS"),
+        *("MYSQL_PWD", "api_key", "SESSION_COOKIE"),
+    ],
+)
+def test_a_variable_named_as_a_secret_is_one(name, monkeypatch):
+    monkeypatch.setenv(name, "between-us-7")
+    assert redact("say between-us-7") == "say [redacted]"
+    monkeypatch.setenv(name, "s3cr3t")
+    assert redact("say s3cr3t") == "say [redacted]"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PWD", "OLDPWD", "GIT_AUTHOR_NAME", "XDG_SESSION_DESKTOP", "DESKTOP_SESSION", "COMPASS"),
+        *("SSH_AUTH_SOCK", "GOOGLE_APPLICATION_CREDENTIALS", "XAUTHORITY"),
+    ],
+)
+def test_a_variable_that_says_where_or_who_is_no_secret(name, monkeypatch):
+    monkeypatch.setenv(name, "/home/me/work")
+    assert redact("in /home/me/work") == "in /home/me/work"
+
+
+def test_a_header_that_everybody_sends_is_no_secret():
+    headers = {
+        "Content-Type": "application/json",
+        "X-Title": "Our judge",
+        "X-Mine": "mine-mine-mine",
+    }
+    assert secrets_of({"extra_headers": headers}) == {"mine-mine-mine"}
+
+
 def test_a_terminal_is_sent_no_orders(capfd, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("red \x1b[31m and \u202ebackwards")
@@ -326,8 +499,10 @@ def test_blanking_twice_is_blanking_once(text):
     assert redact(redact(text)) == redact(text)
 
 
-@pytest.mark.parametrize("part", ["a", "://", "sk-", "key=", "Bearer ", "?a=", "-", "@", "api_"])
+@pytest.mark.parametrize(
+    "part", ["a", "://", "sk-", "key=", "Bearer ", "?a=", "-", "@", "api_", "\\", "%2"]
+)
 def test_blanking_takes_linear_time(part):
     started = time.process_time()
-    redact(part * (1_000_000 // len(part)))
+    redact(part * (1_000_000 // len(part)), {SPELLED, part * 9})
     assert time.process_time() - started < 1.0

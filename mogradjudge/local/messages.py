@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from dspy import lm15
 
+from mogradjudge.quoting import without_control_tokens
+
 _CHARS_PER_TOKEN = 3  # a low estimate: English text has about four
 _SHORTEST_TEXT = 40  # characters
 _SENTENCES = re.compile(r".*[.!?][\"')\]]*(?=\s|$)", re.DOTALL)
-
-# How models' families write their control tokens. llama.cpp reads a prompt as a whole, so in a
-# message's text too they would begin and end turns.
-_CONTROL = re.compile(
-    r"<(?=[|\uff5c][^\s<>]{1,48}[|\uff5c]>)"
-    r"|<(?=/?(?:s|bos|eos|pad|unk|mask|(?:start|end)_of_(?:turn|image)|tool_(?:call|response)|"
-    r"think|<SYS>)>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG)\])"
-)
 
 
 def payload_of(request: lm15.Request) -> dict[str, Any]:
@@ -61,9 +53,12 @@ def _check_supported(request: lm15.Request) -> None:
 
 
 def _messages(request: lm15.Request) -> list[dict[str, str]]:
+    # llama.cpp reads a prompt as a whole, so control tokens anywhere in it would act.
     messages = []
     if request.system is not None:
-        messages.append({"role": "system", "content": _inert(_system(request.system))})
+        messages.append(
+            {"role": "system", "content": without_control_tokens(_system(request.system))}
+        )
     for position, message in enumerate(request.messages):
         if message.text is None or message.role == "tool":
             raise lm15.UnsupportedFeatureError(
@@ -72,13 +67,8 @@ def _messages(request: lm15.Request) -> list[dict[str, str]]:
                 feature=f"messages[{position}]",
             )
         role = "system" if message.role == "developer" else message.role
-        messages.append({"role": role, "content": _inert(message.text)})
+        messages.append({"role": role, "content": without_control_tokens(message.text)})
     return messages
-
-
-def _inert(text: str) -> str:
-    """Put a backslash into what would be read as a control token."""
-    return _CONTROL.sub(lambda found: found[0] + "\\", text)
 
 
 def _system(system: Any) -> str:

@@ -175,13 +175,23 @@ def url_of(text: str) -> sa.URL:
     """
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError):  # the latter quotes what may be a password
         raise SetupError(
             "`storage` must be a database's URL, as sqlite:///study.sqlite3 or "
             "postgresql://user@host/name; what was given is none."
-        ) from error
+        ) from None
+    if url.get_backend_name() != "sqlite" and _login_is_cut(text, url):
+        raise SetupError(
+            "`storage` has an @ in its user name or password that is not escaped, so that a part "
+            "of it would be taken for the host. Write %40 for it (and %2F for /, %3F for ?)."
+        )
     # SQLAlchemy's own choice of a driver has changed between its versions.
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _login_is_cut(text: str, url: sa.URL) -> bool:
+    names = [pair.partition("=")[0] for pair in text.partition("?")[2].split("&")]
+    return any("@" in part for part in (url.host or "", url.database or "", *names))
 
 
 def _install(url: sa.URL) -> str:
