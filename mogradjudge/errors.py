@@ -2,6 +2,7 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
+│   └── TooManyOpenFiles
 ├── ReplyError        a model answered badly; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
 └── RunStopped        the user wants no more calls
@@ -18,6 +19,10 @@ class MogradError(Exception):
 
 class SetupError(MogradError, ValueError):
     """The caller must change something: a parameter, a file, a column."""
+
+
+class TooManyOpenFiles(SetupError):
+    """The system gives this process no more files and connections, whoever asks for one."""
 
 
 class ReplyError(MogradError):

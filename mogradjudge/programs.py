@@ -20,6 +20,7 @@ from dspy.utils.callback import BaseCallback
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import reason_of
+from mogradjudge.files import too_many_open_files
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
 from mogradjudge.media import name_of_media
@@ -119,6 +120,8 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Predic
             raise errors[0] from error
         if isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError)):
             raise
+        if lack := too_many_open_files(error):
+            raise lack from error
         raise ProgramFailed(f"{type(error).__name__}: {error}") from error
     if errors:
         raise errors[0]
@@ -132,14 +135,22 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Predic
 
 @contextmanager
 def errors_noted() -> Iterator[None]:
-    """Let `call_program` know of an LM's error, whatever the program makes of it."""
+    """Let `call_program` know of an LM's error, whatever the program makes of it.
+
+    Raises:
+        TooManyOpenFiles: If there was no file or connection left for the call.
+    """
     try:
         yield
-    except (MogradError, dspy.LMError) as error:
+    except Exception as raised:
+        error = too_many_open_files(raised) or raised
         noted = dspy.settings.get(_ERRORS)
-        if noted is not None and not _concerns_one_text(error):
+        ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
+        if noted is not None and ends:
             noted.append(error)
-        raise
+        if error is raised:
+            raise
+        raise error from raised
 
 
 @contextmanager
