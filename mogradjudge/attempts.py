@@ -13,7 +13,7 @@ import dspy
 
 from mogradjudge.budget import Spent
 from mogradjudge.criteria import Group
-from mogradjudge.files import too_many_open_files
+from mogradjudge.files import resource_error
 from mogradjudge.ledger import Ledger, Purpose, Sent, Usage
 from mogradjudge.predictor import ScorePredict
 from mogradjudge.secrets import redact_error, secrets_of
@@ -117,7 +117,7 @@ class Attempt:
         retries = RETRIES if own == _DSPY_RETRIES else own
         if self.sent is None or not retries or not dspy.is_retryable_lm_error(error):
             return False
-        if too_many_open_files(error):
+        if resource_error(error):
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))

@@ -2,7 +2,7 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
-│   └── TooManyOpenFiles
+│   └── ResourceError
 ├── ReplyError        a model answered badly; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
 └── RunStopped        the user wants no more calls
@@ -21,8 +21,8 @@ class SetupError(MogradError, ValueError):
     """The caller must change something: a parameter, a file, a column."""
 
 
-class TooManyOpenFiles(SetupError):
-    """The system gives this process no more files and connections, whoever asks for one."""
+class ResourceError(SetupError):
+    """The machine gives no more: no open file or connection, no space, no place to write to."""
 
 
 class ReplyError(MogradError):

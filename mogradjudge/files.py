@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mogradjudge.errors import SetupError, TooManyOpenFiles
+from mogradjudge.errors import ResourceError, SetupError
 
 PARTIAL = ".partial"
 """Stands in the name of a file that is not whole yet."""
@@ -116,20 +116,20 @@ def written(path: Path) -> Iterator[None]:
     """Say in one line why a file or a folder cannot be written.
 
     Raises:
-        SetupError: If the block ends in an OSError, or in an error that came from one.
+        ResourceError: If the block ends in an OSError, or in an error that came from one.
     """
     try:
         yield
     except SetupError:
         raise
     except Exception as error:
-        if lack := too_many_open_files(error):
+        if lack := resource_error(error):
             raise lack from error
         cause = next((each for each in _causes(error) if isinstance(each, OSError)), None)
         if cause is None:
             raise
         mending = _MENDING.get(cause.errno or 0, "Give a place that can be written to.")
-        raise SetupError(f"Cannot write {path}: {cause.strerror or cause}. {mending}") from error
+        raise ResourceError(f"Cannot write {path}: {cause.strerror or cause}. {mending}") from error
 
 
 @contextmanager
@@ -169,17 +169,17 @@ def read_json(path: Path, mending: str = "Give another folder.") -> dict[str, An
         return _parsed(path.read_bytes(), str(path), mending)
 
 
-def too_many_open_files(error: BaseException) -> TooManyOpenFiles | None:
-    """Give the error to raise where another one came from the limit of open files.
+def resource_error(error: BaseException) -> ResourceError | None:
+    """Give the error to raise where another one came from what the machine lacks, an open file say.
 
     It may lie under others: to a client a connection that cannot be opened is the server's failure.
     """
     for cause in _causes(error):
-        if isinstance(cause, TooManyOpenFiles):
+        if isinstance(cause, ResourceError):
             return cause
-        lacking = isinstance(cause, OSError) and cause.errno in _NO_MORE_FILES
-        if lacking or (isinstance(cause, _VAGUE) and _no_file_is_left()):
-            return TooManyOpenFiles(
+        no_file = isinstance(cause, OSError) and cause.errno in _NO_MORE_FILES
+        if no_file or (isinstance(cause, _VAGUE) and _no_file_is_left()):
+            return ResourceError(
                 "Too many open files: this process may have no more of them and of connections. "
                 "Lower `num_threads` (--num-threads), or raise the limit first (`ulimit -n 4096`). "
                 "It is no failure of the provider; what was paid for is kept."
@@ -206,7 +206,7 @@ def _read(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if lack := too_many_open_files(error):
+        if lack := resource_error(error):
             raise lack from error
         raise SetupError(f"Cannot read {path}: {error.strerror}.") from error
 

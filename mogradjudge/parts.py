@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mogradjudge.criteria import Group
 from mogradjudge.data import write_parquet
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import ResourceError, SetupError
 from mogradjudge.files import (
     PARTIAL,
     check_no_links,
     locked,
     read_json,
+    resource_error,
     to_json,
-    too_many_open_files,
     write_text,
     written,
 )
@@ -93,7 +93,7 @@ class Parts:
             write_text(self.folder / _ASKED, to_json(self._asked) + "\n")
         write_parquet(self._path(number), table.schema, [table])
         if gone:
-            raise SetupError(
+            raise ResourceError(
                 f"{self.folder} was removed or renamed while parts were written to it. What was at "
                 "hand is in it again, and the same call goes on from there; the parts and replies "
                 "that were in it are not."
@@ -139,7 +139,7 @@ def _table(path: Path) -> pa.Table | None:
         with pq.ParquetFile(path) as file:
             return file.read()
     except (pa.ArrowException, OSError) as error:
-        if lack := too_many_open_files(error):
+        if lack := resource_error(error):
             raise lack from error
         return None
 

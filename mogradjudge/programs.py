@@ -20,7 +20,7 @@ from dspy.utils.callback import BaseCallback
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import reason_of
-from mogradjudge.files import too_many_open_files
+from mogradjudge.files import resource_error
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
 from mogradjudge.media import name_of_media
@@ -120,7 +120,7 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> dspy.Predic
             raise errors[0] from error
         if isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError)):
             raise
-        if lack := too_many_open_files(error):
+        if lack := resource_error(error):
             raise lack from error
         raise ProgramFailed(f"{type(error).__name__}: {error}") from error
     if errors:
@@ -138,12 +138,12 @@ def errors_noted() -> Iterator[None]:
     """Let `call_program` know of an LM's error, whatever the program makes of it.
 
     Raises:
-        TooManyOpenFiles: If there was no file or connection left for the call.
+        ResourceError: If there was no file or connection left for the call.
     """
     try:
         yield
     except Exception as raised:
-        error = too_many_open_files(raised) or raised
+        error = resource_error(raised) or raised
         noted = dspy.settings.get(_ERRORS)
         ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
         if noted is not None and ends:

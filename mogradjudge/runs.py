@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 
 from mogradjudge.budget import Purse
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import ResourceError, SetupError
 from mogradjudge.events import Event, as_json
 from mogradjudge.files import (
     PARTIAL,
@@ -161,7 +161,7 @@ class RunDirectory:
             write_text(self.path / ASKED, to_json(self._asked) + "\n")
         yield
         if gone:
-            raise SetupError(
+            raise ResourceError(
                 f"{self.path} was removed or renamed while a run was at work in it. What the run "
                 "knew is in it again, and the same call goes on from there; the replies and the "
                 "journal that were in it are not."
