@@ -196,7 +196,9 @@ def _no_file_is_left() -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    seen = set[int]()
+    while error is not None and id(error) not in seen:  # one may be its own cause's context
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -316,6 +316,12 @@ def test_it_is_named_where_the_client_does_not_say_so_itself(error, monkeypatch)
     assert resource_error(ValueError("unable to open database file")) is None
 
 
+def test_errors_that_came_from_each_other_are_looked_at_once():
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__context__ = second, first
+    assert resource_error(first) is None
+
+
 def test_what_a_run_paid_before_the_files_ran_out_is_not_paid_again(tmp_path):
     def paid(engine):
         with dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)):
