@@ -15,6 +15,7 @@ import dspy
 
 from mogradjudge.budget import Spent
 from mogradjudge.criteria import Group
+from mogradjudge.files import resource_error
 from mogradjudge.ledger import Ledger, Purpose, Sent, Usage
 from mogradjudge.predictor import ScorePredict
 from mogradjudge.secrets import redact_error, secrets_of
@@ -119,6 +120,8 @@ class Attempt:
         own = getattr(self.lm, "num_retries", 0)
         retries = RETRIES if own == _DSPY_RETRIES else own
         if self.sent is None or not retries or not _may_pass(error):
+            return False
+        if resource_error(error):
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))

@@ -2,6 +2,7 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
+│   └── ResourceError
 ├── ReplyError        a model answered badly; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
 └── RunStopped        the user wants no more calls
@@ -21,6 +22,10 @@ class MogradError(Exception):
 
 class SetupError(MogradError, ValueError):
     """The caller must change something: a parameter, a file, a column."""
+
+
+class ResourceError(SetupError):
+    """The machine gives no more: no open file or connection, no space, no place to write to."""
 
 
 class ReplyError(MogradError):

@@ -23,6 +23,7 @@ from mogradjudge.written import plain_text, read_score, values_of
 MIN_SUPPORT = 0.5
 """An expected score is taken only if at least this probability lies on the scale."""
 
+_ROUNDING = 0.01  # by which a server's logarithm of 1 may lie above 0
 _BEFORE_DIGITS = " \t\r\n\"'`*_([{+"
 _NUMBER = re.compile(r"[-+]?\d+|-")
 
@@ -48,20 +49,33 @@ class Expected:
 
 
 def read_tokens(logprobs: Any) -> tuple[Token, ...]:
-    """Read DSPy's ``prediction.logprobs``; empty where the model sent no alternatives."""
+    """Read DSPy's ``prediction.logprobs``; empty where the model sent no alternatives.
+
+    A token whose number is no logarithm of a probability cannot have been there: a score that it
+    spells has no support.
+    """
     content = _get(logprobs, "content") or ()
     tokens = []
-    for entry in content:
-        alternatives: dict[str, float] = defaultdict(float)
-        # Two tokens may have one text; but a server may also list the same token twice.
-        for top in dict.fromkeys(map(_pair, _get(entry, "top_logprobs") or ())):
-            alternatives[top[0]] += math.exp(top[1])
-        if not alternatives:
+    for entry in content if isinstance(content, Sequence) else ():
+        tops = _get(entry, "top_logprobs") or ()
+        if not tops:
             return ()
-        text = str(_get(entry, "token"))
-        alternatives.setdefault(text, math.exp(float(_get(entry, "logprob"))))
-        tokens.append(Token(text, alternatives))
+        try:
+            tokens.append(_token(entry, tops))
+        except (TypeError, ValueError):
+            text = str(_get(entry, "token"))
+            tokens.append(Token(text, {text: 0.0}))
     return tuple(tokens)
+
+
+def _token(entry: Any, tops: Any) -> Token:
+    alternatives: dict[str, float] = defaultdict(float)
+    # Two tokens may have one text; but a server may also list the same token twice.
+    for text, probability in dict.fromkeys(map(_pair, tops)):
+        alternatives[text] += probability
+    text, probability = _pair(entry)
+    alternatives.setdefault(text, probability)
+    return Token(text, alternatives)
 
 
 def expected_score(
@@ -191,7 +205,11 @@ def _normalize(masses: Mapping[int, float]) -> Expected | None:
 
 
 def _pair(top: Any) -> tuple[str, float]:
-    return str(_get(top, "token")), float(_get(top, "logprob"))
+    """Give a token's text and its probability."""
+    logprob = float(_get(top, "logprob"))
+    if not logprob <= _ROUNDING:  # nor is NaN
+        raise ValueError(f"{logprob} is no logarithm of a probability")
+    return str(_get(top, "token")), math.exp(min(logprob, 0.0))
 
 
 def _get(holder: Any, key: str) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +14,25 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from mogradjudge.errors import SetupError
+from filelock import FileLock, Timeout
+
+from mogradjudge.errors import ResourceError, SetupError
 
 PARTIAL = ".partial"
 """Stands in the name of a file that is not whole yet."""
+DELETE_LINE = "Delete that line to go on without it."
+"""What helps where a line of a `LineLog` is damaged."""
 _BLOCK = 4096  # bytes read at a time, from the end
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file
+_MENDING = {
+    errno.ENOSPC: "Make room and start the same again; what is in the folder is kept.",
+    errno.EDQUOT: "Make room and start the same again; what is in the folder is kept.",
+    errno.ENOENT: "Its folder was removed or renamed meanwhile.",
+    errno.EISDIR: "Remove the folder of that name.",
+}
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+# They tell no errno where they could not open a file.
+_VAGUE = (sqlite3.OperationalError, socket.gaierror)
 
 
 class LineLog:
@@ -33,24 +49,30 @@ class LineLog:
         self._file: FileIO | None = None
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append one entry as a line of JSON."""
-        if self._file is None:
-            _cut_after_last_line(self.path)
-            self._file = self.path.open("ab", buffering=0)
-        _write_whole(self._file, to_json(entry, indent=None).encode() + b"\n")
+        """Append one entry as a line of JSON.
+
+        Raises:
+            SetupError: If the disk takes it not.
+        """
+        line = to_json(entry, indent=None).encode() + b"\n"
+        with written(self.path):
+            if self._file is None:
+                _cut_after_last_line(self.path)
+                self._file = self.path.open("ab", buffering=0)
+            _write_whole(self._file, line)
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Read the whole lines.
 
         Raises:
-            SetupError: If a line is no JSON.
+            SetupError: If the file cannot be read, or a line is no JSON.
         """
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
-            for line in file:
+        with _read(self.path), self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
-                    yield _parsed(self.path, line)
+                    yield _parsed(line, f"Line {number} of {self.path}", DELETE_LINE)
 
     def close(self) -> None:
         """Close the file; a further line opens it again."""
@@ -68,14 +90,19 @@ def to_json(value: object, indent: int | None = 2) -> str:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes the place of the file at once, and is on the disk then."""
+    """Give a path to write to; it takes the place of the file at once, and is on the disk then.
+
+    Raises:
+        SetupError: If the disk takes it not.
+    """
     # DSPy goes by how a file's name ends.
     own = f"{os.getpid()}-{threading.get_ident()}"  # two processes may write one file
     partial = path.with_name(f"{path.stem}.{own}{PARTIAL}{path.suffix}")
-    yield partial
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with written(path):
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -84,15 +111,105 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Say in one line why a file or a folder cannot be written.
+
+    Raises:
+        ResourceError: If the block ends in an OSError, or in an error that came from one.
+    """
+    try:
+        yield
+    except SetupError:
+        raise
+    except Exception as error:
+        if lack := resource_error(error):
+            raise lack from error
+        cause = next((each for each in _causes(error) if isinstance(each, OSError)), None)
+        if cause is None:
+            raise
+        mending = _MENDING.get(cause.errno or 0, "Give a place that can be written to.")
+        raise ResourceError(f"Cannot write {path}: {cause.strerror or cause}. {mending}") from error
+
+
+@contextmanager
+def locked(path: Path, taken: SetupError) -> Iterator[None]:
+    """Keep other processes out while the block runs.
+
+    Args:
+        path: The lock's file.
+        taken: What is raised where another process has it.
+
+    Raises:
+        SetupError: Also if there can be no lock.
+    """
+    lock = FileLock(path)
+    with written(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise taken from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_json(path: Path, mending: str = "Give another folder.") -> dict[str, Any]:
     """Read a JSON object.
+
+    Args:
+        path: The file.
+        mending: What helps where it is damaged.
 
     Raises:
         SetupError: If the file cannot be read or holds something else.
     """
+    with _read(path):
+        return _parsed(path.read_bytes(), str(path), mending)
+
+
+def resource_error(error: BaseException) -> ResourceError | None:
+    """Give the error to raise where another one came from what the machine lacks, an open file say.
+
+    It may lie under others: to a client a connection that cannot be opened is the server's failure.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ResourceError):
+            return cause
+        no_file = isinstance(cause, OSError) and cause.errno in _NO_MORE_FILES
+        if no_file or (isinstance(cause, _VAGUE) and _no_file_is_left()):
+            return ResourceError(
+                "Too many open files: this process may have no more of them and of connections. "
+                "Lower `num_threads` (--num-threads), or raise the limit first (`ulimit -n 4096`). "
+                "It is no failure of the provider; what was paid for is kept."
+            )
+    return None
+
+
+def _no_file_is_left() -> bool:
     try:
-        return _parsed(path, path.read_bytes())
+        os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
+        return error.errno in _NO_MORE_FILES
+    return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set[int]()
+    while error is not None and id(error) not in seen:  # one may be its own cause's context
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if lack := resource_error(error):
+            raise lack from error
         raise SetupError(f"Cannot read {path}: {error.strerror}.") from error
 
 
@@ -126,13 +243,13 @@ def check_database(file: Path) -> None:
         raise SetupError(f"{journal} names a further file, and is none of ours. Remove it.")
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+def _parsed(text: bytes, place: str, mending: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SetupError(f"{path} is damaged: {error}. Give another folder.") from error
+        raise SetupError(f"{place} is damaged: {error}. {mending}") from error
     if not isinstance(value, dict):
-        raise SetupError(f"{path} is damaged: it must hold JSON objects. Give another folder.")
+        raise SetupError(f"{place} is damaged: it must hold JSON objects. {mending}")
     return value
 
 

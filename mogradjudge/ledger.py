@@ -14,7 +14,7 @@ from mogradjudge.brake import POLL, Brake
 from mogradjudge.budget import Budget, Purse, Spent
 from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, SetupError
-from mogradjudge.files import LineLog
+from mogradjudge.files import DELETE_LINE, LineLog
 from mogradjudge.limiter import Limiter
 from mogradjudge.prices import price
 
@@ -217,12 +217,7 @@ class Ledger:
         can have been.
         """
         with self._lock:
-            try:
-                self._restore(journal.entries())
-            except (KeyError, TypeError, ValueError) as error:
-                raise SetupError(
-                    f"{journal.path} is damaged ({error!r}). Give another folder."
-                ) from error
+            self._restore(journal)
             self._journal = journal
         try:
             yield
@@ -240,21 +235,30 @@ class Ledger:
     def _with(self, weight: Spent) -> Spent:
         return sum((sent.weight for sent in self._under_way.values()), self._spent + weight)
 
-    def _restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
+    def _restore(self, journal: LineLog) -> None:
         open_ends: dict[int, Sent] = {}
-        for entry in entries:
-            if "landed" in entry:
-                self._enter(open_ends.pop(entry["landed"]), entry)
-                continue
-            purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
-            if "from_cache" in entry:
-                self._account(purpose).cached += 1
-            else:
-                number = entry["sent"]
-                open_ends[number] = Sent(number, purpose, Spent(**entry["weight"]))
-                self._numbers = count(number + 1)
+        for number, entry in enumerate(journal.entries(), start=1):
+            try:
+                self._again(entry, open_ends)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise SetupError(
+                    f"Line {number} of {journal.path} is damaged ({error!r}). {DELETE_LINE}"
+                ) from error
         for sent in open_ends.values():
             self._enter(sent, {"answered": False, "unknown": True})
+
+    def _again(self, entry: Mapping[str, Any], open_ends: dict[int, Sent]) -> None:
+        """Enter a line of a journal; what was sent waits for its landing."""
+        if "landed" in entry:
+            self._enter(open_ends.pop(entry["landed"]), entry)
+            return
+        purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
+        if "from_cache" in entry:
+            self._account(purpose).cached += 1
+        else:
+            number = entry["sent"]
+            open_ends[number] = Sent(number, purpose, Spent(**entry["weight"]))
+            self._numbers = count(number + 1)
 
     def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
         if entry.get("withdrawn"):

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from mogradjudge.criteria import Group
 from mogradjudge.data import write_parquet
-from mogradjudge.errors import SetupError
-from mogradjudge.files import PARTIAL, check_no_links, read_json, to_json, write_text
+from mogradjudge.errors import ResourceError, SetupError
+from mogradjudge.files import (
+    PARTIAL,
+    check_no_links,
+    locked,
+    read_json,
+    resource_error,
+    to_json,
+    write_text,
+    written,
+)
 from mogradjudge.fingerprint import differences
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ASKED, _CACHE, _CALLS, _LOCK = "asked.json", "cache", "calls.jsonl", "lock"
+_REPLAY = "Delete it and the parts beside it to make them again from the paid replies."
 _COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", f"*{PARTIAL}*"
 
 
@@ -32,6 +41,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._asked: Mapping[str, Any] = {}
 
     @property
     def cache(self) -> Path:
@@ -64,10 +74,10 @@ class Parts:
         Raises:
             SetupError: If the folder has parts that were made when something else was asked for.
         """
-        path = self.folder / _ASKED
+        self._asked, path = asked, self.folder / _ASKED
         if not self.finished:  # a reply is known by its request, whatever else is asked for now
             write_text(path, to_json(asked) + "\n")
-        elif different := differences(read_json(path), json.loads(json.dumps(asked))):
+        elif different := differences(read_json(path, _REPLAY), json.loads(json.dumps(asked))):
             raise SetupError(
                 f"{self.folder} holds parts that were asked for otherwise: "
                 f"{'; '.join(different)}. Give the same settings to take it up, or another "
@@ -75,8 +85,23 @@ class Parts:
             )
 
     def write(self, number: int, table: pa.Table) -> None:
-        """Write a part; they are numbered from 0."""
+        """Write a part; they are numbered from 0.
+
+        Raises:
+            SetupError: If it cannot be written, or the folder had gone and is there anew.
+        """
+        gone = not self.folder.exists()
+        if gone:
+            with written(self.folder):
+                self.folder.mkdir()
+            write_text(self.folder / _ASKED, to_json(self._asked) + "\n")
         write_parquet(self._path(number), table.schema, [table])
+        if gone:
+            raise ResourceError(
+                f"{self.folder} was removed or renamed while parts were written to it. What was at "
+                "hand is in it again, and the same call goes on from there; the parts and replies "
+                "that were in it are not."
+            )
 
     def remove(self) -> None:
         """Remove what is in the folder: it is in a better place, or was never paid for."""
@@ -87,16 +112,40 @@ class Parts:
             elif entry.name != _LOCK:
                 entry.unlink()
 
-    def read(self) -> Iterator[pa.Table]:
-        """Give the parts' contents, in the order of their numbers."""
-        import pyarrow.parquet as pq
+    def read(self, columns: Group, rows: Callable[[int], int]) -> Iterator[pa.Table]:
+        """Give the parts' contents, in the order of their numbers.
 
+        Args:
+            columns: What each has.
+            rows: Gives how many rows a part has.
+
+        Raises:
+            SetupError: If a part is damaged.
+        """
         for number in sorted(self.finished):
-            with pq.ParquetFile(self._path(number)) as file:
-                yield file.read()
+            table = _table(self._path(number))
+            if table is None or (tuple(table.column_names), len(table)) != (columns, rows(number)):
+                raise SetupError(
+                    f"{self._path(number)} is damaged: it is no part of this table. Delete it, and "
+                    "the same call makes it again from the paid replies."
+                )
+            yield table
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:05}.parquet"
+
+
+def _table(path: Path) -> pa.Table | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        if lack := resource_error(error):
+            raise lack from error
+        return None
 
 
 @contextmanager
@@ -107,26 +156,20 @@ def opened_parts(out: Path) -> Iterator[Parts]:
         SetupError: If another process has it open, or it holds links or files of someone else's.
     """
     parts = Parts(out.with_name(out.name + ".parts"))
+    with written(parts.folder):
+        parts.folder.mkdir(exist_ok=True)
     known = (_ASKED, _CACHE, _CALLS, _LOCK, _COPY, _PART, _PARTIAL)
-    if parts.folder.exists():
-        for entry in parts.folder.iterdir():
-            if not any(entry.match(pattern) for pattern in known):
-                raise SetupError(
-                    f"{parts.folder} must be free for the parts of {out.name}, and holds "
-                    f"{entry.name!r}. Give another `--out`."
-                )
-    parts.folder.mkdir(exist_ok=True)
+    for entry in parts.folder.iterdir():
+        if not any(entry.match(pattern) for pattern in known):
+            raise SetupError(
+                f"{parts.folder} must be free for the parts of {out.name}, and holds "
+                f"{entry.name!r}. Give another `--out`."
+            )
     check_no_links(parts.folder)
-    lock = FileLock(parts.folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise SetupError(
-            f"Another process writes {out}. Wait for it, or give another `--out`."
-        ) from error
-    try:
-        yield parts
-    finally:
-        if not parts.paid:
-            shutil.rmtree(parts.folder, ignore_errors=True)
-        lock.release()
+    taken = f"Another process writes {out}. Wait for it, or give another `--out`."
+    with locked(parts.folder / _LOCK, SetupError(taken)):
+        try:
+            yield parts
+        finally:
+            if not parts.paid:
+                shutil.rmtree(parts.folder, ignore_errors=True)

@@ -20,6 +20,7 @@ from dspy.utils.callback import BaseCallback
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import NOTED_ERRORS, MogradError, SetupError
 from mogradjudge.fields import reason_of
+from mogradjudge.files import resource_error
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.leftovers import without_results
 from mogradjudge.media import SHORTEST_VALUE, as_text, cut
@@ -118,6 +119,8 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
             raise errors[0] from error
         if isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError)):
             raise
+        if lack := resource_error(error):
+            raise lack from error
         raise ProgramFailed(f"{type(error).__name__}: {error}") from error
     if errors:
         raise errors[0]
@@ -129,14 +132,22 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def errors_noted() -> Iterator[None]:
-    """Let `call_program` know of an LM's error, whatever the program makes of it."""
+    """Let `call_program` know of an LM's error, whatever the program makes of it.
+
+    Raises:
+        ResourceError: If there was no file or connection left for the call.
+    """
     try:
         yield
-    except (MogradError, dspy.LMError) as error:
+    except Exception as raised:
+        error = resource_error(raised) or raised
         noted = dspy.settings.get(NOTED_ERRORS)
-        if noted is not None and not _concerns_one_text(error):
+        ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
+        if noted is not None and ends:
             noted.append(error)
-        raise
+        if error is raised:
+            raise
+        raise error from raised
 
 
 @contextmanager

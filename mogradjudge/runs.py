@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from filelock import FileLock, Timeout
 
 from mogradjudge.budget import Purse
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import ResourceError, SetupError
 from mogradjudge.events import Event, as_json
 from mogradjudge.files import (
     PARTIAL,
     LineLog,
     check_no_links,
+    locked,
     read_json,
     replaced,
     to_json,
     write_text,
+    written,
 )
 from mogradjudge.fingerprint import differences
 from mogradjudge.judge import MultiCriteriaJudge
@@ -35,6 +36,8 @@ from mogradjudge.state import State
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
 CACHE, LOCK, STOP, TRACKING = "cache", "lock", "stop", "mlflow.json"
+REPLAY = f"Delete it and {STATE} to replay the run from its paid replies."
+"""What helps where `asked.json` is damaged."""
 _OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
 
 _ROLES = ROLES[1:]  # those who write
@@ -75,6 +78,7 @@ class RunDirectory:
         self.path = Path(path)
         self._replies = replies or self.path / CACHE
         self._events = LineLog(self.path / EVENTS)
+        self._asked: Mapping[str, Any] = {}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -106,9 +110,9 @@ class RunDirectory:
         with ExitStack() as stack:
             self._lock(stack)
             self._claim(json.loads(json.dumps(asked)))
-            self.stop_file.unlink(missing_ok=True)  # it has stopped the start before
-            state = self.path / STATE
-            known = State.from_dict(read_json(state)) if state.exists() else None
+            with written(self.stop_file):
+                self.stop_file.unlink(missing_ok=True)  # it has stopped the start before
+            known = State.read(self.path / STATE)
             stack.enter_context(ledger.kept_in(LineLog(self.path / CALLS)))
             stack.enter_context(replies_kept_in(self._replies))
             stack.callback(self._events.close)
@@ -131,14 +135,40 @@ class RunDirectory:
         self._events.add({**line, **as_json(event)})
 
     def save(self, state: State, best: dspy.Module) -> None:
-        """Keep where the run stands, and the best program so far."""
-        self._save_program(best)
-        write_text(self.path / STATE, to_json(state.as_dict()) + "\n")
+        """Keep where the run stands, and the best program so far.
+
+        Raises:
+            SetupError: If that cannot be written, or the folder had gone and is there anew.
+        """
+        with self._there():
+            self._save_program(best)
+            write_text(self.path / STATE, to_json(state.as_dict()) + "\n")
 
     def finish(self, program: dspy.Module, result: Mapping[str, Any]) -> None:
-        """Write the program and the result, each as a whole or not at all."""
-        self._save_program(program)
-        write_text(self.path / RESULT, to_json(result) + "\n")
+        """Write the program and the result, each as a whole or not at all.
+
+        Raises:
+            SetupError: As `save` does.
+        """
+        with self._there():
+            self._save_program(program)
+            write_text(self.path / RESULT, to_json(result) + "\n")
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Let the block write into the folder; where it has gone, what is written was paid for."""
+        gone = not self.path.exists()
+        if gone:
+            with written(self.path):
+                self.path.mkdir(parents=True)
+            write_text(self.path / ASKED, to_json(self._asked) + "\n")
+        yield
+        if gone:
+            raise ResourceError(
+                f"{self.path} was removed or renamed while a run was at work in it. What the run "
+                "knew is in it again, and the same call goes on from there; the replies and the "
+                "journal that were in it are not."
+            )
 
     def _save_program(self, program: dspy.Module) -> None:
         judge = isinstance(program, MultiCriteriaJudge)
@@ -149,25 +179,22 @@ class RunDirectory:
 
     def _lock(self, stack: ExitStack) -> None:
         check_no_links(self.path)
-        try:
-            stack.enter_context(FileLock(self.path / LOCK, timeout=0))
-        except Timeout as error:
-            raise InUse(
-                f"Another process is at work in {self.path}. Wait for it, or give another folder."
-            ) from error
+        taken = f"Another process is at work in {self.path}. Wait for it, or give another folder."
+        stack.enter_context(locked(self.path / LOCK, InUse(taken)))
 
     def _edited(self, kept: Set[str]) -> bool:
         """Say whether a rewrite was scored: until then the roles' settings decided nothing."""
         if STATE not in kept:
             return False
-        steps = State.from_dict(read_json(self.path / STATE)).steps
+        steps = State.read(self.path / STATE).steps
         return any(step.proposed is not None for step in steps)
 
     def _claim(self, asked: dict[str, Any]) -> None:
-        path = self.path / ASKED
+        self._asked, path = asked, self.path / ASKED
         kept = {entry.name for entry in self.path.iterdir() if PARTIAL not in entry.name}
         answered = any(entry.get("answered") for entry in LineLog(self.path / CALLS).entries())
-        if not answered and STATE not in kept:  # nothing is paid for, so nothing is lost
+        # Where nothing is paid for, nothing is lost; and replies alone serve whoever asks for them.
+        if STATE not in kept and not (answered and ASKED in kept):
             if kept - _OURS:
                 raise SetupError(
                     f"A run needs a new or empty folder, or a run to take up; {self.path} has "
@@ -175,7 +202,7 @@ class RunDirectory:
                 )
             write_text(path, to_json(asked) + "\n")
             return
-        before = read_json(path) if path.exists() else {}
+        before = read_json(path, REPLAY) if path.exists() else {}
         if not self._edited(kept) and _without_roles(before) == _without_roles(asked):
             write_text(path, to_json(asked) + "\n")
             return

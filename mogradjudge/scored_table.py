@@ -258,14 +258,15 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
 def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Put the parts together; count what is unscored and what fell back on the way."""
     unscored, fallbacks = Counter[str](), Counter[str]()
+    schema = with_added(task.seen.schema, task.criteria)
 
     def counted() -> Iterator[pa.Table]:
-        for table in parts.read():
+        for table in parts.read(tuple(schema.names), task.rows_of):
             unscored.update(count_sources(table, task.criteria, None))
             fallbacks.update(count_sources(table, task.criteria, "fallback"))
             yield table
 
-    write_output(out, with_added(task.seen.schema, task.criteria), counted())
+    write_output(out, schema, counted())
     return dict(unscored), dict(fallbacks)
 
 

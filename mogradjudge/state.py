@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from mogradjudge.agreement import Undefined
@@ -11,10 +12,13 @@ from mogradjudge.candidate import Candidate
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.evaluation import Agreement
+from mogradjudge.files import read_json
 from mogradjudge.gate import measures_less
 from mogradjudge.instructions import Instructions
 from mogradjudge.result import HeldOut, Measured, StepRecord
 
+REPLAY = "Delete that file to replay the run from its paid replies."
+"""What helps where `state.json` is damaged."""
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 
 
@@ -83,24 +87,32 @@ class State:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` gave.
+    def read(cls, path: Path) -> Self | None:
+        """Read the file that holds what `as_dict` gave; None if there is none.
 
         Raises:
-            SetupError: If it is something else.
+            SetupError: If it holds something else.
         """
+        if not path.exists():
+            return None
+        plain = read_json(path, REPLAY)
         try:
-            return cls(
-                measured=tuple(_measured(each) for each in plain["measured"]),
-                rejected=tuple(_measured(each) for each in plain["rejected"]),
-                steps=tuple(_step(each) for each in plain["steps"]),
-                calls=int(plain["calls"]),
-                test=None if plain["test"] is None else _held_out(plain["test"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return cls.from_dict(plain)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SetupError(
-                f"The run's state cannot be read ({error!r}). Give another folder."
+                f"{path} is damaged: the state cannot be read ({error!r}). {REPLAY}"
             ) from error
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Take what `as_dict` gave."""
+        return cls(
+            measured=tuple(_measured(each) for each in plain["measured"]),
+            rejected=tuple(_measured(each) for each in plain["rejected"]),
+            steps=tuple(_step(each) for each in plain["steps"]),
+            calls=_whole(plain["calls"]),
+            test=None if plain["test"] is None else _held_out(plain["test"]),
+        )
 
 
 def worth(agreement: Agreement) -> float:
@@ -125,7 +137,7 @@ def _measured_dict(measured: Measured) -> dict[str, Any]:
 
 def _measured(plain: Mapping[str, Any]) -> Measured:
     candidate = Candidate({path: Instructions.parse(text) for path, text in plain["instructions"]})
-    return Measured(plain["step"], candidate, _agreement(plain["agreement"]))
+    return Measured(_whole(plain["step"]), candidate, _agreement(plain["agreement"]))
 
 
 def _held_out_dict(test: HeldOut) -> dict[str, Any]:
@@ -134,7 +146,7 @@ def _held_out_dict(test: HeldOut) -> dict[str, Any]:
 
 
 def _held_out(plain: Mapping[str, Any]) -> HeldOut:
-    return HeldOut(plain["n"], _agreement(plain["seed"]), _agreement(plain["final"]))
+    return HeldOut(_whole(plain["n"]), _agreement(plain["seed"]), _agreement(plain["final"]))
 
 
 def _agreement_list(agreement: Agreement) -> list[dict[str, Any]]:
@@ -156,7 +168,7 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> Agreement:
         else float(row["value"])
         for row in rows
     }
-    counts = {count: {row["criterion"]: row[count] for row in rows} for count in _COUNTS}
+    counts = {count: {row["criterion"]: _whole(row[count]) for row in rows} for count in _COUNTS}
     return Agreement(values, **counts)
 
 
@@ -171,13 +183,19 @@ def _step_dict(step: StepRecord) -> dict[str, Any]:
 def _step(plain: Mapping[str, Any]) -> StepRecord:
     proposed = plain["proposed"]
     return StepRecord(
-        step=plain["step"],
+        step=_whole(plain["step"]),
         accepted=plain["accepted"],
         agreement=_agreement(plain["agreement"]),
         proposed=None if proposed is None else _agreement(proposed),
-        calls=plain["calls"],
-        skipped=plain["skipped"],
+        calls=_whole(plain["calls"]),
+        skipped=_whole(plain["skipped"]),
     )
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"a whole number is needed, not {value!r}")
+    return value
 
 
 def in_order_of_worth(measured: Sequence[Measured]) -> list[Measured]:

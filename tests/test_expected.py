@@ -330,6 +330,23 @@ class TestReadTokens:
     def test_a_token_without_alternatives_is_as_good_as_none(self):
         assert read_tokens(self.content(("a", 0.9, [("a", 0.9)]), ("4", 0.9, []))) == ()
 
+    @pytest.mark.parametrize("logprob", [800.0, 1e308, math.inf, math.nan, 0.5, None, "much", []])
+    def test_what_is_no_logarithm_of_a_probability_supports_nothing(self, logprob):
+        sound = self.content(("4", 0.5, [("4", 0.5), ("5", 0.5)]))["content"][0]
+        for broken in (
+            {**sound, "top_logprobs": [{"token": "4", "logprob": logprob}]},
+            {**sound, "logprob": logprob},
+        ):
+            first, second = read_tokens({"content": [broken, sound]})
+            assert first == Token("4", {"4": 0.0})
+            assert second.alternatives == pytest.approx({"4": 0.5, "5": 0.5})
+
+    @pytest.mark.parametrize("logprob", [0.0, 1e-6, -800.0, -math.inf])
+    def test_a_server_may_round_and_may_call_a_token_impossible(self, logprob):
+        entry = {"token": "4", "logprob": logprob}
+        (token,) = read_tokens({"content": [{**entry, "top_logprobs": [entry]}]})
+        assert token.alternatives == {"4": math.exp(min(logprob, 0.0))}
+
     def test_the_token_that_was_taken_counts_where_it_is_not_listed(self):
         found = self.probabilities(("5", 0.25), ("3", 0.125))
         assert found == pytest.approx({"5": 0.25, "3": 0.125, "4": 0.5})

@@ -1,7 +1,11 @@
 """A provider that fails: the run's result and its books hold, and what cannot hold is said."""
 
 import asyncio
+import errno
 import json
+import os
+import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +13,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dspy
 import pytest
-from dspy.lm15 import InvalidRequestError, Request, Response
+from dspy.lm15 import InvalidRequestError, Request, Response, TransportError
 
 from benchmarks.fault_plan import FaultPlan
 from benchmarks.faults import CRITERIA, optimize
 from benchmarks.server import ToyServer, serving
 from benchmarks.world import ToyEngine, reply, toy_examples, toy_rubric
-from mogradjudge import MOGrad, MultiCriteriaJudge, ReplyError
+from engines import AsyncEngine
+from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, ReplyError
 from mogradjudge.cli import main
+from mogradjudge.errors import ResourceError
+from mogradjudge.files import resource_error
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
+from mogradjudge.scored_table import score_table
 from mogradjudge.scores import Unscored
 from mogradjudge.scoring import evaluation_report
 
@@ -423,3 +431,127 @@ class Filtering(ToyEngine):
         if any(text in (request.messages[-1].text or "") for text in self.refused):
             raise InvalidRequestError("content_filter")
         return super().complete(request)
+
+
+class NoFileLeft(ToyEngine):
+    """Can open no connection, as a client under `ulimit -n` says it: in an error of its own."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self.answers, self.attempts = answers, 0
+
+    def complete(self, request: Request) -> Response:
+        self.attempts += 1
+        if self.attempts <= self.answers:
+            return super().complete(request)
+        try:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        except OSError as error:
+            raise TransportError("failed to connect to the provider") from error
+
+
+class Asking(dspy.Module):
+    """A program that makes nothing of an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask = dspy.Predict("output -> fluency: int")
+
+    def forward(self, output: str) -> dspy.Prediction:
+        try:
+            return self.ask(output=output)
+        except Exception:  # noqa: BLE001
+            return dspy.Prediction(fluency=1)
+
+
+class AskingLater(Asking):
+    forward = None
+
+    async def aforward(self, output: str) -> dspy.Prediction:
+        return await self.ask.acall(output=output)
+
+
+class Opening(Asking):
+    """A program that opens files of its own."""
+
+    def forward(self, output: str) -> dspy.Prediction:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def a_run(folder):
+    examples = toy_examples(toy_rubric("fluency"), 12)
+    MOGrad(steps=1, num_threads=2, run_dir=folder / "run").optimize(
+        MultiCriteriaJudge(toy_rubric("fluency")), trainset=examples[:6], valset=examples[6:]
+    )
+
+
+def a_table(folder):
+    rows = [json.dumps({"output": each.output}) for each in toy_examples(toy_rubric("x"), 12)]
+    (folder / "texts.jsonl").write_text("\n".join(rows))
+    judge = MultiCriteriaJudge(toy_rubric("fluency"))
+    score_table(judge, folder / "texts.jsonl", folder / "s.jsonl", num_threads=2)
+
+
+def an_evaluation(folder):
+    judge, examples = MultiCriteriaJudge(toy_rubric("fluency")), toy_examples(toy_rubric("x"), 12)
+    rated = [dspy.Example(each, human_fluency=n % 5 + 1) for n, each in enumerate(examples)]
+    evaluation_report(judge, [each.with_inputs("output") for each in rated], 2)
+
+
+def a_program(kind):
+    def work(folder):
+        examples = toy_examples(toy_rubric("fluency"), 12)
+        objective = Objective("right", "Is it right?", score=lambda example, made: 0.5)
+        MOGrad(steps=1, num_threads=2, objectives=[objective]).optimize(
+            kind(), trainset=examples[:6], valset=examples[6:]
+        )
+
+    return work
+
+
+@pytest.mark.parametrize(
+    "work",
+    [a_run, a_table, an_evaluation, *map(a_program, (Asking, AskingLater, Opening))],
+    ids=["run", "table", "evaluation", "program", "async program", "program's own files"],
+)
+def test_a_machine_without_a_file_left_is_named_and_nothing_is_tried_again(work, tmp_path):
+    engine = NoFileLeft(0)
+    with (
+        dspy.context(
+            lm=dspy.LM("toy/x", engine=engine, async_engine=AsyncEngine(engine), temperature=0.0)
+        ),
+        pytest.raises(ResourceError, match=r"Too many open files.*num_threads.*ulimit -n"),
+    ):
+        work(tmp_path)
+    assert engine.attempts <= 4  # one of each thread, and of one that had begun the next
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("unable to open database file"), None])
+def test_it_is_named_where_the_client_does_not_say_so_itself(error, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    vague = error or socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    assert resource_error(vague) is None
+    monkeypatch.setattr(os, "open", refuse)
+    assert isinstance(resource_error(vague), ResourceError)
+    assert resource_error(ValueError("unable to open database file")) is None
+
+
+def test_errors_that_came_from_each_other_are_looked_at_once():
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__context__ = second, first
+    assert resource_error(first) is None
+
+
+def test_what_a_run_paid_before_the_files_ran_out_is_not_paid_again(tmp_path):
+    def paid(engine):
+        with dspy.context(lm=dspy.LM("toy/x", engine=engine, temperature=0.0)):
+            a_run(tmp_path)
+
+    with pytest.raises(ResourceError):
+        paid(NoFileLeft(4))
+    paid(later := ToyEngine())
+    (tmp_path / "run").rename(tmp_path / "before")
+    paid(whole := ToyEngine())
+    assert 4 + later.calls.total() == whole.calls.total()

@@ -375,6 +375,27 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
         write_report(run_dir, interference=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"event": ', "[]", "null", '{"x": 1}', '{"event": ["StepStarted"]}'),
+        '{"event": "StepStarted", "step": {}, "example_ids": []}',
+        '{"event": "StepEnded", "step": "2", "agreement": {}, "calls": 1, "tokens": 1, "cost": 0}',
+        '{"event": "CandidateScored", "step": 0, "split": "test", "texts": [3]}',
+        '{"event": "GateDecided", "step": 1}',
+    ],
+)
+def test_a_damaged_event_is_named_and_can_be_deleted(line, run_dir, tmp_path):
+    events = (run_dir / "events.jsonl").read_text().splitlines(keepends=True)
+    folder = copied(run_dir, tmp_path / "run")
+    (folder / "events.jsonl").write_text("".join([*events[:3], f"{line}\n", *events[3:]]))
+    with pytest.raises(SetupError, match=r"Line 4 of .*events\.jsonl is damaged.*Delete") as caught:
+        write_report(folder)
+    assert len(str(caught.value).splitlines()) == 1
+    (folder / "events.jsonl").write_text("".join(events))
+    write_report(folder)
+
+
 def test_a_wrong_folder_is_one_clear_line(tmp_path):
     found = CliRunner().invoke(cli, ["report", str(tmp_path)])
     assert isinstance(found.exception, SetupError)

@@ -1,7 +1,10 @@
 """What a run keeps on disk, and how it goes on from there."""
 
+import errno
 import json
 import math
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -250,6 +253,127 @@ def test_a_state_that_is_no_state_is_one_clear_line(tmp_path):
     (tmp_path / "state.json").write_text('{"measured": 3}')
     with pytest.raises(SetupError, match="state cannot be read"):
         optimize(tmp_path)
+
+
+def whole(folder, **changes):
+    """Run to the end; gives the result, and a function that runs again and counts what it pays."""
+    result = optimize(folder, steps=1, **changes)
+
+    def again():
+        later = optimize(folder, engine := ToyEngine(), steps=1, **changes)
+        return later.measured == result.measured and later.test == result.test, engine.calls.total()
+
+    return again
+
+
+DAMAGES = {
+    "empty": lambda text: b"",
+    "cut": lambda text: text[:300],
+    "no UTF-8": lambda text: b"\xff\xfe\x00" + text,
+    "a list": lambda text: b"[]",
+    "very deep": lambda text: b"[" * 200_000,
+    "a long number": lambda text: text.replace(b'"calls": ', b'"calls": ' + b"9" * 5000),
+    "a wrong type": lambda text: text.replace(b'"step": ', b'"step": "x", "old": '),
+    "a text as a count": lambda text: text.replace(b'"scored": ', b'"scored": "x", "old": '),
+    "infinity": lambda text: text.replace(b'"calls": ', b'"calls": 1e999, "old": '),
+    "of another version": lambda text: b'{"version": 2}',
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ended") / "run"
+    return folder, whole(folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_named_and_without_it_the_paid_replies_are_replayed(damage, ended):
+    folder, again = ended
+    state = folder / "state.json"
+    kept = state.read_bytes()
+    state.write_bytes(DAMAGES[damage](kept))
+    with pytest.raises(SetupError, match=r"state\.json is damaged.*Delete that file") as caught:
+        again()
+    assert len(str(caught.value).splitlines()) == 1
+    state.unlink()
+    assert again() == (True, 0)
+    assert json.loads(state.read_bytes())["measured"] == json.loads(kept)["measured"]
+
+
+def test_without_a_damaged_asked_json_and_the_state_they_are_replayed_too(tmp_path):
+    again = whole(tmp_path)
+    (tmp_path / "asked.json").write_text("{")
+    with pytest.raises(SetupError, match=r"asked\.json is damaged.*Delete it and state\.json"):
+        again()
+    (tmp_path / "asked.json").unlink()
+    (tmp_path / "state.json").unlink()
+    assert again() == (True, 0)
+
+
+@pytest.mark.parametrize(
+    "line", [b"{]\n", b"[1]\n", b"\xff\n", b'{"x": 1}\n', b'{"landed": [1]}\n']
+)
+def test_a_damaged_line_of_the_journal_is_named_and_can_be_deleted(line, tmp_path):
+    again = whole(tmp_path)
+    journal = tmp_path / "calls.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:3], line, *lines[3:]]))
+    with pytest.raises(SetupError, match=r"Line 4 of .*calls\.jsonl is damaged.*Delete that line"):
+        again()
+    journal.write_bytes(b"".join(lines))
+    assert again() == (True, 0)
+
+
+@pytest.mark.parametrize("name", ["lock", "stop", "judge.json", "events.jsonl", "calls.jsonl"])
+def test_a_directory_in_the_place_of_a_file_is_one_clear_line(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(SetupError, match=f"(?i)cannot .*{name}: is a directory"):
+        optimize(tmp_path, steps=1)
+
+
+@pytest.mark.parametrize("at", [3, 15, 40])
+def test_what_is_known_of_a_run_outlives_its_folder(at, tmp_path):
+    class Removing(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            if self.calls.total() == at:
+                shutil.rmtree(tmp_path / "run")
+            return super().answer(system, user)
+
+    whole = optimize(tmp_path / "whole", engine := ToyEngine(), num_threads=1)
+    with pytest.raises(SetupError, match="run was removed or renamed"):
+        optimize(tmp_path / "run", Removing(), num_threads=1)
+    later = optimize(tmp_path / "run", paid := ToyEngine(), num_threads=1)
+    assert later.measured == whole.measured
+    assert paid.calls.total() < engine.calls.total()
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(errno.ENOSPC, "space"), (errno.EROFS, "[Rr]ead-only")]
+)
+def test_a_disk_that_takes_no_more_is_one_clear_line_and_what_was_paid_is_kept(
+    number, word, tmp_path, monkeypatch
+):
+    def full(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    first = ToyEngine()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(SetupError, match=f"Cannot write .*{word}"):
+            optimize(tmp_path / "fresh", ToyEngine())
+        assert not (tmp_path / "fresh" / "asked.json").exists()
+
+    class Filling(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            monkeypatch.setattr(os, "fsync", full)
+            return super().answer(system, user)
+
+    with pytest.raises(SetupError, match=f"Cannot write .*{word}"):
+        optimize(tmp_path / "run", first := Filling(), steps=1)
+    monkeypatch.undo()
+    optimize(tmp_path / "run", later := ToyEngine(), steps=1)
+    optimize(tmp_path / "whole", engine := ToyEngine(), steps=1)
+    assert first.calls + later.calls == engine.calls
 
 
 NAMES = ("zeta", "alpha")

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import dspy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dspy.lm15 import InvalidRequestError
+from dspy.lm15 import AuthError, InvalidRequestError
 
 from benchmarks.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
@@ -475,3 +476,90 @@ def test_other_settings_take_up_replies_while_no_part_is_finished(table, tmp_pat
 def test_caps_are_refused_on_a_cluster_before_it_is_joined(table, tmp_path):
     with pytest.raises(SetupError, match="--max-calls"):
         Judged().score(table, tmp_path / "s.parquet", ray="local", budget=Budget(max_calls=3))
+
+
+def cut_short(table: Path, out: Path) -> tuple[Judged, Path]:
+    """Score until the 18th text's reply fails; gives the judge, able again, and the parts."""
+
+    def failing(request) -> str:
+        if "text 17" in user(request):
+            raise AuthError("the key has expired")
+        return rate(request)
+
+    judged = Judged(failing)
+    with pytest.raises(dspy.LMAuthError):
+        judged.score(table, out, threads=1)
+    judged.engine.reply = rate
+    return judged, out.with_name(f"{out.name}.parts")
+
+
+def other_columns(path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), path)
+
+
+def too_short(path: Path) -> None:
+    pq.write_table(pq.read_table(path).slice(1), path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"PAR1 no part")),
+        *(other_columns, too_short),
+    ],
+    ids=["empty", "junk", "columns", "rows"],
+)
+def test_a_damaged_part_is_named_and_is_made_again_for_nothing(damage, table, tmp_path):
+    Judged().score(table, tmp_path / "whole.parquet")
+    judged, parts = cut_short(table, out := tmp_path / "s.parquet")
+    damage(parts / "part-00001.parquet")
+    with pytest.raises(SetupError, match=r"part-00001\.parquet is damaged.*Delete it"):
+        judged.score(table, out)
+    paid = judged.paid
+    (parts / "part-00001.parquet").unlink()
+    judged.score(table, out)
+    assert judged.paid == paid
+    assert read(out) == read(tmp_path / "whole.parquet")
+
+
+def test_parts_whose_settings_are_damaged_are_made_again_for_nothing(table, tmp_path):
+    judged, parts = cut_short(table, out := tmp_path / "s.parquet")
+    paid = judged.paid
+    (parts / "asked.json").write_text("{")
+    with pytest.raises(SetupError, match=r"asked\.json is damaged.*Delete it and the parts"):
+        judged.score(table, out)
+    for path in [parts / "asked.json", *parts.glob("part-*")]:
+        path.unlink()
+    judged.score(table, out)
+    assert judged.paid == paid + 23 - 17
+    assert len(read(out)) == 23
+
+
+@pytest.mark.parametrize("place", ["s.parquet.parts/lock", "s.parquet.parts/asked.json"])
+def test_a_directory_in_the_place_of_a_parts_file_is_one_clear_line(place, table, tmp_path):
+    (tmp_path / place).mkdir(parents=True)
+    with pytest.raises(SetupError, match=f"{Path(place).name}: Is a directory"):
+        Judged().score(table, tmp_path / "s.parquet")
+
+
+def test_a_file_in_the_place_of_the_parts_folder_is_one_clear_line(table, tmp_path):
+    (tmp_path / "s.parquet.parts").touch()
+    with pytest.raises(SetupError, match=r"s\.parquet\.parts"):
+        Judged().score(table, tmp_path / "s.parquet")
+
+
+def test_the_part_at_hand_outlives_the_folder_of_the_parts(table, tmp_path):
+    out, removed = tmp_path / "s.parquet", []
+
+    def removing(request) -> str:
+        if "text 7" in user(request) and not removed:
+            removed.append(shutil.rmtree(tmp_path / "s.parquet.parts"))
+        return rate(request)
+
+    judged = Judged(removing)
+    with pytest.raises(SetupError, match=r"s\.parquet\.parts was removed or renamed"):
+        judged.score(table, out, threads=1)
+    judged.score(table, out, threads=1)
+    assert [row["id"] for row in read(out)] == [str(n) for n in range(23)]
+    # The first five were lost with the folder; the next five are in the part that was at hand.
+    assert judged.paid == 23 + 5

@@ -1,10 +1,14 @@
 """Rounds as a server sees them: all calls of one are in flight together, and never too many."""
 
+import json
+import os
+import resource
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
+from pathlib import Path
 
 import dspy
 import pytest
@@ -19,6 +23,8 @@ from mogradjudge import (
     OptimizationResult,
     SetupError,
 )
+from mogradjudge.cli import main
+from tests import processes
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance", "style")
 EXAMPLES = toy_examples(RUBRIC, 8)
@@ -163,3 +169,56 @@ def test_a_server_that_does_not_start_says_why_in_one_line():
     with found as caught, serving_apart(faults="nonsense"):
         pass
     assert len(str(caught.value).splitlines()) == 1
+
+
+def under_a_limit(words: list[str], limit: int, left: int | None = None) -> None:
+    """Run a command that may have so many files and connections open, or has so many left."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    held = []
+    with suppress(OSError):
+        while left is not None:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    for descriptor in held[: left or 0]:
+        os.close(descriptor)
+    main(words)
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    rubric = toy_rubric("coherence", "fluency")
+    rows = [json.dumps(each.toDict()) for each in toy_examples(rubric, 400)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(rows))
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    MultiCriteriaJudge(rubric).save(tmp_path / "judge.json")
+    return tmp_path
+
+
+def words_of(command: str, folder: Path, server: ToyServer) -> list[str]:
+    data = {
+        "score": ["judge.json", "texts.jsonl", "--out", "scores.jsonl"],
+        "compile": ["texts.jsonl", "--rubric", "rubric.toml", "--steps", "1", "--out", "run"],
+        "evaluate": ["judge.json", "texts.jsonl"],
+    }
+    paths = [str(folder / word) if "." in word or word == "run" else word for word in data[command]]
+    return [command, *paths, "--lm", "openai/toy", "--api-base", server.url]
+
+
+@pytest.mark.parametrize("command", ["score", "compile", "evaluate"])
+def test_open_files_do_not_grow_with_the_threads(command, table, server):
+    server.latency = 0.3  # so that all threads have a call in flight
+    words = [*words_of(command, table, server), "--num-threads", "32"]
+    processes.start(table, under_a_limit, words, 256).ended()
+    assert server.peak > 16
+
+
+@pytest.mark.parametrize("command", ["score", "compile"])
+def test_where_no_file_is_left_it_is_said_and_what_is_paid_is_kept(command, table, server):
+    server.latency = 0.3
+    words = [*words_of(command, table, server), "--num-threads", "32"]
+    _, said = processes.start(table, under_a_limit, words, 256, 20).ended(2)
+    last = said.splitlines()[-1]
+    assert "Too many open files" in last and "--num-threads" in last and "ulimit -n" in last
+    assert "provider failed" not in said
+    server.latency = 0.0
+    processes.start(table, under_a_limit, [*words[:-1], "4"], 256).ended()
+    assert sum(server.answers.values()) - len(server.answers) <= 20  # those that were in flight

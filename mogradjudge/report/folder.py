@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
-from mogradjudge.events import JudgedText
-from mogradjudge.files import LineLog, read_json
+from mogradjudge.events import Event, JudgedText
+from mogradjudge.files import DELETE_LINE, LineLog, read_json
 from mogradjudge.fingerprint import digest_of
 from mogradjudge.ledger import Ledger, LedgerRow
-from mogradjudge.runs import ASKED, CALLS, EVENTS, STATE
+from mogradjudge.runs import ASKED, CALLS, EVENTS, REPLAY, STATE
 from mogradjudge.state import State
 
 VALIDATION, TEST = "validation", "test"
+_KINDS = {each.__name__: each for each in get_args(Event)}
 
 Line = Mapping[str, Any]
 """An event, as `events.jsonl` holds it."""
@@ -110,13 +115,9 @@ def read_run(path: Path) -> Run:
         raise SetupError(
             f"{path} holds no run: it has no {EVENTS}. Give the folder that `compile --out` names."
         )
-    lines = list(LineLog(path / EVENTS).entries())
-    asked = read_json(path / ASKED) if (path / ASKED).exists() else {}
-    state = State.from_dict(read_json(path / STATE)) if (path / STATE).exists() else None
-    try:
-        told = _told(lines)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SetupError(f"{path / EVENTS} is damaged ({error!r}). Give another folder.") from error
+    told = _told(LineLog(path / EVENTS))
+    asked = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
+    state = State.read(path / STATE)
     if told.started is None:
         raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
     toml = asked.get("rubric")
@@ -148,22 +149,53 @@ class _Told:
     resumed: int = 0
 
 
-def _told(lines: Iterable[Line]) -> _Told:
+def _told(log: LineLog) -> _Told:
     told = _Told()
-    for line in lines:
-        match line["event"]:
-            case "RunStarted":  # an earlier start may have got no further than the seed
-                told = _Told(started=line)
-            case "RunResumed":
-                _forget_after(told, line["steps"])
-            case "SeedScored":
-                told.seeded = line
-            case "CandidateScored":
-                told.scored[line["step"], line["split"]] = _texts(line["texts"])
-            case "RunEnded":
-                told.ended = line
-            case _ if "step" in line:
-                told.steps[line["step"]] = _with(told.steps, line)
+    for number, line in enumerate(log.entries(), start=1):
+        try:
+            _check(line)
+            told = _after(told, line)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(
+                f"Line {number} of {log.path} is damaged ({error}). {DELETE_LINE}"
+            ) from error
+    return told
+
+
+def _check(line: Line) -> None:
+    """Raise a ValueError where a line holds other things than its event."""
+    if line["event"] not in _KINDS:
+        return
+    text = json.dumps(line, ensure_ascii=False).encode(
+        "utf-8", "replace"
+    )  # half a pair is no UTF-8
+    try:
+        _shape(line["event"]).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place}: {first['msg']}") from error
+
+
+@cache
+def _shape(event: str) -> TypeAdapter[Event]:
+    return TypeAdapter(_KINDS[event])
+
+
+def _after(told: _Told, line: Line) -> _Told:
+    match line["event"]:
+        case "RunStarted":  # an earlier start may have got no further than the seed
+            return _Told(started=line)
+        case "RunResumed":
+            _forget_after(told, line["steps"])
+        case "SeedScored":
+            told.seeded = line
+        case "CandidateScored":
+            told.scored[line["step"], line["split"]] = _texts(line["texts"])
+        case "RunEnded":
+            told.ended = line
+        case _ if "step" in line:
+            told.steps[line["step"]] = _with(told.steps, line)
     return told
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
-from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped, SetupError
+from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunStopped, SetupError
 from mogradjudge.runs import Pool
 from mogradjudge.search.job import Job, calls_kept_back
 from mogradjudge.search.purse import SharedPurse
@@ -29,8 +29,8 @@ SearchStop: TypeAlias = Literal["trials", "budget", "interrupted", "failed"]
 provider was down, which the next start tries again."""
 
 _MOST_IN_A_ROW = 2  # trials that the provider failed
-# A missing or empty account is no trial's fault.
-_UNUSABLE = (dspy.LMAuthError, dspy.LMBillingError, dspy.LMConfigurationError)
+# A missing or empty account is no trial's fault, nor is a full disk.
+_UNUSABLE = (dspy.LMAuthError, dspy.LMBillingError, dspy.LMConfigurationError, ResourceError)
 _LOOK_EVERY = 0.5  # seconds between two looks at what other workers do
 
 
