@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -182,12 +182,10 @@ class RunDirectory:
         taken = f"Another process is at work in {self.path}. Wait for it, or give another folder."
         stack.enter_context(locked(self.path / LOCK, InUse(taken)))
 
-    def _edited(self, kept: Set[str]) -> bool:
+    def _edited(self) -> bool:
         """Say whether a rewrite was scored: until then the roles' settings decided nothing."""
-        if STATE not in kept:
-            return False
-        steps = State.read(self.path / STATE).steps
-        return any(step.proposed is not None for step in steps)
+        state = State.read(self.path / STATE)
+        return state is not None and any(step.proposed is not None for step in state.steps)
 
     def _claim(self, asked: dict[str, Any]) -> None:
         self._asked, path = asked, self.path / ASKED
@@ -203,7 +201,7 @@ class RunDirectory:
             write_text(path, to_json(asked) + "\n")
             return
         before = read_json(path, REPLAY) if path.exists() else {}
-        if not self._edited(kept) and _without_roles(before) == _without_roles(asked):
+        if not self._edited() and _without_roles(before) == _without_roles(asked):
             write_text(path, to_json(asked) + "\n")
             return
         if different := differences(before, asked):

@@ -114,14 +114,13 @@ def _evaluator(
 @contextmanager
 def _client(task: Task) -> Iterator[Any]:
     """Give TextGrad's client of the server, each request held to the cap, with an empty cache."""
-    import httpx
-    from openai import OpenAI
+    from openai import DefaultHttpxClient, OpenAI
     from textgrad.engine.local_model_openai_api import ChatExternalClient
 
-    def count(request: httpx.Request) -> None:
+    def count(request: object) -> None:
         task.meter.take()
 
-    http = httpx.Client(event_hooks={"request": [count]})
+    http = DefaultHttpxClient(event_hooks={"request": [count]})
     client = OpenAI(base_url=task.url, api_key="none", max_retries=0, http_client=http)
     # It takes the place of its cache from the one, and insists on the other.
     with client, environment(XDG_CACHE_HOME=str(task.folder), OPENAI_API_KEY="none"):
