@@ -489,7 +489,10 @@ def test_replies_of_the_other_apis_come_back_as_dspy_reads_them(tmp_path):
 
 
 class Own:
-    pass
+    def __str__(self) -> str:
+        return "own"
+
+    __repr__ = __str__
 
 
 @pytest.mark.parametrize(
