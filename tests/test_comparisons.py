@@ -373,3 +373,19 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values):
 def test_what_cannot_be_compared_is_refused(call, message):
     with pytest.raises(SetupError, match=message):
         call(*judges(5, 4))
+
+
+def test_three_documents_are_compared_and_two_are_not():
+    human, first = [1, 3, 5, 2, 4, 5, 1, 2, 4], [1, 3, 4, 2, 4, 5, 1, 3, 4]
+    second, documents = [3, 3, 4, 1, 4, 4, 2, 3, 3], ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+    assert compare(human, first, second, documents).p_value == 2 / 2**3
+    assert isinstance(compare(human[:6], first[:6], second[:6], documents[:6]), Undefined)
+
+
+def test_a_contrast_of_criteria_needs_a_weight_for_each_arm():
+    human, judge, groups = scores(8, 4, seed=0)
+    arms = {arm: {"fluency": list(judge)} for arm in ("first", "second")}
+    with pytest.raises(SetupError, match="weights"):
+        contrast_criteria({"fluency": list(human)}, arms, {"first": 1.0}, groups)
+    with pytest.raises(SetupError, match="not all 0"):
+        contrast_criteria({"fluency": list(human)}, arms, dict.fromkeys(arms, 0.0), groups)

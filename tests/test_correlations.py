@@ -59,6 +59,12 @@ def test_the_pooled_value_is_scipys(method, rows):
         assert found == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_pooled_value_is_of_one_group_and_says_whether_the_judge_is_constant():
+    assert correlate([1, 2, 3], [1, 2, 2]).groups == 1
+    assert correlate([1, 2, 3], [1, 2, 2]).constant_judge == 0
+    assert correlate([1, 2, 3], [2, 2, 2]).constant_judge == 1
+
+
 def test_a_large_group_is_compared_by_sorting_and_not_by_pairs():
     human, judge, _ = scores(1, 1500, seed=0)
     assert correlate(human, judge, method="kendall").value == pytest.approx(

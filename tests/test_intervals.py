@@ -10,7 +10,9 @@ from mogradjudge.agreement import (
     bootstrap_criteria,
     correlate,
     hierarchical,
+    reported_intervals,
 )
+from mogradjudge.agreement.intervals import percentiles
 from mogradjudge.errors import SetupError
 from ratings import METHODS, scores
 
@@ -109,6 +111,23 @@ def test_what_has_no_interval_says_why():
     )
     assert found["a"] == found["c"] == none
     assert found["mean"] == found["b"]
+
+
+def test_only_documents_that_both_rated_count_for_a_reported_interval():
+    human, judge, groups = scores(9, 6, seed=0)
+    gaps = [
+        None if group in groups[:12] else score for score, group in zip(human, groups, strict=True)
+    ]
+    rated = {"all": list(human), "seven": gaps}
+    found = reported_intervals(rated, {"all": judge, "seven": judge}, groups)
+    assert isinstance(found["all"], Interval)
+    assert found["seven"] == Undefined("no interval: 7 documents, and it needs 8")
+
+
+def test_an_interval_needs_half_of_the_resamples():
+    values = np.array([0.1, 0.2, 0.3, np.nan, np.nan, np.nan])
+    assert percentiles(values, 0.95).low == pytest.approx(0.105)
+    assert isinstance(percentiles(values[1:], 0.95), Undefined)
 
 
 def test_a_hierarchical_interval_is_that_of_a_loop():
