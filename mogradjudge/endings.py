@@ -7,7 +7,9 @@ one function (`dspy.clients.execution.finalize`, DSPy 3.4), which is replaced wh
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,10 +25,19 @@ from mogradjudge.thoughts import without_thoughts
 logger = logging.getLogger(__name__)
 
 _COUNT = "mogradjudge_cut"  # DSPy takes its settings along into threads and tasks of its own
+_WHOLE = {
+    *("", "null", "none", "finish_reason_unspecified"),
+    *("stop", "stop_sequence", "eos", "eos_token", "end_turn", "complete", "completed"),
+    *("tool_call", "tool_calls", "tool_use", "function_call"),
+}
 _FAULTS = {
     "length": "the reply was cut off at the longest length (max_tokens)",
     "content_filter": "the reply was cut short by a content filter",
     "thought": "the reply is a thought that never ends",
+}
+_NEWS = {
+    "length": "cut off at the longest length; raise --max-tokens (max_tokens of the LM).",
+    "content_filter": "cut short by the provider's content filter.",
 }
 
 
@@ -36,29 +47,37 @@ class Ending:
 
     Args:
         fields: Names that are fields of the reply, and no thoughts, in its format.
-        fault: What makes the reply incomplete: ``"length"``, ``"content_filter"`` or ``"thought"``;
-            empty if it is whole.
+        values_may_hold_tags: Whether a thought's tags in a field's value belong to the reply.
+        fault: What makes the reply incomplete: ``"length"``, ``"content_filter"``, ``"thought"`` or
+            the provider's own word; empty if it is whole.
         tokens: The length of the reply; 0 if nobody told.
-        by_field: Whether a reader has looked which fields are complete.
+        text: The reply with its thoughts.
     """
 
     fields: Collection[str] = ()
+    values_may_hold_tags: bool = False
     fault: str = ""
     tokens: int = 0
-    by_field: bool = False
+    text: str = ""
 
     @property
     def reason(self) -> str:
         """Say in words what makes the reply incomplete."""
-        return _FAULTS.get(self.fault, "")
+        other = f"the reply ended early (finish reason {self.fault!r})" if self.fault else ""
+        return _FAULTS.get(self.fault, other)
 
     def heard(self, output: Any, cut: str, tokens: int) -> Any:
         """Note how a reply ended, and give it without its thoughts."""
         text = output.get("text") if isinstance(output, dict) else output
-        final = without_thoughts(text, self.fields).strip() if isinstance(text, str) else text
-        thinks_on = isinstance(text, str) and bool(text.strip()) and not final
-        self.fault = cut or ("thought" if thinks_on else "") or self.fault
-        self.tokens = tokens
+        self.fault, self.tokens = cut or self.fault, tokens
+        if not isinstance(text, str):
+            return output
+        self.text = text
+        final = without_thoughts(
+            text, self.fields, values_may_hold_tags=self.values_may_hold_tags
+        ).strip()
+        if text.strip() and not final:
+            self.fault = cut or "thought"
         return {**output, "text": final} if isinstance(output, dict) else final
 
 
@@ -100,7 +119,7 @@ class _Count:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cut = {"length": 0, "content_filter": 0}
+        self._cut: Counter[str] = Counter()
 
     def __deepcopy__(self, memo: object) -> _Count:
         return self  # DSPy copies settings for its threads
@@ -110,16 +129,10 @@ class _Count:
             self._cut[cut] += 1
 
     def tell(self) -> None:
-        if (number := self._cut["length"]) > 0:
-            logger.warning(
-                "%s cut off at the longest length; raise --max-tokens (max_tokens of the LM).",
-                "1 reply was" if number == 1 else f"{number} replies were",
-            )
-        if (number := self._cut["content_filter"]) > 0:
-            logger.warning(
-                "%s cut short by the provider's content filter.",
-                "1 reply was" if number == 1 else f"{number} replies were",
-            )
+        for cut, number in sorted(self._cut.items()):
+            how = _NEWS.get(cut, f"ended early by the provider (finish reason {cut!r}).")
+            replies = "1 reply was" if number == 1 else f"{number} replies were"
+            logger.warning("%s %s", replies, how)
 
 
 class _Handover:
@@ -177,10 +190,18 @@ def _tokens(result: Any) -> int:
 
 
 def _reason_of_cut(result: Any) -> str:
-    """Give ``"length"`` or ``"content_filter"`` if a reply was cut, else nothing."""
-    ends = {response.finish_reason for response in result.responses}
-    for choice in value(result.raw, "choices", None) or ():
-        ends.add(value(choice, "finish_reason"))
-    details = value(result.raw, "incomplete_details", None)  # of OpenAI's Responses API
-    ends.add({"max_output_tokens": "length"}.get(reason := value(details, "reason"), reason))
-    return next((end for end in ("length", "content_filter") if end in ends), "")
+    """Give ``"length"``, ``"content_filter"`` or the provider's word if a reply was cut."""
+    ends = [response.finish_reason for response in result.responses]
+    # DSPy takes a word that it does not know for "stop"; the provider's own is in what it sent.
+    for sent in (result.raw, *(response.provider_data for response in result.responses)):
+        ends += [value(choice, "finish_reason") for choice in value(sent, "choices") or ()]
+        ends.append(value(sent, "stop_reason"))  # Anthropic's
+        ends.append(value(value(sent, "incomplete_details"), "reason"))  # OpenAI's Responses API
+    words = [str(end or "").strip().lower() for end in ends]
+    return next((_kind_of_cut(word) for word in words if word not in _WHOLE), "")
+
+
+def _kind_of_cut(word: str) -> str:
+    if re.search("length|token|context_window", word):
+        return "length"
+    return "content_filter" if re.search("filter|safety", word) else word

@@ -17,7 +17,7 @@ from mogradjudge.endings import being_read
 from mogradjudge.errors import MogradError
 from mogradjudge.scores import Unscored
 from mogradjudge.secrets import redact, secrets_of
-from mogradjudge.written import gives_twice, read_score, values_of
+from mogradjudge.written import gives_twice, read_score, runs_on, values_of
 
 _EXCERPT = 80  # characters of an unreadable reply that go into the reason
 _DSPYS = {
@@ -108,7 +108,7 @@ def _checked(signature: type[dspy.Signature], name: str, value: object) -> objec
 def _parse_whole(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
 ) -> dict[str, Any]:
-    if being_read() is not None and _is_dspys(adapter):
+    if being_read() is not None and is_read_by_field(adapter):
         return _parse_role(adapter, signature, completion)
     return _parsed(adapter, signature, completion)
 
@@ -128,7 +128,10 @@ def _parse_role(
     try:
         return _parsed(adapter, signature, completion)
     except dspy.AdapterParseError:
-        if "{" not in completion:
+        if "{" not in completion or not all(
+            values_of(completion, name, names, adapter) or _is_named_once(name, completion)
+            for name in names
+        ):
             raise
         return _parsed(dspy.JSONAdapter(), signature, completion)
 
@@ -149,21 +152,22 @@ def _unreadable(
 
 
 def _parse(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
-    if not _is_dspys(adapter):
+    if not is_read_by_field(adapter):
         return _parse_with(adapter, signature, completion)
-    if (ending := being_read()) is not None:
-        ending.by_field = True
     return {name: _field(adapter, signature, name, completion) for name in signature.output_fields}
 
 
 def _field(
     adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
 ) -> object:
-    values = values_of(completion, name, tuple(signature.output_fields), adapter)
+    names = tuple(signature.output_fields)
+    values = values_of(completion, name, names, adapter)
     ending = being_read()
-    if ending is not None and ending.fault and not (values and values[-1].ended):
-        said = excerpt(completion)
-        return Unscored(f"{ending.reason}, before {name} was complete: {said}")
+    if ending is not None and ending.fault:
+        is_complete = values and all(value.ended for value in values)
+        if not is_complete or runs_on(completion, names, adapter):
+            said = excerpt(completion)
+            return Unscored(f"{ending.reason}, before {name} was complete: {said}")
     if not values:
         return _repaired(adapter, signature, name, completion)
     kind = signature.output_fields[name].annotation
@@ -184,17 +188,20 @@ def _only(values: set[Any], name: str, completion: str) -> object:
         said = " and ".join(sorted("nothing" if v is None else excerpt(str(v)) for v in values))
         return Unscored(f"the reply gives {name} more than once, as {said}")
     (value,) = values
-    return _unread(name, completion) if value is None else value
+    return _no_value(name, completion) if value is None else value
 
 
 def _repaired(
     adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
 ) -> object:
     """Read a field of a JSON reply that is not quite JSON, as DSPy does."""
-    once = len(re.findall(rf"\b{name}\b", completion)) == 1
-    if not isinstance(adapter, dspy.JSONAdapter) or not once:
-        return _unread(name, completion)
+    if not isinstance(adapter, dspy.JSONAdapter) or not _is_named_once(name, completion):
+        return _no_value(name, completion)
     return _alone(adapter, signature, name, completion)
+
+
+def _is_named_once(name: str, completion: str) -> bool:
+    return len(re.findall(rf"\b{re.escape(name)}\b", completion, re.IGNORECASE)) == 1
 
 
 def _parse_with(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
@@ -216,15 +223,15 @@ def _alone(
     try:
         return adapter.parse(alone, completion)[name]
     except _UNREADABLE:
-        return _unread(name, completion)
+        return _no_value(name, completion)
 
 
-def _unread(name: str, completion: str) -> Unscored:
+def _no_value(name: str, completion: str) -> Unscored:
     return Unscored(f"no readable {name} in the reply {excerpt(completion)}")
 
 
-def _is_dspys(adapter: dspy.Adapter) -> bool:
-    """Say whether an adapter reads a reply as one of DSPy's own does."""
+def is_read_by_field(adapter: dspy.Adapter) -> bool:
+    """Say whether an adapter reads a reply as one of DSPy's own does; cut fields are known then."""
     return inspect.unwrap(type(adapter).parse) in _DSPYS
 
 

@@ -16,7 +16,7 @@ from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
 from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
-from mogradjudge.fields import field_by_field, reason_of
+from mogradjudge.fields import field_by_field, is_read_by_field, reason_of
 from mogradjudge.predictor import ScorePredict, saved_manifest
 from mogradjudge.quoting import quote
 from mogradjudge.refusals import REFUSALS, TopLogprobs
@@ -256,10 +256,10 @@ def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         try:
             prediction = call.predictor(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
-            return _unread(call, error, ending)
+            return _without_scores(call, error, ending)
         except REFUSALS as error:
             return _send(call.with_less(error), inputs)
-        return _read(call, prediction, ending)
+        return _with_scores(call, prediction, ending)
 
 
 async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
@@ -267,10 +267,10 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         try:
             prediction = await call.predictor.acall(**inputs, config=dict(call.config))
         except _UNREADABLE as error:
-            return _unread(call, error, ending)
+            return _without_scores(call, error, ending)
         except REFUSALS as error:
             return await _asend(call.with_less(error), inputs)
-        return _read(call, prediction, ending)
+        return _with_scores(call, prediction, ending)
 
 
 def _no_thoughts(call: _Call) -> Collection[str]:
@@ -279,13 +279,13 @@ def _no_thoughts(call: _Call) -> Collection[str]:
     return fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
 
 
-def _read(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _Reply:
-    if ending.fault and not ending.by_field:
+def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _Reply:
+    if ending.fault and not is_read_by_field(dspy.settings.adapter):
         return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {ending.reason}"))
     return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
 
 
-def _unread(call: _Call, error: Exception, ending: Ending) -> _Reply:
+def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
     said = ending.reason or reason_of(error, call.predictor.lm or dspy.settings.lm)
     return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
 

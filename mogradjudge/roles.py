@@ -27,6 +27,7 @@ from mogradjudge.tokens import LOCAL_MAX_TOKENS
 R = TypeVar("R")
 
 _RETRY_TEMPERATURE = 0.3  # at 0 another try would bring the same reply
+_LEAST_ROOM = 256  # tokens
 _SILENT_ROUNDS = 2  # of a role that was never heard; then its settings or its model are at fault
 
 
@@ -154,7 +155,8 @@ def _ask(
     room = 0  # as much as the LM has
     for attempt in range(role.retries + 1):
         config = _sampling(role, question, attempt) | ({"max_tokens": room} if room else {})
-        ending, reply = Ending((*fields, *question.criteria) if fields else ()), None
+        names = (*fields, *question.criteria) if fields else ()
+        ending = Ending(names, values_may_hold_tags=True)
         booking = booked(role.ledger, role.name, question.criteria)
         try:
             with booking, dspy.context(trace=[]), reading(ending):
@@ -169,26 +171,20 @@ def _ask(
                 return last
             return replace(last, reason=reason_of(error, role.lm), refusal=error)
         except (dspy.AdapterParseError, ReplyError) as error:
-            text = redact(_written(error, reply), secrets_of(role.lm.kwargs))
+            text = redact(ending.text, secrets_of(role.lm.kwargs))
             reason = ending.reason or reason_of(error, role.lm)
             last = replace(last, reason=reason, reply=text)
             room = _room_after(ending, role.lm, room)
     return last
 
 
-def _written(error: Exception, reply: dspy.Prediction | None) -> str:
-    """Give the text of a reply that could not be used."""
-    if isinstance(error, dspy.AdapterParseError):
-        return str(error.lm_response)
-    return "" if reply is None else "\n".join(str(value) for value in reply.values())
-
-
 def _unusable(skipped: Skipped) -> ReplyError:
     who = skipped.role
+    reply = f" The last reply, in full: {skipped.reply!r}" if skipped.reply.strip() else ""
     return ReplyError(
         f"No reply of the {who} could be used in {_SILENT_ROUNDS} steps: {skipped.reason}. Give "
         f"another model (--prompt-lm; {who}_lm= in Python) or more room (--max-tokens; a longer "
-        f"section: --max-section-chars). The last reply, in full: {skipped.reply!r}"
+        f"section: --max-section-chars).{reply}"
     )
 
 
@@ -220,7 +216,9 @@ def _room_after(ending: Ending, lm: dspy.BaseLM, room: int) -> int:
     is_users = limit is not None and (
         limit != LOCAL_MAX_TOKENS or not lm.model.startswith("local/")
     )
-    return 0 if is_users else 2 * (room or limit or ending.tokens)
+    # A server may tell too few tokens; few texts have more than one in four bytes.
+    length = max(ending.tokens, len(ending.text.encode(errors="replace")) // 4, _LEAST_ROOM)
+    return 0 if is_users else 2 * (room or limit or length)
 
 
 def _quoted(value: object, fields: Iterable[str], around: tuple[int, ...] = ()) -> object:

@@ -8,14 +8,24 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from xml.etree import ElementTree
 
 import dspy
 
 from mogradjudge.criteria import Scale
 
-_MARKER = re.compile(r"[\s*_#>`-]*\[\[\s*##\s*(\w+)\s*##\s*\]\][*_`]*")
-_PART_OF_MARKER = re.compile(r"\n\s*\[(?:\[[\s#\w]*\]?)?$")
+_MARKER = re.compile(
+    r"(?P<line>^[ \t*_#>`-]*)?\[{1,2}\s*#{1,3}\s*(?P<name>\w+)\s*#{1,3}\s*\]{1,2}[*_`]*",
+    re.MULTILINE,
+)
+_LINE_ENDS = re.compile(r"[ \t]*[\r\n]")
+_NUMBER_FOLLOWS = re.compile(r"[\W_]*(?:score|rating)?[\W_]*\d", re.IGNORECASE)
+_VALUE_FOLLOWS = re.compile(r"[ \t]*(?:[\r\n]|$|\[\[)|[\W_]*\d")
+_LAST_MARKER = "completed"  # with which DSPy has a reply in chat end
+_BEGUN_MARKER = re.compile(r"\[\[\s*##\s*(\w*)[\s#]*\]?$")
+_BEGUN_NAME = re.compile(r"(?:\[\[\s*##\s*|<|[{,]\s*[\"'])(\w+)[\s#\]]*$")
+_MARK = re.compile(r"[\n,}<]|\[\[")
 _BROKEN = re.compile(r"[^,}\]\n]*")
 _WHITE = re.compile(r"\s*")
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
@@ -39,7 +49,8 @@ _AFTER = re.compile(
 # "4, or 3", "4 and a half", "4. Wait, less": a second thought is no clear score.
 _DOUBT = re.compile(
     r"\b(?:or|half|halfway|between|wait|actually|instead|"
-    r"zero|two|three|four|five|six|seven|eight|nine|ten)\b",
+    r"minus|deduct\w*|subtract\w*|correct(?:ion|ed)|revis(?:ed|ion)|lower|higher|"
+    r"zero|(?:is|be|to|say) one|two|three|four|five|six|seven|eight|nine|ten)\b",
     re.IGNORECASE,
 )
 
@@ -52,6 +63,7 @@ class Value:
     start: int
     end: int
     ended: bool = True
+    begin: int = 0  # of the name ahead of it
 
 
 @dataclass(frozen=True)
@@ -67,22 +79,32 @@ def values_of(
 ) -> list[Value]:
     """Find every value that a reply gives to a field, in the format of an adapter or in JSON.
 
+    If there is one, whatever else in the reply gives the field a value counts too, in any spelling:
+    a marker, a tag or a key. What stands inside a value does not.
+
     Args:
         reply: A reply without its thoughts.
         field: The name of the field.
         fields: The names of all output fields.
         adapter: One of DSPy's own adapters for chat, JSON or XML.
     """
-    if isinstance(adapter, dspy.JSONAdapter):
-        return _in_json(reply, field)
-    if isinstance(adapter, dspy.XMLAdapter):
-        elements = list(_elements(reply, fields))
-        values = [value for name, value in elements if name == field]
-    else:
-        elements = list(_sections(reply))
-        values = _of_name(elements, field)
-    known = {name.lower() for name in fields}
-    return values if any(name.lower() in known for name, _ in elements) else _in_json(reply, field)
+    elements = _elements_of(reply, fields, adapter)
+    values = [value for name, value in elements if _means(name, field, fields)]
+    if not values:
+        return []
+    spans = [(value.begin, value.end) for _, value in elements]
+    return sorted([*values, *_others(reply, field, fields, spans)], key=lambda value: value.start)
+
+
+def runs_on(reply: str, fields: tuple[str, ...], adapter: dspy.Adapter) -> bool:
+    """Say whether a cut reply went on after it had given all its fields: they were a draft then."""
+    elements = _elements_of(reply, fields, adapter)
+    if not all(any(_means(name, field, fields) for name, _ in elements) for field in fields):
+        return False
+    rest = reply[max(value.end for _, value in elements) :]
+    rest = _MARKER.sub(lambda marker: "" if _is_last(marker["name"]) else marker[0], rest)
+    rest = _BEGUN_MARKER.sub(lambda begun: "" if _may_be_last(begun[1]) else begun[0], rest)
+    return re.search(r"\w", rest) is not None
 
 
 def gives_twice(text: str) -> bool:
@@ -109,7 +131,7 @@ def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
     ``**4**``, ``Score: 4``, ``4/5`` and ``4 - good`` are 4 on a scale from 1 to 5; ``3-4``, ``4.5``
     and ``4/10`` are nothing.
     """
-    plain = _without_name(plain_text(text), field)
+    plain = _without_scale(_without_name(plain_text(text), field), scale)
     number = _NUMBER.search(plain)
     if number is None or any(unicodedata.category(char) in ("No", "Nl") for char in plain):
         return None
@@ -119,7 +141,10 @@ def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
     if not _INTRODUCTION.fullmatch(plain, 0, number.start()):
         return None
     end = _end_of_score(plain, number.end(), scale)
-    if not _AFTER.match(plain, end) or _says_otherwise(plain[end:], score, scale):
+    a_sentence_follows = score != 1 and re.match(r"\.\s+[A-Z]", plain[end:])  # "1. " begins a list
+    if not (_AFTER.match(plain, end) or a_sentence_follows) or _says_otherwise(
+        plain[end:], score, scale
+    ):
         return None
     return WrittenScore(score, number.start())
 
@@ -150,6 +175,13 @@ def _without_name(text: str, field: str) -> str:
     return re.sub(rf"(?<!\w){name}(?!\w)", lambda at: " " * len(at[0]), text, flags=re.IGNORECASE)
 
 
+def _without_scale(text: str, scale: Scale) -> str:
+    """Blank out what announces a score: ``(1-5)``, and a list's dash where no score is below 1."""
+    ends = rf"\(\s*{scale.low}\s*(?:-|\u2013|to)\s*{scale.high}\s*\)"
+    bullet = r"|^\s*-\s+" if scale.low > 0 else ""
+    return re.sub(ends + bullet, lambda at: " " * len(at[0]), text)
+
+
 def _integer(number: str, scale: Scale) -> int | None:
     """Give the integer that a number is; 4.0 is one, and 1,000 is none where it may be 1000."""
     match = re.fullmatch(r"([-+]?\d{1,9})(?:[.,](0+))?", number)
@@ -160,7 +192,7 @@ def _integer(number: str, scale: Scale) -> int | None:
 
 def _end_of_score(text: str, place: int, scale: Scale) -> int:
     """Pass over ``/5``, ``out of 5`` and ``stars``, where 5 is the scale's top."""
-    for known in (_WHOLE, _UNIT):
+    for known in (_WHOLE, _UNIT, _WHOLE):
         match = known.match(text, place)
         if match is not None and (known is _UNIT or int(match[1]) == scale.high):
             place = match.end()
@@ -171,35 +203,108 @@ def _says_otherwise(rest: str, score: int, scale: Scale) -> bool:
     """Say whether another number, or a doubt, follows a score."""
     rest = _WHOLE.sub(lambda whole: "" if int(whole[1]) == scale.high else whole[0], rest)
     numbers = (number.group() for number in _NUMBER.finditer(rest))
-    return _DOUBT.search(rest) is not None or any(_integer(n, scale) != score for n in numbers)
+    other_sign = "negative" if score > 0 else "positive"
+    if _DOUBT.search(rest) or (scale.low < 0 and other_sign in rest.lower()):
+        return True
+    return any(_integer(number, scale) != score for number in numbers)
+
+
+def _elements_of(
+    reply: str, fields: tuple[str, ...], adapter: dspy.Adapter
+) -> list[tuple[str, Value]]:
+    """Find what a reply gives a name to, in the format of an adapter or in JSON."""
+    if not isinstance(adapter, dspy.JSONAdapter):
+        is_xml = isinstance(adapter, dspy.XMLAdapter)
+        elements = list(_elements(reply, fields) if is_xml else _sections(reply))
+        known = {name.lower() for name in fields}
+        if any(name.lower() in known for name, _ in elements):
+            return elements
+    return _in_json(reply)
+
+
+def _means(name: str, field: str, fields: tuple[str, ...]) -> bool:
+    """Say whether a name is a field's, in small or capital letters."""
+    return name == field or (name.lower() == field.lower() and name not in fields)
+
+
+def _others(
+    reply: str, field: str, fields: tuple[str, ...], spans: list[tuple[int, int]]
+) -> Iterator[Value]:
+    """Find the values of a field outside all elements, in the spelling of any format."""
+    name = rf"(?P<name>{re.escape(field)})"
+    patterns = (
+        rf"\[{{1,2}}\s*#{{1,3}}\s*{name}\s*#{{1,3}}\s*\]{{1,2}}",
+        rf"<{name}(?:\s[^<>]*)?>",
+        rf"[{{,]\s*[\"'`]?{name}[\"'`]?\s*:",
+        rf"^[ \t]*#+[ \t]*{name}[ \t]*:?$",
+        rf"\b{name}[\"'*_`]*\s*[:=](?=[^\w\n]*\d[^a-z\n]*$)",  # a line "clarity: 4"
+    )
+    for pattern in patterns:
+        for match in re.finditer(pattern, reply, re.IGNORECASE | re.MULTILINE):
+            inside = any(begin <= match.end() - 1 < end for begin, end in spans)
+            if not inside and _means(match["name"], field, fields):
+                yield _up_to_a_mark(reply, match.end())
+    begun = _BEGUN_NAME.search(reply)
+    if begun is not None and field.startswith(begun[1]) and not _may_be_last(begun[1]):
+        yield Value("", len(reply), len(reply), ended=False)
+
+
+def _up_to_a_mark(reply: str, place: int) -> Value:
+    start = _skip(reply, place)
+    end = _MARK.search(reply, start)
+    if end is None:
+        return Value(reply[start:], start, len(reply), ended=False)
+    return Value(reply[start : end.start()], start, end.start())
+
+
+def _is_last(name: str) -> bool:
+    return name.lower() == _LAST_MARKER
+
+
+def _may_be_last(begun_name: str) -> bool:
+    return _LAST_MARKER.startswith(begun_name.lower())
 
 
 def _sections(reply: str) -> Iterator[tuple[str, Value]]:
-    """Cut a reply at the lines that begin with a field's marker, as DSPy's ChatAdapter does."""
-    name, start, place = "", 0, 0
-    for line in reply.splitlines(keepends=True):
-        if (marker := _MARKER.match(line)) is not None:
-            if name:
-                yield name, Value(reply[start:place], start, place)
-            name, start = marker[1], place + marker.end()
-        place += len(line)
-    if name:
-        end = _PART_OF_MARKER.search(reply, start)
-        yield name, Value(reply[start : end.start() if end else place], start, place, bool(end))
+    """Cut a reply at its fields' markers; DSPy's ChatAdapter sees those that begin a line."""
+    markers = list(_markers(reply))
+    for marker, follower in zip_longest(markers, markers[1:]):
+        start = marker.end()
+        next_one = follower or _BEGUN_MARKER.search(reply, start)
+        end = len(reply) if next_one is None else next_one.start()
+        value = Value(reply[start:end], start, end, next_one is not None, marker.start())
+        if not _is_last(marker["name"]):
+            yield marker["name"], value
 
 
-def _of_name(elements: list[tuple[str, Value]], field: str) -> list[Value]:
-    """Give the values of a field; a marker in other letters counts where none is exact."""
-    exact = [value for name, value in elements if name == field]
-    return exact or [value for name, value in elements if name.lower() == field.lower()]
+def _markers(reply: str) -> Iterator[re.Match[str]]:
+    """Find the markers that begin a value; in the middle of a text's sentence one is prose."""
+    last, over = None, False
+    for marker in _MARKER.finditer(reply):
+        is_last = _is_last(marker["name"])
+        if over or is_last or marker["line"] is not None or _follows(reply, last, marker):
+            yield marker
+            last, over = marker, over or is_last
+
+
+def _follows(reply: str, last: re.Match[str] | None, marker: re.Match[str]) -> bool:
+    """Say whether a marker in the middle of a line gives a value, after a score or once more."""
+    again = last is not None and last["name"] == marker["name"]
+    if again and _LINE_ENDS.match(reply, marker.end()):
+        return True
+    after_a_score = last is None or bool(_NUMBER_FOLLOWS.match(reply, last.end()))
+    return after_a_score and bool(_VALUE_FOLLOWS.match(reply, marker.end()))
 
 
 def _elements(reply: str, fields: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
     """Find the elements of an XML reply that stand in no other one, or all if it is broken."""
     names = "|".join(map(re.escape, fields))
     for pattern in [names] if _is_xml(reply) else map(re.escape, fields):
-        for element in re.finditer(rf"<({pattern})(?:\s[^<>]*)?>(.*?)</\1\s*>", reply, re.DOTALL):
-            yield element[1], Value(html.unescape(element[2]), element.start(2), element.end(2))
+        for element in re.finditer(
+            rf"<({pattern})(?:\s[^<>]*)?>(.*?)</\1\s*>", reply, re.DOTALL | re.IGNORECASE
+        ):
+            text, begin = html.unescape(element[2]), element.start()
+            yield element[1], Value(text, element.start(2), element.end(), begin=begin)
 
 
 def _is_xml(reply: str) -> bool:
@@ -210,19 +315,19 @@ def _is_xml(reply: str) -> bool:
     return True
 
 
-def _in_json(reply: str, field: str) -> list[Value]:
-    values, place = [], reply.find("{")
+def _in_json(reply: str) -> list[tuple[str, Value]]:
+    members: list[tuple[str, Value]] = []
+    place = reply.find("{")
     try:
         while place >= 0:
             end = place + 1
             for key, value in _members(reply, place + 1):
                 end = value.end
-                if key == field:
-                    values.append(value)
+                members.append((key, value))
             place = reply.find("{", end)
     except RecursionError:  # a nesting that no decoder can follow
         return []
-    return values
+    return members
 
 
 def _members(text: str, place: int) -> Iterator[tuple[str, Value]]:
@@ -230,7 +335,8 @@ def _members(text: str, place: int) -> Iterator[tuple[str, Value]]:
     decoder = json.JSONDecoder(strict=False)  # small models break lines inside texts
     while True:
         try:
-            key, colon = decoder.raw_decode(text, _skip(text, place))
+            begin = _skip(text, place)
+            key, colon = decoder.raw_decode(text, begin)
         except ValueError:
             return
         start = _skip(text, _skip(text, colon) + 1)
@@ -239,9 +345,9 @@ def _members(text: str, place: int) -> Iterator[tuple[str, Value]]:
         value, end = _member_value(decoder, text, start)
         place = _skip(text, end)
         if isinstance(value, str):
-            yield key, Value(value, start + 1, end)
+            yield key, Value(value, start + 1, end, begin=begin)
         else:
-            yield key, Value(text[start:end], start, end, place < len(text))
+            yield key, Value(text[start:end], start, end, place < len(text), begin)
         if text[place : place + 1] != ",":
             return
         place += 1

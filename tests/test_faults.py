@@ -257,6 +257,7 @@ def test_a_text_that_is_refused_for_what_it_says_ends_no_run_at_once():
     with pytest.raises(ReplyError, match="critic") as caught:
         compiled(Refusing("critic", "content_filter"), steps=4)
     assert "content_filter" in str(caught.value)
+    assert "''" not in str(caught.value)  # there is no reply to show
     assert compiled(Refusing("critic", "content_filter"), steps=1).stop_reason == "steps"
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import get_args
 
 import dspy
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from engines import FORMATS, FunctionEngine, ended, fake_lm, in_chat, in_xml, system, user
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
 from mogradjudge.instructions import Instructions
 from mogradjudge.judge import MultiCriteriaJudge
@@ -422,6 +424,10 @@ THOUGHTS = {
     "<|channel|>final<|message|>",
     "bare harmony": "analysis{}assistantfinal",
     "mistral": "[THINK]{}[/THINK]",
+    "gemma": "<|channel>thought\n{}<channel|>",
+    "gemma's unused": "<unused94>thought\n{}<unused95>",
+    "harmony, opened by the template": "{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "in a line": "Okay. <think>{}</think>\n",
 }
 
 
@@ -453,11 +459,22 @@ class TestThoughts:
         assert "incoherent" not in user(reader.requests[0])
 
     @pytest.mark.parametrize("format", FORMATS)
-    @pytest.mark.parametrize("begin", ["<think>\n", "<|channel|>analysis<|message|>"])
+    @pytest.mark.parametrize("begin", ["<think>\n", "<|channel|>analysis<|message|>", "analysis"])
     def test_a_thought_that_never_ends_is_no_reply(self, format, begin):
         adapter, write = FORMATS[format]
         prediction, _ = rate(begin + write(DRAFT) + "\nBut wait", adapter())
         assert all("thought" in score.reason for score in scores_of(prediction).values())
+
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_a_thought_that_begins_in_a_line_and_never_ends_is_no_reply(self, format):
+        adapter, write = FORMATS[format]
+        prediction, _ = rate("Okay. <think>" + write(DRAFT), adapter())
+        assert all(isinstance(score, Unscored) for score in scores_of(prediction).values())
+
+    def test_many_tags_are_read_in_no_time(self):
+        begin = time.perf_counter()
+        rate("a\n" + "<think> b\n" * 8000)
+        assert time.perf_counter() - begin < 2
 
     @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("said", ["It has a <think> tag.", "A </think> and <think>x</think>."])
@@ -490,6 +507,30 @@ class TestTwoScores:
         else:
             assert prediction.coherence == score
 
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize("same", [False, True])
+    @pytest.mark.parametrize(
+        "second",
+        [
+            "\nFinal answer: [[ ## coherence ## ]]\n@",
+            "</think>. [[ ## coherence ## ]] @",
+            "\n[[ ## Coherence ## ]]\n@",
+            "\n[[ # coherence # ]]\n@",
+            "\n## coherence\n@",
+            "\nFinal: coherence: @",
+            '\n{"coherence": @}',
+            " Final: {'coherence': @}",
+            " Final: {Coherence: @}",
+            " then <Coherence>@</Coherence>",
+        ],
+    )
+    def test_a_second_score_in_another_spelling_is_seen(self, format, second, same):
+        adapter, write = FORMATS[format]
+        reply = write(SCORES) + second.replace("@", "4" if same else "1")
+        prediction, _ = rate(reply, adapter())
+        assert prediction.overall == 10
+        assert prediction.coherence == 4 if same else isinstance(prediction.coherence, Unscored)
+
     def test_a_key_given_twice(self):
         reply = '{"grounded": 0, "coherence": 1, "fluency": 3, "overall": 10, "coherence": 4}'
         prediction, _ = rate(reply, dspy.JSONAdapter())
@@ -520,6 +561,47 @@ class TestCutReplies:
         text = write(SCORES).replace(" completed ## ]]", "")
         prediction, _ = rate(lambda _: ended(text), adapter())
         assert scores_of(prediction) == SCORES
+
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize(
+        "more", ["\nNo, that is too harsh, so", "\nNo wait,\n[[ ## coh", "<coh"]
+    )
+    def test_fields_that_a_cut_reply_went_on_from_are_a_draft(self, format, more):
+        adapter, write = FORMATS[format]
+        prediction, _ = rate(lambda _: ended(write(SCORES) + more), adapter())
+        assert isinstance(prediction.coherence, Unscored)
+
+    @pytest.mark.parametrize(
+        ["adapter", "reply"],
+        [
+            (dspy.ChatAdapter, "[[ ## coherence ## ]]\n1\n["),
+            (dspy.ChatAdapter, "[[ ## coherence ## ]]\n1\n\n[[ ## coh"),
+            (dspy.XMLAdapter, "<coherence>1</coherence>\nNo wait, <coherence>"),
+            (dspy.XMLAdapter, "<coherence>1</coherence><coherence>4"),
+        ],
+    )
+    def test_a_second_value_that_was_begun_makes_the_first_a_draft(self, adapter, reply):
+        prediction, _ = rate(lambda _: ended(reply), adapter())
+        assert isinstance(prediction.coherence, Unscored)
+
+    @pytest.mark.parametrize(
+        ["said", "is_cut"],
+        [
+            *[(word, True) for word in ("max_tokens", "MAX_TOKENS", "model_length", "abort")],
+            *[(word, True) for word in ("SAFETY", "error", "max_output_tokens")],
+            *[(word, False) for word in ("stop", "STOP", "eos", "end_turn", "tool_calls", None)],
+        ],
+    )
+    def test_every_reason_but_a_whole_replys_is_a_cut(self, said, is_cut, caplog):
+        text = "[[ ## coherence ## ]]\n1"
+        whole = replace(ended(text, "stop"), provider_data={"choices": [{"finish_reason": said}]})
+        with cut_replies_counted():
+            prediction, _ = rate(lambda _: whole)
+        assert isinstance(prediction.coherence, Unscored) == is_cut
+        assert len(caplog.records) == is_cut
+        if said == "abort":
+            assert said in prediction.coherence.reason
+            assert said in caplog.text
 
     def test_an_adapter_of_another_kind_reads_no_cut_reply(self):
         reader = FunctionEngine(answer(in_chat))
@@ -552,6 +634,7 @@ SPELLINGS = [
     *("coherence = {}", "**Score:** {}", "Score: **{}/5**", '{{"score": {}}}', "\\boxed{{{}}}"),
     *("$\\boxed{{{}}}$", "{} stars", "\u00a0{}\u00a0", "\u200b{}", "\ufeff{}", ": {}", "+{}"),
     *("{}\n\nBecause the text is well written.", "{}\r", "The score is {}", "{} (out of 5)"),
+    *("- {}", "{}. The text is good.", "Score (1-5): {}", "{} stars out of 5"),
 ]
 NO_SCORES = [
     *("3-{}", "3\u2013{}", "{} to 5", "3 or {}", "{}.5", "{},5", "{}/10", "{} out of 10", "-{}"),
@@ -571,6 +654,8 @@ NO_SCORES = [
     ),
     *("{} and a half", "{}, maybe 3", "{}\n\nOn reflection, 3.", "{} of 5 claims hold", "[3, {}]"),
     *("1. It has {} parts", "{} or five", "{}. Wait, less", "{}\u00b2", "0", "6", "true"),
+    *("{} \u2014 minus one for typos", "{} (deduct one)", "{}\nCorrection: score is one."),
+    *("{} (should be lower)", "1. The text is good."),
 ]
 
 
@@ -599,7 +684,10 @@ class TestSpellings:
         ["scale", "written", "score"],
         [
             *[((-2, 2), text, -2) for text in ("-2", "\u22122", "**-2**", "Score: -2", "-2 - bad")],
-            *[((-2, 2), text, None) for text in ("- 2", "-3", "-1.5", "-2 to 2", "1-2")],
+            *[
+                ((-2, 2), text, None)
+                for text in ("2 (negative)", "- 2", "-3", "-1.5", "-2 to 2", "1-2")
+            ],
             *[((0, 100), text, 85) for text in ("85", "85/100", "85.0", "Score: 85 out of 100")],
             *[((0, 100), text, None) for text in ("8/10", "101", "85.5", "80-90")],
             ((1, 1000), "1,000", None),
@@ -609,6 +697,18 @@ class TestSpellings:
         rubric = Rubric(("text",), [Criterion("q_1", "How good?", scale=scale)])
         prediction, _ = rate(in_chat({"q_1": written}), None, rubric, {"text": "x"})
         assert isinstance(prediction.q_1, Unscored) if score is None else prediction.q_1 == score
+
+    @pytest.mark.parametrize(
+        ["format", "reply"],
+        [
+            ("chat", "[[ ## coherence ## ]] 4 [[ ## completed ## ]]"),
+            ("chat", "[[ ## grounded ## ]] 1 [[ ## coherence ## ]] 4 [[ ## completed ## ]]"),
+            ("json", '{"Coherence": 4}'),
+            ("xml", "<COHERENCE>4</COHERENCE>"),
+        ],
+    )
+    def test_markers_in_one_line_and_names_in_capitals_are_read(self, format, reply):
+        assert rate(reply, FORMATS[format][0]())[0].coherence == 4
 
     @pytest.mark.parametrize("adapter", [dspy.ChatAdapter, dspy.XMLAdapter, dspy.JSONAdapter])
     @pytest.mark.parametrize(

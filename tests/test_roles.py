@@ -269,6 +269,11 @@ BAD_REPLIES = {
     "two answers": lambda write: f"{write({'answer': 'draft'})}\n\n{write({'answer': 'yes'})}",
     "cut off": lambda write: ended(write({"answer": "draft"})),
     "filtered": lambda write: ended(write({"answer": "draft"}), "content_filter"),
+    "failed": lambda write: ended(write({"answer": "draft"}), "error"),
+    "another spelling": lambda write: f"{write({'answer': 'draft'})}\n{write({'Answer': 'yes'})}",
+    "another format": lambda write: f'{write({"answer": "draft"})}\n{{"answer": "yes"}}',
+    "a glued harmony": lambda write: f"analysis{write({'answer': 'draft'})}",
+    "a thought in a line": lambda write: f"Okay. <think>{write({'answer': 'draft'})}",
 }
 
 
@@ -286,6 +291,9 @@ def put_in(format: str, engine: Engine, **changes: object) -> Round[str]:
         "{}\n</think>\n",
         "<REASONING>{}</REASONING>",
         "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+        "{}<|end|><|start|>assistant<|channel|>final<|message|>",
+        "<|channel>thought\n{}<channel|>",
+        "<unused94>thought\n{}<unused95>",
     ],
 )
 def test_the_draft_in_a_thought_is_no_reply(format, name, thought):
@@ -326,6 +334,29 @@ def test_a_key_given_twice_inside_an_answer_is_asked_for_again(format):
     assert len(engine.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "Write:\n<think>\nsome\n</think>\nfirst.",
+        "The\n\n<reasoning>\nGive reasons.\n</reasoning>\n\npart is cut.",
+        "End\n<think>\nis not closed",
+        "Look at [[ ## answer ## ]] markers.",
+    ],
+)
+@pytest.mark.parametrize("format", ["chat", "json"])
+def test_tags_and_markers_that_an_answer_speaks_of_stay(format, advice):
+    found = put_in(format, Engine(WRITE[format]({"answer": advice})))
+    assert found.records == (f"0/1/a: {advice}",)
+
+
+@pytest.mark.parametrize(
+    "reply", ["<think>\nAll of it is a thought.", ended("[[ ## answer ## ]]\nAll", "length")]
+)
+def test_the_whole_text_of_a_reply_that_is_of_no_use_is_kept(reply):
+    (skipped,) = put(Engine(reply)).skipped
+    assert "All" in skipped.reply
+
+
 def test_a_cut_reply_is_named_as_such():
     (skipped,) = put(Engine(ended(GOOD))).skipped
     assert "max_tokens" in skipped.reason
@@ -341,14 +372,14 @@ def test_a_json_object_in_prose_is_a_reply(adapter):
 @pytest.mark.parametrize(
     ["model", "max_tokens", "sent"],
     [
-        ("toy/x", None, [None, 80, 160]),  # the reply had 40 tokens
+        ("toy/x", None, [None, 800, 1600]),  # the reply had 400 tokens
         ("toy/x", 40, [40, 40, 40]),  # the user's
         ("local/x", 512, [512, 1024, 2048]),  # ours
         ("local/x", 40, [40, 40, 40]),
     ],
 )
 def test_a_retry_has_more_room_where_the_user_set_none(model, max_tokens, sent):
-    engine = Engine(ended(GOOD, tokens=40))
+    engine = Engine(ended(GOOD, tokens=400))
     source = lm(engine, model=model, max_tokens=max_tokens)
     ask(role(source), (question(),), read)
     assert [request.config.max_tokens for request in engine.requests] == sent
@@ -356,11 +387,18 @@ def test_a_retry_has_more_room_where_the_user_set_none(model, max_tokens, sent):
 
 @pytest.mark.usefixtures("fresh_cache")
 def test_a_replay_from_the_cache_asks_for_the_same_room():
-    engine = Engine(ended(GOOD, tokens=40), GOOD)
+    engine = Engine(ended(GOOD, tokens=400), GOOD)
     for _ in range(2):
         found = ask(role(lm(engine, cache=True)), (question(),), read)
         assert found.records == ("0/1/a: yes",)
-    assert [request.config.max_tokens for request in engine.requests] == [None, 80]
+    assert [request.config.max_tokens for request in engine.requests] == [None, 800]
+
+
+@pytest.mark.parametrize("text", [GOOD, "<think>" + "A long thought. " * 500 + "</think>" + GOOD])
+def test_a_low_count_of_tokens_gives_no_retry_less_room_than_the_reply_had(text):
+    engine = Engine(ended(text, tokens=1), GOOD)
+    put(engine)
+    assert engine.requests[1].config.max_tokens >= max(300, len(text) // 3)
 
 
 def test_a_provider_that_refuses_more_room_leaves_the_reply_cut():
