@@ -19,7 +19,7 @@ from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, reason_of
 from mogradjudge.predictor import ScorePredict, saved_manifest
 from mogradjudge.quoting import quote
-from mogradjudge.refusals import REFUSALS, TopLogprobs
+from mogradjudge.refusals import REFUSALS, TopLogprobs, as_refusal
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
 
 _LARGEST_FILE = 50_000_000  # bytes
@@ -208,8 +208,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         if not tokens:
             raise SetupError(
                 "score_rule='expected' needs token logprobs, and the LM sent none for "
-                f"{criterion.name!r}. Use an LM that sends them, score_rule='integer', or "
-                "fallback='integer'."
+                f"{criterion.name!r}. Use an LM that sends them, or fallback='integer' "
+                "(--fallback integer)."
             )
         support = 0.0 if found is None else found.support
         reason = f"only {support:.2f} of the score's probability lies on the scale"
@@ -238,7 +238,7 @@ class _Call:
         top = self.logprobs
         config = top.config_after(refusal, self.config, self.lm, self.least) if top else None
         if config is None:
-            raise refusal
+            raise as_refusal(refusal)
         return replace(self, config=config)
 
     def note_taken(self) -> None:

@@ -23,8 +23,7 @@ _OF_THE_TEXT = re.compile(
 _REMEDIES = (
     (
         r"logprob",
-        "`--score-rule integer` asks for none, `--fallback integer` goes on without them "
-        "(score_rule=, fallback= in Python)",
+        "`--fallback integer` goes on without them (fallback='integer' in Python)",
     ),
     (
         r"temperature",
@@ -32,9 +31,12 @@ _REMEDIES = (
     ),
     (r"max_(completion_)?tokens", "leave out `--max-tokens` (max_tokens=None on the dspy.LM)"),
     (r"response_format|json_schema", "choose another adapter, as dspy.ChatAdapter()"),
-    (r"system|developer", "it takes no system message: give another model with `{model}`"),
+    (
+        r"\bsystem (message|prompt|role|instruction)|developer (message|instruction|role)",
+        "it takes no system message: give another model with {model}",
+    ),
 )
-_OTHERWISE = "change the settings of that model, or give another one with `{model}`"
+_OTHERWISE = "change the settings of that model, or give another one with {model}"
 
 
 class TopLogprobs:
@@ -105,18 +107,45 @@ def concerns_the_text(error: Exception) -> bool:
     return _OF_THE_TEXT.search(f"{getattr(error, 'provider_code', None)} {said}") is not None
 
 
-def with_remedy(error: dspy.LMInvalidRequestError, role: str) -> dspy.LMInvalidRequestError:
-    """Give a refusal of all that a role asked, with the setting to change."""
-    said = error.message
-    remedies = (text for named, text in _REMEDIES if re.search(named, said, re.IGNORECASE))
+def as_refusal(error: dspy.LMError) -> dspy.LMError:
+    """Give an error as the refusal of a request that it is, where a 403 names a setting."""
+    if not isinstance(error, dspy.LMAuthError) or error.status not in (None, 403):
+        return error
+    if not any(re.search(named, error.message, re.IGNORECASE) for named, _ in _REMEDIES):
+        return error
+    return _refusal(error, error.message)
+
+
+def with_remedy(
+    error: dspy.LMInvalidRequestError, role: str, *, temperature: float | None
+) -> dspy.LMInvalidRequestError:
+    """Give a refusal of all that a role asked, with the setting to change.
+
+    Args:
+        error: The refusal.
+        role: Who asked.
+        temperature: What it was told to sample with; None where there is nothing to leave out.
+    """
+    said = error.message.rstrip()
+    remedies = (
+        text
+        for named, text in _REMEDIES
+        if re.search(named, said, re.IGNORECASE)
+        and (named != "temperature" or temperature is not None)
+    )
     own = role != "judge"
     remedy = next(remedies, _OTHERWISE).format(
         option=f"{role}-" if own else "",
         python=f"{role}_" if own else "",
-        model=f"--prompt-lm ({role}_lm=)" if own else "--lm",
+        model=f"`--prompt-lm` ({role}_lm=)" if own else "`--lm`",
     )
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    return _refusal(error, f"{said}{stop} All calls of the {role} were refused so; {remedy}.")
+
+
+def _refusal(error: dspy.LMProviderError, said: str) -> dspy.LMInvalidRequestError:
     return dspy.LMInvalidRequestError(
-        f"{said.rstrip()} All calls of the {role} were refused so; {remedy}.",
+        said,
         model=error.model,
         provider=error.provider,
         provider_code=error.provider_code,
