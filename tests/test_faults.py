@@ -386,9 +386,10 @@ GARBLED = {
     "a text": (200, b'"hi"'),
     "deep": (200, b"[" * 100_000),
     "choices are a text": (200, json.dumps({**WHOLE, "choices": "x"}).encode()),
-    "usage is a text": (200, json.dumps({**WHOLE, "usage": "x"}).encode()),
-    "tokens are a text": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": "5"}}).encode()),
-    "tokens below 0": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": -5}}).encode()),
+    "queued": (200, b'{"status": "queued"}'),
+    "a detail": (200, b'{"detail": [{"loc": ["body"], "msg": "x"}]}'),
+    "no choices": (200, json.dumps({**WHOLE, "choices": []}).encode()),
+    "no message": (200, json.dumps({**WHOLE, "choices": [{"index": 0}]}).encode()),
 }
 
 
@@ -440,7 +441,14 @@ def test_a_garbled_answer_is_asked_for_again_and_booked_as_a_failure(kind, await
     assert (row.calls, row.failed, row.prompt_tokens, row.completion_tokens) == (1, 1, 5, 1)
 
 
-@pytest.mark.parametrize("usage", [None, {}, [], {"total_tokens": 7}, {"prompt_tokens": None}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        *(None, {}, [], [1], "x", 3, {"total_tokens": 7}, {"prompt_tokens": None}),
+        *({"prompt_tokens": "many"}, {"prompt_tokens": -5}, {"prompt_tokens_details": "x"}),
+    ],
+    ids=repr,
+)
 def test_a_reply_without_usage_is_a_reply_whose_tokens_are_unknown(usage):
     with (
         answering((200, json.dumps({**WHOLE, "usage": usage}).encode())) as url,
