@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -166,6 +167,34 @@ def _is_garbled(error: BaseException) -> bool:
         return False
     frames = traceback.walk_tb(error.__cause__.__traceback__)
     return any(frame.f_globals.get("__name__", "").startswith(_READER) for frame, _ in frames)
+
+
+def reading_message(dspys: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse an answer without a message, as {"status": "queued"}; to DSPy it is an empty text."""
+
+    @wraps(dspys)
+    def read(provider: str, data: Any, **options: Any) -> Any:
+        choices = data.get("choices") if isinstance(data, Mapping) else None
+        choices = choices if isinstance(choices, list) else []
+        reply = dspys(provider, data, **options)  # it knows what a provider says of its errors
+        if not any(isinstance(choice.get("message"), Mapping) for choice in choices):
+            raise TypeError("an answer without a message")
+        return reply
+
+    return read
+
+
+def reading_usage(dspys: Callable[..., Any]) -> Callable[..., Any]:
+    """Take a usage that is none for one that is not known: the reply is as good."""
+
+    @wraps(dspys)
+    def read(usage: Any) -> Any:
+        try:
+            return dspys(usage)
+        except (AttributeError, TypeError, ValueError):
+            return dspys({})
+
+    return read
 
 
 _UNDER_WAY: ContextVar[Attempt | None] = ContextVar("under_way", default=None)

@@ -12,6 +12,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.prices import price, reply_limit
 
 _TEMPLATE_TOKENS = 64  # what a chat template adds to the few messages of a call, generously
+_OPTIONS = {"max_tokens": " (--max-total-tokens)"}  # where the command line has another name
 _REPLY_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -44,7 +45,10 @@ class Budget:
         for name in ("max_calls", "max_tokens"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
-                raise SetupError(f"`{name}` must be a whole number >= 1 or None, got {value!r}.")
+                option = _OPTIONS.get(name, "")
+                raise SetupError(
+                    f"`{name}` must be a whole number >= 1 or None, got {value!r}{option}."
+                )
         for name in ("max_cost", "max_seconds"):
             value = getattr(self, name)
             number = type(value) in (int, float)
@@ -126,7 +130,7 @@ class Spent:
         }
         for name, (value, cap) in caps.items():
             if cap is not None and value > cap:
-                return f"{name}={cap}"
+                return f"{name}={cap}{_OPTIONS.get(name, '')}"
         return None
 
 

@@ -312,7 +312,9 @@ def nothing_scored(made: Sequence[Made], first: Unscored, which: str) -> dspy.LM
 def refusal_of_all(error: dspy.LMError) -> dspy.LMError:
     """Give a refusal that every text met, with the setting to change."""
     if isinstance(error, dspy.LMInvalidRequestError):
-        return with_remedy(error, "judge")
+        lm = dspy.settings.lm
+        temperature = None if lm is None else lm.kwargs.get("temperature")
+        return with_remedy(error, "judge", temperature=temperature)
     return error
 
 

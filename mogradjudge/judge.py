@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
 import dspy
 
@@ -19,7 +19,7 @@ from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, is_read_by_field, reason_of
 from mogradjudge.predictor import ScorePredict, saved_manifest
 from mogradjudge.quoting import quote
-from mogradjudge.refusals import REFUSALS, TopLogprobs
+from mogradjudge.refusals import REFUSALS, TopLogprobs, as_refusal
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
 
 _LARGEST_FILE = 50_000_000  # bytes
@@ -140,17 +140,13 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
 
     def _calls(self) -> list[_Call]:
+        logprobs = self._logprobs if self.settings.score_rule == "expected" else None
+        least = 0 if self.settings.fallback else 1
         return [
-            _Call(predictor, self._config(predictor, sample), self._lesser(predictor))
+            _Call(predictor, self._config(predictor, sample), logprobs, least)
             for predictor in self.judges.values()
             for sample in range(self.settings.n)
         ]
-
-    def _lesser(self, predictor: ScorePredict) -> _Lesser | None:
-        if self.settings.score_rule != "expected":
-            return None
-        lm, least = predictor.lm or dspy.settings.lm, 0 if self.settings.fallback else 1
-        return lambda error, sent: self._logprobs.config_after(error, sent, lm, least)
 
     def _config(self, predictor: ScorePredict, sample: int) -> dict[str, Any]:
         lm = predictor.lm or dspy.settings.lm
@@ -212,35 +208,42 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         if not tokens:
             raise SetupError(
                 "score_rule='expected' needs token logprobs, and the LM sent none for "
-                f"{criterion.name!r}. Use an LM that sends them, score_rule='integer', or "
-                "fallback='integer'."
+                f"{criterion.name!r}. Use an LM that sends them, or fallback='integer' "
+                "(--fallback integer)."
             )
         support = 0.0 if found is None else found.support
         reason = f"only {support:.2f} of the score's probability lies on the scale"
         return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
 
 
-_Lesser: TypeAlias = Callable[[Exception, Mapping[str, Any]], dict[str, Any] | None]
-
-
 @dataclass(frozen=True)
 class _Call:
-    """A call; after a refusal ``lesser`` gives the config of another try, or None."""
+    """A call; one that needs ``logprobs`` needs at least so many alternatives to a token."""
 
     predictor: ScorePredict
     config: Mapping[str, Any]
-    lesser: _Lesser | None
+    logprobs: TopLogprobs | None
+    least: int
 
-    def with_less(self, error: dspy.LMError) -> _Call:
-        """Give the call that asks for less.
+    @property
+    def lm(self) -> dspy.BaseLM | None:
+        return self.predictor.lm or dspy.settings.lm
+
+    def after(self, refusal: Exception) -> _Call:
+        """Give the call that asks for fewer logprobs.
 
         Raises:
-            dspy.LMError: The refusal, if there is none.
+            Exception: The refusal, if that is no reason for it.
         """
-        config = None if self.lesser is None else self.lesser(error, self.config)
+        top = self.logprobs
+        config = top.config_after(refusal, self.config, self.lm, self.least) if top else None
         if config is None:
-            raise error
+            raise as_refusal(refusal)
         return replace(self, config=config)
+
+    def note_taken(self) -> None:
+        if self.logprobs is not None:
+            self.logprobs.note_taken(self.config, self.lm)
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,8 @@ def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         except _UNREADABLE as error:
             return _without_scores(call, error, ending)
         except REFUSALS as error:
-            return _send(call.with_less(error), inputs)
+            return _send(call.after(error), inputs)
+        call.note_taken()
         return _with_scores(call, prediction, ending)
 
 
@@ -269,7 +273,8 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         except _UNREADABLE as error:
             return _without_scores(call, error, ending)
         except REFUSALS as error:
-            return await _asend(call.with_less(error), inputs)
+            return await _asend(call.after(error), inputs)
+        call.note_taken()
         return _with_scores(call, prediction, ending)
 
 
@@ -286,7 +291,7 @@ def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _R
 
 
 def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
-    said = ending.reason or reason_of(error, call.predictor.lm or dspy.settings.lm)
+    said = ending.reason or reason_of(error, call.lm)
     return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
 
 

@@ -10,19 +10,13 @@ import inspect
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import (
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableSequence,
-    Sequence,
-)
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any, TypeAlias
 
 import dspy
+from dspy._vendor.lm15.providers import openai_chat
 from dspy.clients import base_lm, execution
 from dspy.clients.errors import error_boundary
 from dspy.clients.legacy_outputs import value
@@ -34,6 +28,8 @@ from mogradjudge.attempts import (
     Usages,
     is_under_way,
     pause,
+    reading_message,
+    reading_usage,
     sent,
     sent_async,
 )
@@ -194,6 +190,8 @@ def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], 
     yield execution, "aexecute", _executing_async
     yield execution, "_attempt", _attempting
     yield execution, "_aattempt", _attempting_async
+    yield openai_chat, "_response_from_chat_body", reading_message
+    yield openai_chat, "_usage_from_chat", reading_usage
     yield base_lm, "record_history", history.recording
     yield threading.Thread, "start", _starting
     for kind in _kinds_of(dspy.BaseLM):

@@ -23,8 +23,7 @@ _OF_THE_TEXT = re.compile(
 _REMEDIES = (
     (
         r"logprob",
-        "`--score-rule integer` asks for none, `--fallback integer` goes on without them "
-        "(score_rule=, fallback= in Python)",
+        "`--fallback integer` goes on without them (fallback='integer' in Python)",
     ),
     (
         r"temperature",
@@ -32,13 +31,16 @@ _REMEDIES = (
     ),
     (r"max_(completion_)?tokens", "leave out `--max-tokens` (max_tokens=None on the dspy.LM)"),
     (r"response_format|json_schema", "choose another adapter, as dspy.ChatAdapter()"),
-    (r"system|developer", "it takes no system message: give another model with `{model}`"),
+    (
+        r"\bsystem (message|prompt|role|instruction)|developer (message|instruction|role)",
+        "it takes no system message: give another model with {model}",
+    ),
 )
-_OTHERWISE = "change the settings of that model, or give another one with `{model}`"
+_OTHERWISE = "change the settings of that model, or give another one with {model}"
 
 
 class TopLogprobs:
-    """How many alternatives to a token each model gives, as its refusals tell; 0 for none.
+    """How many alternatives to a token each model gives: the most that a call brought; 0 for none.
 
     A judge and its copies, in whatever threads, have one in common: what is refused for one text
     is not asked for again for each of the others.
@@ -52,8 +54,7 @@ class TopLogprobs:
 
     def config(self, lm: dspy.BaseLM | None) -> dict[str, Any]:
         """Give the parameters of a call that wants as many as there are."""
-        most = self._most.get(_address(lm), _TOP_LOGPROBS)
-        return {"logprobs": True, "top_logprobs": most} if most else {}
+        return _asking_for(self._most.get(_address(lm), _TOP_LOGPROBS))
 
     def config_after(
         self, error: Exception, sent: Mapping[str, Any], lm: dspy.BaseLM | None, least: int
@@ -66,15 +67,25 @@ class TopLogprobs:
         said = str(getattr(error, "message", error))
         if not before or not re.search(r"log_?prob", said, re.IGNORECASE):
             return None
-        fewer = _fewer(said, before)
+        if concerns_the_text(error):  # its words may be quoted
+            return None
+        known = self._most.get(_address(lm), before)
+        fewer = known if known < before else _fewer(said, before)
         if fewer < least:
             return None
-        known = self._most.get(_address(lm), _TOP_LOGPROBS)
-        self._most[_address(lm)] = min(fewer, known)
         noted = dspy.settings.get(NOTED_ERRORS)
         if noted and error in noted:  # a program that holds the judge has not failed
             noted.remove(error)
-        return self.config(lm)
+        return _asking_for(fewer)
+
+    def note_taken(self, sent: Mapping[str, Any], lm: dspy.BaseLM | None) -> None:
+        """Remember that a call with these parameters brought a reply."""
+        taken = sent.get("top_logprobs", 0)
+        self._most[_address(lm)] = max(taken, self._most.get(_address(lm), taken))
+
+
+def _asking_for(number: int) -> dict[str, Any]:
+    return {"logprobs": True, "top_logprobs": number} if number else {}
 
 
 def _fewer(said: str, before: int) -> int:
@@ -88,25 +99,53 @@ def _address(lm: dspy.BaseLM | None) -> tuple[str, str]:
     return (str(getattr(lm, "model", "")), str(getattr(lm, "kwargs", {}).get("api_base")))
 
 
-def concerns_the_text(error: dspy.LMInvalidRequestError) -> bool:
+def concerns_the_text(error: Exception) -> bool:
     """Say whether one text was refused, for what it says or for its length."""
     if isinstance(error, dspy.ContextWindowExceededError):
         return True
-    return _OF_THE_TEXT.search(f"{error.provider_code} {error.message}") is not None
+    said = getattr(error, "message", error)
+    return _OF_THE_TEXT.search(f"{getattr(error, 'provider_code', None)} {said}") is not None
 
 
-def with_remedy(error: dspy.LMInvalidRequestError, role: str) -> dspy.LMInvalidRequestError:
-    """Give a refusal of all that a role asked, with the setting to change."""
-    said = error.message
-    remedies = (text for named, text in _REMEDIES if re.search(named, said, re.IGNORECASE))
+def as_refusal(error: dspy.LMError) -> dspy.LMError:
+    """Give an error as the refusal of a request that it is, where a 403 names a setting."""
+    if not isinstance(error, dspy.LMAuthError) or error.status not in (None, 403):
+        return error
+    if not any(re.search(named, error.message, re.IGNORECASE) for named, _ in _REMEDIES):
+        return error
+    return _refusal(error, error.message)
+
+
+def with_remedy(
+    error: dspy.LMInvalidRequestError, role: str, *, temperature: float | None
+) -> dspy.LMInvalidRequestError:
+    """Give a refusal of all that a role asked, with the setting to change.
+
+    Args:
+        error: The refusal.
+        role: Who asked.
+        temperature: What it was told to sample with; None where there is nothing to leave out.
+    """
+    said = error.message.rstrip()
+    remedies = (
+        text
+        for named, text in _REMEDIES
+        if re.search(named, said, re.IGNORECASE)
+        and (named != "temperature" or temperature is not None)
+    )
     own = role != "judge"
     remedy = next(remedies, _OTHERWISE).format(
         option=f"{role}-" if own else "",
         python=f"{role}_" if own else "",
-        model=f"--prompt-lm ({role}_lm=)" if own else "--lm",
+        model=f"`--prompt-lm` ({role}_lm=)" if own else "`--lm`",
     )
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    return _refusal(error, f"{said}{stop} All calls of the {role} were refused so; {remedy}.")
+
+
+def _refusal(error: dspy.LMProviderError, said: str) -> dspy.LMInvalidRequestError:
     return dspy.LMInvalidRequestError(
-        f"{said.rstrip()} All calls of the {role} were refused so; {remedy}.",
+        said,
         model=error.model,
         provider=error.provider,
         provider_code=error.provider_code,

@@ -20,7 +20,7 @@ from mogradjudge.ledger import Ledger
 from mogradjudge.media import name_of_media
 from mogradjudge.metering import booked
 from mogradjudge.quoting import CUT, DEEPEST, quote
-from mogradjudge.refusals import concerns_the_text, with_remedy
+from mogradjudge.refusals import as_refusal, concerns_the_text, with_remedy
 from mogradjudge.secrets import redact, secrets_of
 from mogradjudge.tokens import LOCAL_MAX_TOKENS
 
@@ -101,7 +101,7 @@ class Hearing:
     _heard: set[str] = field(default_factory=set)
     _silent: Counter[str] = field(default_factory=Counter)
 
-    def note(self, role: str, answers: Round[Any]) -> None:
+    def note(self, asked: Role, answers: Round[Any]) -> None:
         """Note what a round brought.
 
         Raises:
@@ -109,13 +109,14 @@ class Hearing:
                 it was ever taken: a setting is wrong then.
             ReplyError: If no reply could be used, in two rounds.
         """
+        role = asked.name
         if answers.records:
             self._heard.add(role)
         if role in self._heard or not answers.skipped:
             return
         refusals = [each.refusal for each in answers.skipped if each.refusal is not None]
         if len(refusals) == len(answers.skipped) and not any(map(concerns_the_text, refusals)):
-            raise with_remedy(refusals[0], role)
+            raise with_remedy(refusals[0], role, temperature=asked.temperature)
         self._silent[role] += 1
         if self._silent[role] == _SILENT_ROUNDS:
             raise _unusable(answers.skipped[-1])
@@ -164,12 +165,13 @@ def _ask(
                 if ending.fault:
                     raise ReplyError(ending.reason)
                 return read(question, reply)
-        except dspy.LMInvalidRequestError as error:  # a text too long, or one that is refused
-            if isinstance(error, dspy.LMUnsupportedModelError):
+        except (dspy.LMInvalidRequestError, dspy.LMAuthError) as error:
+            refusal = as_refusal(error)  # of a text too long, say
+            if isinstance(refusal, (dspy.LMUnsupportedModelError, dspy.LMAuthError)):
                 raise
             if room:  # it was refused more room, so it stays cut
                 return last
-            return replace(last, reason=reason_of(error, role.lm), refusal=error)
+            return replace(last, reason=reason_of(refusal, role.lm), refusal=refusal)
         except (dspy.AdapterParseError, ReplyError) as error:
             text = redact(ending.text, secrets_of(role.lm.kwargs))
             reason = ending.reason or reason_of(error, role.lm)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dspy
 
-from mogradjudge.added import check_added, count_sources, with_added, with_scores
+from mogradjudge.added import UNSCORED, check_added, count_sources, with_added, with_scores
 from mogradjudge.budget import Budget
 from mogradjudge.cluster import Cluster, check_ray, joined
 from mogradjudge.criteria import Group
@@ -31,7 +31,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.endings import cut_replies_counted
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import FIRST_TEXTS, FirstTexts, judging, refusal_of_all
+from mogradjudge.evaluation import FIRST_TEXTS, FirstTexts, judging, nothing_scored, refusal_of_all
 from mogradjudge.files import LineLog
 from mogradjudge.fingerprint import describe_lm, digest_of_program
 from mogradjudge.interruption import interruptible
@@ -40,6 +40,7 @@ from mogradjudge.ledger import LedgerRow
 from mogradjudge.outputs import check_output, write_output
 from mogradjudge.parts import Parts, opened_parts
 from mogradjudge.replies import replies_kept_in
+from mogradjudge.scores import Unscored
 from mogradjudge.scoring import check_lm
 from mogradjudge.shards import (
     Machines,
@@ -118,11 +119,11 @@ def score_table(
 
     Raises:
         BudgetExhausted: If a cap is reached; what is finished is kept.
-        ReplyError: If the first texts have no score; so it is.
+        ReplyError: If the first texts have no score; their replies are kept, and read again.
         SetupError: Before any call is paid, if the table cannot be scored, or not into ``out``.
         dspy.LMError: If the provider fails; what is finished is kept.
-        ClusterFailed: If Ray does; so it is.
-        RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended; so it is.
+        ClusterFailed: If Ray does; what is finished is kept.
+        RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
     check_lm()
     for name, value in (("num_threads", num_threads), ("limit", limit), ("part_rows", part_rows)):
@@ -219,6 +220,7 @@ def _write_parts(
     finished = parts.finished
     reading = Reading(task.source(finished))
     done = sum(map(task.rows_of, finished))
+    some_read = keep_going or bool(finished)
     made: dict[int, list[ScoredShard]] = {}
 
     def told(rows: int) -> None:
@@ -237,6 +239,8 @@ def _write_parts(
                 kept, whole = reading.take(shard.part), made.pop(shard.part)
                 if not keep_going:
                     _check_taken(whole, len(kept.rows))
+                if not some_read:
+                    some_read = _check_read(task, whole)
                 parts.write(shard.part, _part(task, kept, whole))
 
 
@@ -246,6 +250,20 @@ def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
         refusal = shards[0].refusal
         assert refusal is not None  # some were refused
         raise refusal_of_all(refusal)
+
+
+def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
+    """Say whether something of the first part could be read; refuse a whole one without anything.
+
+    Equal texts are judged once, so it may have fewer than are looked at as the first ones.
+    """
+    cells = [row for shard in sorted(shards, key=lambda each: each.first) for row in shard.cells]
+    if any(row[name] is not None for row in cells for name in task.criteria):
+        return True
+    if len(cells) < min(FIRST_TEXTS, task.seen.rows):
+        return False
+    unread = Unscored(str(cells[0][task.criteria[0] + UNSCORED]))
+    raise nothing_scored([unread], unread, str(len(cells)))
 
 
 def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:

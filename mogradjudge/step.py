@@ -92,7 +92,7 @@ def propose(
     for each in skipped:
         notify(QuestionSkipped(step, each.role, each.criteria, each.label, each.reason, each.reply))
     for role, answers in ((shop.critic, critiques), (shop.coach, gradients), (shop.editor, edits)):
-        shop.hearing.note(role.name, answers)
+        shop.hearing.note(role, answers)
     return Proposal(current.replace(texts), skipped)
 
 

@@ -1,15 +1,19 @@
 """The command line, in this process, against the toy world on a local server."""
 
 import json
+import re
+import shutil
 
 import dspy
 import pytest
 from datasets import load_dataset
+from dspy.lm15 import InvalidRequestError
 
 from benchmarks.server import ToyServer, serving
-from benchmarks.world import toy_examples, toy_rubric
+from benchmarks.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import MODES, MultiCriteriaJudge, Rubric
-from mogradjudge.cli import main
+from mogradjudge.cli import cli, main
+from mogradjudge.refusals import with_remedy
 
 RUBRIC = toy_rubric("coherence", "fluency")
 
@@ -370,22 +374,89 @@ def scoring_words(command, table, server, tmp_path, *more: object) -> list[objec
 
 
 @pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_what_helps_where_no_text_can_be_read_helps(command, table, tmp_path, capsys):
+    with serving(world=lambda *_: "the weather") as server:
+        words = scoring_words(command, table, server, tmp_path)
+        assert call(*words) == 1
+        paid, said = server.calls.total(), capsys.readouterr().err
+        assert "--keep-going" in said
+        if command == "score":
+            folder = tmp_path / "s.parquet.parts"
+            assert str(folder) in said and "takes it up" not in said
+            shutil.rmtree(folder)
+        assert call(*words) == 1
+        assert server.calls.total() >= paid + 20  # asked anew
+        assert call(*words, "--keep-going") == 0
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_a_saved_judge_whose_logprobs_are_refused_goes_on_with_the_option_that_is_named(
+    command, table, tmp_path, capsys, monkeypatch
+):
+    class Sparing(ToyEngine):
+        supported_params = (*ToyEngine.supported_params, "logprobs")
+
+        def complete(self, request):
+            if request.config.logprobs:
+                raise InvalidRequestError("logprobs is not supported by this model")
+            return super().complete(request)
+
+    lm = dspy.LM("toy/x", engine=Sparing(), temperature=0.0)
+    monkeypatch.setattr("mogradjudge.models.make_lm", lambda *_: lm)
+    judge = tmp_path / "judge.json"
+    MultiCriteriaJudge(RUBRIC, score_rule="expected").save(judge)
+    out = ["--out", tmp_path / "s.csv"] if command == "score" else []
+    words = [command, judge, table, "--lm", "toy/x", *out]
+    assert call(*words) == 1
+    assert "--fallback integer" in capsys.readouterr().err
+    assert call(*words, "--fallback", "integer", "--json") == 0
+    assert '"coherence": 24' in capsys.readouterr().out or command == "evaluate"
+    MultiCriteriaJudge(RUBRIC).save(judge)
+    assert call(*words, "--fallback", "integer") == 2
+
+
+SAID = ["logprobs", "temperature", "max_tokens", "response_format", "system message", "odd"]
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("role", ["judge", "critic", "coach", "editor"])
+def test_each_option_that_is_advised_is_one_of_the_command_that_says_so(role, said):
+    error = dspy.LMInvalidRequestError(said, model="m", provider="p")
+    advised = set(re.findall(r"--[a-z-]+", str(with_remedy(error, role, temperature=0.0))))
+    names = ("compile", "search", *(("score", "evaluate") if role == "judge" else ()))
+    for name in names:
+        options = {word for each in cli.commands[name].params for word in each.opts}
+        assert advised <= options, name
+    ticked = re.findall(r"`(.*?)`", str(with_remedy(error, role, temperature=0.0)))
+    assert all(re.fullmatch(r"--[a-z-]+( [a-z]+)?", each) for each in ticked)
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_cap_ends_score_and_evaluate_as_it_ends_compile(
+def test_a_cap_ends_score_and_evaluate_without_a_result_and_says_what_is_kept(
     command, as_json, table, server, tmp_path, capsys
 ):
     server.reset()
     words = scoring_words(command, table, server, tmp_path, "--max-calls", 7)
-    assert call(*words, *(["--json"] if as_json else [])) == 0
+    assert call(*words, "-q", *(["--json"] if as_json else [])) == 1
     said = capsys.readouterr()
     assert server.calls.total() == 7
+    assert "max_calls=7" in said.err
+    kept = str(tmp_path / "s.parquet.parts") if command == "score" else "no reply is kept"
+    assert kept in said.err
     if as_json:
         assert json.loads(said.out)["stop_reason"] == "budget"
-    else:
-        assert "The budget ran out" in said.out
     assert not (tmp_path / "s.parquet").exists()
     assert (tmp_path / "s.parquet.parts").exists() is (command == "score")
     assert call(*scoring_words(command, table, server, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("cap", [0, 2000])
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_a_cap_on_tokens_is_named_as_the_option(command, cap, table, server, tmp_path, capsys):
+    words = ("--max-total-tokens", cap, "--max-tokens", 50)
+    assert call(*scoring_words(command, table, server, tmp_path, *words)) == (1 if cap else 2)
+    assert "--max-total-tokens" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["score", "evaluate"])

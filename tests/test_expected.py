@@ -5,6 +5,7 @@ import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import dspy
 import pytest
@@ -528,6 +529,40 @@ def test_fewer_logprobs_are_tried_first_with_and_without_a_fallback(most, refusa
         sources = [judge(output=text).readings["coherence"].source for text in "ab"]
     assert sources == ["expected"] * 2
     assert engine.asked == [20, most, most]
+
+
+class Filtering(Sparing):
+    """Refuses one text with words of its own, and gives 20 alternatives for all others."""
+
+    def __init__(self, words: str, gives_without: bool) -> None:
+        super().__init__(20, "400")
+        self.words, self.gives_without = words, gives_without
+
+    def complete(self, request):
+        if "bad text" in str(request) and (request.config.logprobs or not self.gives_without):
+            raise InvalidRequestError(self.words)
+        return super().complete(request)
+
+
+@pytest.mark.parametrize("first", [["bad text"], ["good", "bad text"]])
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("words", ["flagged: logprob", "Not possible: 'bad text on logprob'"])
+def test_one_refused_text_takes_logprobs_from_no_other(words, awaited, first):
+    judge, lm = judged_by(Filtering(words, gives_without=False), fallback="integer")
+    with dspy.context(lm=lm):
+        for text in first:
+            with suppress(dspy.LMInvalidRequestError):
+                asyncio.run(judge.acall(output=text)) if awaited else judge(output=text)
+        made = judge(output="another")
+    assert made.readings["coherence"].source == "expected"
+
+
+def test_a_text_that_is_taken_without_logprobs_takes_none_from_those_that_had_them():
+    judge, lm = judged_by(Filtering("no logprobs here", gives_without=True), fallback="integer")
+    with dspy.context(lm=lm):
+        texts = ("good", "bad text", "another")
+        sources = [judge(output=text).readings["coherence"].source for text in texts]
+    assert sources == ["expected", "fallback", "expected"]
 
 
 def test_without_a_fallback_refused_logprobs_are_the_providers_error():

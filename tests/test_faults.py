@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dspy
 import pytest
-from dspy.lm15 import InvalidRequestError, Request, Response, TransportError
+from dspy.lm15 import AuthError, InvalidRequestError, Request, Response, TransportError
 
 from benchmarks.fault_plan import FaultPlan
 from benchmarks.faults import CRITERIA, optimize
@@ -218,7 +218,12 @@ class Refusing(ToyEngine):
         return super().complete(request)
 
 
-_ROLE_OF = {"critic": "`critique`", "coach": "1. `advice`", "editor": "`new_instructions`"}
+_ROLE_OF = {
+    "judge": "Rate each criterion on its own",
+    "critic": "`critique`",
+    "coach": "1. `advice`",
+    "editor": "`new_instructions`",
+}
 TEMPERATURE = "Unsupported value: 'temperature' does not support 0.3 with this model."
 
 
@@ -251,6 +256,41 @@ def test_a_role_whose_setting_is_refused_ends_the_run_with_the_option_to_change(
 def test_each_refused_setting_has_its_option(said, option):
     with pytest.raises(dspy.LMInvalidRequestError, match=option):
         compiled(Refusing("critic", said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Please contact your system administrator",
+        "Unknown field, see the developer docs",
+        "It is not in our ecosystem",
+    ],
+)
+def test_a_word_that_is_no_setting_is_not_taken_for_one(said):
+    with pytest.raises(dspy.LMInvalidRequestError) as caught:
+        compiled(Refusing("critic", said))
+    assert "system message" not in str(caught.value) and f"{said}. " in str(caught.value)
+
+
+def test_a_role_that_sends_no_temperature_is_not_told_to_send_none():
+    with pytest.raises(dspy.LMInvalidRequestError) as caught:
+        compiled(Refusing("critic", TEMPERATURE), critic_temperature=None)
+    assert "--critic-temperature" not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["judge", "critic", "coach", "editor"])
+def test_a_403_that_names_a_setting_ends_with_its_option(role):
+    class Forbidding(Refusing):
+        def complete(self, request: Request) -> Response:
+            try:
+                return super().complete(request)
+            except InvalidRequestError as error:
+                raise AuthError(str(error)) from error
+
+    with pytest.raises(dspy.LMInvalidRequestError) as caught:
+        compiled(Forbidding(role, "temperature not allowed"))
+    option = "--temperature none" if role == "judge" else f"--{role}-temperature none"
+    assert option in str(caught.value)
 
 
 def test_a_text_that_is_refused_for_what_it_says_ends_no_run_at_once():
@@ -347,9 +387,10 @@ GARBLED = {
     "a text": (200, b'"hi"'),
     "deep": (200, b"[" * 100_000),
     "choices are a text": (200, json.dumps({**WHOLE, "choices": "x"}).encode()),
-    "usage is a text": (200, json.dumps({**WHOLE, "usage": "x"}).encode()),
-    "tokens are a text": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": "5"}}).encode()),
-    "tokens below 0": (200, json.dumps({**WHOLE, "usage": {"prompt_tokens": -5}}).encode()),
+    "queued": (200, b'{"status": "queued"}'),
+    "a detail": (200, b'{"detail": [{"loc": ["body"], "msg": "x"}]}'),
+    "no choices": (200, json.dumps({**WHOLE, "choices": []}).encode()),
+    "no message": (200, json.dumps({**WHOLE, "choices": [{"index": 0}]}).encode()),
 }
 
 
@@ -401,7 +442,14 @@ def test_a_garbled_answer_is_asked_for_again_and_booked_as_a_failure(kind, await
     assert (row.calls, row.failed, row.prompt_tokens, row.completion_tokens) == (1, 1, 5, 1)
 
 
-@pytest.mark.parametrize("usage", [None, {}, [], {"total_tokens": 7}, {"prompt_tokens": None}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        *(None, {}, [], [1], "x", 3, {"total_tokens": 7}, {"prompt_tokens": None}),
+        *({"prompt_tokens": "many"}, {"prompt_tokens": -5}, {"prompt_tokens_details": "x"}),
+    ],
+    ids=repr,
+)
 def test_a_reply_without_usage_is_a_reply_whose_tokens_are_unknown(usage):
     with (
         answering((200, json.dumps({**WHOLE, "usage": usage}).encode())) as url,

@@ -449,6 +449,19 @@ def test_a_table_that_nobody_can_read_ends_after_its_first_texts_and_keeps_what_
     assert judged.paid == max(rows, paid)
 
 
+@pytest.mark.parametrize("part_rows", [1000, 24])
+def test_a_table_of_few_texts_that_nobody_can_read_ends_too(part_rows, tmp_path):
+    rows = [{"output": f"text {n % 5}"} for n in range(48)]
+    table, out = lines(tmp_path / "t.jsonl", rows), tmp_path / "s.parquet"
+    judged = Judged(lambda _: "the weather")
+    for _ in range(2):
+        with pytest.raises(ReplyError, match="the weather"):
+            judged.score(table, out, part_rows=part_rows)
+    assert judged.paid == 5 and not out.exists()
+    scored = judged.score(table, out, part_rows=part_rows, keep_going=True)
+    assert scored.unscored == {"fluency": 48, "coherence": 48}
+
+
 def test_once_a_text_is_read_the_others_may_be_unreadable(table, tmp_path):
     judged = Judged(lambda request: rate(request) if "text 0" in user(request) else "?")
     assert judged.score(table, tmp_path / "s.parquet", 1).unscored["fluency"] == 22

@@ -28,7 +28,7 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | str | None:
-        if value is None or value == "none":
+        if value is None or _is_none(value):
             return None
         converted: float | str = self.inner.convert(value, param, ctx)
         return converted
@@ -39,6 +39,10 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
         """Offer what the other type offers, and the word."""
         none = [CompletionItem("none")] if "none".startswith(incomplete) else []
         return [*self.inner.shell_complete(ctx, param, incomplete), *none]
+
+
+def _is_none(value: object) -> bool:
+    return isinstance(value, str) and value.lower() == "none"
 
 
 def _take_up(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -113,7 +117,7 @@ def _check_kind(option: click.Option, value: object) -> None:
     """Refuse what click would turn into another kind: 2.5 steps into 2, true into 1."""
     kind = option.type
     if isinstance(kind, OrNone):
-        if value == "none":
+        if _is_none(value):
             return
         kind = kind.inner
     if option.is_flag:

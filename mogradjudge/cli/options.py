@@ -233,6 +233,13 @@ keep_going_option = click.option(
 )
 
 
+fallback_option = click.option(
+    "--fallback",
+    type=click.Choice(["integer"]),
+    help="What an expected score becomes where it cannot be had  [default: as it was saved]",
+)
+
+
 def test_share_option_with(use: str) -> Decorator:
     """Make the option of the share that is held out; ``use`` says what becomes of it."""
     return click.option(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +15,7 @@ from mogradjudge.cli.options import (
     Names,
     cap_options_for,
     data_argument,
+    fallback_option,
     keep_going_option,
     level_option,
     limit_option,
@@ -23,13 +25,14 @@ from mogradjudge.cli.output import Loudness, Work, loudness, note, output_option
 from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
 from mogradjudge.files import to_json
 from mogradjudge.tables import print_evaluation, print_scored, scored_as_dict
-from mogradjudge.terminal import say
 
 if TYPE_CHECKING:
     import dspy
 
     from mogradjudge.budget import Budget
     from mogradjudge.judge import MultiCriteriaJudge
+
+_TAKEN_UP = " What is finished is kept in {}; the same command takes it up."
 
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 
@@ -41,6 +44,7 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 @limit_option
 @cap_options_for()
 @keep_going_option
+@fallback_option
 @click.option(
     "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
 )
@@ -65,7 +69,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     """
     from mogradjudge.scored_table import score_table
 
-    budget, saved = _budget(options), _judge(judge)
+    budget, saved = _budget(options), _judge(judge, options["fallback"])
     with _ended_at_a_cap(as_json=as_json), _lm(options), _taken_up(out), _shown("rows") as watch:
         scored = score_table(
             saved,
@@ -94,37 +98,46 @@ def _taken_up(out: str) -> Iterator[None]:
     from mogradjudge.cluster import ClusterFailed
 
     folder = Path(f"{out}.parts")
-    kept = f"What is finished is kept in {folder}; the same command takes it up."
     try:
         yield
-    except (BudgetExhausted, RunStopped, KeyboardInterrupt) as stop:
+    except (RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
-            note(kept)
+            note(_TAKEN_UP.format(folder).strip())
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
-    except ClusterFailed as error:
-        raise ClusterFailed(f"{error} {kept}" if folder.exists() else str(error)) from error
     except dspy.LMConfigurationError:
         raise
-    except ReplyError as error:
-        raise ReplyError(f"{error} {kept} --keep-going goes on.") from error
-    except dspy.LMError as error:
-        failed = f"The provider failed ({type(error).__name__}): {error}"
-        raise MogradError(f"{failed} {kept}" if folder.exists() else failed) from error
+    except (BudgetExhausted, ReplyError, ClusterFailed, dspy.LMError) as error:
+        raise _telling_what_is_kept(error, folder) from error
+
+
+def _telling_what_is_kept(error: Exception, folder: Path) -> MogradError:
+    import dspy
+
+    if isinstance(error, ReplyError):
+        return ReplyError(
+            f"{error} The replies are kept in {folder} and read again: delete it to ask anew, or "
+            "go on with --keep-going."
+        )
+    kept = _TAKEN_UP.format(folder) if folder.exists() else ""
+    if isinstance(error, MogradError):
+        return type(error)(f"{error}{kept}")
+    if isinstance(error, dspy.LMInvalidRequestError):
+        paid = f" What was paid before is kept in {folder}." if folder.exists() else ""
+        return MogradError(f"The provider refuses: {error}{paid}")
+    return MogradError(f"The provider failed ({type(error).__name__}): {error}{kept}")
 
 
 @contextmanager
 def _ended_at_a_cap(*, as_json: bool) -> Iterator[None]:
-    """Say that the budget ran out, as compile does: that is no failure."""
+    """Say that the budget ran out; without a result, unlike compile's, that is a failure."""
     try:
         yield
     except BudgetExhausted as error:
         if as_json:
             click.echo(to_json({"stop_reason": "budget", "cap": str(error)}))
-        else:
-            say(f"The budget ran out. {error}")
-        click.get_current_context().exit()
+        raise BudgetExhausted(f"The budget ran out, and no result is written. {error}") from error
 
 
 def _budget(options: Mapping[str, Any]) -> Budget:
@@ -141,6 +154,7 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @limit_option
 @cap_options_for()
 @keep_going_option
+@fallback_option
 @level_option
 @output_options
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
@@ -152,7 +166,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     from mogradjudge.data import load_examples
     from mogradjudge.scoring import evaluation_report
 
-    budget, saved = _budget(options), _judge(judge)
+    budget, saved = _budget(options), _judge(judge, options["fallback"])
     examples = load_examples(data, saved.rubric, options["limit"])
     kept, model = _replies(options["api_base"]), _lm(options)
     with _ended_at_a_cap(as_json=as_json), kept, model, _counted(examples):
@@ -164,6 +178,10 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
             )
         except RunStopped as stop:
             raise click.Abort from stop
+        except BudgetExhausted as error:
+            raise BudgetExhausted(f"{error} {_kept(options['api_base'])}") from error
+        except ReplyError as error:
+            raise ReplyError(f"{error} --keep-going goes on.") from error
     if as_json:
         click.echo(to_json(report))
     else:
@@ -213,10 +231,21 @@ def _replies(api_base: str | None) -> AbstractContextManager[None]:
     return nullcontext() if api_base is None else replies_kept_in(None)
 
 
-def _judge(path: str) -> MultiCriteriaJudge:
+def _kept(api_base: str | None) -> str:
+    """Say what becomes of the replies that `_replies` has kept."""
+    if api_base is None:
+        return "The paid replies are in DSPy's cache; the same command takes them up."
+    return "With --api-base no reply is kept: the same command pays for all of them again."
+
+
+def _judge(path: str, fallback: Literal["integer"] | None) -> MultiCriteriaJudge:
     """Load a judge; it speaks with the model asked for, not with one that its file names."""
     from mogradjudge.judge import MultiCriteriaJudge
 
     judge = MultiCriteriaJudge.from_saved(path)
     judge.set_lm(None)
+    if fallback is not None:
+        judge.settings = replace(judge.settings, fallback=fallback)
+        for each in judge.judges.values():
+            each.manifest["settings"] = asdict(judge.settings)
     return judge

@@ -120,6 +120,11 @@ class Criterion:
         put(self, "human", f"human_{name}" if human is None else human)
         if not isinstance(self.human, str) or not self.human:
             raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+        if len(self.human) > LONGEST_NAME:
+            raise SetupError(
+                f"`human` of criterion {name!r} must have at most {LONGEST_NAME} characters, got "
+                f"{len(self.human)}."
+            )
         if self.human == "group":
             raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
 
