@@ -12,7 +12,8 @@ def digest(value: object) -> str:
     """Give a SHA-256 of a value, 64 hexadecimal digits.
 
     What JSON has no form for goes by the bytes that it is made of, as in the caches of `datasets`;
-    its repr may leave out a part, or tell where it lies in memory. A value may hold itself.
+    its repr may leave out a part, or tell where it lies in memory. What has no such bytes, as a
+    generator, goes by the name of its type. A value may hold itself.
     """
     try:
         text = json.dumps(value, sort_keys=True, default=_by_content)
@@ -28,7 +29,7 @@ def _parts(value: object) -> Iterator[str]:
     while left:
         part = left.pop()
         if not isinstance(part, (dict, list, tuple)):
-            yield json.dumps(part, default=_by_content)
+            yield _as_text(part)
         elif id(part) in numbers:
             yield f"part {numbers[id(part)]}"
         else:
@@ -39,6 +40,13 @@ def _parts(value: object) -> Iterator[str]:
             )
 
 
+def _as_text(part: object) -> str:
+    try:
+        return json.dumps(part, default=_by_content)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return _by_content(part)
+
+
 def _by_key(item: tuple[object, object]) -> str:
     return f"{type(item[0]).__name__} {item[0]}"
 
@@ -46,4 +54,8 @@ def _by_key(item: tuple[object, object]) -> str:
 def _by_content(value: object) -> str:
     from datasets.fingerprint import Hasher  # slow to import, and rarely needed
 
-    return f"{type(value).__qualname__} {Hasher.hash(value)}"
+    name = type(value).__qualname__
+    try:
+        return f"{name} {Hasher.hash(value)}"
+    except Exception:  # noqa: BLE001 - what cannot be pickled, a generator say, fails with any error
+        return name

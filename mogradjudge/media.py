@@ -22,10 +22,16 @@ LONGEST_RESULTS = 20_000
 SHORTEST_VALUE = 40
 
 _LONGEST_NAME = 200
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[;\w=.+-]*;base64,[A-Za-z0-9+/=_%-]*")
+_LARGEST_INT = 10**SHORTEST_VALUE  # Python writes no number of more than 4300 digits
+# Each run is read once, and no two of them share a character: long texts take linear time.
+_DATA_URL = re.compile(
+    r"data:([\w.+-]++/[\w.+-]++)?+(?:;(?!base64,)[\w=.+-]*+)*+;base64,[A-Za-z0-9+/=_%-]*+"
+)
 # Nothing that people write has lines of 60 of these without a blank, several of them at least.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{60,}+\s?)++[A-Za-z0-9+/_-]*={0,2}")
 _SHORTEST_BASE64 = 256
+_STRETCH = re.compile(r"[A-Za-z0-9]{32,}+")  # paths and URLs have none with all three kinds
+_ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 
 
 def name_of_media(value: object) -> str | None:
@@ -44,14 +50,17 @@ def told(value: Any, longest: int) -> Any:
     """Give a value as a prompt can show it, in at most ``longest`` characters.
 
     Small values stay whole, and long ones share what is left: each keeps its head and its tail. Of
-    a list or a table with too many entries the first and the last stay.
+    a list or a table with too many entries the first and the last stay, and of one whose shortest
+    form is too long the two ends as a text. As JSON it is no longer, but for the quotes of a text
+    and for what JSON escapes: a character counts as one. ``longest`` is at least `SHORTEST_VALUE`.
     """
-    return _fitted(plain(value), longest)
+    value = plain(value)
+    return cut(value, longest) if isinstance(value, str) else _fitted(value, longest)
 
 
 def plain(value: Any, inside: tuple[int, ...] = ()) -> Any:
     """Give a value as JSON can hold it, without bytes; what JSON has no word for is its text."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if _is_short(value):
         return value
     if isinstance(value, str):
         return _without_bytes(value)
@@ -63,7 +72,9 @@ def plain(value: Any, inside: tuple[int, ...] = ()) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, inside) for item in value]
     if (table := _as_table(value)) is not None:
-        return {cut(str(name), _LONGEST_NAME): plain(item, inside) for name, item in table.items()}
+        return {
+            cut(_text_of(name), _LONGEST_NAME): plain(item, inside) for name, item in table.items()
+        }
     if isinstance(value, Enum):
         return plain(value.value, inside)
     return plain(value.item(), inside) if isinstance(value, np.generic) else _text_of(value)
@@ -82,6 +93,11 @@ def cut(text: str, longest: int) -> str:
     middle = f" {CUT} "
     half = (longest - len(middle)) // 2
     return text if len(text) <= longest else f"{text[:half]}{middle}{text[-half:]}"
+
+
+def _is_short(value: object) -> bool:
+    whole = isinstance(value, int) and abs(value) < _LARGEST_INT
+    return whole or value is None or isinstance(value, float)
 
 
 def _as_table(value: Any) -> Mapping[Any, Any] | None:
@@ -111,21 +127,35 @@ def _without_bytes(text: str) -> str:
 
 def _name_of_base64(match: re.Match[str]) -> str:
     run = match[0]
-    mixed = all(re.search(kind, run) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
-    return f"(base64, {len(run)} characters)" if len(run) >= _SHORTEST_BASE64 and mixed else run
+    is_base64 = len(run) >= _SHORTEST_BASE64 and any(map(_is_mixed, _STRETCH.findall(run)))
+    return f"(base64, {len(run)} characters)" if is_base64 else run
+
+
+def _is_mixed(stretch: str) -> bool:
+    return all(re.search(kind, stretch) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
 
 
 def _fitted(value: Any, longest: int) -> Any:
     if isinstance(value, str):
-        return cut(value, longest)
+        return cut(value, longest - 2)  # without its quotes
     if not isinstance(value, (list, dict)) or _size(value) <= longest:
         return value
+    half = max(1, min(longest // SHORTEST_VALUE, len(value) + 1) // 2)
+    while half:
+        shown = _shortened(value, half, longest)
+        if _size(shown) <= longest:
+            return shown
+        half //= 2
+    return cut(_json(value), longest - 2)
+
+
+def _shortened(value: Any, half: int, longest: int) -> Any:
+    """Keep as many entries at each end, and cut those that are long."""
     entries = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-    half = max(1, longest // SHORTEST_VALUE // 2)
     if left_out := max(0, len(entries) - 2 * half):
         entries = [*entries[:half], (CUT, f"({left_out} more)"), *entries[-half:]]
-    names = sum(len(str(name)) for name, _ in entries) if isinstance(value, dict) else 0
-    room = _share((_size(item) for _, item in entries), longest - names)
+    names = sum(len(str(name)) + 3 for name, _ in entries) if isinstance(value, dict) else 0
+    room = _share((_size(item) for _, item in entries), longest - names - len(entries) - 1)
     shown = [(name, _fitted(item, max(SHORTEST_VALUE, room))) for name, item in entries]
     return dict(shown) if isinstance(value, dict) else [item for _, item in shown]
 
@@ -141,8 +171,8 @@ def _share(sizes: Iterable[int], total: int) -> int:
 
 
 def _size(value: object) -> int:
-    return len(value) if isinstance(value, str) else len(_json(value))
+    return len(_ESCAPED.sub("x", _json(value)))
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_text_of)

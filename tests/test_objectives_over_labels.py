@@ -1,5 +1,6 @@
 """Dataset-level agreement of two labels, held to scikit-learn and scipy."""
 
+import datetime as datetime_module
 import json
 import math
 import re
@@ -225,6 +226,19 @@ def test_labels_are_compared_as_they_are(label, answer, score):
         ([Tone.POS, DAY], [Tone.POS, DAY], [], '["pos", "2024-01-02"]'),
         (np.array(["a", "b"]), ["a", "b"], ["a"], '["a", "b"]'),
         (np.str_("a"), "a", "b", "a"),
+        ([1, 2], [1.0, 2.0], [1.5, 2.0], "[1, 2]"),
+        ("[1, 2]", [1.0, 2.0], [2.0, 1.0], "[1, 2]"),
+        ([1, [2]], [1.0, [2.0]], [1, [3]], '[1, "[2]"]'),
+        ([True], [1], [0], "[1]"),
+        (["true"], [True], [False], "[1]"),
+        ({1, 2}, {1.0, 2.0}, {1.0}, "[1, 2]"),
+        ('["b", "a"]', {"a", "b"}, {"a"}, '["a", "b"]'),
+        (["POS", "2024-01-02"], [Tone.POS, DAY], [Tone.NEG, DAY], '["pos", "2024-01-02"]'),
+        (DAY, datetime(2024, 1, 2), datetime(2024, 1, 2, 1), "2024-01-02T00:00:00"),
+        ([DAY], [datetime(2024, 1, 2)], [NOON], '["2024-01-02T00:00:00"]'),
+        (np.array(1), 1, 2, 1),
+        (1, np.array(1), np.array(2), 1),
+        pytest.param(10**400, 10**400, 1, 10**400, id="vast"),
     ],
 )
 def test_labels_of_every_kind_are_compared_by_what_they_mean(label, same, other, shown):
@@ -265,28 +279,33 @@ def test_an_answer_off_the_scale_is_unscored(answer, reason):
     assert objective.labels(example(3), made(answer)) == (3.0, None)
 
 
+def test_an_example_without_the_field_is_refused_in_one_line():
+    with pytest.raises(SetupError, match="needs 'label'"):
+        over("accuracy").scored(dspy.Example(text="a"), made("pos"))
+
+
 @pytest.mark.parametrize(
-    ["gold", "prediction", "scale", "said"],
+    ["gold", "answer", "scale", "said"],
     [
-        (dspy.Example(text="a"), made("pos"), None, "needs 'label' .None if it has no label."),
-        (example(1), made("1"), None, "labels of one kind, got 1 and '1'"),
-        (example(9), made(1), (1, 5), "'label' of objective 'tone': 9 is not on"),
-        (example([1]), made(1), None, r"labels of one kind, got '\[1\]' and 1"),
-        (
-            example({"a": 1}),
-            made(1),
-            None,
-            r"'label' of objective 'tone': \"{'a': 1}\" is no label",
-        ),
-        (example("yes"), made(True), None, "labels of one kind, got 'yes' and True"),
-        (example("2 Jan 2024"), made(DAY), None, "labels of one kind, got '2 Jan 2024' and"),
-        (example(DEEP), made("pos"), None, "'label' of objective 'tone': .* is no label"),
-        (example(CYCLE), made("pos"), None, "'label' of objective 'tone': .* is no label"),
+        (1, "1", None, r"labels of one kind, got '1' and \"'1'\""),
+        ("pos", 0, None, r"labels of one kind, got \"'pos'\" and '0'"),
+        (9, 1, (1, 5), "'label' of the example: 9 is not on"),
+        ([1], 1, None, r"labels of one kind, got .*\[1\].* and '1'"),
+        ({"a": 1}, 1, None, r"'label' of the example: \"{'a': 1}\" is no label"),
+        ("yes", True, None, "labels of one kind, got .*yes.* and 'True'"),
+        ("2 Jan 2024", DAY, None, "labels of one kind, got .*2 Jan 2024.* and"),
+        (DEEP, "pos", None, "'label' of the example: .* is no label"),
+        (CYCLE, "pos", None, "'label' of the example: .* is no label"),
+        (CYCLE, CYCLE, None, "'label' of the example: .* is no label"),
     ],
 )
-def test_data_that_does_not_fit_is_refused_in_one_line(gold, prediction, scale, said):
-    with pytest.raises(SetupError, match=said):
-        over("accuracy", scale=scale).scored(gold, prediction)
+def test_a_label_that_does_not_fit_leaves_its_example_unscored(gold, answer, scale, said):
+    objective = over("accuracy", scale=scale)
+    failed = objective.scored(example(gold), made(answer))
+    assert isinstance(failed, MetricFailed)
+    assert re.search(said, failed.reason)
+    assert objective.compared(example(gold), made(answer)) is None
+    assert "produced" in objective.shown(example(gold), made(answer))
 
 
 @pytest.mark.parametrize(
@@ -371,3 +390,28 @@ def test_macro_f1_decides_a_run_and_its_labels_are_told():
     told = next(event for event in events if isinstance(event, CandidateScored))
     assert [text.expected["tone"] for text in told.texts] == ["neg", "pos", "pos", "pos"]
     assert [text.produced["tone"] for text in told.texts] == ["pos"] * 4
+
+
+@pytest.mark.parametrize(
+    ["signature", "label", "odd"],
+    [
+        ("text -> answer: bool", "true", "n/a"),
+        ("text -> answer: datetime.date", "2024-01-02", "unknown"),
+        ("text -> answer", "true", 0),
+    ],
+)
+def test_one_odd_label_ends_no_run(signature, label, odd):
+    class Steady(ToyEngine):
+        def answer(self, system: str, user: str) -> str:
+            return in_chat({"answer": label, **dict.fromkeys(["critique", "advice"], "Fine.")})
+
+    examples = [dspy.Example(text=f"text {n}", label=label) for n in range(7)]
+    examples.insert(1, dspy.Example(text="odd text", label=odd))
+    examples = [each.with_inputs("text") for each in examples]
+    program = dspy.Predict(dspy.Signature(signature, custom_types={"datetime": datetime_module}))
+    with dspy.context(lm=toy_lm(Steady())):
+        result = MOGrad(objectives=[over("accuracy")], mode="CCC", steps=1).optimize(
+            program, trainset=examples[4:], valset=examples[:4]
+        )
+    assert result.final_agreement.by_criterion == {"tone": 1.0}
+    assert result.final_agreement.unscored == {"tone": 1}

@@ -576,6 +576,11 @@ def test_values_without_an_end_are_told_apart():
     assert digest(deep(5_000)) == digest(deep(5_000))
 
 
+def test_values_that_cannot_be_written_or_pickled_have_a_digest():
+    assert digest({"n": 10**5_000}) == digest({"n": 10**5_000}) != digest({"n": 10**5_000 + 1})
+    assert len({digest({"words": (word for word in "ab")}), digest({"words": []})}) == 2
+
+
 def test_a_program_that_holds_a_value_without_an_end_is_known_again():
     programs = [Carrying(str) for _ in range(3)]
     for program, value in zip(programs, [cycle(), cycle(), {"word": "y"}], strict=True):

@@ -10,6 +10,7 @@ import random
 import re
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -235,6 +236,11 @@ class Note:
     photo: dspy.Image
 
 
+PATHS = "\n".join(
+    f"/home/User1/projects/SomeProject/src/main/java/com/example/service{n}" for n in range(6)
+)
+URL = "https://example.com/" + "Search/Results/Page1/" * 15
+RULES = "\n".join(["-" * 80] * 4 + ["A1b"])
 VALUES_OF_ALL_KINDS = {
     "a short text": ("is it a", "is it a"),
     "an image": (IMAGE, "(Image)"),
@@ -257,6 +263,10 @@ VALUES_OF_ALL_KINDS = {
     "an array": (np.zeros(1_000_000), "[0. 0. 0. ... 0. 0. 0.]"),
     "a date": (datetime.date(2024, 1, 2), "2024-01-02"),
     "letters alone": ("ACGT" * 500, "ACGT" * 500),
+    "paths": (PATHS, PATHS),
+    "a URL": (URL, URL),
+    "rules": (RULES, RULES),
+    "a number without end": (10**6_000, "(int)"),
 }
 
 
@@ -305,6 +315,57 @@ def test_whatever_is_told_fits_and_keeps_its_shape(value, longest):
     assert found.keys() == value.keys()
     assert sum(map(len, texts_in(found))) <= longest
     assert [type(found[key]) for key in found] == [type(value[key]) for key in found]
+
+
+def tree(depth: int, width: int) -> object:
+    names = [f"n{n}" * 60 for n in range(width)]
+    return {name: tree(depth - 1, width) for name in names} if depth else "v" * 60
+
+
+UNWIELDY = {
+    "many rows": [{"title": "t" * 80, "text": "x" * 500, "score": 0.5}] * 3_000,
+    "long names": {f"{n:06}" * 25: "v" * 50 for n in range(3_000)},
+    "a deep tree": tree(8, 3),
+    "a wide tree": tree(3, 10),
+    "long numbers": [10**4_000] * 100,
+    "escapes": ['"\n' * 9_000] * 9,
+}
+
+
+@pytest.mark.parametrize("kind", UNWIELDY)
+@pytest.mark.parametrize("longest", [SHORTEST_VALUE, 1_000, LONGEST_RESULTS])
+def test_a_value_of_any_shape_fits(kind, longest):
+    assert size_as_json(told(UNWIELDY[kind], longest)) <= longest + len('""')
+
+
+@settings(max_examples=100)
+@given(ANY_VALUE, st.integers(SHORTEST_VALUE, 2_000))
+def test_any_value_fits(value, longest):
+    assert size_as_json(told(value, longest)) <= longest + len('""')
+
+
+def size_as_json(value: object) -> int:
+    """Measure what a prompt shows; a character that JSON escapes counts as one."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(re.sub(r"\\(u[0-9a-f]{4}|.)", "x", text))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "data:a/" + "a" * 300_000,
+        "data:a/",
+        "data:a/a",
+        "data:image/png;",
+        ";a=b",
+        "data:" + "a." * 9,
+    ],
+)
+def test_a_text_that_is_nearly_a_data_url_is_told_in_linear_time(unit):
+    text = "data:a/b" + unit * (300_000 // len(unit))
+    started = time.process_time()
+    told(text, LONGEST_RESULTS)
+    assert time.process_time() - started < 1.0
 
 
 def texts_in(value: object) -> list[str]:

@@ -108,16 +108,17 @@ class LabelPairs:
             gold, made = _of_kind(gold, made), _of_kind(made, gold)
         expected = None if gold is None else self._read(gold)
         if isinstance(expected, Unscored):
-            raise SetupError(f"{self.expected!r} of objective {self.name!r}: {expected.reason}.")
+            raise BadScore(f"{self.expected!r} of the example: {expected.reason}")
         produced = self._read(made)
         if self.scale is None and not (expected is None or isinstance(produced, Unscored)):
             kinds = _kind(gold), _kind(made)
             if "list" in kinds and kinds[0] != "list":
                 return expected, Unscored(f"{excerpt_of(made)} is no label")
             if not _are_of_one_kind(*kinds):
-                raise SetupError(
+                raise BadScore(
                     f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
-                    f"{expected!r} and {produced!r}, which are never equal. Convert one of them."
+                    f"{excerpt_of(expected)} and {excerpt_of(produced)}, which are never equal; "
+                    "convert one of them"
                 )
         return expected, produced
 
@@ -127,7 +128,7 @@ class LabelPairs:
                 f"Each example needs {self.expected!r} (None if it has no label), for objective "
                 f"{self.name!r}, and one has only {sorted(example.keys())}."
             )
-        label = example[self.expected]
+        label = _as_python(example[self.expected])
         return None if label is None or _is_nan(label) else label
 
     def _produced(self, prediction: object) -> Any:
@@ -135,7 +136,7 @@ class LabelPairs:
             raise BadScore(f"no field {self.produced!r} in the answer {excerpt_of(prediction)}")
         if self.produced not in prediction:
             raise BadScore(f"no field {self.produced!r} in the answer, but {sorted(prediction)}")
-        label = prediction[self.produced]
+        label = _as_python(prediction[self.produced])
         return Unscored(f"{self.produced} is None") if label is None else label
 
     def _read(self, label: Any) -> Label | Unscored:
@@ -208,7 +209,7 @@ def _plain(label: object) -> Label:
         case Enum():
             return _plain(label.value)
         case np.generic() | np.ndarray() if not isinstance(label, str):
-            return _plain(label.tolist())
+            return _plain(_as_python(label))
         case Decimal():
             return _plain(float(label))
         case date() | time():
@@ -229,47 +230,70 @@ def _as_iso(label: date | time) -> str:
 
 
 def _as_json(label: Collection[object]) -> str:
-    items = [_plain(item) for item in label]
+    items = [_as_whole(_plain(item)) for item in label]
     if isinstance(label, (set, frozenset)):
         items.sort(key=lambda item: (str(item), repr(item)))
     return json.dumps(items, ensure_ascii=False)
 
 
-def _of_kind(label: Any, other: object) -> Any:
-    """Read a text as the kind of label that it is compared with, and a list as a set; if it can be.
+def _as_whole(item: Label) -> Label:
+    """Write equal numbers alike: JSON has three texts for 1, 1.0 and true."""
+    is_whole = isinstance(item, bool) or (isinstance(item, float) and item.is_integer())
+    return int(item) if is_whole else item
 
-    A table or a model gives an enum's member by its value or name, and a date in ISO's form.
+
+def _as_python(label: Any) -> Any:
+    return label.tolist() if isinstance(label, (np.generic, np.ndarray)) else label
+
+
+def _of_kind(label: Any, other: object) -> Any:
+    """Read a label as the kind of label that it is compared with, if it can be.
+
+    A table or a model gives an enum's member by its value or name, a date in ISO's form, a moment
+    as a date, and a set as a list.
     """
-    if isinstance(label, (list, tuple)) and isinstance(other, (set, frozenset)):
-        return set(label)
-    if not isinstance(label, str) or isinstance(label, Enum):
+    try:
+        return _read_as(label, other)
+    except (TypeError, ValueError, RecursionError):
         return label
+
+
+def _read_as(label: Any, other: object) -> Any:
+    if isinstance(label, str) and not isinstance(label, Enum):
+        return _text_as(label, other)
+    if type(label) is date and isinstance(other, datetime):
+        return datetime.combine(label, time(), other.tzinfo)
+    if isinstance(label, (list, tuple, set, frozenset)) and isinstance(other, (set, frozenset)):
+        one = next(iter(other), None)
+        return {_read_as(item, one) for item in label}
+    if isinstance(label, (list, tuple)) and isinstance(other, (list, tuple)):
+        same_length = len(label) == len(other)
+        return tuple(map(_read_as, label, other)) if same_length else label
+    return label
+
+
+def _text_as(text: str, other: object) -> Any:
     match other:
         case Enum():
-            same = [each for each in type(other) if label in (str(each.value), each.name)]
-            return same[0] if same else label
+            same = [each for each in type(other) if text in (str(each.value), each.name)]
+            return same[0] if same else text
         case bool() | np.bool_():
-            return {"true": True, "false": False}.get(label.strip().lower(), label)
+            return {"true": True, "false": False}.get(text.strip().lower(), text)
         case date() | time():
-            read: Callable[[str], object] = type(other).fromisoformat
+            return type(other).fromisoformat(text.strip())
         case list() | tuple() | set() | frozenset():
-            read = json.loads
-        case _:
-            return label
-    try:
-        return read(label.strip())
-    except (ValueError, RecursionError):
-        return label
+            return _read_as(json.loads(text), other)
+    return text
 
 
 def _kind(label: Any) -> str:
     if isinstance(label, Enum):
         return _kind(label.value)
     kinds: dict[str, tuple[type, ...]] = {
-        "bool": (bool, np.bool_),
+        "bool": (bool,),
         "text": (str,),
         "date": (date, time),
-        "list": (list, tuple, set, frozenset, np.ndarray),
+        "list": (list, tuple, set, frozenset),
     }
     return next((name for name, types in kinds.items() if isinstance(label, types)), "number")
 
@@ -281,7 +305,7 @@ def _are_of_one_kind(expected: str, produced: str) -> bool:
 
 
 def _is_nan(label: object) -> bool:
-    return isinstance(label, (Real, Decimal)) and math.isnan(label)
+    return isinstance(label, (float, Decimal)) and math.isnan(label)
 
 
 _MEASURES: Mapping[str, Callable[..., float | Undefined]] = {
