@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from numbers import Real
 from typing import Any, Self, TypeAlias
 
 import dspy
 
-from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.agreement import Undefined
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Group, Rubric
+from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
 from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
@@ -188,55 +187,6 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
     )
 
 
-def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
-    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
-
-    Raises:
-        SetupError: If a human column is absent, or holds what is no score on its scale.
-    """
-    for criterion in rubric.criteria:
-        for number, example in enumerate(examples, start=1):
-            if criterion.human not in example:
-                raise SetupError(
-                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
-                    f"number {number} has only {sorted(example.keys())}."
-                )
-            score = example[criterion.human]
-            is_number = isinstance(score, Real) and not isinstance(score, bool)
-            is_score = is_number and criterion.scale.covers(float(score))
-            if score is not None and not is_score:
-                raise SetupError(
-                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
-                    f"{score!r} in {what} example {number}."
-                )
-
-
-def check_measurable(
-    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
-) -> None:
-    """Check, before any call is paid, that agreement can be measured on some criterion.
-
-    Raises:
-        SetupError: If even the human scores themselves have no correlation.
-    """
-    reason = ""
-    for criterion in rubric.criteria:
-        rated = [
-            (example[criterion.human], group_of(example, place))
-            for place, example in enumerate(examples)
-            if example[criterion.human] is not None
-        ]
-        scores, groups = [score for score, _ in rated], [group for _, group in rated]
-        value = correlate(scores, scores, groups, level=level).value
-        if not isinstance(value, Undefined):
-            return
-        reason = value.reason
-    raise SetupError(
-        f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
-        "rated examples."
-    )
-
-
 def name_examples(examples: Sequence[dspy.Example]) -> list[str]:
     """Name each example by its inputs, and one that repeats another by its count as well."""
     seen: Counter[str] = Counter()
@@ -346,15 +296,28 @@ class FirstTexts:
                     raise nothing_scored(self._made, first, f"first {self._count}")
 
 
-def check_summed(agreement: Agreement) -> None:
+def check_summed(agreement: Agreement, objectives: Iterable[Objective], what: str) -> None:
     """Check that the objectives' own functions could sum up a data set.
 
     Raises:
-        SetupError: If one failed.
+        SetupError: If one failed, or none has a value; a rubric's ratings are checked before.
     """
     for value in agreement.by_criterion.values():
         if isinstance(value, AggregateFailed):
             raise SetupError(f"{value.reason[0].upper()}{value.reason[1:]}. Mend it.")
+    if agreement.mean is None and not any(map(is_of_rubric, objectives)):
+        reasons = "; ".join(_lack(agreement, name) for name in agreement.by_criterion)
+        raise SetupError(
+            f"No objective has a value on the {what} texts, so no step can find anything better: "
+            f"{reasons}. Mend the functions, or give other {what} examples."
+        )
+
+
+def _lack(agreement: Agreement, name: str) -> str:
+    """Say why an objective has no value, and on how many texts its function gave None."""
+    reason, missing = agreement.undefined()[name], agreement.missing[name]
+    given = f" (its score is None on {missing} texts: does it return?)" if missing else ""
+    return f"{name!r}: {reason}{given}"
 
 
 def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:

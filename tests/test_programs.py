@@ -28,7 +28,7 @@ from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
 from mogradjudge.digests import digest
 from mogradjudge.estimate import estimate
-from mogradjudge.events import SectionRewritten
+from mogradjudge.events import CandidateScored, SectionRewritten
 from mogradjudge.fingerprint import digest_of, digest_of_program
 from tests.engines import system
 from tests.loud import (
@@ -474,6 +474,25 @@ def test_a_rubrics_objectives_group_the_texts_of_any_program():
             MultiCriteriaJudge(rubric), trainset=texts, valset=None
         )
     assert result.seed_agreement.scored == {"fluency": 6}
+
+
+def test_a_rubrics_objectives_sum_up_another_programs_texts_by_their_groups():
+    class Wrapped(dspy.Module):
+        def __init__(self, judge: MultiCriteriaJudge) -> None:
+            super().__init__()
+            self.judge = judge
+
+        def forward(self, **inputs: object) -> dspy.Prediction:
+            return self.judge(**inputs)
+
+    rubric, events = toy_rubric("fluency"), []
+    texts = [each.copy(group=f"{n % 2}") for n, each in enumerate(toy_examples(rubric, 12))]
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        MOGrad(steps=1, objectives=rubric_objectives(rubric), observers=[events.append]).optimize(
+            Wrapped(MultiCriteriaJudge(rubric)), trainset=texts[:6], valset=texts[6:]
+        )
+    scored = next(each for each in events if isinstance(each, CandidateScored))
+    assert {each.group for each in scored.texts} == {"0", "1"}
 
 
 class Rows(Dataset):

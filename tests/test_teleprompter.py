@@ -943,13 +943,31 @@ def test_an_objective_may_abstain_and_its_aggregate_sees_the_rest():
 
 
 def test_an_aggregate_that_is_no_number_is_undefined():
-    objective = Objective("loudness", "Is it loud?", LOUD.score, lambda scored: float("nan"))
+    nowhere = Objective("loudness", "Is it loud?", LOUD.score, lambda scored: float("nan"))
     result = optimize(
-        Answering(), dspy.Predict("question -> answer"), objectives=[objective], steps=1, **SETS
+        Answering(),
+        dspy.Predict("question -> answer"),
+        objectives=[nowhere, BRIEF],
+        steps=1,
+        **SETS,
     )
     assert result.seed_agreement.undefined() == {"loudness": "the aggregate is nan"}
-    assert result.seed_kept
     json.dumps(result.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ["score", "aggregate", "reason"],
+    [
+        (lambda example, made: None, None, "None on 3 texts"),
+        (LOUD.score, lambda scored: float("nan"), "the aggregate is nan"),
+    ],
+)
+def test_a_run_ends_at_the_seed_where_no_objective_has_a_value(score, aggregate, reason):
+    engine = Answering()
+    nowhere = Objective("loudness", "Is it loud?", score, aggregate)
+    with pytest.raises(SetupError, match=f"'loudness': .*{reason}"):
+        optimize(engine, dspy.Predict("question -> answer"), objectives=[nowhere], **SETS)
+    assert len(engine.prompts) == 3
 
 
 def test_the_critic_sees_what_the_objective_shows_and_labels_and_outputs_by_default():
