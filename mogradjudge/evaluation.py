@@ -26,8 +26,9 @@ from mogradjudge.objectives import (
     Objective,
     Scored,
     is_of_rubric,
+    metric_of,
 )
-from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
+from mogradjudge.programs import ProgramFailed, Trace, call_program, copied, traced, why
 from mogradjudge.refusals import with_remedy
 from mogradjudge.scores import Reading, Unscored
 
@@ -59,7 +60,8 @@ class Judgement:
     """What a program made of one example, and its score on each objective.
 
     A score is None where the example has nothing to score by, a missing human score say. The trace
-    is there where it was asked for.
+    is there where it was asked for. ``copies`` are the predictions that the objectives' functions
+    were given, by name: one may change its own.
     """
 
     example_id: str
@@ -68,6 +70,11 @@ class Judgement:
     prediction: Made
     scores: Mapping[str, Score]
     trace: Trace | None = None
+    copies: Mapping[str, Made] = field(default_factory=dict)
+
+    def read_by(self, name: str) -> Made:
+        """Give the prediction that an objective was given."""
+        return self.copies.get(name, self.prediction)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def judge_examples(
     """Run a program over examples, in parallel; the judgements come in the examples' order.
 
     An example without a usable reply is `Unscored` (`run_program`). Examples with equal inputs are
-    judged once, and share the prediction.
+    judged once; each is scored on a copy of the prediction, as far as it can be copied.
 
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
@@ -150,16 +157,21 @@ def judge_examples(
     def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
         with traced(program) if with_traces else nullcontext(lambda: None) as trace:
             prediction = run_program(program, examples[equal[0]].inputs())
-        judged = [(place, judgement(place, prediction, trace())) for place in equal]
+        predictions = [prediction, *(copied(prediction) for _ in equal[1:])]
+        judged = [
+            (place, judgement(place, each, trace()))
+            for place, each in zip(equal, predictions, strict=True)
+        ]
         if first is not None:
             first.see(prediction, judged[0][1].scores.values())
         return judged
 
     def judgement(place: int, made: Made, trace: Trace | None) -> Judgement:
         example = examples[place]
-        scores = {each.name: _score(each, example, made) for each in objectives}
+        copies = _copies(made, objectives)
+        scores = {each.name: _score(each, example, copies[each.name]) for each in objectives}
         group = group_of(example, place, by_group=by_group)
-        return Judgement(ids[place], group, example, made, scores, trace)
+        return Judgement(ids[place], group, example, made, scores, trace, copies)
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
     order = sorted(places.values(), key=lambda equal: _prompt_order(examples[equal[0]]))
@@ -331,6 +343,19 @@ def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
             )
 
 
+def _copies(made: Made, objectives: Sequence[Objective]) -> dict[str, Made]:
+    """Give each objective's function a prediction of its own, and the first one the original.
+
+    Objectives of one metric share theirs, as it is asked once; a rubric's change nothing.
+    """
+    readers = [0 if is_of_rubric(each) else id(metric_of(each)) for each in objectives]
+    by_reader = {
+        reader: copied(made) if number else made
+        for number, reader in enumerate(dict.fromkeys(readers))
+    }
+    return {each.name: by_reader[reader] for each, reader in zip(objectives, readers, strict=True)}
+
+
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
     if isinstance(prediction, Unscored):
         return prediction
@@ -339,7 +364,7 @@ def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Sco
 
 def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
     scored = [
-        Scored(each.example, each.prediction, score, each.group)
+        Scored(each.example, each.read_by(objective.name), score, each.group)
         for each in judgements
         if isinstance(score := each.scores[objective.name], float)
     ]
@@ -356,5 +381,5 @@ def _is_fallback(judgement: Judgement, name: str) -> bool:
 def _prompt_order(example: dspy.Example) -> list[str]:
     try:
         return [str(value) for value in dict(example.inputs()).values()]
-    except RecursionError:  # a value that is nested too deeply comes anywhere
+    except Exception:  # noqa: BLE001 - a value that is nested too deeply, or has no text
         return []

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -30,6 +31,7 @@ from mogradjudge.digests import digest
 from mogradjudge.estimate import estimate
 from mogradjudge.events import CandidateScored, SectionRewritten
 from mogradjudge.fingerprint import digest_of, digest_of_program
+from mogradjudge.programs import copied
 from tests.engines import system
 from tests.loud import (
     BRIEF,
@@ -565,6 +567,29 @@ def test_a_value_without_an_end_is_cut_and_costs_no_run(make, place, tmp_path):
         assert result.final_agreement.as_dict()["loudness"] == 1.0
     assert any("[...]" in last(each) for each in engine.sent("critic"))
     assert max(len(last(each)) for each in engine.requests) < 20_000
+
+
+NONE = object()
+
+
+def test_an_input_is_copied_as_far_as_it_can_be():
+    lock = threading.Lock()
+    nested, turning = {"lock": lock, "words": ["x"]}, {"lock": lock, "words": ["x"]}
+    turning["self"] = turning
+    deepest = {"lock": lock}
+    for _ in range(900):
+        deepest = {"in": deepest}
+    plain = copied({"words": nested["words"], "none": [NONE, (NONE,)]})
+    assert plain["none"] == [NONE, (NONE,)]
+    assert plain["words"] == ["x"]
+    assert plain["words"] is not nested["words"]
+    for value in (nested, turning):
+        twin = copied(value)
+        assert twin["lock"] is lock
+        assert twin["words"] is not value["words"]
+    assert copied(turning)["self"] is not turning
+    assert copied({"more": deepest, "none": NONE})["none"] is NONE
+    assert copied(deepest)["in"].keys() == {"in"}
 
 
 def test_what_a_program_cannot_read_is_unscored_in_one_line():
