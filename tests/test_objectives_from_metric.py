@@ -64,7 +64,8 @@ def test_each_shape_of_a_metrics_score_is_read(given, score):
     ["given", "score"], [(1, 0.0), (4, 0.75), (5.0, 1.0), (np.int64(3), 0.5), (True, 1.0)]
 )
 def test_a_scale_brings_scores_to_the_unit_interval(given, score):
-    assert from_metric(giving(given), scale=(1, 5)).scored(EXAMPLE, MADE) == score
+    for scale in ((1, 5), (np.int64(1), np.float32(5))):
+        assert from_metric(giving(given), scale=scale).scored(EXAMPLE, MADE) == score
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,51 @@ def test_a_run_folder_knows_the_program(tmp_path):
         start(Repeating(0))
 
 
+class House(dspy.ChatAdapter):
+    def __init__(self, word: str = "") -> None:
+        super().__init__()
+        self.word = word
+
+    def format_task_description(self, signature: type[dspy.Signature]) -> str:
+        return self.word + super().format_task_description(signature)
+
+
+class Louder(dspy.ChatAdapter):
+    def format_task_description(self, signature: type[dspy.Signature]) -> str:
+        return super().format_task_description(signature).upper()
+
+
+Louder.__name__ = House.__name__
+
+
+class Asking(dspy.ChatAdapter):
+    def __init__(self, model: dspy.BaseLM) -> None:
+        super().__init__()
+        self.model = model
+
+
+@pytest.mark.parametrize(
+    ["before", "after", "named"],
+    [
+        (House("a"), House("b"), "adapter was"),
+        (House(), Louder(), "adapter was"),
+        (House(), dspy.ChatAdapter(), "adapter was"),
+        (Asking(loud_lm(cache=True)), Asking(loud_lm(cache=True, temperature=1)), "models was"),
+    ],
+)
+def test_a_run_folder_knows_the_users_adapter(before, after, named, tmp_path):
+    def start(adapter: dspy.Adapter) -> None:
+        with dspy.context(lm=loud_lm(cache=True), adapter=adapter):
+            MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                dspy.Predict("question -> answer"), trainset=TRAIN, valset=VALIDATION
+            )
+
+    start(before)
+    start(before)
+    with pytest.raises(SetupError, match=f"asked for something else: {named}"):
+        start(after)
+
+
 def test_an_attribute_of_an_optimizers_name_stays_the_programs_own():
     class Logging(dspy.Module):
         def __init__(self) -> None:

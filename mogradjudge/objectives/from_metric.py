@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, SupportsFloat
 
 import dspy
@@ -180,8 +181,8 @@ def check_scale(scale: tuple[float, float]) -> None:
         SetupError: If they are not two numbers, the lower one first.
     """
     match scale:
-        case (int() | float() as low, int() | float() as high) if low < high < float("inf"):
-            if low > float("-inf"):
+        case (low, high) if isinstance(low, Real) and isinstance(high, Real):
+            if float("-inf") < float(low) < float(high) < float("inf"):
                 return
     raise SetupError(f"`scale` must be two numbers, the lowest and the highest, got {scale!r}.")
 
