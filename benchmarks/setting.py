@@ -30,7 +30,7 @@ from mogradjudge.cli.options import together
 from mogradjudge.data import group_of
 from mogradjudge.data.nested import unnested
 from mogradjudge.data.tables import read_table
-from mogradjudge.evaluation import check_ratings
+from mogradjudge.examples import check_ratings
 from mogradjudge.fingerprint import describe_lm, digest_of
 from mogradjudge.models import adapter_for, make_lm
 from mogradjudge.scores import SCORE_RULES, Layout, ScoreRule

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -100,11 +101,7 @@ class MOGradConfig:
             object.__setattr__(self, "predictors", _names(self.predictors))
         if self.level not in ("pooled", "group"):
             raise SetupError(f"`level` must be 'pooled' or 'group', got {self.level!r}.")
-        if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
-            raise SetupError(
-                "`edit_preamble` needs a mode whose optimizer is combined (SSC, SCC, CCC), "
-                f"got {self.mode}: the preamble belongs to no single criterion."
-            )
+        _check_preamble(self.edit_preamble, self.mode)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as `result.json` holds them."""
@@ -120,9 +117,20 @@ class MOGradConfig:
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (number and low <= value <= high):
         rule = f"be >= {low} or None" if high == math.inf else f"lie in [{low}, {high}]"
         raise SetupError(f"`{name}` must {rule}, got {value!r}.")
+
+
+def _check_preamble(edited: object, mode: DecompositionMode) -> None:
+    if not isinstance(edited, bool):
+        raise SetupError(f"`edit_preamble` must be True or False, got {edited!r}.")
+    if edited and mode.optimizer is Scope.SEPARATE:
+        raise SetupError(
+            "`edit_preamble` needs a mode whose optimizer is combined (SSC, SCC, CCC), "
+            f"got {mode}: the preamble belongs to no single criterion."
+        )
 
 
 def _check_gate(gate: object) -> None:

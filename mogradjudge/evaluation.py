@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from numbers import Real
 from typing import Any, Self, TypeAlias
 
 import dspy
 
-from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.agreement import Undefined
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Group, Rubric
+from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
 from mogradjudge.errors import ReplyError, SetupError
 from mogradjudge.fields import as_a_whole
@@ -27,8 +26,9 @@ from mogradjudge.objectives import (
     Objective,
     Scored,
     is_of_rubric,
+    metric_of,
 )
-from mogradjudge.programs import ProgramFailed, Trace, call_program, traced, why
+from mogradjudge.programs import ProgramFailed, Trace, call_program, copied, traced, why
 from mogradjudge.refusals import with_remedy
 from mogradjudge.scores import Reading, Unscored
 
@@ -60,7 +60,8 @@ class Judgement:
     """What a program made of one example, and its score on each objective.
 
     A score is None where the example has nothing to score by, a missing human score say. The trace
-    is there where it was asked for.
+    is there where it was asked for. ``copies`` are the predictions that the objectives' functions
+    were given, by name: one may change its own.
     """
 
     example_id: str
@@ -69,6 +70,11 @@ class Judgement:
     prediction: Made
     scores: Mapping[str, Score]
     trace: Trace | None = None
+    copies: Mapping[str, Made] = field(default_factory=dict)
+
+    def read_by(self, name: str) -> Made:
+        """Give the prediction that an objective was given."""
+        return self.copies.get(name, self.prediction)
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def judge_examples(
     """Run a program over examples, in parallel; the judgements come in the examples' order.
 
     An example without a usable reply is `Unscored` (`run_program`). Examples with equal inputs are
-    judged once, and share the prediction.
+    judged once; each is scored on a copy of the prediction, as far as it can be copied.
 
     Raises:
         dspy.LMError: If the provider fails; an outage is never a score.
@@ -151,16 +157,21 @@ def judge_examples(
     def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
         with traced(program) if with_traces else nullcontext(lambda: None) as trace:
             prediction = run_program(program, examples[equal[0]].inputs())
-        judged = [(place, judgement(place, prediction, trace())) for place in equal]
+        predictions = [prediction, *(copied(prediction) for _ in equal[1:])]
+        judged = [
+            (place, judgement(place, each, trace()))
+            for place, each in zip(equal, predictions, strict=True)
+        ]
         if first is not None:
             first.see(prediction, judged[0][1].scores.values())
         return judged
 
     def judgement(place: int, made: Made, trace: Trace | None) -> Judgement:
         example = examples[place]
-        scores = {each.name: _score(each, example, made) for each in objectives}
+        copies = _copies(made, objectives)
+        scores = {each.name: _score(each, example, copies[each.name]) for each in objectives}
         group = group_of(example, place, by_group=by_group)
-        return Judgement(ids[place], group, example, made, scores, trace)
+        return Judgement(ids[place], group, example, made, scores, trace, copies)
 
     # Texts over one source follow one another, so that a model's prefix cache serves them.
     order = sorted(places.values(), key=lambda equal: _prompt_order(examples[equal[0]]))
@@ -185,55 +196,6 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
         },
         missing={name: sum(j.scores[name] is None for j in judgements) for name in names},
         fallbacks={name: sum(_is_fallback(j, name) for j in judgements) for name in names},
-    )
-
-
-def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
-    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
-
-    Raises:
-        SetupError: If a human column is absent, or holds what is no score on its scale.
-    """
-    for criterion in rubric.criteria:
-        for number, example in enumerate(examples, start=1):
-            if criterion.human not in example:
-                raise SetupError(
-                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
-                    f"number {number} has only {sorted(example.keys())}."
-                )
-            score = example[criterion.human]
-            is_number = isinstance(score, Real) and not isinstance(score, bool)
-            is_score = is_number and criterion.scale.covers(float(score))
-            if score is not None and not is_score:
-                raise SetupError(
-                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
-                    f"{score!r} in {what} example {number}."
-                )
-
-
-def check_measurable(
-    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
-) -> None:
-    """Check, before any call is paid, that agreement can be measured on some criterion.
-
-    Raises:
-        SetupError: If even the human scores themselves have no correlation.
-    """
-    reason = ""
-    for criterion in rubric.criteria:
-        rated = [
-            (example[criterion.human], group_of(example, place))
-            for place, example in enumerate(examples)
-            if example[criterion.human] is not None
-        ]
-        scores, groups = [score for score, _ in rated], [group for _, group in rated]
-        value = correlate(scores, scores, groups, level=level).value
-        if not isinstance(value, Undefined):
-            return
-        reason = value.reason
-    raise SetupError(
-        f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
-        "rated examples."
     )
 
 
@@ -348,15 +310,28 @@ class FirstTexts:
                     raise nothing_scored(self._made, first, f"first {self._count}")
 
 
-def check_summed(agreement: Agreement) -> None:
+def check_summed(agreement: Agreement, objectives: Iterable[Objective], what: str) -> None:
     """Check that the objectives' own functions could sum up a data set.
 
     Raises:
-        SetupError: If one failed.
+        SetupError: If one failed, or none has a value; a rubric's ratings are checked before.
     """
     for value in agreement.by_criterion.values():
         if isinstance(value, AggregateFailed):
             raise SetupError(f"{value.reason[0].upper()}{value.reason[1:]}. Mend it.")
+    if agreement.mean is None and not any(map(is_of_rubric, objectives)):
+        reasons = "; ".join(_lack(agreement, name) for name in agreement.by_criterion)
+        raise SetupError(
+            f"No objective has a value on the {what} texts, so no step can find anything better: "
+            f"{reasons}. Mend the functions, or give other {what} examples."
+        )
+
+
+def _lack(agreement: Agreement, name: str) -> str:
+    """Say why an objective has no value, and on how many texts its function gave None."""
+    reason, missing = agreement.undefined()[name], agreement.missing[name]
+    given = f" (its score is None on {missing} texts: does it return?)" if missing else ""
+    return f"{name!r}: {reason}{given}"
 
 
 def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
@@ -370,6 +345,19 @@ def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
             )
 
 
+def _copies(made: Made, objectives: Sequence[Objective]) -> dict[str, Made]:
+    """Give each objective's function a prediction of its own, and the first one the original.
+
+    Objectives of one metric share theirs, as it is asked once; a rubric's change nothing.
+    """
+    readers = [0 if is_of_rubric(each) else id(metric_of(each)) for each in objectives]
+    by_reader = {
+        reader: copied(made) if number else made
+        for number, reader in enumerate(dict.fromkeys(readers))
+    }
+    return {each.name: by_reader[reader] for each, reader in zip(objectives, readers, strict=True)}
+
+
 def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Score:
     if isinstance(prediction, Unscored):
         return prediction
@@ -378,7 +366,7 @@ def _score(objective: Objective, example: dspy.Example, prediction: Made) -> Sco
 
 def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
     scored = [
-        Scored(each.example, each.prediction, score, each.group)
+        Scored(each.example, each.read_by(objective.name), score, each.group)
         for each in judgements
         if isinstance(score := each.scores[objective.name], float)
     ]
@@ -395,5 +383,5 @@ def _is_fallback(judgement: Judgement, name: str) -> bool:
 def _prompt_order(example: dspy.Example) -> list[str]:
     try:
         return [str(value) for value in dict(example.inputs()).values()]
-    except RecursionError:  # a value that is nested too deeply comes anywhere
+    except Exception:  # noqa: BLE001 - a value that is nested too deeply, or has no text
         return []

@@ -52,7 +52,8 @@ class JudgedText:
             each.name: labels
             for each in objectives
             if not isinstance(judgement.prediction, Unscored)
-            and (labels := each.compared(judgement.example, judgement.prediction)) is not None
+            and (labels := each.compared(judgement.example, judgement.read_by(each.name)))
+            is not None
         }
         scores = judgement.scores.items()
         return cls(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import dspy
 
+from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, listed, split_by_group
+from mogradjudge.data import check_disjoint, group_of, listed, split_by_group
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import check_measurable, check_ratings
 
 _VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
 
@@ -47,6 +48,55 @@ def examples_of(
         if examples and name != "training":
             check_measurable(examples, rubric, config.level, name)
     return data
+
+
+def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
+    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
+
+    Raises:
+        SetupError: If a human column is absent, or holds what is no score on its scale.
+    """
+    for criterion in rubric.criteria:
+        for number, example in enumerate(examples, start=1):
+            if criterion.human not in example:
+                raise SetupError(
+                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
+                    f"number {number} has only {sorted(example.keys())}."
+                )
+            score = example[criterion.human]
+            is_number = isinstance(score, Real) and not isinstance(score, bool)
+            is_score = is_number and criterion.scale.covers(float(score))
+            if score is not None and not is_score:
+                raise SetupError(
+                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
+                    f"{score!r} in {what} example {number}."
+                )
+
+
+def check_measurable(
+    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
+) -> None:
+    """Check, before any call is paid, that agreement can be measured on some criterion.
+
+    Raises:
+        SetupError: If even the human scores themselves have no correlation.
+    """
+    reason = ""
+    for criterion in rubric.criteria:
+        rated = [
+            (example[criterion.human], group_of(example, place))
+            for place, example in enumerate(examples)
+            if example[criterion.human] is not None
+        ]
+        scores, groups = [score for score, _ in rated], [group for _, group in rated]
+        value = correlate(scores, scores, groups, level=level).value
+        if not isinstance(value, Undefined):
+            return
+        reason = value.reason
+    raise SetupError(
+        f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
+        "rated examples."
+    )
 
 
 def _parts(

@@ -42,7 +42,8 @@ def fingerprint(
 
     An objective is known by its name and description: what its functions compute is not looked at.
     A program is known by its state, and one that is no judge by its modules' classes, the code of
-    their methods and their plain attributes as well; what that code calls elsewhere is not.
+    their methods and their plain attributes as well; what that code calls elsewhere is not. So is
+    an adapter that is none of DSPy's.
 
     Args:
         config: The run's settings; the `FREE` ones are left out.
@@ -56,7 +57,7 @@ def fingerprint(
         **settings,
         "objectives": {each.name: each.description for each in objectives},
         "program": digest_of_program(student),
-        "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,
+        "adapter": _named(dspy.settings.adapter or dspy.ChatAdapter()),
         "models": {role: describe_lm(lm) for role, lm in lms.items() if lm is not None},
         "versions": {name: version(name) for name in ("dspy", "mogradjudge")},
         **{f"{name} data": digest_of(examples) for name, examples in data.items()},
@@ -73,10 +74,22 @@ def judge_lms(student: dspy.Module) -> dict[str, dspy.BaseLM | None]:
     for path, lm in lms_of(student).items():
         if not any(lm is each for each in own.values()):
             own[f"judge {path}"] = lm
-    adapter = dspy.settings.adapter
-    if isinstance(adapter, dspy.TwoStepAdapter):
-        own["adapter"] = adapter.extraction_model
-    return {"judge": dspy.settings.lm, **own}
+    return {"judge": dspy.settings.lm, **own, **_adapter_lms(dspy.settings.adapter)}
+
+
+def _adapter_lms(adapter: dspy.Adapter | None) -> dict[str, dspy.BaseLM]:
+    held = {} if adapter is None else vars(adapter)
+    lms = {name: lm for name, lm in held.items() if isinstance(lm, dspy.BaseLM)}
+    first = "extraction_model"  # of DSPy's TwoStepAdapter
+    return {"adapter" if name == first else f"adapter {name}": lm for name, lm in lms.items()}
+
+
+def _named(adapter: dspy.Adapter) -> str:
+    """Name an adapter, and one that is none of DSPy's by a hash of its code as well."""
+    kind = type(adapter)
+    if kind.__module__.partition(".")[0] in _LIBRARIES:
+        return kind.__name__
+    return f"{kind.__name__} {digest(_described(adapter))[:_DIGITS]}"
 
 
 def describe_lm(lm: dspy.BaseLM) -> dict[str, Any]:

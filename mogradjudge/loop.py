@@ -163,7 +163,7 @@ class Run:
         self.notify(CandidateScored(step, split, texts))
         agreement = agreement_of(judgements, self.shop.objectives)
         if (step, split) == (0, "validation"):
-            check_summed(agreement)
+            check_summed(agreement, self.shop.objectives, split)
         return agreement
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:

@@ -137,4 +137,4 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
 def _result(objective: Objective, judgement: Judgement) -> object:
     if isinstance(judgement.prediction, Unscored):
         return f"no result: {judgement.prediction.reason}"
-    return objective.shown(judgement.example, judgement.prediction)
+    return objective.shown(judgement.example, judgement.read_by(objective.name))

@@ -98,7 +98,8 @@ def why(error: Exception, program: dspy.Module) -> str:
 def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     """Call a program, also one that has only an async forward; gives what it returns, of any type.
 
-    It is called with copies, which it may change.
+    It is called with copies, which it may change. A generator, or another iterator, that it returns
+    is read to its end and given as a list.
 
     A cap, a stop or a provider's error ends the call with it, also where the program catches it: an
     outage is not a bad answer. A text that is refused or too long is the program's to deal with.
@@ -107,7 +108,7 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
         SetupError: If it has no forward, or one that is async.
     """
-    inputs = {name: _copied(value) for name, value in inputs.items()}
+    inputs = {name: copied(value) for name, value in inputs.items()}
     if isinstance(program, MultiCriteriaJudge):
         return _call(program, inputs)
     errors: list[Exception] = []
@@ -212,20 +213,58 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
 def _call(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     # Asked of the class: DSPy warns when anybody but itself looks at an instance's forward.
     if callable(getattr(type(program), "forward", None)) or "forward" in vars(program):
-        return program(**inputs)
+        return _in_hand(program(**inputs))
     if not callable(getattr(type(program), "aforward", None)):
         raise SetupError(f"{type(program).__name__} has neither a forward nor an aforward.")
-    return _awaited(program.acall(**inputs))
+    return _in_hand(_awaited(program.acall(**inputs)))
 
 
-def _copied(value: Any) -> Any:
+def _in_hand(returned: Any) -> Any:
+    """Make a list of what can be read only once: several functions read it."""
+    return list(returned) if isinstance(returned, Iterator) else returned
+
+
+def copied(value: Any) -> Any:
     """Copy a value as far as it can be copied; a connection in it, say, is shared."""
+    same = {id(part): part for part in _sentinels(value)}
+    try:
+        return copy.deepcopy(value, dict(same))
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        pass
+    try:
+        return _copied_in_part(value, same)
+    except RecursionError:  # it is nested very deep
+        return value
+
+
+def _sentinels(value: Any) -> Iterator[object]:
+    """Find the bare objects in lists and dicts: they are known by being the same."""
+    left, seen = [value], set[int]()
+    while left:
+        part = left.pop()
+        if type(part) is object:
+            yield part
+        elif isinstance(part, (dict, list, tuple)) and id(part) not in seen:
+            seen.add(id(part))
+            left += part.values() if isinstance(part, dict) else part
+
+
+def _copied_in_part(value: Any, copies: dict[int, Any]) -> Any:
+    """Copy the lists and dicts, and in them what can be copied; ``copies`` are those by now."""
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, dict):
+        items = copies[id(value)] = {}
+        items.update((name, _copied_in_part(item, copies)) for name, item in value.items())
+        return items
+    if isinstance(value, list):
+        parts = copies[id(value)] = []
+        parts += [_copied_in_part(part, copies) for part in value]
+        return parts
     try:
         return copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
-        if isinstance(value, dict):
-            return {name: _copied(item) for name, item in value.items()}
-        return [_copied(item) for item in value] if isinstance(value, list) else value
+        return value
 
 
 def _concerns_one_text(error: Exception) -> bool:

@@ -23,10 +23,10 @@ from mogradjudge.evaluation import (
     FirstTexts,
     Judgement,
     agreement_of,
-    check_measurable,
     check_scored,
     judge_examples,
 )
+from mogradjudge.examples import check_measurable
 from mogradjudge.interruption import interruptible
 from mogradjudge.judge import MultiCriteriaJudge
 from mogradjudge.ledger import Ledger

@@ -9,11 +9,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 import dspy
 from dspy.teleprompt import Teleprompter
+from dspy.utils.callback import BaseCallback
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
@@ -41,6 +43,9 @@ from mogradjudge.workshop import open_workshop
 
 logger = logging.getLogger(__name__)
 
+_ALIKE = 0.75
+"""How alike an unknown argument and ours must be: `num_rules` is no `num_threads`."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -52,6 +57,7 @@ _NOTHING = "leave it out, there is no such choice"
 _OF_OTHERS = {
     **dict.fromkeys(("metric", "reward_fn", "eval_fn", "loss_fn"), _METRIC),
     **dict.fromkeys(("num_trials", "max_steps", "num_steps", "max_epochs", "depth"), _STEPS),
+    **dict.fromkeys(("max_iters", "max_rounds"), _STEPS),
     **dict.fromkeys(
         ("reflection_lm", "prompt_model", "engine", "lm", "teacher_settings"), _PROMPT_LM
     ),
@@ -60,9 +66,10 @@ _OF_OTHERS = {
     **dict.fromkeys(("metric_threshold", "stop_at_score", "perfect_score"), _TARGET),
     **dict.fromkeys(("task_model", "student_lm"), _TASK_LM),
     **dict.fromkeys(("init_temperature", "temperature"), "MOGrad(editor_temperature=...)"),
+    "temperature_for_candidates": "MOGrad(editor_temperature=...)",
     **dict.fromkeys(("verbose", "display_table"), "MOGrad(display_progress=True)"),
     **dict.fromkeys(("devset", "valset_ratio"), "compile(valset=...)"),
-    **dict.fromkeys(("use_mlflow", "use_wandb"), "mogradjudge.tracking"),
+    **dict.fromkeys(("use_mlflow", "use_wandb", "wandb_api_key"), "mogradjudge.tracking"),
     "loss_lm": "MOGrad(critic_lm=...)",
     "gradient_lm": "MOGrad(coach_lm=...)",
     "optimizer_lm": "MOGrad(editor_lm=...)",
@@ -79,6 +86,10 @@ _OF_OTHERS = {
     **dict.fromkeys(("max_bootstrapped_demos", "max_labeled_demos", "max_demos"), _NOTHING),
     **dict.fromkeys(("use_merge", "add_format_failure_as_feedback", "gepa_kwargs"), _NOTHING),
     **dict.fromkeys(("minibatch_full_eval_steps", "restrict", "strategy"), _NOTHING),
+    **dict.fromkeys(("max_merge_invocations", "track_best_outputs", "num_rules"), _NOTHING),
+    **dict.fromkeys(("num_candidate_programs", "view_data_batch_size"), _NOTHING),
+    "temperature_for_sampling": _NOTHING,
+    "save_as_csv": "MOGrad(run_dir=...)",
 }
 """What to use for an argument of GEPA, MIPROv2, COPRO, SIMBA or TextGrad."""
 
@@ -108,7 +119,7 @@ def _instead(name: str, signature: inspect.Signature) -> str:
     for method, where in ((MOGrad.__init__, "MOGrad"), (MOGrad.compile, "compile")):
         if name in inspect.signature(method).parameters:
             return f": it is one of {where}(...)"
-    near = difflib.get_close_matches(name, signature.parameters, 1)
+    near = difflib.get_close_matches(name, signature.parameters, 1, _ALIKE)
     return f": perhaps {near[0]!r} is meant" if near else "; help(MOGrad) names all there are"
 
 
@@ -201,6 +212,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             num_threads=num_threads,
             max_rpm=max_rpm,
         )
+        if run_dir is not None and not isinstance(run_dir, (str, PathLike)):
+            raise SetupError(f"`run_dir` must be the path of a folder, got {run_dir!r}.")
         self.run_dir = run_dir
         self.pool = pool
         if pool is not None and run_dir is None:
@@ -211,8 +224,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             if lm is not None and not isinstance(lm, dspy.BaseLM):
                 raise SetupError(f"`{name}_lm` must be a dspy.LM, got {lm!r}.")
         self.prompt_lm = prompt_lm
-        self.callbacks = list(callbacks or [])
-        self.observers = tuple(observers)
+        self.callbacks = _all(callbacks or (), "callbacks", "DSPy callbacks", _is_callback)
+        self.observers = tuple(_all(observers, "observers", "functions", callable))
+        if display_progress is not None and not isinstance(display_progress, bool):
+            raise SetupError(
+                f"`display_progress` must be True, False or None, got {display_progress!r}."
+            )
         self.display_progress = display_progress
 
     @classmethod
@@ -354,6 +371,18 @@ def _listed(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
                 "Objective.from_metric(metric, name, description) makes one of a metric."
             )
     return listed
+
+
+def _all(given: Any, name: str, what: str, fits: Callable[[Any], bool]) -> list[Any]:
+    """Give as a list what must all be of one kind."""
+    listed = list(given) if isinstance(given, Iterable) else [given]
+    if not isinstance(given, Iterable) or not all(map(fits, listed)):
+        raise SetupError(f"`{name}` must be a list of {what}, got {given!r}.")
+    return listed
+
+
+def _is_callback(value: object) -> bool:
+    return isinstance(value, BaseCallback)
 
 
 def _check_kept(lms: Mapping[str, dspy.BaseLM | None]) -> None:

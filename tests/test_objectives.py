@@ -11,6 +11,7 @@ from dspy.lm15 import AuthError, InvalidRequestError, Request
 from benchmarks.world import ToyEngine, role_of, toy_lm
 from mogradjudge import MOGrad, Objective, Scored, SetupError, Undefined, Unscored
 from mogradjudge.errors import BudgetExhausted
+from mogradjudge.evaluation import judge_examples
 from mogradjudge.objectives import AggregateFailed, MetricFailed, show_all
 from tests.engines import FunctionEngine, fake_lm, in_chat
 
@@ -222,6 +223,71 @@ def test_examples_without_any_label_are_enough_for_an_objective_that_needs_none(
     assert result.final_agreement.missing == {"loudness": 0}
     (critic, *_) = [user for role, _, user in engine.prompts if role == "critic"]
     assert '{"loudness": {"produced": {"answer": "yes, it is"}}}' in critic
+
+
+class Saying(dspy.Module):
+    """Gives what is made of the question."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.say = dspy.Predict("question -> answer")
+        self.make = make
+
+    def forward(self, question):
+        return self.make(self.say(question=question).answer)
+
+
+def judged(program, examples, *goals):
+    with dspy.context(lm=toy_lm(Answering())):
+        found = judge_examples(program, examples, goals, num_threads=1)
+    return [judgement.scores for judgement in found]
+
+
+def lowered(example, made):
+    made.answer = f"({made.answer})"
+    return made.answer == "(yes, it is)"
+
+
+def as_it_is(example, made):
+    return made.answer == "yes, it is"
+
+
+@pytest.mark.parametrize("build", [lambda *goals: goals, lambda *goals: goals[::-1]])
+def test_a_function_that_changes_its_prediction_changes_no_other_ones(build):
+    same = [dspy.Example(question="is it?", n=n).with_inputs("question") for n in range(3)]
+    first = Objective("first", "Is it right?", lowered)
+    second = Objective.from_metric(lowered, "second", "Is it right?")
+    third = Objective("third", "Is it right?", as_it_is)
+    scores = judged(dspy.Predict("question -> answer"), same, *build(first, second, third))
+    assert scores == [{"first": 1.0, "second": 1.0, "third": 1.0}] * 3
+
+
+@pytest.mark.parametrize(
+    "make", [lambda text: (word for word in [text]), lambda text: iter([text])]
+)
+def test_what_can_be_read_only_once_is_a_list_for_every_objective(make):
+    def listed(example, made):
+        return list(made) == ["yes, it is"]
+
+    goals = [Objective(name, "Is it right?", listed) for name in ("a", "b")]
+    same = [dspy.Example(question="is it?", n=n).with_inputs("question") for n in range(2)]
+    assert judged(Saying(make), same, *goals) == [{"a": 1.0, "b": 1.0}] * 2
+
+
+class Textless:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_an_input_without_a_text_costs_no_run():
+    rows = [dspy.Example(question="is it?", own=Textless()).with_inputs("question", "own")]
+
+    class Two(Saying):
+        def forward(self, question, own):
+            return super().forward(question)
+
+    goal = Objective("a", "Is it right?", lambda example, made: made == "yes, it is")
+    assert judged(Two(str), rows, goal) == [{"a": 1.0}]
 
 
 def test_what_is_expected_is_shown_only_where_there_is_a_label():

@@ -23,7 +23,7 @@ from mogradjudge import (
     objectives_from_metric,
 )
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.objectives import MetricFailed
+from mogradjudge.objectives import MetricFailed, show_all
 from tests.engines import in_chat
 
 EXAMPLE = dspy.Example(question="2 + 2?", answer="4").with_inputs("question")
@@ -64,7 +64,8 @@ def test_each_shape_of_a_metrics_score_is_read(given, score):
     ["given", "score"], [(1, 0.0), (4, 0.75), (5.0, 1.0), (np.int64(3), 0.5), (True, 1.0)]
 )
 def test_a_scale_brings_scores_to_the_unit_interval(given, score):
-    assert from_metric(giving(given), scale=(1, 5)).scored(EXAMPLE, MADE) == score
+    for scale in ((1, 5), (np.int64(1), np.float32(5))):
+        assert from_metric(giving(given), scale=scale).scored(EXAMPLE, MADE) == score
 
 
 @pytest.mark.parametrize(
@@ -228,6 +229,47 @@ def test_several_objectives_of_one_metric_share_its_call():
     other = dspy.Example(question="2 + 2?", answer="four").with_inputs("question")
     assert right.scored(other, made) == 1.0  # equal inputs share a prediction, not their labels
     assert metric.calls == 3
+
+
+@pytest.mark.parametrize("failing", [lambda: {}["tone"], lambda: {"score": 1.0}])
+def test_a_metric_that_fails_is_called_at_most_twice_whatever_reads_it(failing):
+    calls = []
+
+    def metric(gold, pred):
+        calls.append(pred)
+        return failing()
+
+    names = dict.fromkeys("abcd", "Is it right?")
+    goals = objectives_from_metric(metric, names)
+    found = [goal.scored(EXAMPLE, MADE) for goal in goals for _ in range(2)]
+    assert all(isinstance(each, MetricFailed) for each in found)
+    assert [goal.shown(EXAMPLE, MADE) for goal in goals] == [show_all(EXAMPLE, MADE)] * 4
+    assert 1 <= len(calls) <= 2
+
+
+def test_a_metric_that_fails_once_has_a_score_for_every_objective():
+    counted, failed = Counted(), []
+
+    def once(gold, pred):
+        if not failed:
+            failed.append(pred)
+            raise KeyError("tone")
+        return counted(gold, pred)
+
+    right, brief = objectives_from_metric(once, DESCRIPTIONS)
+    assert (right.scored(EXAMPLE, MADE), brief.scored(EXAMPLE, MADE)) == (1.0, 1.0)
+    assert counted.calls == 1
+
+
+def test_what_a_failing_metric_was_given_is_forgotten():
+    goals = objectives_from_metric(giving({}), DESCRIPTIONS)
+    made = dspy.Prediction(answer="4")
+    alive = weakref.ref(made)
+    for goal in goals:
+        goal.scored(EXAMPLE, made)
+    del made
+    gc.collect()
+    assert alive() is None
 
 
 def test_an_objective_that_the_metric_gives_none_for_has_nothing_to_score_by():

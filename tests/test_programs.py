@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -28,8 +29,9 @@ from mogradjudge.candidate import clone
 from mogradjudge.config import MOGradConfig
 from mogradjudge.digests import digest
 from mogradjudge.estimate import estimate
-from mogradjudge.events import SectionRewritten
+from mogradjudge.events import CandidateScored, SectionRewritten
 from mogradjudge.fingerprint import digest_of, digest_of_program
+from mogradjudge.programs import copied
 from tests.engines import system
 from tests.loud import (
     BRIEF,
@@ -267,6 +269,51 @@ def test_a_run_folder_knows_the_program(tmp_path):
         start(Repeating(0))
 
 
+class House(dspy.ChatAdapter):
+    def __init__(self, word: str = "") -> None:
+        super().__init__()
+        self.word = word
+
+    def format_task_description(self, signature: type[dspy.Signature]) -> str:
+        return self.word + super().format_task_description(signature)
+
+
+class Louder(dspy.ChatAdapter):
+    def format_task_description(self, signature: type[dspy.Signature]) -> str:
+        return super().format_task_description(signature).upper()
+
+
+Louder.__name__ = House.__name__
+
+
+class Asking(dspy.ChatAdapter):
+    def __init__(self, model: dspy.BaseLM) -> None:
+        super().__init__()
+        self.model = model
+
+
+@pytest.mark.parametrize(
+    ["before", "after", "named"],
+    [
+        (House("a"), House("b"), "adapter was"),
+        (House(), Louder(), "adapter was"),
+        (House(), dspy.ChatAdapter(), "adapter was"),
+        (Asking(loud_lm(cache=True)), Asking(loud_lm(cache=True, temperature=1)), "models was"),
+    ],
+)
+def test_a_run_folder_knows_the_users_adapter(before, after, named, tmp_path):
+    def start(adapter: dspy.Adapter) -> None:
+        with dspy.context(lm=loud_lm(cache=True), adapter=adapter):
+            MOGrad(objectives=[LOUD], steps=1, run_dir=tmp_path / "run").optimize(
+                dspy.Predict("question -> answer"), trainset=TRAIN, valset=VALIDATION
+            )
+
+    start(before)
+    start(before)
+    with pytest.raises(SetupError, match=f"asked for something else: {named}"):
+        start(after)
+
+
 def test_an_attribute_of_an_optimizers_name_stays_the_programs_own():
     class Logging(dspy.Module):
         def __init__(self) -> None:
@@ -476,6 +523,25 @@ def test_a_rubrics_objectives_group_the_texts_of_any_program():
     assert result.seed_agreement.scored == {"fluency": 6}
 
 
+def test_a_rubrics_objectives_sum_up_another_programs_texts_by_their_groups():
+    class Wrapped(dspy.Module):
+        def __init__(self, judge: MultiCriteriaJudge) -> None:
+            super().__init__()
+            self.judge = judge
+
+        def forward(self, **inputs: object) -> dspy.Prediction:
+            return self.judge(**inputs)
+
+    rubric, events = toy_rubric("fluency"), []
+    texts = [each.copy(group=f"{n % 2}") for n, each in enumerate(toy_examples(rubric, 12))]
+    with dspy.context(lm=toy_lm(ToyEngine())):
+        MOGrad(steps=1, objectives=rubric_objectives(rubric), observers=[events.append]).optimize(
+            Wrapped(MultiCriteriaJudge(rubric)), trainset=texts[:6], valset=texts[6:]
+        )
+    scored = next(each for each in events if isinstance(each, CandidateScored))
+    assert {each.group for each in scored.texts} == {"0", "1"}
+
+
 class Rows(Dataset):
     """A data set of DSPy's own: each load gives each row another ``dspy_uuid``."""
 
@@ -546,6 +612,29 @@ def test_a_value_without_an_end_is_cut_and_costs_no_run(make, place, tmp_path):
         assert result.final_agreement.as_dict()["loudness"] == 1.0
     assert any("[...]" in last(each) for each in engine.sent("critic"))
     assert max(len(last(each)) for each in engine.requests) < 20_000
+
+
+NONE = object()
+
+
+def test_an_input_is_copied_as_far_as_it_can_be():
+    lock = threading.Lock()
+    nested, turning = {"lock": lock, "words": ["x"]}, {"lock": lock, "words": ["x"]}
+    turning["self"] = turning
+    deepest = {"lock": lock}
+    for _ in range(900):
+        deepest = {"in": deepest}
+    plain = copied({"words": nested["words"], "none": [NONE, (NONE,)]})
+    assert plain["none"] == [NONE, (NONE,)]
+    assert plain["words"] == ["x"]
+    assert plain["words"] is not nested["words"]
+    for value in (nested, turning):
+        twin = copied(value)
+        assert twin["lock"] is lock
+        assert twin["words"] is not value["words"]
+    assert copied(turning)["self"] is not turning
+    assert copied({"more": deepest, "none": NONE})["none"] is NONE
+    assert copied(deepest)["in"].keys() == {"in"}
 
 
 def test_what_a_program_cannot_read_is_unscored_in_one_line():

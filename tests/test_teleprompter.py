@@ -546,6 +546,19 @@ def test_a_run_that_cannot_work_is_refused_before_a_call_is_paid(changes, messag
         ("optimizer_lm", "editor_lm="),
         ("requires_permission_to_run", "leave it out"),
         ("max_errors", "leave it out"),
+        ("max_merge_invocations", "leave it out"),
+        ("track_best_outputs", "leave it out"),
+        ("num_candidate_programs", "leave it out"),
+        ("temperature_for_sampling", "leave it out"),
+        ("num_rules", "leave it out"),
+        ("view_data_batch_size", "leave it out"),
+        ("max_iters", "steps="),
+        ("max_rounds", "steps="),
+        ("temperature_for_candidates", "editor_temperature="),
+        ("wandb_api_key", "mogradjudge.tracking"),
+        ("save_as_csv", "run_dir="),
+        ("num_words", "help"),
+        ("max_items", "help"),
         ("objectivs", "'objectives'"),
         ("edit_preambel", "'edit_preamble'"),
         ("no_such_word", "help"),
@@ -627,6 +640,16 @@ def test_without_an_lm_nothing_is_paid_either(role_lms, pinned, message):
         ({"editor_temperature": -0.1}, "`editor_temperature` must be >= 0 or None"),
         ({"critic_temperature": float("nan")}, "`critic_temperature` must be >= 0 or None"),
         ({"level": "document"}, "`level` must be 'pooled' or 'group', got 'document'"),
+        ({"edit_preamble": "no"}, "`edit_preamble` must be True or False, got 'no'"),
+        ({"display_progress": "no"}, "`display_progress` must be True, False or None, got 'no'"),
+        ({"critic_temperature": "none"}, "`critic_temperature` .* got 'none'"),
+        ({"target": "0.9"}, r"`target` .* got '0\.9'"),
+        ({"skip_tolerance": "0"}, "`skip_tolerance` .* got '0'"),
+        ({"callbacks": 5}, "`callbacks` .* got 5"),
+        ({"callbacks": [5]}, r"`callbacks` .* got \[5\]"),
+        ({"observers": 5}, "`observers` .* got 5"),
+        ({"observers": [5]}, r"`observers` .* got \[5\]"),
+        ({"run_dir": 5}, "`run_dir` .* got 5"),
         ({"mode": "SSS", "edit_preamble": True}, "`edit_preamble` needs a mode whose optimizer"),
     ],
 )
@@ -943,13 +966,31 @@ def test_an_objective_may_abstain_and_its_aggregate_sees_the_rest():
 
 
 def test_an_aggregate_that_is_no_number_is_undefined():
-    objective = Objective("loudness", "Is it loud?", LOUD.score, lambda scored: float("nan"))
+    nowhere = Objective("loudness", "Is it loud?", LOUD.score, lambda scored: float("nan"))
     result = optimize(
-        Answering(), dspy.Predict("question -> answer"), objectives=[objective], steps=1, **SETS
+        Answering(),
+        dspy.Predict("question -> answer"),
+        objectives=[nowhere, BRIEF],
+        steps=1,
+        **SETS,
     )
     assert result.seed_agreement.undefined() == {"loudness": "the aggregate is nan"}
-    assert result.seed_kept
     json.dumps(result.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ["score", "aggregate", "reason"],
+    [
+        (lambda example, made: None, None, "None on 3 texts"),
+        (LOUD.score, lambda scored: float("nan"), "the aggregate is nan"),
+    ],
+)
+def test_a_run_ends_at_the_seed_where_no_objective_has_a_value(score, aggregate, reason):
+    engine = Answering()
+    nowhere = Objective("loudness", "Is it loud?", score, aggregate)
+    with pytest.raises(SetupError, match=f"'loudness': .*{reason}"):
+        optimize(engine, dspy.Predict("question -> answer"), objectives=[nowhere], **SETS)
+    assert len(engine.prompts) == 3
 
 
 def test_the_critic_sees_what_the_objective_shows_and_labels_and_outputs_by_default():

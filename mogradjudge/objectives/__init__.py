@@ -12,7 +12,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
-from mogradjudge.objectives.modules import metric_lms
+from mogradjudge.objectives.modules import metric_lms, metric_of
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import AggregateFailed, Objective, objectives_from_metric
 from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
@@ -34,6 +34,7 @@ __all__ = [
     "is_of_rubric",
     "mean_score",
     "metric_lms",
+    "metric_of",
     "objectives_from_metric",
     "rubric_objectives",
     "show_all",

@@ -8,14 +8,22 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, SupportsFloat
 
 import dspy
 import numpy as np
 
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import excerpt_of
-from mogradjudge.objectives.hooks import BadScore, answer_of, is_async, on_scale, show_all
+from mogradjudge.objectives.hooks import (
+    BadScore,
+    answer_of_two_tries,
+    bad_score,
+    is_async,
+    on_scale,
+    show_all,
+)
 from mogradjudge.scores import Unscored
 
 _MOST_HELD = 4096
@@ -37,6 +45,8 @@ class Verdict:
 
 class AskedOnce:
     """A DSPy metric that is called once for each pair of an example and a prediction.
+
+    One that fails is called again, and its second failure is what it said.
 
     What it said is kept as long as the prediction lives; of predictions that no weak reference can
     be held to, texts and tuples say, the last `_MOST_HELD`. Equal predictions are not one: the same
@@ -65,8 +75,18 @@ class AskedOnce:
                 self._keep_alive(key, asked, prediction)
         with asked.lock:
             if asked.verdict is None:
-                asked.verdict = _read(answer_of(self.metric, example, prediction, *self._further))
+                asked.verdict = self._verdict(example, prediction)
+            if isinstance(asked.verdict, BadScore):
+                raise bad_score(asked.verdict)
             return asked.verdict
+
+    def _verdict(self, example: dspy.Example, prediction: Any) -> Verdict | BadScore:
+        try:
+            return _read(answer_of_two_tries(self.metric, example, prediction, *self._further))
+        except (MogradError, dspy.LMError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a metric may fail with any
+            return bad_score(error)
 
     def _keep_alive(self, key: tuple[int, int], asked: _Asked, prediction: Any) -> None:
         try:
@@ -85,7 +105,7 @@ class _Asked:
     example: dspy.Example
     prediction: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    verdict: Verdict | None = None
+    verdict: Verdict | BadScore | None = None
 
 
 @dataclass(frozen=True)
@@ -161,8 +181,8 @@ def check_scale(scale: tuple[float, float]) -> None:
         SetupError: If they are not two numbers, the lower one first.
     """
     match scale:
-        case (int() | float() as low, int() | float() as high) if low < high < float("inf"):
-            if low > float("-inf"):
+        case (low, high) if isinstance(low, Real) and isinstance(high, Real):
+            if float("-inf") < float(low) < float(high) < float("inf"):
                 return
     raise SetupError(f"`scale` must be two numbers, the lowest and the highest, got {scale!r}.")
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard
 import dspy
 
 from mogradjudge.agreement import Undefined
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.fields import reason_of
 from mogradjudge.scores import Unscored
 
@@ -33,7 +33,24 @@ class MetricFailed(Unscored):
 
 
 class BadScore(Exception):
-    """A function gave for one prediction what is no score."""
+    """A function gave for one prediction what is no score, or failed.
+
+    Args:
+        said: What it gave, or its error.
+        kind: What kind of failure it is; one of each kind is told.
+    """
+
+    def __init__(self, said: str, kind: str = "BadScore") -> None:
+        super().__init__(said)
+        self.kind = kind
+
+
+def bad_score(error: Exception) -> BadScore:
+    """Make a new error of a function's own, one that holds nothing of the call."""
+    if isinstance(error, BadScore):
+        return BadScore(str(error), error.kind)
+    kind = type(error).__name__
+    return BadScore(f"{kind}: {reason_of(error, dspy.settings.lm)}", kind)
 
 
 class OffScale(BadScore):
@@ -110,6 +127,16 @@ def is_async(function: object) -> bool:
     """Say whether a call of a function, or of an object, gives a coroutine."""
     called = inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
     return called or inspect.iscoroutinefunction(function)
+
+
+def answer_of_two_tries(function: Callable[..., object], *arguments: object) -> object:
+    """Give `answer_of`; one that fails is asked again: a candidate pays dearly for a lost score."""
+    try:
+        return answer_of(function, *arguments)
+    except (MogradError, dspy.LMError, BadScore):
+        raise
+    except Exception:  # noqa: BLE001 - a function of the user's may fail with any
+        return answer_of(function, *arguments)
 
 
 def answer_of(function: Callable[..., object], *arguments: object) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dspy
 
-from mogradjudge.objectives.from_metric import MetricPart
+from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.record import Objective
 
 
@@ -20,7 +20,12 @@ def metric_lms(objectives: Sequence[Objective]) -> dict[str, dspy.BaseLM]:
     }
 
 
+def metric_of(objective: Objective) -> object:
+    """Give the function that reads an objective's predictions; several may share a metric."""
+    return objective.score.metric if isinstance(objective.score, MetricPart) else objective.score
+
+
 def _module(objective: Objective) -> dspy.Module | None:
-    score = objective.score
-    scoring = score.metric.metric if isinstance(score, MetricPart) else score
+    asked = metric_of(objective)
+    scoring = asked.metric if isinstance(asked, AskedOnce) else asked
     return scoring if isinstance(scoring, dspy.Module) else None

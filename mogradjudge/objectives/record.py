@@ -12,7 +12,7 @@ import dspy
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.fields import excerpt_of, reason_of
+from mogradjudge.fields import excerpt_of
 from mogradjudge.objectives.as_metric import ObjectivesMetric
 from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
@@ -24,7 +24,8 @@ from mogradjudge.objectives.hooks import (
     Scored,
     ScoreHook,
     ShowHook,
-    answer_of,
+    answer_of_two_tries,
+    bad_score,
     is_async,
     mean_score,
     on_scale,
@@ -203,7 +204,9 @@ class Objective:
         Raises:
             dspy.LMError: If the hook asks an LM whose provider fails.
         """
-        score = self._tried("score", lambda: _number(self._asked(example, prediction)))
+        score = self._tried(
+            "score", lambda: _number(answer_of_two_tries(self.score, example, prediction))
+        )
         return MetricFailed(score.reason) if isinstance(score, _Failure) else score
 
     def shown(self, example: dspy.Example, prediction: Any) -> dict[str, object]:
@@ -235,15 +238,6 @@ class Objective:
         value = self._tried("aggregate", lambda: _sum(aggregate(scored)))
         return AggregateFailed(value.reason) if isinstance(value, _Failure) else value
 
-    def _asked(self, example: dspy.Example, prediction: Any) -> object:
-        """Ask the hook, and once more where it fails: a candidate pays dearly for a lost score."""
-        try:
-            return answer_of(self.score, example, prediction)
-        except (MogradError, dspy.LMError, BadScore):
-            raise
-        except Exception:  # noqa: BLE001 - a function of the user's may fail with any
-            return answer_of(self.score, example, prediction)
-
     def _tried(self, hook: str, call: Callable[[], T]) -> T | _Failure:
         """Make a reason of a function's own error, and warn of its kind once.
 
@@ -256,9 +250,8 @@ class Objective:
         except (MogradError, dspy.LMError):
             raise
         except Exception as error:  # noqa: BLE001 - a function of the user's may fail with any
-            kind, said = type(error).__name__, str(error)
-            if not isinstance(error, BadScore):
-                said = f"{kind}: {reason_of(error, dspy.settings.lm)}"
+            failure = bad_score(error)
+            kind, said = failure.kind, str(failure)
         reason = f"the {hook} function of objective {self.name!r} failed: {said}"
         if (hook, kind) not in self._warned:
             self._warned.add((hook, kind))

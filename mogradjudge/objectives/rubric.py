@@ -36,7 +36,7 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
 
 def is_of_rubric(objective: Objective) -> bool:
     """Say whether `rubric_objectives` made an objective."""
-    return getattr(objective.aggregate, "func", None) is _spearman
+    return getattr(objective.score, "func", None) is _closeness
 
 
 def _closeness(

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from mogradjudge.config import FREE
 from mogradjudge.data import check_disjoint
 from mogradjudge.errors import SetupError
-from mogradjudge.evaluation import check_measurable, check_ratings
+from mogradjudge.examples import check_measurable, check_ratings
 from mogradjudge.fingerprint import (
     describe_lm,
     differences,
