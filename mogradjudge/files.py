@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,11 +25,13 @@ DELETE_LINE = "Delete that line to go on without it."
 """What helps where a line of a `LineLog` is damaged."""
 _BLOCK = 4096  # bytes read at a time, from the end
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file
+_REMOVE_FOLDER = "Remove the folder of that name."
 _MENDING = {
     errno.ENOSPC: "Make room and start the same again; what is in the folder is kept.",
     errno.EDQUOT: "Make room and start the same again; what is in the folder is kept.",
     errno.ENOENT: "Its folder was removed or renamed meanwhile.",
-    errno.EISDIR: "Remove the folder of that name.",
+    errno.EISDIR: _REMOVE_FOLDER,
+    errno.EEXIST: "Remove or rename the file of that name.",
 }
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
 # They tell no errno where they could not open a file.
@@ -165,7 +168,7 @@ def read_json(path: Path, mending: str = "Give another folder.") -> dict[str, An
     Raises:
         SetupError: If the file cannot be read or holds something else.
     """
-    with _read(path):
+    with _read(path, mending):
         return _parsed(path.read_bytes(), str(path), mending)
 
 
@@ -204,40 +207,60 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[None]:
+def _read(path: Path, instead_of_folder: str = _REMOVE_FOLDER) -> Iterator[None]:
+    _check_kind(path)  # whoever opens a pipe waits for a writer
     try:
         yield
     except OSError as error:
         if lack := resource_error(error):
             raise lack from error
-        raise SetupError(f"Cannot read {path}: {error.strerror}.") from error
+        is_folder = error.errno == errno.EISDIR
+        mending = instead_of_folder if is_folder else "Let it be read, or give another place."
+        raise SetupError(f"Cannot read {path}: {error.strerror}. {mending}") from error
 
 
-def check_no_links(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Check that a folder, which may come from anybody, leads to no file outside itself.
 
     Raises:
-        SetupError: If it holds a symbolic link.
+        SetupError: If it is a symbolic link, or holds one, or a pipe or the like.
     """
+    _check_kind(folder)
     for place, folders, names in os.walk(folder):
-        for path in (Path(place, name) for name in (*folders, *names)):
-            if path.is_symlink():
-                raise SetupError(
-                    f"{path} is a symbolic link, which may lead anywhere. Remove it, or give "
-                    "another folder."
-                )
+        for name in (*folders, *names):
+            _check_kind(Path(place, name))
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # whoever opens it says why
+        return
+    if stat.S_ISLNK(mode):
+        raise SetupError(
+            f"{path} is a symbolic link, which may lead anywhere. Remove it, or give another place."
+        )
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise SetupError(f"{path} is neither a file nor a folder. Remove it.")
+
+
+def database_files(file: Path) -> tuple[Path, ...]:
+    """Name an SQLite file and those that stand beside it while it is in use."""
+    ends = ("", "-journal", "-wal", "-shm", ".lock")
+    return tuple(file.with_name(f"{file.name}{end}") for end in ends)
 
 
 def check_database(file: Path) -> None:
     """Check that SQLite will touch no other file when it opens this one, or makes it.
 
     Raises:
-        SetupError: If a link or a journal leads it to another one.
+        SetupError: If a link or a journal leads it to another one, or one is no file.
     """
+    for path in database_files(file):
+        _check_kind(path)
+        if path.is_dir():
+            raise SetupError(f"Cannot open {path}: Is a directory. {_REMOVE_FOLDER}")
     journal = file.with_name(f"{file.name}-journal")
-    for path in (file, journal, *(file.with_name(f"{file.name}-{end}") for end in ("wal", "shm"))):
-        if path.is_symlink():
-            raise SetupError(f"{path} is a symbolic link, which may lead anywhere. Remove it.")
     # SQLite deletes the file that such a journal names.
     if journal.is_file() and journal.read_bytes().endswith(_NAMES_ANOTHER):
         raise SetupError(f"{journal} names a further file, and is none of ours. Remove it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -250,6 +251,7 @@ class Ledger:
     def _again(self, entry: Mapping[str, Any], open_ends: dict[int, Sent]) -> None:
         """Enter a line of a journal; what was sent waits for its landing."""
         if "landed" in entry:
+            _check_landing(entry)
             self._enter(open_ends.pop(entry["landed"]), entry)
             return
         purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
@@ -257,7 +259,8 @@ class Ledger:
             self._account(purpose).cached += 1
         else:
             number = entry["sent"]
-            open_ends[number] = Sent(number, purpose, Spent(**entry["weight"]))
+            _check_figure("sent", number, 1)
+            open_ends[number] = Sent(number, purpose, _weight(entry["weight"]))
             self._numbers = count(number + 1)
 
     def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
@@ -287,6 +290,28 @@ class Ledger:
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._journal is not None:
             self._journal.add(entry)
+
+
+def _weight(plain: Mapping[str, Any]) -> Spent:
+    weight = Spent(**plain)
+    _check_figure("calls", weight.calls, 1)
+    _check_figure("tokens", weight.tokens, 0)
+    _check_figure("cost", weight.cost, 0, (int, float))
+    return weight
+
+
+def _check_landing(entry: Mapping[str, Any]) -> None:
+    for name in ("prompt_tokens", "completion_tokens"):
+        _check_figure(name, entry.get(name, 0), 0)
+    for name in ("answered", "cached", "unknown", "withdrawn"):
+        if type(entry.get(name, False)) is not bool:
+            raise TypeError(f"{name} must be true or false")
+
+
+def _check_figure(name: str, value: object, least: int, types: tuple[type, ...] = (int,)) -> None:
+    # Whoever made the file, it may not make room under a cap.
+    if type(value) not in types or not least <= value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{name} cannot be {value!r}")
 
 
 def _tokens(usage: Usage, name: str) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import ResourceError, SetupError
 from mogradjudge.files import (
-    PARTIAL,
-    check_no_links,
+    check_folder,
     locked,
     read_json,
     resource_error,
@@ -23,13 +22,20 @@ from mogradjudge.files import (
     written,
 )
 from mogradjudge.fingerprint import differences
+from mogradjudge.reply_store import FILE, remove_replies
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ASKED, _CACHE, _CALLS, _LOCK = "asked.json", "cache", "calls.jsonl", "lock"
 _REPLAY = "Delete it and the parts beside it to make them again from the paid replies."
-_COPY, _PART, _PARTIAL = "source-*.parquet", "part-*.parquet", f"*{PARTIAL}*"
+_PART = re.compile(r"part-([0-9]{5}|[1-9][0-9]{5,})\.parquet")
+# What may be there before it is noted what was asked for; the last ones are files half written.
+_EARLY = re.compile(
+    r"lock|source-[0-9a-f]{16}\.parquet"
+    r"|(asked|source-[0-9a-f]{16}|part-[0-9]{5,})\.[0-9]+-[0-9]+\.partial\.(json|parquet)"
+)
+_LATER = re.compile(rf"asked\.json|cache|calls\.jsonl|{_PART.pattern}")
 
 
 class Parts:
@@ -56,8 +62,8 @@ class Parts:
     @property
     def finished(self) -> frozenset[int]:
         """The numbers of the parts that are there; they may be finished in any order."""
-        names = (path.stem.removeprefix("part-") for path in self.folder.glob(_PART))
-        return frozenset(int(name) for name in names if name.isdecimal())
+        names = (_PART.fullmatch(path.name) for path in self.folder.glob("part-*"))
+        return frozenset(int(name[1]) for name in names if name)
 
     @property
     def paid(self) -> bool:
@@ -66,7 +72,7 @@ class Parts:
 
     def copy_of(self, name: str) -> Path:
         """Give the place for a copy of a source that is not a file."""
-        return self.folder / _COPY.replace("*", name)
+        return self.folder / f"source-{name}.parquet"
 
     def claim(self, asked: Mapping[str, Any]) -> None:
         """Note what was asked for.
@@ -104,13 +110,35 @@ class Parts:
             )
 
     def remove(self) -> None:
-        """Remove what is in the folder: it is in a better place, or was never paid for."""
+        """Remove our files from the folder: they are in a better place, or were never paid for."""
+        remove_replies(self.cache)
         # What was asked for goes last: without it nothing else could be taken up.
         for entry in sorted(self.folder.iterdir(), key=lambda entry: entry.name == _ASKED):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != _LOCK:
+            if entry.name != _LOCK and _is_ours(entry.name) and entry.is_file():
                 entry.unlink()
+
+    def remove_folder(self) -> None:
+        """Remove the folder, unless it holds what is not ours; the lock goes with it."""
+        with suppress(OSError):
+            self.remove()
+            if {entry.name for entry in self.folder.iterdir()} == {_LOCK}:
+                (self.folder / _LOCK).unlink()
+            self.folder.rmdir()
+
+    def check_ours(self) -> None:
+        """Check that all there is was written by us.
+
+        Raises:
+            SetupError: If a name is not one of ours, or others of ours should stand beside it.
+        """
+        names = sorted(entry.name for entry in self.folder.iterdir())
+        begun = _ASKED in names or (self.cache / FILE).exists()
+        for name in names:
+            if not (_is_ours(name) if begun else _EARLY.fullmatch(name)):
+                raise SetupError(
+                    f"{self.folder} must be free for parts of a table, and holds {name!r}, which "
+                    "is of someone else. Give another `--out`."
+                )
 
     def read(self, columns: Group, rows: Callable[[int], int]) -> Iterator[pa.Table]:
         """Give the parts' contents, in the order of their numbers.
@@ -135,6 +163,10 @@ class Parts:
         return self.folder / f"part-{number:05}.parquet"
 
 
+def _is_ours(name: str) -> bool:
+    return bool(_EARLY.fullmatch(name) or _LATER.fullmatch(name))
+
+
 def _table(path: Path) -> pa.Table | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -156,20 +188,14 @@ def opened_parts(out: Path) -> Iterator[Parts]:
         SetupError: If another process has it open, or it holds links or files of someone else's.
     """
     parts = Parts(out.with_name(out.name + ".parts"))
+    check_folder(parts.folder)
     with written(parts.folder):
         parts.folder.mkdir(exist_ok=True)
-    known = (_ASKED, _CACHE, _CALLS, _LOCK, _COPY, _PART, _PARTIAL)
-    for entry in parts.folder.iterdir():
-        if not any(entry.match(pattern) for pattern in known):
-            raise SetupError(
-                f"{parts.folder} must be free for the parts of {out.name}, and holds "
-                f"{entry.name!r}. Give another `--out`."
-            )
-    check_no_links(parts.folder)
+    parts.check_ours()
     taken = f"Another process writes {out}. Wait for it, or give another `--out`."
     with locked(parts.folder / _LOCK, SetupError(taken)):
         try:
             yield parts
         finally:
             if not parts.paid:
-                shutil.rmtree(parts.folder, ignore_errors=True)
+                parts.remove_folder()

@@ -310,25 +310,25 @@ def _one_thread(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "mogradjudge-cache")
 
 
-class _Users:
+class _Blocks:
     """Counts the blocks that need the router."""
 
-    number = 0
+    open = 0
 
 
 @contextmanager
 def _installed() -> Iterator[None]:
     """Put the router in the place of DSPy's cache until the last such block ends."""
     with dspy._cache_lock:
-        _Users.number += 1
+        _Blocks.open += 1
         if not isinstance(usual := vars(dspy).get("cache"), _Router):
             dspy.cache = _Router(usual)
     try:
         yield
     finally:
         with dspy._cache_lock:
-            _Users.number -= 1
-            if not _Users.number:
+            _Blocks.open -= 1
+            if not _Blocks.open:
                 _put_back()
 
 

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from dspy.clients.call_result import CACHE_FORMAT, AttributeDict, CallResult, at
 from dspy.clients.legacy_outputs import plain, responses_outputs
 from filelock import FileLock
 
-from mogradjudge.errors import SetupError
-from mogradjudge.files import check_database, check_no_links
+from mogradjudge.errors import ResourceError, SetupError
+from mogradjudge.files import check_database, check_folder, database_files, written
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ _ATOMS = (str, int, float, bool, type(None))
 _DEEPEST = 100  # lists and objects within each other
 _LM_CALLS = ("dspy.clients.lm15.", "dspy.clients.lm.")
 _READER = BaseLM("any")
+_NOT_READ = "Replies cannot be read from %s (%s). The run goes on, and pays for them again."
+_NOT_KEPT = (
+    "Replies cannot be kept in %s (%s). The run goes on, but a later one pays for them again."
+)
 
 
 class Unreadable(ValueError):
@@ -178,10 +183,14 @@ class FolderReplies:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._warned = False
+        self._warned = set[str]()
         self._owner = 0
         self._connection: sqlite3.Connection | None = None
-        self._make()
+        try:
+            self._make()
+        except SetupError:
+            self.close()
+            raise
 
     def get(self, key: str) -> Any:
         """Give a reply, or None.
@@ -200,7 +209,7 @@ class FolderReplies:
         """
         self._run("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, packed(value))
         if not (self.folder / FILE).exists():
-            self._warn("the file is gone")
+            self._warn(_NOT_KEPT, "the file is gone")
 
     def delete(self, key: str) -> None:
         """Drop a reply that cannot be read."""
@@ -217,28 +226,37 @@ class FolderReplies:
             self._connection = None
 
     def _make(self) -> None:
+        file = self.folder / FILE
+        check_folder(self.folder)
+        check_database(file)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if (self.folder / _EARLIER).exists():
-                raise sqlite3.DatabaseError("an earlier version kept them")
-            check_no_links(self.folder)
-            check_database(self.folder / FILE)
-            with FileLock(self.folder / f"{FILE}.lock"):  # a new file is no WAL file at first
-                self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-            if self._run_or_raise("SELECT type, sql FROM sqlite_master ORDER BY type") != _SCHEMA:
-                raise sqlite3.DatabaseError("it has other tables")
-        except (OSError, sqlite3.Error) as error:
-            self.close()
+            with written(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._open(file)
+        except sqlite3.OperationalError as error:  # the file itself may be whole
+            raise ResourceError(
+                f"Cannot open {file}: {error}. Let it be read and written to, or wait for whoever "
+                "has it open; the replies in it are kept."
+            ) from error
+        except sqlite3.Error as error:
             raise SetupError(
                 f"The replies in {self.folder} cannot be read ({error}). Remove that folder to pay "
-                "for them again, or give another one."
+                "for them again."
             ) from error
+
+    def _open(self, file: Path) -> None:
+        if (self.folder / _EARLIER).exists():
+            raise sqlite3.DatabaseError("an earlier version kept them")
+        with FileLock(f"{file}.lock"):  # a new file is no WAL file at first
+            self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+        if self._run_or_raise("SELECT type, sql FROM sqlite_master ORDER BY type") != _SCHEMA:
+            raise sqlite3.DatabaseError("it has other tables")
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         try:
             return self._run_or_raise(statement, *values)
         except sqlite3.Error as error:
-            self._warn(str(error))
+            self._warn(_NOT_READ if statement.startswith("SELECT") else _NOT_KEPT, str(error))
             return []
 
     def _run_or_raise(self, statement: str, *values: Any) -> list[Any]:
@@ -250,15 +268,19 @@ class FolderReplies:
                 self._connection = _connected(self.folder / FILE)
             return self._connection.execute(statement, values).fetchall()
 
-    def _warn(self, reason: str) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.warning(
-                "Replies cannot be kept in %s (%s). The run goes on, but a later one pays for them "
-                "again.",
-                self.folder,
-                reason,
-            )
+    def _warn(self, message: str, reason: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            logger.warning(message, self.folder, reason)
+
+
+def remove_replies(folder: Path) -> None:
+    """Remove the files of a store, and its folder unless it holds others."""
+    for file in database_files(folder / FILE):
+        if file.is_file():
+            file.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _connected(file: Path) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from mogradjudge.events import Event, as_json
 from mogradjudge.files import (
     PARTIAL,
     LineLog,
-    check_no_links,
+    check_folder,
     locked,
     read_json,
     replaced,
@@ -140,7 +140,7 @@ class RunDirectory:
         Raises:
             SetupError: If that cannot be written, or the folder had gone and is there anew.
         """
-        with self._there():
+        with self._folder_restored():
             self._save_program(best)
             write_text(self.path / STATE, to_json(state.as_dict()) + "\n")
 
@@ -150,12 +150,12 @@ class RunDirectory:
         Raises:
             SetupError: As `save` does.
         """
-        with self._there():
+        with self._folder_restored():
             self._save_program(program)
             write_text(self.path / RESULT, to_json(result) + "\n")
 
     @contextmanager
-    def _there(self) -> Iterator[None]:
+    def _folder_restored(self) -> Iterator[None]:
         """Let the block write into the folder; where it has gone, what is written was paid for."""
         gone = not self.path.exists()
         if gone:
@@ -178,7 +178,7 @@ class RunDirectory:
             write_text(self.path / RUBRIC, program.rubric.to_toml())
 
     def _lock(self, stack: ExitStack) -> None:
-        check_no_links(self.path)
+        check_folder(self.path)
         taken = f"Another process is at work in {self.path}. Wait for it, or give another folder."
         stack.enter_context(locked(self.path / LOCK, InUse(taken)))
 

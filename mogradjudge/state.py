@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.candidate import Candidate
@@ -19,6 +20,7 @@ from mogradjudge.result import HeldOut, Measured, StepRecord
 
 REPLAY = "Delete that file to replay the run from its paid replies."
 """What helps where `state.json` is damaged."""
+T = TypeVar("T")
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 
 
@@ -97,11 +99,13 @@ class State:
             return None
         plain = read_json(path, REPLAY)
         try:
-            return cls.from_dict(plain)
+            state = cls.from_dict(plain)
+            state._check()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SetupError(
                 f"{path} is damaged: the state cannot be read ({error!r}). {REPLAY}"
             ) from error
+        return state
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -113,6 +117,42 @@ class State:
             calls=_whole(plain["calls"]),
             test=None if plain["test"] is None else _held_out(plain["test"]),
         )
+
+    def check_is_of(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
+        """Check that the state in a file is one of a run of these.
+
+        Raises:
+            SetupError: If it has other instructions to begin with, other criteria or more steps.
+        """
+        first = self.measured[0]
+        if (first.candidate, tuple(first.agreement.by_criterion)) != (seed, criteria):
+            what = "its seed is of another program or has other criteria"
+        elif len(self.steps) > steps:
+            what = f"it holds {len(self.steps)} steps of {steps}"
+        else:
+            return
+        raise SetupError(f"{path} is damaged: {what}. {REPLAY}")
+
+    def _check(self) -> None:
+        """Check that the parts of a state, each right in itself, are those of one run."""
+        proposals = [step for step in self.steps if step.proposed is not None]
+        numbers = {
+            "measured": [0, *(step.step for step in proposals if step.accepted)],
+            "rejected": [step.step for step in proposals if not step.accepted],
+            "steps": list(range(1, len(self.steps) + 1)),
+        }
+        for name, expected in numbers.items():
+            if [each.step for each in getattr(self, name)] != expected:
+                raise ValueError(f"the numbers of the {name} do not fit together")
+        scored = (*self.measured, *self.rejected)
+        agreements = [each.agreement for each in scored]
+        agreements += [step.agreement for step in self.steps]
+        agreements += [step.proposed for step in self.steps if step.proposed is not None]
+        agreements += [] if self.test is None else [self.test.seed, self.test.final]
+        if len({tuple(each.by_criterion) for each in agreements}) != 1:
+            raise ValueError("the criteria differ")
+        if len({frozenset(each.candidate.instructions) for each in scored}) != 1:
+            raise ValueError("the predictors differ")
 
 
 def worth(agreement: Agreement) -> float:
@@ -163,9 +203,9 @@ def _agreement_list(agreement: Agreement) -> list[dict[str, Any]]:
 
 def _agreement(rows: Sequence[Mapping[str, Any]]) -> Agreement:
     values = {
-        row["criterion"]: Undefined(row["undefined"])
+        row["criterion"]: Undefined(_typed(row["undefined"], str))
         if row["value"] is None
-        else float(row["value"])
+        else _finite(row["value"])
         for row in rows
     }
     counts = {count: {row["criterion"]: _whole(row[count]) for row in rows} for count in _COUNTS}
@@ -184,7 +224,7 @@ def _step(plain: Mapping[str, Any]) -> StepRecord:
     proposed = plain["proposed"]
     return StepRecord(
         step=_whole(plain["step"]),
-        accepted=plain["accepted"],
+        accepted=_typed(plain["accepted"], bool),
         agreement=_agreement(plain["agreement"]),
         proposed=None if proposed is None else _agreement(proposed),
         calls=_whole(plain["calls"]),
@@ -193,8 +233,21 @@ def _step(plain: Mapping[str, Any]) -> StepRecord:
 
 
 def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError(f"a whole number is needed, not {value!r}")
+    if (number := _typed(value, int)) < 0:
+        raise ValueError(f"{number} is below 0")
+    return number
+
+
+def _finite(value: object) -> float:
+    number = float(value) if type(value) is int else _typed(value, float)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is no score")
+    return number
+
+
+def _typed(value: object, needed: type[T]) -> T:
+    if type(value) is not needed:
+        raise TypeError(f"{value!r} is no {needed.__name__}")
     return value
 
 

@@ -19,6 +19,7 @@ from dspy.utils.callback import BaseCallback
 
 from mogradjudge.agreement import Level
 from mogradjudge.budget import Budget
+from mogradjudge.candidate import Candidate
 from mogradjudge.config import Auto, MOGradConfig, Predictors, resolve_steps
 from mogradjudge.decomposition import DecompositionMode
 from mogradjudge.endings import cut_replies_counted
@@ -36,7 +37,7 @@ from mogradjudge.metering import asks_cache, layer_held
 from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.progress import shown_progress
 from mogradjudge.result import OptimizationResult
-from mogradjudge.runs import Pool, RunDirectory
+from mogradjudge.runs import STATE, Pool, RunDirectory
 from mogradjudge.state import in_order_of_worth
 from mogradjudge.usage import usage_shared
 from mogradjudge.workshop import open_workshop
@@ -328,6 +329,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 _check_kept(speaking)
                 asked = fingerprint(config, student, objectives, speaking, data)
                 state = enter(folder.at_work(asked, ledger))
+                if state is not None:
+                    seed, steps = Candidate.of(student), config.steps
+                    state.check_is_of(folder.path / STATE, seed, shop.criteria, steps)
             enter(interruptible(ledger.brake))
             enter(usage_shared())
             enter(layer_held(ledger))

@@ -1,5 +1,6 @@
 """The queue of tasks, on SQLite and on a real PostgreSQL server."""
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -7,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from mogradjudge.budget import Spent
 from mogradjudge.replies import replies_kept_in
 from mogradjudge.search.purse import SharedPurse
 from mogradjudge.search.queue import MOST_ATTEMPTS, Queue, Task, failure_of
+from mogradjudge.search.reading import to_read
 from mogradjudge.search.shared import Shared
 from mogradjudge.search.storage import opened
 from tests.test_replies import code
@@ -236,12 +238,30 @@ def test_a_database_file_leads_nowhere_else(tmp_path):
         url = f"sqlite:///{folder / 'study.sqlite3'}"
         with pytest.raises(SetupError, match="symbolic link"), opened(url, tmp_path / "o", 10):
             pass
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(SetupError, match="symbolic link"), opened(None, tmp_path / "link", 10):
+        pass
     journal = tmp_path / "a.sqlite3-journal"
     journal.write_bytes(b"/home/me/thesis.tex" + bytes.fromhex("d9d505f920a163d7"))
     url = f"sqlite:///{tmp_path / 'a.sqlite3'}"
     with pytest.raises(SetupError, match="journal"), opened(url, tmp_path / "o", 10):
         pass
     assert not other.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["study.sqlite3", "shared.sqlite3"])
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_database_file_that_runs_something_is_refused(reads, name, tmp_path):
+    with opened(None, tmp_path, 10) as (storage, engine):
+        study = optuna.create_study(study_name="any", storage=storage)
+        Shared(engine, study.study_name, 10.0).note("asked", {})
+    with closing(sqlite3.connect(tmp_path / name)) as database:
+        table = "trials" if name == "study.sqlite3" else "mogradjudge_notes"
+        database.execute(f"CREATE TRIGGER t AFTER INSERT ON {table} BEGIN SELECT 1; END")
+    door = to_read(None, tmp_path, "any") if reads else opened(None, tmp_path, 10)
+    with pytest.raises(SetupError, match="trigger 't'"), door as (_, shared):
+        if not reads:
+            Shared(shared, "any", 10.0)
 
 
 @pytest.mark.parametrize(

@@ -295,12 +295,39 @@ def test_a_link_in_a_strangers_folder_is_not_followed(name, work, tmp_path):
     (place / name).symlink_to(outside)
     outside.mkdir() if name == "cache" else outside.write_text("")
     before = sorted(tmp_path.rglob("outside*"))
-    if work is call_in and name == "cache":
-        return  # whoever gives a link as the folder of replies means it
     with pytest.raises(SetupError, match="symbolic link"):
         work(place)
     assert sorted(tmp_path.rglob("outside*")) == before
     assert name == "cache" or not outside.read_bytes()
+
+
+@DOORS
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(work, tmp_path):
+    place, outside = tmp_path / "x.jsonl.parts", tmp_path / "outside"
+    outside.mkdir()
+    linked = place / "cache" if work is call_in else place
+    linked.parent.mkdir(exist_ok=True)
+    linked.symlink_to(outside)
+    with pytest.raises(SetupError, match="symbolic link"):
+        work(place)
+    assert not list(outside.iterdir())
+
+
+@DOORS
+@pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm", ".lock"])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_beside_the_replies_costs_none_of_them(make, end, work, tmp_path):
+    place = tmp_path / "x.jsonl.parts"
+    with suppress(InterruptedError):
+        work(place)
+    file, replies = place / f"cache/replies.sqlite3{end}", place / "cache/replies.sqlite3"
+    kept = replies.read_bytes()
+    file.unlink(missing_ok=True)
+    make(file)
+    with pytest.raises(SetupError, match=rf"replies\.sqlite3{end}\W") as caught:
+        work(place)
+    assert "pay" not in str(caught.value) and "Remove" in str(caught.value)
+    assert not end or replies.read_bytes() == kept
 
 
 def test_a_journal_that_names_a_file_outside_is_not_opened(tmp_path):

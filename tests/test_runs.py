@@ -266,7 +266,39 @@ def whole(folder, **changes):
     return again
 
 
+def with_value(value, *place):
+    """Put a value, or what a function makes of the one there, into a state."""
+
+    def damage(text):
+        state = json.loads(text)
+        parent = state
+        for key in place[:-1]:
+            parent = parent[key]
+        old = parent[place[-1]]
+        parent[place[-1]] = value(old) if callable(value) else value
+        return json.dumps(state).encode()
+
+    return damage
+
+
+FIRST = ("measured", 0, "agreement", 0)
 DAMAGES = {
+    "NaN": with_value(math.nan, *FIRST, "value"),
+    "an infinite value": with_value(math.inf, *FIRST, "value"),
+    "a text as a value": with_value("0.5", *FIRST, "value"),
+    "a yes as a value": with_value(True, *FIRST, "value"),
+    "a count below 0": with_value(-1, *FIRST, "scored"),
+    "another criterion": with_value("zz", *FIRST, "criterion"),
+    "other criteria everywhere": lambda text: text.replace(b'"fluency"', b'"zz"'),
+    "another predictor": with_value("zz", "measured", 0, "instructions", 0, 0),
+    "another seed": with_value("zz", "measured", 0, "instructions", 0, 1),
+    "a word as accepted": with_value("no", "steps", 0, "accepted"),
+    "a step's other end": with_value(lambda accepted: not accepted, "steps", 0, "accepted"),
+    "another step's number": with_value(99, "steps", 0, "step"),
+    "nothing measured": with_value([], "measured"),
+    "a step 50 times": with_value(lambda steps: steps * 50, "steps"),
+    "no steps": with_value([], "steps"),
+    "calls below 0": with_value(-5, "calls"),
     "empty": lambda text: b"",
     "cut": lambda text: text[:300],
     "no UTF-8": lambda text: b"\xff\xfe\x00" + text,
@@ -321,6 +353,27 @@ def test_a_damaged_line_of_the_journal_is_named_and_can_be_deleted(line, tmp_pat
     with pytest.raises(SetupError, match=r"Line 4 of .*calls\.jsonl is damaged.*Delete that line"):
         again()
     journal.write_bytes(b"".join(lines))
+    assert again() == (True, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["state.json", "asked.json", "calls.jsonl", "events.jsonl", "lock", "cache"]
+)
+def test_a_pipe_in_the_place_of_a_file_is_one_clear_line_and_is_not_waited_for(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SetupError, match=f"{name} is neither.* Remove it"):
+        optimize(tmp_path, steps=1)
+
+
+@pytest.mark.parametrize("name", ["state.json", "asked.json", "calls.jsonl"])
+def test_a_directory_in_the_place_of_what_is_read_is_named_with_what_helps(name, tmp_path):
+    again = whole(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(SetupError, match=rf"{name}: Is a directory\. (Delete|Remove)"):
+        again()
+    (tmp_path / name).rmdir()
+    (tmp_path / "state.json").unlink(missing_ok=True)
     assert again() == (True, 0)
 
 
@@ -457,6 +510,37 @@ def test_a_file_is_replaced_at_once(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     with pytest.raises(ValueError):
         to_json({"x": math.nan})
+
+
+SENT = {"sent": 1, "role": "judge", "criteria": ["a"], "model": "m"}
+WEIGHT = {"calls": 1, "tokens": 0, "cost": 0.0}
+LANDED = {"landed": 1, "answered": True, "cached": False, "unknown": False}
+TOKENS = {"prompt_tokens": 5, "completion_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        *(("weight", "calls", value) for value in (-1000, 0, 0.5, True, "1", None)),
+        *(("weight", "tokens", value) for value in (-1, math.nan, math.inf, False, "9")),
+        *(("weight", "cost", value) for value in (-0.1, math.nan, math.inf, -math.inf, True, "9")),
+        *(("landed", "prompt_tokens", value) for value in (-1, math.nan, True, "9")),
+        *(("landed", "completion_tokens", value) for value in (-1, math.inf)),
+        *(("landed", name, -9) for name in ("answered", "cached", "unknown", "withdrawn")),
+        *(("sent", "sent", value) for value in (-1, 0.5, True)),
+    ],
+)
+def test_a_strangers_journal_makes_no_room_under_a_cap(place, name, value, tmp_path):
+    sent, landed = {**SENT, "weight": dict(WEIGHT)}, {**LANDED, **TOKENS}
+    {"weight": sent["weight"], "landed": landed, "sent": sent}[place][name] = value
+    journal = tmp_path / "calls.jsonl"
+    journal.write_text(f"{json.dumps(sent)}\n{json.dumps(landed)}\n")
+    number = 2 if place == "landed" else 1
+    with (
+        pytest.raises(SetupError, match=rf"Line {number} of .*calls\.jsonl is damaged"),
+        Ledger(Budget(max_calls=5)).kept_in(LineLog(journal)),
+    ):
+        pass
 
 
 def test_a_call_under_way_when_the_journal_broke_off_counts_as_large_as_it_can_be(tmp_path):

@@ -218,7 +218,7 @@ def test_a_part_that_was_being_written_is_written_anew(table, tmp_path):
     parts = tmp_path / "s.parquet.parts"
     with pytest.raises(RuntimeError):
         Judged().score(table, out, watch=stop_at(12))
-    (parts / "part-00002.parquet.partial").write_bytes(b"PAR1 half")
+    (parts / "part-00002.12-34.partial.parquet").write_bytes(b"PAR1 half")
     Judged().score(table, out)
     assert out.read_bytes() == whole.read_bytes()
 
@@ -354,6 +354,47 @@ def test_a_folder_of_someone_else_is_left_alone(table, tmp_path):
     with pytest.raises(SetupError, match=r"thesis\.txt"):
         Judged().score(table, tmp_path / "s.parquet")
     assert mine.read_text() == "mine"
+
+
+SPARK = ("_SUCCESS", "part-00000-7af3c1.snappy.parquet")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(("part-00000.parquet",), ("part-00000-7af3c1.snappy.parquet",), SPARK),
+        *(("calls.jsonl",), ("cache/thesis.txt",), ("source-mine.parquet",), ("a.partial.csv",)),
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_parts_of_someone_else_are_neither_ours_nor_removed(linked, names, table, tmp_path):
+    folder = tmp_path / ("data" if linked else "s.parquet.parts")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"x": [1]}), folder / name)
+    if linked:
+        (tmp_path / "s.parquet.parts").symlink_to(folder)
+    before = {path: path.is_dir() or path.read_bytes() for path in folder.rglob("*")}
+    judged = Judged()
+    with pytest.raises(SetupError, match=r"s\.parquet\.parts.*link|of someone else"):
+        judged.score(table, tmp_path / "s.parquet")
+    assert {path: path.is_dir() or path.read_bytes() for path in folder.rglob("*")} == before
+    assert not judged.paid
+
+
+def test_what_somebody_puts_among_the_parts_is_left_there(table, tmp_path):
+    parts = tmp_path / "s.parquet.parts"
+    names = ["mine.txt", "cache/mine.txt", "mine/part-00000.parquet"]
+
+    def put(done: int, total: int) -> None:
+        if done == total:
+            (parts / "mine").mkdir()
+            for name in names:
+                (parts / name).write_text("mine")
+
+    Judged().score(table, tmp_path / "s.parquet", watch=put)
+    assert sorted(str(path.relative_to(parts)) for path in parts.rglob("*.*")) == sorted(names)
+    assert len(read(tmp_path / "s.parquet")) == 23
 
 
 def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):

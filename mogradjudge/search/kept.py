@@ -15,7 +15,7 @@ from mogradjudge.search.schema import REPLIES
 
 
 class SharedReplies:
-    """Replies in a table, kept as DSPy keeps them on a disk, for all workers.
+    """Replies in a table, as JSON like those in a folder, for all workers.
 
     Of two workers that are about to send the same request one does; the other waits for its reply.
 

@@ -16,7 +16,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.files import check_database
 from mogradjudge.search.queue import Queue
 from mogradjudge.search.shared import ASKED, Shared
-from mogradjudge.search.storage import STUDY, file_beside, said_plainly, shown_of, url_of
+from mogradjudge.search.storage import STUDY, distrust, file_beside, said_plainly, shown_of, url_of
 
 _BUSY = 60  # seconds to wait for another one's transaction
 _NEEDED = ("studies", "trials", "version_info")  # Optuna's tables, and
@@ -131,6 +131,6 @@ def _writes_ahead(file: Path) -> bool:
 
 def _options(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": _BUSY}}
+        return {"connect_args": {"timeout": _BUSY}, "pool_events": [(distrust, "connect")]}
     readonly = {"postgresql_readonly": True} if url.get_backend_name() == "postgresql" else {}
     return {"pool_pre_ping": True, "execution_options": readonly}

@@ -14,7 +14,7 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, RDBStorage
 
 from mogradjudge.errors import SetupError
-from mogradjudge.files import check_database, check_no_links
+from mogradjudge.files import check_database, check_folder
 from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
@@ -44,7 +44,7 @@ def opened(
     Raises:
         SetupError: If there is no such database, or no driver for it, or the folder holds a link.
     """
-    check_no_links(folder)
+    check_folder(folder)
     with ExitStack() as stack:
         if isinstance(storage, BaseStorage):
             study = storage
@@ -106,7 +106,7 @@ def _is_file(url: sa.URL) -> bool:
 def _file_options() -> dict[str, Any]:
     return {
         "connect_args": {"timeout": _BUSY},
-        "pool_events": [(_quick, "connect")],
+        "pool_events": [(distrust, "connect"), (_quick, "connect")],
         "pool_size": _POOL,
     }
 
@@ -198,6 +198,24 @@ def _install(url: sa.URL) -> str:
     if url.get_backend_name() == "postgresql":
         return "Install mogradjudge[postgres]."
     return "Install it, or give sqlite:/// or postgresql://."
+
+
+def distrust(connection: object, record: object) -> None:
+    """Let nothing run that stands in an SQLite file, which may come from anybody.
+
+    Raises:
+        SetupError: If it holds what runs by itself.
+    """
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA trusted_schema=OFF")
+    cursor.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')")
+    strange = cursor.fetchone()
+    cursor.close()
+    if strange is not None:
+        raise SetupError(
+            "The study's database holds a {} {!r}, which is none of ours. Remove it from there, or "
+            "give another database.".format(*strange)
+        )
 
 
 def _quick(connection: object, record: object) -> None:
