@@ -63,7 +63,7 @@ class Booking:
 
     def answered_by_cache(self, lm: dspy.BaseLM) -> None:
         """Book a call that was not sent."""
-        _give_way()
+        _withdraw_outer()
         self.ledger.book_cached(self.purpose(lm))
 
 
@@ -80,7 +80,7 @@ class Attempt:
 
     def depart(self) -> None:
         """Wait until it may be sent, and take a place and a part of the budget."""
-        _give_way()
+        _withdraw_outer()
         self.wave = self.ledger.limiter.take()
         try:
             self.sent = self.ledger.depart(self.purpose, self.weight)
@@ -90,7 +90,7 @@ class Attempt:
 
     async def adepart(self) -> None:
         """Do the same without holding the loop or its threads: the calls in flight need both."""
-        _give_way()
+        _withdraw_outer()
         while (wave := self.ledger.limiter.take_now()) is None:
             await pause(self.ledger)
         try:
@@ -212,7 +212,7 @@ async def pause(ledger: Ledger) -> None:
     await asyncio.sleep(_ASYNC_POLL)
 
 
-def _give_way() -> None:
+def _withdraw_outer() -> None:
     """Withdraw the attempt in whose midst another LM is called: it sends through that one."""
     if (outer := _UNDER_WAY.get()) is not None:
         outer.withdraw()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any, TypeAlias
@@ -35,6 +35,7 @@ from mogradjudge.attempts import (
 )
 from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
+from mogradjudge.histories import History
 from mogradjudge.ledger import Ledger
 from mogradjudge.programs import errors_noted
 from mogradjudge.replies import InFlight, told_of_a_miss
@@ -42,8 +43,6 @@ from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secre
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = 1000
-"""The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
 _OURS = "mogradjudge"  # begins the names of all settings that this package adds to DSPy's
 _SETTING = f"{_OURS}_booking"  # DSPy takes its settings along into threads and tasks of its own
 _DOORS = ("__call__", "acall", "forward", "aforward")
@@ -98,9 +97,9 @@ class _Layer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders: Counter[Ledger | None] = Counter()
-        self._places: list[tuple[Any, str, Function, Function]] = []
+        self._replaced: list[tuple[Any, str, Any, Function]] = []
         self._has_warned = False
-        self.history = _History()
+        self.history = History()
 
     def take(self, ledger: Ledger | None) -> None:
         with self._lock:
@@ -131,60 +130,32 @@ class _Layer:
 
     def _put_ours(self) -> None:
         self._has_warned = False
-        for owner, name, ours in _places(self.history):
-            theirs = vars(owner)[name]
-            self._places.append((owner, name, theirs, ours(theirs)))
-        for owner, name, _, put in self._places:
+        for owner, name, ours in _functions_on_the_way(self.history):
+            theirs = inspect.getattr_static(owner, name)
+            own = theirs if name in vars(owner) else _INHERITED
+            self._replaced.append((owner, name, own, ours(theirs)))
+        for owner, name, _, put in self._replaced:
             setattr(owner, name, put)
 
     def _put_theirs(self) -> None:
-        for owner, name, theirs, put in self._places:
-            if vars(owner).get(name) is put:  # somebody else may have put his over it
-                setattr(owner, name, theirs)
-        self._places.clear()
+        for owner, name, own, put in self._replaced:
+            if vars(owner).get(name) is not put:  # somebody else may have put his over it
+                continue
+            if own is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+        self._replaced.clear()
         self.history.clear()
 
 
-class _History:
-    """What active runs have put into the histories that DSPy keeps; it is taken out again.
-
-    A program may look up its LM's last calls, but a run of thousands must not keep them all.
-    """
-
-    def __init__(self) -> None:
-        self._entries: deque[tuple[object, list[MutableSequence[Any]]]] = deque()
-        self._lock = threading.Lock()
-
-    def recording(self, dspys: Function) -> Function:
-        @wraps(dspys)
-        def record_history(client: Any, entry: Any) -> None:
-            dspys(client, entry)
-            if dspy.settings.disable_history or dspy.settings.get(_SETTING) is None:
-                return
-            owners = (client, *(dspy.settings.caller_modules or ()))
-            with self._lock:
-                histories = [base_lm.GLOBAL_HISTORY, *(owner.history for owner in owners)]
-                self._entries.append((entry, histories))
-                if len(self._entries) > REMEMBERED:
-                    _take_out(*self._entries.popleft())
-
-        return record_history
-
-    def clear(self) -> None:
-        with self._lock:
-            while self._entries:
-                _take_out(*self._entries.popleft())
+def _is_in_run() -> bool:
+    return dspy.settings.get(_SETTING) is not None
 
 
-def _take_out(entry: object, histories: Sequence[MutableSequence[Any]]) -> None:
-    for history in histories:
-        # Asked for by identity: entries are large dictionaries, and slow to compare.
-        place = next((i for i, each in enumerate(history) if each is entry), None)
-        if place is not None:
-            del history[place]
-
-
-def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], Function]]]:
+def _functions_on_the_way(
+    history: History,
+) -> Iterator[tuple[Any, str, Callable[[Any], Function]]]:
     """Name the functions of DSPy that a call goes through, and what makes ours of each."""
     yield execution, "execute", _executing
     yield execution, "aexecute", _executing_async
@@ -192,13 +163,35 @@ def _places(history: _History) -> Iterator[tuple[Any, str, Callable[[Function], 
     yield execution, "_aattempt", _attempting_async
     yield openai_chat, "_response_from_chat_body", reading_message
     yield openai_chat, "_usage_from_chat", reading_usage
-    yield base_lm, "record_history", history.recording
+    yield base_lm, "record_history", partial(history.recording, _is_in_run)
     yield threading.Thread, "start", _starting
-    for kind in _kinds_of(dspy.BaseLM):
+    for kind in set(_kinds_of(dspy.BaseLM)):
         for name in _DOORS:
-            if not kind.__module__.startswith("dspy.") and inspect.isfunction(vars(kind).get(name)):
-                is_async = inspect.iscoroutinefunction(vars(kind)[name])
-                yield kind, name, _own_door_async if is_async else _own_door
+            if _is_own_door(kind, name):
+                yield kind, name, partial(_own_door_of, name)
+
+
+def _is_own_door(kind: type, name: str) -> bool:
+    """Say whether an LM's class sends past DSPy, by itself or by a class that is no LM's."""
+    owner = next(each for each in kind.__mro__ if name in vars(each))
+    is_put_there = owner is not kind and issubclass(owner, dspy.BaseLM)
+    return not (is_put_there or owner.__module__.startswith("dspy."))
+
+
+def _own_door_of(name: str, theirs: Any) -> Function:
+    function = theirs if inspect.isfunction(theirs) else _as_function(theirs)
+    is_async = name.startswith("a") or inspect.iscoroutinefunction(theirs)
+    return _own_door_async(function) if is_async else _own_door(function)
+
+
+def _as_function(theirs: Any) -> Function:
+    """Call what stands in a class as Python does: a static method, a partial one, any object."""
+
+    def call(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        bind = getattr(type(theirs), "__get__", None)
+        return (bind(theirs, lm, type(lm)) if bind else theirs)(*inputs, **options)
+
+    return call
 
 
 def _kinds_of(kind: Any) -> Iterator[Any]:
@@ -235,7 +228,7 @@ def _executing(dspys: Function) -> Function:
             return dspys(lm, call)
         with _errors_of_ours(lm):
             check = booking.ledger.brake.check
-            with told_of_a_miss(_let_be, check) if call.cache else nullcontext():
+            with told_of_a_miss(_book_nothing, check) if call.cache else nullcontext():
                 result = redact_reply(dspys(lm, call))  # as it is kept
         return _counted(booking, lm, result)
 
@@ -250,7 +243,7 @@ def _executing_async(dspys: Function) -> Function:
         with _errors_of_ours(lm):
             while True:
                 try:
-                    with told_of_a_miss(_let_be, None) if call.cache else nullcontext():
+                    with told_of_a_miss(_book_nothing, None) if call.cache else nullcontext():
                         result = redact_reply(await dspys(lm, call))
                     return _counted(booking, lm, result)
                 except InFlight:
@@ -265,7 +258,7 @@ def _counted(booking: Booking, lm: dspy.BaseLM, result: Any) -> Any:
     return result
 
 
-def _let_be() -> None:
+def _book_nothing() -> None:
     """Do nothing about a reply that is not there: the attempt that follows is booked."""
 
 
@@ -391,4 +384,5 @@ def _usage_of(reply: Any) -> dict[str, Any]:
     return dict(usage) if isinstance(usage, Iterable) else {}
 
 
+_INHERITED = object()  # stands for a function that a class has of another one
 _LAYER = _Layer()

@@ -6,12 +6,12 @@ import os
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from html import escape
-from itertools import takewhile
+from itertools import accumulate, pairwise, takewhile
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,9 +22,8 @@ _LONG = 8  # from here on a value is blanked wherever it stands, below it as a w
 # Keys that stand for none, as local servers are given them, and ordinary words.
 _DUMMIES = {"empty", "none", "null", "test", "dummy", "fake", "local", "ollama", "token", "secret"}
 _ENVIRONMENT = re.compile(
-    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|SESSION"
-    r"|(?<![A-Z])(?:AUTH|PASS)(?![A-Z])|_PWD$",
-    re.IGNORECASE,
+    r"(?i)KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|SESSION"
+    r"|(?<![A-Z])(?:AUTH|PASS)(?![A-Z])|_PWD$"
 )
 # A desktop's variables, and places of files.
 _NO_SECRET = re.compile(
@@ -34,9 +33,8 @@ _NO_SECRET = re.compile(
 )
 # In a setting's name these are words of their own: `max_tokens` is no secret.
 _SETTING = re.compile(
-    r"(?<![a-z])(?:api)?(?:keys?|token|secret|password|passwd|credentials?|authorization|auth"
-    r"|cookies?|session|headers?)(?![a-z])",
-    re.IGNORECASE,
+    r"(?i)(?<![a-z])(?:api)?(?:keys?|token|secret|password|passwd|credentials?|authorization|auth"
+    r"|cookies?|session|headers?)(?![a-z])"
 )
 _HARMLESS = re.compile(
     r"accept|content-type|user-agent|(?:http-)?referer|x-title|api[-_]version", re.IGNORECASE
@@ -50,11 +48,14 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _AFTER_SCHEME = re.compile(r"(?<=://)[^\s\"'<>]+")
-
-
-_CUT = re.compile(
-    r"[\"'`)\]}>]*\s*(?:\n|\Z)|\.\.|\u2026|\*\*"
-)  # what follows the rest of a cut key
+# In a model's own words: a run so long, of letters of both cases and digits, is no word.
+_SURE = re.compile(
+    r"\b(?:(?:sk|pk|gsk|xai|hf|ghp)[-_][\w-]{20,}|AIza[\w-]{20,}|(?<=Bearer )[\w.~+/=-]{20,})"
+)
+_WORD = 16  # characters; a longer one is no ordinary word
+_DEEPEST = 100  # levels of a value that are looked through
+# What follows the rest of a cut key.
+_CUT = re.compile(r"[\"'`)\]}>]*\s*(?:\n|\Z)|\.\.|\u2026|\*\*")
 
 _SECRETS: ContextVar[frozenset[str]] = ContextVar("secrets", default=frozenset())
 
@@ -92,23 +93,25 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 def redact_reply(reply: Any) -> Any:
     """Blank the secrets that are known (`secrets_known`, the environment) in a provider's reply.
 
-    What only looks like a key stays: it is the model's words on a text. Where nothing is blanked,
-    the reply comes back as it is.
+    What only looks like a key stays, unless it can be nothing else: it is the model's words on a
+    text. Where nothing is blanked, the reply comes back as it is.
     """
-    environment = {value for value in _from_environment() if re.search(r"\d", value)}
+    environment = {value for value in _from_environment() if not _is_word(value)}
     ours = {value for value in _SECRETS.get() if len(value) >= _LONG or not value.isalpha()}
     values = _by_length(environment | ours)
 
     def blank(text: str) -> str:
-        return _without_first_parts(_without(text, values), values)
+        return _SURE.sub(_masked, _without_first_parts(_without(text, values), values))
 
-    whole = "\n".join(_texts(reply))  # most replies hold none, and some have thousands of tokens
+    # Most replies hold none, and some have thousands of tokens.
+    whole = "\n".join(_texts(reply, keys=True))
     return reply if blank(whole) == whole else _mapped(reply, blank)
 
 
 def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
     """Blank keys in an error and in those that it came from, in place: a traceback shows them all.
 
+    What a class keeps out of Python's sight (pydantic's errors) is blanked where it is shown.
     Providers' errors are passed on as they are and not wrapped, so no other text can be put there.
     """
     values, seen, left = list(known), set[int](), [error]
@@ -117,11 +120,20 @@ def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        each.args = _mapped(each.args, lambda text: redact(text, values))
-        for name, value in vars(each).items():
-            if isinstance(value, (str, list, tuple, dict)):
-                setattr(each, name, _mapped(value, lambda text: redact(text, values)))
-        left += [other for other in (each.__cause__, each.__context__) if other is not None]
+        for name in _attributes(each):
+            with suppress(Exception):  # anyone's class: what it does not give is left there
+                value = getattr(each, name, None)
+                if isinstance(value, (str, list, tuple, dict)):
+                    setattr(each, name, _mapped(value, lambda text: redact(text, values)))
+        inner = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        left += [*inner, *(other for other in (each.__cause__, each.__context__) if other)]
+
+
+def _attributes(error: BaseException) -> set[str]:
+    """Name what an error keeps, also in slots; an OSError has attributes beside its arguments."""
+    slots = [getattr(kind, "__slots__", ()) for kind in type(error).__mro__]
+    named = {name for each in slots for name in ([each] if isinstance(each, str) else each)}
+    return {"args", "strerror", "filename", "filename2", *vars(error), *named}
 
 
 def _by_length(values: Iterable[str]) -> list[str]:
@@ -146,6 +158,21 @@ def _from_environment() -> Iterator[str]:
 def _is_mixed(value: str) -> bool:
     """Say whether a value is no word and no number, so that no ordinary text has it."""
     return bool(re.search(r"[^\W\d]", value) and re.search(r"\d", value))
+
+
+def _is_word(value: str) -> bool:
+    """Say whether a value may be an ordinary word in a model's reply."""
+    return len(value) < _WORD and value.isalpha() and value.islower()
+
+
+def _reads_as_words(part: str) -> bool:
+    words = [word for word in re.split("[-_]", part) if word]
+    return all(word.isalpha() and word in (word.lower(), word.title()) for word in words)
+
+
+def _masked(found: re.Match[str]) -> str:
+    is_key = all(re.search(kind, found[0]) for kind in ("[a-z]", "[A-Z]", r"\d"))
+    return MASK if is_key else found[0]
 
 
 def _without(text: str, values: Sequence[str]) -> str:
@@ -174,14 +201,19 @@ def _without_first_parts(text: str, values: Sequence[str]) -> str:
 def _without_first_part(text: str, value: str, first: str) -> str:
     parts, done, start = [], 0, text.find(first)
     while start >= 0:
-        pairs = zip(value, text[start : start + len(value)], strict=False)
-        end = start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        # A password may begin with an ordinary word.
-        if not first.isalpha() or _CUT.match(text, end):
+        end = start + _same(value, text[start : start + len(value)])
+        # A password may begin with ordinary words.
+        if not _reads_as_words(text[start:end]) or _CUT.match(text, end):
             parts += [text[done:start], MASK]
             done = end
         start = text.find(first, end)
     return "".join([*parts, text[done:]])
+
+
+def _same(one: str, other: str) -> int:
+    """Count the characters that both begin with."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @lru_cache(maxsize=256)
@@ -201,10 +233,17 @@ def _spelled(character: str) -> str:
 
 @lru_cache(maxsize=256)
 def _in_base64(value: str) -> tuple[str, ...]:
-    """Encode a value, as a login ``user:password`` is; without the padding, if that is enough."""
+    """Encode a value, as a login ``user:password`` is; a long one also after one byte or two."""
     data = value.encode("utf-8", "replace")
-    forms = {b64encode(data).decode(), urlsafe_b64encode(data).decode()}
-    return tuple({form.rstrip("=") if len(value) >= _LONG else form for form in forms})
+    if len(value) < _LONG:
+        return (b64encode(data).decode(), urlsafe_b64encode(data).decode())
+    forms = set[str]()
+    for encode in (b64encode, urlsafe_b64encode):
+        forms.add(encode(data).decode().rstrip("="))
+        for shift in range(3):
+            start, end = -(-8 * shift // 6), 8 * (shift + len(data)) // 6
+            forms.add(encode(bytes(shift) + data).decode()[start:end])
+    return tuple(sorted(forms, key=_order))
 
 
 def secrets_of(settings: Mapping[str, Any]) -> set[str]:
@@ -276,30 +315,79 @@ def _split(rest: str) -> tuple[str, str]:
     return authority, rest.partition("?")[2]
 
 
-def _texts(value: object) -> Iterator[str]:
+def _texts(value: object, *, keys: bool = False) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
-    else:
-        yield from _texts([getattr(value, name) for name in _fields_of(value)])
+        return
+    items = value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, Mapping):
+        items = [*(value if keys else ()), *value.values()]
+    for item in items or [getattr(value, name) for name in _fields_of(value)]:
+        yield from _texts(item, keys=keys)
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Change the texts in a value: in a copy, but in the very object that has fields."""
+def _mapped(value: Any, change: Callable[[str], str], around: tuple[int, ...] = ()) -> Any:
+    """Change the texts in a value: in a copy, but in the very object that has fields.
+
+    ``around`` names the values that hold this one: it may be one of them.
+    """
     if isinstance(value, str):
         return change(value)
+    if id(value) in around or len(around) > _DEEPEST:
+        return MASK
+    around = (*around, id(value))
     if isinstance(value, dict):
-        return type(value)({key: _mapped(item, change) for key, item in value.items()})
+        strings = {key: change(key) for key in value if isinstance(key, str)}
+        pairs = value.items()
+        return _like(value, {strings.get(k, k): _mapped(v, change, around) for k, v in pairs})
     if isinstance(value, (list, tuple)):
-        return type(value)(_mapped(item, change) for item in value)
+        items = [_mapped(item, change, around) for item in _without_tokens(value, change)]
+        return _like(value, items)
     for name in _fields_of(value):
         # DSPy's are frozen, and litellm's check what they are given.
-        object.__setattr__(value, name, _mapped(getattr(value, name), change))
+        object.__setattr__(value, name, _mapped(getattr(value, name), change, around))
+    return value
+
+
+def _like(value: Any, items: Any) -> Any:
+    """Make a value of the same kind, or a plain one where the kind is made otherwise."""
+    make = getattr(type(value), "_make", type(value))  # a named tuple's
+    try:
+        return make(items)
+    except Exception:  # noqa: BLE001 - anyone's class
+        return tuple(items) if isinstance(value, tuple) else items
+
+
+def _without_tokens(entries: Sequence[Any], change: Callable[[str], str]) -> Sequence[Any]:
+    """Empty the tokens of logprobs that spell a key together."""
+    tokens = [_token_of(entry) for entry in entries]
+    whole = "".join(token for token in tokens if token is not None)
+    changed = change(whole)
+    if None in tokens or changed == whole:
+        return entries
+    start, end = _same(whole, changed), len(whole) - _same(whole[::-1], changed[::-1])
+    places = [*accumulate((len(token or "") for token in tokens), initial=0)]
+    return [
+        _emptied(entry) if low < end and high > start else entry
+        for entry, (low, high) in zip(entries, pairwise(places), strict=True)
+    ]
+
+
+def _token_of(entry: object) -> str | None:
+    token = entry.get("token") if isinstance(entry, dict) else getattr(entry, "token", None)
+    return token if isinstance(token, str) else None
+
+
+def _emptied(value: Any) -> Any:
+    """Leave out all texts in a logprobs' entry, also as bytes, and keep its numbers."""
+    if isinstance(value, (str, bytes)):
+        return type(value)()
+    if isinstance(value, dict):
+        return _like(value, {key: _emptied(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return _like(value, [_emptied(item) for item in value if not isinstance(item, int)])
+    for name in _fields_of(value):
+        object.__setattr__(value, name, _emptied(getattr(value, name)))
     return value
 
 

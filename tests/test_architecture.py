@@ -16,7 +16,7 @@ LAYERS = [
     *("predictor", "judge"),
     *("agreement", "claims", "objectives", "leftovers", "programs", "candidate"),
     *("saving", "prices", "tokens", "budget", "usage"),
-    *("brake", "limiter", "reply_store", "replies", "ledger", "attempts", "metering"),
+    *("brake", "limiter", "reply_store", "replies", "ledger", "attempts", "histories", "metering"),
     *("evaluation", "roles"),
     *("loss", "gradient", "optimizer", "gate"),
     *("config", "examples", "events", "result", "state", "fingerprint", "runs"),

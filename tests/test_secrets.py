@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import collections
 import gc
 import html
 import json
@@ -355,14 +356,114 @@ def test_what_a_model_says_of_a_text_is_no_key():
         assert redact_reply([said, "a local paper"]) == [said, "a local paper"]
 
 
+SPELLED = 'a+b/c=d"e&f-1234'
+WORDLESS = ["AbCdEfGhIjKlMnOpQrStUvWx", "correct-horse-battery", "my_horse", "correcthorsebatterys"]
+
+
+@pytest.mark.parametrize("key", [*WORDLESS, "hf_AbCdEfGhIjKlMnOpQr"])
+def test_a_key_without_a_digit_is_blanked_in_a_reply(key, monkeypatch):
+    monkeypatch.setenv("MY_PASSWORD", key)
+    assert redact_reply({"text": f"I was sent {key}."}) == {"text": "I was sent [redacted]."}
+
+
+def test_a_word_is_no_key_in_a_reply(monkeypatch):
+    monkeypatch.setenv("MY_PASSWORD", "coherence")
+    monkeypatch.setenv("OTHER_SECRET", "correct-horse-battery")
+    said = "Its coherence is correct-ish, its password AbC."
+    assert redact_reply([said]) == [said]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Bearer aB3dE5fG7hI9jK1lM3nO5", "key sk-proj-aB3dE5fG7hI9jK1lM3", "AIza" + "SyA1b2C3" * 3],
+)
+def test_what_can_only_be_a_key_is_blanked_in_a_reply(said):
+    (left,) = redact_reply([f"I was sent {said} as it was."])
+    assert (said.split()[-1] in left, "[redacted] as it was." in left) == (False, True)
+
+
+@pytest.mark.parametrize("before", ["api:", "Bearer ", "user-1:"])
+def test_a_key_is_found_within_base64(before):
+    encoded = base64.b64encode(f"{before}{SPELLED} and more".encode()).decode()
+    cores = [base64.b64encode(b"x" * at + SPELLED.encode()).decode()[4:-6] for at in range(3)]
+    for left in (redact(encoded, {SPELLED}), blanked_in_a_reply(encoded)):
+        assert "[redacted]" in left
+        assert not any(core in left for core in cores)
+
+
+def blanked_in_a_reply(reply):
+    with secrets_known(frozenset({SPELLED})):
+        return redact_reply(reply)
+
+
+def test_a_key_is_found_in_the_keys_of_a_dictionary():
+    assert blanked_in_a_reply({"sent": {SPELLED: 1}}) == {"sent": {"[redacted]": 1}}
+    error = ValueError("refused")
+    error.body = {SPELLED: 1}
+    redact_error(error, {SPELLED})
+    assert error.body == {"[redacted]": 1}
+
+
+def test_the_tokens_of_a_key_are_emptied_and_the_others_stay():
+    texts = ["5", " is", " ", SPELLED[:7], SPELLED[7:], "."]
+    tokens = [
+        {
+            "token": text,
+            "bytes": [*text.encode()],
+            "top_logprobs": [{"token": text, "logprob": 0.0}],
+        }
+        for text in texts
+    ]
+    reply = blanked_in_a_reply({"text": "".join(texts), "logprobs": {"content": tokens}})
+    (*before, first, second, after) = reply["logprobs"]["content"]
+    assert [*before, after] == [*tokens[:3], tokens[5]]
+    assert first == second
+    assert first == {"token": "", "bytes": [], "top_logprobs": [{"token": "", "logprob": 0.0}]}
+
+
+class Slotted(Exception):
+    __slots__ = ("body",)
+
+
+class Sealed(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+Pair = collections.namedtuple("Pair", "one other")
+
+
+def test_an_error_is_freed_of_keys_whatever_it_keeps():
+    looped: dict[str, object] = {"key": GIVEN}
+    looped["again"] = looped
+    bodies = [Pair(GIVEN, 1), collections.defaultdict(list, a=[GIVEN]), looped]
+    bodies += [collections.Counter([GIVEN]), collections.OrderedDict(a=GIVEN)]
+    for body in bodies:
+        error = Slotted("refused")
+        error.body = body
+        other = RuntimeError("refused")
+        other.body = body
+        other.__cause__ = error
+        redact_error(other, {GIVEN})
+        assert leaks(repr(error.body) + repr(other.body)) == []
+    pair = Slotted()
+    pair.body = Pair(GIVEN, 1)
+    redact_error(pair, {GIVEN})
+    assert (pair.body.one, pair.body.other) == ("[redacted]", 1)
+
+
+def test_an_error_is_freed_of_keys_in_its_members_and_in_what_python_keeps():
+    group = ExceptionGroup("both", [ValueError(GIVEN), OSError(2, f"no {GIVEN}", GIVEN)])
+    redact_error(group, {GIVEN})
+    assert leaks("".join(traceback.format_exception(group))) == []
+    redact_error(Sealed(GIVEN), {GIVEN})
+
+
 def test_an_error_is_freed_of_keys_in_its_notes_and_arguments():
     error = ValueError({"header": [GIVEN]}, (GIVEN,))
     error.add_note(f"sent {GIVEN}")
     redact_error(error, {GIVEN})
     assert leaks("".join(traceback.format_exception(error)) + repr(error.args)) == []
-
-
-SPELLED = 'a+b/c=d"e&f-1234'
 
 
 @pytest.mark.parametrize(
