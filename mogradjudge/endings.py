@@ -194,7 +194,10 @@ def _reason_of_cut(result: Any) -> str:
     ends = [response.finish_reason for response in result.responses]
     # DSPy takes a word that it does not know for "stop"; the provider's own is in what it sent.
     for sent in (result.raw, *(response.provider_data for response in result.responses)):
-        ends += [value(choice, "finish_reason") for choice in value(sent, "choices") or ()]
+        for choice in value(sent, "choices") or ():
+            ends.append(value(choice, "finish_reason"))
+            native = value(choice, "provider_specific_fields")  # where litellm keeps it
+            ends.append(value(native, "native_finish_reason"))
         ends.append(value(sent, "stop_reason"))  # Anthropic's
         ends.append(value(value(sent, "incomplete_details"), "reason"))  # OpenAI's Responses API
     words = [str(end or "").strip().lower() for end in ends]

@@ -592,9 +592,13 @@ class TestCutReplies:
             *[(word, False) for word in ("stop", "STOP", "eos", "end_turn", "tool_calls", None)],
         ],
     )
-    def test_every_reason_but_a_whole_replys_is_a_cut(self, said, is_cut, caplog):
+    @pytest.mark.parametrize("door", ["own", "litellm"])
+    def test_every_reason_but_a_whole_replys_is_a_cut(self, said, is_cut, door, caplog):
         text = "[[ ## coherence ## ]]\n1"
-        whole = replace(ended(text, "stop"), provider_data={"choices": [{"finish_reason": said}]})
+        own = {"finish_reason": said}
+        if door == "litellm":
+            own = {"provider_specific_fields": {"native_finish_reason": said}}
+        whole = replace(ended(text, "stop"), provider_data={"choices": [own]})
         with cut_replies_counted():
             prediction, _ = rate(lambda _: whole)
         assert isinstance(prediction.coherence, Unscored) == is_cut
