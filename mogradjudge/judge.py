@@ -17,7 +17,7 @@ from mogradjudge.endings import Ending, reading
 from mogradjudge.errors import SetupError
 from mogradjudge.expected import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.fields import field_by_field, is_read_by_field, reason_of
-from mogradjudge.predictor import ScorePredict, saved_manifest
+from mogradjudge.predictor import ScorePredict, saved_manifest, warned_once
 from mogradjudge.quoting import quote
 from mogradjudge.refusals import REFUSALS, TopLogprobs, as_refusal
 from mogradjudge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
@@ -137,7 +137,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
                 f"The saved judge has the predictors {', '.join(theirs) or 'none'}, this one "
                 f"{', '.join(ours)}. Load it with the rubric and layout it was saved with."
             )
-        super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+        with warned_once():  # DSPy loads each predictor twice, to see whether it can
+            super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
 
     def _calls(self) -> list[_Call]:
         logprobs = self._logprobs if self.settings.score_rule == "expected" else None
@@ -316,7 +317,9 @@ def _saved(path: Path) -> dict[str, Any]:
         raise SetupError(f"cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise SetupError(f"is not a JSON file: {error}.") from error
-    whole = isinstance(state, dict) and "metadata" in state
+    metadata = state.get("metadata") if isinstance(state, dict) else None
+    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
+    whole = isinstance(versions, dict)
     predictors = [value for key, value in state.items() if key != "metadata"] if whole else []
     return saved_manifest(predictors[0] if predictors else None)
 

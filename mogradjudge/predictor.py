@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -131,6 +132,23 @@ def saved_manifest(state: object) -> dict[str, Any]:
             if all(map(_is_scale, scales)):
                 return dict(manifest)
     raise SetupError("The file holds no judge saved by mogradjudge; give one that `save` wrote.")
+
+
+@contextmanager
+def warned_once() -> Iterator[None]:
+    """Say no warning of this module twice while the block runs."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        is_first = record.getMessage() not in said
+        said.add(record.getMessage())
+        return is_first
+
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
 def _check_lists(state: Mapping[str, Any]) -> None:

@@ -142,6 +142,8 @@ editor_temperature = 0.2
             {"score_rule": "mean_of_n", "n": 3, "fallback": None},
         ),
         (["--fallback", "none"], {"fallback": None}),
+        (["--fallback", "None"], {"fallback": None}),
+        (["--temperature", "NONE"], {"temperature": None}),
         (["--no-rationale"], {"rationale": False}),
         (["--skip-tolerance", "none"], {"skip_tolerance": None}),
         (["--editor-temperature", "none"], {"editor_temperature": None}),

@@ -144,6 +144,7 @@ def test_the_description_is_what_the_judge_reads():
         ({"levels": {1: " "}}, "Level 1 of criterion 'fluency' must be a text, got ' '"),
         ({"human": ""}, "`human` of criterion 'fluency' must name a column, got ''"),
         ({"human": 3}, "`human` of criterion 'fluency' must name a column, got 3"),
+        ({"human": "x" * 1001}, "`human` of criterion 'fluency' must have at most 1000"),
         ({"human": "group"}, "`human` of criterion 'fluency' must not be 'group'"),
     ],
 )

@@ -281,6 +281,24 @@ class TestHostileFile:
         assert (lm.model, lm.kwargs["top_p"]) == ("openai/gpt-5", 0.5)
         assert "evil" not in str(vars(lm))
 
+    @pytest.mark.parametrize("layout", ["combined", "separate"])
+    def test_what_a_saved_lm_loses_is_said_once(self, path, caplog, layout):
+        edited(RUBRIC, layout).save(path)
+        state = json.loads(path.read_text())
+        for name in state.keys() - {"metadata"}:
+            state[name]["lm"] = {**LM, "api_base": "http://evil.example"}
+        path.write_text(json.dumps(state))
+        MultiCriteriaJudge.from_saved(path, RUBRIC)
+        assert caplog.text.count("api_base") == 1
+
+    @pytest.mark.parametrize("metadata", [None, [], {}, "x", {"dependency_versions": None}])
+    def test_a_file_with_odd_metadata_is_no_saved_judge(self, path, metadata):
+        edited(RUBRIC).save(path)
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({**state, "metadata": metadata}))
+        with pytest.raises(SetupError, match="no judge saved by mogradjudge"):
+            MultiCriteriaJudge.from_saved(path, RUBRIC)
+
     def test_a_trusted_files_lm_keeps_its_address(self, path):
         lie(lm={**LM, "api_base": "http://mine.example/v1"})(path)
         judge = MultiCriteriaJudge(RUBRIC)

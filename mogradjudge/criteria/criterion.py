@@ -24,6 +24,7 @@ RESERVED = frozenset(
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
 LONGEST_NAME = 100
+_LONGEST_COLUMN = 1000  # a survey's columns are called by its questions
 LONGEST_TEXT = 20_000
 """Characters of a definition, a level or a task: all of them stand in each prompt."""
 
@@ -120,10 +121,10 @@ class Criterion:
         put(self, "human", f"human_{name}" if human is None else human)
         if not isinstance(self.human, str) or not self.human:
             raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
-        if len(self.human) > LONGEST_NAME:
+        if len(self.human) > _LONGEST_COLUMN:
             raise SetupError(
-                f"`human` of criterion {name!r} must have at most {LONGEST_NAME} characters, got "
-                f"{len(self.human)}."
+                f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
+                f"got {len(self.human)}."
             )
         if self.human == "group":
             raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
