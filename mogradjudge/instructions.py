@@ -14,7 +14,8 @@ from mogradjudge.errors import SetupError
 _HEADING = re.compile(r"### Criterion: (\w+)")
 _FENCE = re.compile(r"\s*(`{3,}+(?!.*`)|~{3,}+)(.*)")
 # What ends a section: a heading of its rank or higher, of which Markdown has two forms, or a rule.
-# With a backslash more it is a line of the section; so is a fence that opens no whole code block.
+# A backslash before it, which `_escape` adds, makes it a line of the section. A fence without its
+# other end would end one too; the lines of a whole code block do not count.
 _MARK = re.compile(
     r" {0,3}\\*(?:#{1,3}(?:\s.*)?|(?:=+|--+|([-*_])(?: *\1){2,})\s*)"
     r"|\s*\\*(?:`{3,}+(?!.*`)|~{3,}).*"
@@ -103,9 +104,10 @@ def _joined(preamble: str, sections: Iterable[tuple[str, str]]) -> str:
     blocks = [f"### Criterion: {name}\n{_escape(body)}" for name, body in sections if body]
     if preamble and blocks:
         lines = preamble.split("\n")
-        opened = [lines[start] for start, end in _code(lines) if end is None]
-        # The rule ends a section of the user's that the code block was left open in.
-        lines += [_FENCE.sub(r"\1\n---", line) for line in opened[:1]]
+        opened = next((lines[start] for start, end in _code(lines) if end is None), None)
+        if opened is not None:
+            # The rule ends a section of the user's that the code block was left open in.
+            lines.append(_FENCE.sub(r"\1\n---", opened))
         preamble = "\n".join(lines)
     return "\n\n".join([preamble, *blocks] if preamble else blocks)
 

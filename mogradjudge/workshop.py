@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,8 +17,11 @@ from mogradjudge.evaluation import judging
 from mogradjudge.ledger import Ledger
 from mogradjudge.metering import booked
 from mogradjudge.objectives import Objective
+from mogradjudge.predictor import ScorePredict
 from mogradjudge.programs import key_of, lms_of, works_alone
 from mogradjudge.roles import Hearing, Role
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def open_workshop(
             "the predictor."
         )
     _check_names(student)
+    _warn_of_sections(student, slots)
     if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
     for lm in (dspy.settings.lm, *lms_of(student).values()):
@@ -119,6 +124,21 @@ def _check_names(student: dspy.Module) -> None:
             raise SetupError(
                 f"The predictors {twin!r} and {path!r} would both be called {key_of(path)!r} in "
                 "the prompts. Rename one."
+            )
+
+
+def _warn_of_sections(student: dspy.Module, slots: tuple[Slot, ...]) -> None:
+    """Say which sections of a program will be rewritten; a judge's are ours."""
+    candidate, predictors = Candidate.of(student), dict(student.named_predictors())
+    for slot in slots:
+        text = candidate.text(slot)
+        if text and not isinstance(predictors[slot.predictor], ScorePredict):
+            logger.warning(
+                "Predictor %r already has a section %r of %d characters; it will be rewritten. "
+                "End it with a line `---` to keep it.",
+                slot.predictor,
+                slot.criterion,
+                len(text),
             )
 
 

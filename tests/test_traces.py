@@ -616,6 +616,24 @@ def test_a_metric_that_fails_on_most_texts_of_the_first_round_ends_the_run(words
     assert not paid & {str(request) for request in again.requests}
 
 
+@pytest.mark.parametrize(
+    ["below", "is_warned"], [("Keep this rule.", True), ("Keep this rule.\n\n---", False)]
+)
+def test_a_section_of_the_users_is_rewritten_only_after_a_warning(below, is_warned, caplog):
+    prompt = f"Answer.\n\n### Criterion: loudness\n{below}"
+    program = dspy.Predict(dspy.Signature("question -> answer", prompt))
+    objective = Objective("loudness", "Is it in capitals?", is_loud)
+    with dspy.context(lm=loud_lm(LoudEngine())):
+        result = MOGrad(objectives=[objective], steps=1).optimize(
+            program, trainset=TRAIN, valset=VALIDATION
+        )
+    assert result.program.signature.instructions.startswith(prompt) != is_warned
+    said = [each.getMessage() for each in caplog.records if "---" in each.getMessage()]
+    assert [("'self'" in line, "'loudness'" in line, "15" in line) for line in said] == [
+        (True, True, True)
+    ] * is_warned
+
+
 def test_an_aggregate_that_fails_ends_a_run_at_the_seed_alone(caplog):
     def on(loud: bool) -> Objective:
         def aggregate(scored: object) -> float:
