@@ -165,7 +165,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         if missing := [name for name in self.rubric.inputs if inputs.get(name) is None]:
             raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.")
         fields = (*self.rubric.inputs, *self.rubric.names, "rationale")
-        return {name: quote(str(inputs[name]), fields) for name in self.rubric.inputs}
+        labels = isinstance(dspy.settings.adapter, dspy.TwoStepAdapter)
+        return {
+            name: quote(str(inputs[name]), fields, labels=labels) for name in self.rubric.inputs
+        }
 
     def _prediction(self, replies: Sequence[_Reply], adapter: dspy.Adapter) -> dspy.Prediction:
         taken: dict[str, list[Reading]] = {name: [] for name in self.rubric.names}

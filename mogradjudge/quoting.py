@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import pairwise
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 DEEPEST = 50
 """Levels of a nested value that are shown or kept; `CUT` stands for what is deeper."""
@@ -15,15 +15,15 @@ CUT = "[...]"
 # again wherever they are dropped. NUL is not among them: it is replaced.
 _INVISIBLE = re.compile(
     r"[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2"
-    r"\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    r"\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff0-\ufffc\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Letters of other scripts with the shape of a Latin one; other widths and styles are Unicode's own.
+# Signs of other scripts with the shape of a Latin one; other widths and styles are Unicode's own.
 _TWINS = dict(
     zip(
-        "асеорхуіјѕԁһԛԝАВСЕНІЈКМОРЅТХαορνικΑΒΕΖΗΙΚΜΝΟΡΤΧ",
-        "aceopxyijsdhqwABCEHIJKMOPSTXaopvikABEZHIKMNOPTX",
+        "асеорхуіјѕԁһԛԝАВСЕНІЈКМОРЅТХαορνικΑΒΕΖΗΙΚΜΝΟΡΤΧ\u2223\u01c0\u2502",
+        "aceopxyijsdhqwABCEHIJKMOPSTXaopvikABEZHIKMNOPTX|||",
         strict=True,
     )
 )
@@ -36,7 +36,8 @@ class _Looks(dict[int, int | None]):
         character = chr(code)
         plain = normalize("NFKC", _TWINS.get(character, character))
         look = ord(plain) if len(plain) == 1 else code
-        self[code] = None if _INVISIBLE.match(character) else look
+        is_mark = category(character) in ("Mn", "Me")  # it only lies on another
+        self[code] = None if is_mark or _INVISIBLE.match(character) else look
         return self[code]
 
 
@@ -50,14 +51,14 @@ _CUSTOM_TYPE = r"<(?=<CUSTOM-TYPE-)"  # DSPy's images and files
 _ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _BLANK = rf"[^\S{_ENDS}]"
 _HEADING = re.compile(  # ours; also in a quotation or a list
-    rf"(?:^|[{_ENDS}])(?:{_BLANK}|[>*+\-|\u2022]|\d{{1,9}}[.)])*+"
-    rf"(?=#(?:#|{_BLANK})*+\s*+Criterion\s*+:)",
+    rf"(?:^|[{_ENDS}])(?:{_BLANK}|[>*+\-|\u2022]|\(?(?:\d{{1,9}}|[a-z])[.)])*+"
+    rf"(?=#(?:#|{_BLANK})*+\s*+[*_`]*+Criterion[*_`]*+\s*+:)",
     re.IGNORECASE,
 )
 # How models' families write their control tokens. Where a server or llama.cpp reads a prompt as a
 # whole, they would begin and end turns in a message's text too.
 _WORDS = (
-    r"s|bos|eos|eod|eot|pad|unk|mask|cls|sep|\w{1,20}_TOKEN|(?:unused|reserved_|SPECIAL_|extra_id_)\d{1,5}"
+    r"s|bos|eos|eod|eot|sop|eop|BOS|EOS|EOD|EOT|PAD|UNK|pad|unk|mask|cls|sep|\w{1,20}_TOKEN|(?:unused|reserved_|SPECIAL_|extra_id_)\d{1,5}"
     r"|(?:start|end)_of_\w{1,20}|(?:start|end)_function_\w{1,20}|(?:image|audio)_soft_token"
     r"|fim_(?:prefix|middle|suffix|pad)|file_sep|repo_name|tool_(?:calls?|response|sep|result)"
 )
@@ -65,12 +66,16 @@ _ANGLES = (
     r"<(?=\|[^\w\s<>]*+\w[^\s<>]*+>)"  # ChatML, Llama 3, DeepSeek, Harmony, Phi, Cohere
     r"|<(?=\w[^\s<>|]*+\|>)"  # Gemma 4
     rf"|<(?=/?(?:\w{{1,20}}:)?(?:{_WORDS})>)|<(?=</?SYS>>)"  # Llama 2, Mistral, Gemma, Qwen
-    r"|<(?=\s*+/?\s*+(?:\w{1,20}:)?(?i:think|thinking|thought|reasoning|analysis)\s*+>)"
+    r"|<(?=\s*+/?\s*+(?:\w{1,20}:)?(?i:think|thinking|thought|reasoning|analysis)"
+    r"(?:[\s/][^<>]*+)?+>)"
 )
+_WORDY = "(?:ARGS|AUDIO|PREFIX|MIDDLE|SUFFIX)"
 _SQUARES = (
-    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|ARGS|CALL_ID"
-    r"|THINK|MODEL_SETTINGS|IMG(?:_BREAK|_END)?|(?:BEGIN_)?AUDIO|PREFIX|MIDDLE|SUFFIX"
-    r"|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS)\])"  # Mistral, GLM
+    r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID"
+    r"|THINK|MODEL_SETTINGS|IMG(?:_BREAK|_END)?|BEGIN_AUDIO"
+    r"|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|EOT)\])"  # Mistral, GLM
+    # Ordinary words in brackets, but next to another token.
+    rf"|(?<=\])\[(?={_WORDY}\])|\[(?={_WORDY}\][\[{{])"
     r"|\[(?=\|\w+\|\])"  # EXAONE
     r"|\](?=~b\]|!\w~\[)|\[(?=e~\[)"  # MiniMax
 )
@@ -78,20 +83,27 @@ _CONTROL = re.compile(f"{_ANGLES}|{_SQUARES}")
 _ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _CONTROL)
 
 
-def quote(text: str, fields: Iterable[str] = (), *, headings: bool = True) -> str:
+def quote(
+    text: str, fields: Iterable[str] = (), *, headings: bool = True, labels: bool = False
+) -> str:
     """Make a text from outside inert: it can open neither a field nor a section nor a turn.
 
     A backslash goes into DSPy's field markers, its custom-type markers, our headings, the control
     tokens of models and the XML tags of ``fields``, whatever invisible characters, blanks and
-    look-alikes they are written with. NUL, at which some programs end a text, becomes U+FFFD. All
-    else stays, so that the judge reads the text as it is. Without ``headings`` those stay too: a
-    section's text is escaped by `Instructions`.
+    look-alikes they are written with. With ``labels`` it also goes before the name of a field and a
+    colon at a line's start: so DSPy's TwoStepAdapter marks its fields.
+
+    NUL, at which some programs end a text, becomes U+FFFD, and a lone surrogate, which no encoding
+    has, a question mark. All else stays, so that the judge reads the text as it is. Without
+    ``headings`` those stay too: a section's text is escaped by `Instructions`.
     """
     text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
     text = text.replace("\0", "\ufffd")
     names = "|".join(re.escape(name.translate(_LOOKS)) for name in fields)
     tag = rf"<(?=\s*+/?\s*+(?:{names})(?!\w))"
-    tags = [re.compile(tag, re.IGNORECASE)] if names else []
+    label = rf"(?:^|[{_ENDS}]){_BLANK}*+(?=(?:{names})\s*+:)"
+    marks = [tag, label] if labels else [tag]
+    tags = [re.compile(mark, re.IGNORECASE) for mark in marks] if names else []
     return _broken(text, [*_ALWAYS, *([_HEADING] if headings else []), *tags])
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import dspy
@@ -151,7 +152,10 @@ def _ask(
     predict = dspy.Predict(question.signature)
     # In XML a field is a tag; elsewhere the roles may write of tags as they like.
     fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
-    inputs = {name: _quoted(value, fields) for name, value in question.inputs.items()}
+    inert = partial(quote, fields=fields)
+    if isinstance(dspy.settings.adapter, dspy.TwoStepAdapter):
+        inert = partial(quote, fields=question.signature.fields, labels=True)
+    inputs = {name: _quoted(value, inert) for name, value in question.inputs.items()}
     last = Skipped(role.name, question.criteria, question.label, "")
     room = 0  # as much as the LM has
     for attempt in range(role.retries + 1):
@@ -223,20 +227,20 @@ def _room_after(ending: Ending, lm: dspy.BaseLM, room: int) -> int:
     return 0 if is_users else 2 * (room or limit or length)
 
 
-def _quoted(value: object, fields: Iterable[str], around: tuple[int, ...] = ()) -> object:
+def _quoted(value: object, inert: Callable[[str], str], around: tuple[int, ...] = ()) -> object:
     """Make every text inert; what the stages pass on was written by people or by models.
 
     ``around`` names the values that hold this one: it may be one of them, or too deep to show.
     """
     if isinstance(value, str):
-        return quote(value, fields)
+        return inert(value)
     if id(value) in around or len(around) == DEEPEST:
         return CUT
     around = (*around, id(value))
     if isinstance(value, Mapping):
-        return {_quoted(key, fields): _quoted(item, fields, around) for key, item in value.items()}
+        return {_quoted(key, inert): _quoted(item, inert, around) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_quoted(item, fields, around) for item in value]
+        return [_quoted(item, inert, around) for item in value]
     if value is None or isinstance(value, (bool, int, float)) or name_of_media(value):
         return value
-    return _quoted(serialize_for_json(value), fields, around)  # as DSPy would write it
+    return _quoted(serialize_for_json(value), inert, around)  # as DSPy would write it

@@ -103,8 +103,7 @@ def redact_reply(reply: Any) -> Any:
     def blank(text: str) -> str:
         return _SURE.sub(_masked, _without_first_parts(_without(text, values), values))
 
-    # Most replies hold none, and some have thousands of tokens.
-    whole = "\n".join(_texts(reply, keys=True))
+    whole = "\n".join(_texts(reply, keys=True))  # most hold none, some have thousands of tokens
     return reply if blank(whole) == whole else _mapped(reply, blank)
 
 
@@ -126,7 +125,8 @@ def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
                 if isinstance(value, (str, list, tuple, dict)):
                     setattr(each, name, _mapped(value, lambda text: redact(text, values)))
         inner = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
-        left += [*inner, *(other for other in (each.__cause__, each.__context__) if other)]
+        others = (*inner, each.__cause__, each.__context__)
+        left += [other for other in others if other is not None]
 
 
 def _attributes(error: BaseException) -> set[str]:

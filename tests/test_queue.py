@@ -21,7 +21,7 @@ from mogradjudge import Budget, SetupError
 from mogradjudge.budget import Spent
 from mogradjudge.replies import replies_kept_in
 from mogradjudge.search.purse import SharedPurse
-from mogradjudge.search.queue import MOST_ATTEMPTS, Queue, Task, failure_of
+from mogradjudge.search.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
 from mogradjudge.search.reading import to_read
 from mogradjudge.search.shared import Shared
 from mogradjudge.search.storage import opened
@@ -136,6 +136,14 @@ def test_a_task_with_an_error_of_its_own_is_not_tried_again(queue):
     queue.fill([Task("a")])
     queue.give_back(queue.pull(), "error", "undefined")
     assert [queue.pull(), queue.unfinished()] == [None, 0]
+
+
+def test_why_a_task_failed_is_kept_without_keys(queue, monkeypatch):
+    monkeypatch.setenv("MY_PASSWORD", "correct-horse-battery")
+    queue.fill([Task("a")])
+    queue.give_back(queue.pull(), "error", "refused 'correct-horse-battery'")
+    (trial,) = queue.trials(optuna.trial.TrialState.FAIL)
+    assert trial.user_attrs[WHY] == "refused '[redacted]'"
 
 
 def test_a_worker_that_was_given_up_finishes_nothing(queue):

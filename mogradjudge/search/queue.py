@@ -23,6 +23,7 @@ from optuna.storages import BaseStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mogradjudge.search.shared import Shared
+from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class Queue:
         attributes: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
         """End an attempt that did not bring the task to its end."""
-        told = {**attributes, FAILED: failure, WHY: why}
+        told = {**attributes, FAILED: failure, WHY: redact(why)}
         return self._end(trial, TrialState.FAIL, None, told)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
