@@ -159,7 +159,7 @@ def _rewrite(inputs: Mapping[str, str]) -> dict[str, str]:
         bias = re.search(r"BIAS=(-?\d+)", text)
         move = (votes[name] > 0) - (votes[name] < 0)
         moved = int(bias.group(1) if bias else SEED_BIAS) + move
-        new[name] = f"Rate from 1 to 5. BIAS={moved}" if move or bias else text
+        new[name] = f"Rate from 1 to 5. BIAS={moved}" if move or bias else text or "No rule yet."
     return new
 
 

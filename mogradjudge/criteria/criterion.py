@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,14 +46,11 @@ class Scale:
             raise SetupError(f"`scale` must hold two integers, got {(self.low, self.high)!r}.")
         if self.low >= self.high:
             raise SetupError(f"`scale` must rise, low < high, got {(self.low, self.high)!r}.")
-        if max(abs(self.low), abs(self.high)) > _FARTHEST:
-            raise SetupError(
-                f"`scale` must lie within {-_FARTHEST} and {_FARTHEST}, got one that does not."
-            )
+        bounds = reprlib.repr((self.low, self.high))  # a file may hold thousands of digits
         if self.width > _WIDEST:
-            raise SetupError(
-                f"`scale` must not be wider than {_WIDEST}, got {(self.low, self.high)!r}."
-            )
+            raise SetupError(f"`scale` must not be wider than {_WIDEST}, got {bounds}.")
+        if max(abs(self.low), abs(self.high)) > _FARTHEST:
+            raise SetupError(f"`scale` must lie within {-_FARTHEST} and {_FARTHEST}, got {bounds}.")
 
     @property
     def width(self) -> int:
