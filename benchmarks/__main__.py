@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import (
+from benchmarks import interference, modes, noise, peers, report, suite
+from benchmarks.dilution import command as dilution
+from benchmarks.self_tests import (
     attacks,
     calibration,
     cost,
-    dilution,
     faults,
-    interference,
-    modes,
-    noise,
-    peers,
-    report,
     resume,
     scale,
     search,
     search_statistics,
     statistics,
-    suite,
 )
 
 BENCHMARKS = (

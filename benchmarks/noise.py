@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from benchmarks.cells import Cell, Values
-from benchmarks.judged import MEAN, Judged, level_of, scoring
-from benchmarks.setting import LAYOUTS, Setting, with_setting
-from benchmarks.tasks import Task
+from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.scored import MEAN, Judged, level_of, scoring
+from benchmarks.harness.setting import LAYOUTS, Setting, with_setting
+from benchmarks.harness.tasks import Task
 from mogradjudge.agreement import (
     Level,
     Undefined,
     cluster_test,
     minimum_detectable_difference,
 )
-from mogradjudge.scores import Layout
-from mogradjudge.tables import number, print_table
+from mogradjudge.display.terminal import number, print_table
+from mogradjudge.judge.scores import Layout
 
 BENCHMARK = "noise"
 

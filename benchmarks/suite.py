@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from benchmarks import dilution, interference, modes, noise, peers, report
-from benchmarks.setting import passing_folder, setting_options
+from benchmarks import interference, modes, noise, peers, report
+from benchmarks.dilution import command as dilution
+from benchmarks.harness.setting import passing_folder, setting_options
 
 
 @click.command("all")

@@ -19,8 +19,8 @@ import dspy
 
 from mogradjudge import MODES, MOGrad, MultiCriteriaJudge, Rubric, load_examples, split_by_group
 from mogradjudge.cli import run_command
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.tables import print_run
+from mogradjudge.cli.tables import print_run
+from mogradjudge.lm.models import adapter_for, make_lm
 
 HERE = Path(__file__).parent
 

@@ -25,9 +25,9 @@ import dspy
 
 from mogradjudge import MOGrad, MultiCriteriaJudge, Rubric, load_examples, split_by_group
 from mogradjudge.cli import run_command
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.scoring import evaluation_report
-from mogradjudge.tables import number, print_table
+from mogradjudge.display.terminal import number, print_table
+from mogradjudge.lm.models import adapter_for, make_lm
+from mogradjudge.scoring.evaluate import evaluation_report
 
 RUBRIC = Path(__file__).parent / "rubrics" / "summeval_hub.toml"
 MODES = ("ST", "SSS", "SSC", "SCC", "CCC")

@@ -22,8 +22,8 @@ import dspy
 
 from mogradjudge import MOGrad, Objective
 from mogradjudge.cli import run_command
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.tables import print_run
+from mogradjudge.cli.tables import print_run
+from mogradjudge.lm.models import adapter_for, make_lm
 
 PASSAGES = (
     "The lighthouse on Skerry Point was lit in 1867. Its lamp burned colza oil until 1911.",

@@ -21,11 +21,11 @@ import dspy
 
 from mogradjudge import MultiCriteriaJudge, Rubric, load_examples
 from mogradjudge.cli import run_command
-from mogradjudge.ledger import Ledger
-from mogradjudge.metering import booked
-from mogradjudge.models import adapter_for, make_lm
-from mogradjudge.scored_table import score_table
-from mogradjudge.tables import print_ledger
+from mogradjudge.cli.tables import print_ledger
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
+from mogradjudge.lm.models import adapter_for, make_lm
+from mogradjudge.scoring.table import score_table
 
 HERE = Path(__file__).parent
 RUBRIC = Rubric.from_toml(HERE / "rubrics" / "support.toml")

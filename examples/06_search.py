@@ -27,8 +27,8 @@ from mogradjudge import (
     split_by_group,
 )
 from mogradjudge.cli import run_command
-from mogradjudge.cli.found import print_found
-from mogradjudge.models import adapter_for, make_lm
+from mogradjudge.cli.search_output import print_found
+from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.search import Range, SearchSpace, search
 
 HERE = Path(__file__).parent

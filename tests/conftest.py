@@ -6,7 +6,7 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mogradjudge import limiter
+from mogradjudge.lm import rate_limiter as limiter
 from tests.postgres import postgres_server
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.

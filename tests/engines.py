@@ -9,8 +9,8 @@ from typing import Any, Self
 import dspy
 from dspy.lm15 import Message, Request, Response, TokenLogprob, TopLogprob, Usage
 
-from mogradjudge.ledger import Ledger
-from mogradjudge.metering import booked
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
 
 Reply = str | Sequence[TokenLogprob] | Response
 

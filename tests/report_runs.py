@@ -7,9 +7,10 @@ from pathlib import Path
 
 import dspy
 
-from benchmarks.world import ToyEngine, fields, role_of, toy_examples, toy_rubric
+from benchmarks.worlds.world import ToyEngine, fields, role_of, toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge
-from mogradjudge.events import (
+from mogradjudge.optimize.directory import EVENTS
+from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
     CritiqueWritten,
@@ -25,7 +26,6 @@ from mogradjudge.events import (
     StepStarted,
     as_json,
 )
-from mogradjudge.runs import EVENTS
 
 RUBRIC = toy_rubric("fluency", "coherence")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from benchmarks.setting import Setting
+from benchmarks.harness.setting import Setting
 from mogradjudge import MultiCriteriaJudge
-from mogradjudge.candidate import Candidate
-from mogradjudge.instructions import Instructions
+from mogradjudge.judge.instructions import Instructions
+from mogradjudge.programs.candidate import Candidate
 
 Sections: TypeAlias = Mapping[str, str]
 """The scoring instructions by criterion."""

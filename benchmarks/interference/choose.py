@@ -9,14 +9,14 @@ from typing import Any
 
 import dspy
 
-from benchmarks.cells import Values
+from benchmarks.harness.cells import Values
+from benchmarks.harness.runs_ended import check_ended
+from benchmarks.harness.setting import Setting
+from benchmarks.harness.tasks import Means, Task
 from benchmarks.interference.arms import Sections, seed_sections
-from benchmarks.runs_ended import check_ended
-from benchmarks.setting import Setting
-from benchmarks.tasks import Means, Task
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
-from mogradjudge.candidate import Candidate
-from mogradjudge.result import OptimizationResult
+from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.programs.candidate import Candidate
 
 BENCHMARK = "interference"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.measure import measure
 from benchmarks.interference.summary import EFFECTS, Interference, summarize
-from benchmarks.judged import MEAN
-from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
-from mogradjudge.tables import number, print_table
+from mogradjudge.display.terminal import number, print_table
 
 
 @click.command("interference")

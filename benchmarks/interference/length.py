@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.cells import Cell
+from benchmarks.harness.cells import Cell
 from benchmarks.interference.measure import identity
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 
 
 def mismatch(chosen: Sequence[Cell], scored: Sequence[Cell]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.harness.scored import scoring
+from benchmarks.harness.setting import LAYOUTS, Setting
+from benchmarks.harness.tasks import Task
 from benchmarks.interference.arms import OPTIMIZED, Sections, one_optimized
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.judged import scoring
 from benchmarks.noise import seed_scoring
-from benchmarks.setting import LAYOUTS, Setting
-from benchmarks.tasks import Task
 from mogradjudge import MultiCriteriaJudge
-from mogradjudge.digests import digest
+from mogradjudge.hashing import digest
 
 MATRIX = "J+"
 """Begins the name of an arm with one optimized section; the criterion's name follows."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from benchmarks.cells import Cell
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import Judged
 from benchmarks.interference.arms import MEANINGS, SEED_ARMS
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.judged import Judged
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge import SetupError
 

@@ -9,21 +9,21 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.cells import Cell, Values, known_format
+from benchmarks.harness.cells import Cell, Values, known_format
+from benchmarks.harness.scored import MEAN, Judged, level_of
 from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.length import mismatch, with_mismatch
 from benchmarks.interference.measure import MATRIX
 from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
 from benchmarks.interference.verdicts import adjusted, judged, noted, of_effect
-from benchmarks.judged import MEAN, Judged, level_of
 from mogradjudge.agreement import (
     Level,
     Undefined,
     cluster_test,
     hierarchical,
 )
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 
 EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
     {

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from benchmarks.harness.scored import BOUND, MEAN, level_of, unequal_coverage
 from benchmarks.interference.scorings import Scorings
-from benchmarks.judged import BOUND, MEAN, level_of, unequal_coverage
 from mogradjudge.agreement import contrast_criteria, holm
-from mogradjudge.claims import Claim, claim, refused
+from mogradjudge.agreement.claims import Claim, claim, refused
 
 K = TypeVar("K", bound=Hashable)
 

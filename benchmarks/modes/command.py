@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from benchmarks.judged import MEAN
+from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.modes.edits import rate_edits
 from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import MODES, SEED, Plan, measure, runs_of
 from benchmarks.modes.summary import InSetting, summarize
-from benchmarks.setting import Setting, with_setting
 from mogradjudge import SetupError
 from mogradjudge.cli.options import layout_option, step_options
-from mogradjudge.tables import number, print_table
+from mogradjudge.display.terminal import number, print_table
 
 _SMOKE_STEPS = 2
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cells import Cell, Values
-from benchmarks.focus.lm_rater import RATER, AdherenceQuestion, LMRater
-from benchmarks.setting import Setting
-from benchmarks.tasks import Task
+from benchmarks.dilution.lm_rater import RATER, AdherenceQuestion, LMRater
+from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.setting import Setting
+from benchmarks.harness.tasks import Task
 from mogradjudge import Unscored
-from mogradjudge.ledger import Ledger
-from mogradjudge.roles import Role
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.stages.role import Role
 
 ADHERENCE = "adherence"
 """The benchmark whose cells hold the ratings, under the keys of the runs."""

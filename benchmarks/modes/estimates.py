@@ -10,10 +10,10 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from benchmarks.judged import BOUND, MEAN, Judged, unequal_coverage
+from benchmarks.harness.scored import BOUND, MEAN, Judged, unequal_coverage
 from benchmarks.modes.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
-from mogradjudge.claims import ALPHA, Claim, Verdict, refused
+from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
 
 _ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
 Runs: TypeAlias = Mapping[int, Judged]

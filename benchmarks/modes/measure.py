@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from benchmarks.cells import Cell, Values, identity_of
-from benchmarks.judged import score_texts
+from benchmarks.harness.cells import Cell, Values, identity_of
+from benchmarks.harness.runs_ended import check_ended
+from benchmarks.harness.scored import score_texts
+from benchmarks.harness.setting import Setting
+from benchmarks.harness.tasks import Means, Task
 from benchmarks.modes.edits import edits_of
 from benchmarks.noise import seed_scoring
-from benchmarks.runs_ended import check_ended
-from benchmarks.setting import Setting
-from benchmarks.tasks import Means, Task
 from mogradjudge import (
     Budget,
     BudgetExhausted,
@@ -27,14 +27,14 @@ from mogradjudge import (
     Rubric,
     SetupError,
 )
-from mogradjudge.candidate import Candidate
-from mogradjudge.digests import digest
 from mogradjudge.files import LineLog
-from mogradjudge.gate import make_gate
-from mogradjudge.interruption import interruptible
-from mogradjudge.ledger import Ledger, LedgerRow
-from mogradjudge.runs import EVENTS, RunDirectory
-from mogradjudge.scores import Layout
+from mogradjudge.hashing import digest
+from mogradjudge.judge.scores import Layout
+from mogradjudge.lm.interruption import interruptible
+from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.optimize.directory import EVENTS, RunDirectory
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.stages.gate import make_gate
 
 BENCHMARK = "modes"
 SEED = "seed"  # stands for the seed prompt in the place of a mode

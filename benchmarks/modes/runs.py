@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.cells import Cell, Values
+from benchmarks.harness.cells import Cell, Values
 from benchmarks.modes.measure import TEST
 from benchmarks.modes.volume import hypervolume
 

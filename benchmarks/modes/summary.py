@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from benchmarks.cells import Cell, Values, known_format
-from benchmarks.judged import MEAN, Judged, level_of
+from benchmarks.harness.cells import Cell, Values, known_format
+from benchmarks.harness.scored import MEAN, Judged, level_of
 from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
 from benchmarks.modes.estimates import (
     Estimate,
@@ -25,9 +25,9 @@ from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_vo
 from benchmarks.modes.volume import hypervolume
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
-from mogradjudge.claims import Claim
-from mogradjudge.digests import digest
-from mogradjudge.scores import Layout
+from mogradjudge.agreement.claims import Claim
+from mogradjudge.hashing import digest
+from mogradjudge.judge.scores import Layout
 
 _OF_A_RUN = ("mode", "seed", "layout")  # the other parts of a key say how all modes were run
 

@@ -12,22 +12,22 @@ from typing import Any
 import click
 import dspy
 
-from benchmarks.cues import CUES
-from benchmarks.grid import Grid
+from benchmarks.harness.grid import Grid
+from benchmarks.harness.setting import SPLIT, errors_in_one_line
+from benchmarks.harness.tasks import Task as CellTask
+from benchmarks.harness.workers import Workers, storage_option, workers_of
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, summarize
 from benchmarks.peers.measuring import Server, measure
 from benchmarks.peers.method import Method, Task
-from benchmarks.planted import planted_examples, planted_rubric
-from benchmarks.serve import WORLDS
-from benchmarks.server import serving, serving_apart
-from benchmarks.setting import SPLIT, errors_in_one_line
-from benchmarks.tasks import Task as CellTask
-from benchmarks.workers import Workers, storage_option, workers_of
+from benchmarks.worlds.cues import CUES
+from benchmarks.worlds.planted import planted_examples, planted_rubric
+from benchmarks.worlds.serve import WORLDS
+from benchmarks.worlds.server import serving, serving_apart
 from mogradjudge import Rubric, split_by_group
-from mogradjudge.fingerprint import digest_of
-from mogradjudge.tables import number, print_table
+from mogradjudge.display.terminal import number, print_table
+from mogradjudge.programs.identity import digest_of
 
 # A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
 MODEL = "gpt-4o-mini"

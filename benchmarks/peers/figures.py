@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from benchmarks.cells import Cell
+from benchmarks.harness.cells import Cell
 from mogradjudge.agreement import Interval, Undefined, bootstrap_criteria
 
 

@@ -9,7 +9,7 @@ import dspy
 
 from benchmarks.peers.method import Task
 from mogradjudge import Agreement, NoMeanRegression
-from mogradjudge.gate import measures_less
+from mogradjudge.stages.gate import measures_less
 
 
 def is_better(current: Agreement, proposed: Agreement) -> bool:

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import dspy
 
+from benchmarks.harness.tasks import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
-from benchmarks.tasks import Unmeasurable
 from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
-from mogradjudge.evaluation import Judgement
-from mogradjudge.replies import replies_kept_in
+from mogradjudge.lm.reply_cache import replies_kept_in
+from mogradjudge.programs.evaluation import Judgement
 
 _LOGGERS = ("dspy", "gepa", "httpx", "LiteLLM", "optuna", "textgrad", "tenacity")
 _NO_CAP, _THREADS = 10**9, 16  # before and after a method runs

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Cell
-from benchmarks.focus.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
-from benchmarks.focus.calibration import Calibration
-from benchmarks.focus.contrasts import DILUTION
-from benchmarks.focus.findings import Contrast, Dilution
-from benchmarks.focus.summary import BENCHMARK, summarize
+from benchmarks.dilution.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
+from benchmarks.dilution.calibration import Calibration
+from benchmarks.dilution.contrasts import DILUTION
+from benchmarks.dilution.findings import Contrast, Dilution
+from benchmarks.dilution.summary import BENCHMARK, summarize
+from benchmarks.harness.cells import Cell
 from benchmarks.report.dilution_pictures import arms_picture
 from benchmarks.report.markdown import difference, escape, folded, number, percent, table
 from benchmarks.report.pictures import forest
 from benchmarks.report.section import Section, figures_of, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge import SetupError
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 
 _ARMS: Mapping[str, str] = {
     SEPARATE: "a gradient for each criterion",

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.focus.findings import Dilution, Figures
+from benchmarks.dilution.findings import Dilution, Figures
 from benchmarks.report.pictures import styled
-from mogradjudge.figures import COLOURS, GREY, MARKERS
+from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
 
 _WHAT: Mapping[str, str] = {
     "display": "share of words x 10",

@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Cell
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import MEAN
 from benchmarks.interference import summarize
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.summary import EFFECTS, Interference
-from benchmarks.judged import MEAN
 from benchmarks.report.markdown import difference, escape, number, percent, table
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 
 _INTERFERENCE = "interference"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Cell
-from benchmarks.judged import MEAN
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import MEAN
 from benchmarks.modes import summarize
 from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import SEED

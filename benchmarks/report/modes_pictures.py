@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.judged import MEAN
+from benchmarks.harness.scored import MEAN
 from benchmarks.modes.measure import MODES, SEED
 from benchmarks.modes.runs import Step
 from benchmarks.modes.summary import InSetting, Mode
 from benchmarks.report.pictures import panels, plain, styled
-from mogradjudge.figures import COLOURS, GREY, MARKERS
+from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
 
 
 def look(name: str) -> tuple[str, str]:

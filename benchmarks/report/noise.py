@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Cell
-from benchmarks.judged import MEAN
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import MEAN
 from benchmarks.noise import BENCHMARK, Noise, Row, summarize
 from benchmarks.report.markdown import escape, number, percent, table
 from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
-from mogradjudge.figures import COLOURS, MARKERS
+from mogradjudge.display.plotting import COLOURS, MARKERS
 
 _SAME, _UNRELATED = "same prompt", "unrelated errors"
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Cell
+from benchmarks.harness.cells import Cell
 from benchmarks.peers import Row, summarize
 from benchmarks.report.markdown import escape, interval, number, table
 from benchmarks.report.pictures import HATCHES, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
-from mogradjudge.figures import COLOURS
+from mogradjudge.display.plotting import COLOURS
 
 BENCHMARK = "peers"
 

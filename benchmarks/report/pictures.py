@@ -15,8 +15,8 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mogradjudge.claims import Claim
-from mogradjudge.figures import COLOURS, GREY, STYLE
+from mogradjudge.agreement.claims import Claim
+from mogradjudge.display.plotting import COLOURS, GREY, STYLE
 
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from benchmarks.cells import Values
+from benchmarks.harness.cells import Values
 from benchmarks.report.markdown import escape, image, signed
-from mogradjudge.claims import Claim, Verdict
+from mogradjudge.agreement.claims import Claim, Verdict
 
 _WORDS: Mapping[Verdict, str] = {
     "established": "Established",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 
-from benchmarks.cells import Cell, Values
+from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.setting import ROLES
 from benchmarks.report.markdown import escape, number, table
-from benchmarks.setting import ROLES
 
 
 class Settings:

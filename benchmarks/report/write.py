@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from benchmarks.cells import Cell, known_format, read_cells
+from benchmarks.harness.cells import Cell, known_format, read_cells
+from benchmarks.harness.scored import MEAN
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.summary import EFFECTS, summarize
-from benchmarks.judged import MEAN
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.page import html

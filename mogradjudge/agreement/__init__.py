@@ -3,6 +3,15 @@
 Every test and interval works on whole documents, since texts over one source go together.
 """
 
+from mogradjudge.agreement.bootstrap import (
+    FEWEST_DOCUMENTS,
+    NARROW_DOCUMENTS,
+    Interval,
+    bootstrap,
+    bootstrap_criteria,
+    hierarchical,
+    reported_intervals,
+)
 from mogradjudge.agreement.coefficients import Constant, Level, Method, Undefined
 from mogradjudge.agreement.contrasts import compare, contrast
 from mogradjudge.agreement.correlation import Correlation, correlate
@@ -12,21 +21,16 @@ from mogradjudge.agreement.distances import (
     mean_absolute_error,
     quadratic_kappa,
 )
-from mogradjudge.agreement.documents import document_values
-from mogradjudge.agreement.families import Family, compare_criteria, contrast_criteria, holm
-from mogradjudge.agreement.flips import Comparison, Population, cluster_test
-from mogradjudge.agreement.intervals import (
-    FEWEST_DOCUMENTS,
-    NARROW_DOCUMENTS,
-    Interval,
-    bootstrap,
-    bootstrap_criteria,
-    hierarchical,
-    reported_intervals,
+from mogradjudge.agreement.document_values import document_values
+from mogradjudge.agreement.measures import Measures, measures
+from mogradjudge.agreement.multiple_testing import Family, compare_criteria, contrast_criteria, holm
+from mogradjudge.agreement.pair_accuracy import (
+    calibrate_epsilon,
+    pair_accuracy,
+    pair_accuracy_constant,
 )
-from mogradjudge.agreement.measurement import Measures, measures
-from mogradjudge.agreement.pairs import calibrate_epsilon, pair_accuracy, pair_accuracy_constant
-from mogradjudge.agreement.planning import (
+from mogradjudge.agreement.permutation import Comparison, Population, cluster_test
+from mogradjudge.agreement.power import (
     Equivalence,
     equivalence,
     minimum_detectable_difference,

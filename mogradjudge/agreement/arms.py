@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mogradjudge.agreement.checks import check_lengths, check_names, gappy
 from mogradjudge.agreement.coefficients import Array, Codes, Options, Scores
-from mogradjudge.agreement.columns import check_lengths, check_names, gappy
-from mogradjudge.agreement.documents import agreement_over_all, values_of
+from mogradjudge.agreement.document_values import agreement_over_all, values_of
 from mogradjudge.errors import SetupError
 
 

@@ -15,6 +15,7 @@ from mogradjudge.agreement.arms import (
     check_weights,
     contrast_of,
 )
+from mogradjudge.agreement.checks import check_lengths, check_options, group_codes
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
@@ -28,8 +29,7 @@ from mogradjudge.agreement.coefficients import (
     rank_deviations,
     unit_scale,
 )
-from mogradjudge.agreement.columns import check_lengths, check_options, group_codes
-from mogradjudge.agreement.flips import (
+from mogradjudge.agreement.permutation import (
     Comparison,
     Population,
     flipped_sums,
@@ -37,8 +37,8 @@ from mogradjudge.agreement.flips import (
     p_value,
     sign_patterns,
 )
-from mogradjudge.agreement.systems import Resampling, two_way
-from mogradjudge.agreement.weighted import weighted_values
+from mogradjudge.agreement.two_way_bootstrap import Resampling, two_way
+from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.errors import SetupError
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mogradjudge.agreement.checks import check_lengths, check_options, finite, group_codes
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
@@ -18,7 +19,6 @@ from mogradjudge.agreement.coefficients import (
     constant_groups,
     group_values,
 )
-from mogradjudge.agreement.columns import check_lengths, check_options, finite, group_codes
 from mogradjudge.errors import SetupError
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mogradjudge.agreement.checks import check_lengths, finite
 from mogradjudge.agreement.coefficients import Array, Numbers, Undefined
-from mogradjudge.agreement.columns import check_lengths, finite
 
 _NONE = Undefined("no text is scored")
 

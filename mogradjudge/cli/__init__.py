@@ -26,9 +26,9 @@ from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
+from mogradjudge.display.terminal import one_line
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.secrets import redact, secrets_in
-from mogradjudge.terminal import one_line
 
 __all__ = ["cli", "main", "run_command"]
 

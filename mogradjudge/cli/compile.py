@@ -19,13 +19,13 @@ from mogradjudge.cli.options import (
     run_options,
 )
 from mogradjudge.cli.output import Loudness, Work, display, loudness, note, output_options
+from mogradjudge.cli.tables import print_estimate, print_run
+from mogradjudge.display.terminal import is_live, say
 from mogradjudge.files import to_json
-from mogradjudge.tables import print_estimate, print_run
-from mogradjudge.terminal import is_live, say
 
 if TYPE_CHECKING:
     from mogradjudge.cli import job
-    from mogradjudge.result import StopReason
+    from mogradjudge.optimize.result import StopReason
 
 
 def run(
@@ -38,8 +38,8 @@ def run(
     import dspy
 
     from mogradjudge.cli.job import make_optimizer
-    from mogradjudge.models import adapter_for, make_lm
-    from mogradjudge.progress import shown_lines
+    from mogradjudge.lm.models import adapter_for, make_lm
+    from mogradjudge.optimize.progress import shown_lines
 
     lm = make_lm(
         options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
@@ -143,9 +143,9 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
     """
     from mogradjudge.cli.job import Options, make_optimizer, prepare
-    from mogradjudge.estimate import estimate
-    from mogradjudge.ledger import ROLES
-    from mogradjudge.progress import shown_work
+    from mogradjudge.lm.ledger import ROLES
+    from mogradjudge.optimize.estimate import estimate
+    from mogradjudge.optimize.progress import shown_work
 
     chosen = Options(**with_precedence(click.get_current_context(), options))
     with shown_work("rehearsing the run", display=display()):

@@ -49,7 +49,7 @@ def _take_up(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
     if path is None:
         return
     # Only who gives a file waits for the imports.
-    from mogradjudge.search.best import check_table
+    from mogradjudge.search.config_file import check_table
     from mogradjudge.search.space_toml import read_table
 
     try:

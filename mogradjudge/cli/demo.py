@@ -14,9 +14,9 @@ import click
 from mogradjudge.cli.compile import compile_command, run, verdict
 from mogradjudge.cli.options import FOLDER, MODEL
 from mogradjudge.cli.output import Work, note, output_options
+from mogradjudge.cli.tables import print_run
+from mogradjudge.display.terminal import say
 from mogradjudge.files import to_json
-from mogradjudge.tables import print_run
-from mogradjudge.terminal import say
 
 if TYPE_CHECKING:
     from mogradjudge.cli.job import Options

@@ -11,12 +11,12 @@ from mogradjudge.cli.output import note
 from mogradjudge.errors import SetupError
 
 if TYPE_CHECKING:
-    from mogradjudge.search.result import SearchResult
+    from mogradjudge.search.analysis.result import SearchResult
 
 
 def check_figures(out: str | None) -> None:
     """Check that pictures can be drawn, before anything is paid."""
-    from mogradjudge.figures import INSTALL, can_draw
+    from mogradjudge.display.plotting import INSTALL, can_draw
 
     if out is None:
         raise click.UsageError("Missing option '--out': --figures draws in its folder.")
@@ -26,8 +26,8 @@ def check_figures(out: str | None) -> None:
 
 def draw_figures(found: SearchResult, out: Path) -> list[Path]:
     """Draw the pictures, as far as that can be done; gives their files."""
-    from mogradjudge.figures import INSTALL, can_draw
-    from mogradjudge.search.figures import draw
+    from mogradjudge.display.plotting import INSTALL, can_draw
+    from mogradjudge.search.analysis.figures import draw
 
     if not can_draw():
         note(f"No pictures are drawn: matplotlib is missing. {INSTALL}")

@@ -12,8 +12,8 @@ from typing import Any, Final
 import click
 
 from mogradjudge.cli.options import json_option, together
+from mogradjudge.display.terminal import one_line, tell
 from mogradjudge.secrets import redact
-from mogradjudge.terminal import one_line, tell
 
 _PACKAGE = "mogradjudge"
 _MEANT = f"{__name__}.loudness"  # the key in a context's meta

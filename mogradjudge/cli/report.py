@@ -30,10 +30,10 @@ def report_command(
     \b
     mogradjudge report run
     """
-    from mogradjudge.figures import INSTALL, can_draw
+    from mogradjudge.display.plotting import INSTALL, can_draw
+    from mogradjudge.display.terminal import say
     from mogradjudge.files import to_json
     from mogradjudge.report import write_report
-    from mogradjudge.terminal import say
 
     path = write_report(folder, out, interference)
     if not can_draw():

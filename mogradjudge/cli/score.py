@@ -22,15 +22,15 @@ from mogradjudge.cli.options import (
     lm_options,
 )
 from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
 from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
 from mogradjudge.files import to_json
-from mogradjudge.tables import print_evaluation, print_scored, scored_as_dict
 
 if TYPE_CHECKING:
     import dspy
 
-    from mogradjudge.budget import Budget
-    from mogradjudge.judge import MultiCriteriaJudge
+    from mogradjudge.judge.judge import MultiCriteriaJudge
+    from mogradjudge.lm.budget import Budget
 
 _TAKEN_UP = " What is finished is kept in {}; the same command takes it up."
 
@@ -67,7 +67,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out s.parquet --ray auto
     """
-    from mogradjudge.scored_table import score_table
+    from mogradjudge.scoring.table import score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     with _ended_at_a_cap(as_json=as_json), _lm(options), _taken_up(out), _shown("rows") as watch:
@@ -95,7 +95,7 @@ def _taken_up(out: str) -> Iterator[None]:
     """Say, where paid work is cut short, that it is not lost."""
     import dspy
 
-    from mogradjudge.cluster import ClusterFailed
+    from mogradjudge.scoring.ray import ClusterFailed
 
     folder = Path(f"{out}.parts")
     try:
@@ -141,7 +141,7 @@ def _ended_at_a_cap(*, as_json: bool) -> Iterator[None]:
 
 
 def _budget(options: Mapping[str, Any]) -> Budget:
-    from mogradjudge.budget import Budget
+    from mogradjudge.lm.budget import Budget
 
     caps = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
     return Budget(*(options[name] for name in caps))
@@ -164,7 +164,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
     """
     from mogradjudge.data import load_examples
-    from mogradjudge.scoring import evaluation_report
+    from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     examples = load_examples(data, saved.rubric, options["limit"])
@@ -192,7 +192,7 @@ def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:
     """Give the context of the model that is asked for."""
     import dspy
 
-    from mogradjudge.models import adapter_for, make_lm
+    from mogradjudge.lm.models import adapter_for, make_lm
 
     names = ("lm", "api_base", "temperature", "max_tokens", "timeout")
     lm = make_lm(*(options[name] for name in names))
@@ -206,7 +206,7 @@ def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
     import dspy
 
     from mogradjudge.data import inputs_key
-    from mogradjudge.progress import JudgedTexts
+    from mogradjudge.optimize.progress import JudgedTexts
 
     with _shown("texts") as watch:
         if watch is None:
@@ -219,14 +219,14 @@ def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
 
 def _shown(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
     """Give what shows the rows or texts that are done; nothing if nothing is to be shown."""
-    from mogradjudge.progress import shown_rows
+    from mogradjudge.optimize.progress import shown_rows
 
     return nullcontext() if loudness() is Loudness.QUIET else shown_rows(what=what)
 
 
 def _replies(api_base: str | None) -> AbstractContextManager[None]:
     """Choose where replies are kept; DSPy's store does not tell one server from another."""
-    from mogradjudge.replies import replies_kept_in
+    from mogradjudge.lm.reply_cache import replies_kept_in
 
     return nullcontext() if api_base is None else replies_kept_in(None)
 
@@ -240,7 +240,7 @@ def _kept(api_base: str | None) -> str:
 
 def _judge(path: str, fallback: Literal["integer"] | None) -> MultiCriteriaJudge:
     """Load a judge; it speaks with the model asked for, not with one that its file names."""
-    from mogradjudge.judge import MultiCriteriaJudge
+    from mogradjudge.judge.judge import MultiCriteriaJudge
 
     judge = MultiCriteriaJudge.from_saved(path)
     judge.set_lm(None)

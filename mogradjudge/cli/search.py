@@ -29,17 +29,17 @@ from mogradjudge.cli.options import (
     together,
 )
 from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
+from mogradjudge.display.terminal import say, tell
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
 from mogradjudge.secrets import redact
-from mogradjudge.terminal import say, tell
 
 if TYPE_CHECKING:
     import dspy
 
     from mogradjudge.cli.job import Options, Texts
-    from mogradjudge.events import Observer
-    from mogradjudge.search.result import SearchResult
+    from mogradjudge.optimize.events import Observer
+    from mogradjudge.search.analysis.result import SearchResult
 
 _SHARES = (0.4, 0.25, 0.35)
 # Of the texts that are not held out: training, validation, selection. Critiques need texts to draw
@@ -167,12 +167,12 @@ def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -
 def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResult:
     import dspy
 
-    from mogradjudge.budget import Budget
     from mogradjudge.cli.job import make_judge, make_optimizer, read_texts
     from mogradjudge.data import split_by_group
-    from mogradjudge.models import adapter_for, make_lm
+    from mogradjudge.lm.budget import Budget
+    from mogradjudge.lm.models import adapter_for, make_lm
     from mogradjudge.search import SearchSpace, search
-    from mogradjudge.search.watch import watching
+    from mogradjudge.search.monitor import watching
 
     space = None if options["space"] is None else SearchSpace.from_toml(options["space"])
     texts = read_texts(chosen)
@@ -213,7 +213,7 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
 
 def _observers() -> list[Observer]:
     """Tell what happens in each trial, if that was asked for."""
-    from mogradjudge.progress import shown_lines
+    from mogradjudge.optimize.progress import shown_lines
 
     return [shown_lines(headlines=True, others=True)] if loudness() > Loudness.USUAL else []
 
@@ -230,8 +230,8 @@ def _tell_parts(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
 
 
 def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
-    from mogradjudge.search.reading import to_read
-    from mogradjudge.search.summary import summarize
+    from mogradjudge.search.analysis.summary import summarize
+    from mogradjudge.search.read_only import to_read
 
     with to_read(storage, None if out is None else Path(out), study) as (queue, shared):
         return summarize(queue, shared)
@@ -240,7 +240,7 @@ def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
 def _report(
     found: SearchResult, out: str | None, again: str | None, *, as_json: bool, draws: bool
 ) -> None:
-    from mogradjudge.cli.found import print_found
+    from mogradjudge.cli.search_output import print_found
 
     drawn = draw_figures(found, Path(out)) if draws and out is not None else []
     if as_json:

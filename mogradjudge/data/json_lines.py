@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from mogradjudge.data.batches import Batch
-from mogradjudge.data.delimited import check_utf8
+from mogradjudge.data.readers import check_utf8
 from mogradjudge.errors import SetupError
 
 

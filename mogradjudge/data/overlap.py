@@ -7,8 +7,8 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
+from mogradjudge.hashing import digest
 
 
 def example_key(example: dspy.Example) -> str:

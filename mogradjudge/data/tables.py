@@ -9,10 +9,10 @@ from pathlib import Path
 
 from mogradjudge.criteria import Group
 from mogradjudge.data.batches import BATCH_ROWS, Batch, Row, up_to
-from mogradjudge.data.delimited import read_delimited
 from mogradjudge.data.hub import HUB, read_hub
 from mogradjudge.data.json_lines import read_json_lines
 from mogradjudge.data.parquet import read_parquet
+from mogradjudge.data.readers import read_delimited
 from mogradjudge.errors import SetupError
 from mogradjudge.secrets import redact
 

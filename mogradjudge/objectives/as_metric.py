@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt
-from mogradjudge.media import LONGEST_RESULTS, told
-from mogradjudge.predictor import ScorePredict
-from mogradjudge.scores import Unscored
+from mogradjudge.judge.predictor import ScorePredict
+from mogradjudge.judge.reply import excerpt
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.media import LONGEST_RESULTS, told
 
 if TYPE_CHECKING:
     from mogradjudge.objectives.record import Objective

@@ -15,7 +15,8 @@ import dspy
 import numpy as np
 
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.fields import excerpt_of
+from mogradjudge.judge.reply import excerpt_of
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.hooks import (
     BadScore,
     answer_of_two_tries,
@@ -24,7 +25,6 @@ from mogradjudge.objectives.hooks import (
     on_scale,
     show_all,
 )
-from mogradjudge.scores import Unscored
 
 _MOST_HELD = 4096
 _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_trace

@@ -18,10 +18,10 @@ import numpy as np
 
 from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
-from mogradjudge.fields import excerpt_of
+from mogradjudge.judge.reply import excerpt_of
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.from_metric import check_scale
 from mogradjudge.objectives.hooks import AggregateHook, BadScore, Label, Scored, has_fields
-from mogradjudge.scores import Unscored
 
 Measure: TypeAlias = Literal["accuracy", "macro_f1", "kappa", "quadratic_kappa", "spearman"]
 _ON_A_SCALE = ("quadratic_kappa", "spearman")

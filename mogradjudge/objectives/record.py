@@ -12,7 +12,8 @@ import dspy
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.fields import excerpt_of
+from mogradjudge.judge.reply import excerpt_of
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.as_metric import ObjectivesMetric
 from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
@@ -32,7 +33,6 @@ from mogradjudge.objectives.hooks import (
     show_all,
 )
 from mogradjudge.objectives.over_labels import LabelPairs, Measure
-from mogradjudge.scores import Unscored
 
 logger = logging.getLogger(__name__)
 

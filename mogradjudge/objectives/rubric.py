@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import dspy
 
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.data import group_of
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
-from mogradjudge.scores import Unscored
 
 
 def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objective, ...]:
@@ -89,3 +92,52 @@ def _rationale(criterion: Criterion, prediction: Any) -> str | None:
 
 def _round(score: float) -> float:
     return round(score, 2)
+
+
+def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
+    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
+
+    Raises:
+        SetupError: If a human column is absent, or holds what is no score on its scale.
+    """
+    for criterion in rubric.criteria:
+        for number, example in enumerate(examples, start=1):
+            if criterion.human not in example:
+                raise SetupError(
+                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
+                    f"number {number} has only {sorted(example.keys())}."
+                )
+            score = example[criterion.human]
+            is_number = isinstance(score, Real) and not isinstance(score, bool)
+            is_score = is_number and criterion.scale.covers(float(score))
+            if score is not None and not is_score:
+                raise SetupError(
+                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
+                    f"{score!r} in {what} example {number}."
+                )
+
+
+def check_measurable(
+    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
+) -> None:
+    """Check, before any call is paid, that agreement can be measured on some criterion.
+
+    Raises:
+        SetupError: If even the human scores themselves have no correlation.
+    """
+    reason = ""
+    for criterion in rubric.criteria:
+        rated = [
+            (example[criterion.human], group_of(example, place))
+            for place, example in enumerate(examples)
+            if example[criterion.human] is not None
+        ]
+        scores, groups = [score for score, _ in rated], [group for _, group in rated]
+        value = correlate(scores, scores, groups, level=level).value
+        if not isinstance(value, Undefined):
+            return
+        reason = value.reason
+    raise SetupError(
+        f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
+        "rated examples."
+    )

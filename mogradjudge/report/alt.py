@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mogradjudge.report.confusion import Confusion
 from mogradjudge.report.costs import Costs
 from mogradjudge.report.estimates import Ends, Estimate, Scoring
-from mogradjudge.report.spread import Confusion
-from mogradjudge.report.words import bounds, number
+from mogradjudge.report.numbers import bounds, number
 
 
 def of_ends(ends: Ends) -> str:

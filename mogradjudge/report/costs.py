@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mogradjudge.ledger import LedgerRow
+from mogradjudge.lm.ledger import LedgerRow
 
 
 @dataclass(frozen=True)

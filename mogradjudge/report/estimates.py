@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mogradjudge.agreement import Interval
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 
 MEAN = "mean"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from mogradjudge.claims import Claim
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from mogradjudge.report.folder import Run
+from mogradjudge.report.run_data import Run
 
 _SHOWN = 20  # reasons; more are counted
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mogradjudge.report import words
+from mogradjudge.report import numbers as words
 
 # Controls but tab and line feed, marks and overrides of direction, line separators, surrogates.
 _UNSEEN = re.compile(

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from mogradjudge.figures import image_of, styled
+from mogradjudge.display.plotting import image_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

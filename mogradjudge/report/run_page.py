@@ -8,17 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
-from mogradjudge.figures import INSTALL, can_draw
-from mogradjudge.report import alt, facts
-from mogradjudge.report.chain import Chain, Limits, Outcome, chain, outcome_of
+from mogradjudge.display.plotting import INSTALL, can_draw
+from mogradjudge.report import about as facts
+from mogradjudge.report import alt
+from mogradjudge.report.confusion import Confusion, confusions
 from mogradjudge.report.costs import Costs, costs
+from mogradjudge.report.edits import Chain, Limits, Outcome, chain, outcome_of
 from mogradjudge.report.estimates import MEAN, Ends, Scoring
-from mogradjudge.report.folder import TEST, VALIDATION, Run
 from mogradjudge.report.interference import Told
 from mogradjudge.report.losses import Losses, losses
-from mogradjudge.report.measured import ends, how_taken, scorings
 from mogradjudge.report.pictures import Picture, picture
-from mogradjudge.report.spread import Confusion, confusions
+from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.scores import ends, how_taken, scorings
 from mogradjudge.report.verdict import HOW, Verdict, verdict
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class _Drawn:
         return picture(name, caption, words, draw) if self.draws else None
 
     def ends(self, run: Run, found: Sequence[Ends]) -> dict[str, Picture]:
-        from mogradjudge.report.drawing import ends_figure
+        from mogradjudge.report.figures import ends_figure
 
         pictures = {
             each.split: self._picture(
@@ -132,7 +133,7 @@ class _Drawn:
         return {split: each for split, each in pictures.items() if each is not None}
 
     def steps(self, run: Run, measured: Sequence[Scoring]) -> tuple[tuple[str, Picture], ...]:
-        from mogradjudge.report.drawing import steps_figure
+        from mogradjudge.report.figures import steps_figure
 
         if not measured:
             return ()
@@ -152,7 +153,7 @@ class _Drawn:
         return tuple(found)
 
     def spread(self, each: Confusion) -> Picture | None:
-        from mogradjudge.report.drawing import histogram
+        from mogradjudge.report.figures import histogram
 
         return self._picture(
             f"scores-{each.criterion}",
@@ -162,7 +163,7 @@ class _Drawn:
         )
 
     def costs(self, spent: Costs) -> Picture | None:
-        from mogradjudge.report.drawing import spending
+        from mogradjudge.report.figures import spending
 
         if not spent.rows:
             return None

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mogradjudge.agreement import Comparison, Undefined
-from mogradjudge.claims import Claim, claim
-from mogradjudge.figures import INSTALL, can_draw
+from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.display.plotting import INSTALL, can_draw
+from mogradjudge.report.numbers import bounds_of, number
 from mogradjudge.report.pictures import Picture, kept_picture
-from mogradjudge.report.words import bounds_of, number
-from mogradjudge.search.figures import draw
+from mogradjudge.search.analysis.figures import draw
+from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.search.analysis.verdict import verdict
 from mogradjudge.search.parameters import PARAMETERS
-from mogradjudge.search.result import SearchResult, TrialRecord
-from mogradjudge.search.words import verdict
 from mogradjudge.secrets import redact
 
 _LONGEST = 300  # characters of a reason

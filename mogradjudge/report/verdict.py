@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.report.estimates import MEAN, Ends
-from mogradjudge.report.folder import Run
-from mogradjudge.report.words import counted, number, plain
+from mogradjudge.report.numbers import counted, number, plain
+from mogradjudge.report.run_data import Run
 
 Word: TypeAlias = Literal[
     "established", "equivalent", "not established", "refused", "seed kept", "not ended"

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from mogradjudge.errors import SetupError
 from mogradjudge.files import replaced, write_text
-from mogradjudge.report.chain import Limits
-from mogradjudge.report.folder import read_run
+from mogradjudge.report.edits import Limits
 from mogradjudge.report.interference import INTERFERENCE, read_interference
+from mogradjudge.report.numbers import counted
 from mogradjudge.report.page import render
 from mogradjudge.report.pictures import Picture
+from mogradjudge.report.run_data import read_run
 from mogradjudge.report.run_page import RunPage, run_page
 from mogradjudge.report.search_page import search_page
-from mogradjudge.report.words import counted
+from mogradjudge.search.analysis.load import read_search
 from mogradjudge.search.finish import SEARCH
-from mogradjudge.search.saved import read_search
 
 REPORT, FIGURES = "report.html", "figures"
 MOST_BYTES = 3_000_000

@@ -5,30 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from mogradjudge.budget import Budget
-from mogradjudge.candidate import Candidate
-from mogradjudge.config import MOGradConfig
-from mogradjudge.evaluation import agreement_of
 from mogradjudge.files import replaced, to_json, write_text
-from mogradjudge.gate import gate_name
-from mogradjudge.instructions import Instructions
-from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.judge.instructions import Instructions
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.runs import JUDGE, RUBRIC, InUse, Pool
-from mogradjudge.scores import JudgeSettings
-from mogradjudge.search.best import config_toml
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.directory import JUDGE, RUBRIC, InUse, Pool
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import agreement_of
+from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.search.config_file import config_toml
 from mogradjudge.search.job import Job, within
+from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.parameters import (
     CONFIG_PARAMETERS,
     JUDGE_PARAMETERS,
     config_with,
     settings_with,
 )
-from mogradjudge.search.purse import SharedPurse
-from mogradjudge.search.relaid import relaid
-from mogradjudge.search.result import SearchResult, TrialRecord
-from mogradjudge.search.shared import FRESH, Shared
 from mogradjudge.search.trial import scored
+from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.shared import FRESH, Shared
+from mogradjudge.stages.gate import gate_name
 
 BEST, SEARCH = "best.toml", "search.json"
 _LOOK_EVERY = 0.5  # seconds between two looks at what another worker does

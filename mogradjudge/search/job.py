@@ -10,13 +10,13 @@ from pathlib import Path
 
 import dspy
 
-from mogradjudge.budget import Budget
-from mogradjudge.config import MOGradConfig
 from mogradjudge.data import group_of
-from mogradjudge.evaluation import Judgement
-from mogradjudge.events import Observer
-from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.scores import Unscored
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.budget import Budget
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import Observer
+from mogradjudge.programs.evaluation import Judgement
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.values import expanded

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from mogradjudge.config import MOGradConfig
-from mogradjudge.decomposition import MODES, DecompositionMode, Scope
+from mogradjudge.criteria.decomposition import MODES, DecompositionMode, Scope
 from mogradjudge.errors import SetupError
-from mogradjudge.gate import GATES, NoCriterionRegression, gate_name, make_gate
-from mogradjudge.scores import LAYOUTS, SCORE_RULES, JudgeSettings
+from mogradjudge.judge.scores import LAYOUTS, SCORE_RULES, JudgeSettings
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.stages.gate import GATES, NoCriterionRegression, gate_name, make_gate
 
 Value: TypeAlias = str | int | float | bool | None
 

@@ -14,11 +14,11 @@ import dspy
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from mogradjudge.config import FREE
 from mogradjudge.data import check_disjoint
 from mogradjudge.errors import SetupError
-from mogradjudge.examples import check_measurable, check_ratings
-from mogradjudge.fingerprint import (
+from mogradjudge.objectives.rubric import check_measurable, check_ratings
+from mogradjudge.optimize.config import FREE
+from mogradjudge.programs.identity import (
     describe_lm,
     differences,
     digest_of,
@@ -26,11 +26,11 @@ from mogradjudge.fingerprint import (
     judge_lms,
 )
 from mogradjudge.search.job import Job
+from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.parameters import settings_with
-from mogradjudge.search.queue import Task
-from mogradjudge.search.relaid import relaid
 from mogradjudge.search.samplers import Factory, grid_of, pruner_of, sampler_for
-from mogradjudge.search.shared import ASKED, Shared
+from mogradjudge.search.workers.queue import Task
+from mogradjudge.search.workers.shared import ASKED, Shared
 
 logger = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import Trial
 
-from mogradjudge.config import MOGradConfig
 from mogradjudge.criteria import Group
-from mogradjudge.decomposition import MODES, DecompositionMode
-from mogradjudge.events import Event, RunEnded, SeedScored, StepEnded, Values
-from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.scores import LAYOUTS
+from mogradjudge.criteria.decomposition import MODES, DecompositionMode
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.scores import LAYOUTS
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded, Values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 

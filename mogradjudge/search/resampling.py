@@ -6,6 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mogradjudge.agreement.bootstrap import draw, ratio
+from mogradjudge.agreement.checks import (
+    Groups,
+    check_lengths,
+    check_names,
+    check_options,
+    gappy,
+    group_codes,
+)
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
@@ -16,16 +25,7 @@ from mogradjudge.agreement.coefficients import (
     blocks,
     group_values,
 )
-from mogradjudge.agreement.columns import (
-    Groups,
-    check_lengths,
-    check_names,
-    check_options,
-    gappy,
-    group_codes,
-)
-from mogradjudge.agreement.intervals import draw, ratio
-from mogradjudge.agreement.weighted import weighted_values
+from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.errors import SetupError
 
 

@@ -21,10 +21,10 @@ from optuna.samplers import (
 )
 from optuna.trial import FixedTrial
 
-from mogradjudge.config import MOGradConfig
-from mogradjudge.digests import digest
 from mogradjudge.errors import SetupError
-from mogradjudge.scores import JudgeSettings
+from mogradjudge.hashing import digest
+from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.search.space import SearchSpace
 
 SAMPLERS = ("tpe", "nsga2", "random", "grid")

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from mogradjudge.config import MOGradConfig
-from mogradjudge.decomposition import MODES
+from mogradjudge.criteria.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.gate import GATES
-from mogradjudge.scores import LAYOUTS, JudgeSettings
+from mogradjudge.judge.scores import LAYOUTS, JudgeSettings
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.search.parameters import (
     CONFIG_PARAMETERS,
     JUDGE_PARAMETERS,
@@ -25,6 +24,7 @@ from mogradjudge.search.parameters import (
 )
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space_toml import domains_from_toml, domains_to_toml, read_table
+from mogradjudge.stages.gate import GATES
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -17,24 +17,24 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
-from mogradjudge.budget import Budget
-from mogradjudge.config import MOGradConfig
 from mogradjudge.data import listed
 from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
-from mogradjudge.events import Observer
-from mogradjudge.judge import MultiCriteriaJudge
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.budget import Budget
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import Observer
+from mogradjudge.search.analysis.result import SearchResult
+from mogradjudge.search.analysis.summary import quiet_optuna, summarize
 from mogradjudge.search.finish import judge_of, score_afresh, write_files
 from mogradjudge.search.job import Job
 from mogradjudge.search.plan import Plan, asked, check, claim, tasks
-from mogradjudge.search.queue import Queue
-from mogradjudge.search.result import SearchResult
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
-from mogradjudge.search.shared import TEXTS, Shared
 from mogradjudge.search.space import SearchSpace
-from mogradjudge.search.storage import opened
-from mogradjudge.search.summary import quiet_optuna, summarize
 from mogradjudge.search.values import direction
-from mogradjudge.search.worker import SearchStop, Worker
+from mogradjudge.search.workers.queue import Queue
+from mogradjudge.search.workers.shared import TEXTS, Shared
+from mogradjudge.search.workers.storage import opened
+from mogradjudge.search.workers.worker import SearchStop, Worker
 
 logger = logging.getLogger(__name__)
 

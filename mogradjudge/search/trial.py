@@ -14,25 +14,25 @@ import dspy
 from optuna.trial import FrozenTrial, Trial
 
 from mogradjudge.agreement import Level, Undefined, bootstrap_criteria
-from mogradjudge.budget import Budget, Purse, Spent
-from mogradjudge.candidate import Candidate
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.estimate import tokens_per_text
-from mogradjudge.evaluation import Judgement, agreement_of, check_scored
 from mogradjudge.files import LineLog
-from mogradjudge.fingerprint import digest_of, digest_of_program
-from mogradjudge.interruption import interruptible
-from mogradjudge.ledger import Ledger, LedgerRow
+from mogradjudge.lm.budget import Budget, Purse, Spent
+from mogradjudge.lm.interruption import interruptible
+from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.result import OptimizationResult
-from mogradjudge.runs import CALLS, InUse, Pool, RunDirectory
-from mogradjudge.scoring import judge_table
+from mogradjudge.optimize.directory import CALLS, InUse, Pool, RunDirectory
+from mogradjudge.optimize.estimate import tokens_per_text
+from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.optimize.teleprompter import MOGrad
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored
+from mogradjudge.programs.identity import digest_of, digest_of_program
+from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, within
+from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.parameters import config_values, judge_values
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
-from mogradjudge.search.relaid import relaid
 from mogradjudge.search.values import values_of
-from mogradjudge.teleprompter import MOGrad
 
 RUN, SELECTION = "run", "selection"
 """The folders of a trial: its run, and the scoring of the selection texts."""

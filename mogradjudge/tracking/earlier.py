@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from mogradjudge.events import (
+from mogradjudge.files import LineLog
+from mogradjudge.optimize.directory import EVENTS
+from mogradjudge.optimize.events import (
     Event,
     GateDecided,
     QuestionSkipped,
@@ -16,8 +18,6 @@ from mogradjudge.events import (
     StepEnded,
     StepStarted,
 )
-from mogradjudge.files import LineLog
-from mogradjudge.runs import EVENTS
 
 _KINDS = {
     kind.__name__: kind

@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mogradjudge.added import added_schema, cells_of
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Rubric
-from mogradjudge.evaluation import judging, run_program
 from mogradjudge.files import write_text
-from mogradjudge.judge import MultiCriteriaJudge
-from mogradjudge.runs import JUDGE, RUBRIC
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.optimize.directory import JUDGE, RUBRIC
+from mogradjudge.programs.evaluation import judging, run_program
+from mogradjudge.scoring.added import added_schema, cells_of
 from mogradjudge.tracking.installed import import_mlflow
 
 _THREADS = 8

@@ -1,0 +1,256 @@
+"""Whether a rater tells planted shares apart, and the line that turns its shares into true ones."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+from benchmarks.dilution.measures import TextFocus, measure
+from benchmarks.dilution.planted import PlantedText, plant
+from benchmarks.worlds.ratings import Rater, rate_texts
+from mogradjudge.criteria import Group
+
+RHO_NEEDED = 0.8
+UNCALIBRATED = "uncalibrated rater"
+
+
+@dataclass(frozen=True)
+class Line:
+    """How measured shares follow planted ones.
+
+    ``rho`` is Spearman's, None if all are equal; ``intercept_error`` is the intercept's standard
+    error; a sentence that stands in several texts counts once, for it is rated once.
+    """
+
+    rho: float | None
+    intercept: float
+    slope: float
+    n: int
+    intercept_error: float
+
+    def corrected(self, share: float) -> float | None:
+        """Invert the line; None if it does not rise. Noise may lead out of the range of 0 to 1."""
+        return None if self.slope <= 0 else (share - self.intercept) / self.slope
+
+    @property
+    def passed(self) -> bool:
+        """Whether it rises, and ranks texts well enough."""
+        return self.rho is not None and self.rho >= RHO_NEEDED and self.slope > 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a rater did on planted texts, by shares of units.
+
+    Args:
+        rater: Its name.
+        criteria: The criteria that texts were planted for.
+        overall: The line over all texts.
+        by_criterion: The lines by target.
+        levels: The mean measured share by planted share.
+        monotone: Whether those means rise strictly.
+        mean_error: The mean absolute error after correction by each target's own line; None if a
+            line does not rise.
+        yield_rho: Spearman's rho of the expected with the planted yield.
+        yields: The line of yields, measured and planted, each as a share of the text's units that
+            can be acted on.
+        yields_by_criterion: The same by target.
+        retest_rho: Spearman's rho between two takes, None if there was one.
+        unrated: The share of units without a readable rating.
+    """
+
+    rater: str
+    criteria: Group
+    overall: Line
+    by_criterion: Mapping[str, Line]
+    levels: Mapping[float, float]
+    monotone: bool
+    mean_error: float | None
+    yield_rho: float | None
+    yields: Line
+    yields_by_criterion: Mapping[str, Line]
+    retest_rho: float | None
+    unrated: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rater's figures may be reported without a warning."""
+        return self.overall.rho is not None and self.overall.rho >= RHO_NEEDED and self.monotone
+
+    @property
+    def passed_yields(self) -> bool:
+        """Whether its yields may be, too: they need a rho of their own."""
+        return self.passed and self.yield_rho is not None and self.yield_rho >= RHO_NEEDED
+
+    @property
+    def mark(self) -> str:
+        """What goes before every figure of this rater: nothing, or the warning."""
+        return "" if self.passed else UNCALIBRATED
+
+    def passes(self, criterion: str, *, yields: bool = False) -> bool:
+        """Say whether it passed on the whole, and on the texts of this criterion by themselves."""
+        lines = self.yields_by_criterion if yields else self.by_criterion
+        on_the_whole = self.passed_yields if yields else self.passed
+        return on_the_whole and criterion in lines and lines[criterion].passed
+
+    def corrected(self, share: float, criterion: str | None = None) -> float | None:
+        """Undo the rater's compression, by a criterion's own line where there is one."""
+        line = self.by_criterion.get(criterion or "", self.overall)
+        return line.corrected(share)
+
+    def corrected_yield(self, found: float, actionable: int, criterion: str) -> float | None:
+        """Undo what wrong labels add to a yield and take from it.
+
+        Wrong labels come from all units that can be acted on: the longer a text, the more they add.
+        """
+        line = self.yields_by_criterion.get(criterion, self.yields)
+        share = line.corrected(found / actionable) if actionable else 0.0
+        return None if share is None else share * actionable
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give all fields, and what was passed, as JSON takes them."""
+        levels = {f"{level:g}": mean for level, mean in self.levels.items()}
+        passed = {"passed": self.passed, "passed_yields": self.passed_yields}
+        return {**asdict(self), "levels": levels, **passed}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` gave."""
+        kept = {name: of for name, of in entry.items() if not name.startswith("passed")}
+        kept |= {name: Line(**entry[name]) for name in ("overall", "yields")}
+        for lines in ("by_criterion", "yields_by_criterion"):
+            kept[lines] = {name: Line(**line) for name, line in entry[lines].items()}
+        kept["criteria"] = tuple(entry["criteria"])
+        kept["levels"] = {float(level): mean for level, mean in entry["levels"].items()}
+        return cls(**kept)
+
+
+def calibrate(rater: Rater, *, n: int = 15, seed: int = 0, takes: int = 1) -> Calibration:
+    """Rate planted texts and compare.
+
+    Args:
+        rater: The rater.
+        n: Texts per target and level; 15 make 300 for four criteria.
+        seed: Seeds the texts.
+        takes: With 2 or more, the second take is compared with the first.
+
+    Raises:
+        SetupError: If the bank knows none of the rater's criteria.
+    """
+    texts = plant(rater.criteria, n=n, seed=seed)
+    measured = [_measured(rater, texts, take) for take in range(max(1, takes))]
+    return _calibration(rater, texts, *measured[:2])
+
+
+def _measured(rater: Rater, texts: Sequence[PlantedText], take: int) -> list[TextFocus]:
+    rated = rate_texts([each.text for each in texts], rater, take)
+    return [measure(units, rater.criteria) for units in rated]
+
+
+def _calibration(
+    rater: Rater,
+    texts: Sequence[PlantedText],
+    first: Sequence[TextFocus],
+    second: Sequence[TextFocus] = (),
+) -> Calibration:
+    shares = _shares(first, texts)
+    points = [
+        (text.target, text.share, share)
+        for text, share in zip(texts, shares, strict=True)
+        if share is not None
+    ]
+    targets = tuple(dict.fromkeys(text.target for text in texts))
+    lines = _lines(points, targets, texts)
+    levels = {
+        level: statistics.fmean(found)
+        for level in sorted({text.share for text in texts})
+        if (found := [y for _, x, y in points if x == level])
+    }
+    yields = [
+        (text, focus, focus.by_criterion[text.target].expected_yield)
+        for focus, text in zip(first, texts, strict=True)
+    ]
+    yield_points = [
+        (text.target, text.actionable / text.actionable_units, found / focus.actionable_units)
+        for text, focus, found in yields
+        if text.actionable_units and focus.actionable_units
+    ]
+    twice = zip(shares, _shares(second, texts), strict=True) if second else ()
+    unrated = sum(each.unrated for each in first)
+    return Calibration(
+        rater=rater.name,
+        criteria=targets,
+        overall=_line([(x, y) for _, x, y in points], _shared(texts)),
+        by_criterion=lines,
+        levels=levels,
+        monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
+        mean_error=_mean_error(points, lines),
+        yield_rho=spearman([(text.actionable, found) for text, _, found in yields]),
+        yields=_line([(x, y) for _, x, y in yield_points], _shared(texts)),
+        yields_by_criterion=_lines(yield_points, targets, texts),
+        retest_rho=spearman([pair for pair in twice if None not in pair]),
+        unrated=unrated / max(1, unrated + sum(each.units for each in first)),
+    )
+
+
+def _shares(found: Sequence[TextFocus], texts: Sequence[PlantedText]) -> list[float | None]:
+    return [
+        focus.by_criterion[text.target].share_by_units
+        for focus, text in zip(found, texts, strict=True)
+    ]
+
+
+def _lines(
+    points: Sequence[tuple[str, float, float]], targets: Group, texts: Sequence[PlantedText]
+) -> dict[str, Line]:
+    return {
+        name: _line(
+            [(x, y) for target, x, y in points if target == name],
+            _shared([text for text in texts if text.target == name]),
+        )
+        for name in targets
+    }
+
+
+def _shared(texts: Sequence[PlantedText]) -> float:
+    """Give how often a sentence of these texts comes in them, on average."""
+    found = [sentence for text in texts for sentence in text.sentences]
+    return len(found) / max(1, len(set(found)))
+
+
+def _line(points: Sequence[tuple[float, float]], shared: float) -> Line:
+    """Fit a line; ``shared`` is how often each sentence comes, which widens the error."""
+    planted, n = [x for x, _ in points], len(points)
+    if len(set(planted)) < 2:
+        return Line(None, 0.0, 0.0, n, 0.0)
+    fit = statistics.linear_regression(planted, [y for _, y in points])
+    residuals = math.fsum((y - fit.intercept - fit.slope * x) ** 2 for x, y in points)
+    middle = statistics.fmean(planted)
+    spread = math.fsum((x - middle) ** 2 for x in planted)
+    error = math.sqrt(shared * residuals / max(1, n - 2) * (1 / n + middle**2 / spread))
+    return Line(spearman(points), fit.intercept, fit.slope, n, error)
+
+
+def _mean_error(
+    points: Sequence[tuple[str, float, float]], lines: Mapping[str, Line]
+) -> float | None:
+    errors = []
+    for target, planted, share in points:
+        if (corrected := lines[target].corrected(share)) is None:
+            return None
+        errors.append(abs(corrected - planted))
+    return statistics.fmean(errors) if errors else None
+
+
+def spearman(pairs: Sequence[tuple[Any, Any]]) -> float | None:
+    """Correlate pairs by rank; None if there are too few or one side is constant."""
+    left, right = [a for a, _ in pairs], [b for _, b in pairs]
+    if len(pairs) < 3 or len(set(left)) == 1 or len(set(right)) == 1:
+        return None
+    from scipy.stats import spearmanr  # slow to import
+
+    return float(spearmanr(left, right).statistic)

@@ -1,0 +1,220 @@
+"""What the units of a gradient do: the judge after an edit by some of them, on held-out texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.dilution.arms import LONG, SEPARATE
+from benchmarks.dilution.calibration import spearman
+from benchmarks.dilution.contrasts import BOUNDS
+from benchmarks.dilution.findings import Contrast
+from benchmarks.dilution.measures import measure
+from benchmarks.dilution.observed import Entry, entries_of
+from benchmarks.dilution.steps import open_shop
+from benchmarks.dilution.trust import Trust, marked
+from benchmarks.dilution.verdicts import mean_claim, noted, single_claims
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import Judged, score_texts
+from benchmarks.harness.setting import Setting
+from benchmarks.worlds.controls import off_topic, on_topic
+from benchmarks.worlds.ratings import Rater, rate_texts
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.agreement.claims import Claim, refused
+from mogradjudge.criteria import Group
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.optimize.context import Workshop
+from mogradjudge.programs.candidate import Brief, Candidate
+from mogradjudge.stages.gradient import Gradient
+from mogradjudge.stages.optimizer import rewrite_sections
+
+ON, OFF, ALL, SEED = "on topic", "off topic", "all", "seed"
+_COMPARED = ((ON, OFF), (ALL, ON), (ON, SEED))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A gradient to take apart; ``key`` tells where it is from and which criterion it is for."""
+
+    key: Mapping[str, Any]
+    text: str
+
+
+def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
+    """Choose gradients to try: C-long and S in turn, over steps, criteria and examples in turn.
+
+    Args:
+        steps: Measured steps.
+        rater: A gradient is worth trying if this rater found a unit on the criterion in it.
+        count: How many gradients; fewer are given if there are fewer.
+    """
+    found: dict[str, Tried] = {}
+    arms, criteria = (LONG, SEPARATE), steps[0].result["criteria"]
+    most = len(arms) * len(steps) * len(criteria) * steps[0].key["batch_size"]
+    for number in range(most):
+        round_, arm = number // len(arms), arms[number % len(arms)]
+        cell = steps[round_ % len(steps)]
+        criterion = criteria[(round_ + round_ // len(steps)) % len(criteria)]
+        worth = {
+            each["example"]
+            for each in entries_of(cell.result, arm, rater, criterion)
+            if each["by_criterion"][criterion]["on_topic"]
+        }
+        texts = [
+            each
+            for each in cell.result["advice"]
+            if each["arm"] == arm
+            and each["target"] in (None, criterion)
+            and each["example_id"] in worth
+        ]
+        if texts and len(found) < count:
+            one = texts[round_ // (len(steps) * len(criteria)) % len(texts)]
+            place = {**cell.key, "arm": arm, "criterion": criterion, "example": one["example_id"]}
+            found.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
+    return list(found.values())
+
+
+def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -> dict[str, Any]:
+    """Edit one section by the units on the criterion, by all others, and by all of them.
+
+    The editor is the same, and told the same, but for the advice. Agreement is that of the edited
+    judge on the test texts. A part without units, an edit that failed and an agreement that is
+    undefined are left out; ``skipped`` names the parts that the editor gave no section for.
+    """
+    key, criterion = tried.key, str(tried.key["criterion"])
+    shop = open_shop(setting, ledger, key["seed"])
+    (rated,) = rate_texts([tried.text], rater)
+    focus = measure(rated, rater.criteria).by_criterion[criterion]
+    parts = {
+        ON: on_topic(rated, criterion),
+        OFF: off_topic(rated, criterion),
+        ALL: tried.text,
+    }
+    edited = {
+        part: _edited(setting, shop, criterion, text, f"{key['seed']}/{key['step']}/{part}")
+        for part, text in parts.items()
+        if text.strip()
+    }
+    after = {
+        part: _agreement(setting, shop, criterion, judge)
+        for part, judge in edited.items()
+        if judge is not None
+    }
+    return {
+        "agreement": {part: value for part, value in after.items() if value is not None},
+        "skipped": [part for part, judge in edited.items() if judge is None],
+        "share": focus.share_by_units,
+        "actionable": focus.actionable,
+    }
+
+
+def _edited(
+    setting: Setting, shop: Workshop, criterion: str, advice: str, label: str
+) -> MultiCriteriaJudge | None:
+    """Give the judge after an edit by this advice; None if the editor gave none."""
+    current = Candidate.of(shop.program)
+    edits = rewrite_sections(
+        [Gradient("", (criterion,), advice)],
+        [(criterion,)],
+        Brief(shop.objectives, current, shop.slots),
+        shop.editor,
+        label=label,
+        max_chars=shop.config.max_section_chars,
+    )
+    if not edits.records:
+        return None
+    edited = current.replace(edits.records[0].texts).written_into(setting.judge())
+    assert isinstance(edited, MultiCriteriaJudge)
+    return edited
+
+
+def _agreement(
+    setting: Setting, shop: Workshop, criterion: str, edited: MultiCriteriaJudge
+) -> float | None:
+    """Measure a judge as all benchmarks do: a text without a score gets the middle of the scale."""
+    judged = Judged(**score_texts(setting, [edited], setting.test, shop.ledger))
+    return judged.agreement(criterion)
+
+
+def causal_contrasts(
+    tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Group
+) -> list[Contrast]:
+    """Compare what the parts of gradients did; the clusters are gradients.
+
+    Args:
+        tried: The key and the result of each gradient's cell.
+        passed: The criteria on which the rater that took them apart passed its test.
+    """
+    rater = str(tried[0][0]["rater"])
+    criteria = dict.fromkeys(str(key["criterion"]) for key, _ in tried)
+    trust = Trust(passed, passed).among(criteria)
+    found = []
+    for arm in (LONG, SEPARATE):
+        rows = [
+            (str(key["criterion"]), {**result["agreement"], SEED: result["seed"]})
+            for key, result in tried
+            if key["arm"] == arm
+        ]
+        for first, second in _COMPARED:
+            values: dict[str, list[float]] = {}
+            for criterion, of in rows:
+                one, other = of.get(first), of.get(second)
+                if one is not None and other is not None:
+                    values.setdefault(criterion, []).append(one - other)
+            name = f"agreement, {first} less {second} (edits by units of {arm})"
+            found.append(_contrast(name, (first, second), rater, values, trust))
+    return found
+
+
+def _contrast(
+    name: str,
+    arms: tuple[str, str],
+    rater: str,
+    values: Mapping[str, Sequence[float]],
+    trust: Trust,
+) -> Contrast:
+    trust, bound = trust.among(values) if values else trust, BOUNDS["agreement"]
+    every = [value for criterion in trust.counted for value in values.get(criterion, ())]
+    mean, singles = mean_claim(trust.named(name), every, bound), single_claims(name, values, bound)
+    if SEED in arms:
+        mean, singles = _descriptive(mean), {key: _descriptive(of) for key, of in singles.items()}
+    return Contrast(
+        name=name,
+        measure="agreement",
+        arms=arms,
+        rater=rater,
+        calibrated=bool(trust.passed),
+        mean=noted(mean, trust.note),
+        relative=None,
+        by_criterion={
+            key: replace(of, name=marked(of.name, trust.marks.get(key, "")))
+            for key, of in singles.items()
+        },
+        values=tuple(every),
+        marks=trust.marks,
+    )
+
+
+def _descriptive(of: Claim) -> Claim:
+    """Say the mean, and refuse to judge it: the seed's own noise is in every value."""
+    if of.estimate is None:
+        return of
+    why = f"{of.estimate:+.3f}, descriptive: one seed scoring is common to all gradients"
+    return replace(refused(of.name, why), n=of.n)
+
+
+def skipped_note(tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> str:
+    """Count the parts that the editor gave no section for; ``""`` if there are none."""
+    count = sum(len(result.get("skipped", ())) for _, result in tried)
+    return f"The editor gave no section for {count} parts of gradients: left out." if count else ""
+
+
+def gain_by(field: str, tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> float | None:
+    """Correlate a gradient's share or yield with what its edit gained, by rank."""
+    pairs = []
+    for _, result in tried:
+        after, before = result["agreement"].get(ALL), result["seed"]
+        if after is not None and before is not None and result[field] is not None:
+            pairs.append((result[field], after - before))
+    return spearman(pairs)

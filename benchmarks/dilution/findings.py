@@ -1,0 +1,148 @@
+"""What a measurement of dilution found, as plain frozen records; `as_dict` gives JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.dilution.calibration import Calibration
+from benchmarks.harness.cells import Values
+from mogradjudge.agreement.claims import Claim
+from mogradjudge.criteria import Group
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over the texts of one arm, by one rater, for one criterion.
+
+    ``criterion`` is None for the mean over the criteria. A text counts for the criteria that it was
+    asked about. ``share`` is the mean share of words, as the rater sees it; ``display`` is ten
+    times that. ``focus`` is chance-corrected, from shares of units that the rater's calibration
+    line has corrected: 0 for equal attention, 1 for a pure text; noise may lead beyond.
+    ``actionable`` is the yield as the rater counts it, and ``density`` that per 100 tokens (words
+    times 1.3); wrong labels add to it in proportion to a text's length. ``corrected_yield`` is what
+    the rater expects, its line of yields inverted. ``coverage`` and ``entropy`` are those of whole
+    texts.
+    """
+
+    arm: str
+    rater: str
+    criterion: str | None
+    calibrated: bool
+    texts: int
+    words: float
+    share: float | None
+    focus: float | None
+    actionable: float
+    corrected_yield: float
+    density: float | None
+    coverage: float
+    entropy: float | None
+
+    @property
+    def display(self) -> float | None:
+        """The share on a scale from 0 to 10."""
+        return None if self.share is None else 10 * self.share
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference between two arms: the first less the second.
+
+    Args:
+        name: What is compared, in words.
+        measure: One of `contrasts.BOUNDS`.
+        arms: The first and the second arm.
+        rater: Whose ratings these are.
+        calibrated: Whether the rater passed its test on any criterion; if not, every claim's name
+            says so.
+        mean: The claim on the mean over the criteria that the rater passed on, over all if there is
+            none: the one to decide by.
+        relative: The share of the first arm's mean that the second lacks; for yields alone.
+        by_criterion: A claim for each criterion, p-values adjusted by Holm's method.
+        values: The means by cluster, (seed, step) or gradient, that ``mean`` is judged by.
+        marks: By criterion, the warning before its claim: the rater did not pass on it.
+    """
+
+    name: str
+    measure: str
+    arms: tuple[str, str]
+    rater: str
+    calibrated: bool
+    mean: Claim
+    relative: Claim | None
+    by_criterion: Mapping[str, Claim]
+    values: tuple[float, ...]
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self, criterion: str) -> str:
+        """Give the verdict on one criterion, with the warning where there is one."""
+        mark = f" ({self.marks[criterion]})" if criterion in self.marks else ""
+        return f"{self.by_criterion[criterion].verdict}{mark}"
+
+
+@dataclass(frozen=True)
+class Dilution:
+    """What was found about dilution in one setting.
+
+    Args:
+        setting: What it was measured on.
+        calls: What it paid.
+        criteria: The rubric's criteria.
+        seeds: The seeds of the steps.
+        steps: How many (seed, step) clusters there are.
+        batch_size: Examples per step.
+        words: What the coach was told for a gradient of S or C, in words.
+        raters: The raters that see the criteria's names.
+        unknown: Criteria that the classifier has no sentences for; its figures leave them out.
+        calibrations: By rater, those with masked names too.
+        figures: By arm, rater and criterion.
+        holistic: The LM rater's mean rating from 1 to 10, by arm and criterion, of texts that were
+            asked about the criterion.
+        off_target: The same of the separate gradients on criteria that they were not asked about:
+            what a rating is worth at least.
+        adherence: The mean rating from 1 to 10 by arm and criterion.
+        leakage: The mean mass by rater, arm, criterion asked about, and label.
+        contrasts: What differs between arms.
+        causal: What the units on and off the criterion do to held-out agreement; empty without.
+        skipped: Questions without a usable reply, by role.
+        unrated: The share of units without a readable rating, by rater.
+        notes: What else a reader has to know.
+    """
+
+    setting: Values
+    calls: int
+    criteria: Group
+    seeds: tuple[int, ...]
+    steps: int
+    batch_size: int
+    words: int
+    raters: tuple[str, ...]
+    unknown: Group
+    calibrations: Mapping[str, Calibration]
+    figures: tuple[Figures, ...]
+    holistic: Mapping[str, Mapping[str, float]]
+    off_target: Mapping[str, float]
+    adherence: Mapping[str, Mapping[str, float]]
+    leakage: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
+    contrasts: tuple[Contrast, ...]
+    causal: tuple[Contrast, ...]
+    skipped: Mapping[str, int]
+    unrated: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """All claims in order: the first is on the mean yield at equal length."""
+        found: list[Claim] = []
+        for each in (*self.contrasts, *self.causal):
+            found += [each.mean, *([each.relative] if each.relative else ())]
+            found += each.by_criterion.values()
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give everything as JSON takes it."""
+        found = asdict(self)
+        found["calibrations"] = {name: each.as_dict() for name, each in self.calibrations.items()}
+        return found

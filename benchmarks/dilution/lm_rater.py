@@ -1,0 +1,205 @@
+"""An LM as a rater: of single units, of whole texts, and of what an editor made of a text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dspy
+
+from benchmarks.worlds.controls import mask
+from benchmarks.worlds.ratings import REST, Rating, check_names
+from mogradjudge import Rubric
+from mogradjudge.criteria import Group
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.stages.role import Question, Role, ask
+
+RATER = "rater"  # the role's name
+_ONE_TO_TEN = Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
+class LabelSentence(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
+    """Say what a sentence is about. It comes from advice on how a judge should score texts.
+
+    Choose the criterion that it speaks of, by its meaning and not by the words it shares with a
+    definition. Choose "general" if it is about the judge's behaviour whatever the criterion,
+    "format" if it is about the layout of the judge's reply, and "none" if it says nothing about
+    judging. Also say whether it can be acted on: whether it asks for an edit of the judge's
+    instructions, or ties a score to a condition, rather than report what happened.
+    """
+
+    criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
+    sentence: str = dspy.InputField()
+    about: str = dspy.OutputField()
+    can_be_acted_on: Literal["yes", "no"] = dspy.OutputField()
+
+
+class RateFocus(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
+    """Rate how focused a text of advice is on one criterion of a judge.
+
+    10: all of it helps to judge this criterion. 1: it is about other things throughout.
+    """
+
+    criterion: str = dspy.InputField()
+    meaning: str = dspy.InputField(desc="what the criterion means")
+    advice: str = dspy.InputField()
+    focus: _ONE_TO_TEN = dspy.OutputField()
+
+
+class RateAdherence(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
+    """Rate how well an editor followed advice when rewriting a judge's instructions.
+
+    Compare the old text with the new one. 10: every change that the advice asks for was made, and
+    no other. 1: the advice was ignored. Advice on other criteria than this one does not count.
+    """
+
+    criterion: str = dspy.InputField()
+    advice: str = dspy.InputField()
+    old_instructions: str = dspy.InputField()
+    new_instructions: str = dspy.InputField()
+    adherence: _ONE_TO_TEN = dspy.OutputField()
+
+
+@dataclass(frozen=True)
+class FocusQuestion:
+    """How focused is ``text`` on ``criterion``?"""
+
+    criterion: str
+    text: str
+
+
+@dataclass(frozen=True)
+class AdherenceQuestion:
+    """How well does the section ``new`` follow ``advice`` on the section ``old``?"""
+
+    criterion: str
+    advice: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class LMRater:
+    """Asks an LM, once per wording; a reply that cannot be read is `Unscored`.
+
+    ``role`` brings retries and metering as for the other roles. With ``masked`` the LM is shown
+    the units with the criteria's names hidden; it still has to answer with a name.
+    """
+
+    rubric: Rubric
+    role: Role
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        check_names(self.criteria)
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return "LM rater, names masked" if self.masked else "LM rater"
+
+    @property
+    def criteria(self) -> Group:
+        """The rubric's criteria."""
+        return self.rubric.names
+
+    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+        """Ask about each unit by itself."""
+        shown = [mask(unit, self.criteria) if self.masked else unit for unit in units]
+        inputs = [{"criteria": self._meanings, "sentence": sentence} for sentence in shown]
+        return self._ask(self._label_sentence, inputs, take, _rating)
+
+    def rate_focus(
+        self, questions: Sequence[FocusQuestion], take: int = 0
+    ) -> tuple[float | Unscored, ...]:
+        """Ask for holistic ratings from 1 to 10 of whole texts, as the literature has them.
+
+        A text that treats all criteria alike cannot rate high on each: read it beside the shares.
+        """
+        inputs = [
+            {
+                "criterion": each.criterion,
+                "meaning": self._meanings[each.criterion],
+                "advice": mask(each.text, self.criteria) if self.masked else each.text,
+            }
+            for each in questions
+        ]
+        return self._ask(RateFocus, inputs, take, lambda reply: float(reply.focus))
+
+    def rate_adherence(
+        self, questions: Sequence[AdherenceQuestion], take: int = 0
+    ) -> tuple[float | Unscored, ...]:
+        """Ask how well editors followed advice, from 1 to 10."""
+        inputs = [
+            {
+                "criterion": each.criterion,
+                "advice": each.advice,
+                "old_instructions": each.old,
+                "new_instructions": each.new,
+            }
+            for each in questions
+        ]
+        return self._ask(RateAdherence, inputs, take, lambda reply: float(reply.adherence))
+
+    @property
+    def _meanings(self) -> dict[str, str]:
+        return {each.name: each.definition for each in self.rubric.criteria}
+
+    @property
+    def _label_sentence(self) -> Any:
+        labels = Literal[*self.criteria, *REST]  # type: ignore[valid-type]  # known at run time
+        return LabelSentence.with_updated_fields("about", type_=labels)
+
+    def _ask(
+        self, signature: Any, inputs: Sequence[Mapping[str, object]], take: int, read: Any
+    ) -> tuple[Any, ...]:
+        """Ask each different question once; the order of the answers is that of ``inputs``.
+
+        A question's label holds a digest of its inputs and nothing else: not the text, the mode or
+        the step that it comes from.
+        """
+        keys = [_digest(signature, each) for each in inputs]
+        questions = [
+            Question(self.criteria, "", signature, each, f"{key}/{take}")
+            for key, each in dict(zip(keys, inputs, strict=True)).items()
+        ]
+        found = ask(self.role, questions, lambda question, reply: (question.label, read(reply)))
+        answers: dict[str, Any] = dict(found.records)
+        answers |= {skipped.label: Unscored(skipped.reason) for skipped in found.skipped}
+        return tuple(answers[f"{key}/{take}"] for key in keys)
+
+
+def open_rater(
+    lm: dspy.BaseLM, rubric: Rubric, ledger: Ledger, num_threads: int, *, masked: bool = False
+) -> LMRater:
+    """Give a rater whose calls are booked under a role of their own, at temperature 0."""
+    role = Role(
+        name=RATER,
+        lm=lm,
+        temperature=0.0,
+        num_threads=num_threads,
+        ledger=ledger,
+    )
+    return LMRater(rubric, role, masked)
+
+
+def warning_about(rater: dspy.BaseLM, coach: dspy.BaseLM) -> str | None:
+    """Say what is wrong with a rater that is the coach; None if it is another model."""
+    if rater.model != coach.model:
+        return None
+    return (
+        f"The rater and the coach are the same model, {rater.model}: it rates its own writing. "
+        "Give another model as the rater."
+    )
+
+
+def _rating(reply: dspy.Prediction) -> Rating:
+    return Rating.of(str(reply.about), actionable=reply.can_be_acted_on == "yes")
+
+
+def _digest(signature: Any, inputs: Mapping[str, object]) -> str:
+    asked = f"{signature.instructions}\0{sorted(inputs.items())!r}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:24]

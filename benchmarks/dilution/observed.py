@@ -1,0 +1,201 @@
+"""The values that contrasts are made of, read from measured steps."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from benchmarks.dilution.arms import JOINED, LONG
+from benchmarks.dilution.calibration import Calibration
+from benchmarks.dilution.measures import chance_corrected
+from mogradjudge.criteria import Group
+
+Entry: TypeAlias = Mapping[str, Any]
+ByExample: TypeAlias = dict[str, float]
+Source: TypeAlias = Callable[[Entry, str, str], ByExample]
+"""Gives the values of a step's arm on a criterion, by example."""
+
+
+def entries_of(step: Entry, arm: str, rater: str, criterion: str | None = None) -> list[Entry]:
+    """Find the texts of an arm; with a criterion, those that were asked about it."""
+    return [
+        entry
+        for entry in step["texts"]
+        if entry["arm"] == arm
+        and entry["rater"] == rater
+        and (criterion is None or entry["target"] in (None, criterion))
+    ]
+
+
+def field_of(rater: str, field: str) -> Source:
+    """Read a field of `CriterionFocus`."""
+
+    def read(step: Entry, arm: str, criterion: str) -> ByExample:
+        return {
+            entry["example"]: value
+            for entry in entries_of(step, arm, rater, criterion)
+            if (value := entry["by_criterion"][criterion][field]) is not None
+        }
+
+    return read
+
+
+def focus_of(rater: str, calibration: Calibration | None, criteria: int) -> Source:
+    """Give the chance-corrected focus, from shares of units that the rater's line has corrected."""
+    share = field_of(rater, "share_by_units")
+
+    def read(step: Entry, arm: str, criterion: str) -> ByExample:
+        found = {}
+        for example, value in share(step, arm, criterion).items():
+            focus = chance_corrected(corrected(value, criterion, calibration), criteria)
+            if focus is not None:
+                found[example] = focus
+        return found
+
+    return read
+
+
+def yield_of(rater: str, calibration: Calibration | None) -> Source:
+    """Give the expected yield, corrected by the rater's line of yields."""
+
+    def read(step: Entry, arm: str, criterion: str) -> ByExample:
+        found = {}
+        for entry in entries_of(step, arm, rater, criterion):
+            seen, units = (
+                entry["by_criterion"][criterion]["expected_yield"],
+                entry["actionable_units"],
+            )
+            right = (
+                None if calibration is None else calibration.corrected_yield(seen, units, criterion)
+            )
+            found[entry["example"]] = float(seen) if right is None else right
+        return found
+
+    return read
+
+
+def words_of(rater: str) -> Source:
+    """Give the number of words, the same for every rater."""
+    return _whole(rater, "words")
+
+
+def units_of(rater: str) -> Source:
+    """Give the number of units that can be acted on, on whatever label."""
+    return _whole(rater, "actionable_units")
+
+
+def _whole(rater: str, field: str) -> Source:
+    """Read a field of `TextFocus`."""
+
+    def read(step: Entry, arm: str, criterion: str) -> ByExample:
+        return {
+            each["example"]: float(each[field]) for each in entries_of(step, arm, rater, criterion)
+        }
+
+    return read
+
+
+def corrected(share: float, criterion: str, calibration: Calibration | None) -> float:
+    """Undo a rater's compression; a line that does not rise undoes nothing."""
+    found = None if calibration is None else calibration.corrected(share, criterion)
+    return share if found is None else found
+
+
+def holistic(step: Entry, arm: str, criterion: str) -> ByExample:
+    """Give the LM's ratings of texts that were asked about the criterion."""
+    return {
+        entry["example"]: entry["rating"]
+        for entry in step["holistic"]
+        if entry["arm"] == arm
+        and entry["criterion"] == criterion
+        and entry["target"] in (None, criterion)
+        and entry["rating"] is not None
+    }
+
+
+def adherence(step: Entry, arm: str, criterion: str) -> ByExample:
+    """Give the rating of an arm's new section, one for the whole step."""
+    found = [
+        entry["rating"]
+        for entry in step["adherence"]
+        if entry["arm"] == arm and entry["criterion"] == criterion and entry["rating"] is not None
+    ]
+    return {"step": statistics.fmean(found)} if found else {}
+
+
+def length_ratio(steps: Sequence[Entry], rater: str) -> float | None:
+    """Give the words of C-long by those of S joined, over the examples that have both."""
+    read, pairs = words_of(rater), []
+    for step in steps:
+        long, joined = (read(step, arm, "") for arm in (LONG, JOINED))
+        pairs += [(long[example], joined[example]) for example in long if example in joined]
+    total = math.fsum(joined for _, joined in pairs)
+    return math.fsum(long for long, _ in pairs) / total if total else None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two arms' means by criterion and step, the steps by their number."""
+
+    by_criterion: Mapping[str, Mapping[int, tuple[float, float]]]
+
+    def mean(self, criteria: Group) -> list[tuple[float, float]]:
+        """Average each step over those of these criteria that have a value in it."""
+        by_step: dict[int, list[tuple[float, float]]] = {}
+        for name in criteria:
+            for step, pair in self.by_criterion.get(name, {}).items():
+                by_step.setdefault(step, []).append(pair)
+        return [_mean_pair(by_step[step]) for step in sorted(by_step)]
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Give both arms' means over all steps, by criterion."""
+        return {
+            name: _mean_pair(list(both.values()))
+            for name, both in self.by_criterion.items()
+            if both
+        }
+
+
+def paired(steps: Sequence[Entry], source: Source, arms: tuple[str, str], criteria: Group) -> Pairs:
+    """Average each step over the examples that have a value in both arms."""
+    return _paired(
+        steps,
+        lambda step, name: (source(step, arms[0], name), source(step, arms[1], name)),
+        criteria,
+    )
+
+
+def paired_differences(
+    steps: Sequence[Entry], sources: tuple[Source, Source], arms: tuple[str, str], criteria: Group
+) -> Pairs:
+    """Pair what two sources say of the difference of the arms, on the examples that have all."""
+
+    def differences(step: Entry, name: str) -> tuple[ByExample, ByExample]:
+        found = []
+        for source in sources:
+            one, other = (source(step, arm, name) for arm in arms)
+            found.append({key: one[key] - other[key] for key in one if key in other})
+        return found[0], found[1]
+
+    return _paired(steps, differences, criteria)
+
+
+def _paired(
+    steps: Sequence[Entry],
+    read: Callable[[Entry, str], tuple[ByExample, ByExample]],
+    criteria: Group,
+) -> Pairs:
+    by_criterion: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in criteria}
+    for number, step in enumerate(steps):
+        for name in criteria:
+            first, second = read(step, name)
+            if both := [(first[key], second[key]) for key in first if key in second]:
+                by_criterion[name][number] = _mean_pair(both)
+    return Pairs(by_criterion)
+
+
+def _mean_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.fmean(a for a, _ in pairs), statistics.fmean(b for _, b in pairs)

@@ -1,0 +1,233 @@
+"""Measuring one step: its gradients under every scope, as all raters see them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dspy
+
+from benchmarks.dilution.arms import (
+    JOINT,
+    LONG,
+    ROUTED,
+    SEPARATE,
+    WRITTEN,
+    Advice,
+    Written,
+    write_arms,
+)
+from benchmarks.dilution.classifier import Classifier, bank_classifier
+from benchmarks.dilution.lm_rater import AdherenceQuestion, FocusQuestion, LMRater, open_rater
+from benchmarks.dilution.measures import TextFocus, measure
+from benchmarks.harness.setting import Setting
+from benchmarks.worlds.controls import blind, route
+from benchmarks.worlds.ratings import RatedUnit, Rater, rate_texts
+from mogradjudge import MOGradConfig, SetupError
+from mogradjudge.criteria.decomposition import Scope
+from mogradjudge.data import group_of
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.context import Workshop, open_workshop
+from mogradjudge.stages.optimizer import rewrite_sections
+
+
+@dataclass(frozen=True)
+class Raters:
+    """Who rates: an LM and a classifier, each also with the criteria's names hidden.
+
+    A classifier that knows none of the criteria is left out.
+    """
+
+    lm: LMRater
+    lm_masked: LMRater
+    classifier: Classifier | None
+    classifier_masked: Classifier | None
+
+    @property
+    def plain(self) -> tuple[Rater, ...]:
+        """Those that see the names."""
+        return (self.lm,) if self.classifier is None else (self.lm, self.classifier)
+
+    @property
+    def all(self) -> tuple[Rater, ...]:
+        """All of them."""
+        found = (*self.plain, self.lm_masked, self.classifier_masked)
+        return tuple(rater for rater in found if rater is not None)
+
+
+def open_raters(setting: Setting, ledger: Ledger) -> Raters:
+    """Open the raters for a setting; the LM's calls are booked in the ledger."""
+    lm, names = setting.lms["rater"], setting.rubric.names
+    plain, hidden = (
+        open_rater(lm, setting.rubric, ledger, setting.num_threads, masked=masked)
+        for masked in (False, True)
+    )
+    classifier = bank_classifier(names)
+    if len(classifier.unknown) == len(names):
+        return Raters(plain, hidden, None, None)
+    return Raters(plain, hidden, classifier, bank_classifier(names, masked=True))
+
+
+def open_shop(setting: Setting, ledger: Ledger, seed: int) -> Workshop:
+    """Open the workshop of a judge with the seed instructions."""
+    return open_workshop(
+        setting.judge(),
+        rubric_objectives(setting.rubric),
+        MOGradConfig(seed=seed, num_threads=setting.num_threads),
+        ledger,
+        setting.lms,
+    )
+
+
+def batches_of(
+    setting: Setting, seeds: Sequence[int], steps: int, size: int
+) -> dict[tuple[int, int], list[dspy.Example]]:
+    """Deal the documents out to the (seed, step) pairs, and draw a batch from each pair's own.
+
+    A pair is a cluster, so no two may share a document. The test documents are left out; those of
+    the validation part choose nothing here, and are used like the training ones.
+
+    Raises:
+        SetupError: If there are too few documents, or too few texts in them.
+    """
+    members: dict[str, list[dspy.Example]] = {}
+    for place, example in enumerate([*setting.training, *setting.validation]):
+        members.setdefault(group_of(example, place), []).append(example)
+    pairs = [(seed, step) for seed in seeds for step in range(steps)]
+    if len(members) < len(pairs):
+        raise SetupError(
+            f"{len(pairs)} steps over all seeds need as many documents outside of the test part, "
+            f"got {len(members)}. Give more documents, or fewer --steps or --seeds."
+        )
+    order = random.Random("documents").sample(sorted(members), len(members))
+    batches = {}
+    for number, (seed, step) in enumerate(pairs):
+        texts = [text for name in order[number :: len(pairs)] for text in members[name]]
+        if len(texts) < size:
+            raise SetupError(
+                f"Each step needs {size} texts of its own documents, and some have {len(texts)}. "
+                "Give more documents, or fewer --steps or a smaller --batch-size."
+            )
+        batches[seed, step] = random.Random(f"{seed}/{step}").sample(texts, size)
+    return batches
+
+
+def measure_step(
+    setting: Setting,
+    ledger: Ledger,
+    *,
+    batch: Sequence[dspy.Example],
+    seed: int,
+    step: int,
+    words: int,
+) -> dict[str, Any]:
+    """Write one step's gradients and rate them; the result is plain JSON.
+
+    ``texts`` holds one entry per text and rater (`TextFocus`, with the arm, the example and the
+    target), ``holistic`` and ``adherence`` the ratings from 1 to 10, None where there is none.
+    """
+    shop, raters = open_shop(setting, ledger, seed), open_raters(setting, ledger)
+    written = write_arms(shop, batch, words, f"{seed}/{step}")
+    advice = written.advice()
+    rated = {rater.name: _rated(advice, rater) for rater in raters.all}
+    texts = [
+        _entry(each, rater, measure(units, shop.criteria))
+        for rater, by_rater in rated.items()
+        for each, units in zip(advice, by_rater, strict=True)
+    ]
+    routed = _routed(advice, raters, rated, shop.criteria)
+    for rater in raters.plain:
+        others = [each for each in routed if each.routed_by != rater.name]
+        texts += [
+            _entry(each, rater.name, measure(units, shop.criteria))
+            for each, units in zip(others, _rated(others, rater), strict=True)
+        ]
+    return {
+        "criteria": list(shop.criteria),
+        "advice": [asdict(each) for each in (*advice, *routed)],
+        "texts": texts,
+        "holistic": _holistic(advice, raters.lm),
+        "adherence": _adherence(shop, written, raters.lm, f"{seed}/{step}"),
+        "skipped": [asdict(each) for each in written.skipped],
+    }
+
+
+def _rated(advice: Sequence[Advice], rater: Rater) -> tuple[tuple[RatedUnit, ...], ...]:
+    return rate_texts([each.text for each in advice], rater)
+
+
+def _routed(
+    advice: Sequence[Advice],
+    raters: Raters,
+    rated: Mapping[str, Sequence[Sequence[RatedUnit]]],
+    criteria: tuple[str, ...],
+) -> list[Advice]:
+    """Route by each rater; what one has routed is for the other to rate, or it would agree."""
+    if len(raters.plain) == 1:
+        return []
+    return [
+        Advice(ROUTED, each.example_id, name, text, rater.name)
+        for rater in raters.plain
+        for each, units in zip(advice, rated[rater.name], strict=True)
+        if each.arm == LONG
+        for name, text in route(units, criteria).items()
+    ]
+
+
+def _entry(advice: Advice, rater: str, found: TextFocus) -> dict[str, Any]:
+    place = {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
+    return {**place, "rater": rater, **asdict(found)}
+
+
+def _holistic(advice: Sequence[Advice], rater: LMRater) -> list[dict[str, Any]]:
+    """Ask how focused each text is on each criterion, its own and the others."""
+    asked = [(each, name) for each in advice for name in rater.criteria]
+    blinded = blind([FocusQuestion(name, each.text) for each, name in asked])
+    ratings = blinded.unblind(rater.rate_focus(blinded.stream))
+    return [
+        {
+            "arm": each.arm,
+            "example": each.example_id,
+            "target": each.target,
+            "criterion": name,
+            "rating": _number(rating),
+        }
+        for (each, name), rating in zip(asked, ratings, strict=True)
+    ]
+
+
+def _adherence(
+    shop: Workshop, written: Written, rater: LMRater, label: str
+) -> list[dict[str, Any]]:
+    """Have an editor rewrite by each arm's gradients, and ask how well it followed them."""
+    scopes = {SEPARATE: Scope.SEPARATE, JOINT: Scope.COMBINED, LONG: Scope.COMBINED}
+    asked: list[tuple[str, AdherenceQuestion]] = []
+    for arm in WRITTEN:
+        edits = rewrite_sections(
+            written.gradients[arm],
+            scopes[arm].groups(shop.criteria),
+            written.brief,
+            shop.editor,
+            label=f"{label}/{arm}",
+            max_chars=shop.config.max_section_chars,
+        )
+        for edit in edits.records:
+            read = [g.text for g in written.gradients[arm] if set(g.criteria) <= set(edit.criteria)]
+            for slot, new in edit.texts.items():
+                old = written.brief.candidate.text(slot)
+                question = AdherenceQuestion(str(slot.criterion), "\n\n".join(read), old, new)
+                asked.append((arm, question))
+    blinded = blind([question for _, question in asked])
+    ratings = blinded.unblind(rater.rate_adherence(blinded.stream))
+    return [
+        {"arm": arm, "criterion": question.criterion, "rating": _number(rating)}
+        for (arm, question), rating in zip(asked, ratings, strict=True)
+    ]
+
+
+def _number(rating: float | Unscored) -> float | None:
+    return None if isinstance(rating, Unscored) else rating

@@ -1,0 +1,249 @@
+"""From measured cells to findings: a function of what the cells hold, and of nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.dilution.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
+from benchmarks.dilution.calibration import Calibration
+from benchmarks.dilution.causal import causal_contrasts, gain_by, skipped_note
+from benchmarks.dilution.contrasts import contrasts_of, masking_contrast, text_contrasts
+from benchmarks.dilution.findings import Contrast, Dilution, Figures
+from benchmarks.dilution.observed import (
+    Entry,
+    Source,
+    adherence,
+    entries_of,
+    field_of,
+    focus_of,
+    holistic,
+    yield_of,
+)
+from benchmarks.dilution.trust import Trust, trust_in
+from benchmarks.dilution.whole_texts import trust_in_ratings
+from benchmarks.harness.cells import Cell
+from mogradjudge import SetupError
+from mogradjudge.criteria import Group
+
+BENCHMARK = "dilution"
+RATERS, STEP, CAUSAL = "raters", "step", "causal"
+_SIZES = ("batch_size", "words", "seeds", "steps")  # other numbers deal the documents otherwise
+
+
+def summarize(cells: Sequence[Cell]) -> Dilution:
+    """Sum up the dilution cells of one setting.
+
+    Raises:
+        SetupError: If there is no measured step, or the steps are of different sizes.
+    """
+    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    steps = [cell for cell in own if cell.key["part"] == STEP]
+    sizes = {tuple(cell.key[name] for name in _SIZES) for cell in steps}
+    if len(sizes) != 1:
+        what = "no measured steps" if not steps else "steps of several sizes"
+        raise SetupError(f"The folder holds {what}. Measure one size per folder, with --out.")
+    about = [cell.result for cell in own if cell.key["part"] == RATERS][-1]
+    return _Summary(own, [cell.result for cell in steps], about).dilution(steps)
+
+
+class _Summary:
+    """What all parts of the summary read."""
+
+    def __init__(self, cells: Sequence[Cell], steps: Sequence[Entry], about: Entry) -> None:
+        self.cells, self.steps = cells, steps
+        self.criteria: Group = tuple(steps[0]["criteria"])
+        self.unknown: Group = tuple(about["unknown"])
+        self.plain: tuple[str, ...] = tuple(about["raters"])
+        self.masked: Mapping[str, str] = about["masked"]
+        self.lm: str = about["lm"]
+        self.warnings: Sequence[str] = about["warnings"]
+        self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
+        self.calibrations = {
+            name: Calibration.from_dict(entry) for name, entry in about["calibrations"].items()
+        }
+
+    def dilution(self, cells: Sequence[Cell]) -> Dilution:
+        causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
+        return Dilution(
+            setting=cells[0].setting,
+            calls=sum(cell.calls for cell in self.cells),
+            criteria=self.criteria,
+            seeds=tuple(sorted({cell.key["seed"] for cell in cells})),
+            steps=len(cells),
+            batch_size=cells[0].key["batch_size"],
+            words=cells[0].key["words"],
+            raters=self.plain,
+            unknown=self.unknown,
+            calibrations=self.calibrations,
+            figures=tuple(self._figures()),
+            holistic={arm: self._by_criterion(holistic, arm) for arm in TEXTS},
+            off_target=self._off_target(),
+            adherence={arm: self._by_criterion(adherence, arm) for arm in WRITTEN},
+            leakage={rater: self._leakage(rater) for rater in self.plain},
+            contrasts=tuple(self._contrasts()),
+            causal=tuple(self._causal(causal)),
+            skipped=dict(Counter(s["role"] for step in self.steps for s in step["skipped"])),
+            unrated={rater: self._unrated(rater) for rater in (*self.plain, *self._hidden())},
+            notes=tuple(self._notes(causal)),
+        )
+
+    def _knows(self, rater: str) -> Group:
+        """The criteria that a rater has figures for."""
+        rater = next((plain for plain, hidden in self.masked.items() if hidden == rater), rater)
+        if rater == self.lm:
+            return self.criteria
+        return tuple(name for name in self.criteria if name not in self.unknown)
+
+    def _trust(self, rater: str, *, yields: bool = False) -> Trust:
+        return trust_in([self.calibrations.get(rater)], self._knows(rater), yields=yields)
+
+    def _hidden(self) -> Iterable[str]:
+        return self.masked.values()
+
+    def _figures(self) -> Iterable[Figures]:
+        for rater in (*self.plain, *self._hidden()):
+            for arm in (*TEXTS, ROUTED):
+                found = [self._figure(arm, rater, name) for name in self._knows(rater)]
+                kept = [each for each in found if each is not None]
+                yield from kept
+                if len(kept) > 1:
+                    yield _mean_of(kept)
+
+    def _figure(self, arm: str, rater: str, criterion: str) -> Figures | None:
+        texts = [e for step in self.steps for e in entries_of(step, arm, rater, criterion)]
+        if not texts:
+            return None
+        calibration = self.calibrations.get(rater)
+        focus = self._values(focus_of(rater, calibration, len(self.criteria)), arm, criterion)
+        return Figures(
+            arm=arm,
+            rater=rater,
+            criterion=criterion,
+            calibrated=criterion in self._trust(rater).passed,
+            texts=len(texts),
+            words=statistics.fmean(each["words"] for each in texts),
+            share=_mean(self._values(field_of(rater, "share_by_words"), arm, criterion)),
+            focus=_mean(focus),
+            actionable=statistics.fmean(
+                each["by_criterion"][criterion]["actionable"] for each in texts
+            ),
+            corrected_yield=statistics.fmean(
+                self._values(yield_of(rater, calibration), arm, criterion)
+            ),
+            density=_mean(
+                self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
+            ),
+            coverage=statistics.fmean(each["coverage"] for each in texts),
+            entropy=_mean(e["entropy"] for e in texts if e["entropy"] is not None),
+        )
+
+    def _values(self, source: Source, arm: str, criterion: str) -> list[float]:
+        return [value for step in self.steps for value in source(step, arm, criterion).values()]
+
+    def _by_criterion(self, source: Source, arm: str) -> dict[str, float]:
+        found = {name: self._values(source, arm, name) for name in self.criteria}
+        return {name: statistics.fmean(values) for name, values in found.items() if values}
+
+    def _off_target(self) -> dict[str, float]:
+        ratings: dict[str, list[float]] = {}
+        for step in self.steps:
+            for each in step["holistic"]:
+                off = each["arm"] == SEPARATE and each["target"] != each["criterion"]
+                if off and each["rating"] is not None:
+                    ratings.setdefault(each["criterion"], []).append(each["rating"])
+        return {name: statistics.fmean(values) for name, values in ratings.items()}
+
+    def _leakage(self, rater: str) -> dict[str, dict[str, dict[str, float]]]:
+        return {
+            arm: {
+                target: _mean_mass(masses)
+                for target in self.criteria
+                if (
+                    masses := [
+                        each["mass_by_words"]
+                        for step in self.steps
+                        for each in entries_of(step, arm, rater, target)
+                        if each["mass_by_words"]
+                    ]
+                )
+            }
+            for arm in (*TEXTS, ROUTED)
+        }
+
+    def _contrasts(self) -> Iterable[Contrast]:
+        for rater in self.plain:
+            known, calibration = self._knows(rater), self.calibrations.get(rater)
+            yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
+            both = (rater, self.masked[rater])
+            if found := masking_contrast(self.steps, both, self.calibrations, known):
+                yield found
+        trust = trust_in_ratings(self.ratings_test, self.criteria)
+        yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
+
+    def _causal(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[Contrast]:
+        if not causal:
+            return ()
+        return causal_contrasts(causal, self._trust(causal[0][0]["rater"]).passed)
+
+    def _unrated(self, rater: str) -> float:
+        texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
+        lost = sum(each["unrated"] for each in texts)
+        return float(lost / max(1, lost + sum(each["units"] for each in texts)))
+
+    def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
+        yield from self.warnings
+        if self.unknown:
+            yield f"The classifier has no sentences for {', '.join(self.unknown)}."
+        yield from self._notes_on_tests()
+        if note := skipped_note(causal):
+            yield note
+        for field, word in (("actionable", "yield"), ("share", "share")):
+            if (rho := gain_by(field, causal)) is not None:
+                n = len(causal)
+                yield f"A gradient's {word} and the gain of its edit: rho {rho:+.2f}, n {n}."
+
+    def _notes_on_tests(self) -> Iterable[str]:
+        for rater in (*self.plain, *self._hidden()):
+            for yields in (False, True):
+                if note := self._trust(rater, yields=yields).note:
+                    yield f"{rater}, means of {'yields' if yields else 'shares'}: {note}."
+        if self.ratings_test is not None:
+            rho, rises = self.ratings_test["rho"], self.ratings_test["monotone"]
+            yield (
+                "Ratings of whole planted texts and their shares: rho "
+                f"{'undefined' if rho is None else format(rho, '.2f')}, "
+                f"{'' if rises else 'not '}monotone."
+            )
+
+
+def _mean_of(every: Sequence[Figures]) -> Figures:
+    """Average over the criteria that the rater passed on; over all if there is none."""
+    found = [each for each in every if each.calibrated] or every
+    first = found[0]
+    return Figures(
+        arm=first.arm,
+        rater=first.rater,
+        criterion=None,
+        calibrated=first.calibrated,
+        texts=sum(each.texts for each in found),
+        words=statistics.fmean(each.words for each in found),
+        share=_mean(each.share for each in found if each.share is not None),
+        focus=_mean(each.focus for each in found if each.focus is not None),
+        actionable=statistics.fmean(each.actionable for each in found),
+        corrected_yield=statistics.fmean(each.corrected_yield for each in found),
+        density=_mean(each.density for each in found if each.density is not None),
+        coverage=statistics.fmean(each.coverage for each in found),
+        entropy=_mean(each.entropy for each in found if each.entropy is not None),
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return statistics.fmean(found) if found else None
+
+
+def _mean_mass(masses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {label: statistics.fmean(each[label] for each in masses) for label in masses[0]}

@@ -1,0 +1,109 @@
+"""From one value per cluster to a claim in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mogradjudge.agreement import Comparison, Undefined, cluster_test, holm
+from mogradjudge.agreement.claims import Claim, claim, refused
+
+_NONE = 1e-12  # a spread that is left of rounding
+
+
+def mean_claim(
+    name: str, values: Sequence[float], bound: float, shared_error: float = 0.0
+) -> Claim:
+    """Judge the mean of independent clusters' values: of (seed, step) pairs, or of gradients.
+
+    The test flips the clusters' signs, the interval is Student's t. ``shared_error`` is the
+    standard error of what all values have in common, and widens the interval.
+    """
+    found = _tested(values)
+    return claim(name, _widened(found, shared_error), bound=_bound(found, bound))
+
+
+def single_claims(
+    name: str,
+    values: Mapping[str, Sequence[float]],
+    bound: float,
+    shared_errors: Mapping[str, float] | None = None,
+) -> dict[str, Claim]:
+    """Judge the mean on each criterion, with p-values adjusted by Holm's method."""
+    found = {criterion: _tested(of) for criterion, of in values.items()}
+    adjusted = holm({key: of.p_value for key, of in found.items() if isinstance(of, Comparison)})
+    errors = shared_errors or {}
+    return {
+        key: claim(
+            f"{name}, {key}",
+            _widened(of, errors.get(key, 0.0)),
+            p_value=adjusted.get(key),
+            bound=_bound(of, bound),
+        )
+        for key, of in found.items()
+    }
+
+
+def relative_claim(
+    name: str,
+    first: Sequence[float],
+    second: Sequence[float],
+    shared_error: float = 0.0,
+    bound: float | None = None,
+) -> Claim:
+    """Judge what share of the first arm's mean the second lacks: 0 for none, 1 for all.
+
+    The interval is that of a ratio of means, from the clusters' residuals (Cochran 1977, "Sampling
+    Techniques", ch. 6); the p-value is that of the difference of the means.
+    ``shared_error`` is that of the second mean less the ratio times the first.
+    """
+    found = _tested([a - b for a, b in zip(first, second, strict=True)])
+    n, total = len(first), math.fsum(first)
+    if isinstance(found, Undefined):
+        return refused(name, found.reason)
+    if total <= 0:
+        return refused(name, "the first arm has nothing that the second could lack")
+    ratio = math.fsum(second) / total
+    squares = math.fsum((b - ratio * a) ** 2 for a, b in zip(first, second, strict=True))
+    error = math.sqrt(squares / (n - 1) / n) / (total / n)
+    reach = _reach(n) * error
+    lost = 1 - ratio
+    bounded = replace(
+        found, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
+    )
+    return claim(name, _widened(bounded, shared_error / (total / n)), bound=_bound(bounded, bound))
+
+
+def noted(of: Claim, *notes: str) -> Claim:
+    """Say more in a claim's note."""
+    return replace(of, note="; ".join(note for note in (of.note, *notes) if note))
+
+
+def _bound(found: Comparison | Undefined, bound: float | None) -> float | None:
+    """Give no bound where clusters have no spread: what is common to them does not replace it."""
+    return bound if isinstance(found, Comparison) and found.standard_error > _NONE else None
+
+
+def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefined:
+    if isinstance(found, Undefined) or not error:
+        return found
+    both = math.hypot(found.standard_error, error)
+    reach = _reach(found.groups) * both
+    return replace(
+        found,
+        low=found.difference - reach,
+        high=found.difference + reach,
+        standard_error=both,
+    )
+
+
+def _tested(values: Sequence[float]) -> Comparison | Undefined:
+    return cluster_test(list(values)) if values else Undefined("no values")
+
+
+def _reach(clusters: int) -> float:
+    """Give the standard errors that a 95 % interval reaches to either side."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf(0.975, clusters - 1))

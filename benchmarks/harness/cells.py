@@ -1,0 +1,100 @@
+"""What a cell holds, and the file that cells are kept in: one JSON line for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mogradjudge import SetupError
+from mogradjudge.hashing import digest
+
+CELLS = "cells.jsonl"
+
+Values: TypeAlias = Mapping[str, Any]
+"""Plain JSON values by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement.
+
+    ``key`` tells it from the other cells of its benchmark, ``setting`` names what it was measured
+    on: models, data, rubric. ``ledger`` holds what it paid, by role and criteria, ``calls`` counts
+    all that were sent, and ``seconds`` are those of its last start.
+    """
+
+    benchmark: str
+    key: Values
+    setting: Values
+    result: Values
+    ledger: Sequence[Values]
+    calls: int
+    seconds: float
+    versions: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """Name what was asked."""
+        return identity_of(self.benchmark, self.key, self.setting)
+
+
+def identity_of(benchmark: str, key: Values, setting: Values) -> str:
+    """Name a cell by what it asks; the versions it was measured with are not part of it."""
+    return digest([benchmark, key, setting])[:16]
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """Read what a folder holds.
+
+    Raises:
+        SetupError: If it holds none, or one that is damaged.
+    """
+    cells = list(whole_lines(folder / CELLS).values())
+    if not cells:
+        raise SetupError(f"{folder} holds no measured cells. Run a benchmark with --out first.")
+    return cells
+
+
+def whole_lines(path: Path) -> dict[str, Cell]:
+    """Read the whole lines of a file, by the cells' identities; of equal cells the last counts.
+
+    Raises:
+        SetupError: If a line is no cell.
+    """
+    cells: dict[str, Cell] = {}
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):  # cut short by a crash
+            break
+        try:
+            cell = Cell(**json.loads(line))
+        except (TypeError, ValueError) as error:
+            raise SetupError(
+                f"{path} is damaged: line {number} is no cell ({error}). Take that line out, and "
+                "the cell is measured again."
+            ) from error
+        cells[cell.identity] = cell
+    return cells
+
+
+@contextmanager
+def known_format(cells: Sequence[Cell]) -> Iterator[None]:
+    """Tell which cells are to blame where a block that reads them finds a part missing.
+
+    Raises:
+        SetupError: If a name is missing: the cells come from a version that kept other parts.
+    """
+    try:
+        yield
+    except KeyError as error:
+        benchmarks = sorted({cell.benchmark for cell in cells})
+        versions = {f"{name} {v}" for cell in cells for name, v in cell.versions.items()}
+        raise SetupError(
+            f"A cell of {', '.join(benchmarks)} holds no {error}: it has the result format of "
+            f"another version (it was measured with {', '.join(sorted(versions))}). Take its line "
+            f"out of {CELLS}, or measure with another --out."
+        ) from error

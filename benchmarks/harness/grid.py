@@ -1,0 +1,229 @@
+"""A folder of measured cells: none is measured twice.
+
+A cell that was cut short keeps its paid replies until it is measured to its end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from benchmarks.harness.cells import CELLS, Cell, Values, identity_of, whole_lines
+from benchmarks.harness.tasks import Means, Task, Unmeasurable
+from benchmarks.harness.workers import Workers
+from mogradjudge import SetupError
+from mogradjudge.errors import BudgetExhausted
+from mogradjudge.files import LineLog
+from mogradjudge.lm.budget import Budget, Purse
+from mogradjudge.lm.interruption import interruptible
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.optimize.directory import CALLS, RunDirectory
+
+WORK = "work"
+
+
+class Grid:
+    """Measures cells into a folder; one that is there already is given as it is.
+
+    Two processes may take turns at one folder, but only one measures at a time, unless there are
+    workers: these share the cells, and each one's folder ends with all of them.
+
+    Args:
+        folder: Where the cells are kept; made if it is not there.
+        setting: What they are measured on, as plain JSON values.
+        num_threads: The most calls in flight.
+        max_calls: The most calls that all cells of the folder together may take, with those of
+            cells that were cut short; with workers, what all of them send in this setting.
+        workers: What this process has in common with others that measure the same.
+
+    Raises:
+        SetupError: If the folder cannot be made, or holds a damaged cell.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        setting: Values,
+        num_threads: int = 8,
+        max_calls: int | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"--out must be a folder that can be made, got {folder}: {error.strerror}."
+            ) from error
+        self.folder, self.setting = folder, setting
+        self.num_threads, self.max_calls, self.workers = num_threads, max_calls, workers
+        self._has_measured = False
+        self._log = LineLog(folder / CELLS)
+        self._cells: dict[str, Cell] = {}
+        self._size = 0  # of the file that the cells were read from
+        self._update()
+        self._tidy()
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of the folder, in the order in which they were measured."""
+        return list(self._cells.values())
+
+    def task(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Task:
+        """Make a task whose calls are booked in a ledger."""
+
+        def work(means: Means) -> tuple[Values, Sequence[Values]]:
+            ledger = Ledger(means.budget, self.num_threads, purse=means.purse)
+            asked = {"benchmark": benchmark, **self.setting, **key}
+            with RunDirectory(means.folder).at_work(asked, ledger), interruptible(ledger.brake):
+                result = measure(ledger)
+            return result, [row.as_dict() for row in ledger.rows]
+
+        return Task(benchmark, key, work)
+
+    def measure(self, tasks: Sequence[Task]) -> list[Cell]:
+        """Give the tasks' cells, in their order; those that are not there are measured.
+
+        No task may need the cell of another one: they may be measured in any order. A cell that
+        cannot be measured is given without being kept, its result a ``status`` that says why; the
+        next start tries it again.
+
+        Raises:
+            BudgetExhausted: At the cap on calls.
+            SetupError: If another process measures into the folder, or the workers' database
+                cannot be reached, or one of them has failed at a cell.
+        """
+        if self.workers is None:
+            return [self._given(task, self._identity(task)) for task in tasks]
+        asked = {self._identity(task): task for task in tasks}
+        why_not = self._measured_together(self.workers, asked)
+        return [
+            self._cells.get(name) or self._cell(task, {"status": why_not[name]}, [], 0.0)
+            for name, task in ((self._identity(task), task) for task in tasks)
+        ]
+
+    def cell(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Cell:
+        """Give one cell whose calls are booked in a ledger, as `measure` does.
+
+        Raises:
+            BudgetExhausted: At the folder's cap on calls.
+        """
+        (cell,) = self.measure([self.task(benchmark, key, measure)])
+        return cell
+
+    def _measured_together(self, workers: Workers, tasks: Mapping[str, Task]) -> dict[str, str]:
+        """Keep the tasks' cells, whoever measures them; says of the others why there are none."""
+
+        def measure(purse: Purse, name: str) -> Cell:
+            return self._measured(tasks[name], Means(self.folder / WORK / name, Budget(), purse))
+
+        self._update()
+        with workers.batch(self.folder, self.setting, list(tasks), self.max_calls) as batch:
+            try:
+                batch.measure({name: partial(measure, name=name) for name in tasks}, self._cells)
+            finally:
+                found = batch.found()
+                with self._alone():
+                    self._update()
+                    new = found.keys() - self._cells.keys()
+                    self._keep([found[name] for name in tasks if name in new])
+            return batch.why_not()
+
+    def _identity(self, task: Task) -> str:
+        return identity_of(task.benchmark, task.key, self.setting)
+
+    def _given(self, task: Task, identity: str) -> Cell:
+        if identity not in self._cells:
+            with self._alone():
+                self._update()
+                if identity not in self._cells:  # nor has another process measured it meanwhile
+                    place = self.folder / WORK / identity
+                    try:
+                        self._keep([self._measured(task, Means(place, self._budget(place)))])
+                    except Unmeasurable as error:
+                        return self._cell(task, {"status": str(error)}, [], 0.0)
+        return self._cells[identity]
+
+    def _measured(self, task: Task, means: Means) -> Cell:
+        means.folder.parent.mkdir(exist_ok=True)
+        started = time.perf_counter()
+        try:
+            result, ledger = task.work(means)
+        except BudgetExhausted as error:
+            raise self._spent() from error
+        return self._cell(task, result, ledger, round(time.perf_counter() - started, 3))
+
+    def _cell(self, task: Task, result: Values, ledger: Sequence[Values], seconds: float) -> Cell:
+        return Cell(
+            *(task.benchmark, task.key, self.setting, result, ledger),
+            calls=sum(row["calls"] + row["failed"] for row in ledger),
+            seconds=seconds,
+            versions={name: version(name) for name in ("dspy", "mogradjudge")},
+        )
+
+    def _keep(self, cells: Sequence[Cell]) -> None:
+        for cell in cells:
+            self._log.add(vars(cell))
+        self._log.close()
+        self._has_measured = True
+        self._update()
+        self._tidy()
+
+    def _update(self) -> None:
+        """Read the file again, if it is not as it was: another process may have added to it."""
+        path = self.folder / CELLS
+        size = path.stat().st_size if path.exists() else 0
+        if size != self._size:
+            self._cells, self._size = whole_lines(path), size
+
+    def _tidy(self) -> None:
+        """Remove the work of cells that are measured: they hold all that was found."""
+        for place in (self.folder / WORK).glob("*"):
+            if place.name in self._cells:
+                shutil.rmtree(place, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # Whoever slips in between two cells makes us wait, and does not end us.
+        timeout = -1 if self._has_measured or self.workers is not None else 0
+        try:
+            with FileLock(self.folder / "cells.lock", timeout=timeout):
+                yield
+        except Timeout as error:
+            raise SetupError(
+                f"Another process is measuring into {self.folder}. Wait for it, or give another "
+                "--out."
+            ) from error
+
+    def _budget(self, place: Path) -> Budget:
+        if self.max_calls is None:
+            return Budget()
+        others = [
+            each
+            for each in (self.folder / WORK).glob("*")
+            if each != place and each.name not in self._cells
+        ]
+        cut_short = sum(_paid(journal) for other in others for journal in other.rglob(CALLS))
+        left = self.max_calls - sum(cell.calls for cell in self.cells) - cut_short
+        if left < 1:
+            raise self._spent()
+        return Budget(max_calls=left)
+
+    def _spent(self) -> BudgetExhausted:
+        who = f"the cells in {self.folder}" if self.workers is None else "the setting's workers"
+        return BudgetExhausted(
+            f"--max-calls {self.max_calls}: {who} have taken them all. "
+            "Raise it to go on; nothing that is there is paid again."
+        )
+
+
+def _paid(journal: Path) -> int:
+    ledger = Ledger()
+    with ledger.kept_in(LineLog(journal)):
+        return ledger.calls

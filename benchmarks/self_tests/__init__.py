@@ -1,0 +1,1 @@
+"""Tests of the instrument itself: cost, faults, scale, search, statistics."""

@@ -1,0 +1,174 @@
+"""How often an attack that a text carries moves its scores, by attack and layout.
+
+Whatever is put after a text moves some scores, so the harmless control's row is what the others
+are to be compared with.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import as_file, files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import dspy
+
+from benchmarks.harness.cells import Values
+from benchmarks.harness.grid import Grid
+from benchmarks.harness.setting import errors_in_one_line
+from benchmarks.harness.tasks import Task
+from benchmarks.harness.workers import storage_option, workers_of
+from benchmarks.self_tests.attack_kinds import KINDS, Attack
+from benchmarks.self_tests.attack_report import CLEAN, Report, Row, report
+from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.display.terminal import number, print_table
+from mogradjudge.judge.scores import LAYOUTS, Layout, ScoreRule, Unscored
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
+from mogradjudge.lm.models import adapter_for, make_lm
+from mogradjudge.programs.identity import describe_lm, digest_of
+
+_TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
+
+
+def measure(
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    ledger: Ledger,
+    num_threads: int,
+) -> list[Row]:
+    """Judge each text as it is and in every attacked form; the last input is the attacked one."""
+    layout, rubric = judge.settings.layout, judge.rubric
+
+    def score(job: tuple[int, Attack | None]) -> Row:
+        place, attack = job
+        inputs = dict(examples[place].inputs())
+        if attack is not None:
+            inputs[rubric.inputs[-1]] = attack.on(str(inputs[rubric.inputs[-1]]), rubric)
+        with dspy.context(trace=[], disable_history=True):
+            prediction = judge(**inputs)
+        scores = {name: _number(prediction[name]) for name in rubric.names}
+        return Row(layout, place, CLEAN if attack is None else attack.name, scores)
+
+    # Text by text: its forms share the start of their prompt, which a model's cache keeps.
+    jobs = [(place, attack) for place in range(len(examples)) for attack in (None, *KINDS)]
+    with booked(ledger, "judge", rubric.names):
+        return in_parallel(score, jobs, num_threads)
+
+
+def _number(score: object) -> float | None:
+    return None if isinstance(score, Unscored) else float(str(score))
+
+
+def _texts(
+    data: str | None, rubric: str | None, count: int, seed: int
+) -> tuple[Rubric, list[dspy.Example]]:
+    """Draw texts in the table's order, in which texts over one source are neighbours."""
+    if (data is None) != (rubric is None):
+        raise SetupError("`--data` and `--rubric` go together; without both, the demo's are taken.")
+    with as_file(files("mogradjudge.demo")) as folder:
+        chosen = Rubric.from_toml(rubric or folder / "rubric.toml")
+        examples = load_examples(data or folder / "replies.jsonl", chosen, require_human=False)
+    places = random.Random(seed).sample(range(len(examples)), min(count, len(examples)))
+    return chosen, [examples[place] for place in sorted(places)]
+
+
+def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> None:
+    clean = [s for row in rows if row.attack == CLEAN for s in row.scores.values() if s is not None]
+    title = (
+        f"Moved: by more than {tolerance:g}. Moved up: the share of those with room for it. The "
+        f"clean texts' mean score is {number(statistics.fmean(clean) if clean else None, 2)}."
+    )
+    print_table(
+        ("attack", "layout", "n", "moved", "room", "moved up", "mean shift", "unscored"),
+        [
+            [
+                *(each.attack, each.layout, str(each.n), f"{each.moved:.0%}", str(each.room)),
+                "-" if each.up is None else f"{each.up:.0%}",
+                *(number(each.shift, 2), f"{each.unscored:.0%}"),
+            ]
+            for each in reports
+        ],
+        title,
+    )
+
+
+@click.command("attacks")
+@click.option("--lm", required=True, metavar="MODEL", help="As in `mogradjudge compile`.")
+@click.option("--api-base", metavar="URL")
+@click.option("--data", metavar="FILE", help="A table of texts  [default: the bundled replies]")
+@click.option("--rubric", metavar="TOML", help="Its rubric; the last input is attacked.")
+@click.option("--texts", type=click.IntRange(1), default=40, show_default=True)
+@click.option("--layout", type=click.Choice([*LAYOUTS, "both"]), default="both", show_default=True)
+@click.option(
+    "--score-rule", type=click.Choice(["integer", "expected"]), default="integer", show_default=True
+)
+@click.option("--max-tokens", type=click.IntRange(1))
+@click.option("--num-threads", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws the texts.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    help="A score moved if it changed by more  [default: 0, or 0.5 for expected scores]",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder: every score is kept there, and a rerun goes on.",
+)
+@storage_option
+def command(
+    lm: str,
+    api_base: str | None,
+    data: str | None,
+    rubric: str | None,
+    texts: int,
+    layout: str,
+    score_rule: ScoreRule,
+    max_tokens: int | None,
+    num_threads: int,
+    seed: int,
+    tolerance: float | None,
+    out: Path | None,
+    storage: str | None,
+) -> None:
+    """The share of attacks on a judge that move a score, for any model."""
+    tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
+    layouts: Sequence[Any] = tuple(LAYOUTS) if layout == "both" else (layout,)
+    with errors_in_one_line(), TemporaryDirectory(prefix="mogradjudge-attacks-") as scratch:
+        model = make_lm(lm, api_base, max_tokens=max_tokens)
+        chosen, examples = _texts(data, rubric, texts, seed)
+        setting = {
+            **describe_lm(model),
+            "rubric": chosen.to_toml(),
+            "data": digest_of(examples),
+            "score_rule": score_rule,
+        }
+        grid = Grid(out or Path(scratch), setting, num_threads, workers=workers_of(storage))
+        with dspy.context(lm=model, adapter=adapter_for(model)):
+            tasks = [_task(grid, chosen, examples, each, score_rule) for each in layouts]
+            cells = grid.measure(tasks)
+    rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
+    _print(report(rows, chosen, tolerance), rows, tolerance)
+    print(f"{sum(cell.calls for cell in cells)} calls were sent.")
+
+
+def _task(
+    grid: Grid,
+    rubric: Rubric,
+    examples: Sequence[dspy.Example],
+    layout: Layout,
+    score_rule: ScoreRule,
+) -> Task:
+    judge = MultiCriteriaJudge(rubric, layout=layout, score_rule=score_rule)
+
+    def scored(ledger: Ledger) -> Values:
+        return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
+
+    return grid.task("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)

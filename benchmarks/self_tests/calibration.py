@@ -1,0 +1,248 @@
+"""Does the suite find what was planted, and nothing where nothing was? Many small worlds tell."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.dilution.arms import JOINT, LONG, SEPARATE
+from benchmarks.dilution.calibration import calibrate
+from benchmarks.dilution.contrasts import DILUTION
+from benchmarks.dilution.measures import measure
+from benchmarks.dilution.summary import RATERS, STEP
+from benchmarks.dilution.summary import summarize as summarize_dilution
+from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.setting import LAYOUTS, ROLES, Setting, setting_of
+from benchmarks.interference.measure import judges
+from benchmarks.interference.summary import EFFECTS, effect
+from benchmarks.worlds.cues import CUES
+from benchmarks.worlds.planted import (
+    PlantedWorld,
+    expected_agreement,
+    planted_examples,
+    planted_lm,
+    planted_rubric,
+)
+from benchmarks.worlds.rater import rating
+from benchmarks.worlds.ratings import Rating, rate_texts
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.agreement.claims import Claim
+from mogradjudge.criteria import Group
+from mogradjudge.display.terminal import print_table
+from mogradjudge.judge.scores import Unscored
+
+CRITERIA = ("coherence", "fluency")
+DOCUMENTS, SYSTEMS = 40, 5  # half of the documents are for the test
+STEPS, BATCH, WORDS = 10, 2, 60  # of dilution
+PLANTED = 15  # texts per criterion and share that its rater is tested on
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often the 95 % interval of an effect held the planted one, over many worlds.
+
+    ``established`` counts the worlds in which the effect was called established: false alarms where
+    nothing is planted, hits elsewhere. ``truth`` is the planted effect in the measured unit, and
+    ``mean`` the mean estimate.
+    """
+
+    effect: str
+    planted: float
+    truth: float
+    mean: float
+    worlds: int
+    covered: int
+    established: int
+
+
+def dilution_coverage(planted: float, worlds: int) -> Coverage:
+    """Measure the planted dilution in many worlds: the share of a gradient's yield that is lost."""
+    claims = [dilution_in(PlantedWorld(dilution=planted, seed=n)) for n in range(worlds)]
+    return _coverage("dilution", planted, planted, claims)
+
+
+def dilution_in(world: PlantedWorld) -> Claim:
+    """Write and rate gradients in a world, and judge the share of the yield that is lost."""
+    rater = WorldRater(world)
+    about = {
+        "lm": rater.name,
+        "raters": [rater.name],
+        "masked": {rater.name: "nobody"},
+        "unknown": [],
+        "warnings": [],
+        "calibrations": {rater.name: calibrate(rater, n=PLANTED, seed=world.seed).as_dict()},
+    }
+    cells = [_bare_cell("dilution", {"part": RATERS}, about)]
+    for step in range(STEPS):
+        key = {"part": STEP, "seed": 0, "step": step, "words": WORDS}
+        key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
+        cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
+    found = summarize_dilution(cells).contrasts
+    lost = next(each.relative for each in found if DILUTION.is_that_of(each))
+    assert lost is not None  # the contrast of yields has one
+    return lost
+
+
+@dataclass(frozen=True)
+class WorldRater:
+    """Rates as the world's rater does, without sending anything."""
+
+    world: PlantedWorld
+    name: str = "LM rater"
+    criteria: Group = CRITERIA
+
+    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+        """Rate units one by one."""
+        criteria = json.dumps(dict.fromkeys(self.criteria, ""))
+        found = []
+        for unit in units:
+            said = rating({"sentence": unit, "criteria": criteria}, CUES, self.world.chance)
+            found.append(Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes"))
+        return tuple(found)
+
+
+def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
+    """Write a step's gradients under each scope, and rate them."""
+    advice: list[tuple[str, str, str | None, str]] = []
+    for place in range(BATCH):
+        example = f"example {step}-{place}"
+        read = {name: world.feedback(example, [name]) for name in CRITERIA}
+        every = "\n".join(read.values())
+        advice += [
+            (SEPARATE, example, name, world.advice((name,), read[name], WORDS)) for name in CRITERIA
+        ]
+        advice.append((JOINT, example, None, world.advice(CRITERIA, every, WORDS)))
+        both = world.advice(CRITERIA, every, WORDS * len(CRITERIA))
+        advice.append((LONG, example, None, both))
+    rated = rate_texts([text for *_, text in advice], rater)
+    texts = [
+        {"arm": arm, "example": example, "target": target, "rater": rater.name}
+        | asdict(measure(units, CRITERIA))
+        for (arm, example, target, _), units in zip(advice, rated, strict=True)
+    ]
+    nothing: dict[str, Any] = {"holistic": [], "adherence": [], "skipped": []}
+    return {"criteria": list(CRITERIA), "texts": texts, **nothing}
+
+
+def interference_coverage(planted: float, worlds: int) -> Coverage:
+    """Measure the planted interference in many worlds, each with texts and noise of its own."""
+    claims = [interference_in(PlantedWorld(interference=planted, seed=n)) for n in range(worlds)]
+    return _coverage("interference", planted, true_interference(planted), claims)
+
+
+def interference_in(world: PlantedWorld) -> Claim:
+    """Score all arms in a world, and judge the mean interference."""
+    with tempfile.TemporaryDirectory() as folder:
+        setting = _setting(world, Path(folder))
+        cells = [
+            _cell(setting, world, "noise", {"layout": layout, "repeat": 0}, setting.judge(layout))
+            for layout in LAYOUTS
+        ]
+        for arm, judge in judges(setting, _full(), 0).items():
+            key = {"part": "score", "arm": arm, "run": "0", "repeat": 0}
+            cells.append(_cell(setting, world, "interference", key, judge))
+    return effect(cells, "interference")["mean"]
+
+
+def true_interference(planted: float) -> float:
+    """Simulate the interference of instructions that hold all cues, on very many texts."""
+    world, full = PlantedWorld(interference=planted), _full()
+    name = CRITERIA[0]
+    joint = "\n\n".join(f"### Criterion: {each}\n{text}" for each, text in full.items())
+    sds = {
+        "S0": world.error_sd(name, "", (name,)),
+        "S1": world.error_sd(name, full[name], (name,)),
+        "J0": world.error_sd(name, "", CRITERIA),
+        "J1": world.error_sd(name, joint, CRITERIA),
+    }
+    _, weights = EFFECTS["interference"]
+    return sum(w * expected_agreement(sds[arm], "group", SYSTEMS) for arm, w in weights.items())
+
+
+def scored_directly(
+    world: PlantedWorld, judge: MultiCriteriaJudge, texts: Sequence[str], draw: int = 0
+) -> dict[str, list[int]]:
+    """Score texts as the world's LM would, without sending anything."""
+    scores: dict[str, list[int]] = {name: [] for name in judge.rubric.names}
+    for predictor in judge.judges.values():
+        for text in texts:
+            asked = predictor.criteria
+            given = world.scores(text, predictor.signature.instructions, asked, draw)
+            for name in asked:
+                scores[name].append(given[name])
+    return scores
+
+
+def _setting(world: PlantedWorld, folder: Path) -> Setting:
+    rubric = planted_rubric(*CRITERIA)
+    examples = planted_examples(rubric, DOCUMENTS, SYSTEMS, seed=world.seed)
+    lms = dict.fromkeys(ROLES, planted_lm(world))
+    return setting_of(folder, rubric, examples, lms)
+
+
+def _full() -> dict[str, str]:
+    return {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
+
+
+def _cell(
+    setting: Setting, world: PlantedWorld, benchmark: str, key: Values, judge: MultiCriteriaJudge
+) -> Cell:
+    texts = [example.output for example in setting.test]
+    rubric = setting.rubric
+    judged = {
+        "scores": scored_directly(world, judge, texts),
+        "human": {c.name: [each[c.human] for each in setting.test] for c in rubric.criteria},
+        "groups": [example.group for example in setting.test],
+        "systems": [example.system_id for example in setting.test],
+        "scales": {c.name: [c.scale.low, c.scale.high] for c in rubric.criteria},
+    }
+    return _bare_cell(benchmark, key, {"judged": judged})
+
+
+def _bare_cell(benchmark: str, key: Values, result: Values) -> Cell:
+    """Make a cell of what was measured without an LM."""
+    return Cell(benchmark, key, {}, result, [], 0, 0.0, {})
+
+
+def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]) -> Coverage:
+    found = [
+        (each.estimate, each.low, each.high)
+        for each in claims
+        if each.estimate is not None and each.low is not None and each.high is not None
+    ]
+    return Coverage(
+        effect=effect,
+        planted=planted,
+        truth=truth,
+        mean=sum(estimate for estimate, _, _ in found) / max(1, len(found)),
+        worlds=len(claims),
+        covered=sum(low <= truth <= high for _, low, high in found),
+        established=sum(each.verdict == "established" for each in claims),
+    )
+
+
+@click.command("calibration")
+@click.option("--worlds", type=click.IntRange(1), default=50, show_default=True)
+def command(worlds: int) -> None:
+    """Does the suite find the effects that are planted in simulated worlds?"""
+    rows = [dilution_coverage(planted, worlds) for planted in (0.0, 0.4)]
+    rows += [interference_coverage(planted, worlds) for planted in (0.0, 0.6)]
+    print_table(
+        ("effect", "planted", "true effect", "mean estimate", "interval holds it", "established"),
+        [
+            [
+                *(row.effect, f"{row.planted:g}", f"{row.truth:+.3f}", f"{row.mean:+.3f}"),
+                f"{row.covered} of {row.worlds}",
+                f"{row.established} of {row.worlds}",
+            ]
+            for row in rows
+        ],
+        f"{worlds} worlds: {STEPS} steps of {BATCH} examples; {DOCUMENTS // 2} test documents with "
+        f"{SYSTEMS} texts. Dilution is the share of the yield that is lost; 95 % intervals.",
+    )

@@ -1,0 +1,239 @@
+"""What a search costs beside its runs, and what sharing saves.
+
+All of it runs on the steady server, on which a prompt has one reply, so that the same trials send
+the same calls however they are run. Arms take turns: a shared machine is not the same from minute
+to minute.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from benchmarks.self_tests.search_setup import (
+    BASE,
+    Texts,
+    http_lm,
+    make_texts,
+    searched,
+    seed_judge,
+)
+from benchmarks.worlds.server import RemoteServer, serving_apart
+from mogradjudge import Budget, MOGrad
+from mogradjudge.display.terminal import print_table
+from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.lm.reply_cache import replies_kept_in
+from mogradjudge.scoring.evaluate import judge_table
+from mogradjudge.search import SearchResult
+from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.parameters import (
+    CONFIG_PARAMETERS,
+    JUDGE_PARAMETERS,
+    config_with,
+    settings_with,
+)
+
+LATENCY = 0.2  # seconds
+TRIALS = 8
+# Drawn by their number alone, so that all arms run the same trials; a cap that is never reached
+# has each call taken from the purse in the database before it is sent.
+OPTIONS: Mapping[str, Any] = {"sampler": "random", "budget": Budget(max_calls=1_000_000)}
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One arm: ``seconds`` of the clock, ``cpu`` seconds of this process, calls at the server."""
+
+    seconds: float
+    cpu: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same trials by `search` with one worker, and as bare runs one after another."""
+
+    search: Timed
+    bare: Timed
+
+    @property
+    def overhead(self) -> float:
+        """What the study adds, as a share of the bare runs' time."""
+        return self.search.seconds / self.bare.seconds - 1
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """The calls of the same trials with shared replies and without, counted at the server.
+
+    ``cached`` and ``cached_alone`` are the trials' own counts of what was answered without a call.
+    ``afresh`` are the calls that scored the best trial and the default once more; no trial's.
+    """
+
+    shared: int
+    afresh: int
+    alone: int
+    cached: int
+    cached_alone: int
+
+    @property
+    def saved(self) -> int:
+        """The calls that sharing saved."""
+        return self.alone - (self.shared - self.afresh)
+
+    @property
+    def told(self) -> int:
+        """What the trials' counts say that it saved."""
+        return self.cached - self.cached_alone
+
+
+def speed_texts() -> Texts:
+    """Make few texts, so that what a trial costs beside its calls is a large part."""
+    return make_texts(training=8, validation=5, selection=10)
+
+
+def bare(
+    lm: dspy.BaseLM, texts: Texts, configs: Sequence[Config], *, shared: bool
+) -> tuple[list[dspy.Module], list[LedgerRow]]:
+    """Run configurations one after another, as by hand, and score the selection texts with each.
+
+    Replies are kept in memory: by all runs together with ``shared``, else by each run for itself.
+    """
+    programs, rows = [], []
+    with ExitStack() as stack:
+        stack.enter_context(dspy.context(lm=lm))
+        if shared:
+            stack.enter_context(replies_kept_in(None))
+        for values in configs:
+            with ExitStack() as own:
+                if not shared:
+                    own.enter_context(replies_kept_in(None))
+                program, spent = _one(texts, values)
+            programs.append(program)
+            rows += spent
+    return programs, rows
+
+
+def _one(texts: Texts, values: Config) -> tuple[dspy.Module, list[LedgerRow]]:
+    judge = seed_judge()
+    config = config_with({name: values[name] for name in CONFIG_PARAMETERS}, BASE)
+    settings = settings_with({name: values[name] for name in JUDGE_PARAMETERS}, judge.settings)
+    optimizer = MOGrad.from_config(config, display_progress=False)
+    found = optimizer.optimize(
+        relaid(judge, settings), trainset=texts.training, valset=texts.validation
+    )
+    return found.program, [*found.ledger, *_scored(found.program, texts)]
+
+
+def _scored(program: Any, texts: Texts) -> Sequence[LedgerRow]:
+    ledger = Ledger(max_in_flight=BASE.num_threads)
+    judge_table(program, texts.selection, ledger, BASE.num_threads)
+    return ledger.rows
+
+
+def sharing(
+    lm: dspy.BaseLM, texts: Texts, folder: Path, answered: Callable[[], int], **options: Any
+) -> tuple[Sharing, SearchResult]:
+    """Count the calls of the same trials with shared replies and without.
+
+    Args:
+        lm: One that has the same reply to a prompt whoever asks.
+        texts: What is searched on.
+        folder: The search's.
+        answered: Gives how many calls the LM has answered so far.
+        options: Of the search.
+    """
+    before = answered()
+    found = searched(lm, texts, folder, **options)
+    between = answered()
+    _, rows = bare(lm, texts, _configs(found), shared=False)
+    cached = [each.cached or 0 for each in found.trials]
+    return Sharing(
+        shared=between - before,
+        afresh=found.spent.calls - sum(each.calls or 0 for each in found.trials),
+        alone=answered() - between,
+        cached=sum(cached),
+        cached_alone=sum(row.cached for row in rows),
+    ), found
+
+
+def overheads(texts: Texts, found: SearchResult, pairs: int, folder: Path) -> list[Pair]:
+    """Time the trials of a search as a search and as bare runs, in turns."""
+    configs, made = _configs(found), []
+    again = [each.task for each in (found.best, found.default) if each is not None]
+    with serving_apart(LATENCY, world="steady") as server:
+        lm = http_lm(server.url)
+
+        def by_hand() -> None:
+            programs, _ = bare(lm, texts, configs, shared=True)
+            with dspy.context(lm=lm), replies_kept_in(None):
+                for task in again:
+                    _scored(programs[int(task)], texts)
+
+        for number in range(pairs):
+            place = folder / str(number)
+
+            def by_search(place: Path = place) -> None:
+                searched(lm, texts, place, trials=len(configs), **OPTIONS)
+
+            arms = {"search": by_search, "bare": by_hand}
+            order = list(arms) if number % 2 == 0 else list(arms)[::-1]
+            timed = {name: _timed(arms[name], server) for name in order}
+            made.append(Pair(**timed))
+    return made
+
+
+def _timed(arm: Callable[[], None], server: RemoteServer) -> Timed:
+    server.reset()
+    start, cpu = time.perf_counter(), time.process_time()
+    arm()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return Timed(seconds, cpu, answered(server))
+
+
+def _configs(found: SearchResult) -> list[Config]:
+    return [each.config for each in sorted(found.trials, key=lambda each: int(each.task))]
+
+
+def answered(server: RemoteServer) -> int:
+    """Give how many calls a server has answered since its last reset."""
+    return sum(server.counts()["calls"].values())
+
+
+def print_sharing(saved: Sharing) -> None:
+    """Print what sharing saved."""
+    of_trials = saved.shared - saved.afresh
+    print(
+        f"Sharing: {TRIALS} trials sent {of_trials} calls with shared replies and {saved.alone} "
+        f"without: {saved.saved} saved ({saved.saved / saved.alone:.0%}), and the trials' own "
+        f"counts say {saved.told} ({'equal' if saved.saved == saved.told else 'NOT EQUAL'})."
+    )
+
+
+def print_overheads(made: Sequence[Pair]) -> None:
+    """Print what the study adds to the runs."""
+    print_table(
+        ("pair", "search s", "bare s", "overhead", "search CPU s", "bare CPU s", "calls"),
+        [
+            [
+                *(str(number), f"{each.search.seconds:.1f}", f"{each.bare.seconds:.1f}"),
+                f"{each.overhead:+.1%}",
+                *(f"{each.search.cpu:.1f}", f"{each.bare.cpu:.1f}"),
+                f"{each.search.calls}"
+                + ("" if each.search.calls == each.bare.calls else f" NOT {each.bare.calls}"),
+            ]
+            for number, each in enumerate(made)
+        ],
+        f"{TRIALS} trials, one worker, {LATENCY * 1000:.0f} ms latency",
+    )
+    median = statistics.median(each.overhead for each in made)
+    print(f"Overhead of the study, median of {len(made)} pairs: {median:+.1%}.")

@@ -1,0 +1,186 @@
+"""Whether the statistics of a search tell the truth, in simulated searches of known truth.
+
+Of the winner: how much too good it looks before and after its luck is taken off, and how often the
+interval holds its true agreement. Of the modes: how often the interval of a planted effect holds
+it, where trials are drawn at random and where the sampler follows its luck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+import optuna
+from scipy.stats import norm
+
+from benchmarks.self_tests.search_effects import RESAMPLES, simulate_effects
+from benchmarks.worlds.simulated import SYSTEMS, Array, human_scores
+from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.display.terminal import print_table
+from mogradjudge.search.analysis.selection_bias import corrected
+from mogradjudge.search.resampling import resampled_means
+
+TRIALS = 24
+DOCUMENTS = (20, 50, 100)
+TEXTS = 6  # per document
+_BETWEEN = 0.55  # how two judges' errors correlate
+_CUTS = norm.ppf((0.05, 0.20, 0.45, 0.80))  # where a judge's scores change
+_CALIBRATION = 20_000  # documents; their luck is all that the truths are off by, some .002
+_SLOPES = np.linspace(0.1, 0.9, 9)
+WORLDS: dict[str, Callable[[np.random.Generator], Array]] = {
+    "all equal": lambda _: np.zeros(TRIALS),
+    "true sd .02": lambda rng: 0.02 * rng.normal(size=TRIALS),
+    "true sd .05": lambda rng: 0.05 * rng.normal(size=TRIALS),
+    "half worse by .15": lambda _: np.where(np.arange(TRIALS) % 2, 0.0, -0.15),
+    "one better by .05": lambda _: np.where(np.arange(TRIALS), 0.0, 0.05),
+    "one better by .1": lambda _: np.where(np.arange(TRIALS), 0.0, 0.1),
+}
+SIZES = (12, 24, 48)
+_REPEATED: dict[str, Any] = {"most_steps": 4, "documents": 200}  # 24 configurations in all
+_RUNS: dict[str, dict[str, Any]] = {
+    "equal": {},
+    "CCC scatters x 2.5": {"spread": 2.5},
+    "repeated": _REPEATED,
+    "repeated, each counted": {**_REPEATED, "collapsed": False},
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The winner's value less its truth, and how often its interval held the truth."""
+
+    naive: float
+    corrected: float
+    naive_held: float
+    held: float
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Documents to draw from, and the true agreement of a judge by how it follows human scores."""
+
+    human: Array
+    level: Level
+    truths: Array
+
+    def slope(self, agreement: Array) -> Array:
+        """Give the slopes of judges with this true agreement."""
+        return np.interp(agreement, self.truths, _SLOPES)
+
+    def draw(self, slopes: Array, documents: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Draw human scores (documents, texts) and the judges' (judges, documents, texts)."""
+        human = self.human[rng.integers(len(self.human), size=documents)]
+        shared, own = rng.normal(size=human.shape), rng.normal(size=(len(slopes), *human.shape))
+        errors = np.sqrt(_BETWEEN) * shared + np.sqrt(1 - _BETWEEN) * own
+        steep = slopes[:, None, None]
+        latent = steep * (human - self.human.mean()) / self.human.std() + errors
+        return human, 1.0 + np.digitize(latent / np.sqrt(1 + steep**2), _CUTS)
+
+
+def judges(level: Level) -> Judges:
+    """Make human scores, and find how agreement grows with the slope."""
+    human = human_scores(400)[:, :: SYSTEMS // TEXTS + 1]
+    trial = Judges(human, level, _SLOPES)
+    drawn, scores = trial.draw(_SLOPES, _CALIBRATION, np.random.default_rng(0))
+    groups = _groups(_CALIBRATION)
+    found = [correlate(drawn.ravel(), each.ravel(), groups, level=level).value for each in scores]
+    return Judges(human, level, np.array(found, dtype=np.float64))
+
+
+def simulate_choice(world: Judges, spread: str, documents: int, simulations: int) -> Choice:
+    """Choose the best of many trials on the same documents, again and again."""
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(simulations):
+        truth = 0.35 + WORLDS[spread](rng)
+        human, scores = world.draw(world.slope(truth), documents, rng)
+        groups, level = _groups(documents), world.level
+        values = [correlate(human.ravel(), s.ravel(), groups, level=level).value for s in scores]
+        resampled = resampled_means(
+            {"c": human.ravel()},
+            [{"c": each.ravel()} for each in scores],
+            groups,
+            level=level,
+            resamples=RESAMPLES,
+            seed=seed,
+        )
+        agreement = np.array(values, dtype=np.float64)
+        best = int(agreement.argmax())
+        found = corrected(agreement, resampled, best, documents=documents)
+        if isinstance(found, Undefined):
+            continue
+        low, high = np.quantile(resampled[:, best], (0.025, 0.975))
+        true = truth[best]
+        rows.append(
+            (
+                found.value - true,
+                found.corrected - true,
+                low <= true <= high,
+                found.low <= true <= found.high,
+            )
+        )
+    return Choice(*(float(each) for each in np.mean(rows, axis=0)))
+
+
+def _groups(documents: int) -> list[str]:
+    return [f"{document:05}" for document in range(documents) for _ in range(TEXTS)]
+
+
+@click.command("search-statistics")
+@click.option("--simulations", type=click.IntRange(2), default=400, show_default=True)
+@click.option("--smoke", is_flag=True, help="A few simulations, to see that it runs.")
+def command(simulations: int, smoke: bool) -> None:  # noqa: FBT001
+    """Bias and coverage of the statistics of a search."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    simulations = 5 if smoke else simulations
+    started = time.perf_counter()
+    for level in ("pooled", "group"):
+        world = judges(level)
+        rows = [
+            (spread, documents, simulate_choice(world, spread, documents, simulations))
+            for spread in (list(WORLDS)[:2] if smoke else WORLDS)
+            for documents in (DOCUMENTS[:1] if smoke else DOCUMENTS)
+        ]
+        print_table(
+            ("true agreement", "documents", "naive bias", "corrected", "naive holds", "holds"),
+            [
+                [
+                    spread,
+                    str(documents),
+                    f"{each.naive:+.3f}",
+                    f"{each.corrected:+.3f}",
+                    f"{each.naive_held:.2f}",
+                    f"{each.held:.2f}",
+                ]
+                for spread, documents, each in rows
+            ],
+            f"Best of {TRIALS} trials by {level} rho; {simulations} simulations, 95 % intervals",
+        )
+    _print_effects(simulations, SIZES[:1] if smoke else SIZES)
+    print(f"The whole took {time.perf_counter() - started:.0f} s.")
+
+
+def _print_effects(simulations: int, sizes: tuple[int, ...]) -> None:
+    worlds = [
+        (name, how, {"adaptive": name == "TPE", **given})
+        for name in ("random", "TPE")
+        for how, given in _RUNS.items()
+    ]
+    rows = []
+    for name, how, given in worlds:
+        for size in sizes:
+            each = simulate_effects(size, simulations, **given)
+            numbers = (each.held, each.lowest, each.held_without_documents)
+            shares = [f"{number:.2f}" for number in numbers]
+            rows.append([name, how, str(size), *shares, f"{each.width:.3f}", f"{each.bias:+.3f}"])
+    print_table(
+        (
+            *("sampler", "runs", "trials", "holds", "lowest mode", "by runs only"),
+            *("width", "largest bias"),
+        ),
+        rows,
+        f"Planted effects of modes, .03 to -.03; {simulations} simulations, 95 % intervals",
+    )

@@ -1,0 +1,1 @@
+"""Simulated worlds: planted effects, toy LMs, servers."""

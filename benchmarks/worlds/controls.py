@@ -1,0 +1,108 @@
+"""Controls: the same advice joined, routed, with its criteria's names hidden, or shuffled."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Generic, TypeVar
+
+from benchmarks.worlds.bank import label_of, names_of
+from benchmarks.worlds.ratings import RatedUnit, Rating
+from mogradjudge.criteria import Group
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+MASK = "CRIT"
+_SHORTEST_STEM = 5  # letters; shorter ones begin too many words that mean something else
+_ENDINGS = ("ibility", "ability", "ency", "ence", "ancy", "ance", "ness", "ment", "ity", "cy", "y")
+
+
+def concatenate(texts: Iterable[str]) -> str:
+    """Join separate gradients into one text: a joint gradient that no LM has diluted."""
+    return "\n\n".join(text.strip() for text in texts)
+
+
+def route(rated: Sequence[RatedUnit], criteria: Group) -> dict[str, str]:
+    """Split a joint gradient by what its units are about, into one text per criterion.
+
+    A unit that is on two criteria goes to both; one on none goes to nobody.
+    """
+    return {name: on_topic(rated, name) for name in criteria}
+
+
+def on_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
+    """Give the units of a gradient that are on a criterion, one per line."""
+    return _joined(rated, lambda rating: rating.is_on(criterion))
+
+
+def off_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
+    """Give all other rated units of a gradient, one per line."""
+    return _joined(rated, lambda rating: not rating.is_on(criterion))
+
+
+def _joined(rated: Sequence[RatedUnit], keeps: Callable[[Rating], bool]) -> str:
+    return "\n".join(
+        each.unit.text
+        for each in rated
+        if each.unit.kind == "advice" and isinstance(each.rating, Rating) and keeps(each.rating)
+    )
+
+
+def mask(text: str, criteria: Group) -> str:
+    """Put `MASK` for every form of the criteria's names, also behind ``in-`` or ``un-``."""
+    return _names(criteria).sub(MASK, text)
+
+
+@cache
+def _names(criteria: Group) -> re.Pattern[str]:
+    forms: set[str] = set()
+    for criterion in criteria:
+        label = label_of(criterion)
+        forms.add(_form(criterion))
+        forms.update(_form(name) for name in (names_of(label) if label else ()))
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile(
+        rf"(?<!\w)(?:(?:in|un|im|ir|dis|non|over)-?)?(?:{'|'.join(longest_first)})(?!\w)",
+        re.IGNORECASE,
+    )
+
+
+def _form(name: str) -> str:
+    """Give a pattern for a name: its stem with any ending, or itself where the stem is short."""
+    words = [re.escape(word) for word in re.split(r"[\s_-]+", name)]
+    stem = next(
+        (name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name.removesuffix("e")
+    )
+    if len(words) > 1 or len(stem) < _SHORTEST_STEM:
+        return r"[\s_-]+".join(words)
+    return re.escape(stem) + r"\w*"
+
+
+@dataclass(frozen=True)
+class Blinded(Generic[T]):
+    """Items in an order that tells nothing about where they come from, and the way back.
+
+    ``places[i]`` is where item ``i`` of the original list stands in ``stream``.
+    """
+
+    stream: tuple[T, ...]
+    places: tuple[int, ...]
+
+    def unblind(self, results: Sequence[R]) -> tuple[R, ...]:
+        """Put results, one per item of the stream, into the order of the original list."""
+        if len(results) != len(self.stream):
+            raise ValueError(f"Expected {len(self.stream)} results, got {len(results)}.")
+        return tuple(results[place] for place in self.places)
+
+
+def blind(items: Sequence[T], seed: int = 0) -> Blinded[T]:
+    """Shuffle items; what must not be known (mode, run, step) must not be part of them."""
+    order = random.Random(seed).sample(range(len(items)), len(items))
+    places = [0] * len(items)
+    for place, original in enumerate(order):
+        places[original] = place
+    return Blinded(tuple(items[original] for original in order), tuple(places))

@@ -1,0 +1,128 @@
+"""The planted world for other optimizers' prompts too, which are none of our roles'.
+
+The model reads them as a sensible LM would, by the rules of our own roles. A prompt that asks for
+criticism is answered like our critic and coach: with the cues that the shown errors and critiques
+reveal, diluted where they are about several criteria. One that asks for an instruction is answered
+with the instruction that it shows and all cues that stand elsewhere in it, each in its criterion's
+section; where it shows neither errors nor critiques, the model has one idea of its own, a cue drawn
+at random. The reply comes in the form that the prompt asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from benchmarks.worlds.cues import CUES, GENERIC
+from benchmarks.worlds.planted import PlantedWorld, cues_in
+from benchmarks.worlds.world import fields, inputs_of, role_of
+from mogradjudge import Instructions
+
+_OWNER = {cue: name for name, cues in CUES.items() for cue in cues}
+_IMPROVED = ("<IMPROVED_VARIABLE>", "</IMPROVED_VARIABLE>")
+_SYSTEM_PROMPT = re.compile(r"<LM_SYSTEM_PROMPT>(.*?)</LM_SYSTEM_PROMPT>", re.DOTALL)
+_VARIABLE = re.compile(r"<VARIABLE>(.*?)</VARIABLE>", re.DOTALL)
+_TAGGED = re.compile(r"<instruction>(.*?)</instruction>", re.DOTALL)
+_FENCED = re.compile(r"```(.*?)```", re.DOTALL)
+_ATTEMPT = re.compile(r"Instruction #\d+: (.*?)(?=\n»»»|»|\Z)", re.DOTALL)
+_TEXT = re.compile(r"(Document \d+-\d+, text \d+: [\w=, ]+)(.*?)(?=Document \d|\Z)", re.DOTALL)
+_WRONG = re.compile(r"(\w+): judge [\d.]+ too")
+_OUTPUTS = re.compile(r"Your output fields are:\n(.*?)\nAll interactions", re.DOTALL)
+_DESCRIPTION = "These are short texts, to be rated on several criteria."
+
+
+def is_ours(system: str) -> bool:
+    """Say whether a prompt is of one of our roles; a judge's names its scales."""
+    return role_of(system) != "judge" or "(Literal[" in system
+
+
+@dataclass(frozen=True)
+class OpenWorld(PlantedWorld):
+    """A planted world that answers every optimizer; an idea is of a criterion that is named."""
+
+    def reply(self, system: str, user: str, draw: int = 0) -> str:
+        """Answer a prompt; ``draw`` counts how often it was sent."""
+        if is_ours(system):
+            return super().reply(system, user, draw)
+        if asked := _output_fields(system):
+            texts = {name: self._field(name, user, draw) for name in asked}
+            return json.dumps(texts) if "JSON object" in user else fields(texts)
+        if _IMPROVED[0] in user:  # TextGrad's optimizer
+            current = _last(_SYSTEM_PROMPT, user) or _last(_VARIABLE, user)
+            return _with(current, cues_in(user)).join(_IMPROVED)
+        if "<OBJECTIVE_FUNCTION>" in user:  # its gradient
+            return self._criticism(_SYSTEM_PROMPT.sub("", user))
+        if current := _last(_TAGGED, user):
+            return f"<instruction>{self._improved(current, user, draw)}</instruction>"
+        if current := _last(_FENCED, user):
+            return f"```\n{self._improved(current, user, draw)}\n```"
+        return self._criticism(system + user)
+
+    def _field(self, name: str, user: str, draw: int) -> str:
+        if "instruction" not in name:
+            return "Scores:" if "prefix" in name else _DESCRIPTION
+        return self._improved(_current(inputs_of(user)), user, draw)
+
+    def _improved(self, current: str, prompt: str, draw: int) -> str:
+        """Write an instruction anew: by the errors that the prompt shows, or else by an idea."""
+        if revealed := self._revealed(prompt):
+            said = "\n".join(self._passed_on(revealed, prompt))
+            return _with(current, cues_in(prompt) | cues_in(said))
+        known = [name for name in CUES if name in prompt] or list(CUES)
+        ideas = [cue for name in known for cue in CUES[name]]
+        idea = ideas[int(self.chance("idea", prompt, str(draw)) * len(ideas))]
+        return _with(current, cues_in(prompt) | {idea})
+
+    def _criticism(self, prompt: str) -> str:
+        cues = cues_in(prompt) | self._revealed(prompt)
+        said = self._passed_on(cues, prompt)
+        return "\n".join(f"The judge should {each}." for each in said) or "All is well."
+
+    def _revealed(self, prompt: str) -> set[str]:
+        """Name the cues that the shown texts, and what is said to be wrong with each, reveal."""
+        found = set()
+        for text, said in _TEXT.findall(prompt.replace("\\n", "\n")):  # within JSON
+            wrong = [name for name in dict.fromkeys(_WRONG.findall(said)) if name in CUES]
+            found |= cues_in(self.feedback(text, wrong))
+        return found
+
+    def _passed_on(self, cues: Iterable[str], read: str) -> list[str]:
+        cues = sorted(cues)
+        chance = self.dilution if len({_OWNER[cue] for cue in cues}) > 1 else 0.0
+        return [
+            GENERIC[len(cue) % len(GENERIC)] if self.chance("advice", cue, read) < chance else cue
+            for cue in cues
+        ]
+
+
+def _output_fields(system: str) -> list[str]:
+    listed = _OUTPUTS.search(system)
+    return re.findall(r"^\d+\. `(\w+)`", listed.group(1), re.MULTILINE) if listed else []
+
+
+def _current(inputs: Mapping[str, str]) -> str:
+    """Find the instruction that a DSPy prompt is about; of several the last, which did best."""
+    if attempts := _ATTEMPT.findall(inputs.get("attempted_instructions", "")):
+        first, _, rest = attempts[-1].partition("\n")
+        return f"{first}\n{textwrap.dedent(rest)}".strip()
+    return inputs.get("current_instruction") or inputs.get("basic_instruction") or ""
+
+
+def _last(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.findall(text)
+    return found[-1].strip() if found else ""
+
+
+def _with(current: str, cues: Iterable[str]) -> str:
+    """Add cues to an instruction, each to its criterion's section if there are any sections."""
+    new: dict[str, list[str]] = {}
+    for cue in sorted(set(cues) - cues_in(current)):
+        new.setdefault(_OWNER[cue], []).append(f"When you rate, {cue}.")
+    read = Instructions.parse(current)
+    if read.sections:
+        texts = {name: " ".join([read.section(name), *lines]) for name, lines in new.items()}
+        return read.replace(texts).render()
+    return "\n".join([current, *(line for lines in new.values() for line in lines)])

@@ -1,0 +1,286 @@
+"""A simulated LM world in which dilution and interference are planted, so that they can be found.
+
+Good instructions hold *cues*, short phrases of which each criterion has six. The judge's error on a
+criterion shrinks with the criterion's cues in its instructions; the critic names cues that a judged
+text shows to be missing, the coach passes on what it read, and the editor adds what it is advised.
+Three things can be planted:
+
+- *dilution* d: a coach that speaks of several criteria writes, in the place of each piece of advice
+  and with probability d, a phrase that helps no criterion (any coach does with probability 0.1);
+- *omission* o: an editor who rewrites several criteria at once leaves out each piece of new advice
+  with probability o;
+- *interference* i: in a call about several criteria, the other criteria's cues raise the standard
+  deviation of the judge's error by up to i points of the scale.
+
+The judge's error is normal noise, and shared in part between prompts: 55 % of its variance belongs
+to the text, 35 % to the prompt, and 10 % is new each time that the same prompt is sent
+(the first share is that of two prompts to one LM on SummEval and HANNA).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+
+import dspy
+import numpy as np
+
+from benchmarks.worlds.cues import CUES, GENERIC
+from benchmarks.worlds.rater import rating
+from benchmarks.worlds.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
+from mogradjudge import Rubric
+from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.criteria import Group
+
+BASE_SD, GAIN = 1.6, 0.6  # the judge's error without cues, and the share of it that cues remove
+_SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's variance
+CARELESS = 0.1  # how often a coach says something that helps nobody, in any call
+_REVEALED = 2  # cues of a criterion that one judged text shows to be missing
+_UNIT_WORDS = 10
+_BUDGET = re.compile(r"(\d+) words")
+_CASE = re.compile(r"case \d+")
+_ASKED = re.compile(r"`(\w+)` \(Literal\[1, 2, 3, 4, 5\]\)")
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class PlantedWorld:
+    """What is planted, and the seed of all that is drawn.
+
+    Args:
+        dilution: Probability, in [0, 1].
+        omission: Probability, in [0, 1].
+        interference: Points of the scale, at least 0.
+        joint_cost: What a call about several criteria adds to the error's standard deviation.
+        seed: Another seed is another world with the same effects.
+    """
+
+    dilution: float = 0.0
+    interference: float = 0.0
+    joint_cost: float = 0.0
+    seed: int = 0
+    omission: float = 0.0
+
+    def reply(self, system: str, user: str, draw: int = 0) -> str:
+        """Answer a prompt that DSPy's `ChatAdapter` made; ``draw`` counts how often it was sent."""
+        inputs = inputs_of(user)
+        match role_of(system):
+            case "judge":
+                text, asked = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
+                return fields(self.scores(text, _instructions(system), asked, draw))
+            case "critic":
+                return fields({"critique": self._critique(inputs)})
+            case "coach":
+                told = _BUDGET.search(system)
+                words = None if told is None else int(told.group(1))
+                names = tuple(json.loads(inputs["criteria"]))
+                return fields({"advice": self.advice(names, inputs["critiques"], words)})
+            case "rater":
+                return fields(rating(inputs, CUES, self.chance))
+            case _:
+                texts = json.loads(inputs["current_instructions"])
+                return fields(
+                    {"new_instructions": json.dumps(self.rewritten(texts, inputs["advice"]))}
+                )
+
+    def error_sd(self, name: str, instructions: str, criteria: Group) -> float:
+        """Give the standard deviation of the judge's error on one of a call's criteria."""
+        sd = BASE_SD * (1 - GAIN * _share(name, section_of(name, instructions)))
+        if others := [other for other in criteria if other != name]:
+            foreign = sum(_share(each, section_of(each, instructions)) for each in others)
+            sd += self.joint_cost + self.interference * foreign / len(others)
+        return sd
+
+    def scores(
+        self, text: str, instructions: str, criteria: Group, draw: int = 0
+    ) -> dict[str, int]:
+        """Rate a text from 1 to 5 on the criteria of one call."""
+        scores = {}
+        for name in criteria:
+            truth = re.search(rf"\b{name}=(\d+)", text)
+            assert truth is not None, "a text of this world carries its true scores"
+            noise = self._noise(name, text, f"{criteria} {' '.join(instructions.split())}", draw)
+            score = int(truth.group(1)) + self.error_sd(name, instructions, criteria) * noise
+            scores[name] = min(5, max(1, round(score)))
+        return scores
+
+    def _noise(self, name: str, text: str, prompt: str, draw: int) -> float:
+        sources = {"text": text, "prompt": prompt + text, "draw": f"{draw}{prompt}{text}"}
+        return sum(
+            math.sqrt(share) * _NORMAL.inv_cdf(self.chance(name, kind, sources[kind]))
+            for kind, share in _SHARES.items()
+        )
+
+    def _critique(self, inputs: Mapping[str, str]) -> str:
+        results = json.loads(inputs["results"])
+        wrong = [name for name, each in results.items() if "judge" in str(each.get("error"))]
+        return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
+
+    def feedback(self, example: str, names: Sequence[str]) -> str:
+        """Say what a judge that missed an example's scores should have done."""
+        case, lines = 1000 + int(9000 * self.chance("case", example)), []
+        for name in names:
+            order = sorted(CUES[name], key=lambda cue: self.chance(name, cue, example))
+            lines += [
+                f"{name}: in case {case} the judge should {cue}." for cue in order[:_REVEALED]
+            ]
+        return "\n".join(lines)
+
+    def advice(self, names: Group, read: str, words: int | None = None) -> str:
+        """Advise on the cues that critiques name, a paragraph per criterion.
+
+        Args:
+            names: The criteria that the call speaks of.
+            read: The critiques.
+            words: How long to write; all cues if it is not said.
+        """
+        cues = {name: [cue for cue in CUES[name] if cue in read] for name in names}
+        if words is not None:
+            cues = _cut(cues, max(1, words // _UNIT_WORDS))
+        case, paragraphs = _CASE.search(read), []
+        seen = "" if case is None else f", as {case.group()} shows"  # no two cases sound alike
+        for name, found in cues.items():
+            if found:
+                units = [self._unit(cue, names, read) for cue in found]
+                said = [f"Tell the judge to {unit}{seen}." for unit in units]
+                paragraphs.append(f"{name}: {' '.join(said)}")
+        return "\n\n".join(paragraphs) or "Keep all as it is."
+
+    def _unit(self, cue: str, names: Group, read: str) -> str:
+        """Give a cue, or what the coach says in its place."""
+        careless = self.chance("careless", str(names), cue, read) < CARELESS
+        diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
+        return _generic(read + cue) if careless or diluted else cue
+
+    def rewritten(self, texts: Mapping[str, str], advice: str) -> dict[str, str]:
+        """Rewrite the criteria's texts, each with the cues that it holds and those advised."""
+        new = {}
+        for name, text in texts.items():
+            kept = [cue for cue in CUES[name] if cue in advice]
+            if len(texts) > 1:
+                kept = [cue for cue in kept if not self._omits(cue, advice)]
+            held = [cue for cue in CUES[name] if cue in text or cue in kept]
+            new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
+        return new
+
+    def _omits(self, cue: str, advice: str) -> bool:
+        return self.chance("omitted", cue, advice) < self.omission
+
+    def chance(self, *parts: str) -> float:
+        """Draw from (0, 1), always the same for the same parts."""
+        digest = hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()
+        return (int.from_bytes(digest[:6]) + 0.5) / 2**48
+
+
+FAVOURED = PlantedWorld(dilution=0.7, joint_cost=0.2, omission=0.6)
+"""A world for a search: SSS learns most in few steps, then SSC; separate judge calls err less."""
+
+
+class PlantedEngine(ToyEngine):
+    """The planted world behind DSPy's engine seam; a prompt that comes again is drawn again."""
+
+    def __init__(self, world: PlantedWorld) -> None:
+        super().__init__()
+        self.world = world
+        self._sent: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def answer(self, system: str, user: str) -> str:
+        with self._lock:
+            draw = self._sent[system + user]
+            self._sent[system + user] += 1
+        return self.world.reply(system, user, draw)
+
+
+def planted_lm(world: PlantedWorld) -> dspy.LM:
+    """Give an LM that lives in a planted world."""
+    return dspy.LM("planted/world", engine=PlantedEngine(world), temperature=0.0)
+
+
+def planted_rubric(*names: str) -> Rubric:
+    """Make a rubric of criteria that have cues.
+
+    Raises:
+        ValueError: If one has none.
+    """
+    if unknown := set(names) - set(CUES):
+        raise ValueError(f"The world has no cues for {sorted(unknown)}; it has {list(CUES)}.")
+    return toy_rubric(*names)
+
+
+def planted_examples(
+    rubric: Rubric, documents: int, systems: int, seed: int = 0
+) -> list[dspy.Example]:
+    """Make documents with so many texts each, whose true scores are drawn from 1 to 5."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for document in range(documents):
+        for system in range(systems):
+            scores = {name: int(rng.integers(1, 6)) for name in rubric.names}
+            marks = ", ".join(f"{name}={score}" for name, score in scores.items())
+            human = {rubric[name].human: float(score) for name, score in scores.items()}
+            text = f"Document {seed}-{document}, text {system}: {marks}"
+            example = dspy.Example(output=text, group=str(document), system_id=str(system), **human)
+            examples.append(example.with_inputs("output"))
+    return examples
+
+
+@cache
+def expected_agreement(
+    sd: float, level: Level, systems: int, documents: int = 20_000, seed: int = 0
+) -> float:
+    """Simulate the agreement of a judge whose error has this standard deviation, on many texts."""
+    rng = np.random.default_rng(seed)
+    human = rng.integers(1, 6, documents * systems).astype(float)
+    judge = np.clip(np.rint(human + sd * rng.standard_normal(human.size)), 1, 5)
+    groups = [str(place // systems) for place in range(human.size)]
+    value = correlate(human.tolist(), judge.tolist(), groups, level=level).value
+    assert not isinstance(value, Undefined)
+    return value
+
+
+def cues_in(text: str) -> set[str]:
+    """Give the cues that stand in a text."""
+    return {cue for cues in CUES.values() for cue in cues if cue in text}
+
+
+def section_of(name: str, instructions: str) -> str:
+    """Give a criterion's section; all of the instructions where they have no headings."""
+    if "### Criterion: " not in instructions:
+        return instructions
+    found = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", instructions, re.DOTALL)
+    return found.group(1) if found else ""
+
+
+def _instructions(system: str) -> str:
+    """Find the instructions in a system prompt that DSPy's `ChatAdapter` made."""
+    lines = system.rpartition("your objective is:")[2].strip().splitlines()
+    return "\n".join(line.strip() for line in lines)
+
+
+def _share(name: str, text: str) -> float:
+    cues = CUES[name]
+    return sum(cue in text for cue in cues) / len(cues)
+
+
+def _generic(text: str) -> str:
+    return GENERIC[hashlib.sha256(text.encode()).digest()[0] % len(GENERIC)]
+
+
+def _cut(advice: Mapping[str, Sequence[str]], units: int) -> dict[str, list[str]]:
+    """Keep so many units, taken from the criteria in turn."""
+    turns = max(map(len, advice.values()), default=0)
+    order = [(n, name) for n in range(turns) for name in advice if n < len(advice[name])]
+    kept = set(order[:units])
+    return {
+        name: [cue for n, cue in enumerate(cues) if (n, name) in kept]
+        for name, cues in advice.items()
+    }

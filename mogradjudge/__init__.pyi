@@ -1,0 +1,60 @@
+from .agreement import Undefined, correlate
+from .criteria import Criterion, Rubric, Scale
+from .criteria.decomposition import MODES, DecompositionMode, Scope
+from .data import load_examples, split_by_group
+from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
+from .judge.instructions import Instructions
+from .judge.judge import MultiCriteriaJudge
+from .judge.scores import Reading, Unscored
+from .lm.budget import Budget
+from .objectives import (
+    Objective,
+    Scored,
+    as_metric,
+    objectives_from_metric,
+    rubric_objectives,
+)
+from .optimize.config import MOGradConfig
+from .optimize.result import OptimizationResult
+from .optimize.teleprompter import MOGrad
+from .programs.evaluation import Agreement, agreement_of, judge_examples
+from .stages.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
+
+__all__ = [
+    "MODES",
+    "Agreement",
+    "AlwaysAccept",
+    "Budget",
+    "BudgetExhausted",
+    "Criterion",
+    "DecompositionMode",
+    "Gate",
+    "Instructions",
+    "MOGrad",
+    "MOGradConfig",
+    "MogradError",
+    "MultiCriteriaJudge",
+    "NoCriterionRegression",
+    "NoMeanRegression",
+    "Objective",
+    "OptimizationResult",
+    "Reading",
+    "ReplyError",
+    "Rubric",
+    "Scale",
+    "Scope",
+    "Scored",
+    "SetupError",
+    "Undefined",
+    "Unscored",
+    "agreement_of",
+    "as_metric",
+    "correlate",
+    "judge_examples",
+    "load_examples",
+    "objectives_from_metric",
+    "rubric_objectives",
+    "split_by_group",
+]
+
+__version__: str

@@ -1,0 +1,288 @@
+"""Intervals from resampling whole documents, or seeds and documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mogradjudge.agreement.checks import (
+    Groups,
+    check_lengths,
+    check_names,
+    check_options,
+    finite,
+    gappy,
+    group_codes,
+)
+from mogradjudge.agreement.coefficients import (
+    FEWEST,
+    Array,
+    Constant,
+    Level,
+    Method,
+    Numbers,
+    Options,
+    Scores,
+    Undefined,
+    blocks,
+    group_values,
+)
+from mogradjudge.agreement.weighted_correlation import weighted_values
+from mogradjudge.errors import SetupError
+
+FEWEST_DOCUMENTS = 8
+"""Below it a bootstrap interval is far too narrow, and none is reported."""
+NARROW_DOCUMENTS = 30
+"""Below it a percentile interval is somewhat too narrow."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval that holds the true value with this confidence, 95 % if nothing is said."""
+
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+def bootstrap(
+    human: Numbers,
+    judge: Numbers,
+    groups: Sequence[str],
+    *,
+    method: Method = "spearman",
+    level: Level = "pooled",
+    constant: Constant = "zero",
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval | Undefined:
+    """Give a percentile interval for `correlate`, by resampling whole groups.
+
+    With fewer than about 30 groups the interval is too narrow, as percentile intervals are. To
+    compare two judges, test their difference (`compare`): two intervals may overlap although the
+    judges differ.
+
+    Source: the cluster bootstrap, Davison and Hinkley 1997, "Bootstrap Methods and their
+    Application", section 3.8; over inputs Deutsch, Dror and Roth 2021, "A Statistical Analysis of
+    Summarization Evaluation Metrics Using Resampling Methods" (Boot-Inputs).
+
+    Args:
+        human: Human scores, length n.
+        judge: Judge scores of the same texts, length n.
+        groups: The group of each text, length n. A group drawn twice counts as two groups.
+        method: As for `correlate`.
+        level: As for `correlate`.
+        constant: As for `correlate`.
+        resamples: How many resamples to draw, at least 1.
+        seed: Seeds the draws.
+        confidence: The share of resamples inside, between 0 and 1.
+
+    Raises:
+        SetupError: If the lengths differ, a score is not finite, or an option is out of its range.
+    """
+    found = bootstrap_criteria(
+        {"": finite("human", human)},
+        {"": finite("judge", judge)},
+        groups,
+        method=method,
+        level=level,
+        constant=constant,
+        resamples=resamples,
+        seed=seed,
+        confidence=confidence,
+    )
+    return found[""]
+
+
+def bootstrap_criteria(
+    human: Mapping[str, Scores],
+    judge: Mapping[str, Scores],
+    groups: Sequence[str],
+    *,
+    method: Method = "spearman",
+    level: Level = "pooled",
+    constant: Constant = "zero",
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Interval | Undefined]:
+    """Give the interval of `bootstrap` for several criteria and, under "mean", for their mean.
+
+    All criteria share the documents drawn, so that the mean's interval knows how they go together.
+
+    Args:
+        human: Human scores by criterion, each of length n; None where there is none.
+        judge: Judge scores by criterion, each of length n. A text with None on either side is left
+            out of that criterion.
+        groups: The group of each text, length n.
+        method: As for `correlate`.
+        level: As for `correlate`.
+        constant: As for `correlate`.
+        resamples: As for `bootstrap`.
+        seed: As for `bootstrap`.
+        confidence: As for `bootstrap`.
+
+    Raises:
+        SetupError: As for `bootstrap`; if the criteria of the two differ, or one is named "mean".
+    """
+    check_options(
+        method=method, level=level, constant=constant, resamples=resamples, confidence=confidence
+    )
+    check_names("Judge scores", judge, human)
+    if "mean" in human:
+        raise SetupError("A criterion must not be named 'mean': it names the mean of all.")
+    documents = group_codes(groups)
+    if len(documents) < FEWEST:
+        few = Undefined(f"{len(documents)} groups, and an interval needs {FEWEST}")
+        return dict.fromkeys([*human, "mean"], few)
+    columns = {}
+    for name, scores in human.items():
+        check_lengths({"human": scores, "judge": judge[name], "groups": groups})
+        columns[name] = gappy("human", scores), gappy("judge", judge[name])
+    values = {name: np.empty(resamples) for name in human}
+    rng, options = np.random.default_rng(seed), Options(method, level, constant)
+    for rows in blocks(resamples, len(documents)):
+        weights = draw(rng, len(documents), rows.stop - rows.start)
+        for name, sides in columns.items():
+            values[name][rows] = _resampled(*sides, documents, weights, options)
+    found = {name: percentiles(each, confidence) for name, each in values.items()}
+    defined = [values[name] for name, each in found.items() if isinstance(each, Interval)]
+    mean = np.mean(defined, axis=0) if defined else np.full(resamples, np.nan)
+    return {**found, "mean": percentiles(mean, confidence)}
+
+
+def reported_intervals(
+    human: Mapping[str, Scores],
+    judge: Mapping[str, Scores],
+    groups: Sequence[str],
+    *,
+    level: Level = "pooled",
+) -> dict[str, Interval | Undefined]:
+    """Give the intervals of `bootstrap_criteria`, and none over fewer than 8 documents.
+
+    Args:
+        human: As for `bootstrap_criteria`.
+        judge: As for `bootstrap_criteria`.
+        groups: As for `bootstrap_criteria`.
+        level: As for `correlate`.
+
+    Raises:
+        SetupError: As for `bootstrap_criteria`.
+    """
+    known: dict[str, set[str]] = {
+        name: {
+            group
+            for x, y, group in zip(scores, judge[name], groups, strict=True)
+            if x is not None and y is not None
+        }
+        for name, scores in human.items()
+    }
+    documents = {**known, "mean": set().union(*known.values())}
+    enough = [name for name, found in known.items() if len(found) >= FEWEST_DOCUMENTS]
+    first, second = ({name: side[name] for name in enough} for side in (human, judge))
+    found = bootstrap_criteria(first, second, groups, level=level) if enough else {}
+    if len(enough) < len(known):  # the mean is one over all criteria
+        found["mean"] = bootstrap_criteria(human, judge, groups, level=level)["mean"]
+    return {
+        name: found[name]
+        if len(named) >= FEWEST_DOCUMENTS
+        else Undefined(f"no interval: {len(named)} documents, and it needs {FEWEST_DOCUMENTS}")
+        for name, named in documents.items()
+    }
+
+
+def hierarchical(
+    values: Sequence[Sequence[float]] | Array,
+    *,
+    resamples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval | Undefined:
+    """Give a percentile interval for a mean over seeds and documents, by resampling both.
+
+    A resample draws seeds, then documents which all drawn seeds share. With fewer than about 5
+    seeds the interval is too narrow.
+
+    Source: the two-way (pigeonhole) bootstrap, Owen 2007, "The pigeonhole bootstrap", Annals of
+    Applied Statistics 1(2).
+
+    Args:
+        values: Shape (seeds, documents); nan where a document has no value. For two arms give
+            their differences.
+        resamples: How many resamples to draw, at least 1.
+        seed: Seeds the draws.
+        confidence: The share of resamples inside, between 0 and 1.
+
+    Raises:
+        SetupError: If the values are no table, one is infinite, or an option is out of its range.
+    """
+    check_options(resamples=resamples, confidence=confidence)
+    try:
+        table = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SetupError(f"`values` must be a table of seeds by documents: {error}.") from error
+    if table.ndim != 2 or np.isinf(table).any():
+        raise SetupError(
+            f"`values` must be a table of seeds by documents, of finite numbers or nan, got shape "
+            f"{table.shape}."
+        )
+    table = table[:, np.isfinite(table).any(axis=0)]
+    table = table[np.isfinite(table).any(axis=1)]
+    seeds, documents = table.shape
+    if seeds < 2 or documents < FEWEST:
+        return Undefined(
+            f"{seeds} seeds and {documents} documents, and an interval needs 2 and {FEWEST}"
+        )
+    rng = np.random.default_rng(seed)
+    of_seeds, of_documents = draw(rng, seeds, resamples), draw(rng, documents, resamples)
+    defined = np.isfinite(table)
+    sums, counts = (
+        ((of_seeds @ each) * of_documents).sum(axis=1)
+        for each in (np.where(defined, table, 0.0), defined.astype(np.float64))
+    )
+    return percentiles(ratio(sums, counts), confidence)
+
+
+def draw(rng: np.random.Generator, documents: int, resamples: int) -> Array:
+    """Draw documents with replacement; shape (resamples, documents), how often each was drawn."""
+    drawn = rng.integers(documents, size=(resamples, documents))
+    cells = drawn + documents * np.arange(resamples)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=resamples * documents)
+    return counts.reshape(resamples, documents).astype(np.float64)
+
+
+def ratio(sums: Array, counts: Array) -> Array:
+    """Divide; nan where nothing was counted."""
+    found: Array = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return found
+
+
+def percentiles(values: Array, confidence: float) -> Interval | Undefined:
+    """Cut off the same share at both ends; values that are nan do not count."""
+    defined = values[np.isfinite(values)]
+    if len(defined) < len(values) / 2:
+        return Undefined("most resamples have no correlation")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail))
+    return Interval(float(low), float(high), confidence)
+
+
+def _resampled(
+    human: Array,
+    judge: Array,
+    documents: Groups,
+    weights: Array,
+    options: Options,
+) -> Array:
+    kept: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
+    human, judge, codes = human[kept], judge[kept], documents.codes[kept]
+    method, constant = options.method, options.constant
+    if options.level == "pooled":
+        return weighted_values(human, judge, codes, weights, method, constant)
+    values = group_values(human, judge, codes, len(documents), method, constant)
+    defined = np.isfinite(values)
+    return ratio(weights @ np.where(defined, values, 0.0), weights @ defined.astype(np.float64))

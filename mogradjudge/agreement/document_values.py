@@ -1,0 +1,103 @@
+"""What each document contributes to an agreement: the numbers that all tests work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mogradjudge.agreement.checks import check_lengths, check_options, gappy, group_codes
+from mogradjudge.agreement.coefficients import (
+    Array,
+    Codes,
+    Constant,
+    Level,
+    Method,
+    Options,
+    Scores,
+    blocks,
+    group_values,
+)
+from mogradjudge.agreement.weighted_correlation import weighted_values
+
+
+def document_values(
+    human: Scores,
+    judge: Scores,
+    groups: Sequence[str],
+    *,
+    method: Method = "spearman",
+    level: Level = "group",
+    constant: Constant = "zero",
+) -> dict[str, float]:
+    """Give one value per document, so that their mean is the agreement.
+
+    With ``level="group"`` it is the correlation within the document. With ``level="pooled"`` it is
+    the document's jackknife pseudo-value D r - (D - 1) r_d, where r is the correlation over all D
+    documents and r_d the one without d (Efron and Tibshirani 1993, "An Introduction to the
+    Bootstrap", ch. 11); these can lie outside of [-1, 1], and their mean is r less its estimated
+    bias.
+
+    Args:
+        human: Human scores, length n; a text with None on either side is left out.
+        judge: Judge scores of the same texts, length n.
+        groups: The document of each text, length n.
+        method: As for `correlate`.
+        level: As for `correlate`.
+        constant: As for `correlate`.
+
+    Returns:
+        The value by document, sorted by name. A document that has none is left out: one whose
+        human scores are all equal, or with fewer than 3 scored texts (``level="group"``).
+
+    Raises:
+        SetupError: If the lengths differ, a score is not finite, or an option is unknown.
+    """
+    check_options(method=method, level=level, constant=constant)
+    check_lengths({"human": human, "judge": judge, "groups": groups})
+    found = group_codes(groups)
+    x, y = gappy("human", human), gappy("judge", judge)
+    kept = np.isfinite(x) & np.isfinite(y)
+    values = values_of(
+        x[kept], y[kept], found.codes[kept], len(found), Options(method, level, constant)
+    )
+    return {
+        name: float(value)
+        for name, value in zip(found.names, values, strict=True)
+        if np.isfinite(value)
+    }
+
+
+def values_of(
+    human: Array,
+    judge: Array,
+    codes: Codes,
+    documents: int,
+    options: Options,
+) -> Array:
+    """Give the documents' values as an array; shape (documents,), nan where there is none."""
+    method, constant = options.method, options.constant
+    if options.level == "group":
+        return group_values(human, judge, codes, documents, method, constant)
+    present = np.bincount(codes, minlength=documents) > 0
+    without = np.empty(documents)
+    for rows in blocks(documents, documents):
+        weights = 1.0 - (np.arange(documents)[rows, None] == np.arange(documents))
+        without[rows] = weighted_values(human, judge, codes, weights, method, constant)
+    over_all, count = agreement_over_all(human, judge, codes, documents, options), present.sum()
+    return np.where(present, count * over_all - (count - 1) * without, np.nan)
+
+
+def agreement_over_all(
+    human: Array,
+    judge: Array,
+    codes: Codes,
+    documents: int,
+    options: Options,
+) -> float:
+    """Give the agreement itself; nan where it is undefined."""
+    method, constant = options.method, options.constant
+    if options.level == "group":
+        values = group_values(human, judge, codes, documents, method, constant)
+        return float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else np.nan
+    return float(group_values(human, judge, np.zeros_like(codes), 1, method, constant)[0])

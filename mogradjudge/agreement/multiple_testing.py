@@ -1,0 +1,226 @@
+"""Comparing judges on several criteria: the mean first, then each, with adjusted p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mogradjudge.agreement.arms import arms_of, check_weights, contrast_of
+from mogradjudge.agreement.checks import check_names, check_options, group_codes
+from mogradjudge.agreement.coefficients import (
+    FEWEST,
+    Array,
+    Constant,
+    Level,
+    Method,
+    Options,
+    Scores,
+    Undefined,
+)
+from mogradjudge.agreement.permutation import (
+    Comparison,
+    flipped_sums,
+    mean_comparison,
+    p_value,
+    sign_patterns,
+)
+from mogradjudge.errors import SetupError
+
+
+@dataclass(frozen=True)
+class Family:
+    """A comparison on the mean of several criteria, and on each.
+
+    ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` and ``max_t`` adjust
+    those of the criteria that have one. ``max_t`` knows that criteria go together, and is the
+    sharper one.
+    """
+
+    mean: Comparison | Undefined
+    by_criterion: Mapping[str, Comparison | Undefined]
+    holm: Mapping[str, float]
+    max_t: Mapping[str, float]
+
+
+def contrast_criteria(
+    human: Mapping[str, Scores],
+    arms: Mapping[str, Mapping[str, Scores]],
+    weights: Mapping[str, float],
+    groups: Sequence[str],
+    *,
+    method: Method = "spearman",
+    level: Level = "group",
+    constant: Constant = "zero",
+    flips: int = 9999,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Family:
+    """Test a weighted sum of several judges' agreements on each criterion, and on their mean.
+
+    Each criterion is tested as by `contrast`, with the same signs for all criteria. A document
+    that has no value on a criterion drops out there for all arms; its value for the mean is the
+    mean over the criteria on which it has one.
+
+    Source: max-T is the step-down procedure of Westfall and Young 1993, "Resampling-Based Multiple
+    Testing", algorithm 4.1, on the documents' sums over the roots of their sums of squares.
+
+    Args:
+        human: Human scores by criterion, each of length n; None where there is none.
+        arms: Judge scores by arm and criterion, each of length n. A text that lacks a score in one
+            arm is left out of all, on that criterion.
+        weights: The weight of each arm; they usually sum to 0.
+        groups: The document of each text, length n.
+        method: As for `correlate`.
+        level: As for `correlate`.
+        constant: As for `correlate`.
+        flips: As for `cluster_test`.
+        seed: As for `cluster_test`.
+        confidence: Of each interval by itself, between 0 and 1.
+
+    Raises:
+        SetupError: If lengths or names differ, there is no criterion, a score is not finite, or an
+            option is out of its range.
+    """
+    check_options(method=method, level=level, constant=constant, flips=flips, confidence=confidence)
+    check_weights(weights, arms)
+    if not human:
+        raise SetupError("`human` must hold the scores of at least one criterion, got none.")
+    for arm, by_criterion in arms.items():
+        check_names(f"The scores of arm {arm!r}", by_criterion, human)
+    documents, options = group_codes(groups), Options(method, level, constant)
+    differences, columns = {}, []
+    for name, scores in human.items():
+        of_arms = {arm: judged[name] for arm, judged in arms.items()}
+        table = arms_of(scores, of_arms, documents.codes, len(documents))
+        found = contrast_of(table, weights, options)
+        differences[name] = found.difference
+        columns.append(found.values)
+    values = np.stack(columns, axis=1)
+    return _family(differences, values, flips, seed, level, confidence)
+
+
+def compare_criteria(
+    human: Mapping[str, Scores],
+    judge_a: Mapping[str, Scores],
+    judge_b: Mapping[str, Scores],
+    groups: Sequence[str],
+    *,
+    method: Method = "spearman",
+    level: Level = "group",
+    constant: Constant = "zero",
+    flips: int = 9999,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Family:
+    """Compare two judges on several criteria: agreement of ``a`` less agreement of ``b``.
+
+    It is `contrast_criteria` with two arms; conclusions hold for new documents by the same systems.
+
+    Args:
+        human: Human scores by criterion, each of length n; None where there is none.
+        judge_a: The first judge's scores by criterion, each of length n.
+        judge_b: The second judge's scores by criterion, each of length n.
+        groups: The document of each text, length n.
+        method: As for `correlate`.
+        level: As for `correlate`.
+        constant: As for `correlate`.
+        flips: As for `cluster_test`.
+        seed: As for `cluster_test`.
+        confidence: Of each interval by itself, between 0 and 1.
+
+    Raises:
+        SetupError: As for `contrast_criteria`.
+    """
+    return contrast_criteria(
+        human,
+        {"judge_a": judge_a, "judge_b": judge_b},
+        {"judge_a": 1.0, "judge_b": -1.0},
+        groups,
+        method=method,
+        level=level,
+        constant=constant,
+        flips=flips,
+        seed=seed,
+        confidence=confidence,
+    )
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjust p-values for their number.
+
+    The smallest is multiplied by their number, the next by one less, and so on; none is smaller
+    than one before it or larger than 1. Rejecting what is at most alpha keeps the chance of any
+    false rejection at most alpha, however the tests depend on one another.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    Args:
+        p_values: Each in [0, 1], by name.
+
+    Raises:
+        SetupError: If a p-value is not in [0, 1].
+    """
+    for name, p in p_values.items():
+        if not 0 <= p <= 1:
+            raise SetupError(f"A p-value must lie in [0, 1], got {p!r} for {name!r}.")
+    adjusted, largest = {}, 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
+
+
+def _family(
+    differences: Mapping[str, float],
+    values: Array,
+    flips: int,
+    seed: int,
+    level: Level,
+    confidence: float,
+) -> Family:
+    """Test the columns of values (documents, criteria), nan allowed, and the rows' means."""
+    defined = np.isfinite(values)
+    some = defined.any(axis=1)
+    values, defined = values[some], defined[some]
+    if len(values) < FEWEST:
+        few = Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
+        return Family(few, dict.fromkeys(differences, few), {}, {})
+    means = np.nanmean(values, axis=1)
+    patterns = sign_patterns(len(values), flips, seed)
+    # A document without a value adds nothing to a sum, whatever its sign.
+    sums = flipped_sums(np.column_stack([np.where(defined, values, 0.0), means]), patterns)
+    by_criterion: dict[str, Comparison | Undefined] = {}
+    for place, (name, difference) in enumerate(differences.items()):
+        column = values[defined[:, place], place]
+        by_criterion[name] = (
+            mean_comparison(column, difference, p_value(sums[:, place]), confidence)
+            if len(column) >= FEWEST and np.isfinite(difference)
+            else Undefined(f"{len(column)} documents have a value, and a test needs {FEWEST}")
+        )
+    tested = {
+        name: place
+        for place, name in enumerate(differences)
+        if isinstance(by_criterion[name], Comparison)
+    }
+    places = list(tested.values())
+    lengths = np.sqrt((np.where(defined, values, 0.0)[:, places] ** 2).sum(axis=0))
+    # Pooled correlations have no mean over documents; their pseudo-values only stand for it.
+    mean = means.mean() if level == "group" else np.nanmean(list(differences.values()))
+    return Family(
+        mean_comparison(means, float(mean), p_value(sums[:, -1]), confidence),
+        by_criterion,
+        holm({name: p_value(sums[:, place]) for name, place in tested.items()}),
+        dict(zip(tested, _max_t(sums[:, places], lengths), strict=True)),
+    )
+
+
+def _max_t(sums: Array, lengths: Array) -> list[float]:
+    """Adjust by the largest statistic among those not larger than one's own; Westfall and Young."""
+    sizes = np.abs(sums) / np.where(lengths > 0, lengths, 1.0)
+    order = np.argsort(-sizes[0], kind="stable")
+    largest = np.maximum.accumulate(sizes[:, order[::-1]], axis=1)[:, ::-1]
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate([p_value(column) for column in largest.T])
+    return [float(p) for p in adjusted]

@@ -1,0 +1,119 @@
+"""Testing a mean over documents by flipping signs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mogradjudge.agreement.checks import check_options, finite
+from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, blocks
+
+Population: TypeAlias = Literal["documents", "documents+systems"]
+
+_ENUMERATED = 13  # documents up to which all sign patterns are tried
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference with its interval and test.
+
+    ``low`` and ``high`` bound it with ``confidence``; ``p_value`` is two-sided; ``groups`` counts
+    the documents that have a value. The conclusion holds for new documents, and for new systems too
+    only if ``generalize_to`` says so.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    groups: int
+    generalize_to: Population = "documents"
+    standard_error: float = math.nan
+    confidence: float = 0.95
+
+
+def cluster_test(
+    values: Numbers,
+    *,
+    flips: int = 9999,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Comparison | Undefined:
+    """Test whether the mean of independent clusters' values is 0, and bound it.
+
+    The p-value is that of the sign-flip test on the sum: exact, over all patterns of signs, up to
+    13 clusters, and (1 + b) / (1 + B) of B random patterns with more. It supposes that without an
+    effect a value and its negative are equally likely, which holds for a difference of two
+    exchangeable arms. With n clusters it cannot be smaller than 2 / 2^n. The interval is
+    Student's t for the mean.
+
+    Source: Fisher 1935, "The Design of Experiments", section 21; the 1 in (1 + b) / (1 + B) is
+    Phipson and Smyth 2010, "Permutation p-values should never be zero".
+
+    Args:
+        values: One value per cluster, shape (clusters,): a difference of two arms on a document,
+            say, or on a (seed, step) pair.
+        flips: How many random patterns, at least 1.
+        seed: Seeds the patterns.
+        confidence: Of the interval, between 0 and 1.
+
+    Raises:
+        SetupError: If a value is not finite, or an option is out of its range.
+    """
+    check_options(flips=flips, confidence=confidence)
+    table = finite("values", values)
+    if len(table) < FEWEST:
+        return Undefined(f"{len(table)} clusters, and a test needs {FEWEST}")
+    sums = flipped_sums(table[:, None], sign_patterns(len(table), flips, seed))
+    return mean_comparison(table, float(table.mean()), p_value(sums[:, 0]), confidence)
+
+
+def sign_patterns(clusters: int, flips: int, seed: int) -> npt.NDArray[np.int8]:
+    """Give patterns of 1 and -1, the first of them all 1; shape (patterns, clusters).
+
+    They are all patterns up to 13 clusters, else ``flips`` random ones after the first.
+    """
+    if clusters <= _ENUMERATED:
+        bits = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
+        return (1 - 2 * bits).astype(np.int8)
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(0, 2, size=(flips, clusters), dtype=np.int8)
+    return np.vstack([np.ones((1, clusters), dtype=np.int8), 1 - 2 * bits])
+
+
+def flipped_sums(values: Array, patterns: npt.NDArray[np.int8]) -> Array:
+    """Sum values (clusters, columns) under each pattern; shape (patterns, columns)."""
+    parts = [patterns[rows] for rows in blocks(len(patterns), len(values))]
+    return np.concatenate([part.astype(np.float64) @ values for part in parts])
+
+
+def p_value(statistics: Array) -> float:
+    """Give the share of statistics at least as far from 0 as the first, which is the observed one.
+
+    A nan counts as further off.
+    """
+    sizes = np.abs(statistics)
+    rounding = _ROUNDING * np.fmax.reduce(sizes)  # sums that are equal on paper differ by less
+    return float(np.mean(~(sizes < sizes[0] - rounding)))
+
+
+def mean_comparison(values: Array, difference: float, p: float, confidence: float) -> Comparison:
+    """Put Student's t interval around a difference that is, or stands for, the values' mean."""
+    from scipy.stats import t  # slow to import
+
+    error = float(values.std(ddof=1) / math.sqrt(len(values)))
+    reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return Comparison(
+        difference,
+        difference - reach,
+        difference + reach,
+        p,
+        len(values),
+        standard_error=error,
+        confidence=confidence,
+    )

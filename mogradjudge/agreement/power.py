@@ -1,0 +1,164 @@
+"""How large a study has to be, and when "no difference" may be concluded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mogradjudge.agreement.checks import finite
+from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined
+from mogradjudge.agreement.permutation import Comparison, mean_comparison
+from mogradjudge.errors import SetupError
+
+_MOST = 10_000_000  # documents; nobody has more
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether a difference is smaller than ``bound``, either way.
+
+    ``within`` says whether the interval ``low`` to ``high``, of confidence 1 - 2 alpha, lies inside
+    of the bounds, which is the case if ``p_value`` is below alpha.
+    """
+
+    p_value: float
+    within: bool
+    low: float
+    high: float
+    bound: float
+
+
+def equivalence(
+    values: Numbers | Comparison, bound: float = 0.03, *, alpha: float = 0.05
+) -> Equivalence | Undefined:
+    """Test that a difference lies within ``-bound`` and ``bound``, by two one-sided t-tests.
+
+    A large p-value of a comparison does not show that there is no difference; a small one here
+    does. Where all values are equal it is 0 or 1: a spread of 0 is taken at its word.
+
+    Source: Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
+    approach", Journal of Pharmacokinetics and Biopharmaceutics 15.
+
+    Args:
+        values: One difference per document, shape (documents,), or a comparison, of which its
+            difference, standard error and number of groups are used.
+        bound: The largest difference that does not matter, above 0, in points of the coefficient.
+        alpha: The chance of concluding so wrongly, between 0 and 0.5.
+
+    Raises:
+        SetupError: If a value is not finite, or a number is out of its range.
+    """
+    from scipy.stats import t  # slow to import
+
+    if not (0 < bound < math.inf):
+        raise SetupError(f"`bound` must lie above 0, got {bound!r}.")
+    if not 0 < alpha < 0.5:
+        raise SetupError(f"`alpha` must lie between 0 and 0.5, got {alpha!r}.")
+    if isinstance(values, Comparison):
+        found = values
+    else:
+        table = finite("values", values)
+        if len(table) < FEWEST:
+            return Undefined(f"{len(table)} documents have a value, and a test needs {FEWEST}")
+        found = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
+    error, freedom = found.standard_error, found.groups - 1
+    if not math.isfinite(error):
+        return Undefined("the comparison has no standard error")
+    reach = float(t.ppf(1 - alpha, freedom)) * error
+    to_bound = bound - abs(found.difference)
+    certain = math.inf if to_bound > 0 else -math.inf
+    steps = to_bound / error if error > 0 else certain
+    p = float(t.sf(steps, freedom))
+    low, high = found.difference - reach, found.difference + reach
+    return Equivalence(p, -bound < low and high < bound, low, high, bound)
+
+
+def minimum_detectable_difference(
+    values: Numbers | float,
+    documents: int,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> float:
+    """Give the difference that a two-sided t-test over documents finds with this power.
+
+    It is (t(1 - alpha / 2) + t(power)) sd / sqrt(documents), with t quantiles at documents - 1
+    degrees of freedom; Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", ch. 2,
+    with t for the normal distribution.
+
+    Args:
+        values: One difference per document of a pilot, shape (documents,), or their standard
+            deviation.
+        documents: How many documents the study has, at least 2.
+        alpha: The test's level, between 0 and 1.
+        power: The chance of finding the difference, between 0 and 1 and above ``alpha``.
+
+    Returns:
+        A difference in points of what ``values`` holds.
+
+    Raises:
+        SetupError: If a number is out of its range.
+    """
+    _check_power(alpha, power)
+    if documents < 2:
+        raise SetupError(f"`documents >= 2` must hold, got {documents!r}.")
+    return _detectable(_spread(values), documents, alpha, power)
+
+
+def sample_size(
+    values: Numbers | float,
+    difference: float,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> int:
+    """Give the fewest documents with which `minimum_detectable_difference` is this or smaller.
+
+    Args:
+        values: As for `minimum_detectable_difference`.
+        difference: What is to be found, above 0, in points of what ``values`` holds.
+        alpha: The test's level, between 0 and 1.
+        power: The chance of finding the difference, between 0 and 1 and above ``alpha``.
+
+    Raises:
+        SetupError: If a number is out of its range, or ten million documents are not enough.
+    """
+    _check_power(alpha, power)
+    if not 0 < difference < math.inf:
+        raise SetupError(f"`difference` must lie above 0, got {difference!r}.")
+    spread = _spread(values)
+    few, many = 2, _MOST
+    if _detectable(spread, many, alpha, power) > difference:
+        raise SetupError(f"`difference` must be larger to be found at all, got {difference!r}.")
+    while few < many:
+        middle = (few + many) // 2
+        if _detectable(spread, middle, alpha, power) <= difference:
+            many = middle
+        else:
+            few = middle + 1
+    return few
+
+
+def _detectable(spread: float, documents: int, alpha: float, power: float) -> float:
+    from scipy.stats import t  # slow to import
+
+    reach = t.ppf(1 - alpha / 2, documents - 1) + t.ppf(power, documents - 1)
+    return float(reach * spread / math.sqrt(documents))
+
+
+def _spread(values: Numbers | float) -> float:
+    if isinstance(values, (int, float)):
+        spread = float(values)
+    else:
+        table = finite("values", values)
+        if len(table) < FEWEST:
+            raise SetupError(f"`values` must hold at least {FEWEST} documents, got {len(table)}.")
+        spread = float(table.std(ddof=1))
+    if not 0 <= spread < math.inf:
+        raise SetupError(f"A standard deviation must be 0 or more, got {spread!r}.")
+    return spread
+
+
+def _check_power(alpha: float, power: float) -> None:
+    if not 0 < alpha < power < 1:
+        raise SetupError(f"`0 < alpha < power < 1` must hold, got {alpha!r} and {power!r}.")

@@ -1,0 +1,118 @@
+"""Resampling documents and systems together, so that a conclusion holds for new ones of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from mogradjudge.agreement.arms import Arms, Contrast
+from mogradjudge.agreement.bootstrap import draw, percentiles, ratio
+from mogradjudge.agreement.checks import Groups
+from mogradjudge.agreement.coefficients import (
+    FEWEST,
+    Array,
+    Codes,
+    Options,
+    Undefined,
+    blocks,
+)
+from mogradjudge.agreement.permutation import Comparison
+from mogradjudge.agreement.weighted_correlation import weighted_values
+
+# From texts and how often each counts, (samples, texts), to the contrast, (samples,).
+_Contrast: TypeAlias = Callable[[Codes, Array], Array]
+
+_ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How many resamples to draw, by which seed, and the confidence of their interval."""
+
+    resamples: int
+    seed: int
+    confidence: float
+
+
+def two_way(
+    table: Arms,
+    found: Contrast,
+    systems: Groups,
+    weights: Mapping[str, float],
+    options: Options,
+    drawn: Resampling,
+) -> Comparison | Undefined:
+    """Give the percentile interval of a contrast, and twice the smaller tail beyond 0 as p-value.
+
+    A text counts as often as its document was drawn times as often as its system was.
+    """
+    documents = table.documents
+    if min(documents, len(systems)) < FEWEST:
+        return Undefined(
+            f"{documents} documents and {len(systems)} systems, and resampling both needs {FEWEST} "
+            "of each"
+        )
+    contrast = partial(_contrast, table, weights, options)
+    over = _over_all if options.level == "pooled" else _by_document
+    codes = systems.codes[table.kept]
+    rngs = [np.random.default_rng((drawn.seed, number)) for number in (0, 1)]
+    values = np.empty(drawn.resamples)
+    for rows in blocks(drawn.resamples, len(table.human)):
+        of_documents, of_systems = (
+            draw(rng, size, rows.stop - rows.start)
+            for rng, size in zip(rngs, (documents, len(systems)), strict=True)
+        )
+        values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
+    interval = percentiles(values, drawn.confidence)
+    if isinstance(interval, Undefined) or not np.isfinite(found.difference):
+        return Undefined("most resamples have no correlation")
+    values = values[np.isfinite(values)]
+    beyond = 1 + min((values <= _ROUNDING).sum(), (values >= -_ROUNDING).sum())
+    return Comparison(
+        found.difference,
+        interval.low,
+        interval.high,
+        float(min(1.0, 2 * beyond / (len(values) + 1))),
+        int(np.isfinite(found.values).sum()),
+        "documents+systems",
+        float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+        drawn.confidence,
+    )
+
+
+def _over_all(
+    contrast: _Contrast, documents: Codes, systems: Codes, of_documents: Array, of_systems: Array
+) -> Array:
+    often = of_documents[:, documents] * of_systems[:, systems]
+    return contrast(np.arange(len(documents)), often)
+
+
+def _by_document(
+    contrast: _Contrast, documents: Codes, systems: Codes, of_documents: Array, of_systems: Array
+) -> Array:
+    sums, counts = np.zeros((2, len(of_documents)))
+    for document in np.unique(documents):
+        texts = np.flatnonzero(documents == document)
+        values = contrast(texts, of_systems[:, systems[texts]])
+        often = np.where(np.isfinite(values), of_documents[:, document], 0.0)
+        sums += often * np.nan_to_num(values)
+        counts += often
+    return ratio(sums, counts)
+
+
+def _contrast(
+    table: Arms, weights: Mapping[str, float], options: Options, texts: Codes, often: Array
+) -> Array:
+    """Give the contrast on some texts, each counted as often as ``often`` (samples, texts) says."""
+    human, alone = table.human[texts], np.arange(len(texts))
+    total = np.zeros(len(often))
+    for name, weight in weights.items():
+        judge = table.judges[name][texts]
+        total += weight * weighted_values(
+            human, judge, alone, often, options.method, options.constant
+        )
+    return total

@@ -1,6 +1,0 @@
-"""A table's shards on a Ray cluster; Ray itself is imported only where it is asked for."""
-
-from mogradjudge.cluster.driver import Cluster
-from mogradjudge.cluster.session import ClusterFailed, check_ray, joined
-
-__all__ = ["Cluster", "ClusterFailed", "check_ray", "joined"]

@@ -1,0 +1,181 @@
+"""Where the output goes: what a stream can show, and texts that do a terminal no harm."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 10_000
+"""Columns of what is no terminal: a log or a pipe gets each row as one line."""
+LINE = 160
+"""Columns that a text is cut to where it goes to no terminal."""
+
+_CANNOT_MOVE = ("dumb", "unknown")  # terminals without a cursor that goes up
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Give a console on stdout or stderr; it takes no markup and changes no text.
+
+    Colours and styles are as `is_coloured` says; off a terminal it is `WIDE`.
+    """
+    from rich.console import Console as Made
+
+    stream = sys.stderr if stderr else sys.stdout
+    coloured = is_coloured(stream)
+    made = Made(
+        stderr=stderr,
+        force_terminal=stream.isatty() or coloured,
+        color_system="auto" if coloured else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    if not (stream.isatty() or made.is_jupyter):
+        made.width = WIDE
+    return made
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Say whether a stream gets escape sequences for colours and styles.
+
+    What counts is, in this order: ``--no-color``, the environment's ``NO_COLOR`` and
+    ``FORCE_COLOR`` (no-color.org and force-color.org; set and not empty), and whether it is a
+    terminal that can show them.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and ctx.color is not None:
+        return ctx.color
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and not _is_dumb())
+
+
+def is_live() -> bool:
+    """Say whether stderr can show what moves: a bar, a table that changes."""
+    return sys.stderr.isatty() and not _is_dumb()
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line, without what a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def cut(text: str) -> str:
+    """Put a text on one line of stderr, and cut what does not fit; `LINE` off a terminal."""
+    from rich.text import Text
+
+    line = Text(one_line(text))
+    line.truncate(console(stderr=True).width if sys.stderr.isatty() else LINE, overflow="ellipsis")
+    return line.plain
+
+
+def say(text: str) -> None:
+    """Write a line to stdout; a terminal gets it broken between words."""
+    from rich.text import Text
+
+    console().print(Text(one_line(text)))
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr; above a bar, if there is one."""
+    # rich puts itself in the place of sys.stderr, and click writes to what was there before.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM", "").lower() in _CANNOT_MOVE
+
+
+_NARROWEST = 12  # columns that a column of text may always have
+
+
+_BESIDE_TEXT = 3  # columns: the space around a cell, and the line to the next one
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", keys: int = 1
+) -> None:
+    """Print rows of text; the first column is left-aligned, all others right-aligned.
+
+    Where a terminal has no room for all columns side by side, the table is parted into several, and
+    long texts are folded. In a file or a pipe each row is one line.
+
+    Args:
+        columns: Their names.
+        rows: A text for each column; control characters are not printed.
+        title: What the table is about.
+        keys: How many of the first columns it takes to know a row; each part of a table has them.
+    """
+    from rich.text import Text
+
+    out = console()
+    if title:
+        out.print(Text(title, style="bold"))
+    widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
+    table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
+    for places in _side_by_side(_widths(table, widest), keys, out.width):
+        _print(out, _table([[row[place] for place in places] for row in table], widest))
+
+
+def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
+    from rich import box
+    from rich.table import Table as Made
+    from rich.text import Text
+
+    table = Made(box=box.SIMPLE_HEAD)
+    for place, column in enumerate(rows[0]):
+        table.add_column(
+            Text(column),  # brackets are no markup
+            justify="right" if place else "left",
+            overflow="fold",
+            max_width=widest,
+        )
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print(out: Console, table: Table) -> None:
+    if out.width != WIDE:
+        out.print(table)
+        return
+    with out.capture() as printed:
+        out.print(table)
+    for line in printed.get().splitlines():
+        out.file.write(f"{line.rstrip()}\n")  # a file is spared the blanks that fill each line
+
+
+def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:
+    """Say how wide each column is, in columns of the terminal."""
+    from rich.cells import cell_len
+
+    return [min(widest, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
+
+
+def _side_by_side(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
+    """Part the columns into tables that fit; each has the keys, and at least one more column."""
+    parts = [list(range(keys))]
+    for place, width in enumerate(widths[keys:], start=keys):
+        used = sum(widths[each] + _BESIDE_TEXT for each in parts[-1])
+        if len(parts[-1]) > keys and used + width + _BESIDE_TEXT >= room:
+            parts.append(list(range(keys)))
+        parts[-1].append(place)
+    return parts
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,1 @@
+"""The judge: a DSPy module, its instructions, and how its replies are read."""

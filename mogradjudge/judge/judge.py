@@ -1,0 +1,334 @@
+"""Stage 0: score a text on every criterion of a rubric."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import dspy
+
+from mogradjudge.concurrency import in_parallel
+from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.endings import Ending, reading
+from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
+from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
+from mogradjudge.judge.reply import field_by_field, is_read_by_field, reason_of
+from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
+from mogradjudge.lm.quoting import quote
+from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal
+
+_LARGEST_FILE = 50_000_000  # bytes
+_SAMPLING_TEMPERATURE = 0.7  # where an LM is set to 0, its samples would all be the same
+
+# No other try can help with a text that is too long; it is the text's fault, not the provider's.
+_UNREADABLE = (dspy.AdapterParseError, dspy.ContextWindowExceededError)
+
+
+class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+    """Rates a text on several criteria; the scoring instructions are what an optimizer edits.
+
+    Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion
+    (an int for ``"integer"``, else a float; `Unscored` where the reply gave none) and ``readings``,
+    a dict from each criterion to the `Reading` behind its score.
+
+    Args:
+        rubric: What to rate.
+        layout: ``"combined"`` asks for all criteria in one call, ``"separate"`` in one call each.
+        score_rule: ``"integer"`` takes the score as written. ``"expected"`` weighs the scale by the
+            probabilities of the score's tokens, so the LM must give logprobs. ``"mean_of_n"``
+            averages ``n`` sampled replies.
+        n: Samples for ``"mean_of_n"``: at least 2 there, 1 elsewhere.
+        rationale: Whether the model writes short reasons before the scores.
+        fallback: With ``"integer"``, an expected score that cannot be had becomes the integer, with
+            ``"fallback"`` as its reading's source; so where the LM refuses logprobs. Without it,
+            missing logprobs are an error.
+
+    Raises:
+        SetupError: If an argument breaks one of these rules.
+    """
+
+    def __init__(
+        self,
+        rubric: Rubric,
+        layout: Layout = "combined",
+        score_rule: ScoreRule = "integer",
+        n: int = 1,
+        rationale: bool = False,  # noqa: FBT001, FBT002 - a setting, given by name
+        fallback: Literal["integer"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.rubric = rubric
+        self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
+        self._logprobs = TopLogprobs()
+        self.judges = {
+            group[0] if len(group) == 1 else "all": ScorePredict(rubric, group, self.settings)
+            for group in LAYOUTS[layout].groups(rubric.names)
+        }
+
+    @classmethod
+    def from_saved(cls, path: str | Path, rubric: Rubric | None = None) -> Self:
+        """Load a saved judge with the settings that it was saved with.
+
+        Args:
+            path: A JSON file written by `save`.
+            rubric: Its rubric; if it is not given, ``rubric.toml`` beside the file, or else the
+                rubric that the file itself was saved with.
+
+        Raises:
+            SetupError: If the file is no saved judge, or was saved for another rubric.
+        """
+        path = Path(path)
+        beside = path.parent / "rubric.toml"
+        try:
+            saved = _saved(path)
+            if rubric is None and beside.exists():
+                rubric = Rubric.from_toml(beside)
+            if rubric is None:
+                rubric = Rubric(**fields_from_toml(str(saved.get("rubric"))))
+            judge = cls(rubric, **_settings(saved))
+            judge.load(path)
+        except SetupError as error:
+            raise SetupError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:  # DSPy reads the file anew, unchecked
+            raise SetupError(f"{path}: DSPy cannot load it: {error!r}.") from error
+        return judge
+
+    @property
+    def calls_per_text(self) -> int:
+        """LM calls that one text takes, when nothing is cached and nothing fails."""
+        return len(self.judges) * self.settings.n
+
+    def forward(self, **inputs: str) -> dspy.Prediction:
+        """Score one text.
+
+        Raises:
+            SetupError: If an input is missing, or if logprobs are and no fallback is set.
+            dspy.LMError: If the provider fails.
+        """
+        quoted, calls = self._quoted(inputs), self._calls()
+        adapter = field_by_field(dspy.settings.adapter)
+        with dspy.context(adapter=adapter):
+            replies = in_parallel(lambda call: _send(call, quoted), calls, len(calls))
+        return self._prediction(replies, adapter)
+
+    async def aforward(self, **inputs: str) -> dspy.Prediction:
+        """Score one text under asyncio; as `forward`."""
+        quoted, calls = self._quoted(inputs), self._calls()
+        adapter = field_by_field(dspy.settings.adapter)
+        with dspy.context(adapter=adapter):
+            replies = await asyncio.gather(*(_asend(call, quoted) for call in calls))
+        return self._prediction(replies, adapter)
+
+    def load_state(self, state: Mapping[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
+        """Restore a saved state; see `ScorePredict.load_state`.
+
+        Raises:
+            SetupError: If it was saved in another layout, or for other criteria.
+        """
+        ours = [name for name, _ in self.named_parameters()]
+        theirs = [name for name in state if name != "metadata"]
+        if ours != theirs:
+            raise SetupError(
+                f"The saved judge has the predictors {', '.join(theirs) or 'none'}, this one "
+                f"{', '.join(ours)}. Load it with the rubric and layout it was saved with."
+            )
+        with warned_once():  # DSPy loads each predictor twice, to see whether it can
+            super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+
+    def _calls(self) -> list[_Call]:
+        logprobs = self._logprobs if self.settings.score_rule == "expected" else None
+        least = 0 if self.settings.fallback else 1
+        return [
+            _Call(predictor, self._config(predictor, sample), logprobs, least)
+            for predictor in self.judges.values()
+            for sample in range(self.settings.n)
+        ]
+
+    def _config(self, predictor: ScorePredict, sample: int) -> dict[str, Any]:
+        lm = predictor.lm or dspy.settings.lm
+        match self.settings.score_rule:
+            case "expected":
+                return self._logprobs.config(lm)
+            case "mean_of_n":
+                temperature = lm.kwargs.get("temperature") if lm else None
+                sampled = _SAMPLING_TEMPERATURE if temperature == 0 else temperature
+                return {"rollout_id": sample, "temperature": sampled}
+            case _:
+                return {}
+
+    def _quoted(self, inputs: Mapping[str, object]) -> dict[str, str]:
+        if missing := [name for name in self.rubric.inputs if inputs.get(name) is None]:
+            raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.")
+        fields = (*self.rubric.inputs, *self.rubric.names, "rationale")
+        labels = isinstance(dspy.settings.adapter, dspy.TwoStepAdapter)
+        return {
+            name: quote(str(inputs[name]), fields, labels=labels) for name in self.rubric.inputs
+        }
+
+    def _prediction(self, replies: Sequence[_Reply], adapter: dspy.Adapter) -> dspy.Prediction:
+        taken: dict[str, list[Reading]] = {name: [] for name in self.rubric.names}
+        for reply in replies:
+            if dspy.settings.trace is not None:
+                dspy.settings.trace.extend(reply.trace)
+            for name in reply.criteria:
+                taken[name].append(self._reading(self.rubric[name], reply, adapter))
+        readings = {name: _mean(samples) for name, samples in taken.items()}
+        scores = {name: reading.score for name, reading in readings.items()}
+        return dspy.Prediction(**scores, readings=readings)
+
+    def _reading(self, criterion: Criterion, reply: _Reply, adapter: dspy.Adapter) -> Reading:
+        rule = self.settings.score_rule
+        if isinstance(reply.prediction, Unscored):
+            return Reading(reply.prediction, rule)
+        written = reply.prediction[criterion.name]
+        rationale = reply.prediction.get("rationale")
+        rationale = rationale if isinstance(rationale, str) else None
+        if isinstance(written, Unscored):
+            return Reading(written, rule, rationale=rationale)
+        if rule == "expected":
+            return self._expected(criterion, reply.prediction, adapter, rationale)
+        return Reading(int(written), rule, rationale=rationale)
+
+    def _expected(
+        self,
+        criterion: Criterion,
+        prediction: dspy.Prediction,
+        adapter: dspy.Adapter,
+        rationale: str | None,
+    ) -> Reading:
+        tokens = read_tokens(prediction.get("logprobs"))
+        written = int(prediction[criterion.name])
+        fields = (*self.rubric.names, "rationale")
+        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written, fields)
+        if found is not None and found.support >= MIN_SUPPORT:
+            return Reading(found.score, "expected", found.distribution, found.support, rationale)
+        if self.settings.fallback == "integer":
+            return Reading(written, "fallback", rationale=rationale)
+        if not tokens:
+            raise SetupError(
+                "score_rule='expected' needs token logprobs, and the LM sent none for "
+                f"{criterion.name!r}. Use an LM that sends them, or fallback='integer' "
+                "(--fallback integer)."
+            )
+        support = 0.0 if found is None else found.support
+        reason = f"only {support:.2f} of the score's probability lies on the scale"
+        return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call; one that needs ``logprobs`` needs at least so many alternatives to a token."""
+
+    predictor: ScorePredict
+    config: Mapping[str, Any]
+    logprobs: TopLogprobs | None
+    least: int
+
+    @property
+    def lm(self) -> dspy.BaseLM | None:
+        return self.predictor.lm or dspy.settings.lm
+
+    def after(self, refusal: Exception) -> _Call:
+        """Give the call that asks for fewer logprobs.
+
+        Raises:
+            Exception: The refusal, if that is no reason for it.
+        """
+        top = self.logprobs
+        config = top.config_after(refusal, self.config, self.lm, self.least) if top else None
+        if config is None:
+            raise as_refusal(refusal)
+        return replace(self, config=config)
+
+    def note_taken(self) -> None:
+        if self.logprobs is not None:
+            self.logprobs.note_taken(self.config, self.lm)
+
+
+@dataclass(frozen=True)
+class _Reply:
+    criteria: tuple[str, ...]
+    prediction: dspy.Prediction | Unscored
+    trace: tuple[Any, ...] = ()
+
+
+def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
+    # Threads end in any order: each keeps a trace of its own, and they are joined in order.
+    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
+        try:
+            prediction = call.predictor(**inputs, config=dict(call.config))
+        except _UNREADABLE as error:
+            return _without_scores(call, error, ending)
+        except REFUSALS as error:
+            return _send(call.after(error), inputs)
+        call.note_taken()
+        return _with_scores(call, prediction, ending)
+
+
+async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
+    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
+        try:
+            prediction = await call.predictor.acall(**inputs, config=dict(call.config))
+        except _UNREADABLE as error:
+            return _without_scores(call, error, ending)
+        except REFUSALS as error:
+            return await _asend(call.after(error), inputs)
+        call.note_taken()
+        return _with_scores(call, prediction, ending)
+
+
+def _no_thoughts(call: _Call) -> Collection[str]:
+    """Name what is a field of the reply, though a thought may have a tag of that name."""
+    fields = call.predictor.signature.output_fields
+    return fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
+
+
+def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _Reply:
+    if ending.fault and not is_read_by_field(dspy.settings.adapter):
+        return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {ending.reason}"))
+    return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
+
+
+def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
+    said = ending.reason or reason_of(error, call.lm)
+    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
+
+
+def _mean(samples: Sequence[Reading]) -> Reading:
+    """Average the samples that could be read."""
+    first = samples[0]
+    scores = [sample.score for sample in samples if not isinstance(sample.score, Unscored)]
+    if len(samples) == 1 or not scores:
+        return first
+    return Reading(sum(scores) / len(scores), first.source, rationale=first.rationale)
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    """Read what a saved judge's file says of criteria, settings and rubric."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; no judge is.")
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except SetupError:  # a ValueError too
+        raise
+    except OSError as error:
+        raise SetupError(f"cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"is not a JSON file: {error}.") from error
+    metadata = state.get("metadata") if isinstance(state, dict) else None
+    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
+    whole = isinstance(versions, dict)
+    predictors = [value for key, value in state.items() if key != "metadata"] if whole else []
+    return saved_manifest(predictors[0] if predictors else None)
+
+
+def _settings(saved: Mapping[str, Any]) -> dict[str, Any]:
+    settings = saved["settings"]
+    return {
+        each.name: settings[each.name] for each in fields(JudgeSettings) if each.name in settings
+    }

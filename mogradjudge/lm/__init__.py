@@ -1,0 +1,1 @@
+"""One LM call: its model, limit, cache, price, ledger, budget and stop."""

@@ -1,0 +1,167 @@
+"""What a run may spend: hard caps, checked before a call is sent and with the calls in flight."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import dspy
+
+from mogradjudge.errors import SetupError
+from mogradjudge.lm.pricing import price, reply_limit
+
+_TEMPLATE_TOKENS = 64  # what a chat template adds to the few messages of a call, generously
+_OPTIONS = {"max_tokens": " (--max-total-tokens)"}  # where the command line has another name
+_REPLY_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Caps on a run; None is no cap.
+
+    A call is sent only if the caps hold even when it and all calls in flight turn out as large as
+    they can: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
+    (or what litellm's table gives for the model). So a cap is never passed, and a part of the last
+    call's size may stay unspent. Calls that DSPy's LMs do not make are not held to them, nor those
+    of threads that a program has started before the run.
+
+    Args:
+        max_calls: Attempts at the provider, failed ones and retries included; cached replies not.
+        max_tokens: Prompt and completion tokens together.
+        max_cost: US dollars, by the prices that litellm carries.
+        max_seconds: Time since the run was started or taken up; calls in flight then still end.
+
+    Raises:
+        SetupError: If a cap is not a number above 0.
+    """
+
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_calls", "max_tokens"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                option = _OPTIONS.get(name, "")
+                raise SetupError(
+                    f"`{name}` must be a whole number >= 1 or None, got {value!r}{option}."
+                )
+        for name in ("max_cost", "max_seconds"):
+            value = getattr(self, name)
+            number = type(value) in (int, float)
+            if value is not None and not (number and 0 < value < math.inf):
+                raise SetupError(f"`{name}` must be a number above 0 or None, got {value!r}.")
+
+    @property
+    def weighs_calls(self) -> bool:
+        """Whether calls must be weighed before they are sent: tokens or dollars are capped."""
+        return self.max_tokens is not None or self.max_cost is not None
+
+    @property
+    def caps_calls(self) -> bool:
+        """Whether there is a cap that a call could pass."""
+        return self.max_calls is not None or self.weighs_calls
+
+    def check(self, lm: dspy.BaseLM) -> None:
+        """Refuse an LM whose calls these caps could not hold.
+
+        Raises:
+            SetupError: If dollars are capped and the model's price is not known, if the longest
+                reply is not, or if it alone passes a cap.
+        """
+        if not self.weighs_calls:
+            return
+        if cap := self.weigh(lm, "", None, lm.kwargs.get("n") or 1).passes(self):
+            raise SetupError(
+                f"The cap of {cap} is less than one call of {lm.model!r} may come to, with a reply "
+                f"of {longest_reply(lm)} tokens. Raise it, or set `max_tokens` on that LM "
+                "(--max-tokens)."
+            )
+
+    def weigh(self, lm: dspy.BaseLM, prompt: object, reply: int | None, replies: int) -> Spent:
+        """Give the most that a call can come to, as far as there are caps on it; as `largest`.
+
+        Raises:
+            SetupError: If dollars are capped and the model's price is not known, or the longest
+                reply is not.
+        """
+        if not self.weighs_calls:
+            return Spent(calls=1)
+        if self.max_cost is not None and price(lm.model) is None:
+            raise SetupError(
+                f"`max_cost` needs each model's price, and litellm has none for {lm.model!r}. "
+                "Cap calls or tokens instead."
+            )
+        if (reply or longest_reply(lm)) is None:
+            raise SetupError(
+                f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which nobody "
+                "told: set `max_tokens` on that LM (--max-tokens)."
+            )
+        return largest(lm, prompt, reply, replies)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the caps as `result.json` holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Calls, tokens and US dollars; of what was paid, or the most that may come of calls."""
+
+    calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
+
+    def passes(self, budget: Budget) -> str | None:
+        """Name the cap that this spending would pass, as ``max_calls=20``."""
+        caps = {
+            "max_calls": (self.calls, budget.max_calls),
+            "max_tokens": (self.tokens, budget.max_tokens),
+            "max_cost": (self.cost, budget.max_cost),
+        }
+        for name, (value, cap) in caps.items():
+            if cap is not None and value > cap:
+                return f"{name}={cap}{_OPTIONS.get(name, '')}"
+        return None
+
+
+class Purse(Protocol):
+    """What several runs spend together, held to one budget; thread safe."""
+
+    def take(self, weight: Spent) -> bool:
+        """Take a call that is about to be sent; False if a cap would be passed."""
+        ...
+
+    def settle(self, taken: Spent, spent: Spent) -> None:
+        """Enter what a call came to in the place of what was taken for it."""
+        ...
+
+
+def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None, replies: int = 1) -> Spent:
+    """Give the most that one call can come to.
+
+    Args:
+        lm: The model.
+        prompt: All that is sent, texts alone: what a picture comes to cannot be told from its URL.
+        reply: The longest reply in tokens, if the call sets its own.
+        replies: How many the call asks for.
+    """
+    sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
+    told = (reply or longest_reply(lm) or 0) * replies
+    known = price(lm.model)
+    return Spent(1, sent + told, 0.0 if known is None else known.of(sent, told))
+
+
+def longest_reply(lm: dspy.BaseLM) -> int | None:
+    """Give an LM's longest reply in tokens: its own limit, or else the model's; None if unknown."""
+    own = [lm.kwargs[name] for name in _REPLY_LIMITS if lm.kwargs.get(name) is not None]
+    return int(own[0]) if own else reply_limit(lm.model)

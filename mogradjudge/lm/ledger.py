@@ -1,0 +1,338 @@
+"""What a run pays: calls, tokens and cost by role and criteria, held to its budget."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mogradjudge.criteria import Group
+from mogradjudge.errors import BudgetExhausted, SetupError
+from mogradjudge.files import DELETE_LINE, LineLog
+from mogradjudge.lm.budget import Budget, Purse, Spent
+from mogradjudge.lm.pricing import price
+from mogradjudge.lm.rate_limiter import Limiter
+from mogradjudge.lm.stop import POLL, Brake
+
+ROLES = ("judge", "critic", "coach", "editor")
+
+Usage: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What one role spent on one group of criteria.
+
+    ``calls`` were answered and paid for; ``cached`` were answered by DSPy's cache; ``failed`` were
+    sent and ended in an error. ``cost`` is in US dollars, None where a price is unknown.
+    """
+
+    role: str
+    criteria: Group
+    calls: int
+    cached: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the row as `result.json` holds it."""
+        return {**asdict(self), "criteria": list(self.criteria)}
+
+
+def totals(rows: Iterable[LedgerRow]) -> tuple[int, float | None]:
+    """Sum up rows: tokens, and US dollars, None where a price is unknown."""
+    tokens, cost = 0, 0.0
+    unpriced = False
+    for row in rows:
+        tokens += row.prompt_tokens + row.completion_tokens
+        cost += row.cost or 0.0
+        unpriced |= row.cost is None
+    return tokens, None if unpriced else cost
+
+
+@dataclass
+class _Account:
+    calls: int = 0
+    cached: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    unpriced: bool = False  # a paid call told no tokens, or its model has no price
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """Whom a call is booked for, and the model that it is sent to."""
+
+    role: str
+    criteria: Group
+    model: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call that is under way: its number, and the most that it can come to."""
+
+    number: int
+    purpose: Purpose
+    weight: Spent
+
+
+class Ledger:
+    """Books every attempt of a run's LM calls and holds them to its budget; thread safe.
+
+    Args:
+        budget: The caps; none if it is not given.
+        max_in_flight: The most calls that may wait for an answer at one time.
+        max_rpm: The most calls to send in any 60 seconds; None for no limit.
+        stop_file: A file whose appearance lets no more calls out.
+        purse: What this run spends together with others; each call is taken from it too.
+    """
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        max_in_flight: int = 8,
+        max_rpm: int | None = None,
+        stop_file: Path | None = None,
+        purse: Purse | None = None,
+    ) -> None:
+        self.budget = budget or Budget()
+        self.purse = purse
+        self.brake = Brake(self.budget.max_seconds, stop_file)
+        self.limiter = Limiter(max_in_flight, max_rpm, self.brake)
+        self._journal: LineLog | None = None
+        self._lock = threading.Condition()
+        self._accounts: dict[tuple[str, Group], _Account] = {}
+        self._numbers = count(1)
+        self._spent = Spent()
+        self._under_way: dict[int, Sent] = {}
+
+    @property
+    def calls(self) -> int:
+        """Calls sent so far, answered or failed, without those from the cache."""
+        with self._lock:
+            return self._spent.calls + len(self._under_way)
+
+    @property
+    def rows(self) -> tuple[LedgerRow, ...]:
+        """The spending, in the order of the roles and then of the criteria's names."""
+        with self._lock:
+            keys = sorted(self._accounts, key=_order)
+            return tuple(_row(*key, self._accounts[key]) for key in keys)
+
+    def depart(self, purpose: Purpose, weight: Spent) -> Sent:
+        """Take a call from the budget, just before it is sent.
+
+        At a cap it waits for the calls in flight: one may come to less than it could have. So a run
+        does not end earlier for having more threads.
+
+        Args:
+            purpose: Whom it is for.
+            weight: The most that it can come to.
+
+        Raises:
+            BudgetExhausted: If a cap would be passed.
+            RunStopped: If the run was asked to stop.
+        """
+        while (sent := self.depart_now(purpose, weight)) is None:
+            self.brake.check()
+            with self._lock:
+                self._lock.wait(POLL)
+        return sent
+
+    def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
+        """Take a call from the budget as `depart` does, or give None where that would wait."""
+        with self._lock:
+            cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
+            if cap is None and self.purse is not None and not self.purse.take(weight):
+                cap = "all runs together"
+            if cap is None:
+                return self._enter_sent(purpose, weight)
+            if not self._under_way:
+                raise BudgetExhausted(f"The cap of {cap} is reached.")
+            return None
+
+    def withdraw(self, sent: Sent) -> bool:
+        """Take back a call that was not sent after all; False if it has landed."""
+        with self._lock:
+            if self._under_way.pop(sent.number, None) is None:
+                return False
+            self._lock.notify_all()
+            self._write({"landed": sent.number, "withdrawn": True})
+        if self.purse is not None:
+            self.purse.settle(sent.weight, Spent())
+        return True
+
+    def book(self, sent: Sent, usages: Sequence[Usage], *, answered: bool, lost: bool) -> None:
+        """Enter how a call ended.
+
+        Args:
+            sent: The call.
+            usages: The tokens that the provider reported, one entry per reply; none tells that the
+                cache had the reply after all.
+            answered: Whether a reply came.
+            lost: Whether it may be billed though no reply came: it counts as large as it can be.
+        """
+        tokens = [
+            (_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
+            for usage in usages
+        ]
+        told = any(prompt for prompt, _ in tokens)
+        entry = {
+            "landed": sent.number,
+            "answered": answered,
+            "cached": answered and not usages,
+            "prompt_tokens": sum(prompt for prompt, _ in tokens),
+            "completion_tokens": sum(completion for _, completion in tokens),
+            "unknown": (answered and bool(usages) and not told) or lost,
+        }
+        with self._lock:
+            # The books are right and nobody waits for this call, even where the disk is full.
+            spent = self._enter(self._under_way.pop(sent.number), entry)
+            self._lock.notify_all()
+        if self.purse is not None:
+            self.purse.settle(sent.weight, spent)
+        with self._lock:
+            self._write(entry)
+
+    def book_cached(self, purpose: Purpose) -> None:
+        """Enter a call that the cache answered."""
+        with self._lock:
+            self._write({"from_cache": True, **asdict(purpose)})
+            self._account(purpose).cached += 1
+
+    @contextmanager
+    def kept_in(self, journal: LineLog) -> Iterator[None]:
+        """Write each call to a journal while the block runs, after entering what is in it.
+
+        A call that was under way when the journal broke off counts as failed, and as large as it
+        can have been.
+        """
+        with self._lock:
+            self._restore(journal)
+            self._journal = journal
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._journal = None
+            journal.close()
+
+    def _enter_sent(self, purpose: Purpose, weight: Spent) -> Sent:
+        sent = Sent(next(self._numbers), purpose, weight)
+        self._write({"sent": sent.number, **asdict(purpose), "weight": asdict(weight)})
+        self._under_way[sent.number] = sent
+        return sent
+
+    def _with(self, weight: Spent) -> Spent:
+        return sum((sent.weight for sent in self._under_way.values()), self._spent + weight)
+
+    def _restore(self, journal: LineLog) -> None:
+        open_ends: dict[int, Sent] = {}
+        for number, entry in enumerate(journal.entries(), start=1):
+            try:
+                self._again(entry, open_ends)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise SetupError(
+                    f"Line {number} of {journal.path} is damaged ({error!r}). {DELETE_LINE}"
+                ) from error
+        for sent in open_ends.values():
+            self._enter(sent, {"answered": False, "unknown": True})
+
+    def _again(self, entry: Mapping[str, Any], open_ends: dict[int, Sent]) -> None:
+        """Enter a line of a journal; what was sent waits for its landing."""
+        if "landed" in entry:
+            _check_landing(entry)
+            self._enter(open_ends.pop(entry["landed"]), entry)
+            return
+        purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
+        if "from_cache" in entry:
+            self._account(purpose).cached += 1
+        else:
+            number = entry["sent"]
+            _check_figure("sent", number, 1)
+            open_ends[number] = Sent(number, purpose, _weight(entry["weight"]))
+            self._numbers = count(number + 1)
+
+    def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
+        if entry.get("withdrawn"):
+            return Spent()
+        account = self._account(sent.purpose)
+        if entry.get("cached"):
+            account.cached += 1
+            return Spent()
+        account.calls += entry["answered"]
+        account.failed += not entry["answered"]
+        prompt, completion = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
+        known = price(sent.purpose.model)
+        cost = 0.0 if known is None else known.of(prompt, completion)
+        account.prompt_tokens += prompt
+        account.completion_tokens += completion
+        account.cost += cost
+        paid = entry["answered"] or prompt or completion
+        account.unpriced |= bool(paid) and (known is None or entry["unknown"])
+        spent = sent.weight if entry["unknown"] else Spent(1, prompt + completion, cost)
+        self._spent += spent
+        return spent
+
+    def _account(self, purpose: Purpose) -> _Account:
+        return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        if self._journal is not None:
+            self._journal.add(entry)
+
+
+def _weight(plain: Mapping[str, Any]) -> Spent:
+    weight = Spent(**plain)
+    _check_figure("calls", weight.calls, 1)
+    _check_figure("tokens", weight.tokens, 0)
+    _check_figure("cost", weight.cost, 0, (int, float))
+    return weight
+
+
+def _check_landing(entry: Mapping[str, Any]) -> None:
+    for name in ("prompt_tokens", "completion_tokens"):
+        _check_figure(name, entry.get(name, 0), 0)
+    for name in ("answered", "cached", "unknown", "withdrawn"):
+        if type(entry.get(name, False)) is not bool:
+            raise TypeError(f"{name} must be true or false")
+
+
+def _check_figure(name: str, value: object, least: int, types: tuple[type, ...] = (int,)) -> None:
+    # Whoever made the file, it may not make room under a cap.
+    if type(value) not in types or not least <= value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{name} cannot be {value!r}")
+
+
+def _tokens(usage: Usage, name: str) -> int:
+    """Read a count; 0 for one that is missing or can be none."""
+    count = usage.get(name)
+    return count if type(count) is int and count > 0 else 0
+
+
+def _order(key: tuple[str, Group]) -> tuple[int, str, Group]:
+    role, criteria = key
+    return (ROLES.index(role) if role in ROLES else len(ROLES), role, criteria)
+
+
+def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:
+    return LedgerRow(
+        role=role,
+        criteria=criteria,
+        calls=account.calls,
+        cached=account.cached,
+        failed=account.failed,
+        prompt_tokens=account.prompt_tokens,
+        completion_tokens=account.completion_tokens,
+        cost=None if account.unpriced else account.cost,
+    )

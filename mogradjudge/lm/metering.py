@@ -1,0 +1,388 @@
+"""DSPy's LM layer during a run: whoever calls an LM there, each attempt is limited and booked.
+
+All of DSPy's LMs send in one place, those too that a program makes or chooses as it runs. Ours
+stands there while a run is active, and DSPy's own is put back when the last one ends.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial, wraps
+from typing import Any, TypeAlias
+
+import dspy
+from dspy._vendor.lm15.providers import openai_chat
+from dspy.clients import base_lm, execution
+from dspy.clients.errors import error_boundary
+from dspy.clients.legacy_outputs import value
+from dspy.dsp.utils.settings import thread_local_overrides
+
+from mogradjudge.criteria import Group
+from mogradjudge.errors import MogradError
+from mogradjudge.lm.attempts import (
+    Attempt,
+    Booking,
+    Usages,
+    is_under_way,
+    pause,
+    reading_message,
+    reading_usage,
+    sent,
+    sent_async,
+)
+from mogradjudge.lm.histories import History
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.refusals import errors_noted
+from mogradjudge.lm.reply_cache import InFlight, told_of_a_miss
+from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secrets_of
+
+logger = logging.getLogger(__name__)
+
+_OURS = "mogradjudge"  # begins the names of all settings that this package adds to DSPy's
+_SETTING = f"{_OURS}_booking"  # DSPy takes its settings along into threads and tasks of its own
+_DOORS = ("__call__", "acall", "forward", "aforward")
+
+Function: TypeAlias = Callable[..., Any]
+
+
+@contextmanager
+def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
+    """Book all LM calls of the block in a ledger, and hold them to its limits.
+
+    So are the calls of all threads and tasks that are started in it. A judge's predictor is booked
+    under its own criteria. The retries are ours, so that each attempt is counted: a call is tried
+    again until more than `RETRIES` failures of the whole run came in a row (calls in flight
+    together fail as one), or more than the LM's ``num_retries`` if that was set to another value
+    than DSPy's default.
+
+    Args:
+        ledger: Books the calls.
+        role: Who speaks.
+        criteria: What the calls are about.
+    """
+    with dspy.context(**{_SETTING: Booking(ledger, role, criteria)}), layer_held():
+        yield
+
+
+@contextmanager
+def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
+    """Keep ours in DSPy's place, and a run active, during the block.
+
+    Args:
+        ledger: The run's; that of the context if it is not given.
+    """
+    booking = dspy.settings.get(_SETTING)
+    held = booking.ledger if ledger is None and booking is not None else ledger
+    _LAYER.take(held)
+    try:
+        yield
+    finally:
+        _LAYER.give_back(held)
+
+
+def asks_cache(lm: dspy.BaseLM) -> bool:
+    """Say whether DSPy looks into its cache before it sends a call of this LM."""
+    own_way = type(lm).forward is not getattr(dspy.LM, "forward", None) or "forward" in vars(lm)
+    return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
+
+
+class _Layer:
+    """Where ours stands in DSPy's place, and for whom."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders: Counter[Ledger | None] = Counter()
+        self._replaced: list[tuple[Any, str, Any, Function]] = []
+        self._has_warned = False
+        self.history = History()
+
+    def take(self, ledger: Ledger | None) -> None:
+        with self._lock:
+            self._holders[ledger] += 1
+            if self._holders.total() == 1:
+                self._put_ours()
+
+    def give_back(self, ledger: Ledger | None) -> None:
+        with self._lock:
+            self._holders[ledger] -= 1
+            if not self._holders[ledger]:
+                del self._holders[ledger]
+            if not self._holders:
+                self._put_theirs()
+
+    def booking(self) -> Booking | None:
+        """Give the context's booking while its run is active: a thread may outlive that."""
+        booking: Booking | None = dspy.settings.get(_SETTING)
+        if booking is not None and booking.ledger in self._holders:
+            return booking
+        if self._holders and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "While a run is active, an LM is called outside of it and is neither booked nor "
+                "capped: by a thread that is older than the run, say. Start those in `forward`."
+            )
+        return None
+
+    def _put_ours(self) -> None:
+        self._has_warned = False
+        for owner, name, ours in _functions_on_the_way(self.history):
+            theirs = inspect.getattr_static(owner, name)
+            own = theirs if name in vars(owner) else _INHERITED
+            self._replaced.append((owner, name, own, ours(theirs)))
+        for owner, name, _, put in self._replaced:
+            setattr(owner, name, put)
+
+    def _put_theirs(self) -> None:
+        for owner, name, own, put in self._replaced:
+            if vars(owner).get(name) is not put:  # somebody else may have put his over it
+                continue
+            if own is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+        self._replaced.clear()
+        self.history.clear()
+
+
+def _is_in_run() -> bool:
+    return dspy.settings.get(_SETTING) is not None
+
+
+def _functions_on_the_way(
+    history: History,
+) -> Iterator[tuple[Any, str, Callable[[Any], Function]]]:
+    """Name the functions of DSPy that a call goes through, and what makes ours of each."""
+    yield execution, "execute", _executing
+    yield execution, "aexecute", _executing_async
+    yield execution, "_attempt", _attempting
+    yield execution, "_aattempt", _attempting_async
+    yield openai_chat, "_response_from_chat_body", reading_message
+    yield openai_chat, "_usage_from_chat", reading_usage
+    yield base_lm, "record_history", partial(history.recording, _is_in_run)
+    yield threading.Thread, "start", _starting
+    for kind in set(_kinds_of(dspy.BaseLM)):
+        for name in _DOORS:
+            if _is_own_door(kind, name):
+                yield kind, name, partial(_own_door_of, name)
+
+
+def _is_own_door(kind: type, name: str) -> bool:
+    """Say whether an LM's class sends past DSPy, by itself or by a class that is no LM's."""
+    owner = next(each for each in kind.__mro__ if name in vars(each))
+    is_put_there = owner is not kind and issubclass(owner, dspy.BaseLM)
+    return not (is_put_there or owner.__module__.startswith("dspy."))
+
+
+def _own_door_of(name: str, theirs: Any) -> Function:
+    function = theirs if inspect.isfunction(theirs) else _as_function(theirs)
+    is_async = name.startswith("a") or inspect.iscoroutinefunction(theirs)
+    return _own_door_async(function) if is_async else _own_door(function)
+
+
+def _as_function(theirs: Any) -> Function:
+    """Call what stands in a class as Python does: a static method, a partial one, any object."""
+
+    def call(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        bind = getattr(type(theirs), "__get__", None)
+        return (bind(theirs, lm, type(lm)) if bind else theirs)(*inputs, **options)
+
+    return call
+
+
+def _kinds_of(kind: Any) -> Iterator[Any]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds_of(each)
+
+
+def _starting(pythons: Function) -> Function:
+    """Take a run's settings along into a plain thread, as DSPy does into those that it starts."""
+
+    @wraps(pythons)
+    def start(thread: threading.Thread) -> None:
+        settings = thread_local_overrides.get()
+        if _SETTING in settings:
+            ours = {key: value for key, value in settings.items() if key.startswith(_OURS)}
+            thread.run = partial(_run_with, ours, thread.run)  # type: ignore[method-assign]
+        pythons(thread)
+
+    return start
+
+
+def _run_with(settings: Mapping[str, Any], run: Callable[[], None]) -> None:
+    with dspy.context(**settings):
+        run()
+
+
+def _executing(dspys: Function) -> Function:
+    """Book a call that the cache answers, and let one alone of equal calls be sent."""
+
+    @wraps(dspys)
+    def execute(lm: dspy.BaseLM, call: Any) -> Any:
+        if (booking := _LAYER.booking()) is None:
+            return dspys(lm, call)
+        with _errors_of_ours(lm):
+            check = booking.ledger.brake.check
+            with told_of_a_miss(_book_nothing, check) if call.cache else nullcontext():
+                result = redact_reply(dspys(lm, call))  # as it is kept
+        return _counted(booking, lm, result)
+
+    return execute
+
+
+def _executing_async(dspys: Function) -> Function:
+    @wraps(dspys)
+    async def aexecute(lm: dspy.BaseLM, call: Any) -> Any:
+        if (booking := _LAYER.booking()) is None:
+            return await dspys(lm, call)
+        with _errors_of_ours(lm):
+            while True:
+                try:
+                    with told_of_a_miss(_book_nothing, None) if call.cache else nullcontext():
+                        result = redact_reply(await dspys(lm, call))
+                    return _counted(booking, lm, result)
+                except InFlight:
+                    await pause(booking.ledger)
+
+    return aexecute
+
+
+def _counted(booking: Booking, lm: dspy.BaseLM, result: Any) -> Any:
+    if result.cache_hit:
+        booking.answered_by_cache(lm)
+    return result
+
+
+def _book_nothing() -> None:
+    """Do nothing about a reply that is not there: the attempt that follows is booked."""
+
+
+@contextmanager
+def _errors_of_ours(lm: dspy.BaseLM) -> Iterator[None]:
+    """Raise what kept a call from being sent as it is, and a provider's error without keys."""
+    secrets = frozenset(secrets_of(lm.kwargs))
+    with errors_noted(), secrets_known(secrets):
+        try:
+            yield
+        except dspy.LMError as error:
+            if isinstance(error.__cause__, MogradError):  # DSPy wraps all that it does not know
+                raise error.__cause__ from None
+            redact_error(error, secrets)  # it may repeat what it was sent
+            raise
+
+
+def _attempting(dspys: Function) -> Function:
+    """Send an attempt when it may be sent, and again where that can help."""
+
+    @wraps(dspys)
+    def attempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+        if (booking := _LAYER.booking()) is None:
+            return dspys(lm, call, backend, request, *others)
+        provider, state, results = others
+
+        def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return dspys(lm, call, backend, request, *others)
+
+        return sent(partial(_weighed, booking, lm, call, request), send, state)
+
+    return attempt
+
+
+def _attempting_async(dspys: Function) -> Function:
+    @wraps(dspys)
+    async def aattempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+        if (booking := _LAYER.booking()) is None:
+            return await dspys(lm, call, backend, request, *others)
+        provider, state, results = others
+
+        async def send(ours: Attempt) -> Any:
+            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
+                return await dspys(lm, call, backend, request, *others)
+
+        return await sent_async(partial(_weighed, booking, lm, call, request), send, state)
+
+    return aattempt
+
+
+def _weighed(booking: Booking, lm: dspy.BaseLM, call: Any, request: Any) -> Attempt:
+    texts = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
+    options = call.legacy if request is None else {"max_tokens": request.config.max_tokens}
+    # A request to an engine brings one reply, and one to litellm as many as are asked for.
+    return booking.attempt(lm, texts, options, call.n if request is None else 1)
+
+
+def _reported(results: Sequence[Any]) -> Usages:
+    before = len(results)
+    return lambda: [result.usage for result in results[before:]]
+
+
+def _boundary(lm: dspy.BaseLM, call: Any, provider: Any) -> AbstractContextManager[None]:
+    """Turn an engine's error into DSPy's; DSPy does so only where our retries are over."""
+    if not call.managed:
+        return nullcontext()
+    return error_boundary(lm.model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
+
+
+def _own_door(theirs: Function) -> Function:
+    """Book a call of an LM whose class sends in a way of its own, past DSPy's."""
+
+    @wraps(theirs)
+    def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _booking_at_door(lm)) is None:
+            return theirs(lm, *inputs, **options)
+
+        def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return sent(partial(_weighed_at_door, booking, lm, inputs, options), send)
+
+    return door
+
+
+def _own_door_async(theirs: Function) -> Function:
+    @wraps(theirs)
+    async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _booking_at_door(lm)) is None:
+            return await theirs(lm, *inputs, **options)
+
+        async def send(ours: Attempt) -> Any:
+            replies: list[Any] = []
+            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+                replies.append(await theirs(lm, *inputs, **options))
+            return replies[0]
+
+        with _errors_of_ours(lm):
+            return await sent_async(partial(_weighed_at_door, booking, lm, inputs, options), send)
+
+    return door
+
+
+def _weighed_at_door(
+    booking: Booking, lm: dspy.BaseLM, inputs: Sequence[Any], options: Mapping[str, Any]
+) -> Attempt:
+    settings = {**lm.kwargs, **options}
+    return booking.attempt(lm, [inputs, settings], settings, settings.get("n") or 1)
+
+
+def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
+    # What asks the cache goes on to DSPy's place, and what is under way was booked there.
+    return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
+
+
+def _usage_of(reply: Any) -> dict[str, Any]:
+    usage = value(reply, "usage", None)  # of a provider's response; texts have none
+    return dict(usage) if isinstance(usage, Iterable) else {}
+
+
+_INHERITED = object()  # stands for a function that a class has of another one
+_LAYER = _Layer()

@@ -1,0 +1,182 @@
+"""Requests that a provider takes none of: that is no text's fault, and a setting can be changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Self
+
+import dspy
+
+from mogradjudge.errors import NOTED_ERRORS, MogradError
+from mogradjudge.files import resource_error
+
+REFUSALS: Final = (dspy.LMInvalidRequestError, dspy.LMAuthError, dspy.LMUnsupportedFeatureError)
+"""What a provider, or DSPy for it, answers to a parameter that it does not give."""
+_TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
+_FEW_LOGPROBS = 5  # what others give at least
+
+_OF_THE_TEXT = re.compile(
+    r"content[ _-]?(filter|policy|management)|flagged|moderat|safety|usage polic", re.IGNORECASE
+)
+
+# What a refusal names, and the setting behind it; {role}_ is nothing for the judge.
+_REMEDIES = (
+    (
+        r"logprob",
+        "`--fallback integer` goes on without them (fallback='integer' in Python)",
+    ),
+    (
+        r"temperature",
+        "`--{option}temperature none` sends none (in Python {python}temperature=None)",
+    ),
+    (r"max_(completion_)?tokens", "leave out `--max-tokens` (max_tokens=None on the dspy.LM)"),
+    (r"response_format|json_schema", "choose another adapter, as dspy.ChatAdapter()"),
+    (
+        r"\bsystem (message|prompt|role|instruction)|developer (message|instruction|role)",
+        "it takes no system message: give another model with {model}",
+    ),
+)
+_OTHERWISE = "change the settings of that model, or give another one with {model}"
+
+
+class TopLogprobs:
+    """How many alternatives to a token each model gives: the most that a call brought; 0 for none.
+
+    A judge and its copies, in whatever threads, have one in common: what is refused for one text
+    is not asked for again for each of the others.
+    """
+
+    def __init__(self) -> None:
+        self._most: dict[tuple[str, str], int] = {}
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def config(self, lm: dspy.BaseLM | None) -> dict[str, Any]:
+        """Give the parameters of a call that wants as many as there are."""
+        return _asking_for(self._most.get(_address(lm), _TOP_LOGPROBS))
+
+    def config_after(
+        self, error: Exception, sent: Mapping[str, Any], lm: dspy.BaseLM | None, least: int
+    ) -> dict[str, Any] | None:
+        """Give the parameters of another try, once a call with those ``sent`` was refused.
+
+        None if it was refused for something else, or if fewer than ``least`` would be left.
+        """
+        before = sent.get("top_logprobs", 0)
+        said = str(getattr(error, "message", error))
+        if not before or not re.search(r"log_?prob", said, re.IGNORECASE):
+            return None
+        if concerns_the_text(error):  # its words may be quoted
+            return None
+        known = self._most.get(_address(lm), before)
+        fewer = known if known < before else _fewer(said, before)
+        if fewer < least:
+            return None
+        noted = dspy.settings.get(NOTED_ERRORS)
+        if noted and error in noted:  # a program that holds the judge has not failed
+            noted.remove(error)
+        return _asking_for(fewer)
+
+    def note_taken(self, sent: Mapping[str, Any], lm: dspy.BaseLM | None) -> None:
+        """Remember that a call with these parameters brought a reply."""
+        taken = sent.get("top_logprobs", 0)
+        self._most[_address(lm)] = max(taken, self._most.get(_address(lm), taken))
+
+
+def _asking_for(number: int) -> dict[str, Any]:
+    return {"logprobs": True, "top_logprobs": number} if number else {}
+
+
+def _fewer(said: str, before: int) -> int:
+    """Give the number that a refusal names, else a few, and none after that."""
+    named = [int(number) for number in re.findall(r"\d{1,3}", said) if 0 < int(number) < before]
+    few = _FEW_LOGPROBS if before > _FEW_LOGPROBS else 0
+    return max(named, default=few)
+
+
+def _address(lm: dspy.BaseLM | None) -> tuple[str, str]:
+    return (str(getattr(lm, "model", "")), str(getattr(lm, "kwargs", {}).get("api_base")))
+
+
+def concerns_the_text(error: Exception) -> bool:
+    """Say whether one text was refused, for what it says or for its length."""
+    if isinstance(error, dspy.ContextWindowExceededError):
+        return True
+    said = getattr(error, "message", error)
+    return _OF_THE_TEXT.search(f"{getattr(error, 'provider_code', None)} {said}") is not None
+
+
+def as_refusal(error: dspy.LMError) -> dspy.LMError:
+    """Give an error as the refusal of a request that it is, where a 403 names a setting."""
+    if not isinstance(error, dspy.LMAuthError) or error.status not in (None, 403):
+        return error
+    if not any(re.search(named, error.message, re.IGNORECASE) for named, _ in _REMEDIES):
+        return error
+    return _refusal(error, error.message)
+
+
+def with_remedy(
+    error: dspy.LMInvalidRequestError, role: str, *, temperature: float | None
+) -> dspy.LMInvalidRequestError:
+    """Give a refusal of all that a role asked, with the setting to change.
+
+    Args:
+        error: The refusal.
+        role: Who asked.
+        temperature: What it was told to sample with; None where there is nothing to leave out.
+    """
+    said = error.message.rstrip()
+    remedies = (
+        text
+        for named, text in _REMEDIES
+        if re.search(named, said, re.IGNORECASE)
+        and (named != "temperature" or temperature is not None)
+    )
+    own = role != "judge"
+    remedy = next(remedies, _OTHERWISE).format(
+        option=f"{role}-" if own else "",
+        python=f"{role}_" if own else "",
+        model=f"`--prompt-lm` ({role}_lm=)" if own else "`--lm`",
+    )
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    return _refusal(error, f"{said}{stop} All calls of the {role} were refused so; {remedy}.")
+
+
+def _refusal(error: dspy.LMProviderError, said: str) -> dspy.LMInvalidRequestError:
+    return dspy.LMInvalidRequestError(
+        said,
+        model=error.model,
+        provider=error.provider,
+        provider_code=error.provider_code,
+        status=error.status,
+        request_id=error.request_id,
+    )
+
+
+@contextmanager
+def errors_noted() -> Iterator[None]:
+    """Let `call_program` know of an LM's error, whatever the program makes of it.
+
+    Raises:
+        ResourceError: If there was no file or connection left for the call.
+    """
+    try:
+        yield
+    except Exception as raised:
+        error = resource_error(raised) or raised
+        noted = dspy.settings.get(NOTED_ERRORS)
+        ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
+        if noted is not None and ends:
+            noted.append(error)
+        if error is raised:
+            raise
+        raise error from raised
+
+
+def _concerns_one_text(error: Exception) -> bool:
+    """Say whether an error is a program's to deal with: a text that is refused or too long."""
+    refused = isinstance(error, dspy.LMInvalidRequestError)
+    return refused and not isinstance(error, dspy.LMUnsupportedModelError)

@@ -1,0 +1,342 @@
+"""Where paid replies are kept, and the moment at which there is none: only then is a call paid.
+
+DSPy lets `dspy.cache` be replaced by an object of one's own. Ours hands everything on, to the store
+of the context or else to the cache that was there. A call that asked to be told is told of a miss,
+and of two calls with the same request the second waits for the first one's reply.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import dspy
+from dspy.clients import _get_dspy_cache
+from dspy.clients.cache import Cache
+from dspy.clients.call_result import AttributeDict
+
+from mogradjudge.lm.reply_store import FolderReplies, Unreadable, check_reply
+from mogradjudge.lm.stop import POLL
+from mogradjudge.secrets import redact_reply
+
+# litellm notes on a reply which address it came from and with which headers; both may hold keys.
+_NOTES = ("_hidden_params", "_response_headers")
+_SETTING = "mogradjudge_replies"  # DSPy takes its settings along into threads and tasks of its own
+
+logger = logging.getLogger(__name__)
+
+
+class ReplyStore(Protocol):
+    """Replies that several processes share, each known by its request's key."""
+
+    def get(self, key: str) -> Any:
+        """Give a reply, or None; `Unreadable` is raised if what is kept is none."""
+        ...
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a reply; `TypeError` is raised if it cannot be written."""
+        ...
+
+    def delete(self, key: str) -> object:
+        """Drop a reply that cannot be read."""
+        ...
+
+    def claim(self, key: str) -> bool:
+        """Say that this process sends a request; False if another one has sent it just now."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Give a request back whose call brought no reply."""
+        ...
+
+
+@contextmanager
+def replies_kept_in(
+    place: Path | ReplyStore | None, memory_max_entries: int = 1_000_000
+) -> Iterator[None]:
+    """Keep this context's replies in a folder, in a store, or without either in memory alone.
+
+    It holds for the block and the threads that it starts; other threads are not touched. What is
+    kept is JSON: reading it runs nothing. A reply that cannot be written as JSON is kept in memory.
+
+    Args:
+        place: Where to keep them; a folder is made if it is not there.
+        memory_max_entries: The most replies that are kept in memory as well.
+
+    Raises:
+        SetupError: If the folder's files are damaged, or an earlier version's.
+    """
+    store = FolderReplies(place) if isinstance(place, Path) else place
+    try:
+        with _installed(), dspy.context(**{_SETTING: _Replies(store, memory_max_entries)}):
+            yield
+    finally:
+        if isinstance(store, FolderReplies):
+            store.close()
+
+
+class InFlight(Exception):
+    """The same request is under way, and the call that asked may not be held up to wait for it."""
+
+
+@contextmanager
+def told_of_a_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
+    """Call a function if the cache has no reply for the LM call in the block.
+
+    Args:
+        on_miss: Called just before the call is sent; an error of its own keeps it from being sent.
+        check: Called now and then while the same request of another thread is waited for, for its
+            errors. None raises `InFlight` instead of waiting.
+    """
+    waiting = _Waiting(on_miss, check)
+    token = _WAITING.set(waiting)
+    try:
+        with _installed():
+            yield
+    finally:
+        _WAITING.reset(token)
+        if waiting.landed is not None:
+            waiting.landed()
+
+
+@dataclass
+class _Waiting:
+    """A call that has not been told yet whether the cache has its reply."""
+
+    on_miss: Callable[[], None]
+    check: Callable[[], None] | None
+    told: bool = False
+    landed: Callable[[], None] | None = None
+
+
+_WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
+
+
+class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
+    """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
+
+    def __init__(self, store: FolderReplies | ReplyStore | None, memory_max_entries: int) -> None:
+        super().__init__(
+            enable_disk_cache=False,
+            enable_memory_cache=True,
+            disk_cache_dir=None,
+            memory_max_entries=memory_max_entries,
+        )
+        self.shared = None if isinstance(store, FolderReplies) else store
+        self._warned = False
+        if store is not None:
+            self.enable_disk_cache, self.disk_cache = True, store
+
+    def get(
+        self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
+    ) -> Any:
+        """Give a reply as DSPy does; what is kept and is none is dropped."""
+        if (key := _key(self, request, ignored_args_for_cache_key)) is None:
+            return None
+        with self._lock:
+            reply = self.memory_cache.get(key) if self.enable_memory_cache else None
+        if reply is None and self.enable_disk_cache:
+            reply = self._kept(key, request)
+        return None if reply is None else self._prepare_cached_response(reply)
+
+    def _kept(self, key: str, request: dict[str, Any]) -> Any:
+        try:
+            reply = self.disk_cache.get(key)
+            if reply is not None:
+                check_reply(request, reply)
+        except Unreadable as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
+            self.disk_cache.delete(key)
+            return None
+        if reply is not None and self.enable_memory_cache:
+            with self._lock:
+                self.memory_cache[key] = reply
+        return reply
+
+    def _prepare_cached_response(self, response: Any) -> Any:
+        response = super()._prepare_cached_response(response)
+        if isinstance(response, AttributeDict) and "usage" in response:
+            response["usage"] = {}  # as the attribute is
+        return response
+
+    def cache_key(
+        self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
+    ) -> str:
+        ignored = [*(ignored_args_for_cache_key or ()), "timeout"]
+        return str(super().cache_key(request, ignored))
+
+    def put(
+        self,
+        request: dict[str, Any],
+        value: Any,
+        ignored_args_for_cache_key: list[str] | None = None,
+        enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
+    ) -> None:
+        """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
+        for name in _NOTES:
+            if isinstance(notes := getattr(value, name, None), dict):
+                for key in notes.keys() - {"response_cost"}:
+                    del notes[key]
+        super().put(request, redact_reply(value), ignored_args_for_cache_key, enable_memory_cache)
+
+
+class _Flights:
+    """The requests that are under way, by the store that their replies go to."""
+
+    def __init__(self) -> None:
+        self._under_way: set[tuple[int, str]] = set()
+        self._changed = threading.Condition()
+
+    def take_off(self, flight: tuple[int, str], check: Callable[[], None] | None) -> None:
+        with self._changed:
+            while flight in self._under_way:
+                if check is None:
+                    raise InFlight
+                check()
+                self._changed.wait(POLL)
+            self._under_way.add(flight)
+
+    def land(self, flight: tuple[int, str]) -> None:
+        with self._changed:
+            self._under_way.discard(flight)
+            self._changed.notify_all()
+
+
+_FLIGHTS = _Flights()
+
+
+class _Router:
+    """Stands in the place of DSPy's cache, and is used like it.
+
+    Args:
+        usual: The cache that was there; None if DSPy has not opened its own yet.
+    """
+
+    def __init__(self, usual: Any) -> None:
+        object.__setattr__(self, "_usual", usual)  # all other attributes are those of the store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._store(), name, value)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._store()
+
+    def get(self, request: dict[str, Any], ignored_args_for_cache_key: Any = None) -> Any:
+        store, waiting = self._store(), _WAITING.get()
+        get = partial(self._ask, store, "get", request, ignored_args_for_cache_key)
+        if waiting is None or waiting.told:
+            return get()
+        if (key := _key(store, request, ignored_args_for_cache_key)) is not None:
+            flight = (id(store), key)
+            _FLIGHTS.take_off(flight, waiting.check)
+            waiting.landed = partial(_FLIGHTS.land, flight)
+        reply = get()
+        if reply is None and key is not None and getattr(store, "shared", None) is not None:
+            reply = _reply_of_others(store.shared, key, get, waiting)
+        waiting.told = True
+        if reply is None:
+            waiting.on_miss()
+        return reply
+
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        self._ask(self._store(), "put", *args, **kwargs)
+
+    def _store(self) -> Any:
+        return dspy.settings.get(_SETTING) or self._usual_one()
+
+    def _usual_one(self) -> Any:
+        if self._usual is None:
+            with dspy._cache_lock:
+                if self._usual is None:
+                    object.__setattr__(self, "_usual", _get_dspy_cache())
+        return self._usual
+
+    def _ask(self, store: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        ask = partial(getattr(store, method), *args, **kwargs)
+        if store is not self._usual or not getattr(store, "enable_disk_cache", False):
+            return ask()
+        return _one_thread(os.getpid()).submit(copy_context().run, ask).result()
+
+
+def _reply_of_others(
+    shared: ReplyStore, key: str, get: Callable[[], Any], waiting: _Waiting
+) -> Any:
+    """Wait for a request that another process has sent; None where it is ours to send."""
+    while not shared.claim(key):
+        if waiting.check is None:
+            raise InFlight
+        waiting.check()
+        time.sleep(POLL)
+        if (reply := get()) is not None:
+            return reply
+    land = waiting.landed
+
+    def land_and_release() -> None:
+        if land is not None:
+            land()
+        shared.release(key)
+
+    waiting.landed = land_and_release
+    return None
+
+
+def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
+    if not (store.enable_memory_cache or store.enable_disk_cache):
+        return None  # there will be no reply to wait for
+    try:
+        return str(store.cache_key(request, ignored))
+    except (TypeError, ValueError):  # a request that cannot be written as JSON is never cached
+        return None
+
+
+@cache
+def _one_thread(process: int) -> ThreadPoolExecutor:
+    """Give the thread that asks DSPy's own cache, which opens 16 files for each that does."""
+    return ThreadPoolExecutor(1, "mogradjudge-cache")
+
+
+class _Blocks:
+    """Counts the blocks that need the router."""
+
+    open = 0
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Put the router in the place of DSPy's cache until the last such block ends."""
+    with dspy._cache_lock:
+        _Blocks.open += 1
+        if not isinstance(usual := vars(dspy).get("cache"), _Router):
+            dspy.cache = _Router(usual)
+    try:
+        yield
+    finally:
+        with dspy._cache_lock:
+            _Blocks.open -= 1
+            if not _Blocks.open:
+                _put_back()
+
+
+def _put_back() -> None:
+    router = vars(dspy).get("cache")
+    if not isinstance(router, _Router):  # somebody has chosen another cache, which stays
+        return
+    if router._usual is None:
+        del dspy.cache  # DSPy opens its own when it is asked for
+    else:
+        dspy.cache = router._usual

@@ -1,6 +1,0 @@
-"""Run a GGUF model inside this process: a DSPy language model without a server or a key."""
-
-from mogradjudge.local.engine import AsyncLlamaCppEngine, LlamaCppEngine, local_lm
-from mogradjudge.local.weights import find_weights
-
-__all__ = ["AsyncLlamaCppEngine", "LlamaCppEngine", "find_weights", "local_lm"]

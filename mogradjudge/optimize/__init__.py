@@ -1,0 +1,1 @@
+"""The optimizer: its configuration, events, loop, run directory and result."""

@@ -1,0 +1,228 @@
+"""What every step of a run works with, checked before the first call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dspy
+
+from mogradjudge.criteria import Group
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.predictor import ScorePredict
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
+from mogradjudge.objectives import Objective
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
+from mogradjudge.programs.evaluation import judging
+from mogradjudge.programs.execution import key_of, lms_of, works_alone
+from mogradjudge.stages.role import Hearing, Role
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The program, the objectives, the roles and the ledger."""
+
+    program: dspy.Module
+    objectives: tuple[Objective, ...]
+    slots: tuple[Slot, ...]
+    preambles: tuple[Slot, ...]
+    critic: Role
+    coach: Role
+    editor: Role
+    config: MOGradConfig
+    ledger: Ledger
+    hearing: Hearing = field(default_factory=Hearing)
+
+    @property
+    def criteria(self) -> Group:
+        """The objectives' names, in order."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
+    def with_traces(self) -> bool:
+        """Whether the critic is shown what each predictor did."""
+        return not works_alone(self.program)
+
+    def edited_at(self, step: int) -> tuple[str, ...]:
+        """Give the paths of the predictors whose sections a step edits; the first step is 1."""
+        paths = tuple(dict.fromkeys(slot.predictor for slot in self.slots))
+        if self.config.predictors == "round_robin":
+            return (paths[(step - 1) % len(paths)],)
+        return paths
+
+    def brief(self, current: Candidate, step: int) -> Brief:
+        """Give what a step's stages are told; the objectives are those that it has sections for."""
+        edited = self.edited_at(step)
+        slots = tuple(slot for slot in self.slots if slot.predictor in edited)
+        served = {slot.criterion for slot in slots}
+        objectives = tuple(each for each in self.objectives if each.name in served)
+        return Brief(objectives, current, slots, names_predictors=self.with_traces)
+
+
+def open_workshop(
+    student: dspy.Module,
+    objectives: tuple[Objective, ...],
+    config: MOGradConfig,
+    ledger: Ledger,
+    lms: Mapping[str, dspy.BaseLM | None],
+) -> Workshop:
+    """Find where a program keeps its sections, and give each role its LM.
+
+    Args:
+        student: The program.
+        objectives: What is maximized.
+        config: The run's settings.
+        ledger: Books the calls.
+        lms: The LM of each role.
+
+    Raises:
+        SetupError: If the program has no place for an objective or no predictor that is to be
+            edited, or if an LM is missing or cannot be held to the budget.
+    """
+    slots = _slots(student, tuple(objective.name for objective in objectives), config)
+    edited = {slot.predictor for slot in slots}
+    every = preamble_slots(student) if config.edit_preamble else ()
+    preambles = tuple(slot for slot in every if slot.predictor in edited)
+    labels = [slot.label for slot in (*slots, *preambles)]
+    if clash := next((label for label in labels if labels.count(label) > 1), None):
+        raise SetupError(
+            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
+            "the predictor."
+        )
+    _check_names(student)
+    _warn_of_sections(student, slots)
+    if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    for lm in (dspy.settings.lm, *lms_of(student).values()):
+        if lm is not None:
+            ledger.budget.check(lm)
+    return Workshop(
+        program=student,
+        objectives=_booked(objectives, ledger),
+        slots=slots,
+        preambles=preambles,
+        critic=_role("critic", lms["critic"], config.critic_temperature, config, ledger),
+        coach=_role("coach", lms["coach"], config.coach_temperature, config, ledger),
+        editor=_role("editor", lms["editor"], config.editor_temperature, config, ledger),
+        config=config,
+        ledger=ledger,
+    )
+
+
+def _check_names(student: dspy.Module) -> None:
+    """Refuse a program two of whose predictors the critic could not tell apart."""
+    known: dict[str, str] = {}
+    for path, _ in student.named_predictors():
+        twin = known.setdefault(key_of(path), path)
+        if twin != path and not works_alone(student):
+            raise SetupError(
+                f"The predictors {twin!r} and {path!r} would both be called {key_of(path)!r} in "
+                "the prompts. Rename one."
+            )
+
+
+def _warn_of_sections(student: dspy.Module, slots: tuple[Slot, ...]) -> None:
+    """Say which sections of a program will be rewritten; a judge's are ours."""
+    candidate, predictors = Candidate.of(student), dict(student.named_predictors())
+    for slot in slots:
+        text = candidate.text(slot)
+        if text and not isinstance(predictors[slot.predictor], ScorePredict):
+            logger.warning(
+                "Predictor %r already has a section %r of %d characters; it will be rewritten. "
+                "End it with a line `---` to keep it.",
+                slot.predictor,
+                slot.criterion,
+                len(text),
+            )
+
+
+def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
+    paths = [path for path, _ in student.named_predictors()]
+    if not isinstance(config.predictors, tuple):
+        return paths
+    if unknown := [name for name in config.predictors if name not in paths]:
+        raise SetupError(
+            f"`predictors` must name predictors of {type(student).__name__}, which has "
+            f"{', '.join(map(repr, paths))}, got {', '.join(map(repr, unknown))}."
+        )
+    return list(config.predictors)
+
+
+def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple[Slot, ...]:
+    slots = find_slots(student, criteria)
+    if not slots:
+        raise SetupError(
+            f"{type(student).__name__} has no predictor to optimize; one whose module is "
+            "marked _compiled is frozen."
+        )
+    if homeless := set(criteria) - {slot.criterion for slot in slots}:
+        raise SetupError(
+            f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
+            "sections for its criteria alone."
+        )
+    chosen = _chosen(student, config)
+    edited = tuple(slot for slot in slots if slot.predictor in chosen)
+    if not edited:
+        raise SetupError(
+            f"None of the predictors {', '.join(map(repr, chosen))} has a section for the "
+            f"objectives {', '.join(criteria)}. Name others in `predictors`."
+        )
+    return edited
+
+
+def _role(
+    name: str,
+    lm: dspy.BaseLM | None,
+    temperature: float | None,
+    config: MOGradConfig,
+    ledger: Ledger,
+) -> Role:
+    if lm is None:
+        raise SetupError(f"No LM is set for the {name}. Give `{name}_lm` or `prompt_lm`.")
+    ledger.budget.check(lm)
+    return Role(
+        name=name,
+        lm=lm,
+        temperature=temperature,
+        retries=config.reply_retries,
+        takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
+        num_threads=config.num_threads,
+        ledger=ledger,
+    )
+
+
+@dataclass(frozen=True)
+class _Booked:
+    """A function of an objective, its calls booked."""
+
+    function: Callable[..., Any]
+    ledger: Ledger
+    criteria: Group
+
+    def __call__(self, *arguments: object) -> Any:
+        with booked(self.ledger, "judge", self.criteria), dspy.context(trace=[]), judging():
+            return self.function(*arguments)
+
+
+def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
+    """Book the calls of what sums up and shows, too; they are about all objectives."""
+    criteria = tuple(objective.name for objective in objectives)
+
+    def bookable(function: Any) -> Any:
+        return None if function is None else _Booked(function, ledger, criteria)
+
+    return tuple(
+        replace(
+            each,
+            aggregate=bookable(each.aggregate),
+            show=bookable(each.show),
+            labels=bookable(each.labels),
+        )  # a score is asked for where the program runs, and booked there
+        for each in objectives
+    )

@@ -1,0 +1,73 @@
+"""The examples of a run: split where that is needed, and checked before any call is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dspy
+
+from mogradjudge.criteria import Rubric
+from mogradjudge.data import check_disjoint, listed, split_by_group
+from mogradjudge.errors import SetupError
+from mogradjudge.objectives.rubric import check_measurable, check_ratings
+from mogradjudge.optimize.config import MOGradConfig
+
+_VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
+
+
+def examples_of(
+    config: MOGradConfig,
+    rubric: Rubric | None,
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example] | None,
+    testset: Iterable[dspy.Example],
+    *,
+    by_group: bool = True,
+) -> dict[str, list[dspy.Example]]:
+    """Give a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
+
+    Args:
+        config: The run's settings.
+        rubric: What the examples must be rated on; None where that is the objectives' own matter.
+        trainset: The examples that critiques are written on.
+        valset: Those that decide; two fifths of the training set, by whole groups, without it.
+        testset: Those that decide nothing; it may be empty.
+        by_group: Whether a field ``group`` names the group; else equal inputs alone are one.
+
+    Raises:
+        SetupError: If figures cannot come of them.
+    """
+    train, validation = _parts(config, trainset, valset, by_group=by_group)
+    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
+    check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
+    if rubric is None:
+        return data
+    for name, examples in data.items():
+        check_ratings(examples, rubric, name)
+        if examples and name != "training":
+            check_measurable(examples, rubric, config.level, name)
+    return data
+
+
+def _parts(
+    config: MOGradConfig,
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example] | None,
+    *,
+    by_group: bool,
+) -> tuple[list[dspy.Example], list[dspy.Example]]:
+    train = _some(trainset, "trainset")
+    if valset is None:
+        shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
+        train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
+    else:
+        validation = _some(valset, "valset")
+    check_disjoint(train, validation, ("training", "validation"))
+    return train, validation
+
+
+def _some(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
+    held = listed(examples, name)
+    if not held:
+        raise SetupError(f"`{name}` must hold at least one example, got none.")
+    return held

@@ -1,0 +1,198 @@
+"""What a run would use, before it is paid: calls, tokens and dollars by role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+import dspy
+
+from mogradjudge.data import example_key, listed
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.predictor import ScorePredict
+from mogradjudge.judge.reply import as_a_whole
+from mogradjudge.lm.ledger import ROLES
+from mogradjudge.lm.models import adapter_named
+from mogradjudge.lm.pricing import price
+from mogradjudge.lm.tokens import TokenCounter
+from mogradjudge.optimize.config import MOGradConfig, batches
+from mogradjudge.optimize.dry_run import rehearse, usual_scores
+from mogradjudge.programs.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class RoleEstimate:
+    """What one role would use; ``cost`` is in US dollars, None if the model's price is not known.
+
+    Calls are exact when nothing fails or is asked again, every proposal is new and accepted, the
+    result is not the seed, no reply comes from a cache and no `skip_tolerance` saves a critique.
+
+    Prompts are those that the run would send, and a judge's replies have the form that is asked
+    for, both counted in the model's tokens as far as its tokenizer is at hand. How much critic,
+    coach, editor and a judge's rationale write is the model's own: `rehearsal` holds the guesses.
+    """
+
+    role: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the row as plain values."""
+        return asdict(self)
+
+
+@dataclass
+class _Sum:
+    calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def add(self, prompt: int, completion: int, calls: int = 1) -> None:
+        self.calls += calls
+        self.prompt += prompt * calls
+        self.completion += completion * calls
+
+
+def estimate(
+    config: MOGradConfig,
+    judge: MultiCriteriaJudge,
+    train: Iterable[dspy.Example],
+    validation: Iterable[dspy.Example],
+    models: Mapping[str, str],
+    test: Iterable[dspy.Example] = (),
+) -> tuple[RoleEstimate, ...]:
+    """Estimate what `MOGrad.optimize` would use.
+
+    Args:
+        config: The run's settings.
+        judge: The judge to optimize.
+        train: The examples that critiques are written on.
+        validation: The examples that decide about candidates.
+        models: The model of each role, for its tokens and its price.
+        test: The examples that the seed and the final instructions are scored on at the end.
+
+    Raises:
+        SetupError: If it is another program than a judge.
+    """
+    _check_judge(judge)
+    train, validation = listed(train, "train"), listed(validation, "validation")
+    test = listed(test, "test")
+    adapter = as_a_whole(adapter_named(models["judge"]))
+    counters = {model: TokenCounter(model) for model in set(models.values())}
+    sums = {role: _Sum() for role in ROLES}
+    rehearsal = rehearse(config, judge, train, adapter)
+    for each in rehearsal.spoken:
+        counter = counters[models[each.role]]
+        sums[each.role].add(counter.messages(each.messages), counter.text(each.reply))
+    prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
+    for candidate, examples in _rounds(config, rehearsal.candidates, train, validation, test):
+        # A round asks about equal texts once.
+        for example in {example_key(each): each for each in examples}.values():
+            for path in prompts.predictors:
+                used = prompts.tokens(path, candidate, example)
+                sums["judge"].add(*used, calls=judge.settings.n)
+    return tuple(_estimate(role, sums[role], models[role]) for role in ROLES)
+
+
+def tokens_per_text(
+    judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], model: str
+) -> float:
+    """Count the tokens that judging one text takes, prompts and replies, as `estimate` does.
+
+    It is the mean over the examples.
+
+    Args:
+        judge: The judge, with the instructions that it is used with.
+        examples: The texts, at least one.
+        model: The judge's model, for its tokenizer.
+    """
+    adapter = as_a_whole(adapter_named(model))
+    prompts, candidate = _JudgePrompts(judge, adapter, TokenCounter(model)), Candidate.of(judge)
+    texts = {example_key(each): each for each in examples}.values()
+    used = [
+        sum(prompts.tokens(path, candidate, each)) for each in texts for path in prompts.predictors
+    ]
+    return judge.settings.n * sum(used) / len(texts)
+
+
+def _check_judge(judge: object) -> None:
+    if not isinstance(judge, MultiCriteriaJudge):
+        raise SetupError(
+            f"`judge` must be a MultiCriteriaJudge, got a {type(judge).__name__}: what another "
+            "program sends is known only when it runs. Cap its calls with a Budget."
+        )
+
+
+def _rounds(
+    config: MOGradConfig,
+    candidates: Sequence[Candidate],
+    train: Sequence[dspy.Example],
+    validation: Sequence[dspy.Example],
+    test: Sequence[dspy.Example],
+) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
+    """Give what is judged by which instructions, as the loop does it."""
+    yield candidates[0], validation
+    drawn = batches(train, config.batch_size, Random(config.seed))
+    for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
+        yield current, batch
+        if proposed != current:
+            yield proposed, validation
+    yield candidates[0], test
+    if candidates[-1] != candidates[0]:
+        yield candidates[-1], test
+
+
+class _JudgePrompts:
+    """Counts a judge's prompts; a text once, and the instructions before it once."""
+
+    def __init__(
+        self, judge: MultiCriteriaJudge, adapter: dspy.Adapter, counter: TokenCounter
+    ) -> None:
+        self.predictors: dict[str, ScorePredict] = dict(judge.named_predictors())
+        self.adapter = adapter
+        self.counter = counter
+        self.reply = cache(self._reply)
+        self._standing: dict[tuple[str, int], int] = {}
+        self._texts: dict[tuple[str, str], int] = {}
+
+    def tokens(self, path: str, candidate: Candidate, example: dspy.Example) -> tuple[int, int]:
+        """Count one call's prompt and its reply."""
+        return self._before(path, candidate) + self._text(path, example), self.reply(path)
+
+    def _before(self, path: str, candidate: Candidate) -> int:
+        key = (path, id(candidate))
+        if key not in self._standing:
+            instructions = candidate.instructions[path].render()
+            signature = self.predictors[path].signature.with_instructions(instructions)
+            blank = dict.fromkeys(signature.input_fields, "")
+            *messages, last = self.adapter.format(signature, self.predictors[path].demos, blank)
+            frame = self.counter.frame((*(each["role"] for each in messages), last["role"]))
+            words = sum(self.counter.text(each["content"]) for each in messages)
+            self._standing[key] = frame + words
+        return self._standing[key]
+
+    def _text(self, path: str, example: dspy.Example) -> int:
+        key = (path, example_key(example))
+        if key not in self._texts:
+            signature, inputs = self.predictors[path].signature, dict(example.inputs())
+            last = self.adapter.format(signature, [], inputs)[-1]
+            self._texts[key] = self.counter.text(last["content"])
+        return self._texts[key]
+
+    def _reply(self, path: str) -> int:
+        signature = self.predictors[path].signature
+        scores = usual_scores(signature)
+        return self.counter.text(self.adapter.format_assistant_message_content(signature, scores))
+
+
+def _estimate(role: str, used: _Sum, model: str) -> RoleEstimate:
+    known = price(model)
+    mean = [tokens / max(1, used.calls) for tokens in (used.prompt, used.completion)]
+    cost = None if known is None else used.calls * known.of(*mean)
+    return RoleEstimate(role, used.calls, used.prompt, used.completion, cost)

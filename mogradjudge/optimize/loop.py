@@ -1,0 +1,237 @@
+"""One run through the steps, from the seed to the best candidate."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import dspy
+
+from mogradjudge.errors import BudgetExhausted, RunStopped
+from mogradjudge.lm.ledger import totals
+from mogradjudge.optimize.config import batches
+from mogradjudge.optimize.context import Workshop
+from mogradjudge.optimize.directory import RunDirectory
+from mogradjudge.optimize.events import (
+    CandidateScored,
+    Event,
+    GateDecided,
+    JudgedText,
+    Observer,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SeedScored,
+    StepEnded,
+    StepStarted,
+)
+from mogradjudge.optimize.result import (
+    HeldOut,
+    Measured,
+    OptimizationResult,
+    StepRecord,
+    StopReason,
+)
+from mogradjudge.optimize.state import State, unmeasured, worth
+from mogradjudge.optimize.step import judge, propose
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import (
+    Agreement,
+    agreement_of,
+    check_scored,
+    check_summed,
+    name_examples,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """One pass through the steps.
+
+    Args:
+        shop: What every step works with.
+        data: The examples: ``"training"`` for batches, ``"validation"`` to decide by, ``"test"`` to
+            score both ends of the run on.
+        observers: They are told every event.
+        folder: Keeps each new state; None keeps nothing.
+        state: Where an earlier start of this run got to.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        data: Mapping[str, Sequence[dspy.Example]],
+        observers: Sequence[Observer],
+        folder: RunDirectory | None = None,
+        state: State | None = None,
+    ) -> None:
+        self.shop = shop
+        self.data = data
+        self.observers = observers
+        self.folder = folder
+        self.state = state or State()
+
+    def to_the_end(self) -> OptimizationResult:
+        """Take all steps, or as many as budget, stoppers and the user allow."""
+        self.announce()
+        stop_reason: StopReason
+        try:
+            stop_reason = self.take_steps()
+            if self.data["test"] and self.state.test is None:
+                self.score_test()
+        except BudgetExhausted as error:
+            logger.info("%s", error)
+            stop_reason = "budget"
+        except RunStopped as error:
+            stop_reason = error.reason
+        except KeyboardInterrupt:
+            if self.shop.ledger.brake.reason is not None:  # it was asked to stop before
+                raise
+            self.shop.ledger.brake.pull("interrupted")  # for what still runs in the background
+            stop_reason = "interrupted"
+        result = self.result(stop_reason)
+        if self.folder is not None:
+            self.folder.finish(result.program, result.as_dict())
+        return result
+
+    def announce(self) -> None:
+        """Say that the run begins, or goes on."""
+        config = self.shop.config
+        if self.state.measured:
+            self.notify(RunResumed(len(self.state.steps), self.shop.ledger.calls))
+            return
+        self.notify(
+            RunStarted(
+                mode=config.mode.name,
+                steps=config.steps,
+                criteria=self.shop.criteria,
+                train=len(self.data["training"]),
+                validation=len(self.data["validation"]),
+            )
+        )
+
+    def take_steps(self) -> StopReason:
+        """Score the seed and take the steps that are left; gives the reason to stop."""
+        config = self.shop.config
+        if not self.state.measured:
+            self.score_seed()
+        draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
+        for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
+            if reason := self.enough():
+                return reason
+            self.take(step, batch)
+        return "steps"
+
+    def enough(self) -> StopReason | None:
+        """Say whether the run has reached its target or lost its patience."""
+        config, best = self.shop.config, self.state.best
+        if config.target is not None and worth(best.agreement) >= config.target:
+            return "target"
+        if config.patience is not None and self.state.idle_steps >= config.patience:
+            return "patience"
+        return None
+
+    def score_seed(self) -> None:
+        """Score the instructions that the run starts from."""
+        seed = Candidate.of(self.shop.program)
+        agreement = self.measure(0, "validation", seed)
+        calls = self.shop.ledger.calls
+        self.notify(
+            SeedScored(
+                agreement=agreement.as_dict(),
+                undefined=agreement.undefined(),
+                unscored=agreement.unscored,
+                missing=agreement.missing,
+                fallbacks=agreement.fallbacks,
+                calls=calls,
+            )
+        )
+        self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
+
+    def score_test(self) -> None:
+        """Score both ends of the run on the texts that decided nothing."""
+        first, best = self.state.measured[0], self.state.best
+        seed = self.measure(0, "test", first.candidate)
+        kept = best.candidate == first.candidate
+        final = seed if kept else self.measure(best.step, "test", best.candidate)
+        self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
+
+    def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
+        """Score the instructions of a step, 0 for the seed, on the texts of a split."""
+        judgements = judge(self.shop, candidate, self.data[split])
+        if (step, split) == (0, "validation"):
+            check_scored(judgements, split)
+        texts = JudgedText.all_of(judgements, self.shop.objectives)
+        self.notify(CandidateScored(step, split, texts))
+        agreement = agreement_of(judgements, self.shop.objectives)
+        if (step, split) == (0, "validation"):
+            check_summed(agreement, self.shop.objectives, split)
+        return agreement
+
+    def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
+        """Take one step and decide about its proposal."""
+        self.notify(StepStarted(step, tuple(name_examples(batch))))
+        current = self.state.measured[-1]
+        proposal = propose(self.shop, current.candidate, batch, step, self.notify)
+        proposed = self.score(step, proposal.candidate)
+        accepted = proposed is not None and self.shop.config.gate(current.agreement, proposed)
+        agreement = proposed if accepted and proposed is not None else current.agreement
+        calls = self.shop.ledger.calls
+        record = StepRecord(
+            step, accepted, agreement, proposed, calls - self.state.calls, len(proposal.skipped)
+        )
+        self.notify(
+            GateDecided(
+                step=step,
+                accepted=accepted,
+                unchanged=proposed is None,
+                current=current.agreement.as_dict(),
+                proposed=(proposed or current.agreement).as_dict(),
+                unscored=(proposed or current.agreement).unscored,
+            )
+        )
+        self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.shop.ledger.rows)))
+        self.advance(self.state.after(record, proposal.candidate, calls))
+
+    def score(self, step: int, candidate: Candidate) -> Agreement | None:
+        """Score a candidate, unless it is the current one or was scored before."""
+        if candidate == self.state.measured[-1].candidate:
+            return None
+        return self.state.known(candidate) or self.measure(step, "validation", candidate)
+
+    def result(self, stop_reason: StopReason) -> OptimizationResult:
+        """Choose the best of what was accepted, the seed included."""
+        seed = Candidate.of(self.shop.program)
+        state = self.state if self.state.measured else unmeasured(seed, self.shop.criteria)
+        best = state.best
+        seed_kept = best.candidate == seed
+        self.notify(
+            RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.shop.ledger.calls)
+        )
+        return OptimizationResult(
+            program=best.candidate.written_into(self.shop.program),
+            config=self.shop.config,
+            seed_agreement=state.measured[0].agreement,
+            final_agreement=best.agreement,
+            steps=state.steps,
+            stop_reason=stop_reason,
+            seed_kept=seed_kept,
+            ledger=self.shop.ledger.rows,
+            measured=state.measured,
+            test=state.test,
+        )
+
+    def advance(self, state: State) -> None:
+        """Go on to a new state, once it is saved."""
+        if self.folder is not None:
+            self.folder.save(state, state.best.candidate.written_into(self.shop.program))
+        self.state = state
+
+    def notify(self, event: Event) -> None:
+        """Tell every observer."""
+        for observer in self.observers:
+            observer(event)

@@ -1,0 +1,252 @@
+"""Progress on stderr: a run's steps and agreement, rows or texts that are done, the time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dspy.utils.callback import BaseCallback
+
+from mogradjudge.display.terminal import console, cut, is_live, one_line, tell
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import (
+    CritiqueWritten,
+    Event,
+    GateDecided,
+    GradientWritten,
+    Observer,
+    QuestionSkipped,
+    RunEnded,
+    RunResumed,
+    SectionRewritten,
+    SeedScored,
+    StepEnded,
+    StepStarted,
+    Values,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+HEADLINES = (RunResumed, SeedScored, GateDecided, QuestionSkipped, RunEnded)
+"""The events that a reader of a log wants a line for."""
+_TEXTS = (CritiqueWritten, GradientWritten, SectionRewritten)
+_LINE_EVERY = 30.0  # seconds
+_ROOM = 84  # columns that a bar with all its figures takes
+_FULL, _SHORT = 20, 8  # columns of the bar itself
+
+
+def shown_lines(*, headlines: bool, others: bool) -> Observer:
+    """Give an observer that writes events to stderr, a line for each.
+
+    Args:
+        headlines: Whether `HEADLINES` are written; on a terminal, the bar does that.
+        others: Whether all other events are, critiques, gradients and new sections cut to a line.
+    """
+
+    def observe(event: Event) -> None:
+        if headlines if isinstance(event, HEADLINES) else others:
+            line = cut if isinstance(event, _TEXTS) else one_line
+            tell(line(describe(event)))
+
+    return observe
+
+
+@contextmanager
+def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Observer]:
+    """Show a progress bar while the block runs; gives the observer that feeds it.
+
+    Args:
+        config: The run's settings.
+        display: None shows the bar if stderr is a terminal.
+    """
+    if not (is_live() if display is None else display):
+        yield _ignore
+        return
+    with _bar(f"{config.mode} steps", elapsed=True) as bar:
+        task = bar.add_task("scoring the seed", total=config.steps)
+        step = _Step()
+
+        def update(event: Event) -> None:
+            match event:
+                case RunResumed():
+                    bar.update(task, completed=event.steps, description=f"{event.calls} calls")
+                case SeedScored():
+                    bar.update(task, description=_state(event.agreement, event.calls))
+                case StepEnded():
+                    bar.update(task, advance=1, description=_state(event.agreement, event.calls))
+                case _:
+                    if (said := step.after(event)) is not None:
+                        bar.update(task, description=said)
+            if isinstance(event, HEADLINES):
+                _print_above(bar, describe(event))
+
+        yield update
+
+
+@contextmanager
+def shown_rows(
+    *, display: bool | None = None, what: str = "rows"
+) -> Iterator[Callable[[int, int], None]]:
+    """Show how many rows are done; gives what is told the rows done and the rows there are.
+
+    Args:
+        display: None shows a bar if stderr is a terminal. Without a bar there is a line now and
+            then.
+        what: What is counted.
+    """
+    if not (is_live() if display is None else display):
+        yield _Lines(time.monotonic(), what).tell
+        return
+    with _bar(what) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            rate = "" if speed is None else f"{speed:.1f} {what}/s"
+            bar.update(task, completed=done, total=total, description=rate)
+
+        yield update
+
+
+@contextmanager
+def shown_work(what: str, *, display: bool | None = None) -> Iterator[None]:
+    """Show that work goes on, whose end nobody knows; it leaves no trace.
+
+    Args:
+        what: What is done.
+        display: None shows it if stderr is a terminal.
+    """
+    if not (is_live() if display is None else display):
+        yield
+        return
+    from rich.text import Text
+
+    with console(stderr=True).status(Text(what)):
+        yield
+
+
+class JudgedTexts(BaseCallback):  # type: ignore[misc]  # dspy is untyped
+    """A DSPy callback that counts the texts that judges are done with, in whatever threads.
+
+    Args:
+        total: The texts there are.
+        watch: Is told the texts done and the texts there are.
+    """
+
+    def __init__(self, total: int, watch: Callable[[int, int], None]) -> None:
+        self.total = total
+        self.watch = watch
+        self._judging: set[str] = set()
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        if isinstance(instance, MultiCriteriaJudge):
+            with self._lock:
+                self._judging.add(call_id)
+
+    def on_module_end(
+        self, call_id: str, outputs: Any | None, exception: BaseException | None = None
+    ) -> None:
+        with self._lock:
+            if call_id in self._judging:
+                self._judging.remove(call_id)
+                self._done += 1
+                self.watch(self._done, self.total)
+
+
+class _Step:
+    """Says what a step is at; the bar itself moves when it is over."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.written = Counter[str]()
+
+    def after(self, event: Event) -> str | None:
+        match event:
+            case StepStarted():
+                self.number = event.step
+                self.written.clear()
+                return f"step {event.step}: judging"
+            case CritiqueWritten():
+                return self._one_more("critiques")
+            case GradientWritten():
+                return self._one_more("gradients")
+            case SectionRewritten():
+                return f"step {self.number}: scoring the rewrite"
+            case _:
+                return None
+
+    def _one_more(self, what: str) -> str:
+        self.written[what] += 1
+        return f"step {self.number}: {self.written[what]} {what}"
+
+
+class _Lines:
+    """A line every so often, for a log."""
+
+    def __init__(self, start: float, what: str) -> None:
+        self.what = what
+        self.start = self.told = start
+        self.first: int | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.first is None:  # rows of an earlier run say nothing about this one's speed
+            self.first, self.start = done, now
+        if now - self.told < _LINE_EVERY or done == self.first:
+            return
+        self.told = now
+        rate = (done - self.first) / max(now - self.start, 1e-9)
+        left = (total - done) / rate / 60
+        line = f"{done} of {total} {self.what}, {rate:.1f} {self.what}/s, about {left:.0f} min left"
+        tell(line)
+
+
+def _bar(what: str, *, elapsed: bool = False) -> Progress:
+    """Make a bar with the figures that the terminal has room for."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    out = console(stderr=True)
+    roomy = out.width >= _ROOM
+    columns: list[ProgressColumn] = [
+        TextColumn(what, markup=False),
+        BarColumn(bar_width=_FULL if roomy else _SHORT),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+    ]
+    if elapsed and roomy:
+        columns.append(TimeElapsedColumn())
+    columns += [TextColumn("left", markup=False), TimeRemainingColumn()]
+    return Progress(*columns, console=out)
+
+
+def _print_above(bar: Progress, text: str) -> None:
+    from rich.text import Text
+
+    bar.console.print(Text(one_line(text), style="dim"))
+
+
+def _state(agreement: Values, calls: int) -> str:
+    """Keep to what fits beside the bar; the lines above it have the criteria."""
+    mean = agreement["mean"]
+    return f"mean {'undefined' if mean is None else f'{mean:.3f}'}, {calls} calls"
+
+
+def _ignore(event: Event) -> None:
+    """Show nothing."""

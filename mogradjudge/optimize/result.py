@@ -1,0 +1,113 @@
+"""What a run brought: the program, its agreement before and after, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import dspy
+
+from mogradjudge.lm.ledger import LedgerRow
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import Agreement
+
+StopReason: TypeAlias = Literal["steps", "budget", "patience", "target", "stop_file", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate and its agreement on the validation set; step 0 is the seed."""
+
+    step: int
+    candidate: Candidate
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: what was proposed and what became of it.
+
+    ``proposed`` is None where the proposal equals the current instructions. ``agreement`` is that
+    of the current instructions after the step; ``calls`` were paid in it; ``skipped`` questions
+    brought no usable reply.
+    """
+
+    step: int
+    accepted: bool
+    agreement: Agreement
+    proposed: Agreement | None
+    calls: int
+    skipped: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the step as `result.json` holds it."""
+        return {
+            "step": self.step,
+            "accepted": self.accepted,
+            "unchanged": self.proposed is None,
+            "agreement": self.agreement.as_dict(),
+            "proposed": None if self.proposed is None else self.proposed.as_dict(),
+            "unscored": dict((self.proposed or self.agreement).unscored),
+            "calls": self.calls,
+            "skipped": self.skipped,
+        }
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Agreement of the seed and the final instructions on ``n`` examples that decided nothing."""
+
+    n: int
+    seed: Agreement
+    final: Agreement
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as `result.json` holds them."""
+        return {"n": self.n, "seed": self.seed.as_dict(), "final": self.final.as_dict()}
+
+
+@dataclass(frozen=True)
+class OptimizationResult:
+    """All that `MOGrad.optimize` has to say.
+
+    ``program`` carries the instructions that did best on the validation set, the earlier ones on a
+    tie; ``seed_kept`` tells that these are the ones it started from. ``measured`` holds the seed
+    and every accepted candidate, in order; ``test`` is there if a test set was given and the run
+    came to its end.
+    """
+
+    program: dspy.Module
+    config: MOGradConfig
+    seed_agreement: Agreement
+    final_agreement: Agreement
+    steps: tuple[StepRecord, ...]
+    stop_reason: StopReason
+    seed_kept: bool
+    ledger: tuple[LedgerRow, ...]
+    measured: tuple[Measured, ...]
+    test: HeldOut | None = None
+
+    @property
+    def calls(self) -> int:
+        """Calls that were sent, answered or failed; replies from the cache not counted."""
+        return sum(row.calls + row.failed for row in self.ledger)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the result as `result.json` holds it."""
+        return {
+            "mode": self.config.mode.name,
+            "seed_kept": self.seed_kept,
+            "stop_reason": self.stop_reason,
+            "seed_agreement": self.seed_agreement.as_dict(),
+            "final_agreement": self.final_agreement.as_dict(),
+            "undefined": self.final_agreement.undefined(),
+            "unscored": dict(self.final_agreement.unscored),
+            "missing_human": dict(self.final_agreement.missing),
+            "fallbacks": dict(self.final_agreement.fallbacks),
+            "config": self.config.as_dict(),
+            "test": None if self.test is None else self.test.as_dict(),
+            "calls": self.calls,
+            "ledger": [row.as_dict() for row in self.ledger],
+            "steps": [step.as_dict() for step in self.steps],
+        }

@@ -1,0 +1,1 @@
+"""Any DSPy program: its structure, identity, execution, evaluation and saving."""

@@ -1,0 +1,182 @@
+"""A program's instructions as a value: read from the program, edited, put into a copy of it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import dspy
+
+from mogradjudge.criteria import Group
+from mogradjudge.judge.instructions import Instructions
+from mogradjudge.judge.predictor import ScorePredict
+from mogradjudge.objectives import Objective
+from mogradjudge.programs.execution import key_of, lms_of
+from mogradjudge.programs.structure import without_results
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one criterion's section stands; ``label`` is its name in prompts and replies.
+
+    ``criterion`` is None for a predictor's preamble, which belongs to all criteria.
+    """
+
+    label: str
+    predictor: str
+    criterion: str | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The instructions of every predictor of a program, by the predictor's path."""
+
+    instructions: Mapping[str, Instructions]
+
+    @classmethod
+    def of(cls, program: dspy.Module) -> Self:
+        """Read a program's instructions."""
+        named = program.named_predictors()
+        return cls({path: Instructions.parse(each.signature.instructions) for path, each in named})
+
+    def text(self, slot: Slot) -> str:
+        """Give the text that a slot holds, ``""`` if there is none yet."""
+        instructions = self.instructions[slot.predictor]
+        if slot.criterion is None:
+            return instructions.preamble
+        return instructions.section(slot.criterion)
+
+    def replace(self, texts: Mapping[Slot, str]) -> Candidate:
+        """Give a copy with these slots' texts; all others stay as they are."""
+        edited = dict(self.instructions)
+        for slot, text in texts.items():
+            old = edited[slot.predictor]
+            if slot.criterion is None:
+                edited[slot.predictor] = Instructions(text, old.sections)
+            else:
+                edited[slot.predictor] = old.replace({slot.criterion: text})
+        return Candidate(edited)
+
+    def written_into(self, program: dspy.Module) -> dspy.Module:
+        """Give a copy of a program that carries these instructions and the program's own LMs."""
+        copied = clone(program)
+        for path, predictor in copied.named_predictors():
+            # Instructions that hold are kept as they were written, to the last blank.
+            if self.instructions[path] != Instructions.parse(predictor.signature.instructions):
+                text = self.instructions[path].render()
+                predictor.signature = predictor.signature.with_instructions(text)
+        return copied
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What every stage is told about the program as it stands.
+
+    Args:
+        objectives: What is maximized.
+        candidate: All instructions of the program.
+        slots: The sections that may be edited.
+        names_predictors: Whether each preamble is told with its predictor's name.
+    """
+
+    objectives: tuple[Objective, ...]
+    candidate: Candidate
+    slots: tuple[Slot, ...]
+    names_predictors: bool = False
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The predictors whose sections may be edited."""
+        return tuple(dict.fromkeys(slot.predictor for slot in self.slots))
+
+    def standing(self, group: Group) -> dict[str, object]:
+        """Give what every role is told before its own inputs."""
+        preambles = {path: each.preamble for path, each in self.candidate.instructions.items()}
+        if self.names_predictors and len(preambles) > 1:
+            told = [f"{key_of(path)}: {preamble}" for path, preamble in preambles.items()]
+        else:
+            told = list(dict.fromkeys(preambles.values()))
+        return {
+            "task": "\n\n".join(told),
+            "criteria": self.meanings(group),
+            "current_instructions": self.current(group),
+        }
+
+    def meanings(self, group: Group) -> dict[str, str]:
+        """Give what each criterion of a group means."""
+        return {each.name: each.description for each in self.objectives if each.name in group}
+
+    def current(self, group: Group) -> dict[str, str]:
+        """Give the full current sections of a group, by label."""
+        return {slot.label: self.candidate.text(slot) for slot in self.slots_of(group)}
+
+    def slots_of(self, group: Group) -> tuple[Slot, ...]:
+        """Give the slots whose criterion is in a group."""
+        return tuple(slot for slot in self.slots if slot.criterion in group)
+
+
+def find_slots(program: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
+    """Find where a program keeps sections: a judge's predictors their own, others all criteria."""
+    places = [
+        (path, name)
+        for path, predictor in program.named_predictors()
+        for name in criteria
+        if name in (predictor.criteria if isinstance(predictor, ScorePredict) else criteria)
+    ]
+    counts = Counter(name for _, name in places)
+    return tuple(Slot(_label(path, name, counts[name]), path, name) for path, name in places)
+
+
+def preamble_slots(program: dspy.Module) -> tuple[Slot, ...]:
+    """Give a slot for the preamble of every predictor."""
+    paths = [path for path, _ in program.named_predictors()]
+    return tuple(Slot(_label(path, "preamble", len(paths)), path, None) for path in paths)
+
+
+def clone(program: dspy.Module) -> dspy.Module:
+    """Copy a program, but share its LMs; a deep copy takes history and weights along.
+
+    What cannot be copied, a connection say, is shared as well. The callbacks of its modules are
+    kept, and what an optimizer has left on it is not.
+    """
+    bare = without_results(program)
+    shared: dict[int, object] = {id(lm): lm for lm in lms_of(bare).values()}
+    try:
+        copied = copy.deepcopy(bare, dict(shared))
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        # The innermost modules first: what holds one of them can be copied once it can.
+        for _, module in reversed(list(bare.named_sub_modules())):
+            for value in vars(module).values():
+                _share_uncopyable(value, shared)
+        copied = copy.deepcopy(bare, dict(shared))
+    pairs = zip(bare.named_sub_modules(), copied.named_sub_modules(), strict=True)
+    for (_, module), (_, twin) in pairs:
+        twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
+    return copied
+
+
+def _share_uncopyable(value: object, shared: dict[int, object]) -> None:
+    if _is_copyable(value, shared):
+        return
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _share_uncopyable(item, shared)
+    elif not isinstance(value, dspy.Module):
+        shared[id(value)] = value
+
+
+def _is_copyable(value: object, shared: Mapping[int, object]) -> bool:
+    try:
+        copy.deepcopy(value, dict(shared))
+    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
+        return False
+    return True
+
+
+def _label(path: str, name: str, count: int) -> str:
+    return name if count == 1 else key_of(f"{path}_{name}")

@@ -1,0 +1,62 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mogradjudge.agreement import Interval
+from mogradjudge.agreement.claims import Claim
+
+NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number, or a dash where there is none."""
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def whole(value: int | None) -> str:
+    """Write a count, or a dash where it is not known."""
+    return NONE if value is None else f"{value:,}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Write a difference with its sign."""
+    return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def bounds(interval: Interval | None, digits: int = 2) -> str:
+    """Write an interval's two ends."""
+    if interval is None:
+        return NONE
+    return f"{number(interval.low, digits)} to {number(interval.high, digits)}"
+
+
+def bounds_of(ends: Sequence[float] | None, digits: int = 2) -> str:
+    """Write an interval that is given by its two ends."""
+    return bounds(None if ends is None else Interval(*ends), digits)
+
+
+def counted(count: int, what: str) -> str:
+    """Write a count with its noun, as in ``1 text`` and ``2 texts``."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value."""
+    if value is None:
+        return NONE
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def plain(claim: Claim) -> str:
+    """Write what a claim is judged by."""
+    if claim.estimate is None or claim.low is None or claim.high is None:
+        return claim.note
+    parts = [f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}"]
+    parts += [p_value(claim.p_value)] if claim.p_value is not None else []
+    parts += [counted(claim.n, "document")]
+    if missed := claim.missed("documents"):
+        parts.append(missed)
+    return f"{signed(claim.estimate)} ({', '.join(parts)})"

@@ -1,0 +1,222 @@
+"""Agreement with intervals, of each scoring, of its texts' lengths, and of final against seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+from typing import TypeAlias
+
+from mogradjudge.agreement import (
+    Interval,
+    Level,
+    Undefined,
+    compare_criteria,
+    correlate,
+    reported_intervals,
+)
+from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.optimize.events import JudgedText
+from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
+from mogradjudge.report.program_scores import own_claims, own_scoring
+from mogradjudge.report.run_data import VALIDATION, Run
+
+Column: TypeAlias = Sequence[float | None]
+Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
+
+
+def level_of(run: Run) -> Level:
+    """Give how the run takes agreement."""
+    return "group" if run.asked.get("level") == "group" else "pooled"
+
+
+def how_taken(run: Run) -> str:
+    """Say what an agreement is."""
+    if run.rubric is None:
+        return "as the run's own objectives sum up their scores"
+    pooled = level_of(run) == "pooled"
+    return f"Spearman's rho, {'pooled over all texts' if pooled else 'mean over documents'}"
+
+
+def human_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
+    """Give the human scores on a criterion; None where there is none."""
+    return [_number(text.expected.get(name)) for text in texts]
+
+
+def judge_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
+    """Give the judge's scores on a criterion; None where there is none."""
+    return [_number(text.produced.get(name)) for text in texts]
+
+
+def scorings(run: Run) -> list[Scoring]:
+    """Measure the seed and each step's proposal on the validation texts, where it was scored."""
+    found = (scoring(run, number, VALIDATION) for number in (0, *(s.number for s in run.steps)))
+    return [each for each in found if each is not None]
+
+
+def scoring(run: Run, step: int, split: str) -> Scoring | None:
+    """Measure a step's instructions; None where the events hold no such texts."""
+    texts = run.texts(step, split)
+    if not texts:
+        return None
+    if run.rubric is None:
+        return own_scoring(run, step, split)
+    return _measured(run, texts, judge_of, step, split)
+
+
+def ends(run: Run, split: str) -> Ends | None:
+    """Compare the final instructions with the seed; None where one of them was not scored.
+
+    Nothing is compared where the seed was kept.
+    """
+    kept = run.state is None or run.seed_kept
+    seed = scoring(run, 0, split)
+    final = seed if kept else scoring(run, run.best, split)
+    if seed is None or final is None:
+        return None
+    how, of_judge = how_taken(run), run.rubric is not None
+    found = Ends(split, how, how, seed, final, {}, {}, kept=kept, of_judge=of_judge)
+    names = [
+        name
+        for name in run.criteria
+        if None not in (seed.by_criterion[name].value, final.by_criterion[name].value)
+    ]
+    found = replace(found, left_out=tuple(name for name in run.criteria if name not in names))
+    return _judged_ends(run, found, names) if of_judge else _own_ends(run, found, names)
+
+
+def _own_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
+    seed = own_scoring(run, 0, found.split, names)
+    if found.kept:
+        return replace(found, seed=seed, final=seed)
+    claims = own_claims(run, run.texts(0, found.split), run.texts(run.best, found.split), names)
+    final = own_scoring(run, run.best, found.split, names)
+    return replace(found, of="mean score per text", seed=seed, final=final, claims=claims)
+
+
+def _judged_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
+    first = run.texts(0, found.split)
+    last = first if found.kept else run.texts(run.best, found.split)
+    inputs = dict.fromkeys(name for text in first for name in text.lengths)
+    seed, final = found.seed, found.final
+    lengths = {
+        name: _measured(run, first, partial(_length_of, name), 0, found.split) for name in inputs
+    }
+    if found.left_out:
+        seed = _with_mean(run, first, judge_of, seed, names)
+        final = _with_mean(run, last, judge_of, final, names)
+        lengths = {
+            name: _with_mean(run, first, partial(_length_of, name), each, names)
+            for name, each in lengths.items()
+        }
+    claims = {} if found.kept else _by_agreement(run, first, last)
+    return replace(found, seed=seed, final=final, lengths=lengths, claims=claims)
+
+
+def _measured(
+    run: Run, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
+) -> Scoring:
+    """Correlate what was produced with the human scores, with intervals over documents."""
+    groups, level = [text.group for text in texts], level_of(run)
+    human = {name: human_of(texts, name) for name in run.criteria}
+    judge = {name: produced(texts, name) for name in run.criteria}
+    intervals = reported_intervals(human, judge, groups, level=level)
+    found = {
+        name: _estimate(human[name], judge[name], groups, level, intervals[name])
+        for name in run.criteria
+    }
+    defined = [name for name, each in found.items() if each.value is not None]
+    found[MEAN] = _mean(run, texts, produced, found, defined, intervals[MEAN])
+    return Scoring(step, split, len(texts), len(set(groups)), found)
+
+
+def _with_mean(
+    run: Run,
+    texts: Sequence[JudgedText],
+    produced: Produced,
+    of: Scoring,
+    names: Sequence[str],
+) -> Scoring:
+    """Take the mean over some of the criteria."""
+    human, judge = ({name: side(texts, name) for name in names} for side in (human_of, produced))
+    groups = [text.group for text in texts]
+    interval = reported_intervals(human, judge, groups, level=level_of(run))[MEAN]
+    mean = _mean(run, texts, produced, of.by_criterion, names, interval)
+    return replace(of, by_criterion={**of.by_criterion, MEAN: mean})
+
+
+def _mean(
+    run: Run,
+    texts: Sequence[JudgedText],
+    produced: Produced,
+    found: Mapping[str, Estimate],
+    names: Sequence[str],
+    interval: Interval | Undefined,
+) -> Estimate:
+    values = [value for name in names if (value := found[name].value) is not None]
+    columns = [zip(human_of(texts, n), produced(texts, n), strict=True) for n in names]
+    scored = [
+        text.group
+        for text, *pairs in zip(texts, *columns, strict=True)
+        if any(None not in pair for pair in pairs)
+    ]
+    mean, why = (fmean(values), "") if values else (None, "no criterion has a value")
+    return _with_interval(mean, why, interval, len(scored), len(set(scored)))
+
+
+def _estimate(
+    human: Column,
+    judge: Column,
+    groups: Sequence[str],
+    level: Level,
+    interval: Interval | Undefined,
+) -> Estimate:
+    pairs = [
+        (x, y, group)
+        for x, y, group in zip(human, judge, groups, strict=True)
+        if x is not None and y is not None
+    ]
+    x, y, of = zip(*pairs, strict=True) if pairs else ((), (), ())
+    value = correlate(x, y, of, level=level).value
+    why = value.reason if isinstance(value, Undefined) else ""
+    known = None if isinstance(value, Undefined) else value
+    return _with_interval(known, why, interval, len(pairs), len(set(of)))
+
+
+def _with_interval(
+    value: float | None, why: str, interval: Interval | Undefined, texts: int, documents: int
+) -> Estimate:
+    if isinstance(interval, Undefined) or value is None:
+        reason = why or (interval.reason if isinstance(interval, Undefined) else "")
+        return Estimate(value, None, reason, texts, documents)
+    return Estimate(value, interval, why, texts, documents)
+
+
+def _by_agreement(
+    run: Run, first: Sequence[JudgedText], last: Sequence[JudgedText]
+) -> dict[str, Claim]:
+    family = compare_criteria(
+        {name: human_of(first, name) for name in run.criteria},
+        {name: judge_of(last, name) for name in run.criteria},
+        {name: judge_of(first, name) for name in run.criteria},
+        [text.group for text in first],
+        level=level_of(run),
+    )
+    claims = {MEAN: claim("final less seed, mean", family.mean)}
+    for name, found in family.by_criterion.items():
+        claims[name] = claim(
+            f"final less seed, {name}",
+            found,
+            p_value=family.holm.get(name),
+            family=max(1, len(family.holm)),
+        )
+    return claims
+
+
+def _length_of(input_name: str, texts: Sequence[JudgedText], _: str) -> list[float | None]:
+    return [text.lengths.get(input_name) for text in texts]
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

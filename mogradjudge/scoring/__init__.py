@@ -1,0 +1,1 @@
+"""A finished judge over tables of any length."""

@@ -1,0 +1,190 @@
+"""Examples through a finished judge: their agreement with human scores, as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from mogradjudge.agreement import (
+    NARROW_DOCUMENTS,
+    Interval,
+    Level,
+    Undefined,
+    measures,
+    reported_intervals,
+)
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.budget import Budget
+from mogradjudge.lm.interruption import interruptible
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.objectives.rubric import check_measurable
+from mogradjudge.programs.evaluation import (
+    FirstTexts,
+    Judgement,
+    agreement_of,
+    check_scored,
+    judge_examples,
+)
+
+# What is reported of `measures`, beside its Spearman's rho.
+_MEASURES = (
+    *("kendall", "pearson", "qwk", "alpha", "mae", "bias"),
+    *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
+)
+
+
+def judge_table(
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    ledger: Ledger,
+    num_threads: int,
+    *,
+    first: FirstTexts | None = None,
+) -> tuple[Judgement, ...]:
+    """Judge all examples with the LM of the context, its calls booked in a ledger."""
+    check_lm()
+    objectives = rubric_objectives(judge.rubric)
+    with booked(ledger, "judge", judge.rubric.names):
+        return judge_examples(judge, examples, objectives, num_threads, first=first)
+
+
+def check_lm() -> None:
+    """Check that there is an LM to judge with.
+
+    Raises:
+        SetupError: If there is none.
+    """
+    if dspy.settings.lm is None:
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+
+
+def evaluation_report(
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    num_threads: int,
+    level: Level = "pooled",
+    max_rpm: int | None = None,
+    *,
+    budget: Budget | None = None,
+    keep_going: bool = False,
+) -> dict[str, Any]:
+    """Judge all examples and report agreement per criterion, with 95 % intervals.
+
+    ``documents`` counts the groups that an interval is over; ``notes`` says why there is none, or
+    that all are somewhat too narrow. ``n`` counts scored texts, ``unscored`` those without a usable
+    score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
+    are scored. The other measures are those of `agreement.measures`, with only equal judge scores
+    tied. An undefined value is None; why rho is, stands under ``undefined``.
+
+    Raises:
+        BudgetExhausted: If a cap of the ``budget`` is reached.
+        ReplyError: If the first texts have no score, unless it is told to ``keep_going``.
+    """
+    check_measurable(examples, judge.rubric, level, "rated")
+    ledger = Ledger(budget, num_threads, max_rpm)
+    first = None if keep_going else FirstTexts()
+    with cut_replies_counted(), interruptible(ledger.brake):
+        judgements = judge_table(judge, examples, ledger, num_threads, first=first)
+    if not keep_going:
+        check_scored(judgements, "rated")
+    agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
+    values = agreement.as_dict()
+    intervals = _intervals(judge.rubric, judgements, level)
+    documents = len({each.group for each in judgements})
+    measured = _measured(judge.rubric, judgements, level)
+    criteria = {
+        name: {
+            "spearman": values[name],
+            "interval": _ends(intervals[name]),
+            **measured[name],
+            "n": agreement.scored[name],
+            "unscored": agreement.unscored[name],
+            "missing": agreement.missing[name],
+            "fallbacks": agreement.fallbacks[name],
+        }
+        for name in judge.rubric.names
+    }
+    return {
+        "criteria": criteria,
+        "mean": agreement.mean,
+        "mean_interval": _ends(intervals["mean"]),
+        "documents": documents,
+        "notes": _notes(intervals, documents),
+        "level": level,
+        "undefined": agreement.undefined(),
+        "calls": ledger.calls,
+        "ledger": [row.as_dict() for row in ledger.rows],
+    }
+
+
+def _measured(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, dict[str, Any]]:
+    """Measure each criterion, over the texts that it has two scores of."""
+    groups = [each.group for each in judgements]
+    # Where each text is a group of its own, pairs of texts are compared across groups.
+    within = groups if level == "group" or len(set(groups)) < len(groups) else None
+    found = {}
+    for criterion in rubric.criteria:
+        human, judge = _columns(criterion, judgements)
+        scale = criterion.scale.low, criterion.scale.high
+        each = measures(human, judge, scale, within, level=level)
+        found[criterion.name] = {name: _plain(getattr(each, name)) for name in _MEASURES}
+    return found
+
+
+def _intervals(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, Interval | Undefined]:
+    columns = {each.name: _columns(each, judgements) for each in rubric.criteria}
+    human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
+    return reported_intervals(human, judge, [each.group for each in judgements], level=level)
+
+
+def _ends(interval: Interval | Undefined) -> list[float] | None:
+    return None if isinstance(interval, Undefined) else [interval.low, interval.high]
+
+
+def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
+    """Say where there is no interval and why, and whether those that there are can be trusted."""
+    reasons: dict[str, list[str]] = {}
+    for name, each in intervals.items():
+        if isinstance(each, Undefined):
+            reasons.setdefault(each.reason, []).append(name)
+    notes = [
+        reason if len(names) == len(intervals) else f"{reason} ({', '.join(names)})"
+        for reason, names in reasons.items()
+    ]
+    if documents < NARROW_DOCUMENTS and any(isinstance(e, Interval) for e in intervals.values()):
+        notes.append(
+            f"{documents} documents: below {NARROW_DOCUMENTS} these intervals are somewhat too "
+            "narrow"
+        )
+    return notes
+
+
+def _columns(
+    criterion: Criterion, judgements: Sequence[Judgement]
+) -> tuple[list[float | None], list[float | None]]:
+    """Give the human and the judge's scores; None where there is none."""
+    human = [each.example[criterion.human] for each in judgements]
+    return human, [_judged(each, criterion.name) for each in judgements]
+
+
+def _judged(judgement: Judgement, name: str) -> float | None:
+    if not isinstance(judgement.scores[name], float):
+        return None
+    assert not isinstance(judgement.prediction, Unscored)  # it has a score
+    return float(judgement.prediction[name])
+
+
+def _plain(value: float | Undefined) -> float | None:
+    return None if isinstance(value, Undefined) else value

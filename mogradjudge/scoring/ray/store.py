@@ -1,0 +1,118 @@
+"""What the workers of a cluster share: the job, each paid reply, and the word to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.clients.cache import Cache
+
+from mogradjudge.lm.reply_cache import replies_kept_in
+
+_REPLIES_IN_MEMORY = 1000
+
+
+class Office:
+    """A Ray actor on the machine that has the table; replies lie there as those of one machine do.
+
+    So a worker or a driver that dies loses no reply but those of its calls in flight. The job is
+    handed over here and not with the tasks, whose arguments Ray may write to its logs.
+
+    Args:
+        folder: Where replies are kept.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._job = b""
+        self._stop = asyncio.Event()
+        self._open = ExitStack()
+        # Each method runs in a context of its own; the store is found in this one.
+        self._context = copy_context()
+        store = replies_kept_in(Path(folder), _REPLIES_IN_MEMORY)
+        self._context.run(self._open.enter_context, store)
+
+    async def hand_in(self, job: bytes) -> None:
+        """Take the job."""
+        self._job = job
+
+    async def job(self) -> bytes:
+        """Give the job."""
+        return self._job
+
+    async def reply(self, request: dict[str, Any]) -> Any:
+        """Give the reply that a request has; None if it has none."""
+        return self._context.run(_get, request)
+
+    async def keep(self, request: dict[str, Any], reply: Any) -> None:
+        """Keep a reply; it is on the disk when this returns."""
+        self._context.run(_put, request, reply)
+
+    async def stop(self) -> None:
+        """Let no more calls out."""
+        self._stop.set()
+
+    async def is_stopped(self) -> bool:
+        """Whether no more calls are to be sent."""
+        return self._stop.is_set()
+
+    async def stopped(self) -> None:
+        """Return when no more calls are to be sent."""
+        await self._stop.wait()
+
+
+class SharedReplies(Cache):  # type: ignore[misc]  # dspy is untyped
+    """DSPy's cache in a worker: what it has not, the office may have from another worker.
+
+    Args:
+        office: The handle of an `Office`.
+    """
+
+    def __init__(self, office: Any) -> None:
+        super().__init__(
+            enable_disk_cache=False,
+            enable_memory_cache=True,
+            disk_cache_dir=None,
+            memory_max_entries=_REPLIES_IN_MEMORY,
+        )
+        self._office = office
+
+    def get(
+        self, request: dict[str, Any], ignored_args_for_cache_key: Sequence[str] | None = None
+    ) -> Any:
+        import ray
+
+        reply = super().get(request, ignored_args_for_cache_key)
+        if reply is None:
+            reply = ray.get(self._office.reply.remote(_sent(request, ignored_args_for_cache_key)))
+        return reply
+
+    def put(
+        self,
+        request: dict[str, Any],
+        value: Any,
+        ignored_args_for_cache_key: Sequence[str] | None = None,
+        enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
+    ) -> None:
+        """Keep a reply here and in the office."""
+        import ray
+
+        super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
+        ray.get(self._office.keep.remote(_sent(request, ignored_args_for_cache_key), value))
+
+
+def _get(request: dict[str, Any]) -> Any:
+    return dspy.cache.get(request)
+
+
+def _put(request: dict[str, Any], reply: Any) -> None:
+    dspy.cache.put(request, reply)  # found in the context as well, so not before this runs in it
+
+
+def _sent(request: dict[str, Any], ignored: Sequence[str] | None) -> dict[str, Any]:
+    """Leave a key at home, and whatever else does not tell one request from another."""
+    return {name: value for name, value in request.items() if name not in (ignored or ())}

@@ -1,0 +1,139 @@
+"""A worker of a cluster: it judges one shard after another, as one machine does."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import dspy
+
+from mogradjudge.errors import MogradError, RunStopped, SetupError
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.ledger import LedgerRow
+from mogradjudge.lm.stop import Brake
+from mogradjudge.programs.evaluation import FirstTexts, judging
+from mogradjudge.scoring.ray.store import SharedReplies
+from mogradjudge.scoring.shards import ScoredShard, Shard, ThisMachine
+
+SHARD, OUTCOME = "shard", "outcome"
+"""The columns of the data sets that Ray maps: one row each, pickled."""
+
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each worker has to know. It goes from memory to memory: the LM may hold a key."""
+
+    judge: MultiCriteriaJudge = field(repr=False)
+    lm: dspy.BaseLM = field(repr=False)
+    adapter: dspy.Adapter | None
+    num_threads: int
+    max_rpm: int | None
+    keep_going: bool
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a shard, and what its worker paid since its start.
+
+    Without scores and without an error it was stopped.
+    """
+
+    worker: str
+    ledger: tuple[LedgerRow, ...]
+    scored: ScoredShard | None
+    error: Exception | None
+
+
+def versions() -> dict[str, str]:
+    """Tell what must be the same on all machines."""
+    return {name: version(name) for name in ("dspy", "mogradjudge")}
+
+
+class Worker:
+    """Judges shards, in a process that Ray gives to it alone.
+
+    Args:
+        office: The handle of the `Office`.
+    """
+
+    def __init__(self, office: Any) -> None:
+        import ray
+
+        job: Job = pickle.loads(ray.get(office.job.remote()))
+        self._id = uuid.uuid4().hex
+        self._mismatch = _mismatch(job.versions)
+        self._settings = {"lm": job.lm, "adapter": job.adapter}
+        dspy.cache = SharedReplies(office)
+        with dspy.context(**self._settings):
+            first = None if job.keep_going else FirstTexts()
+            self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)
+        threading.Thread(target=_listen, args=(office, self._machine.brake), daemon=True).start()
+
+    def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
+        """Judge shards; whatever goes wrong is an outcome, for Ray would wrap an error."""
+        return {OUTCOME: [pickle.dumps(self._outcome(pickle.loads(each))) for each in batch[SHARD]]}
+
+    def _outcome(self, shard: Shard) -> Outcome:
+        scored, error = None, self._mismatch
+        if error is None:
+            try:
+                scored = self._score(shard)
+            except RunStopped:
+                pass
+            except Exception as raised:  # noqa: BLE001 - the driver raises it
+                error = _portable(raised)
+        return Outcome(self._id, self._machine.rows, scored, error)
+
+    def _score(self, shard: Shard) -> ScoredShard:
+        self._machine.brake.check()
+        with dspy.context(**self._settings), judging():
+            (scored,) = self._machine.score_shards([shard], _ignore)
+        if scored.refusal is None:
+            return scored
+        return replace(scored, refusal=_portable(scored.refusal))
+
+
+def _listen(office: Any, brake: Brake) -> None:
+    import ray
+
+    with suppress(ray.exceptions.RayError):  # an office that is gone has a driver that is gone
+        ray.get(office.stopped.remote())
+    brake.pull("interrupted")
+
+
+def _mismatch(theirs: Mapping[str, str]) -> Exception | None:
+    ours = versions()
+    for name, number in theirs.items():
+        if ours[name] != number:
+            return SetupError(
+                f"A machine of the cluster has {name} {ours[name]}, and this one {number}. "
+                "Install the same on all."
+            )
+    return None
+
+
+def _portable(error: Exception) -> Any:
+    """Give an error as it can be sent to another process: without what is no plain value."""
+    try:
+        twin = copy.copy(error)
+        for name, value in vars(error).items():
+            if not isinstance(value, _PLAIN):
+                delattr(twin, name)
+        return pickle.loads(pickle.dumps(twin))
+    except Exception:  # noqa: BLE001 - anyone's class, made in any way
+        return MogradError(f"{type(error).__name__}: {error}")
+
+
+def _ignore(rows: int) -> None:
+    """Tell nobody."""

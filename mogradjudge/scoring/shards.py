@@ -1,0 +1,215 @@
+"""Shards of a table: rows to judge, and what a judge made of them, here or on other machines."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import dspy
+
+from mogradjudge.concurrency import in_order
+from mogradjudge.criteria import Group
+from mogradjudge.data import Batch, inputs_of, key_of, stream_table
+from mogradjudge.files import LineLog
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.budget import Budget
+from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.lm.metering import booked, layer_held
+from mogradjudge.lm.stop import Brake
+from mogradjudge.programs.evaluation import FirstTexts, Refused, run_program
+from mogradjudge.scoring.added import Cells, cells_of
+
+Told: TypeAlias = Callable[[int], None]
+"""Is told, from the thread that scores, of so many more rows that are done."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows that follow one another in a part; ``first`` counts from 0 within it."""
+
+    part: int
+    first: int
+    inputs: Sequence[Mapping[str, str]]
+
+    def cut(self, rows: int) -> Iterator[Shard]:
+        """Cut it into shards of at most so many rows."""
+        for start in range(0, len(self.inputs), rows):
+            yield Shard(self.part, self.first + start, self.inputs[start : start + rows])
+
+
+@dataclass(frozen=True)
+class ScoredShard:
+    """What a judge made of a shard, row by row; ``refusal`` is the first of ``refused`` ones."""
+
+    part: int
+    first: int
+    cells: Sequence[Cells]
+    refused: int
+    refusal: dspy.LMError | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the missing parts of a table are read from; it can be sent to another process."""
+
+    path: Path
+    inputs: Group
+    limit: int | None
+    part_rows: int
+    missing: Set[int]
+
+    def batches(self) -> Iterator[tuple[int, Batch]]:
+        """Give each missing part's number and rows, in the order of the table."""
+        read = stream_table(str(self.path), self.inputs, self.limit, self.part_rows, whole=True)
+        for number, batch in enumerate(read):
+            if number in self.missing:
+                yield number, batch
+
+    def shard(self, number: int, batch: Batch) -> Shard:
+        """Give the rows of a part as one shard."""
+        return Shard(number, 0, inputs_of(self.path, batch, self.inputs))
+
+
+class Reading:
+    """Reads a source once, for those who judge and for those who write: columns wait here."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._batches = source.batches()
+        self._waiting: dict[int, Batch] = {}
+
+    def shards(self) -> Iterator[Shard]:
+        """Give each part as a shard, and put its columns aside."""
+        for number, batch in self._batches:
+            self._waiting[number] = batch
+            yield self.source.shard(number, batch)
+
+    def take(self, number: int) -> Batch:
+        """Give a part's columns, once."""
+        while number not in self._waiting:
+            each, batch = next(self._batches)
+            self._waiting[each] = batch
+        return self._waiting.pop(number)
+
+
+class Machines(Protocol):
+    """Who judges a table: this machine, or a cluster."""
+
+    brake: Brake
+
+    @property
+    def rows(self) -> tuple[LedgerRow, ...]:
+        """What was paid so far."""
+        ...
+
+    def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
+        """Give the block in which each call is written down, if this is what is told of calls."""
+        ...
+
+    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+        """Judge the missing parts; shards come as they are done, in any order.
+
+        Raises:
+            dspy.LMError: If the provider fails.
+            RunStopped: If the brake is pulled, once the calls in flight have ended.
+        """
+        ...
+
+
+class ThisMachine:
+    """A judge with threads for its calls; its LM is that of the context, which is for `judging`.
+
+    Args:
+        judge: It is not changed.
+        num_threads: The most calls in flight.
+        max_rpm: The most calls to send in any 60 seconds; None for no limit.
+        budget: Caps on the calls; none if it is not given.
+        first: Looks at the first texts; nobody does if it is not given.
+    """
+
+    def __init__(
+        self,
+        judge: MultiCriteriaJudge,
+        num_threads: int,
+        max_rpm: int | None,
+        budget: Budget | None = None,
+        first: FirstTexts | None = None,
+    ) -> None:
+        self._ledger = Ledger(budget, num_threads, max_rpm)
+        self._first = first
+        self.brake = self._ledger.brake
+        self._num_threads = num_threads
+        self._criteria = judge.rubric.names
+        self._judge = judge
+
+    @property
+    def rows(self) -> tuple[LedgerRow, ...]:
+        return self._ledger.rows
+
+    def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
+        return self._ledger.kept_in(journal)
+
+    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+        return self.score_shards(reading.shards(), told)
+
+    def score_shards(
+        self, shards: Iterable[Shard], told: Told
+    ) -> Generator[ScoredShard, None, None]:
+        """Judge a stream of shards; no thread waits for the end of one before the next begins."""
+        waiting: deque[Shard] = deque()
+        made: list[dspy.Prediction | Unscored] = []
+        rows = _inputs(shards, waiting)
+        judging = in_order(self._judged, rows, self._num_threads, key_of)
+        with layer_held(self._ledger), closing(judging) as judged:
+            try:
+                for _, row in judged:
+                    made.append(row)
+                    told(1)
+                    if len(made) == len(waiting[0].inputs):
+                        yield _scored(waiting.popleft(), made, self._criteria)
+                        made = []
+            except KeyboardInterrupt as stop:
+                judged.throw(stop)  # it waits for no call then, as it does for one inside it
+
+    def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
+        # Not around the generator, whose context is its reader's.
+        with booked(self._ledger, "judge", self._criteria):
+            made = run_program(self._judge, inputs)
+        if self._first is not None:
+            scores = [made] if isinstance(made, Unscored) else [made[n] for n in self._criteria]
+            self._first.see(made, scores)
+        return made
+
+
+@contextmanager
+def giving_up_on_interrupt(
+    scored: Generator[ScoredShard, None, None],
+) -> Iterator[Generator[ScoredShard, None, None]]:
+    """Hand the generator of a `Machines` a KeyboardInterrupt that comes outside of it."""
+    with closing(scored):
+        try:
+            yield scored
+        except KeyboardInterrupt as stop:
+            scored.throw(stop)
+            raise
+
+
+def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[str, str]]:
+    """Give the inputs row by row, and put the shards aside until their rows are judged."""
+    for shard in shards:
+        waiting.append(shard)
+        yield from shard.inputs
+
+
+def _scored(
+    shard: Shard, made: Sequence[dspy.Prediction | Unscored], criteria: Group
+) -> ScoredShard:
+    refusals = [each.error for each in made if isinstance(each, Refused)]
+    cells = [cells_of(each, criteria) for each in made]
+    first = refusals[0] if refusals else None
+    return ScoredShard(shard.part, shard.first, cells, len(refusals), first)

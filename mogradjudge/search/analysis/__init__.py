@@ -1,0 +1,1 @@
+"""What a study's trials say: effects, the best trial, figures, the verdict."""

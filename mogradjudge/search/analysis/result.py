@@ -1,0 +1,142 @@
+"""What a search found: every trial, the best one and how sure that is, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import dspy
+
+from mogradjudge.agreement import Comparison, Undefined
+from mogradjudge.lm.budget import Spent
+from mogradjudge.search.analysis.effects import Effects
+from mogradjudge.search.analysis.selection_bias import Corrected
+from mogradjudge.search.workers.worker import SearchStop
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One attempt at a trial.
+
+    ``task`` names the trial, ``number`` the attempt in the study. ``state`` is one of waiting,
+    running, complete, pruned and failed, and ``why`` tells of a failure. ``agreement`` and
+    ``intervals`` (95 %) are those on the selection texts, by criterion and ``mean``. ``calls``
+    were paid for, ``cached`` were answered by what another trial had paid; ``cost`` is in US
+    dollars, None where a price is unknown.
+    """
+
+    number: int
+    task: str
+    state: str
+    why: str | None
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    values: tuple[float, ...] | None
+    agreement: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float] | None]
+    unscored: Mapping[str, int]
+    calls: int | None
+    cached: int | None
+    tokens: int | None
+    cost: float | None
+    calls_per_text: float | None
+    tokens_per_text: float | None
+    run_dir: str | None
+    worker: str | None
+    seconds: float | None
+    instructions: Mapping[str, str] = field(repr=False)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean agreement on the selection texts."""
+        return self.agreement.get("mean")
+
+    @property
+    def mode(self) -> str | None:
+        """The decomposition mode's letters."""
+        return self.config.get("mode")
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The best trial's judge and the default's, scored anew on the selection texts.
+
+    Their replies are none that any trial saw. ``difference`` is the best one's mean agreement less
+    the default's, tested by sign flips over documents; the luck of the choice is still in it.
+    """
+
+    best: float | None
+    default: float | None
+    difference: Comparison | Undefined
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """All that `search` has to say.
+
+    ``best`` is the trial with the highest mean agreement on the selection texts, the cheaper to use
+    on a tie; ``default`` is trial 0. Only trials that leave no more texts unscored than the default
+    does, and no criterion without a value that it has a value on, may be the best one or stand on
+    the front. ``selected`` takes the luck of the choice off the best one's agreement. ``front``
+    holds the numbers of the trials that no other one beats in all values of the study (of a study
+    with one value: in agreement and calls per text), and ``hypervolume`` the share of a box that
+    they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one value,
+    and without a default. ``importances`` are shares of the variance of the mean agreement, of the
+    parameters that every trial has, and sum to 1; there are none below 8 distinct configurations.
+    ``effects`` are those of the mode; a repeated configuration counts once in both. ``texts``
+    and ``documents`` count what trials were compared on.
+    """
+
+    study: str
+    value_names: tuple[str, ...]
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    default: TrialRecord | None
+    selected: Corrected | Undefined
+    fresh: Fresh | None
+    front: tuple[int, ...]
+    hypervolume: float | None
+    importances: Mapping[str, float]
+    effects: Effects | Undefined
+    spent: Spent
+    unfinished: int
+    texts: int = 0
+    documents: int = 0
+    stop_reason: SearchStop | None = None
+    program: dspy.Module | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the result as `search.json` holds it."""
+        return {
+            "study": self.study,
+            "values": list(self.value_names),
+            "stop_reason": self.stop_reason,
+            "best": None if self.best is None else self.best.number,
+            "default": None if self.default is None else self.default.number,
+            "selected": plain(self.selected),
+            "fresh": plain(self.fresh),
+            "front": list(self.front),
+            "hypervolume": self.hypervolume,
+            "importances": dict(self.importances),
+            "effects": plain(self.effects),
+            "spent": asdict(self.spent),
+            "unfinished": self.unfinished,
+            "texts": self.texts,
+            "documents": self.documents,
+            "trials": [plain(each) for each in self.trials],
+        }
+
+
+def plain(value: Any) -> Any:
+    """Give a record as JSON holds it: what is undefined is null, with its reason."""
+    if isinstance(value, Undefined):
+        return {"undefined": value.reason}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,158 @@
+"""How much too good the best of many trials looks on the texts that it was chosen on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mogradjudge.agreement import Undefined
+from mogradjudge.agreement.checks import check_options
+from mogradjudge.agreement.coefficients import FEWEST, Array
+from mogradjudge.errors import SetupError
+
+FEWEST_DOCUMENTS = 8
+TOO_FEW = Undefined(
+    f"fewer than {FEWEST_DOCUMENTS} documents say nothing about the luck of the choice"
+)
+# How often the optimism is taken off the ends of an interval; see `corrected`.
+_LOW_END, _HIGH_END = 2**0.5, 0.5
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The value of a chosen trial, and what it is after its luck is taken off.
+
+    ``corrected`` is ``value - optimism``; ``low`` and ``high`` hold the trial's true value, that on
+    new documents, with this confidence.
+    """
+
+    value: float
+    optimism: float
+    corrected: float
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+def corrected(
+    values: Sequence[float | None] | Array,
+    resampled: Array,
+    chosen: int,
+    *,
+    documents: int | None = None,
+    confidence: float = 0.95,
+) -> Corrected | Undefined:
+    """Take the winner's luck off its value.
+
+    The best of many trials is also the one that the texts at hand flatter most, so its value there
+    is too high. Each resample repeats the choice: the trial that is best on it was chosen on it,
+    and its value there less that on all texts is one draw of the luck. Their mean is the optimism.
+    Of trials that are truly equal it takes off about 0.7 of the luck (it starts from values that
+    are already spread by luck), of a trial that is far the best next to nothing, as is right.
+
+    The interval is the percentile interval of the chosen trial. Its low end is lowered by 1.41
+    times the optimism, all the luck of equal trials, and its high end by half of it, since the
+    optimism is too large where one trial is truly better.
+
+    In simulations (``python -m benchmarks search-statistics``) the interval, with ``documents``
+    given, held the true value in .92 to .99 of the cases; the plain percentile interval in .58 to
+    .94. In them 24 trials, drawn independently of one another and not by a sampler that learns, are
+    judged by Spearman's rho, pooled and by document, on one criterion and 20, 50 or 100 documents
+    of 6 texts each, all scored; the true rho are about .35, equal or up to .15 apart, and the
+    judges' errors correlate by .55. Elsewhere it can hold less: on 8 to 19 documents of one text
+    each it held the true value in .84 to .90 of the cases, and at a true rho of .9 on 20 documents
+    in .76 to .96, by the world. Below 8 documents there is none.
+
+    Source: the bootstrap estimate of optimism is Efron 1983, "Estimating the error rate of a
+    prediction rule: improvement on cross-validation", JASA 78; here the rule that is fitted is the
+    choice. Resampling the choice among configurations whose predictions are kept is Tsamardinos,
+    Greasidou and Borboudakis 2018, "Bootstrapping the out-of-sample predictions for efficient and
+    accurate cross-validation", Machine Learning 107, who take the value on the documents that were
+    not drawn. The same bias in cross-validation: Tibshirani and Tibshirani 2009, "A bias correction
+    for the minimum error rate in cross-validation", Annals of Applied Statistics 3(2).
+
+    Args:
+        values: The value of each trial on all texts, higher is better; None or nan for a trial
+            that has none and could not be chosen.
+        resampled: The trials' values on resampled documents, shape (resamples, trials), as by
+            `resampled_means`. A resample in which a trial has no value is left out.
+        chosen: The place of the chosen trial, one with the highest value. Where it was chosen among
+            some trials only, give those.
+        documents: How many documents were resampled. With it the interval is widened as Student's
+            interval is beside the normal one, which matters below 30 documents.
+        confidence: Of the interval, between 0 and 1.
+
+    Returns:
+        The corrected value, or why there is none: ``documents`` is below 8, or most resamples lack
+        a value.
+
+    Raises:
+        SetupError: If shapes do not fit, the chosen trial does not have the highest value, or an
+            option is out of its range.
+    """
+    check_options(confidence=confidence)
+    found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    _check(found, resampled, chosen, documents)
+    if documents is not None and documents < FEWEST_DOCUMENTS:
+        return TOO_FEW
+    rivals = np.isfinite(found)
+    kept = np.isfinite(resampled[:, rivals]).all(axis=1)
+    if not kept.any() or kept.mean() < 0.5:
+        return Undefined("most resamples lack the value of a trial")
+    best, luck = float(found[chosen]), _luck(found, resampled[kept], rivals)
+    own = resampled[kept, chosen] - best
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(own, (tail, 1 - tail)) * _widening(documents, confidence)
+    ends = best + low - _LOW_END * luck, best + high - _HIGH_END * luck
+    low, high = np.clip(ends, -1.0, 1.0)  # a wider one would hold what no agreement can be
+    return Corrected(
+        value=best,
+        optimism=luck,
+        corrected=best - luck,
+        low=float(low),
+        high=float(high),
+        confidence=confidence,
+    )
+
+
+def _luck(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) -> float:
+    best = np.where(rivals, resampled, -np.inf).argmax(axis=1)
+    luck = (resampled[np.arange(len(best)), best] - values[best]).mean()
+    # A choice is never unlucky; what falls below 0 is the small bias of resampled correlations.
+    return max(0.0, float(luck))
+
+
+def _widening(documents: int | None, confidence: float) -> float:
+    if documents is None:
+        return 1.0
+    from scipy.stats import norm, t  # slow to import
+
+    quantile = (1 + confidence) / 2
+    # A resample's variance is that of the documents over their number, not over one less.
+    return float(
+        t.ppf(quantile, documents - 1) / norm.ppf(quantile) * np.sqrt(documents / (documents - 1))
+    )
+
+
+def _check(values: Array, resampled: Array, chosen: int, documents: int | None) -> None:
+    if values.ndim != 1 or resampled.ndim != 2 or resampled.shape[1] != len(values):
+        raise SetupError(
+            f"`resampled` must have a column for each of the {len(values)} trials, got shape "
+            f"{resampled.shape}."
+        )
+    if not 0 <= chosen < len(values):
+        raise SetupError(
+            f"`chosen` must be the place of a trial, 0 to {len(values) - 1}, got {chosen!r}."
+        )
+    if not np.isfinite(values[chosen]):
+        raise SetupError(f"`chosen` must be a trial with a value, and trial {chosen} has none.")
+    if values[chosen] < np.nanmax(values):
+        raise SetupError(
+            f"`chosen` must be a trial with the highest value, {np.nanmax(values):g}, got one with "
+            f"{values[chosen]:g}. Give only the trials that it was chosen from."
+        )
+    if documents is not None and documents < FEWEST:
+        raise SetupError(f"`documents >= {FEWEST}` must hold, got {documents!r}.")

@@ -1,0 +1,298 @@
+"""A study read as a result; nothing but the study's storage is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from mogradjudge.agreement import Undefined, compare_criteria
+from mogradjudge.agreement.coefficients import Array
+from mogradjudge.search.analysis.effects import Effects, mode_effects
+from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
+from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
+from mogradjudge.search.analysis.selection_bias import TOO_FEW, Corrected, corrected
+from mogradjudge.search.resampling import resampled_means
+from mogradjudge.search.trial import DETAILS
+from mogradjudge.search.values import AGREEMENT, COSTS, direction
+from mogradjudge.search.workers.budget import spent_of
+from mogradjudge.search.workers.queue import TASK, WHY, WORKER, Queue
+from mogradjudge.search.workers.shared import FRESH, SCORES, TEXTS, Shared
+
+_STATES = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_FEWEST = 3  # documents to resample
+_FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
+
+
+def summarize(queue: Queue, shared: Shared) -> SearchResult:
+    """Read what a study has found so far."""
+    study = queue.study
+    records = tuple(record_of(each) for each in queue.trials())
+    complete = [each for each in records if each.state == "complete" and each.mean is not None]
+    default = next((each for each in complete if _first(each)), None)
+    apart = distinct(complete)
+    best = best_of(complete, default)
+    texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
+    means = _resampled(shared, complete, texts)
+    names = tuple(study.metric_names or (AGREEMENT,))
+    eligible = eligible_of(complete, default)
+    front = _front(eligible, names)
+    return SearchResult(
+        study=study.study_name,
+        value_names=names,
+        trials=records,
+        best=best,
+        default=default,
+        selected=_selected(complete, best, default, means, texts),
+        fresh=None if best is None else _fresh(shared, best, default, texts),
+        front=tuple(each.number for each in front),
+        hypervolume=_volume(eligible, default, names),
+        importances=_importances(apart, queue.trials()),
+        effects=_effects(complete, apart, default, means, texts),
+        spent=spent_of(shared),
+        unfinished=queue.unfinished(),
+        texts=len(texts["groups"]),
+        documents=len(set(texts["groups"])),
+    )
+
+
+def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
+    """Choose the best of the trials that came to their end."""
+    eligible = eligible_of(complete, default)
+    # At equal agreement the one that is cheaper to use, then the earlier one.
+    return max(
+        eligible,
+        key=lambda each: (each.mean, -(each.calls_per_text or 0), -each.number),
+        default=None,
+    )
+
+
+def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
+    """Give the trials that may be chosen, or stand on the front.
+
+    None wins by its agreement on fewer texts, or on fewer criteria, than the default has.
+    """
+    if default is None:
+        return list(complete)
+    return [each for each in complete if not _measures_less(default, each)]
+
+
+def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
+    fewer = any(count > default.unscored.get(name, 0) for name, count in record.unscored.items())
+    return fewer or any(
+        value is not None and record.agreement.get(name) is None
+        for name, value in default.agreement.items()
+    )
+
+
+def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Give the first trial of each configuration.
+
+    A later one is answered from the replies that the first one paid for, so its value is the same
+    and says nothing more.
+    """
+    first: dict[str, TrialRecord] = {}
+    for each in complete:
+        first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
+    return list(first.values())
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Read an attempt at a trial."""
+    told = trial.user_attrs
+    details = told.get(DETAILS, {})
+    seconds = None if trial.duration is None else trial.duration.total_seconds()
+    return TrialRecord(
+        number=trial.number,
+        task=str(told.get(TASK, trial.number)),
+        state=_STATES[trial.state],
+        why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
+        params=dict(trial.params),
+        config=details.get("config", {}),
+        # Optuna gives a pruned trial the last value that it reported.
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
+        agreement=details.get("agreement", {}),
+        intervals={
+            name: None if ends is None else (ends[0], ends[1])
+            for name, ends in details.get("intervals", {}).items()
+        },
+        unscored=details.get("unscored", {}),
+        **{name: told.get(name) for name in ("calls", "cached", "tokens", "cost")},
+        **{name: told.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
+        worker=told.get(WORKER),
+        seconds=seconds,
+        instructions=details.get("instructions", {}),
+    )
+
+
+def _first(record: TrialRecord) -> bool:
+    return record.task.isdigit() and int(record.task) == 0
+
+
+def _resampled(
+    shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
+) -> Array | None:
+    """Give the trials' mean agreement on resampled documents; None where that cannot be had."""
+    if not complete or len(set(texts["groups"])) < _FEWEST:
+        return None
+    judged = [shared.noted(f"{SCORES}/{each.task}") for each in complete]
+    if None in judged:  # a storage whose workers share no tables
+        return None
+    return resampled_means(texts["human"], judged, texts["groups"], level=texts["level"])
+
+
+def _selected(
+    complete: Sequence[TrialRecord],
+    best: TrialRecord | None,
+    default: TrialRecord | None,
+    means: Array | None,
+    texts: Mapping[str, Any],
+) -> Corrected | Undefined:
+    if best is None:
+        return Undefined("no trial has a value")
+    if means is None:
+        return TOO_FEW
+    rivals = eligible_of(complete, default)
+    columns = [complete.index(each) for each in rivals]
+    return corrected(
+        [each.mean for each in rivals],
+        means[:, columns],
+        rivals.index(best),
+        documents=len(set(texts["groups"])),
+    )
+
+
+def _fresh(
+    shared: Shared, best: TrialRecord, default: TrialRecord | None, texts: Mapping[str, Any]
+) -> Fresh | None:
+    tasks = [best.task, *([] if default is None else [default.task])]
+    scores = [shared.noted(f"{FRESH}/{task}") for task in tasks]
+    if None in scores:
+        return None
+    means = [shared.noted(f"{FRESH}/{task}/mean") for task in tasks]
+    if default is None:
+        return Fresh(means[0], None, Undefined("the default has no agreement"))
+    if default.task == best.task:
+        return Fresh(means[0], means[0], Undefined("the default is the best trial"))
+    human, groups = texts["human"], texts["groups"]
+    family = compare_criteria(human, scores[0], scores[1], groups, level=texts["level"])
+    return Fresh(means[0], means[1], family.mean)
+
+
+def _effects(
+    complete: Sequence[TrialRecord],
+    apart: Sequence[TrialRecord],
+    default: TrialRecord | None,
+    means: Array | None,
+    texts: Mapping[str, Any],
+) -> Effects | Undefined:
+    tried = [each for each in apart if "mode" in each.params]
+    if not tried:
+        return Undefined("the mode was not searched")
+    columns = [complete.index(each) for each in tried]
+    return mode_effects(
+        [each.params for each in tried],
+        [each.mean for each in tried],
+        None if means is None else means[:, columns],
+        reference=None if default is None else default.mode,
+        documents=None if means is None else len(set(texts["groups"])),
+    )
+
+
+def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
+    if len(names) == 1:
+        by_number = {each.number: each for each in complete}
+        points = points_of(complete)
+        unbeaten = {(point.x, point.y) for point in pareto_front(points)}
+        kept = [point for point in points if (point.x, point.y) in unbeaten]
+        kept.sort(key=lambda each: (each.x, each.trial))
+        return [by_number[point.trial] for point in kept]
+    losses = [_losses(each, names) for each in complete]
+    return [
+        each
+        for place, each in enumerate(complete)
+        if not any(_beats(other, losses[place]) for other in losses)
+    ]
+
+
+def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") -> list[Point]:
+    """Give the trials by what a text costs and by mean agreement."""
+    points = []
+    for each in complete:
+        low, high = each.intervals.get("mean") or (None, None)
+        if each.mean is not None:
+            cost = float(getattr(each, price) or 0)
+            points.append(Point(each.number, cost, each.mean, each.mode or "?", low, high))
+    return points
+
+
+def _volume(
+    eligible: Sequence[TrialRecord], default: TrialRecord | None, names: Sequence[str]
+) -> float | None:
+    if len(names) < 2 or default is None or default.values is None:
+        return None
+    values = [each.values for each in eligible if each.values is not None]
+    return dominated(values, [name in COSTS for name in names], default.values)
+
+
+def _losses(record: TrialRecord, names: Sequence[str]) -> tuple[float, ...]:
+    assert record.values is not None
+    return tuple(
+        value if direction(name) == "minimize" else -value
+        for name, value in zip(names, record.values, strict=True)
+    )
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's log to warnings while the block runs: our own table tells of each trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
+    """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
+
+    Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
+    nothing varies.
+
+    Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
+    importance", ICML.
+    """
+    if len(apart) < _FEWEST_CONFIGURATIONS:
+        return {}
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize")
+    by_number = {each.number: each for each in attempts}
+    for record in apart:
+        trial = by_number[record.number]
+        study.add_trial(
+            optuna.create_trial(
+                params=trial.params, distributions=trial.distributions, value=record.mean
+            )
+        )
+    try:
+        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    except RuntimeError:  # all values are equal
+        return {}
+    total = sum(found.values())
+    return {name: float(share / total) for name, share in found.items()} if total > 0 else {}

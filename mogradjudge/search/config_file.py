@@ -1,0 +1,99 @@
+"""What a search found best, as a file that ``mogradjudge compile --config`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.lm.budget import Budget
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.search.parameters import PARAMETERS, check_value, config_values, judge_values
+from mogradjudge.search.space_toml import NONE, value_from_toml
+from mogradjudge.stages.gate import GATES
+
+_CAPS: Mapping[str, str] = MappingProxyType(
+    {
+        "max_calls": "max_calls",
+        "max_total_tokens": "max_tokens",  # --max-tokens is the longest reply
+        "max_cost": "max_cost",
+        "max_seconds": "max_seconds",
+    }
+)
+"""The fields of a `Budget`, by compile's options."""
+
+_OTHERS = ("level", "target", "patience", "num_threads", "max_rpm")
+"""The fields of a `MOGradConfig` that are not searched and go by the same name as options."""
+
+
+def config_toml(config: MOGradConfig, settings: JudgeSettings) -> str:
+    """Write a config and a judge's settings as TOML, by the names of compile's options.
+
+    All that is not at None is there, also the budget and the number of threads, so that compile
+    makes an equal config and equal settings of it.
+
+    Raises:
+        SetupError: If the gate has no name.
+    """
+    import tomli_w
+
+    values = {**config_values(config), **judge_values(settings)}
+    if values["gate"] is None:
+        raise SetupError(
+            f"`gate` must be one of {', '.join(GATES)} to be written to a file, "
+            f"got {config.gate!r}."
+        )
+    table: dict[str, Any] = {}
+    for name, parameter in PARAMETERS.items():
+        condition = parameter.condition
+        if condition is None or values[condition.parent] in condition.values:
+            table[name] = NONE if values[name] is None else values[name]
+    table |= {name: getattr(config, name) for name in _OTHERS}
+    table |= {option: getattr(config.budget, field) for option, field in _CAPS.items()}
+    return tomli_w.dumps({name: value for name, value in table.items() if value is not None})
+
+
+def check_table(table: Mapping[str, Any]) -> None:
+    """Pass what `config_toml` may have written; names of no config's setting are passed too.
+
+    Raises:
+        SetupError: If a value is one that its setting cannot have, alone or beside another one in
+            the table; the line names the setting.
+    """
+    for name, value in table.items():
+        if name in PARAMETERS:
+            _check_parameter(name, value_from_toml(name, value), table)
+        elif name in _OTHERS:
+            replace(MOGradConfig(), **{name: value})
+        elif name in _CAPS:
+            _check_cap(name, value)
+    if "auto" in table and "steps" in table:
+        raise SetupError(
+            f"Give `auto` or `steps`, not both, got {table['auto']!r} and {table['steps']!r}."
+        )
+
+
+def _check_cap(name: str, value: Any) -> None:
+    try:
+        replace(Budget(), **{_CAPS[name]: value})
+    except SetupError as error:
+        raise SetupError(str(error).replace(f"`{_CAPS[name]}`", f"`{name}`")) from error
+
+
+def _check_parameter(name: str, value: object, table: Mapping[str, Any]) -> None:
+    condition = PARAMETERS[name].condition
+    if condition is None:
+        check_value(name, value)
+        return
+    parent = table.get(condition.parent)
+    if value == condition.otherwise and parent not in condition.values:
+        return
+    check_value(name, value)
+    if parent is not None and parent not in condition.values:
+        raise SetupError(
+            f"`{name}` has a meaning with `{condition.parent}` = {' or '.join(condition.values)} "
+            f"only, got {parent!r}."
+        )

@@ -1,0 +1,1 @@
+"""Many workers on one study: the queue, the shared budget and replies."""

@@ -1,0 +1,163 @@
+"""One worker of a search: it pulls trials until none is left, and never makes a failure a score."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, TypeAlias
+
+import dspy
+import optuna
+import sqlalchemy as sa
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial
+
+from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunStopped, SetupError
+from mogradjudge.optimize.directory import Pool
+from mogradjudge.search.job import Job, calls_kept_back
+from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
+from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.queue import TASK, Queue
+from mogradjudge.search.workers.shared import SCORES, Shared
+
+logger = logging.getLogger(__name__)
+
+SearchStop: TypeAlias = Literal["trials", "budget", "interrupted", "failed"]
+"""Why a search ended: all trials are over, and with ``"failed"`` some that died too often or whose
+provider was down, which the next start tries again."""
+
+_MOST_IN_A_ROW = 2  # trials that the provider failed
+# A missing or empty account is no trial's fault, nor is a full disk.
+_UNUSABLE = (dspy.LMAuthError, dspy.LMBillingError, dspy.LMConfigurationError, ResourceError)
+_LOOK_EVERY = 0.5  # seconds between two looks at what other workers do
+
+
+@dataclass
+class Worker:
+    """Pulls trials of a job.
+
+    Args:
+        job: What the trials work on.
+        queue: Where they are.
+        shared: What workers share.
+        deadline: When the search ends, on the monotonic clock; None for no end.
+        prunes: Whether the study has a pruner.
+    """
+
+    job: Job
+    queue: Queue
+    shared: Shared
+    deadline: float | None = None
+    prunes: bool = False
+
+    def __post_init__(self) -> None:
+        budget, kept_back = self.job.budget, calls_kept_back(self.job)
+        if budget.max_calls is not None:
+            budget = replace(budget, max_calls=budget.max_calls - kept_back)
+        self.purse = SharedPurse(self.shared, budget)
+        self._failures = 0
+
+    def work(self) -> SearchStop:
+        """Work until all trials are over, here or elsewhere.
+
+        Raises:
+            dspy.LMError: If the provider refuses what no other try can help, or fails trial after
+                trial. What was paid for is kept, and the trials are queued again.
+        """
+        try:
+            while (trial := self.queue.pull()) is not None or self._others_work():
+                if trial is not None and (stop := self._do(trial)):
+                    return stop
+        except KeyboardInterrupt:
+            return "interrupted"
+        finally:
+            self._flush()
+        if self.queue.given_up():
+            return "failed"
+        return "budget" if self._late() and self.queue.unfinished() else "trials"
+
+    def _others_work(self) -> bool:
+        """Wait a little for what other workers have; False once nothing is left to wait for."""
+        left = self.queue.unfinished()
+        if not left or self._late() or not self.queue.sees_the_dead:
+            return False
+        self._flush()  # what was taken and not spent is for those who still work
+        time.sleep(_LOOK_EVERY)
+        return True
+
+    def _do(self, trial: Trial) -> SearchStop | None:
+        """Do one trial; gives why the worker must stop, if it must."""
+        task = str(trial.user_attrs[TASK])
+        try:
+            replies = self.shared.replies()
+            with self.queue.at_work(trial, replies.renew) as lost:
+                pool = Pool(TrialPurse(self.purse, lost), replies)
+                found = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
+                if not lost.is_set():
+                    self._keep(trial, task, found)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the trial is not lost by it
+            return self._ended(trial, task, error)
+        self._failures = 0
+        return None
+
+    def _keep(self, trial: Trial, task: str, found: Outcome) -> None:
+        if found.values is None:
+            told = found.attributes["details"]["undefined"]
+            why = "; ".join(f"{name}: {what}" for name, what in told.items())
+            self.queue.give_back(trial, "error", f"no agreement: {why}", found.attributes)
+            return
+        self.shared.note(f"{SCORES}/{task}", found.scores)
+        self.queue.finish(trial, found.values, found.attributes)
+
+    def _ended(self, trial: Trial, task: str, error: BaseException) -> SearchStop | None:
+        """End an attempt that did not come to its end."""
+        back = partial(self.queue.give_back, trial, why=str(error), attributes=spent_by(trial))
+        if (stop := _stop(error)) is not None:
+            back(stop)
+            return stop
+        match error:
+            case optuna.TrialPruned():
+                self.queue.finish(trial, None, spent_by(trial))
+            case TakenAway() | UpdateFinishedTrialError():
+                pass  # another worker has the trial now
+            case ReplyError():
+                back("error")
+            case dspy.LMError() if dspy.is_retryable_lm_error(error):
+                self._failures += 1
+                back("provider")
+                if self._failures >= _MOST_IN_A_ROW:
+                    raise error
+            case dspy.LMError() | SetupError() if not (
+                isinstance(error, _UNUSABLE) or _is_first(task)
+            ):
+                back("error")  # this configuration cannot be run, and others can
+            case _:
+                back("interrupted")
+                raise error
+        return None
+
+    def _flush(self) -> None:
+        try:
+            self.purse.flush()
+        except sa.exc.SQLAlchemyError as error:  # it must not hide what ended the work
+            logger.warning("The study's spending is not written: %s", error)
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+def _stop(error: BaseException) -> Literal["budget", "interrupted"] | None:
+    """Say why an error ends the search in order, if it does."""
+    match error:
+        case BudgetExhausted() | Unfinished(reason="budget"):
+            return "budget"
+        case RunStopped() | Unfinished() | KeyboardInterrupt():
+            return "interrupted"
+        case _:
+            return None
+
+
+def _is_first(task: str) -> bool:
+    return task.isdigit() and int(task) == 0

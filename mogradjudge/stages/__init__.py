@@ -1,0 +1,1 @@
+"""The three stages of a textual gradient - loss, gradient, optimizer - and the gate."""

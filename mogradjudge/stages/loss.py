@@ -1,0 +1,140 @@
+"""Stage 1: the critic says why the judge missed the human scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from mogradjudge.criteria import Group
+from mogradjudge.errors import ReplyError
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
+from mogradjudge.objectives import MetricFailed, Objective
+from mogradjudge.programs.candidate import Brief
+from mogradjudge.programs.evaluation import Judgement
+from mogradjudge.stages.role import Question, Role, Round, ask
+
+
+class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
+    """Explain why an automatic judge's result on one example differs from what people expect.
+
+    Take each named criterion in turn, in a paragraph of its own that begins with the criterion's
+    name. Say in which direction the judge is off and by how much, which part of the example it
+    overlooked or weighed wrongly, and which words of its current instructions allowed that. Where
+    judge and people agree, say in one sentence what should stay. Do not propose new instructions.
+    """
+
+    # The example comes first: a prefix cache then serves what the calls on it have in common.
+    example: dict[str, object] = dspy.InputField(desc="what the judge read")
+    task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
+    criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
+    current_instructions: dict[str, str] = dspy.InputField(
+        desc="how the judge is told to apply each criterion now"
+    )
+    results: dict[str, object] = dspy.InputField(
+        desc="per criterion, the judge's result beside the expected one"
+    )
+    critique: str = dspy.OutputField(desc="one paragraph per criterion")
+
+
+WriteTracedCritique: Any = WriteCritique.append(
+    "trace",
+    dspy.InputField(
+        desc="what each part of the judge read and wrote on this example, call by call, with [...] "
+        "where a long text is cut; blame the first part that goes wrong"
+    ),
+    dict[str, object],
+)
+"""`WriteCritique` for a judge that works in several steps."""
+
+
+@dataclass(frozen=True)
+class Critique:
+    """Why one judgement missed, for the criteria it names."""
+
+    example_id: str
+    criteria: Group
+    text: str
+
+
+def write_critiques(
+    judgements: Sequence[Judgement],
+    groups: Sequence[Group],
+    brief: Brief,
+    critic: Role,
+    *,
+    label: str,
+    skip_tolerance: float | None = None,
+) -> Round[Critique]:
+    """Write one critique per judgement and group.
+
+    Where a judgement has a trace, the critic sees that of the predictors that may be edited.
+
+    A criterion that a judgement has nothing to compare with, a missing human score, is left out of
+    it; so is one whose metric failed, which says nothing of the judge, and with ``skip_tolerance``
+    one whose score is at least ``1 - skip_tolerance``. A group that has no criterion left costs no
+    call. Example and results are cut to `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
+    """
+    questions = [
+        Question(
+            criteria=criteria,
+            example_id=judgement.example_id,
+            signature=WriteCritique if judgement.trace is None else WriteTracedCritique,
+            inputs=_inputs(judgement, criteria, brief),
+            label=f"{label}/{judgement.example_id}/{'+'.join(group)}",
+        )
+        for judgement in judgements
+        for group in groups
+        if (criteria := _worth_a_critique(judgement, group, skip_tolerance))
+    ]
+    return ask(critic, questions, _read)
+
+
+def _read(question: Question, reply: dspy.Prediction) -> Critique:
+    return Critique(question.example_id, question.criteria, text_of(reply.critique))
+
+
+def text_of(reply: object) -> str:
+    """Give a reply's text.
+
+    Raises:
+        ReplyError: If it is empty.
+    """
+    if not isinstance(reply, str) or not reply.strip():
+        raise ReplyError("Expected a text, got an empty reply.")
+    # Half a surrogate pair cannot be sent on; a reply in JSON may hold one.
+    return reply.encode("utf-8", "replace").decode().strip()
+
+
+def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:
+    def worth(score: float | Unscored | None) -> bool:
+        if score is None or isinstance(score, MetricFailed):
+            return False
+        if isinstance(score, Unscored) or skip_tolerance is None:
+            return True
+        return score < 1.0 - skip_tolerance
+
+    return tuple(name for name in group if worth(judgement.scores[name]))
+
+
+def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
+    results = {
+        each.name: _result(each, judgement) for each in brief.objectives if each.name in criteria
+    }
+    inputs = {
+        **brief.standing(criteria),
+        "example": told(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
+        "results": told(results, LONGEST_RESULTS),
+    }
+    if judgement.trace is not None:
+        inputs["trace"] = judgement.trace.shown(brief.predictors)
+    return inputs
+
+
+def _result(objective: Objective, judgement: Judgement) -> object:
+    if isinstance(judgement.prediction, Unscored):
+        return f"no result: {judgement.prediction.reason}"
+    return objective.shown(judgement.example, judgement.read_by(objective.name))

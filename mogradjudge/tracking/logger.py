@@ -1,0 +1,241 @@
+"""One run as MLflow keeps it: figures by step, section texts, the result."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+from mogradjudge.files import to_json, write_text
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.optimize.directory import JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
+from mogradjudge.optimize.events import (
+    Event,
+    GateDecided,
+    QuestionSkipped,
+    RunResumed,
+    RunStarted,
+    SectionRewritten,
+    SeedScored,
+    StepEnded,
+    StepStarted,
+    Values,
+)
+from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.programs.saving import save_program
+from mogradjudge.secrets import redact
+from mogradjudge.tracking.destination import OURS, TAG, Place
+from mogradjudge.tracking.earlier import events_before
+from mogradjudge.tracking.installed import import_mlflow
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PARAM = 6000  # characters; MLflow refuses longer ones
+
+Section: TypeAlias = tuple[str, str | None]
+"""A predictor's path, and a criterion, or None for the preamble."""
+
+
+class Record:
+    """Tells MLflow of one run, as an observer of its events.
+
+    What cannot be sent is kept and sent with the next step; nothing that MLflow or its server does
+    ends the run. A run that is taken up sends what earlier starts could not.
+
+    Args:
+        experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
+        run_name: The name of a new MLflow run; None lets MLflow choose.
+        folder: The run's folder; it keeps the MLflow run's id, so that a run that is taken up goes
+            on in the same one.
+        describe: Gives the run's parameters, and the section texts that it starts from.
+        is_judge: Whether the program is a judge, which has each criterion once.
+    """
+
+    def __init__(
+        self,
+        experiment: str | None,
+        run_name: str | None,
+        folder: Path | None,
+        describe: Callable[[], tuple[Mapping[str, object], Mapping[Section, str]]],
+        *,
+        is_judge: bool,
+    ) -> None:
+        self.mlflow = import_mlflow()
+        self.folder, self.is_judge, self.describe = folder, is_judge, describe
+        kept = None if folder is None else folder / TRACKING
+        self.place = Place(self.mlflow, experiment, run_name, kept)
+        self.resumed = self.warned = False
+        self.known_steps: frozenset[int] | None = None
+        self.params: dict[str, object] = {}
+        self.tags = {OURS: version("mogradjudge")}
+        self.step: dict[str, float] = {}
+        self.steps: dict[int, dict[str, float]] = {}
+        self.ends: dict[str, float] = {}
+        self.texts: dict[str, str] = {}
+        self.named: dict[str, list[Section]] = {}
+
+    def tell(self, event: Event) -> None:
+        """Take an event in, and send what there is at the end of a step."""
+        with self._guarded():
+            if isinstance(event, RunResumed):
+                self.resumed = True
+                if self.folder is not None:
+                    for earlier in events_before(self.folder, event.steps):
+                        self._take(earlier)
+            else:
+                self._take(event)
+        if isinstance(event, RunStarted | RunResumed | SeedScored | StepEnded):
+            self.send()
+
+    def _take(self, event: Event) -> None:  # noqa: C901 - one case per event
+        match event:
+            case RunStarted():
+                params, texts = self.describe()
+                counts = {"train": event.train, "validation": event.validation}
+                self.params = {**params, **counts, "criteria": ", ".join(event.criteria)}
+                for section, text in texts.items():
+                    self.texts[self._path(0, section)] = text
+            case StepStarted():
+                self.step = {"skipped": 0}
+            case SectionRewritten():
+                path = self._path(event.step, (event.predictor, event.criterion))
+                self.texts[path] = event.text
+            case QuestionSkipped():
+                self.step["skipped"] += 1
+            case GateDecided():
+                self.step["accepted"] = float(event.accepted)
+                if not event.unchanged:
+                    self.step |= _defined("proposed", event.proposed)
+                    self.step |= _defined("unscored", event.unscored)
+            case SeedScored():
+                self.step = {"calls": event.calls, **_defined("unscored", event.unscored)}
+                self._end_step(0, event.agreement)
+            case StepEnded():
+                self.step |= {"calls": event.calls, "tokens": event.tokens}
+                if event.cost is not None:
+                    self.step["cost"] = event.cost
+                self._end_step(event.step, event.agreement)
+            case _:
+                pass
+
+    def finish(self, result: OptimizationResult) -> None:
+        """Take the result in."""
+        with self._guarded():
+            ended = {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
+            undefined = result.final_agreement.undefined()
+            ended |= {f"undefined.{name}": why for name, why in undefined.items()}
+            self.tags |= {TAG + key: value for key, value in ended.items()}
+            self.ends |= _defined("final", result.final_agreement.as_dict())
+            if result.test is not None:
+                self.ends |= _defined("test_seed", result.test.seed.as_dict())
+                self.ends |= _defined("test_final", result.test.final.as_dict())
+            self.texts[RESULT] = to_json(result.as_dict()) + "\n"
+            self.texts |= _saved(result.program)
+
+    def close(self, status: str) -> None:
+        """Send what is left, and end the MLflow run if it was begun here."""
+        if self.steps or self.ends or self.texts:
+            self.send()
+        with self._guarded():
+            self.place.close(status)
+
+    def send(self) -> None:
+        """Send all that was not sent before."""
+        with self._guarded():
+            run, client = self.place.open(resumed=self.resumed), self.mlflow.MlflowClient()
+            entities, now = self.mlflow.entities, int(time.time() * 1000)
+            known = self._known(client, run)
+            client.log_batch(
+                run,
+                [entities.Metric(*it[1:], now, it[0]) for it in self._figures(known)],
+                [entities.Param(*it) for it in self._new_params(client, run)],
+                [entities.RunTag(key, text) for key, text in self.tags.items()],
+            )
+            self.steps, self.ends, self.tags, self.params = {}, {}, {}, {}
+            if self.texts:
+                with TemporaryDirectory() as folder:
+                    for path, text in self.texts.items():
+                        (Path(folder) / path).parent.mkdir(exist_ok=True)
+                        write_text(Path(folder) / path, text)
+                    client.log_artifacts(run, folder)
+            self.texts = {}
+
+    def _known(self, client: Any, run: str) -> frozenset[int]:
+        """Give the steps that earlier starts have told."""
+        if self.known_steps is None:
+            history = client.get_metric_history(run, "calls") if self.resumed else ()
+            self.known_steps = frozenset(each.step for each in history)
+        return self.known_steps
+
+    def _new_params(self, client: Any, run: str) -> list[tuple[str, str]]:
+        """Give the parameters that the run has not: it would refuse the whole batch for one."""
+        if not self.params:
+            return []
+        known = client.get_run(run).data.params
+        told = {key: str(value)[:_LONGEST_PARAM] for key, value in self.params.items()}
+        other = [key for key, value in told.items() if known.get(key, value) != value]
+        if other and not self.resumed:
+            logger.warning("The MLflow run keeps its own values of %s.", ", ".join(other))
+        return [(key, value) for key, value in told.items() if key not in known]
+
+    def _figures(self, known: frozenset[int]) -> Iterator[tuple[int, str, float]]:
+        for step, figures in self.steps.items():
+            if step not in known:
+                yield from ((step, name, value) for name, value in figures.items())
+        yield from ((0, name, value) for name, value in self.ends.items())
+
+    def _end_step(self, step: int, agreement: Values) -> None:
+        # A step that is cut short is taken anew, so its figures wait for its end.
+        self.steps[step] = {**self.step, **_defined("agreement", agreement)}
+        for name, value in agreement.items():
+            if value is None:  # it is no number, and 0 would be one
+                self.tags[f"{TAG}undefined.{name}"] = f"at step {step}"
+
+    def _path(self, step: int, section: Section) -> str:
+        """Name the file of a section's text, as in ``step_01/fluency.txt``.
+
+        A program's sections lie under their predictor's name too; a judge has each criterion once.
+        """
+        predictor, criterion = section
+        own = self.is_judge and criterion is not None
+        words = criterion if own else f"{predictor} {criterion or 'preamble'}"
+        name = re.sub(r"\W+", "_", str(words))
+        alike = self.named.setdefault(name, [])  # paths that differ in brackets alone, say
+        if section not in alike:
+            alike.append(section)
+        number = alike.index(section) + 1
+        return f"step_{step:02}/{name if number == 1 else f'{name}_{number}'}.txt"
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever a server does, a paid run goes on
+            if not self.warned:
+                reason = " ".join(redact(str(error)).split()) or type(error).__name__
+                logger.warning(
+                    "MLflow could not be told, and the run goes on; what is missing is sent with "
+                    "the next step: %s",
+                    reason,
+                )
+            self.warned = True
+
+
+def _defined(what: str, values: Values) -> dict[str, float]:
+    return {f"{what}/{name}": value for name, value in values.items() if value is not None}
+
+
+def _saved(program: Any) -> dict[str, str]:
+    """Give the files of a saved program, as a run's folder holds them."""
+    judge = isinstance(program, MultiCriteriaJudge)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / (JUDGE if judge else PROGRAM)
+        save_program(program, path)
+        saved = {path.name: path.read_text(encoding="utf-8")}
+    return {**saved, RUBRIC: program.rubric.to_toml()} if judge else saved

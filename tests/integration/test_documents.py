@@ -1,0 +1,249 @@
+"""What the pages show runs: their Python and their commands."""
+
+import ast
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from benchmarks.__main__ import main as benchmarks
+from benchmarks.peers.textgrad_methods import prepare
+from benchmarks.worlds.server import serving
+from mogradjudge.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "examples/MIGRATION.md", "examples/README.md", "benchmarks/README.md")
+TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES if (ROOT / page).exists()}
+RATINGS = "source,output,human_coherence,human_consistency,doc_id\n" + "".join(
+    f"article {row // 2},summary {row} coherence={1 + row % 5} consistency={1 + row % 4},"
+    f"{1 + row % 5},{1 + row % 4},{row // 2}\n"
+    for row in range(24)
+)
+RUBRIC = """\
+inputs = ["source", "output"]
+group = "doc_id"
+[[criteria]]
+name = "coherence"
+definition = "Do the sentences form one well-organized whole?"
+[[criteria]]
+name = "consistency"
+definition = "Is every claim supported by the source?"
+"""
+
+# Where a command of the README runs: in this file, or in another one by words that it holds.
+HERE = ""
+RUNS = {
+    "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
+    "mogradjudge demo": (".ci/run", "mogradjudge demo"),
+    "mogradjudge estimate": HERE,
+    "mogradjudge compile": HERE,
+    "mogradjudge evaluate": HERE,
+    "mogradjudge score": HERE,
+    "mogradjudge search": HERE,
+    "mogradjudge report": HERE,
+    "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
+    "python -m benchmarks interference": HERE,
+    "python -m benchmarks report": HERE,
+}
+# What would take a test too long.
+FEWER = {
+    "--trials 40": "--trials 3",
+    "--out results": "--out results --steps 1 --seeds 1 --repeats 1",
+}
+ONE_BY_ONE = """
+import json, sys
+from benchmarks.__main__ import main as python
+from mogradjudge.cli import main as mogradjudge
+
+for name, words in json.loads(sys.argv[1]):
+    try:
+        globals()[name](words)
+    except SystemExit as stop:
+        if stop.code:
+            raise SystemExit(f"{words}: status {stop.code}")
+"""
+NOT_IN_CI = re.compile(r"#.*\bnot in CI: \w")
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", TEXTS[page], re.DOTALL | re.MULTILINE)
+
+
+def numbered(kind: str) -> list[object]:
+    return [
+        pytest.param(block, id=f"{page}-{number}")
+        for page in TEXTS
+        for number, block in enumerate(blocks(page, kind))
+    ]
+
+
+def commands(page: str) -> list[tuple[str, bool]]:
+    """Give the commands of a page's shell blocks, and whether it says why one is not in CI."""
+    found = []
+    for block in blocks(page, "sh"):
+        lines = block.replace("\\\n", " ").splitlines()
+        whole = NOT_IN_CI.match(lines[0])
+        for line in lines:
+            command = line.split(" #")[0].strip()
+            if command and not command.startswith("#"):
+                found.append((command, bool(whole or NOT_IN_CI.search(line))))
+    return found
+
+
+def named(command: str) -> str:
+    """Name a command as `RUNS` does: without the extras it runs with, and without options."""
+    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+", command)
+    return ours.group() if ours else command
+
+
+def words_of(command: str) -> list[str]:
+    return shlex.split(command.partition(named(command).rpartition(" ")[0])[2])
+
+
+def fewer(found: re.Match[str]) -> str:
+    return FEWER[found.group()]
+
+
+def run(code: list[str], folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def at(url: str, folder: Path) -> dict[str, str]:
+    urls = {"OPENAI_API_BASE": url, "OPENAI_BASE_URL": url}
+    prices = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it looks for newer ones, and waits
+    return urls | prices | {"OPENAI_API_KEY": "none", "DSPY_CACHEDIR": str(folder / "cache")}
+
+
+# Python
+
+
+def test_the_pages_have_python_blocks():
+    assert blocks("README.md", "python") and blocks("examples/MIGRATION.md", "python")
+    opened = re.findall(r"^```(.+)$", "".join(TEXTS.values()), re.MULTILINE)
+    assert set(opened) <= {"python", "python not-run", "sh", "text", "toml"}
+
+
+@pytest.mark.parametrize("block", numbered("python"))
+def test_a_python_block_runs(block, tmp_path):
+    (tmp_path / "ratings.csv").write_text(RATINGS)
+    if "import mlflow" in block:
+        pytest.importorskip("mlflow")
+    with serving() as server:
+        run(["-c", block], tmp_path, **at(server.url, tmp_path))
+        asked = server.calls["judge"] + server.calls["other"]  # a program that is no judge
+        assert bool(asked) == ("dspy.LM(" in block)
+
+
+@pytest.mark.parametrize("block", numbered("python not-run"))
+def test_a_block_that_is_not_run_calls_what_its_library_has(block):
+    tree = ast.parse(block)
+    imported = {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    if missing := [name for name in imported.values() if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"{missing[0]} is not installed")
+    if "textgrad" in imported.values():
+        prepare()  # its import opens a log file
+    modules = {name: importlib.import_module(module) for name, module in imported.items()}
+    called = 0
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)) if (
+                name in modules
+            ):
+                signature = inspect.signature(getattr(modules[name], attribute))
+                given = dict.fromkeys(word.arg for word in node.keywords)
+                signature.bind_partial(*node.args, **given)
+                called += 1
+    assert called
+
+
+def test_a_link_inside_of_the_repository_leads_somewhere():
+    for page, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
+            assert ((ROOT / page).parent / target).exists(), (page, target)
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
+def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
+    table = (TEXTS["README.md"].partition("## Compatibility")[2]).partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 50
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.py)?::(test_\w+)`", row)
+        assert named, row
+        file = ""
+        for where, test in named:
+            file = where or file
+            tree = ast.parse((ROOT / "tests" / file).read_text("utf-8"))
+            functions = ast.FunctionDef | ast.AsyncFunctionDef
+            assert test in {node.name for node in tree.body if isinstance(node, functions)}, row
+
+
+# Commands
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_options_of_a_command_are_there(page):
+    for command, _ in commands(page):
+        group = {"mogradjudge": cli, "python": benchmarks}.get(named(command).split()[0])
+        if group is None:
+            continue
+        name, *words = words_of(command)
+        parsed = group.commands[name]
+        context = click.Context(parsed, info_name=name)
+        given, rest, _ = parsed.make_parser(context).parse_args(list(words))
+        assert not rest, command
+        for parameter in parsed.params:
+            value = given.get(parameter.name)
+            if isinstance(value, str | tuple):  # click marks what is not given in its own way
+                parameter.type_cast_value(context, value)
+
+
+def test_every_command_of_the_readme_runs_somewhere_or_says_why_not():
+    for command, excused in commands("README.md"):
+        assert excused or named(command) in RUNS, f"nobody runs: {command}"
+    for name, place in RUNS.items():
+        assert any(named(each) == name and not no for each, no in commands("README.md")), name
+        if place is not HERE:
+            file, words = place
+            assert words in (ROOT / file).read_text("utf-8")
+
+
+def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
+    for name in ("ratings", "held_out", "new_texts"):
+        (tmp_path / f"{name}.csv").write_text(RATINGS)
+    (tmp_path / "rubric.toml").write_text(RUBRIC)
+    lines = [
+        (named(command).split()[0], words_of(re.sub("|".join(FEWER), fewer, command)))
+        for command, excused in commands("README.md")
+        if not excused and RUNS[named(command)] is HERE
+    ]
+    with serving() as server:
+        shown = run(["-c", ONE_BY_ONE, json.dumps(lines)], tmp_path, **at(server.url, tmp_path))
+    assert shown.count("Agreement") >= 2
+    kept = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
+    for name in (*kept, "run/report.html", "results/cells.jsonl", "results/report.md"):
+        assert (tmp_path / name).exists(), name

@@ -1,0 +1,385 @@
+"""Every method has the same judge, the same cap on calls and the same gate, and may fail alone."""
+
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+
+import dspy
+import pytest
+from click.testing import CliRunner
+from numpy.testing import assert_allclose
+
+from benchmarks.harness.cells import Cell
+from benchmarks.peers import Found, Method, Task, command, summarize
+from benchmarks.peers.budget import CapReached, Meter
+from benchmarks.peers.command import METHODS, SMOKE, compare
+from benchmarks.peers.dspy_methods import mipro_size
+from benchmarks.peers.figures import mean_interval
+from benchmarks.peers.gating import Keeper, is_better
+from benchmarks.peers.measuring import CannotRun, measure
+from benchmarks.peers.method import capped_lm
+from benchmarks.peers.opro import meta_prompt
+from benchmarks.peers.tried import Tried
+from benchmarks.worlds.cues import CUES
+from benchmarks.worlds.foreign import OpenWorld, is_ours
+from benchmarks.worlds.planted import (
+    PlantedEngine,
+    cues_in,
+    planted_examples,
+    planted_rubric,
+)
+from benchmarks.worlds.server import serving
+from mogradjudge import Agreement, Undefined, Unscored
+
+RUBRIC = planted_rubric("coherence", "fluency")
+EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
+PARTS = EXAMPLES[:9], EXAMPLES[9:18], EXAMPLES[18:]
+BY_NAME = {method.name: method for method in METHODS}
+CUE = CUES["fluency"][0]
+
+
+class Overheard:
+    """A world that remembers the foreign prompts that it was sent."""
+
+    def __init__(self) -> None:
+        self.engine, self.prompts = PlantedEngine(OpenWorld()), []
+
+    def __call__(self, system: str, user: str) -> str:
+        if not is_ours(system):
+            self.prompts.append(user)
+        return self.engine.answer(system, user)
+
+
+@pytest.fixture
+def world():
+    return Overheard()
+
+
+@pytest.fixture
+def server(world):
+    with serving(world=world) as server:
+        yield server
+
+
+@pytest.fixture
+def task(server, tmp_path):
+    return task_of(server, tmp_path, 80)
+
+
+def task_of(server, folder, calls):
+    return Task(RUBRIC, PARTS[0], PARTS[1], server.url, "toy", Meter(calls), folder, num_threads=4)
+
+
+def measured(method, task, server):
+    return measure(method, task, PARTS[2], server, repeats=2)
+
+
+@pytest.mark.parametrize("name", ["SSC", "CCC", "OPRO", "COPRO", "GEPA", "MIPROv2"])
+def test_a_method_keeps_to_the_cap_and_does_no_worse_than_the_seed(name, task, server):
+    result = measured(BY_NAME[name], task, server)
+    assert 40 < sum(result["calls"].values()) <= 80
+    assert sum(result["calls"].values()) == task.meter.taken or name in ("SSC", "CCC")
+    assert result["validation"] >= result["seed_validation"]
+    assert (result["calls"].get("other", 0) > 0) == (name not in ("SSC", "CCC"))
+    assert result["tokens"] > 1000
+    assert [set(scoring) for scoring in result["test"]["judge"]] == [set(RUBRIC.names)] * 2
+    assert cues_in(result["instructions"]) or result["seed_kept"]
+
+
+def test_a_call_that_a_method_gets_no_reply_to_is_noted(task, server):
+    answer = server.world
+
+    def broken(system, user):
+        if not is_ours(system):
+            raise OSError
+        return answer(system, user)
+
+    server.world, server.handle_error = broken, lambda *_: None
+    result = measured(BY_NAME["GEPA"], task, server)  # it goes on as if nothing had happened
+    assert "calls failed" in result["notes"]
+    assert result["seed_kept"]
+
+
+def test_the_seed_prompt_costs_nothing(task, server):
+    result = measured(BY_NAME["seed prompt"], task, server)
+    assert (result["calls"], result["seed_kept"]) == ({}, True)
+    assert result["validation"] == result["seed_validation"]
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_method_without_a_budget_is_cut_off_at_the_cap(threads, task, server, monkeypatch):
+    # Ten times as large as it should be: DSPy's own executor must not take the cap for a failure.
+    monkeypatch.setattr("benchmarks.peers.dspy_methods.mipro_size", lambda *_: (4, 50))
+    result = measured(BY_NAME["MIPROv2"], replace(task, num_threads=threads), server)
+    assert "cut off" in result["notes"]
+    assert sum(result["calls"].values()) == task.meter.taken == 80
+
+
+def test_the_best_so_far_is_what_did_best_on_all_texts(task):
+    tried = Tried(task.objectives, PARTS[1])
+    assert tried.best() is None
+    tries = {"worse": (3, 9), "better": (1, 9), "cut off": (0, 8), "as good": (1, 9)}
+    for text, (error, count) in tries.items():
+        for example in PARTS[1][:count]:
+            scores = {name: example[RUBRIC[name].human] - error for name in RUBRIC.names}
+            tried.score(example, dspy.Prediction(**scores, instructions=text))
+    tried.score(PARTS[0][0], dspy.Prediction(coherence=1, fluency=1, instructions="another text"))
+    assert tried.best() == "better"
+
+
+def test_an_unscored_text_is_worth_nothing_to_a_peer(task):
+    tried, example = Tried(task.objectives, PARTS[1]), PARTS[1][0]
+    right = {name: example[RUBRIC[name].human] for name in RUBRIC.names}
+    half = dspy.Prediction(**right | {"fluency": Unscored("none")}, instructions="")
+    given = tried.score(example, half)
+    assert (given.score, given.objective_scores) == (0.5, {"coherence": 1.0, "fluency": 0.0})
+    assert "fluency: no score (" in given.feedback
+
+
+def test_the_cap_stops_at_exactly_so_many_calls(server):
+    meter = Meter(5)
+    lm = capped_lm("toy", server.url, meter)
+    assert len(lm("Hello", n=3, temperature=1.0)) == 3
+    with pytest.raises(CapReached):
+        lm("Hello", n=3, temperature=1.0)
+    assert server.calls.total() == meter.taken == 5
+    copies = lm.copy(temperature=0.5), dspy.Predict("a -> b").deepcopy()
+    with pytest.raises(CapReached):
+        copies[0]("Hello")
+
+
+def agreement(value, unscored=0):
+    counts = {"fluency": unscored}
+    return Agreement({"fluency": value}, {"fluency": 9}, counts, {"fluency": 0}, {"fluency": 0})
+
+
+def test_only_a_higher_agreement_on_no_fewer_texts_is_better():
+    assert is_better(agreement(0.5), agreement(0.6))
+    assert not is_better(agreement(0.5), agreement(0.5))
+    assert not is_better(agreement(0.5), agreement(0.6, unscored=1))
+    assert not is_better(agreement(0.5), agreement(Undefined("too few")))
+
+
+def test_the_seed_wins_ties(task, server, monkeypatch):
+    def say_the_same(task):
+        return Found(task.seed_prompt + "\n\nBe so kind.")
+
+    for figures, kept in {(0.5, 0.5): True, (0.5, 0.6): False}.items():
+        said = iter(figures)
+        monkeypatch.setattr(Task, "measure", lambda *_, said=said: agreement(next(said)))
+        result = measured(Method("polite", say_the_same), task, server)
+        assert result["seed_kept"] == kept == (result["instructions"] == task.seed_prompt)
+        assert result["validation"] == figures[1]
+
+
+def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
+    said = iter([0.5, 0.5, 0.4, 0.6])
+    monkeypatch.setattr(Task, "measure", lambda *_: agreement(next(said)))
+    keeper = Keeper(task)
+    keeper.start()
+    keeper.offer("a")
+    assert (keeper.current, keeper.best) == ("a", task.seed_prompt)
+    keeper.offer("b")
+    assert keeper.current == "a"
+    keeper.offer("c")
+    assert (keeper.current, keeper.best) == ("c", "c")
+    assert keeper.scores == {task.seed_prompt: 0.5, "a": 0.5, "b": 0.4, "c": 0.6}
+
+
+def fail(task):
+    raise ValueError("no such thing\nat all")
+
+
+def lack():
+    raise ModuleNotFoundError("No module named 'peer'")
+
+
+@pytest.mark.parametrize(
+    ["method", "said"],
+    [
+        (Method("broken", fail), "ValueError: no such thing at all"),
+        (Method("absent", fail, lack), "not installed: No module named 'peer'"),
+    ],
+)
+def test_a_method_that_cannot_run_says_so_in_its_row(method, said, task, server, tmp_path):
+    with pytest.raises(CannotRun, match=said):
+        measured(method, task, server)
+    sizes = replace(SMOKE, threads=(4,))
+    for _ in range(2):  # it is tried again, and what was measured is not
+        rows = compare(tmp_path / "out", [method, BY_NAME["seed prompt"]], sizes)
+        assert [(row.status, row.runs) for row in rows] == [(said, 0), ("", 1)]
+    lines = (tmp_path / "out" / "cells.jsonl").read_text().splitlines()
+    assert [json.loads(line)["key"]["method"] for line in lines] == ["seed prompt"]
+
+
+def test_the_command_prints_a_row_of_each_method(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ["--smoke", "--method", "seed prompt", "--method", "SCC", "--threads", "4"]
+    printed = CliRunner().invoke(command, asked, catch_exceptions=False).output
+    assert "SCC" in printed
+    assert "at most 60 calls" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_latency_of_nothing_can_be_asked_for(monkeypatch):
+    asked = []
+    module = import_module("benchmarks.peers.command")
+    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[2]) or [])
+    done = CliRunner().invoke(command, ["--latency", "0", "--calls", "50"])
+    assert done.exit_code == 0, done.output
+    assert (asked[0].latency, asked[0].calls, asked[0].threads) == (0.0, 50, (1, 16))
+
+
+def test_opro_shows_the_best_twenty_and_the_best_last():
+    scores = {f"instruction {number}": number / 100 for number in range(30)}
+    prompt = meta_prompt(scores, EXAMPLES[:3], RUBRIC)
+    shown = [f"<instruction>instruction {number}</instruction>" for number in range(10, 30)]
+    assert [line for line in prompt.splitlines() if "<instruction>i" in line] == shown
+    assert "score: 29" in prompt
+    assert all(example.output in prompt for example in EXAMPLES[:3])
+
+
+@pytest.mark.parametrize("cap", [40, 100, 400, 1000, 5000])
+def test_mipro_takes_what_the_cap_pays_for(cap):
+    candidates, trials = mipro_size(cap, 20)
+    assert 2 <= candidates <= 18
+    assert trials >= 1
+    assert cap < 120 or 6 * candidates + 10 + (trials + 1) * 20 <= cap
+
+
+def test_the_interval_is_for_the_mean_and_no_wider_for_another_scoring():
+    examples = planted_examples(RUBRIC, documents=30, systems=3)
+    human = {each.name: [ex[each.human] for ex in examples] for each in RUBRIC.criteria}
+    noisy = {
+        name: [float(min(5, score + place % 3)) for place, score in enumerate(scores)]
+        for name, scores in human.items()
+    }
+    noisy["fluency"][7] = None  # unscored
+    test = {"documents": [each.group for each in examples], "human": human, "judge": [noisy]}
+    interval = mean_interval([test])
+    assert 0 < interval.low < interval.high < 1
+    again = mean_interval([test, {**test, "judge": [noisy, noisy]}])
+    assert_allclose((again.low, again.high), (interval.low, interval.high))
+    assert mean_interval([{**test, "documents": ["a"] * len(examples)}]) is None
+
+
+def test_no_cells_make_no_rows():
+    assert summarize([]) == []
+
+
+def test_a_row_counts_each_seed_once():
+    test = {
+        "documents": ["a", "b", "c", "d"],
+        "human": {"fluency": [1, 2, 3, 4]},
+        "judge": [{"fluency": [1.0, 2.0, 4.0, 3.0]}],
+    }
+
+    def cell(seed, threads, agreement, **kept):
+        result = {
+            "notes": "",
+            "calls": {"judge": 10 * threads},
+            "tokens": 5,
+            "seconds": 8 / threads,
+            "seed_kept": False,
+            "validation": None,
+            "agreement": agreement,
+            "test": test,
+            **kept,
+        }
+        key = {"method": "SSC", "threads": threads, "seed": seed}
+        return Cell("peers", key, {}, result, (), 1, 1.0, {})
+
+    cells = [cell(0, 16, 0.5), cell(0, 1, 0.9), cell(1, 16, 0.7, seed_kept=True)]
+    (row,) = summarize(cells)
+    assert (row.runs, row.seed_kept, row.test, row.calls) == (2, 1, 0.6, {"judge": 160})
+    assert row.seconds == {1: 8.0, 16: 0.5}
+    assert (row.validation, row.status) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ["user", "starts", "reads"],
+    [
+        ("<instruction>Rate.</instruction>\nscore: 3", "<instruction>Rate.", "cue"),
+        (f"Improve ```Rate.``` by: {CUE}", "```\nRate.", "fluency"),
+        (f"<VARIABLE> Rate. </VARIABLE> {CUE} <IMPROVED_VARIABLE>", "<IMPROVED_VARIABLE>", "cue"),
+        (f"<OBJECTIVE_FUNCTION> {CUE}", "The judge should", "cue"),
+        (f"{EXAMPLES[0].output}\nfluency: judge 2 too high", "The judge should", "cue"),
+        ("What is the weather like?", "All is well", ""),
+    ],
+)
+def test_a_foreign_prompt_is_answered_in_its_own_form(user, starts, reads):
+    reply = OpenWorld().reply("You help.", user)
+    assert reply.startswith(starts)
+    assert bool(cues_in(reply)) == bool(reads)
+    assert reply == OpenWorld().reply("You help.", user)
+
+
+def test_ideas_differ_from_draw_to_draw_and_criticism_does_not():
+    world, user = OpenWorld(), "<instruction>Rate.</instruction>"
+    assert len({world.reply("", user, draw) for draw in range(20)}) > 5
+    user = f"{EXAMPLES[0].output}\nfluency: judge 2 too high"
+    assert len({world.reply("", user, draw) for draw in range(20)}) == 1
+
+
+def test_errors_are_read_within_json_too():
+    said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1.5 too low"
+    prompt = f"```Rate.``` {json.dumps([{'Feedback': said}])}"
+    assert cues_in(OpenWorld().reply("", prompt)) == cues_in(OpenWorld().reply("", said))
+    assert len(cues_in(OpenWorld().reply("", prompt))) == 4
+
+
+def test_one_critic_of_several_criteria_is_diluted():
+    said = f"{EXAMPLES[0].output}\nfluency: judge 2 too high\ncoherence: judge 1 too low"
+    for prompt in (said, f"```Rate.``` {said}"):
+        replies = [OpenWorld(dilution=d).reply("", prompt) for d in (0.0, 1.0)]
+        assert [len(cues_in(reply)) for reply in replies] == [4, 0]
+    alone = said.replace("coherence: judge", "")
+    assert len(cues_in(OpenWorld(dilution=1.0).reply("", alone))) == 2
+
+
+needs_textgrad = pytest.mark.skipif(
+    find_spec("textgrad") is None, reason="textgrad is not installed (the extra `peers`)"
+)
+
+
+@needs_textgrad
+@pytest.mark.filterwarnings("default")  # of TextGrad and what it imports
+@pytest.mark.parametrize(
+    ["name", "blank", "per_step"],
+    [("TextGrad, as shipped", True, 2 * 3 * 3 + 1), ("TextGrad, one by one", False, 3 + 3 * 6 + 1)],
+)
+def test_textgrad_keeps_to_the_cap_and_leaves_nothing_behind(
+    name, blank, per_step, world, server, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    task = task_of(server, tmp_path / "cache", 9 + per_step + 9)
+    result = measured(BY_NAME[name], task, server)
+    assert result["notes"].startswith("1 steps, 0 failed")
+    assert sum(result["calls"].values()) == task.meter.taken == 9 + per_step + 9
+    assert result["calls"]["judge"] == 9 + 3 + 9
+    # In 0.1.8 `tg.sum` hands each loss an empty gradient; see the module.
+    objectives = Counter(prompt.count("on the LM_OUTPUT: \n </OBJ") for prompt in world.prompts)
+    assert (objectives[1] == 6) == blank
+    assert any("Our only goal" in prompt for prompt in world.prompts) != blank
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert dict(os.environ) == before
+
+
+@needs_textgrad
+@pytest.mark.filterwarnings("default")
+def test_a_reply_without_tags_is_a_failed_step_of_textgrad(task, server):
+    answer = server.world
+
+    def forgetful(system, user):
+        return answer(system, user).replace("<IMPROVED_VARIABLE>", "")
+
+    server.world = forgetful
+    result = measured(BY_NAME["TextGrad, as shipped"], task, server)
+    steps, failed = re.findall(r"\d+", result["notes"])
+    assert int(steps) == int(failed) >= 3
+    assert result["seed_kept"]

@@ -1,0 +1,48 @@
+"""What a comparison lets one say."""
+
+import numpy as np
+import pytest
+
+from mogradjudge.agreement import cluster_test, minimum_detectable_difference
+from mogradjudge.agreement.claims import claim
+
+CLEAR = 0.01 + 0.01 * np.random.default_rng(0).normal(size=40)
+
+
+def test_a_small_difference_that_is_one_of_many_may_still_be_equivalent():
+    alone = claim("x", cluster_test(CLEAR), bound=0.03)
+    assert alone.verdict == "established"
+    assert alone.adjusted(0.04).verdict == "established"
+    assert alone.adjusted(0.2).verdict == "equivalent"
+    assert alone.adjusted(0.2) == claim("x", cluster_test(CLEAR), p_value=0.2, bound=0.03)
+    assert claim("x", cluster_test(CLEAR), bound=0.005).adjusted(0.2).verdict == "not established"
+    assert claim("x", cluster_test(CLEAR)).adjusted(0.2).verdict == "not established"
+
+
+def test_values_without_spread_show_no_equivalence():
+    found = claim("x", cluster_test([0.0] * 5), bound=0.03)
+    assert (found.verdict, found.estimate, found.low, found.high) == ("not established", 0, 0, 0)
+
+
+def test_a_claim_says_what_could_have_been_found():
+    values = np.random.default_rng(1).normal(size=12)
+    found = claim("x", cluster_test(values))
+    expected = minimum_detectable_difference(values, len(values))
+    assert found.detectable == pytest.approx(expected)
+    assert f"{expected:.2f} could have been found" in str(found)
+    assert claim("x", cluster_test([0.0] * 5)).detectable is None
+
+
+@pytest.mark.parametrize("family", [1, 2, 5])
+def test_too_few_clusters_are_said_to_find_nothing_however_large_it_is(family):
+    for n in range(3, 12):
+        values = [1.0 + 0.01 * each for each in range(n)]  # as clear as can be
+        smallest = cluster_test(values).p_value * family
+        found = claim("x", cluster_test(values), p_value=min(1.0, smallest), family=family)
+        can = found.verdict == "established"
+        assert can == (n >= found.fewest)
+        assert (found.detectable is not None) == can
+        said = f"{n} documents cannot establish anything; it takes {found.fewest}"
+        assert found.missed("documents") == ("" if can else said)
+        assert ("could have been found" in str(found)) is False
+    assert claim("x", cluster_test([1.0, 2.0, 3.0])).fewest == 6

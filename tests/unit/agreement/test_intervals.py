@@ -1,0 +1,177 @@
+"""Bootstrap intervals against loops over the same documents."""
+
+import numpy as np
+import pytest
+
+from mogradjudge.agreement import (
+    Interval,
+    Undefined,
+    bootstrap,
+    bootstrap_criteria,
+    correlate,
+    hierarchical,
+    reported_intervals,
+)
+from mogradjudge.agreement.bootstrap import percentiles
+from mogradjudge.errors import SetupError
+from ratings import METHODS, scores
+
+LEVELS = pytest.mark.parametrize("level", ["pooled", "group"])
+
+
+def loop(human, judge, groups, resamples, seed, **how):
+    """Resample whole documents one by one; the documents drawn are those of the package."""
+    names, codes = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(codes == place) for place in range(len(names))]
+    values = []
+    for drawn in np.random.default_rng(seed).integers(len(names), size=(resamples, len(names))):
+        rows = np.concatenate([members[document] for document in drawn])
+        # A document drawn twice counts as two.
+        copies = [str(copy) for copy, document in enumerate(drawn) for _ in members[document]]
+        values.append(correlate(human[rows], judge[rows], copies, **how).value)
+    return values
+
+
+@METHODS
+@LEVELS
+@pytest.mark.parametrize("levels", [5, 0], ids=["whole", "continuous"])
+def test_the_interval_is_that_of_a_loop(method, level, levels):
+    human, judge, groups = scores(15, 6, seed=1, levels=levels)
+    how = {"method": method, "level": level}
+    values = loop(human, judge, groups, 60, 5, **how)
+    found = bootstrap(human, judge, groups, resamples=60, seed=5, confidence=0.9, **how)
+    expected = np.quantile(values, [0.05, 0.95])
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-9)
+    assert found.confidence == 0.9
+
+
+@LEVELS
+def test_criteria_share_the_documents_drawn(level):
+    table = {name: scores(15, 6, seed=seed) for seed, name in enumerate(["coherence", "fluency"])}
+    groups = table["fluency"][2]
+    human, judge = ({n: each[side] for n, each in table.items()} for side in (0, 1))
+    found = bootstrap_criteria(human, judge, groups, level=level, resamples=60, seed=2)
+    values = {n: loop(human[n], judge[n], groups, 60, 2, level=level) for n in human}
+    values["mean"] = np.mean(list(values.values()), axis=0)
+    for name, each in values.items():
+        expected = np.quantile(each, [0.025, 0.975])
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(expected), abs=1e-9)
+    alone = bootstrap(human["fluency"], judge["fluency"], groups, level=level, resamples=60, seed=2)
+    assert alone == found["fluency"]
+
+
+def test_the_order_of_the_texts_and_of_the_documents_names_is_no_matter():
+    human, judge, groups = scores(15, 6, seed=4)
+    order = np.random.default_rng(0).permutation(len(human))
+    shuffled = human[order], judge[order], [groups[place] for place in order]
+    one, other = bootstrap(human, judge, groups), bootstrap(*shuffled)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-12)
+    assert bootstrap(human, judge, groups, seed=1) != one
+
+
+@LEVELS
+def test_drawing_some_resamples_at_a_time_changes_nothing(level, monkeypatch):
+    human, judge, groups = scores(15, 6, seed=4)
+    found = bootstrap(human, judge, groups, level=level, resamples=101)
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 100)
+    again = bootstrap(human, judge, groups, level=level, resamples=101)
+    assert (again.low, again.high) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_a_table_without_documents_is_resampled_by_text():
+    human, judge, _ = scores(40, 500, seed=0)
+    each_alone = [str(place) for place in range(len(human))]
+    found = bootstrap(human, judge, each_alone, resamples=40)
+    assert found.low < correlate(human, judge).value < found.high
+    assert found.high - found.low < 0.05
+    with pytest.raises(SetupError, match="takes at most 5000 documents, got 20000"):
+        bootstrap(human, judge, each_alone, method="kendall", resamples=40)
+
+
+def test_a_text_without_a_score_is_left_out_of_its_criterion_only():
+    human, judge, groups = scores(15, 6, seed=4)
+    gaps = [None if place % 7 == 0 else float(score) for place, score in enumerate(judge)]
+    both = {"coherence": human, "fluency": human}
+    found = bootstrap_criteria(both, {"coherence": judge, "fluency": gaps}, groups, seed=3)
+    assert found["coherence"] == bootstrap(human, judge, groups, seed=3)
+    kept = [place for place, score in enumerate(gaps) if score is not None]
+    fewer = bootstrap(human[kept], judge[kept], [groups[place] for place in kept], seed=3)
+    assert found["fluency"] == fewer
+
+
+def test_what_has_no_interval_says_why():
+    human, judge, groups = scores(2, 6, seed=0)
+    assert bootstrap(human, judge, groups) == Undefined("2 groups, and an interval needs 3")
+    human, judge, groups = scores(15, 6, seed=0)
+    flat = np.full(len(human), 3.0)
+    none = Undefined("most resamples have no correlation")
+    assert bootstrap(flat, judge, groups) == none
+    found = bootstrap_criteria(
+        {"a": flat, "b": human, "c": [None] * 90}, {"a": judge, "b": judge, "c": judge}, groups
+    )
+    assert found["a"] == found["c"] == none
+    assert found["mean"] == found["b"]
+
+
+def test_only_documents_that_both_rated_count_for_a_reported_interval():
+    human, judge, groups = scores(9, 6, seed=0)
+    gaps = [
+        None if group in groups[:12] else score for score, group in zip(human, groups, strict=True)
+    ]
+    rated = {"all": list(human), "seven": gaps}
+    found = reported_intervals(rated, {"all": judge, "seven": judge}, groups)
+    assert isinstance(found["all"], Interval)
+    assert found["seven"] == Undefined("no interval: 7 documents, and it needs 8")
+
+
+def test_an_interval_needs_half_of_the_resamples():
+    values = np.array([0.1, 0.2, 0.3, np.nan, np.nan, np.nan])
+    assert percentiles(values, 0.95).low == pytest.approx(0.105)
+    assert isinstance(percentiles(values[1:], 0.95), Undefined)
+
+
+def test_a_hierarchical_interval_is_that_of_a_loop():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(4, 10))
+    table[1, 3] = np.nan
+    draws = np.random.default_rng(9)
+    seeds, documents = draws.integers(4, size=(200, 4)), draws.integers(10, size=(200, 10))
+    means = [np.nanmean(table[np.ix_(*each)]) for each in zip(seeds, documents, strict=True)]
+    found = hierarchical(table, resamples=200, seed=9)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+
+
+def test_a_hierarchical_interval_knows_that_seeds_vary():
+    rng = np.random.default_rng(1)
+    documents = rng.normal(0.1, 0.2, size=30)
+    alike = np.tile(documents, (5, 1))
+    apart = alike + rng.normal(0, 0.2, size=(5, 1))
+    narrow, wide = hierarchical(alike), hierarchical(apart)
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert isinstance(hierarchical([[0.1, 0.2, 0.3]]), Undefined)
+    assert isinstance(hierarchical(np.full((3, 5), np.nan)), Undefined)
+
+
+def test_an_interval_keeps_its_two_plain_arguments():
+    assert Interval(0.1, 0.2) == Interval(low=0.1, high=0.2, confidence=0.95)
+
+
+@pytest.mark.parametrize(
+    ["call", "message"],
+    [
+        (lambda h, j, g: bootstrap(h, j, g, resamples=0), "`resamples >= 1` must hold, got 0"),
+        (lambda h, j, g: bootstrap(h, j, g, confidence=95), "`confidence` must lie between 0 and"),
+        (lambda h, j, g: bootstrap(h, j[1:], g), "human, judge and groups must have one length"),
+        (lambda h, j, g: bootstrap(h, [None, *j[1:]], g), "`judge` must hold finite numbers"),
+        (lambda h, j, g: bootstrap_criteria({"a": h}, {"b": j}, g), r"for \['a'\], got \['b'\]"),
+        (lambda h, j, g: bootstrap_criteria({"mean": h}, {"mean": j}, g), "not be named 'mean'"),
+        (lambda h, j, g: hierarchical(h), "`values` must be a table of seeds by documents"),
+        (
+            lambda h, j, g: hierarchical([h, j[1:]]),
+            "`values` must be a table of seeds by documents",
+        ),
+    ],
+)
+def test_what_cannot_be_resampled_is_refused(call, message):
+    with pytest.raises(SetupError, match=message):
+        call(*scores(5, 4, seed=0))

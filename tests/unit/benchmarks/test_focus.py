@@ -1,0 +1,548 @@
+import math
+import random
+
+import dspy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.dilution import calibration
+from benchmarks.dilution.calibration import UNCALIBRATED, calibrate
+from benchmarks.dilution.classifier import Classifier
+from benchmarks.dilution.lm_rater import (
+    AdherenceQuestion,
+    FocusQuestion,
+    LMRater,
+    warning_about,
+)
+from benchmarks.dilution.measures import TOKENS_PER_WORD, leakage, measure
+from benchmarks.dilution.planted import LEVELS, UNITS, plant
+from benchmarks.worlds.bank import label_of, sentences
+from benchmarks.worlds.controls import blind, concatenate, mask, off_topic, route
+from benchmarks.worlds.ratings import GENERAL, NONE, REST, RatedUnit, Rating, rate_texts
+from benchmarks.worlds.units import Unit, count_words, split_units
+from benchmarks.worlds.world import inputs_of, toy_rubric
+from engines import FunctionEngine, fake_lm, in_chat, user
+from mogradjudge import SetupError
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.stages.role import Role
+
+SUMMEVAL = ("coherence", "consistency", "fluency", "relevance")
+DATA_SETS = [
+    SUMMEVAL,
+    ("engagement", "empathy", "surprise", "complexity"),
+    ("natural", "understandable", "uses_knowledge", "maintains_context"),
+    ("faithfulness", "aspect_coverage", "sentiment_consistency", "specificity"),
+    ("anger", "fear", "joy", "sadness"),
+    ("helpful", "tone", "brevity"),
+]
+
+# --- units ------------------------------------------------------------------------------------
+
+
+def texts_of(text: str) -> list[str]:
+    return [unit.text for unit in split_units(text)]
+
+
+@pytest.mark.parametrize(
+    ["text", "units"],
+    [
+        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
+        ("- One thing\n* Another\n2) A third.", ["One thing", "Another", "A third."]),
+        ("Mark gaps, e.g. Names. Then stop.", ["Mark gaps, e.g. Names.", "Then stop."]),
+        ('He said "stop." Then he left.', ['He said "stop."', "Then he left."]),
+        ("A score of 3.5 is fine. Next.", ["A score of 3.5 is fine.", "Next."]),
+        ("**Fluency**: count errors.", ["Fluency: count errors."]),
+        ("> Quoted advice.\n---\n```\n", ["Quoted advice."]),
+        ("", []),
+        (" \n\u200b\n", []),
+    ],
+)
+def test_a_text_is_split_at_lines_and_ends_of_sentences(text, units):
+    assert texts_of(text) == units
+
+
+@pytest.mark.parametrize("line", ["## Fluency", "**Fluency**", "**On fluency:**", "On fluency:"])
+def test_a_heading_is_generic(line):
+    heading, advice = split_units(f"{line}\nCount the errors.")
+    assert (heading.kind, heading.generic, advice.kind) == ("heading", True, "advice")
+
+
+@pytest.mark.parametrize("text", ["Great job!", "Let me know if this helps.", "Thank you."])
+def test_praise_of_a_fixed_form_is_generic(text):
+    assert [unit.kind for unit in split_units(text)] == ["praise"]
+
+
+def test_what_begins_like_praise_and_goes_on_is_advice():
+    text = (
+        "Good start on the grammar, but the judge must be told that a missing verb costs a point."
+    )
+    assert [unit.kind for unit in split_units(text)] == ["advice"]
+
+
+@given(st.text(max_size=200))
+def test_splitting_loses_no_word_and_invents_none(text):
+    units = split_units(text)
+    assert all(unit.words == count_words(unit.text) > 0 for unit in units)
+    assert "".join(unit.text for unit in units).split() == [] or units
+    assert split_units(text) == units
+
+
+# --- measures ---------------------------------------------------------------------------------
+
+K4 = ("a", "b", "c", "d")
+masses = st.lists(st.integers(0, 5), min_size=7, max_size=7).filter(any)
+rated_units = st.lists(
+    st.builds(
+        lambda words, mass, act, readable, kind: RatedUnit(
+            Unit("x", words, kind),
+            Rating({n: m / sum(mass) for n, m in zip((*K4, *REST), mass, strict=True)}, act)
+            if readable
+            else Unscored("no"),
+        ),
+        st.integers(1, 30),
+        masses,
+        st.booleans(),
+        st.sampled_from([True, True, True, False]),
+        st.sampled_from(["advice", "advice", "heading", "praise"]),
+    ),
+    max_size=12,
+)
+
+
+def pure(label: str, words: int = 5, *, actionable: bool = True) -> RatedUnit:
+    return RatedUnit(Unit(label, words), Rating.of(label, actionable=actionable))
+
+
+@given(rated_units)
+def test_shares_sum_to_one_with_the_other_labels(rated):
+    found = measure(rated, K4)
+    for mass in (found.mass_by_words, found.mass_by_units):
+        assert not mass or math.isclose(sum(mass.values()), 1)
+    assert bool(found.mass_by_units) == (found.units > 0)
+
+
+@given(rated_units)
+def test_measures_agree_with_a_count_by_hand(rated):
+    found = measure(rated, K4)
+    kept = [e for e in rated if e.unit.kind != "heading" and isinstance(e.rating, Rating)]
+    words = sum(each.unit.words for each in kept)
+    for name in K4:
+        of = found.by_criterion[name]
+        if not kept:
+            assert (of.share_by_words, of.focus_by_units, of.actionable) == (None, None, 0)
+            continue
+        share = sum(each.rating.mass[name] * each.unit.words for each in kept) / words
+        assert of.share_by_words == pytest.approx(share)
+        assert of.display == pytest.approx(10 * share)
+        units = sum(each.rating.mass[name] for each in kept) / len(kept)
+        assert of.share_by_units == pytest.approx(units)
+        assert of.focus_by_units == pytest.approx((units - 0.25) / 0.75)
+        on = [
+            e for e in kept if all(e.rating.mass[name] >= m - 1e-6 for m in e.rating.mass.values())
+        ]
+        assert (of.on_topic, of.actionable) == (len(on), sum(e.rating.actionable for e in on))
+        tokens = TOKENS_PER_WORD * sum(each.unit.words for each in rated)
+        assert of.actionable_per_100_tokens == pytest.approx(100 * of.actionable / tokens)
+    covered = sum(found.by_criterion[name].actionable > 0 for name in K4)
+    assert found.coverage == covered / 4
+    assert found.unrated + found.units + found.headings == len(rated)
+
+
+@given(rated_units, st.randoms())
+def test_the_order_of_the_units_does_not_matter(rated, rng):
+    shuffled = rng.sample(rated, len(rated))
+    assert measure(shuffled, K4) == measure(rated, K4)  # all sums are exact
+
+
+@settings(max_examples=40)
+@given(st.lists(rated_units.filter(any), min_size=1, max_size=4))
+def test_a_concatenation_has_the_mean_of_the_shares_weighted_by_length(parts):
+    whole = measure([each for part in parts for each in part], K4)
+    kept = [
+        (measure(part, K4), sum(e.unit.words for e in part if counts(e)))
+        for part in parts
+        if any(map(counts, part))
+    ]
+    total = sum(words for _, words in kept)
+    for name in K4 if kept else ():
+        mean = sum(m.mass_by_words[name] * words for m, words in kept) / total
+        assert whole.by_criterion[name].share_by_words == pytest.approx(mean)
+        yields = sum(measure(part, K4).by_criterion[name].actionable for part in parts)
+        assert whole.by_criterion[name].actionable == yields
+
+
+def counts(each: RatedUnit) -> bool:
+    return each.unit.kind != "heading" and isinstance(each.rating, Rating)
+
+
+@given(st.integers(2, 6), st.integers(1, 9))
+def test_an_even_text_has_focus_zero_and_a_pure_one_focus_one(k, words):
+    names = tuple("abcdef"[:k])
+    even = measure([pure(name, words) for name in names], names)
+    assert [f.focus_by_words for f in even.by_criterion.values()] == pytest.approx([0] * k)
+    assert even.entropy == pytest.approx(1)
+    assert even.coverage == 1
+    alone = measure([pure("a", words), pure("a", 3)], names)
+    assert alone.by_criterion["a"].focus_by_units == 1
+    assert alone.by_criterion["b"].focus_by_words == pytest.approx(-1 / (k - 1))
+    assert alone.entropy == 0
+
+
+def test_a_unit_about_two_criteria_is_on_both():
+    both = RatedUnit(Unit("x", 4), Rating.of("a", "b", actionable=True))
+    found = measure([both, pure(NONE, 4)], K4, tokens=50)
+    assert [found.by_criterion[name].on_topic for name in K4] == [1, 1, 0, 0]
+    assert found.by_criterion["a"].share_by_words == 0.25
+    assert found.by_criterion["a"].actionable_per_100_tokens == 2
+    assert (found.tokens, found.tokens_estimated) == (50, False)
+
+
+def test_one_criterion_has_a_share_and_no_focus():
+    found = measure([pure("a")], ("a",))
+    assert found.by_criterion["a"].share_by_words == 1
+    assert found.by_criterion["a"].focus_by_words is None
+    assert found.entropy is None
+
+
+def test_leakage_tells_what_was_written_by_what_was_asked():
+    ab = measure([pure("a"), pure("b")], K4)
+    matrix = leakage([("a", ab), ("a", measure([pure("a")], K4)), ("b", ab)])
+    assert (matrix["a"]["a"], matrix["a"]["b"], matrix["b"]["a"]) == (0.75, 0.25, 0.5)
+    assert leakage([("a", measure([], K4))]) == {}
+
+
+@pytest.mark.parametrize("mass", [{"a": 0.5}, {"a": 1.5, "b": -0.5}, {"a": math.nan}])
+def test_a_mass_that_is_no_distribution_is_refused(mass):
+    with pytest.raises(SetupError, match="distribution"):
+        Rating(mass, actionable=True)
+
+
+# --- the bank ---------------------------------------------------------------------------------
+
+
+def test_every_criterion_of_our_data_has_sentences_half_of_them_actionable():
+    for label in (*(name for names in DATA_SETS for name in names), *REST):
+        both = [s for half in ("train", "held_out") for s in sentences(half) if s.label == label]
+        assert len(both) >= 24, label
+        assert sum(s.actionable for s in both) == len(both) / 2
+        held_out = sum(s.label == label for s in sentences("held_out"))
+        assert held_out >= (UNITS if label not in REST else 12), label
+
+
+def test_no_sentence_is_in_both_halves_or_under_two_labels():
+    texts = [s.text.lower() for half in ("train", "held_out") for s in sentences(half)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_only_some_sentences_name_their_criterion():
+    for names in DATA_SETS:
+        of = [s for s in (*sentences("train"), *sentences("held_out")) if s.label in names]
+        named = sum(mask(s.text, (s.label,)) != s.text for s in of)
+        assert 0 < named < 0.35 * len(of)
+
+
+def test_each_sentence_of_the_bank_is_one_unit():
+    for each in (*sentences("train"), *sentences("held_out")):
+        units = split_units(each.text)
+        assert [unit.text for unit in units] == [each.text]
+        assert each.label == NONE or not units[0].generic
+
+
+def test_a_criterion_is_found_by_any_of_its_names():
+    assert label_of("helpfulness") == label_of("resolution") == "helpful"
+    assert label_of("aspect coverage") == label_of("Aspect_Coverage") == "aspect_coverage"
+    assert label_of("interest") == "engagement"
+    assert label_of("wit") is None
+
+
+# --- planted texts ----------------------------------------------------------------------------
+
+
+def test_planted_texts_hold_what_they_say_and_no_training_sentence():
+    about = {s.text: s for s in sentences("held_out")}
+    found = plant(SUMMEVAL, n=3, seed=1)
+    assert len(found) == 4 * len(LEVELS) * 3
+    assert found == plant(SUMMEVAL, n=3, seed=1) != plant(SUMMEVAL, n=3, seed=2)
+    for each in found:
+        own = [about[text] for text in each.sentences]
+        assert len(set(each.sentences)) == UNITS
+        on_target = [s for s in own if s.label == each.target]
+        assert len(on_target) == each.share * UNITS
+        assert sum(s.actionable for s in on_target) == each.actionable
+        assert sum(s.actionable for s in own) == each.actionable_units
+        assert len(split_units(each.text)) == UNITS
+
+
+def test_planting_leaves_unknown_criteria_out_and_says_if_all_are():
+    assert {each.target for each in plant(("wit", "fluency"), n=1)} == {"fluency"}
+    with pytest.raises(SetupError, match="wit"):
+        plant(("wit",))
+
+
+# --- raters -----------------------------------------------------------------------------------
+
+
+class Oracle:
+    """Knows the bank, but for a share of the units that it labels at random or not at all."""
+
+    name = "oracle"
+
+    def __init__(self, criteria, noise=0.0, silent=0.0):
+        self.criteria, self.noise, self.silent = criteria, noise, silent
+        self.known = {s.text: s for s in sentences("held_out")}
+        self.asked: list[list[str]] = []
+
+    def rate(self, units, take=0):
+        self.asked.append(list(units))
+        return tuple(self._rate(random.Random(f"{unit}/{take}"), unit) for unit in units)
+
+    def _rate(self, rng, unit):
+        if rng.random() < self.silent:
+            return Unscored("no reply")
+        if rng.random() < self.noise:
+            return Rating.of(rng.choice((*self.criteria, *REST)), actionable=rng.random() < 0.5)
+        return Rating.of(self.known[unit].label, actionable=self.known[unit].actionable)
+
+
+calibration_of = calibration.Calibration.from_dict
+
+
+def test_a_perfect_rater_is_calibrated_along_the_diagonal():
+    found = calibrate(Oracle(SUMMEVAL), n=4, takes=2)
+    assert found.passed and found.mark == ""
+    assert (found.overall.slope, found.overall.rho) == pytest.approx((1, 1))
+    assert found.overall.intercept == pytest.approx(0)
+    assert found.levels == pytest.approx(dict(zip(LEVELS, LEVELS, strict=True)))
+    assert (found.mean_error, found.yield_rho) == pytest.approx((0, 1))
+    assert found.yields.slope == pytest.approx(1, abs=0.01)  # praise of a fixed form is not rated
+    assert calibration_of(found.as_dict()) == found
+    assert found.retest_rho == pytest.approx(1)
+    assert found.as_dict()["passed"] is True
+
+
+def test_the_line_undoes_a_raters_compression():
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10, takes=2)
+    assert found.passed
+    assert found.overall.slope < 0.8
+    assert 0 < found.retest_rho < 1
+    for level, mean in found.levels.items():
+        assert found.corrected(mean) == pytest.approx(level, abs=0.1)
+    line = found.by_criterion["fluency"]
+    assert found.corrected(0.5, "fluency") == pytest.approx((0.5 - line.intercept) / line.slope)
+
+
+def test_a_line_is_that_of_least_squares():
+    from scipy.stats import linregress
+
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=3)
+    texts = plant(SUMMEVAL, n=3)
+    rated = rate_texts([each.text for each in texts], Oracle(SUMMEVAL, noise=0.4))
+    shares = [
+        measure(units, SUMMEVAL).by_criterion[text.target].share_by_units
+        for units, text in zip(rated, texts, strict=True)
+    ]
+    fit = linregress([text.share for text in texts], shares)
+    line = found.overall
+    assert (line.slope, line.intercept) == pytest.approx((fit.slope, fit.intercept))
+    # The planted texts share sentences, and each of those is rated once.
+    sentences = [sentence for text in texts for sentence in text.sentences]
+    shared = len(sentences) / len(set(sentences))
+    assert shared > 1
+    assert line.intercept_error == pytest.approx(fit.intercept_stderr * math.sqrt(shared))
+
+
+def test_a_corrected_yield_goes_by_the_number_of_units_that_can_be_acted_on():
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
+    line = found.yields_by_criterion["fluency"]
+    right = found.corrected_yield(3.0, 12, "fluency")
+    assert right == pytest.approx(12 * (3 / 12 - line.intercept) / line.slope)
+    assert found.corrected_yield(0.0, 0, "fluency") == 0
+
+
+def test_a_rater_that_guesses_fails_and_its_figures_are_marked():
+    found = calibrate(Oracle(SUMMEVAL, noise=1.0), n=4)
+    assert not found.passed
+    assert found.mark == UNCALIBRATED
+    assert found.retest_rho is None
+
+
+def test_a_rater_of_one_answer_has_no_line():
+    class Constant(Oracle):
+        def rate(self, units, take=0):
+            return tuple(Rating.of(GENERAL, actionable=True) for _ in units)
+
+    found = calibrate(Constant(("fluency",)), n=2)
+    assert found.overall.rho is None
+    assert not found.passed
+    assert found.corrected(1.0) is None and found.mean_error is None
+
+
+def test_unreadable_ratings_are_counted_and_are_no_number():
+    found = calibrate(Oracle(SUMMEVAL, silent=0.25), n=4)
+    assert 0.1 < found.unrated < 0.4
+    assert found.overall.slope == pytest.approx(1, abs=0.15)
+
+
+def test_all_texts_are_rated_in_one_stream_that_tells_nothing():
+    oracle = Oracle(SUMMEVAL)
+    a, b = [s.text for s in sentences("held_out") if s.label == "fluency"][:2]
+    rated = rate_texts([f"# Fluency\n{a} {b}", b, ""], oracle)
+    (stream,) = oracle.asked
+    assert sorted(stream) == sorted([a, b])
+    assert [[each.unit.text for each in units] for units in rated] == [["Fluency", a, b], [b], []]
+    rate_texts([b, f"# Fluency\n{a} {b}"], oracle)
+    assert oracle.asked[1] == stream
+
+
+CASES = [(names, False) for names in DATA_SETS] + [(SUMMEVAL, True)]
+
+
+@pytest.mark.parametrize(["criteria", "masked"], CASES)
+def test_the_classifier_passes_on_sentences_that_it_never_saw(criteria, masked):
+    classifier = Classifier(criteria, masked=masked)
+    unseen = [s for s in sentences("held_out") if s.label in (*criteria, *REST)]
+    rated = list(zip(classifier.rate([s.text for s in unseen]), unseen, strict=True))
+    assert sum(rating.is_on(s.label) for rating, s in rated) / len(rated) > 0.6
+    assert sum(rating.actionable == s.actionable for rating, s in rated) / len(rated) > 0.75
+    found = calibrate(classifier, n=15 if criteria == SUMMEVAL else 6)
+    assert found.passed, found
+    assert found.unrated == 0
+
+
+def test_the_classifier_says_what_it_has_no_sentences_for():
+    assert Classifier(("fluency", "wit")).unknown == ("wit",)
+    jokes = ["Ask whether the joke lands.", "The pun was lost on the judge.", "Count the puns."]
+    taught = Classifier(("fluency", "wit"), harvested={"wit": jokes})
+    assert taught.unknown == ()
+    unit = "Count every pun, whether the pun lands or not."
+    (before,) = Classifier(("fluency", "wit")).rate([unit])
+    (after,) = taught.rate([unit])
+    assert "wit" not in before.mass and after.is_on("wit")
+
+
+def test_a_criterion_cannot_have_the_name_of_another_label():
+    with pytest.raises(SetupError, match="'general'"):
+        Classifier(("general",))
+
+
+def lm_rater(answer, *, masked=False, retries=0, names=SUMMEVAL):
+    engine = FunctionEngine(lambda request: answer(inputs_of(user(request))))
+    role = Role("rater", fake_lm(engine), 0.0, retries=retries)
+    return LMRater(toy_rubric(*names), role, masked), engine
+
+
+def test_the_lm_is_asked_about_each_wording_once():
+    def answer(inputs):
+        about = "fluency" if "grammar" in inputs["sentence"] else GENERAL
+        return in_chat({"about": about, "can_be_acted_on": "yes" if about == GENERAL else "no"})
+
+    rater, engine = lm_rater(answer)
+    units = ["Mind the grammar.", "Be stricter.", "Mind the grammar."]
+    ratings = rater.rate(units)
+    assert ratings[0] == ratings[2] == Rating({"fluency": 1.0}, actionable=False)
+    assert ratings[1] == Rating({GENERAL: 1.0}, actionable=True)
+    assert len(engine.requests) == 2
+    rated = rate_texts(["Mind the grammar. Be stricter.", "Be stricter."], rater)
+    assert [len(units) for units in rated] == [2, 1]
+
+
+def test_an_unknown_label_is_asked_for_again_and_then_unrated():
+    rater, engine = lm_rater(
+        lambda inputs: in_chat({"about": "style", "can_be_acted_on": "yes"}), retries=1
+    )
+    (rating,) = rater.rate(["Be stricter."])
+    assert isinstance(rating, Unscored)
+    assert len(engine.requests) == 2
+
+
+def test_a_masked_rater_is_shown_no_name_in_the_text():
+    seen = []
+
+    def answer(inputs):
+        seen.append(inputs["sentence"])
+        return in_chat({"about": "fluency", "can_be_acted_on": "yes"})
+
+    lm_rater(answer, masked=True)[0].rate(["Incoherent but fluent."])
+    assert seen == ["CRIT but CRIT."]
+
+
+def test_whole_texts_are_rated_from_one_to_ten_or_not_at_all():
+    def answer(inputs):
+        return in_chat({"focus": {"fluency": 9, "relevance": 11}[inputs["criterion"]]})
+
+    rater, _ = lm_rater(answer)
+    asked = [FocusQuestion(name, "Mind the grammar.") for name in ("fluency", "relevance")]
+    nine, unread = rater.rate_focus(asked)
+    assert nine == 9
+    assert isinstance(unread, Unscored)
+
+
+def test_adherence_is_rated_on_the_old_and_the_new_text():
+    def answer(inputs):
+        return in_chat({"adherence": 10 if inputs["new_instructions"] == "Count errors." else 1})
+
+    rater, _ = lm_rater(answer)
+    asked = [
+        AdherenceQuestion("fluency", "Ask for a count.", "Rate it.", new)
+        for new in ("Count errors.", "Rate it.")
+    ]
+    assert rater.rate_adherence(asked) == (10, 1)
+
+
+def test_a_rater_that_is_the_coach_is_warned_about():
+    one, other = (dspy.LM(f"toy/{name}") for name in ("one", "other"))
+    assert warning_about(one, other) is None
+    assert "toy/one" in (warning_about(one, one) or "")
+
+
+# --- controls ---------------------------------------------------------------------------------
+
+
+def test_routing_gives_each_criterion_its_units_and_drops_the_rest():
+    rated = [
+        RatedUnit(Unit("Names", 1, "heading"), Rating.of(NONE, actionable=False)),
+        pure("a"),
+        RatedUnit(Unit("both", 1), Rating.of("a", "b", actionable=True)),
+        pure(GENERAL),
+        RatedUnit(Unit("lost", 1), Unscored("no reply")),
+    ]
+    assert route(rated, ("a", "b", "c")) == {"a": "a\nboth", "b": "both", "c": ""}
+    assert off_topic(rated, "b") == f"a\n{GENERAL}"
+
+
+def test_a_concatenation_keeps_every_unit():
+    texts = ["One. Two.", "- Three\n- Four"]
+    assert texts_of(concatenate(texts)) == [u for text in texts for u in texts_of(text)]
+
+
+@pytest.mark.parametrize(
+    ["text", "masked"],
+    [
+        ("Coherence, incoherent, Coherently", "CRIT, CRIT, CRIT"),
+        ("the relevance of irrelevant parts", "the CRIT of CRIT parts"),
+        ("fluency: non-fluent", "CRIT: CRIT"),
+        ("influence, confluence", "influence, confluence"),
+        ("helpfulness and unhelpful", "helpfulness and unhelpful"),
+    ],
+)
+def test_masking_hides_names_and_their_forms(text, masked):
+    assert mask(text, SUMMEVAL) == masked
+
+
+def test_masking_knows_forms_of_criteria_that_the_bank_does_not():
+    assert mask("Verbosity is verbose.", ("verbosity",)) == "CRIT is CRIT."
+    assert mask("uses knowledge, uses_knowledge", ("uses_knowledge",)) == "CRIT, CRIT"
+    assert mask("An art of artists.", ("art",)) == "An CRIT of artists."
+
+
+@given(st.lists(st.integers()), st.integers(0, 5))
+def test_blinding_is_undone(items, seed):
+    blinded = blind(items, seed)
+    assert sorted(blinded.stream) == sorted(items)
+    assert list(blinded.unblind(blinded.stream)) == items
+
+
+def test_results_of_another_number_of_items_are_refused():
+    with pytest.raises(ValueError, match="3"):
+        blind([1, 2, 3]).unblind([1])

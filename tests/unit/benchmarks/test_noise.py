@@ -1,0 +1,77 @@
+"""The noise floor: what scoring the same texts again does."""
+
+import json
+import statistics
+import tempfile
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import noise
+from benchmarks.harness.cells import Cell
+from benchmarks.harness.scored import Judged
+from benchmarks.harness.setting import in_setting, smoke_setting
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    setting = smoke_setting(tmp_path_factory.mktemp("cells"), repeats=3)
+    with in_setting(setting):
+        noise.measure(setting)
+    return setting.cells
+
+
+def test_a_row_per_layout_and_criterion_and_the_mean(cells):
+    found = noise.summarize(cells)
+    assert {(row.layout, row.criterion) for row in found.rows} == {
+        (layout, name)
+        for layout in ("combined", "separate")
+        for name in ("coherence", "fluency", "mean")
+    }
+    assert found.repeats == 3
+    assert json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_figures_are_those_of_the_scorings(cells):
+    row = next(r for r in noise.summarize(cells).rows if r.criterion == "coherence")
+    judged = [Judged.of(cell) for cell in cells if cell.key["layout"] == row.layout]
+    agreements = [each.agreement("coherence") for each in judged]
+    assert row.agreement == pytest.approx(statistics.fmean(agreements))
+    assert row.run_sd == pytest.approx(statistics.stdev(agreements))
+    pairs = [
+        a != b
+        for first, second in [(0, 1), (0, 2), (1, 2)]
+        for a, b in zip(
+            judged[first].scores["coherence"], judged[second].scores["coherence"], strict=True
+        )
+    ]
+    assert row.changed == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_a_judge_that_repeats_itself_has_no_noise_between_runs(cells):
+    same = [Cell(**{**vars(cell), "result": cells_of(cells, cell)[0].result}) for cell in cells]
+    for row in noise.summarize(same).rows:
+        assert row.run_sd == 0.0
+        assert row.changed == 0.0
+        assert row.least_paired is None
+        assert row.half_width > 0
+        assert row.least_unpaired > row.half_width
+
+
+def cells_of(cells, cell):
+    return [each for each in cells if each.key["layout"] == cell.key["layout"]]
+
+
+def test_a_smoke_run_without_a_folder_leaves_none_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = CliRunner().invoke(noise.command, ["--smoke", "--repeats", "1"])
+    assert done.exit_code == 0
+    assert "Cells: " not in done.output
+    assert list(tmp_path.glob("mogradjudge-smoke-*")) == []
+
+
+def test_one_scoring_says_nothing_about_runs(cells):
+    once = [cell for cell in cells if cell.key["repeat"] == 0]
+    for row in noise.summarize(once).rows:
+        assert row.run_sd is row.changed is row.least_paired is None
+        assert row.half_width is not None

@@ -1,0 +1,493 @@
+"""The command line, in this process, against the toy world on a local server."""
+
+import json
+import re
+import shutil
+
+import dspy
+import pytest
+from datasets import load_dataset
+from dspy.lm15 import InvalidRequestError
+
+from benchmarks.worlds.server import ToyServer, serving
+from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
+from mogradjudge import MODES, MultiCriteriaJudge, Rubric
+from mogradjudge.cli import cli, main
+from mogradjudge.lm.refusals import with_remedy
+
+RUBRIC = toy_rubric("coherence", "fluency")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    path = tmp_path / "ratings.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+def lm(server: ToyServer) -> list[str]:
+    return ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
+
+
+def compile_words(table, server, out, *more: object) -> list[object]:
+    rubric = table.parent / "rubric.toml"
+    words = ["compile", table, "--rubric", rubric, *lm(server), "--steps", 3, "--out", out]
+    return [*words, *more]
+
+
+def read(path):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_compile_leaves_judge_result_and_events(mode, table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--mode", mode)) == 0
+    shown = capsys.readouterr().out
+    assert "coherence" in shown and "judge.json" in shown
+
+    result = read(out / "result.json")
+    assert result["mode"] == mode
+    assert result["stop_reason"] == "steps"
+    assert len(result["steps"]) == 3
+    assert set(result["seed_agreement"]) == {"coherence", "fluency", "mean"}
+    assert result["final_agreement"]["mean"] > result["seed_agreement"]["mean"]
+    assert result["seed_kept"] is False
+    assert {row["role"] for row in result["ledger"]} == {"judge", "critic", "coach", "editor"}
+    assert sum(row["calls"] for row in result["ledger"]) == result["calls"]
+    assert result["config"]["steps"] == 3
+
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert events[0]["event"] == "RunStarted"
+    assert events[-1]["event"] == "RunEnded"
+
+    judge = MultiCriteriaJudge.from_saved(out / "judge.json")
+    assert "BIAS" in judge.judges["all"].signature.instructions
+    assert Rubric.from_toml(out / "rubric.toml") == RUBRIC
+
+
+def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
+    server.reset()
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    result = read(out / "result.json")
+    by_role = dict.fromkeys(("judge", "critic", "coach", "editor"), 0)
+    for row in result["ledger"]:
+        by_role[row["role"]] += row["calls"]
+    assert by_role == dict(server.calls)
+
+
+def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    kept = [(out / name).read_bytes() for name in ("judge.json", "result.json")]
+    server.reset()
+    assert call(*compile_words(table, server, out)) == 0
+    assert "Going on after step" in capsys.readouterr().err
+    assert not server.calls
+    assert kept == [(out / name).read_bytes() for name in ("judge.json", "result.json")]
+
+
+def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "cut"
+    assert call(*compile_words(table, server, whole)) == 0
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert read(out / "result.json")["stop_reason"] == "budget"
+    server.reset()
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert not server.calls  # the cap holds for the run, however often it is started
+    assert call(*compile_words(table, server, out)) == 0
+    assert (out / "judge.json").read_bytes() == (whole / "judge.json").read_bytes()
+    assert server.calls.total() == read(whole / "result.json")["calls"] - 40
+
+
+@pytest.mark.parametrize("change", [("--seed", 1), ("--mode", "CCC"), ("--layout", "separate")])
+def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    server.reset()
+    assert call(*compile_words(table, server, out, *change)) == 2
+    assert "asked for something else" in capsys.readouterr().err
+    assert not server.calls
+
+
+def test_a_folder_with_other_files_is_not_a_run(table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path)) == 2
+    assert "new or empty folder" in capsys.readouterr().err
+
+
+def test_the_cap_on_calls_holds_at_the_server(table, server, tmp_path):
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 0
+    assert server.calls.total() == 23
+
+
+def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    result = read(out / "result.json")
+    test = result["test"]
+    assert test["n"] in (7, 8)
+    assert test["final"]["mean"] > test["seed"]["mean"]
+
+
+def test_held_out_texts_are_booked_and_capped_like_all_others(table, server, tmp_path):
+    out = tmp_path / "whole"
+    server.reset()
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    assert read(out / "result.json")["calls"] == server.calls.total()
+    cap = server.calls.total() - 3
+    server.reset()
+    words = compile_words(table, server, tmp_path / "cut", "--test-share", 0.3, "--max-calls", cap)
+    assert call(*words) == 0
+    assert server.calls.total() == cap
+    assert read(tmp_path / "cut" / "result.json")["test"] is None
+
+
+def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path, server, capsys):
+    out = tmp_path / "run"
+    wrong = [
+        word if word != "openai/gpt-4o-mini" else "openai/"
+        for word in compile_words(table, server, out)
+    ]
+    assert call(*wrong) == 2
+    assert call(*compile_words(table, server, out)) == 0
+
+
+def test_a_level_without_groups_is_refused_before_a_call(table, tmp_path, server, capsys):
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run", "--level", "group")) == 2
+    assert "cannot be measured" in capsys.readouterr().err
+    assert not server.calls
+
+
+@pytest.fixture
+def judge(tmp_path):
+    MultiCriteriaJudge(RUBRIC).save(tmp_path / "judge.json")
+    return tmp_path / "judge.json"
+
+
+def test_score_writes_a_row_per_text_in_order(table, judge, server, tmp_path, capsys):
+    for name in ("scores.parquet", "scores.csv", "scores.jsonl"):
+        words = ["score", judge, table, *lm(server), "--out", tmp_path / name]
+        assert call(*words) == 0
+        kind = {"jsonl": "json"}.get(name.split(".")[1], name.split(".")[1])
+        rows = load_dataset(
+            kind, data_files=str(tmp_path / name), split="train", cache_dir=str(tmp_path / "hf")
+        )
+        assert rows["output"] == [
+            json.loads(line)["output"] for line in table.read_text().splitlines()
+        ]
+        assert all(score in (1, 2, 3, 4, 5) for score in rows["coherence"])
+        shown = capsys.readouterr().out
+        assert "24 texts; unscored: none; fallbacks: none." in shown
+        assert not (tmp_path / f"{name}.parts").exists()
+
+
+def test_scores_that_are_there_are_not_replaced_unasked(table, judge, server, tmp_path, capsys):
+    out = tmp_path / "scores.csv"
+    out.write_text("mine")
+    words = ["score", judge, table, *lm(server), "--out", out]
+    assert call(*words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert call(*words, "--overwrite") == 0
+    assert len(out.read_text().splitlines()) == 25
+
+
+def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, capsys, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        (tmp_path / "s.csv.parts").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mogradjudge.scoring.table.score_table", interrupt)
+    words = ["score", judge, table, "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "s.csv"]
+    assert call(*words) == 130
+    assert "the same command takes it up" in capsys.readouterr().err
+
+
+def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mogradjudge.lm.rate_limiter.LONGEST_PAUSE", 0.0)
+    words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1"]
+    assert call("score", judge, table, *words, "--out", tmp_path / "scores.csv") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: The provider failed") and error.count("\n") == 1
+    assert not list(tmp_path.glob("*.parts"))  # nothing was paid, so settings can be mended
+
+
+def test_evaluate_prints_json(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    capsys.readouterr()
+    assert call("evaluate", out / "judge.json", table, *lm(server), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    each = report["criteria"]["coherence"]
+    assert each["n"] == 24 and each["unscored"] == 0 and each["missing"] == 0
+    low, high = each["interval"]
+    assert low <= each["spearman"] <= high
+    assert -1 <= each["kendall"] <= 1 and -1 <= each["pearson"] <= 1
+    assert each["qwk"] <= 1 and each["alpha"] <= 1 and each["mae"] >= abs(each["bias"])
+    assert 0 <= each["pair_accuracy_constant"] <= 1 and 0 <= each["pair_accuracy"] <= 1
+    assert each["coverage"] == 1.0
+    low, high = report["mean_interval"]
+    assert low <= report["mean"] <= high
+    mean = (each["spearman"] + report["criteria"]["fluency"]["spearman"]) / 2
+    assert report["mean"] == pytest.approx(mean)
+    assert report["calls"] == 24
+    assert report["documents"] == 24
+    assert report["notes"] == ["24 documents: below 30 these intervals are somewhat too narrow"]
+
+
+def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, judge, server, capsys):
+    words = ["evaluate", judge, table, *lm(server), "--limit", 6]
+    assert call(*words, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["mean"] is not None and report["mean_interval"] is None
+    assert [each["interval"] for each in report["criteria"].values()] == [None, None]
+    assert report["notes"] == ["no interval: 6 documents, and it needs 8"]
+    assert call(*words) == 0
+    printed = capsys.readouterr()
+    assert report["notes"][0] in printed.out + printed.err
+
+
+def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    words = ["evaluate", out / "judge.json", table]
+    assert call(*words, *lm(server)) == 0
+    with serving() as other:
+        assert call(*words, *lm(other)) == 0
+        assert other.calls["judge"] == 24
+
+
+def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
+    server.reset()
+    words = compile_words(table, server, tmp_path / "run")[1:-2]
+    assert call("estimate", *words, "--json") == 0
+    assert not server.calls
+    estimated = {row["role"]: row for row in json.loads(capsys.readouterr().out)}
+    assert call(*compile_words(table, server, tmp_path / "run")) == 0
+    for role, calls in server.calls.items():
+        assert calls <= estimated[role]["calls"]
+    assert server.calls["critic"] == estimated["critic"]["calls"]
+    assert estimated["judge"]["cost"] > 0
+
+
+def edited(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+BAD = {
+    "a rubric that is missing": (lambda t: (t.parent / "rubric.toml").unlink(), "Cannot read"),
+    "a table that is missing": (lambda t: t.unlink(), "ratings.jsonl"),
+    "a column that is missing": (
+        lambda t: edited(t.parent / "rubric.toml", 'human = "human_fluency"', 'human = "fluent"'),
+        "fluent",
+    ),
+    "a score off its scale": (lambda t: edited(t, '_fluency": 5.0', '_fluency": 9'), "9"),
+    "an unknown key": (
+        lambda t: edited(t.parent / "rubric.toml", "definition", "definitoin"),
+        "definitoin",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(case, table, server, tmp_path, capsys):
+    spoil, word = BAD[case]
+    spoil(table)
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and error.count("\n") == 1
+    assert word in error
+    assert not server.calls
+
+
+@pytest.mark.parametrize(
+    ["words", "status", "word"],
+    [
+        (["--steps", "0"], 2, "`steps`"),
+        (["--auto", "light"], 2, "not both"),
+        (["--mode", "CSS"], 2, "CSS"),
+        (["--tolerance", "0.1"], 2, "--gate criterion"),
+        (["--n", "3"], 2, "mean_of_n"),
+        (["--test-share", "1"], 2, "--test-share"),
+        (["--edit-preamble", "--mode", "SSS"], 2, "edit_preamble"),
+        (["--no-such-option"], 2, "No such option"),
+        (["--limit", "1"], 2, "groups"),
+    ],
+)
+def test_a_bad_option_is_status_2(words, status, word, table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path / "run", *words)) == status
+    assert word in capsys.readouterr().err
+
+
+def test_a_model_without_a_provider_is_a_setup_error(table, tmp_path, capsys):
+    rubric = table.parent / "rubric.toml"
+    words = ["compile", table, "--rubric", rubric, "--lm", "gpt", "--out", tmp_path / "run"]
+    assert call(*words) == 2
+    assert "PROVIDER/MODEL" in capsys.readouterr().err
+
+
+def test_a_provider_that_refuses_ends_the_run_with_status_1(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-key-5f2a")
+    rubric, out = table.parent / "rubric.toml", tmp_path / "run"
+    words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1", "--out", out]
+    monkeypatch.setattr("mogradjudge.lm.rate_limiter.LONGEST_PAUSE", 0.0)
+    assert call("compile", table, "--rubric", rubric, *words) == 1
+    error = capsys.readouterr().err
+    assert "The provider failed" in error
+    kept = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert not any(b"canary-key-5f2a" in content for content in [*kept, error.encode()])
+
+
+def test_help_names_every_command(capsys):
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    for name in ("demo", "compile", "score", "evaluate", "estimate"):
+        assert name in shown
+
+
+def scoring_words(command, table, server, tmp_path, *more: object) -> list[object]:
+    judge = tmp_path / "judge.json"
+    MultiCriteriaJudge(RUBRIC).save(judge)
+    out = ["--out", tmp_path / "s.parquet"] if command == "score" else []
+    return [command, judge, table, *lm(server), *out, *more]
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_what_helps_where_no_text_can_be_read_helps(command, table, tmp_path, capsys):
+    with serving(world=lambda *_: "the weather") as server:
+        words = scoring_words(command, table, server, tmp_path)
+        assert call(*words) == 1
+        paid, said = server.calls.total(), capsys.readouterr().err
+        assert "--keep-going" in said
+        if command == "score":
+            folder = tmp_path / "s.parquet.parts"
+            assert str(folder) in said and "takes it up" not in said
+            shutil.rmtree(folder)
+        assert call(*words) == 1
+        assert server.calls.total() >= paid + 20  # asked anew
+        assert call(*words, "--keep-going") == 0
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_a_saved_judge_whose_logprobs_are_refused_goes_on_with_the_option_that_is_named(
+    command, table, tmp_path, capsys, monkeypatch
+):
+    class Sparing(ToyEngine):
+        supported_params = (*ToyEngine.supported_params, "logprobs")
+
+        def complete(self, request):
+            if request.config.logprobs:
+                raise InvalidRequestError("logprobs is not supported by this model")
+            return super().complete(request)
+
+    lm = dspy.LM("toy/x", engine=Sparing(), temperature=0.0)
+    monkeypatch.setattr("mogradjudge.lm.models.make_lm", lambda *_: lm)
+    judge = tmp_path / "judge.json"
+    MultiCriteriaJudge(RUBRIC, score_rule="expected").save(judge)
+    out = ["--out", tmp_path / "s.csv"] if command == "score" else []
+    words = [command, judge, table, "--lm", "toy/x", *out]
+    assert call(*words) == 1
+    assert "--fallback integer" in capsys.readouterr().err
+    assert call(*words, "--fallback", "integer", "--json") == 0
+    assert '"coherence": 24' in capsys.readouterr().out or command == "evaluate"
+    MultiCriteriaJudge(RUBRIC).save(judge)
+    assert call(*words, "--fallback", "integer") == 2
+
+
+SAID = ["logprobs", "temperature", "max_tokens", "response_format", "system message", "odd"]
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("role", ["judge", "critic", "coach", "editor"])
+def test_each_option_that_is_advised_is_one_of_the_command_that_says_so(role, said):
+    error = dspy.LMInvalidRequestError(said, model="m", provider="p")
+    advised = set(re.findall(r"--[a-z-]+", str(with_remedy(error, role, temperature=0.0))))
+    names = ("compile", "search", *(("score", "evaluate") if role == "judge" else ()))
+    for name in names:
+        options = {word for each in cli.commands[name].params for word in each.opts}
+        assert advised <= options, name
+    ticked = re.findall(r"`(.*?)`", str(with_remedy(error, role, temperature=0.0)))
+    assert all(re.fullmatch(r"--[a-z-]+( [a-z]+)?", each) for each in ticked)
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_cap_ends_score_and_evaluate_without_a_result_and_says_what_is_kept(
+    command, as_json, table, server, tmp_path, capsys
+):
+    server.reset()
+    words = scoring_words(command, table, server, tmp_path, "--max-calls", 7)
+    assert call(*words, "-q", *(["--json"] if as_json else [])) == 1
+    said = capsys.readouterr()
+    assert server.calls.total() == 7
+    assert "max_calls=7" in said.err
+    kept = str(tmp_path / "s.parquet.parts") if command == "score" else "no reply is kept"
+    assert kept in said.err
+    if as_json:
+        assert json.loads(said.out)["stop_reason"] == "budget"
+    assert not (tmp_path / "s.parquet").exists()
+    assert (tmp_path / "s.parquet.parts").exists() is (command == "score")
+    assert call(*scoring_words(command, table, server, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("cap", [0, 2000])
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_a_cap_on_tokens_is_named_as_the_option(command, cap, table, server, tmp_path, capsys):
+    words = ("--max-total-tokens", cap, "--max-tokens", 50)
+    assert call(*scoring_words(command, table, server, tmp_path, *words)) == (1 if cap else 2)
+    assert "--max-total-tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+@pytest.mark.parametrize("cap", ["--max-calls", "--max-total-tokens", "--max-cost"])
+def test_a_cap_that_is_none_is_refused_by_score_and_evaluate(
+    command, cap, table, server, tmp_path, capsys
+):
+    server.reset()
+    assert call(*scoring_words(command, table, server, tmp_path, cap, 0)) == 2
+    assert not server.calls
+    assert "must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["option", "file"])
+def test_no_temperature_is_sent_where_none_is_asked_for(where, table, server, tmp_path):
+    sent = []
+    roles = ("", "critic-", "coach-", "editor-")
+    if where == "file":
+        path = tmp_path / "c.toml"
+        names = [f"{role}temperature".replace("-", "_") for role in roles]
+        path.write_text("".join(f'{name} = "none"\n' for name in names))
+        words = ["--config", path]
+    else:
+        words = [word for role in roles for word in (f"--{role}temperature", "none")]
+    create = dspy.LM.__call__
+
+    def noted(self, *args, **kwargs):
+        sent.append(kwargs.get("temperature", self.kwargs.get("temperature")))
+        return create(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dspy.LM, "__call__", noted)
+        assert call(*compile_words(table, server, tmp_path / "run", "--steps", 1, *words)) == 0
+    assert sent and set(sent) == {None}

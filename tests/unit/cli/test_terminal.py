@@ -1,0 +1,387 @@
+"""What a user sees: tables that fit, one JSON document, silence, lines, colours."""
+
+import io
+import json
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import chain
+from pathlib import Path
+from unittest import mock
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from benchmarks.worlds.server import serving
+from benchmarks.worlds.world import toy_examples, toy_rubric
+from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
+from mogradjudge.cli import cli, main
+from mogradjudge.cli.output import Loudness, loudness
+from mogradjudge.display.terminal import LINE, cut, is_coloured, one_line, print_table, say
+
+RUBRIC = toy_rubric("coherence", "fluency")
+ESCAPE = "\x1b"
+PLAIN = {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    (folder / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    MultiCriteriaJudge(RUBRIC).save(folder / "judge.json")
+    return folder / "ratings.jsonl"
+
+
+def call(*words: object, screen: bool = False) -> tuple[int, str, str]:
+    """Run a command; gives its status, stdout and stderr."""
+    out, err = (Screen(), Screen()) if screen else (io.StringIO(), io.StringIO())
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def words_for(name: str, table: Path, server, out: Path) -> list[object]:
+    lm = ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
+    rubric, judge = ["--rubric", table.parent / "rubric.toml"], table.parent / "judge.json"
+    return {
+        "compile": ["compile", table, *rubric, *lm, "--steps", 1, "--out", out / "run"],
+        "estimate": ["estimate", table, *rubric, *lm, "--steps", 1],
+        "score": ["score", judge, table, *lm, "--out", out / "scores.csv"],
+        "evaluate": ["evaluate", judge, table, *lm],
+    }[name]
+
+
+CELLS = st.text(st.sampled_from("ab [bold] \u6d41\u66a2 \u00e9\t\x1b\n/"), max_size=30)
+TABLES = st.integers(1, 7).flatmap(
+    lambda columns: st.lists(
+        st.lists(CELLS, min_size=columns, max_size=columns), min_size=1, max_size=4
+    )
+)
+
+
+def shown(rows: list[list[str]], width: int | None, keys: int = 1, title: str = "") -> str:
+    out = io.StringIO() if width is None else Screen()
+    environment = {**PLAIN, "COLUMNS": str(width or 80), "NO_COLOR": "1"}
+    with mock.patch.dict(os.environ, environment), redirect_stdout(out):
+        print_table(rows[0], rows[1:], title, keys)
+    return out.getvalue()
+
+
+@given(TABLES, st.integers(40, 200))
+def test_no_line_of_a_table_is_wider_than_the_terminal(rows, width):
+    assert all(cell_len(line.rstrip()) <= width for line in shown(rows, width).splitlines())
+
+
+@given(TABLES, st.integers(40, 200))
+def test_a_terminal_is_shown_each_character_of_each_cell(rows, width):
+    def letters(text: str) -> str:
+        return "".join(sorted(c for c in text if c in "abold[]/\u6d41\u66a2\u00e9"))
+
+    said = shown(rows, width)
+    firsts = sum(set(line.strip()) == {"\u2500"} for line in said.splitlines())  # in each part
+    parts = [row[0] * firsts + "".join(row[1:]) for row in rows]
+    assert letters(said) == letters("".join(parts))
+
+
+@given(TABLES)
+def test_in_a_pipe_each_row_is_a_line(rows):
+    lines = shown(rows, None).splitlines()
+    head, rule, *body = lines[1:]
+    assert all(line == line.rstrip() for line in lines)
+    assert set(rule.strip()) <= {"\u2500"}
+    wanted = [" ".join(one_line(" ".join(row)).split()) for row in rows]
+    assert [" ".join(line.split()) for line in (head, *body)][: len(rows)] == wanted
+
+
+def test_a_part_of_a_table_says_which_rows_it_is_of():
+    rows = [["role", "criteria", *"uvwxyz"], ["critic", "coherence", *["123456789"] * 6]]
+    said = shown(rows, 60, keys=2)
+    assert said.count("critic   coherence") == 2
+    assert said.count("123456789") == 6
+
+
+def test_a_table_without_rows_and_words_in_brackets_are_printed_as_they_are():
+    said = shown([["[bold]criterion[/bold]", "n"]], 60, title="[red]none[/red] :smile:")
+    assert "[bold]criterion[/bold]" in said
+    assert said.startswith("[red]none[/red] :smile:\n")
+
+
+def test_names_of_any_script_and_length_are_shown_whole(tmp_path, server):
+    names = ("\u6d41\u66a2\u3055", "a_criterion_with_a_name_" * 4, "caf\u00e9")
+    rubric = Rubric(("source", "output"), tuple(Criterion(name, "Is it?") for name in names))
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml(), encoding="utf-8")
+    rows = [
+        {"source": f"s{n}", "output": f"o{n}", **{f"human_{name}": n % 5 + 1 for name in names}}
+        for n in range(12)
+    ]
+    path = tmp_path / "[bold]ratings.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    lm = ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
+    MultiCriteriaJudge(rubric).save(tmp_path / "judge.json")
+    out = tmp_path / "[red]scores.csv"
+    status, said, err = call("score", tmp_path / "judge.json", path, *lm, "--out", out)
+    assert (status, err) == (0, "")
+    assert all(name in said for name in names)
+    assert "[red]scores.csv holds the scores of 12 texts" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "terminal", "coloured"),
+    [
+        ([], {}, False, False),
+        ([], {}, True, True),
+        ([], {"TERM": "dumb"}, True, False),
+        ([], {"NO_COLOR": "1"}, True, False),
+        ([], {"FORCE_COLOR": "1"}, False, True),
+        ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+        (["--no-color"], {}, True, False),
+        (["--no-color"], {"FORCE_COLOR": "1"}, True, False),
+    ],
+)
+def test_colours_are_for_terminals_and_those_who_ask(
+    words, environment, terminal, coloured, table, server, tmp_path
+):
+    asked = [*words_for("evaluate", table, server, tmp_path), *words]
+    with mock.patch.dict(os.environ, {**PLAIN, **environment}):
+        status, out, _ = call(*asked, screen=terminal)
+    assert status == 0
+    assert (ESCAPE in out) == coloured
+
+
+def test_an_empty_variable_asks_for_nothing():
+    with mock.patch.dict(os.environ, PLAIN):
+        assert is_coloured(Screen()) and not is_coloured(io.StringIO())
+
+
+COMMANDS = ("compile", "estimate", "score", "evaluate")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_json_is_one_document_and_quiet_says_nothing_else(name, table, server, tmp_path):
+    words = words_for(name, table, server, tmp_path)
+    status, out, err = call(*words, "--json", "--quiet")
+    assert (status, err) == (0, "")
+    assert isinstance(json.loads(out), dict if name != "estimate" else list)
+    assert out.endswith("\n") and json.dumps(json.loads(out), sort_keys=True)
+
+
+def test_what_score_says_as_json(table, server, tmp_path):
+    words = words_for("score", table, server, tmp_path)
+    found = json.loads(call(*words, "--json")[1])
+    assert found["texts"] == 24 and found["out"] == str(tmp_path / "scores.csv")
+    none = {"coherence": 0, "fluency": 0}
+    assert found["unscored"] == none == found["fallbacks"]
+    assert sum(row["calls"] for row in found["ledger"]) == 24
+
+
+def test_the_demo_is_a_compile_of_its_own_texts(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, server.url)
+    words = ["demo", "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "run"]
+    status, out, err = call(*words, "--json", "-q")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (found["config"]["steps"], found["config"]["batch_size"]) == (2, 1)
+    assert set(found["seed_agreement"]) == {"resolution", "courtesy", "clarity", "mean"}
+    assert found["fallbacks"]["clarity"] == 15  # expected scores, without logprobs
+    _, out, err = call(*words)
+    assert "135 million" not in out and "It took" in out
+    assert err.startswith("Optimizing a judge of 36 customer-support replies")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_error_is_a_line_on_stderr_whatever_was_asked_for(name, table, server, tmp_path):
+    words = words_for(name, table, server, tmp_path)
+    words[words.index(table)] = tmp_path / "nowhere.csv"
+    status, out, err = call(*words, "--json", "-q")
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ") and err.count("\n") == 1
+
+
+def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
+    words = words_for("compile", table, server, tmp_path)
+    _, out, err = call(*words, "-v")
+    lines = err.splitlines()
+    events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    told = [line for line in lines if not line.startswith(("Info", "The same"))]
+    assert len(told) == len(events)
+    for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Ended"):
+        assert any(line.startswith(what) for line in lines)
+    assert "Agreement (Spearman" in out
+
+
+def test_a_log_gets_headlines_and_no_bar(table, server, tmp_path):
+    _, _, err = call(*words_for("compile", table, server, tmp_path))
+    assert [line.split()[0] for line in err.splitlines()] == ["Seed", "Step", "Ended"]
+    assert ESCAPE not in err
+
+
+def test_a_terminal_gets_a_bar_that_quiet_takes_away(table, server, tmp_path):
+    words = words_for("evaluate", table, server, tmp_path)
+    with mock.patch.dict(os.environ, {**PLAIN, "COLUMNS": "100"}):
+        _, _, err = call(*words, screen=True)
+        assert "24/24" in err and "texts" in err
+        assert call(*words, "-q", screen=True)[2] == ""
+
+
+def test_quiet_and_verbose_exclude_each_other(table, server, tmp_path):
+    words = words_for("estimate", table, server, tmp_path)
+    status, out, err = call(*words, "-q", "-v")
+    assert (status, out) == (2, "")
+    assert err == "Error: Give --quiet or --verbose, not both.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ([], "USUAL"),
+        (["-q"], "QUIET"),
+        (["-v"], "VERBOSE"),
+        (["-vv"], "DEBUG"),
+        (["-vvv"], "DEBUG"),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(set(cli.commands) - {"completion"}))
+def test_every_command_takes_the_same_switches(name, words, meant):
+    command = cli.commands[name]
+    needed = [each for each in command.params if each.required]
+    given = [[each.opts[0], "a"] if isinstance(each, click.Option) else ["a"] for each in needed]
+    with command.make_context(name, [*chain(*given), *words, "--json", "--no-color"]) as ctx:
+        assert loudness() is Loudness[meant]
+        assert ctx.params["as_json"] is True and ctx.color is False
+
+
+def test_a_library_s_warning_is_one_line_without_keys(table, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "canary-key-5f2a")
+
+    def warn(*_: object, **__: object) -> None:
+        logging.getLogger("dspy.clients").warning("two\nlines \x1b[31m of canary-key-5f2a")
+        logging.getLogger("dspy.clients").info("nothing")
+        raise RuntimeError("over")
+
+    monkeypatch.setattr("mogradjudge.optimize.estimate.estimate", warn)
+    _, _, err = call(*words_for("estimate", table, server, tmp_path), "-q")
+    first, second = err.splitlines()
+    assert first == "Warning (dspy.clients): two lines [31m of [redacted]"
+    assert second.startswith("Error: RuntimeError: over")
+
+
+def test_the_log_is_left_as_it_was(table, server, tmp_path):
+    before = [logging.getLogger(name).handlers[:] for name in ("mogradjudge", "dspy")]
+    call(*words_for("estimate", table, server, tmp_path), "-vv")
+    assert [logging.getLogger(name).handlers for name in ("mogradjudge", "dspy")] == before
+
+
+def test_no_command_is_help_and_no_error_line():
+    status, out, err = call()
+    assert (status, out) == (2, "")
+    assert err.startswith("Usage: mogradjudge")
+
+
+@given(st.text())
+def test_a_text_is_cut_to_a_line(text):
+    line = cut(text)
+    assert cell_len(line) <= LINE and line.isprintable()
+    assert line == one_line(text) or line.endswith("\u2026")
+
+
+def test_words_are_kept_whole_on_a_terminal_and_lines_in_a_pipe():
+    text = "word " * 40
+    for stream, lines in ((Screen(), 5), (io.StringIO(), 1)):
+        with mock.patch.dict(os.environ, {**PLAIN, "COLUMNS": "45"}), redirect_stdout(stream):
+            say(text)
+        assert len(stream.getvalue().splitlines()) == lines
+        assert stream.getvalue().split() == text.split()
+
+
+def in_a_pipe(*words: object) -> subprocess.Popen:
+    """Start the program with a pipe that nobody reads."""
+    code = "from mogradjudge.cli import main; main()"
+    done = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    done.stdout.close()
+    return done
+
+
+@pytest.mark.parametrize("name", ["completion", "help", "evaluate"])
+def test_a_pipe_that_is_closed_is_no_traceback(name, table, server, tmp_path):
+    words = {"completion": ["completion", "bash"], "help": ["compile", "--help"]}.get(name)
+    done = in_a_pipe(*(words or [*words_for(name, table, server, tmp_path), "-q"]))
+    _, err = done.communicate()
+    assert (done.returncode, err) == (1, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(table, server, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError("the database's")
+
+    monkeypatch.setattr("mogradjudge.optimize.estimate.estimate", fail)
+    status, _, err = call(*words_for("estimate", table, server, tmp_path))
+    assert status == 1
+    assert err == "Error: BrokenPipeError: the database's (--debug shows where)\n"
+
+
+EXAMPLE = re.compile(r"^ *(mogradjudge .+)$", re.MULTILINE)
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Give the words of each command that a text shows."""
+    lines = EXAMPLE.findall(text.replace("\\\n", " "))
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_the_help_of_a_command_has_examples_that_work(name):
+    status, out, _ = call(name, "--help")
+    assert status == 0
+    found = [words for words in commands_in(out) if words[0] == name]
+    assert found
+    for words in found:
+        parse(words)
+
+
+def test_the_commands_in_the_readme_are_taken():
+    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    found = commands_in(text)
+    assert len(found) >= 8
+    for words in found:
+        parse([word for word in words if word != "..."])
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command; what is left for the shell is not its business."""
+    own = words[: next((n for n, word in enumerate(words) if word in (">", "|")), len(words))]
+    ctx = click.Context(cli)
+    with ctx:
+        name, command, rest = cli.resolve_command(ctx, own)
+        rest = [word for word in rest if word != "--config"]  # the file is not there
+        command.make_context(name, [each for each in rest if not each.endswith("best.toml")])

@@ -1,0 +1,245 @@
+"""An estimate is what a run then uses: calls to the last one, tokens within a fifth."""
+
+import itertools
+import json
+import re
+
+import dspy
+import pytest
+from dspy.lm15 import Message, Request, Response, Usage
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.worlds.server import serving
+from benchmarks.worlds.world import inputs_of, reply, role_of, toy_examples, toy_rubric
+from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge.cli import main
+from mogradjudge.lm.ledger import ROLES, Ledger
+from mogradjudge.lm.tokens import TokenCounter
+from mogradjudge.optimize.estimate import RoleEstimate, estimate
+from mogradjudge.scoring.evaluate import judge_table
+
+NAMES = ("coherence", "fluency", "relevance")
+MODEL = "openai/gpt-4o-mini"
+MODELS = dict.fromkeys(ROLES, MODEL)
+STORY = (
+    "The judge gave this text more than the readers did, because it looked at the length of the "
+    "sentences and not at what they say. Its instructions allow that: nothing in them tells it to "
+    "weigh an omission. "
+) * 8
+TEXTS = (
+    "A summary of the council's meeting, in which the budget for roads was cut by a third while "
+    "two members left the room; nobody recorded why, and the minutes were approved. "
+)
+
+
+class Writer:
+    """Writes about so many tokens per criterion, always something new, and counts what it reads."""
+
+    supports_response_schema = False
+    supports_function_calling = False
+    supports_reasoning = False
+    supported_params = ("temperature", "max_tokens", "seed")
+
+    def __init__(self, counter: TokenCounter | None = None) -> None:
+        self.counter = counter
+        self.numbers = itertools.count()
+        self.paragraph = STORY[:400]
+
+    def __deepcopy__(self, memo: object) -> "Writer":
+        return self
+
+    def complete(self, request: Request) -> Response:
+        system, user = str(request.system), request.messages[-1].text or ""
+        text = self.answer(system, user)
+        usage = Usage(input_tokens=1, output_tokens=1)
+        if self.counter:
+            messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+            usage = Usage(self.counter.messages(messages), self.counter.text(text))
+        return Response(None, "fake", Message.assistant(text), "stop", usage)
+
+    def answer(self, system: str, user: str) -> str:
+        role = role_of(system)
+        if role == "judge":
+            return reply(system, user)
+        inputs = inputs_of(user)
+        field = {"critic": "critique", "coach": "advice", "editor": "new_instructions"}[role]
+        written = "\n\n".join(
+            f"{name}: {self.paragraph}" for name in json.loads(inputs["criteria"])
+        )
+        if role == "editor":
+            keys = json.loads(inputs["current_instructions"])
+            new = {key: f"No. {next(self.numbers)}: {self.paragraph}" for key in keys}
+            written = json.dumps(new)
+        return f"[[ ## {field} ## ]]\n{written}\n\n[[ ## completed ## ]]"
+
+
+def examples_of(count: int, missing: set[tuple[int, str]] = frozenset()) -> list[dspy.Example]:
+    examples = toy_examples(toy_rubric(*NAMES), count)
+    for number, name in missing:
+        if number < count:
+            examples[number][f"human_{name}"] = None
+    return examples
+
+
+def spent(
+    engine: Writer,
+    optimizer: MOGrad,
+    judge: MultiCriteriaJudge,
+    parts: tuple[list[dspy.Example], ...],
+) -> dict[str, tuple[int, int, int]]:
+    """Run it, with the test texts at both ends, and give calls and tokens by role."""
+    train, validation, test = parts
+    ledger = Ledger()
+    lm = dspy.LM("toy/world", engine=engine, temperature=0.0, cache=False)
+    with dspy.context(lm=lm):
+        result = optimizer.optimize(judge, trainset=train, valset=validation)
+        seed, final = result.measured[0].candidate, result.measured[-1].candidate
+        for end in {id(each): each for each in (seed, final)}.values():
+            judge_table(end.written_into(judge), test, ledger, 1)
+    used = {}
+    for role in ROLES:
+        rows = [row for row in (*result.ledger, *ledger.rows) if row.role == role]
+        used[role] = (
+            sum(row.calls for row in rows),
+            sum(row.prompt_tokens for row in rows),
+            sum(row.completion_tokens for row in rows),
+        )
+    return used
+
+
+def calls(rows: tuple[RoleEstimate, ...]) -> dict[str, int]:
+    return {row.role: row.calls for row in rows}
+
+
+@settings(max_examples=15)
+@given(
+    mode=st.sampled_from(list(MODES)),
+    layout=st.sampled_from(["combined", "separate"]),
+    n=st.sampled_from([1, 2]),
+    steps=st.integers(1, 3),
+    batch_size=st.integers(1, 4),
+    sizes=st.tuples(st.integers(1, 5), st.integers(3, 4), st.integers(0, 3)),
+    seed=st.integers(0, 3),
+    preamble=st.booleans(),
+    missing=st.sets(st.tuples(st.integers(0, 4), st.sampled_from(NAMES)), max_size=8),
+)
+@example("SSC", "combined", 1, 2, 1, (2, 3, 2), 0, False, {(0, name) for name in NAMES})
+@example("CCC", "separate", 2, 1, 1, (1, 3, 2), 0, False, {(0, name) for name in NAMES})
+def test_the_calls_are_those_of_the_run(
+    mode, layout, n, steps, batch_size, sizes, seed, preamble, missing
+):
+    rule = "mean_of_n" if n > 1 else "integer"
+    judge = MultiCriteriaJudge(toy_rubric(*NAMES), layout=layout, score_rule=rule, n=n)
+    count = sizes[0]
+    examples = examples_of(sum(sizes), {(at, name) for at, name in missing if at < count})
+    parts = examples[:count], examples[count : count + sizes[1]], examples[count + sizes[1] :]
+    optimizer = MOGrad(
+        mode,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        gate=AlwaysAccept(),
+        edit_preamble=preamble and mode != "SSS",
+        num_threads=1,
+    )
+    rows = estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
+    used = spent(Writer(), optimizer, judge, parts)
+    assert calls(rows) == {role: count for role, (count, _, _) in used.items()}
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_tokens_are_those_of_the_run_within_a_fifth(mode, layout):
+    judge = MultiCriteriaJudge(toy_rubric(*NAMES), layout=layout)
+    examples = examples_of(24)
+    for number, each in enumerate(examples):  # of very different lengths
+        each["output"] += TEXTS * (number % 7)
+    parts = examples[:10], examples[10:18], examples[18:]
+    optimizer = MOGrad(mode, steps=4, gate=AlwaysAccept(), num_threads=1)
+    rows = {
+        row.role: row
+        for row in estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
+    }
+    used = spent(Writer(TokenCounter(MODEL)), optimizer, judge, parts)
+    for role in ROLES:
+        _, prompt, completion = used[role]
+        assert rows[role].prompt_tokens == pytest.approx(prompt, rel=0.2), role
+        assert rows[role].completion_tokens == pytest.approx(completion, rel=0.2), role
+    for kind, place in (("prompt_tokens", 1), ("completion_tokens", 2)):
+        total = sum(figures[place] for figures in used.values())
+        assert sum(getattr(row, kind) for row in rows.values()) == pytest.approx(total, rel=0.2)
+
+
+def test_before_the_instructions_change_a_judges_tokens_are_exact():
+    judge = MultiCriteriaJudge(toy_rubric(*NAMES))
+    examples = examples_of(9)
+    counter = TokenCounter(MODEL)
+    optimizer = MOGrad("CCC", steps=1, gate=AlwaysAccept(), num_threads=1)
+    engine = Writer(counter)
+    engine.paragraph = " ".join(["word"] * 90)
+    engine.numbers = itertools.repeat(7)
+    parts = examples[:3], examples[3:6], examples[6:]
+    (row, *_) = estimate(optimizer.config, judge, *parts[:2], MODELS, parts[2])
+    _, prompt, completion = spent(engine, optimizer, judge, parts)["judge"]
+    prefix = counter.text("No. 7: word") - counter.text("word")
+    again = len(parts[1]) + len(parts[2])  # texts that the new instructions judge
+    assert prompt - row.prompt_tokens == prefix * len(NAMES) * again
+    assert completion == pytest.approx(row.completion_tokens, abs=row.calls)
+
+
+def test_equal_texts_of_a_round_are_counted_once():
+    judge = MultiCriteriaJudge(toy_rubric(*NAMES))
+    examples = examples_of(8)
+    config = MOGrad("CCC", steps=1, batch_size=2).config
+    once = estimate(config, judge, examples[:2], examples[2:6], MODELS)
+    twice = estimate(config, judge, examples[:2], [*examples[2:6], *examples[2:6]], MODELS)
+    assert once == twice
+
+
+def test_only_a_judge_can_be_estimated():
+    examples = examples_of(4)
+    program = dspy.Predict("output -> answer")
+    with pytest.raises(SetupError, match="must be a MultiCriteriaJudge, got a Predict") as caught:
+        estimate(MOGrad(steps=1).config, program, examples[:2], examples[2:], MODELS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download(monkeypatch):
+    import litellm
+
+    downloads: list[str] = []
+    monkeypatch.setattr("litellm.utils._return_huggingface_tokenizer", downloads.append)
+    monkeypatch.setattr(litellm, "disable_hf_tokenizer_download", False)
+    counter = TokenCounter("together_ai/meta-llama/Llama-3-8b-chat-hf")
+    assert (counter.text("one two three"), downloads) == (3, [])
+    assert (counter.frame(("user",)) > 0, downloads) == (True, [])
+    # litellm itself would have tried, and a user's own calls still may.
+    other = "together_ai/meta-llama/Llama-3-70b-chat-hf"
+    assert (litellm.token_counter(model=other, text="one two three"), downloads) == (3, [other])
+
+
+@pytest.mark.parametrize("more", [[], ["--test-share", "0.3"]])
+@pytest.mark.parametrize("rule", [[], ["--score-rule", "mean_of_n", "--n", "2"]])
+def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, capsys):
+    numbers = itertools.count()
+
+    def always_new(system: str, user: str) -> str:
+        text = reply(system, user)
+        return re.sub(r'"(?=[,}])', lambda _: f' ({next(numbers)})"', text)
+
+    rubric = toy_rubric(*NAMES)
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    rows = [json.dumps(example.toDict()) for example in toy_examples(rubric, 20)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
+    words = [str(tmp_path / "ratings.jsonl"), "--rubric", str(tmp_path / "rubric.toml")]
+    words += ["--lm", MODEL, "--steps", "3", "--gate", "none", *more, *rule]
+    with serving(world=always_new) as server:
+        words += ["--api-base", server.url]
+        with pytest.raises(SystemExit):
+            main(["estimate", *words, "--json"])
+        estimated = {row["role"]: row["calls"] for row in json.loads(capsys.readouterr().out)}
+        assert not server.served
+        with pytest.raises(SystemExit):
+            main(["compile", *words, "--out", str(tmp_path / "run")])
+        assert estimated == server.calls

@@ -1,0 +1,143 @@
+import io
+from contextlib import redirect_stderr
+
+import dspy
+import pytest
+
+from benchmarks.worlds.world import toy_examples, toy_rubric
+from engines import FunctionEngine, fake_lm, in_chat
+from mogradjudge import MOGradConfig, MultiCriteriaJudge, judge_examples, rubric_objectives
+from mogradjudge.optimize.events import (
+    CritiqueWritten,
+    GradientWritten,
+    QuestionSkipped,
+    RunEnded,
+    SectionRewritten,
+    SeedScored,
+    StepEnded,
+    StepStarted,
+)
+from mogradjudge.optimize.progress import (
+    JudgedTexts,
+    shown_lines,
+    shown_progress,
+    shown_rows,
+    shown_work,
+)
+
+VALUES = {"coherence": 0.25, "fluency": None, "mean": 0.25}
+
+
+def test_the_bar_shows_steps_agreement_and_calls_on_stderr(capsys):
+    none = {"coherence": 0, "fluency": 0}
+    with shown_progress(MOGradConfig(steps=1), display=True) as observe:
+        observe(SeedScored(VALUES, {}, none, none, none, calls=7))
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
+        observe(RunEnded("steps", seed_kept=True, agreement=VALUES, calls=9))
+    shown = capsys.readouterr()
+    assert not shown.out
+    for text in ("SSC", "1/1", "0.250", "9 calls", "coherence", "fluency undefined"):
+        assert text in shown.err
+
+
+def test_a_models_words_are_shown_as_they_are(capsys):
+    reason = "[/INST] [bold]no JSON[/bold]"
+    with shown_progress(MOGradConfig(), display=True) as observe:
+        observe(QuestionSkipped(1, "critic", ("coherence",), "0/1/x", reason))
+    assert reason in capsys.readouterr().err
+
+
+def test_nothing_is_shown_where_nothing_was_asked_for(capsys):
+    with shown_progress(MOGradConfig(), display=False) as observe:
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_shows_rows_and_speed_on_stderr(capsys):
+    with shown_rows(display=True) as watch:
+        for done in range(11):
+            watch(done, 10)
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert "10/10" in shown.err and "rows/s" in shown.err
+
+
+def test_off_a_terminal_a_line_is_written_now_and_then(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    with shown_rows(display=False) as watch:
+        for done in range(100, 106):  # 100 rows are from an earlier run
+            watch(done, 110)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "101 of 110 rows, 0.1 rows/s, about 3 min left"
+    assert [line.split()[0] for line in lines] == ["101", "103", "105"]
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+EVENTS = {
+    "scoring the seed": None,
+    "step 2: judging": StepStarted(2, ("a", "b")),
+    "step 2: 1 critiques": CritiqueWritten(2, "a", ("fluency",), "too [bold]high"),
+    "step 2: 1 gradients": GradientWritten(2, "a", ("fluency",), "be strict"),
+    "step 2: scoring the rewrite": SectionRewritten(2, "all", "fluency", "Be strict."),
+}
+
+
+@pytest.mark.parametrize("said", EVENTS)
+def test_the_bar_says_what_a_step_is_at(said, capsys):
+    with shown_progress(MOGradConfig(), display=True) as observe:
+        for event in list(EVENTS.values())[1 : list(EVENTS).index(said) + 1]:
+            observe(event)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_bar_fits_the_terminal(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    none = {"coherence": 0, "fluency": 0}
+    with redirect_stderr(Screen()) as screen, shown_progress(MOGradConfig(), display=True) as tell:
+        tell(SeedScored(VALUES, {}, none, none, none, calls=12345))
+    *_, last = (line for line in screen.getvalue().splitlines() if "SSC steps" in line)
+    assert "0/6 mean 0.250, 12345 calls" in last and "left -:--:--" in last
+    assert ("0:00:00" in last) == (width > 80)
+
+
+@pytest.mark.parametrize(
+    ("headlines", "others", "told"),
+    [(True, False, ["Step 1"]), (False, True, ["Critique"]), (True, True, ["Critique", "Step 1"])],
+)
+def test_lines_are_those_that_were_asked_for(headlines, others, told, capsys):
+    observe = shown_lines(headlines=headlines, others=others)
+    observe(CritiqueWritten(1, "a", ("fluency",), "far\ntoo \x1b[2Jhigh " * 99))
+    observe(QuestionSkipped(1, "critic", ("fluency",), "0/1/x", "no\nJSON"))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(told)
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+    assert all(line.isprintable() for line in lines)
+
+
+def test_work_is_shown_on_a_terminal_alone(capsys):
+    with shown_work("counting"):
+        pass
+    assert capsys.readouterr().err == ""
+    with redirect_stderr(Screen()) as screen, shown_work("counting [bold]"):
+        pass
+    assert "counting [bold]" in screen.getvalue()
+
+
+def test_texts_are_counted_from_all_threads():
+    rubric, told = toy_rubric("coherence", "fluency"), []
+    examples = toy_examples(rubric, 12)
+    engine = FunctionEngine(lambda _: in_chat({"coherence": 3, "fluency": 4}))
+    counting = JudgedTexts(12, lambda *each: told.append(each))
+    objectives = rubric_objectives(rubric)
+    with dspy.context(lm=fake_lm(engine), callbacks=[counting]):
+        judge_examples(MultiCriteriaJudge(rubric, layout="separate"), examples, objectives, 4)
+    assert told == [(done, 12) for done in range(1, 13)]

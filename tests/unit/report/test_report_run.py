@@ -1,0 +1,463 @@
+"""The report of a run: what it reads, its figures against an oracle, its words, its size."""
+
+import dataclasses
+import json
+import re
+
+import dspy
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from sklearn.metrics import confusion_matrix
+
+from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
+from mogradjudge import MOGrad, Objective, SetupError
+from mogradjudge.agreement import bootstrap, compare_criteria
+from mogradjudge.cli import cli
+from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.report import diffs as diffing
+from mogradjudge.report import write_report
+from mogradjudge.report.about import facts
+from mogradjudge.report.confusion import confusions
+from mogradjudge.report.costs import costs
+from mogradjudge.report.diffs import diff
+from mogradjudge.report.edits import Limits, chain
+from mogradjudge.report.program_scores import own_claims
+from mogradjudge.report.run_data import read_run
+from mogradjudge.report.scores import ends, scorings
+from mogradjudge.report.verdict import verdict
+from mogradjudge.report.write import MOST_BYTES
+from report_runs import RUBRIC, Parsed, judged, told, toy_run, written
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return toy_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Let the figures be: they take the most time."""
+    monkeypatch.setattr("mogradjudge.report.run_page.can_draw", lambda: False)
+
+
+def page_of(folder, **options):
+    return Parsed(write_report(folder, **options).read_text("utf-8"))
+
+
+def judge_run(folder):
+    return verdict(read_run(folder), *(ends(read_run(folder), s) for s in ("test", "validation")))
+
+
+def copied(source, target, events=None):
+    """Copy what a report reads; ``events`` cuts the events after so many lines."""
+    target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        if path.is_file() and path.name not in ("lock", "report.html", "result.json"):
+            lines = path.read_bytes().splitlines(keepends=True)
+            cut = events if path.name == "events.jsonl" else None
+            (target / path.name).write_bytes(b"".join(lines[:cut]))
+    return target
+
+
+def test_the_report_is_one_file_and_its_figures(run_dir):
+    path = write_report(run_dir)
+    assert path == run_dir / "report.html"
+    assert path.stat().st_size < MOST_BYTES
+    names = {each.name for each in (run_dir / "figures").iterdir()}
+    assert {"ends_test.svg", "ends_validation.svg", "steps_mean.svg", "costs.svg"} <= names
+    assert {"steps_fluency.svg", "scores_coherence.svg"} <= names
+    page = Parsed(path.read_text("utf-8"))
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(names)
+    labels = [each["aria-label"] for tag, each in page.tags if each.get("role") == "img"]
+    assert len(labels) == len(names)
+    assert all(re.search(r"\d", label) for label in labels)
+
+
+def test_equal_folders_give_equal_files(run_dir, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, two = (copied(run_dir, tmp_path / name / "run") for name in ("a", "b"))
+    assert write_report(one).read_bytes() == write_report(two).read_bytes()
+
+
+def test_what_is_measured_from_texts_is_what_the_run_had_measured(run_dir):
+    run, result = read_run(run_dir), read_json(run_dir / "result.json")
+    found = {each.step: each for each in scorings(run)}
+    for name, value in result["seed_agreement"].items():
+        assert found[0].by_criterion[name].value == pytest.approx(value)
+    for step in result["steps"]:
+        if step["proposed"] is not None:
+            for name, value in step["proposed"].items():
+                assert found[step["step"]].by_criterion[name].value == pytest.approx(value)
+    test = ends(run, "test")
+    for side, key in ((test.seed, "seed"), (test.final, "final")):
+        for name, value in result["test"][key].items():
+            assert side.by_criterion[name].value == pytest.approx(value)
+
+
+def test_intervals_tests_and_lengths_are_those_of_the_package(run_dir):
+    run = read_run(run_dir)
+    first, last = run.texts(0, "test"), run.texts(run.best, "test")
+    assert run.best > 0
+    groups = [text.group for text in first]
+    columns = {
+        side: {name: [getattr(t, field)[name] for t in texts] for name in RUBRIC.names}
+        for side, texts, field in (
+            ("human", first, "expected"),
+            ("seed", first, "produced"),
+            ("final", last, "produced"),
+        )
+    }
+    found = ends(run, "test")
+    family = compare_criteria(
+        columns["human"], columns["final"], columns["seed"], groups, level="pooled"
+    )
+    assert found.claims["mean"].estimate == family.mean.difference
+    assert found.claims["fluency"].p_value == family.holm["fluency"]
+    interval = bootstrap(columns["human"]["fluency"], columns["final"]["fluency"], groups)
+    assert found.final.by_criterion["fluency"].interval == interval
+    lengths = [len(f"Text {n}: fluency=1, coherence=1") for n in range(22, 40)]
+    assert [text.lengths["output"] for text in first] == lengths
+    assert found.lengths["output"].by_criterion["fluency"].value == 0  # all are equally long
+
+
+def test_the_length_alone_is_a_baseline(tmp_path):
+    run = read_run(written(tmp_path, told(1, ("fluency",), "x")))
+    texts = run.texts(0, "validation")
+    human = [text.expected["fluency"] for text in texts]
+    lengths = [text.lengths["output"] for text in texts]
+    found = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation")
+    assert found.lengths["output"].by_criterion["fluency"].value == pytest.approx(
+        spearmanr(human, lengths).statistic
+    )
+
+
+def test_a_few_documents_give_no_interval_and_it_says_why(tmp_path):
+    run = read_run(written(tmp_path, told(1, ("fluency",), "x", texts=6)))
+    seed = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation").seed
+    assert seed.documents == 3
+    assert seed.by_criterion["fluency"].interval is None
+    assert seed.by_criterion["fluency"].why == "no interval: 3 documents, and it needs 8"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_held_out_texts_decide_and_the_validation_texts_are_optimistic(run_dir, tmp_path):
+    found = judge_run(run_dir)
+    assert found.word == ends(read_run(run_dir), "test").claims["mean"].verdict
+    assert found.sentence.startswith("On 18 held-out test texts of 18 documents, which decided")
+    assert any("optimistic" in note and "validation" in note for note in found.notes)
+    blind = judge_run(toy_run(tmp_path / "blind", test=False))
+    assert blind.word == "not established"
+    assert "No held-out texts" in blind.sentence
+    assert "optimistic" in blind.sentence
+    text = page_of(run_dir).text
+    assert text.index("Held-out test texts") < text.index("Validation texts (optimistic)")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_whose_seed_stays_has_nothing_to_compare(tmp_path):
+    folder = toy_run(tmp_path, steps=1, target=-1.0)
+    found = judge_run(folder)
+    assert found.word == "seed kept"
+    assert "held-out test texts" in found.sentence
+    text = page_of(folder).text
+    assert "The seed instructions stay" in text
+    assert "less seed" not in text
+    assert "p = 1.000" not in text
+
+
+def test_both_means_are_over_the_criteria_that_both_ends_have(run_dir):
+    run = read_run(run_dir)
+    blank = tuple(
+        dataclasses.replace(each, produced={"fluency": each.produced["fluency"]})
+        for each in run.texts(0, "test")
+    )
+    run = dataclasses.replace(run, scored={**run.scored, (0, "test"): blank})
+    found = ends(run, "test")
+    assert found.left_out == ("coherence",)
+    for side in (found.seed, found.final):
+        mean, fluency = (side.by_criterion[name] for name in ("mean", "fluency"))
+        assert (mean.value, mean.texts) == (fluency.value, fluency.texts)
+    gap = found.final.by_criterion["mean"].value - found.seed.by_criterion["mean"].value
+    assert found.claims["mean"].estimate == pytest.approx(gap)
+    assert "without coherence" in verdict(run, found, None).sentence
+
+
+def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
+    run = dataclasses.replace(read_run(run_dir), ended=None)
+    found = verdict(run, None, ends(run, "validation"))
+    assert found.word == "not ended"
+    assert "So far" in found.sentence
+    assert "Held-out texts are scored at the end" in found.sentence
+    assert "--test-share" not in found.sentence
+    bare = dataclasses.replace(run, state=None, seeded=None)
+    assert not bare.seed_kept
+    assert ends(bare, "validation").claims == {}
+    assert verdict(bare, None, None).word == "refused"
+    assert confusions(bare, ()) == ()
+
+
+def test_one_reason_for_all_is_one_sentence(tmp_path):
+    run = read_run(written(tmp_path, told(1, ("fluency",), "x", texts=6)))
+    found = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation")
+    assert found.reasons == ("no interval: 3 documents, and it needs 8",)
+    assert not any("too narrow" in note for note in verdict(run, None, found).notes)
+
+
+def test_a_roles_temperature_wins_over_the_models(run_dir):
+    told_so = dict(facts(read_run(run_dir)))
+    assert "temperature 0.3" in told_so["critic's model"]
+    assert "temperature 0.7" in told_so["editor's model"]
+    assert "temperature 0.0" in told_so["judge's model"]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("lines", [3, 4, 6, 15, 22])
+def test_a_run_that_was_cut_short_is_reported_as_far_as_it_got(run_dir, tmp_path, lines):
+    folder = copied(run_dir, tmp_path / "cut", lines)
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"event": "CritiqueWri')  # as a crash leaves it
+    text = page_of(folder).text
+    assert "The run has not ended" in text
+    assert not (folder / "result.json").exists()
+
+
+def test_steps_that_are_told_twice_count_once(run_dir, tmp_path):
+    folder = copied(run_dir, tmp_path / "twice")
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    place = next(
+        n for n, line in enumerate(lines) if '"GateDecided"' in line and '"step": 2' in line
+    )
+    resumed = json.dumps({"event": "RunResumed", "steps": 1, "calls": 9})
+    start = next(
+        n for n, line in enumerate(lines) if '"StepStarted"' in line and '"step": 2' in line
+    )
+    again = [*lines[:place], resumed, *lines[start:]]
+    (folder / "events.jsonl").write_text("\n".join(again) + "\n")
+    before, after = read_run(run_dir), read_run(folder)
+    assert after.steps == before.steps
+    assert after.scored == before.scored
+    assert after.resumed == 1
+    (folder / "events.jsonl").write_text("\n".join([*lines[:place], resumed]) + "\n")
+    assert read_run(folder).steps == before.steps[:1]  # what is to be told again is not told yet
+    assert (2, "validation") not in read_run(folder).scored
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_events_of_an_earlier_version_are_reported_without_intervals(run_dir, tmp_path):
+    folder = copied(run_dir, tmp_path / "old")
+    kept = [
+        line
+        for line in (folder / "events.jsonl").read_text().splitlines()
+        if '"CandidateScored"' not in line
+    ]
+    (folder / "events.jsonl").write_text("\n".join(kept) + "\n")
+    text = page_of(folder).text
+    assert "The events are of an earlier version" in text
+    assert "Nothing to compare" in text
+
+
+def test_confusions_are_those_of_an_oracle(run_dir):
+    run = read_run(run_dir)
+    texts = run.texts(0, "validation")
+    for found in confusions(run, texts):
+        human = [int(text.expected[found.criterion]) for text in texts]
+        judge = [int(text.produced[found.criterion]) for text in texts]
+        expected = confusion_matrix(human, judge, labels=[1, 2, 3, 4, 5])
+        assert [list(row) for row in found.counts] == expected.tolist()
+        assert sum(found.human) == sum(found.judge) == len(texts)
+
+
+def test_costs_are_those_of_the_result(run_dir):
+    found, result = costs(read_run(run_dir).ledger), read_json(run_dir / "result.json")
+    assert found.total.calls + found.total.failed == result["calls"]
+    assert len(found.rows) == len(result["ledger"])
+    tokens = sum(row["prompt_tokens"] for row in result["ledger"])
+    assert found.total.prompt_tokens == tokens
+
+
+TEXTS = st.text(alphabet="ab .\n<é", max_size=60)
+
+
+@given(before=TEXTS, after=TEXTS)
+def test_a_diff_holds_both_texts(before, after):
+    pieces = diff(before, after)
+    assert "".join(p.text for p in pieces if p.kind != "removed") == after
+    assert "".join(p.text for p in pieces if p.kind != "added") == before
+
+
+def test_a_long_stretch_that_stays_is_shortened_and_says_so():
+    same = "word " * 500
+    pieces = diff(same + "old", same + "new")
+    assert [piece.kind for piece in pieces] == ["same", "gap", "same", "removed", "added"]
+    shown = sum(len(piece.text) for piece in pieces if piece.kind in ("same", "removed"))
+    assert f"{len(same + 'old') - shown:,} characters unchanged" in pieces[1].text
+
+
+def test_very_long_texts_are_compared_by_line(monkeypatch):
+    monkeypatch.setattr(diffing, "_MOST_WORDS", 1)
+    pieces = diff("one two\nthree four\n", "one two\nthree five\n")
+    assert [piece.text for piece in pieces] == ["one two\n", "three four\n", "three five\n"]
+
+
+def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
+    run = read_run(run_dir)
+    found = chain(run, Limits())
+    assert [link.number for link in found.links] == [step.number for step in run.steps]
+    final = run.state.best.candidate.instructions["judges['all']"]
+    for edit in found.whole:
+        shown = "".join(p.text for p in edit.pieces if p.kind != "removed")
+        text = final.preamble if edit.title == "preamble" else final.section(edit.title)
+        assert shown == text
+    first = found.links[0]
+    assert len(first.cases) == 3
+    assert all(len(case.critiques) == len(case.gradients) == 2 for case in first.cases)
+    assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
+
+
+def test_a_long_run_with_long_texts_stays_small_and_says_what_is_cut(tmp_path):
+    names = ("coherence", "consistency", "fluency", "relevance", "style")
+    written(tmp_path, told(24, names, '<b> & "long" ' * 500))
+    path = write_report(tmp_path)
+    assert path.stat().st_size < MOST_BYTES
+    text = Parsed(path.read_text("utf-8")).text
+    assert re.search(r"\[[\d,]+ further characters not shown\]", text)
+    assert re.search(r"Texts are cut at \d+ characters", text.replace(",", ""))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_very_long_run_leaves_out_whole_steps_and_says_so(tmp_path):
+    written(tmp_path, told(90, ("fluency", "style"), "<&" * 300, batch=24, texts=8))
+    path = write_report(tmp_path)
+    assert path.stat().st_size < MOST_BYTES
+    assert "earlier steps not shown" in Parsed(path.read_text("utf-8")).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_unscored_replies_are_counted_with_their_reasons(tmp_path):
+    text = page_of(written(tmp_path, told(1, ("fluency",), "the reply has no number"))).text
+    assert "seed, validation texts" in text
+    assert "the reply has no number" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_matplotlib_there_are_tables_and_a_word(run_dir, tmp_path):
+    page = page_of(copied(run_dir, tmp_path / "plain"))
+    assert not any(tag == "svg" for tag, _ in page.tags)
+    assert 'pip install "mogradjudge[figures]"' in page.text
+    assert not (tmp_path / "plain" / "figures").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_absent_is_said(run_dir):
+    text = page_of(run_dir).text
+    assert "There is no human ceiling here" in text
+    assert "Not measured: a run does not tell" in text
+    assert "Every text of every scoring has a usable score" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
+    claim = {"name": "interference, mean", "estimate": -0.08, "low": -0.12, "high": -0.04}
+    claim |= {"p_value": 0.004, "n": 30, "verdict": "established", "effect": "interference"}
+    claim |= {"meaning": "(J1 - J0) - (S1 - S0)", "criterion": "mean"}
+    write_text(tmp_path / "interference.json", to_json({"what": "30 texts.", "claims": [claim]}))
+    text = page_of(run_dir, out=tmp_path / "r.html", interference=tmp_path).text
+    assert "(J1 - J0) - (S1 - S0)" in text
+    assert "Not measured" not in text
+    with pytest.raises(SetupError, match=r"has no interference\.json"):
+        write_report(run_dir, interference=run_dir)
+    write_text(tmp_path / "interference.json", "{}")
+    with pytest.raises(SetupError, match="damaged"):
+        write_report(run_dir, interference=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"event": ', "[]", "null", '{"x": 1}', '{"event": ["StepStarted"]}'),
+        '{"event": "StepStarted", "step": {}, "example_ids": []}',
+        '{"event": "StepEnded", "step": "2", "agreement": {}, "calls": 1, "tokens": 1, "cost": 0}',
+        '{"event": "CandidateScored", "step": 0, "split": "test", "texts": [3]}',
+        '{"event": "GateDecided", "step": 1}',
+    ],
+)
+def test_a_damaged_event_is_named_and_can_be_deleted(line, run_dir, tmp_path):
+    events = (run_dir / "events.jsonl").read_text().splitlines(keepends=True)
+    folder = copied(run_dir, tmp_path / "run")
+    (folder / "events.jsonl").write_text("".join([*events[:3], f"{line}\n", *events[3:]]))
+    with pytest.raises(SetupError, match=r"Line 4 of .*events\.jsonl is damaged.*Delete") as caught:
+        write_report(folder)
+    assert len(str(caught.value).splitlines()) == 1
+    (folder / "events.jsonl").write_text("".join(events))
+    write_report(folder)
+
+
+def test_a_wrong_folder_is_one_clear_line(tmp_path):
+    found = CliRunner().invoke(cli, ["report", str(tmp_path)])
+    assert isinstance(found.exception, SetupError)
+    assert "holds no run" in str(found.exception)
+    (tmp_path / "events.jsonl").write_text("")
+    with pytest.raises(SetupError, match="not begun"):
+        write_report(tmp_path)
+    (tmp_path / "events.jsonl").write_text('{"event": "RunStarted"}\n{"event": "SeedScored"}\n{}\n')
+    with pytest.raises(SetupError, match="damaged"):
+        write_report(tmp_path)
+
+
+def test_the_command_says_where_the_report_is(run_dir, tmp_path):
+    out = tmp_path / "new" / "r.html"
+    found = CliRunner().invoke(cli, ["report", str(run_dir), "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    assert f"{out} holds the report." in found.output
+    assert (out.parent / "figures" / "costs.svg").exists()
+    assert judged(0, ("a",)).lengths == {"output": 10}
+
+
+class Rating(ToyEngine):
+    """Rates the texts of a program that is no judge; editing turns 3 into the truth."""
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) != "judge":
+            return super().answer(system, user)
+        truth = re.search(r"fluency=(\d)", user).group(1)
+        return f"[[ ## grade ## ]]\n{truth if 'BIAS=0' in system else 3}"
+
+
+def right(example, made):
+    return 1 - abs(made.grade - example.human_fluency) / 4
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_program_that_is_no_judge_is_reported_by_its_own_scores(tmp_path):
+    objective = Objective("right", "Is it right?", score=right)
+    examples = toy_examples(RUBRIC, 20)
+    with dspy.context(lm=dspy.LM("toy/world", engine=Rating(), temperature=0.0)):
+        result = MOGrad(objectives=[objective], steps=3, run_dir=tmp_path).optimize(
+            dspy.Predict("output -> grade: int"),
+            trainset=examples[:5],
+            valset=examples[5:12],
+            testset=examples[12:],
+        )
+    run = read_run(tmp_path)
+    found = ends(run, "test")
+    assert found.final.by_criterion["right"].value == result.test.final.mean
+    interval = found.final.by_criterion["right"].interval  # the aggregate is the plain mean
+    assert interval.low <= result.test.final.mean <= interval.high
+    assert run.seed_kept and found.claims == {}
+    first = run.texts(0, "test")
+    last = tuple(
+        dataclasses.replace(each, scores={"right": each.scores["right"] + 0.01 * n})
+        for n, each in enumerate(first)
+    )
+    claims = own_claims(run, first, last, ["right"])
+    assert claims["right"].estimate == claims["mean"].estimate == pytest.approx(0.035)
+    assert claims["right"].verdict == "established"
+    text = page_of(tmp_path).text
+    for word in ("human", "in a way of its own", "baseline", "where the judge missed"):
+        assert word not in text
+    assert "this program is no judge with a rubric" in text
+    assert "as the run's own objectives sum up their scores" in text

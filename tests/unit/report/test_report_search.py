@@ -1,0 +1,67 @@
+"""The report of a search, and `search.json` read back."""
+
+import dataclasses
+import json
+
+import dspy
+import pytest
+
+from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
+from mogradjudge import MOGradConfig, MultiCriteriaJudge, SetupError
+from mogradjudge.files import read_json, to_json
+from mogradjudge.report import write_report
+from mogradjudge.search import SearchSpace, search
+from mogradjudge.search.analysis.load import read_search
+from mogradjudge.search.analysis.verdict import verdict
+from report_runs import Parsed
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    out = tmp_path_factory.mktemp("search") / "found"
+    rubric = toy_rubric("coherence", "fluency")
+    examples = toy_examples(rubric, 36)
+    parts = examples[:12], examples[12:20], examples[20:]
+    space = SearchSpace(batch_size=(1, 3), gate=None, tolerance=None, editor_temperature=None)
+    lm = dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0, cache=True)
+    with dspy.context(lm=lm):
+        found = search(
+            MultiCriteriaJudge(rubric),
+            *parts,
+            space,
+            trials=4,
+            base=MOGradConfig(steps=2),
+            out=out,
+        )
+    return out, found
+
+
+def test_a_result_reads_back_as_it_was_written(searched):
+    out, found = searched
+    again = read_search(out / "search.json")
+    assert to_json(again.as_dict()) == to_json(read_json(out / "search.json"))
+    assert type(again.selected) is type(found.selected)
+    assert verdict(again) == verdict(dataclasses.replace(found, program=None))
+
+
+def test_the_report_of_a_search_has_its_verdict_trials_and_figures(searched):
+    out, found = searched
+    path = write_report(out)
+    page = Parsed(path.read_text("utf-8"))
+    assert verdict(found) in page.text
+    assert page.text.index("Verdict") < page.text.index("Trials")
+    assert {each.name for each in (out / "figures").iterdir()} >= {"front.svg", "effects.svg"}
+    rows = sum(each.get("scope") == "row" and each.get("class") == "n" for _, each in page.tags)
+    assert rows == len(found.trials)
+    for text in found.best.instructions.values():
+        assert text in page.text
+    assert "optimistic" in page.text
+
+
+def test_a_damaged_search_is_one_clear_line(searched, tmp_path):
+    out, _ = searched
+    plain = read_json(out / "search.json")
+    del plain["trials"][0]["state"]
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    with pytest.raises(SetupError, match="is damaged"):
+        write_report(tmp_path)
