@@ -3,9 +3,10 @@
 from hypothesis import strategies as st
 
 from mogradjudge.criteria.decomposition import MODES
-from mogradjudge.judge.scores import LAYOUTS, SCORE_RULES, JudgeSettings
+from mogradjudge.judge.scores import LAYOUTS, JudgeSettings
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.stages.gate import GATES, make_gate
+from mogradjudge.settings import GATES, SCORE_RULES
+from mogradjudge.stages.gate import make_gate
 
 TEMPERATURES = st.none() | st.sampled_from([0, 1, 2]) | st.floats(0, 2)
 NUMBERS = {

@@ -13,12 +13,12 @@ from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import Layout, ScoreRule
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.models import make_lm
-from mogradjudge.optimize.config import Auto, MOGradConfig
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.optimize.teleprompter import MOGrad
+from mogradjudge.settings import Auto, Layout, ScoreRule
 from mogradjudge.stages.gate import make_gate
 
 _VALIDATION_SHARE = 0.4  # of the texts that are not held out

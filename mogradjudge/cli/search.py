@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mogradjudge.cli.choices import PRUNERS, SAMPLERS, VALUES
 from mogradjudge.cli.config_file import config_option, with_precedence
 from mogradjudge.cli.drawn import check_figures, draw_figures
 from mogradjudge.cli.options import (
@@ -33,6 +32,7 @@ from mogradjudge.display.terminal import say, tell
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
 from mogradjudge.secrets import redact
+from mogradjudge.settings import PRUNERS, SAMPLERS, VALUES
 
 if TYPE_CHECKING:
     import dspy

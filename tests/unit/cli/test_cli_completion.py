@@ -14,11 +14,9 @@ from click.shell_completion import ShellComplete
 from mogradjudge import MODES, MOGradConfig
 from mogradjudge.agreement import Level
 from mogradjudge.cli import choices, cli, main
-from mogradjudge.judge.scores import LAYOUTS, SCORE_RULES
-from mogradjudge.lm.models import TIMEOUT
-from mogradjudge.optimize.config import AUTO_STEPS
+from mogradjudge.judge.scores import LAYOUTS
 from mogradjudge.search import samplers, values
-from mogradjudge.stages.gate import GATES
+from mogradjudge.settings import AUTO_STEPS, GATES, SCORE_RULES, TIMEOUT
 
 ROOT = Path(__file__).parents[3]
 BASH = "/bin/bash"

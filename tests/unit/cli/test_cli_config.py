@@ -262,7 +262,7 @@ def test_compile_runs_what_the_file_says(table, server, tmp_path, config, capsys
         ("tolerance = -0.1", "`tolerance >= 0` must hold"),
         ('auto = "light"\nsteps = 3', "Give `auto` or `steps`, not both"),
         ('auto = "much"', "`auto`: 'much' is not one of"),
-        ('level = "texts"', "`level` must be 'pooled' or 'group', got 'texts'"),
+        ('level = "texts"', "`level` must be one of pooled, group, got 'texts'"),
         ("patience = 0", "`patience` must be a whole number >= 1"),
         ("max_calls = 0", "`max_calls` must be a whole number >= 1 or None"),
         ("max_total_tokens = -1", "`max_total_tokens` must be a whole number >= 1 or None, got -1"),

@@ -12,17 +12,11 @@ from optuna.trial import FixedTrial
 from drawn import NUMBERS, VALUES, configs, settings_of_judges
 from mogradjudge.criteria.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import JudgeSettings
-from mogradjudge.optimize.config import FREE, MOGradConfig
-from mogradjudge.search.parameters import (
-    CONFIG_PARAMETERS,
-    JUDGE_PARAMETERS,
-    PARAMETERS,
-    config_values,
-    judge_values,
-)
+from mogradjudge.judge.scores import JudgeSettings, judge_values
+from mogradjudge.optimize.config import MOGradConfig, config_values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.settings import CONFIG_PARAMETERS, FREE, JUDGE_PARAMETERS, PARAMETERS
 from mogradjudge.stages.gate import AlwaysAccept, NoCriterionRegression
 
 YARDSTICK = ("level",)  # searching it would choose how the result is measured, not what it is

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import SetupError
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.settings import GATES
 from mogradjudge.stages.gate import (
-    GATES,
     AlwaysAccept,
     NoCriterionRegression,
     NoMeanRegression,
