@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,7 @@ def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -
     for name in ("rubric", "lm"):
         if options[name] is None:
             raise click.UsageError(f"Missing option '--{name}'.")
-    found = {**with_precedence(ctx, options), "data": data}
-    return Options(**{each.name: found[each.name] for each in fields(Options)})
+    return Options.of({**with_precedence(ctx, options), "data": data})
 
 
 def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResult:

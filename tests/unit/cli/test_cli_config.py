@@ -1,7 +1,7 @@
 """Options from a file: what a search found best, given to compile."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import click
 import pytest
@@ -31,9 +31,7 @@ def options_of(*words: object, command: click.Command = compile_command) -> Opti
     """Give what a command makes of the words on its line."""
     out = ["--out", "run"] if command is compile_command else []
     ctx = command.make_context("it", [*NEEDED, *out, *map(str, words)])
-    known = {each.name for each in fields(Options)}
-    given = {name: each for name, each in ctx.params.items() if name in known}
-    return Options(**with_precedence(ctx, given))
+    return Options.of(with_precedence(ctx, ctx.params))
 
 
 def made(options: Options) -> tuple[MOGradConfig, JudgeSettings]:
