@@ -1,11 +1,6 @@
 """A setting is declared once, and is found wherever settings are used."""
 
 import inspect
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -20,28 +15,6 @@ from mogradjudge.judge.scores import LAYOUTS, JudgeSettings
 from mogradjudge.optimize.config import resolve_steps
 from mogradjudge.settings import AUTO_STEPS, GATES, JUDGE_SETTINGS, RUN_SETTINGS, SETTINGS, Auto
 from mogradjudge.stages.gate import gate_name, make_gate
-
-TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def places():
-    """Say where a setting is found that is declared by one more line."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    done = subprocess.run(
-        [sys.executable, TESTS / "made_up_setting.py"],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_a_setting_that_one_line_declares_is_found_everywhere(places):
-    assert [place for place, is_there in places.items() if not is_there] == []
-    assert {"the config", "the optimizer", "compile --help", "--config"} <= set(places)
-    assert {"search --help", "the search space", "the fingerprint", "the report"} <= set(places)
 
 
 @pytest.mark.parametrize("command", ["compile", "estimate", "search"])

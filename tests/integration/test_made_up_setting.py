@@ -1,17 +1,34 @@
-"""Where a setting is found that one line more in settings.py declares; run as a process of its own.
+"""A setting that one more line in settings.py declares is found wherever settings are used.
 
-The line is added to the source before anything else of the package is imported.
+The line is added to the source before anything else of the package is imported: this file is the
+test, and the process that it starts.
 """
 
 import importlib.util
 import inspect
 import json
+import os
+import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 LINE = '    made_up: int = default(7, Setting("Made up by a test.", low=1, tried=(7, 8)))\n'
 BEFORE = "    max_section_chars: int"
+
+
+def test_a_setting_that_one_line_declares_is_found_everywhere(tmp_path):
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, __file__, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    places = json.loads(done.stdout)
+    assert [place for place, is_there in places.items() if not is_there] == []
+    assert {"the config", "the optimizer", "compile --help", "--config"} <= set(places)
+    assert {"search --help", "the search space", "the fingerprint", "the report"} <= set(places)
 
 
 def add_the_line() -> None:
@@ -102,7 +119,6 @@ def found_in_files(folder: Path) -> dict[str, bool]:
 
 if __name__ == "__main__":
     add_the_line()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = found_in_python() | found_on_the_command_line(folder) | found_in_files(folder)
+    folder = Path(sys.argv[1])
+    found = found_in_python() | found_on_the_command_line(folder) | found_in_files(folder)
     sys.stdout.write(json.dumps(found))
