@@ -203,7 +203,7 @@ class RunFields:
             'Whose sections a step edits: "all"; each in turn, one a step ("round_robin"); or '
             "those of these names. The whole program is run and scored all the same.",
             option=False,
-            searched=False,
+            searched=False,  # a search is of judges, and a judge's predictors are its criteria
         ),
     )
     reply_retries: int = default(
@@ -215,6 +215,7 @@ class RunFields:
     max_section_chars: int = default(
         2000, Setting("The longest section that the editor may write.", low=1, part="writers")
     )
+    # To search the level would choose how the result is measured, not what it is.
     level: Level = default(
         "pooled", Setting("Agreement over all texts, or the mean over groups.", searched=False)
     )
@@ -341,7 +342,7 @@ def _where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
 
 
 def _searched(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
-    return MappingProxyType({name: each for name, each in settings.items() if each.searched})
+    return MappingProxyType({name: it for name, it in settings.items() if it.searched})
 
 
 RUN_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(dict(_settings_of(RunFields)))

@@ -117,15 +117,15 @@ def make_optimizer(
     display: bool | None = None,
 ) -> MOGrad:
     """Make the optimizer; LMs are given to it where they differ from the judge's."""
-    given = {name: getattr(options, name) for name in RUN_SETTINGS if RUN_SETTINGS[name].option}
-    given |= {
+    values = {name: getattr(options, name) for name in RUN_SETTINGS if RUN_SETTINGS[name].option}
+    values |= {
         "steps": resolve_steps(options.auto, options.steps),
         "budget": Budget(
             options.max_calls, options.max_total_tokens, options.max_cost, options.max_seconds
         ),
     }
     return MOGrad.from_config(
-        config_with(given, MOGradConfig()),
+        config_with(values, MOGradConfig()),
         prompt_lm=_prompt_lm(options),
         run_dir=run_dir,
         observers=observers,

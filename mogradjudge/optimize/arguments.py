@@ -142,8 +142,12 @@ def taking_arguments(
     given without its name.
     """
     own = inspect.signature(arguments).parameters.values()
-    named = [each.replace(kind=each.KEYWORD_ONLY) for each in own if each.name != positional]
-    first = [each for each in own if each.name == positional]
+    named = [
+        parameter.replace(kind=parameter.KEYWORD_ONLY)
+        for parameter in own
+        if parameter.name != positional
+    ]
+    first = [parameter for parameter in own if parameter.name == positional]
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     signature = inspect.Signature([this, *first, *named], return_annotation=None)
 

@@ -99,8 +99,8 @@ class SearchSpace:
         Raises:
             SetupError: If the space does not hold one of the values; `including` adds it.
         """
-        found = self._asked(config, settings)
-        for name, value in found.items():
+        params = self._asked(config, settings)
+        for name, value in params.items():
             domain = getattr(self, name)
             if isinstance(domain, Range):
                 _check_held(name, domain, value)
@@ -109,7 +109,7 @@ class SearchSpace:
                     f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
                     "add it."
                 )
-        return found
+        return params
 
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
         """Give the space that holds this config with this judge too, by further choices.
@@ -145,7 +145,7 @@ class SearchSpace:
             SetupError: If a parameter has a range.
         """
         domains = {name: getattr(self, name) for name in self.searched if self._reachable(name)}
-        if ranges := [f"`{name}`" for name, each in domains.items() if isinstance(each, Range)]:
+        if ranges := [f"`{name}`" for name, it in domains.items() if isinstance(it, Range)]:
             raise SetupError(
                 f"A grid needs choices, but {', '.join(ranges)} must lie in a range: give choices, "
                 "as (1, 2, 4)."

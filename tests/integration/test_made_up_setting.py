@@ -120,5 +120,5 @@ def found_in_files(folder: Path) -> dict[str, bool]:
 if __name__ == "__main__":
     add_the_line()
     folder = Path(sys.argv[1])
-    found = found_in_python() | found_on_the_command_line(folder) | found_in_files(folder)
-    sys.stdout.write(json.dumps(found))
+    places = found_in_python() | found_on_the_command_line(folder) | found_in_files(folder)
+    sys.stdout.write(json.dumps(places))
