@@ -19,6 +19,7 @@ from mogradjudge.search.space import SearchSpace
 from mogradjudge.settings import (
     CONFIG_PARAMETERS,
     FREE,
+    GATES,
     JUDGE_PARAMETERS,
     PARAMETERS,
     RUN_SETTINGS,
@@ -297,7 +298,7 @@ def test_a_file_reads_as_one_would_write_it(tmp_path):
         ("editor_temperature = [-1]", "`editor_temperature` must be >= 0 or None, got -1"),
         ('editor_temperature = ["hot"]', "`editor_temperature` must be a finite number or None"),
         ("skip_tolerance = [1.5]", r"`skip_tolerance` must lie in [0, 1], got 1.5"),
-        ('gate = ["best"]', "`gate` must be one of mean, criterion, none, got 'best'"),
+        ('gate = ["best"]', f"`gate` must be one of {', '.join(GATES)}, got 'best'"),
         ("edit_preamble = [1]", "`edit_preamble` must be True or False, got 1"),
         ('rationale = ["yes"]', "`rationale` must be True or False"),
         ("n = [1, 3]", "`n` must be at least 2"),
