@@ -53,7 +53,9 @@ def config(tmp_path):
 
 
 CAPS = st.none() | st.integers(1, 10**6)
-BUDGETS = st.builds(Budget, CAPS, CAPS, st.none() | st.floats(0.01, 99), st.none() | st.floats(1))
+BUDGETS = st.builds(
+    Budget, CAPS, CAPS, st.none() | st.floats(0.01, 99), st.none() | st.floats(1, 1e9)
+)
 
 
 @given(
