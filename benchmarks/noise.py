@@ -22,7 +22,7 @@ from mogradjudge.agreement import (
     minimum_detectable_difference,
 )
 from mogradjudge.display.terminal import number, print_table
-from mogradjudge.judge.scores import Layout
+from mogradjudge.settings import Layout
 
 BENCHMARK = "noise"
 

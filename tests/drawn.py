@@ -3,40 +3,37 @@
 from hypothesis import strategies as st
 
 from mogradjudge.criteria.decomposition import MODES
-from mogradjudge.judge.scores import LAYOUTS, SCORE_RULES, JudgeSettings
+from mogradjudge.judge.scores import JudgeSettings
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.stages.gate import GATES, make_gate
+from mogradjudge.settings import CONFIG_PARAMETERS, PARAMETERS
+from mogradjudge.stages.gate import make_gate
 
-TEMPERATURES = st.none() | st.sampled_from([0, 1, 2]) | st.floats(0, 2)
-NUMBERS = {
-    "steps": st.integers(1, 50),
-    "batch_size": st.integers(1, 50),
-    "seed": st.integers(0, 2**40),
-    "tolerance": st.floats(0, 1),
-    "skip_tolerance": st.one_of(st.none(), st.floats(0, 1)),
-    "critic_temperature": TEMPERATURES,
-    "coach_temperature": TEMPERATURES,
-    "editor_temperature": TEMPERATURES,
-    "reply_retries": st.integers(0, 9),
-    "max_section_chars": st.integers(1, 9000),
-    "n": st.integers(2, 9),
-}
-VALUES = NUMBERS | {
-    "mode": st.sampled_from(list(MODES)),
-    "gate": st.sampled_from(GATES),
-    "edit_preamble": st.booleans(),
-    "layout": st.sampled_from(list(LAYOUTS)),
-    "score_rule": st.sampled_from(SCORE_RULES),
-    "rationale": st.booleans(),
-    "fallback": st.sampled_from([None, "integer"]),
-}
+
+def _drawn(setting):
+    """Draw a setting's values, those that it has while it means something."""
+    if setting.names or setting.kind is bool:
+        values = st.sampled_from(setting.names or (False, True))
+    elif setting.kind is int:
+        unused = setting.condition is not None and setting.condition.otherwise == setting.low
+        values = st.integers(setting.low + unused, setting.high or 2**40)
+    else:
+        high = 2 if setting.high is None else setting.high
+        values = st.sampled_from(range(setting.low, high + 1)) | st.floats(setting.low, high)
+    return st.none() | values if setting.optional else values
+
+
+VALUES = {name: _drawn(setting) for name, setting in PARAMETERS.items()}
+NUMBERS = {name: VALUES[name] for name, it in PARAMETERS.items() if it.kind in (int, float)}
+FREE_OF_OTHERS = [
+    name for name, it in CONFIG_PARAMETERS.items() if not it.is_object and it.condition is None
+]
 
 
 @st.composite
 def configs(draw):
     mode = MODES[draw(VALUES["mode"])]
     gate = draw(VALUES["gate"])
-    plain = {name: draw(VALUES[name]) for name in NUMBERS if name not in ("tolerance", "n")}
+    plain = {name: draw(VALUES[name]) for name in FREE_OF_OTHERS}
     return MOGradConfig(
         mode=mode,
         gate=make_gate(gate, draw(VALUES["tolerance"]) if gate == "criterion" else 0.0),

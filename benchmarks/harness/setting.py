@@ -30,11 +30,11 @@ from mogradjudge.cli.options import together
 from mogradjudge.data import group_of
 from mogradjudge.data.nested import unnested
 from mogradjudge.data.tables import read_table
-from mogradjudge.judge.scores import SCORE_RULES, Layout, ScoreRule
 from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.objectives.rubric import check_ratings
 from mogradjudge.programs.identity import describe_lm, digest_of
 from mogradjudge.secrets import redact
+from mogradjudge.settings import SCORE_RULES, Layout, ScoreRule
 
 LAYOUTS: tuple[Layout, ...] = ("combined", "separate")
 ROLES = ("judge", "critic", "coach", "editor", "rater")

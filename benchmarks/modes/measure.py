@@ -29,11 +29,11 @@ from mogradjudge import (
 )
 from mogradjudge.files import LineLog
 from mogradjudge.hashing import digest
-from mogradjudge.judge.scores import Layout
 from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.optimize.directory import EVENTS, RunDirectory
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.settings import Layout
 from mogradjudge.stages.gate import make_gate
 
 BENCHMARK = "modes"

@@ -27,7 +27,7 @@ from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.hashing import digest
-from mogradjudge.judge.scores import Layout
+from mogradjudge.settings import Layout
 
 _OF_A_RUN = ("mode", "seed", "layout")  # the other parts of a key say how all modes were run
 

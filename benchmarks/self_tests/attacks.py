@@ -28,11 +28,12 @@ from benchmarks.self_tests.attack_report import CLEAN, Report, Row, report
 from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.display.terminal import number, print_table
-from mogradjudge.judge.scores import LAYOUTS, Layout, ScoreRule, Unscored
+from mogradjudge.judge.scores import LAYOUTS, Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.programs.identity import describe_lm, digest_of
+from mogradjudge.settings import Layout, ScoreRule
 
 _TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
 

@@ -44,7 +44,7 @@ from mogradjudge.search import SearchResult, TrialRecord
 from mogradjudge.search.analysis.effects import Effects, LevelEffect, mode_effects
 from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.analysis.result import plain
-from mogradjudge.search.samplers import SAMPLERS
+from mogradjudge.settings import SAMPLERS
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,14 @@ from benchmarks.self_tests.search_setup import (
 from benchmarks.worlds.server import RemoteServer, serving_apart
 from mogradjudge import Budget, MOGrad
 from mogradjudge.display.terminal import print_table
+from mogradjudge.judge.scores import settings_with
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.reply_cache import replies_kept_in
+from mogradjudge.optimize.config import config_with
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search import SearchResult
 from mogradjudge.search.judge_variant import relaid
-from mogradjudge.search.parameters import (
-    CONFIG_PARAMETERS,
-    JUDGE_PARAMETERS,
-    config_with,
-    settings_with,
-)
+from mogradjudge.settings import CONFIG_PARAMETERS, JUDGE_PARAMETERS
 
 LATENCY = 0.2  # seconds
 TRIALS = 8

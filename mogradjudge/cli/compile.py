@@ -90,7 +90,7 @@ def compile_command(
     """
     from mogradjudge.cli.job import Options, prepare
 
-    chosen = Options(**with_precedence(click.get_current_context(), options))
+    chosen = Options.of(with_precedence(click.get_current_context(), options))
     result = run(chosen, prepare(chosen), out, experiment)
     if as_json:
         click.echo(to_json(result))
@@ -147,7 +147,7 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     from mogradjudge.optimize.estimate import estimate
     from mogradjudge.optimize.progress import shown_work
 
-    chosen = Options(**with_precedence(click.get_current_context(), options))
+    chosen = Options.of(with_precedence(click.get_current_context(), options))
     with shown_work("rehearsing the run", display=display()):
         ready = prepare(chosen)
         writer = chosen.prompt_lm or chosen.lm

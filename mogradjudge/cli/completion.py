@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from mogradjudge.cli.choices import SHELLS
-
 PROGRAM = "mogradjudge"
+SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_MOGRADJUDGE_COMPLETE"  # click's own name for it
 
 

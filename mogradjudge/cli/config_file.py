@@ -86,7 +86,7 @@ def with_precedence(ctx: click.Context, options: Mapping[str, Any]) -> dict[str,
     found = dict(options)
     if ctx.default_map is None:
         return found
-    from mogradjudge.search.parameters import PARAMETERS
+    from mogradjudge.settings import PARAMETERS
 
     def is_overruled(name: str, by: str) -> bool:
         sources = ctx.get_parameter_source(name), ctx.get_parameter_source(by)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import fields
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,5 +77,4 @@ def _options(folder: Path, lm: str) -> Options:
 
     data, rubric = folder / "replies.jsonl", folder / "rubric.toml"
     needed = [str(data), "--rubric", str(rubric), "--lm", lm, "--out", "."]
-    found = compile_command.make_context("compile", [*needed, *_SETTINGS]).params
-    return Options(**{each.name: found[each.name] for each in fields(Options)})
+    return Options.of(compile_command.make_context("compile", [*needed, *_SETTINGS]).params)

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import dspy
 
-from mogradjudge.agreement import Level
 from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import Layout, ScoreRule
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.models import make_lm
-from mogradjudge.optimize.config import Auto, MOGradConfig
+from mogradjudge.optimize.config import MOGradConfig, config_with, resolve_steps
 from mogradjudge.optimize.events import Observer
 from mogradjudge.optimize.teleprompter import MOGrad
-from mogradjudge.stages.gate import make_gate
+from mogradjudge.settings import (
+    JUDGE_SETTINGS,
+    RUN_SETTINGS,
+    Auto,
+    GateFields,
+    JudgeFields,
+    RunFields,
+)
 
 _VALIDATION_SHARE = 0.4  # of the texts that are not held out
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(RunFields, GateFields, JudgeFields):
     """What the caller asked for; the names are those of the options."""
 
     data: str
@@ -34,38 +39,21 @@ class Options:
     api_base: str | None
     temperature: float | None
     max_tokens: int | None
-    num_threads: int
     timeout: float
-    layout: Layout
-    score_rule: ScoreRule
-    n: int
-    rationale: bool
-    fallback: Literal["integer"] | None
-    mode: str
     auto: Auto | None
-    steps: int | None
-    batch_size: int
-    seed: int
-    gate: str
-    tolerance: float
-    skip_tolerance: float | None
-    level: Level
-    edit_preamble: bool
+    steps: int | None = None  # type: ignore[assignment]  # None leaves it to `auto`
     max_calls: int | None
     max_total_tokens: int | None
     max_cost: float | None
     max_seconds: float | None
-    target: float | None
-    patience: int | None
-    max_rpm: int | None
     prompt_lm: str | None
     test_share: float
     limit: int | None
-    critic_temperature: float | None = MOGradConfig.critic_temperature
-    coach_temperature: float | None = MOGradConfig.coach_temperature
-    editor_temperature: float | None = MOGradConfig.editor_temperature
-    reply_retries: int = MOGradConfig.reply_retries
-    max_section_chars: int = MOGradConfig.max_section_chars
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Take the options from among a command's values."""
+        return cls(**{own.name: values[own.name] for own in fields(cls) if own.name in values})
 
 
 @dataclass(frozen=True)
@@ -118,14 +106,7 @@ def read_texts(options: Options) -> Texts:
 
 def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:
     """Make the judge that is to be optimized."""
-    return MultiCriteriaJudge(
-        rubric,
-        layout=options.layout,
-        score_rule=options.score_rule,
-        n=options.n,
-        rationale=options.rationale,
-        fallback=options.fallback,
-    )
+    return MultiCriteriaJudge(rubric, **{name: getattr(options, name) for name in JUDGE_SETTINGS})
 
 
 def make_optimizer(
@@ -136,29 +117,16 @@ def make_optimizer(
     display: bool | None = None,
 ) -> MOGrad:
     """Make the optimizer; LMs are given to it where they differ from the judge's."""
-    return MOGrad(
-        mode=options.mode,
-        auto=options.auto,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        gate=make_gate(options.gate, options.tolerance),
-        skip_tolerance=options.skip_tolerance,
-        prompt_lm=_prompt_lm(options),
-        critic_temperature=options.critic_temperature,
-        coach_temperature=options.coach_temperature,
-        editor_temperature=options.editor_temperature,
-        edit_preamble=options.edit_preamble,
-        reply_retries=options.reply_retries,
-        max_section_chars=options.max_section_chars,
-        level=options.level,
-        budget=Budget(
+    values = {name: getattr(options, name) for name in RUN_SETTINGS if RUN_SETTINGS[name].option}
+    values |= {
+        "steps": resolve_steps(options.auto, options.steps),
+        "budget": Budget(
             options.max_calls, options.max_total_tokens, options.max_cost, options.max_seconds
         ),
-        target=options.target,
-        patience=options.patience,
-        num_threads=options.num_threads,
-        max_rpm=options.max_rpm,
+    }
+    return MOGrad.from_config(
+        config_with(values, MOGradConfig()),
+        prompt_lm=_prompt_lm(options),
         run_dir=run_dir,
         observers=observers,
         display_progress=display,

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
 
-from mogradjudge.cli import choices
 from mogradjudge.cli.config_file import OrNone
+from mogradjudge.settings import (
+    AUTO_STEPS,
+    JUDGE_SETTINGS,
+    RUN_SETTINGS,
+    SETTINGS,
+    TIMEOUT,
+    RunFields,
+    Setting,
+)
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FILE = click.Path()
 """A file, or what else stands in its place, so that shells complete it."""
 FOLDER = click.Path(file_okay=False)
+
+_TYPES: Mapping[type, click.ParamType[Any]] = {
+    str: click.STRING,
+    int: click.INT,
+    float: click.FLOAT,
+}
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
@@ -74,6 +88,36 @@ data_argument = click.argument("data", type=FILE)
 
 rubric_option = rubric_option_that(is_required=True)
 
+
+def setting_options(*names: str, **changes: Any) -> Decorator:
+    """Make the options of settings, which are typed, bounded and explained as in `SETTINGS`.
+
+    ``changes`` are arguments of `click.option` to use instead.
+    """
+    return together(*(_setting_option(SETTINGS[name], **changes) for name in names))
+
+
+def _setting_option(setting: Setting, **changes: Any) -> Decorator:
+    word = setting.name.replace("_", "-")
+    flag = f"--{word}/--no-{word}" if setting.kind is bool else f"--{word}"
+    usual: dict[str, Any] = {"help": setting.help, "default": setting.default}
+    usual["show_default"] = setting.default is not None and setting.kind is not bool
+    if setting.kind is not bool:
+        usual |= _type_of(setting)
+    return click.option(flag, **usual | changes)
+
+
+def _type_of(setting: Setting) -> dict[str, Any]:
+    kind: click.ParamType[Any] = _TYPES[setting.kind]
+    if setting.names:
+        kind = click.Choice(setting.names)
+    # None can be said where it is a choice; elsewhere it means that the option is left out.
+    if not (setting.optional and setting.searched):
+        return {"type": kind}
+    shown = "|".join(setting.names) or kind.name.upper()
+    return {"type": OrNone(kind), "metavar": f"[{shown}|none]"}
+
+
 call_options = together(
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option(
@@ -87,12 +131,11 @@ call_options = together(
     click.option(
         "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
     ),
-    click.option("--num-threads", type=int, default=8, show_default=True, help="Calls in flight."),
-    click.option("--max-rpm", type=int, help="Send no more LM calls than this in any minute."),
+    setting_options("num_threads", "max_rpm"),
     click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
-        default=choices.TIMEOUT,
+        default=TIMEOUT,
         show_default=True,
         metavar="SECONDS",
         help="A call that sends nothing for so long has failed and is tried again.",
@@ -105,102 +148,27 @@ limit_option = click.option("--limit", type=int, help="Read only so many rows of
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 
-level_option = click.option(
-    "--level",
-    type=click.Choice(choices.LEVELS),
-    default="pooled",
-    show_default=True,
-    help="Agreement over all texts, or the mean over groups.",
+level_option = setting_options("level")
+layout_option = setting_options("layout")
+judge_options = setting_options(*JUDGE_SETTINGS)
+
+_steps_option = setting_options(
+    "steps",
+    default=None,
+    show_default=False,
+    help=f"Optimization steps  [default: {RunFields.steps}]",
 )
+step_options = together(_steps_option, setting_options("batch_size", "gate", "tolerance"))
 
-layout_option = click.option(
-    "--layout", type=click.Choice(choices.LAYOUTS), default="combined", show_default=True
-)
-
-judge_options = together(
-    layout_option,
-    click.option(
-        "--score-rule", type=click.Choice(choices.SCORE_RULES), default="integer", show_default=True
-    ),
-    click.option("--n", type=int, default=1, help="Samples per text with mean_of_n."),
-    click.option(
-        "--rationale/--no-rationale",
-        default=False,
-        help="Let the judge give reasons before its scores.",
-    ),
-    click.option(
-        "--fallback",
-        type=OrNone(click.Choice(["integer"])),
-        metavar="[integer|none]",
-        help="What an expected score becomes where it cannot be had.",
-    ),
-)
-
-step_options = together(
-    click.option("--steps", type=int, help=f"Optimization steps  [default: {choices.STEPS}]"),
-    click.option("--batch-size", type=int, default=3, show_default=True, help="Texts per step."),
-    click.option(
-        "--gate",
-        type=click.Choice(choices.GATES),
-        default="mean",
-        show_default=True,
-        help="Accept while the mean, or no criterion by more than --tolerance, falls; or always.",
-    ),
-    click.option("--tolerance", type=float, default=0.0, help="For --gate criterion."),
-)
-
-
-def _temperature(role: str, default: float | None) -> Decorator:
-    return click.option(
-        f"--{role}-temperature",
-        type=OrNone(click.FloatRange(0)),
-        default=default,
-        show_default=True,
-        metavar="[FLOAT|none]",
-        help=f"The {role}'s; none sends none.",
-    )
-
-
-role_options = together(
-    _temperature("critic", choices.CRITIC_TEMPERATURE),
-    _temperature("coach", choices.COACH_TEMPERATURE),
-    _temperature("editor", choices.EDITOR_TEMPERATURE),
-    click.option(
-        "--reply-retries",
-        type=int,
-        default=choices.REPLY_RETRIES,
-        show_default=True,
-        help="Further tries after a reply of theirs that cannot be used.",
-    ),
-    click.option(
-        "--max-section-chars",
-        type=int,
-        default=choices.MAX_SECTION_CHARS,
-        show_default=True,
-        help="The longest section that the editor may write.",
-    ),
-)
-
+_OTHERS = ("steps", "num_threads", "max_rpm")  # which have stood above
 config_options = together(
-    click.option("--mode", type=click.Choice(choices.MODES), default="SSC", show_default=True),
-    click.option("--auto", type=click.Choice(choices.AUTO), help="Effort, instead of --steps."),
-    click.option("--seed", type=int, default=0, show_default=True),
-    step_options,
     click.option(
-        "--skip-tolerance",
-        type=OrNone(click.FLOAT),
-        metavar="[FLOAT|none]",
-        help="Write no critique for scores this close.",
+        "--auto", type=click.Choice(tuple(AUTO_STEPS)), help="Effort, instead of --steps."
     ),
-    level_option,
-    role_options,
-    click.option(
-        "--edit-preamble/--no-edit-preamble",
-        default=False,
-        help="Let the editor rewrite the preamble too.",
+    _steps_option,
+    setting_options(
+        *(name for name in RUN_SETTINGS if RUN_SETTINGS[name].option and name not in _OTHERS)
     ),
-    click.option("--target", type=float, help="End once the best mean agreement is at least this."),
-    click.option("--patience", type=int, help="End after so many steps without anything better."),
     click.option(
         "--prompt-lm",
         type=MODEL,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from mogradjudge.cli.choices import PRUNERS, SAMPLERS, VALUES
 from mogradjudge.cli.config_file import config_option, with_precedence
 from mogradjudge.cli.drawn import check_figures, draw_figures
 from mogradjudge.cli.options import (
@@ -33,6 +32,7 @@ from mogradjudge.display.terminal import say, tell
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
 from mogradjudge.secrets import redact
+from mogradjudge.settings import PRUNERS, SAMPLERS, VALUES
 
 if TYPE_CHECKING:
     import dspy
@@ -160,8 +160,7 @@ def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -
     for name in ("rubric", "lm"):
         if options[name] is None:
             raise click.UsageError(f"Missing option '--{name}'.")
-    found = {**with_precedence(ctx, options), "data": data}
-    return Options(**{each.name: found[each.name] for each in fields(Options)})
+    return Options.of({**with_precedence(ctx, options), "data": data})
 
 
 def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResult:

@@ -8,8 +8,8 @@ from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.verdict import AT_WORK, interval, verdict
-from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.secrets import redact
+from mogradjudge.settings import PARAMETERS
 
 _CONFIGURATIONS = 5  # that are written out
 _LONGEST = 100  # characters of a reason

@@ -11,6 +11,7 @@ from typing import Self
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
+from mogradjudge.settings import MODES as MODE_NAMES
 
 
 class Scope(Enum):
@@ -65,7 +66,7 @@ class DecompositionMode:
         if "CS" in self.name:
             raise SetupError(
                 f"A combined stage cannot feed a separate one, got mode {self.name!r}. "
-                f"Valid modes: {', '.join(_NAMES)}."
+                f"Valid modes: {', '.join(MODE_NAMES)}."
             )
 
     @classmethod
@@ -75,13 +76,13 @@ class DecompositionMode:
         Raises:
             SetupError: If ``name`` is not one of the four modes.
         """
-        if name not in _NAMES:
+        if name not in MODE_NAMES:
             hint = ""
-            if isinstance(name, str) and name.strip().upper() in _NAMES:
+            if isinstance(name, str) and name.strip().upper() in MODE_NAMES:
                 hint = f" Write it as {name.strip().upper()!r}."
             elif callable(name):
                 hint = " Give a metric as objectives=[Objective.from_metric(...)]."
-            raise SetupError(f"`mode` must be one of {', '.join(_NAMES)}, got {name!r}.{hint}")
+            raise SetupError(f"`mode` must be one of {', '.join(MODE_NAMES)}, got {name!r}.{hint}")
         return cls(*(Scope(letter) for letter in name))
 
     @property
@@ -259,7 +260,5 @@ def _wrapped(text: str, indent: int = 0) -> str:
     return textwrap.fill(text, 100, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
-_NAMES = ("SSS", "SSC", "SCC", "CCC")
-
-MODES = MappingProxyType({name: DecompositionMode.parse(name) for name in _NAMES})
+MODES = MappingProxyType({name: DecompositionMode.parse(name) for name in MODE_NAMES})
 """The four modes by name, from nothing shared to all; see `DecompositionMode.describe`."""

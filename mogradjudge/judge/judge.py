@@ -18,9 +18,10 @@ from mogradjudge.judge.endings import Ending, reading
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
 from mogradjudge.judge.reply import field_by_field, is_read_by_field, reason_of
-from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Layout, Reading, ScoreRule, Unscored
+from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Reading, Unscored
 from mogradjudge.lm.quoting import quote
 from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal
+from mogradjudge.settings import Layout, ScoreRule
 
 _LARGEST_FILE = 50_000_000  # bytes
 _SAMPLING_TEMPERATURE = 0.7  # where an LM is set to 0, its samples would all be the same

@@ -9,10 +9,9 @@ import dspy
 
 from mogradjudge.errors import SetupError
 from mogradjudge.lm.tokens import LOCAL_MAX_TOKENS
+from mogradjudge.settings import TIMEOUT
 
 _LOCAL = "local/"
-TIMEOUT = 120.0
-"""Seconds that a call may wait for its reply, where the caller does not say."""
 
 
 def make_lm(

@@ -32,6 +32,7 @@ from mogradjudge.optimize.events import Event, as_json
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import differences
 from mogradjudge.programs.saving import save_program
+from mogradjudge.settings import WRITERS
 
 JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "rubric.toml"
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
@@ -41,7 +42,6 @@ REPLAY = f"Delete it and {STATE} to replay the run from its paid replies."
 _OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
 
 _ROLES = ROLES[1:]  # those who write
-_ROLE_SETTINGS = {f"{role}_temperature" for role in _ROLES} | {"reply_retries", "max_section_chars"}
 
 
 class InUse(SetupError):
@@ -214,4 +214,4 @@ class RunDirectory:
 def _without_roles(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what critic, coach and editor are asked with."""
     models = {name: lm for name, lm in asked.get("models", {}).items() if name not in _ROLES}
-    return {**{name: asked[name] for name in asked.keys() - _ROLE_SETTINGS}, "models": models}
+    return {**{name: asked[name] for name in asked.keys() - WRITERS}, "models": models}

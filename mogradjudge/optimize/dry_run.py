@@ -11,9 +11,10 @@ import dspy
 
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.optimize.config import FREE, MOGradConfig
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.settings import FREE
 from mogradjudge.stages.gate import AlwaysAccept
 from mogradjudge.stages.gradient import WriteGradient
 from mogradjudge.stages.loss import WriteCritique

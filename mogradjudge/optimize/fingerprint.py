@@ -11,8 +11,9 @@ import dspy
 
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import Objective
-from mogradjudge.optimize.config import FREE, MOGradConfig
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.identity import _named, describe_lm, digest_of, digest_of_program
+from mogradjudge.settings import FREE
 
 
 def fingerprint(

@@ -8,13 +8,14 @@ from typing import Any
 from mogradjudge.files import to_json
 from mogradjudge.report.numbers import counted
 from mogradjudge.report.run_data import Run
+from mogradjudge.settings import FREE, RUN_SETTINGS
 
 CEILING = (
     "There is no human ceiling here: it is how well human raters agree with one another, which "
     "needs the scores of single raters, and a run keeps one human score per text and criterion."
 )
-_SETTINGS = ("steps", "batch_size", "seed", "gate", "level", "skip_tolerance", "edit_preamble")
 _LONGEST = 300
+_OTHERS = ("mode", *FREE)  # what has a line of its own, or decided nothing
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:
@@ -32,7 +33,8 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
     ]
     if begun := started.get("time"):
         found.append(("begun", str(begun)))
-    found += [(name.replace("_", " "), _short(asked[name])) for name in _SETTINGS if name in asked]
+    names = [name for name in RUN_SETTINGS if name in asked and name not in _OTHERS]
+    found += [(name.replace("_", " "), _short(asked[name])) for name in names]
     models = asked.get("models", {})
     found += [
         (f"{role}'s model", _model(_asked_so(asked, role, of))) for role, of in models.items()

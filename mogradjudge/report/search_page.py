@@ -15,8 +15,8 @@ from mogradjudge.report.pictures import Picture, kept_picture
 from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
 from mogradjudge.search.analysis.verdict import verdict
-from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.secrets import redact
+from mogradjudge.settings import PARAMETERS
 
 _LONGEST = 300  # characters of a reason
 

@@ -8,12 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.judge.scores import JudgeSettings, judge_values
 from mogradjudge.lm.budget import Budget
-from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.search.parameters import PARAMETERS, check_value, config_values, judge_values
+from mogradjudge.optimize.config import MOGradConfig, check_value, config_values
 from mogradjudge.search.space_toml import NONE, value_from_toml
-from mogradjudge.stages.gate import GATES
+from mogradjudge.settings import GATES, PARAMETERS, RUN_SETTINGS
 
 _CAPS: Mapping[str, str] = MappingProxyType(
     {
@@ -25,8 +24,9 @@ _CAPS: Mapping[str, str] = MappingProxyType(
 )
 """The fields of a `Budget`, by compile's options."""
 
-_OTHERS = ("level", "target", "patience", "num_threads", "max_rpm")
-"""The fields of a `MOGradConfig` that are not searched and go by the same name as options."""
+_OTHERS = tuple(
+    name for name, setting in RUN_SETTINGS.items() if setting.option and not setting.searched
+)
 
 
 def config_toml(config: MOGradConfig, settings: JudgeSettings) -> str:

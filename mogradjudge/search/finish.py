@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from mogradjudge.files import replaced, to_json, write_text
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.judge.scores import JudgeSettings, settings_with
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.config import MOGradConfig, config_with
 from mogradjudge.optimize.directory import JUDGE, RUBRIC, InUse, Pool
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import agreement_of
@@ -19,15 +19,10 @@ from mogradjudge.search.analysis.result import SearchResult, TrialRecord
 from mogradjudge.search.config_file import config_toml
 from mogradjudge.search.job import Job, within
 from mogradjudge.search.judge_variant import relaid
-from mogradjudge.search.parameters import (
-    CONFIG_PARAMETERS,
-    JUDGE_PARAMETERS,
-    config_with,
-    settings_with,
-)
 from mogradjudge.search.trial import scored
 from mogradjudge.search.workers.budget import SharedPurse
 from mogradjudge.search.workers.shared import FRESH, Shared
+from mogradjudge.settings import CONFIG_PARAMETERS, JUDGE_PARAMETERS
 from mogradjudge.stages.gate import gate_name
 
 BEST, SEARCH = "best.toml", "search.json"

@@ -16,8 +16,8 @@ from optuna.samplers import BaseSampler
 
 from mogradjudge.data import check_disjoint
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.scores import settings_with
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
-from mogradjudge.optimize.config import FREE
 from mogradjudge.programs.identity import (
     describe_lm,
     differences,
@@ -27,10 +27,10 @@ from mogradjudge.programs.identity import (
 )
 from mogradjudge.search.job import Job
 from mogradjudge.search.judge_variant import relaid
-from mogradjudge.search.parameters import settings_with
 from mogradjudge.search.samplers import Factory, grid_of, pruner_of, sampler_for
 from mogradjudge.search.workers.queue import Task
 from mogradjudge.search.workers.shared import ASKED, Shared
+from mogradjudge.settings import FREE
 
 logger = logging.getLogger(__name__)
 

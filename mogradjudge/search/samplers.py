@@ -26,9 +26,8 @@ from mogradjudge.hashing import digest
 from mogradjudge.judge.scores import JudgeSettings
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.settings import PRUNERS, SAMPLERS
 
-SAMPLERS = ("tpe", "nsga2", "random", "grid")
-PRUNERS = ("none", "median")
 _POPULATION = 8  # of NSGA-II: a search has tens of trials, and Optuna's 50 would be all at random
 
 Factory: TypeAlias = Callable[[int], BaseSampler]

@@ -5,84 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
-from mogradjudge.criteria.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import LAYOUTS, JudgeSettings
-from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.search.parameters import (
-    CONFIG_PARAMETERS,
-    JUDGE_PARAMETERS,
-    PARAMETERS,
-    Value,
-    check_value,
-    config_values,
-    config_with,
-    judge_values,
-    settings_with,
-)
+from mogradjudge.judge.scores import JudgeSettings, judge_values, settings_with
+from mogradjudge.optimize.config import MOGradConfig, check_value, config_values, config_with
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space_toml import domains_from_toml, domains_to_toml, read_table
-from mogradjudge.stages.gate import GATES
+from mogradjudge.settings import (
+    CONFIG_PARAMETERS,
+    GATES,
+    JUDGE_PARAMETERS,
+    PARAMETERS,
+    Setting,
+    Value,
+)
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Names: TypeAlias = tuple[str, ...] | None
-Flags: TypeAlias = tuple[bool, ...] | None
-Wholes: TypeAlias = tuple[int, ...] | Range | None
-Numbers: TypeAlias = tuple[float, ...] | Range | None
-NumbersOrNone: TypeAlias = tuple[float | None, ...] | Range | None
-
-_BATCH_SIZES = Range(1, 8)
-_TEMPERATURES = Range(0.0, 1.0)
-_USUAL = (_BATCH_SIZES, _TEMPERATURES)  # told from a user's equal ones by identity
+Domain: TypeAlias = tuple[Value, ...] | Range | None
+S = TypeVar("S", bound=type)
 
 
-@dataclass(frozen=True)
+def _usual(setting: Setting) -> Domain:
+    return Range(*setting.between) if setting.between else setting.tried or None
+
+
+_USUAL = MappingProxyType({name: _usual(setting) for name, setting in PARAMETERS.items()})
+
+
+def _with_a_field_per_parameter(cls: S) -> S:
+    cls.__annotations__ = dict.fromkeys(PARAMETERS, "Domain")
+    for name, domain in _USUAL.items():
+        setattr(cls, name, domain)
+    return cast("S", dataclass(frozen=True)(cls))
+
+
+@_with_a_field_per_parameter
 class SearchSpace:
     """The values that a search may try, by parameter: a tuple of choices, or a `Range` of numbers.
 
     None is for a parameter that is not searched: it keeps the value that the base has. The default
     space asks which mode, layout, batch size, gate and editor's temperature do best.
 
-    The parameters are the fields of `MOGradConfig` and `JudgeSettings` that decide what a run
-    finds. Four have a meaning only together with another's value and are asked for only then:
-    ``tolerance`` with the gate ``"criterion"``, ``edit_preamble`` with a combined optimizer, ``n``
-    with ``"mean_of_n"`` and ``fallback`` with ``"expected"``.
-
-    Args:
-        mode: The letters of modes, as ``"SSC"``.
-        gate: Names of gates: ``"mean"``, ``"criterion"``, ``"none"``.
-        tolerance: Of the gate ``"criterion"``, at least 0.
-        skip_tolerance: None among the choices writes all critiques.
-        critic_temperature: None among the choices leaves the LM's own; so for the other roles.
-        n: At least 2; must be there where ``score_rule`` may be ``"mean_of_n"``.
-        fallback: ``"integer"`` or None.
+    The parameters are the `mogradjudge.settings.PARAMETERS`, of a run and of a judge. Those with a
+    condition are asked for only where they mean something: ``tolerance`` with the gate
+    ``"criterion"``, ``edit_preamble`` with a combined optimizer, ``n`` with ``"mean_of_n"`` (where
+    it must have values of at least 2) and ``fallback`` with ``"expected"``. Modes and gates go by
+    their names. None among the choices is a value like any other, where the setting may be None.
 
     Raises:
         SetupError: If a value is one that the parameter cannot have, or stands there twice.
+
+    >>> SearchSpace(steps=(6, 12), gate=None).searched
+    ('mode', 'steps', 'batch_size', 'tolerance', 'editor_temperature', 'layout')
     """
 
-    mode: Names = tuple(MODES)
-    steps: Wholes = None
-    batch_size: Wholes = _BATCH_SIZES
-    seed: Wholes = None
-    gate: Names = GATES
-    tolerance: Numbers = (0.0, 0.05, 0.1)
-    skip_tolerance: NumbersOrNone = None
-    critic_temperature: NumbersOrNone = None
-    coach_temperature: NumbersOrNone = None
-    editor_temperature: NumbersOrNone = _TEMPERATURES
-    edit_preamble: Flags = None
-    reply_retries: Wholes = None
-    max_section_chars: Wholes = None
-    layout: Names = tuple(LAYOUTS)
-    score_rule: Names = None
-    n: Wholes = None
-    rationale: Flags = None
-    fallback: tuple[str | None, ...] | None = None
+    if TYPE_CHECKING:
+
+        def __init__(self, **domains: Domain) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     def __post_init__(self) -> None:
         for name in self.searched:
@@ -115,8 +99,8 @@ class SearchSpace:
         Raises:
             SetupError: If the space does not hold one of the values; `including` adds it.
         """
-        found = self._asked(config, settings)
-        for name, value in found.items():
+        params = self._asked(config, settings)
+        for name, value in params.items():
             domain = getattr(self, name)
             if isinstance(domain, Range):
                 _check_held(name, domain, value)
@@ -125,7 +109,7 @@ class SearchSpace:
                     f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
                     "add it."
                 )
-        return found
+        return params
 
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
         """Give the space that holds this config with this judge too, by further choices.
@@ -143,13 +127,13 @@ class SearchSpace:
             changes["n"] = (settings.n,)
         for name, value in self._asked(config, settings).items():
             domain = getattr(self, name)
-            if any(domain is usual for usual in _USUAL):
+            if isinstance(domain, Range) and domain is _USUAL[name]:
                 changes[name] = None if value is None else _widened(domain, value)
             elif isinstance(domain, Range):
                 _check_held(name, domain, value)
             elif value not in domain:
                 changes[name] = (*domain, value)
-        return replace(self, **changes)
+        return type(self)(**{name: getattr(self, name) for name in PARAMETERS} | changes)
 
     def grid(self) -> dict[str, list[Value]]:
         """Give all choices; the sampler ``"grid"`` tries each of their combinations once.
@@ -161,7 +145,7 @@ class SearchSpace:
             SetupError: If a parameter has a range.
         """
         domains = {name: getattr(self, name) for name in self.searched if self._reachable(name)}
-        if ranges := [f"`{name}`" for name, each in domains.items() if isinstance(each, Range)]:
+        if ranges := [f"`{name}`" for name, it in domains.items() if isinstance(it, Range)]:
             raise SetupError(
                 f"A grid needs choices, but {', '.join(ranges)} must lie in a range: give choices, "
                 "as (1, 2, 4)."

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mogradjudge.errors import SetupError
-from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.ranges import Range
+from mogradjudge.settings import PARAMETERS
 
 NONE = "none"
 """Stands for None, which TOML does not have, where the parameter may be None."""

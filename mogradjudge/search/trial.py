@@ -16,10 +16,12 @@ from optuna.trial import FrozenTrial, Trial
 from mogradjudge.agreement import Level, Undefined, bootstrap_criteria
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog
+from mogradjudge.judge.scores import judge_values
 from mogradjudge.lm.budget import Budget, Purse, Spent
 from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.config import config_values
 from mogradjudge.optimize.directory import CALLS, InUse, Pool, RunDirectory
 from mogradjudge.optimize.estimate import tokens_per_text
 from mogradjudge.optimize.result import OptimizationResult
@@ -30,7 +32,6 @@ from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, within
 from mogradjudge.search.judge_variant import relaid
-from mogradjudge.search.parameters import config_values, judge_values
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 from mogradjudge.search.values import values_of
 

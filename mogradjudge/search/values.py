@@ -7,13 +7,11 @@ from typing import Literal, TypeAlias
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
+from mogradjudge.settings import VALUES
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
-AGREEMENT, CRITERIA = "agreement", "criteria"
-COSTS = ("calls_per_text", "tokens_per_text")
-VALUES = (AGREEMENT, CRITERIA, *COSTS)
-"""Mean agreement; that of each criterion; the calls and the tokens that judging a text takes."""
+AGREEMENT, CRITERIA, *COSTS = VALUES
 
 
 def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from inspect import isroutine
 from typing import Any, Protocol, final
 
@@ -10,6 +11,7 @@ from mogradjudge.agreement import Undefined
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.settings import GATES, GateFields, Value
 
 
 class Gate(Protocol):
@@ -73,19 +75,26 @@ class NoCriterionRegression:
         )
 
 
-GATES = ("mean", "criterion", "none")
-"""The names of the gates above, as options and files give them."""
+_CLASSES: Mapping[str, Callable[..., Gate]] = {
+    "mean": NoMeanRegression,
+    "criterion": NoCriterionRegression,
+    "none": AlwaysAccept,
+}
+"""The gates by their names, which are those of `mogradjudge.settings.GATES`."""
 
 
 def make_gate(name: str, tolerance: float = 0.0) -> Gate:
     """Make a gate by its name.
 
     Args:
-        name: One of `GATES`.
+        name: One of `mogradjudge.settings.GATES`.
         tolerance: For ``"criterion"``, as in `NoCriterionRegression`; 0 otherwise.
 
     Raises:
         SetupError: If the name is unknown, or the tolerance has no meaning or is negative.
+
+    >>> make_gate("criterion", 0.05)
+    NoCriterionRegression(tolerance=0.05)
     """
     if name not in GATES:
         raise SetupError(f"`gate` must be one of {', '.join(GATES)}, got {name!r}.")
@@ -95,17 +104,20 @@ def make_gate(name: str, tolerance: float = 0.0) -> Gate:
         raise SetupError(
             f"`tolerance` goes with the gate 'criterion' (`--gate criterion`), got {name!r}."
         )
-    return NoMeanRegression() if name == "mean" else AlwaysAccept()
+    return _CLASSES[name]()
 
 
 def gate_name(gate: Gate) -> str | None:
     """Give the name that `make_gate` knows a gate by; None for a gate of somebody's own."""
-    known: dict[type, str] = {
-        NoMeanRegression: "mean",
-        NoCriterionRegression: "criterion",
-        AlwaysAccept: "none",
-    }
-    return known.get(type(gate))
+    return next((name for name, known in _CLASSES.items() if type(gate) is known), None)
+
+
+def gate_values(gate: Gate) -> dict[str, Value]:
+    """Give a gate's name and settings as plain values; those that it does not have are usual."""
+    name = gate_name(gate)
+    settings = {field.name: field.default for field in fields(GateFields)}
+    own = {} if name is None else vars(gate)
+    return {"gate": name} | {key: own.get(key, usual) for key, usual in settings.items()}
 
 
 def gate_as_dict(gate: Gate) -> dict[str, Any]:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "mogradjudge"
 
 LEAVES = ("errors", "files", "hashing", "secrets", "concurrency")
 ROOMS = [
-    *(*LEAVES, "display", "criteria", "agreement", "data", "lm", "judge", "objectives"),
+    *(*LEAVES, "settings", "display", "criteria", "agreement", "data", "lm", "judge", "objectives"),
     *("programs", "stages", "scoring", "optimize", "search", "tracking", "demo", "report", "cli"),
     "__main__",
 ]

@@ -28,8 +28,8 @@ from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import agreement_of, judge_examples
 from mogradjudge.search import SearchSpace
 from mogradjudge.search.analysis.figures import draw
-from mogradjudge.search.parameters import PARAMETERS
 from mogradjudge.search.workers.storage import opened
+from mogradjudge.settings import PARAMETERS
 
 NOTHING = dict.fromkeys(PARAMETERS)
 

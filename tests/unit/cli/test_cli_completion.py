@@ -11,35 +11,11 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from mogradjudge import MODES, MOGradConfig
-from mogradjudge.agreement import Level
-from mogradjudge.cli import choices, cli, main
-from mogradjudge.judge.scores import LAYOUTS, SCORE_RULES
-from mogradjudge.lm.models import TIMEOUT
-from mogradjudge.optimize.config import AUTO_STEPS
-from mogradjudge.search import samplers, values
-from mogradjudge.stages.gate import GATES
+from mogradjudge.cli import cli, main
+from mogradjudge.cli.completion import SHELLS
 
 ROOT = Path(__file__).parents[3]
 BASH = "/bin/bash"
-
-
-def test_choices_are_the_package_s_own():
-    assert tuple(MODES) == choices.MODES
-    assert tuple(AUTO_STEPS) == choices.AUTO
-    assert choices.GATES == GATES
-    assert Level.__args__ == choices.LEVELS
-    assert tuple(LAYOUTS) == choices.LAYOUTS
-    assert choices.SCORE_RULES == SCORE_RULES
-    assert choices.SAMPLERS == samplers.SAMPLERS
-    assert choices.PRUNERS == samplers.PRUNERS
-    assert choices.VALUES == values.VALUES
-    assert choices.STEPS == AUTO_STEPS["light"] == MOGradConfig.steps
-    assert choices.TIMEOUT == TIMEOUT
-    for name in ("critic_temperature", "coach_temperature", "editor_temperature"):
-        assert getattr(choices, name.upper()) == getattr(MOGradConfig, name)
-    assert MOGradConfig.reply_retries == choices.REPLY_RETRIES
-    assert MOGradConfig.max_section_chars == choices.MAX_SECTION_CHARS
 
 
 def offered(*words: str) -> list[str]:
@@ -88,7 +64,7 @@ def test_every_option_with_choices_offers_them():
                 assert offered(*words) == list(known)
 
 
-@pytest.mark.parametrize("shell", choices.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_names_the_program_and_its_variable(shell, capfd):
     with pytest.raises(SystemExit) as stop:
         main(["completion", shell])

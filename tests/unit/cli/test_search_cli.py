@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -141,8 +141,7 @@ def options_of(table: Path, **changes: object) -> Options:
 
     words = [str(table), "--rubric", str(table.parent / "rubric.toml"), "--lm", "openai/x"]
     given = compile_command.make_context("compile", [*words, "--out", "run"]).params
-    options = {each.name: given[each.name] for each in fields(Options)}
-    return Options(**{**options, **changes})
+    return Options.of({**given, **changes})
 
 
 def test_a_look_tells_the_same_and_changes_nothing(whole):

@@ -784,7 +784,10 @@ class TestProviderErrors:
         ({"n": 3, "score_rule": "expected"}, "got n=3 with 'expected'"),
         ({"score_rule": "mean_of_n"}, "got n=1 with 'mean_of_n'"),
         ({"rationale": "no"}, "`rationale` must be True or False, got 'no'"),
-        ({"score_rule": "expected", "fallback": "mean"}, "`fallback` must be 'integer' or None"),
+        (
+            {"score_rule": "expected", "fallback": "mean"},
+            "`fallback` must be one of integer, None, got 'mean'",
+        ),
         ({"fallback": "integer"}, "score_rule='expected' only, got 'integer'"),
     ],
 )

@@ -639,7 +639,7 @@ def test_without_an_lm_nothing_is_paid_either(role_lms, pinned, message):
         ({"skip_tolerance": 1.5}, r"`skip_tolerance` must lie in \[0, 1\], got 1\.5"),
         ({"editor_temperature": -0.1}, "`editor_temperature` must be >= 0 or None"),
         ({"critic_temperature": float("nan")}, "`critic_temperature` must be >= 0 or None"),
-        ({"level": "document"}, "`level` must be 'pooled' or 'group', got 'document'"),
+        ({"level": "document"}, "`level` must be one of pooled, group, got 'document'"),
         ({"edit_preamble": "no"}, "`edit_preamble` must be True or False, got 'no'"),
         ({"display_progress": "no"}, "`display_progress` must be True, False or None, got 'no'"),
         ({"critic_temperature": "none"}, "`critic_temperature` .* got 'none'"),

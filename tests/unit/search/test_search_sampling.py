@@ -22,8 +22,9 @@ from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.plan import Plan, tasks
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 from mogradjudge.search.ranges import Range
-from mogradjudge.search.samplers import SAMPLERS, pruner_of, sampler_for
+from mogradjudge.search.samplers import pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.settings import SAMPLERS
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 NOTHING = dict.fromkeys(each.name for each in fields(SearchSpace))

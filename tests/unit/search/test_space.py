@@ -12,21 +12,21 @@ from optuna.trial import FixedTrial
 from drawn import NUMBERS, VALUES, configs, settings_of_judges
 from mogradjudge.criteria.decomposition import MODES
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import JudgeSettings
-from mogradjudge.optimize.config import FREE, MOGradConfig
-from mogradjudge.search.parameters import (
-    CONFIG_PARAMETERS,
-    JUDGE_PARAMETERS,
-    PARAMETERS,
-    config_values,
-    judge_values,
-)
+from mogradjudge.judge.scores import JudgeSettings, judge_values
+from mogradjudge.optimize.config import MOGradConfig, config_values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.settings import (
+    CONFIG_PARAMETERS,
+    FREE,
+    GATES,
+    JUDGE_PARAMETERS,
+    PARAMETERS,
+    RUN_SETTINGS,
+    Setting,
+)
 from mogradjudge.stages.gate import AlwaysAccept, NoCriterionRegression
 
-YARDSTICK = ("level",)  # searching it would choose how the result is measured, not what it is
-OF_PROGRAMS = ("predictors",)  # a search is of judges, and one judge's predictors are its criteria
 PLAIN, JUDGE = MOGradConfig(), JudgeSettings()
 NOTHING = dict.fromkeys(PARAMETERS)
 
@@ -76,33 +76,23 @@ SPACES = st.fixed_dictionaries(
 
 def test_every_setting_has_a_place():
     config = {field.name for field in fields(MOGradConfig)}
-    assert config == set(CONFIG_PARAMETERS) - {"tolerance"} | {*FREE, *YARDSTICK, *OF_PROGRAMS}
+    assert config == set(RUN_SETTINGS) - {"tolerance"}
+    assert not set(PARAMETERS) & {*FREE, "level", "predictors"}
     assert {field.name for field in fields(JudgeSettings)} == set(JUDGE_PARAMETERS)
     assert [field.name for field in fields(SearchSpace)] == list(PARAMETERS)
     assert len(PARAMETERS) == len(CONFIG_PARAMETERS) + len(JUDGE_PARAMETERS)  # no name twice
 
 
-# Two values of each parameter, and the parent's value under which it is asked for.
-PAIRS = {
-    "mode": ("SSS", "CCC"),
-    "steps": (3, 4),
-    "batch_size": (1, 2),
-    "seed": (0, 7),
-    "gate": ("mean", "none"),
-    "tolerance": (0.0, 0.1),
-    "skip_tolerance": (None, 0.2),
-    "critic_temperature": (None, 0.1),
-    "coach_temperature": (0.1, 0.2),
-    "editor_temperature": (0.0, 1.0),
-    "edit_preamble": (False, True),
-    "reply_retries": (0, 1),
-    "max_section_chars": (10, 20),
-    "layout": ("combined", "separate"),
-    "score_rule": ("integer", "expected"),
-    "n": (2, 3),
-    "rationale": (False, True),
-    "fallback": (None, "integer"),
-}
+def two_values_of(setting: Setting) -> tuple[object, object]:
+    if setting.names:
+        return (*(None,) * setting.optional, *setting.names)[:2]
+    if setting.kind is bool:
+        return False, True
+    return (setting.low + 1, setting.low + 2) if setting.kind is int else (0.1, 0.2)
+
+
+# Two values of each parameter.
+PAIRS = {name: two_values_of(setting) for name, setting in PARAMETERS.items()}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -308,7 +298,7 @@ def test_a_file_reads_as_one_would_write_it(tmp_path):
         ("editor_temperature = [-1]", "`editor_temperature` must be >= 0 or None, got -1"),
         ('editor_temperature = ["hot"]', "`editor_temperature` must be a finite number or None"),
         ("skip_tolerance = [1.5]", r"`skip_tolerance` must lie in [0, 1], got 1.5"),
-        ('gate = ["best"]', "`gate` must be one of mean, criterion, none, got 'best'"),
+        ('gate = ["best"]', f"`gate` must be one of {', '.join(GATES)}, got 'best'"),
         ("edit_preamble = [1]", "`edit_preamble` must be True or False, got 1"),
         ('rationale = ["yes"]', "`rationale` must be True or False"),
         ("n = [1, 3]", "`n` must be at least 2"),

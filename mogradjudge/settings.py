@@ -1,0 +1,371 @@
+"""Every setting, once: its name, type, default, range and help, and what a search tries of it.
+
+A setting is one field of `RunFields`, `GateFields` or `JudgeFields`. Derived from it are
+the fields of `MOGradConfig` and `JudgeSettings`, the arguments of `MOGrad`, the command line's
+options with their help, the keys of ``--config`` files, the parameters of a `SearchSpace`, what
+decides whether a run is resumed, and the settings that a report lists.
+"""
+
+# ruff: noqa: RUF009, FBT003 - `default` declares a field, as `dataclasses.field` does
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from numbers import Real
+from types import MappingProxyType, NoneType, UnionType
+from typing import (
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from mogradjudge.errors import SetupError
+
+Value: TypeAlias = str | int | float | bool | None
+Part: TypeAlias = Literal["run", "writers", "gate", "judge", "free"]
+Auto: TypeAlias = Literal["light", "medium", "heavy"]
+Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
+Level: TypeAlias = Literal["pooled", "group"]
+Layout: TypeAlias = Literal["combined", "separate"]
+ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
+
+MODES: Final = ("SSS", "SSC", "SCC", "CCC")
+GATES: Final = ("mean", "criterion", "none")
+"""The names of the gates in `mogradjudge.stages.gate`."""
+SCORE_RULES: Final[tuple[ScoreRule, ...]] = get_args(ScoreRule)
+AUTO_STEPS: Final[Mapping[str, int]] = MappingProxyType({"light": 6, "medium": 12, "heavy": 24})
+"""Steps by level of effort; the paper runs 12."""
+
+SAMPLERS: Final = ("tpe", "nsga2", "random", "grid")
+PRUNERS: Final = ("none", "median")
+VALUES: Final = ("agreement", "criteria", "calls_per_text", "tokens_per_text")
+"""What a search can make large or small: mean agreement, that of each criterion; a text's costs."""
+TIMEOUT: Final = 120.0
+"""Seconds after which a call that sends nothing has failed."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Says when a setting means anything: while ``parent`` has one of ``values``.
+
+    Otherwise it has the value ``otherwise``, which is the only one that is legal then.
+    """
+
+    parent: str
+    values: tuple[str, ...]
+    otherwise: Value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting beside its name, type and default, which its field gives.
+
+    Args:
+        help: What it means, in a line or two.
+        low: The smallest value; None if there is none.
+        high: The largest value; None if there is none.
+        names: All values of a text; those of a `Literal` need not be repeated.
+        part: What it decides: the whole ``"run"``; only what the ``"writers"`` (critic, coach and
+            editor) do; the ``"gate"``; the ``"judge"``; or, for ``"free"``, how fast a run goes
+            and where it ends, but not what it finds on the way.
+        option: Whether the command line has an option for it.
+        searched: Whether a search may try several values.
+        tried: The choices of a search that is told nothing else; none for the base's own value.
+        between: In place of choices, the ends of the range that such a search draws from.
+        condition: When it has a meaning; None for always.
+    """
+
+    help: str
+    low: int | float | None = None
+    high: int | float | None = None
+    names: tuple[str, ...] = ()
+    part: Part = "run"
+    option: bool = True
+    searched: bool = True
+    tried: tuple[Value, ...] = ()
+    between: tuple[float, float] | None = None
+    condition: Condition | None = None
+
+    name: str = ""
+    kind: type = object
+    """str, int, float or bool; object for what is none of them."""
+    optional: bool = False
+    is_object: bool = False
+    """Whether a `MOGradConfig` holds an object in its place, which its name stands for."""
+    default: Any = None
+
+    def check(self, value: Any) -> None:
+        """Pass a value that the setting can have.
+
+        Raises:
+            SetupError: If it cannot; the line names the setting.
+        """
+        if not self._allows(value):
+            raise SetupError(f"`{self.name}` must {self._rule()}, got {value!r}.")
+
+    def _allows(self, value: Any) -> bool:
+        if value is None:
+            return self.optional
+        if self.names:
+            return value in self.names
+        if self.kind is float:
+            right = isinstance(value, Real) and not isinstance(value, bool)
+        else:
+            right = type(value) is self.kind
+        low, high = self.low, self.high
+        return right and (low is None or value >= low) and (high is None or value <= high)
+
+    def _rule(self) -> str:
+        or_none = " or None" if self.optional else ""
+        if self.names:
+            return f"be one of {', '.join([*self.names, 'None'] if self.optional else self.names)}"
+        if self.low is None:
+            nouns = {str: "a text", bool: "True or False", int: "a whole number"}
+            return f"be {nouns.get(self.kind, 'a number')}{or_none}"
+        if self.kind is int:
+            ends = f">= {self.low}" if self.high is None else f"from {self.low} to {self.high}"
+            return f"be a whole number {ends}"
+        if self.high is None:
+            return f"be >= {self.low}{or_none}"
+        return f"lie in [{self.low}, {self.high}]"
+
+
+def default(value: T, setting: Setting) -> T:
+    """Declare a field's default, and what is known of the setting beside."""
+    return field(default=value, metadata={"setting": setting})
+
+
+_COMBINED = tuple(mode for mode in MODES if mode.endswith("C"))
+
+
+@dataclass(frozen=True)
+class RunFields:
+    """The settings of a run. `MOGradConfig` has them, with a mode, a gate and a budget as objects.
+
+    A setting stands after the one that its condition asks about.
+    """
+
+    mode: Any = default(
+        "SSC",
+        Setting(
+            "For critic, coach and editor, S makes a call per criterion, C one call for all.",
+            names=MODES,
+            tried=MODES,
+        ),
+    )
+    steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
+    batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
+    seed: int = default(0, Setting("Seeds the batches and every sampled reply.", low=0))
+    gate: Any = default(
+        "mean",
+        Setting(
+            "Accept a rewrite unless the mean, or any criterion by more than --tolerance, falls; "
+            "or always.",
+            names=GATES,
+            tried=GATES,
+        ),
+    )
+    skip_tolerance: float | None = default(
+        None, Setting("Write no critique for scores this close.", low=0, high=1)
+    )
+    critic_temperature: float | None = default(
+        0.3, Setting("The critic's temperature; none sends none.", low=0, part="writers")
+    )
+    coach_temperature: float | None = default(
+        0.3, Setting("The coach's temperature; none sends none.", low=0, part="writers")
+    )
+    editor_temperature: float | None = default(
+        0.7,
+        Setting(
+            "The editor's temperature; none sends none.", low=0, part="writers", between=(0.0, 1.0)
+        ),
+    )
+    edit_preamble: bool = default(
+        False,
+        Setting(
+            "Let the editor rewrite the preamble too.",
+            condition=Condition("mode", _COMBINED, otherwise=False),
+        ),
+    )
+    predictors: Predictors = default(
+        "all",
+        Setting(
+            'Whose sections a step edits: "all"; each in turn, one a step ("round_robin"); or '
+            "those of these names. The whole program is run and scored all the same.",
+            option=False,
+            searched=False,  # a search is of judges, and a judge's predictors are its criteria
+        ),
+    )
+    reply_retries: int = default(
+        2,
+        Setting(
+            "Further tries after a reply of theirs that cannot be used.", low=0, part="writers"
+        ),
+    )
+    max_section_chars: int = default(
+        2000, Setting("The longest section that the editor may write.", low=1, part="writers")
+    )
+    # To search the level would choose how the result is measured, not what it is.
+    level: Level = default(
+        "pooled", Setting("Agreement over all texts, or the mean over groups.", searched=False)
+    )
+    budget: Any = default(
+        None,
+        Setting(
+            "Caps on calls, tokens, dollars and time.", part="free", option=False, searched=False
+        ),
+    )
+    target: float | None = default(
+        None,
+        Setting(
+            "End once the best mean agreement is at least this.",
+            low=-1,
+            high=1,
+            part="free",
+            searched=False,
+        ),
+    )
+    patience: int | None = default(
+        None,
+        Setting(
+            "End after so many steps without anything better.", low=1, part="free", searched=False
+        ),
+    )
+    num_threads: int = default(8, Setting("Calls in flight.", low=1, part="free", searched=False))
+    max_rpm: int | None = default(
+        None,
+        Setting(
+            "Send no more LM calls than this in any minute.", low=1, part="free", searched=False
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class GateFields:
+    """The settings of gates, each of which has those that its class names."""
+
+    tolerance: float = default(
+        0.0,
+        Setting(
+            "For --gate criterion.",
+            low=0,
+            part="gate",
+            tried=(0.0, 0.05, 0.1),
+            condition=Condition("gate", ("criterion",), 0.0),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class JudgeFields:
+    """The settings of a judge; `MultiCriteriaJudge` says more about each."""
+
+    layout: Layout = default(
+        "combined",
+        Setting(
+            "One call for all criteria, or one call for each.",
+            part="judge",
+            tried=get_args(Layout),
+        ),
+    )
+    score_rule: ScoreRule = default(
+        "integer",
+        Setting(
+            "Take the score as written, weigh the scale by the scores' probabilities, or average "
+            "several replies.",
+            part="judge",
+        ),
+    )
+    n: int = default(
+        1,
+        Setting(
+            "Samples per text with mean_of_n.",
+            low=1,
+            high=100,  # each is a call for each text
+            part="judge",
+            condition=Condition("score_rule", ("mean_of_n",), 1),
+        ),
+    )
+    rationale: bool = default(
+        False, Setting("Let the judge give reasons before its scores.", part="judge")
+    )
+    fallback: Literal["integer"] | None = default(
+        None,
+        Setting(
+            "What an expected score becomes where it cannot be had.",
+            part="judge",
+            condition=Condition("score_rule", ("expected",), None),
+        ),
+    )
+
+
+def _settings_of(owner: type) -> Iterator[tuple[str, Setting]]:
+    """Read the settings that a class declares as its fields; a gate's stand after the gate."""
+    hints = get_type_hints(owner)
+    for own in fields(owner):
+        yield own.name, _completed(own, hints[own.name])
+        if own.name == "gate":
+            yield from _settings_of(GateFields)
+
+
+def _completed(own: Field[Any], hint: Any) -> Setting:
+    """Add to what a field's setting knows the field's name, type and default."""
+    setting: Setting = own.metadata["setting"]
+    union = get_origin(hint) in (Union, UnionType)
+    types = [part for part in (get_args(hint) if union else (hint,)) if part is not NoneType]
+    is_literal = len(types) == 1 and get_origin(types[0]) is Literal
+    names = get_args(types[0]) if is_literal else setting.names
+    kind = str if names else types[0] if types[0] in (str, int, float, bool) else object
+    return replace(
+        setting,
+        name=own.name,
+        kind=kind,
+        names=names,
+        optional=union and NoneType in get_args(hint),
+        is_object=hint is Any or kind is object,
+        default=own.default,
+    )
+
+
+def _where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
+    return tuple(name for name, setting in SETTINGS.items() if holds(setting))
+
+
+def _searched(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    return MappingProxyType({name: it for name, it in settings.items() if it.searched})
+
+
+RUN_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(dict(_settings_of(RunFields)))
+JUDGE_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(dict(_settings_of(JudgeFields)))
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType({**RUN_SETTINGS, **JUDGE_SETTINGS})
+
+CONFIG_PARAMETERS: Final = _searched(RUN_SETTINGS)
+"""What a search may try of a `MOGradConfig`, named as its fields; ``tolerance`` is the gate's."""
+JUDGE_PARAMETERS: Final = _searched(JUDGE_SETTINGS)
+PARAMETERS: Final = _searched(SETTINGS)
+
+FREE: Final = _where(lambda setting: setting.part == "free")
+"""The settings that say how fast a run goes and where it ends, not what it finds on the way."""
+WRITERS: Final = _where(lambda setting: setting.part == "writers")
+"""The settings that decide nothing until critic, coach and editor have written something."""
+
+
+def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[T]]:
+    """Add the settings' help to a class's docstring, as its ``Args:``."""
+
+    def add(owner: type[T]) -> type[T]:
+        lines = [f"    {name}: {setting.help}" for name, setting in settings.items()]
+        owner.__doc__ = "\n".join([inspect.cleandoc(owner.__doc__ or ""), "", "Args:", *lines])
+        return owner
+
+    return add
