@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,30 +18,28 @@ import pytest
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.peers.textgrad_methods import prepare
 from benchmarks.worlds.server import serving
+from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli
+from mogradjudge.search import SearchSpace
+from tests.unit.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "examples/MIGRATION.md", "examples/README.md", "benchmarks/README.md")
-TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES if (ROOT / page).exists()}
+HOW_TO = ("README.md", "examples/README.md")  # their commands are run here, one after another
+FOLDERS = ("examples", "mogradjudge", "benchmarks")
+PAGES = dict.fromkeys(
+    (*HOW_TO, *(str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted((ROOT / f).glob("*.md"))))
+)
+TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
+LM = "dspy.LM("
 RATINGS = "source,output,human_coherence,human_consistency,doc_id\n" + "".join(
     f"article {row // 2},summary {row} coherence={1 + row % 5} consistency={1 + row % 4},"
     f"{1 + row % 5},{1 + row % 4},{row // 2}\n"
     for row in range(24)
 )
-RUBRIC = """\
-inputs = ["source", "output"]
-group = "doc_id"
-[[criteria]]
-name = "coherence"
-definition = "Do the sentences form one well-organized whole?"
-[[criteria]]
-name = "consistency"
-definition = "Is every claim supported by the source?"
-"""
-
-# Where a command of the README runs: in this file, or in another one by words that it holds.
+# Where a command of a page runs: in this file, or in another one by words that it holds.
 HERE = ""
 RUNS = {
+    "examples/01_support_judge.py": ("tests/integration/test_examples.py", 'run("01")'),
     "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
     "mogradjudge demo": (".ci/run", "mogradjudge demo"),
     "mogradjudge estimate": HERE,
@@ -50,6 +49,7 @@ RUNS = {
     "mogradjudge search": HERE,
     "mogradjudge report": HERE,
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
+    "python -m benchmarks noise": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks interference": HERE,
     "python -m benchmarks report": HERE,
 }
@@ -77,11 +77,16 @@ def blocks(page: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", TEXTS[page], re.DOTALL | re.MULTILINE)
 
 
-def numbered(kind: str) -> list[object]:
+# The rubric that the README shows: its own commands and blocks read it.
+(RUBRIC,) = blocks("README.md", "toml")
+
+
+def numbered(kind: str, chosen: Callable[[str], bool] = lambda _: True) -> list[object]:
     return [
         pytest.param(block, id=f"{page}-{number}")
         for page in TEXTS
         for number, block in enumerate(blocks(page, kind))
+        if chosen(block)
     ]
 
 
@@ -100,7 +105,7 @@ def commands(page: str) -> list[tuple[str, bool]]:
 
 def named(command: str) -> str:
     """Name a command as `RUNS` does: without the extras it runs with, and without options."""
-    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+", command)
+    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+|examples/\w+\.py", command)
     return ours.group() if ours else command
 
 
@@ -134,21 +139,45 @@ def at(url: str, folder: Path) -> dict[str, str]:
 # Python
 
 
-def test_the_pages_have_python_blocks():
-    assert blocks("README.md", "python") and blocks("examples/MIGRATION.md", "python")
+@pytest.fixture
+def folder(tmp_path):
+    """Give a folder with the files that the pages name."""
+    for name in ("ratings", "held_out", "new_texts"):
+        (tmp_path / f"{name}.csv").write_text(RATINGS)
+    (tmp_path / "rubric.toml").write_text(RUBRIC)
+    MultiCriteriaJudge(Rubric.from_toml(tmp_path / "rubric.toml")).save(tmp_path / "judge.json")
+    return tmp_path
+
+
+def test_the_pages_have_blocks_of_known_kinds():
+    for page in (*HOW_TO, "examples/MIGRATION.md", "mogradjudge/README.md"):
+        assert blocks(page, "python"), page
     opened = re.findall(r"^```(.+)$", "".join(TEXTS.values()), re.MULTILINE)
-    assert set(opened) <= {"python", "python not-run", "sh", "text", "toml"}
+    assert set(opened) <= {"python", "python not-run", "sh", "text", "toml", "mermaid"}
 
 
-@pytest.mark.parametrize("block", numbered("python"))
-def test_a_python_block_runs(block, tmp_path):
-    (tmp_path / "ratings.csv").write_text(RATINGS)
+@pytest.mark.parametrize("block", numbered("python", lambda block: LM in block))
+def test_a_python_block_that_asks_an_lm_runs(block, folder):
     if "import mlflow" in block:
         pytest.importorskip("mlflow")
     with serving() as server:
-        run(["-c", block], tmp_path, **at(server.url, tmp_path))
-        asked = server.calls["judge"] + server.calls["other"]  # a program that is no judge
-        assert bool(asked) == ("dspy.LM(" in block)
+        run(["-c", block], folder, **at(server.url, folder))
+        assert server.calls["judge"] + server.calls["other"]  # a program that is no judge
+
+
+@pytest.mark.parametrize("block", numbered("python", lambda block: LM not in block))
+def test_a_python_block_that_asks_no_lm_runs(block, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with serving() as server:
+        monkeypatch.setenv("OPENAI_API_BASE", server.url)
+        exec(compile(block, "<block>", "exec"), {"__name__": "block"})
+        assert not server.calls
+
+
+@pytest.mark.parametrize("block", numbered("toml", lambda block: block != RUBRIC))
+def test_another_toml_block_is_a_search_space(block, tmp_path):
+    (tmp_path / "space.toml").write_text(block)
+    assert SearchSpace.from_toml(tmp_path / "space.toml").searched
 
 
 @pytest.mark.parametrize("block", numbered("python not-run"))
@@ -178,18 +207,24 @@ def test_a_block_that_is_not_run_calls_what_its_library_has(block):
     assert called
 
 
+def anchors(text: str) -> set[str]:
+    """Give the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def test_a_link_inside_of_the_repository_leads_somewhere():
     for page, text in TEXTS.items():
-        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
-            assert ((ROOT / page).parent / target).exists(), (page, target)
-        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
-        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", text):
+            path = ROOT / page if not target else (ROOT / page).parent / target
+            assert path.exists(), (page, target)
+            if anchor:
+                assert anchor in anchors(path.read_text("utf-8")), (page, target, anchor)
 
 
-def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
-    table = (TEXTS["README.md"].partition("## Compatibility")[2]).partition("\n## ")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+def test_each_row_of_the_compatibility_tables_names_tests_that_are_there():
+    lines = TEXTS["examples/COMPATIBILITY.md"].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and line != "| what works | test |"]
     assert len(rows) > 50
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)?::(test_\w+)`", row)
@@ -201,6 +236,11 @@ def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
             tree = ast.parse(path.read_text("utf-8"))
             functions = ast.FunctionDef | ast.AsyncFunctionDef
             assert test in {node.name for node in tree.body if isinstance(node, functions)}, row
+
+
+def test_the_package_page_lists_the_rooms_in_their_order():
+    listed = re.findall(r"^\| `(\w+)(?:\.py|/)`", TEXTS["mogradjudge/README.md"], re.MULTILINE)
+    assert listed == [room for room in ROOMS if room != "__main__"]
 
 
 # Commands
@@ -223,28 +263,30 @@ def test_the_options_of_a_command_are_there(page):
                 parameter.type_cast_value(context, value)
 
 
-def test_every_command_of_the_readme_runs_somewhere_or_says_why_not():
-    for command, excused in commands("README.md"):
+def test_every_command_of_a_page_runs_somewhere_or_says_why_not():
+    shown = [line for page in TEXTS for line in commands(page)]
+    for command, excused in shown:
         assert excused or named(command) in RUNS, f"nobody runs: {command}"
     for name, place in RUNS.items():
-        assert any(named(each) == name and not no for each, no in commands("README.md")), name
+        assert any(named(command) == name and not excused for command, excused in shown), name
         if place is not HERE:
             file, words = place
             assert words in (ROOT / file).read_text("utf-8")
 
 
-def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
-    for name in ("ratings", "held_out", "new_texts"):
-        (tmp_path / f"{name}.csv").write_text(RATINGS)
-    (tmp_path / "rubric.toml").write_text(RUBRIC)
-    lines = [
-        (named(command).split()[0], words_of(re.sub("|".join(FEWER), fewer, command)))
-        for command, excused in commands("README.md")
+def test_the_commands_of_the_pages_run_one_after_another(folder):
+    shown = dict.fromkeys(
+        re.sub("|".join(FEWER), fewer, command)
+        for page in HOW_TO
+        for command, excused in commands(page)
         if not excused and RUNS[named(command)] is HERE
-    ]
+    )
+    lines = [(named(command).split()[0], words_of(command)) for command in shown]
     with serving() as server:
-        shown = run(["-c", ONE_BY_ONE, json.dumps(lines)], tmp_path, **at(server.url, tmp_path))
-    assert shown.count("Agreement") >= 2
-    kept = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
-    for name in (*kept, "run/report.html", "results/cells.jsonl", "results/report.md"):
-        assert (tmp_path / name).exists(), name
+        printed = run(["-c", ONE_BY_ONE, json.dumps(lines)], folder, **at(server.url, folder))
+    assert printed.count("Agreement") >= 2
+    table = next(text for text in blocks("README.md", "text") if "seed" in text)
+    assert set(table.splitlines()) <= set(printed.splitlines())
+    written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
+    for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):
+        assert (folder / name).exists(), name
