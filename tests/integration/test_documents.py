@@ -1,19 +1,18 @@
 """What the pages show runs: their Python and their commands."""
 
 import ast
-import importlib.util
 import inspect
-import json
 import os
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
+import dspy
 import pytest
 
 from benchmarks.__main__ import main as benchmarks
@@ -21,7 +20,9 @@ from benchmarks.peers.textgrad_methods import prepare
 from benchmarks.worlds.server import serving
 from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli
+from mogradjudge.cli import main as mogradjudge
 from mogradjudge.search import SearchSpace
+from tests import processes
 from tests.unit.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,6 @@ PAGES = dict.fromkeys(
     (*HOW_TO, *(str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted((ROOT / f).glob("*.md"))))
 )
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
-LM = "dspy.LM("
 RATINGS = "source,output,human_coherence,human_consistency,doc_id\n" + "".join(
     f"article {row // 2},summary {row} coherence={1 + row % 5} consistency={1 + row % 4},"
     f"{1 + row % 5},{1 + row % 4},{row // 2}\n"
@@ -59,18 +59,6 @@ FEWER = {
     "--trials 40": "--trials 3",
     "--out results": "--out results --steps 1 --seeds 1 --repeats 1",
 }
-ONE_BY_ONE = """
-import json, sys
-from benchmarks.__main__ import main as python
-from mogradjudge.cli import main as mogradjudge
-
-for name, words in json.loads(sys.argv[1]):
-    try:
-        globals()[name](words)
-    except SystemExit as stop:
-        if stop.code:
-            raise SystemExit(f"{words}: status {stop.code}")
-"""
 NOT_IN_CI = re.compile(r"#.*\bnot in CI: \w")
 
 
@@ -118,23 +106,31 @@ def fewer(found: re.Match[str]) -> str:
     return FEWER[found.group()]
 
 
-def run(code: list[str], folder: Path, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *code],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(folder: Path, url: str, function: Callable[..., None], *arguments: object) -> str:
+    """Call a function in a process of its own, in a folder, with a server as its provider."""
+    return processes.start(folder, _at, folder, url, function, arguments).ended()[0]
 
 
-def at(url: str, folder: Path) -> dict[str, str]:
-    urls = {"OPENAI_API_BASE": url, "OPENAI_BASE_URL": url}
-    prices = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it looks for newer ones, and waits
-    return urls | prices | {"OPENAI_API_KEY": "none", "DSPY_CACHEDIR": str(folder / "cache")}
+def _at(folder: Path, url: str, function: Callable[..., None], arguments: Sequence[object]) -> None:
+    os.chdir(folder)
+    os.environ.update(OPENAI_API_BASE=url, OPENAI_BASE_URL=url, OPENAI_API_KEY="none")
+    dspy.configure_cache(disk_cache_dir=str(folder / "cache"))
+    function(*arguments)
+
+
+def execute(block: str) -> None:
+    exec(compile(block, "<block>", "exec"), {"__name__": "__main__"})
+
+
+def one_by_one(lines: Sequence[tuple[str, list[str]]]) -> None:
+    """Run commands by the name of their program and their words."""
+    programs = {"python": benchmarks, "mogradjudge": mogradjudge}
+    for name, words in lines:
+        try:
+            programs[name](words)
+        except SystemExit as stop:
+            if stop.code:
+                raise SystemExit(f"{words}: status {stop.code}") from stop
 
 
 # Python
@@ -157,22 +153,14 @@ def test_the_pages_have_blocks_of_known_kinds():
     assert set(opened) <= {"python", "python not-run", "sh", "text", "toml", "mermaid"}
 
 
-@pytest.mark.parametrize("block", numbered("python", lambda block: LM in block))
-def test_a_python_block_that_asks_an_lm_runs(block, folder):
+@pytest.mark.parametrize("block", numbered("python"))
+def test_a_python_block_runs(block, folder):
     if "import mlflow" in block:
         pytest.importorskip("mlflow")
     with serving() as server:
-        run(["-c", block], folder, **at(server.url, folder))
-        assert server.calls["judge"] + server.calls["other"]  # a program that is no judge
-
-
-@pytest.mark.parametrize("block", numbered("python", lambda block: LM not in block))
-def test_a_python_block_that_asks_no_lm_runs(block, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    with serving() as server:
-        monkeypatch.setenv("OPENAI_API_BASE", server.url)
-        exec(compile(block, "<block>", "exec"), {"__name__": "block"})
-        assert not server.calls
+        run(folder, server.url, execute, block)
+        asked = server.calls["judge"] + server.calls["other"]  # a program that is no judge
+        assert bool(asked) == ("dspy.LM(" in block)
 
 
 @pytest.mark.parametrize("block", numbered("toml", lambda block: block != RUBRIC))
@@ -181,31 +169,42 @@ def test_another_toml_block_is_a_search_space(block, tmp_path):
     assert SearchSpace.from_toml(tmp_path / "space.toml").searched
 
 
-@pytest.mark.parametrize("block", numbered("python not-run"))
-def test_a_block_that_is_not_run_calls_what_its_library_has(block):
-    tree = ast.parse(block)
-    imported = {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    if missing := [name for name in imported.values() if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"{missing[0]} is not installed")
-    if "textgrad" in imported.values():
-        prepare()  # its import opens a log file
-    modules = {name: importlib.import_module(module) for name, module in imported.items()}
-    called = 0
+def imported_by(tree: ast.AST) -> dict[str, object]:
+    """Give what a block imports, by the names that it has there."""
+    names: dict[str, object] = {}
     for node in ast.walk(tree):
         match node:
+            case ast.Import(names=aliases):
+                names |= {it.asname or it.name: import_module(it.name) for it in aliases}
+            case ast.ImportFrom(module=str(module), names=aliases):
+                library = import_module(module)
+                names |= {it.asname or it.name: getattr(library, it.name) for it in aliases}
+    return names
+
+
+def called_by(tree: ast.AST, imported: Mapping[str, Any]) -> Iterator[tuple[Any, ast.Call]]:
+    """Give each call of what a block imports, with what is called."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in imported:
+                yield imported[name], node
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)) if (
-                name in modules
+                name in imported
             ):
-                signature = inspect.signature(getattr(modules[name], attribute))
-                given = dict.fromkeys(word.arg for word in node.keywords)
-                signature.bind_partial(*node.args, **given)
-                called += 1
-    assert called
+                yield getattr(imported[name], attribute), node
+
+
+@pytest.mark.parametrize("block", numbered("python not-run"))
+def test_a_block_that_is_not_run_calls_what_its_library_has(block):
+    if "textgrad" in block:
+        pytest.importorskip("textgrad")
+        prepare()  # its import opens a log file
+    tree = ast.parse(block)
+    calls = list(called_by(tree, imported_by(tree)))
+    assert calls
+    for function, call in calls:
+        by_name = dict.fromkeys(keyword.arg for keyword in call.keywords)
+        inspect.signature(function).bind_partial(*call.args, **by_name)
 
 
 def anchors(text: str) -> set[str]:
@@ -224,7 +223,7 @@ def test_a_link_inside_of_the_repository_leads_somewhere():
 
 
 @cache
-def tests_in(file: str) -> set[str]:
+def functions_in(file: str) -> set[str]:
     (path,) = (ROOT / "tests").rglob(file)
     tree = ast.parse(path.read_text("utf-8"))
     functions = ast.FunctionDef | ast.AsyncFunctionDef
@@ -241,7 +240,7 @@ def test_each_row_of_the_compatibility_tables_names_tests_that_are_there():
         file = ""
         for where, test in named:
             file = where or file
-            assert test in tests_in(file), row
+            assert test in functions_in(file), row
 
 
 def test_the_package_page_names_files_that_are_there():
@@ -298,7 +297,7 @@ def test_the_commands_of_the_pages_run_one_after_another(folder):
     )
     lines = [(named(command).split()[0], words_of(command)) for command in shown]
     with serving() as server:
-        printed = run(["-c", ONE_BY_ONE, json.dumps(lines)], folder, **at(server.url, folder))
+        printed = run(folder, server.url, one_by_one, lines)
     assert printed.count("Agreement") >= 2
     table = next(text for text in blocks("README.md", "text") if "seed" in text)
     assert set(table.splitlines()) <= set(printed.splitlines())
