@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +175,9 @@ def imported_by(tree: ast.AST) -> dict[str, object]:
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
-                names |= {it.asname or it.name: import_module(it.name) for it in aliases}
+                names |= {it.asname or it.name: pytest.importorskip(it.name) for it in aliases}
             case ast.ImportFrom(module=str(module), names=aliases):
-                library = import_module(module)
+                library = pytest.importorskip(module)
                 names |= {it.asname or it.name: getattr(library, it.name) for it in aliases}
     return names
 
@@ -196,8 +196,7 @@ def called_by(tree: ast.AST, imported: Mapping[str, Any]) -> Iterator[tuple[Any,
 
 @pytest.mark.parametrize("block", numbered("python not-run"))
 def test_a_block_that_is_not_run_calls_what_its_library_has(block):
-    if "textgrad" in block:
-        pytest.importorskip("textgrad")
+    if "import textgrad" in block and find_spec("textgrad"):
         prepare()  # its import opens a log file
     tree = ast.parse(block)
     calls = list(called_by(tree, imported_by(tree)))
@@ -245,16 +244,15 @@ def test_each_row_of_the_compatibility_tables_names_tests_that_are_there():
 
 def test_the_package_page_names_files_that_are_there():
     page = TEXTS["mogradjudge/README.md"]
-    named = re.findall(r"`([\w/]+\.py)`", page)
+    named = re.findall(r"`(\w[\w/]*/(?:\w+\.py)?)`", page)
     assert len(named) > 10
     for path in named:
-        places = (ROOT / path, ROOT / "mogradjudge" / path)
-        assert any(place.exists() for place in places), path
+        assert (ROOT / path).exists() or (ROOT / "mogradjudge" / path).exists(), path
 
 
 def test_the_package_page_lists_the_rooms_in_their_order():
     listed = re.findall(r"^\| `(\w+)(?:\.py|/)`", TEXTS["mogradjudge/README.md"], re.MULTILINE)
-    assert listed == [room for room in ROOMS if room != "__main__"]
+    assert [room for room in listed if room in ROOMS] == ROOMS[: ROOMS.index("__main__")]
 
 
 # Commands
