@@ -252,7 +252,7 @@ def test_the_package_page_names_files_that_are_there():
 
 def test_the_package_page_lists_the_rooms_in_their_order():
     listed = re.findall(r"^\| `(\w+)(?:\.py|/)`", TEXTS["mogradjudge/README.md"], re.MULTILINE)
-    assert [room for room in listed if room in ROOMS] == ROOMS[: ROOMS.index("__main__")]
+    assert [*listed, "__main__"] == ROOMS
 
 
 # Commands
