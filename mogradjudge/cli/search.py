@@ -54,7 +54,7 @@ study_options = together(
         "--space",
         type=FILE,
         metavar="TOML",
-        help="What may be tried, as batch_size = [1, 4]; see the README.",
+        help="What may be tried, as batch_size = [1, 4]; see examples/README.md.",
     ),
     click.option(
         "--trials",

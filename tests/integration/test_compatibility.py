@@ -1,4 +1,4 @@
-"""What of DSPy works with MOGrad and with a judge: a test for each row of the README's table."""
+"""What of DSPy works with MOGrad and with a judge: the rows of examples/COMPATIBILITY.md."""
 
 import asyncio
 import copy

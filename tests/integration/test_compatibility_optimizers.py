@@ -1,4 +1,4 @@
-"""MOGrad beside DSPy's own optimizers: a test for each row of the README's table."""
+"""MOGrad beside DSPy's own optimizers: rows of examples/COMPATIBILITY.md."""
 
 import dspy
 import pytest

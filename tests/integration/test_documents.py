@@ -1,46 +1,46 @@
 """What the pages show runs: their Python and their commands."""
 
 import ast
-import importlib.util
 import inspect
-import json
 import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
+import dspy
 import pytest
 
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.peers.textgrad_methods import prepare
 from benchmarks.worlds.server import serving
+from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli
+from mogradjudge.cli import main as mogradjudge
+from mogradjudge.search import SearchSpace
+from tests import processes
+from tests.unit.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "examples/MIGRATION.md", "examples/README.md", "benchmarks/README.md")
-TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES if (ROOT / page).exists()}
+HOW_TO = ("README.md", "examples/README.md")  # their commands are run here, one after another
+FOLDERS = ("examples", "mogradjudge", "benchmarks")
+PAGES = dict.fromkeys(
+    (*HOW_TO, *(str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted((ROOT / f).glob("*.md"))))
+)
+TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
 RATINGS = "source,output,human_coherence,human_consistency,doc_id\n" + "".join(
     f"article {row // 2},summary {row} coherence={1 + row % 5} consistency={1 + row % 4},"
     f"{1 + row % 5},{1 + row % 4},{row // 2}\n"
     for row in range(24)
 )
-RUBRIC = """\
-inputs = ["source", "output"]
-group = "doc_id"
-[[criteria]]
-name = "coherence"
-definition = "Do the sentences form one well-organized whole?"
-[[criteria]]
-name = "consistency"
-definition = "Is every claim supported by the source?"
-"""
-
-# Where a command of the README runs: in this file, or in another one by words that it holds.
+# Where a command of a page runs: in this file, or in another one by words that it holds.
 HERE = ""
 RUNS = {
+    "examples/01_support_judge.py": ("tests/integration/test_examples.py", 'run("01")'),
     "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
     "mogradjudge demo": (".ci/run", "mogradjudge demo"),
     "mogradjudge estimate": HERE,
@@ -50,6 +50,7 @@ RUNS = {
     "mogradjudge search": HERE,
     "mogradjudge report": HERE,
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
+    "python -m benchmarks noise": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks interference": HERE,
     "python -m benchmarks report": HERE,
 }
@@ -58,18 +59,6 @@ FEWER = {
     "--trials 40": "--trials 3",
     "--out results": "--out results --steps 1 --seeds 1 --repeats 1",
 }
-ONE_BY_ONE = """
-import json, sys
-from benchmarks.__main__ import main as python
-from mogradjudge.cli import main as mogradjudge
-
-for name, words in json.loads(sys.argv[1]):
-    try:
-        globals()[name](words)
-    except SystemExit as stop:
-        if stop.code:
-            raise SystemExit(f"{words}: status {stop.code}")
-"""
 NOT_IN_CI = re.compile(r"#.*\bnot in CI: \w")
 
 
@@ -77,11 +66,16 @@ def blocks(page: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", TEXTS[page], re.DOTALL | re.MULTILINE)
 
 
-def numbered(kind: str) -> list[object]:
+# The rubric that the README shows: its own commands and blocks read it.
+(RUBRIC,) = blocks("README.md", "toml")
+
+
+def numbered(kind: str, chosen: Callable[[str], bool] = lambda _: True) -> list[object]:
     return [
         pytest.param(block, id=f"{page}-{number}")
         for page in TEXTS
         for number, block in enumerate(blocks(page, kind))
+        if chosen(block)
     ]
 
 
@@ -100,7 +94,7 @@ def commands(page: str) -> list[tuple[str, bool]]:
 
 def named(command: str) -> str:
     """Name a command as `RUNS` does: without the extras it runs with, and without options."""
-    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+", command)
+    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+|examples/\w+\.py", command)
     return ours.group() if ours else command
 
 
@@ -112,84 +106,132 @@ def fewer(found: re.Match[str]) -> str:
     return FEWER[found.group()]
 
 
-def run(code: list[str], folder: Path, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *code],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(folder: Path, url: str, function: Callable[..., None], *arguments: object) -> str:
+    """Call a function in a process of its own, in a folder, with a server as its provider."""
+    return processes.start(folder, _at, folder, url, function, arguments).ended()[0]
 
 
-def at(url: str, folder: Path) -> dict[str, str]:
-    urls = {"OPENAI_API_BASE": url, "OPENAI_BASE_URL": url}
-    prices = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it looks for newer ones, and waits
-    return urls | prices | {"OPENAI_API_KEY": "none", "DSPY_CACHEDIR": str(folder / "cache")}
+def _at(folder: Path, url: str, function: Callable[..., None], arguments: Sequence[object]) -> None:
+    os.chdir(folder)
+    os.environ.update(OPENAI_API_BASE=url, OPENAI_BASE_URL=url, OPENAI_API_KEY="none")
+    dspy.configure_cache(disk_cache_dir=str(folder / "cache"))
+    function(*arguments)
+
+
+def execute(block: str) -> None:
+    exec(compile(block, "<block>", "exec"), {"__name__": "__main__"})
+
+
+def one_by_one(lines: Sequence[tuple[str, list[str]]]) -> None:
+    """Run commands by the name of their program and their words."""
+    programs = {"python": benchmarks, "mogradjudge": mogradjudge}
+    for name, words in lines:
+        try:
+            programs[name](words)
+        except SystemExit as stop:
+            if stop.code:
+                raise SystemExit(f"{words}: status {stop.code}") from stop
 
 
 # Python
 
 
-def test_the_pages_have_python_blocks():
-    assert blocks("README.md", "python") and blocks("examples/MIGRATION.md", "python")
+@pytest.fixture
+def folder(tmp_path):
+    """Give a folder with the files that the pages name."""
+    for name in ("ratings", "held_out", "new_texts"):
+        (tmp_path / f"{name}.csv").write_text(RATINGS)
+    (tmp_path / "rubric.toml").write_text(RUBRIC)
+    MultiCriteriaJudge(Rubric.from_toml(tmp_path / "rubric.toml")).save(tmp_path / "judge.json")
+    return tmp_path
+
+
+def test_the_pages_have_blocks_of_known_kinds():
+    for page in (*HOW_TO, "examples/MIGRATION.md", "mogradjudge/README.md"):
+        assert blocks(page, "python"), page
     opened = re.findall(r"^```(.+)$", "".join(TEXTS.values()), re.MULTILINE)
-    assert set(opened) <= {"python", "python not-run", "sh", "text", "toml"}
+    assert set(opened) <= {"python", "python not-run", "sh", "text", "toml", "mermaid"}
 
 
 @pytest.mark.parametrize("block", numbered("python"))
-def test_a_python_block_runs(block, tmp_path):
-    (tmp_path / "ratings.csv").write_text(RATINGS)
+def test_a_python_block_runs(block, folder):
     if "import mlflow" in block:
         pytest.importorskip("mlflow")
     with serving() as server:
-        run(["-c", block], tmp_path, **at(server.url, tmp_path))
+        run(folder, server.url, execute, block)
         asked = server.calls["judge"] + server.calls["other"]  # a program that is no judge
         assert bool(asked) == ("dspy.LM(" in block)
 
 
-@pytest.mark.parametrize("block", numbered("python not-run"))
-def test_a_block_that_is_not_run_calls_what_its_library_has(block):
-    tree = ast.parse(block)
-    imported = {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    if missing := [name for name in imported.values() if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"{missing[0]} is not installed")
-    if "textgrad" in imported.values():
-        prepare()  # its import opens a log file
-    modules = {name: importlib.import_module(module) for name, module in imported.items()}
-    called = 0
+@pytest.mark.parametrize("block", numbered("toml", lambda block: block != RUBRIC))
+def test_another_toml_block_is_a_search_space(block, tmp_path):
+    (tmp_path / "space.toml").write_text(block)
+    assert SearchSpace.from_toml(tmp_path / "space.toml").searched
+
+
+def imported_by(tree: ast.AST) -> dict[str, object]:
+    """Give what a block imports, by the names that it has there."""
+    names: dict[str, object] = {}
     for node in ast.walk(tree):
         match node:
+            case ast.Import(names=aliases):
+                names |= {it.asname or it.name: pytest.importorskip(it.name) for it in aliases}
+            case ast.ImportFrom(module=str(module), names=aliases):
+                library = pytest.importorskip(module)
+                names |= {it.asname or it.name: getattr(library, it.name) for it in aliases}
+    return names
+
+
+def called_by(tree: ast.AST, imported: Mapping[str, Any]) -> Iterator[tuple[Any, ast.Call]]:
+    """Give each call of what a block imports, with what is called."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in imported:
+                yield imported[name], node
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)) if (
-                name in modules
+                name in imported
             ):
-                signature = inspect.signature(getattr(modules[name], attribute))
-                given = dict.fromkeys(word.arg for word in node.keywords)
-                signature.bind_partial(*node.args, **given)
-                called += 1
-    assert called
+                yield getattr(imported[name], attribute), node
+
+
+@pytest.mark.parametrize("block", numbered("python not-run"))
+def test_a_block_that_is_not_run_calls_what_its_library_has(block):
+    if "import textgrad" in block and find_spec("textgrad"):
+        prepare()  # its import opens a log file
+    tree = ast.parse(block)
+    calls = list(called_by(tree, imported_by(tree)))
+    assert calls
+    for function, call in calls:
+        by_name = dict.fromkeys(keyword.arg for keyword in call.keywords)
+        inspect.signature(function).bind_partial(*call.args, **by_name)
+
+
+def anchors(text: str) -> set[str]:
+    """Give the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_a_link_inside_of_the_repository_leads_somewhere():
     for page, text in TEXTS.items():
-        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
-            assert ((ROOT / page).parent / target).exists(), (page, target)
-        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
-        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", text):
+            path = ROOT / page if not target else (ROOT / page).parent / target
+            assert path.exists(), (page, target)
+            if anchor:
+                assert anchor in anchors(path.read_text("utf-8")), (page, target, anchor)
 
 
-def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
-    table = (TEXTS["README.md"].partition("## Compatibility")[2]).partition("\n## ")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+@cache
+def functions_in(file: str) -> set[str]:
+    (path,) = (ROOT / "tests").rglob(file)
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in tree.body if isinstance(node, functions)}
+
+
+def test_each_row_of_the_compatibility_tables_names_tests_that_are_there():
+    lines = TEXTS["examples/COMPATIBILITY.md"].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and line != "| what works | test |"]
     assert len(rows) > 50
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)?::(test_\w+)`", row)
@@ -197,10 +239,20 @@ def test_each_row_of_the_compatibility_table_names_tests_that_are_there():
         file = ""
         for where, test in named:
             file = where or file
-            (path,) = (ROOT / "tests").rglob(file)
-            tree = ast.parse(path.read_text("utf-8"))
-            functions = ast.FunctionDef | ast.AsyncFunctionDef
-            assert test in {node.name for node in tree.body if isinstance(node, functions)}, row
+            assert test in functions_in(file), row
+
+
+def test_the_package_page_names_files_that_are_there():
+    page = TEXTS["mogradjudge/README.md"]
+    named = re.findall(r"`(\w[\w/]*/(?:\w+\.py)?)`", page)
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "mogradjudge" / path).exists(), path
+
+
+def test_the_package_page_lists_the_rooms_in_their_order():
+    listed = re.findall(r"^\| `(\w+)(?:\.py|/)`", TEXTS["mogradjudge/README.md"], re.MULTILINE)
+    assert [*listed, "__main__"] == ROOMS
 
 
 # Commands
@@ -223,28 +275,30 @@ def test_the_options_of_a_command_are_there(page):
                 parameter.type_cast_value(context, value)
 
 
-def test_every_command_of_the_readme_runs_somewhere_or_says_why_not():
-    for command, excused in commands("README.md"):
+def test_every_command_of_a_page_runs_somewhere_or_says_why_not():
+    shown = [line for page in TEXTS for line in commands(page)]
+    for command, excused in shown:
         assert excused or named(command) in RUNS, f"nobody runs: {command}"
     for name, place in RUNS.items():
-        assert any(named(each) == name and not no for each, no in commands("README.md")), name
+        assert any(named(command) == name and not excused for command, excused in shown), name
         if place is not HERE:
             file, words = place
             assert words in (ROOT / file).read_text("utf-8")
 
 
-def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
-    for name in ("ratings", "held_out", "new_texts"):
-        (tmp_path / f"{name}.csv").write_text(RATINGS)
-    (tmp_path / "rubric.toml").write_text(RUBRIC)
-    lines = [
-        (named(command).split()[0], words_of(re.sub("|".join(FEWER), fewer, command)))
-        for command, excused in commands("README.md")
+def test_the_commands_of_the_pages_run_one_after_another(folder):
+    shown = dict.fromkeys(
+        re.sub("|".join(FEWER), fewer, command)
+        for page in HOW_TO
+        for command, excused in commands(page)
         if not excused and RUNS[named(command)] is HERE
-    ]
+    )
+    lines = [(named(command).split()[0], words_of(command)) for command in shown]
     with serving() as server:
-        shown = run(["-c", ONE_BY_ONE, json.dumps(lines)], tmp_path, **at(server.url, tmp_path))
-    assert shown.count("Agreement") >= 2
-    kept = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
-    for name in (*kept, "run/report.html", "results/cells.jsonl", "results/report.md"):
-        assert (tmp_path / name).exists(), name
+        printed = run(folder, server.url, one_by_one, lines)
+    assert printed.count("Agreement") >= 2
+    table = next(text for text in blocks("README.md", "text") if "seed" in text)
+    assert set(table.splitlines()) <= set(printed.splitlines())
+    written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
+    for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):
+        assert (folder / name).exists(), name

@@ -369,9 +369,10 @@ def test_the_help_of_a_command_has_examples_that_work(name):
         parse(words)
 
 
-def test_the_commands_in_the_readme_are_taken():
-    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    found = commands_in(text)
+def test_the_commands_of_the_pages_are_taken():
+    root = Path(__file__).parents[3]
+    pages = (root / "README.md", *(root / "examples").glob("*.md"))
+    found = [words for page in pages for words in commands_in(page.read_text("utf-8"))]
     assert len(found) >= 8
     for words in found:
         parse([word for word in words if word != "..."])
