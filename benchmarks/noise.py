@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -60,12 +60,7 @@ class Noise:
     level: Level
     texts: int
     repeats: int
-    calls: int
     rows: tuple[Row, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the figures as plain JSON."""
-        return asdict(self)
 
 
 def measure(setting: Setting) -> None:
@@ -97,7 +92,6 @@ def summarize(cells: Sequence[Cell]) -> Noise:
         level=level_of(first),
         texts=len(first.groups),
         repeats=max(map(len, layouts.values())),
-        calls=sum(cell.calls for cell in ours),
         rows=tuple(row for layout, runs in layouts.items() for row in _rows(layout, runs)),
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
-from benchmarks.dilution.measures import TextFocus, measure
+from pydantic import TypeAdapter
+
+from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import PlantedText, plant
 from benchmarks.worlds.ratings import Rater, rate_texts
 from mogradjudge.criteria import Group
@@ -59,8 +61,6 @@ class Calibration:
         yields: The line of yields, measured and planted, each as a share of the text's units that
             can be acted on.
         yields_by_criterion: The same by target.
-        retest_rho: Spearman's rho between two takes, None if there was one.
-        unrated: The share of units without a readable rating.
     """
 
     rater: str
@@ -73,8 +73,6 @@ class Calibration:
     yield_rho: float | None
     yields: Line
     yields_by_criterion: Mapping[str, Line]
-    retest_rho: float | None
-    unrated: float
 
     @property
     def passed(self) -> bool:
@@ -111,76 +109,46 @@ class Calibration:
         share = line.corrected(found / actionable) if actionable else 0.0
         return None if share is None else share * actionable
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give all fields, and what was passed, as JSON takes them."""
-        levels = {f"{level:g}": mean for level, mean in self.levels.items()}
-        passed = {"passed": self.passed, "passed_yields": self.passed_yields}
-        return {**asdict(self), "levels": levels, **passed}
 
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` gave."""
-        kept = {name: of for name, of in entry.items() if not name.startswith("passed")}
-        kept |= {name: Line(**entry[name]) for name in ("overall", "yields")}
-        for lines in ("by_criterion", "yields_by_criterion"):
-            kept[lines] = {name: Line(**line) for name, line in entry[lines].items()}
-        kept["criteria"] = tuple(entry["criteria"])
-        kept["levels"] = {float(level): mean for level, mean in entry["levels"].items()}
-        return cls(**kept)
+CALIBRATION = TypeAdapter(Calibration)
+"""Reads what `asdict` made of a calibration, and what a cell holds of it."""
 
 
-def calibrate(rater: Rater, *, n: int = 15, seed: int = 0, takes: int = 1) -> Calibration:
+def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
     """Rate planted texts and compare.
 
     Args:
         rater: The rater.
         n: Texts per target and level; 15 make 300 for four criteria.
         seed: Seeds the texts.
-        takes: With 2 or more, the second take is compared with the first.
 
     Raises:
         SetupError: If the bank knows none of the rater's criteria.
     """
     texts = plant(rater.criteria, n=n, seed=seed)
-    measured = [_measured(rater, texts, take) for take in range(max(1, takes))]
-    return _calibration(rater, texts, *measured[:2])
-
-
-def _measured(rater: Rater, texts: Sequence[PlantedText], take: int) -> list[TextFocus]:
-    rated = rate_texts([each.text for each in texts], rater, take)
-    return [measure(units, rater.criteria) for units in rated]
-
-
-def _calibration(
-    rater: Rater,
-    texts: Sequence[PlantedText],
-    first: Sequence[TextFocus],
-    second: Sequence[TextFocus] = (),
-) -> Calibration:
-    shares = _shares(first, texts)
+    rated = rate_texts([text.text for text in texts], rater)
+    measured = [
+        (text, measure(units, rater.criteria)) for text, units in zip(texts, rated, strict=True)
+    ]
     points = [
         (text.target, text.share, share)
-        for text, share in zip(texts, shares, strict=True)
-        if share is not None
+        for text, focus in measured
+        if (share := focus.by_criterion[text.target].share_by_units) is not None
     ]
     targets = tuple(dict.fromkeys(text.target for text in texts))
     lines = _lines(points, targets, texts)
     levels = {
-        level: statistics.fmean(found)
-        for level in sorted({text.share for text in texts})
-        if (found := [y for _, x, y in points if x == level])
+        level: statistics.fmean(y for _, x, y in points if x == level)
+        for level in sorted({x for _, x, _ in points})
     }
     yields = [
-        (text, focus, focus.by_criterion[text.target].expected_yield)
-        for focus, text in zip(first, texts, strict=True)
+        (text, focus, focus.by_criterion[text.target].expected_yield) for text, focus in measured
     ]
     yield_points = [
-        (text.target, text.actionable / text.actionable_units, found / focus.actionable_units)
-        for text, focus, found in yields
+        (text.target, text.actionable / text.actionable_units, expected / focus.actionable_units)
+        for text, focus, expected in yields
         if text.actionable_units and focus.actionable_units
     ]
-    twice = zip(shares, _shares(second, texts), strict=True) if second else ()
-    unrated = sum(each.unrated for each in first)
     return Calibration(
         rater=rater.name,
         criteria=targets,
@@ -189,19 +157,10 @@ def _calibration(
         levels=levels,
         monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
         mean_error=_mean_error(points, lines),
-        yield_rho=spearman([(text.actionable, found) for text, _, found in yields]),
+        yield_rho=spearman([(text.actionable, expected) for text, _, expected in yields]),
         yields=_line([(x, y) for _, x, y in yield_points], _shared(texts)),
         yields_by_criterion=_lines(yield_points, targets, texts),
-        retest_rho=spearman([pair for pair in twice if None not in pair]),
-        unrated=unrated / max(1, unrated + sum(each.units for each in first)),
     )
-
-
-def _shares(found: Sequence[TextFocus], texts: Sequence[PlantedText]) -> list[float | None]:
-    return [
-        focus.by_criterion[text.target].share_by_units
-        for focus, text in zip(found, texts, strict=True)
-    ]
 
 
 def _lines(
@@ -218,8 +177,8 @@ def _lines(
 
 def _shared(texts: Sequence[PlantedText]) -> float:
     """Give how often a sentence of these texts comes in them, on average."""
-    found = [sentence for text in texts for sentence in text.sentences]
-    return len(found) / max(1, len(set(found)))
+    sentences = [sentence for text in texts for sentence in text.sentences]
+    return len(sentences) / max(1, len(set(sentences)))
 
 
 def _line(points: Sequence[tuple[float, float]], shared: float) -> Line:

@@ -9,12 +9,13 @@ what is measured. A (seed, step) pair is one cell and one cluster, with document
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import click
 
-from benchmarks.dilution.calibration import Calibration, calibrate
+from benchmarks.dilution.calibration import CALIBRATION, Calibration, calibrate
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
 from benchmarks.dilution.findings import Dilution
 from benchmarks.dilution.lm_rater import warning_about
@@ -88,7 +89,7 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
         "unknown": list(unknown),
         "warnings": [] if warning is None else [warning],
         "calibrations": {
-            rater.name: calibrate(rater, n=planted).as_dict()
+            rater.name: asdict(calibrate(rater, n=planted))
             for rater in (raters.all if can_be_tested else ())
         },
         **({"holistic": probe_ratings(raters.lm, n=whole)} if can_be_tested else {}),
@@ -113,7 +114,7 @@ def _causal(setting: Setting, best: str, gradients: Sequence[Tried], before: Jud
 def _best_rater(about: Cell) -> str:
     """Choose the rater that did best on planted texts; the LM if none could be tested."""
     rhos = {
-        name: Calibration.from_dict(entry).overall.rho or 0.0
+        name: CALIBRATION.validate_python(entry).overall.rho or 0.0
         for name, entry in about.result["calibrations"].items()
         if name in about.result["raters"]
     }

@@ -23,7 +23,7 @@ from benchmarks.dilution.classifier import Classifier, bank_classifier
 from benchmarks.dilution.lm_rater import AdherenceQuestion, FocusQuestion, LMRater, open_rater
 from benchmarks.dilution.measures import TextFocus, measure
 from benchmarks.harness.setting import Setting
-from benchmarks.worlds.controls import blind, route
+from benchmarks.worlds.controls import route
 from benchmarks.worlds.ratings import RatedUnit, Rater, rate_texts
 from mogradjudge import MOGradConfig, SetupError
 from mogradjudge.criteria.decomposition import Scope
@@ -178,25 +178,21 @@ def _routed(
     ]
 
 
-def _entry(advice: Advice, rater: str, found: TextFocus) -> dict[str, Any]:
-    place = {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
-    return {**place, "rater": rater, **asdict(found)}
+def _place(advice: Advice) -> dict[str, Any]:
+    return {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
+
+
+def _entry(advice: Advice, rater: str, focus: TextFocus) -> dict[str, Any]:
+    return {**_place(advice), "rater": rater, **asdict(focus)}
 
 
 def _holistic(advice: Sequence[Advice], rater: LMRater) -> list[dict[str, Any]]:
     """Ask how focused each text is on each criterion, its own and the others."""
-    asked = [(each, name) for each in advice for name in rater.criteria]
-    blinded = blind([FocusQuestion(name, each.text) for each, name in asked])
-    ratings = blinded.unblind(rater.rate_focus(blinded.stream))
+    pairs = [(text, name) for text in advice for name in rater.criteria]
+    ratings = rater.rate_focus([FocusQuestion(name, text.text) for text, name in pairs])
     return [
-        {
-            "arm": each.arm,
-            "example": each.example_id,
-            "target": each.target,
-            "criterion": name,
-            "rating": _number(rating),
-        }
-        for (each, name), rating in zip(asked, ratings, strict=True)
+        {**_place(text), "criterion": name, "rating": _number(rating)}
+        for (text, name), rating in zip(pairs, ratings, strict=True)
     ]
 
 
@@ -205,7 +201,7 @@ def _adherence(
 ) -> list[dict[str, Any]]:
     """Have an editor rewrite by each arm's gradients, and ask how well it followed them."""
     scopes = {SEPARATE: Scope.SEPARATE, JOINT: Scope.COMBINED, LONG: Scope.COMBINED}
-    asked: list[tuple[str, AdherenceQuestion]] = []
+    questions: list[tuple[str, AdherenceQuestion]] = []
     for arm in WRITTEN:
         edits = rewrite_sections(
             written.gradients[arm],
@@ -220,12 +216,11 @@ def _adherence(
             for slot, new in edit.texts.items():
                 old = written.brief.candidate.text(slot)
                 question = AdherenceQuestion(str(slot.criterion), "\n\n".join(read), old, new)
-                asked.append((arm, question))
-    blinded = blind([question for _, question in asked])
-    ratings = blinded.unblind(rater.rate_adherence(blinded.stream))
+                questions.append((arm, question))
+    ratings = rater.rate_adherence([question for _, question in questions])
     return [
         {"arm": arm, "criterion": question.criterion, "rating": _number(rating)}
-        for (arm, question), rating in zip(asked, ratings, strict=True)
+        for (arm, question), rating in zip(questions, ratings, strict=True)
     ]
 
 

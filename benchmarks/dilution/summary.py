@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.dilution.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
-from benchmarks.dilution.calibration import Calibration
+from benchmarks.dilution.calibration import CALIBRATION
 from benchmarks.dilution.causal import causal_contrasts, gain_by, skipped_note
 from benchmarks.dilution.contrasts import contrasts_of, masking_contrast, text_contrasts
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
@@ -62,21 +61,20 @@ class _Summary:
         self.warnings: Sequence[str] = about["warnings"]
         self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
         self.calibrations = {
-            name: Calibration.from_dict(entry) for name, entry in about["calibrations"].items()
+            name: CALIBRATION.validate_python(entry)
+            for name, entry in about["calibrations"].items()
         }
 
     def dilution(self, cells: Sequence[Cell]) -> Dilution:
         causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
         return Dilution(
             setting=cells[0].setting,
-            calls=sum(cell.calls for cell in self.cells),
             criteria=self.criteria,
             seeds=tuple(sorted({cell.key["seed"] for cell in cells})),
             steps=len(cells),
             batch_size=cells[0].key["batch_size"],
             words=cells[0].key["words"],
             raters=self.plain,
-            unknown=self.unknown,
             calibrations=self.calibrations,
             figures=tuple(self._figures()),
             holistic={arm: self._by_criterion(holistic, arm) for arm in TEXTS},
@@ -85,7 +83,6 @@ class _Summary:
             leakage={rater: self._leakage(rater) for rater in self.plain},
             contrasts=tuple(self._contrasts()),
             causal=tuple(self._causal(causal)),
-            skipped=dict(Counter(s["role"] for step in self.steps for s in step["skipped"])),
             unrated={rater: self._unrated(rater) for rater in (*self.plain, *self._hidden())},
             notes=tuple(self._notes(causal)),
         )

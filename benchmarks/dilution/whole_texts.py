@@ -11,7 +11,6 @@ from benchmarks.dilution.calibration import RHO_NEEDED, spearman
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater
 from benchmarks.dilution.planted import plant
 from benchmarks.dilution.trust import UNTESTED, Trust
-from benchmarks.worlds.controls import blind
 from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 
@@ -19,8 +18,7 @@ from mogradjudge.judge.scores import Unscored
 def probe_ratings(rater: LMRater, *, n: int, seed: int = 0) -> dict[str, Any]:
     """Have planted texts rated from 1 to 10, each on its target; ``n`` per target and level."""
     texts = plant(rater.criteria, n=n, seed=seed)
-    blinded = blind([FocusQuestion(each.target, each.text) for each in texts])
-    ratings = blinded.unblind(rater.rate_focus(blinded.stream))
+    ratings = rater.rate_focus([FocusQuestion(text.target, text.text) for text in texts])
     points = [
         (text.target, text.share, rating)
         for text, rating in zip(texts, ratings, strict=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from benchmarks.harness.cells import Cell, Values, known_format
 from benchmarks.harness.scored import MEAN, Judged, level_of
@@ -80,23 +79,11 @@ class Interference:
     texts: int
     repeats: int
     runs: tuple[str, ...]
-    calls: int
     arms: tuple[ArmRow, ...]
     effects: Mapping[str, Mapping[str, Claim]]
     matrix: Mapping[str, Mapping[str, Claim]]
     over_runs: tuple[float, float] | None
     unedited: tuple[str, ...]
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The claims in order: the mean interference decides, all others explain it."""
-        return tuple(
-            each for by_criterion in self.effects.values() for each in by_criterion.values()
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the figures as plain JSON."""
-        return asdict(self)
 
 
 def summarize(cells: Sequence[Cell]) -> Interference:
@@ -131,7 +118,6 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
         texts=len(first.groups),
         repeats=len({repeat for _, repeat in by_arm["J0"]}),
         runs=runs,
-        calls=sum(cell.calls for cell in ours),
         arms=tuple(_row(name, by_arm[name], scored) for name in MEANINGS),
         effects=effects,
         matrix=_matrix(by_arm, criteria),

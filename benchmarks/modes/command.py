@@ -45,9 +45,9 @@ def command(
     measure(setting, chosen, names)
     if adherence:
         rate_edits(setting, runs_of(setting, chosen, names))
-    for found in summarize(setting.grid.cells).settings:
-        if found.setting == setting.grid.setting:
-            print_setting(found)
+    for summary in summarize(setting.grid.cells):
+        if summary.setting == setting.grid.setting:
+            print_setting(summary)
     setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 

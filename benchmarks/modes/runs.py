@@ -24,15 +24,13 @@ class Step:
 class Cost:
     """What one run takes, on average, without the scoring of test texts.
 
-    ``calls`` are by role, ``test_calls`` those that scored the test texts once; ``dollars`` is None
-    where a price is unknown.
+    ``calls`` are by role; ``dollars`` is None where a price is unknown.
     """
 
     calls: Mapping[str, float]
     prompt_tokens: float
     completion_tokens: float
     dollars: float | None
-    test_calls: float
 
     @property
     def total(self) -> float:
@@ -86,7 +84,6 @@ def cost_of(cells: Sequence[Cell]) -> Cost:
         prompt_tokens=sum(row["prompt_tokens"] for row in paid) / runs,
         completion_tokens=sum(row["completion_tokens"] for row in paid) / runs,
         dollars=None if None in prices else sum(prices) / runs,
-        test_calls=sum(row["calls"] for row in rows if row not in paid) / runs,
     )
 
 

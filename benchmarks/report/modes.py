@@ -11,7 +11,7 @@ from benchmarks.harness.scored import MEAN
 from benchmarks.modes import summarize
 from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import InSetting, Mode, swaps_of
+from benchmarks.modes.summary import InSetting, Mode
 from benchmarks.report.markdown import (
     difference,
     escape,
@@ -37,8 +37,7 @@ _VOLUME = (
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about the modes, for each setting and way to run them."""
-    found = summarize(cells)
-    return [_section(each, settings, place) for place, each in enumerate(found.settings, 1)]
+    return [_section(found, settings, place) for place, found in enumerate(summarize(cells), 1)]
 
 
 def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
@@ -87,8 +86,7 @@ def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
     ]
     title = f"Modes, {settings.name(found.setting)}"
     claims = (*found.against_seed, *found.pairs)
-    headlines = [swap.claim for swap in swaps_of(found)]
-    return Section(title, claims, parts, figures, found.setting, headlines)
+    return Section(title, claims, parts, figures, found.setting, found.headlines)
 
 
 def label(mode: Mode) -> str:

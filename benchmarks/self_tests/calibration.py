@@ -76,7 +76,7 @@ def dilution_in(world: PlantedWorld) -> Claim:
         "masked": {rater.name: "nobody"},
         "unknown": [],
         "warnings": [],
-        "calibrations": {rater.name: calibrate(rater, n=PLANTED, seed=world.seed).as_dict()},
+        "calibrations": {rater.name: asdict(calibrate(rater, n=PLANTED, seed=world.seed))},
     }
     cells = [_bare_cell("dilution", {"part": RATERS}, about)]
     for step in range(STEPS):
@@ -97,7 +97,7 @@ class WorldRater:
     name: str = "LM rater"
     criteria: Group = CRITERIA
 
-    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+    def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Rate units one by one."""
         criteria = json.dumps(dict.fromkeys(self.criteria, ""))
         found = []
