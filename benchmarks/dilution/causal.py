@@ -14,10 +14,11 @@ from benchmarks.dilution.measures import measure
 from benchmarks.dilution.observed import Entry, entries_of
 from benchmarks.dilution.steps import open_shop
 from benchmarks.dilution.trust import Trust, marked
-from benchmarks.dilution.verdicts import mean_claim, noted, single_claims
+from benchmarks.dilution.verdicts import mean_claim, single_claims
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged, score_texts
 from benchmarks.harness.setting import Setting
+from benchmarks.harness.tables import noted
 from benchmarks.worlds.controls import off_topic, on_topic
 from benchmarks.worlds.ratings import Rater, rate_texts
 from mogradjudge import MultiCriteriaJudge

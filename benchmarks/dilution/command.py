@@ -15,13 +15,14 @@ from typing import Any
 
 import click
 
-from benchmarks.dilution.calibration import CALIBRATION, Calibration, calibrate
+from benchmarks.dilution.calibration import CALIBRATION, calibrate
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
 from benchmarks.dilution.findings import Dilution
 from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.planted import plantable
 from benchmarks.dilution.steps import batches_of, measure_step, open_raters
 from benchmarks.dilution.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.dilution.whole_texts import probe_ratings
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged
@@ -29,7 +30,7 @@ from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
 from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import number, print_table
+from mogradjudge.display.terminal import number
 from mogradjudge.lm.ledger import Ledger
 
 _MOST_WHOLE = 5  # texts per criterion and level: each is a call
@@ -125,55 +126,9 @@ def print_dilution(found: Dilution) -> None:
     """Print the findings: the raters' test, the arms, the claims."""
     for note in found.notes:
         print(note)
-    _print_raters(found)
-    _print_arms(found)
+    for table in (raters_table(found), arms_table(found), ratings_table(found)):
+        table.print()
     _print_contrasts(found)
-
-
-def _print_raters(found: Dilution) -> None:
-    rows = [
-        [
-            *(name, number(each.overall.rho, 2), "yes" if each.monotone else "no"),
-            *(number(each.overall.slope, 2), number(each.overall.intercept, 2)),
-            *(number(each.mean_error, 2), number(each.yield_rho, 2)),
-            *(f"{found.unrated[name]:.1%}", _passed(each)),
-        ]
-        for name, each in found.calibrations.items()
-    ]
-    columns = ("rater", "rho", "monotone", "slope", "intercept", "error", "yield rho", "unrated")
-    print_table((*columns, "test"), rows, "Raters on texts of known focus")
-
-
-def _passed(each: Calibration) -> str:
-    if each.passed_yields:
-        return "passed"
-    return "passed, but not on yields" if each.passed else each.mark
-
-
-def _print_arms(found: Dilution) -> None:
-    rows = [
-        [
-            *(each.arm, each.rater + ("" if each.calibrated else " (uncalibrated)")),
-            *(str(each.texts), number(each.words, 0), number(each.display, 1)),
-            *(number(each.focus, 2), number(each.actionable, 2)),
-            *(number(each.corrected_yield, 2), number(each.density, 2)),
-            *(f"{each.coverage:.0%}", number(each.entropy, 2)),
-        ]
-        for each in found.figures
-        if each.criterion is None or len(found.criteria) == 1
-    ]
-    columns = ("arm", "rater", "texts", "words", "share x10", "focus", "yield", "corrected")
-    title = f"Means over {', '.join(found.criteria)}; {found.steps} steps of {found.batch_size}"
-    print_table((*columns, "per 100 tokens", "coverage", "entropy"), rows, title)
-    rated = {
-        "focus of whole texts, as in the literature": found.holistic,
-        "adherence of edits": found.adherence,
-    }
-    for what, by_arm in rated.items():
-        means = [f"{arm} {sum(of.values()) / len(of):.1f}" for arm, of in by_arm.items() if of]
-        print(f"Rated from 1 to 10, {what}: {', '.join(means)}")
-    floor = [f"{name} {rating:.1f}" for name, rating in found.off_target.items()]
-    print(f"The first of S on criteria that it was not asked about: {', '.join(floor)}")
 
 
 def _print_contrasts(found: Dilution) -> None:
@@ -182,9 +137,9 @@ def _print_contrasts(found: Dilution) -> None:
         if contrast.relative is not None:
             print(f"    {contrast.relative}")
         singles = [
-            f"{criterion} {number(each.estimate, 2)} {contrast.told(criterion)}"
-            for criterion, each in contrast.by_criterion.items()
-            if each.estimate is not None
+            f"{criterion} {number(claim.estimate, 2)} {contrast.verdict_on(criterion)}"
+            for criterion, claim in contrast.by_criterion.items()
+            if claim.estimate is not None
         ]
         if singles:
             print(f"    {'; '.join(singles)}")

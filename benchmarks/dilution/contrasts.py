@@ -25,7 +25,8 @@ from benchmarks.dilution.observed import (
     yield_of,
 )
 from benchmarks.dilution.trust import UNTESTED, Trust, marked, trust_in
-from benchmarks.dilution.verdicts import mean_claim, noted, relative_claim, single_claims
+from benchmarks.dilution.verdicts import mean_claim, relative_claim, single_claims
+from benchmarks.harness.tables import noted
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 

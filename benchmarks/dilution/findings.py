@@ -75,7 +75,7 @@ class Contrast:
     values: tuple[float, ...]
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def told(self, criterion: str) -> str:
+    def verdict_on(self, criterion: str) -> str:
         """Give the verdict on one criterion, with the warning where there is one."""
         mark = f" ({self.marks[criterion]})" if criterion in self.marks else ""
         return f"{self.by_criterion[criterion].verdict}{mark}"
@@ -124,3 +124,12 @@ class Dilution:
     causal: tuple[Contrast, ...]
     unrated: Mapping[str, float]
     notes: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[Figures, ...]:
+        """The figures that stand in tables: means over the criteria."""
+        return tuple(
+            figures
+            for figures in self.figures
+            if figures.criterion is None or len(self.criteria) == 1
+        )

@@ -24,6 +24,7 @@ from benchmarks.dilution.observed import (
 from benchmarks.dilution.trust import Trust, trust_in
 from benchmarks.dilution.whole_texts import trust_in_ratings
 from benchmarks.harness.cells import Cell
+from benchmarks.harness.tables import mean_of_known
 from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 
@@ -122,19 +123,19 @@ class _Summary:
             calibrated=criterion in self._trust(rater).passed,
             texts=len(texts),
             words=statistics.fmean(each["words"] for each in texts),
-            share=_mean(self._values(field_of(rater, "share_by_words"), arm, criterion)),
-            focus=_mean(focus),
+            share=mean_of_known(self._values(field_of(rater, "share_by_words"), arm, criterion)),
+            focus=mean_of_known(focus),
             actionable=statistics.fmean(
                 each["by_criterion"][criterion]["actionable"] for each in texts
             ),
             corrected_yield=statistics.fmean(
                 self._values(yield_of(rater, calibration), arm, criterion)
             ),
-            density=_mean(
+            density=mean_of_known(
                 self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
             ),
             coverage=statistics.fmean(each["coverage"] for each in texts),
-            entropy=_mean(e["entropy"] for e in texts if e["entropy"] is not None),
+            entropy=mean_of_known(text["entropy"] for text in texts),
         )
 
     def _values(self, source: Source, arm: str, criterion: str) -> list[float]:
@@ -218,28 +219,23 @@ class _Summary:
 
 def _mean_of(every: Sequence[Figures]) -> Figures:
     """Average over the criteria that the rater passed on; over all if there is none."""
-    found = [each for each in every if each.calibrated] or every
-    first = found[0]
+    counted = [figures for figures in every if figures.calibrated] or every
+    first = counted[0]
     return Figures(
         arm=first.arm,
         rater=first.rater,
         criterion=None,
         calibrated=first.calibrated,
-        texts=sum(each.texts for each in found),
-        words=statistics.fmean(each.words for each in found),
-        share=_mean(each.share for each in found if each.share is not None),
-        focus=_mean(each.focus for each in found if each.focus is not None),
-        actionable=statistics.fmean(each.actionable for each in found),
-        corrected_yield=statistics.fmean(each.corrected_yield for each in found),
-        density=_mean(each.density for each in found if each.density is not None),
-        coverage=statistics.fmean(each.coverage for each in found),
-        entropy=_mean(each.entropy for each in found if each.entropy is not None),
+        texts=sum(figures.texts for figures in counted),
+        words=statistics.fmean(figures.words for figures in counted),
+        share=mean_of_known(figures.share for figures in counted),
+        focus=mean_of_known(figures.focus for figures in counted),
+        actionable=statistics.fmean(figures.actionable for figures in counted),
+        corrected_yield=statistics.fmean(figures.corrected_yield for figures in counted),
+        density=mean_of_known(figures.density for figures in counted),
+        coverage=statistics.fmean(figures.coverage for figures in counted),
+        entropy=mean_of_known(figures.entropy for figures in counted),
     )
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return statistics.fmean(found) if found else None
 
 
 def _mean_mass(masses: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -75,11 +75,6 @@ def relative_claim(
     return claim(name, _widened(bounded, shared_error / (total / n)), bound=_bound(bounded, bound))
 
 
-def noted(of: Claim, *notes: str) -> Claim:
-    """Say more in a claim's note."""
-    return replace(of, note="; ".join(note for note in (of.note, *notes) if note))
-
-
 def _bound(found: Comparison | Undefined, bound: float | None) -> float | None:
     """Give no bound where clusters have no spread: what is common to them does not replace it."""
     return bound if isinstance(found, Comparison) and found.standard_error > _NONE else None

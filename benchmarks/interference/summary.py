@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from benchmarks.harness.cells import Cell, Values, known_format
 from benchmarks.harness.scored import MEAN, Judged, level_of
+from benchmarks.harness.tables import mean_of_known, noted
 from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.length import mismatch, with_mismatch
 from benchmarks.interference.measure import MATRIX
 from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
-from benchmarks.interference.verdicts import adjusted, judged, noted, of_effect
+from benchmarks.interference.verdicts import adjusted, judged, mismatch, of_effect, of_other_runs
 from mogradjudge.agreement import (
     Level,
     Undefined,
@@ -108,8 +108,11 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     effects = _explained(
         {name: of_effect(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
     )
-    effects = with_mismatch(effects, ("length", "beyond length"), mismatch(chosen, scored))
-    effects["interference"][MEAN] = noted(effects["interference"][MEAN], len(runs), over_runs)
+    lengths = mismatch(chosen, scored)
+    for name in ("length", "beyond length"):
+        effects[name] = {key: noted(claim, lengths) for key, claim in effects[name].items()}
+    deciding = effects["interference"]
+    deciding[MEAN] = of_other_runs(deciding[MEAN], len(runs), over_runs)
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),
@@ -159,13 +162,13 @@ def _matrix(by_arm: Mapping[str, Scorings], criteria: Sequence[str]) -> dict[str
 def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
     judged = list(by_place.values())
     names = list(judged[0].scores)
-    agreement = {each: _mean([j.agreement(each) for j in judged]) for each in names}
-    repeats = [_mean([j.agreement(each) for each in names]) for j in judged]
+    agreement = {name: mean_of_known(j.agreement(name) for j in judged) for name in names}
+    repeats = [mean_of_known(j.agreement(name) for name in names) for j in judged]
     known = [value for value in repeats if value is not None]
     return ArmRow(
         arm=name,
         meaning=MEANINGS[name],
-        agreement={**agreement, MEAN: _mean(list(agreement.values()))},
+        agreement={**agreement, MEAN: mean_of_known(agreement.values())},
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,
         coverage=min(j.coverage(each) for j in judged for each in names),
@@ -213,8 +216,3 @@ def _over_runs(
 def _document_means(by_place: Scorings, run: str, criterion: str) -> dict[str, float]:
     values = [j.values(criterion) for (each, _), j in by_place.items() if each == run]
     return {name: statistics.fmean(each[name] for each in values) for name in values[0]}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

@@ -6,15 +6,18 @@ from typing import Any
 
 import click
 
-from benchmarks.harness.scored import MEAN
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.modes.edits import rate_edits
-from benchmarks.modes.estimates import Estimate
-from benchmarks.modes.measure import MODES, SEED, Plan, measure, runs_of
+from benchmarks.modes.measure import MODES, Plan, measure, runs_of
 from benchmarks.modes.summary import InSetting, summarize
+from benchmarks.modes.tables import (
+    adherence_table,
+    agreement_table,
+    costs_table,
+    volumes_table,
+)
 from mogradjudge import SetupError
 from mogradjudge.cli.options import layout_option, step_options
-from mogradjudge.display.terminal import number, print_table
 
 _SMOKE_STEPS = 2
 
@@ -53,29 +56,9 @@ def command(
 
 def print_setting(found: InSetting) -> None:
     """Print what was found in one setting."""
-    columns = ("mode", *found.criteria, MEAN, "SD of runs", "volume", "seed kept", "calls", "US$")
-    print_table(
-        columns,
-        [
-            [
-                f"{mode.name} ({mode.layout})",
-                *(_interval(mode.test[name]) for name in (*found.criteria, MEAN)),
-                *(number(mode.run_sd), number(mode.volume, 4)),
-                "-" if mode.name == SEED else f"{mode.seeds_kept} of {len(mode.seeds)}",
-                *(f"{mode.cost.total:.0f}", number(mode.cost.dollars, 4)),
-            ]
-            for mode in found.modes
-        ],
-        f"Agreement (Spearman, {found.level} level) on {found.texts} test texts of "
-        f"{found.documents} documents; calls of one run",
-    )
-    for rated in found.adherence:
-        print(f"{rated.mode}: adherence {number(rated.mean, 1)} of 10 over {rated.n} sections")
+    for table in (agreement_table(found), costs_table(found), volumes_table(found)):
+        table.print()
+    if found.adherence:
+        adherence_table(found).print()
     for claim in (*found.against_seed, *found.pairs):
         print(claim)
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return number(estimate.value)
-    return f"{number(estimate.value)} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from benchmarks.harness.scored import BOUND, MEAN, Judged, unequal_coverage
+from benchmarks.harness.tables import mean_of_known
 from benchmarks.modes.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
 from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
@@ -39,7 +40,7 @@ def agreements(runs: Runs) -> dict[str, Estimate]:
     """Give the agreement by criterion, and under "mean" their mean, averaged over the runs."""
     found = {}
     for name in (*_criteria(runs), MEAN):
-        value = _average([agreement(run, name) for run in runs.values()])
+        value = mean_of_known(agreement(run, name) for run in runs.values())
         found[name] = Estimate.of(value, _table(runs, name))
     return found
 
@@ -47,7 +48,7 @@ def agreements(runs: Runs) -> dict[str, Estimate]:
 def agreement(judged: Judged, name: str) -> float | None:
     """Give one run's agreement on a criterion, or the mean of those that are defined."""
     if name == MEAN:
-        return _average([agreement(judged, each) for each in judged.scores])
+        return mean_of_known(agreement(judged, criterion) for criterion in judged.scores)
     return judged.agreement(name)
 
 
@@ -167,7 +168,8 @@ def _table(runs: Runs, name: str, documents: Sequence[str] | None = None) -> Tab
     names = documents or sorted({group for run in runs.values() for group in run.groups})
     if name == MEAN:
         tables = [_table(runs, each, names) for each in _criteria(runs)]
-        return _nanmean(np.stack(tables), 0)
+        known = np.ma.masked_invalid(np.stack(tables))
+        return np.asarray(known.mean(axis=0).filled(np.nan))
     rows = [run.values(name) for _, run in sorted(runs.items())]
     return np.array([[row.get(each, math.nan) for each in names] for row in rows], dtype=np.float64)
 
@@ -176,18 +178,5 @@ def _criteria(runs: Runs) -> list[str]:
     return list(next(iter(runs.values())).scores)
 
 
-def _nanmean(table: Table, axis: int) -> Table:
-    defined = np.isfinite(table)
-    counts = defined.sum(axis=axis)
-    sums = np.where(defined, table, 0.0).sum(axis=axis)
-    means: Table = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-    return means
-
-
 def _mean(table: Table) -> float | None:
     return float(table[np.isfinite(table)].mean()) if np.isfinite(table).any() else None
-
-
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.tables import mean_of_known
 from benchmarks.modes.measure import TEST
 from benchmarks.modes.volume import hypervolume
 
@@ -44,8 +44,8 @@ def trajectory(parts: Sequence[Values]) -> tuple[Step, ...]:
     return tuple(
         Step(
             step=together[0]["step"],
-            agreement=_mean([each["agreement"]["mean"] for each in together]),
-            accepted=any(each["accepted"] for each in together),
+            agreement=mean_of_known(part["agreement"]["mean"] for part in together),
+            accepted=any(part["accepted"] for part in together),
         )
         for together in rows
     )
@@ -85,8 +85,3 @@ def cost_of(cells: Sequence[Cell]) -> Cost:
         completion_tokens=sum(row["completion_tokens"] for row in paid) / runs,
         dollars=None if None in prices else sum(prices) / runs,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

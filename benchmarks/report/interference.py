@@ -12,8 +12,15 @@ from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
 from benchmarks.interference import summarize
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.summary import EFFECTS, Interference
-from benchmarks.report.markdown import difference, escape, number, percent, table
+from benchmarks.interference.summary import Interference
+from benchmarks.interference.tables import (
+    arms_table,
+    effects_table,
+    matrix_table,
+    over_runs,
+    unedited,
+)
+from benchmarks.report.markdown import escape, shown
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
@@ -50,7 +57,7 @@ def _section(found: Interference, settings: Settings) -> Section:
         f"{found.level} level. The instructions were chosen on other texts. Interference is what "
         "optimizing gains in one joint call less what it gains in separate calls: "
         "(J1 - J0) - (S1 - S0).",
-        _arms(found),
+        shown(arms_table(found)),
         pictured(
             f"interference-{number_of}-effects.svg",
             forest(_named(of_mean, ", mean"), "mean effect on agreement (Spearman's rho)"),
@@ -58,8 +65,8 @@ def _section(found: Interference, settings: Settings) -> Section:
             "where established, the grey band is the bound of equivalence",
             figures,
         ),
-        _effects(found),
-        _over_runs(found),
+        shown(effects_table(found)),
+        over_runs(found),
         pictured(
             f"interference-{number_of}-criteria.svg",
             forest(
@@ -76,56 +83,18 @@ def _section(found: Interference, settings: Settings) -> Section:
             "each criterion; a star marks what is established",
             figures,
         ),
-        _matrix_table(found),
-        *_unedited(found),
+        shown(matrix_table(found)),
+        escape(unedited(found)),
         "Calls of one scoring of each arm stand in the first table; verdicts on single criteria "
         "other than those of interference itself are in the second.",
     ]
     claims = (*of_mean, *of_criteria)
+    parts = [part for part in parts if part]
     return Section(f"Interference, {name}", claims, parts, figures, found.setting, of_mean[:1])
 
 
 def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:
     return [replace(claim, name=claim.name.replace(left_out, "")) for claim in claims]
-
-
-def _arms(found: Interference) -> str:
-    names = (*found.criteria, MEAN)
-    rows = [
-        [
-            f"{row.arm}: {escape(row.meaning)}",
-            *(number(row.agreement[name]) for name in names),
-            "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
-            *(number(row.run_sd, 4), percent(row.coverage), f"{row.calls:,}"),
-        ]
-        for row in found.arms
-    ]
-    columns = ("95 % of mean", "SD from run to run", "scored", "calls")
-    return table(("", *map(escape, names), *columns), rows)
-
-
-def _effects(found: Interference) -> str:
-    names = (MEAN, *found.criteria)
-    rows = [
-        [f"{escape(name)} ({escape(EFFECTS[name][0])})", *(_cell(claims[n]) for n in names)]
-        for name, claims in found.effects.items()
-    ]
-    return table(("effect", *map(escape, names)), rows)
-
-
-def _cell(claim: Claim) -> str:
-    star = " *established*" if claim.verdict == "established" else ""
-    return f"{difference(claim.estimate, claim.low, claim.high)}{star}"
-
-
-def _over_runs(found: Interference) -> str:
-    if found.over_runs is None:
-        return "With one run of the optimizer nothing can be said about other runs."
-    low, high = found.over_runs
-    return (
-        f"Over new runs of the optimizer as well as new documents, the 95 % interval of the mean "
-        f"interference is {low:+.3f} to {high:+.3f}."
-    )
 
 
 def _matrix(found: Interference) -> Figure:
@@ -159,15 +128,3 @@ def _matrix(found: Interference) -> Figure:
 def _values(matrix: Mapping[str, Mapping[str, Claim]], names: Sequence[str]) -> np.ndarray:
     rows = [[matrix[j][k].estimate for k in names] for j in names]
     return np.array([[np.nan if each is None else each for each in row] for row in rows])
-
-
-def _matrix_table(found: Interference) -> str:
-    names = found.criteria
-    rows = [[escape(j), *(_cell(found.matrix[j][k]) for k in names)] for j in names]
-    return table(("added section of", *(f"on {escape(name)}" for name in names)), rows)
-
-
-def _unedited(found: Interference) -> list[str]:
-    if not found.unedited:
-        return []
-    return [f"Never edited, so equal to the seed prompt: {escape(', '.join(found.unedited))}."]

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
-from benchmarks.noise import BENCHMARK, Noise, Row, summarize
-from benchmarks.report.markdown import escape, number, percent, table
+from benchmarks.noise import BENCHMARK, Noise, noise_table, summarize
+from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
@@ -37,7 +37,7 @@ def _section(found: Noise, settings: Settings) -> Section:
         "between two judges that differ by no more than two scorings of one prompt do, and between "
         "two whose errors have nothing in common. Two real prompts lie between these. A judge that "
         "repeats itself exactly has no noise between scorings, and a dash for the first.",
-        _table(found.rows),
+        shown(noise_table(found)),
         pictured(
             f"noise-{settings.number(found.setting)}.svg",
             _picture(found),
@@ -46,23 +46,6 @@ def _section(found: Noise, settings: Settings) -> Section:
         ),
     ]
     return Section(f"Noise, {name}", (), parts, figures)
-
-
-def _table(rows: Sequence[Row]) -> str:
-    columns = ("", "agreement", "95 % interval", "SD from run to run", "scores changed", "scored")
-    return table(
-        (*columns, f"smallest: {_SAME}", f"smallest: {_UNRELATED}"),
-        [
-            [
-                f"{escape(row.criterion)}, {escape(row.layout)} calls",
-                number(row.agreement),
-                "-" if row.half_width is None else f"± {row.half_width:.3f}",
-                *(number(row.run_sd, 4), percent(row.changed), percent(row.coverage)),
-                *(number(row.least_paired), number(row.least_unpaired)),
-            ]
-            for row in rows
-        ],
-    )
 
 
 def _picture(found: Noise) -> Figure:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
-from benchmarks.peers import Row, summarize
-from benchmarks.report.markdown import escape, interval, number, table
+from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
+from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import HATCHES, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
@@ -36,7 +36,9 @@ def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
         "calls. Agreement is Spearman's rho on the test texts, the mean over criteria; in brackets "
         "are 95 % intervals over documents of each method by itself, so two that overlap may "
         "differ all the same.",
-        _table(rows),
+        shown(figures_table(rows)),
+        "Calls by role:",
+        shown(calls_table(rows)),
     ]
     if ran:
         parts.append(
@@ -48,36 +50,6 @@ def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
             )
         )
     return Section(f"Peers, {name}, {cap} calls", (), parts, figures)
-
-
-def _table(rows: Sequence[Row]) -> str:
-    roles = list(dict.fromkeys(role for row in rows for role in row.calls))
-    threads = sorted({count for row in rows for count in row.seconds})
-    lines = [
-        [
-            escape(row.method),
-            _agreement(row),
-            number(row.validation),
-            *(number(row.calls[role], 0) if role in row.calls else "-" for role in roles),
-            number(sum(row.calls.values()) if row.runs else None, 0),
-            "-" if row.tokens is None else f"{row.tokens:,.0f}",
-            *(number(row.seconds.get(count), 1) for count in threads),
-            f"{row.seed_kept} of {row.runs}",
-            escape(row.status or row.notes),
-        ]
-        for row in rows
-    ]
-    columns = (
-        *("", "test", "validation", *map(escape, roles), "all calls", "tokens"),
-        *(f"s, {count} threads" for count in threads),
-        *("seed prompt kept", "notes"),
-    )
-    return table(columns, lines)
-
-
-def _agreement(row: Row) -> str:
-    bounds = (None, None) if row.interval is None else (row.interval.low, row.interval.high)
-    return interval(row.test, *bounds)
 
 
 def _picture(rows: Sequence[Row]) -> Figure:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Values
-from benchmarks.report.markdown import escape, image, signed
+from benchmarks.harness.tables import signed
+from benchmarks.report.markdown import escape, image
 from mogradjudge.agreement.claims import Claim, Verdict
 
 _WORDS: Mapping[Verdict, str] = {

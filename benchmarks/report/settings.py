@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import ROLES
-from benchmarks.report.markdown import escape, number, table
+from benchmarks.report.markdown import escape, table
+from mogradjudge.display.terminal import number
 
 
 class Settings:
