@@ -9,7 +9,7 @@ what is measured. A (seed, step) pair is one cell and one cluster, with document
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ import click
 
 from benchmarks.dilution.calibration import CALIBRATION, calibrate
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
+from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.findings import Dilution
 from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.planted import plantable
@@ -36,37 +37,51 @@ from mogradjudge.lm.ledger import Ledger
 _MOST_WHOLE = 5  # texts per criterion and level: each is a call
 
 
-def measure(
-    setting: Setting, *, steps: int, batch_size: int, words: int, planted: int, causal: int
-) -> None:
-    """Measure what is not measured yet.
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
 
     Args:
-        setting: What it is measured on.
         steps: Steps per seed; each is a batch of its own.
         batch_size: Examples per step.
         words: How long the coach is told to be about one criterion.
         planted: Planted texts per criterion and level that the raters are tested on.
         causal: How many gradients to take apart; 0 for none.
+    """
+
+    steps: int = 2
+    batch_size: int = 3
+    words: int = 120
+    planted: int = 15
+    causal: int = 0
+
+
+SMOKE = Sizes(steps=4, batch_size=2, words=20, planted=3, causal=6)
+
+
+def measure(setting: Setting, sizes: Sizes) -> None:
+    """Measure what is not measured yet.
 
     Raises:
         SetupError: If the rubric has one criterion, or there are too few documents.
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    batches = batches_of(setting, setting.seeds, steps, batch_size)
-    dealt = {"batch_size": batch_size, "seeds": len(setting.seeds), "steps": steps}
-    tasks = [_rater_test(setting, planted)]
+    batches = batches_of(setting, setting.seeds, sizes.steps, sizes.batch_size)
+    seeds = len(setting.seeds)
+    dealt = {"batch_size": sizes.batch_size, "seeds": seeds, "steps": sizes.steps}
+    tasks = [_rater_test(setting, sizes.planted)]
     for (seed, step), batch in batches.items():
-        place: dict[str, Any] = {"seed": seed, "step": step, "words": words}
+        place: dict[str, Any] = {"seed": seed, "step": step, "words": sizes.words}
         work = partial(measure_step, setting, batch=batch, **place)
         tasks.append(setting.grid.task(BENCHMARK, {"part": STEP, **place, **dealt}, work))
-    if not causal:
+    if not sizes.causal:
         setting.grid.measure(tasks)
         return
-    about, *found, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
+    about, *steps, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
     best = _best_rater(about)
-    setting.grid.measure(_causal(setting, best, chosen(found, best, causal), Judged.of(before)))
+    gradients = chosen(steps, best, sizes.causal)
+    setting.grid.measure(_causal(setting, best, gradients, Judged.of(before)))
 
 
 def _rater_test(setting: Setting, planted: int) -> Task:
@@ -78,16 +93,12 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
     raters = open_raters(setting, ledger)
     can_be_tested = bool(plantable(setting.rubric.names))
     whole = min(planted, _MOST_WHOLE)
-    masked = {raters.lm.name: raters.lm_masked.name}
-    if raters.classifier is not None and raters.classifier_masked is not None:
-        masked[raters.classifier.name] = raters.classifier_masked.name
     warning = warning_about(setting.lms["rater"], setting.lms["coach"])
-    unknown = setting.rubric.names if raters.classifier is None else raters.classifier.unknown
     return {
         "lm": raters.lm.name,
         "raters": [rater.name for rater in raters.plain],
-        "masked": masked,
-        "unknown": list(unknown),
+        "masked": {plain.name: masked.name for plain, masked in raters.pairs},
+        "unknown": list(bank_classifier(setting.rubric.names).unknown),
         "warnings": [] if warning is None else [warning],
         "calibrations": {
             rater.name: asdict(calibrate(rater, n=planted))
@@ -152,21 +163,9 @@ def _print_contrasts(found: Dilution) -> None:
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
 @with_setting
-def command(
-    setting: Setting,
-    *,
-    steps: int | None,
-    batch_size: int | None,
-    words: int | None,
-    planted: int | None,
-    causal: int | None,
-) -> None:
+def command(setting: Setting, **sizes: int | None) -> None:
     """Whether joint gradients are diluted, with the controls that tell it from arithmetic."""
-    usual = (4, 2, 20, 3, 6) if setting.smoke else (2, 3, 120, 15, 0)
-    given = (steps, batch_size, words, planted, causal)
-    sizes = [one if other is None else other for one, other in zip(usual, given, strict=True)]
-    names = ("steps", "batch_size", "words", "planted", "causal")
-    measure(setting, **dict(zip(names, sizes, strict=True)))
-    found = summarize(setting.cells)
-    print_dilution(found)
+    chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
+    measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))
+    print_dilution(summarize(setting.cells))
     setting.say_where()

@@ -19,7 +19,7 @@ from benchmarks.dilution.arms import (
     Written,
     write_arms,
 )
-from benchmarks.dilution.classifier import Classifier, bank_classifier
+from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.lm_rater import AdherenceQuestion, FocusQuestion, LMRater, open_rater
 from benchmarks.dilution.measures import TextFocus, measure
 from benchmarks.harness.setting import Setting
@@ -39,37 +39,35 @@ from mogradjudge.stages.optimizer import rewrite_sections
 class Raters:
     """Who rates: an LM and a classifier, each also with the criteria's names hidden.
 
-    A classifier that knows none of the criteria is left out.
+    ``pairs`` has each rater as it is and with names hidden. A classifier that knows none of the
+    criteria is left out.
     """
 
     lm: LMRater
-    lm_masked: LMRater
-    classifier: Classifier | None
-    classifier_masked: Classifier | None
+    pairs: Sequence[tuple[Rater, Rater]]
 
     @property
     def plain(self) -> tuple[Rater, ...]:
         """Those that see the names."""
-        return (self.lm,) if self.classifier is None else (self.lm, self.classifier)
+        return tuple(plain for plain, _ in self.pairs)
 
     @property
     def all(self) -> tuple[Rater, ...]:
         """All of them."""
-        found = (*self.plain, self.lm_masked, self.classifier_masked)
-        return tuple(rater for rater in found if rater is not None)
+        return (*self.plain, *(masked for _, masked in self.pairs))
 
 
 def open_raters(setting: Setting, ledger: Ledger) -> Raters:
     """Open the raters for a setting; the LM's calls are booked in the ledger."""
     lm, names = setting.lms["rater"], setting.rubric.names
-    plain, hidden = (
+    plain, masked = (
         open_rater(lm, setting.rubric, ledger, setting.num_threads, masked=masked)
         for masked in (False, True)
     )
-    classifier = bank_classifier(names)
-    if len(classifier.unknown) == len(names):
-        return Raters(plain, hidden, None, None)
-    return Raters(plain, hidden, classifier, bank_classifier(names, masked=True))
+    pairs: list[tuple[Rater, Rater]] = [(plain, masked)]
+    if len(bank_classifier(names).unknown) < len(names):
+        pairs.append((bank_classifier(names), bank_classifier(names, masked=True)))
+    return Raters(plain, pairs)
 
 
 def open_shop(setting: Setting, ledger: Ledger, seed: int) -> Workshop:

@@ -108,15 +108,6 @@ class Grid:
             for name, task in ((self._identity(task), task) for task in tasks)
         ]
 
-    def cell(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Cell:
-        """Give one cell whose calls are booked in a ledger, as `measure` does.
-
-        Raises:
-            BudgetExhausted: At the folder's cap on calls.
-        """
-        (cell,) = self.measure([self.task(benchmark, key, measure)])
-        return cell
-
     def _measured_together(self, workers: Workers, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Keep the tasks' cells, whoever measures them; says of the others why there are none."""
 

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 import dspy
 
+from benchmarks.harness.scored import score_of
 from benchmarks.harness.tasks import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
-from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
+from mogradjudge import Agreement, Rubric, agreement_of, judge_examples
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.programs.evaluation import Judgement
 
@@ -121,22 +122,16 @@ def scores_of(judged: Sequence[Sequence[Judgement]], rubric: Rubric) -> Mapping[
     """Give the scores of several scorings of the same texts, as a cell keeps them."""
     first = judged[0]
     return {
-        "documents": [each.group for each in first],
+        "documents": [judgement.group for judgement in first],
         "human": {
-            criterion.name: [each.example[criterion.human] for each in first]
+            criterion.name: [judgement.example[criterion.human] for judgement in first]
             for criterion in rubric.criteria
         },
         "judge": [
-            {name: [_score(each, name) for each in scoring] for name in rubric.names}
+            {name: [score_of(judgement, name) for judgement in scoring] for name in rubric.names}
             for scoring in judged
         ],
     }
-
-
-def _score(judgement: Judgement, name: str) -> float | None:
-    prediction = judgement.prediction
-    score = prediction if isinstance(prediction, Unscored) else prediction[name]
-    return None if isinstance(score, Unscored) else float(score)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from benchmarks.dilution.measures import measure
 from benchmarks.dilution.summary import RATERS, STEP
 from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.scored import known_of
 from benchmarks.harness.setting import LAYOUTS, ROLES, Setting, setting_of
 from benchmarks.interference.measure import judges
 from benchmarks.interference.summary import EFFECTS, effect
@@ -194,14 +195,8 @@ def _cell(
     setting: Setting, world: PlantedWorld, benchmark: str, key: Values, judge: MultiCriteriaJudge
 ) -> Cell:
     texts = [example.output for example in setting.test]
-    rubric = setting.rubric
-    judged = {
-        "scores": scored_directly(world, judge, texts),
-        "human": {c.name: [each[c.human] for each in setting.test] for c in rubric.criteria},
-        "groups": [example.group for example in setting.test],
-        "systems": [example.system_id for example in setting.test],
-        "scales": {c.name: [c.scale.low, c.scale.high] for c in rubric.criteria},
-    }
+    scores = scored_directly(world, judge, texts)
+    judged = {"scores": scores, **known_of(setting.rubric, setting.test)}
     return _bare_cell(benchmark, key, {"judged": judged})
 
 

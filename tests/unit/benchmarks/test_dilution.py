@@ -23,7 +23,7 @@ from mogradjudge import SetupError
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.stages.gradient import WriteGradient
 
-SIZES = {"steps": 4, "batch_size": 2, "words": 20, "planted": 3, "causal": 0}
+SIZES = dilution.Sizes(steps=4, batch_size=2, words=20, planted=3, causal=0)
 
 
 def measured_in(folder, world, **sizes):
@@ -32,7 +32,7 @@ def measured_in(folder, world, **sizes):
     examples = planted_examples(rubric, documents=16, systems=5)
     setting = setting_of(folder, rubric, examples, lms, seeds=(0, 1))
     with in_setting(setting):
-        dilution.measure(setting, **{**SIZES, **sizes})
+        dilution.measure(setting, replace(SIZES, **sizes))
     return setting
 
 
@@ -91,7 +91,7 @@ def test_arithmetic_alone_does_not_count_as_dilution(plain):
 def test_nothing_is_measured_twice(diluted):
     before = diluted.lms["coach"].engine.calls.total()
     with in_setting(diluted):
-        dilution.measure(diluted, **{**SIZES, "causal": 4})
+        dilution.measure(diluted, replace(SIZES, causal=4))
     assert diluted.lms["coach"].engine.calls.total() == before
 
 
