@@ -135,12 +135,6 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
         for text, focus in measured
         if (share := focus.by_criterion[text.target].share_by_units) is not None
     ]
-    targets = tuple(dict.fromkeys(text.target for text in texts))
-    lines = _lines(points, targets, texts)
-    levels = {
-        level: statistics.fmean(y for _, x, y in points if x == level)
-        for level in sorted({x for _, x, _ in points})
-    }
     yields = [
         (text, focus, focus.by_criterion[text.target].expected_yield) for text, focus in measured
     ]
@@ -149,30 +143,57 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
         for text, focus, expected in yields
         if text.actionable_units and focus.actionable_units
     ]
+    overall, by_criterion = _lines(points, texts)
+    overall_of_yields, yields_by_criterion = _lines(yield_points, texts)
+    levels = level_means([(share, seen) for _, share, seen in points])
     return Calibration(
         rater=rater.name,
-        criteria=targets,
-        overall=_line([(x, y) for _, x, y in points], _shared(texts)),
-        by_criterion=lines,
+        criteria=tuple(by_criterion),
+        overall=overall,
+        by_criterion=by_criterion,
         levels=levels,
-        monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
-        mean_error=_mean_error(points, lines),
+        monotone=rises(levels),
+        mean_error=_mean_error(points, by_criterion),
         yield_rho=spearman([(text.actionable, expected) for text, _, expected in yields]),
-        yields=_line([(x, y) for _, x, y in yield_points], _shared(texts)),
-        yields_by_criterion=_lines(yield_points, targets, texts),
+        yields=overall_of_yields,
+        yields_by_criterion=yields_by_criterion,
     )
 
 
-def _lines(
-    points: Sequence[tuple[str, float, float]], targets: Group, texts: Sequence[PlantedText]
-) -> dict[str, Line]:
+def level_means(points: Sequence[tuple[float, float]]) -> dict[float, float]:
+    """Average what was seen at each planted share.
+
+    >>> level_means([(0.5, 1.0), (0.0, 0.0), (0.5, 2.0)])
+    {0.0: 0.0, 0.5: 1.5}
+    """
+    levels = sorted({planted for planted, _ in points})
     return {
+        level: statistics.fmean(seen for planted, seen in points if planted == level)
+        for level in levels
+    }
+
+
+def rises(levels: Mapping[float, float]) -> bool:
+    """Say whether each mean is above that of the level before.
+
+    >>> rises({0.0: 1.0, 1.0: 2.0})
+    True
+    """
+    return len(levels) > 1 and all(a < b for a, b in pairwise(levels.values()))
+
+
+def _lines(
+    points: Sequence[tuple[str, float, float]], texts: Sequence[PlantedText]
+) -> tuple[Line, dict[str, Line]]:
+    """Fit the line over all points, and one for each target."""
+    by_target = {
         name: _line(
             [(x, y) for target, x, y in points if target == name],
             _shared([text for text in texts if text.target == name]),
         )
-        for name in targets
+        for name in dict.fromkeys(text.target for text in texts)
     }
+    return _line([(x, y) for _, x, y in points], _shared(texts)), by_target
 
 
 def _shared(texts: Sequence[PlantedText]) -> float:

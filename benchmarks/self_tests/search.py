@@ -25,17 +25,18 @@ from benchmarks.self_tests.search_setup import (
     true_agreement,
 )
 from benchmarks.self_tests.search_speed import (
+    LATENCY,
     OPTIONS,
     TRIALS,
     answered,
     overheads,
-    print_overheads,
     print_sharing,
     sharing,
     speed_texts,
 )
+from benchmarks.self_tests.search_workers import ONE, TWO, workers
 from benchmarks.self_tests.search_workers import TRIALS as WORKERS_TRIALS
-from benchmarks.self_tests.search_workers import print_workers, workers
+from benchmarks.self_tests.turns import print_turns
 from benchmarks.worlds.server import serving_apart
 from mogradjudge.agreement import Interval, Undefined
 from mogradjudge.display.terminal import number, print_table
@@ -190,14 +191,15 @@ def report_speed(turns: int, out: Path | None, storage: str | None) -> None:
             options = {"trials": TRIALS, **OPTIONS}
             saved, found = sharing(lm, texts, folder / "sharing", counted, **options)
         print_sharing(saved)
-        pairs = overheads(texts, found, turns, folder / "overhead")
-        print_overheads(pairs)
-        shown = workers(WORKERS_TRIALS, turns, folder / "workers", storage)
-        print_workers(shown)
+        held = f"{LATENCY * 1000:.0f} ms latency"
+        overhead = overheads(texts, found, turns, folder / "overhead")
+        print_turns(overhead, "search", "bare", f"{TRIALS} trials, one worker, {held}")
+        more = workers(WORKERS_TRIALS, turns, folder / "workers", storage)
+        print_turns(more, TWO, ONE, f"{WORKERS_TRIALS} trials, one PostgreSQL server, {held}")
     if out is not None:
-        kept = {"sharing": saved, "overhead": pairs, "workers": shown}
+        figures = {"sharing": saved, "overhead": overhead, "workers": more}
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "speed.json", to_json(plain(kept)) + "\n")
+        write_text(out / "speed.json", to_json(plain(figures)) + "\n")
 
 
 def _search_once(

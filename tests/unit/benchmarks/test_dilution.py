@@ -196,7 +196,7 @@ def test_a_classifier_that_knows_no_criterion_is_left_out(tmp_path):
 def test_a_rubric_of_one_criterion_is_refused(tmp_path):
     setting = replace(smoke_setting(tmp_path), rubric=toy_rubric("fluency"))
     with pytest.raises(SetupError, match="two criteria"):
-        dilution.measure(setting, **SIZES)
+        dilution.measure(setting, SIZES)
 
 
 def test_what_is_lost_is_bounded_as_a_ratio():
