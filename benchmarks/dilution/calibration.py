@@ -100,13 +100,13 @@ class Calibration:
         line = self.by_criterion.get(criterion or "", self.overall)
         return line.corrected(share)
 
-    def corrected_yield(self, found: float, actionable: int, criterion: str) -> float | None:
+    def corrected_yield(self, counted: float, actionable: int, criterion: str) -> float | None:
         """Undo what wrong labels add to a yield and take from it.
 
         Wrong labels come from all units that can be acted on: the longer a text, the more they add.
         """
         line = self.yields_by_criterion.get(criterion, self.yields)
-        share = line.corrected(found / actionable) if actionable else 0.0
+        share = line.corrected(counted / actionable) if actionable else 0.0
         return None if share is None else share * actionable
 
 

@@ -49,7 +49,7 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         rater: A gradient is worth trying if this rater found a unit on the criterion in it.
         count: How many gradients; fewer are given if there are fewer.
     """
-    found: dict[str, Tried] = {}
+    gradients: dict[str, Tried] = {}
     arms, criteria = (LONG, SEPARATE), steps[0].result["criteria"]
     most = len(arms) * len(steps) * len(criteria) * steps[0].key["batch_size"]
     for number in range(most):
@@ -57,22 +57,22 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         cell = steps[round_ % len(steps)]
         criterion = criteria[(round_ + round_ // len(steps)) % len(criteria)]
         worth = {
-            each["example"]
-            for each in entries_of(cell.result, arm, rater, criterion)
-            if each["by_criterion"][criterion]["on_topic"]
+            entry["example"]
+            for entry in entries_of(cell.result, arm, rater, criterion)
+            if entry["by_criterion"][criterion]["on_topic"]
         }
         texts = [
-            each
-            for each in cell.result["advice"]
-            if each["arm"] == arm
-            and each["target"] in (None, criterion)
-            and each["example_id"] in worth
+            advice
+            for advice in cell.result["advice"]
+            if advice["arm"] == arm
+            and advice["target"] in (None, criterion)
+            and advice["example_id"] in worth
         ]
-        if texts and len(found) < count:
+        if texts and len(gradients) < count:
             one = texts[round_ // (len(steps) * len(criteria)) % len(texts)]
             place = {**cell.key, "arm": arm, "criterion": criterion, "example": one["example_id"]}
-            found.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
-    return list(found.values())
+            gradients.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
+    return list(gradients.values())
 
 
 def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -> dict[str, Any]:

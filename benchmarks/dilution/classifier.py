@@ -87,7 +87,11 @@ def bank_classifier(criteria: Group, *, masked: bool = False) -> Classifier:
 def _actionability() -> Any:
     lessons: tuple[Sentence, ...] = sentences("train")
     weights = [_tfidf(analyzer=_words_and_start), _tfidf(analyzer=_start_and_endings)]
-    return _fit([each.text for each in lessons], [each.actionable for each in lessons], weights)
+    return _fit(
+        [sentence.text for sentence in lessons],
+        [sentence.actionable for sentence in lessons],
+        weights,
+    )
 
 
 def _words(text: str) -> list[str]:

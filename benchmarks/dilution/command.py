@@ -133,17 +133,17 @@ def _best_rater(about: Cell) -> str:
     return max(rhos, key=lambda name: rhos[name]) if rhos else str(about.result["lm"])
 
 
-def print_dilution(found: Dilution) -> None:
+def print_dilution(dilution: Dilution) -> None:
     """Print the findings: the raters' test, the arms, the claims."""
-    for note in found.notes:
+    for note in dilution.notes:
         print(note)
-    for table in (raters_table(found), arms_table(found), ratings_table(found)):
+    for table in (raters_table(dilution), arms_table(dilution), ratings_table(dilution)):
         table.print()
-    _print_contrasts(found)
+    _print_contrasts(dilution)
 
 
-def _print_contrasts(found: Dilution) -> None:
-    for contrast in (*found.contrasts, *found.causal):
+def _print_contrasts(dilution: Dilution) -> None:
+    for contrast in (*dilution.contrasts, *dilution.causal):
         print(f"{contrast.rater}: {contrast.mean}")
         if contrast.relative is not None:
             print(f"    {contrast.relative}")

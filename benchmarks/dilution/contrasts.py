@@ -121,18 +121,18 @@ def contrasts_of(
         "focus": focus_of(rater, calibration, scale),
     }
     ratio = length_ratio(steps, rater)
-    found = [
+    contrasts = [
         compared(
-            each.at(ratio),
-            paired(steps, sources[each.measure], each.arms, criteria),
+            comparison.at(ratio),
+            paired(steps, sources[comparison.measure], comparison.arms, criteria),
             rater,
-            trust_in([calibration], criteria, yields=each.measure != "focus"),
-            shifts=_shifts(steps, each, rater, calibration, criteria),
-            note=_length_note(each, ratio),
+            trust_in([calibration], criteria, yields=comparison.measure != "focus"),
+            shifts=_shifts(steps, comparison, rater, calibration, criteria),
+            note=_length_note(comparison, ratio),
         )
-        for each in BY_UNITS
+        for comparison in BY_UNITS
     ]
-    return _beside_counts([each for each in found if each is not None])
+    return _beside_counts([contrast for contrast in contrasts if contrast is not None])
 
 
 def text_contrasts(
@@ -148,14 +148,18 @@ def text_contrasts(
     """
     sources: dict[str, Source] = {"holistic": holistic, "adherence": adherence}
     trusts = {"holistic": trust, "adherence": Trust(criteria, (), UNTESTED)}
-    found = (
+    contrasts = (
         compared(
-            *(each, paired(steps, sources[each.measure], each.arms, criteria), rater),
-            trusts[each.measure],
+            *(
+                comparison,
+                paired(steps, sources[comparison.measure], comparison.arms, criteria),
+                rater,
+            ),
+            trusts[comparison.measure],
         )
-        for each in BY_TEXT
+        for comparison in BY_TEXT
     )
-    return [each for each in found if each is not None]
+    return [contrast for contrast in contrasts if contrast is not None]
 
 
 def masking_contrast(
@@ -188,14 +192,16 @@ def _length_note(of: Comparison, ratio: float | None) -> str:
     return f"C-long has {ratio:.2f} times the words of S joined"
 
 
-def _beside_counts(found: list[Contrast]) -> list[Contrast]:
+def _beside_counts(contrasts: list[Contrast]) -> list[Contrast]:
     """Note beside corrected yields that plain counts say otherwise, if they do."""
-    counted = next((each.mean for each in found if each.name == AS_COUNTED.name), None)
+    counted = next(
+        (contrast.mean for contrast in contrasts if contrast.name == AS_COUNTED.name), None
+    )
     return [
-        replace(each, mean=noted(each.mean, _disagreement(each.mean, counted)))
-        if counted is not None and DILUTION.is_that_of(each)
-        else each
-        for each in found
+        replace(contrast, mean=noted(contrast.mean, _disagreement(contrast.mean, counted)))
+        if counted is not None and DILUTION.is_that_of(contrast)
+        else contrast
+        for contrast in contrasts
     ]
 
 

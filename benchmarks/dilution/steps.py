@@ -133,29 +133,29 @@ def measure_step(
     advice = written.advice()
     rated = {rater.name: _rated(advice, rater) for rater in raters.all}
     texts = [
-        _entry(each, rater, measure(units, shop.criteria))
+        _entry(text, rater, measure(units, shop.criteria))
         for rater, by_rater in rated.items()
-        for each, units in zip(advice, by_rater, strict=True)
+        for text, units in zip(advice, by_rater, strict=True)
     ]
     routed = _routed(advice, raters, rated, shop.criteria)
     for rater in raters.plain:
-        others = [each for each in routed if each.routed_by != rater.name]
+        others = [text for text in routed if text.routed_by != rater.name]
         texts += [
-            _entry(each, rater.name, measure(units, shop.criteria))
-            for each, units in zip(others, _rated(others, rater), strict=True)
+            _entry(text, rater.name, measure(units, shop.criteria))
+            for text, units in zip(others, _rated(others, rater), strict=True)
         ]
     return {
         "criteria": list(shop.criteria),
-        "advice": [asdict(each) for each in (*advice, *routed)],
+        "advice": [asdict(text) for text in (*advice, *routed)],
         "texts": texts,
         "holistic": _holistic(advice, raters.lm),
         "adherence": _adherence(shop, written, raters.lm, f"{seed}/{step}"),
-        "skipped": [asdict(each) for each in written.skipped],
+        "skipped": [asdict(question) for question in written.skipped],
     }
 
 
 def _rated(advice: Sequence[Advice], rater: Rater) -> tuple[tuple[RatedUnit, ...], ...]:
-    return rate_texts([each.text for each in advice], rater)
+    return rate_texts([text.text for text in advice], rater)
 
 
 def _routed(
@@ -168,10 +168,10 @@ def _routed(
     if len(raters.plain) == 1:
         return []
     return [
-        Advice(ROUTED, each.example_id, name, text, rater.name)
+        Advice(ROUTED, long.example_id, name, text, rater.name)
         for rater in raters.plain
-        for each, units in zip(advice, rated[rater.name], strict=True)
-        if each.arm == LONG
+        for long, units in zip(advice, rated[rater.name], strict=True)
+        if long.arm == LONG
         for name, text in route(units, criteria).items()
     ]
 

@@ -104,11 +104,11 @@ class _Summary:
     def _figures(self) -> Iterable[Figures]:
         for rater in (*self.plain, *self._hidden()):
             for arm in (*TEXTS, ROUTED):
-                found = [self._figure(arm, rater, name) for name in self._knows(rater)]
-                kept = [each for each in found if each is not None]
-                yield from kept
-                if len(kept) > 1:
-                    yield _mean_of(kept)
+                figures = [self._figure(arm, rater, name) for name in self._knows(rater)]
+                known = [mean for mean in figures if mean is not None]
+                yield from known
+                if len(known) > 1:
+                    yield _mean_of(known)
 
     def _figure(self, arm: str, rater: str, criterion: str) -> Figures | None:
         texts = [e for step in self.steps for e in entries_of(step, arm, rater, criterion)]
@@ -122,11 +122,11 @@ class _Summary:
             criterion=criterion,
             calibrated=criterion in self._trust(rater).passed,
             texts=len(texts),
-            words=statistics.fmean(each["words"] for each in texts),
+            words=statistics.fmean(text["words"] for text in texts),
             share=mean_of_known(self._values(field_of(rater, "share_by_words"), arm, criterion)),
             focus=mean_of_known(focus),
             actionable=statistics.fmean(
-                each["by_criterion"][criterion]["actionable"] for each in texts
+                text["by_criterion"][criterion]["actionable"] for text in texts
             ),
             corrected_yield=statistics.fmean(
                 self._values(yield_of(rater, calibration), arm, criterion)
@@ -134,7 +134,7 @@ class _Summary:
             density=mean_of_known(
                 self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
             ),
-            coverage=statistics.fmean(each["coverage"] for each in texts),
+            coverage=statistics.fmean(text["coverage"] for text in texts),
             entropy=mean_of_known(text["entropy"] for text in texts),
         )
 
@@ -142,16 +142,16 @@ class _Summary:
         return [value for step in self.steps for value in source(step, arm, criterion).values()]
 
     def _by_criterion(self, source: Source, arm: str) -> dict[str, float]:
-        found = {name: self._values(source, arm, name) for name in self.criteria}
-        return {name: statistics.fmean(values) for name, values in found.items() if values}
+        by_name = {name: self._values(source, arm, name) for name in self.criteria}
+        return {name: statistics.fmean(values) for name, values in by_name.items() if values}
 
     def _off_target(self) -> dict[str, float]:
         ratings: dict[str, list[float]] = {}
         for step in self.steps:
-            for each in step["holistic"]:
-                off = each["arm"] == SEPARATE and each["target"] != each["criterion"]
-                if off and each["rating"] is not None:
-                    ratings.setdefault(each["criterion"], []).append(each["rating"])
+            for rated in step["holistic"]:
+                off = rated["arm"] == SEPARATE and rated["target"] != rated["criterion"]
+                if off and rated["rating"] is not None:
+                    ratings.setdefault(rated["criterion"], []).append(rated["rating"])
         return {name: statistics.fmean(values) for name, values in ratings.items()}
 
     def _leakage(self, rater: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -161,10 +161,10 @@ class _Summary:
                 for target in self.criteria
                 if (
                     masses := [
-                        each["mass_by_words"]
+                        text["mass_by_words"]
                         for step in self.steps
-                        for each in entries_of(step, arm, rater, target)
-                        if each["mass_by_words"]
+                        for text in entries_of(step, arm, rater, target)
+                        if text["mass_by_words"]
                     ]
                 )
             }
@@ -176,8 +176,8 @@ class _Summary:
             known, calibration = self._knows(rater), self.calibrations.get(rater)
             yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
             both = (rater, self.masked[rater])
-            if found := masking_contrast(self.steps, both, self.calibrations, known):
-                yield found
+            if contrast := masking_contrast(self.steps, both, self.calibrations, known):
+                yield contrast
         trust = trust_in_ratings(self.ratings_test, self.criteria)
         yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
 
@@ -188,8 +188,8 @@ class _Summary:
 
     def _unrated(self, rater: str) -> float:
         texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
-        lost = sum(each["unrated"] for each in texts)
-        return float(lost / max(1, lost + sum(each["units"] for each in texts)))
+        lost = sum(text["unrated"] for text in texts)
+        return float(lost / max(1, lost + sum(text["units"] for text in texts)))
 
     def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
         yield from self.warnings
@@ -239,4 +239,4 @@ def _mean_of(every: Sequence[Figures]) -> Figures:
 
 
 def _mean_mass(masses: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {label: statistics.fmean(each[label] for each in masses) for label in masses[0]}
+    return {label: statistics.fmean(mass[label] for mass in masses) for label in masses[0]}

@@ -8,7 +8,7 @@ from benchmarks.harness.tables import Table, percent
 from mogradjudge.display.terminal import number
 
 
-def raters_table(found: Dilution) -> Table:
+def raters_table(dilution: Dilution) -> Table:
     """Say how the raters did on texts whose share of units about a criterion is known."""
     columns = ("rater", "rho", "monotone", "slope", "intercept", "error", "yield rho", "unrated")
     rows = [
@@ -16,9 +16,9 @@ def raters_table(found: Dilution) -> Table:
             *(name, number(rater.overall.rho, 2), "yes" if rater.monotone else "no"),
             *(number(rater.overall.slope, 2), number(rater.overall.intercept, 2)),
             *(number(rater.mean_error, 2), number(rater.yield_rho, 2)),
-            *(percent(found.unrated.get(name)), _passed(rater)),
+            *(percent(dilution.unrated.get(name)), _passed(rater)),
         ]
-        for name, rater in found.calibrations.items()
+        for name, rater in dilution.calibrations.items()
     ]
     return Table((*columns, "test"), rows, "Raters on texts of known focus")
 
@@ -29,7 +29,7 @@ def _passed(rater: Calibration) -> str:
     return "passed, but not on yields" if rater.passed else rater.mark
 
 
-def arms_table(found: Dilution) -> Table:
+def arms_table(dilution: Dilution) -> Table:
     """Give the means of each arm, as each rater sees them."""
     columns = ("arm", "rater", "texts", "words", "share x 10", "focus", "yield as counted")
     rows = [
@@ -40,20 +40,21 @@ def arms_table(found: Dilution) -> Table:
             *(number(arm.corrected_yield, 2), number(arm.density, 2)),
             *(percent(arm.coverage), number(arm.entropy, 2)),
         ]
-        for arm in found.shown
+        for arm in dilution.shown
     ]
-    title = f"Means over {', '.join(found.criteria)}; {found.steps} steps of {found.batch_size}"
+    steps = f"{dilution.steps} steps of {dilution.batch_size}"
+    title = f"Means over {', '.join(dilution.criteria)}; {steps}"
     more = ("corrected yield", "yield per 100 tokens", "coverage", "entropy")
     return Table((*columns, *more), rows, title, keys=2)
 
 
-def ratings_table(found: Dilution) -> Table:
+def ratings_table(dilution: Dilution) -> Table:
     """Give the LM's ratings of whole texts and of edits, from 1 to 10."""
-    by_row = {f"focus, {arm}": ratings for arm, ratings in found.holistic.items()}
-    by_row |= {f"adherence of edits, {arm}": of for arm, of in found.adherence.items()}
-    by_row["focus of S on a criterion that it was not asked about"] = found.off_target
+    by_row = {f"focus, {arm}": ratings for arm, ratings in dilution.holistic.items()}
+    by_row |= {f"adherence of edits, {arm}": of for arm, of in dilution.adherence.items()}
+    by_row["focus of S on a criterion that it was not asked about"] = dilution.off_target
     rows = [
-        [name, *(number(ratings.get(criterion), 1) for criterion in found.criteria)]
+        [name, *(number(ratings.get(criterion), 1) for criterion in dilution.criteria)]
         for name, ratings in by_row.items()
     ]
-    return Table(("rated from 1 to 10", *found.criteria), rows, "Whole texts, rated by the LM")
+    return Table(("rated from 1 to 10", *dilution.criteria), rows, "Whole texts, rated by the LM")

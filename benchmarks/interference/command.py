@@ -43,13 +43,13 @@ def command(
     setting.say_where()
 
 
-def print_interference(found: Interference) -> None:
+def print_interference(summary: Interference) -> None:
     """Print the arms, the effects in words, and the matrix."""
-    arms_table(found).print()
-    for name, claims in found.effects.items():
+    arms_table(summary).print()
+    for name, claims in summary.effects.items():
         print(f"{name}: {EFFECTS[name][0]}")
         for claim in claims.values():
             print(f"  {claim}")
-    for line in filter(None, (over_runs(found), unedited(found))):
+    for line in filter(None, (over_runs(summary), unedited(summary))):
         print(line)
-    matrix_table(found).print()
+    matrix_table(summary).print()

@@ -171,7 +171,7 @@ def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
         agreement={**agreement, MEAN: mean_of_known(agreement.values())},
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,
-        coverage=min(j.coverage(each) for j in judged for each in names),
+        coverage=min(j.coverage(name) for j in judged for name in names),
         calls=next(cell.calls for cell in cells if place_of(cell)[0] == name),
     )
 
@@ -179,12 +179,12 @@ def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
 def _interval(judged: Sequence[Judged]) -> tuple[float, float] | None:
     """Bound the mean agreement over documents, each with the mean of all its values."""
     values: dict[str, list[float]] = {}
-    for each in judged:
-        for name in each.scores:
-            for document, value in each.values(name).items():
+    for run in judged:
+        for name in run.scores:
+            for document, value in run.values(name).items():
                 values.setdefault(document, []).append(value)
-    found = cluster_test([statistics.fmean(each) for each in values.values()], flips=1)
-    return None if isinstance(found, Undefined) else (found.low, found.high)
+    test = cluster_test([statistics.fmean(of_document) for of_document in values.values()], flips=1)
+    return None if isinstance(test, Undefined) else (test.low, test.high)
 
 
 def _over_runs(
@@ -209,10 +209,12 @@ def _over_runs(
     if len(rows) < 2:
         return None
     documents = sorted({document for row in rows for document in row})
-    found = hierarchical([[row.get(document, math.nan) for document in documents] for row in rows])
-    return None if isinstance(found, Undefined) else (found.low, found.high)
+    bounds = hierarchical([[row.get(document, math.nan) for document in documents] for row in rows])
+    return None if isinstance(bounds, Undefined) else (bounds.low, bounds.high)
 
 
 def _document_means(by_place: Scorings, run: str, criterion: str) -> dict[str, float]:
-    values = [j.values(criterion) for (each, _), j in by_place.items() if each == run]
-    return {name: statistics.fmean(each[name] for each in values) for name in values[0]}
+    values = [j.values(criterion) for (of_run, _), j in by_place.items() if of_run == run]
+    return {
+        name: statistics.fmean(by_document[name] for by_document in values) for name in values[0]
+    }

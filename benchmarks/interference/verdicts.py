@@ -25,23 +25,31 @@ def judged(
 
     It gives a claim for ``"mean"`` and each criterion; no p-value is adjusted.
     """
-    scored = {(arm, *run): each for arm in weights for run, each in by_arm[arm].items()}
+    scored = {(arm, *run): scoring for arm in weights for run, scoring in by_arm[arm].items()}
     first = next(iter(scored.values()))
     names = list(first.scores)
-    if lost := [why for each in names if (why := unequal_coverage([*scored.values()], each))]:
+    if lost := [
+        why for criterion in names if (why := unequal_coverage([*scored.values()], criterion))
+    ]:
         return {
-            each: refused(f"{name}, {each}", f"the arms score other texts: {'; '.join(lost)}")
-            for each in (MEAN, *names)
+            key: refused(f"{name}, {key}", f"the arms score other texts: {'; '.join(lost)}")
+            for key in (MEAN, *names)
         }
     family = contrast_criteria(
         first.human,
-        {str(key): {each: j.filled(each) for each in names} for key, j in scored.items()},
+        {
+            str(key): {criterion: j.filled(criterion) for criterion in names}
+            for key, j in scored.items()
+        },
         {str(key): weights[key[0]] / len(by_arm[key[0]]) for key in scored},
         first.groups,
         level=level_of(first),
     )
-    found = {MEAN: family.mean, **family.by_criterion}
-    return {each: claim(f"{name}, {each}", of, bound=BOUND) for each, of in found.items()}
+    comparisons = {MEAN: family.mean, **family.by_criterion}
+    return {
+        criterion: claim(f"{name}, {criterion}", of, bound=BOUND)
+        for criterion, of in comparisons.items()
+    }
 
 
 def of_effect(
@@ -57,10 +65,10 @@ def adjusted(claims: Mapping[K, Claim]) -> dict[K, Claim]:
     """Adjust claims that are one family, by Holm's method; a refused one does not count."""
     names = {str(place): name for place, name in enumerate(claims)}
     known = {place: p for place, name in names.items() if (p := claims[name].p_value) is not None}
-    found = dict(claims)
+    judged_together = dict(claims)
     for place, p in holm(known).items():
-        found[names[place]] = claims[names[place]].adjusted(p)
-    return found
+        judged_together[names[place]] = claims[names[place]].adjusted(p)
+    return judged_together
 
 
 def of_other_runs(claim: Claim, runs: int, over_runs: tuple[float, float] | None) -> Claim:

@@ -54,11 +54,11 @@ def command(
     setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 
-def print_setting(found: InSetting) -> None:
+def print_setting(summary: InSetting) -> None:
     """Print what was found in one setting."""
-    for table in (agreement_table(found), costs_table(found), volumes_table(found)):
+    for table in (agreement_table(summary), costs_table(summary), volumes_table(summary)):
         table.print()
-    if found.adherence:
-        adherence_table(found).print()
-    for claim in (*found.against_seed, *found.pairs):
+    if summary.adherence:
+        adherence_table(summary).print()
+    for claim in (*summary.against_seed, *summary.pairs):
         print(claim)

@@ -137,7 +137,7 @@ def _parts(rubric: Rubric, mode: str) -> dict[str | None, Rubric]:
     """Give the rubrics that a mode optimizes for, each in a run of its own."""
     if mode != SINGLE:
         return {None: rubric}
-    return {each.name: replace(rubric, criteria=(each,)) for each in rubric.criteria}
+    return {criterion.name: replace(rubric, criteria=(criterion,)) for criterion in rubric.criteria}
 
 
 def _left(budget: Budget, rows: Sequence[LedgerRow]) -> Budget:

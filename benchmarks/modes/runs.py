@@ -62,10 +62,10 @@ def validation_volume(parts: Sequence[Values], criteria: Sequence[str]) -> float
         for part in parts
     ]
     if len(parts) == 1:
-        return hypervolume([[each.get(name) for name in criteria] for each in measured[0]])
+        return hypervolume([[program.get(name) for name in criteria] for program in measured[0]])
     best = [
-        max((each[part["criterion"]] or 0.0 for each in found), default=0.0)
-        for part, found in zip(parts, measured, strict=True)
+        max((program[part["criterion"]] or 0.0 for program in programs), default=0.0)
+        for part, programs in zip(parts, measured, strict=True)
     ]
     return hypervolume([best])
 

@@ -130,7 +130,7 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
             for name in (*sorted(set(start.values())), *modes)
         ),
         adherence=tuple(
-            adherence_of(name, found) for name in modes if (found := _rated(arms[name], rated))
+            adherence_of(name, ratings) for name in modes if (ratings := _rated(arms[name], rated))
         ),
         against_seed=tuple(
             differences(judged, {f"{name} minus seed": (name, arm) for name, arm in start.items()})

@@ -10,9 +10,9 @@ from benchmarks.modes.summary import InSetting, Mode
 from mogradjudge.display.terminal import number
 
 
-def agreement_table(found: InSetting) -> Table:
+def agreement_table(summary: InSetting) -> Table:
     """Give the agreement on the test texts."""
-    names = (*found.criteria, MEAN)
+    names = (*summary.criteria, MEAN)
     rows = [
         [
             _label(mode),
@@ -20,30 +20,30 @@ def agreement_table(found: InSetting) -> Table:
             *(number(mode.run_sd), str(len(mode.seeds))),
             "-" if mode.name == SEED else str(mode.seeds_kept),
         ]
-        for mode in found.modes
+        for mode in summary.modes
     ]
     return Table(
         ("mode", *names, "SD of runs", "runs", "seed prompt kept"),
         rows,
-        f"Agreement (Spearman, {found.level} level) on {found.texts} test texts of "
-        f"{found.documents} documents",
+        f"Agreement (Spearman, {summary.level} level) on {summary.texts} test texts of "
+        f"{summary.documents} documents",
     )
 
 
-def gains_table(found: InSetting) -> Table:
+def gains_table(summary: InSetting) -> Table:
     """Give the differences to the seed prompt in the same layout."""
-    names = (*found.criteria, MEAN)
+    names = (*summary.criteria, MEAN)
     rows = [
         [_label(mode), *(_interval(mode.gain[name], signs="+") for name in names)]
-        for mode in found.optimized
+        for mode in summary.optimized
         if mode.gain
     ]
     return Table(("mode", *names), rows, "Differences to the seed prompt in the same layout")
 
 
-def costs_table(found: InSetting) -> Table:
+def costs_table(summary: InSetting) -> Table:
     """Give what one run of each mode takes."""
-    roles = list(dict.fromkeys(role for mode in found.optimized for role in mode.cost.calls))
+    roles = list(dict.fromkeys(role for mode in summary.optimized for role in mode.cost.calls))
     rows = [
         [
             _label(mode),
@@ -53,30 +53,30 @@ def costs_table(found: InSetting) -> Table:
             f"{mode.cost.completion_tokens:,.0f}",
             number(mode.cost.dollars, 4),
         ]
-        for mode in found.optimized
+        for mode in summary.optimized
     ]
     return Table(
         ("mode", *roles, "all calls", "tokens in", "tokens out", "US$"), rows, "Calls of one run"
     )
 
 
-def volumes_table(found: InSetting) -> Table:
+def volumes_table(summary: InSetting) -> Table:
     """Give the hypervolumes."""
     rows = [
         [_label(mode), number(mode.volume, 4), number(mode.validation_volume, 4)]
-        for mode in found.modes
+        for mode in summary.modes
     ]
     return Table(("mode", "test", "validation"), rows, "Hypervolume")
 
 
-def adherence_table(found: InSetting) -> Table:
+def adherence_table(summary: InSetting) -> Table:
     """Say how well editors followed their gradients."""
     rows = [
         [
             *(rated.mode, number(rated.mean, 2), number(rated.run_sd, 2)),
             *(str(rated.n), str(rated.unrated)),
         ]
-        for rated in found.adherence
+        for rated in summary.adherence
     ]
     return Table(
         ("mode", "mean", "SD of runs", "sections", "unrated"),

@@ -147,14 +147,14 @@ def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 @storage_option
 @click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
 def command(
-    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **given: Any
+    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **options: Any
 ) -> None:
     """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
 
     All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
     world. TextGrad needs the extra `peers`.
     """
-    said = {name: value for name, value in given.items() if value not in (None, ())}
+    said = {name: value for name, value in options.items() if value not in (None, ())}
     sizes = replace(SMOKE if smoke else Sizes(), **said)
     methods = [method for method in METHODS if not names or method.name in names]
     with (

@@ -64,30 +64,30 @@ def measure(
             before = around.measure(task.seed_prompt)
         server.reset()
         started = time.perf_counter()
-        found = _run(method, task)
+        outcome = _run(method, task)
         seconds = time.perf_counter() - started
         counts = server.counts()
         with dspy.context(lm=around.lm):
-            kept, after = _gated(around, found, before)
-            judged = [_judged(around, kept, test) for _ in range(repeats)]
-    means = [agreement_of(each, task.objectives).mean or 0.0 for each in judged]
+            instructions, after = _gated(around, outcome, before)
+            judged = [_judged(around, instructions, test) for _ in range(repeats)]
+    means = [agreement_of(judgements, task.objectives).mean or 0.0 for judgements in judged]
     return {
-        "notes": _notes(found, task),
+        "notes": _notes(outcome, task),
         "calls": counts["calls"],
         "tokens": counts["tokens"],
         "seconds": seconds,
         "seed_validation": before.mean,
         "validation": after.mean,
-        "seed_kept": kept == task.seed_prompt,
-        "instructions": kept,
+        "seed_kept": instructions == task.seed_prompt,
+        "instructions": instructions,
         "agreement": fmean(means),
         "test": scores_of(judged, task.rubric),
     }
 
 
-def _notes(found: Found, task: Task) -> str:
+def _notes(outcome: Found, task: Task) -> str:
     failed = f"{task.meter.failed} calls failed" if task.meter.failed else ""
-    return ", ".join(filter(None, [found.notes, failed]))
+    return ", ".join(filter(None, [outcome.notes, failed]))
 
 
 def _prepare(method: Method) -> None:
@@ -105,12 +105,12 @@ def _run(method: Method, task: Task) -> Found:
         raise CannotRun(f"{type(error).__name__}: {said[:_SHOWN]}") from error
 
 
-def _gated(task: Task, found: Found, seed: Agreement) -> tuple[str, Agreement]:
-    if found.instructions in (task.seed_prompt, ""):
+def _gated(task: Task, outcome: Found, seed: Agreement) -> tuple[str, Agreement]:
+    if outcome.instructions in (task.seed_prompt, ""):
         return task.seed_prompt, seed
-    agreement = task.measure(found.instructions)
+    agreement = task.measure(outcome.instructions)
     if is_better(seed, agreement):
-        return found.instructions, agreement
+        return outcome.instructions, agreement
     return task.seed_prompt, seed
 
 

@@ -49,13 +49,13 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
     title = f"Dilution, {settings.name(cells[0].setting)}"
     try:
-        found = summarize(cells)
+        summary = summarize(cells)
     except SetupError as error:  # it was cut short, or the steps are of different sizes
         return Section(title, (), [escape(error)])
     figures: dict[str, Figure] = {}
-    parts = parts_of(found, settings.number(cells[0].setting), figures)
-    claims = [named(each) for each in (*found.contrasts, *found.causal)]
-    main = [named(each) for each in found.contrasts if DILUTION.is_that_of(each)]
+    parts = parts_of(summary, settings.number(cells[0].setting), figures)
+    claims = [named(contrast) for contrast in (*summary.contrasts, *summary.causal)]
+    main = [named(contrast) for contrast in summary.contrasts if DILUTION.is_that_of(contrast)]
     return Section(title, claims, parts, figures, cells[0].setting, main)
 
 
@@ -64,78 +64,83 @@ def named(contrast: Contrast) -> Claim:
     return replace(contrast.mean, name=f"{contrast.rater}: {contrast.mean.name}")
 
 
-def parts_of(found: Dilution, place: int, figures: dict[str, Figure]) -> list[str]:
+def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[str]:
     """Write about what was found, the pictures' files numbered by their place."""
     return [
         f"Gradients were written of the same judgements and critiques under every scope: "
-        f"{found.steps} steps of {found.batch_size} texts from {len(found.seeds)} seeds, "
-        f"{found.words} words for a gradient on one criterion. Each sentence was rated by itself, "
-        "without knowing where it stood. A step is a cluster.",
+        f"{summary.steps} steps of {summary.batch_size} texts from {len(summary.seeds)} seeds, "
+        f"{summary.words} words for a gradient on one criterion. Each sentence was rated by "
+        "itself, without knowing where it stood. A step is a cluster.",
         table(("", "what it is"), [[name, text] for name, text in _ARMS.items()]),
-        *(f"- {escape(note)}" for note in found.notes),
+        *(f"- {escape(note)}" for note in summary.notes),
         pictured(
             f"dilution-{place}-arms.svg",
-            _arms_picture(found),
+            _arms_picture(summary),
             "Focus by the scope of the gradient, with controls: the share of words about the "
             "criterion, times ten (the dotted line is equal attention to all), the same corrected "
             "for the rater's errors and for chance, and the actionable units about the criterion",
             figures,
         ),
-        shown(arms_table(found)),
+        shown(arms_table(summary)),
         *(
             pictured(
                 f"dilution-{place}-{measure}.svg",
-                forest(_short(found.contrasts, measure), f"difference in {what}"),
+                forest(_short(summary.contrasts, measure), f"difference in {what}"),
                 f"Differences between scopes in {what}, mean over criteria, 95 % intervals; "
                 "filled where established",
                 figures,
             )
             for measure, what in _UNITS.items()
         ),
-        _contrasts(found.contrasts),
-        *(["What edits by single sentences bring:", _contrasts(found.causal)] * bool(found.causal)),
+        _contrasts(summary.contrasts),
+        *(
+            ["What edits by single sentences bring:", _contrasts(summary.causal)]
+            * bool(summary.causal)
+        ),
         "### Ratings of whole texts",
         "From 1 to 10 by the LM rater. A text on all criteria cannot rate high on each, so S "
         "joined is what arithmetic alone leaves of S.",
-        shown(ratings_table(found)),
+        shown(ratings_table(summary)),
         "### The raters' test",
         "Raters on texts whose share of sentences about a criterion is known.",
-        shown(raters_table(found)),
+        shown(raters_table(summary)),
         *(
-            folded(f"What texts are about, by {rater}", _leakage(found, rater))
-            for rater in found.raters
+            folded(f"What texts are about, by {rater}", _leakage(summary, rater))
+            for rater in summary.raters
         ),
     ]
 
 
 def _short(contrasts: Sequence[Contrast], measure: str) -> list[Claim]:
     return [
-        replace(each.mean, name=f"{each.rater}: {each.name.removeprefix(f'{measure}, ')}")
-        for each in contrasts
-        if each.measure == measure
+        replace(
+            contrast.mean, name=f"{contrast.rater}: {contrast.name.removeprefix(f'{measure}, ')}"
+        )
+        for contrast in contrasts
+        if contrast.measure == measure
     ]
 
 
 def _contrasts(contrasts: Sequence[Contrast]) -> str:
     rows = [
         [
-            escape(each.name),
-            escape(each.rater),
-            figures_of(each.mean),
-            each.mean.verdict,
-            "-" if each.relative is None else difference(each.relative),
+            escape(contrast.name),
+            escape(contrast.rater),
+            figures_of(contrast.mean),
+            contrast.mean.verdict,
+            "-" if contrast.relative is None else difference(contrast.relative),
             ", ".join(
-                f"{escape(name)} {difference(claim)} {escape(each.verdict_on(name))}"
-                for name, claim in each.by_criterion.items()
+                f"{escape(name)} {difference(claim)} {escape(contrast.verdict_on(name))}"
+                for name, claim in contrast.by_criterion.items()
             ),
         ]
-        for each in contrasts
+        for contrast in contrasts
     ]
     return table(("", "rater", "difference", "verdict", "share lost", "by criterion"), rows)
 
 
-def _leakage(found: Dilution, rater: str) -> str:
-    by_arm = found.leakage[rater]
+def _leakage(summary: Dilution, rater: str) -> str:
+    by_arm = summary.leakage[rater]
     labels = list(
         dict.fromkeys(label for targets in by_arm.values() for m in targets.values() for label in m)
     )
@@ -147,21 +152,21 @@ def _leakage(found: Dilution, rater: str) -> str:
     return shown(Table(("share of words about", *labels), rows))
 
 
-def _arms_picture(found: Dilution) -> Figure:
+def _arms_picture(summary: Dilution) -> Figure:
     """Draw three measures of each arm, a mark for each rater."""
-    arms = list(dict.fromkeys(figures.arm for figures in found.shown))
+    arms = list(dict.fromkeys(figures.arm for figures in summary.shown))
     with styled():
         figure = Figure(figsize=(8.6, 0.9 + 0.34 * len(arms)), layout="constrained")
         panels = figure.subplots(1, len(_MEASURES), sharey=True)
         for (measure, what), panel in zip(_MEASURES.items(), panels, strict=True):
-            for place, rater in enumerate(found.raters):
-                rated = [figures for figures in found.shown if figures.rater == rater]
+            for place, rater in enumerate(summary.raters):
+                rated = [figures for figures in summary.shown if figures.rater == rater]
                 _draw(panel, rated, arms, measure, place)
             panel.set_xlabel(what)
             panel.grid(axis="y", color="#EEEEEE", linewidth=0.8)
             panel.set_axisbelow(True)
         panels[0].set_xlim(0, 10)
-        panels[0].axvline(10 / len(found.criteria), color=GREY, linewidth=0.9, linestyle=":")
+        panels[0].axvline(10 / len(summary.criteria), color=GREY, linewidth=0.9, linestyle=":")
         panels[1].axvline(0, color=GREY, linewidth=0.9, linestyle=":")
         panels[2].set_xlim(left=0)
         panels[0].set_yticks(range(len(arms)), arms)

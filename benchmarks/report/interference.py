@@ -46,18 +46,18 @@ def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
         return Section(title, (), [f"There is nothing to say yet: {escape(error)}."])
 
 
-def _section(found: Interference, settings: Settings) -> Section:
-    name, number_of = settings.name(found.setting), settings.number(found.setting)
+def _section(summary: Interference, settings: Settings) -> Section:
+    name, number_of = settings.name(summary.setting), settings.number(summary.setting)
     figures: dict[str, Figure] = {}
-    of_mean = [each[MEAN] for each in found.effects.values()]
-    of_criteria = [found.effects[_INTERFERENCE][each] for each in found.criteria]
+    of_mean = [claims[MEAN] for claims in summary.effects.values()]
+    of_criteria = [summary.effects[_INTERFERENCE][criterion] for criterion in summary.criteria]
     parts = [
-        f"{found.texts} test texts of {found.documents} documents, each arm scored "
-        f"{found.repeats} times with the instructions of {len(found.runs)} runs; Spearman's rho, "
-        f"{found.level} level. The instructions were chosen on other texts. Interference is what "
-        "optimizing gains in one joint call less what it gains in separate calls: "
+        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
+        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
+        f"rho, {summary.level} level. The instructions were chosen on other texts. Interference "
+        "is what optimizing gains in one joint call minus what it gains in separate calls: "
         "(J1 - J0) - (S1 - S0).",
-        shown(arms_table(found)),
+        shown(arms_table(summary)),
         pictured(
             f"interference-{number_of}-effects.svg",
             forest(_named(of_mean, ", mean"), "mean effect on agreement (Spearman's rho)"),
@@ -65,12 +65,12 @@ def _section(found: Interference, settings: Settings) -> Section:
             "where established, the grey band is the bound of equivalence",
             figures,
         ),
-        shown(effects_table(found)),
-        over_runs(found),
+        shown(effects_table(summary)),
+        over_runs(summary),
         pictured(
             f"interference-{number_of}-criteria.svg",
             forest(
-                _named([found.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
+                _named([summary.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
                 "interference (Spearman's rho)",
             ),
             "Interference by criterion, with 95 % intervals over documents",
@@ -78,35 +78,35 @@ def _section(found: Interference, settings: Settings) -> Section:
         ),
         pictured(
             f"interference-{number_of}-matrix.svg",
-            _matrix(found),
+            _matrix(summary),
             "What adding one optimized section to the joint seed prompt does to the agreement on "
             "each criterion; a star marks what is established",
             figures,
         ),
-        shown(matrix_table(found)),
-        escape(unedited(found)),
+        shown(matrix_table(summary)),
+        escape(unedited(summary)),
         "Calls of one scoring of each arm stand in the first table; verdicts on single criteria "
         "other than those of interference itself are in the second.",
     ]
     claims = (*of_mean, *of_criteria)
     parts = [part for part in parts if part]
-    return Section(f"Interference, {name}", claims, parts, figures, found.setting, of_mean[:1])
+    return Section(f"Interference, {name}", claims, parts, figures, summary.setting, of_mean[:1])
 
 
 def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:
     return [replace(claim, name=claim.name.replace(left_out, "")) for claim in claims]
 
 
-def _matrix(found: Interference) -> Figure:
-    names = found.criteria
-    values = _values(found.matrix, names)
+def _matrix(summary: Interference) -> Figure:
+    names = summary.criteria
+    values = _values(summary.matrix, names)
     reach = max(0.01, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 0.01
     with styled():
         figure, axes = plain(2.6 + 0.75 * len(names), 1.3 + 0.55 * len(names))
         picture = axes.imshow(values, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
         for j, section in enumerate(names):
             for k, criterion in enumerate(names):
-                claim = found.matrix[section][criterion]
+                claim = summary.matrix[section][criterion]
                 if claim.estimate is None:
                     continue
                 star = "*" if claim.verdict == "established" else ""
@@ -127,4 +127,4 @@ def _matrix(found: Interference) -> Figure:
 
 def _values(matrix: Mapping[str, Mapping[str, Claim]], names: Sequence[str]) -> np.ndarray:
     rows = [[matrix[j][k].estimate for k in names] for j in names]
-    return np.array([[np.nan if each is None else each for each in row] for row in rows])
+    return np.array([[np.nan if value is None else value for value in row] for row in rows])

@@ -39,28 +39,29 @@ _VOLUME = (
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about the modes, for each setting and way to run them."""
-    return [_section(found, settings, place) for place, found in enumerate(summarize(cells), 1)]
+    return [_section(summary, settings, place) for place, summary in enumerate(summarize(cells), 1)]
 
 
-def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
+def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
     figures: dict[str, Figure] = {}
-    seed_runs = max(len(mode.seeds) for mode in found.modes)
-    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.plan.items())
-    rated = adherence_table(found)
+    seed_runs = max(len(mode.seeds) for mode in summary.modes)
+    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
+    rated = adherence_table(summary)
     parts = [
-        f"{found.texts} test texts of {found.documents} documents, which decided nothing; "
-        f"agreement is Spearman's rho, {found.level} level. Up to {seed_runs} runs per mode "
+        f"{summary.texts} test texts of {summary.documents} documents, which decided nothing; "
+        f"agreement is Spearman's rho, {summary.level} level. Up to {seed_runs} runs per mode "
         f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
         "single-criterion baseline: an optimizer and a judge for each criterion, so that "
         "the judge's layout sets it apart from a mode as well.",
         "### Agreement on the test texts",
-        shown(agreement_table(found)),
+        shown(agreement_table(summary)),
         "Differences to the seed prompt in the same layout:",
-        shown(gains_table(found)),
+        shown(gains_table(summary)),
         pictured(
             f"modes-{number_of}-differences.svg",
             forest(
-                (*found.against_seed, *found.pairs), "difference of mean agreement (Spearman's rho)"
+                (*summary.against_seed, *summary.pairs),
+                "difference of mean agreement (Spearman's rho)",
             ),
             "Differences of mean test agreement with 95 % intervals; filled where established, "
             "the grey band is the bound of equivalence",
@@ -69,28 +70,28 @@ def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
         "### Way and cost",
         pictured(
             f"modes-{number_of}-steps.svg",
-            _trajectory_picture(found),
+            _trajectory_picture(summary),
             "Validation agreement over the steps, a line for each run; a filled mark is an "
             "accepted proposal, the black line the mean",
             figures,
         ),
         pictured(
             f"modes-{number_of}-cost.svg",
-            _cost_picture(found),
+            _cost_picture(summary),
             "Calls of a run against its test agreement, with 95 % intervals",
             figures,
         ),
         "Calls, tokens and dollars of one run:",
-        shown(costs_table(found)),
-        *(["### Adherence", f"{rated.title}:", shown(rated)] * bool(found.adherence)),
+        shown(costs_table(summary)),
+        *(["### Adherence", f"{rated.title}:", shown(rated)] * bool(summary.adherence)),
         "### Hypervolume",
         _VOLUME,
-        shown(volumes_table(found)),
-        *(_texts(mode) for mode in found.optimized),
+        shown(volumes_table(summary)),
+        *(_texts(mode) for mode in summary.optimized),
     ]
-    title = f"Modes, {settings.name(found.setting)}"
-    claims = (*found.against_seed, *found.pairs)
-    return Section(title, claims, parts, figures, found.setting, found.headlines)
+    title = f"Modes, {settings.name(summary.setting)}"
+    claims = (*summary.against_seed, *summary.pairs)
+    return Section(title, claims, parts, figures, summary.setting, summary.headlines)
 
 
 def _texts(mode: Mode) -> str:
@@ -105,9 +106,9 @@ def _look(name: str) -> tuple[str, str]:
     return COLOURS[place], MARKERS[place]
 
 
-def _trajectory_picture(found: InSetting) -> Figure:
+def _trajectory_picture(summary: InSetting) -> Figure:
     """Draw a panel for each mode: its runs thin, their mean thick, accepted steps filled."""
-    modes = found.optimized
+    modes = summary.optimized
     with styled():
         figure, axes = panels(len(modes), 1.2 + 1.6 * len(modes), 2.3)
         for mode, panel in zip(modes, axes, strict=True):
@@ -120,7 +121,7 @@ def _trajectory_picture(found: InSetting) -> Figure:
 def _draw_way(axes: Axes, mode: Mode) -> None:
     colour, marker = _look(mode.name)
     for way in mode.trajectories:
-        steps, values = [each.step for each in way], _values(way)
+        steps, values = [step.step for step in way], _values(way)
         axes.plot(steps, values, color=colour, alpha=0.45, linewidth=0.8)
         for step, value in zip(way, values, strict=True):
             filled = colour if step.accepted else "white"
@@ -150,11 +151,11 @@ def _mean(steps: Sequence[Step]) -> float:
     return statistics.fmean(known) if known else math.nan
 
 
-def _cost_picture(found: InSetting) -> Figure:
+def _cost_picture(summary: InSetting) -> Figure:
     """Draw calls against test agreement; the seed prompt costs nothing and is a line."""
     with styled():
         figure, axes = plain(5.6, 3.4)
-        for mode in found.modes:
+        for mode in summary.modes:
             value = mode.test[MEAN]
             if value.value is None:
                 continue

@@ -19,12 +19,12 @@ BENCHMARK = "peers"
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about the peers, for each setting and cap on calls."""
-    found = []
+    parts = []
     for ours in settings.split([cell for cell in cells if cell.benchmark == BENCHMARK]):
         for cap in sorted({cell.key["cap"] for cell in ours}):
             capped = [cell for cell in ours if cell.key["cap"] == cap]
-            found.append(_section(summarize(capped), capped[0], settings))
-    return found
+            parts.append(_section(summarize(capped), capped[0], settings))
+    return parts
 
 
 def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:

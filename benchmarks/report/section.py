@@ -44,8 +44,8 @@ class Section:
         """Say in words what its claims come to."""
         lines = [f"### {escape(self.title)}"]
         for verdict, words in _WORDS.items():
-            if found := [claim for claim in self.claims if claim.verdict == verdict]:
-                lines += [f"**{words}** ({len(found)} of {len(self.claims)}):", _bullets(found)]
+            if claims := [claim for claim in self.claims if claim.verdict == verdict]:
+                lines += [f"**{words}** ({len(claims)} of {len(self.claims)}):", _bullets(claims)]
         return "\n\n".join(lines)
 
 

@@ -162,11 +162,17 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
         ("attack", "layout", "n", "moved", "room", "moved up", "mean shift", "unscored"),
         [
             [
-                *(each.attack, each.layout, str(each.n), f"{each.moved:.0%}", str(each.room)),
-                "-" if each.up is None else f"{each.up:.0%}",
-                *(number(each.shift, 2), f"{each.unscored:.0%}"),
+                *(
+                    attacked.attack,
+                    attacked.layout,
+                    str(attacked.n),
+                    f"{attacked.moved:.0%}",
+                    str(attacked.room),
+                ),
+                "-" if attacked.up is None else f"{attacked.up:.0%}",
+                *(number(attacked.shift, 2), f"{attacked.unscored:.0%}"),
             ]
-            for each in reports
+            for attacked in reports
         ],
         title,
     )
@@ -197,26 +203,21 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
 )
 @storage_option
 def command(
-    lm: str,
-    api_base: str | None,
-    data: str | None,
-    rubric: str | None,
-    texts: int,
     layout: str,
     score_rule: ScoreRule,
-    max_tokens: int | None,
     num_threads: int,
-    seed: int,
     tolerance: float | None,
     out: Path | None,
     storage: str | None,
+    **options: Any,
 ) -> None:
     """The share of attacks on a judge that move a score, for any model."""
     tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
     layouts: Sequence[Any] = tuple(LAYOUTS) if layout == "both" else (layout,)
     with errors_in_one_line(), TemporaryDirectory(prefix="mogradjudge-attacks-") as scratch:
-        model = make_lm(lm, api_base, max_tokens=max_tokens)
-        chosen, examples = _texts(data, rubric, texts, seed)
+        model = make_lm(options["lm"], options["api_base"], max_tokens=options["max_tokens"])
+        texts = (options[name] for name in ("data", "rubric", "texts", "seed"))
+        chosen, examples = _texts(*texts)
         setting = {
             **describe_lm(model),
             "rubric": chosen.to_toml(),
@@ -225,7 +226,10 @@ def command(
         }
         grid = Grid(out or Path(scratch), setting, num_threads, workers=workers_of(storage))
         with dspy.context(lm=model, adapter=adapter_for(model)):
-            tasks = [_task(grid, chosen, examples, each, score_rule) for each in layouts]
+            tasks = [
+                _task(grid, chosen, examples, chosen_layout, score_rule)
+                for chosen_layout in layouts
+            ]
             cells = grid.measure(tasks)
     rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
     _print(report(rows, chosen, tolerance), rows, tolerance)
@@ -244,4 +248,6 @@ def _task(
     def scored(ledger: Ledger) -> Values:
         return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
 
-    return grid.task("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)
+    return grid.task(
+        "attacks", {"layout": layout, "kinds": [attack.name for attack in KINDS]}, scored
+    )

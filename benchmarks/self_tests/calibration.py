@@ -84,8 +84,8 @@ def dilution_in(world: PlantedWorld) -> Claim:
         key = {"part": STEP, "seed": 0, "step": step, "words": WORDS}
         key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
         cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
-    found = summarize_dilution(cells).contrasts
-    lost = next(each.relative for each in found if DILUTION.is_that_of(each))
+    contrasts = summarize_dilution(cells).contrasts
+    lost = next(contrast.relative for contrast in contrasts if DILUTION.is_that_of(contrast))
     assert lost is not None  # the contrast of yields has one
     return lost
 
@@ -101,11 +101,13 @@ class WorldRater:
     def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Rate units one by one."""
         criteria = json.dumps(dict.fromkeys(self.criteria, ""))
-        found = []
+        ratings = []
         for unit in units:
             said = rating({"sentence": unit, "criteria": criteria}, CUES, self.world.chance)
-            found.append(Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes"))
-        return tuple(found)
+            ratings.append(
+                Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes")
+            )
+        return tuple(ratings)
 
 
 def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def true_interference(planted: float) -> float:
     """Simulate the interference of instructions that hold all cues, on very many texts."""
     world, full = PlantedWorld(interference=planted), _full()
     name = CRITERIA[0]
-    joint = "\n\n".join(f"### Criterion: {each}\n{text}" for each, text in full.items())
+    joint = "\n\n".join(f"### Criterion: {criterion}\n{text}" for criterion, text in full.items())
     sds = {
         "S0": world.error_sd(name, "", (name,)),
         "S1": world.error_sd(name, full[name], (name,)),
@@ -173,10 +175,10 @@ def scored_directly(
     scores: dict[str, list[int]] = {name: [] for name in judge.rubric.names}
     for predictor in judge.judges.values():
         for text in texts:
-            asked = predictor.criteria
-            given = world.scores(text, predictor.signature.instructions, asked, draw)
-            for name in asked:
-                scores[name].append(given[name])
+            criteria = predictor.criteria
+            by_name = world.scores(text, predictor.signature.instructions, criteria, draw)
+            for name in criteria:
+                scores[name].append(by_name[name])
     return scores
 
 
@@ -206,19 +208,19 @@ def _bare_cell(benchmark: str, key: Values, result: Values) -> Cell:
 
 
 def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]) -> Coverage:
-    found = [
-        (each.estimate, each.low, each.high)
-        for each in claims
-        if each.estimate is not None and each.low is not None and each.high is not None
+    intervals = [
+        (claim.estimate, claim.low, claim.high)
+        for claim in claims
+        if claim.estimate is not None and claim.low is not None and claim.high is not None
     ]
     return Coverage(
         effect=effect,
         planted=planted,
         truth=truth,
-        mean=sum(estimate for estimate, _, _ in found) / max(1, len(found)),
+        mean=sum(estimate for estimate, _, _ in intervals) / max(1, len(intervals)),
         worlds=len(claims),
-        covered=sum(low <= truth <= high for _, low, high in found),
-        established=sum(each.verdict == "established" for each in claims),
+        covered=sum(low <= truth <= high for _, low, high in intervals),
+        established=sum(claim.verdict == "established" for claim in claims),
     )
 
 

@@ -111,10 +111,10 @@ def _one(texts: Texts, values: Config) -> tuple[dspy.Module, list[LedgerRow]]:
     config = config_with({name: values[name] for name in CONFIG_PARAMETERS}, BASE)
     settings = settings_with({name: values[name] for name in JUDGE_PARAMETERS}, judge.settings)
     optimizer = MOGrad.from_config(config, display_progress=False)
-    found = optimizer.optimize(
+    result = optimizer.optimize(
         relaid(judge, settings), trainset=texts.training, valset=texts.validation
     )
-    return found.program, [*found.ledger, *_scored(found.program, texts)]
+    return result.program, [*result.ledger, *_scored(result.program, texts)]
 
 
 def _scored(program: Any, texts: Texts) -> Sequence[LedgerRow]:
@@ -136,17 +136,17 @@ def sharing(
         options: Of the search.
     """
     before = answered()
-    found = searched(lm, texts, folder, **options)
+    result = searched(lm, texts, folder, **options)
     between = answered()
-    _, rows = bare(lm, texts, _configs(found), shared=False)
-    cached = [each.cached or 0 for each in found.trials]
+    _, rows = bare(lm, texts, _configs(result), shared=False)
+    cached = [trial.cached or 0 for trial in result.trials]
     return Sharing(
         shared=between - before,
-        afresh=found.spent.calls - sum(each.calls or 0 for each in found.trials),
+        afresh=result.spent.calls - sum(trial.calls or 0 for trial in result.trials),
         alone=answered() - between,
         cached=sum(cached),
         cached_alone=sum(row.cached for row in rows),
-    ), found
+    ), result
 
 
 def overheads(

@@ -40,9 +40,9 @@ def off_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
 
 def _joined(rated: Sequence[RatedUnit], keeps: Callable[[Rating], bool]) -> str:
     return "\n".join(
-        each.unit.text
-        for each in rated
-        if each.unit.kind == "advice" and isinstance(each.rating, Rating) and keeps(each.rating)
+        unit.unit.text
+        for unit in rated
+        if unit.unit.kind == "advice" and isinstance(unit.rating, Rating) and keeps(unit.rating)
     )
 
 

@@ -219,8 +219,8 @@ def serving_apart(
             if not (line := process.stdout.readline().split()):
                 process.wait()
                 said.seek(0)
-                told = said.read().strip().splitlines() or [f"exit code {process.returncode}"]
-                raise SetupError(f"The simulated server did not start: {told[-1]}")
+                lines = said.read().strip().splitlines() or [f"exit code {process.returncode}"]
+                raise SetupError(f"The simulated server did not start: {lines[-1]}")
             yield RemoteServer(line[-1].removesuffix("/v1"))
         finally:
             process.terminate()

@@ -347,8 +347,8 @@ def test_the_cost_benchmark_fails_where_calls_are_not_as_the_formula(critics, st
     def no_server(latency: float):
         yield None
 
-    def row(server: object, mode: str, layout: str) -> cost.Row:
-        return cost.Row(mode, layout, {"critic": critics}, {"critic": 4}, 1.0, 1)
+    def row(server: object, mode: str) -> cost.Row:
+        return cost.Row(mode, {"critic": critics}, {"critic": 4}, 1.0, 1)
 
     monkeypatch.setattr(cost, "serving_apart", no_server)
     monkeypatch.setattr(cost, "measure", row)
