@@ -35,8 +35,9 @@ def _section(summary: Noise, settings: Settings) -> Section:
         f"nothing was changed in between; Spearman's rho, {summary.level} level. The last columns "
         "are the smallest differences that a paired test on these documents finds with a power of "
         "80 %: between two judges that differ by no more than two scorings of one prompt do, and "
-        "between two whose errors have nothing in common. Two real prompts lie between these. A judge that "
-        "repeats itself exactly has no noise between scorings, and a dash for the first.",
+        "between two whose errors have nothing in common. Two real prompts lie between these. A "
+        "judge that repeats itself exactly has no noise between scorings, and a dash for the "
+        "first.",
         shown(noise_table(summary)),
         pictured(
             f"noise-{settings.number(summary.setting)}.svg",

@@ -155,7 +155,7 @@ def _selected_rows(result: SearchResult) -> list[list[str]]:
     ends = f"[{selected.low:.3f}, {selected.high:.3f}]"
     return [
         ["on the selection texts", number(selected.value), ""],
-        ["less the luck of the choice", number(selected.corrected), ends],
+        ["corrected for selection bias", number(selected.corrected), ends],
     ]
 
 
