@@ -138,23 +138,40 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
     yields = [
         (text, focus, focus.by_criterion[text.target].expected_yield) for text, focus in measured
     ]
-    yield_points = [
+    yield_shares = [
         (text.target, text.actionable / text.actionable_units, expected / focus.actionable_units)
         for text, focus, expected in yields
         if text.actionable_units and focus.actionable_units
     ]
+    return _calibration(
+        rater.name,
+        texts,
+        points,
+        yield_shares,
+        spearman([(text.actionable, expected) for text, _, expected in yields]),
+    )
+
+
+def _calibration(
+    rater: str,
+    texts: Sequence[PlantedText],
+    points: Sequence[tuple[str, float, float]],
+    yield_shares: Sequence[tuple[str, float, float]],
+    yield_rho: float | None,
+) -> Calibration:
+    """Fit the lines through points, each a target with its planted and its measured share."""
     overall, by_criterion = _lines(points, texts)
-    overall_of_yields, yields_by_criterion = _lines(yield_points, texts)
+    overall_of_yields, yields_by_criterion = _lines(yield_shares, texts)
     levels = level_means([(share, seen) for _, share, seen in points])
     return Calibration(
-        rater=rater.name,
+        rater=rater,
         criteria=tuple(by_criterion),
         overall=overall,
         by_criterion=by_criterion,
         levels=levels,
         monotone=rises(levels),
         mean_error=_mean_error(points, by_criterion),
-        yield_rho=spearman([(text.actionable, expected) for text, _, expected in yields]),
+        yield_rho=yield_rho,
         yields=overall_of_yields,
         yields_by_criterion=yields_by_criterion,
     )

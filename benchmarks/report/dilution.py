@@ -67,7 +67,7 @@ def named(contrast: Contrast) -> Claim:
 def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[str]:
     """Write about what was found, the pictures' files numbered by their place."""
     return [
-        f"Gradients were written of the same judgements and critiques under every scope: "
+        "Gradients were written of the same judgements and critiques under every scope: "
         f"{summary.steps} steps of {summary.batch_size} texts from {len(summary.seeds)} seeds, "
         f"{summary.words} words for a gradient on one criterion. Each sentence was rated by "
         "itself, without knowing where it stood. A step is a cluster.",

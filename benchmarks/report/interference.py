@@ -52,11 +52,7 @@ def _section(summary: Interference, settings: Settings) -> Section:
     of_mean = [claims[MEAN] for claims in summary.effects.values()]
     of_criteria = [summary.effects[_INTERFERENCE][criterion] for criterion in summary.criteria]
     parts = [
-        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
-        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
-        f"rho, {summary.level} level. The instructions were chosen on other texts. Interference "
-        "is what optimizing gains in one joint call minus what it gains in separate calls: "
-        "(J1 - J0) - (S1 - S0).",
+        _introduction(summary),
         shown(arms_table(summary)),
         pictured(
             f"interference-{number_of}-effects.svg",
@@ -91,6 +87,16 @@ def _section(summary: Interference, settings: Settings) -> Section:
     claims = (*of_mean, *of_criteria)
     parts = [part for part in parts if part]
     return Section(f"Interference, {name}", claims, parts, figures, summary.setting, of_mean[:1])
+
+
+def _introduction(summary: Interference) -> str:
+    return (
+        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
+        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
+        f"rho, {summary.level} level. The instructions were chosen on other texts. Interference "
+        "is what optimizing gains in one joint call minus what it gains in separate calls: "
+        "(J1 - J0) - (S1 - S0)."
+    )
 
 
 def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:

@@ -32,8 +32,8 @@ _VOLUME = (
     "Hypervolume is the share of the space of agreements that lies below at least one program, "
     "with a reference point of 0 on each criterion: a negative rho counts as 0. Both columns are "
     "means over the runs: on the test texts of the volume of a run's final program, on the "
-    "validation texts of that of all programs which a run measured, so the luck of the best of "
-    "many raises it."
+    "validation texts of that of all programs which a run measured, so selection bias "
+    "raises it."
 )
 
 
@@ -44,15 +44,9 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 
 def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
     figures: dict[str, Figure] = {}
-    seed_runs = max(len(mode.seeds) for mode in summary.modes)
-    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
     rated = adherence_table(summary)
     parts = [
-        f"{summary.texts} test texts of {summary.documents} documents, which decided nothing; "
-        f"agreement is Spearman's rho, {summary.level} level. Up to {seed_runs} runs per mode "
-        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
-        "single-criterion baseline: an optimizer and a judge for each criterion, so that "
-        "the judge's layout sets it apart from a mode as well.",
+        _introduction(summary),
         "### Agreement on the test texts",
         shown(agreement_table(summary)),
         "Differences to the seed prompt in the same layout:",
@@ -92,6 +86,18 @@ def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
     title = f"Modes, {settings.name(summary.setting)}"
     claims = (*summary.against_seed, *summary.pairs)
     return Section(title, claims, parts, figures, summary.setting, summary.headlines)
+
+
+def _introduction(summary: InSetting) -> str:
+    runs = max(len(mode.seeds) for mode in summary.modes)
+    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
+    return (
+        f"{summary.texts} test texts of {summary.documents} held-out documents; "
+        f"agreement is Spearman's rho, {summary.level} level. Up to {runs} runs per mode "
+        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
+        "single-criterion baseline: an optimizer and a judge for each criterion, so that "
+        "the judge's layout sets it apart from a mode as well."
+    )
 
 
 def _texts(mode: Mode) -> str:
