@@ -21,8 +21,7 @@ from benchmarks.modes.estimates import (
     spread,
 )
 from benchmarks.modes.measure import BENCHMARK, MODES, SEED
-from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_volume
-from benchmarks.modes.volume import hypervolume
+from benchmarks.modes.runs import Cost, Step, cost_of, hypervolume, trajectory, validation_volume
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
 from mogradjudge.agreement.claims import Claim

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.harness.cells import Cell
 from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
 from benchmarks.report.markdown import shown
-from benchmarks.report.pictures import HATCHES, styled
+from benchmarks.report.pictures import styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge.display.plotting import COLOURS
@@ -66,7 +66,7 @@ def _picture(rows: Sequence[Row]) -> Figure:
                 height=0.55,
                 color="white",
                 edgecolor=COLOURS[1],
-                hatch=HATCHES[1],
+                hatch="///",
             )
         left.set_yticks(range(len(rows)), [row.method for row in rows])
         left.set_ylim(len(rows) - 0.5, -0.5)

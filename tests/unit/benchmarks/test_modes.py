@@ -18,10 +18,9 @@ from benchmarks.harness.setting import ROLES, in_setting, setting_of
 from benchmarks.modes.edits import edits_of, rate_edits
 from benchmarks.modes.estimates import differences, gains
 from benchmarks.modes.measure import Plan, measure, runs_of
-from benchmarks.modes.runs import validation_volume
+from benchmarks.modes.runs import hypervolume, validation_volume
 from benchmarks.modes.summary import summarize
 from benchmarks.modes.two_way import two_way
-from benchmarks.modes.volume import hypervolume
 from benchmarks.self_tests import cost
 from benchmarks.worlds.planted import (
     PlantedWorld,
