@@ -1,11 +1,16 @@
-"""``python -m benchmarks NAME``: run one benchmark."""
+"""``python -m benchmarks NAME``: run one benchmark, or all of them."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
 import click
 
-from benchmarks import interference, modes, noise, peers, report, suite
+from benchmarks import interference, modes, noise, peers, report
 from benchmarks.dilution import command as dilution
+from benchmarks.harness.setting import passing_folder, setting_options
 from benchmarks.self_tests import (
     attacks,
     calibration,
@@ -19,7 +24,7 @@ from benchmarks.self_tests import (
 )
 
 BENCHMARKS = (
-    *(suite, noise, dilution, interference, modes, peers, report, calibration, statistics),
+    *(noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(search, search_statistics, attacks, cost, faults, resume, scale),
 )
 
@@ -27,6 +32,29 @@ BENCHMARKS = (
 @click.group()
 def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
+
+
+@main.command("all")
+@setting_options
+@click.pass_context
+def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None:
+    """Noise, dilution, interference, modes and peers, each as by itself, and the report.
+
+    The peers are compared in the planted world whatever the model, since one model cannot serve as
+    the same server to all of them.
+    """
+    smoke = options["smoke"]
+    stays = out is not None or not smoke
+    with ExitStack() as stack:
+        folder = out if stays else stack.enter_context(passing_folder())
+        for benchmark in (noise, dilution, interference, modes):
+            print(f"\n## {benchmark.command.name}\n")
+            context.invoke(benchmark.command, out=folder, stays=stays, **options)
+        print("\n## peers\n")
+        context.invoke(peers.command, out=folder, smoke=smoke, storage=options["storage"])
+        context.invoke(report.command, folder=folder)
+    if not stays:
+        print("It was written for a trial, and is removed; --out keeps the report and the cells.")
 
 
 for benchmark in BENCHMARKS:

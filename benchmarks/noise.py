@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.scored import MEAN, Judged, level_of, scoring
 from benchmarks.harness.setting import LAYOUTS, Setting, with_setting
+from benchmarks.harness.tables import Table, mean_of_known, percent
 from benchmarks.harness.tasks import Task
 from mogradjudge.agreement import (
     Level,
@@ -21,7 +23,7 @@ from mogradjudge.agreement import (
     cluster_test,
     minimum_detectable_difference,
 )
-from mogradjudge.display.terminal import number, print_table
+from mogradjudge.display.terminal import number
 from mogradjudge.settings import Layout
 
 BENCHMARK = "noise"
@@ -60,12 +62,7 @@ class Noise:
     level: Level
     texts: int
     repeats: int
-    calls: int
     rows: tuple[Row, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the figures as plain JSON."""
-        return asdict(self)
 
 
 def measure(setting: Setting) -> None:
@@ -97,7 +94,6 @@ def summarize(cells: Sequence[Cell]) -> Noise:
         level=level_of(first),
         texts=len(first.groups),
         repeats=max(map(len, layouts.values())),
-        calls=sum(cell.calls for cell in ours),
         rows=tuple(row for layout, runs in layouts.items() for row in _rows(layout, runs)),
     )
 
@@ -106,10 +102,9 @@ def _rows(layout: str, runs: Sequence[Judged]) -> list[Row]:
     names = list(runs[0].scores)
     values = [{name: run.values(name) for name in names} for run in runs]
     agreements = [{name: run.agreement(name) for name in names} for run in runs]
-    for by_name, found in zip(values, agreements, strict=True):
+    for by_name, agreement in zip(values, agreements, strict=True):
         by_name[MEAN] = _mean_values([by_name[name] for name in names])
-        known = [value for value in found.values() if value is not None]
-        found[MEAN] = statistics.fmean(known) if known else None
+        agreement[MEAN] = mean_of_known(agreement.values())
     return [
         Row(
             layout=layout,
@@ -117,7 +112,7 @@ def _rows(layout: str, runs: Sequence[Judged]) -> list[Row]:
             coverage=min(run.coverage(n) for run in runs for n in names if name in (n, MEAN)),
             changed=_changed(runs, names if name == MEAN else [name]),
             **_figures(
-                [by_name[name] for by_name in values], [found[name] for found in agreements]
+                [by_name[name] for by_name in values], [by_name[name] for by_name in agreements]
             ),
         )
         for name in [*names, MEAN]
@@ -128,24 +123,23 @@ def _figures(
     values: Sequence[Mapping[str, float]], agreements: Sequence[float | None]
 ) -> dict[str, Any]:
     known = [value for value in agreements if value is not None]
-    found = cluster_test(list(_mean_values(values).values()), flips=1)
-    documents = len(values[0])
-    defined = not isinstance(found, Undefined)
-    variances = [statistics.variance(each.values()) for each in values] if defined else []
-    spread = math.sqrt(statistics.fmean(variances)) if defined else None
-    rerun = _rerun_spread(values) if defined else None
-    return {
-        "documents": documents,
-        "agreement": statistics.fmean(known) if known else None,
+    figures = {
+        "documents": len(values[0]),
+        "agreement": mean_of_known(agreements),
         "run_sd": statistics.stdev(known) if len(known) > 1 else None,
-        "half_width": None if isinstance(found, Undefined) else (found.high - found.low) / 2,
-        "least_paired": _least(rerun, documents) if rerun else None,
-        "least_unpaired": None if spread is None else _least(spread * math.sqrt(2), documents),
+        **dict.fromkeys(("half_width", "least_paired", "least_unpaired")),
     }
-
-
-def _least(spread: float, documents: int) -> float:
-    return minimum_detectable_difference(spread, documents)
+    test = cluster_test(list(_mean_values(values).values()), flips=1)
+    if isinstance(test, Undefined):
+        return figures
+    spread = math.sqrt(statistics.fmean(statistics.variance(run.values()) for run in values))
+    rerun = _rerun_spread(values)
+    least = partial(minimum_detectable_difference, documents=len(values[0]))
+    return figures | {
+        "half_width": (test.high - test.low) / 2,
+        "least_paired": least(rerun) if rerun else None,
+        "least_unpaired": least(spread * math.sqrt(2)),
+    }
 
 
 def _rerun_spread(values: Sequence[Mapping[str, float]]) -> float | None:
@@ -160,9 +154,10 @@ def _rerun_spread(values: Sequence[Mapping[str, float]]) -> float | None:
 
 def _mean_values(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Average each document's values: over the criteria, or the scorings, that have one."""
-    documents = dict.fromkeys(name for each in values for name in each)
+    documents = dict.fromkeys(name for by_document in values for name in by_document)
     return {
-        name: statistics.fmean(each[name] for each in values if name in each) for name in documents
+        name: statistics.fmean(by_document[name] for by_document in values if name in by_document)
+        for name in documents
     }
 
 
@@ -176,23 +171,23 @@ def _changed(runs: Sequence[Judged], names: Sequence[str]) -> float | None:
     return sum(a != b for a, b in pairs) / len(pairs) if pairs else None
 
 
-def print_noise(noise: Noise) -> None:
-    """Print what was found."""
-    columns = ("layout", "criterion", "agreement", "± 95 %", "SD of runs", "changed")
-    print_table(
-        (*columns, "least, same prompt", "least, unrelated", "documents", "scored"),
+def noise_table(noise: Noise) -> Table:
+    """Give the rows as a table."""
+    columns = ("layout", "criterion", "documents", "scored", "agreement", "± 95 %", "SD of runs")
+    rows = [
         [
-            [
-                *(row.layout, row.criterion, number(row.agreement), number(row.half_width)),
-                number(row.run_sd, 4),
-                "-" if row.changed is None else f"{row.changed:.0%}",
-                *(number(row.least_paired), number(row.least_unpaired)),
-                *(str(row.documents), f"{row.coverage:.0%}"),
-            ]
-            for row in noise.rows
-        ],
+            *(row.layout, row.criterion, str(row.documents), percent(row.coverage)),
+            *(number(row.agreement), number(row.half_width), number(row.run_sd, 4)),
+            *(percent(row.changed), number(row.least_paired), number(row.least_unpaired)),
+        ]
+        for row in noise.rows
+    ]
+    return Table(
+        (*columns, "changed", "least, same prompt", "least, unrelated"),
+        rows,
         f"The seed judge on {noise.texts} test texts, {noise.repeats} times; Spearman, "
         f"{noise.level} level. Least: the difference that a paired test has 80 % power for.",
+        keys=2,
     )
 
 
@@ -205,5 +200,5 @@ def command(setting: Setting) -> None:
     name the setting, which is to be that of the other benchmarks.
     """
     measure(setting)
-    print_noise(summarize(setting.cells))
+    noise_table(summarize(setting.cells)).print()
     setting.say_where()

@@ -58,15 +58,20 @@ class Written:
 
     def advice(self) -> list[Advice]:
         """Give the gradients of all arms but the routed one."""
-        found = [
-            Advice(arm, each.example_id, each.criteria[0] if arm == SEPARATE else None, each.text)
+        advice = [
+            Advice(
+                arm,
+                gradient.example_id,
+                gradient.criteria[0] if arm == SEPARATE else None,
+                gradient.text,
+            )
             for arm, gradients in self.gradients.items()
-            for each in gradients
+            for gradient in gradients
         ]
         texts: dict[str, list[str]] = {}
-        for each in self.gradients[SEPARATE]:
-            texts.setdefault(each.example_id, []).append(each.text)
-        return found + [Advice(JOINED, key, None, concatenate(own)) for key, own in texts.items()]
+        for gradient in self.gradients[SEPARATE]:
+            texts.setdefault(gradient.example_id, []).append(gradient.text)
+        return advice + [Advice(JOINED, key, None, concatenate(own)) for key, own in texts.items()]
 
 
 def write_arms(shop: Workshop, batch: Sequence[dspy.Example], words: int, label: str) -> Written:
@@ -103,15 +108,15 @@ def write_arms(shop: Workshop, batch: Sequence[dspy.Example], words: int, label:
         )
         for arm, (scope, budget) in scopes.items()
     }
-    skipped = [each for found in rounds.values() for each in found.skipped]
+    skipped = [question for written in rounds.values() for question in written.skipped]
     return Written(
         brief,
-        {arm: found.records for arm, found in rounds.items()},
+        {arm: written.records for arm, written in rounds.items()},
         (*critiques.skipped, *skipped),
     )
 
 
 def budgeted(words: int) -> Any:
     """Derive the coach's signature that also tells how long to write."""
-    told = f"Write about {words} words in all, and no more."
-    return WriteGradient.with_instructions(f"{WriteGradient.instructions}\n{told}")
+    length = f"Write about {words} words in all, and no more."
+    return WriteGradient.with_instructions(f"{WriteGradient.instructions}\n{length}")

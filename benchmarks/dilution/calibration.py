@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
-from benchmarks.dilution.measures import TextFocus, measure
+from pydantic import TypeAdapter
+
+from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import PlantedText, plant
 from benchmarks.worlds.ratings import Rater, rate_texts
 from mogradjudge.criteria import Group
@@ -59,8 +61,6 @@ class Calibration:
         yields: The line of yields, measured and planted, each as a share of the text's units that
             can be acted on.
         yields_by_criterion: The same by target.
-        retest_rho: Spearman's rho between two takes, None if there was one.
-        unrated: The share of units without a readable rating.
     """
 
     rater: str
@@ -73,8 +73,6 @@ class Calibration:
     yield_rho: float | None
     yields: Line
     yields_by_criterion: Mapping[str, Line]
-    retest_rho: float | None
-    unrated: float
 
     @property
     def passed(self) -> bool:
@@ -102,124 +100,123 @@ class Calibration:
         line = self.by_criterion.get(criterion or "", self.overall)
         return line.corrected(share)
 
-    def corrected_yield(self, found: float, actionable: int, criterion: str) -> float | None:
+    def corrected_yield(self, counted: float, actionable: int, criterion: str) -> float | None:
         """Undo what wrong labels add to a yield and take from it.
 
         Wrong labels come from all units that can be acted on: the longer a text, the more they add.
         """
         line = self.yields_by_criterion.get(criterion, self.yields)
-        share = line.corrected(found / actionable) if actionable else 0.0
+        share = line.corrected(counted / actionable) if actionable else 0.0
         return None if share is None else share * actionable
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give all fields, and what was passed, as JSON takes them."""
-        levels = {f"{level:g}": mean for level, mean in self.levels.items()}
-        passed = {"passed": self.passed, "passed_yields": self.passed_yields}
-        return {**asdict(self), "levels": levels, **passed}
 
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` gave."""
-        kept = {name: of for name, of in entry.items() if not name.startswith("passed")}
-        kept |= {name: Line(**entry[name]) for name in ("overall", "yields")}
-        for lines in ("by_criterion", "yields_by_criterion"):
-            kept[lines] = {name: Line(**line) for name, line in entry[lines].items()}
-        kept["criteria"] = tuple(entry["criteria"])
-        kept["levels"] = {float(level): mean for level, mean in entry["levels"].items()}
-        return cls(**kept)
+CALIBRATION = TypeAdapter(Calibration)
+"""Reads what `asdict` made of a calibration, and what a cell holds of it."""
 
 
-def calibrate(rater: Rater, *, n: int = 15, seed: int = 0, takes: int = 1) -> Calibration:
+def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
     """Rate planted texts and compare.
 
     Args:
         rater: The rater.
         n: Texts per target and level; 15 make 300 for four criteria.
         seed: Seeds the texts.
-        takes: With 2 or more, the second take is compared with the first.
 
     Raises:
         SetupError: If the bank knows none of the rater's criteria.
     """
     texts = plant(rater.criteria, n=n, seed=seed)
-    measured = [_measured(rater, texts, take) for take in range(max(1, takes))]
-    return _calibration(rater, texts, *measured[:2])
-
-
-def _measured(rater: Rater, texts: Sequence[PlantedText], take: int) -> list[TextFocus]:
-    rated = rate_texts([each.text for each in texts], rater, take)
-    return [measure(units, rater.criteria) for units in rated]
-
-
-def _calibration(
-    rater: Rater,
-    texts: Sequence[PlantedText],
-    first: Sequence[TextFocus],
-    second: Sequence[TextFocus] = (),
-) -> Calibration:
-    shares = _shares(first, texts)
+    rated = rate_texts([text.text for text in texts], rater)
+    measured = [
+        (text, measure(units, rater.criteria)) for text, units in zip(texts, rated, strict=True)
+    ]
     points = [
         (text.target, text.share, share)
-        for text, share in zip(texts, shares, strict=True)
-        if share is not None
+        for text, focus in measured
+        if (share := focus.by_criterion[text.target].share_by_units) is not None
     ]
-    targets = tuple(dict.fromkeys(text.target for text in texts))
-    lines = _lines(points, targets, texts)
-    levels = {
-        level: statistics.fmean(found)
-        for level in sorted({text.share for text in texts})
-        if (found := [y for _, x, y in points if x == level])
-    }
     yields = [
-        (text, focus, focus.by_criterion[text.target].expected_yield)
-        for focus, text in zip(first, texts, strict=True)
+        (text, focus, focus.by_criterion[text.target].expected_yield) for text, focus in measured
     ]
-    yield_points = [
-        (text.target, text.actionable / text.actionable_units, found / focus.actionable_units)
-        for text, focus, found in yields
+    yield_shares = [
+        (text.target, text.actionable / text.actionable_units, expected / focus.actionable_units)
+        for text, focus, expected in yields
         if text.actionable_units and focus.actionable_units
     ]
-    twice = zip(shares, _shares(second, texts), strict=True) if second else ()
-    unrated = sum(each.unrated for each in first)
-    return Calibration(
-        rater=rater.name,
-        criteria=targets,
-        overall=_line([(x, y) for _, x, y in points], _shared(texts)),
-        by_criterion=lines,
-        levels=levels,
-        monotone=len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
-        mean_error=_mean_error(points, lines),
-        yield_rho=spearman([(text.actionable, found) for text, _, found in yields]),
-        yields=_line([(x, y) for _, x, y in yield_points], _shared(texts)),
-        yields_by_criterion=_lines(yield_points, targets, texts),
-        retest_rho=spearman([pair for pair in twice if None not in pair]),
-        unrated=unrated / max(1, unrated + sum(each.units for each in first)),
+    return _calibration(
+        rater.name,
+        texts,
+        points,
+        yield_shares,
+        spearman([(text.actionable, expected) for text, _, expected in yields]),
     )
 
 
-def _shares(found: Sequence[TextFocus], texts: Sequence[PlantedText]) -> list[float | None]:
-    return [
-        focus.by_criterion[text.target].share_by_units
-        for focus, text in zip(found, texts, strict=True)
-    ]
+def _calibration(
+    rater: str,
+    texts: Sequence[PlantedText],
+    points: Sequence[tuple[str, float, float]],
+    yield_shares: Sequence[tuple[str, float, float]],
+    yield_rho: float | None,
+) -> Calibration:
+    """Fit the lines through points, each a target with its planted and its measured share."""
+    overall, by_criterion = _lines(points, texts)
+    overall_of_yields, yields_by_criterion = _lines(yield_shares, texts)
+    levels = level_means([(share, seen) for _, share, seen in points])
+    return Calibration(
+        rater=rater,
+        criteria=tuple(by_criterion),
+        overall=overall,
+        by_criterion=by_criterion,
+        levels=levels,
+        monotone=rises(levels),
+        mean_error=_mean_error(points, by_criterion),
+        yield_rho=yield_rho,
+        yields=overall_of_yields,
+        yields_by_criterion=yields_by_criterion,
+    )
+
+
+def level_means(points: Sequence[tuple[float, float]]) -> dict[float, float]:
+    """Average what was seen at each planted share.
+
+    >>> level_means([(0.5, 1.0), (0.0, 0.0), (0.5, 2.0)])
+    {0.0: 0.0, 0.5: 1.5}
+    """
+    levels = sorted({planted for planted, _ in points})
+    return {
+        level: statistics.fmean(seen for planted, seen in points if planted == level)
+        for level in levels
+    }
+
+
+def rises(levels: Mapping[float, float]) -> bool:
+    """Say whether each mean is above that of the level before.
+
+    >>> rises({0.0: 1.0, 1.0: 2.0})
+    True
+    """
+    return len(levels) > 1 and all(a < b for a, b in pairwise(levels.values()))
 
 
 def _lines(
-    points: Sequence[tuple[str, float, float]], targets: Group, texts: Sequence[PlantedText]
-) -> dict[str, Line]:
-    return {
+    points: Sequence[tuple[str, float, float]], texts: Sequence[PlantedText]
+) -> tuple[Line, dict[str, Line]]:
+    """Fit the line over all points, and one for each target."""
+    by_target = {
         name: _line(
             [(x, y) for target, x, y in points if target == name],
             _shared([text for text in texts if text.target == name]),
         )
-        for name in targets
+        for name in dict.fromkeys(text.target for text in texts)
     }
+    return _line([(x, y) for _, x, y in points], _shared(texts)), by_target
 
 
 def _shared(texts: Sequence[PlantedText]) -> float:
     """Give how often a sentence of these texts comes in them, on average."""
-    found = [sentence for text in texts for sentence in text.sentences]
-    return len(found) / max(1, len(set(found)))
+    sentences = [sentence for text in texts for sentence in text.sentences]
+    return len(sentences) / max(1, len(set(sentences)))
 
 
 def _line(points: Sequence[tuple[float, float]], shared: float) -> Line:

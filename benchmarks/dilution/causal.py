@@ -8,13 +8,13 @@ from typing import Any
 
 from benchmarks.dilution.arms import LONG, SEPARATE
 from benchmarks.dilution.calibration import spearman
-from benchmarks.dilution.contrasts import BOUNDS
+from benchmarks.dilution.contrasts import BOUNDS, Comparison, contrast_under
 from benchmarks.dilution.findings import Contrast
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.observed import Entry, entries_of
 from benchmarks.dilution.steps import open_shop
-from benchmarks.dilution.trust import Trust, marked
-from benchmarks.dilution.verdicts import mean_claim, noted, single_claims
+from benchmarks.dilution.trust import Trust
+from benchmarks.dilution.verdicts import mean_claim, single_claims
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged, score_texts
 from benchmarks.harness.setting import Setting
@@ -49,7 +49,7 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         rater: A gradient is worth trying if this rater found a unit on the criterion in it.
         count: How many gradients; fewer are given if there are fewer.
     """
-    found: dict[str, Tried] = {}
+    gradients: dict[str, Tried] = {}
     arms, criteria = (LONG, SEPARATE), steps[0].result["criteria"]
     most = len(arms) * len(steps) * len(criteria) * steps[0].key["batch_size"]
     for number in range(most):
@@ -57,22 +57,22 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         cell = steps[round_ % len(steps)]
         criterion = criteria[(round_ + round_ // len(steps)) % len(criteria)]
         worth = {
-            each["example"]
-            for each in entries_of(cell.result, arm, rater, criterion)
-            if each["by_criterion"][criterion]["on_topic"]
+            entry["example"]
+            for entry in entries_of(cell.result, arm, rater, criterion)
+            if entry["by_criterion"][criterion]["on_topic"]
         }
         texts = [
-            each
-            for each in cell.result["advice"]
-            if each["arm"] == arm
-            and each["target"] in (None, criterion)
-            and each["example_id"] in worth
+            advice
+            for advice in cell.result["advice"]
+            if advice["arm"] == arm
+            and advice["target"] in (None, criterion)
+            and advice["example_id"] in worth
         ]
-        if texts and len(found) < count:
+        if texts and len(gradients) < count:
             one = texts[round_ // (len(steps) * len(criteria)) % len(texts)]
             place = {**cell.key, "arm": arm, "criterion": criterion, "example": one["example_id"]}
-            found.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
-    return list(found.values())
+            gradients.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
+    return list(gradients.values())
 
 
 def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def causal_contrasts(
     rater = str(tried[0][0]["rater"])
     criteria = dict.fromkeys(str(key["criterion"]) for key, _ in tried)
     trust = Trust(passed, passed).among(criteria)
-    found = []
+    contrasts = []
     for arm in (LONG, SEPARATE):
         rows = [
             (str(key["criterion"]), {**result["agreement"], SEED: result["seed"]})
@@ -158,42 +158,26 @@ def causal_contrasts(
         ]
         for first, second in _COMPARED:
             values: dict[str, list[float]] = {}
-            for criterion, of in rows:
-                one, other = of.get(first), of.get(second)
+            for criterion, agreements in rows:
+                one, other = agreements.get(first), agreements.get(second)
                 if one is not None and other is not None:
                     values.setdefault(criterion, []).append(one - other)
-            name = f"agreement, {first} less {second} (edits by units of {arm})"
-            found.append(_contrast(name, (first, second), rater, values, trust))
-    return found
+            of = Comparison("agreement", (first, second), f"edits by units of {arm}")
+            contrasts.append(_contrast(of, rater, values, trust))
+    return contrasts
 
 
 def _contrast(
-    name: str,
-    arms: tuple[str, str],
-    rater: str,
-    values: Mapping[str, Sequence[float]],
-    trust: Trust,
+    of: Comparison, rater: str, values: Mapping[str, Sequence[float]], trust: Trust
 ) -> Contrast:
-    trust, bound = trust.among(values) if values else trust, BOUNDS["agreement"]
+    trust, bound = trust.among(values) if values else trust, BOUNDS[of.measure]
     every = [value for criterion in trust.counted for value in values.get(criterion, ())]
-    mean, singles = mean_claim(trust.named(name), every, bound), single_claims(name, values, bound)
-    if SEED in arms:
-        mean, singles = _descriptive(mean), {key: _descriptive(of) for key, of in singles.items()}
-    return Contrast(
-        name=name,
-        measure="agreement",
-        arms=arms,
-        rater=rater,
-        calibrated=bool(trust.passed),
-        mean=noted(mean, trust.note),
-        relative=None,
-        by_criterion={
-            key: replace(of, name=marked(of.name, trust.marks.get(key, "")))
-            for key, of in singles.items()
-        },
-        values=tuple(every),
-        marks=trust.marks,
-    )
+    mean = mean_claim(trust.named(of.name), every, bound)
+    singles = single_claims(of.name, values, bound)
+    if SEED in of.arms:
+        mean = _descriptive(mean)
+        singles = {key: _descriptive(claim) for key, claim in singles.items()}
+    return contrast_under(trust, of, rater, every, mean, singles)
 
 
 def _descriptive(of: Claim) -> Claim:

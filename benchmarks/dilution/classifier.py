@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
@@ -27,20 +27,12 @@ class Classifier:
     unit can be acted on it tells by the unit's first words and the ends of all.
     """
 
-    def __init__(
-        self,
-        criteria: Group,
-        *,
-        harvested: Mapping[str, Sequence[str]] | None = None,
-        masked: bool = False,
-    ) -> None:
+    def __init__(self, criteria: Group, *, masked: bool = False) -> None:
         """Choose what it is trained on.
 
         Args:
             criteria: The rubric's criteria. Those that go by one of the bank's names have the
                 bank's sentences.
-            harvested: More sentences per criterion, such as the units of gradients that were asked
-                about it alone. Whether they are actionable is not learned from them.
             masked: Hide the criteria's names, in training and in what is rated.
 
         Raises:
@@ -49,7 +41,6 @@ class Classifier:
         check_names(criteria)
         self.criteria = criteria
         self.masked = masked
-        self._harvested = harvested or {}
 
     @property
     def name(self) -> str:
@@ -59,14 +50,10 @@ class Classifier:
     @property
     def unknown(self) -> Group:
         """The criteria that it has no sentences for: it never takes a unit to be about them."""
-        return tuple(
-            name
-            for name in self.criteria
-            if label_of(name) is None and not self._harvested.get(name)
-        )
+        return tuple(name for name in self.criteria if label_of(name) is None)
 
-    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
-        """Rate units; every take is the same."""
+    def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
+        """Rate units."""
         if not units:
             return ()
         shown = self._shown(units)
@@ -79,18 +66,12 @@ class Classifier:
 
     @cached_property
     def _topics(self) -> Any:
-        lessons = [*self._from_bank(), *self._from_harvest()]
+        names = {label: label for label in REST}
+        names |= {label: name for name in self.criteria if (label := label_of(name)) is not None}
+        lessons = [(s.text, names[s.label]) for s in sentences("train") if s.label in names]
         texts, labels = zip(*lessons, strict=True)
         weights = [_tfidf(ngram_range=(1, 2)), _tfidf(analyzer="char_wb", ngram_range=(3, 5))]
         return _fit(self._shown(texts), labels, weights)
-
-    def _from_bank(self) -> Iterable[tuple[str, str]]:
-        wanted = {label: label for label in REST}
-        wanted |= {label: name for name in self.criteria if (label := label_of(name)) is not None}
-        return ((s.text, wanted[s.label]) for s in sentences("train") if s.label in wanted)
-
-    def _from_harvest(self) -> Iterable[tuple[str, str]]:
-        return ((text, name) for name in self.criteria for text in self._harvested.get(name, ()))
 
     def _shown(self, texts: Sequence[str]) -> list[str]:
         return [mask(text, self.criteria) if self.masked else text for text in texts]
@@ -106,7 +87,11 @@ def bank_classifier(criteria: Group, *, masked: bool = False) -> Classifier:
 def _actionability() -> Any:
     lessons: tuple[Sentence, ...] = sentences("train")
     weights = [_tfidf(analyzer=_words_and_start), _tfidf(analyzer=_start_and_endings)]
-    return _fit([each.text for each in lessons], [each.actionable for each in lessons], weights)
+    return _fit(
+        [sentence.text for sentence in lessons],
+        [sentence.actionable for sentence in lessons],
+        weights,
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -9,18 +9,21 @@ what is measured. A (seed, step) pair is one cell and one cluster, with document
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import click
 
-from benchmarks.dilution.calibration import Calibration, calibrate
+from benchmarks.dilution.calibration import CALIBRATION, calibrate
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
+from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.findings import Dilution
 from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.planted import plantable
 from benchmarks.dilution.steps import batches_of, measure_step, open_raters
 from benchmarks.dilution.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
+from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.dilution.whole_texts import probe_ratings
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged
@@ -28,43 +31,57 @@ from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
 from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import number, print_table
+from mogradjudge.display.terminal import number
 from mogradjudge.lm.ledger import Ledger
 
 _MOST_WHOLE = 5  # texts per criterion and level: each is a call
 
 
-def measure(
-    setting: Setting, *, steps: int, batch_size: int, words: int, planted: int, causal: int
-) -> None:
-    """Measure what is not measured yet.
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
 
     Args:
-        setting: What it is measured on.
         steps: Steps per seed; each is a batch of its own.
         batch_size: Examples per step.
         words: How long the coach is told to be about one criterion.
         planted: Planted texts per criterion and level that the raters are tested on.
         causal: How many gradients to take apart; 0 for none.
+    """
+
+    steps: int = 2
+    batch_size: int = 3
+    words: int = 120
+    planted: int = 15
+    causal: int = 0
+
+
+SMOKE = Sizes(steps=4, batch_size=2, words=20, planted=3, causal=6)
+
+
+def measure(setting: Setting, sizes: Sizes) -> None:
+    """Measure what is not measured yet.
 
     Raises:
         SetupError: If the rubric has one criterion, or there are too few documents.
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    batches = batches_of(setting, setting.seeds, steps, batch_size)
-    dealt = {"batch_size": batch_size, "seeds": len(setting.seeds), "steps": steps}
-    tasks = [_rater_test(setting, planted)]
+    batches = batches_of(setting, setting.seeds, sizes.steps, sizes.batch_size)
+    seeds = len(setting.seeds)
+    dealt = {"batch_size": sizes.batch_size, "seeds": seeds, "steps": sizes.steps}
+    tasks = [_rater_test(setting, sizes.planted)]
     for (seed, step), batch in batches.items():
-        place: dict[str, Any] = {"seed": seed, "step": step, "words": words}
+        place: dict[str, Any] = {"seed": seed, "step": step, "words": sizes.words}
         work = partial(measure_step, setting, batch=batch, **place)
         tasks.append(setting.grid.task(BENCHMARK, {"part": STEP, **place, **dealt}, work))
-    if not causal:
+    if not sizes.causal:
         setting.grid.measure(tasks)
         return
-    about, *found, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
+    about, *steps, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
     best = _best_rater(about)
-    setting.grid.measure(_causal(setting, best, chosen(found, best, causal), Judged.of(before)))
+    gradients = chosen(steps, best, sizes.causal)
+    setting.grid.measure(_causal(setting, best, gradients, Judged.of(before)))
 
 
 def _rater_test(setting: Setting, planted: int) -> Task:
@@ -76,19 +93,15 @@ def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, An
     raters = open_raters(setting, ledger)
     can_be_tested = bool(plantable(setting.rubric.names))
     whole = min(planted, _MOST_WHOLE)
-    masked = {raters.lm.name: raters.lm_masked.name}
-    if raters.classifier is not None and raters.classifier_masked is not None:
-        masked[raters.classifier.name] = raters.classifier_masked.name
     warning = warning_about(setting.lms["rater"], setting.lms["coach"])
-    unknown = setting.rubric.names if raters.classifier is None else raters.classifier.unknown
     return {
         "lm": raters.lm.name,
         "raters": [rater.name for rater in raters.plain],
-        "masked": masked,
-        "unknown": list(unknown),
+        "masked": {plain.name: masked.name for plain, masked in raters.pairs},
+        "unknown": list(bank_classifier(setting.rubric.names).unknown),
         "warnings": [] if warning is None else [warning],
         "calibrations": {
-            rater.name: calibrate(rater, n=planted).as_dict()
+            rater.name: asdict(calibrate(rater, n=planted))
             for rater in (raters.all if can_be_tested else ())
         },
         **({"holistic": probe_ratings(raters.lm, n=whole)} if can_be_tested else {}),
@@ -113,77 +126,31 @@ def _causal(setting: Setting, best: str, gradients: Sequence[Tried], before: Jud
 def _best_rater(about: Cell) -> str:
     """Choose the rater that did best on planted texts; the LM if none could be tested."""
     rhos = {
-        name: Calibration.from_dict(entry).overall.rho or 0.0
+        name: CALIBRATION.validate_python(entry).overall.rho or 0.0
         for name, entry in about.result["calibrations"].items()
         if name in about.result["raters"]
     }
     return max(rhos, key=lambda name: rhos[name]) if rhos else str(about.result["lm"])
 
 
-def print_dilution(found: Dilution) -> None:
+def print_dilution(dilution: Dilution) -> None:
     """Print the findings: the raters' test, the arms, the claims."""
-    for note in found.notes:
+    for note in dilution.notes:
         print(note)
-    _print_raters(found)
-    _print_arms(found)
-    _print_contrasts(found)
+    for table in (raters_table(dilution), arms_table(dilution), ratings_table(dilution)):
+        table.print()
+    _print_contrasts(dilution)
 
 
-def _print_raters(found: Dilution) -> None:
-    rows = [
-        [
-            *(name, number(each.overall.rho, 2), "yes" if each.monotone else "no"),
-            *(number(each.overall.slope, 2), number(each.overall.intercept, 2)),
-            *(number(each.mean_error, 2), number(each.yield_rho, 2)),
-            *(f"{found.unrated[name]:.1%}", _passed(each)),
-        ]
-        for name, each in found.calibrations.items()
-    ]
-    columns = ("rater", "rho", "monotone", "slope", "intercept", "error", "yield rho", "unrated")
-    print_table((*columns, "test"), rows, "Raters on texts of known focus")
-
-
-def _passed(each: Calibration) -> str:
-    if each.passed_yields:
-        return "passed"
-    return "passed, but not on yields" if each.passed else each.mark
-
-
-def _print_arms(found: Dilution) -> None:
-    rows = [
-        [
-            *(each.arm, each.rater + ("" if each.calibrated else " (uncalibrated)")),
-            *(str(each.texts), number(each.words, 0), number(each.display, 1)),
-            *(number(each.focus, 2), number(each.actionable, 2)),
-            *(number(each.corrected_yield, 2), number(each.density, 2)),
-            *(f"{each.coverage:.0%}", number(each.entropy, 2)),
-        ]
-        for each in found.figures
-        if each.criterion is None or len(found.criteria) == 1
-    ]
-    columns = ("arm", "rater", "texts", "words", "share x10", "focus", "yield", "corrected")
-    title = f"Means over {', '.join(found.criteria)}; {found.steps} steps of {found.batch_size}"
-    print_table((*columns, "per 100 tokens", "coverage", "entropy"), rows, title)
-    rated = {
-        "focus of whole texts, as in the literature": found.holistic,
-        "adherence of edits": found.adherence,
-    }
-    for what, by_arm in rated.items():
-        means = [f"{arm} {sum(of.values()) / len(of):.1f}" for arm, of in by_arm.items() if of]
-        print(f"Rated from 1 to 10, {what}: {', '.join(means)}")
-    floor = [f"{name} {rating:.1f}" for name, rating in found.off_target.items()]
-    print(f"The first of S on criteria that it was not asked about: {', '.join(floor)}")
-
-
-def _print_contrasts(found: Dilution) -> None:
-    for contrast in (*found.contrasts, *found.causal):
+def _print_contrasts(dilution: Dilution) -> None:
+    for contrast in (*dilution.contrasts, *dilution.causal):
         print(f"{contrast.rater}: {contrast.mean}")
         if contrast.relative is not None:
             print(f"    {contrast.relative}")
         singles = [
-            f"{criterion} {number(each.estimate, 2)} {contrast.told(criterion)}"
-            for criterion, each in contrast.by_criterion.items()
-            if each.estimate is not None
+            f"{criterion} {number(claim.estimate, 2)} {contrast.verdict_on(criterion)}"
+            for criterion, claim in contrast.by_criterion.items()
+            if claim.estimate is not None
         ]
         if singles:
             print(f"    {'; '.join(singles)}")
@@ -196,21 +163,9 @@ def _print_contrasts(found: Dilution) -> None:
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
 @with_setting
-def command(
-    setting: Setting,
-    *,
-    steps: int | None,
-    batch_size: int | None,
-    words: int | None,
-    planted: int | None,
-    causal: int | None,
-) -> None:
+def command(setting: Setting, **sizes: int | None) -> None:
     """Whether joint gradients are diluted, with the controls that tell it from arithmetic."""
-    usual = (4, 2, 20, 3, 6) if setting.smoke else (2, 3, 120, 15, 0)
-    given = (steps, batch_size, words, planted, causal)
-    sizes = [one if other is None else other for one, other in zip(usual, given, strict=True)]
-    names = ("steps", "batch_size", "words", "planted", "causal")
-    measure(setting, **dict(zip(names, sizes, strict=True)))
-    found = summarize(setting.cells)
-    print_dilution(found)
+    chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
+    measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))
+    print_dilution(summarize(setting.cells))
     setting.say_where()

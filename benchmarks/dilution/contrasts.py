@@ -25,7 +25,8 @@ from benchmarks.dilution.observed import (
     yield_of,
 )
 from benchmarks.dilution.trust import UNTESTED, Trust, marked, trust_in
-from benchmarks.dilution.verdicts import mean_claim, noted, relative_claim, single_claims
+from benchmarks.dilution.verdicts import mean_claim, relative_claim, single_claims
+from benchmarks.harness.tables import noted
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 
@@ -56,7 +57,7 @@ class Comparison:
     @property
     def name(self) -> str:
         """The comparison in words."""
-        return f"{self.measure}, {self.arms[0]} less {self.arms[1]} ({self.says})"
+        return f"{self.measure}, {self.arms[0]} minus {self.arms[1]} ({self.says})"
 
     def is_that_of(self, contrast: Contrast) -> bool:
         """Say whether it is this measure of these arms, whatever the lengths came to."""
@@ -120,18 +121,18 @@ def contrasts_of(
         "focus": focus_of(rater, calibration, scale),
     }
     ratio = length_ratio(steps, rater)
-    found = [
+    contrasts = [
         compared(
-            each.at(ratio),
-            paired(steps, sources[each.measure], each.arms, criteria),
+            comparison.at(ratio),
+            paired(steps, sources[comparison.measure], comparison.arms, criteria),
             rater,
-            trust_in([calibration], criteria, yields=each.measure != "focus"),
-            shifts=_shifts(steps, each, rater, calibration, criteria),
-            note=_length_note(each, ratio),
+            trust_in([calibration], criteria, yields=comparison.measure != "focus"),
+            shifts=_shifts(steps, comparison, rater, calibration, criteria),
+            note=_length_note(comparison, ratio),
         )
-        for each in BY_UNITS
+        for comparison in BY_UNITS
     ]
-    return _beside_counts([each for each in found if each is not None])
+    return _beside_counts([contrast for contrast in contrasts if contrast is not None])
 
 
 def text_contrasts(
@@ -147,14 +148,18 @@ def text_contrasts(
     """
     sources: dict[str, Source] = {"holistic": holistic, "adherence": adherence}
     trusts = {"holistic": trust, "adherence": Trust(criteria, (), UNTESTED)}
-    found = (
+    contrasts = (
         compared(
-            *(each, paired(steps, sources[each.measure], each.arms, criteria), rater),
-            trusts[each.measure],
+            *(
+                comparison,
+                paired(steps, sources[comparison.measure], comparison.arms, criteria),
+                rater,
+            ),
+            trusts[comparison.measure],
         )
-        for each in BY_TEXT
+        for comparison in BY_TEXT
     )
-    return [each for each in found if each is not None]
+    return [contrast for contrast in contrasts if contrast is not None]
 
 
 def masking_contrast(
@@ -173,7 +178,7 @@ def masking_contrast(
     """
     plain, hidden = (field_of(name, "actionable") for name in raters)
     return compared(
-        Comparison("yield", DILUTION.arms, "names masked less names shown"),
+        Comparison("yield", DILUTION.arms, "names masked minus names shown"),
         paired_differences(steps, (hidden, plain), DILUTION.arms, criteria),
         raters[0],
         trust_in([calibrations.get(name) for name in raters], criteria, yields=True),
@@ -187,14 +192,16 @@ def _length_note(of: Comparison, ratio: float | None) -> str:
     return f"C-long has {ratio:.2f} times the words of S joined"
 
 
-def _beside_counts(found: list[Contrast]) -> list[Contrast]:
+def _beside_counts(contrasts: list[Contrast]) -> list[Contrast]:
     """Note beside corrected yields that plain counts say otherwise, if they do."""
-    counted = next((each.mean for each in found if each.name == AS_COUNTED.name), None)
+    counted = next(
+        (contrast.mean for contrast in contrasts if contrast.name == AS_COUNTED.name), None
+    )
     return [
-        replace(each, mean=noted(each.mean, _disagreement(each.mean, counted)))
-        if counted is not None and DILUTION.is_that_of(each)
-        else each
-        for each in found
+        replace(contrast, mean=noted(contrast.mean, _disagreement(contrast.mean, counted)))
+        if counted is not None and DILUTION.is_that_of(contrast)
+        else contrast
+        for contrast in contrasts
     ]
 
 
@@ -265,34 +272,54 @@ def compared(
     if not mean:
         return None
     bound, name, shifts = BOUNDS[of.measure], trust.named(of.name), shifts or {}
-    first, second = ([pair[place] for pair in mean] for place in (0, 1))
-    relative: Claim | None = None
+    relative = None
     if of.measure in _YIELDS and of.arms[0] == SEPARATE and "masked" not in of.says:
-        ratio = math.fsum(second) / (math.fsum(first) or 1.0)
-        error = _shared_error(shifts, trust.counted, ratio)
-        relative = relative_claim(f"{name}, share lost", first, second, error, bound)
+        relative = _share_lost(f"{name}, share lost", mean, shifts, trust.counted, bound)
     if of.measure in _RELATIVE:
-        bound *= max(abs(statistics.fmean(first)), _TINY)
-    values = tuple(a - b for a, b in mean)
+        bound *= max(abs(statistics.fmean(first for first, _ in mean)), _TINY)
+    values = [a - b for a, b in mean]
     differences = {
         key: [a - b for a, b in both.values()] for key, both in pairs.by_criterion.items()
     }
     errors = {key: _shared_error(shifts, (key,)) for key in differences}
-    singles = single_claims(of.name, differences, bound, errors)
+    return contrast_under(
+        *(trust, of, rater, values),
+        noted(mean_claim(name, values, bound, _shared_error(shifts, trust.counted)), note),
+        single_claims(of.name, differences, bound, errors),
+        relative,
+    )
+
+
+def _share_lost(
+    name: str, mean: Sequence[tuple[float, float]], shifts: Shifts, criteria: Group, bound: float
+) -> Claim:
+    first, second = ([pair[place] for pair in mean] for place in (0, 1))
+    ratio = math.fsum(second) / (math.fsum(first) or 1.0)
+    return relative_claim(name, first, second, _shared_error(shifts, criteria, ratio), bound)
+
+
+def contrast_under(
+    trust: Trust,
+    of: Comparison,
+    rater: str,
+    values: Sequence[float],
+    mean: Claim,
+    by_criterion: Mapping[str, Claim],
+    relative: Claim | None = None,
+) -> Contrast:
+    """Put claims together, with what the rater may not be believed on."""
     return Contrast(
         name=of.name,
         measure=of.measure,
         arms=of.arms,
         rater=rater,
         calibrated=bool(trust.passed),
-        mean=noted(
-            mean_claim(name, values, bound, _shared_error(shifts, trust.counted)), note, trust.note
-        ),
+        mean=noted(mean, trust.note),
         relative=None if relative is None else noted(relative, trust.note),
         by_criterion={
-            key: replace(each, name=marked(each.name, trust.marks.get(key, "")))
-            for key, each in singles.items()
+            key: replace(claim, name=marked(claim.name, trust.marks.get(key, "")))
+            for key, claim in by_criterion.items()
         },
-        values=values,
+        values=tuple(values),
         marks=trust.marks,
     )

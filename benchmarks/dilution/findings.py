@@ -1,10 +1,9 @@
-"""What a measurement of dilution found, as plain frozen records; `as_dict` gives JSON."""
+"""What a measurement of dilution found, as plain frozen records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from benchmarks.dilution.calibration import Calibration
 from benchmarks.harness.cells import Values
@@ -76,7 +75,7 @@ class Contrast:
     values: tuple[float, ...]
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def told(self, criterion: str) -> str:
+    def verdict_on(self, criterion: str) -> str:
         """Give the verdict on one criterion, with the warning where there is one."""
         mark = f" ({self.marks[criterion]})" if criterion in self.marks else ""
         return f"{self.by_criterion[criterion].verdict}{mark}"
@@ -88,14 +87,12 @@ class Dilution:
 
     Args:
         setting: What it was measured on.
-        calls: What it paid.
         criteria: The rubric's criteria.
         seeds: The seeds of the steps.
         steps: How many (seed, step) clusters there are.
         batch_size: Examples per step.
         words: What the coach was told for a gradient of S or C, in words.
         raters: The raters that see the criteria's names.
-        unknown: Criteria that the classifier has no sentences for; its figures leave them out.
         calibrations: By rater, those with masked names too.
         figures: By arm, rater and criterion.
         holistic: The LM rater's mean rating from 1 to 10, by arm and criterion, of texts that were
@@ -106,20 +103,17 @@ class Dilution:
         leakage: The mean mass by rater, arm, criterion asked about, and label.
         contrasts: What differs between arms.
         causal: What the units on and off the criterion do to held-out agreement; empty without.
-        skipped: Questions without a usable reply, by role.
         unrated: The share of units without a readable rating, by rater.
         notes: What else a reader has to know.
     """
 
     setting: Values
-    calls: int
     criteria: Group
     seeds: tuple[int, ...]
     steps: int
     batch_size: int
     words: int
     raters: tuple[str, ...]
-    unknown: Group
     calibrations: Mapping[str, Calibration]
     figures: tuple[Figures, ...]
     holistic: Mapping[str, Mapping[str, float]]
@@ -128,21 +122,14 @@ class Dilution:
     leakage: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
     contrasts: tuple[Contrast, ...]
     causal: tuple[Contrast, ...]
-    skipped: Mapping[str, int]
     unrated: Mapping[str, float]
     notes: tuple[str, ...]
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
-        """All claims in order: the first is on the mean yield at equal length."""
-        found: list[Claim] = []
-        for each in (*self.contrasts, *self.causal):
-            found += [each.mean, *([each.relative] if each.relative else ())]
-            found += each.by_criterion.values()
-        return tuple(found)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give everything as JSON takes it."""
-        found = asdict(self)
-        found["calibrations"] = {name: each.as_dict() for name, each in self.calibrations.items()}
-        return found
+    def shown(self) -> tuple[Figures, ...]:
+        """The figures that stand in tables: means over the criteria."""
+        return tuple(
+            figures
+            for figures in self.figures
+            if figures.criterion is None or len(self.criteria) == 1
+        )

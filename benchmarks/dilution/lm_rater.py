@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import dspy
@@ -73,17 +73,20 @@ class FocusQuestion:
 
 @dataclass(frozen=True)
 class AdherenceQuestion:
-    """How well does the section ``new`` follow ``advice`` on the section ``old``?"""
+    """How well do ``new_instructions`` follow ``advice`` on the ``old_instructions``?"""
 
     criterion: str
     advice: str
-    old: str
-    new: str
+    old_instructions: str
+    new_instructions: str
 
 
 @dataclass(frozen=True)
 class LMRater:
     """Asks an LM, once per wording; a reply that cannot be read is `Unscored`.
+
+    Each question is a call of its own, and they are asked in the order of their digests: neither
+    tells which text, mode or step a question comes from.
 
     ``role`` brings retries and metering as for the other roles. With ``masked`` the LM is shown
     the units with the criteria's names hidden; it still has to answer with a name.
@@ -106,47 +109,37 @@ class LMRater:
         """The rubric's criteria."""
         return self.rubric.names
 
-    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+    def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Ask about each unit by itself."""
         shown = [mask(unit, self.criteria) if self.masked else unit for unit in units]
         inputs = [{"criteria": self._meanings, "sentence": sentence} for sentence in shown]
-        return self._ask(self._label_sentence, inputs, take, _rating)
+        return self._ask(self._label_sentence, inputs, _rating)
 
-    def rate_focus(
-        self, questions: Sequence[FocusQuestion], take: int = 0
-    ) -> tuple[float | Unscored, ...]:
+    def rate_focus(self, questions: Sequence[FocusQuestion]) -> tuple[float | Unscored, ...]:
         """Ask for holistic ratings from 1 to 10 of whole texts, as the literature has them.
 
         A text that treats all criteria alike cannot rate high on each: read it beside the shares.
         """
         inputs = [
             {
-                "criterion": each.criterion,
-                "meaning": self._meanings[each.criterion],
-                "advice": mask(each.text, self.criteria) if self.masked else each.text,
+                "criterion": question.criterion,
+                "meaning": self._meanings[question.criterion],
+                "advice": mask(question.text, self.criteria) if self.masked else question.text,
             }
-            for each in questions
+            for question in questions
         ]
-        return self._ask(RateFocus, inputs, take, lambda reply: float(reply.focus))
+        return self._ask(RateFocus, inputs, lambda reply: float(reply.focus))
 
     def rate_adherence(
-        self, questions: Sequence[AdherenceQuestion], take: int = 0
+        self, questions: Sequence[AdherenceQuestion]
     ) -> tuple[float | Unscored, ...]:
         """Ask how well editors followed advice, from 1 to 10."""
-        inputs = [
-            {
-                "criterion": each.criterion,
-                "advice": each.advice,
-                "old_instructions": each.old,
-                "new_instructions": each.new,
-            }
-            for each in questions
-        ]
-        return self._ask(RateAdherence, inputs, take, lambda reply: float(reply.adherence))
+        inputs = [asdict(question) for question in questions]
+        return self._ask(RateAdherence, inputs, lambda reply: float(reply.adherence))
 
     @property
     def _meanings(self) -> dict[str, str]:
-        return {each.name: each.definition for each in self.rubric.criteria}
+        return {criterion.name: criterion.definition for criterion in self.rubric.criteria}
 
     @property
     def _label_sentence(self) -> Any:
@@ -154,22 +147,21 @@ class LMRater:
         return LabelSentence.with_updated_fields("about", type_=labels)
 
     def _ask(
-        self, signature: Any, inputs: Sequence[Mapping[str, object]], take: int, read: Any
+        self, signature: Any, inputs: Sequence[Mapping[str, object]], read: Any
     ) -> tuple[Any, ...]:
         """Ask each different question once; the order of the answers is that of ``inputs``.
 
-        A question's label holds a digest of its inputs and nothing else: not the text, the mode or
-        the step that it comes from.
+        A question's label is a digest of its inputs and nothing else.
         """
-        keys = [_digest(signature, each) for each in inputs]
+        labels = [_digest(signature, question) for question in inputs]
         questions = [
-            Question(self.criteria, "", signature, each, f"{key}/{take}")
-            for key, each in dict(zip(keys, inputs, strict=True)).items()
+            Question(self.criteria, "", signature, question, label)
+            for label, question in sorted(dict(zip(labels, inputs, strict=True)).items())
         ]
-        found = ask(self.role, questions, lambda question, reply: (question.label, read(reply)))
-        answers: dict[str, Any] = dict(found.records)
-        answers |= {skipped.label: Unscored(skipped.reason) for skipped in found.skipped}
-        return tuple(answers[f"{key}/{take}"] for key in keys)
+        replies = ask(self.role, questions, lambda question, reply: (question.label, read(reply)))
+        answers: dict[str, Any] = dict(replies.records)
+        answers |= {skipped.label: Unscored(skipped.reason) for skipped in replies.skipped}
+        return tuple(answers[label] for label in labels)
 
 
 def open_rater(
@@ -201,5 +193,5 @@ def _rating(reply: dspy.Prediction) -> Rating:
 
 
 def _digest(signature: Any, inputs: Mapping[str, object]) -> str:
-    asked = f"{signature.instructions}\0{sorted(inputs.items())!r}"
-    return hashlib.sha256(asked.encode()).hexdigest()[:24]
+    question = f"{signature.instructions}\0{sorted(inputs.items())!r}"
+    return hashlib.sha256(question.encode()).hexdigest()[:24]

@@ -48,12 +48,12 @@ def focus_of(rater: str, calibration: Calibration | None, criteria: int) -> Sour
     share = field_of(rater, "share_by_units")
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
-        found = {}
+        values = {}
         for example, value in share(step, arm, criterion).items():
             focus = chance_corrected(corrected(value, criterion, calibration), criteria)
             if focus is not None:
-                found[example] = focus
-        return found
+                values[example] = focus
+        return values
 
     return read
 
@@ -62,7 +62,7 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
     """Give the expected yield, corrected by the rater's line of yields."""
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
-        found = {}
+        values = {}
         for entry in entries_of(step, arm, rater, criterion):
             seen, units = (
                 entry["by_criterion"][criterion]["expected_yield"],
@@ -71,8 +71,8 @@ def yield_of(rater: str, calibration: Calibration | None) -> Source:
             right = (
                 None if calibration is None else calibration.corrected_yield(seen, units, criterion)
             )
-            found[entry["example"]] = float(seen) if right is None else right
-        return found
+            values[entry["example"]] = float(seen) if right is None else right
+        return values
 
     return read
 
@@ -92,7 +92,8 @@ def _whole(rater: str, field: str) -> Source:
 
     def read(step: Entry, arm: str, criterion: str) -> ByExample:
         return {
-            each["example"]: float(each[field]) for each in entries_of(step, arm, rater, criterion)
+            entry["example"]: float(entry[field])
+            for entry in entries_of(step, arm, rater, criterion)
         }
 
     return read
@@ -100,8 +101,8 @@ def _whole(rater: str, field: str) -> Source:
 
 def corrected(share: float, criterion: str, calibration: Calibration | None) -> float:
     """Undo a rater's compression; a line that does not rise undoes nothing."""
-    found = None if calibration is None else calibration.corrected(share, criterion)
-    return share if found is None else found
+    right = None if calibration is None else calibration.corrected(share, criterion)
+    return share if right is None else right
 
 
 def holistic(step: Entry, arm: str, criterion: str) -> ByExample:
@@ -118,12 +119,12 @@ def holistic(step: Entry, arm: str, criterion: str) -> ByExample:
 
 def adherence(step: Entry, arm: str, criterion: str) -> ByExample:
     """Give the rating of an arm's new section, one for the whole step."""
-    found = [
+    ratings = [
         entry["rating"]
         for entry in step["adherence"]
         if entry["arm"] == arm and entry["criterion"] == criterion and entry["rating"] is not None
     ]
-    return {"step": statistics.fmean(found)} if found else {}
+    return {"step": statistics.fmean(ratings)} if ratings else {}
 
 
 def length_ratio(steps: Sequence[Entry], rater: str) -> float | None:
@@ -174,11 +175,11 @@ def paired_differences(
     """Pair what two sources say of the difference of the arms, on the examples that have all."""
 
     def differences(step: Entry, name: str) -> tuple[ByExample, ByExample]:
-        found = []
+        sides = []
         for source in sources:
             one, other = (source(step, arm, name) for arm in arms)
-            found.append({key: one[key] - other[key] for key in one if key in other})
-        return found[0], found[1]
+            sides.append({key: one[key] - other[key] for key in one if key in other})
+        return sides[0], sides[1]
 
     return _paired(steps, differences, criteria)
 

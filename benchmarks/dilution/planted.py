@@ -66,9 +66,9 @@ def plant(criteria: Group, *, n: int = 15, seed: int = 0) -> tuple[PlantedText, 
 def _pools(targets: Group) -> dict[str, list[Sentence]]:
     names = {label_of(name): name for name in targets} | {label: label for label in REST}
     pools: dict[str, list[Sentence]] = {name: [] for name in (*targets, *REST)}
-    for each in sentences("held_out"):
-        if each.label in names:
-            pools[names[each.label]].append(each)
+    for sentence in sentences("held_out"):
+        if sentence.label in names:
+            pools[names[sentence.label]].append(sentence)
     return pools
 
 
@@ -77,7 +77,7 @@ def _text(
 ) -> PlantedText:
     about = round(share * UNITS)
     chosen = rng.sample(pools[target], about)
-    on_target = sum(each.actionable for each in chosen)
+    on_target = sum(sentence.actionable for sentence in chosen)
     others = [name for name in pools if name not in (target, *REST)]
     while len(chosen) < UNITS:
         from_others = others and rng.random() < _OTHER_CRITERIA
@@ -85,5 +85,5 @@ def _text(
         if drawn not in chosen:
             chosen.append(drawn)
     rng.shuffle(chosen)
-    every = sum(each.actionable for each in chosen)
-    return PlantedText(target, share, tuple(each.text for each in chosen), on_target, every)
+    every = sum(sentence.actionable for sentence in chosen)
+    return PlantedText(target, share, tuple(sentence.text for sentence in chosen), on_target, every)

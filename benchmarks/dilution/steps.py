@@ -19,11 +19,11 @@ from benchmarks.dilution.arms import (
     Written,
     write_arms,
 )
-from benchmarks.dilution.classifier import Classifier, bank_classifier
+from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.lm_rater import AdherenceQuestion, FocusQuestion, LMRater, open_rater
 from benchmarks.dilution.measures import TextFocus, measure
 from benchmarks.harness.setting import Setting
-from benchmarks.worlds.controls import blind, route
+from benchmarks.worlds.controls import route
 from benchmarks.worlds.ratings import RatedUnit, Rater, rate_texts
 from mogradjudge import MOGradConfig, SetupError
 from mogradjudge.criteria.decomposition import Scope
@@ -39,37 +39,35 @@ from mogradjudge.stages.optimizer import rewrite_sections
 class Raters:
     """Who rates: an LM and a classifier, each also with the criteria's names hidden.
 
-    A classifier that knows none of the criteria is left out.
+    ``pairs`` has each rater as it is and with names hidden. A classifier that knows none of the
+    criteria is left out.
     """
 
     lm: LMRater
-    lm_masked: LMRater
-    classifier: Classifier | None
-    classifier_masked: Classifier | None
+    pairs: Sequence[tuple[Rater, Rater]]
 
     @property
     def plain(self) -> tuple[Rater, ...]:
         """Those that see the names."""
-        return (self.lm,) if self.classifier is None else (self.lm, self.classifier)
+        return tuple(plain for plain, _ in self.pairs)
 
     @property
     def all(self) -> tuple[Rater, ...]:
         """All of them."""
-        found = (*self.plain, self.lm_masked, self.classifier_masked)
-        return tuple(rater for rater in found if rater is not None)
+        return (*self.plain, *(masked for _, masked in self.pairs))
 
 
 def open_raters(setting: Setting, ledger: Ledger) -> Raters:
     """Open the raters for a setting; the LM's calls are booked in the ledger."""
     lm, names = setting.lms["rater"], setting.rubric.names
-    plain, hidden = (
+    plain, masked = (
         open_rater(lm, setting.rubric, ledger, setting.num_threads, masked=masked)
         for masked in (False, True)
     )
-    classifier = bank_classifier(names)
-    if len(classifier.unknown) == len(names):
-        return Raters(plain, hidden, None, None)
-    return Raters(plain, hidden, classifier, bank_classifier(names, masked=True))
+    pairs: list[tuple[Rater, Rater]] = [(plain, masked)]
+    if len(bank_classifier(names).unknown) < len(names):
+        pairs.append((bank_classifier(names), bank_classifier(names, masked=True)))
+    return Raters(plain, pairs)
 
 
 def open_shop(setting: Setting, ledger: Ledger, seed: int) -> Workshop:
@@ -135,29 +133,29 @@ def measure_step(
     advice = written.advice()
     rated = {rater.name: _rated(advice, rater) for rater in raters.all}
     texts = [
-        _entry(each, rater, measure(units, shop.criteria))
+        _entry(text, rater, measure(units, shop.criteria))
         for rater, by_rater in rated.items()
-        for each, units in zip(advice, by_rater, strict=True)
+        for text, units in zip(advice, by_rater, strict=True)
     ]
     routed = _routed(advice, raters, rated, shop.criteria)
     for rater in raters.plain:
-        others = [each for each in routed if each.routed_by != rater.name]
+        others = [text for text in routed if text.routed_by != rater.name]
         texts += [
-            _entry(each, rater.name, measure(units, shop.criteria))
-            for each, units in zip(others, _rated(others, rater), strict=True)
+            _entry(text, rater.name, measure(units, shop.criteria))
+            for text, units in zip(others, _rated(others, rater), strict=True)
         ]
     return {
         "criteria": list(shop.criteria),
-        "advice": [asdict(each) for each in (*advice, *routed)],
+        "advice": [asdict(text) for text in (*advice, *routed)],
         "texts": texts,
         "holistic": _holistic(advice, raters.lm),
         "adherence": _adherence(shop, written, raters.lm, f"{seed}/{step}"),
-        "skipped": [asdict(each) for each in written.skipped],
+        "skipped": [asdict(question) for question in written.skipped],
     }
 
 
 def _rated(advice: Sequence[Advice], rater: Rater) -> tuple[tuple[RatedUnit, ...], ...]:
-    return rate_texts([each.text for each in advice], rater)
+    return rate_texts([text.text for text in advice], rater)
 
 
 def _routed(
@@ -170,33 +168,29 @@ def _routed(
     if len(raters.plain) == 1:
         return []
     return [
-        Advice(ROUTED, each.example_id, name, text, rater.name)
+        Advice(ROUTED, long.example_id, name, text, rater.name)
         for rater in raters.plain
-        for each, units in zip(advice, rated[rater.name], strict=True)
-        if each.arm == LONG
+        for long, units in zip(advice, rated[rater.name], strict=True)
+        if long.arm == LONG
         for name, text in route(units, criteria).items()
     ]
 
 
-def _entry(advice: Advice, rater: str, found: TextFocus) -> dict[str, Any]:
-    place = {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
-    return {**place, "rater": rater, **asdict(found)}
+def _place(advice: Advice) -> dict[str, Any]:
+    return {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
+
+
+def _entry(advice: Advice, rater: str, focus: TextFocus) -> dict[str, Any]:
+    return {**_place(advice), "rater": rater, **asdict(focus)}
 
 
 def _holistic(advice: Sequence[Advice], rater: LMRater) -> list[dict[str, Any]]:
     """Ask how focused each text is on each criterion, its own and the others."""
-    asked = [(each, name) for each in advice for name in rater.criteria]
-    blinded = blind([FocusQuestion(name, each.text) for each, name in asked])
-    ratings = blinded.unblind(rater.rate_focus(blinded.stream))
+    pairs = [(text, name) for text in advice for name in rater.criteria]
+    ratings = rater.rate_focus([FocusQuestion(name, text.text) for text, name in pairs])
     return [
-        {
-            "arm": each.arm,
-            "example": each.example_id,
-            "target": each.target,
-            "criterion": name,
-            "rating": _number(rating),
-        }
-        for (each, name), rating in zip(asked, ratings, strict=True)
+        {**_place(text), "criterion": name, "rating": _number(rating)}
+        for (text, name), rating in zip(pairs, ratings, strict=True)
     ]
 
 
@@ -205,7 +199,7 @@ def _adherence(
 ) -> list[dict[str, Any]]:
     """Have an editor rewrite by each arm's gradients, and ask how well it followed them."""
     scopes = {SEPARATE: Scope.SEPARATE, JOINT: Scope.COMBINED, LONG: Scope.COMBINED}
-    asked: list[tuple[str, AdherenceQuestion]] = []
+    questions: list[tuple[str, AdherenceQuestion]] = []
     for arm in WRITTEN:
         edits = rewrite_sections(
             written.gradients[arm],
@@ -220,12 +214,11 @@ def _adherence(
             for slot, new in edit.texts.items():
                 old = written.brief.candidate.text(slot)
                 question = AdherenceQuestion(str(slot.criterion), "\n\n".join(read), old, new)
-                asked.append((arm, question))
-    blinded = blind([question for _, question in asked])
-    ratings = blinded.unblind(rater.rate_adherence(blinded.stream))
+                questions.append((arm, question))
+    ratings = rater.rate_adherence([question for _, question in questions])
     return [
         {"arm": arm, "criterion": question.criterion, "rating": _number(rating)}
-        for (arm, question), rating in zip(asked, ratings, strict=True)
+        for (arm, question), rating in zip(questions, ratings, strict=True)
     ]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.dilution.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
-from benchmarks.dilution.calibration import Calibration
+from benchmarks.dilution.calibration import CALIBRATION
 from benchmarks.dilution.causal import causal_contrasts, gain_by, skipped_note
 from benchmarks.dilution.contrasts import contrasts_of, masking_contrast, text_contrasts
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
@@ -25,6 +24,7 @@ from benchmarks.dilution.observed import (
 from benchmarks.dilution.trust import Trust, trust_in
 from benchmarks.dilution.whole_texts import trust_in_ratings
 from benchmarks.harness.cells import Cell
+from benchmarks.harness.tables import mean_of_known
 from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 
@@ -62,21 +62,20 @@ class _Summary:
         self.warnings: Sequence[str] = about["warnings"]
         self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
         self.calibrations = {
-            name: Calibration.from_dict(entry) for name, entry in about["calibrations"].items()
+            name: CALIBRATION.validate_python(entry)
+            for name, entry in about["calibrations"].items()
         }
 
     def dilution(self, cells: Sequence[Cell]) -> Dilution:
         causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
         return Dilution(
             setting=cells[0].setting,
-            calls=sum(cell.calls for cell in self.cells),
             criteria=self.criteria,
             seeds=tuple(sorted({cell.key["seed"] for cell in cells})),
             steps=len(cells),
             batch_size=cells[0].key["batch_size"],
             words=cells[0].key["words"],
             raters=self.plain,
-            unknown=self.unknown,
             calibrations=self.calibrations,
             figures=tuple(self._figures()),
             holistic={arm: self._by_criterion(holistic, arm) for arm in TEXTS},
@@ -85,7 +84,6 @@ class _Summary:
             leakage={rater: self._leakage(rater) for rater in self.plain},
             contrasts=tuple(self._contrasts()),
             causal=tuple(self._causal(causal)),
-            skipped=dict(Counter(s["role"] for step in self.steps for s in step["skipped"])),
             unrated={rater: self._unrated(rater) for rater in (*self.plain, *self._hidden())},
             notes=tuple(self._notes(causal)),
         )
@@ -106,11 +104,11 @@ class _Summary:
     def _figures(self) -> Iterable[Figures]:
         for rater in (*self.plain, *self._hidden()):
             for arm in (*TEXTS, ROUTED):
-                found = [self._figure(arm, rater, name) for name in self._knows(rater)]
-                kept = [each for each in found if each is not None]
-                yield from kept
-                if len(kept) > 1:
-                    yield _mean_of(kept)
+                figures = [self._figure(arm, rater, name) for name in self._knows(rater)]
+                known = [mean for mean in figures if mean is not None]
+                yield from known
+                if len(known) > 1:
+                    yield _mean_of(known)
 
     def _figure(self, arm: str, rater: str, criterion: str) -> Figures | None:
         texts = [e for step in self.steps for e in entries_of(step, arm, rater, criterion)]
@@ -124,36 +122,36 @@ class _Summary:
             criterion=criterion,
             calibrated=criterion in self._trust(rater).passed,
             texts=len(texts),
-            words=statistics.fmean(each["words"] for each in texts),
-            share=_mean(self._values(field_of(rater, "share_by_words"), arm, criterion)),
-            focus=_mean(focus),
+            words=statistics.fmean(text["words"] for text in texts),
+            share=mean_of_known(self._values(field_of(rater, "share_by_words"), arm, criterion)),
+            focus=mean_of_known(focus),
             actionable=statistics.fmean(
-                each["by_criterion"][criterion]["actionable"] for each in texts
+                text["by_criterion"][criterion]["actionable"] for text in texts
             ),
             corrected_yield=statistics.fmean(
                 self._values(yield_of(rater, calibration), arm, criterion)
             ),
-            density=_mean(
+            density=mean_of_known(
                 self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
             ),
-            coverage=statistics.fmean(each["coverage"] for each in texts),
-            entropy=_mean(e["entropy"] for e in texts if e["entropy"] is not None),
+            coverage=statistics.fmean(text["coverage"] for text in texts),
+            entropy=mean_of_known(text["entropy"] for text in texts),
         )
 
     def _values(self, source: Source, arm: str, criterion: str) -> list[float]:
         return [value for step in self.steps for value in source(step, arm, criterion).values()]
 
     def _by_criterion(self, source: Source, arm: str) -> dict[str, float]:
-        found = {name: self._values(source, arm, name) for name in self.criteria}
-        return {name: statistics.fmean(values) for name, values in found.items() if values}
+        by_name = {name: self._values(source, arm, name) for name in self.criteria}
+        return {name: statistics.fmean(values) for name, values in by_name.items() if values}
 
     def _off_target(self) -> dict[str, float]:
         ratings: dict[str, list[float]] = {}
         for step in self.steps:
-            for each in step["holistic"]:
-                off = each["arm"] == SEPARATE and each["target"] != each["criterion"]
-                if off and each["rating"] is not None:
-                    ratings.setdefault(each["criterion"], []).append(each["rating"])
+            for rated in step["holistic"]:
+                off = rated["arm"] == SEPARATE and rated["target"] != rated["criterion"]
+                if off and rated["rating"] is not None:
+                    ratings.setdefault(rated["criterion"], []).append(rated["rating"])
         return {name: statistics.fmean(values) for name, values in ratings.items()}
 
     def _leakage(self, rater: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -163,10 +161,10 @@ class _Summary:
                 for target in self.criteria
                 if (
                     masses := [
-                        each["mass_by_words"]
+                        text["mass_by_words"]
                         for step in self.steps
-                        for each in entries_of(step, arm, rater, target)
-                        if each["mass_by_words"]
+                        for text in entries_of(step, arm, rater, target)
+                        if text["mass_by_words"]
                     ]
                 )
             }
@@ -178,8 +176,8 @@ class _Summary:
             known, calibration = self._knows(rater), self.calibrations.get(rater)
             yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
             both = (rater, self.masked[rater])
-            if found := masking_contrast(self.steps, both, self.calibrations, known):
-                yield found
+            if contrast := masking_contrast(self.steps, both, self.calibrations, known):
+                yield contrast
         trust = trust_in_ratings(self.ratings_test, self.criteria)
         yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
 
@@ -190,8 +188,8 @@ class _Summary:
 
     def _unrated(self, rater: str) -> float:
         texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
-        lost = sum(each["unrated"] for each in texts)
-        return float(lost / max(1, lost + sum(each["units"] for each in texts)))
+        lost = sum(text["unrated"] for text in texts)
+        return float(lost / max(1, lost + sum(text["units"] for text in texts)))
 
     def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
         yield from self.warnings
@@ -221,29 +219,24 @@ class _Summary:
 
 def _mean_of(every: Sequence[Figures]) -> Figures:
     """Average over the criteria that the rater passed on; over all if there is none."""
-    found = [each for each in every if each.calibrated] or every
-    first = found[0]
+    counted = [figures for figures in every if figures.calibrated] or every
+    first = counted[0]
     return Figures(
         arm=first.arm,
         rater=first.rater,
         criterion=None,
         calibrated=first.calibrated,
-        texts=sum(each.texts for each in found),
-        words=statistics.fmean(each.words for each in found),
-        share=_mean(each.share for each in found if each.share is not None),
-        focus=_mean(each.focus for each in found if each.focus is not None),
-        actionable=statistics.fmean(each.actionable for each in found),
-        corrected_yield=statistics.fmean(each.corrected_yield for each in found),
-        density=_mean(each.density for each in found if each.density is not None),
-        coverage=statistics.fmean(each.coverage for each in found),
-        entropy=_mean(each.entropy for each in found if each.entropy is not None),
+        texts=sum(figures.texts for figures in counted),
+        words=statistics.fmean(figures.words for figures in counted),
+        share=mean_of_known(figures.share for figures in counted),
+        focus=mean_of_known(figures.focus for figures in counted),
+        actionable=statistics.fmean(figures.actionable for figures in counted),
+        corrected_yield=statistics.fmean(figures.corrected_yield for figures in counted),
+        density=mean_of_known(figures.density for figures in counted),
+        coverage=statistics.fmean(figures.coverage for figures in counted),
+        entropy=mean_of_known(figures.entropy for figures in counted),
     )
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return statistics.fmean(found) if found else None
-
-
 def _mean_mass(masses: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {label: statistics.fmean(each[label] for each in masses) for label in masses[0]}
+    return {label: statistics.fmean(mass[label] for mass in masses) for label in masses[0]}

@@ -41,9 +41,9 @@ class Trust:
 
     def among(self, criteria: Iterable[str]) -> Trust:
         """Leave out all other criteria."""
-        kept = tuple(criteria)
+        names = tuple(criteria)
         return replace(
-            self, criteria=kept, passed=tuple(name for name in kept if name in self.passed)
+            self, criteria=names, passed=tuple(name for name in names if name in self.passed)
         )
 
     def named(self, name: str) -> str:
@@ -64,6 +64,9 @@ def trust_in(
     passed = tuple(
         name
         for name in criteria
-        if all(each is not None and each.passes(name, yields=yields) for each in tested)
+        if all(
+            calibration is not None and calibration.passes(name, yields=yields)
+            for calibration in tested
+        )
     )
     return Trust(criteria, passed)

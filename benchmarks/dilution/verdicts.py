@@ -20,8 +20,8 @@ def mean_claim(
     The test flips the clusters' signs, the interval is Student's t. ``shared_error`` is the
     standard error of what all values have in common, and widens the interval.
     """
-    found = _tested(values)
-    return claim(name, _widened(found, shared_error), bound=_bound(found, bound))
+    test = _tested(values)
+    return claim(name, _widened(test, shared_error), bound=_bound(test, bound))
 
 
 def single_claims(
@@ -31,8 +31,8 @@ def single_claims(
     shared_errors: Mapping[str, float] | None = None,
 ) -> dict[str, Claim]:
     """Judge the mean on each criterion, with p-values adjusted by Holm's method."""
-    found = {criterion: _tested(of) for criterion, of in values.items()}
-    adjusted = holm({key: of.p_value for key, of in found.items() if isinstance(of, Comparison)})
+    tests = {criterion: _tested(of) for criterion, of in values.items()}
+    adjusted = holm({key: of.p_value for key, of in tests.items() if isinstance(of, Comparison)})
     errors = shared_errors or {}
     return {
         key: claim(
@@ -41,7 +41,7 @@ def single_claims(
             p_value=adjusted.get(key),
             bound=_bound(of, bound),
         )
-        for key, of in found.items()
+        for key, of in tests.items()
     }
 
 
@@ -58,10 +58,10 @@ def relative_claim(
     Techniques", ch. 6); the p-value is that of the difference of the means.
     ``shared_error`` is that of the second mean less the ratio times the first.
     """
-    found = _tested([a - b for a, b in zip(first, second, strict=True)])
+    test = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)
-    if isinstance(found, Undefined):
-        return refused(name, found.reason)
+    if isinstance(test, Undefined):
+        return refused(name, test.reason)
     if total <= 0:
         return refused(name, "the first arm has nothing that the second could lack")
     ratio = math.fsum(second) / total
@@ -70,30 +70,25 @@ def relative_claim(
     reach = _reach(n) * error
     lost = 1 - ratio
     bounded = replace(
-        found, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
+        test, difference=lost, low=lost - reach, high=lost + reach, standard_error=error
     )
     return claim(name, _widened(bounded, shared_error / (total / n)), bound=_bound(bounded, bound))
 
 
-def noted(of: Claim, *notes: str) -> Claim:
-    """Say more in a claim's note."""
-    return replace(of, note="; ".join(note for note in (of.note, *notes) if note))
-
-
-def _bound(found: Comparison | Undefined, bound: float | None) -> float | None:
+def _bound(test: Comparison | Undefined, bound: float | None) -> float | None:
     """Give no bound where clusters have no spread: what is common to them does not replace it."""
-    return bound if isinstance(found, Comparison) and found.standard_error > _NONE else None
+    return bound if isinstance(test, Comparison) and test.standard_error > _NONE else None
 
 
-def _widened(found: Comparison | Undefined, error: float) -> Comparison | Undefined:
-    if isinstance(found, Undefined) or not error:
-        return found
-    both = math.hypot(found.standard_error, error)
-    reach = _reach(found.groups) * both
+def _widened(test: Comparison | Undefined, error: float) -> Comparison | Undefined:
+    if isinstance(test, Undefined) or not error:
+        return test
+    both = math.hypot(test.standard_error, error)
+    reach = _reach(test.groups) * both
     return replace(
-        found,
-        low=found.difference - reach,
-        high=found.difference + reach,
+        test,
+        low=test.difference - reach,
+        high=test.difference + reach,
         standard_error=both,
     )
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-from benchmarks.dilution.calibration import RHO_NEEDED, spearman
+from benchmarks.dilution.calibration import RHO_NEEDED, level_means, rises, spearman
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater
 from benchmarks.dilution.planted import plant
 from benchmarks.dilution.trust import UNTESTED, Trust
-from benchmarks.worlds.controls import blind
 from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 
@@ -19,8 +16,7 @@ from mogradjudge.judge.scores import Unscored
 def probe_ratings(rater: LMRater, *, n: int, seed: int = 0) -> dict[str, Any]:
     """Have planted texts rated from 1 to 10, each on its target; ``n`` per target and level."""
     texts = plant(rater.criteria, n=n, seed=seed)
-    blinded = blind([FocusQuestion(each.target, each.text) for each in texts])
-    ratings = blinded.unblind(rater.rate_focus(blinded.stream))
+    ratings = rater.rate_focus([FocusQuestion(text.target, text.text) for text in texts])
     points = [
         (text.target, text.share, rating)
         for text, rating in zip(texts, ratings, strict=True)
@@ -39,13 +35,10 @@ def probe_ratings(rater: LMRater, *, n: int, seed: int = 0) -> dict[str, Any]:
 
 
 def _told_apart(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    levels = {
-        share: statistics.fmean(rating for at, rating in points if at == share)
-        for share in sorted({share for share, _ in points})
-    }
+    levels = level_means(points)
     return {
         "rho": spearman(points),
-        "monotone": len(levels) > 1 and all(a < b for a, b in pairwise(levels.values())),
+        "monotone": rises(levels),
         "levels": {f"{share:g}": mean for share, mean in levels.items()},
         "n": len(points),
     }

@@ -80,8 +80,8 @@ class Grid:
 
         def work(means: Means) -> tuple[Values, Sequence[Values]]:
             ledger = Ledger(means.budget, self.num_threads, purse=means.purse)
-            asked = {"benchmark": benchmark, **self.setting, **key}
-            with RunDirectory(means.folder).at_work(asked, ledger), interruptible(ledger.brake):
+            question = {"benchmark": benchmark, **self.setting, **key}
+            with RunDirectory(means.folder).at_work(question, ledger), interruptible(ledger.brake):
                 result = measure(ledger)
             return result, [row.as_dict() for row in ledger.rows]
 
@@ -101,21 +101,12 @@ class Grid:
         """
         if self.workers is None:
             return [self._given(task, self._identity(task)) for task in tasks]
-        asked = {self._identity(task): task for task in tasks}
-        why_not = self._measured_together(self.workers, asked)
+        by_name = {self._identity(task): task for task in tasks}
+        why_not = self._measured_together(self.workers, by_name)
         return [
             self._cells.get(name) or self._cell(task, {"status": why_not[name]}, [], 0.0)
             for name, task in ((self._identity(task), task) for task in tasks)
         ]
-
-    def cell(self, benchmark: str, key: Values, measure: Callable[[Ledger], Values]) -> Cell:
-        """Give one cell whose calls are booked in a ledger, as `measure` does.
-
-        Raises:
-            BudgetExhausted: At the folder's cap on calls.
-        """
-        (cell,) = self.measure([self.task(benchmark, key, measure)])
-        return cell
 
     def _measured_together(self, workers: Workers, tasks: Mapping[str, Task]) -> dict[str, str]:
         """Keep the tasks' cells, whoever measures them; says of the others why there are none."""
@@ -128,11 +119,11 @@ class Grid:
             try:
                 batch.measure({name: partial(measure, name=name) for name in tasks}, self._cells)
             finally:
-                found = batch.found()
+                measured = batch.found()
                 with self._alone():
                     self._update()
-                    new = found.keys() - self._cells.keys()
-                    self._keep([found[name] for name in tasks if name in new])
+                    new = measured.keys() - self._cells.keys()
+                    self._keep([measured[name] for name in tasks if name in new])
             return batch.why_not()
 
     def _identity(self, task: Task) -> str:
@@ -205,9 +196,9 @@ class Grid:
         if self.max_calls is None:
             return Budget()
         others = [
-            each
-            for each in (self.folder / WORK).glob("*")
-            if each != place and each.name not in self._cells
+            other
+            for other in (self.folder / WORK).glob("*")
+            if other != place and other.name not in self._cells
         ]
         cut_short = sum(_paid(journal) for other in others for journal in other.rglob(CALLS))
         left = self.max_calls - sum(cell.calls for cell in self.cells) - cut_short

@@ -11,7 +11,7 @@ import dspy
 from benchmarks.harness.cells import Cell, Values, known_format
 from benchmarks.harness.setting import SYSTEM, Setting
 from benchmarks.harness.tasks import Task
-from mogradjudge import MultiCriteriaJudge
+from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.agreement import Level, Undefined, correlate, document_values
 from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
@@ -51,8 +51,8 @@ class Judged:
             SetupError: If the cell has the format of another version.
         """
         with known_format([cell]):
-            kept = cell.result["judged"]
-            return cls(**{each.name: kept[each.name] for each in fields(cls)})
+            judged = cell.result["judged"]
+            return cls(**{field.name: judged[field.name] for field in fields(cls)})
 
     def coverage(self, name: str) -> float:
         """Give the share of the rated texts that the judge scored."""
@@ -78,7 +78,7 @@ class Judged:
         """Give the agreement on the rated texts; None where it is undefined."""
         triples = zip(self.human[name], self.filled(name), self.groups, strict=True)
         rated = [(human, judge, group) for human, judge, group in triples if human is not None]
-        human, judge, groups = ([each[place] for each in rated] for place in range(3))
+        human, judge, groups = ([triple[place] for triple in rated] for place in range(3))
         value = correlate(human, judge, groups, level=level_of(self)).value  # type: ignore[arg-type]
         return None if isinstance(value, Undefined) else value
 
@@ -126,11 +126,11 @@ def score_texts(
 ) -> Values:
     """Score texts with judges of different criteria; gives what `Judged.of` reads."""
     scores: dict[str, list[float | None]] = {}
-    for each in judges:
-        judgements = judge_table(each, texts, ledger, setting.num_threads)
+    for judge in judges:
+        judgements = judge_table(judge, texts, ledger, setting.num_threads)
         check_scored(judgements, "benchmark")
-        scores |= {name: [_score(j, name) for j in judgements] for name in each.rubric.names}
-    return {"scores": scores, **_known(setting, texts)}
+        scores |= {name: [score_of(j, name) for j in judgements] for name in judge.rubric.names}
+    return {"scores": scores, **known_of(setting.rubric, texts)}
 
 
 def unequal_coverage(arms: Sequence[Judged], name: str) -> str:
@@ -141,17 +141,18 @@ def unequal_coverage(arms: Sequence[Judged], name: str) -> str:
     return f"{name}: coverage from {min(shares):.1%} to {max(shares):.1%} of the texts"
 
 
-def _known(setting: Setting, texts: Sequence[dspy.Example]) -> dict[str, Any]:
-    rubric = setting.rubric
+def known_of(rubric: Rubric, texts: Sequence[dspy.Example]) -> dict[str, Any]:
+    """Give what is known of texts before a judge has scored them: all of `Judged` but scores."""
     return {
-        "human": {each.name: [text[each.human] for text in texts] for each in rubric.criteria},
+        "human": {c.name: [text[c.human] for text in texts] for c in rubric.criteria},
         "groups": [group_of(text, place) for place, text in enumerate(texts)],
         "systems": [text[SYSTEM] for text in texts if SYSTEM in text],
-        "scales": {each.name: [each.scale.low, each.scale.high] for each in rubric.criteria},
+        "scales": {c.name: [c.scale.low, c.scale.high] for c in rubric.criteria},
     }
 
 
-def _score(judgement: Judgement, name: str) -> float | None:
+def score_of(judgement: Judgement, name: str) -> float | None:
+    """Give a judge's score on a criterion; None if it gave none."""
     if isinstance(judgement.prediction, Unscored):
         return None
     value = judgement.prediction[name]

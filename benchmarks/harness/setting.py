@@ -135,11 +135,11 @@ def drawn(
     names = list(members)
     if documents is not None:
         names = rng.sample(names, min(documents, len(names)))
-    kept = []
+    chosen = []
     for name in names:
         size = len(members[name])
-        kept += rng.sample(members[name], min(per_document or size, size))
-    return [examples[place] for place in sorted(kept)]
+        chosen += rng.sample(members[name], min(per_document or size, size))
+    return [examples[place] for place in sorted(chosen)]
 
 
 def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
@@ -199,15 +199,15 @@ def with_setting(command: Callable[..., None]) -> Callable[..., None]:
 
     @setting_options
     @wraps(command)
-    def run(out: Path | None, *, smoke: bool, stays: bool = True, **given: Any) -> None:
+    def run(out: Path | None, *, smoke: bool, stays: bool = True, **arguments: Any) -> None:
         names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats", "storage"]
-        options = {name: given.pop(name) for name in names}
+        options = {name: arguments.pop(name) for name in names}
         with errors_in_one_line(), ExitStack() as stack:
             if smoke and out is None:
                 out, stays = stack.enter_context(passing_folder()), False
             setting = replace((_smoke if smoke else _real)(out, options), stays=stays)
             with in_setting(setting):
-                command(setting, **given)
+                command(setting, **arguments)
 
     return run
 

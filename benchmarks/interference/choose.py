@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import dspy
 
 from benchmarks.harness.cells import Values
-from benchmarks.harness.runs_ended import check_ended
+from benchmarks.harness.optimized import optimized
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Means, Task
 from benchmarks.interference.arms import Sections, seed_sections
-from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
+from mogradjudge import AlwaysAccept, MultiCriteriaJudge, SetupError
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.candidate import Candidate
 
@@ -37,10 +37,11 @@ def chosen_sections(setting: Setting, effort: Effort) -> dict[str, Sections]:
     """
     names = setting.rubric.names
     runs = [_run(setting, name, seed, effort) for seed in setting.seeds for name in names]
-    found: dict[str, dict[str, str]] = {}
+    sections: dict[str, dict[str, str]] = {}
     for cell in setting.grid.measure(runs):
-        found.setdefault(str(cell.key["seed"]), {})[cell.key["criterion"]] = cell.result["section"]
-    return dict(found)
+        run = sections.setdefault(str(cell.key["seed"]), {})
+        run[cell.key["criterion"]] = cell.result["section"]
+    return dict(sections)
 
 
 def given_sections(setting: Setting, path: Path) -> dict[str, str]:
@@ -66,25 +67,15 @@ def _run(setting: Setting, name: str, seed: int, effort: Effort) -> Task:
     key = {"part": "choose", "criterion": name, "seed": seed, **vars(effort)}
 
     def optimize(means: Means) -> tuple[Values, Sequence[Values]]:
-        lms: Mapping[str, Any] = {f"{r}_lm": setting.lms[r] for r in ("critic", "coach", "editor")}
-        result = MOGrad(
+        column = rubric[name].human
+        result = optimized(
+            *(setting, means, means.folder, setting.judge("separate", rubric)),
+            (_rated(setting.training, column), _rated(setting.validation, column)),
             mode="SSS",
-            steps=effort.steps,
-            batch_size=effort.batch_size,
             seed=seed,
             gate=AlwaysAccept(),
-            budget=means.budget,
-            num_threads=setting.num_threads,
-            run_dir=means.folder,
-            pool=means.pool,
-            display_progress=False,
-            **lms,
-        ).optimize(
-            setting.judge("separate", rubric),
-            trainset=_rated(setting.training, rubric[name].human),
-            valset=_rated(setting.validation, rubric[name].human),
+            **vars(effort),
         )
-        check_ended(result)
         return _best(result, name), [row.as_dict() for row in result.ledger]
 
     return Task(BENCHMARK, key, optimize)
@@ -97,13 +88,13 @@ def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:
 def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
     measured = [
         {
-            "step": each.step,
-            "section": _section(each.candidate, name),
-            "validation": each.agreement.as_dict()[name],
+            "step": program.step,
+            "section": _section(program.candidate, name),
+            "validation": program.agreement.as_dict()[name],
         }
-        for each in result.measured
+        for program in result.measured
     ]
-    edited = [each for each in measured if each["section"] != measured[0]["section"]]
+    edited = [program for program in measured if program["section"] != measured[0]["section"]]
     # The first of equals; one that cannot be measured comes last.
     best = max(
         edited or measured, key=lambda e: -2.0 if e["validation"] is None else e["validation"]

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks.harness.scored import MEAN
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.measure import measure
 from benchmarks.interference.summary import EFFECTS, Interference, summarize
+from benchmarks.interference.tables import arms_table, matrix_table, over_runs, unedited
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import number, print_table
 
 
 @click.command("interference")
@@ -44,47 +43,13 @@ def command(
     setting.say_where()
 
 
-def print_interference(found: Interference) -> None:
+def print_interference(summary: Interference) -> None:
     """Print the arms, the effects in words, and the matrix."""
-    names = [*found.criteria, MEAN]
-    print_table(
-        ("arm", *names, "95 % of mean", "SD of runs", "scored", "calls", "what"),
-        [
-            [
-                row.arm,
-                *(number(row.agreement[name]) for name in names),
-                "-" if row.interval is None else f"[{row.interval[0]:.3f}, {row.interval[1]:.3f}]",
-                *(number(row.run_sd, 4), f"{row.coverage:.0%}", str(row.calls), row.meaning),
-            ]
-            for row in found.arms
-        ],
-        f"Agreement on {found.texts} held-out texts of {found.documents} documents, "
-        f"{found.repeats} repeats, {len(found.runs)} runs; Spearman, {found.level} level",
-    )
-    for name, claims in found.effects.items():
+    arms_table(summary).print()
+    for name, claims in summary.effects.items():
         print(f"{name}: {EFFECTS[name][0]}")
-        for each in claims.values():
-            print(f"  {each}")
-    if found.over_runs is not None:
-        low, high = found.over_runs
-        print(f"Mean interference over new runs and documents: [{low:+.3f}, {high:+.3f}]")
-    if found.unedited:
-        print(f"Never edited, so equal to the seed prompt: {', '.join(found.unedited)}")
-    print_table(
-        ("adding the section of", *(f"on {name}" for name in found.criteria)),
-        [
-            [
-                j,
-                *(
-                    _cell(found.matrix[j][k].estimate, found.matrix[j][k].verdict)
-                    for k in found.criteria
-                ),
-            ]
-            for j in found.criteria
-        ],
-        "What one optimized section in the joint prompt does to agreement (* established)",
-    )
-
-
-def _cell(estimate: float | None, verdict: str) -> str:
-    return "-" if estimate is None else f"{estimate:+.3f}{'*' if verdict == 'established' else ''}"
+        for claim in claims.values():
+            print(f"  {claim}")
+    for line in filter(None, (over_runs(summary), unedited(summary))):
+        print(line)
+    matrix_table(summary).print()

@@ -39,7 +39,7 @@ def measure(setting: Setting, sections: Mapping[str, Sections]) -> None:
 def judges(setting: Setting, sections: Sections, repeat: int) -> dict[str, MultiCriteriaJudge]:
     """Make the judges of all arms with optimized sections, and those of the matrix."""
     arms = {name: arm(setting, sections, repeat) for name, arm in OPTIMIZED.items()}
-    return arms | {f"{MATRIX}{each}": one_optimized(setting, sections, each) for each in sections}
+    return arms | {f"{MATRIX}{name}": one_optimized(setting, sections, name) for name in sections}
 
 
 def identity(sections: Sections) -> dict[str, str]:

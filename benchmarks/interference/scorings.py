@@ -34,25 +34,25 @@ def whole(cells: Sequence[Cell]) -> dict[str, dict[tuple[str, int], Judged]]:
         ValueError: If no repeat is whole, or a run has instructions of several kinds.
     """
     _check_instructions(cells)
-    found: dict[str, dict[tuple[str, int], Judged]] = {}
+    by_arm: dict[str, dict[tuple[str, int], Judged]] = {}
     for cell in cells:
         arm, run, repeat = place_of(cell)
-        found.setdefault(arm, {})[run, repeat] = Judged.of(cell)
-    runs = {run for by_place in found.values() for run, _ in by_place} - {""}
+        by_arm.setdefault(arm, {})[run, repeat] = Judged.of(cell)
+    runs = {run for by_place in by_arm.values() for run, _ in by_place} - {""}
     repeats = {
         repeat
-        for _, repeat in found.get("J0", {})
+        for _, repeat in by_arm.get("J0", {})
         if all(
             (run, repeat) in by_place
-            for arm, by_place in found.items()
+            for arm, by_place in by_arm.items()
             for run in ([""] if arm in SEED else runs)
         )
     }
-    if not repeats or not set(MEANINGS) <= set(found):
+    if not repeats or not set(MEANINGS) <= set(by_arm):
         raise ValueError("no repeat is whole yet")
     return {
         arm: {place: judged for place, judged in by_place.items() if place[1] in repeats}
-        for arm, by_place in found.items()
+        for arm, by_place in by_arm.items()
     }
 
 

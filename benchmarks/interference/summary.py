@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from benchmarks.harness.cells import Cell, Values, known_format
 from benchmarks.harness.scored import MEAN, Judged, level_of
+from benchmarks.harness.tables import mean_of_known, noted
 from benchmarks.interference.arms import MEANINGS
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.length import mismatch, with_mismatch
 from benchmarks.interference.measure import MATRIX
 from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
-from benchmarks.interference.verdicts import adjusted, judged, noted, of_effect
+from benchmarks.interference.verdicts import adjusted, judged, mismatch, of_effect, of_other_runs
 from mogradjudge.agreement import (
     Level,
     Undefined,
@@ -80,23 +79,11 @@ class Interference:
     texts: int
     repeats: int
     runs: tuple[str, ...]
-    calls: int
     arms: tuple[ArmRow, ...]
     effects: Mapping[str, Mapping[str, Claim]]
     matrix: Mapping[str, Mapping[str, Claim]]
     over_runs: tuple[float, float] | None
     unedited: tuple[str, ...]
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The claims in order: the mean interference decides, all others explain it."""
-        return tuple(
-            each for by_criterion in self.effects.values() for each in by_criterion.values()
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the figures as plain JSON."""
-        return asdict(self)
 
 
 def summarize(cells: Sequence[Cell]) -> Interference:
@@ -121,8 +108,11 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     effects = _explained(
         {name: of_effect(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
     )
-    effects = with_mismatch(effects, ("length", "beyond length"), mismatch(chosen, scored))
-    effects["interference"][MEAN] = noted(effects["interference"][MEAN], len(runs), over_runs)
+    lengths = mismatch(chosen, scored)
+    for name in ("length", "beyond length"):
+        effects[name] = {key: noted(claim, lengths) for key, claim in effects[name].items()}
+    deciding = effects["interference"]
+    deciding[MEAN] = of_other_runs(deciding[MEAN], len(runs), over_runs)
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),
@@ -131,7 +121,6 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
         texts=len(first.groups),
         repeats=len({repeat for _, repeat in by_arm["J0"]}),
         runs=runs,
-        calls=sum(cell.calls for cell in ours),
         arms=tuple(_row(name, by_arm[name], scored) for name in MEANINGS),
         effects=effects,
         matrix=_matrix(by_arm, criteria),
@@ -173,16 +162,16 @@ def _matrix(by_arm: Mapping[str, Scorings], criteria: Sequence[str]) -> dict[str
 def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
     judged = list(by_place.values())
     names = list(judged[0].scores)
-    agreement = {each: _mean([j.agreement(each) for j in judged]) for each in names}
-    repeats = [_mean([j.agreement(each) for each in names]) for j in judged]
+    agreement = {name: mean_of_known(j.agreement(name) for j in judged) for name in names}
+    repeats = [mean_of_known(j.agreement(name) for name in names) for j in judged]
     known = [value for value in repeats if value is not None]
     return ArmRow(
         arm=name,
         meaning=MEANINGS[name],
-        agreement={**agreement, MEAN: _mean(list(agreement.values()))},
+        agreement={**agreement, MEAN: mean_of_known(agreement.values())},
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,
-        coverage=min(j.coverage(each) for j in judged for each in names),
+        coverage=min(j.coverage(name) for j in judged for name in names),
         calls=next(cell.calls for cell in cells if place_of(cell)[0] == name),
     )
 
@@ -190,12 +179,12 @@ def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
 def _interval(judged: Sequence[Judged]) -> tuple[float, float] | None:
     """Bound the mean agreement over documents, each with the mean of all its values."""
     values: dict[str, list[float]] = {}
-    for each in judged:
-        for name in each.scores:
-            for document, value in each.values(name).items():
+    for run in judged:
+        for name in run.scores:
+            for document, value in run.values(name).items():
                 values.setdefault(document, []).append(value)
-    found = cluster_test([statistics.fmean(each) for each in values.values()], flips=1)
-    return None if isinstance(found, Undefined) else (found.low, found.high)
+    test = cluster_test([statistics.fmean(of_document) for of_document in values.values()], flips=1)
+    return None if isinstance(test, Undefined) else (test.low, test.high)
 
 
 def _over_runs(
@@ -220,15 +209,12 @@ def _over_runs(
     if len(rows) < 2:
         return None
     documents = sorted({document for row in rows for document in row})
-    found = hierarchical([[row.get(document, math.nan) for document in documents] for row in rows])
-    return None if isinstance(found, Undefined) else (found.low, found.high)
+    bounds = hierarchical([[row.get(document, math.nan) for document in documents] for row in rows])
+    return None if isinstance(bounds, Undefined) else (bounds.low, bounds.high)
 
 
 def _document_means(by_place: Scorings, run: str, criterion: str) -> dict[str, float]:
-    values = [j.values(criterion) for (each, _), j in by_place.items() if each == run]
-    return {name: statistics.fmean(each[name] for each in values) for name in values[0]}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    values = [j.values(criterion) for (of_run, _), j in by_place.items() if of_run == run]
+    return {
+        name: statistics.fmean(by_document[name] for by_document in values) for name in values[0]
+    }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import BOUND, MEAN, level_of, unequal_coverage
+from benchmarks.interference.measure import identity
 from benchmarks.interference.scorings import Scorings
 from mogradjudge.agreement import contrast_criteria, holm
 from mogradjudge.agreement.claims import Claim, claim, refused
@@ -23,23 +25,31 @@ def judged(
 
     It gives a claim for ``"mean"`` and each criterion; no p-value is adjusted.
     """
-    scored = {(arm, *run): each for arm in weights for run, each in by_arm[arm].items()}
+    scored = {(arm, *run): scoring for arm in weights for run, scoring in by_arm[arm].items()}
     first = next(iter(scored.values()))
     names = list(first.scores)
-    if lost := [why for each in names if (why := unequal_coverage([*scored.values()], each))]:
+    if lost := [
+        why for criterion in names if (why := unequal_coverage([*scored.values()], criterion))
+    ]:
         return {
-            each: refused(f"{name}, {each}", f"the arms score other texts: {'; '.join(lost)}")
-            for each in (MEAN, *names)
+            key: refused(f"{name}, {key}", f"the arms score other texts: {'; '.join(lost)}")
+            for key in (MEAN, *names)
         }
     family = contrast_criteria(
         first.human,
-        {str(key): {each: j.filled(each) for each in names} for key, j in scored.items()},
+        {
+            str(key): {criterion: j.filled(criterion) for criterion in names}
+            for key, j in scored.items()
+        },
         {str(key): weights[key[0]] / len(by_arm[key[0]]) for key in scored},
         first.groups,
         level=level_of(first),
     )
-    found = {MEAN: family.mean, **family.by_criterion}
-    return {each: claim(f"{name}, {each}", of, bound=BOUND) for each, of in found.items()}
+    comparisons = {MEAN: family.mean, **family.by_criterion}
+    return {
+        criterion: claim(f"{name}, {criterion}", of, bound=BOUND)
+        for criterion, of in comparisons.items()
+    }
 
 
 def of_effect(
@@ -55,18 +65,40 @@ def adjusted(claims: Mapping[K, Claim]) -> dict[K, Claim]:
     """Adjust claims that are one family, by Holm's method; a refused one does not count."""
     names = {str(place): name for place, name in enumerate(claims)}
     known = {place: p for place, name in names.items() if (p := claims[name].p_value) is not None}
-    found = dict(claims)
+    judged_together = dict(claims)
     for place, p in holm(known).items():
-        found[names[place]] = claims[names[place]].adjusted(p)
-    return found
+        judged_together[names[place]] = claims[names[place]].adjusted(p)
+    return judged_together
 
 
-def noted(of: Claim, runs: int, over_runs: tuple[float, float] | None) -> Claim:
+def of_other_runs(claim: Claim, runs: int, over_runs: tuple[float, float] | None) -> Claim:
     """Say beside a claim on some runs' instructions what is known of those of other runs."""
-    if of.verdict == "refused":
-        return of
+    if claim.verdict == "refused":
+        return claim
     if over_runs is None:
-        return replace(of, note="1 set of instructions: nothing is known of others")
+        return replace(claim, note="1 set of instructions: nothing is known of others")
     low, high = over_runs
     few = ", too few to speak of others" if runs < _ENOUGH else ""
-    return replace(of, note=f"{runs} runs{few}; over new runs [{low:+.3f}, {high:+.3f}]")
+    return replace(claim, note=f"{runs} runs{few}; over new runs [{low:+.3f}, {high:+.3f}]")
+
+
+def mismatch(chosen: Sequence[Cell], scored: Sequence[Cell]) -> str:
+    """Say in which runs P is longer than J1, and by how many words.
+
+    Padding cannot make the seed's sections shorter, and an optimized one may be shorter. The words
+    are known of sections that were optimized here, not of those of a saved judge; where they are
+    unknown or match, it is ``""``.
+    """
+    runs: dict[tuple[object, ...], dict[str, tuple[str, str]]] = {}
+    for cell in chosen:
+        effort = tuple(value for name, value in cell.key.items() if name != "criterion")
+        pair = cell.result["measured"][0]["section"], cell.result["section"]
+        runs.setdefault(effort, {})[cell.key["criterion"]] = pair
+    used = {cell.key.get("instructions") for cell in scored}
+    parts = []
+    for sections in runs.values():
+        if identity({name: new for name, (_, new) in sections.items()})["instructions"] in used:
+            lengths = [(len(seed.split()), len(new.split())) for seed, new in sections.values()]
+            padded, joint = sum(map(max, lengths)), sum(new for _, new in lengths)
+            parts += [f"{padded} words in P, {joint} in J1"] * (padded > joint)
+    return f"P is longer than J1 in some runs: {'; '.join(parts)}" if parts else ""

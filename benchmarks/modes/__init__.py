@@ -1,6 +1,6 @@
 """The decomposition modes side by side: agreement on unseen texts, hypervolume, calls."""
 
 from benchmarks.modes.command import command
-from benchmarks.modes.summary import Modes, summarize
+from benchmarks.modes.summary import summarize
 
-__all__ = ["Modes", "command", "summarize"]
+__all__ = ["command", "summarize"]

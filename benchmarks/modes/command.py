@@ -6,15 +6,18 @@ from typing import Any
 
 import click
 
-from benchmarks.harness.scored import MEAN
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.modes.edits import rate_edits
-from benchmarks.modes.estimates import Estimate
-from benchmarks.modes.measure import MODES, SEED, Plan, measure, runs_of
+from benchmarks.modes.measure import MODES, Plan, measure, runs_of
 from benchmarks.modes.summary import InSetting, summarize
+from benchmarks.modes.tables import (
+    adherence_table,
+    agreement_table,
+    costs_table,
+    volumes_table,
+)
 from mogradjudge import SetupError
 from mogradjudge.cli.options import layout_option, step_options
-from mogradjudge.display.terminal import number, print_table
 
 _SMOKE_STEPS = 2
 
@@ -45,37 +48,17 @@ def command(
     measure(setting, chosen, names)
     if adherence:
         rate_edits(setting, runs_of(setting, chosen, names))
-    for found in summarize(setting.grid.cells).settings:
-        if found.setting == setting.grid.setting:
-            print_setting(found)
+    for summary in summarize(setting.grid.cells):
+        if summary.setting == setting.grid.setting:
+            print_setting(summary)
     setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 
-def print_setting(found: InSetting) -> None:
+def print_setting(summary: InSetting) -> None:
     """Print what was found in one setting."""
-    columns = ("mode", *found.criteria, MEAN, "SD of runs", "volume", "seed kept", "calls", "US$")
-    print_table(
-        columns,
-        [
-            [
-                f"{mode.name} ({mode.layout})",
-                *(_interval(mode.test[name]) for name in (*found.criteria, MEAN)),
-                *(number(mode.run_sd), number(mode.volume, 4)),
-                "-" if mode.name == SEED else f"{mode.seeds_kept} of {len(mode.seeds)}",
-                *(f"{mode.cost.total:.0f}", number(mode.cost.dollars, 4)),
-            ]
-            for mode in found.modes
-        ],
-        f"Agreement (Spearman, {found.level} level) on {found.texts} test texts of "
-        f"{found.documents} documents; calls of one run",
-    )
-    for rated in found.adherence:
-        print(f"{rated.mode}: adherence {number(rated.mean, 1)} of 10 over {rated.n} sections")
-    for claim in (*found.against_seed, *found.pairs):
+    for table in (agreement_table(summary), costs_table(summary), volumes_table(summary)):
+        table.print()
+    if summary.adherence:
+        adherence_table(summary).print()
+    for claim in (*summary.against_seed, *summary.pairs):
         print(claim)
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return number(estimate.value)
-    return f"{number(estimate.value)} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -88,7 +88,11 @@ def _questions(cell: Cell) -> Iterator[AdherenceQuestion]:
     for part in cell.result["runs"]:
         for edit in part["edits"]:
             for name, new in edit["after"].items():
-                advice = [each["text"] for each in edit["gradients"] if name in each["criteria"]]
+                advice = [
+                    gradient["text"]
+                    for gradient in edit["gradients"]
+                    if name in gradient["criteria"]
+                ]
                 yield AdherenceQuestion(name, "\n\n".join(advice), edit["before"][name], new)
 
 

@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from benchmarks.harness.scored import BOUND, MEAN, Judged, unequal_coverage
+from benchmarks.harness.tables import mean_of_known
 from benchmarks.modes.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
 from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
@@ -31,23 +32,23 @@ class Estimate:
     @classmethod
     def of(cls, value: float | None, table: Table) -> Self:
         """Put the interval of a table's mean beside a value."""
-        found = _tested(table)
-        return cls(value) if isinstance(found, str) else cls(value, *found.outer)
+        test = _tested(table)
+        return cls(value) if isinstance(test, str) else cls(value, *test.outer)
 
 
 def agreements(runs: Runs) -> dict[str, Estimate]:
     """Give the agreement by criterion, and under "mean" their mean, averaged over the runs."""
-    found = {}
+    estimates = {}
     for name in (*_criteria(runs), MEAN):
-        value = _average([agreement(run, name) for run in runs.values()])
-        found[name] = Estimate.of(value, _table(runs, name))
-    return found
+        value = mean_of_known(agreement(run, name) for run in runs.values())
+        estimates[name] = Estimate.of(value, _table(runs, name))
+    return estimates
 
 
 def agreement(judged: Judged, name: str) -> float | None:
     """Give one run's agreement on a criterion, or the mean of those that are defined."""
     if name == MEAN:
-        return _average([agreement(judged, each) for each in judged.scores])
+        return mean_of_known(agreement(judged, criterion) for criterion in judged.scores)
     return judged.agreement(name)
 
 
@@ -71,21 +72,21 @@ def differences(arms: Mapping[str, Runs], pairs: Mapping[str, tuple[str, str]]) 
     """
     judged = {name: _difference(arms[a], arms[b]) for name, (a, b) in pairs.items()}
     adjusted = holm(
-        {name: found.p_value for name, found in judged.items() if not isinstance(found, str)}
+        {name: test.p_value for name, test in judged.items() if not isinstance(test, str)}
     )
     return [
-        refused(name, found) if isinstance(found, str) else _claim(name, found, adjusted[name])
-        for name, found in judged.items()
+        refused(name, test) if isinstance(test, str) else _claim(name, test, adjusted[name])
+        for name, test in judged.items()
     ]
 
 
 def gains(arm: Runs, seed: Runs) -> dict[str, Estimate]:
     """Give the difference to the seed prompt by criterion, and of the mean."""
-    found = {}
+    estimates = {}
     for name in (*_criteria(arm), MEAN):
         table = _paired(arm, seed, name)
-        found[name] = Estimate.of(_mean(table), table)
-    return found
+        estimates[name] = Estimate.of(_mean(table), table)
+    return estimates
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,24 @@ def _difference(first: Runs, second: Runs) -> _Tested | str:
     if not (shared := sorted(first.keys() & second.keys())):
         return "no run of one has the seed of a run of the other"
     runs = [arm[seed] for seed in shared for arm in (first, second)]
-    lost = [each for name in _criteria(first) if (each := unequal_coverage(runs, name))]
+    lost = [why for name in _criteria(first) if (why := unequal_coverage(runs, name))]
     return "; ".join(lost) if lost else _tested(_paired(first, second, MEAN))
 
 
-def _claim(name: str, found: _Tested, p_value: float) -> Claim:
-    low, high = found.outer
+def _claim(name: str, test: _Tested, p_value: float) -> Claim:
+    low, high = test.outer
     verdict: Verdict = "not established"
-    note = f"{found.runs} runs"
-    if found.runs < _ENOUGH:
-        note = note if found.runs > 1 else "one run: holds for this run alone"
+    note = f"{test.runs} runs"
+    if test.runs < _ENOUGH:
+        note = note if test.runs > 1 else "one run: holds for this run alone"
         note += f"; {_ENOUGH} are needed"
     elif low * high > 0 and p_value < ALPHA:
         verdict = "established"
-    elif found.has_spread and found.inner[0] > -BOUND and found.inner[1] < BOUND:
+    elif test.has_spread and test.inner[0] > -BOUND and test.inner[1] < BOUND:
         verdict = "equivalent"
     return Claim(
-        *(name, found.mean, low, high, p_value, found.documents, verdict, BOUND, note),
-        student=found.runs == 1,
+        *(name, test.mean, low, high, p_value, test.documents, verdict, BOUND, note),
+        student=test.runs == 1,
     )
 
 
@@ -132,13 +133,13 @@ def _tested(table: Table) -> _Tested | str:
     table = table[:, np.isfinite(table).all(axis=0)]
     runs, documents = table.shape
     if runs > 1 and documents > 1:
-        found = two_way(table)
-        (low, high), (inner_low, inner_high) = found.bounds(0.95), found.bounds(0.9)
+        means_test = two_way(table)
+        (low, high), (inner_low, inner_high) = means_test.bounds(0.95), means_test.bounds(0.9)
         return _Tested(
-            *(float(found.mean), float(found.p_value)),
+            *(float(means_test.mean), float(means_test.p_value)),
             outer=(float(low), float(high)),
             inner=(float(inner_low), float(inner_high)),
-            has_spread=bool(found.error > 0),
+            has_spread=bool(means_test.error > 0),
             runs=runs,
             documents=documents,
         )
@@ -166,28 +167,18 @@ def _paired(first: Runs, second: Runs, name: str) -> Table:
 def _table(runs: Runs, name: str, documents: Sequence[str] | None = None) -> Table:
     names = documents or sorted({group for run in runs.values() for group in run.groups})
     if name == MEAN:
-        tables = [_table(runs, each, names) for each in _criteria(runs)]
-        return _nanmean(np.stack(tables), 0)
+        tables = [_table(runs, criterion, names) for criterion in _criteria(runs)]
+        known = np.ma.masked_invalid(np.stack(tables))
+        return np.asarray(known.mean(axis=0).filled(np.nan))
     rows = [run.values(name) for _, run in sorted(runs.items())]
-    return np.array([[row.get(each, math.nan) for each in names] for row in rows], dtype=np.float64)
+    return np.array(
+        [[row.get(document, math.nan) for document in names] for row in rows], dtype=np.float64
+    )
 
 
 def _criteria(runs: Runs) -> list[str]:
     return list(next(iter(runs.values())).scores)
 
 
-def _nanmean(table: Table, axis: int) -> Table:
-    defined = np.isfinite(table)
-    counts = defined.sum(axis=axis)
-    sums = np.where(defined, table, 0.0).sum(axis=axis)
-    means: Table = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-    return means
-
-
 def _mean(table: Table) -> float | None:
     return float(table[np.isfinite(table)].mean()) if np.isfinite(table).any() else None
-
-
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchmarks.harness.cells import Cell, Values, identity_of
-from benchmarks.harness.runs_ended import check_ended
+from benchmarks.harness.optimized import optimized
 from benchmarks.harness.scored import score_texts
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Means, Task
@@ -58,7 +58,7 @@ class Plan:
         return {
             "mode": mode,
             "seed": seed,
-            "steps": self.optimizer("SSS", seed).config.steps,
+            "steps": MOGrad(**self.options("SSS", seed)).config.steps,
             "batch_size": self.batch_size,
             "layout": self.layout_of(mode),
             "gate": self.gate,
@@ -69,17 +69,15 @@ class Plan:
         """Give the layout that a mode's judge scores in."""
         return "separate" if mode == SINGLE else self.layout
 
-    def optimizer(self, mode: str, seed: int, **given: Any) -> MOGrad:
-        """Make the optimizer of one run; with one criterion all modes are the same."""
-        return MOGrad(
-            mode="SSS" if mode == SINGLE else mode,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=seed,
-            gate=make_gate(self.gate, self.tolerance),
-            display_progress=False,
-            **given,
-        )
+    def options(self, mode: str, seed: int) -> dict[str, Any]:
+        """Give the optimizer's options of one run; with one criterion all modes are the same."""
+        return {
+            "mode": "SSS" if mode == SINGLE else mode,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "seed": seed,
+            "gate": make_gate(self.gate, self.tolerance),
+        }
 
 
 def measure(setting: Setting, plan: Plan, modes: Sequence[str] = MODES) -> None:
@@ -116,17 +114,11 @@ def _run(setting: Setting, plan: Plan, mode: str, seed: int) -> Task:
         edits: list[list[dict[str, Any]]] = []
         for number, (name, rubric) in enumerate(parts.items()):
             folder = means.folder / f"run-{number}"
-            optimizer = plan.optimizer(
-                *(mode, seed),
-                **{f"{role}_lm": setting.lms[role] for role in ("critic", "coach", "editor")},
-                num_threads=setting.num_threads,
-                budget=_left(means.budget, rows),
-                run_dir=folder,
-                pool=means.pool,
-            )
             judge = setting.judge(plan.layout_of(mode), rubric)
-            results[name] = check_ended(
-                optimizer.optimize(judge, trainset=setting.training, valset=setting.validation)
+            results[name] = optimized(
+                *(setting, means, folder, judge, (setting.training, setting.validation)),
+                budget=_left(means.budget, rows),
+                **plan.options(mode, seed),
             )
             rows += results[name].ledger
             edits.append(edits_of(LineLog(folder / EVENTS).entries(), _sections(judge)))
@@ -145,7 +137,7 @@ def _parts(rubric: Rubric, mode: str) -> dict[str | None, Rubric]:
     """Give the rubrics that a mode optimizes for, each in a run of its own."""
     if mode != SINGLE:
         return {None: rubric}
-    return {each.name: replace(rubric, criteria=(each,)) for each in rubric.criteria}
+    return {criterion.name: replace(rubric, criteria=(criterion,)) for criterion in rubric.criteria}
 
 
 def _left(budget: Budget, rows: Sequence[LedgerRow]) -> Budget:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.tables import mean_of_known
 from benchmarks.modes.measure import TEST
-from benchmarks.modes.volume import hypervolume
 
 
 @dataclass(frozen=True)
@@ -24,15 +23,13 @@ class Step:
 class Cost:
     """What one run takes, on average, without the scoring of test texts.
 
-    ``calls`` are by role, ``test_calls`` those that scored the test texts once; ``dollars`` is None
-    where a price is unknown.
+    ``calls`` are by role; ``dollars`` is None where a price is unknown.
     """
 
     calls: Mapping[str, float]
     prompt_tokens: float
     completion_tokens: float
     dollars: float | None
-    test_calls: float
 
     @property
     def total(self) -> float:
@@ -46,8 +43,8 @@ def trajectory(parts: Sequence[Values]) -> tuple[Step, ...]:
     return tuple(
         Step(
             step=together[0]["step"],
-            agreement=_mean([each["agreement"]["mean"] for each in together]),
-            accepted=any(each["accepted"] for each in together),
+            agreement=mean_of_known(part["agreement"]["mean"] for part in together),
+            accepted=any(part["accepted"] for part in together),
         )
         for together in rows
     )
@@ -64,12 +61,30 @@ def validation_volume(parts: Sequence[Values], criteria: Sequence[str]) -> float
         for part in parts
     ]
     if len(parts) == 1:
-        return hypervolume([[each.get(name) for name in criteria] for each in measured[0]])
+        return hypervolume([[program.get(name) for name in criteria] for program in measured[0]])
     best = [
-        max((each[part["criterion"]] or 0.0 for each in found), default=0.0)
-        for part, found in zip(parts, measured, strict=True)
+        max((program[part["criterion"]] or 0.0 for program in programs), default=0.0)
+        for part, programs in zip(parts, measured, strict=True)
     ]
     return hypervolume([best])
+
+
+def hypervolume(points: Sequence[Sequence[float | None]]) -> float:
+    """Give the volume that points dominate above 0 agreement on each criterion, in [0, 1].
+
+    A negative agreement counts as 0, and so does an undefined one. With K criteria the volume is of
+    the order of an agreement to the power of K: compare it with that of the same criteria only.
+
+    Source: Zitzler and Thiele 1998, "Multiobjective optimization using evolutionary algorithms";
+    computed exactly by moocore.
+
+    Args:
+        points: One agreement per criterion, for each program; at least one program.
+    """
+    import moocore  # slow to import
+
+    floored = [[max(0.0, value or 0.0) for value in point] for point in points]
+    return float(moocore.hypervolume(floored, ref=[0.0] * len(floored[0]), maximise=True))
 
 
 def cost_of(cells: Sequence[Cell]) -> Cost:
@@ -86,10 +101,4 @@ def cost_of(cells: Sequence[Cell]) -> Cost:
         prompt_tokens=sum(row["prompt_tokens"] for row in paid) / runs,
         completion_tokens=sum(row["completion_tokens"] for row in paid) / runs,
         dollars=None if None in prices else sum(prices) / runs,
-        test_calls=sum(row["calls"] for row in rows if row not in paid) / runs,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from benchmarks.harness.cells import Cell, Values, known_format
-from benchmarks.harness.scored import MEAN, Judged, level_of
+from benchmarks.harness.scored import Judged, level_of
 from benchmarks.modes.edits import ADHERENCE, Adherence, adherence_of
 from benchmarks.modes.estimates import (
     Estimate,
@@ -21,8 +21,7 @@ from benchmarks.modes.estimates import (
     spread,
 )
 from benchmarks.modes.measure import BENCHMARK, MODES, SEED
-from benchmarks.modes.runs import Cost, Step, cost_of, trajectory, validation_volume
-from benchmarks.modes.volume import hypervolume
+from benchmarks.modes.runs import Cost, Step, cost_of, hypervolume, trajectory, validation_volume
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge.agreement import Level
 from mogradjudge.agreement.claims import Claim
@@ -76,40 +75,19 @@ class InSetting:
     adherence: tuple[Adherence, ...]
     against_seed: tuple[Claim, ...]
     pairs: tuple[Claim, ...]
-    calls: int
-    versions: tuple[Mapping[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Swap:
-    """One effect with one set of models on one data set."""
-
-    data: str
-    judge: Values
-    prompts: Values
-    rater: Values
-    plan: Values
-    claim: Claim
-
-
-@dataclass(frozen=True)
-class Modes:
-    """What was found in all settings; ``swaps`` sets the same effects side by side."""
-
-    settings: tuple[InSetting, ...]
-    swaps: tuple[Swap, ...]
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
-        """All claims, setting by setting."""
-        return tuple(c for each in self.settings for c in (*each.against_seed, *each.pairs))
+    def optimized(self) -> tuple[Mode, ...]:
+        """The modes without the seed prompt."""
+        return tuple(mode for mode in self.modes if mode.name != SEED)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give the figures as plain JSON."""
-        return asdict(self)
+    @property
+    def headlines(self) -> tuple[Claim, ...]:
+        """The effects that are compared between models: each mode's gain, and CCC minus SSS."""
+        return (*self.against_seed, *(c for c in self.pairs if c.name == "CCC minus SSS"))
 
 
-def summarize(cells: Sequence[Cell]) -> Modes:
+def summarize(cells: Sequence[Cell]) -> list[InSetting]:
     """Sum up the modes' cells; those of another setting or plan stand apart.
 
     Raises:
@@ -124,7 +102,7 @@ def summarize(cells: Sequence[Cell]) -> Modes:
         with known_format(runs):
             beside = [cell for cell in cells if cell.setting == runs[0].setting]
             settings.append(_in_setting(runs, beside))
-    return Modes(tuple(settings), tuple(swap for each in settings for swap in swaps_of(each)))
+    return settings
 
 
 def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
@@ -151,7 +129,7 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
             for name in (*sorted(set(start.values())), *modes)
         ),
         adherence=tuple(
-            adherence_of(name, found) for name in modes if (found := _rated(arms[name], rated))
+            adherence_of(name, ratings) for name in modes if (ratings := _rated(arms[name], rated))
         ),
         against_seed=tuple(
             differences(judged, {f"{name} minus seed": (name, arm) for name, arm in start.items()})
@@ -159,8 +137,6 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
         pairs=tuple(
             differences(judged, {f"{b} minus {a}": (b, a) for a, b in combinations(modes, 2)})
         ),
-        calls=sum(cell.calls for cell in (*seeds, *runs)),
-        versions=_versions((*seeds, *runs)),
     )
 
 
@@ -193,23 +169,6 @@ def _mode(cells: Sequence[Cell], runs: Runs, seed: Runs | None) -> Mode:
     )
 
 
-def swaps_of(found: InSetting) -> list[Swap]:
-    """Give the effects that are compared between models: each mode's gain, and CCC less SSS."""
-    models = found.setting.get("models", {})
-    effects = [*found.against_seed, *(c for c in found.pairs if c.name == "CCC minus SSS")]
-    return [
-        Swap(
-            data=found.setting.get("data", "-"),
-            judge=models.get("judge", {}),
-            prompts=models.get("coach", {}),
-            rater=models.get("rater", {}),
-            plan=found.plan,
-            claim=claim,
-        )
-        for claim in effects
-    ]
-
-
 def _arm(cell: Cell) -> str:
     mode: str = cell.key.get("mode") or f"{SEED} {cell.key['layout']}"
     return mode
@@ -222,14 +181,3 @@ def _seed(cell: Cell) -> int:
 
 def _plan(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in cell.key.items() if name not in _OF_A_RUN}
-
-
-def _versions(cells: Sequence[Cell]) -> tuple[Mapping[str, str], ...]:
-    found: list[Mapping[str, str]] = []
-    for cell in cells:
-        if cell.versions not in found:
-            found.append(cell.versions)
-    return tuple(found)
-
-
-__all__ = ["MEAN", "InSetting", "Mode", "Modes", "Swap", "summarize"]

@@ -18,7 +18,7 @@ from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
-from benchmarks.peers.figures import Row, summarize
+from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
 from benchmarks.peers.measuring import Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.worlds.cues import CUES
@@ -26,7 +26,6 @@ from benchmarks.worlds.planted import planted_examples, planted_rubric
 from benchmarks.worlds.serve import WORLDS
 from benchmarks.worlds.server import serving, serving_apart
 from mogradjudge import Rubric, split_by_group
-from mogradjudge.display.terminal import number, print_table
 from mogradjudge.programs.identity import digest_of
 
 # A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
@@ -37,7 +36,6 @@ METHODS = (
     *textgrad_methods.METHODS,
     *opro.METHODS,
 )
-_ROLES = ("judge", "critic", "coach", "editor", "other")
 
 
 @dataclass(frozen=True)
@@ -127,44 +125,6 @@ def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
-def print_rows(rows: Sequence[Row], sizes: Sizes) -> None:
-    """Print the comparison: what was found, and what it took."""
-    times = [f"s, {threads} threads" for threads in sizes.threads]
-    print_table(
-        ("method", "test", "95 %", "validation", "calls", "tokens", *times),
-        [
-            [
-                *(row.method, number(row.test), _interval(row), number(row.validation)),
-                *(_count(sum(row.calls.values())), _count(row.tokens)),
-                *(number(row.seconds.get(threads), 1) for threads in sizes.threads),
-            ]
-            for row in rows
-        ],
-        f"Spearman, mean of {len(sizes.criteria)} criteria; at most {sizes.calls} calls each",
-    )
-    print_table(
-        ("method", *_ROLES, "seed kept", "notes"),
-        [
-            [
-                row.method,
-                *(_count(row.calls.get(role)) for role in _ROLES),
-                f"{row.seed_kept} of {row.runs}",
-                row.status or row.notes,
-            ]
-            for row in rows
-        ],
-        "Calls at the server, by role",
-    )
-
-
-def _interval(row: Row) -> str:
-    return "-" if row.interval is None else f"{row.interval.low:.3f} to {row.interval.high:.3f}"
-
-
-def _count(value: float | None) -> str:
-    return "-" if not value else f"{value:.0f}"
-
-
 @click.command("peers")
 @click.option(
     "--method",
@@ -187,14 +147,14 @@ def _count(value: float | None) -> str:
 @storage_option
 @click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
 def command(
-    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **given: Any
+    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **options: Any
 ) -> None:
     """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
 
     All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
     world. TextGrad needs the extra `peers`.
     """
-    said = {name: value for name, value in given.items() if value not in (None, ())}
+    said = {name: value for name, value in options.items() if value not in (None, ())}
     sizes = replace(SMOKE if smoke else Sizes(), **said)
     methods = [method for method in METHODS if not names or method.name in names]
     with (
@@ -202,4 +162,6 @@ def command(
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
         rows = compare(out or Path(scratch), methods, sizes, workers_of(storage))
-    print_rows(rows, sizes)
+    print(f"Mean of {len(sizes.criteria)} criteria; at most {sizes.calls} calls each")
+    for table in (figures_table(rows), calls_table(rows)):
+        table.print()

@@ -8,7 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.harness.cells import Cell
+from benchmarks.harness.tables import Table, interval, mean_of_known
 from mogradjudge.agreement import Interval, Undefined, bootstrap_criteria
+from mogradjudge.display.terminal import number
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,10 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
             threads: fmean(c.result["seconds"] for c in timed if c.key["threads"] == threads)
             for threads in sorted({cell.key["threads"] for cell in timed})
         },
-        validation=_mean([cell.result["validation"] for cell in ran]),
+        validation=mean_of_known(cell.result["validation"] for cell in ran),
         test=fmean(cell.result["agreement"] for cell in ran),
         interval=mean_interval([cell.result["test"] for cell in ran]),
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
 
 
 def mean_interval(tests: Sequence[Mapping[str, Any]]) -> Interval | None:
@@ -83,10 +80,48 @@ def mean_interval(tests: Sequence[Mapping[str, Any]]) -> Interval | None:
             by criterion) and ``judge`` (a list of scorings, each with scores by criterion).
     """
     human, judge = {}, {}
-    for number, test in enumerate(tests):
+    for run, test in enumerate(tests):
         for repeat, scoring in enumerate(test["judge"]):
             for criterion, scores in scoring.items():
-                name = f"{number}/{repeat}/{criterion}"
+                name = f"{run}/{repeat}/{criterion}"
                 human[name], judge[name] = test["human"][criterion], scores
     interval = bootstrap_criteria(human, judge, tests[0]["documents"])["mean"]
     return None if isinstance(interval, Undefined) else interval
+
+
+def figures_table(rows: Sequence[Row]) -> Table:
+    """Give what the methods came to, and what it took."""
+    threads = sorted({count for row in rows for count in row.seconds})
+    lines = [
+        [
+            *(row.method, _agreement(row), number(row.validation)),
+            *(_count(sum(row.calls.values())), _count(row.tokens)),
+            *(number(row.seconds.get(count), 1) for count in threads),
+        ]
+        for row in rows
+    ]
+    times = [f"s, {count} threads" for count in threads]
+    columns = ("method", "test", "validation", "calls", "tokens", *times)
+    return Table(columns, lines, "Spearman's rho, and the cost of one run")
+
+
+def calls_table(rows: Sequence[Row]) -> Table:
+    """Give the calls by role, and what else there is to say."""
+    roles = list(dict.fromkeys(role for row in rows for role in row.calls))
+    lines = [
+        [
+            *(row.method, *(_count(row.calls.get(role)) for role in roles)),
+            *(f"{row.seed_kept} of {row.runs}", row.status or row.notes),
+        ]
+        for row in rows
+    ]
+    return Table(("method", *roles, "seed prompt kept", "notes"), lines, "Calls by role")
+
+
+def _agreement(row: Row) -> str:
+    bounds = (None, None) if row.interval is None else (row.interval.low, row.interval.high)
+    return interval(row.test, *bounds)
+
+
+def _count(value: float | None) -> str:
+    return "-" if not value else f"{value:,.0f}"

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 import dspy
 
+from benchmarks.harness.scored import score_of
 from benchmarks.harness.tasks import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
-from mogradjudge import Agreement, Rubric, Unscored, agreement_of, judge_examples
+from mogradjudge import Agreement, Rubric, agreement_of, judge_examples
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.programs.evaluation import Judgement
 
@@ -63,30 +64,30 @@ def measure(
             before = around.measure(task.seed_prompt)
         server.reset()
         started = time.perf_counter()
-        found = _run(method, task)
+        outcome = _run(method, task)
         seconds = time.perf_counter() - started
         counts = server.counts()
         with dspy.context(lm=around.lm):
-            kept, after = _gated(around, found, before)
-            judged = [_judged(around, kept, test) for _ in range(repeats)]
-    means = [agreement_of(each, task.objectives).mean or 0.0 for each in judged]
+            instructions, after = _gated(around, outcome, before)
+            judged = [_judged(around, instructions, test) for _ in range(repeats)]
+    means = [agreement_of(judgements, task.objectives).mean or 0.0 for judgements in judged]
     return {
-        "notes": _notes(found, task),
+        "notes": _notes(outcome, task),
         "calls": counts["calls"],
         "tokens": counts["tokens"],
         "seconds": seconds,
         "seed_validation": before.mean,
         "validation": after.mean,
-        "seed_kept": kept == task.seed_prompt,
-        "instructions": kept,
+        "seed_kept": instructions == task.seed_prompt,
+        "instructions": instructions,
         "agreement": fmean(means),
         "test": scores_of(judged, task.rubric),
     }
 
 
-def _notes(found: Found, task: Task) -> str:
+def _notes(outcome: Found, task: Task) -> str:
     failed = f"{task.meter.failed} calls failed" if task.meter.failed else ""
-    return ", ".join(filter(None, [found.notes, failed]))
+    return ", ".join(filter(None, [outcome.notes, failed]))
 
 
 def _prepare(method: Method) -> None:
@@ -104,12 +105,12 @@ def _run(method: Method, task: Task) -> Found:
         raise CannotRun(f"{type(error).__name__}: {said[:_SHOWN]}") from error
 
 
-def _gated(task: Task, found: Found, seed: Agreement) -> tuple[str, Agreement]:
-    if found.instructions in (task.seed_prompt, ""):
+def _gated(task: Task, outcome: Found, seed: Agreement) -> tuple[str, Agreement]:
+    if outcome.instructions in (task.seed_prompt, ""):
         return task.seed_prompt, seed
-    agreement = task.measure(found.instructions)
+    agreement = task.measure(outcome.instructions)
     if is_better(seed, agreement):
-        return found.instructions, agreement
+        return outcome.instructions, agreement
     return task.seed_prompt, seed
 
 
@@ -121,22 +122,16 @@ def scores_of(judged: Sequence[Sequence[Judgement]], rubric: Rubric) -> Mapping[
     """Give the scores of several scorings of the same texts, as a cell keeps them."""
     first = judged[0]
     return {
-        "documents": [each.group for each in first],
+        "documents": [judgement.group for judgement in first],
         "human": {
-            criterion.name: [each.example[criterion.human] for each in first]
+            criterion.name: [judgement.example[criterion.human] for judgement in first]
             for criterion in rubric.criteria
         },
         "judge": [
-            {name: [_score(each, name) for each in scoring] for name in rubric.names}
+            {name: [score_of(judgement, name) for judgement in scoring] for name in rubric.names}
             for scoring in judged
         ],
     }
-
-
-def _score(judgement: Judgement, name: str) -> float | None:
-    prediction = judgement.prediction
-    score = prediction if isinstance(prediction, Unscored) else prediction[name]
-    return None if isinstance(score, Unscored) else float(score)
 
 
 @contextlib.contextmanager

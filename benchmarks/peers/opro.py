@@ -75,8 +75,8 @@ def proposed(task: Task, prompt: str, count: int) -> list[str]:
 
     def ask(number: int) -> str:
         reply = task.lm(prompt, temperature=1.0)[0]
-        found = _REPLY.search(reply if isinstance(reply, str) else reply["text"])
-        return found.group(1).strip() if found else ""
+        tagged = _REPLY.search(reply if isinstance(reply, str) else reply["text"])
+        return tagged.group(1).strip() if tagged else ""
 
     # Replies to one prompt come in any order where they come together.
     return sorted(set(filter(None, in_parallel(ask, range(count), task.num_threads))))
@@ -84,7 +84,7 @@ def proposed(task: Task, prompt: str, count: int) -> list[str]:
 
 def _shown(example: dspy.Example, rubric: Rubric) -> str:
     inputs = "\n".join(str(example[name]) for name in rubric.inputs)
-    scores = [f"{each.name}: {example[each.human]}" for each in rubric.criteria]
+    scores = [f"{criterion.name}: {example[criterion.human]}" for criterion in rubric.criteria]
     return "\n".join([inputs, *scores])
 
 

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import dspy
 
@@ -123,7 +124,7 @@ def _client(task: Task) -> Iterator[Any]:
     http = DefaultHttpxClient(event_hooks={"request": [count]})
     client = OpenAI(base_url=task.url, api_key="none", max_retries=0, http_client=http)
     # It takes the place of its cache from the one, and insists on the other.
-    with client, environment(XDG_CACHE_HOME=str(task.folder), OPENAI_API_KEY="none"):
+    with client, patch.dict(os.environ, XDG_CACHE_HOME=str(task.folder), OPENAI_API_KEY="none"):
         engine = ChatExternalClient(client=client, model_string=task.model)
         try:
             yield engine
@@ -155,7 +156,7 @@ def prepare() -> None:
     """Import TextGrad. Its import opens a log file, and looks for a price list on the network."""
     with (
         TemporaryDirectory() as folder,
-        environment(TEXTGRAD_LOG_DIR=folder, LITELLM_LOCAL_MODEL_COST_MAP="True"),
+        patch.dict(os.environ, TEXTGRAD_LOG_DIR=folder, LITELLM_LOCAL_MODEL_COST_MAP="True"),
     ):
         import openai.resources.chat  # noqa: F401 - the client does at its first call
         import textgrad.engine.local_model_openai_api  # noqa: F401
@@ -164,21 +165,6 @@ def prepare() -> None:
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
             handler.close()
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 METHODS = (

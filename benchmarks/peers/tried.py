@@ -50,12 +50,12 @@ class Tried:
         pred_trace: Sequence[Sequence[object]] | None = None,
     ) -> dspy.Prediction | float:
         """Score a prediction, and say what is wrong with it, as our critic is told."""
-        found = self._metric(gold, pred, trace, pred_name, pred_trace)
+        score = self._metric(gold, pred, trace, pred_name, pred_trace)
         key = example_key(gold)
         if key in self._selection:
             with self._lock:
-                self._scores.setdefault(pred.instructions, {})[key] = float(found)
-        return found
+                self._scores.setdefault(pred.instructions, {})[key] = float(score)
+        return score
 
     def best(self) -> str | None:
         """Give the instructions with the best mean over all texts of the selection, if any."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.dilution.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
-from benchmarks.dilution.calibration import Calibration
 from benchmarks.dilution.contrasts import DILUTION
-from benchmarks.dilution.findings import Contrast, Dilution
+from benchmarks.dilution.findings import Contrast, Dilution, Figures
 from benchmarks.dilution.summary import BENCHMARK, summarize
+from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.harness.cells import Cell
-from benchmarks.report.dilution_pictures import arms_picture
-from benchmarks.report.markdown import difference, escape, folded, number, percent, table
-from benchmarks.report.pictures import forest
+from benchmarks.harness.tables import Table, difference, percent
+from benchmarks.report.markdown import escape, folded, shown, table
+from benchmarks.report.pictures import forest, styled
 from benchmarks.report.section import Section, figures_of, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge import SetupError
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
 
 _ARMS: Mapping[str, str] = {
     SEPARATE: "a gradient for each criterion",
@@ -27,6 +29,11 @@ _ARMS: Mapping[str, str] = {
     LONG: "one for all criteria, as long as those of S together",
     JOINED: "those of S on one example put together, no LM",
     ROUTED: "the sentences of C-long sorted by criterion, no LM",
+}
+_MEASURES: Mapping[str, str] = {
+    "display": "share of words x 10",
+    "focus": "focus (0 chance, 1 pure)",
+    "corrected_yield": "actionable units per text",
 }
 _UNITS = {"yield": "actionable units per text", "focus": "chance-corrected focus"}
 
@@ -42,13 +49,13 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
     title = f"Dilution, {settings.name(cells[0].setting)}"
     try:
-        found = summarize(cells)
+        summary = summarize(cells)
     except SetupError as error:  # it was cut short, or the steps are of different sizes
         return Section(title, (), [escape(error)])
     figures: dict[str, Figure] = {}
-    parts = parts_of(found, settings.number(cells[0].setting), figures)
-    claims = [named(each) for each in (*found.contrasts, *found.causal)]
-    main = [named(each) for each in found.contrasts if DILUTION.is_that_of(each)]
+    parts = parts_of(summary, settings.number(cells[0].setting), figures)
+    claims = [named(contrast) for contrast in (*summary.contrasts, *summary.causal)]
+    main = [named(contrast) for contrast in summary.contrasts if DILUTION.is_that_of(contrast)]
     return Section(title, claims, parts, figures, cells[0].setting, main)
 
 
@@ -57,137 +64,128 @@ def named(contrast: Contrast) -> Claim:
     return replace(contrast.mean, name=f"{contrast.rater}: {contrast.mean.name}")
 
 
-def parts_of(found: Dilution, place: int, figures: dict[str, Figure]) -> list[str]:
+def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[str]:
     """Write about what was found, the pictures' files numbered by their place."""
     return [
-        f"Gradients were written of the same judgements and critiques under every scope: "
-        f"{found.steps} steps of {found.batch_size} texts from {len(found.seeds)} seeds, "
-        f"{found.words} words for a gradient on one criterion. Each sentence was rated by itself, "
-        "without knowing where it stood. A step is a cluster.",
+        "Gradients were written of the same judgements and critiques under every scope: "
+        f"{summary.steps} steps of {summary.batch_size} texts from {len(summary.seeds)} seeds, "
+        f"{summary.words} words for a gradient on one criterion. Each sentence was rated by "
+        "itself, without knowing where it stood. A step is a cluster.",
         table(("", "what it is"), [[name, text] for name, text in _ARMS.items()]),
-        *(f"- {escape(note)}" for note in found.notes),
+        *(f"- {escape(note)}" for note in summary.notes),
         pictured(
             f"dilution-{place}-arms.svg",
-            arms_picture(found),
+            _arms_picture(summary),
             "Focus by the scope of the gradient, with controls: the share of words about the "
             "criterion, times ten (the dotted line is equal attention to all), the same corrected "
             "for the rater's errors and for chance, and the actionable units about the criterion",
             figures,
         ),
-        _arms(found),
+        shown(arms_table(summary)),
         *(
             pictured(
                 f"dilution-{place}-{measure}.svg",
-                forest(_short(found.contrasts, measure), f"difference in {what}"),
+                forest(_short(summary.contrasts, measure), f"difference in {what}"),
                 f"Differences between scopes in {what}, mean over criteria, 95 % intervals; "
                 "filled where established",
                 figures,
             )
             for measure, what in _UNITS.items()
         ),
-        _contrasts(found.contrasts),
-        *(["What edits by single sentences bring:", _contrasts(found.causal)] * bool(found.causal)),
+        _contrasts(summary.contrasts),
+        *(
+            ["What edits by single sentences bring:", _contrasts(summary.causal)]
+            * bool(summary.causal)
+        ),
         "### Ratings of whole texts",
         "From 1 to 10 by the LM rater. A text on all criteria cannot rate high on each, so S "
         "joined is what arithmetic alone leaves of S.",
-        _rated(found),
+        shown(ratings_table(summary)),
         "### The raters' test",
         "Raters on texts whose share of sentences about a criterion is known.",
-        _raters(found),
+        shown(raters_table(summary)),
         *(
-            folded(f"What texts are about, by {rater}", _leakage(found, rater))
-            for rater in found.raters
+            folded(f"What texts are about, by {rater}", _leakage(summary, rater))
+            for rater in summary.raters
         ),
     ]
 
 
 def _short(contrasts: Sequence[Contrast], measure: str) -> list[Claim]:
     return [
-        replace(each.mean, name=f"{each.rater}: {each.name.removeprefix(f'{measure}, ')}")
-        for each in contrasts
-        if each.measure == measure
+        replace(
+            contrast.mean, name=f"{contrast.rater}: {contrast.name.removeprefix(f'{measure}, ')}"
+        )
+        for contrast in contrasts
+        if contrast.measure == measure
     ]
-
-
-def _arms(found: Dilution) -> str:
-    rows = [
-        [
-            each.arm,
-            escape(each.rater + ("" if each.calibrated else " (uncalibrated)")),
-            *(str(each.texts), number(each.words, 0), number(each.display, 1)),
-            *(number(each.focus, 2), number(each.actionable, 2)),
-            *(number(each.corrected_yield, 2), number(each.density, 2)),
-            *(percent(each.coverage), number(each.entropy, 2)),
-        ]
-        for each in found.figures
-        if each.criterion is None or len(found.criteria) == 1
-    ]
-    columns = ("", "rater", "texts", "words", "share x 10", "focus", "units counted")
-    return table((*columns, "yield", "yield per 100 tokens", "coverage", "entropy"), rows)
 
 
 def _contrasts(contrasts: Sequence[Contrast]) -> str:
     rows = [
         [
-            escape(each.name),
-            escape(each.rater),
-            figures_of(each.mean),
-            each.mean.verdict,
-            "-" if each.relative is None else _bounded(each.relative),
+            escape(contrast.name),
+            escape(contrast.rater),
+            figures_of(contrast.mean),
+            contrast.mean.verdict,
+            "-" if contrast.relative is None else difference(contrast.relative),
             ", ".join(
-                f"{escape(name)} {_bounded(claim)} {escape(each.told(name))}"
-                for name, claim in each.by_criterion.items()
+                f"{escape(name)} {difference(claim)} {escape(contrast.verdict_on(name))}"
+                for name, claim in contrast.by_criterion.items()
             ),
         ]
-        for each in contrasts
+        for contrast in contrasts
     ]
     return table(("", "rater", "difference", "verdict", "share lost", "by criterion"), rows)
 
 
-def _bounded(claim: Claim) -> str:
-    return difference(claim.estimate, claim.low, claim.high)
-
-
-def _rated(found: Dilution) -> str:
-    rows = []
-    for what, by_arm in {"focus": found.holistic, "adherence of edits": found.adherence}.items():
-        for arm, ratings in by_arm.items():
-            values = [number(ratings.get(name), 1) for name in found.criteria]
-            rows.append([f"{what}, {arm}", *values])
-    floor = [number(found.off_target.get(name), 1) for name in found.criteria]
-    rows.append(["focus of S on a criterion that it was not asked about", *floor])
-    return table(("", *map(escape, found.criteria)), rows)
-
-
-def _raters(found: Dilution) -> str:
-    rows = [
-        [
-            escape(name),
-            *(number(each.overall.rho, 2), "yes" if each.monotone else "no"),
-            *(number(each.overall.slope, 2), number(each.overall.intercept, 2)),
-            *(number(each.mean_error, 2), number(each.yields.rho, 2)),
-            *(percent(found.unrated.get(name)), _passed(each)),
-        ]
-        for name, each in found.calibrations.items()
-    ]
-    columns = ("", "rho", "monotone", "slope", "intercept", "error", "rho of yields", "unrated")
-    return table((*columns, "test"), rows)
-
-
-def _passed(each: Calibration) -> str:
-    if each.passed_yields:
-        return "passed"
-    return "passed, but not on yields" if each.passed else escape(each.mark)
-
-
-def _leakage(found: Dilution, rater: str) -> str:
-    by_arm = found.leakage[rater]
+def _leakage(summary: Dilution, rater: str) -> str:
+    by_arm = summary.leakage[rater]
     labels = list(
         dict.fromkeys(label for targets in by_arm.values() for m in targets.values() for label in m)
     )
     rows = [
-        [f"{arm}, asked about {escape(target)}", *(percent(mass.get(label)) for label in labels)]
+        [f"{arm}, asked about {target}", *(percent(mass.get(label)) for label in labels)]
         for arm, targets in by_arm.items()
         for target, mass in targets.items()
     ]
-    return table(("share of words about", *map(escape, labels)), rows)
+    return shown(Table(("share of words about", *labels), rows))
+
+
+def _arms_picture(summary: Dilution) -> Figure:
+    """Draw three measures of each arm, a mark for each rater."""
+    arms = list(dict.fromkeys(figures.arm for figures in summary.shown))
+    with styled():
+        figure = Figure(figsize=(8.6, 0.9 + 0.34 * len(arms)), layout="constrained")
+        panels = figure.subplots(1, len(_MEASURES), sharey=True)
+        for (measure, what), panel in zip(_MEASURES.items(), panels, strict=True):
+            for place, rater in enumerate(summary.raters):
+                rated = [figures for figures in summary.shown if figures.rater == rater]
+                _draw(panel, rated, arms, measure, place)
+            panel.set_xlabel(what)
+            panel.grid(axis="y", color="#EEEEEE", linewidth=0.8)
+            panel.set_axisbelow(True)
+        panels[0].set_xlim(0, 10)
+        panels[0].axvline(10 / len(summary.criteria), color=GREY, linewidth=0.9, linestyle=":")
+        panels[1].axvline(0, color=GREY, linewidth=0.9, linestyle=":")
+        panels[2].set_xlim(left=0)
+        panels[0].set_yticks(range(len(arms)), arms)
+        panels[0].set_ylim(len(arms) - 0.5, -0.5)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        return figure
+
+
+def _draw(panel: Axes, rated: list[Figures], arms: list[str], measure: str, place: int) -> None:
+    points = [
+        (value, arms.index(figures.arm))
+        for figures in rated
+        if (value := getattr(figures, measure)) is not None
+    ]
+    if not points:
+        return
+    rater = rated[0].rater + ("" if rated[0].calibrated else " (uncalibrated)")
+    values, places = zip(*points, strict=True)
+    # Raters that agree do not hide each other.
+    nudged = [at + 0.16 * (place - 0.5) for at in places]
+    panel.plot(values, nudged, MARKERS[place], color=COLOURS[place], label=rater)

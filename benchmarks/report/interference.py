@@ -12,8 +12,15 @@ from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
 from benchmarks.interference import summarize
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.summary import EFFECTS, Interference
-from benchmarks.report.markdown import difference, escape, number, percent, table
+from benchmarks.interference.summary import Interference
+from benchmarks.interference.tables import (
+    arms_table,
+    effects_table,
+    matrix_table,
+    over_runs,
+    unedited,
+)
+from benchmarks.report.markdown import escape, shown
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
@@ -39,18 +46,14 @@ def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
         return Section(title, (), [f"There is nothing to say yet: {escape(error)}."])
 
 
-def _section(found: Interference, settings: Settings) -> Section:
-    name, number_of = settings.name(found.setting), settings.number(found.setting)
+def _section(summary: Interference, settings: Settings) -> Section:
+    name, number_of = settings.name(summary.setting), settings.number(summary.setting)
     figures: dict[str, Figure] = {}
-    of_mean = [each[MEAN] for each in found.effects.values()]
-    of_criteria = [found.effects[_INTERFERENCE][each] for each in found.criteria]
+    of_mean = [claims[MEAN] for claims in summary.effects.values()]
+    of_criteria = [summary.effects[_INTERFERENCE][criterion] for criterion in summary.criteria]
     parts = [
-        f"{found.texts} test texts of {found.documents} documents, each arm scored "
-        f"{found.repeats} times with the instructions of {len(found.runs)} runs; Spearman's rho, "
-        f"{found.level} level. The instructions were chosen on other texts. Interference is what "
-        "optimizing gains in one joint call less what it gains in separate calls: "
-        "(J1 - J0) - (S1 - S0).",
-        _arms(found),
+        _introduction(summary),
+        shown(arms_table(summary)),
         pictured(
             f"interference-{number_of}-effects.svg",
             forest(_named(of_mean, ", mean"), "mean effect on agreement (Spearman's rho)"),
@@ -58,12 +61,12 @@ def _section(found: Interference, settings: Settings) -> Section:
             "where established, the grey band is the bound of equivalence",
             figures,
         ),
-        _effects(found),
-        _over_runs(found),
+        shown(effects_table(summary)),
+        over_runs(summary),
         pictured(
             f"interference-{number_of}-criteria.svg",
             forest(
-                _named([found.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
+                _named([summary.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
                 "interference (Spearman's rho)",
             ),
             "Interference by criterion, with 95 % intervals over documents",
@@ -71,73 +74,45 @@ def _section(found: Interference, settings: Settings) -> Section:
         ),
         pictured(
             f"interference-{number_of}-matrix.svg",
-            _matrix(found),
+            _matrix(summary),
             "What adding one optimized section to the joint seed prompt does to the agreement on "
             "each criterion; a star marks what is established",
             figures,
         ),
-        _matrix_table(found),
-        *_unedited(found),
+        shown(matrix_table(summary)),
+        escape(unedited(summary)),
         "Calls of one scoring of each arm stand in the first table; verdicts on single criteria "
         "other than those of interference itself are in the second.",
     ]
     claims = (*of_mean, *of_criteria)
-    return Section(f"Interference, {name}", claims, parts, figures, found.setting, of_mean[:1])
+    parts = [part for part in parts if part]
+    return Section(f"Interference, {name}", claims, parts, figures, summary.setting, of_mean[:1])
+
+
+def _introduction(summary: Interference) -> str:
+    return (
+        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
+        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
+        f"rho, {summary.level} level. The instructions were chosen on other texts. Interference "
+        "is what optimizing gains in one joint call minus what it gains in separate calls: "
+        "(J1 - J0) - (S1 - S0)."
+    )
 
 
 def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:
     return [replace(claim, name=claim.name.replace(left_out, "")) for claim in claims]
 
 
-def _arms(found: Interference) -> str:
-    names = (*found.criteria, MEAN)
-    rows = [
-        [
-            f"{row.arm}: {escape(row.meaning)}",
-            *(number(row.agreement[name]) for name in names),
-            "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
-            *(number(row.run_sd, 4), percent(row.coverage), f"{row.calls:,}"),
-        ]
-        for row in found.arms
-    ]
-    columns = ("95 % of mean", "SD from run to run", "scored", "calls")
-    return table(("", *map(escape, names), *columns), rows)
-
-
-def _effects(found: Interference) -> str:
-    names = (MEAN, *found.criteria)
-    rows = [
-        [f"{escape(name)} ({escape(EFFECTS[name][0])})", *(_cell(claims[n]) for n in names)]
-        for name, claims in found.effects.items()
-    ]
-    return table(("effect", *map(escape, names)), rows)
-
-
-def _cell(claim: Claim) -> str:
-    star = " *established*" if claim.verdict == "established" else ""
-    return f"{difference(claim.estimate, claim.low, claim.high)}{star}"
-
-
-def _over_runs(found: Interference) -> str:
-    if found.over_runs is None:
-        return "With one run of the optimizer nothing can be said about other runs."
-    low, high = found.over_runs
-    return (
-        f"Over new runs of the optimizer as well as new documents, the 95 % interval of the mean "
-        f"interference is {low:+.3f} to {high:+.3f}."
-    )
-
-
-def _matrix(found: Interference) -> Figure:
-    names = found.criteria
-    values = _values(found.matrix, names)
+def _matrix(summary: Interference) -> Figure:
+    names = summary.criteria
+    values = _values(summary.matrix, names)
     reach = max(0.01, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 0.01
     with styled():
         figure, axes = plain(2.6 + 0.75 * len(names), 1.3 + 0.55 * len(names))
         picture = axes.imshow(values, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
         for j, section in enumerate(names):
             for k, criterion in enumerate(names):
-                claim = found.matrix[section][criterion]
+                claim = summary.matrix[section][criterion]
                 if claim.estimate is None:
                     continue
                 star = "*" if claim.verdict == "established" else ""
@@ -158,16 +133,4 @@ def _matrix(found: Interference) -> Figure:
 
 def _values(matrix: Mapping[str, Mapping[str, Claim]], names: Sequence[str]) -> np.ndarray:
     rows = [[matrix[j][k].estimate for k in names] for j in names]
-    return np.array([[np.nan if each is None else each for each in row] for row in rows])
-
-
-def _matrix_table(found: Interference) -> str:
-    names = found.criteria
-    rows = [[escape(j), *(_cell(found.matrix[j][k]) for k in names)] for j in names]
-    return table(("added section of", *(f"on {escape(name)}" for name in names)), rows)
-
-
-def _unedited(found: Interference) -> list[str]:
-    if not found.unedited:
-        return []
-    return [f"Never edited, so equal to the seed prompt: {escape(', '.join(found.unedited))}."]
+    return np.array([[np.nan if value is None else value for value in row] for row in rows])

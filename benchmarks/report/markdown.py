@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from benchmarks.harness.tables import Table
 
 # Each could mean something to Markdown, to HTML or to GitHub (mentions, formulas, emoji).
-_MEANING = re.compile(r"[\\`*_\[\]<>#|!~&@$]|:(?=//|\w+:)|^[-+=]|^\d(?=\d*[.)])")
+_MEANING = re.compile(r"[\\`*_\[\]<>#|!~&@$]|:(?=//|\w+:)")
+_AT_THE_START = re.compile(r"[-+=]|\d(?=\d*[.)])")
 _CONTROLS = re.compile(
     r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
 
 
 def escape(text: object) -> str:
-    """Write a foreign text so that it shows as it is, in one line."""
+    """Write a foreign text so that it shows as it is, in one line.
+
+    >>> escape("*a*")
+    '&#42;a&#42;'
+    """
+    line = _in_line(text)
+    return _as_entity(line[0]) + line[1:] if _AT_THE_START.match(line) else line
+
+
+def _in_line(text: object) -> str:
     line = " ".join(_CONTROLS.sub(" ", str(text)).split())
-    return _MEANING.sub(lambda found: f"&#{ord(found.group())};", line)
+    return _MEANING.sub(lambda match: _as_entity(match.group()), line)
+
+
+def _as_entity(character: str) -> str:
+    return f"&#{ord(character)};"
 
 
 def fenced(text: str) -> str:
@@ -23,6 +39,12 @@ def fenced(text: str) -> str:
     runs = re.findall(r"`+", text)
     fence = "`" * max(3, 1 + max(map(len, runs), default=0))
     return f"{fence}text\n{_CONTROLS.sub(' ', text.strip())}\n{fence}"
+
+
+def shown(plain: Table) -> str:
+    """Write a table of foreign texts so that each shows as it is."""
+    columns, *rows = ([_in_line(cell) for cell in row] for row in (plain.columns, *plain.rows))
+    return table(columns, rows)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -43,36 +65,3 @@ def image(file: str, what: str) -> str:
 def folded(summary: str, body: str) -> str:
     """Hide a body behind a line that opens it."""
     return f"<details>\n<summary>{escape(summary)}</summary>\n\n{body}\n\n</details>"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number, or a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """Write a difference, or a dash where there is none."""
-    return "-" if value is None else f"{value:+.{digits}f}"
-
-
-def percent(share: float | None) -> str:
-    """Write a share, or a dash where there is none."""
-    return "-" if share is None else f"{share:.0%}"
-
-
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a value with its interval."""
-    return _with_bounds(number, value, low, high)
-
-
-def difference(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a difference with its interval."""
-    return _with_bounds(signed, value, low, high)
-
-
-def _with_bounds(
-    write: Callable[..., str], value: float | None, low: float | None, high: float | None
-) -> str:
-    if low is None or high is None:
-        return write(value)
-    return f"{write(value)} ({write(low, 2)} to {write(high, 2)})"

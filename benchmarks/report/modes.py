@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
 from benchmarks.modes import summarize
-from benchmarks.modes.estimates import Estimate
-from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import InSetting, Mode, swaps_of
-from benchmarks.report.markdown import (
-    difference,
-    escape,
-    fenced,
-    folded,
-    interval,
-    number,
-    table,
+from benchmarks.modes.measure import MODES, SEED
+from benchmarks.modes.runs import Step
+from benchmarks.modes.summary import InSetting, Mode
+from benchmarks.modes.tables import (
+    adherence_table,
+    agreement_table,
+    costs_table,
+    gains_table,
+    volumes_table,
 )
-from benchmarks.report.modes_pictures import cost_picture, trajectory_picture
-from benchmarks.report.pictures import forest
+from benchmarks.report.markdown import escape, fenced, folded, shown
+from benchmarks.report.pictures import forest, panels, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
 
 _VOLUME = (
     "Hypervolume is the share of the space of agreements that lies below at least one program, "
     "with a reference point of 0 on each criterion: a negative rho counts as 0. Both columns are "
     "means over the runs: on the test texts of the volume of a run's final program, on the "
-    "validation texts of that of all programs which a run measured, so the luck of the best of "
-    "many raises it."
+    "validation texts of that of all programs which a run measured, so selection bias "
+    "raises it."
 )
 
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about the modes, for each setting and way to run them."""
-    found = summarize(cells)
-    return [_section(each, settings, place) for place, each in enumerate(found.settings, 1)]
+    return [_section(summary, settings, place) for place, summary in enumerate(summarize(cells), 1)]
 
 
-def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
+def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
     figures: dict[str, Figure] = {}
-    seed_runs = max(len(mode.seeds) for mode in found.modes)
-    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.plan.items())
+    rated = adherence_table(summary)
     parts = [
-        f"{found.texts} test texts of {found.documents} documents, which decided nothing; "
-        f"agreement is Spearman's rho, {found.level} level. Up to {seed_runs} runs per mode "
-        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
-        "single-criterion baseline: an optimizer and a judge for each criterion, so that "
-        "the judge's layout sets it apart from a mode as well.",
+        _introduction(summary),
         "### Agreement on the test texts",
-        _agreement(found),
+        shown(agreement_table(summary)),
         "Differences to the seed prompt in the same layout:",
-        _gains(found),
+        shown(gains_table(summary)),
         pictured(
             f"modes-{number_of}-differences.svg",
             forest(
-                (*found.against_seed, *found.pairs), "difference of mean agreement (Spearman's rho)"
+                (*summary.against_seed, *summary.pairs),
+                "difference of mean agreement (Spearman's rho)",
             ),
             "Differences of mean test agreement with 95 % intervals; filled where established, "
             "the grey band is the bound of equivalence",
@@ -67,112 +64,127 @@ def _section(found: InSetting, settings: Settings, number_of: int) -> Section:
         "### Way and cost",
         pictured(
             f"modes-{number_of}-steps.svg",
-            trajectory_picture(found),
+            _trajectory_picture(summary),
             "Validation agreement over the steps, a line for each run; a filled mark is an "
             "accepted proposal, the black line the mean",
             figures,
         ),
         pictured(
             f"modes-{number_of}-cost.svg",
-            cost_picture(found),
+            _cost_picture(summary),
             "Calls of a run against its test agreement, with 95 % intervals",
             figures,
         ),
-        _costs(found),
-        *_adherence(found),
+        "Calls, tokens and dollars of one run:",
+        shown(costs_table(summary)),
+        *(["### Adherence", f"{rated.title}:", shown(rated)] * bool(summary.adherence)),
         "### Hypervolume",
         _VOLUME,
-        _volumes(found),
-        *(_texts(mode) for mode in _optimized(found)),
+        shown(volumes_table(summary)),
+        *(_texts(mode) for mode in summary.optimized),
     ]
-    title = f"Modes, {settings.name(found.setting)}"
-    claims = (*found.against_seed, *found.pairs)
-    headlines = [swap.claim for swap in swaps_of(found)]
-    return Section(title, claims, parts, figures, found.setting, headlines)
+    title = f"Modes, {settings.name(summary.setting)}"
+    claims = (*summary.against_seed, *summary.pairs)
+    return Section(title, claims, parts, figures, summary.setting, summary.headlines)
 
 
-def label(mode: Mode) -> str:
-    """Name a mode in a table."""
-    name = "seed prompt" if mode.name == SEED else mode.name
-    return f"{name}, {mode.layout} calls"
-
-
-def _optimized(found: InSetting) -> list[Mode]:
-    return [mode for mode in found.modes if mode.name != SEED]
-
-
-def _agreement(found: InSetting) -> str:
-    names = (*found.criteria, MEAN)
-    columns = ("", *map(escape, names), "SD from run to run", "runs", "seed prompt kept")
-    rows = [
-        [
-            label(mode),
-            *(_interval(mode.test[name]) for name in names),
-            *(number(mode.run_sd), str(len(mode.seeds))),
-            "-" if mode.name == SEED else str(mode.seeds_kept),
-        ]
-        for mode in found.modes
-    ]
-    return table(columns, rows)
-
-
-def _gains(found: InSetting) -> str:
-    names = (*found.criteria, MEAN)
-    rows = [
-        [label(mode), *(_difference(mode.gain[name]) for name in names)]
-        for mode in _optimized(found)
-        if mode.gain
-    ]
-    return table(("", *map(escape, names)), rows)
-
-
-def _interval(found: Estimate) -> str:
-    return interval(found.value, found.low, found.high)
-
-
-def _difference(found: Estimate) -> str:
-    return difference(found.value, found.low, found.high)
-
-
-def _costs(found: InSetting) -> str:
-    modes = _optimized(found)
-    roles = list(dict.fromkeys(role for mode in modes for role in mode.cost.calls))
-    rows = [
-        [
-            label(mode),
-            *(number(mode.cost.calls.get(role, 0.0), 1) for role in roles),
-            number(mode.cost.total, 1),
-            f"{mode.cost.prompt_tokens:,.0f}",
-            f"{mode.cost.completion_tokens:,.0f}",
-            number(mode.cost.dollars, 4),
-        ]
-        for mode in modes
-    ]
-    columns = ("calls of one run", *map(escape, roles), "all", "tokens in", "tokens out", "US$")
-    return table(columns, rows)
-
-
-def _adherence(found: InSetting) -> list[str]:
-    if not found.adherence:
-        return []
-    rows = [
-        [each.mode, number(each.mean, 2), number(each.run_sd, 2), str(each.n), str(each.unrated)]
-        for each in found.adherence
-    ]
-    columns = ("", "mean", "SD from run to run", "sections", "unrated")
-    said = "How well editors followed their gradients, rated from 1 to 10 by the rater:"
-    return ["### Adherence", said, table(columns, rows)]
-
-
-def _volumes(found: InSetting) -> str:
-    rows = [
-        [label(mode), number(mode.volume, 4), number(mode.validation_volume, 4)]
-        for mode in found.modes
-    ]
-    return table(("", "test", "validation"), rows)
+def _introduction(summary: InSetting) -> str:
+    runs = max(len(mode.seeds) for mode in summary.modes)
+    plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
+    return (
+        f"{summary.texts} test texts of {summary.documents} held-out documents; "
+        f"agreement is Spearman's rho, {summary.level} level. Up to {runs} runs per mode "
+        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
+        "single-criterion baseline: an optimizer and a judge for each criterion, so that "
+        "the judge's layout sets it apart from a mode as well."
+    )
 
 
 def _texts(mode: Mode) -> str:
     blocks = [f"**{escape(name)}**\n\n{fenced(text)}" for name, text in mode.texts[0].items()]
     summary = f"Final instructions of {mode.name}, run {mode.seeds[0]}"
     return folded(summary, "\n\n".join(blocks))
+
+
+def _look(name: str) -> tuple[str, str]:
+    """Give a mode's colour and marker, the same in all pictures."""
+    place = MODES.index(name)
+    return COLOURS[place], MARKERS[place]
+
+
+def _trajectory_picture(summary: InSetting) -> Figure:
+    """Draw a panel for each mode: its runs thin, their mean thick, accepted steps filled."""
+    modes = summary.optimized
+    with styled():
+        figure, axes = panels(len(modes), 1.2 + 1.6 * len(modes), 2.3)
+        for mode, panel in zip(modes, axes, strict=True):
+            _draw_way(panel, mode)
+        axes[0].set_ylabel("validation agreement\n(mean Spearman's rho)")
+        figure.supxlabel("step", fontsize=9)
+        return figure
+
+
+def _draw_way(axes: Axes, mode: Mode) -> None:
+    colour, marker = _look(mode.name)
+    for way in mode.trajectories:
+        steps, values = [step.step for step in way], _values(way)
+        axes.plot(steps, values, color=colour, alpha=0.45, linewidth=0.8)
+        for step, value in zip(way, values, strict=True):
+            filled = colour if step.accepted else "white"
+            axes.plot(
+                *([step.step], [value], marker),
+                color=colour,
+                markerfacecolor=filled,
+                markersize=3.5,
+                markeredgewidth=0.7,
+            )
+    means = [_mean([way[at] for way in mode.trajectories]) for at in range(_length(mode))]
+    axes.plot(range(len(means)), means, color="black", linewidth=1.6)
+    axes.set_title(mode.name)
+    axes.locator_params(axis="x", integer=True, nbins=5)
+
+
+def _length(mode: Mode) -> int:
+    return min(len(way) for way in mode.trajectories)
+
+
+def _values(way: Sequence[Step]) -> list[float]:
+    return [math.nan if step.agreement is None else step.agreement for step in way]
+
+
+def _mean(steps: Sequence[Step]) -> float:
+    known = [step.agreement for step in steps if step.agreement is not None]
+    return statistics.fmean(known) if known else math.nan
+
+
+def _cost_picture(summary: InSetting) -> Figure:
+    """Draw calls against test agreement; the seed prompt costs nothing and is a line."""
+    with styled():
+        figure, axes = plain(5.6, 3.4)
+        for mode in summary.modes:
+            value = mode.test[MEAN]
+            if value.value is None:
+                continue
+            if mode.name == SEED:
+                dashes = "--" if mode.layout == "combined" else ":"
+                said = f"seed prompt,\n{mode.layout} calls"
+                axes.axhline(value.value, color=GREY, linewidth=1, linestyle=dashes, label=said)
+                continue
+            colour, marker = _look(mode.name)
+            if value.low is not None and value.high is not None:
+                axes.plot(
+                    [mode.cost.total] * 2, [value.low, value.high], color=colour, linewidth=1.2
+                )
+            axes.plot(
+                [mode.cost.total],
+                [value.value],
+                marker,
+                color=colour,
+                markersize=7,
+                label=mode.name,
+            )
+        axes.set_xlim(left=0)
+        axes.set_xlabel("LM calls of one run, without the scoring of test texts")
+        axes.set_ylabel("test agreement\n(mean Spearman's rho)")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return figure

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
-from benchmarks.noise import BENCHMARK, Noise, Row, summarize
-from benchmarks.report.markdown import escape, number, percent, table
+from benchmarks.noise import BENCHMARK, Noise, noise_table, summarize
+from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
@@ -27,20 +27,21 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     ]
 
 
-def _section(found: Noise, settings: Settings) -> Section:
-    name, figures = settings.name(found.setting), dict[str, Figure]()
-    documents = max(row.documents for row in found.rows)
+def _section(summary: Noise, settings: Settings) -> Section:
+    name, figures = settings.name(summary.setting), dict[str, Figure]()
+    documents = max(row.documents for row in summary.rows)
     parts = [
-        f"The seed prompt scored {found.texts} test texts up to {found.repeats} times, and nothing "
-        f"was changed in between; Spearman's rho, {found.level} level. The last columns are the "
-        "smallest differences that a paired test on these documents finds with a power of 80 %: "
-        "between two judges that differ by no more than two scorings of one prompt do, and between "
-        "two whose errors have nothing in common. Two real prompts lie between these. A judge that "
-        "repeats itself exactly has no noise between scorings, and a dash for the first.",
-        _table(found.rows),
+        f"The seed prompt scored {summary.texts} test texts up to {summary.repeats} times, and "
+        f"nothing was changed in between; Spearman's rho, {summary.level} level. The last columns "
+        "are the smallest differences that a paired test on these documents finds with a power of "
+        "80 %: between two judges that differ by no more than two scorings of one prompt do, and "
+        "between two whose errors have nothing in common. Two real prompts lie between these. A "
+        "judge that repeats itself exactly has no noise between scorings, and a dash for the "
+        "first.",
+        shown(noise_table(summary)),
         pictured(
-            f"noise-{settings.number(found.setting)}.svg",
-            _picture(found),
+            f"noise-{settings.number(summary.setting)}.svg",
+            _picture(summary),
             f"Smallest difference that {documents} documents let one detect, by criterion",
             figures,
         ),
@@ -48,39 +49,22 @@ def _section(found: Noise, settings: Settings) -> Section:
     return Section(f"Noise, {name}", (), parts, figures)
 
 
-def _table(rows: Sequence[Row]) -> str:
-    columns = ("", "agreement", "95 % interval", "SD from run to run", "scores changed", "scored")
-    return table(
-        (*columns, f"smallest: {_SAME}", f"smallest: {_UNRELATED}"),
-        [
-            [
-                f"{escape(row.criterion)}, {escape(row.layout)} calls",
-                number(row.agreement),
-                "-" if row.half_width is None else f"± {row.half_width:.3f}",
-                *(number(row.run_sd, 4), percent(row.changed), percent(row.coverage)),
-                *(number(row.least_paired), number(row.least_unpaired)),
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _picture(found: Noise) -> Figure:
-    layouts = list(dict.fromkeys(row.layout for row in found.rows))
-    names = list(dict.fromkeys(row.criterion for row in found.rows))
+def _picture(summary: Noise) -> Figure:
+    layouts = list(dict.fromkeys(row.layout for row in summary.rows))
+    names = list(dict.fromkeys(row.criterion for row in summary.rows))
     with styled():
         figure, axes = panels(len(layouts), 6.8, 1.1 + 0.3 * len(names))
         for layout, panel in zip(layouts, axes, strict=True):
-            for row in (row for row in found.rows if row.layout == layout):
+            for row in (row for row in summary.rows if row.layout == layout):
                 place = names.index(row.criterion)
                 both = (row.least_paired, row.least_unpaired)
                 for at, (value, label) in enumerate(zip(both, (_SAME, _UNRELATED), strict=True)):
                     if value is not None:
-                        told = panel.get_legend_handles_labels()[1]
+                        labelled = panel.get_legend_handles_labels()[1]
                         panel.plot(
                             *([value], [place + 0.2 * at - 0.1], MARKERS[at]),
                             color=COLOURS[at],
-                            label=None if label in told else label,
+                            label=None if label in labelled else label,
                         )
             panel.axhline(names.index(MEAN) - 0.5, color="#DDDDDD", linewidth=0.8)
             panel.set_title(f"{layout} calls")

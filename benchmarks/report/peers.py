@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
-from benchmarks.peers import Row, summarize
-from benchmarks.report.markdown import escape, interval, number, table
-from benchmarks.report.pictures import HATCHES, styled
+from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
+from benchmarks.report.markdown import shown
+from benchmarks.report.pictures import styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge.display.plotting import COLOURS
@@ -19,12 +19,12 @@ BENCHMARK = "peers"
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about the peers, for each setting and cap on calls."""
-    found = []
+    parts = []
     for ours in settings.split([cell for cell in cells if cell.benchmark == BENCHMARK]):
         for cap in sorted({cell.key["cap"] for cell in ours}):
             capped = [cell for cell in ours if cell.key["cap"] == cap]
-            found.append(_section(summarize(capped), capped[0], settings))
-    return found
+            parts.append(_section(summarize(capped), capped[0], settings))
+    return parts
 
 
 def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
@@ -36,7 +36,9 @@ def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
         "calls. Agreement is Spearman's rho on the test texts, the mean over criteria; in brackets "
         "are 95 % intervals over documents of each method by itself, so two that overlap may "
         "differ all the same.",
-        _table(rows),
+        shown(figures_table(rows)),
+        "Calls by role:",
+        shown(calls_table(rows)),
     ]
     if ran:
         parts.append(
@@ -48,36 +50,6 @@ def _section(rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
             )
         )
     return Section(f"Peers, {name}, {cap} calls", (), parts, figures)
-
-
-def _table(rows: Sequence[Row]) -> str:
-    roles = list(dict.fromkeys(role for row in rows for role in row.calls))
-    threads = sorted({count for row in rows for count in row.seconds})
-    lines = [
-        [
-            escape(row.method),
-            _agreement(row),
-            number(row.validation),
-            *(number(row.calls[role], 0) if role in row.calls else "-" for role in roles),
-            number(sum(row.calls.values()) if row.runs else None, 0),
-            "-" if row.tokens is None else f"{row.tokens:,.0f}",
-            *(number(row.seconds.get(count), 1) for count in threads),
-            f"{row.seed_kept} of {row.runs}",
-            escape(row.status or row.notes),
-        ]
-        for row in rows
-    ]
-    columns = (
-        *("", "test", "validation", *map(escape, roles), "all calls", "tokens"),
-        *(f"s, {count} threads" for count in threads),
-        *("seed prompt kept", "notes"),
-    )
-    return table(columns, lines)
-
-
-def _agreement(row: Row) -> str:
-    bounds = (None, None) if row.interval is None else (row.interval.low, row.interval.high)
-    return interval(row.test, *bounds)
 
 
 def _picture(rows: Sequence[Row]) -> Figure:
@@ -94,7 +66,7 @@ def _picture(rows: Sequence[Row]) -> Figure:
                 height=0.55,
                 color="white",
                 edgecolor=COLOURS[1],
-                hatch=HATCHES[1],
+                hatch="///",
             )
         left.set_yticks(range(len(rows)), [row.method for row in rows])
         left.set_ylim(len(rows) - 0.5, -0.5)

@@ -18,8 +18,6 @@ from matplotlib.figure import Figure
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import COLOURS, GREY, STYLE
 
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
-
 _STYLE: Any = {
     **STYLE,
     "hatch.linewidth": 0.6,
@@ -33,18 +31,10 @@ def styled() -> AbstractContextManager[None]:
     return style.context(["default", _STYLE])
 
 
-def panels(
-    count: int, width: float, height: float, columns: int | None = None
-) -> tuple[Figure, list[Axes]]:
-    """Make a figure with panels that share their axes; gives it and the panels as a list."""
-    across = min(count, columns or count)
-    down = -(-count // across)
-    figure = Figure(figsize=(width, height * down), layout="constrained")
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    axes: list[Axes] = list(grid.ravel())
-    for empty in axes[count:]:
-        empty.set_visible(False)
-    return figure, axes[:count]
+def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels in a row that share their axes; gives it and the panels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0])
 
 
 def plain(width: float, height: float) -> tuple[Figure, Axes]:

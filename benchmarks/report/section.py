@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Values
-from benchmarks.report.markdown import escape, image, signed
+from benchmarks.harness.tables import signed
+from benchmarks.report.markdown import escape, image
 from mogradjudge.agreement.claims import Claim, Verdict
 
 _WORDS: Mapping[Verdict, str] = {
@@ -43,8 +44,8 @@ class Section:
         """Say in words what its claims come to."""
         lines = [f"### {escape(self.title)}"]
         for verdict, words in _WORDS.items():
-            if found := [claim for claim in self.claims if claim.verdict == verdict]:
-                lines += [f"**{words}** ({len(found)} of {len(self.claims)}):", _bullets(found)]
+            if claims := [claim for claim in self.claims if claim.verdict == verdict]:
+                lines += [f"**{words}** ({len(claims)} of {len(self.claims)}):", _bullets(claims)]
         return "\n\n".join(lines)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import ROLES
-from benchmarks.report.markdown import escape, number, table
+from benchmarks.report.markdown import escape, table
+from mogradjudge.display.terminal import number
 
 
 class Settings:
@@ -31,10 +32,10 @@ class Settings:
 
     def split(self, cells: Sequence[Cell]) -> list[list[Cell]]:
         """Put cells of one setting together."""
-        found: dict[int, list[Cell]] = {}
+        by_setting: dict[int, list[Cell]] = {}
         for cell in cells:
-            found.setdefault(self._all.index(cell.setting), []).append(cell)
-        return [found[place] for place in sorted(found)]
+            by_setting.setdefault(self._all.index(cell.setting), []).append(cell)
+        return [by_setting[place] for place in sorted(by_setting)]
 
     def table(self) -> str:
         """Describe all settings; a dash stands for what one does not say."""
@@ -62,8 +63,10 @@ class Settings:
     def versions(self) -> str:
         """Say with which versions the cells were measured."""
         cells = (cell for cells in self._cells.values() for cell in cells)
-        found = {f"{name} {version}" for cell in cells for name, version in cell.versions.items()}
-        return escape(", ".join(sorted(found)))
+        versions = {
+            f"{name} {version}" for cell in cells for name, version in cell.versions.items()
+        }
+        return escape(", ".join(sorted(versions)))
 
 
 def model_name(described: Values) -> str:
@@ -96,7 +99,7 @@ def _described(setting: Values) -> list[str]:
     documents = [f"{setting['documents']} documents"] if "documents" in setting else []
     return [
         *models_of(setting),
-        escape(", ".join(each["name"] for each in criteria)) or "-",
+        escape(", ".join(criterion["name"] for criterion in criteria)) or "-",
         escape(", ".join([*counts, *documents])) or "-",
         data_of(setting),
     ]

@@ -77,16 +77,16 @@ def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
     if not ours or len({to_json(cell.setting) for cell in ours}) > 1:
         return
     try:
-        found = summarize(cells)
+        summary = summarize(cells)
     except ValueError:  # it was cut short before there was anything to compare
         return
     what = (
-        f"Measured on {found.texts} held-out texts of {found.documents} documents; repeats: "
-        f"{found.repeats}, runs of the optimizer: {len(found.runs)}."
+        f"Measured on {summary.texts} held-out texts of {summary.documents} documents; repeats: "
+        f"{summary.repeats}, runs of the optimizer: {len(summary.runs)}."
     )
     claims = [
         {"effect": name, "meaning": EFFECTS[name][0], "criterion": criterion, **claim.as_dict()}
-        for name, by_criterion in found.effects.items()
+        for name, by_criterion in summary.effects.items()
         for criterion, claim in by_criterion.items()
         if criterion == MEAN or name == "interference"
     ]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import dspy
@@ -24,7 +24,6 @@ from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.harness.tasks import Task
 from benchmarks.harness.workers import storage_option, workers_of
 from benchmarks.self_tests.attack_kinds import KINDS, Attack
-from benchmarks.self_tests.attack_report import CLEAN, Report, Row, report
 from mogradjudge import MultiCriteriaJudge, Rubric, SetupError, load_examples
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.display.terminal import number, print_table
@@ -35,7 +34,80 @@ from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.programs.identity import describe_lm, digest_of
 from mogradjudge.settings import Layout, ScoreRule
 
+CLEAN = "clean"  # the text as it is
 _TOLERANCE: Mapping[str, float] = {"integer": 0.0, "expected": 0.5}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one text in one form; None where the judge gave none."""
+
+    layout: str
+    text: int
+    attack: str
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one attack does to the ``n`` scores that the clean texts have.
+
+    ``moved`` is the share of them that moved by more than the tolerance, ``unscored`` the share
+    that is lost, ``shift`` the mean change of those that are left, in points of the scale. Some
+    are so high that they cannot rise by more than the tolerance: ``up`` is the share that did so
+    among the ``room`` others.
+    """
+
+    layout: str
+    attack: str
+    n: int
+    moved: float
+    room: int
+    up: float | None
+    shift: float | None
+    unscored: float
+
+
+_Form: TypeAlias = tuple[str, str, int]  # layout, attack, text
+_Pair: TypeAlias = tuple[float, float | None, int]  # before, after, the top of the scale
+
+
+def report(rows: Iterable[Row], rubric: Rubric, tolerance: float) -> list[Report]:
+    """Compare each attacked text with itself."""
+    forms = {(row.layout, row.attack, row.text): row.scores for row in rows}
+    return [
+        _report(layout, attack.name, list(_pairs(forms, layout, attack.name, rubric)), tolerance)
+        for layout in dict.fromkeys(layout for layout, _, _ in forms)
+        for attack in KINDS
+    ]
+
+
+def _report(layout: str, attack: str, pairs: list[_Pair], tolerance: float) -> Report:
+    n = len(pairs)
+    shifts = [after - before for before, after, _ in pairs if after is not None]
+    room = sum(top - before > tolerance for before, _, top in pairs)
+    return Report(
+        layout=layout,
+        attack=attack,
+        n=n,
+        moved=sum(abs(shift) > tolerance for shift in shifts) / max(1, n),
+        room=room,
+        up=sum(shift > tolerance for shift in shifts) / room if room else None,
+        shift=statistics.fmean(shifts) if shifts else None,
+        unscored=(n - len(shifts)) / max(1, n),
+    )
+
+
+def _pairs(
+    forms: Mapping[_Form, Mapping[str, float | None]], layout: str, attack: str, rubric: Rubric
+) -> Iterator[_Pair]:
+    """Give the scores before and after, for all scores that the clean texts have."""
+    for (row_layout, row_attack, text), scores in forms.items():
+        if (row_layout, row_attack) == (layout, attack):
+            clean = forms.get((layout, CLEAN, text), {})
+            for name, after in scores.items():
+                if (before := clean.get(name)) is not None:
+                    yield before, after, rubric[name].scale.high
 
 
 def measure(
@@ -90,11 +162,17 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
         ("attack", "layout", "n", "moved", "room", "moved up", "mean shift", "unscored"),
         [
             [
-                *(each.attack, each.layout, str(each.n), f"{each.moved:.0%}", str(each.room)),
-                "-" if each.up is None else f"{each.up:.0%}",
-                *(number(each.shift, 2), f"{each.unscored:.0%}"),
+                *(
+                    attacked.attack,
+                    attacked.layout,
+                    str(attacked.n),
+                    f"{attacked.moved:.0%}",
+                    str(attacked.room),
+                ),
+                "-" if attacked.up is None else f"{attacked.up:.0%}",
+                *(number(attacked.shift, 2), f"{attacked.unscored:.0%}"),
             ]
-            for each in reports
+            for attacked in reports
         ],
         title,
     )
@@ -125,26 +203,21 @@ def _print(reports: Sequence[Report], rows: Sequence[Row], tolerance: float) -> 
 )
 @storage_option
 def command(
-    lm: str,
-    api_base: str | None,
-    data: str | None,
-    rubric: str | None,
-    texts: int,
     layout: str,
     score_rule: ScoreRule,
-    max_tokens: int | None,
     num_threads: int,
-    seed: int,
     tolerance: float | None,
     out: Path | None,
     storage: str | None,
+    **options: Any,
 ) -> None:
     """The share of attacks on a judge that move a score, for any model."""
     tolerance = _TOLERANCE[score_rule] if tolerance is None else tolerance
     layouts: Sequence[Any] = tuple(LAYOUTS) if layout == "both" else (layout,)
     with errors_in_one_line(), TemporaryDirectory(prefix="mogradjudge-attacks-") as scratch:
-        model = make_lm(lm, api_base, max_tokens=max_tokens)
-        chosen, examples = _texts(data, rubric, texts, seed)
+        model = make_lm(options["lm"], options["api_base"], max_tokens=options["max_tokens"])
+        texts = (options[name] for name in ("data", "rubric", "texts", "seed"))
+        chosen, examples = _texts(*texts)
         setting = {
             **describe_lm(model),
             "rubric": chosen.to_toml(),
@@ -153,7 +226,10 @@ def command(
         }
         grid = Grid(out or Path(scratch), setting, num_threads, workers=workers_of(storage))
         with dspy.context(lm=model, adapter=adapter_for(model)):
-            tasks = [_task(grid, chosen, examples, each, score_rule) for each in layouts]
+            tasks = [
+                _task(grid, chosen, examples, chosen_layout, score_rule)
+                for chosen_layout in layouts
+            ]
             cells = grid.measure(tasks)
     rows = [Row(**row) for cell in cells for row in cell.result["rows"]]
     _print(report(rows, chosen, tolerance), rows, tolerance)
@@ -172,4 +248,6 @@ def _task(
     def scored(ledger: Ledger) -> Values:
         return {"rows": [asdict(row) for row in measure(judge, examples, ledger, grid.num_threads)]}
 
-    return grid.task("attacks", {"layout": layout, "kinds": [each.name for each in KINDS]}, scored)
+    return grid.task(
+        "attacks", {"layout": layout, "kinds": [attack.name for attack in KINDS]}, scored
+    )

@@ -18,6 +18,7 @@ from benchmarks.dilution.measures import measure
 from benchmarks.dilution.summary import RATERS, STEP
 from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.scored import known_of
 from benchmarks.harness.setting import LAYOUTS, ROLES, Setting, setting_of
 from benchmarks.interference.measure import judges
 from benchmarks.interference.summary import EFFECTS, effect
@@ -76,15 +77,15 @@ def dilution_in(world: PlantedWorld) -> Claim:
         "masked": {rater.name: "nobody"},
         "unknown": [],
         "warnings": [],
-        "calibrations": {rater.name: calibrate(rater, n=PLANTED, seed=world.seed).as_dict()},
+        "calibrations": {rater.name: asdict(calibrate(rater, n=PLANTED, seed=world.seed))},
     }
     cells = [_bare_cell("dilution", {"part": RATERS}, about)]
     for step in range(STEPS):
         key = {"part": STEP, "seed": 0, "step": step, "words": WORDS}
         key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
         cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
-    found = summarize_dilution(cells).contrasts
-    lost = next(each.relative for each in found if DILUTION.is_that_of(each))
+    contrasts = summarize_dilution(cells).contrasts
+    lost = next(contrast.relative for contrast in contrasts if DILUTION.is_that_of(contrast))
     assert lost is not None  # the contrast of yields has one
     return lost
 
@@ -97,14 +98,16 @@ class WorldRater:
     name: str = "LM rater"
     criteria: Group = CRITERIA
 
-    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
+    def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Rate units one by one."""
         criteria = json.dumps(dict.fromkeys(self.criteria, ""))
-        found = []
+        ratings = []
         for unit in units:
             said = rating({"sentence": unit, "criteria": criteria}, CUES, self.world.chance)
-            found.append(Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes"))
-        return tuple(found)
+            ratings.append(
+                Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes")
+            )
+        return tuple(ratings)
 
 
 def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def true_interference(planted: float) -> float:
     """Simulate the interference of instructions that hold all cues, on very many texts."""
     world, full = PlantedWorld(interference=planted), _full()
     name = CRITERIA[0]
-    joint = "\n\n".join(f"### Criterion: {each}\n{text}" for each, text in full.items())
+    joint = "\n\n".join(f"### Criterion: {criterion}\n{text}" for criterion, text in full.items())
     sds = {
         "S0": world.error_sd(name, "", (name,)),
         "S1": world.error_sd(name, full[name], (name,)),
@@ -172,10 +175,10 @@ def scored_directly(
     scores: dict[str, list[int]] = {name: [] for name in judge.rubric.names}
     for predictor in judge.judges.values():
         for text in texts:
-            asked = predictor.criteria
-            given = world.scores(text, predictor.signature.instructions, asked, draw)
-            for name in asked:
-                scores[name].append(given[name])
+            criteria = predictor.criteria
+            by_name = world.scores(text, predictor.signature.instructions, criteria, draw)
+            for name in criteria:
+                scores[name].append(by_name[name])
     return scores
 
 
@@ -194,14 +197,8 @@ def _cell(
     setting: Setting, world: PlantedWorld, benchmark: str, key: Values, judge: MultiCriteriaJudge
 ) -> Cell:
     texts = [example.output for example in setting.test]
-    rubric = setting.rubric
-    judged = {
-        "scores": scored_directly(world, judge, texts),
-        "human": {c.name: [each[c.human] for each in setting.test] for c in rubric.criteria},
-        "groups": [example.group for example in setting.test],
-        "systems": [example.system_id for example in setting.test],
-        "scales": {c.name: [c.scale.low, c.scale.high] for c in rubric.criteria},
-    }
+    scores = scored_directly(world, judge, texts)
+    judged = {"scores": scores, **known_of(setting.rubric, setting.test)}
     return _bare_cell(benchmark, key, {"judged": judged})
 
 
@@ -211,19 +208,19 @@ def _bare_cell(benchmark: str, key: Values, result: Values) -> Cell:
 
 
 def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]) -> Coverage:
-    found = [
-        (each.estimate, each.low, each.high)
-        for each in claims
-        if each.estimate is not None and each.low is not None and each.high is not None
+    intervals = [
+        (claim.estimate, claim.low, claim.high)
+        for claim in claims
+        if claim.estimate is not None and claim.low is not None and claim.high is not None
     ]
     return Coverage(
         effect=effect,
         planted=planted,
         truth=truth,
-        mean=sum(estimate for estimate, _, _ in found) / max(1, len(found)),
+        mean=sum(estimate for estimate, _, _ in intervals) / max(1, len(intervals)),
         worlds=len(claims),
-        covered=sum(low <= truth <= high for _, low, high in found),
-        established=sum(each.verdict == "established" for each in claims),
+        covered=sum(low <= truth <= high for _, low, high in intervals),
+        established=sum(claim.verdict == "established" for claim in claims),
     )
 
 

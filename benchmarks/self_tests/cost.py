@@ -39,7 +39,6 @@ class Row:
     """One mode's figures; ``seconds`` is the median step, ``expected`` the calls by formula."""
 
     mode: str
-    layout: str
     calls: dict[str, int]
     expected: dict[str, int]
     seconds: float
@@ -51,42 +50,16 @@ class Row:
         return self.seconds / (ROUNDS * LATENCY)
 
 
-def measure(server: RemoteServer, mode: str, layout: str) -> Row:
+def measure(server: RemoteServer, mode: str) -> Row:
     """Run a few steps in one mode; every proposal is scored, since the toy editor always edits."""
-    rubric = toy_rubric(*CRITERIA)
-    judge = MultiCriteriaJudge(rubric, layout=layout)  # type: ignore[arg-type]
-    examples = toy_examples(rubric, VALIDATION + 4 * BATCH)
-    lm = dspy.LM(MODEL, api_base=server.url, api_key="none", temperature=0.0, cache=False)
-    times: list[float] = []
-    changed: list[bool] = []
-
-    def watch(event: Event) -> None:
-        match event:
-            case StepStarted():
-                times.append(time.perf_counter())
-            case StepEnded():
-                times.append(time.perf_counter())
-            case GateDecided():
-                changed.append(not event.unchanged)
-            case _:
-                pass
-
+    judge = MultiCriteriaJudge(toy_rubric(*CRITERIA))
     server.reset()
-    with dspy.context(lm=lm):
-        MOGrad(
-            mode=mode,
-            steps=STEPS,
-            batch_size=BATCH,
-            gate=AlwaysAccept(),
-            num_threads=THREADS,
-            observers=[watch],
-        ).optimize(judge, trainset=examples[VALIDATION:], valset=examples[:VALIDATION])
+    times, changed = _steps(judge, server, mode)
     stages = MODES[mode].calls(BATCH, CRITERIA)
     texts = VALIDATION * (1 + sum(changed)) + BATCH * STEPS
     counted = server.counts()
     return Row(
         mode=mode,
-        layout=layout,
         calls=counted["calls"],
         expected={
             "judge": texts * judge.calls_per_text,
@@ -99,6 +72,36 @@ def measure(server: RemoteServer, mode: str, layout: str) -> Row:
         ),
         peak=counted["peak"],
     )
+
+
+def _steps(
+    judge: MultiCriteriaJudge, server: RemoteServer, mode: str
+) -> tuple[list[float], list[bool]]:
+    """Give when each step started and ended, and whether it changed anything."""
+    examples = toy_examples(judge.rubric, VALIDATION + 4 * BATCH)
+    lm = dspy.LM(MODEL, api_base=server.url, api_key="none", temperature=0.0, cache=False)
+    times: list[float] = []
+    changed: list[bool] = []
+
+    def watch(event: Event) -> None:
+        match event:
+            case StepStarted() | StepEnded():
+                times.append(time.perf_counter())
+            case GateDecided():
+                changed.append(not event.unchanged)
+            case _:
+                pass
+
+    with dspy.context(lm=lm):
+        MOGrad(
+            mode=mode,
+            steps=STEPS,
+            batch_size=BATCH,
+            gate=AlwaysAccept(),
+            num_threads=THREADS,
+            observers=[watch],
+        ).optimize(judge, trainset=examples[VALIDATION:], valset=examples[:VALIDATION])
+    return times, changed
 
 
 def import_seconds() -> tuple[float, float]:
@@ -122,8 +125,8 @@ def command() -> None:
     The status is 1 where the calls are not those of the formula.
     """
     with serving_apart(LATENCY) as server:
-        measure(server, "CCC", "combined")  # opens connections and warms caches
-        rows = [measure(server, mode, "combined") for mode in MODES]
+        measure(server, "CCC")  # opens connections and warms caches
+        rows = [measure(server, mode) for mode in MODES]
     print_table(
         ("mode", "critic", "coach", "editor", "judge", "as the formula", "peak", "s/step", "ratio"),
         [

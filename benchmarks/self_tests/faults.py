@@ -108,14 +108,14 @@ def optimize(
 
 def print_outcomes(outcomes: Mapping[str, Outcome], title: str) -> None:
     """Print the attempts that server and ledger counted, and what the runs found."""
-    kinds = sorted({kind for each in outcomes.values() for kind in each.served})
+    kinds = sorted({kind for outcome in outcomes.values() for kind in outcome.served})
     print_table(
         ("faults", *kinds, "booked: answered", "failed", "cached", "as served", "paid twice"),
         [
-            [name, *(str(each.served.get(kind, 0)) for kind in kinds)]
-            + [str(count) for count in each.booked.values()]
-            + ["yes" if each.books_agree else "NO", str(each.paid_twice)]
-            for name, each in outcomes.items()
+            [name, *(str(outcome.served.get(kind, 0)) for kind in kinds)]
+            + [str(count) for count in outcome.booked.values()]
+            + ["yes" if outcome.books_agree else "NO", str(outcome.paid_twice)]
+            for name, outcome in outcomes.items()
         ],
         title,
     )
@@ -125,13 +125,13 @@ def print_outcomes(outcomes: Mapping[str, Outcome], title: str) -> None:
         [
             [
                 name,
-                "yes" if each.found_as(faultless) else "no",
-                f"{each.result.final_agreement.mean or 0:.3f}",
-                str(each.unscored),
-                str(sum(step.skipped for step in each.result.steps)),
-                f"{each.seconds:.1f}",
+                "yes" if outcome.found_as(faultless) else "no",
+                f"{outcome.result.final_agreement.mean or 0:.3f}",
+                str(outcome.unscored),
+                str(sum(step.skipped for step in outcome.result.steps)),
+                f"{outcome.seconds:.1f}",
             ]
-            for name, each in outcomes.items()
+            for name, outcome in outcomes.items()
         ],
     )
 
@@ -151,6 +151,6 @@ def command(mode: str, steps: int, seed: int, retry_after: float, timeout: float
     print_outcomes(
         outcomes, f"{mode}, {steps} steps, K={len(CRITERIA)}, attempts served: {CONDITIONS['all']}"
     )
-    agree = all(each.books_agree for each in outcomes.values())
+    agree = all(outcome.books_agree for outcome in outcomes.values())
     if not agree or not outcomes["transient"].found_as(outcomes["none"]):
         raise click.exceptions.Exit(1)

@@ -108,8 +108,8 @@ def _figures(out: Path) -> dict[str, object]:
     result: dict[str, object] = json.loads((out / "result.json").read_text(encoding="utf-8"))
     steps = result.pop("steps")
     assert isinstance(steps, list)
-    kept = {key: value for key, value in result.items() if key not in ("ledger", "calls")}
-    return {**kept, "steps": [{**step, "calls": None} for step in steps]}
+    compared = {key: value for key, value in result.items() if key not in ("ledger", "calls")}
+    return {**compared, "steps": [{**step, "calls": None} for step in steps]}
 
 
 def _kill(
@@ -144,14 +144,15 @@ def command(points: int, steps: int, seed: int) -> None:
     print_table(
         ("killed after call", "same result", "calls paid twice"),
         [
-            [str(each.after), "yes" if each.same else "NO", str(each.paid_twice)]
-            for each in sorted(outcomes, key=lambda each: each.after)
+            [str(outcome.after), "yes" if outcome.same else "NO", str(outcome.paid_twice)]
+            for outcome in sorted(outcomes, key=lambda outcome: outcome.after)
         ],
         f"{points} runs of {calls} calls, {THREADS} in flight, killed by SIGKILL",
     )
     print(
-        f"points {points}, differences {sum(not each.same for each in outcomes)}, calls paid twice "
-        f"{sum(each.paid_twice for each in outcomes)} (at most {THREADS} were in flight)"
+        f"points {points}, differences {sum(not outcome.same for outcome in outcomes)}, "
+        f"calls paid twice {sum(outcome.paid_twice for outcome in outcomes)} "
+        f"(at most {THREADS} were in flight)"
     )
-    if not all(each.same and each.paid_twice <= THREADS for each in outcomes):
+    if not all(outcome.same and outcome.paid_twice <= THREADS for outcome in outcomes):
         raise click.exceptions.Exit(1)

@@ -2,7 +2,6 @@
 
 Each measurement is a process of its own. The bare loops send the judge's own prompt through a plain
 `dspy.Predict`, with DSPy's cache as it is by default, in a folder that is empty at the start. The
-kinds of loop take turns, since a shared machine is not the same from minute to minute. The
 last loop is the fastest that we know how to write with `dspy.Parallel`.
 """
 
@@ -17,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import dspy
 
+from benchmarks.self_tests.turns import in_turns, ratios
 from benchmarks.worlds.server import serving_apart
 from benchmarks.worlds.world import toy_rubric
 from mogradjudge import MultiCriteriaJudge
@@ -84,12 +85,12 @@ def looped(kind: str, table: Path, threads: int) -> int:
         parallel = dspy.Parallel(num_threads=threads, disable_progress_bar=True)
         changes = {"disable_history": True, "trace": None} if kind == TUNED else {}
         size = TUNED_ROWS if kind == TUNED else len(examples)
-        made: list[Any] = []
+        predictions: list[Any] = []
         with dspy.context(**changes):
             for start in range(0, len(examples), size):
                 chunk = examples[start : start + size]
-                made += parallel([(predict, example) for example in chunk])
-        return sum(each is not None for each in made)
+                predictions += parallel([(predict, example) for example in chunk])
+        return sum(prediction is not None for prediction in predictions)
     evaluate = dspy.Evaluate(
         devset=examples, metric=_scored, num_threads=threads, display_progress=False
     )
@@ -140,13 +141,11 @@ def command(
     with tempfile.TemporaryDirectory() as name, serving_apart(latency) as server:
         table = Path(name) / "texts.jsonl"
         write_texts(table, loop_rows)
-        turns = [
-            {
-                kind: apart(kind, table, loop_rows, threads, server.url)
-                for kind in _rotated((OURS, *LOOPS), turn)
-            }
-            for turn in range(repeats)
-        ]
+
+        def run(kind: str, turn: int) -> Run:
+            return apart(kind, table, loop_rows, threads, server.url)
+
+        turns = in_turns(repeats, {kind: partial(run, kind) for kind in (OURS, *LOOPS)})
         longer = []
         for count in rows:
             if count != loop_rows:
@@ -171,18 +170,13 @@ def _report(turns: list[dict[str, Run]], longer: list[Run], title: str) -> None:
         title,
     )
     for kind in LOOPS:
-        ratios = [turn[OURS].speed / turn[kind].speed for turn in turns]
+        faster = ratios(turns, kind, OURS)
         own = statistics.median(turn[kind].cpu / turn[kind].rows * 1000 for turn in turns)
-        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        shown = ", ".join(f"{ratio:.2f}" for ratio in faster)
         print(
-            f"score / {kind}: {statistics.median(ratios):.2f} (turns: {shown}); "
+            f"score / {kind}: {statistics.median(faster):.2f} (turns: {shown}); "
             f"DSPy's own overhead there is {own:.2f} ms of CPU per call."
         )
-
-
-def _rotated(kinds: tuple[str, ...], turn: int) -> tuple[str, ...]:
-    start = turn % len(kinds)
-    return kinds[start:] + kinds[:start]
 
 
 def _scored(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:

@@ -25,17 +25,18 @@ from benchmarks.self_tests.search_setup import (
     true_agreement,
 )
 from benchmarks.self_tests.search_speed import (
+    LATENCY,
     OPTIONS,
     TRIALS,
     answered,
     overheads,
-    print_overheads,
     print_sharing,
     sharing,
     speed_texts,
 )
+from benchmarks.self_tests.search_workers import ONE, TWO, workers
 from benchmarks.self_tests.search_workers import TRIALS as WORKERS_TRIALS
-from benchmarks.self_tests.search_workers import print_workers, workers
+from benchmarks.self_tests.turns import print_turns
 from benchmarks.worlds.server import serving_apart
 from mogradjudge.agreement import Interval, Undefined
 from mogradjudge.display.terminal import number, print_table
@@ -81,11 +82,11 @@ def find(lm: dspy.BaseLM, texts: Texts, out: Path, **options: object) -> Found:
     """Search, and set what was found beside what is true."""
     result = searched(lm, texts, out, **options)
     complete = complete_of(result)
-    true = [true_agreement(judge_of(each)) for each in complete]
+    true = [true_agreement(judge_of(trial)) for trial in complete]
     assert result.best is not None
     return Found(
         result=result,
-        true_effects=mode_effects([each.params for each in complete], true),
+        true_effects=mode_effects([trial.params for trial in complete], true),
         best=true_agreement(judge_of(result.best)),
         best_of_all=max(true),
         seed=true_agreement(seed_judge()),
@@ -94,19 +95,21 @@ def find(lm: dspy.BaseLM, texts: Texts, out: Path, **options: object) -> Found:
 
 def complete_of(result: SearchResult) -> list[TrialRecord]:
     """Give the trials that came to their end with a value."""
-    return [each for each in result.trials if each.state == "complete" and each.mean is not None]
+    return [
+        trial for trial in result.trials if trial.state == "complete" and trial.mean is not None
+    ]
 
 
-def print_found(found: Found, selection: int) -> None:
+def print_found(search: Found, selection: int) -> None:
     """Print what was found."""
-    result, effects = found.result, found.result.effects
+    result, effects = search.result, search.result.effects
     if isinstance(effects, Undefined):
         print(f"No effects: {effects.reason}.")
     else:
-        _print_effects(effects, found.true_effects)
+        _print_effects(effects, search.true_effects)
     print(
-        f"The planted best mode is {BEST_MODE}. Chosen: {_yes(found.right_choice)}; "
-        f"largest effect, with its interval above 0: {_yes(found.right_effect)}."
+        f"The planted best mode is {BEST_MODE}. Chosen: {_yes(search.right_choice)}; "
+        f"largest effect, with its interval above 0: {_yes(search.right_effect)}."
     )
     assert result.best is not None
     selected, fresh = result.selected, result.fresh
@@ -115,30 +118,30 @@ def print_found(found: Found, selection: int) -> None:
         [
             *_selected_rows(result),
             ["scored anew on the same texts", number(None if fresh is None else fresh.best), ""],
-            ["true, on 100 000 fresh texts", number(found.best), ""],
-            ["true: the best of all trials", number(found.best_of_all), ""],
-            ["true: the seed judge", number(found.seed), ""],
+            ["true, on 100 000 fresh texts", number(search.best), ""],
+            ["true: the best of all trials", number(search.best_of_all), ""],
+            ["true: the seed judge", number(search.seed), ""],
         ],
         f"Trial {result.best.number}: {result.best.mode}, {selection} selection texts",
     )
     if not isinstance(selected, Undefined):
-        held = selected.low <= found.best <= selected.high
+        held = selected.low <= search.best <= selected.high
         print(f"The corrected value's interval holds the true one: {_yes(held)}.")
 
 
 def _print_effects(effects: Effects, true: Effects | Undefined) -> None:
     truth: dict[object, LevelEffect] = (
-        {} if isinstance(true, Undefined) else {each.level: each for each in true.levels}
+        {} if isinstance(true, Undefined) else {level.level: level for level in true.levels}
     )
     print_table(
         ("mode", "trials", "effect", "95 % interval", "true"),
         [
             [
-                *(str(each.level), str(each.n), f"{each.effect.value:+.3f}"),
-                _interval(each.effect.interval),
-                f"{truth[each.level].effect.value:+.3f}" if each.level in truth else "-",
+                *(str(level.level), str(level.n), f"{level.effect.value:+.3f}"),
+                _interval(level.effect.interval),
+                f"{truth[level.level].effect.value:+.3f}" if level.level in truth else "-",
             ]
-            for each in effects.levels
+            for level in effects.levels
         ],
         f"Effect on mean agreement, less the mean of all modes; adjusted for "
         f"{', '.join(effects.adjusted_for) or 'nothing'}; {effects.freedom} degrees of freedom",
@@ -152,7 +155,7 @@ def _selected_rows(result: SearchResult) -> list[list[str]]:
     ends = f"[{selected.low:.3f}, {selected.high:.3f}]"
     return [
         ["on the selection texts", number(selected.value), ""],
-        ["less the luck of the choice", number(selected.corrected), ends],
+        ["corrected for selection bias", number(selected.corrected), ends],
     ]
 
 
@@ -188,16 +191,17 @@ def report_speed(turns: int, out: Path | None, storage: str | None) -> None:
         with serving_apart(world="steady") as server:
             lm, counted = http_lm(server.url), partial(answered, server)
             options = {"trials": TRIALS, **OPTIONS}
-            saved, found = sharing(lm, texts, folder / "sharing", counted, **options)
+            saved, result = sharing(lm, texts, folder / "sharing", counted, **options)
         print_sharing(saved)
-        pairs = overheads(texts, found, turns, folder / "overhead")
-        print_overheads(pairs)
-        shown = workers(WORKERS_TRIALS, turns, folder / "workers", storage)
-        print_workers(shown)
+        held = f"{LATENCY * 1000:.0f} ms latency"
+        overhead = overheads(texts, result, turns, folder / "overhead")
+        print_turns(overhead, "search", "bare", f"{TRIALS} trials, one worker, {held}")
+        more = workers(WORKERS_TRIALS, turns, folder / "workers", storage)
+        print_turns(more, TWO, ONE, f"{WORKERS_TRIALS} trials, one PostgreSQL server, {held}")
     if out is not None:
-        kept = {"sharing": saved, "overhead": pairs, "workers": shown}
+        figures = {"sharing": saved, "overhead": overhead, "workers": more}
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "speed.json", to_json(plain(kept)) + "\n")
+        write_text(out / "speed.json", to_json(plain(figures)) + "\n")
 
 
 def _search_once(
@@ -208,18 +212,18 @@ def _search_once(
         folder = out or stack.enter_context(passing_folder())
         server = stack.enter_context(serving_apart(latency, world="favoured"))
         options = {"trials": trials, "sampler": sampler, "seed": seed}
-        found = find(http_lm(server.url), texts, folder, **options)
-        print_found(found, documents * SYSTEMS)
-        _print_calls(found.result, answered(server))
+        outcome = find(http_lm(server.url), texts, folder, **options)
+        print_found(outcome, documents * SYSTEMS)
+        _print_calls(outcome.result, answered(server))
         if out is not None:
-            print(f"Figures: {', '.join(map(str, draw(found.result, out)))}")
+            print(f"Figures: {', '.join(map(str, draw(outcome.result, out)))}")
 
 
 def _print_calls(result: SearchResult, calls: int) -> None:
-    cached = sum(each.cached or 0 for each in result.trials)
-    told = f"the purse has {result.spent.calls}"
+    cached = sum(trial.cached or 0 for trial in result.trials)
+    purse = f"the purse has {result.spent.calls}"
     print(
-        f"{len(complete_of(result))} trials: the server answered {calls} calls, {told} "
+        f"{len(complete_of(result))} trials: the server answered {calls} calls, {purse} "
         f"({'equal' if calls == result.spent.calls else 'NOT EQUAL'}); {cached} more were "
         "answered by what was paid before."
     )

@@ -77,12 +77,12 @@ def true_agreement(judge: MultiCriteriaJudge, world: PlantedWorld = FAVOURED) ->
     return fmean(
         expected_agreement(
             # Equal cues in another order have equal errors, but for their last digits.
-            round(world.error_sd(name, each.signature.instructions, each.criteria), 9),
+            round(world.error_sd(name, predictor.signature.instructions, predictor.criteria), 9),
             BASE.level,
             SYSTEMS,
         )
-        for each in judge.judges.values()
-        for name in each.criteria
+        for predictor in judge.judges.values()
+        for name in predictor.criteria
     )
 
 

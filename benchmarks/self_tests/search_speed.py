@@ -1,17 +1,16 @@
 """What a search costs beside its runs, and what sharing saves.
 
 All of it runs on the steady server, on which a prompt has one reply, so that the same trials send
-the same calls however they are run. Arms take turns: a shared machine is not the same from minute
-to minute.
+the same calls however they are run.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from benchmarks.self_tests.search_setup import (
     searched,
     seed_judge,
 )
+from benchmarks.self_tests.turns import in_turns
 from benchmarks.worlds.server import RemoteServer, serving_apart
 from mogradjudge import Budget, MOGrad
-from mogradjudge.display.terminal import print_table
 from mogradjudge.judge.scores import settings_with
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.reply_cache import replies_kept_in
@@ -56,19 +55,6 @@ class Timed:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The same trials by `search` with one worker, and as bare runs one after another."""
-
-    search: Timed
-    bare: Timed
-
-    @property
-    def overhead(self) -> float:
-        """What the study adds, as a share of the bare runs' time."""
-        return self.search.seconds / self.bare.seconds - 1
-
-
-@dataclass(frozen=True)
 class Sharing:
     """The calls of the same trials with shared replies and without, counted at the server.
 
@@ -88,8 +74,8 @@ class Sharing:
         return self.alone - (self.shared - self.afresh)
 
     @property
-    def told(self) -> int:
-        """What the trials' counts say that it saved."""
+    def counted(self) -> int:
+        """The same, as the trials counted it."""
         return self.cached - self.cached_alone
 
 
@@ -125,10 +111,10 @@ def _one(texts: Texts, values: Config) -> tuple[dspy.Module, list[LedgerRow]]:
     config = config_with({name: values[name] for name in CONFIG_PARAMETERS}, BASE)
     settings = settings_with({name: values[name] for name in JUDGE_PARAMETERS}, judge.settings)
     optimizer = MOGrad.from_config(config, display_progress=False)
-    found = optimizer.optimize(
+    result = optimizer.optimize(
         relaid(judge, settings), trainset=texts.training, valset=texts.validation
     )
-    return found.program, [*found.ledger, *_scored(found.program, texts)]
+    return result.program, [*result.ledger, *_scored(result.program, texts)]
 
 
 def _scored(program: Any, texts: Texts) -> Sequence[LedgerRow]:
@@ -150,55 +136,51 @@ def sharing(
         options: Of the search.
     """
     before = answered()
-    found = searched(lm, texts, folder, **options)
+    result = searched(lm, texts, folder, **options)
     between = answered()
-    _, rows = bare(lm, texts, _configs(found), shared=False)
-    cached = [each.cached or 0 for each in found.trials]
+    _, rows = bare(lm, texts, _configs(result), shared=False)
+    cached = [trial.cached or 0 for trial in result.trials]
     return Sharing(
         shared=between - before,
-        afresh=found.spent.calls - sum(each.calls or 0 for each in found.trials),
+        afresh=result.spent.calls - sum(trial.calls or 0 for trial in result.trials),
         alone=answered() - between,
         cached=sum(cached),
         cached_alone=sum(row.cached for row in rows),
-    ), found
+    ), result
 
 
-def overheads(texts: Texts, found: SearchResult, pairs: int, folder: Path) -> list[Pair]:
-    """Time the trials of a search as a search and as bare runs, in turns."""
-    configs, made = _configs(found), []
-    again = [each.task for each in (found.best, found.default) if each is not None]
+def overheads(
+    texts: Texts, result: SearchResult, turns: int, folder: Path
+) -> list[dict[str, Timed]]:
+    """Time the trials of a search as a search with one worker, and as bare runs."""
+    configs = _configs(result)
+    again = [trial.task for trial in (result.best, result.default) if trial is not None]
     with serving_apart(LATENCY, world="steady") as server:
         lm = http_lm(server.url)
 
-        def by_hand() -> None:
+        def by_hand(turn: int) -> None:
             programs, _ = bare(lm, texts, configs, shared=True)
             with dspy.context(lm=lm), replies_kept_in(None):
                 for task in again:
                     _scored(programs[int(task)], texts)
 
-        for number in range(pairs):
-            place = folder / str(number)
+        def by_search(turn: int) -> None:
+            searched(lm, texts, folder / str(turn), trials=len(configs), **OPTIONS)
 
-            def by_search(place: Path = place) -> None:
-                searched(lm, texts, place, trials=len(configs), **OPTIONS)
-
-            arms = {"search": by_search, "bare": by_hand}
-            order = list(arms) if number % 2 == 0 else list(arms)[::-1]
-            timed = {name: _timed(arms[name], server) for name in order}
-            made.append(Pair(**timed))
-    return made
+        arms = {"search": by_search, "bare": by_hand}
+        return in_turns(turns, {name: partial(_timed, arm, server) for name, arm in arms.items()})
 
 
-def _timed(arm: Callable[[], None], server: RemoteServer) -> Timed:
+def _timed(arm: Callable[[int], None], server: RemoteServer, turn: int) -> Timed:
     server.reset()
     start, cpu = time.perf_counter(), time.process_time()
-    arm()
+    arm(turn)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     return Timed(seconds, cpu, answered(server))
 
 
-def _configs(found: SearchResult) -> list[Config]:
-    return [each.config for each in sorted(found.trials, key=lambda each: int(each.task))]
+def _configs(result: SearchResult) -> list[Config]:
+    return [trial.config for trial in sorted(result.trials, key=lambda trial: int(trial.task))]
 
 
 def answered(server: RemoteServer) -> int:
@@ -212,25 +194,6 @@ def print_sharing(saved: Sharing) -> None:
     print(
         f"Sharing: {TRIALS} trials sent {of_trials} calls with shared replies and {saved.alone} "
         f"without: {saved.saved} saved ({saved.saved / saved.alone:.0%}), and the trials' own "
-        f"counts say {saved.told} ({'equal' if saved.saved == saved.told else 'NOT EQUAL'})."
+        f"counts say {saved.counted} "
+        f"({'equal' if saved.saved == saved.counted else 'NOT EQUAL'})."
     )
-
-
-def print_overheads(made: Sequence[Pair]) -> None:
-    """Print what the study adds to the runs."""
-    print_table(
-        ("pair", "search s", "bare s", "overhead", "search CPU s", "bare CPU s", "calls"),
-        [
-            [
-                *(str(number), f"{each.search.seconds:.1f}", f"{each.bare.seconds:.1f}"),
-                f"{each.overhead:+.1%}",
-                *(f"{each.search.cpu:.1f}", f"{each.bare.cpu:.1f}"),
-                f"{each.search.calls}"
-                + ("" if each.search.calls == each.bare.calls else f" NOT {each.bare.calls}"),
-            ]
-            for number, each in enumerate(made)
-        ],
-        f"{TRIALS} trials, one worker, {LATENCY * 1000:.0f} ms latency",
-    )
-    median = statistics.median(each.overhead for each in made)
-    print(f"Overhead of the study, median of {len(made)} pairs: {median:+.1%}.")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.self_tests.search_setup import MODEL, http_lm, searched, seed_judge
 from benchmarks.self_tests.search_speed import LATENCY, OPTIONS, answered, speed_texts
+from benchmarks.self_tests.turns import in_turns
 from benchmarks.worlds.server import serving_apart
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import print_table
 from mogradjudge.optimize.estimate import tokens_per_text
 
 TRIALS = 16
+ONE, TWO = "one worker", "two workers"
 
 
 @dataclass(frozen=True)
@@ -30,36 +31,22 @@ class Timed:
     calls: int
 
 
-@dataclass(frozen=True)
-class Turn:
-    """The same trials by one worker process and by two."""
-
-    one: Timed
-    two: Timed
-
-    @property
-    def ratio(self) -> float:
-        """The time of two as a multiple of that of one."""
-        return self.two.seconds / self.one.seconds
-
-
-def workers(trials: int, pairs: int, folder: Path, storage: str | None = None) -> list[Turn]:
-    """Time trials by one worker process and by two on one PostgreSQL server, in turns."""
+def workers(
+    trials: int, turns: int, folder: Path, storage: str | None = None
+) -> list[dict[str, Timed]]:
+    """Time trials by one worker process and by two on one PostgreSQL server."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
     with ExitStack() as stack:
         url = storage or stack.enter_context(postgres(folder / "server"))
         server = stack.enter_context(serving_apart(LATENCY, world="steady"))
-        for number in range(pairs):
-            counts = (1, 2) if number % 2 == 0 else (2, 1)
-            timed = {}
-            for count in counts:
-                study = f"speed-{os.getpid()}-{number}-{count}"
-                server.reset()
-                seconds = _apart(count, [server.url, url, str(folder / study), study, str(trials)])
-                timed[count] = Timed(seconds, answered(server))
-            made.append(Turn(timed[1], timed[2]))
-    return made
+
+        def run(count: int, turn: int) -> Timed:
+            study = f"speed-{os.getpid()}-{turn}-{count}"
+            server.reset()
+            seconds = _apart(count, [server.url, url, str(folder / study), study, str(trials)])
+            return Timed(seconds, answered(server))
+
+        return in_turns(turns, {ONE: partial(run, 1), TWO: partial(run, 2)})
 
 
 @contextmanager
@@ -93,15 +80,15 @@ def _apart(count: int, words: Sequence[str]) -> float:
             )
             for _ in range(count)
         ]
-        for each in running:
-            assert each.stdin is not None and each.stdout is not None
-            each.stdout.readline()
+        for process in running:
+            assert process.stdout is not None
+            process.stdout.readline()
         start = time.perf_counter()
-        for each in running:
-            assert each.stdin is not None
-            each.stdin.write("go\n")
-            each.stdin.flush()
-        codes = [each.wait() for each in running]
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        codes = [process.wait() for process in running]
         seconds = time.perf_counter() - start
     if any(codes):
         raise SetupError(f"A worker of the benchmark ended with exit code {max(codes)}.")
@@ -114,22 +101,6 @@ def _work(url: str, storage: str, folder: str, study: str, trials: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     searched(lm, texts, Path(folder), trials=int(trials), storage=storage, study=study, **OPTIONS)
-
-
-def print_workers(made: Sequence[Turn]) -> None:
-    """Print what a second worker brings."""
-    print_table(
-        ("pair", "one worker s", "two workers s", "ratio", "calls of one", "calls of two"),
-        [
-            [
-                *(str(number), f"{each.one.seconds:.1f}", f"{each.two.seconds:.1f}"),
-                *(f"{each.ratio:.2f}", str(each.one.calls), str(each.two.calls)),
-            ]
-            for number, each in enumerate(made)
-        ],
-        f"{TRIALS} trials, one PostgreSQL server, {LATENCY * 1000:.0f} ms latency",
-    )
-    print(f"Two workers to one, median: {statistics.median(each.ratio for each in made):.2f}.")
 
 
 if __name__ == "__main__":

@@ -66,10 +66,10 @@ def simulate(world: World, documents: int, simulations: int, seed: int = 0) -> l
     errors: dict[str, list[float]] = {test: [] for test in TESTS}
     for number in range(simulations):
         human, first, second = (scores.ravel() for scores in world.draw(documents, rng))
-        for test, found in _tests(human, first, second, size, number).items():
-            if isinstance(found, Comparison):
-                rejected[test] += found.p_value <= ALPHA
-                errors[test].append(found.standard_error)
+        for test, comparison in _tests(human, first, second, size, number).items():
+            if isinstance(comparison, Comparison):
+                rejected[test] += comparison.p_value <= ALPHA
+                errors[test].append(comparison.standard_error)
     return [
         Row(
             test,
@@ -124,14 +124,19 @@ def _bootstrap(
         weighted_values(human, judge, codes, weights, "spearman", "zero")
         for judge in (first, second)
     )
-    found = percentiles(one - other, 1 - ALPHA)
-    if isinstance(found, Undefined):
-        return found
-    outside = not found.low <= 0 <= found.high
+    interval = percentiles(one - other, 1 - ALPHA)
+    if isinstance(interval, Undefined):
+        return interval
+    outside = not interval.low <= 0 <= interval.high
     spread = float((one - other).std(ddof=1))
     middle = float((one - other).mean())
     return Comparison(
-        middle, found.low, found.high, 0.0 if outside else 1.0, documents, standard_error=spread
+        middle,
+        interval.low,
+        interval.high,
+        0.0 if outside else 1.0,
+        documents,
+        standard_error=spread,
     )
 
 

@@ -1,20 +1,14 @@
-"""Controls: the same advice joined, routed, with its criteria's names hidden, or shuffled."""
+"""Controls: the same advice joined, routed, or with its criteria's names hidden."""
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Generic, TypeVar
 
 from benchmarks.worlds.bank import label_of, names_of
 from benchmarks.worlds.ratings import RatedUnit, Rating
 from mogradjudge.criteria import Group
-
-R = TypeVar("R")
-T = TypeVar("T")
 
 MASK = "CRIT"
 _SHORTEST_STEM = 5  # letters; shorter ones begin too many words that mean something else
@@ -46,9 +40,9 @@ def off_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
 
 def _joined(rated: Sequence[RatedUnit], keeps: Callable[[Rating], bool]) -> str:
     return "\n".join(
-        each.unit.text
-        for each in rated
-        if each.unit.kind == "advice" and isinstance(each.rating, Rating) and keeps(each.rating)
+        unit.unit.text
+        for unit in rated
+        if unit.unit.kind == "advice" and isinstance(unit.rating, Rating) and keeps(unit.rating)
     )
 
 
@@ -80,29 +74,3 @@ def _form(name: str) -> str:
     if len(words) > 1 or len(stem) < _SHORTEST_STEM:
         return r"[\s_-]+".join(words)
     return re.escape(stem) + r"\w*"
-
-
-@dataclass(frozen=True)
-class Blinded(Generic[T]):
-    """Items in an order that tells nothing about where they come from, and the way back.
-
-    ``places[i]`` is where item ``i`` of the original list stands in ``stream``.
-    """
-
-    stream: tuple[T, ...]
-    places: tuple[int, ...]
-
-    def unblind(self, results: Sequence[R]) -> tuple[R, ...]:
-        """Put results, one per item of the stream, into the order of the original list."""
-        if len(results) != len(self.stream):
-            raise ValueError(f"Expected {len(self.stream)} results, got {len(results)}.")
-        return tuple(results[place] for place in self.places)
-
-
-def blind(items: Sequence[T], seed: int = 0) -> Blinded[T]:
-    """Shuffle items; what must not be known (mode, run, step) must not be part of them."""
-    order = random.Random(seed).sample(range(len(items)), len(items))
-    places = [0] * len(items)
-    for place, original in enumerate(order):
-        places[original] = place
-    return Blinded(tuple(items[original] for original in order), tuple(places))

@@ -47,8 +47,8 @@ class OpenWorld(PlantedWorld):
         """Answer a prompt; ``draw`` counts how often it was sent."""
         if is_ours(system):
             return super().reply(system, user, draw)
-        if asked := _output_fields(system):
-            texts = {name: self._field(name, user, draw) for name in asked}
+        if names := _output_fields(system):
+            texts = {name: self._field(name, user, draw) for name in names}
             return json.dumps(texts) if "JSON object" in user else fields(texts)
         if _IMPROVED[0] in user:  # TextGrad's optimizer
             current = _last(_SYSTEM_PROMPT, user) or _last(_VARIABLE, user)
@@ -79,15 +79,15 @@ class OpenWorld(PlantedWorld):
     def _criticism(self, prompt: str) -> str:
         cues = cues_in(prompt) | self._revealed(prompt)
         said = self._passed_on(cues, prompt)
-        return "\n".join(f"The judge should {each}." for each in said) or "All is well."
+        return "\n".join(f"The judge should {advice}." for advice in said) or "All is well."
 
     def _revealed(self, prompt: str) -> set[str]:
         """Name the cues that the shown texts, and what is said to be wrong with each, reveal."""
-        found = set()
+        cues = set()
         for text, said in _TEXT.findall(prompt.replace("\\n", "\n")):  # within JSON
             wrong = [name for name in dict.fromkeys(_WRONG.findall(said)) if name in CUES]
-            found |= cues_in(self.feedback(text, wrong))
-        return found
+            cues |= cues_in(self.feedback(text, wrong))
+        return cues
 
     def _passed_on(self, cues: Iterable[str], read: str) -> list[str]:
         cues = sorted(cues)
@@ -112,8 +112,8 @@ def _current(inputs: Mapping[str, str]) -> str:
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.findall(text)
-    return found[-1].strip() if found else ""
+    matches = pattern.findall(text)
+    return matches[-1].strip() if matches else ""
 
 
 def _with(current: str, cues: Iterable[str]) -> str:

@@ -74,13 +74,13 @@ class PlantedWorld:
         inputs = inputs_of(user)
         match role_of(system):
             case "judge":
-                text, asked = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
-                return fields(self.scores(text, _instructions(system), asked, draw))
+                text, rated = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
+                return fields(self.scores(text, _instructions(system), rated, draw))
             case "critic":
                 return fields({"critique": self._critique(inputs)})
             case "coach":
-                told = _BUDGET.search(system)
-                words = None if told is None else int(told.group(1))
+                budget = _BUDGET.search(system)
+                words = None if budget is None else int(budget.group(1))
                 names = tuple(json.loads(inputs["criteria"]))
                 return fields({"advice": self.advice(names, inputs["critiques"], words)})
             case "rater":
@@ -95,7 +95,7 @@ class PlantedWorld:
         """Give the standard deviation of the judge's error on one of a call's criteria."""
         sd = BASE_SD * (1 - GAIN * _share(name, section_of(name, instructions)))
         if others := [other for other in criteria if other != name]:
-            foreign = sum(_share(each, section_of(each, instructions)) for each in others)
+            foreign = sum(_share(other, section_of(other, instructions)) for other in others)
             sd += self.joint_cost + self.interference * foreign / len(others)
         return sd
 
@@ -121,7 +121,7 @@ class PlantedWorld:
 
     def _critique(self, inputs: Mapping[str, str]) -> str:
         results = json.loads(inputs["results"])
-        wrong = [name for name, each in results.items() if "judge" in str(each.get("error"))]
+        wrong = [name for name, result in results.items() if "judge" in str(result.get("error"))]
         return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
 
     def feedback(self, example: str, names: Sequence[str]) -> str:
@@ -147,9 +147,9 @@ class PlantedWorld:
             cues = _cut(cues, max(1, words // _UNIT_WORDS))
         case, paragraphs = _CASE.search(read), []
         seen = "" if case is None else f", as {case.group()} shows"  # no two cases sound alike
-        for name, found in cues.items():
-            if found:
-                units = [self._unit(cue, names, read) for cue in found]
+        for name, own in cues.items():
+            if own:
+                units = [self._unit(cue, names, read) for cue in own]
                 said = [f"Tell the judge to {unit}{seen}." for unit in units]
                 paragraphs.append(f"{name}: {' '.join(said)}")
         return "\n\n".join(paragraphs) or "Keep all as it is."
@@ -164,10 +164,10 @@ class PlantedWorld:
         """Rewrite the criteria's texts, each with the cues that it holds and those advised."""
         new = {}
         for name, text in texts.items():
-            kept = [cue for cue in CUES[name] if cue in advice]
+            new_cues = [cue for cue in CUES[name] if cue in advice]
             if len(texts) > 1:
-                kept = [cue for cue in kept if not self._omits(cue, advice)]
-            held = [cue for cue in CUES[name] if cue in text or cue in kept]
+                new_cues = [cue for cue in new_cues if not self._omits(cue, advice)]
+            held = [cue for cue in CUES[name] if cue in text or cue in new_cues]
             new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
         return new
 
@@ -256,8 +256,8 @@ def section_of(name: str, instructions: str) -> str:
     """Give a criterion's section; all of the instructions where they have no headings."""
     if "### Criterion: " not in instructions:
         return instructions
-    found = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", instructions, re.DOTALL)
-    return found.group(1) if found else ""
+    section = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", instructions, re.DOTALL)
+    return section.group(1) if section else ""
 
 
 def _instructions(system: str) -> str:
@@ -279,8 +279,8 @@ def _cut(advice: Mapping[str, Sequence[str]], units: int) -> dict[str, list[str]
     """Keep so many units, taken from the criteria in turn."""
     turns = max(map(len, advice.values()), default=0)
     order = [(n, name) for n in range(turns) for name in advice if n < len(advice[name])]
-    kept = set(order[:units])
+    taken = set(order[:units])
     return {
-        name: [cue for n, cue in enumerate(cues) if (n, name) in kept]
+        name: [cue for n, cue in enumerate(cues) if (n, name) in taken]
         for name, cues in advice.items()
     }

@@ -39,8 +39,8 @@ def rating(
         followed = sum(cue in inputs["new_instructions"] for cue in wanted)
         return {"adherence": 1 + round(9 * followed / max(1, len(wanted)))}
     units = [unit.text for unit in split_units(inputs["advice"]) if not unit.generic]
-    found = len(wanted) + sum(_is_about(unit, inputs["criterion"]) for unit in units)
-    return {"focus": min(10, 1 + round(9 * found / max(1, len(units))))}
+    on_it = len(wanted) + sum(_is_about(unit, inputs["criterion"]) for unit in units)
+    return {"focus": min(10, 1 + round(9 * on_it / max(1, len(units))))}
 
 
 def _is_about(sentence: str, name: str) -> bool:
@@ -63,4 +63,4 @@ def _label(sentence: str, names: Group, cues: Mapping[str, Sequence[str]]) -> tu
 @cache
 def _known(names: Group) -> dict[str, Sentence]:
     """Find the bank's sentences, also when their names are hidden."""
-    return {mask(each.text, names): each for each in sentences("held_out")}
+    return {mask(sentence.text, names): sentence for sentence in sentences("held_out")}

@@ -69,14 +69,12 @@ class Rater(Protocol):
         """The criteria that it tells apart."""
         ...
 
-    def rate(self, units: Sequence[str], take: int = 0) -> tuple[Rating | Unscored, ...]:
-        """Rate units, which are all different; ``take`` numbers independent repetitions."""
+    def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
+        """Rate units, which are all different."""
         ...
 
 
-def rate_texts(
-    texts: Sequence[str], rater: Rater, take: int = 0
-) -> tuple[tuple[RatedUnit, ...], ...]:
+def rate_texts(texts: Sequence[str], rater: Rater) -> tuple[tuple[RatedUnit, ...], ...]:
     """Split texts into units and have all of them rated in one stream.
 
     The stream is blind: each wording comes once, in an order that its hash gives, so that the rater
@@ -85,7 +83,7 @@ def rate_texts(
     split = [split_units(text) for text in texts]
     wordings = {unit.text for units in split for unit in units if not unit.generic}
     stream = sorted(wordings, key=lambda text: hashlib.sha256(text.encode()).digest())
-    ratings = dict(zip(stream, rater.rate(stream, take), strict=True)) if stream else {}
+    ratings = dict(zip(stream, rater.rate(stream), strict=True)) if stream else {}
     nothing = Rating.of(NONE, actionable=False)
     return tuple(
         tuple(RatedUnit(unit, nothing if unit.generic else ratings[unit.text]) for unit in units)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -14,14 +15,13 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tempfile import TemporaryFile
 from typing import Any, TypeAlias
 
-from benchmarks.worlds import wire
 from benchmarks.worlds.fault_plan import STATUS, FaultPlan
 from benchmarks.worlds.foreign import is_ours
 from benchmarks.worlds.world import reply, role_of
@@ -30,6 +30,12 @@ from mogradjudge import SetupError
 World: TypeAlias = Callable[[str, str], str]
 """Answers a prompt, given as its system and its user text."""
 
+_ERRORS = {
+    429: ("rate_limit_exceeded", "Rate limit reached. Please try again later."),
+    500: ("server_error", "The server had an error while processing your request."),
+    401: ("invalid_api_key", "Incorrect API key provided."),
+    404: ("model_not_found", "The model `{model}` does not exist or you do not have access to it."),
+}
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
 
 
@@ -213,8 +219,8 @@ def serving_apart(
             if not (line := process.stdout.readline().split()):
                 process.wait()
                 said.seek(0)
-                told = said.read().strip().splitlines() or [f"exit code {process.returncode}"]
-                raise SetupError(f"The simulated server did not start: {told[-1]}")
+                lines = said.read().strip().splitlines() or [f"exit code {process.returncode}"]
+                raise SetupError(f"The simulated server did not start: {lines[-1]}")
             yield RemoteServer(line[-1].removesuffix("/v1"))
         finally:
             process.terminate()
@@ -235,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kind = self.server.fate(wire.identity(body))
+        kind = self.server.fate(_identity(body))
         if kind in STATUS:
             with self.server.held():
                 self._fail(STATUS[kind], body["model"])
@@ -249,19 +255,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(body, kind)
 
     def _answer(self, body: dict[str, Any], kind: str) -> None:
-        system, user = wire.texts(body)
+        system, user = _texts(body)
         with self.server.counted(role_of(system) if is_ours(system) else "other"):
             text = _UNREADABLE if kind == "unreadable" else self.server.world(system, user)
         cut = kind == "cut"
         text = text[: len(text) // 2] if cut else text
         reason = "length" if cut else "stop"
-        completion = wire.completion(body["model"], system + user, text, reason)
+        completion = _completion(body["model"], system + user, text, reason)
         self.server.spend(completion["usage"]["total_tokens"])
         self._send(completion)
 
     def _fail(self, status: int, model: str) -> None:
         wait = {"Retry-After": str(self.server.faults.retry_after)} if status == 429 else {}
-        self._send(wire.failure(status, model), status, wait)
+        self._send(_failure(status, model), status, wait)
 
     def _hang(self) -> None:
         self.close_connection = True
@@ -291,3 +297,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet."""
+
+
+def _identity(body: Mapping[str, Any]) -> str:
+    """Name a request by what it asks, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _texts(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Give a request's system and user text."""
+    by_role = {message["role"]: _text(message["content"]) for message in body["messages"]}
+    return by_role.get("system", ""), by_role.get("user", "")
+
+
+def _completion(model: str, prompt: str, text: str, finish_reason: str = "stop") -> dict[str, Any]:
+    """Give a reply's body."""
+    tokens = {"prompt_tokens": len(prompt) // 4, "completion_tokens": len(text) // 4}
+    return {
+        "id": "toy",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish_reason,
+                "message": {"role": "assistant", "content": text},
+            }
+        ],
+        "usage": {**tokens, "total_tokens": sum(tokens.values())},
+    }
+
+
+def _failure(status: int, model: str) -> dict[str, Any]:
+    """Give an error's body."""
+    code, message = _ERRORS[status]
+    message = message.format(model=model)
+    return {"error": {"message": message, "type": code, "param": None, "code": code}}
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return str(content)

@@ -43,13 +43,11 @@ class World:
 
     Args:
         human: The documents' human scores, shape (documents, systems).
-        rhos: The pooled rho of each judge.
         errors: How they err.
         slopes: How steeply the judges follow the human scores; found by `world`.
     """
 
     human: Array
-    rhos: tuple[float, float]
     errors: Errors
     slopes: tuple[float, float] = (0.0, 0.0)
 
@@ -78,9 +76,9 @@ class World:
 
 def world(human: Array, rhos: tuple[float, float], errors: Errors | None = None) -> World:
     """Find the slopes with which two judges reach a pooled rho each."""
-    found = World(human, rhos, errors or Errors())
-    slopes = {rho: _slope(found, rho) for rho in set(rhos)}
-    return replace(found, slopes=(slopes[rhos[0]], slopes[rhos[1]]))
+    unfitted = World(human, errors or Errors())
+    slopes = {rho: _slope(unfitted, rho) for rho in set(rhos)}
+    return replace(unfitted, slopes=(slopes[rhos[0]], slopes[rhos[1]]))
 
 
 def human_scores(documents: int, seed: int = 0) -> Array:

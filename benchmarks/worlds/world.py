@@ -133,8 +133,8 @@ def _scores(system: str, inputs: Mapping[str, str]) -> dict[str, object]:
         )
         scores[name] = min(int(high), max(int(low), shifted))
     if not scores:  # no judge, but some other program
-        asked = system.partition("Your output fields are:")[2].partition("All interactions")[0]
-        return dict.fromkeys(re.findall(r"`(\w+)` \(str\)", asked), "So it is.")
+        listed = system.partition("Your output fields are:")[2].partition("All interactions")[0]
+        return dict.fromkeys(re.findall(r"`(\w+)` \(str\)", listed), "So it is.")
     return scores
 
 

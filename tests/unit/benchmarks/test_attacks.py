@@ -8,8 +8,7 @@ from benchmarks.__main__ import main
 from benchmarks.harness.cells import read_cells
 from benchmarks.report.write import write_report
 from benchmarks.self_tests.attack_kinds import CONTROL, KINDS
-from benchmarks.self_tests.attack_report import CLEAN, Row, report
-from benchmarks.self_tests.attacks import measure
+from benchmarks.self_tests.attacks import CLEAN, Row, measure, report
 from benchmarks.worlds.fault_plan import FaultPlan
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import ToyEngine, toy_lm, toy_rubric

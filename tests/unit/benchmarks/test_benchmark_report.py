@@ -229,11 +229,11 @@ def test_dilution_is_told_for_each_rater():
     line = Line(0.9, 0.0, 1.0, 10, 0.05)
     calibration = Calibration(
         *("one | rater", ("fluency",), line, {}, {0.0: 0.1, 1.0: 0.9}, True, 0.1),
-        *(0.9, line, {}, None, 0.0),
+        *(0.9, line, {}),
     )
     found = [dilution_found(name, calibrated=name != "two") for name in ("one | rater", "two")]
     record = Dilution(
-        *({}, 0, ("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two"), ()),
+        *({}, ("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two")),
         calibrations={"one | rater": calibration},
         figures=tuple(each for _, figures in found for each in figures),
         holistic={"S": {"fluency": 9.0}, "C-long": {}},
@@ -242,7 +242,6 @@ def test_dilution_is_told_for_each_rater():
         leakage={name: {"S": {"fluency": {"fluency": 0.9}}} for name in ("one | rater", "two")},
         contrasts=tuple(contrast for contrast, _ in found),
         causal=(),
-        skipped={},
         unrated={"one | rater": 0.0},
         notes=("*one*",),
     )

@@ -38,12 +38,17 @@ def scores(setting):
     return measure
 
 
+def cell_of(grid, benchmark, key, measure):
+    (cell,) = grid.measure([grid.task(benchmark, key, measure)])
+    return cell
+
+
 def test_a_cell_is_measured_once(tmp_path, world):
     lm = planted_lm(world)
     for _ in range(2):  # the second grid reads the file that the first one wrote
         setting = setting_in(tmp_path, lm)
         with in_setting(setting):
-            cell = setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+            cell = cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     assert lm.engine.calls["judge"] == len(setting.test) == cell.calls
     assert [each.identity for each in read_cells(tmp_path)] == [cell.identity]
     assert not list((tmp_path / "work").iterdir())
@@ -53,7 +58,7 @@ def test_a_repeat_is_paid_afresh_and_differs(tmp_path, world):
     setting = setting_in(tmp_path, planted_lm(world))
     with in_setting(setting):
         first, second = (
-            setting.grid.cell("noise", {"repeat": r}, scores(setting)) for r in range(2)
+            cell_of(setting.grid, "noise", {"repeat": r}, scores(setting)) for r in range(2)
         )
     assert first.calls == second.calls
     assert first.result != second.result
@@ -69,8 +74,8 @@ def test_what_was_paid_is_not_paid_again_after_a_crash(tmp_path, world):
 
     with in_setting(setting):
         with pytest.raises(RuntimeError):
-            setting.grid.cell("noise", {"repeat": 0}, crash)
-        cell = setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+            cell_of(setting.grid, "noise", {"repeat": 0}, crash)
+        cell = cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     assert lm.engine.calls["judge"] == len(setting.test) == cell.calls
 
 
@@ -110,9 +115,9 @@ def test_another_setting_is_another_cell(tmp_path, world):
     a, b = setting_in(tmp_path, lm), setting_in(tmp_path, lm.copy(temperature=0.5))
     assert a.grid.setting["models"]["judge"] != b.grid.setting["models"]["judge"]
     with in_setting(a):
-        a.grid.cell("noise", {}, scores(a))
+        cell_of(a.grid, "noise", {}, scores(a))
     with in_setting(b):
-        b.grid.cell("noise", {}, scores(b))
+        cell_of(b.grid, "noise", {}, scores(b))
     assert len(read_cells(tmp_path)) == 2
 
 
@@ -121,7 +126,7 @@ def test_the_cap_on_calls_holds_over_all_cells(tmp_path, world):
     setting = setting_in(tmp_path, lm, max_calls=20)
     with in_setting(setting), pytest.raises(BudgetExhausted, match=r"-calls 20: .* Raise it"):
         for repeat in range(3):
-            setting.grid.cell("noise", {"repeat": repeat}, scores(setting))
+            cell_of(setting.grid, "noise", {"repeat": repeat}, scores(setting))
     assert lm.engine.calls["judge"] == 20
 
 
@@ -130,7 +135,7 @@ def test_the_cap_on_calls_holds_over_cells_that_were_cut_short_too(tmp_path, wor
     for repeat in range(2):  # each is cut short by its cap, which the next start raises
         setting = setting_in(tmp_path, lm, max_calls=5 + 5 * repeat)
         with in_setting(setting), pytest.raises(BudgetExhausted):
-            setting.grid.cell("noise", {"repeat": repeat}, scores(setting))
+            cell_of(setting.grid, "noise", {"repeat": repeat}, scores(setting))
     assert lm.engine.calls["judge"] == 10
 
 
@@ -139,7 +144,7 @@ def test_what_another_process_has_measured_meanwhile_is_not_measured_again(tmp_p
     first, second = setting_in(tmp_path, lm), setting_in(tmp_path, lm)
     for setting in (first, second):
         with in_setting(setting):
-            setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+            cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     assert lm.engine.calls["judge"] == len(first.test)
     assert len((tmp_path / CELLS).read_text().splitlines()) == 1
 
@@ -148,7 +153,7 @@ def test_one_process_at_a_time_measures(tmp_path, world):
     setting = setting_in(tmp_path, planted_lm(world))
     lock = FileLock(tmp_path / "cells.lock")
     with in_setting(setting), lock, pytest.raises(SetupError, match="Another process is measuring"):
-        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+        cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     assert setting.grid.cells == []
 
 
@@ -162,11 +167,11 @@ def test_another_process_between_two_cells_is_waited_for(tmp_path, world):
             time.sleep(0.2)
 
     with in_setting(setting):
-        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+        cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
         thread = threading.Thread(target=other)
         thread.start()
         taken.wait()
-        setting.grid.cell("noise", {"repeat": 1}, scores(setting))
+        cell_of(setting.grid, "noise", {"repeat": 1}, scores(setting))
         thread.join()
     assert len(setting.grid.cells) == 2
 
@@ -174,7 +179,7 @@ def test_another_process_between_two_cells_is_waited_for(tmp_path, world):
 def test_work_that_a_kill_left_behind_is_removed_once_its_cell_is_there(tmp_path, world):
     setting = setting_in(tmp_path, planted_lm(world))
     with in_setting(setting):
-        cell = setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+        cell = cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     done, cut_short = (tmp_path / "work" / name for name in (cell.identity, "0123456789abcdef"))
     for place in (done, cut_short):
         place.mkdir(parents=True)
@@ -186,7 +191,7 @@ def test_work_that_a_kill_left_behind_is_removed_once_its_cell_is_there(tmp_path
 def test_a_damaged_line_is_named(tmp_path, world, line):
     setting = setting_in(tmp_path, planted_lm(world))
     with in_setting(setting):
-        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
+        cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
     with (tmp_path / CELLS).open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(SetupError, match=r"line 2 is no cell.*Take that line out"):
@@ -212,13 +217,15 @@ def test_an_error_of_the_disk_is_a_line(tmp_path, monkeypatch):
 def test_a_line_that_a_crash_cut_short_is_measured_again(tmp_path, world):
     setting = setting_in(tmp_path, planted_lm(world))
     with in_setting(setting):
-        setting.grid.cell("noise", {"repeat": 0}, scores(setting))
-        cell = setting.grid.cell("noise", {"repeat": 1}, scores(setting))
+        cell_of(setting.grid, "noise", {"repeat": 0}, scores(setting))
+        cell = cell_of(setting.grid, "noise", {"repeat": 1}, scores(setting))
         whole = (tmp_path / CELLS).read_text()
         (tmp_path / CELLS).write_text(whole[:-30])
         setting = setting_in(tmp_path, planted_lm(world))
         assert len(setting.grid.cells) == 1
-        assert setting.grid.cell("noise", {"repeat": 1}, scores(setting)).identity == cell.identity
+        assert (
+            cell_of(setting.grid, "noise", {"repeat": 1}, scores(setting)).identity == cell.identity
+        )
     assert len([json.loads(line) for line in (tmp_path / CELLS).read_text().splitlines()]) == 2
 
 

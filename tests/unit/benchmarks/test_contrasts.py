@@ -43,7 +43,7 @@ def step(number, *, length=80, separate=3, joint=1, rater=RATER):
 def calibration(rater=RATER, **lines):
     own = {"coherence": GOOD, "fluency": GOOD, **lines}
     return Calibration(
-        *(rater, CRITERIA, GOOD, own, {0.0: 0.0, 1.0: 1.0}, True, 0.0, 0.9, GOOD, own, None, 0.0)
+        *(rater, CRITERIA, GOOD, own, {0.0: 0.0, 1.0: 1.0}, True, 0.0, 0.9, GOOD, own)
     )
 
 

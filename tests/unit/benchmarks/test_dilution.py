@@ -1,7 +1,7 @@
 """The dilution benchmark in worlds in which dilution is planted, or is not."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -23,7 +23,7 @@ from mogradjudge import SetupError
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.stages.gradient import WriteGradient
 
-SIZES = {"steps": 4, "batch_size": 2, "words": 20, "planted": 3, "causal": 0}
+SIZES = dilution.Sizes(steps=4, batch_size=2, words=20, planted=3, causal=0)
 
 
 def measured_in(folder, world, **sizes):
@@ -32,7 +32,7 @@ def measured_in(folder, world, **sizes):
     examples = planted_examples(rubric, documents=16, systems=5)
     setting = setting_of(folder, rubric, examples, lms, seeds=(0, 1))
     with in_setting(setting):
-        dilution.measure(setting, **{**SIZES, **sizes})
+        dilution.measure(setting, replace(SIZES, **sizes))
     return setting
 
 
@@ -61,7 +61,7 @@ def test_planted_dilution_is_found_and_as_large_as_it_is(found):
     assert claim.mean.verdict == "established"
     assert claim.relative.verdict == "established"
     assert claim.relative.low < 0.4 < claim.relative.high
-    assert found.claims[0] == claim.mean
+    assert found.contrasts[0] == claim
     assert found.steps == claim.mean.n == 8
 
 
@@ -91,15 +91,14 @@ def test_arithmetic_alone_does_not_count_as_dilution(plain):
 def test_nothing_is_measured_twice(diluted):
     before = diluted.lms["coach"].engine.calls.total()
     with in_setting(diluted):
-        dilution.measure(diluted, **{**SIZES, "causal": 4})
+        dilution.measure(diluted, replace(SIZES, causal=4))
     assert diluted.lms["coach"].engine.calls.total() == before
 
 
 def test_the_summary_is_a_function_of_the_cells_on_disk(diluted, found):
     again = summarize(read_cells(diluted.grid.folder))
-    assert again.as_dict() == found.as_dict()
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["steps"] == 8
-    assert found.calls == sum(c.calls for c in diluted.cells if c.benchmark == "dilution")
+    assert again == found
+    assert json.loads(json.dumps(asdict(found), allow_nan=False))["steps"] == 8
 
 
 def test_each_text_is_measured_by_each_rater_and_routed_ones_by_the_other(diluted):
@@ -139,7 +138,13 @@ def test_a_rater_without_a_test_marks_all_its_claims(diluted):
     ]
     found = summarize(untested)
     assert not any(each.calibrated for each in (*found.contrasts, *found.figures))
-    assert all(claim.name.startswith((UNCALIBRATED, UNTESTED)) for claim in found.claims)
+    for each in (*found.contrasts, *found.causal):
+        claims = [
+            each.mean,
+            *([each.relative] if each.relative else ()),
+            *each.by_criterion.values(),
+        ]
+        assert all(claim.name.startswith((UNCALIBRATED, UNTESTED)) for claim in claims)
 
 
 def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):
@@ -191,7 +196,7 @@ def test_a_classifier_that_knows_no_criterion_is_left_out(tmp_path):
 def test_a_rubric_of_one_criterion_is_refused(tmp_path):
     setting = replace(smoke_setting(tmp_path), rubric=toy_rubric("fluency"))
     with pytest.raises(SetupError, match="two criteria"):
-        dilution.measure(setting, **SIZES)
+        dilution.measure(setting, SIZES)
 
 
 def test_what_is_lost_is_bounded_as_a_ratio():

@@ -1,13 +1,14 @@
+import json
 import math
 import random
+from dataclasses import asdict
 
 import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.dilution import calibration
-from benchmarks.dilution.calibration import UNCALIBRATED, calibrate
+from benchmarks.dilution.calibration import CALIBRATION, UNCALIBRATED, calibrate
 from benchmarks.dilution.classifier import Classifier
 from benchmarks.dilution.lm_rater import (
     AdherenceQuestion,
@@ -15,10 +16,10 @@ from benchmarks.dilution.lm_rater import (
     LMRater,
     warning_about,
 )
-from benchmarks.dilution.measures import TOKENS_PER_WORD, leakage, measure
+from benchmarks.dilution.measures import TOKENS_PER_WORD, chance_corrected, measure
 from benchmarks.dilution.planted import LEVELS, UNITS, plant
 from benchmarks.worlds.bank import label_of, sentences
-from benchmarks.worlds.controls import blind, concatenate, mask, off_topic, route
+from benchmarks.worlds.controls import concatenate, mask, off_topic, route
 from benchmarks.worlds.ratings import GENERAL, NONE, REST, RatedUnit, Rating, rate_texts
 from benchmarks.worlds.units import Unit, count_words, split_units
 from benchmarks.worlds.world import inputs_of, toy_rubric
@@ -117,9 +118,9 @@ def pure(label: str, words: int = 5, *, actionable: bool = True) -> RatedUnit:
 @given(rated_units)
 def test_shares_sum_to_one_with_the_other_labels(rated):
     found = measure(rated, K4)
-    for mass in (found.mass_by_words, found.mass_by_units):
-        assert not mass or math.isclose(sum(mass.values()), 1)
-    assert bool(found.mass_by_units) == (found.units > 0)
+    mass = found.mass_by_words
+    assert not mass or math.isclose(sum(mass.values()), 1)
+    assert bool(mass) == (found.units > 0)
 
 
 @given(rated_units)
@@ -130,14 +131,12 @@ def test_measures_agree_with_a_count_by_hand(rated):
     for name in K4:
         of = found.by_criterion[name]
         if not kept:
-            assert (of.share_by_words, of.focus_by_units, of.actionable) == (None, None, 0)
+            assert (of.share_by_words, of.share_by_units, of.actionable) == (None, None, 0)
             continue
         share = sum(each.rating.mass[name] * each.unit.words for each in kept) / words
         assert of.share_by_words == pytest.approx(share)
-        assert of.display == pytest.approx(10 * share)
         units = sum(each.rating.mass[name] for each in kept) / len(kept)
         assert of.share_by_units == pytest.approx(units)
-        assert of.focus_by_units == pytest.approx((units - 0.25) / 0.75)
         on = [
             e for e in kept if all(e.rating.mass[name] >= m - 1e-6 for m in e.rating.mass.values())
         ]
@@ -146,7 +145,8 @@ def test_measures_agree_with_a_count_by_hand(rated):
         assert of.actionable_per_100_tokens == pytest.approx(100 * of.actionable / tokens)
     covered = sum(found.by_criterion[name].actionable > 0 for name in K4)
     assert found.coverage == covered / 4
-    assert found.unrated + found.units + found.headings == len(rated)
+    headings = sum(each.unit.kind == "heading" for each in rated)
+    assert found.unrated + found.units + headings == len(rated)
 
 
 @given(rated_units, st.randoms())
@@ -180,36 +180,31 @@ def counts(each: RatedUnit) -> bool:
 def test_an_even_text_has_focus_zero_and_a_pure_one_focus_one(k, words):
     names = tuple("abcdef"[:k])
     even = measure([pure(name, words) for name in names], names)
-    assert [f.focus_by_words for f in even.by_criterion.values()] == pytest.approx([0] * k)
+    shares = [focus.share_by_words for focus in even.by_criterion.values()]
+    assert [chance_corrected(share, k) for share in shares] == pytest.approx([0] * k)
     assert even.entropy == pytest.approx(1)
     assert even.coverage == 1
     alone = measure([pure("a", words), pure("a", 3)], names)
-    assert alone.by_criterion["a"].focus_by_units == 1
-    assert alone.by_criterion["b"].focus_by_words == pytest.approx(-1 / (k - 1))
+    assert chance_corrected(alone.by_criterion["a"].share_by_units, k) == 1
+    off = chance_corrected(alone.by_criterion["b"].share_by_words, k)
+    assert off == pytest.approx(-1 / (k - 1))
     assert alone.entropy == 0
 
 
 def test_a_unit_about_two_criteria_is_on_both():
     both = RatedUnit(Unit("x", 4), Rating.of("a", "b", actionable=True))
-    found = measure([both, pure(NONE, 4)], K4, tokens=50)
+    found = measure([both, pure(NONE, 4)], K4)
     assert [found.by_criterion[name].on_topic for name in K4] == [1, 1, 0, 0]
     assert found.by_criterion["a"].share_by_words == 0.25
-    assert found.by_criterion["a"].actionable_per_100_tokens == 2
-    assert (found.tokens, found.tokens_estimated) == (50, False)
+    density = found.by_criterion["a"].actionable_per_100_tokens
+    assert density == pytest.approx(100 / (8 * TOKENS_PER_WORD))
 
 
 def test_one_criterion_has_a_share_and_no_focus():
     found = measure([pure("a")], ("a",))
     assert found.by_criterion["a"].share_by_words == 1
-    assert found.by_criterion["a"].focus_by_words is None
+    assert chance_corrected(1.0, 1) is None
     assert found.entropy is None
-
-
-def test_leakage_tells_what_was_written_by_what_was_asked():
-    ab = measure([pure("a"), pure("b")], K4)
-    matrix = leakage([("a", ab), ("a", measure([pure("a")], K4)), ("b", ab)])
-    assert (matrix["a"]["a"], matrix["a"]["b"], matrix["b"]["a"]) == (0.75, 0.25, 0.5)
-    assert leakage([("a", measure([], K4))]) == {}
 
 
 @pytest.mark.parametrize("mass", [{"a": 0.5}, {"a": 1.5, "b": -0.5}, {"a": math.nan}])
@@ -293,9 +288,9 @@ class Oracle:
         self.known = {s.text: s for s in sentences("held_out")}
         self.asked: list[list[str]] = []
 
-    def rate(self, units, take=0):
+    def rate(self, units):
         self.asked.append(list(units))
-        return tuple(self._rate(random.Random(f"{unit}/{take}"), unit) for unit in units)
+        return tuple(self._rate(random.Random(f"{unit}/0"), unit) for unit in units)
 
     def _rate(self, rng, unit):
         if rng.random() < self.silent:
@@ -305,27 +300,21 @@ class Oracle:
         return Rating.of(self.known[unit].label, actionable=self.known[unit].actionable)
 
 
-calibration_of = calibration.Calibration.from_dict
-
-
 def test_a_perfect_rater_is_calibrated_along_the_diagonal():
-    found = calibrate(Oracle(SUMMEVAL), n=4, takes=2)
+    found = calibrate(Oracle(SUMMEVAL), n=4)
     assert found.passed and found.mark == ""
     assert (found.overall.slope, found.overall.rho) == pytest.approx((1, 1))
     assert found.overall.intercept == pytest.approx(0)
     assert found.levels == pytest.approx(dict(zip(LEVELS, LEVELS, strict=True)))
     assert (found.mean_error, found.yield_rho) == pytest.approx((0, 1))
     assert found.yields.slope == pytest.approx(1, abs=0.01)  # praise of a fixed form is not rated
-    assert calibration_of(found.as_dict()) == found
-    assert found.retest_rho == pytest.approx(1)
-    assert found.as_dict()["passed"] is True
+    assert CALIBRATION.validate_python(json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_the_line_undoes_a_raters_compression():
-    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10, takes=2)
+    found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
     assert found.passed
     assert found.overall.slope < 0.8
-    assert 0 < found.retest_rho < 1
     for level, mean in found.levels.items():
         assert found.corrected(mean) == pytest.approx(level, abs=0.1)
     line = found.by_criterion["fluency"]
@@ -364,12 +353,11 @@ def test_a_rater_that_guesses_fails_and_its_figures_are_marked():
     found = calibrate(Oracle(SUMMEVAL, noise=1.0), n=4)
     assert not found.passed
     assert found.mark == UNCALIBRATED
-    assert found.retest_rho is None
 
 
 def test_a_rater_of_one_answer_has_no_line():
     class Constant(Oracle):
-        def rate(self, units, take=0):
+        def rate(self, units):
             return tuple(Rating.of(GENERAL, actionable=True) for _ in units)
 
     found = calibrate(Constant(("fluency",)), n=2)
@@ -378,9 +366,8 @@ def test_a_rater_of_one_answer_has_no_line():
     assert found.corrected(1.0) is None and found.mean_error is None
 
 
-def test_unreadable_ratings_are_counted_and_are_no_number():
+def test_unreadable_ratings_are_no_number():
     found = calibrate(Oracle(SUMMEVAL, silent=0.25), n=4)
-    assert 0.1 < found.unrated < 0.4
     assert found.overall.slope == pytest.approx(1, abs=0.15)
 
 
@@ -407,18 +394,12 @@ def test_the_classifier_passes_on_sentences_that_it_never_saw(criteria, masked):
     assert sum(rating.actionable == s.actionable for rating, s in rated) / len(rated) > 0.75
     found = calibrate(classifier, n=15 if criteria == SUMMEVAL else 6)
     assert found.passed, found
-    assert found.unrated == 0
 
 
 def test_the_classifier_says_what_it_has_no_sentences_for():
     assert Classifier(("fluency", "wit")).unknown == ("wit",)
-    jokes = ["Ask whether the joke lands.", "The pun was lost on the judge.", "Count the puns."]
-    taught = Classifier(("fluency", "wit"), harvested={"wit": jokes})
-    assert taught.unknown == ()
-    unit = "Count every pun, whether the pun lands or not."
-    (before,) = Classifier(("fluency", "wit")).rate([unit])
-    (after,) = taught.rate([unit])
-    assert "wit" not in before.mass and after.is_on("wit")
+    (rating,) = Classifier(("fluency", "wit")).rate(["Count every pun, and whether it lands."])
+    assert "wit" not in rating.mass
 
 
 def test_a_criterion_cannot_have_the_name_of_another_label():
@@ -534,15 +515,3 @@ def test_masking_knows_forms_of_criteria_that_the_bank_does_not():
     assert mask("Verbosity is verbose.", ("verbosity",)) == "CRIT is CRIT."
     assert mask("uses knowledge, uses_knowledge", ("uses_knowledge",)) == "CRIT, CRIT"
     assert mask("An art of artists.", ("art",)) == "An CRIT of artists."
-
-
-@given(st.lists(st.integers()), st.integers(0, 5))
-def test_blinding_is_undone(items, seed):
-    blinded = blind(items, seed)
-    assert sorted(blinded.stream) == sorted(items)
-    assert list(blinded.unblind(blinded.stream)) == items
-
-
-def test_results_of_another_number_of_items_are_refused():
-    with pytest.raises(ValueError, match="3"):
-        blind([1, 2, 3]).unblind([1])

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,10 +11,9 @@ from benchmarks import interference, noise
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
-from benchmarks.interference.length import mismatch
 from benchmarks.interference.measure import identity, judges, measure
 from benchmarks.interference.scorings import scorings, whole
-from benchmarks.interference.verdicts import judged, noted
+from benchmarks.interference.verdicts import judged, mismatch, of_other_runs
 from benchmarks.self_tests.calibration import CRITERIA, scored_directly
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
@@ -129,8 +128,8 @@ class TestSummary:
 
     def test_it_is_plain_json(self, measured):
         found = interference.summarize(measured.cells)
-        assert json.loads(json.dumps(found.as_dict(), allow_nan=False))
-        assert found.claims[0].name == "interference, mean"
+        assert json.loads(json.dumps(asdict(found), allow_nan=False))
+        assert next(iter(found.effects.values()))["mean"].name == "interference, mean"
 
     def test_repeats_that_are_not_whole_are_left_out(self, measured):
         short = [c for c in measured.cells if not (c.key.get("arm") == "O" and c.key["repeat"])]
@@ -169,8 +168,8 @@ class TestSummary:
 def test_one_run_tells_nothing_of_others():
     one = Claim("interference, mean", 0.1, 0.05, 0.15, 0.001, 40, "established", 0.03)
     note = "1 set of instructions: nothing is known of others"
-    assert noted(one, 1, None) == replace(one, note=note)
-    assert noted(one, 5, (-0.1, 0.3)).note == "5 runs; over new runs [-0.100, +0.300]"
+    assert of_other_runs(one, 1, None) == replace(one, note=note)
+    assert of_other_runs(one, 5, (-0.1, 0.3)).note == "5 runs; over new runs [-0.100, +0.300]"
 
 
 def without_scores(cell):

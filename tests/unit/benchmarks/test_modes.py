@@ -18,10 +18,9 @@ from benchmarks.harness.setting import ROLES, in_setting, setting_of
 from benchmarks.modes.edits import edits_of, rate_edits
 from benchmarks.modes.estimates import differences, gains
 from benchmarks.modes.measure import Plan, measure, runs_of
-from benchmarks.modes.runs import validation_volume
+from benchmarks.modes.runs import hypervolume, validation_volume
 from benchmarks.modes.summary import summarize
 from benchmarks.modes.two_way import two_way
-from benchmarks.modes.volume import hypervolume
 from benchmarks.self_tests import cost
 from benchmarks.worlds.planted import (
     PlantedWorld,
@@ -77,10 +76,14 @@ def test_every_call_is_booked_and_none_is_sent_twice(tmp_path):
     for _ in range(2):
         cells = measured(setting_in(tmp_path, lm=lm), "SSC", "ST")
     assert sum(cell.calls for cell in cells) == sum(lm.engine.calls.values())
+    found = {mode.name: mode.cost for mode in summarize(cells)[0].modes}
     texts = len(Judged.of(cells[0]).groups)
-    found = {mode.name: mode.cost for mode in summarize(cells).settings[0].modes}
-    assert found["SSC"].test_calls == texts
-    assert found["ST"].test_calls == 2 * texts
+    paid = {cell.key.get("mode"): cell.ledger for cell in cells}
+    tested = {
+        mode: sum(r["calls"] for r in rows if r["role"] == "test") for mode, rows in paid.items()
+    }
+    assert (tested["SSC"], tested["ST"]) == (texts, 2 * texts)
+    assert "test" not in found["SSC"].calls
     assert found["SSC"].calls["critic"] == 3 * 2
     assert found["seed"].calls == {}
     runs = cells[-1].result["runs"]
@@ -113,10 +116,10 @@ def test_a_run_that_the_cap_cut_short_is_no_cell_and_goes_on(tmp_path):
 
 
 def test_the_volume_is_that_of_a_run_and_does_not_grow_with_their_number(cells):
-    (found,) = summarize(cells).settings
+    (found,) = summarize(cells)
     seeds = [cell.key.get("seed", cell.key.get("repeat")) for cell in cells]
     one, other = (
-        summarize([c for c, seed in zip(cells, seeds, strict=True) if seed == place]).settings[0]
+        summarize([c for c, seed in zip(cells, seeds, strict=True) if seed == place])[0]
         for place in (0, 1)
     )
     for mode, first, second in zip(found.modes, one.modes, other.modes, strict=True):
@@ -133,7 +136,7 @@ def test_dilution_that_was_planted_shows(cells):
         for name in ("SSS", "CCC")
     }
     assert max(cues["CCC"]) == 0 < max(cues["SSS"])
-    (found,) = summarize(cells).settings
+    (found,) = summarize(cells)
     by_name = {claim.name: claim.estimate for claim in (*found.against_seed, *found.pairs)}
     assert by_name["SSS minus seed"] > 0 > by_name["CCC minus SSS"]
 
@@ -143,12 +146,11 @@ def test_settings_stand_apart_and_side_by_side(cells):
     hotter = {**models, "judge": {**models["judge"], "temperature": 0.5}}
     others = [replace(cell, setting={**cell.setting, "models": hotter}) for cell in cells]
     found = summarize([*cells, *others])
-    assert len(found.settings) == 2
-    assert [swap.judge["temperature"] for swap in found.swaps] == [0.0] * 3 + [0.5] * 3
+    assert len(found) == 2
+    assert [each.setting["models"]["judge"]["temperature"] for each in found] == [0.0, 0.5]
     names = ["SSS minus seed", "CCC minus seed", "CCC minus SSS"]
-    assert [swap.claim.name for swap in found.swaps] == names * 2
-    assert len(found.claims) == 6
-    assert summarize(list(reversed([*cells, *others]))).settings[1] == found.settings[0]
+    assert [claim.name for each in found for claim in each.headlines] == names * 2
+    assert summarize(list(reversed([*cells, *others])))[1] == found[0]
 
 
 def test_edits_are_read_from_events_and_told_twice_count_once():
@@ -190,7 +192,7 @@ def test_a_rater_rates_each_rewritten_section_of_a_run_once(tmp_path):
     for _ in range(2):
         with in_setting(setting):
             rate_edits(setting, cells)
-    (found,) = summarize(setting.grid.cells).settings
+    (found,) = summarize(setting.grid.cells)
     (mode,) = found.adherence
     edits = [edit for cell in cells for edit in cell.result["runs"][0]["edits"]]
     assert mode.n + mode.unrated == sum(len(edit["after"]) for edit in edits) > 0
@@ -344,8 +346,8 @@ def test_the_cost_benchmark_fails_where_calls_are_not_as_the_formula(critics, st
     def no_server(latency: float):
         yield None
 
-    def row(server: object, mode: str, layout: str) -> cost.Row:
-        return cost.Row(mode, layout, {"critic": critics}, {"critic": 4}, 1.0, 1)
+    def row(server: object, mode: str) -> cost.Row:
+        return cost.Row(mode, {"critic": critics}, {"critic": 4}, 1.0, 1)
 
     monkeypatch.setattr(cost, "serving_apart", no_server)
     monkeypatch.setattr(cost, "measure", row)

@@ -3,6 +3,7 @@
 import json
 import statistics
 import tempfile
+from dataclasses import asdict
 
 import pytest
 from click.testing import CliRunner
@@ -29,7 +30,7 @@ def test_a_row_per_layout_and_criterion_and_the_mean(cells):
         for name in ("coherence", "fluency", "mean")
     }
     assert found.repeats == 3
-    assert json.dumps(found.as_dict(), allow_nan=False)
+    assert json.dumps(asdict(found), allow_nan=False)
 
 
 def test_figures_are_those_of_the_scorings(cells):

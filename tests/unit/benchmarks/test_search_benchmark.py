@@ -133,7 +133,7 @@ def test_what_sharing_saves_is_what_the_trials_were_given_for_nothing(tmp_path):
         trials=3,
         sampler="random",
     )
-    assert saved.saved == saved.told > 0
+    assert saved.saved == saved.counted > 0
     assert saved.shared == found.spent.calls
     assert saved.afresh > 0
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, spearmanr, t
 
 from benchmarks.__main__ import main
-from benchmarks.self_tests.search_effects import simulate_effects
-from benchmarks.self_tests.search_statistics import judges, simulate_choice
+from benchmarks.self_tests.search_statistics import judges, simulate_choice, simulate_effects
 from mogradjudge.agreement import Undefined, bootstrap_criteria
 from mogradjudge.agreement.bootstrap import draw
 from mogradjudge.errors import SetupError
