@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mogradjudge.agreement.checks import check_lengths, finite, group_codes
-from mogradjudge.agreement.coefficients import CELLS, Array, Numbers, Undefined
-from mogradjudge.errors import SetupError
+from mogradjudge.agreement.coefficients import Array, Numbers, Undefined, blocks
 
 _NO_PAIR = Undefined("there is no pair of scored texts in one group")
 
@@ -17,8 +16,6 @@ def pair_accuracy(
     human: Numbers,
     judge: Numbers,
     groups: Sequence[str] | None = None,
-    *,
-    epsilon: float = 0.0,
 ) -> float | Undefined:
     """Give the share of pairs that judge and humans order alike, in [0, 1].
 
@@ -33,20 +30,16 @@ def pair_accuracy(
         human: Human scores, shape (n,).
         judge: Judge scores, shape (n,).
         groups: The group of each text, length n; without it all pairs are compared.
-        epsilon: Judge scores that differ by no more are tied, 0 or more (`calibrate_epsilon`).
 
     Returns:
         The share, or why there is none: no pair.
 
     Raises:
-        SetupError: If the lengths differ, a score is not finite, or ``epsilon`` is below 0.
+        SetupError: If the lengths differ, or a score is not finite.
     """
-    if not epsilon >= 0:
-        raise SetupError(f"`epsilon >= 0` must hold, got {epsilon!r}.")
     right = pairs = 0
     for x, y in _differences(human, judge, groups):
-        tied = np.abs(y) <= epsilon
-        right += int(np.where(tied, x == 0, np.sign(x) == np.sign(y)).sum())
+        right += int((np.sign(x) == np.sign(y)).sum())
         pairs += len(x)
     return right / pairs if pairs else _NO_PAIR
 
@@ -66,41 +59,6 @@ def pair_accuracy_constant(
     return pair_accuracy(human, np.zeros(len(human)), groups)
 
 
-def calibrate_epsilon(
-    human: Numbers,
-    judge: Numbers,
-    groups: Sequence[str] | None = None,
-) -> float:
-    """Find the ``epsilon`` with the best `pair_accuracy`; the smallest of equally good ones.
-
-    Find it on other texts than those that are reported on. It holds all pairs at once.
-
-    Source: tie calibration, Deutsch, Foster and Freitag 2023 "Ties Matter" (arXiv 2305.14324).
-
-    Args:
-        human: Human scores, shape (n,).
-        judge: Judge scores, shape (n,).
-        groups: The group of each text, length n.
-
-    Returns:
-        A difference in points of the judge's scale; 0 if there is no pair.
-
-    Raises:
-        SetupError: If the lengths differ, or a score is not finite.
-    """
-    found = list(_differences(human, judge, groups))
-    if not sum(len(x) for x, _ in found):
-        return 0.0
-    x, y = (np.concatenate(side) for side in zip(*found, strict=True))
-    # Tying a pair is right where humans tie it, and no longer right where it was ordered well.
-    gain = (x == 0).astype(int) - ((y != 0) & (np.sign(x) == np.sign(y)))
-    sizes, place = np.unique(np.abs(y), return_inverse=True)
-    totals = np.cumsum(np.bincount(place, gain))
-    if sizes[0] > 0:
-        sizes, totals = np.append(0.0, sizes), np.append(0.0, totals)
-    return float(sizes[np.argmax(totals)])
-
-
 def _differences(
     human: Numbers, judge: Numbers, groups: Sequence[str] | None
 ) -> Iterator[tuple[Array, Array]]:
@@ -111,13 +69,9 @@ def _differences(
     codes = group_codes(groups).codes
     order = np.argsort(codes, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        rows = max(1, CELLS // max(1, len(members)))
-        for start in range(0, len(members), rows):
-            first, second = np.meshgrid(
-                np.arange(start, min(start + rows, len(members))),
-                np.arange(len(members)),
-                indexing="ij",
-            )
+        places = np.arange(len(members))
+        for rows in blocks(len(members), len(members)):
+            first, second = np.meshgrid(places[rows], places, indexing="ij")
             above = second > first
             one, other = members[first[above]], members[second[above]]
             yield x[one] - x[other], y[one] - y[other]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement.checks import check_options, finite
+from mogradjudge.agreement.checks import finite
 from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, blocks
-
-Population: TypeAlias = Literal["documents", "documents+systems"]
+from mogradjudge.agreement.options import Population, check_options
 
 _ENUMERATED = 13  # documents up to which all sign patterns are tried
 _ROUNDING = 1e-12

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mogradjudge.agreement import Interval, Undefined
-from mogradjudge.agreement.checks import check_options
 from mogradjudge.agreement.coefficients import FEWEST, Array
+from mogradjudge.agreement.options import check_options
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.linear_model import Model, Setting, adjusted, of_levels
 
