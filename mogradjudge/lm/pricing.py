@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tiktoken
+if TYPE_CHECKING:
+    import tiktoken
 
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 _TABLE = "model_prices_and_context_window_backup.json"
@@ -121,6 +122,8 @@ class TokenCounter:
 @cache
 def _encoding(name: str) -> tiktoken.Encoding:
     """Load a tokenizer; tiktoken would download it, were it not in the folder."""
+    import tiktoken
+
     folder, before = _litellm_folder(), os.environ.get(_TOKENIZERS_FOLDER)
     if folder is not None:
         os.environ[_TOKENIZERS_FOLDER] = str(folder / _TOKENIZERS)

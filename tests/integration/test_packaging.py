@@ -33,9 +33,14 @@ NAME = f"mogradjudge-{PROJECT['version']}"
 OUR_OWN = {"mogradjudge", "benchmarks", "tests"} | {path.stem for path in TESTS.glob("*.py")}
 # What is imported and not declared, and what requires it with a version that is new enough.
 BROUGHT = {
-    "filelock": "datasets", "pyarrow": "datasets", "markupsafe": "jinja2",
-    "orjson": "dspy", "pydantic": "dspy", "tiktoken": "litellm",
-    "packaging": "pytest", "pydantic-core": "pydantic",
+    "filelock": "datasets",
+    "pyarrow": "datasets",
+    "markupsafe": "jinja2",
+    "orjson": "dspy",
+    "pydantic": "dspy",
+    "tiktoken": "litellm",
+    "packaging": "pytest",
+    "pydantic-core": "pydantic",
 }
 
 # Modules that need an extra as they are imported, which is only where they are used.

@@ -196,13 +196,12 @@ def _luck(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) -> flo
 def _widening(documents: int | None, confidence: float) -> float:
     if documents is None:
         return 1.0
-    from scipy.stats import norm, t  # slow to import
+    from scipy.special import ndtri, stdtrit  # slow to import
 
     quantile = (1 + confidence) / 2
     # A resample's variance is that of the documents over their number, not over one less.
-    return float(
-        t.ppf(quantile, documents - 1) / norm.ppf(quantile) * np.sqrt(documents / (documents - 1))
-    )
+    student, normal = stdtrit(documents - 1, quantile), ndtri(quantile)
+    return float(student / normal * np.sqrt(documents / (documents - 1)))
 
 
 def _check(values: Array, resampled: Array, chosen: int, documents: int | None) -> None:

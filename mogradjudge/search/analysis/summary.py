@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from mogradjudge.agreement import TestOptions, Undefined, compare_criteria
@@ -287,6 +286,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     """
     if len(apart) < _FEWEST_CONFIGURATIONS:
         return {}
+    from optuna.importance import FanovaImportanceEvaluator  # imports scikit-learn and pandas
+
     with quiet_optuna():
         study = optuna.create_study(direction="maximize")
     by_number = {each.number: each for each in attempts}
