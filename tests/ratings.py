@@ -19,11 +19,3 @@ def scores(documents, systems, seed, levels=5):
         human[0], judge[1] = 3, 4
     groups = np.repeat([f"doc-{number:03}" for number in range(documents)], systems)
     return human.ravel(), judge.ravel(), groups.tolist()
-
-
-def missing_human(examples, rubric):
-    """Count, for each criterion, the examples without a human score."""
-    return {
-        criterion.name: sum(example[criterion.human] is None for example in examples)
-        for criterion in rubric.criteria
-    }

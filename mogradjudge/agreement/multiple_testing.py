@@ -30,13 +30,15 @@ from mogradjudge.errors import SetupError
 class Family:
     """A comparison on the mean of several criteria, and on each.
 
-    ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` adjusts those of the
-    criteria that have one.
+    ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` and ``max_t`` adjust
+    those of the criteria that have one. ``max_t`` knows that criteria go together, and is the
+    sharper one.
     """
 
     mean: Comparison | Undefined
     by_criterion: Mapping[str, Comparison | Undefined]
     holm: Mapping[str, float]
+    max_t: Mapping[str, float]
 
 
 def contrast_criteria(
@@ -55,6 +57,9 @@ def contrast_criteria(
     correlations, and its pseudo-values stand for it in test and interval. A document that has no
     value on a criterion drops out there for all arms; its value for the mean is the mean over the
     criteria on which it has one.
+
+    Source: max-T is the step-down procedure of Westfall and Young 1993, "Resampling-Based Multiple
+    Testing", algorithm 4.1, on the documents' sums over the roots of their sums of squares.
 
     Args:
         human: Human scores by criterion, each of length n; None where there is none.
@@ -149,7 +154,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
     values, defined = values[some], defined[some]
     if len(values) < FEWEST:
         few = Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
-        return Family(few, dict.fromkeys(differences, few), {})
+        return Family(few, dict.fromkeys(differences, few), {}, {})
     means = np.nanmean(values, axis=1)
     patterns = sign_patterns(len(values), options.flips, options.seed)
     # A document without a value adds nothing to a sum, whatever its sign.
@@ -162,15 +167,28 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
             if len(column) >= FEWEST and np.isfinite(difference)
             else Undefined(f"{len(column)} documents have a value, and a test needs {FEWEST}")
         )
-    p_values = {
-        name: comparison.p_value
-        for name, comparison in by_criterion.items()
-        if isinstance(comparison, Comparison)
+    tested = {
+        name: place
+        for place, name in enumerate(differences)
+        if isinstance(by_criterion[name], Comparison)
     }
+    places = list(tested.values())
+    lengths = np.sqrt((np.where(defined, values, 0.0)[:, places] ** 2).sum(axis=0))
     # Pooled correlations have no mean over documents; their pseudo-values only stand for it.
     mean = means.mean() if options.level == "group" else np.nanmean(list(differences.values()))
     return Family(
         mean_comparison(means, float(mean), p_value(sums[:, -1]), options.confidence),
         by_criterion,
-        holm(p_values),
+        holm({name: p_value(sums[:, place]) for name, place in tested.items()}),
+        dict(zip(tested, _max_t(sums[:, places], lengths), strict=True)),
     )
+
+
+def _max_t(sums: Array, lengths: Array) -> list[float]:
+    """Adjust by the largest statistic among those not larger than one's own; Westfall and Young."""
+    sizes = np.abs(sums) / np.where(lengths > 0, lengths, 1.0)
+    order = np.argsort(-sizes[0], kind="stable")
+    largest = np.maximum.accumulate(sizes[:, order[::-1]], axis=1)[:, ::-1]
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate([p_value(column) for column in largest.T])
+    return [float(p) for p in adjusted]

@@ -1,7 +1,7 @@
 """Tables to ``dspy.Example``; splits that keep a group of examples on one side."""
 
 from mogradjudge.data.batches import Batch
-from mogradjudge.data.examples import listed, load_examples
+from mogradjudge.data.examples import listed, load_examples, missing_human
 from mogradjudge.data.readers import HUB, write_parquet
 from mogradjudge.data.splits import (
     check_disjoint,
@@ -38,6 +38,7 @@ __all__ = [
     "key_of",
     "listed",
     "load_examples",
+    "missing_human",
     "split_by_group",
     "stream_table",
     "survey",

@@ -90,6 +90,14 @@ def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
     return held
 
 
+def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str, int]:
+    """Count, for each criterion, the examples without a human score."""
+    return {
+        criterion.name: sum(example.get(criterion.human) is None for example in examples)
+        for criterion in rubric.criteria
+    }
+
+
 def _groups(table: Table, name: str | None, *, required: bool) -> list[str]:
     texts = [""] * len(table.rows) if name is None else texts_of(table, name)
     empty = [(row, text) for row, text in enumerate(texts, 1) if not text.strip()]

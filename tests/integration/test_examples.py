@@ -20,7 +20,7 @@ from benchmarks.worlds.server import ToyServer, serving
 from benchmarks.worlds.world import fields, inputs_of, reply, role_of
 from mogradjudge import MultiCriteriaJudge, Rubric, Scale, load_examples
 from mogradjudge.cli import run_command
-from ratings import missing_human
+from mogradjudge.data import missing_human
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

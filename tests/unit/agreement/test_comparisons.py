@@ -251,7 +251,7 @@ def test_humans_who_say_nothing_leave_every_comparison_undefined(method, level, 
         )
         assert isinstance(found, Undefined)
     found = compare_criteria({"a": human}, {"a": one}, {"a": other}, groups, TestOptions(**how))
-    assert isinstance(found.mean, Undefined) and found.holm == {}
+    assert isinstance(found.mean, Undefined) and found.holm == found.max_t == {}
 
 
 @METHODS
@@ -294,6 +294,28 @@ def test_a_family_tests_each_criterion_and_their_mean():
     assert found.holm == holm({name: each.p_value for name, each in found.by_criterion.items()})
 
 
+def test_max_t_is_the_step_down_procedure_by_hand():
+    people, good, bad, groups = family()
+    found = compare_criteria(people, good, bad, groups)
+    columns = []
+    for name, human in people.items():
+        one, other = (document_values(human, arm[name], groups) for arm in (good, bad))
+        columns.append({group: one[group] - other[group] for group in one})
+    names = sorted(set().union(*columns))
+    table = np.array([[column.get(name, 0.0) for column in columns] for name in names])
+    signs = np.array(list(product([1, -1], repeat=len(names))))
+    statistics = np.abs(signs @ table) / np.sqrt((table**2).sum(axis=0))
+    order = np.argsort(-statistics[0])
+    adjusted, largest = {}, 0.0
+    for place, column in enumerate(order):
+        rest = statistics[:, order[place:]].max(axis=1)
+        largest = max(largest, np.mean(rest >= statistics[0, column] - 1e-12))
+        adjusted[list(people)[column]] = largest
+    assert found.max_t == pytest.approx(adjusted)
+    raw = {name: each.p_value for name, each in found.by_criterion.items()}
+    assert all(raw[n] <= found.max_t[n] <= found.holm[n] + 1e-9 for n in raw)
+
+
 def test_a_criterion_without_values_leaves_the_others_alone():
     people, good, bad, groups = family()
     flat = {**people, "coherence": [3.0] * len(groups)}
@@ -301,7 +323,7 @@ def test_a_criterion_without_values_leaves_the_others_alone():
     assert found.by_criterion["coherence"] == Undefined(
         "0 documents have a value, and a test needs 3"
     )
-    assert set(found.holm) == {"fluency", "relevance"}
+    assert set(found.holm) == set(found.max_t) == {"fluency", "relevance"}
     rest = {name: people[name] for name in ("fluency", "relevance")}
     arms = ({name: arm[name] for name in rest} for arm in (good, bad))
     assert found.mean == compare_criteria(rest, *arms, groups).mean

@@ -20,10 +20,10 @@ from mogradjudge.data import (
     example_key,
     group_of,
     load_examples,
+    missing_human,
     split_by_group,
 )
 from mogradjudge.errors import SetupError
-from ratings import missing_human
 
 RUBRIC = Rubric(
     inputs=("source", "output"),
