@@ -24,12 +24,17 @@ from mogradjudge.agreement.document_values import document_values
 from mogradjudge.agreement.measures import Measures, measures
 from mogradjudge.agreement.multiple_testing import Family, compare_criteria, contrast_criteria, holm
 from mogradjudge.agreement.options import Constant, Level, Method, Population, TestOptions
-from mogradjudge.agreement.pair_accuracy import pair_accuracy, pair_accuracy_constant
+from mogradjudge.agreement.pair_accuracy import (
+    calibrate_epsilon,
+    pair_accuracy,
+    pair_accuracy_constant,
+)
 from mogradjudge.agreement.permutation import Comparison, cluster_test
 from mogradjudge.agreement.power import (
     Equivalence,
     equivalence,
     minimum_detectable_difference,
+    sample_size,
 )
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
     "Undefined",
     "bias",
     "bootstrap_criteria",
+    "calibrate_epsilon",
     "cluster_test",
     "compare",
     "compare_criteria",
@@ -66,4 +72,5 @@ __all__ = [
     "pair_accuracy_constant",
     "quadratic_kappa",
     "reported_intervals",
+    "sample_size",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mogradjudge.agreement.checks import check_lengths, gappy
 from mogradjudge.agreement.coefficients import Array, Scores, Undefined
@@ -17,7 +18,11 @@ from mogradjudge.agreement.distances import (
     quadratic_kappa,
 )
 from mogradjudge.agreement.options import Constant, Level, Method, check_options
-from mogradjudge.agreement.pair_accuracy import pair_accuracy, pair_accuracy_constant
+from mogradjudge.agreement.pair_accuracy import (
+    calibrate_epsilon,
+    pair_accuracy,
+    pair_accuracy_constant,
+)
 from mogradjudge.errors import SetupError
 
 _ROUNDING = 1e-9
@@ -32,7 +37,8 @@ class Measures:
     (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae`` and
     ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
     [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant,
-    1 at best.
+    1 at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
+    ``calibrated``.
     """
 
     n: int
@@ -48,6 +54,8 @@ class Measures:
     pair_accuracy: float | Undefined
     pair_accuracy_constant: float | Undefined
     skill: float | Undefined
+    epsilon: float
+    calibrated: bool
 
 
 def measures(
@@ -58,6 +66,7 @@ def measures(
     *,
     level: Level = "pooled",
     constant: Constant = "zero",
+    calibrate_on: tuple[Scores, Scores] | tuple[Scores, Scores, Sequence[str]] | None = None,
 ) -> Measures:
     """Measure a judge in every way; see the single functions for formulas and sources.
 
@@ -69,6 +78,9 @@ def measures(
         groups: The group of each text, length n. With it pairs are compared within groups.
         level: How correlations are taken, as for `correlate`.
         constant: As for `correlate`.
+        calibrate_on: Human scores, judge scores and, if ``groups`` are given, groups of other
+            texts, on which ties of judge scores are calibrated (`calibrate_epsilon`). Without it,
+            and for a judge whose scores are whole, only equal scores are tied.
 
     Raises:
         SetupError: If the lengths differ, a score is no number or off the scale, groups are missing
@@ -81,12 +93,9 @@ def measures(
     rated = np.isfinite(x)
     kept = rated & np.isfinite(y)
     x, y = x[kept], y[kept]
-    within = (
-        None
-        if groups is None
-        else [group for group, both in zip(groups, kept, strict=True) if both]
-    )
-    accuracy = pair_accuracy(x, y, within)
+    within = None if groups is None else _kept(groups, kept)
+    epsilon, calibrated = _epsilon(y, calibrate_on, grouped=groups is not None)
+    accuracy = pair_accuracy(x, y, within, epsilon=epsilon)
     accuracy_constant = pair_accuracy_constant(x, within)
 
     def correlation(method: Method) -> float | Undefined:
@@ -107,7 +116,33 @@ def measures(
         pair_accuracy=accuracy,
         pair_accuracy_constant=accuracy_constant,
         skill=_skill(accuracy, accuracy_constant),
+        epsilon=epsilon,
+        calibrated=calibrated,
     )
+
+
+def _epsilon(
+    judge: Array,
+    others: tuple[Scores, Scores] | tuple[Scores, Scores, Sequence[str]] | None,
+    *,
+    grouped: bool,
+) -> tuple[float, bool]:
+    if others is None or (judge == np.round(judge)).all():
+        return 0.0, False
+    if grouped != (len(others) == 3):
+        raise SetupError(
+            "`calibrate_on` must hold human scores and judge scores, and groups if and only if "
+            f"`groups` are given, got {len(others)} columns."
+        )
+    human, scores = gappy("human", others[0]), gappy("judge", others[1])
+    check_lengths({"human": human, "judge": scores})
+    kept = np.isfinite(human) & np.isfinite(scores)
+    within = _kept(others[2], kept) if len(others) == 3 else None
+    return calibrate_epsilon(human[kept], scores[kept], within), True
+
+
+def _kept(groups: Sequence[str], kept: npt.NDArray[np.bool_]) -> list[str]:
+    return [group for group, keep in zip(groups, kept, strict=True) if keep]
 
 
 def _skill(accuracy: float | Undefined, constant: float | Undefined) -> float | Undefined:

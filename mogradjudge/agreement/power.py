@@ -10,6 +10,8 @@ from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined
 from mogradjudge.agreement.permutation import Comparison, mean_comparison
 from mogradjudge.errors import SetupError
 
+_MOST = 10_000_000  # documents; nobody has more
+
 
 @dataclass(frozen=True)
 class Equivalence:
@@ -101,6 +103,40 @@ def minimum_detectable_difference(
     if documents < 2:
         raise SetupError(f"`documents >= 2` must hold, got {documents!r}.")
     return _detectable(_spread(values), documents, alpha, power)
+
+
+def sample_size(
+    values: Numbers | float,
+    difference: float,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> int:
+    """Give the fewest documents with which `minimum_detectable_difference` is this or smaller.
+
+    Args:
+        values: As for `minimum_detectable_difference`.
+        difference: What is to be found, above 0, in points of what ``values`` holds.
+        alpha: The test's level, between 0 and 1.
+        power: The chance of finding the difference, between 0 and 1 and above ``alpha``.
+
+    Raises:
+        SetupError: If a number is out of its range, or ten million documents are not enough.
+    """
+    _check_power(alpha, power)
+    if not 0 < difference < math.inf:
+        raise SetupError(f"`difference` must lie above 0, got {difference!r}.")
+    spread = _spread(values)
+    few, many = 2, _MOST
+    if _detectable(spread, many, alpha, power) > difference:
+        raise SetupError(f"`difference` must be larger to be found at all, got {difference!r}.")
+    while few < many:
+        middle = (few + many) // 2
+        if _detectable(spread, middle, alpha, power) <= difference:
+            many = middle
+        else:
+            few = middle + 1
+    return few
 
 
 def _detectable(spread: float, documents: int, alpha: float, power: float) -> float:

@@ -7,13 +7,14 @@ from itertools import combinations
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from mogradjudge.agreement import (
     Undefined,
     bias,
+    calibrate_epsilon,
     correlate,
     krippendorff_alpha,
     mean_absolute_error,
@@ -59,8 +60,9 @@ def test_alpha_is_krippendorffs(pairs):
         assert found == pytest.approx(expected, abs=1e-9)
 
 
-def right(a, b):
-    return b == 0 if a == 0 else a * b > 0
+def right(a, b, epsilon):
+    tied = abs(b) <= epsilon
+    return tied if a == 0 else (not tied and (a > 0) == (b > 0))
 
 
 def differences(rows):
@@ -71,23 +73,36 @@ def differences(rows):
     ]
 
 
-@given(GROUPED)
-def test_pairs_are_counted_within_groups(rows):
+@given(GROUPED, st.sampled_from([0.0, 0.3, 1.0]))
+def test_pairs_are_counted_within_groups(rows, epsilon):
     human, judge, groups = ([row[place] for row in rows] for place in range(3))
     pairs = differences(rows)
-    found = pair_accuracy(human, judge, groups)
+    found = pair_accuracy(human, judge, groups, epsilon=epsilon)
     constant = pair_accuracy_constant(human, groups)
     if not pairs:
         assert isinstance(found, Undefined) and isinstance(constant, Undefined)
         return
-    assert found == pytest.approx(sum(right(a, b) for a, b in pairs) / len(pairs))
+    assert found == pytest.approx(sum(right(a, b, epsilon) for a, b in pairs) / len(pairs))
     assert constant == pytest.approx(sum(a == 0 for a, _ in pairs) / len(pairs))
+
+
+@given(GROUPED)
+def test_the_calibrated_epsilon_is_the_best_and_smallest(rows):
+    human, judge, groups = ([row[place] for row in rows] for place in range(3))
+    pairs = differences(rows)
+    assume(pairs)
+    counts = {
+        epsilon: sum(right(a, b, epsilon) for a, b in pairs)
+        for epsilon in {0.0, *(abs(b) for _, b in pairs)}
+    }
+    best = max(counts.values())
+    assert calibrate_epsilon(human, judge, groups) == min(e for e, n in counts.items() if n == best)
 
 
 def test_pairs_of_a_large_table_are_taken_some_at_a_time(monkeypatch):
     human, judge, _ = scores(10, 10, seed=0)
     whole = pair_accuracy(human, judge)
-    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 250)
+    monkeypatch.setattr("mogradjudge.agreement.pair_accuracy.CELLS", 250)
     assert pair_accuracy(human, judge) == whole
 
 
@@ -125,7 +140,7 @@ def test_unscored_and_unrated_texts_are_counted_and_left_out():
     assert found.spearman == correlate([1, 3, 4, 5], [1, 3, 5, 4]).value
     nothing = measures([None], [1], (1, 5))
     assert nothing.coverage == Undefined("no text is rated") and nothing.n == 0
-    numbers = {field.name for field in fields(nothing)} - {"n", "scored"}
+    numbers = {field.name for field in fields(nothing)} - {"n", "scored", "epsilon", "calibrated"}
     assert all(isinstance(getattr(nothing, name), Undefined) for name in numbers)
 
 
@@ -137,6 +152,24 @@ def test_level_and_constant_are_those_of_correlate():
         assert getattr(found, method) == correlate(human, judge, groups, **how).value
 
 
+def test_ties_are_calibrated_on_other_texts_and_only_for_scores_that_are_not_whole():
+    human, judge, groups = scores(20, 8, seed=1, levels=0)
+    human_dev, judge_dev, groups_dev = scores(20, 8, seed=2, levels=0)
+    judge, judge_dev = (np.clip(3 + each, 1, 5) for each in (judge, judge_dev))
+    human, human_dev = (np.where(each > 3, 5, 4) for each in (human, human_dev))  # many ties
+    dev = (human_dev, judge_dev, groups_dev)
+    raw = measures(human, judge, (1, 5), groups)
+    found = measures(human, judge, (1, 5), groups, calibrate_on=dev)
+    assert (raw.epsilon, raw.calibrated) == (0.0, False)
+    assert found.calibrated and found.epsilon == calibrate_epsilon(*dev) > 0
+    assert found.pair_accuracy == pair_accuracy(human, judge, groups, epsilon=found.epsilon)
+    assert found.pair_accuracy > raw.pair_accuracy
+    whole = measures(human, np.round(judge), (1, 5), groups, calibrate_on=dev)
+    assert (whole.epsilon, whole.calibrated) == (0.0, False)
+    ungrouped = measures(human, judge, (1, 5), calibrate_on=dev[:2])
+    assert ungrouped.epsilon == calibrate_epsilon(*dev[:2])
+
+
 @pytest.mark.parametrize(
     ["call", "message"],
     [
@@ -145,6 +178,11 @@ def test_level_and_constant_are_those_of_correlate():
         (lambda: measures([1, 2], [1, 2], (5, 1)), r"`scale` must rise, low < high, got \(5, 1\)"),
         (lambda: measures([1, 2], [1], (1, 5)), "human, judge and groups must have one length"),
         (lambda: measures([1, 2], [1, 2], (1, 5), level="group"), "`groups` must be given"),
+        (
+            lambda: measures([1, 2], [1, 1.5], (1, 5), ["a", "a"], calibrate_on=([1], [2])),
+            "`calibrate_on` must hold human scores and judge scores, and groups if",
+        ),
+        (lambda: pair_accuracy([1], [1], epsilon=-1), "`epsilon >= 0` must hold, got -1"),
         (lambda: bias([1, 2], [1]), "human and judge must have one length"),
         (lambda: mean_absolute_error([1, None], [1, 2]), "`human` must hold finite numbers"),
     ],

@@ -17,6 +17,7 @@ from mogradjudge.agreement import (
     correlate,
     equivalence,
     minimum_detectable_difference,
+    sample_size,
 )
 from mogradjudge.errors import SetupError
 
@@ -74,16 +75,27 @@ def test_a_bootstrap_interval_of_many_documents_holds_the_truth():
     assert 0.88 <= inside <= 0.99
 
 
-def test_detectable_differences_are_those_of_the_published_table():
+def test_sample_sizes_are_those_of_the_published_table():
     # Standard errors of k / sqrt(documents); the table's quantiles are normal ones.
+    assert sample_size(0.25, EFFECT) == pytest.approx(68, abs=3)
+    assert sample_size(0.33, EFFECT) == pytest.approx(120, abs=3)
+    assert sample_size(0.15, EFFECT) == pytest.approx(25, abs=3)
     assert minimum_detectable_difference(0.25, 100) == pytest.approx(0.07, abs=0.002)
     assert minimum_detectable_difference(0.15, 100) == pytest.approx(0.043, abs=0.002)
 
 
+def test_the_sample_size_is_the_smallest_that_detects_the_difference():
+    for spread in (0.05, 0.3, 2.0):
+        documents = sample_size(spread, 0.1, power=0.9)
+        assert minimum_detectable_difference(spread, documents, power=0.9) <= 0.1
+        if documents > 2:
+            assert minimum_detectable_difference(spread, documents - 1, power=0.9) > 0.1
+
+
 def test_a_pilots_values_stand_for_their_standard_deviation():
     values = np.random.default_rng(0).normal(size=30)
-    found = minimum_detectable_difference(values, 50)
-    assert found == minimum_detectable_difference(float(values.std(ddof=1)), 50)
+    spread = values.std(ddof=1)
+    assert sample_size(values, 0.5) == sample_size(float(spread), 0.5)
 
 
 def test_the_detectable_difference_is_detected_as_often_as_asked():
@@ -164,6 +176,8 @@ def test_an_interaction_of_four_arms_is_found():
             lambda: minimum_detectable_difference(0.2, 9, power=0.01),
             "`0 < alpha < power < 1` must hold",
         ),
+        (lambda: sample_size(0.2, 0), "`difference` must lie above 0, got 0"),
+        (lambda: sample_size(0.2, 1e-9), "`difference` must be larger to be found at all"),
         (lambda: minimum_detectable_difference(0.2, 1), "`documents >= 2` must hold, got 1"),
         (lambda: equivalence([1, 2, 3], bound=0), "`bound` must lie above 0, got 0"),
         (lambda: equivalence([1, 2, 3], alpha=0.6), "`alpha` must lie between 0 and 0.5, got 0.6"),
