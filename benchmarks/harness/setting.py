@@ -28,7 +28,7 @@ from mogradjudge import (
 )
 from mogradjudge.cli.options import together
 from mogradjudge.data import group_of
-from mogradjudge.data.nested import unnested
+from mogradjudge.data.examples import unnested
 from mogradjudge.data.tables import read_table
 from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.objectives.rubric import check_ratings

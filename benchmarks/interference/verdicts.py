@@ -10,7 +10,7 @@ from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import BOUND, MEAN, level_of, unequal_coverage
 from benchmarks.interference.measure import identity
 from benchmarks.interference.scorings import Scorings
-from mogradjudge.agreement import contrast_criteria, holm
+from mogradjudge.agreement import TestOptions, contrast_criteria, holm
 from mogradjudge.agreement.claims import Claim, claim, refused
 
 K = TypeVar("K", bound=Hashable)
@@ -43,7 +43,7 @@ def judged(
         },
         {str(key): weights[key[0]] / len(by_arm[key[0]]) for key in scored},
         first.groups,
-        level=level_of(first),
+        TestOptions(level=level_of(first)),
     )
     comparisons = {MEAN: family.mean, **family.by_criterion}
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.tables import Table, interval, mean_of_known
-from mogradjudge.agreement import Interval, Undefined, bootstrap_criteria
+from mogradjudge.agreement import Interval, TestOptions, Undefined, bootstrap_criteria
 from mogradjudge.display.terminal import number
 
 
@@ -85,7 +85,9 @@ def mean_interval(tests: Sequence[Mapping[str, Any]]) -> Interval | None:
             for criterion, scores in scoring.items():
                 name = f"{run}/{repeat}/{criterion}"
                 human[name], judge[name] = test["human"][criterion], scores
-    interval = bootstrap_criteria(human, judge, tests[0]["documents"])["mean"]
+    interval = bootstrap_criteria(human, judge, tests[0]["documents"], TestOptions(level="pooled"))[
+        "mean"
+    ]
     return None if isinstance(interval, Undefined) else interval
 
 

@@ -18,13 +18,12 @@ import optuna
 from scipy.stats import norm
 
 from benchmarks.worlds.simulated import SYSTEMS, Array, human_scores
-from mogradjudge.agreement import Interval, Level, Undefined, correlate
+from mogradjudge.agreement import Interval, Level, TestOptions, Undefined, correlate
 from mogradjudge.agreement.bootstrap import draw
 from mogradjudge.display.terminal import print_table
 from mogradjudge.search.analysis.effects import mode_effects
 from mogradjudge.search.analysis.linear_model import Setting
-from mogradjudge.search.analysis.selection_bias import corrected
-from mogradjudge.search.resampling import resampled_means
+from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
 
 RESAMPLES = 300
 MODE_EFFECTS = {"SSS": 0.03, "SSC": 0.01, "SCC": -0.01, "CCC": -0.03}
@@ -109,9 +108,7 @@ def simulate_choice(world: Judges, spread: str, documents: int, simulations: int
             {"c": human.ravel()},
             [{"c": judge_scores.ravel()} for judge_scores in scores],
             groups,
-            level=level,
-            resamples=RESAMPLES,
-            seed=seed,
+            TestOptions(level=level, resamples=RESAMPLES, seed=seed),
         )
         agreement = np.array(values, dtype=np.float64)
         best = int(agreement.argmax())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 import dspy
@@ -19,7 +19,7 @@ from scipy import stats
 from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.worlds.simulated import SYSTEMS, Array, Errors, World, human_scores, world
 from mogradjudge import Rubric, SetupError, load_examples
-from mogradjudge.agreement import Comparison, Undefined, bootstrap_criteria, compare
+from mogradjudge.agreement import Comparison, TestOptions, Undefined, bootstrap_criteria, compare
 from mogradjudge.agreement.bootstrap import draw, percentiles
 from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.data import group_of
@@ -93,20 +93,20 @@ def _tests(
     names = [f"{place // size:05}" for place in range(len(human))]
     systems = [f"{place % size:05}" for place in range(len(human))]
     by_document, pooled, resampled, both = TESTS
+    how = TestOptions(flips=FLIPS, seed=seed)
+    over_all = replace(how, level="pooled")
     return {
-        by_document: compare(human, first, second, names, flips=FLIPS, seed=seed),
-        pooled: compare(human, first, second, names, level="pooled", flips=FLIPS, seed=seed),
+        by_document: compare(human, first, second, names, how),
+        pooled: compare(human, first, second, names, over_all),
         resampled: _bootstrap(human, first, second, size, seed),
         both: compare(
             human,
             first,
             second,
             names,
-            level="pooled",
+            over_all,
             generalize_to="documents+systems",
             systems=systems,
-            flips=FLIPS,
-            seed=seed,
         ),
     }
 
@@ -185,7 +185,8 @@ def measure_speed(resamples: int, scipy_resamples: int) -> Speed:
     def rho(documents: Array) -> float:
         return float(stats.spearmanr(human[documents].ravel(), judge[documents].ravel()).statistic)
 
-    ours = _quickest(lambda: bootstrap_criteria(people, judges, groups, resamples=resamples))
+    options = TestOptions(level="pooled", resamples=resamples)
+    ours = _quickest(lambda: bootstrap_criteria(people, judges, groups, options))
     some = _quickest(
         lambda: stats.bootstrap(
             (np.arange(100),),

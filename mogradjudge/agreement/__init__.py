@@ -1,4 +1,4 @@
-"""Agreement of judge with human scores: measures, intervals, tests between judges, planning.
+"""Agreement of judge with human scores: measures, intervals, tests between judges, claims.
 
 Every test and interval works on whole documents, since texts over one source go together.
 """
@@ -7,13 +7,12 @@ from mogradjudge.agreement.bootstrap import (
     FEWEST_DOCUMENTS,
     NARROW_DOCUMENTS,
     Interval,
-    bootstrap,
     bootstrap_criteria,
     hierarchical,
     reported_intervals,
 )
-from mogradjudge.agreement.coefficients import Constant, Level, Method, Undefined
-from mogradjudge.agreement.contrasts import compare, contrast
+from mogradjudge.agreement.coefficients import Undefined
+from mogradjudge.agreement.contrasts import compare
 from mogradjudge.agreement.correlation import Correlation, correlate
 from mogradjudge.agreement.distances import (
     bias,
@@ -24,12 +23,13 @@ from mogradjudge.agreement.distances import (
 from mogradjudge.agreement.document_values import document_values
 from mogradjudge.agreement.measures import Measures, measures
 from mogradjudge.agreement.multiple_testing import Family, compare_criteria, contrast_criteria, holm
+from mogradjudge.agreement.options import Constant, Level, Method, Population, TestOptions
 from mogradjudge.agreement.pair_accuracy import (
     calibrate_epsilon,
     pair_accuracy,
     pair_accuracy_constant,
 )
-from mogradjudge.agreement.permutation import Comparison, Population, cluster_test
+from mogradjudge.agreement.permutation import Comparison, cluster_test
 from mogradjudge.agreement.power import (
     Equivalence,
     equivalence,
@@ -50,15 +50,14 @@ __all__ = [
     "Measures",
     "Method",
     "Population",
+    "TestOptions",
     "Undefined",
     "bias",
-    "bootstrap",
     "bootstrap_criteria",
     "calibrate_epsilon",
     "cluster_test",
     "compare",
     "compare_criteria",
-    "contrast",
     "contrast_criteria",
     "correlate",
     "document_values",

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mogradjudge.agreement.checks import check_lengths, check_names, gappy
-from mogradjudge.agreement.coefficients import Array, Codes, Options, Scores
+from mogradjudge.agreement.coefficients import Array, Codes, Scores
 from mogradjudge.agreement.document_values import agreement_over_all, values_of
+from mogradjudge.agreement.options import TestOptions
 from mogradjudge.errors import SetupError
 
 
@@ -56,7 +57,7 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
     return Arms(people[kept], judges, codes[kept], documents, kept)
 
 
-def contrast_of(arms: Arms, weights: Mapping[str, float], options: Options) -> Contrast:
+def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) -> Contrast:
     """Weigh the arms' agreements, over all and by document."""
     over_all, values = 0.0, np.zeros(arms.documents)
     for name, weight in weights.items():

@@ -12,24 +12,18 @@ from mogradjudge.agreement.checks import (
     Groups,
     check_lengths,
     check_names,
-    check_options,
-    finite,
     gappy,
     group_codes,
 )
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
-    Constant,
-    Level,
-    Method,
-    Numbers,
-    Options,
     Scores,
     Undefined,
     blocks,
     group_values,
 )
+from mogradjudge.agreement.options import DEFAULTS, Level, TestOptions, check_options
 from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.errors import SetupError
 
@@ -48,21 +42,19 @@ class Interval:
     confidence: float = 0.95
 
 
-def bootstrap(
-    human: Numbers,
-    judge: Numbers,
+def bootstrap_criteria(
+    human: Mapping[str, Scores],
+    judge: Mapping[str, Scores],
     groups: Sequence[str],
-    *,
-    method: Method = "spearman",
-    level: Level = "pooled",
-    constant: Constant = "zero",
-    resamples: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Interval | Undefined:
-    """Give a percentile interval for `correlate`, by resampling whole groups.
+    options: TestOptions = DEFAULTS,
+) -> dict[str, Interval | Undefined]:
+    """Give a percentile interval for each criterion and, under "mean", for the mean of all.
 
-    With fewer than about 30 groups the interval is too narrow, as percentile intervals are. To
+    It bounds the value of `correlate`. Whole groups are resampled; one that is drawn twice counts
+    as two. All criteria share the groups drawn, so that the mean's interval knows how they go
+    together.
+
+    With fewer than about 30 groups an interval is too narrow, as percentile intervals are. To
     compare two judges, test their difference (`compare`): two intervals may overlap although the
     judges differ.
 
@@ -71,67 +63,16 @@ def bootstrap(
     Summarization Evaluation Metrics Using Resampling Methods" (Boot-Inputs).
 
     Args:
-        human: Human scores, length n.
-        judge: Judge scores of the same texts, length n.
-        groups: The group of each text, length n. A group drawn twice counts as two groups.
-        method: As for `correlate`.
-        level: As for `correlate`.
-        constant: As for `correlate`.
-        resamples: How many resamples to draw, at least 1.
-        seed: Seeds the draws.
-        confidence: The share of resamples inside, between 0 and 1.
-
-    Raises:
-        SetupError: If the lengths differ, a score is not finite, or an option is out of its range.
-    """
-    found = bootstrap_criteria(
-        {"": finite("human", human)},
-        {"": finite("judge", judge)},
-        groups,
-        method=method,
-        level=level,
-        constant=constant,
-        resamples=resamples,
-        seed=seed,
-        confidence=confidence,
-    )
-    return found[""]
-
-
-def bootstrap_criteria(
-    human: Mapping[str, Scores],
-    judge: Mapping[str, Scores],
-    groups: Sequence[str],
-    *,
-    method: Method = "spearman",
-    level: Level = "pooled",
-    constant: Constant = "zero",
-    resamples: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> dict[str, Interval | Undefined]:
-    """Give the interval of `bootstrap` for several criteria and, under "mean", for their mean.
-
-    All criteria share the documents drawn, so that the mean's interval knows how they go together.
-
-    Args:
         human: Human scores by criterion, each of length n; None where there is none.
         judge: Judge scores by criterion, each of length n. A text with None on either side is left
             out of that criterion.
         groups: The group of each text, length n.
-        method: As for `correlate`.
-        level: As for `correlate`.
-        constant: As for `correlate`.
-        resamples: As for `bootstrap`.
-        seed: As for `bootstrap`.
-        confidence: As for `bootstrap`.
+        options: How agreement is taken, and how many resamples are drawn.
 
     Raises:
-        SetupError: As for `bootstrap`; if the criteria of the two differ, or one is named "mean".
+        SetupError: If the lengths differ, a score is not finite, the criteria of the two differ, or
+            one is named "mean".
     """
-    check_options(
-        method=method, level=level, constant=constant, resamples=resamples, confidence=confidence
-    )
     check_names("Judge scores", judge, human)
     if "mean" in human:
         raise SetupError("A criterion must not be named 'mean': it names the mean of all.")
@@ -143,16 +84,18 @@ def bootstrap_criteria(
     for name, scores in human.items():
         check_lengths({"human": scores, "judge": judge[name], "groups": groups})
         columns[name] = gappy("human", scores), gappy("judge", judge[name])
-    values = {name: np.empty(resamples) for name in human}
-    rng, options = np.random.default_rng(seed), Options(method, level, constant)
-    for rows in blocks(resamples, len(documents)):
+    values = {name: np.empty(options.resamples) for name in human}
+    rng = np.random.default_rng(options.seed)
+    for rows in blocks(options.resamples, len(documents)):
         weights = draw(rng, len(documents), rows.stop - rows.start)
         for name, sides in columns.items():
-            values[name][rows] = _resampled(*sides, documents, weights, options)
-    found = {name: percentiles(each, confidence) for name, each in values.items()}
-    defined = [values[name] for name, each in found.items() if isinstance(each, Interval)]
-    mean = np.mean(defined, axis=0) if defined else np.full(resamples, np.nan)
-    return {**found, "mean": percentiles(mean, confidence)}
+            values[name][rows] = resampled_values(*sides, documents, weights, options)
+    intervals = {
+        name: percentiles(resampled, options.confidence) for name, resampled in values.items()
+    }
+    defined = [values[name] for name in human if isinstance(intervals[name], Interval)]
+    mean = np.mean(defined, axis=0) if defined else np.full(options.resamples, np.nan)
+    return {**intervals, "mean": percentiles(mean, options.confidence)}
 
 
 def reported_intervals(
@@ -173,7 +116,8 @@ def reported_intervals(
     Raises:
         SetupError: As for `bootstrap_criteria`.
     """
-    known: dict[str, set[str]] = {
+    options = TestOptions(level=level)
+    rated: dict[str, set[str]] = {
         name: {
             group
             for x, y, group in zip(scores, judge[name], groups, strict=True)
@@ -181,17 +125,17 @@ def reported_intervals(
         }
         for name, scores in human.items()
     }
-    documents = {**known, "mean": set().union(*known.values())}
-    enough = [name for name, found in known.items() if len(found) >= FEWEST_DOCUMENTS]
+    documents = {**rated, "mean": set().union(*rated.values())}
+    enough = [name for name, names in rated.items() if len(names) >= FEWEST_DOCUMENTS]
     first, second = ({name: side[name] for name in enough} for side in (human, judge))
-    found = bootstrap_criteria(first, second, groups, level=level) if enough else {}
-    if len(enough) < len(known):  # the mean is one over all criteria
-        found["mean"] = bootstrap_criteria(human, judge, groups, level=level)["mean"]
+    intervals = bootstrap_criteria(first, second, groups, options) if enough else {}
+    if len(enough) < len(rated):  # the mean is one over all criteria
+        intervals["mean"] = bootstrap_criteria(human, judge, groups, options)["mean"]
     return {
-        name: found[name]
-        if len(named) >= FEWEST_DOCUMENTS
-        else Undefined(f"no interval: {len(named)} documents, and it needs {FEWEST_DOCUMENTS}")
-        for name, named in documents.items()
+        name: intervals[name]
+        if len(names) >= FEWEST_DOCUMENTS
+        else Undefined(f"no interval: {len(names)} documents, and it needs {FEWEST_DOCUMENTS}")
+        for name, names in documents.items()
     }
 
 
@@ -271,13 +215,22 @@ def percentiles(values: Array, confidence: float) -> Interval | Undefined:
     return Interval(float(low), float(high), confidence)
 
 
-def _resampled(
+def resampled_values(
     human: Array,
     judge: Array,
     documents: Groups,
     weights: Array,
-    options: Options,
+    options: TestOptions,
 ) -> Array:
+    """Give the agreement on each resample; shape (resamples,), nan where it is undefined.
+
+    Args:
+        human: Human scores, shape (texts,); nan where there is none.
+        judge: Judge scores, shape (texts,); nan where there is none.
+        documents: The texts' documents.
+        weights: How often each document was drawn, shape (resamples, documents).
+        options: How agreement is taken.
+    """
     kept: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
     human, judge, codes = human[kept], judge[kept], documents.codes[kept]
     method, constant = options.method, options.constant

@@ -1,30 +1,20 @@
-"""Checking what a caller gives: scores, groups, options."""
+"""Checking what a caller gives: scores and groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from mogradjudge.agreement.coefficients import (
     Array,
     Codes,
-    Constant,
-    Level,
-    Method,
     Numbers,
     Scores,
 )
 from mogradjudge.errors import SetupError
-
-_CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "method": get_args(Method),
-    "level": get_args(Level),
-    "constant": get_args(Constant),
-    "generalize_to": ("documents", "documents+systems"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,29 +26,6 @@ class Groups:
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def check_options(
-    *,
-    resamples: int = 1,
-    flips: int = 1,
-    confidence: float = 0.95,
-    **chosen: str,
-) -> None:
-    """Check the options that several functions share.
-
-    Raises:
-        SetupError: If one is not among its choices, or a number is out of its range.
-    """
-    for name, value in chosen.items():
-        if value not in _CHOICES[name]:
-            words = ", ".join(map(repr, _CHOICES[name]))
-            raise SetupError(f"`{name}` must be one of {words}, got {value!r}.")
-    for name, count in {"resamples": resamples, "flips": flips}.items():
-        if count < 1:
-            raise SetupError(f"`{name} >= 1` must hold, got {count!r}.")
-    if not 0 < confidence < 1:
-        raise SetupError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
 
 
 def finite(name: str, values: Numbers) -> Array:

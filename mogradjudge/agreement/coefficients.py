@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Level: TypeAlias = Literal["pooled", "group"]
-Constant: TypeAlias = Literal["zero", "drop"]
-Method: TypeAlias = Literal["spearman", "kendall", "pearson"]
+from mogradjudge.agreement.options import Constant, Method
+
 Array: TypeAlias = npt.NDArray[np.float64]
 Codes: TypeAlias = npt.NDArray[np.intp]
 Numbers: TypeAlias = Sequence[float] | Array
@@ -27,15 +26,6 @@ class Undefined:
     """There is no such number, for this reason."""
 
     reason: str
-
-
-@dataclass(frozen=True)
-class Options:
-    """How agreement is taken; the fields are arguments of `correlate`."""
-
-    method: Method
-    level: Level
-    constant: Constant
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mogradjudge.agreement.checks import check_lengths, check_options, finite, group_codes
+from mogradjudge.agreement.checks import check_lengths, finite, group_codes
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
-    Constant,
-    Level,
-    Method,
     Numbers,
     Undefined,
     constant_groups,
     group_values,
 )
+from mogradjudge.agreement.options import Constant, Level, Method, check_options
 from mogradjudge.errors import SetupError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mogradjudge.agreement.checks import check_lengths, finite
-from mogradjudge.agreement.coefficients import Array, Numbers, Undefined
+from mogradjudge.agreement.coefficients import Array, Numbers, Undefined, rank_deviations
 
 _NONE = Undefined("no text is scored")
 
@@ -61,12 +61,11 @@ def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
     Raises:
         SetupError: If the lengths differ, or a score is not finite.
     """
-    from scipy.stats import rankdata  # slow to import
-
     x, y = _both(human, judge)
     if not len(x):
         return _NONE
-    ranks = rankdata(np.concatenate([x, y]))
+    scores = np.concatenate([x, y])
+    ranks = rank_deviations(scores, np.zeros(len(scores), dtype=np.intp), 1)
     expected = 2 * ranks.var(ddof=1)
     if expected == 0:
         return Undefined("all scores are equal")

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mogradjudge.agreement.checks import check_lengths, check_options, gappy, group_codes
+from mogradjudge.agreement.checks import check_lengths, gappy, group_codes
 from mogradjudge.agreement.coefficients import (
     Array,
     Codes,
-    Constant,
-    Level,
-    Method,
-    Options,
     Scores,
     blocks,
     group_values,
 )
+from mogradjudge.agreement.options import Constant, Level, Method, TestOptions
 from mogradjudge.agreement.weighted_correlation import weighted_values
 
 
@@ -53,14 +50,12 @@ def document_values(
     Raises:
         SetupError: If the lengths differ, a score is not finite, or an option is unknown.
     """
-    check_options(method=method, level=level, constant=constant)
+    options = TestOptions(method, level, constant)
     check_lengths({"human": human, "judge": judge, "groups": groups})
     found = group_codes(groups)
     x, y = gappy("human", human), gappy("judge", judge)
     kept = np.isfinite(x) & np.isfinite(y)
-    values = values_of(
-        x[kept], y[kept], found.codes[kept], len(found), Options(method, level, constant)
-    )
+    values = values_of(x[kept], y[kept], found.codes[kept], len(found), options)
     return {
         name: float(value)
         for name, value in zip(found.names, values, strict=True)
@@ -73,7 +68,7 @@ def values_of(
     judge: Array,
     codes: Codes,
     documents: int,
-    options: Options,
+    options: TestOptions,
 ) -> Array:
     """Give the documents' values as an array; shape (documents,), nan where there is none."""
     method, constant = options.method, options.constant
@@ -93,7 +88,7 @@ def agreement_over_all(
     judge: Array,
     codes: Codes,
     documents: int,
-    options: Options,
+    options: TestOptions,
 ) -> float:
     """Give the agreement itself; nan where it is undefined."""
     method, constant = options.method, options.constant

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement.checks import check_lengths, check_options, gappy
-from mogradjudge.agreement.coefficients import Array, Constant, Level, Method, Scores, Undefined
+from mogradjudge.agreement.checks import check_lengths, gappy
+from mogradjudge.agreement.coefficients import Array, Scores, Undefined
 from mogradjudge.agreement.correlation import correlate
 from mogradjudge.agreement.distances import (
     bias,
@@ -17,6 +17,7 @@ from mogradjudge.agreement.distances import (
     mean_absolute_error,
     quadratic_kappa,
 )
+from mogradjudge.agreement.options import Constant, Level, Method, check_options
 from mogradjudge.agreement.pair_accuracy import (
     calibrate_epsilon,
     pair_accuracy,

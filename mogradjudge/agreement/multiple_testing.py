@@ -8,17 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mogradjudge.agreement.arms import arms_of, check_weights, contrast_of
-from mogradjudge.agreement.checks import check_names, check_options, group_codes
+from mogradjudge.agreement.checks import check_names, group_codes
 from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
-    Constant,
-    Level,
-    Method,
-    Options,
     Scores,
     Undefined,
 )
+from mogradjudge.agreement.options import DEFAULTS, TestOptions
 from mogradjudge.agreement.permutation import (
     Comparison,
     flipped_sums,
@@ -49,19 +46,17 @@ def contrast_criteria(
     arms: Mapping[str, Mapping[str, Scores]],
     weights: Mapping[str, float],
     groups: Sequence[str],
-    *,
-    method: Method = "spearman",
-    level: Level = "group",
-    constant: Constant = "zero",
-    flips: int = 9999,
-    seed: int = 0,
-    confidence: float = 0.95,
+    options: TestOptions = DEFAULTS,
 ) -> Family:
     """Test a weighted sum of several judges' agreements on each criterion, and on their mean.
 
-    Each criterion is tested as by `contrast`, with the same signs for all criteria. A document
-    that has no value on a criterion drops out there for all arms; its value for the mean is the
-    mean over the criteria on which it has one.
+    Weights that sum to 0 make a contrast: ``{"J1": 1, "J0": -1, "S1": -1, "S0": 1}`` is the
+    interaction of two changes. Test and interval are those of `cluster_test` on the documents'
+    values (`document_values`), with the same signs for all criteria. With ``level="group"`` their
+    mean is the difference. With ``level="pooled"`` the difference is that of the pooled
+    correlations, and its pseudo-values stand for it in test and interval. A document that has no
+    value on a criterion drops out there for all arms; its value for the mean is the mean over the
+    criteria on which it has one.
 
     Source: max-T is the step-down procedure of Westfall and Young 1993, "Resampling-Based Multiple
     Testing", algorithm 4.1, on the documents' sums over the roots of their sums of squares.
@@ -72,24 +67,19 @@ def contrast_criteria(
             arm is left out of all, on that criterion.
         weights: The weight of each arm; they usually sum to 0.
         groups: The document of each text, length n.
-        method: As for `correlate`.
-        level: As for `correlate`.
-        constant: As for `correlate`.
-        flips: As for `cluster_test`.
-        seed: As for `cluster_test`.
-        confidence: Of each interval by itself, between 0 and 1.
+        options: How agreement is taken and tested; the confidence is that of each interval by
+            itself.
 
     Raises:
         SetupError: If lengths or names differ, there is no criterion, a score is not finite, or an
             option is out of its range.
     """
-    check_options(method=method, level=level, constant=constant, flips=flips, confidence=confidence)
     check_weights(weights, arms)
     if not human:
         raise SetupError("`human` must hold the scores of at least one criterion, got none.")
     for arm, by_criterion in arms.items():
         check_names(f"The scores of arm {arm!r}", by_criterion, human)
-    documents, options = group_codes(groups), Options(method, level, constant)
+    documents = group_codes(groups)
     differences, columns = {}, []
     for name, scores in human.items():
         of_arms = {arm: judged[name] for arm, judged in arms.items()}
@@ -98,7 +88,7 @@ def contrast_criteria(
         differences[name] = found.difference
         columns.append(found.values)
     values = np.stack(columns, axis=1)
-    return _family(differences, values, flips, seed, level, confidence)
+    return _family(differences, values, options)
 
 
 def compare_criteria(
@@ -106,13 +96,7 @@ def compare_criteria(
     judge_a: Mapping[str, Scores],
     judge_b: Mapping[str, Scores],
     groups: Sequence[str],
-    *,
-    method: Method = "spearman",
-    level: Level = "group",
-    constant: Constant = "zero",
-    flips: int = 9999,
-    seed: int = 0,
-    confidence: float = 0.95,
+    options: TestOptions = DEFAULTS,
 ) -> Family:
     """Compare two judges on several criteria: agreement of ``a`` less agreement of ``b``.
 
@@ -123,12 +107,8 @@ def compare_criteria(
         judge_a: The first judge's scores by criterion, each of length n.
         judge_b: The second judge's scores by criterion, each of length n.
         groups: The document of each text, length n.
-        method: As for `correlate`.
-        level: As for `correlate`.
-        constant: As for `correlate`.
-        flips: As for `cluster_test`.
-        seed: As for `cluster_test`.
-        confidence: Of each interval by itself, between 0 and 1.
+        options: How agreement is taken and tested; the confidence is that of each interval by
+            itself.
 
     Raises:
         SetupError: As for `contrast_criteria`.
@@ -138,12 +118,7 @@ def compare_criteria(
         {"judge_a": judge_a, "judge_b": judge_b},
         {"judge_a": 1.0, "judge_b": -1.0},
         groups,
-        method=method,
-        level=level,
-        constant=constant,
-        flips=flips,
-        seed=seed,
-        confidence=confidence,
+        options,
     )
 
 
@@ -172,14 +147,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def _family(
-    differences: Mapping[str, float],
-    values: Array,
-    flips: int,
-    seed: int,
-    level: Level,
-    confidence: float,
-) -> Family:
+def _family(differences: Mapping[str, float], values: Array, options: TestOptions) -> Family:
     """Test the columns of values (documents, criteria), nan allowed, and the rows' means."""
     defined = np.isfinite(values)
     some = defined.any(axis=1)
@@ -188,14 +156,14 @@ def _family(
         few = Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
         return Family(few, dict.fromkeys(differences, few), {}, {})
     means = np.nanmean(values, axis=1)
-    patterns = sign_patterns(len(values), flips, seed)
+    patterns = sign_patterns(len(values), options.flips, options.seed)
     # A document without a value adds nothing to a sum, whatever its sign.
     sums = flipped_sums(np.column_stack([np.where(defined, values, 0.0), means]), patterns)
     by_criterion: dict[str, Comparison | Undefined] = {}
     for place, (name, difference) in enumerate(differences.items()):
         column = values[defined[:, place], place]
         by_criterion[name] = (
-            mean_comparison(column, difference, p_value(sums[:, place]), confidence)
+            mean_comparison(column, difference, p_value(sums[:, place]), options.confidence)
             if len(column) >= FEWEST and np.isfinite(difference)
             else Undefined(f"{len(column)} documents have a value, and a test needs {FEWEST}")
         )
@@ -207,9 +175,9 @@ def _family(
     places = list(tested.values())
     lengths = np.sqrt((np.where(defined, values, 0.0)[:, places] ** 2).sum(axis=0))
     # Pooled correlations have no mean over documents; their pseudo-values only stand for it.
-    mean = means.mean() if level == "group" else np.nanmean(list(differences.values()))
+    mean = means.mean() if options.level == "group" else np.nanmean(list(differences.values()))
     return Family(
-        mean_comparison(means, float(mean), p_value(sums[:, -1]), confidence),
+        mean_comparison(means, float(mean), p_value(sums[:, -1]), options.confidence),
         by_criterion,
         holm({name: p_value(sums[:, place]) for name, place in tested.items()}),
         dict(zip(tested, _max_t(sums[:, places], lengths), strict=True)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mogradjudge.agreement.checks import check_lengths, finite, group_codes
-from mogradjudge.agreement.coefficients import CELLS, Array, Numbers, Undefined
+from mogradjudge.agreement.coefficients import Array, Numbers, Undefined, blocks
 from mogradjudge.errors import SetupError
 
 _NO_PAIR = Undefined("there is no pair of scored texts in one group")
@@ -88,10 +88,10 @@ def calibrate_epsilon(
     Raises:
         SetupError: If the lengths differ, or a score is not finite.
     """
-    found = list(_differences(human, judge, groups))
-    if not sum(len(x) for x, _ in found):
+    pairs = list(_differences(human, judge, groups))
+    if not sum(len(x) for x, _ in pairs):
         return 0.0
-    x, y = (np.concatenate(side) for side in zip(*found, strict=True))
+    x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
     # Tying a pair is right where humans tie it, and no longer right where it was ordered well.
     gain = (x == 0).astype(int) - ((y != 0) & (np.sign(x) == np.sign(y)))
     sizes, place = np.unique(np.abs(y), return_inverse=True)
@@ -111,13 +111,9 @@ def _differences(
     codes = group_codes(groups).codes
     order = np.argsort(codes, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        rows = max(1, CELLS // max(1, len(members)))
-        for start in range(0, len(members), rows):
-            first, second = np.meshgrid(
-                np.arange(start, min(start + rows, len(members))),
-                np.arange(len(members)),
-                indexing="ij",
-            )
+        places = np.arange(len(members))
+        for rows in blocks(len(members), len(members)):
+            first, second = np.meshgrid(places[rows], places, indexing="ij")
             above = second > first
             one, other = members[first[above]], members[second[above]]
             yield x[one] - x[other], y[one] - y[other]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -16,10 +15,10 @@ from mogradjudge.agreement.coefficients import (
     FEWEST,
     Array,
     Codes,
-    Options,
     Undefined,
     blocks,
 )
+from mogradjudge.agreement.options import TestOptions
 from mogradjudge.agreement.permutation import Comparison
 from mogradjudge.agreement.weighted_correlation import weighted_values
 
@@ -29,22 +28,12 @@ _Contrast: TypeAlias = Callable[[Codes, Array], Array]
 _ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """How many resamples to draw, by which seed, and the confidence of their interval."""
-
-    resamples: int
-    seed: int
-    confidence: float
-
-
 def two_way(
     table: Arms,
     found: Contrast,
     systems: Groups,
     weights: Mapping[str, float],
-    options: Options,
-    drawn: Resampling,
+    options: TestOptions,
 ) -> Comparison | Undefined:
     """Give the percentile interval of a contrast, and twice the smaller tail beyond 0 as p-value.
 
@@ -59,15 +48,15 @@ def two_way(
     contrast = partial(_contrast, table, weights, options)
     over = _over_all if options.level == "pooled" else _by_document
     codes = systems.codes[table.kept]
-    rngs = [np.random.default_rng((drawn.seed, number)) for number in (0, 1)]
-    values = np.empty(drawn.resamples)
-    for rows in blocks(drawn.resamples, len(table.human)):
+    rngs = [np.random.default_rng((options.seed, number)) for number in (0, 1)]
+    values = np.empty(options.flips)
+    for rows in blocks(options.flips, len(table.human)):
         of_documents, of_systems = (
             draw(rng, size, rows.stop - rows.start)
             for rng, size in zip(rngs, (documents, len(systems)), strict=True)
         )
         values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
-    interval = percentiles(values, drawn.confidence)
+    interval = percentiles(values, options.confidence)
     if isinstance(interval, Undefined) or not np.isfinite(found.difference):
         return Undefined("most resamples have no correlation")
     values = values[np.isfinite(values)]
@@ -80,7 +69,7 @@ def two_way(
         int(np.isfinite(found.values).sum()),
         "documents+systems",
         float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-        drawn.confidence,
+        options.confidence,
     )
 
 
@@ -105,7 +94,7 @@ def _by_document(
 
 
 def _contrast(
-    table: Arms, weights: Mapping[str, float], options: Options, texts: Codes, often: Array
+    table: Arms, weights: Mapping[str, float], options: TestOptions, texts: Codes, often: Array
 ) -> Array:
     """Give the contrast on some texts, each counted as often as ``often`` (samples, texts) says."""
     human, alone = table.human[texts], np.arange(len(texts))

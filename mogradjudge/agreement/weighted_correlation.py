@@ -16,13 +16,12 @@ from mogradjudge.agreement.coefficients import (
     CELLS,
     Array,
     Codes,
-    Constant,
-    Method,
     Sums,
     blocks,
     coefficient,
     unit_scale,
 )
+from mogradjudge.agreement.options import Constant, Method
 from mogradjudge.errors import SetupError
 
 _TABLE = 4096  # cells up to which counting score pairs beats ranking the texts

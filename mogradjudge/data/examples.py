@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import dspy
 
-from mogradjudge.criteria import Criterion, Rubric
-from mogradjudge.data.columns import check_columns, input_texts, is_nan, named_rows, texts_of
-from mogradjudge.data.nested import unnested
-from mogradjudge.data.tables import Table, read_table
+from mogradjudge.criteria import Criterion, Group, Rubric
+from mogradjudge.data.batches import Row
+from mogradjudge.data.tables import (
+    Table,
+    check_columns,
+    input_texts,
+    is_nan,
+    named_rows,
+    read_table,
+    texts_of,
+)
 from mogradjudge.errors import SetupError
 
 # What a score column holds, in lower case, where nobody gave a score.
@@ -127,3 +135,42 @@ def _score(value: object) -> float | None:
     if isinstance(value, bool):
         raise TypeError
     return float(value)  # type: ignore[arg-type]  # a TypeError is the answer for other types
+
+
+def unnested(table: Table, inputs: Group, scores: Group) -> Table:
+    """Give each text a row of its own; what a row holds once belongs to all of its texts.
+
+    A row is many texts if both an input and a score of it are lists; other rows are given as they
+    are. (`mteb/summeval` on the hub has one row per article, with 16 summaries and 16 scores per
+    criterion.)
+
+    Raises:
+        SetupError: If a row's lists differ in length.
+    """
+    rows = [
+        text
+        for number, row in enumerate(table.rows, table.first)
+        for text in (
+            _texts(table.source, number, row)
+            if _holds_list(row, inputs) and _holds_list(row, scores)
+            else [row]
+        )
+    ]
+    return replace(table, rows=rows)
+
+
+def _holds_list(row: Row, names: Group) -> bool:
+    return any(isinstance(row.get(name), list) for name in names)
+
+
+def _texts(source: str, number: int, row: Row) -> Iterator[Row]:
+    lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
+    if len(set(lengths.values())) > 1:
+        sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise SetupError(
+            f"{source}: the lists of a row must have one length, and in row {number} {sizes}."
+        )
+    for place in range(max(lengths.values(), default=1)):
+        yield {
+            name: value[place] if isinstance(value, list) else value for name, value in row.items()
+        }

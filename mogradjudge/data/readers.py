@@ -1,16 +1,32 @@
-"""CSV and TSV files: each field is the text that the file has."""
+"""Files and data sets of the hub as batches of rows; and Parquet files written.
+
+CSV and TSV give each field as the text that the file has; in JSON lines each line is one row; in
+Parquet and on the hub columns keep their types.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import Batch, Row, check_unique, of_rows
+from mogradjudge.data.batches import Batch, Row, check_unique, of_rows, of_tables
 from mogradjudge.errors import SetupError
+from mogradjudge.files import replaced
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HUB = "hf:"
+"""How the name of a data set on the hub begins."""
 _LONGEST_FIELD = 2**31 - 1
 
 
@@ -77,3 +93,124 @@ def check_utf8(path: Path) -> None:
                     f"{path} is not UTF-8 text: byte {error.start + 1} of line {number} is "
                     "invalid. Save it as UTF-8."
                 ) from error
+
+
+def read_json_lines(path: Path, size: int) -> Iterator[Batch]:
+    """Read a file of JSON objects; a batch's columns are all that its rows name.
+
+    Raises:
+        SetupError: If the file is not UTF-8, or a line is no JSON object.
+    """
+    check_utf8(path)
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        lines = ((number, line.strip()) for number, line in enumerate(file, 1))
+        rows = (_row(path, number, line) for number, line in lines if line)
+        while chunk := list(islice(rows, size)):
+            yield Batch(tuple(dict.fromkeys(key for row in chunk for key in row)), chunk)
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, object]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SetupError(
+            f"{path}: line {number} is not valid JSON: {error.msg} at column {error.colno}."
+        ) from error
+    if not isinstance(row, dict):
+        raise SetupError(f"{path}: line {number} must be a JSON object, got {line[:40]!r}.")
+    return row
+
+
+def read_parquet(path: Path, wanted: Group, size: int, *, whole: bool) -> Iterator[Batch]:
+    """Read a file; of the columns that are not wanted nothing is read, unless all are to be kept.
+
+    Raises:
+        SetupError: If a column's name is used twice.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        # What pandas and `datasets` note about the columns would not hold for what is made of them.
+        schema = file.schema_arrow.remove_metadata()
+        check_unique(str(path), tuple(schema.names))
+        columns = [name for name in schema.names if whole or name in wanted]
+        tables = (
+            pa.Table.from_batches([batch]).replace_schema_metadata()
+            for batch in file.iter_batches(size, columns=columns)
+        )
+        chosen = pa.schema([schema.field(name) for name in columns])
+        for batch in of_tables(chosen, tables, wanted, size):
+            yield Batch(tuple(schema.names), batch.rows, batch.typed if whole else None)
+
+
+def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write a file as a whole or not at all; it is on the disk when this returns."""
+    import pyarrow.parquet as pq
+
+    with replaced(path) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def read_hub(source: str, wanted: Group, size: int) -> Iterator[Batch]:
+    """Read a split of a data set; columns keep their types.
+
+    Raises:
+        SetupError: If the source names no split.
+    """
+    name = r"\w[\w.-]*"
+    parts = re.fullmatch(rf"hf:({name}/{name})(?:/({name}))?(?::([\w.-]+))?", source)
+    if not parts:
+        raise SetupError(
+            "`source` must read hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or, for a data set with several "
+            f"configurations, hf:OWNER/NAME/CONFIGURATION:SPLIT, got {source!r}."
+        )
+    with _quiet() as folder:
+        from datasets import load_dataset
+
+        splits = load_dataset(parts[1], parts[2], streaming=True, cache_dir=folder)
+        data = splits[_choose_split(source, parts[3], list(splits))]
+        # It may call a column an image or a document: to decode it would open what it points at.
+        data = data.decode(enable=False)
+        tables = (
+            table.replace_schema_metadata()
+            for table in data.with_format("arrow").iter(batch_size=size)
+        )
+        if (first := next(tables, None)) is not None:
+            yield from of_tables(first.schema, chain([first], tables), wanted, size)
+
+
+def _choose_split(source: str, split: str | None, known: list[str]) -> str:
+    if split is None and len(known) == 1:
+        return known[0]
+    if split not in known:
+        raise SetupError(
+            f"`source` must name one of the splits {', '.join(known)}, got {source!r}. "
+            f"Write {':'.join(source.split(':')[:2])}:{known[0]}, say."
+        )
+    return split
+
+
+@contextmanager
+def _quiet() -> Iterator[str]:
+    """Give `datasets` a cache to throw away, and keep what it logs off stderr.
+
+    Its own cache may be stale, and an error is one line, which is ours.
+    """
+    import datasets
+
+    bars = datasets.are_progress_bars_disabled()
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            yield folder
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if not bars:
+            datasets.enable_progress_bars()

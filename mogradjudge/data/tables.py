@@ -1,20 +1,29 @@
-"""What a file or the hub holds, as rows of a table: text is never taken for anything else."""
+"""What a file or the hub holds, as rows of a table: text is never taken for anything else.
+
+What is wrong with a table is found by a survey of it before any call is paid.
+"""
 
 from __future__ import annotations
 
+import difflib
+import hashlib
+import json
+import math
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
 from mogradjudge.data.batches import BATCH_ROWS, Batch, Row, up_to
-from mogradjudge.data.hub import HUB, read_hub
-from mogradjudge.data.json_lines import read_json_lines
-from mogradjudge.data.parquet import read_parquet
-from mogradjudge.data.readers import read_delimited
+from mogradjudge.data.readers import HUB, read_delimited, read_hub, read_json_lines, read_parquet
 from mogradjudge.errors import SetupError
 from mogradjudge.secrets import redact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 """The kinds of table files, by how their names end."""
@@ -94,3 +103,140 @@ def _reader(source: str, wanted: Group, size: int, *, whole: bool) -> Iterator[B
             return read_json_lines(path, size)
         case _:
             return read_delimited(path, "," if kind == ".csv" else "\t", size)
+
+
+def check_columns(table: Table, required: Sequence[str]) -> None:
+    """Check that a table has rows, and these columns.
+
+    Raises:
+        SetupError: If it has not; it names what may have been meant.
+    """
+    if not table.columns:
+        raise SetupError(f"{table.source} is empty: it needs {', '.join(required)} and rows.")
+    if missing := [name for name in required if name not in table.columns]:
+        near = chain(*(difflib.get_close_matches(name, table.columns, 1) for name in missing))
+        hint = " or ".join(repr(name) for name in dict.fromkeys(near))
+        raise SetupError(
+            f"{table.source} has no column {', '.join(map(repr, missing))}"
+            f"{f' (did you mean {hint}?)' if hint else ''}. "
+            f"Its columns: {', '.join(table.columns)}."
+        )
+    if not table.rows:
+        raise SetupError(f"{table.source} has columns but no rows.")
+
+
+def input_texts(table: Table, name: str) -> list[str]:
+    """Give a column that may hold nothing empty.
+
+    Raises:
+        SetupError: If a text is empty, or no text.
+    """
+    texts = texts_of(table, name)
+    if empty := [(row, text) for row, text in enumerate(texts, table.first) if not text.strip()]:
+        raise SetupError(
+            f"{table.source}: each row needs the input {name!r}, but it is empty in "
+            f"{named_rows(empty, show=False)}. Fill them in or take them out."
+        )
+    return texts
+
+
+def texts_of(table: Table, name: str) -> list[str]:
+    """Give a column's values as the texts that their source has.
+
+    Raises:
+        SetupError: If a value is neither a text nor a number.
+    """
+    values = ["" if is_nan(value) else value for value in table.column(name)]
+    kinds = (str, int, float)
+    if other := [(n, v) for n, v in enumerate(values, table.first) if not isinstance(v, kinds)]:
+        raise SetupError(f"{table.source}: {name!r} must hold texts, got {named_rows(other)}.")
+    return [str(value) for value in values]
+
+
+def is_nan(value: object) -> bool:
+    """Tell whether a value stands for nothing."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def named_rows(found: Sequence[tuple[int, object]], *, show: bool = True) -> str:
+    """Name the first three rows, and what they hold; count the others."""
+    rows = [
+        f"{reprlib.repr(value)} in row {row}" if show else f"row {row}" for row, value in found[:3]
+    ]
+    return ", ".join(rows) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a table before its rows are read again to be judged."""
+
+    rows: int
+    schema: pa.Schema
+    digest: str
+
+
+def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
+    """Read a file's first rows, and check that each one can be judged and kept.
+
+    Raises:
+        SetupError: If the file cannot be read, lacks an input column, has no rows or an empty
+            input.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, None] = {}
+    typed, rows = None, 0
+    for batch in stream_table(str(path), inputs, limit, whole=True):
+        columns |= dict.fromkeys(batch.columns)
+        check_columns(Table(str(path), tuple(columns), batch.rows), inputs)
+        inputs_of(path, batch, inputs, rows + 1)
+        kept = kept_table(path, batch, batch.columns)
+        typed = kept.schema if batch.typed is not None else None
+        rows += len(batch.rows)
+    if not rows:
+        check_columns(Table(str(path), tuple(columns), ()), inputs)
+    schema = typed or pa.schema([(name, pa.string()) for name in columns])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Survey(rows, schema, digest)
+
+
+def inputs_of(path: Path, batch: Batch, inputs: Group, first: int = 1) -> list[dict[str, str]]:
+    """Give the inputs of a batch's rows; its first row is the source's row ``first``.
+
+    Raises:
+        SetupError: If an input is empty, or no text.
+    """
+    table = Table(str(path), batch.columns, batch.rows, first)
+    texts = [input_texts(table, name) for name in inputs]
+    return [dict(zip(inputs, row, strict=True)) for row in zip(*texts, strict=True)]
+
+
+def kept_table(path: Path, batch: Batch, columns: Sequence[str]) -> pa.Table:
+    """Give a batch's columns as they are kept: with their types, or as text.
+
+    Raises:
+        SetupError: If a text holds what UTF-8 cannot write.
+    """
+    import pyarrow as pa
+
+    if batch.typed is not None:
+        return batch.typed
+    try:
+        kept = {
+            name: pa.array([_text(row.get(name)) for row in batch.rows], pa.string())
+            for name in columns
+        }
+    except UnicodeEncodeError as error:
+        raise SetupError(
+            f"{path}: each text must be valid Unicode, got the lone surrogate "
+            f"{error.object[error.start]!a}. Repair the text."
+        ) from error
+    return pa.table(kept)
+
+
+def _text(value: object) -> str | None:
+    """Write what a JSON row holds; CSV has nothing but texts."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 WIDE = 10_000
 """Columns of what is no terminal: a log or a pipe gets each row as one line."""
 LINE = 160
@@ -99,12 +95,6 @@ def _is_dumb() -> bool:
     return os.environ.get("TERM", "").lower() in _CANNOT_MOVE
 
 
-_NARROWEST = 12  # columns that a column of text may always have
-
-
-_BESIDE_TEXT = 3  # columns: the space around a cell, and the line to the next one
-
-
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", keys: int = 1
 ) -> None:
@@ -124,28 +114,40 @@ def print_table(
     out = console()
     if title:
         out.print(Text(title, style="bold"))
-    widest = WIDE if out.width == WIDE else max(_NARROWEST, out.width // 2)
-    table = [[one_line(cell) for cell in row] for row in (columns, *rows)]
-    for places in _side_by_side(_widths(table, widest), keys, out.width):
-        _print(out, _table([[row[place] for place in places] for row in table], widest))
+    cells = [[one_line(cell) for cell in column] for column in zip(columns, *rows, strict=True)]
+    # Each of two columns has room then; rich folds those that need more.
+    widest = None if out.width == WIDE else out.width // 2
+    first, part = cells[:keys], cells[:keys]
+    for column in cells[keys:]:
+        wider = _table([*part, column], widest)
+        if len(part) > keys and _width(out, wider) > out.width:
+            _print(out, _table(part, widest))
+            part = first
+        part = [*part, column]
+    _print(out, _table(part, widest))
 
 
-def _table(rows: Sequence[Sequence[str]], widest: int) -> Table:
+def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
     from rich import box
     from rich.table import Table as Made
     from rich.text import Text
 
     table = Made(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(rows[0]):
+    for place, (name, *_) in enumerate(columns):
         table.add_column(
-            Text(column),  # brackets are no markup
+            Text(name),  # brackets are no markup
             justify="right" if place else "left",
             overflow="fold",
             max_width=widest,
         )
-    for row in rows[1:]:
+    for row in zip(*(texts for _, *texts in columns), strict=True):
         table.add_row(*map(Text, row))
     return table
+
+
+def _width(out: Console, table: Table) -> int:
+    """Say how many columns a table takes if it is given room."""
+    return out.measure(table, options=out.options.update_width(WIDE)).maximum
 
 
 def _print(out: Console, table: Table) -> None:
@@ -156,24 +158,6 @@ def _print(out: Console, table: Table) -> None:
         out.print(table)
     for line in printed.get().splitlines():
         out.file.write(f"{line.rstrip()}\n")  # a file is spared the blanks that fill each line
-
-
-def _widths(rows: Sequence[Sequence[str]], widest: int) -> list[int]:
-    """Say how wide each column is, in columns of the terminal."""
-    from rich.cells import cell_len
-
-    return [min(widest, max(map(cell_len, cells))) for cells in zip(*rows, strict=True)]
-
-
-def _side_by_side(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
-    """Part the columns into tables that fit; each has the keys, and at least one more column."""
-    parts = [list(range(keys))]
-    for place, width in enumerate(widths[keys:], start=keys):
-        used = sum(widths[each] + _BESIDE_TEXT for each in parts[-1])
-        if len(parts[-1]) > keys and used + width + _BESIDE_TEXT >= room:
-            parts.append(list(range(keys)))
-        parts[-1].append(place)
-    return parts
 
 
 def number(value: float | None, digits: int = 3) -> str:

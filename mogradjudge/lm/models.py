@@ -8,10 +8,11 @@ import os
 import dspy
 
 from mogradjudge.errors import SetupError
-from mogradjudge.lm.tokens import LOCAL_MAX_TOKENS
 from mogradjudge.settings import TIMEOUT
 
 _LOCAL = "local/"
+LOCAL_MAX_TOKENS = 512
+"""The longest reply of a model in this process, where the caller does not say."""
 
 
 def make_lm(

@@ -1,17 +1,35 @@
-"""What a model's tokens cost, from the price table that the installed litellm carries."""
+"""How many tokens a text has and what they cost, from files that the installed litellm carries.
+
+Importing litellm takes seconds of CPU and asks the network for a newer price table; the files are
+at hand.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tiktoken
 
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 _TABLE = "model_prices_and_context_window_backup.json"
+_TOKENIZERS = Path("litellm_core_utils", "tokenizers")
+_TOKENIZERS_FOLDER = "TIKTOKEN_CACHE_DIR"
+# OpenAI's models since gpt-4o; all others are counted by the tokenizer before it, as litellm does.
+_NEWER = re.compile(
+    r"(ft:)?(chatgpt-4o|chat-latest|codex-|computer-use-|o[1-9]\d*([-.]|$)"
+    r"|gpt-(?!3|4(?![o.])|oss|realtime|image))"
+)
+_CHUNK = 1024  # characters; a long run of one character takes time quadratic in its length
+_PER_MESSAGE, _PER_PROMPT = 3, 3
 
 
 @dataclass(frozen=True)
@@ -63,12 +81,61 @@ def _entry(model: str) -> dict[str, Any]:
 
 @cache
 def _price_table() -> dict[str, Any]:
-    # Importing litellm takes seconds and asks the network for a newer table; the file is at hand.
-    spec = importlib.util.find_spec("litellm")
-    if spec is None or spec.origin is None:
-        return {}
-    path = Path(spec.origin).parent / _TABLE
-    if not path.exists():
+    folder = _litellm_folder()
+    path = None if folder is None else folder / _TABLE
+    if path is None or not path.exists():
         return {}
     table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return table
+
+
+class TokenCounter:
+    """Counts for one model, as litellm's own counter does.
+
+    A model whose tokenizer does not come with litellm (Llama, say) is counted by OpenAI's, for its
+    own would have to be downloaded.
+
+    >>> TokenCounter("openai/gpt-4o-mini").text("one two three")
+    3
+    """
+
+    def __init__(self, model: str) -> None:
+        newer = _NEWER.match(model.rpartition("/")[2])
+        self._encoding = _encoding("o200k_base" if newer else "cl100k_base")
+        self.text = lru_cache(maxsize=1024)(self._text)
+
+    def messages(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Count a prompt."""
+        return sum(self.text(message["content"]) for message in messages) + self.frame(
+            tuple(message["role"] for message in messages)
+        )
+
+    def frame(self, roles: tuple[str, ...]) -> int:
+        """Count what a prompt has besides the text of its messages."""
+        return _PER_PROMPT + sum(_PER_MESSAGE + self.text(role) for role in roles)
+
+    def _text(self, text: str) -> int:
+        chunks = (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
+        return sum(len(self._encoding.encode_ordinary(chunk)) for chunk in chunks)
+
+
+@cache
+def _encoding(name: str) -> tiktoken.Encoding:
+    """Load a tokenizer; tiktoken would download it, were it not in the folder."""
+    import tiktoken
+
+    folder, before = _litellm_folder(), os.environ.get(_TOKENIZERS_FOLDER)
+    if folder is not None:
+        os.environ[_TOKENIZERS_FOLDER] = str(folder / _TOKENIZERS)
+    try:
+        return tiktoken.get_encoding(name)
+    finally:
+        if before is not None:
+            os.environ[_TOKENIZERS_FOLDER] = before
+        else:
+            os.environ.pop(_TOKENIZERS_FOLDER, None)
+
+
+def _litellm_folder() -> Path | None:
+    spec = importlib.util.find_spec("litellm")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent

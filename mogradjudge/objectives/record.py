@@ -311,3 +311,24 @@ def objectives_from_metric(
     return tuple(
         Objective(part.name, descriptions[part.name], part, show=part.show) for part in parts
     )
+
+
+def metric_lms(objectives: Sequence[Objective]) -> dict[str, dspy.BaseLM]:
+    """Name the LMs that the modules bring which score for objectives."""
+    return {
+        f"metric {each.name} {path.removeprefix('self.')}": lm
+        for each in objectives
+        if (module := _module(each)) is not None
+        for path, lm in module.named_sub_modules(dspy.BaseLM)
+    }
+
+
+def metric_of(objective: Objective) -> object:
+    """Give the function that reads an objective's predictions; several may share a metric."""
+    return objective.score.metric if isinstance(objective.score, MetricPart) else objective.score
+
+
+def _module(objective: Objective) -> dspy.Module | None:
+    asked = metric_of(objective)
+    scoring = asked.metric if isinstance(asked, AskedOnce) else asked
+    return scoring if isinstance(scoring, dspy.Module) else None

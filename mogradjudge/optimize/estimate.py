@@ -17,8 +17,7 @@ from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.judge.reply import as_a_whole
 from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
-from mogradjudge.lm.pricing import price
-from mogradjudge.lm.tokens import TokenCounter
+from mogradjudge.lm.pricing import TokenCounter, price
 from mogradjudge.optimize.config import MOGradConfig, batches
 from mogradjudge.optimize.dry_run import rehearse, usual_scores
 from mogradjudge.programs.candidate import Candidate

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from mogradjudge.agreement import (
     Interval,
     Level,
+    TestOptions,
     Undefined,
     compare_criteria,
     correlate,
@@ -201,7 +202,7 @@ def _by_agreement(
         {name: judge_of(last, name) for name in run.criteria},
         {name: judge_of(first, name) for name in run.criteria},
         [text.group for text in first],
-        level=level_of(run),
+        TestOptions(level=level_of(run)),
     )
     claims = {MEAN: claim("final less seed, mean", family.mean)}
     for name, found in family.by_criterion.items():

@@ -31,8 +31,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 NAME = f"mogradjudge-{PROJECT['version']}"
 
 OUR_OWN = {"mogradjudge", "benchmarks", "tests"} | {path.stem for path in TESTS.glob("*.py")}
-# What pins it has it along.
-BROUGHT = {"pydantic-core": "pydantic", "packaging": "pytest"}
+# What is imported and not declared, and what requires it with a version that is new enough.
+BROUGHT = {
+    "filelock": "datasets",
+    "pyarrow": "datasets",
+    "markupsafe": "jinja2",
+    "orjson": "dspy",
+    "pydantic": "dspy",
+    "tiktoken": "litellm",
+    "packaging": "pytest",
+    "pydantic-core": "pydantic",
+}
 
 # Modules that need an extra as they are imported, which is only where they are used.
 WITH_AN_EXTRA = {"mogradjudge.scoring.ray.dataset"}
@@ -154,7 +163,15 @@ def test_what_is_imported_is_declared(folder, extras):
     found = imported_in(ROOT / folder)
     assert "dspy" in found
     known = declared(*extras)
-    assert found - known <= {name for name, by in BROUGHT.items() if by in known}
+    others = {name for name, by in BROUGHT.items() if by in known | {*BROUGHT}}
+    assert found - known <= others
+
+
+@pytest.mark.parametrize("name", BROUGHT)
+def test_what_is_not_declared_is_required_by_what_is(name):
+    required = map(Requirement, importlib.metadata.requires(BROUGHT[name]) or ())
+    plain = {canonicalize_name(each.name) for each in required if "extra" not in str(each.marker)}
+    assert name in plain
 
 
 def test_the_version_is_written_in_one_place(capsys):

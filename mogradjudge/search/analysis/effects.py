@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mogradjudge.agreement import Interval, Undefined
-from mogradjudge.agreement.checks import check_options
 from mogradjudge.agreement.coefficients import FEWEST, Array
+from mogradjudge.agreement.options import check_options
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.linear_model import Model, Setting, adjusted, of_levels
 
@@ -197,14 +197,14 @@ class _Data:
         return float((kept @ weights).var(ddof=1)) * inflation
 
     def _t(self, of_runs: float, of_documents: float, model: Model) -> float:
-        from scipy.stats import t  # slow to import
+        from scipy.special import stdtrit  # slow to import
 
         parts = of_runs**2 / model.freedom
         if self.documents is not None:
             parts += of_documents**2 / (self.documents - 1)
         # No part at all: resamples alone vary, and there are many of them.
         freedom = (of_runs + of_documents) ** 2 / parts if parts > 0 else np.inf
-        return float(t.ppf((1 + self.confidence) / 2, freedom))
+        return float(stdtrit(freedom, (1 + self.confidence) / 2))
 
 
 def _levels(

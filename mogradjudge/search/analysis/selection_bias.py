@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement import Undefined
-from mogradjudge.agreement.checks import check_options
-from mogradjudge.agreement.coefficients import FEWEST, Array
+from mogradjudge.agreement import TestOptions, Undefined
+from mogradjudge.agreement.bootstrap import draw, ratio, resampled_values
+from mogradjudge.agreement.checks import check_lengths, check_names, gappy, group_codes
+from mogradjudge.agreement.coefficients import FEWEST, Array, Scores, blocks
+from mogradjudge.agreement.options import check_options
 from mogradjudge.errors import SetupError
 
 FEWEST_DOCUMENTS = 8
@@ -35,6 +37,72 @@ class Corrected:
     low: float
     high: float
     confidence: float = 0.95
+
+
+def resampled_means(
+    human: Mapping[str, Scores],
+    judged: Sequence[Mapping[str, Scores]],
+    groups: Sequence[str],
+    options: TestOptions,
+) -> Array:
+    """Give the mean agreement of every trial on resampled documents.
+
+    Whole documents are drawn with replacement, the same ones for all trials and criteria, so that
+    a row compares trials on equal texts. A document drawn twice counts as two. In each resample a
+    criterion has the value of `correlate`, and the mean is over the criteria that have one: a
+    judge that gives one score has the value 0, and what humans score alike leaves for all trials.
+
+    Args:
+        human: Human scores by criterion, each of length n; None where there is none.
+        judged: For each trial its judge's scores by criterion, each of length n. A text with None
+            is left out of that trial and criterion only.
+        groups: The document of each text, length n.
+        options: How agreement is taken, and how many resamples are drawn. Equal seeds and
+            documents give the draws of `bootstrap_criteria`.
+
+    Returns:
+        Shape (resamples, trials), in [-1, 1]; nan where no criterion has a value.
+
+    Raises:
+        SetupError: If there is no trial or no criterion, names or lengths differ, a score is not
+            finite, or there are fewer than 3 documents.
+    """
+    columns = _columns(human, judged, groups)
+    documents = group_codes(groups)
+    if len(documents) < FEWEST:
+        raise SetupError(
+            f"`groups` must name at least {FEWEST} documents to resample, got {len(documents)}."
+        )
+    rng, means = np.random.default_rng(options.seed), np.empty((options.resamples, len(judged)))
+    for rows in blocks(options.resamples, len(documents)):
+        weights = draw(rng, len(documents), rows.stop - rows.start)
+        for trial, sides in enumerate(columns):
+            values = [resampled_values(*pair, documents, weights, options) for pair in sides]
+            defined = np.isfinite(values)
+            means[rows, trial] = ratio(
+                np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64)
+            )
+    return means
+
+
+def _columns(
+    human: Mapping[str, Scores], judged: Sequence[Mapping[str, Scores]], groups: Sequence[str]
+) -> list[list[tuple[Array, Array]]]:
+    """Give human and judge scores as numbers, by trial and criterion."""
+    if not human:
+        raise SetupError("`human` must hold the scores of at least one criterion, got none.")
+    if not judged:
+        raise SetupError("`judged` must hold the scores of at least one trial, got none.")
+    people = {name: gappy(f"human {name!r}", scores) for name, scores in human.items()}
+    columns = []
+    for trial, scores in enumerate(judged):
+        check_names(f"The scores of trial {trial}", scores, human)
+        for name in human:
+            check_lengths({"human": human[name], "judged": scores[name], "groups": groups})
+        columns.append(
+            [(people[name], gappy(f"judged[{trial}] {name!r}", scores[name])) for name in human]
+        )
+    return columns
 
 
 def corrected(
@@ -128,13 +196,12 @@ def _luck(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) -> flo
 def _widening(documents: int | None, confidence: float) -> float:
     if documents is None:
         return 1.0
-    from scipy.stats import norm, t  # slow to import
+    from scipy.special import ndtri, stdtrit  # slow to import
 
     quantile = (1 + confidence) / 2
     # A resample's variance is that of the documents over their number, not over one less.
-    return float(
-        t.ppf(quantile, documents - 1) / norm.ppf(quantile) * np.sqrt(documents / (documents - 1))
-    )
+    student, normal = stdtrit(documents - 1, quantile), ndtri(quantile)
+    return float(student / normal * np.sqrt(documents / (documents - 1)))
 
 
 def _check(values: Array, resampled: Array, chosen: int, documents: int | None) -> None:

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from mogradjudge.agreement import Undefined, compare_criteria
+from mogradjudge.agreement import TestOptions, Undefined, compare_criteria
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.analysis.effects import Effects, mode_effects
 from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.analysis.selection_bias import TOO_FEW, Corrected, corrected
-from mogradjudge.search.resampling import resampled_means
+from mogradjudge.search.analysis.selection_bias import (
+    TOO_FEW,
+    Corrected,
+    corrected,
+    resampled_means,
+)
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.values import AGREEMENT, COSTS, direction
 from mogradjudge.search.workers.budget import spent_of
@@ -149,7 +152,8 @@ def _resampled(
     judged = [shared.noted(f"{SCORES}/{each.task}") for each in complete]
     if None in judged:  # a storage whose workers share no tables
         return None
-    return resampled_means(texts["human"], judged, texts["groups"], level=texts["level"])
+    options = TestOptions(level=texts["level"])
+    return resampled_means(texts["human"], judged, texts["groups"], options)
 
 
 def _selected(
@@ -186,7 +190,9 @@ def _fresh(
     if default.task == best.task:
         return Fresh(means[0], means[0], Undefined("the default is the best trial"))
     human, groups = texts["human"], texts["groups"]
-    family = compare_criteria(human, scores[0], scores[1], groups, level=texts["level"])
+    family = compare_criteria(
+        human, scores[0], scores[1], groups, TestOptions(level=texts["level"])
+    )
     return Fresh(means[0], means[1], family.mean)
 
 
@@ -280,6 +286,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     """
     if len(apart) < _FEWEST_CONFIGURATIONS:
         return {}
+    from optuna.importance import FanovaImportanceEvaluator  # imports scikit-learn and pandas
+
     with quiet_optuna():
         study = optuna.create_study(direction="maximize")
     by_number = {each.number: each for each in attempts}

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.stats import permutation_test, ttest_1samp
 
 from mogradjudge.agreement import (
+    TestOptions,
     Undefined,
     cluster_test,
     compare,
     compare_criteria,
-    contrast,
     contrast_criteria,
     correlate,
     document_values,
@@ -29,6 +29,13 @@ def judges(documents, systems, seed=0):
     human, good, groups = scores(documents, systems, seed)
     noise = np.random.default_rng(seed + 99).integers(-2, 3, size=len(human))
     return human, good, np.clip(good + noise, 1, 5), groups
+
+
+def contrast(human, arms, weights, groups, **options):
+    """Test one criterion's contrast."""
+    by_arm = {arm: {"": scores} for arm, scores in arms.items()}
+    how = TestOptions(**options)
+    return contrast_criteria({"": human}, by_arm, weights, groups, how).by_criterion[""]
 
 
 def exchanged(human, one, other, groups, level, standardize):
@@ -52,7 +59,7 @@ def ranks(values):
 @pytest.mark.parametrize(["level", "standardize"], [("group", np.array), ("pooled", ranks)])
 def test_comparing_is_exchanging_the_judges_on_whole_documents(level, standardize):
     human, good, bad, groups = judges(7, 5)
-    found = compare(human, good, bad, groups, level=level)
+    found = compare(human, good, bad, groups, TestOptions(level=level))
     expected = exchanged(human, good, bad, groups, level, standardize)
     assert found.p_value == pytest.approx(expected)
     values = [correlate(human, each, groups, level=level).value for each in (good, bad)]
@@ -121,22 +128,22 @@ def test_two_arms_are_a_comparison():
     human, good, bad, groups = judges(20, 6)
     arms, weights = {"good": good, "bad": bad}, {"good": 1, "bad": -1}
     found = contrast(human, arms, weights, groups, seed=3)
-    assert found == compare(human, good, bad, groups, seed=3)
-    other = compare(human, bad, good, groups, seed=3)
+    assert found == compare(human, good, bad, groups, TestOptions(seed=3))
+    other = compare(human, bad, good, groups, TestOptions(seed=3))
     assert (other.difference, other.p_value) == (-found.difference, found.p_value)
 
 
 @pytest.mark.parametrize("level", ["group", "pooled"])
 def test_the_order_of_texts_and_the_shape_of_scores_are_no_matter(level):
     human, good, bad, groups = judges(20, 6)
-    found = compare(human, good, bad, groups, level=level)
+    found = compare(human, good, bad, groups, TestOptions(level=level))
     order = np.random.default_rng(0).permutation(len(human))
     shuffled = (each[order] for each in (human, good, bad))
-    again = compare(*shuffled, [groups[place] for place in order], level=level)
+    again = compare(*shuffled, [groups[place] for place in order], TestOptions(level=level))
     assert again.p_value == found.p_value
     assert again.difference == pytest.approx(found.difference)
-    assert compare(human, good**3, bad - 10, groups, level=level) == found
-    assert compare(human, good, bad, groups, level=level, seed=1) != found
+    assert compare(human, good**3, bad - 10, groups, TestOptions(level=level)) == found
+    assert compare(human, good, bad, groups, TestOptions(level=level, seed=1)) != found
 
 
 def test_a_document_counts_for_no_judge_if_one_has_no_value_there():
@@ -145,7 +152,7 @@ def test_a_document_counts_for_no_judge_if_one_has_no_value_there():
     found = compare(human, good, gaps, groups)
     kept = [place for place, score in enumerate(gaps) if score is not None]
     assert found == compare(human[kept], good[kept], bad[kept], [groups[p] for p in kept])
-    dropped = compare(human, good, bad, groups, constant="drop")
+    dropped = compare(human, good, bad, groups, TestOptions(constant="drop"))
     # Humans are constant on one document, and a judge is on another.
     assert compare(human, good, bad, groups).groups == 9 and dropped.groups == 8
 
@@ -182,11 +189,9 @@ def test_documents_and_systems_are_resampled_together(level):
         good,
         bad,
         groups,
-        level=level,
+        TestOptions(level=level, flips=50, seed=4),
         generalize_to="documents+systems",
         systems=systems,
-        flips=50,
-        seed=4,
     )
     expected = np.quantile(values, [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-9)
@@ -201,12 +206,13 @@ def test_a_text_without_a_score_is_left_out_of_documents_and_systems(level):
     human, good, bad, groups = judges(12, 6)
     systems = [f"system-{place % 6}" for place in range(len(human))]
     gaps = [None if place % 13 == 5 else float(score) for place, score in enumerate(bad)]
-    how = {"level": level, "generalize_to": "documents+systems", "flips": 80}
-    found = compare(human, good, gaps, groups, systems=systems, **how)
+    both, how = "documents+systems", TestOptions(level=level, flips=80)
+    found = compare(human, good, gaps, groups, how, generalize_to=both, systems=systems)
     kept = [place for place, score in enumerate(gaps) if score is not None]
     columns = (human[kept], good[kept], bad[kept], [groups[place] for place in kept])
-    assert found == compare(*columns, systems=[systems[place] for place in kept], **how)
-    few = compare(human, good, bad, groups, systems=["a", "b"] * 36, **how)
+    systems = [systems[place] for place in kept]
+    assert found == compare(*columns, how, generalize_to=both, systems=systems)
+    few = compare(human, good, bad, groups, how, generalize_to=both, systems=["a", "b"] * 36)
     assert few == Undefined("12 documents and 2 systems, and resampling both needs 3 of each")
 
 
@@ -214,7 +220,7 @@ def test_a_text_without_a_score_is_left_out_of_documents_and_systems(level):
 @pytest.mark.parametrize("generalize_to", ["documents", "documents+systems"])
 def test_taking_some_samples_at_a_time_changes_nothing(level, generalize_to, monkeypatch):
     human, good, bad, groups = judges(15, 6)
-    how = {"level": level, "generalize_to": generalize_to, "flips": 70}
+    how = {"generalize_to": generalize_to, "options": TestOptions(level=level, flips=70)}
     how["systems"] = [f"system-{place % 6}" for place in range(len(human))]
     found = compare(human, good, bad, groups, **how)
     monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 300)
@@ -235,10 +241,16 @@ def test_humans_who_say_nothing_leave_every_comparison_undefined(method, level, 
     assert document_values(human, one, groups, **how) == {}
     for generalize_to in ("documents", "documents+systems"):
         found = compare(
-            human, one, other, groups, generalize_to=generalize_to, systems=systems, flips=20, **how
+            human,
+            one,
+            other,
+            groups,
+            TestOptions(flips=20, **how),
+            generalize_to=generalize_to,
+            systems=systems,
         )
         assert isinstance(found, Undefined)
-    found = compare_criteria({"a": human}, {"a": one}, {"a": other}, groups, **how)
+    found = compare_criteria({"a": human}, {"a": one}, {"a": other}, groups, TestOptions(**how))
     assert isinstance(found.mean, Undefined) and found.holm == found.max_t == {}
 
 
@@ -246,7 +258,7 @@ def test_humans_who_say_nothing_leave_every_comparison_undefined(method, level, 
 @pytest.mark.parametrize("level", ["group", "pooled"])
 def test_equal_judges_do_not_differ(method, level):
     human, good, _, groups = judges(20, 6)
-    found = compare(human, good, good, groups, method=method, level=level)
+    found = compare(human, good, good, groups, TestOptions(method=method, level=level))
     assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
@@ -327,7 +339,7 @@ def test_a_familys_mean_is_the_mean_of_its_criteria(level):
     if level == "group":  # the same documents have a value on these
         people = {name: people[name] for name in ("coherence", "fluency")}
         arms = {arm: {name: each[name] for name in people} for arm, each in arms.items()}
-    found = contrast_criteria(people, arms, weights, groups, level=level)
+    found = contrast_criteria(people, arms, weights, groups, TestOptions(level=level))
     differences = [each.difference for each in found.by_criterion.values()]
     assert found.mean.difference == pytest.approx(np.mean(differences))
 
@@ -361,7 +373,10 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values):
             ),
             r"human and systems must have one length, got \[1, 20\]",
         ),
-        (lambda h, a, b, g: compare(h, a, b, g, flips=0), "`flips >= 1` must hold, got 0"),
+        (
+            lambda h, a, b, g: compare(h, a, b, g, TestOptions(flips=0)),
+            "`flips >= 1` must hold, got 0",
+        ),
         (lambda h, a, b, g: contrast(h, {"a": a}, {"b": 1}, g), r"`weights` must be given for"),
         (lambda h, a, b, g: contrast(h, {"a": a}, {"a": 0}, g), "must be finite and not all 0"),
         (lambda h, a, b, g: compare_criteria({"x": h}, {"x": a}, {}, g), "of arm 'judge_b' must"),

@@ -8,11 +8,12 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.worlds.simulated import human_scores, world
 from mogradjudge.agreement import (
+    TestOptions,
     Undefined,
-    bootstrap,
+    bootstrap_criteria,
     cluster_test,
     compare,
-    contrast,
+    contrast_criteria,
     correlate,
     equivalence,
     minimum_detectable_difference,
@@ -33,7 +34,7 @@ def comparisons(rhos, documents, simulations, **how):
     rng = np.random.default_rng(0)
     for seed in range(simulations):
         table = (each.ravel() for each in simulated(rhos).draw(documents, rng))
-        yield compare(*table, groups, flips=999, seed=seed, **how)
+        yield compare(*table, groups, TestOptions(flips=999, seed=seed, **how))
 
 
 def test_a_true_null_is_rejected_as_often_as_promised():
@@ -68,7 +69,8 @@ def test_a_bootstrap_interval_of_many_documents_holds_the_truth():
     intervals = []
     for seed in range(150):
         human, judge, _ = (each.ravel() for each in drawn.draw(60, rng))
-        intervals.append(bootstrap(human, judge, groups, resamples=400, seed=seed))
+        options = TestOptions(level="pooled", resamples=400, seed=seed)
+        intervals.append(bootstrap_criteria({"": human}, {"": judge}, groups, options)[""])
     inside = np.mean([each.low <= 0.305 <= each.high for each in intervals])
     assert 0.88 <= inside <= 0.99
 
@@ -84,10 +86,10 @@ def test_sample_sizes_are_those_of_the_published_table():
 
 def test_the_sample_size_is_the_smallest_that_detects_the_difference():
     for spread in (0.05, 0.3, 2.0):
-        found = sample_size(spread, 0.1, power=0.9)
-        assert minimum_detectable_difference(spread, found, power=0.9) <= 0.1
-        if found > 2:
-            assert minimum_detectable_difference(spread, found - 1, power=0.9) > 0.1
+        documents = sample_size(spread, 0.1, power=0.9)
+        assert minimum_detectable_difference(spread, documents, power=0.9) <= 0.1
+        if documents > 2:
+            assert minimum_detectable_difference(spread, documents - 1, power=0.9) > 0.1
 
 
 def test_a_pilots_values_stand_for_their_standard_deviation():
@@ -133,9 +135,9 @@ def test_a_comparison_without_a_standard_error_shows_no_equivalence():
         judge,
         judge[::-1],
         groups,
+        TestOptions(flips=1),
         systems=systems,
         generalize_to="documents+systems",
-        flips=1,
     )
     assert equivalence(found) == Undefined("the comparison has no standard error")
 
@@ -154,8 +156,9 @@ def test_equal_judges_are_found_equivalent_and_different_ones_are_not():
 def test_an_interaction_of_four_arms_is_found():
     rng, groups = np.random.default_rng(3), np.repeat(range(100), 16)
     human, good, bad = (each.ravel() for each in simulated((0.5, 0.22)).draw(100, rng))
-    arms = {"J1": bad, "J0": good, "S1": good, "S0": good}
-    found = contrast(human, arms, {"J1": 1, "J0": -1, "S1": -1, "S0": 1}, groups)
+    arms = {"J1": {"": bad}, "J0": {"": good}, "S1": {"": good}, "S0": {"": good}}
+    weights = {"J1": 1, "J0": -1, "S1": -1, "S0": 1}
+    found = contrast_criteria({"": human}, arms, weights, groups).mean
     expected = correlate(human, bad, groups, level="group").value
     expected -= correlate(human, good, groups, level="group").value
     assert found.difference == pytest.approx(expected) and found.p_value == 0.0001
@@ -164,11 +167,17 @@ def test_an_interaction_of_four_arms_is_found():
 @pytest.mark.parametrize(
     ["call", "message"],
     [
+        (lambda: minimum_detectable_difference(-1, 9), "A standard deviation must be 0 or more"),
+        (
+            lambda: minimum_detectable_difference([0.1, 0.2], 9),
+            "`values` must hold at least 3 documents, got 2",
+        ),
+        (
+            lambda: minimum_detectable_difference(0.2, 9, power=0.01),
+            "`0 < alpha < power < 1` must hold",
+        ),
         (lambda: sample_size(0.2, 0), "`difference` must lie above 0, got 0"),
-        (lambda: sample_size(-1, 0.1), "A standard deviation must be 0 or more, got -1"),
         (lambda: sample_size(0.2, 1e-9), "`difference` must be larger to be found at all"),
-        (lambda: sample_size([0.1, 0.2], 0.1), "`values` must hold at least 3 documents, got 2"),
-        (lambda: sample_size(0.2, 0.1, power=0.01), "`0 < alpha < power < 1` must hold"),
         (lambda: minimum_detectable_difference(0.2, 1), "`documents >= 2` must hold, got 1"),
         (lambda: equivalence([1, 2, 3], bound=0), "`bound` must lie above 0, got 0"),
         (lambda: equivalence([1, 2, 3], alpha=0.6), "`alpha` must lie between 0 and 0.5, got 0.6"),

@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import subprocess
+import sys
 
 import dspy
 import pytest
@@ -15,7 +17,7 @@ from benchmarks.worlds.world import inputs_of, reply, role_of, toy_examples, toy
 from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
 from mogradjudge.cli import main
 from mogradjudge.lm.ledger import ROLES, Ledger
-from mogradjudge.lm.tokens import TokenCounter
+from mogradjudge.lm.pricing import TokenCounter
 from mogradjudge.optimize.estimate import RoleEstimate, estimate
 from mogradjudge.scoring.evaluate import judge_table
 
@@ -205,18 +207,43 @@ def test_only_a_judge_can_be_estimated():
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_without_a_tokenizer_at_hand_is_counted_without_a_download(monkeypatch):
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(MODEL, "openai/gpt-3.5-turbo", "anthropic/claude-3-haiku-20240307"),
+        "together_ai/meta-llama/Llama-3-8b-chat-hf",  # its own tokenizer is not at hand
+    ],
+)
+def test_tokens_are_those_of_litellm_without_a_download(model, monkeypatch):
     import litellm
 
-    downloads: list[str] = []
-    monkeypatch.setattr("litellm.utils._return_huggingface_tokenizer", downloads.append)
-    monkeypatch.setattr(litellm, "disable_hf_tokenizer_download", False)
-    counter = TokenCounter("together_ai/meta-llama/Llama-3-8b-chat-hf")
-    assert (counter.text("one two three"), downloads) == (3, [])
-    assert (counter.frame(("user",)) > 0, downloads) == (True, [])
-    # litellm itself would have tried, and a user's own calls still may.
-    other = "together_ai/meta-llama/Llama-3-70b-chat-hf"
-    assert (litellm.token_counter(model=other, text="one two three"), downloads) == (3, [other])
+    monkeypatch.setattr(litellm, "disable_hf_tokenizer_download", True)
+    counter = TokenCounter(model)
+    for text in ("one two three", STORY, "\u00e9" * 2500, "<|endoftext|> is a word", ""):
+        assert counter.text(text) == litellm.token_counter(model=model, text=text)
+    messages = [{"role": "system", "content": STORY}, {"role": "user", "content": "Rate it."}]
+    assert counter.messages(messages) == litellm.token_counter(model=model, messages=messages)
+
+
+def test_an_estimate_imports_no_litellm_and_asks_no_network(tmp_path):
+    rubric = toy_rubric(*NAMES)
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    rows = [json.dumps(example.toDict()) for example in toy_examples(rubric, 8)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
+    words = ["estimate", "ratings.jsonl", "--rubric", "rubric.toml", "--lm", MODEL, "--steps", "1"]
+    code = f"""
+import socket, sys
+socket.socket.connect = None
+from mogradjudge.cli import main
+try:
+    main({words!r})
+finally:
+    assert not {{"litellm", "sklearn", "optuna", "datasets", "pyarrow"}} & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, "editor" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--test-share", "0.3"]])

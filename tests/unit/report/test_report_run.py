@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
 from mogradjudge import MOGrad, Objective, SetupError
-from mogradjudge.agreement import bootstrap, compare_criteria
+from mogradjudge.agreement import TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
 from mogradjudge.report import diffs as diffing
@@ -113,11 +113,13 @@ def test_intervals_tests_and_lengths_are_those_of_the_package(run_dir):
     }
     found = ends(run, "test")
     family = compare_criteria(
-        columns["human"], columns["final"], columns["seed"], groups, level="pooled"
+        columns["human"], columns["final"], columns["seed"], groups, TestOptions(level="pooled")
     )
     assert found.claims["mean"].estimate == family.mean.difference
     assert found.claims["fluency"].p_value == family.holm["fluency"]
-    interval = bootstrap(columns["human"]["fluency"], columns["final"]["fluency"], groups)
+    interval = bootstrap_criteria(
+        columns["human"], columns["final"], groups, TestOptions(level="pooled")
+    )["fluency"]
     assert found.final.by_criterion["fluency"].interval == interval
     lengths = [len(f"Text {n}: fluency=1, coherence=1") for n in range(22, 40)]
     assert [text.lengths["output"] for text in first] == lengths

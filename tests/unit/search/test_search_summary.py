@@ -9,11 +9,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import TestOptions, Undefined
 from mogradjudge.search.analysis.effects import mode_effects
-from mogradjudge.search.analysis.selection_bias import corrected
+from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
 from mogradjudge.search.analysis.summary import summarize
-from mogradjudge.search.resampling import resampled_means
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.queue import TASK, Queue
 from mogradjudge.search.workers.shared import SCORES, TEXTS, Shared
@@ -115,7 +114,7 @@ def test_a_repeated_configuration_counts_once_in_the_effects(found):
     again = [{**each, "number": 20 + place} for place, each in enumerate(drawn[::2])]
     how = {"texts": texts, "scores": scores + scores[::2]}
     result = found([trial(**each) for each in (*drawn, *again)], **how)
-    means = resampled_means(texts["human"], scores, texts["groups"], level="pooled")
+    means = resampled_means(texts["human"], scores, texts["groups"], TestOptions(level="pooled"))
     params = [{name: each[name] for name in ("mode", "steps", "momentum")} for each in drawn]
     expected = mode_effects(
         params, [each["mean"] for each in drawn], means, reference="SSS", documents=12
@@ -268,7 +267,9 @@ def test_the_luck_is_that_among_the_trials_that_may_win(found):
     alone = found(drawn, texts=texts, scores=scores)
     assert result.best.number == 5
     assert result.selected == alone.selected
-    means = resampled_means(texts["human"], scores[:6], texts["groups"], level="pooled")
+    means = resampled_means(
+        texts["human"], scores[:6], texts["groups"], TestOptions(level="pooled")
+    )
     expected = corrected([0.3 + 0.02 * number for number in range(6)], means, 5, documents=12)
     assert result.selected == expected
 
