@@ -102,7 +102,7 @@ def test_the_calibrated_epsilon_is_the_best_and_smallest(rows):
 def test_pairs_of_a_large_table_are_taken_some_at_a_time(monkeypatch):
     human, judge, _ = scores(10, 10, seed=0)
     whole = pair_accuracy(human, judge)
-    monkeypatch.setattr("mogradjudge.agreement.pair_accuracy.CELLS", 250)
+    monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 250)
     assert pair_accuracy(human, judge) == whole
 
 
