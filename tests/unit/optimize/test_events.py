@@ -5,7 +5,8 @@ import json
 import dspy
 import pytest
 
-from mogradjudge.optimize.events import BatchJudged, CandidateScored, as_json, as_plain
+from mogradjudge.lm.media import plain
+from mogradjudge.optimize.events import BatchJudged, CandidateScored, as_json
 from tests.loud import LOUD, TRAIN, VALIDATION, LoudEngine, optimize
 
 BYTES = "A" * 4000
@@ -22,7 +23,7 @@ IMAGE = dspy.Image("data:image/png;base64," + BYTES)
     ],
 )
 def test_what_is_no_text_is_told_by_its_name(value, told):
-    assert as_plain(value) == told
+    assert plain(value, in_log=True) == told
 
 
 def test_a_runs_events_hold_no_bytes_of_an_image():

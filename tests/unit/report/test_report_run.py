@@ -17,16 +17,15 @@ from mogradjudge import MOGrad, Objective, SetupError
 from mogradjudge.agreement import bootstrap, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
-from mogradjudge.report import diffs as diffing
-from mogradjudge.report import write_report
+from mogradjudge.report import edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions
 from mogradjudge.report.costs import costs
-from mogradjudge.report.diffs import diff
-from mogradjudge.report.edits import Limits, chain
+from mogradjudge.report.edits import chain, diff, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
+from mogradjudge.report.section import Limits
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
 from report_runs import RUBRIC, Parsed, judged, told, toy_run, written
@@ -40,7 +39,7 @@ def run_dir(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Let the figures be: they take the most time."""
-    monkeypatch.setattr("mogradjudge.report.run_page.can_draw", lambda: False)
+    monkeypatch.setattr("mogradjudge.report.section.can_draw", lambda: False)
 
 
 def page_of(folder, **options):
@@ -298,7 +297,7 @@ def test_a_long_stretch_that_stays_is_shortened_and_says_so():
 
 
 def test_very_long_texts_are_compared_by_line(monkeypatch):
-    monkeypatch.setattr(diffing, "_MOST_WORDS", 1)
+    monkeypatch.setattr(edits, "_MOST_WORDS", 1)
     pieces = diff("one two\nthree four\n", "one two\nthree five\n")
     assert [piece.text for piece in pieces] == ["one two\n", "three four\n", "three five\n"]
 
@@ -308,7 +307,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     found = chain(run, Limits())
     assert [link.number for link in found.links] == [step.number for step in run.steps]
     final = run.state.best.candidate.instructions["judges['all']"]
-    for edit in found.whole:
+    for edit in whole_edits(run, Limits()):
         shown = "".join(p.text for p in edit.pieces if p.kind != "removed")
         text = final.preamble if edit.title == "preamble" else final.section(edit.title)
         assert shown == text
