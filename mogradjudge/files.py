@@ -224,11 +224,14 @@ def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
     """
     from pydantic import ValidationError
 
-    # Half of a surrogate pair is no UTF-8; only the first look at the record does without it.
-    text = json.dumps([plain], ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    try:
+        text = json.dumps([plain], ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("it holds a number that is not finite") from error
     adapter = _adapter(cast("Any", kind))
     try:
-        adapter.validate_json(text, strict=True)
+        # Half of a surrogate pair is no UTF-8; only this look at the record does without it.
+        adapter.validate_json(text.encode("utf-8", "replace"), strict=True)
         (record,) = adapter.validate_python([plain])
     except ValidationError as error:
         first = error.errors()[0]

@@ -101,9 +101,9 @@ class Claim:
     def _error(self) -> float | None:
         if self.low is None or self.high is None or self.n < 2:
             return None
-        from scipy.stats import t  # slow to import
+        from scipy.special import stdtrit  # slow to import
 
-        return (self.high - self.low) / 2 / float(t.ppf(0.975, self.n - 1))
+        return (self.high - self.low) / 2 / float(stdtrit(self.n - 1, 0.975))
 
     def __str__(self) -> str:
         """Say it in one line."""

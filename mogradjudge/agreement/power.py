@@ -48,7 +48,7 @@ def equivalence(
     Raises:
         SetupError: If a value is not finite, or a number is out of its range.
     """
-    from scipy.stats import t  # slow to import
+    from scipy.special import stdtr, stdtrit  # slow to import
 
     if not (0 < bound < math.inf):
         raise SetupError(f"`bound` must lie above 0, got {bound!r}.")
@@ -64,11 +64,11 @@ def equivalence(
     error, freedom = found.standard_error, found.groups - 1
     if not math.isfinite(error):
         return Undefined("the comparison has no standard error")
-    reach = float(t.ppf(1 - alpha, freedom)) * error
+    reach = float(stdtrit(freedom, 1 - alpha)) * error
     to_bound = bound - abs(found.difference)
     certain = math.inf if to_bound > 0 else -math.inf
     steps = to_bound / error if error > 0 else certain
-    p = float(t.sf(steps, freedom))
+    p = float(stdtr(freedom, -steps))
     low, high = found.difference - reach, found.difference + reach
     return Equivalence(p, -bound < low and high < bound, low, high, bound)
 
@@ -140,9 +140,9 @@ def sample_size(
 
 
 def _detectable(spread: float, documents: int, alpha: float, power: float) -> float:
-    from scipy.stats import t  # slow to import
+    from scipy.special import stdtrit  # slow to import
 
-    reach = t.ppf(1 - alpha / 2, documents - 1) + t.ppf(power, documents - 1)
+    reach = stdtrit(documents - 1, 1 - alpha / 2) + stdtrit(documents - 1, power)
     return float(reach * spread / math.sqrt(documents))
 
 

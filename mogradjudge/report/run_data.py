@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
-from mogradjudge.files import LineLog, read_json
+from mogradjudge.files import LineLog, decoded, read_json
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.optimize.directory import ASKED, CALLS, EVENTS, REPLAY, STATE
 from mogradjudge.optimize.events import (
@@ -114,8 +114,8 @@ class Run:
     @property
     def holds_out(self) -> bool | None:
         """Whether test texts are held out; None where it is not known."""
-        found = self.asked.get("test data")
-        return None if found is None else bool(found != digest_of([]))
+        digest = self.asked.get("test data")
+        return None if digest is None else bool(digest != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
         """Give the texts that a step's instructions were scored on; none if they never were.
@@ -125,10 +125,10 @@ class Run:
         if (step, split) in self.scored or self.state is None:
             return self.scored.get((step, split), ())
         known = [*self.state.measured, *self.state.rejected]
-        ours = [each.candidate for each in known if each.step == step]
-        same = [each.step for each in known if ours and each.candidate == ours[-1]]
-        found = (self.scored.get((other, split)) for other in same)
-        return next((texts for texts in found if texts), ())
+        ours = [measured.candidate for measured in known if measured.step == step]
+        same = [measured.step for measured in known if ours and measured.candidate == ours[-1]]
+        scored = (self.scored.get((other, split)) for other in same)
+        return next((texts for texts in scored if texts), ())
 
 
 def read_run(path: Path) -> Run:
@@ -146,13 +146,12 @@ def read_run(path: Path) -> Run:
     state = State.read(path / STATE)
     if told.started is None:
         raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
-    toml = asked.get("rubric")
     return Run(
         path=path,
         started=told.started,
         begun=told.begun,
         asked=asked,
-        rubric=None if toml is None else Rubric(**fields_from_toml(toml)),
+        rubric=_rubric(path / ASKED, asked),
         state=state,
         seeded=told.seeded,
         scored=told.scored,
@@ -161,6 +160,23 @@ def read_run(path: Path) -> Run:
         resumed=told.resumed,
         ledger=_paid(path / CALLS),
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What of `asked.json` a report reads by name."""
+
+    rubric: str | None = None
+    models: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _rubric(path: Path, asked: Mapping[str, Any]) -> Rubric | None:
+    try:
+        toml = decoded(_Asked, asked).rubric
+        return None if toml is None else Rubric(**fields_from_toml(toml))
+    except ValueError as error:
+        raise SetupError(f"{path} is damaged ({error}). {REPLAY}") from error
 
 
 @dataclass

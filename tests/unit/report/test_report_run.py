@@ -382,6 +382,14 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
         '{"event": "StepEnded", "step": "2", "agreement": {}, "calls": 1, "tokens": 1, "cost": 0}',
         '{"event": "CandidateScored", "step": 0, "split": "test", "texts": [3]}',
         '{"event": "GateDecided", "step": 1}',
+        '{"event": "StepTaken", "step": 1}',
+        '{"event": "StepEvent", "step": 1}',
+        '{"event": "StepStarted", "step": true, "example_ids": []}',
+        '{"event": "StepEnded", "step": 1, "agreement": {"mean": NaN}, "calls": 1, "tokens": 1, '
+        '"cost": 0}',
+        '{"event": "StepEnded", "step": 1, "agreement": {}, "calls": 1, "tokens": 1, '
+        '"cost": 1e999}',
+        '{"event": "BatchJudged", "step": 1, "texts": [], "inputs": [{"a": Infinity}]}',
     ],
 )
 def test_a_damaged_event_is_named_and_can_be_deleted(line, run_dir, tmp_path):
