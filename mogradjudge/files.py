@@ -11,13 +11,20 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
 from mogradjudge.errors import ResourceError, SetupError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 PARTIAL = ".partial"
 """Stands in the name of a file that is not whole yet."""
@@ -170,6 +177,76 @@ def read_json(path: Path, mending: str = "Give another folder.") -> dict[str, An
     """
     with _read(path, mending):
         return _parsed(path.read_bytes(), str(path), mending)
+
+
+def read_record(kind: type[T], path: Path, mending: str = "Give another folder.") -> T:
+    """Read a JSON file that holds a dataclass; other keys than its fields are left alone.
+
+    Args:
+        kind: The dataclass; what it consists of decides what the file may hold (`decoded`).
+        path: The file.
+        mending: What helps where it is damaged.
+
+    Raises:
+        SetupError: If the file cannot be read or holds something else.
+    """
+    plain = read_json(path, mending)
+    try:
+        return decoded(kind, plain)
+    except ValueError as error:
+        raise SetupError(f"{path} is damaged ({error}). {mending}") from error
+
+
+def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
+    """Give what `dataclasses.asdict` made of a dataclass, and JSON of that, as a dataclass again.
+
+    Types are taken strictly: a text is no number, true is none either, and no number is infinite.
+    An integer stands for a float. Keys that are no field are left alone.
+
+    Args:
+        kind: The dataclass; its fields may hold dataclasses too.
+        plain: What `json.loads` gave.
+
+    Raises:
+        ValueError: If it is something else; the text says where and what.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Point:
+        ...     name: str
+        ...     place: tuple[float, ...]
+        >>> decoded(Point, {"name": "a", "place": [1, 2.5]})
+        Point(name='a', place=(1.0, 2.5))
+        >>> decoded(Point, {"name": "a", "place": [True]})
+        Traceback (most recent call last):
+        ValueError: place.0: Input should be a valid number
+    """
+    from pydantic import ValidationError
+
+    try:
+        text = json.dumps([plain], ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("it holds a number that is not finite") from error
+    adapter = _adapter(cast("Any", kind))
+    try:
+        # Half of a surrogate pair is no UTF-8; only this look at the record does without it.
+        adapter.validate_json(text.encode("utf-8", "replace"), strict=True)
+        (record,) = adapter.validate_python([plain])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"][1:]))
+        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from error
+    return cast("T", record)
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """Make what checks and builds a tuple of one record: a dataclass alone takes no settings."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    settings = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+    return TypeAdapter(cast("Any", GenericAlias(tuple, (kind,))), config=settings)
 
 
 def resource_error(error: BaseException) -> ResourceError | None:

@@ -13,8 +13,8 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 from markupsafe import Markup
 
-from mogradjudge.report.page import render
 from mogradjudge.report.pictures import inline_svg
+from mogradjudge.report.write import render
 
 _OURS = re.compile(
     r"\s*(<details>\s*)?(<summary>[^<]*</summary>\s*)?|\s*</details>\s*"

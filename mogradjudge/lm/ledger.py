@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, SetupError
-from mogradjudge.files import DELETE_LINE, LineLog
+from mogradjudge.files import DELETE_LINE, LineLog, decoded
 from mogradjudge.lm.budget import Budget, Purse, Spent
 from mogradjudge.lm.pricing import price
 from mogradjudge.lm.rate_limiter import Limiter
@@ -22,6 +23,8 @@ from mogradjudge.lm.stop import POLL, Brake
 ROLES = ("judge", "critic", "coach", "editor")
 
 Usage: TypeAlias = Mapping[str, Any]
+_Count: TypeAlias = Annotated[int, Field(ge=0)]
+_Positive: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,38 @@ class Sent:
     number: int
     purpose: Purpose
     weight: Spent
+
+
+# The lines of the journal. Whoever made the file, it may not make room under a cap.
+
+
+@dataclass(frozen=True)
+class _Weight:
+    calls: _Positive
+    tokens: _Count
+    cost: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class _Departure(Purpose):
+    sent: _Positive
+    weight: _Weight
+
+
+@dataclass(frozen=True)
+class _Landing:
+    landed: int
+    answered: bool
+    unknown: bool
+    cached: bool = False
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+
+
+@dataclass(frozen=True)
+class _Withdrawal:
+    landed: int
+    withdrawn: Literal[True]
 
 
 class Ledger:
@@ -186,23 +221,23 @@ class Ledger:
             (_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
             for usage in usages
         ]
-        told = any(prompt for prompt, _ in tokens)
-        entry = {
-            "landed": sent.number,
-            "answered": answered,
-            "cached": answered and not usages,
-            "prompt_tokens": sum(prompt for prompt, _ in tokens),
-            "completion_tokens": sum(completion for _, completion in tokens),
-            "unknown": (answered and bool(usages) and not told) or lost,
-        }
+        is_counted = any(prompt for prompt, _ in tokens)
+        landing = _Landing(
+            landed=sent.number,
+            answered=answered,
+            unknown=(answered and bool(usages) and not is_counted) or lost,
+            cached=answered and not usages,
+            prompt_tokens=sum(prompt for prompt, _ in tokens),
+            completion_tokens=sum(completion for _, completion in tokens),
+        )
         with self._lock:
             # The books are right and nobody waits for this call, even where the disk is full.
-            spent = self._enter(self._under_way.pop(sent.number), entry)
+            spent = self._enter(self._under_way.pop(sent.number), landing)
             self._lock.notify_all()
         if self.purse is not None:
             self.purse.settle(sent.weight, spent)
         with self._lock:
-            self._write(entry)
+            self._write(asdict(landing))
 
     def book_cached(self, purpose: Purpose) -> None:
         """Enter a call that the cache answered."""
@@ -241,46 +276,45 @@ class Ledger:
         for number, entry in enumerate(journal.entries(), start=1):
             try:
                 self._again(entry, open_ends)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            except ValueError as error:
                 raise SetupError(
-                    f"Line {number} of {journal.path} is damaged ({error!r}). {DELETE_LINE}"
+                    f"Line {number} of {journal.path} is damaged ({error}). {DELETE_LINE}"
                 ) from error
         for sent in open_ends.values():
-            self._enter(sent, {"answered": False, "unknown": True})
+            self._enter(sent, _Landing(sent.number, answered=False, unknown=True))
 
     def _again(self, entry: Mapping[str, Any], open_ends: dict[int, Sent]) -> None:
         """Enter a line of a journal; what was sent waits for its landing."""
-        if "landed" in entry:
-            _check_landing(entry)
-            self._enter(open_ends.pop(entry["landed"]), entry)
-            return
-        purpose = Purpose(entry["role"], tuple(entry["criteria"]), entry["model"])
-        if "from_cache" in entry:
-            self._account(purpose).cached += 1
+        if "withdrawn" in entry:
+            _sent(open_ends, decoded(_Withdrawal, entry).landed)
+        elif "landed" in entry:
+            landing = decoded(_Landing, entry)
+            self._enter(_sent(open_ends, landing.landed), landing)
+        elif "from_cache" in entry:
+            self._account(decoded(Purpose, entry)).cached += 1
         else:
-            number = entry["sent"]
-            _check_figure("sent", number, 1)
-            open_ends[number] = Sent(number, purpose, _weight(entry["weight"]))
-            self._numbers = count(number + 1)
+            line = decoded(_Departure, entry)
+            purpose = Purpose(line.role, line.criteria, line.model)
+            weight = Spent(line.weight.calls, line.weight.tokens, line.weight.cost)
+            open_ends[line.sent] = Sent(line.sent, purpose, weight)
+            self._numbers = count(line.sent + 1)
 
-    def _enter(self, sent: Sent, entry: Mapping[str, Any]) -> Spent:
-        if entry.get("withdrawn"):
-            return Spent()
+    def _enter(self, sent: Sent, landing: _Landing) -> Spent:
         account = self._account(sent.purpose)
-        if entry.get("cached"):
+        if landing.cached:
             account.cached += 1
             return Spent()
-        account.calls += entry["answered"]
-        account.failed += not entry["answered"]
-        prompt, completion = entry.get("prompt_tokens", 0), entry.get("completion_tokens", 0)
+        account.calls += landing.answered
+        account.failed += not landing.answered
+        prompt, completion = landing.prompt_tokens, landing.completion_tokens
         known = price(sent.purpose.model)
         cost = 0.0 if known is None else known.of(prompt, completion)
         account.prompt_tokens += prompt
         account.completion_tokens += completion
         account.cost += cost
-        paid = entry["answered"] or prompt or completion
-        account.unpriced |= bool(paid) and (known is None or entry["unknown"])
-        spent = sent.weight if entry["unknown"] else Spent(1, prompt + completion, cost)
+        is_paid = landing.answered or prompt or completion
+        account.unpriced |= bool(is_paid) and (known is None or landing.unknown)
+        spent = sent.weight if landing.unknown else Spent(1, prompt + completion, cost)
         self._spent += spent
         return spent
 
@@ -292,26 +326,15 @@ class Ledger:
             self._journal.add(entry)
 
 
-def _weight(plain: Mapping[str, Any]) -> Spent:
-    weight = Spent(**plain)
-    _check_figure("calls", weight.calls, 1)
-    _check_figure("tokens", weight.tokens, 0)
-    _check_figure("cost", weight.cost, 0, (int, float))
-    return weight
+def _sent(open_ends: dict[int, Sent], number: int) -> Sent:
+    """Take out a call that is under way.
 
-
-def _check_landing(entry: Mapping[str, Any]) -> None:
-    for name in ("prompt_tokens", "completion_tokens"):
-        _check_figure(name, entry.get(name, 0), 0)
-    for name in ("answered", "cached", "unknown", "withdrawn"):
-        if type(entry.get(name, False)) is not bool:
-            raise TypeError(f"{name} must be true or false")
-
-
-def _check_figure(name: str, value: object, least: int, types: tuple[type, ...] = (int,)) -> None:
-    # Whoever made the file, it may not make room under a cap.
-    if type(value) not in types or not least <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{name} cannot be {value!r}")
+    Raises:
+        ValueError: If there is none of that number.
+    """
+    if number not in open_ends:
+        raise ValueError(f"landed: no call {number} is under way")
+    return open_ends.pop(number)
 
 
 def _tokens(usage: Usage, name: str) -> int:

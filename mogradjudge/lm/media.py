@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import dspy
@@ -58,33 +60,38 @@ def told(value: Any, longest: int) -> Any:
     return cut(value, longest) if isinstance(value, str) else _fitted(value, longest)
 
 
-def plain(value: Any, inside: tuple[int, ...] = ()) -> Any:
-    """Give a value as JSON can hold it, without bytes; what JSON has no word for is its text."""
+def plain(value: Any, inside: tuple[int, ...] = (), *, in_log: bool = False) -> Any:
+    """Give a value as JSON can hold it, without bytes; what JSON has no word for is its text.
+
+    Args:
+        value: The value.
+        inside: The values that hold this one, which may be one of them, by their ids.
+        in_log: Whether it goes into a file and not into a prompt: texts stay whole, and a float
+            that is not finite is its text, as JSON has no other word for it.
+    """
     if _is_short(value):
-        return value
+        return str(value) if in_log and not _is_finite(value) else value
     if isinstance(value, str):
-        return _without_bytes(value)
+        return value if in_log else _without_bytes(value)
     if media := name_of_media(value):
         return media
     if len(inside) == DEEPEST or id(value) in inside:
         return CUT
-    inside = (*inside, id(value))
+    walked = partial(plain, inside=(*inside, id(value)), in_log=in_log)
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, inside) for item in value]
+        return [walked(item) for item in value]
     if (table := _as_table(value)) is not None:
-        return {
-            cut(_text_of(name), _LONGEST_NAME): plain(item, inside) for name, item in table.items()
-        }
+        return {cut(_text_of(name), _LONGEST_NAME): walked(item) for name, item in table.items()}
     if isinstance(value, Enum):
-        return plain(value.value, inside)
-    return plain(value.item(), inside) if isinstance(value, np.generic) else _text_of(value)
+        return walked(value.value)
+    return walked(value.item()) if isinstance(value, np.generic) else _text_of(value)
 
 
 def as_text(value: object) -> object:
     """Write lists and tables as JSON, and leave what `plain` made of any other value."""
     value = plain(value)
-    if isinstance(value, float):
-        return value if np.isfinite(value) else str(value)
+    if not _is_finite(value):
+        return str(value)
     return _json(value) if isinstance(value, (list, dict)) else value
 
 
@@ -98,6 +105,10 @@ def cut(text: str, longest: int) -> str:
 def _is_short(value: object) -> bool:
     whole = isinstance(value, int) and abs(value) < _LARGEST_INT
     return whole or value is None or isinstance(value, float)
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _as_table(value: Any) -> Mapping[Any, Any] | None:

@@ -17,26 +17,19 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import (
     CritiqueWritten,
     Event,
-    GateDecided,
     GradientWritten,
     Observer,
-    QuestionSkipped,
-    RunEnded,
     RunResumed,
     SectionRewritten,
     SeedScored,
     StepEnded,
     StepStarted,
     Values,
-    describe,
 )
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-HEADLINES = (RunResumed, SeedScored, GateDecided, QuestionSkipped, RunEnded)
-"""The events that a reader of a log wants a line for."""
-_TEXTS = (CritiqueWritten, GradientWritten, SectionRewritten)
 _LINE_EVERY = 30.0  # seconds
 _ROOM = 84  # columns that a bar with all its figures takes
 _FULL, _SHORT = 20, 8  # columns of the bar itself
@@ -46,14 +39,14 @@ def shown_lines(*, headlines: bool, others: bool) -> Observer:
     """Give an observer that writes events to stderr, a line for each.
 
     Args:
-        headlines: Whether `HEADLINES` are written; on a terminal, the bar does that.
+        headlines: Whether events that are headlines are written; on a terminal, the bar does that.
         others: Whether all other events are, critiques, gradients and new sections cut to a line.
     """
 
     def observe(event: Event) -> None:
-        if headlines if isinstance(event, HEADLINES) else others:
-            line = cut if isinstance(event, _TEXTS) else one_line
-            tell(line(describe(event)))
+        if headlines if event.headline else others:
+            line = cut if event.quotes else one_line
+            tell(line(event.describe()))
 
     return observe
 
@@ -84,8 +77,8 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
                 case _:
                     if (said := step.after(event)) is not None:
                         bar.update(task, description=said)
-            if isinstance(event, HEADLINES):
-                _print_above(bar, describe(event))
+            if event.headline:
+                _print_above(bar, event.describe())
 
         yield update
 

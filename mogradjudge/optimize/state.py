@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import Field
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
-from mogradjudge.files import read_json
+from mogradjudge.files import decoded, read_json
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.programs.candidate import Candidate
@@ -20,8 +21,9 @@ from mogradjudge.stages.gate import measures_less
 
 REPLAY = "Delete that file to replay the run from its paid replies."
 """What helps where `state.json` is damaged."""
-T = TypeVar("T")
+
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
+_Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,16 @@ class State:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the state as `state.json` holds it."""
-        return {
-            "calls": self.calls,
-            "measured": [_measured_dict(each) for each in self.measured],
-            "rejected": [_measured_dict(each) for each in self.rejected],
-            "steps": [_step_dict(each) for each in self.steps],
-            "test": None if self.test is None else _held_out_dict(self.test),
-            # The last two say nothing new; they are for a reader of the file.
-            "batches_drawn": len(self.steps),
-            "best_step": self.best.step if self.measured else 0,
-        }
+        kept = _State(
+            calls=self.calls,
+            measured=tuple(map(_Measured.of, self.measured)),
+            rejected=tuple(map(_Measured.of, self.rejected)),
+            steps=tuple(map(_Step.of, self.steps)),
+            test=None if self.test is None else _HeldOut.of(self.test),
+        )
+        # They say nothing new; they are for a reader of the file.
+        best_step = self.best.step if self.measured else 0
+        return {**asdict(kept), "batches_drawn": len(self.steps), "best_step": best_step}
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -101,21 +103,26 @@ class State:
         try:
             state = cls.from_dict(plain)
             state._check()
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except ValueError as error:
             raise SetupError(
-                f"{path} is damaged: the state cannot be read ({error!r}). {REPLAY}"
+                f"{path} is damaged: the state cannot be read ({error}). {REPLAY}"
             ) from error
         return state
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Take what `as_dict` gave."""
+        """Take what `as_dict` gave.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        kept = decoded(_State, plain)
         return cls(
-            measured=tuple(_measured(each) for each in plain["measured"]),
-            rejected=tuple(_measured(each) for each in plain["rejected"]),
-            steps=tuple(_step(each) for each in plain["steps"]),
-            calls=_whole(plain["calls"]),
-            test=None if plain["test"] is None else _held_out(plain["test"]),
+            measured=tuple(one.measured for one in kept.measured),
+            rejected=tuple(one.measured for one in kept.rejected),
+            steps=tuple(step.record for step in kept.steps),
+            calls=kept.calls,
+            test=None if kept.test is None else kept.test.held_out,
         )
 
     def check_is_of(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
@@ -165,92 +172,114 @@ def unmeasured(seed: Candidate, criteria: Group) -> State:
     return State(measured=(Measured(0, seed, Agreement.unmeasured(criteria)),))
 
 
-def _measured_dict(measured: Measured) -> dict[str, Any]:
-    # Lists of pairs, not objects: order decides prompts, and the last digit of a mean.
-    texts = measured.candidate.instructions.items()
-    return {
-        "step": measured.step,
-        "instructions": [[path, each.render()] for path, each in texts],
-        "agreement": _agreement_list(measured.agreement),
-    }
-
-
-def _measured(plain: Mapping[str, Any]) -> Measured:
-    candidate = Candidate({path: Instructions.parse(text) for path, text in plain["instructions"]})
-    return Measured(_whole(plain["step"]), candidate, _agreement(plain["agreement"]))
-
-
-def _held_out_dict(test: HeldOut) -> dict[str, Any]:
-    ends = {"seed": _agreement_list(test.seed), "final": _agreement_list(test.final)}
-    return {"n": test.n, **ends}
-
-
-def _held_out(plain: Mapping[str, Any]) -> HeldOut:
-    return HeldOut(_whole(plain["n"]), _agreement(plain["seed"]), _agreement(plain["final"]))
-
-
-def _agreement_list(agreement: Agreement) -> list[dict[str, Any]]:
-    return [
-        {
-            "criterion": name,
-            "value": None if isinstance(value, Undefined) else value,
-            "undefined": value.reason if isinstance(value, Undefined) else None,
-            **{count: getattr(agreement, count)[name] for count in _COUNTS},
-        }
-        for name, value in agreement.by_criterion.items()
-    ]
-
-
-def _agreement(rows: Sequence[Mapping[str, Any]]) -> Agreement:
-    values = {
-        row["criterion"]: Undefined(_typed(row["undefined"], str))
-        if row["value"] is None
-        else _finite(row["value"])
-        for row in rows
-    }
-    counts = {count: {row["criterion"]: _whole(row[count]) for row in rows} for count in _COUNTS}
-    return Agreement(values, **counts)
-
-
-def _step_dict(step: StepRecord) -> dict[str, Any]:
-    return {
-        **asdict(step),
-        "agreement": _agreement_list(step.agreement),
-        "proposed": None if step.proposed is None else _agreement_list(step.proposed),
-    }
-
-
-def _step(plain: Mapping[str, Any]) -> StepRecord:
-    proposed = plain["proposed"]
-    return StepRecord(
-        step=_whole(plain["step"]),
-        accepted=_typed(plain["accepted"], bool),
-        agreement=_agreement(plain["agreement"]),
-        proposed=None if proposed is None else _agreement(proposed),
-        calls=_whole(plain["calls"]),
-        skipped=_whole(plain["skipped"]),
-    )
-
-
-def _whole(value: object) -> int:
-    if (number := _typed(value, int)) < 0:
-        raise ValueError(f"{number} is below 0")
-    return number
-
-
-def _finite(value: object) -> float:
-    number = float(value) if type(value) is int else _typed(value, float)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is no score")
-    return number
-
-
-def _typed(value: object, needed: type[T]) -> T:
-    if type(value) is not needed:
-        raise TypeError(f"{value!r} is no {needed.__name__}")
-    return value
-
-
 def in_order_of_worth(measured: Sequence[Measured]) -> list[Measured]:
     """Put the best first; equals stay in their order."""
     return sorted(measured, key=lambda each: -worth(each.agreement))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One criterion of an agreement."""
+
+    criterion: str
+    value: float | None
+    undefined: str | None
+    scored: _Count
+    unscored: _Count
+    missing: _Count
+    fallbacks: _Count
+
+    @property
+    def defined(self) -> float | Undefined:
+        if self.value is not None:
+            return self.value
+        if self.undefined is None:
+            raise ValueError(f"{self.criterion} has neither a value nor a reason")
+        return Undefined(self.undefined)
+
+
+# Lists and pairs, not objects: order decides prompts, and the last digit of a mean.
+_Rows: TypeAlias = tuple[_Row, ...]
+
+
+def _rows(agreement: Agreement) -> _Rows:
+    return tuple(
+        _Row(
+            name,
+            value=None if isinstance(value, Undefined) else value,
+            undefined=value.reason if isinstance(value, Undefined) else None,
+            **{count: getattr(agreement, count)[name] for count in _COUNTS},
+        )
+        for name, value in agreement.by_criterion.items()
+    )
+
+
+def _agreement(rows: _Rows) -> Agreement:
+    counts = {count: {row.criterion: getattr(row, count) for row in rows} for count in _COUNTS}
+    return Agreement({row.criterion: row.defined for row in rows}, **counts)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    step: _Count
+    instructions: tuple[tuple[str, str], ...]
+    agreement: _Rows
+
+    @classmethod
+    def of(cls, measured: Measured) -> Self:
+        texts = measured.candidate.instructions.items()
+        rendered = tuple((path, instructions.render()) for path, instructions in texts)
+        return cls(measured.step, rendered, _rows(measured.agreement))
+
+    @property
+    def measured(self) -> Measured:
+        texts = {path: Instructions.parse(text) for path, text in self.instructions}
+        return Measured(self.step, Candidate(texts), _agreement(self.agreement))
+
+
+@dataclass(frozen=True)
+class _Step:
+    step: _Count
+    accepted: bool
+    agreement: _Rows
+    proposed: _Rows | None
+    calls: _Count
+    skipped: _Count
+
+    @classmethod
+    def of(cls, record: StepRecord) -> Self:
+        proposed = None if record.proposed is None else _rows(record.proposed)
+        rows = {"agreement": _rows(record.agreement), "proposed": proposed}
+        return cls(**{**vars(record), **rows})
+
+    @property
+    def record(self) -> StepRecord:
+        proposed = None if self.proposed is None else _agreement(self.proposed)
+        agreements = {"agreement": _agreement(self.agreement), "proposed": proposed}
+        return StepRecord(**{**vars(self), **agreements})
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    n: _Count
+    seed: _Rows
+    final: _Rows
+
+    @classmethod
+    def of(cls, test: HeldOut) -> Self:
+        return cls(test.n, _rows(test.seed), _rows(test.final))
+
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(self.n, _agreement(self.seed), _agreement(self.final))
+
+
+@dataclass(frozen=True)
+class _State:
+    """A state as `state.json` holds it."""
+
+    calls: _Count
+    measured: tuple[_Measured, ...]
+    rejected: tuple[_Measured, ...]
+    steps: tuple[_Step, ...]
+    test: _HeldOut | None

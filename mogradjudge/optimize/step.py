@@ -11,6 +11,7 @@ from dspy.evaluate import EvaluationResult
 from dspy.utils.callback import with_callbacks
 
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.media import plain
 from mogradjudge.lm.metering import booked
 from mogradjudge.optimize.context import Workshop
 from mogradjudge.optimize.events import (
@@ -21,7 +22,6 @@ from mogradjudge.optimize.events import (
     Observer,
     QuestionSkipped,
     SectionRewritten,
-    as_plain,
 )
 from mogradjudge.programs.candidate import Candidate, clone
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
@@ -59,7 +59,7 @@ def propose(
     criteria = tuple(each.name for each in brief.objectives)
     program = told_apart(current.written_into(shop.program))
     judgements = _run(shop, program, batch, with_traces=shop.with_traces)
-    inputs = tuple(as_plain(each.example.inputs()) for each in judgements)
+    inputs = tuple(plain(judgement.example.inputs(), in_log=True) for judgement in judgements)
     notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))
     critiques = write_critiques(
         judgements,

@@ -1,4 +1,4 @@
-"""What a run was asked to do, as lines for a reader."""
+"""The section "What was asked": settings, models, data and versions of a run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import Any
 from mogradjudge.files import to_json
 from mogradjudge.report.numbers import counted
 from mogradjudge.report.run_data import Run
+from mogradjudge.report.section import Findings, Section
 from mogradjudge.settings import FREE, RUN_SETTINGS
 
-CEILING = (
-    "There is no human ceiling here: it is how well human raters agree with one another, which "
-    "needs the scores of single raters, and a run keeps one human score per text and criterion."
-)
 _LONGEST = 300
 _OTHERS = ("mode", *FREE)  # what has a line of its own, or decided nothing
+
+
+def section(findings: Findings) -> Section:
+    """Show what the run was asked to do."""
+    return Section(
+        anchor="about",
+        title="What was asked",
+        template="run_about.html.j2",
+        values={"facts": facts(findings.run)},
+    )
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:
@@ -27,12 +34,12 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("criteria", ", ".join(run.criteria)),
         (
             "texts",
-            f"{counted(started['train'], 'training text')}, "
-            f"{counted(started['validation'], 'validation text')}",
+            f"{counted(started.train, 'training text')}, "
+            f"{counted(started.validation, 'validation text')}",
         ),
     ]
-    if begun := started.get("time"):
-        found.append(("begun", str(begun)))
+    if run.begun:
+        found.append(("begun", run.begun))
     names = [name for name in RUN_SETTINGS if name in asked and name not in _OTHERS]
     found += [(name.replace("_", " "), _short(asked[name])) for name in names]
     models = asked.get("models", {})

@@ -1,4 +1,4 @@
-"""Judge against human, score by score: what the judge gave to the texts of each human score."""
+"""The section "Judge against human": what the judge gave to the texts of each human score."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
+from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.optimize.events import JudgedText
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.pictures import Picture, short
+from mogradjudge.report.run_data import TEST, VALIDATION, Run
 from mogradjudge.report.scores import human_of, judge_of
+from mogradjudge.report.section import Findings, Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _WIDEST = 11  # scores of a scale that a table can show one by one
 HEAT = 9
@@ -48,6 +56,23 @@ class Confusion:
         return tuple(sum(column) for column in zip(*self.counts, strict=True))
 
 
+def section(findings: Findings) -> Section:
+    """Count the scores of the best instructions, on the held-out texts if there are any."""
+    run = findings.run
+    split = TEST if TEST in findings.ends else VALIDATION
+    counted = confusions(run, run.texts(run.best, split) or run.texts(0, split))
+    rows = tuple((confusion, _picture(findings, confusion)) for confusion in counted)
+    of_judge = run.rubric is not None
+    return Section(
+        anchor="spread",
+        title="Judge against human" if of_judge else "Score by score",
+        heading="Judge against human, score by score" if of_judge else "Score by score",
+        template="run_confusion.html.j2",
+        values={"confusions": rows, "split": split},
+        pictures=tuple(picture for _, picture in rows if picture is not None),
+    )
+
+
 def confusions(run: Run, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
     """Count, criterion by criterion; none without texts, or where nothing is rated on a scale."""
     if run.rubric is None or not texts:
@@ -75,7 +100,7 @@ def _confusion(
         return min(max(math.floor(score + 0.5) - low, 0) // width, len(starts) - 1)
 
     pairs = [(x, y) for x, y in zip(human, judge, strict=True) if x is not None and y is not None]
-    found = Counter((place(x), place(y)) for x, y in pairs)
+    texts = Counter((place(x), place(y)) for x, y in pairs)
     places = range(len(starts))
     return Confusion(
         criterion=name,
@@ -83,7 +108,47 @@ def _confusion(
             str(start) if width == 1 else f"{start}\N{EN DASH}{min(start + width - 1, high)}"
             for start in starts
         ),
-        counts=tuple(tuple(found[row, column] for column in places) for row in places),
+        counts=tuple(tuple(texts[row, column] for column in places) for row in places),
         rounded=any(score != math.floor(score) for pair in pairs for score in pair),
         unscored=sum(x is not None and y is None for x, y in zip(human, judge, strict=True)),
     )
+
+
+def _picture(findings: Findings, confusion: Confusion) -> Picture | None:
+    rows = [
+        f"score {name}: human {human}, judge {judge}"
+        for name, human, judge in zip(confusion.bins, confusion.human, confusion.judge, strict=True)
+    ]
+    return findings.picture(
+        f"scores-{confusion.criterion}",
+        f"How often human and judge gave each score on {confusion.criterion}.",
+        f"Texts by score on {confusion.criterion}. {'; '.join(rows)}.",
+        partial(_figure, confusion),
+    )
+
+
+def _figure(confusion: Confusion) -> Figure:
+    """Draw how often human and judge gave each score."""
+    figure, (axes,) = panels(3.6, 2.2, (1,))
+    places = range(len(confusion.bins))
+    sides = (
+        ("human", confusion.human, -0.2, COLOURS[2], ""),
+        ("judge", confusion.judge, 0.2, COLOURS[0], "///"),
+    )
+    for label, counts, shift, colour, hatch in sides:
+        axes.bar(
+            [place + shift for place in places],
+            counts,
+            width=0.38,
+            color=colour if not hatch else "none",
+            edgecolor=colour,
+            hatch=hatch,
+            label=label,
+        )
+    axes.set_xticks(places, confusion.bins)
+    axes.locator_params(axis="y", integer=True)
+    axes.set_xlabel("score")
+    axes.set_ylabel("texts")
+    axes.set_title(short(confusion.criterion), loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure

@@ -1,11 +1,19 @@
-"""Calls, tokens and cost: by role and criterion, and as they grew."""
+"""The section "Costs": calls, tokens and cost by role and criterion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
+from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.lm.ledger import LedgerRow
+from mogradjudge.report.pictures import Picture
+from mogradjudge.report.section import Findings, Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,11 @@ class Cost:
     completion_tokens: int
     cost: float | None
 
+    @property
+    def tokens(self) -> int:
+        """All tokens, in and out."""
+        return self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -29,6 +42,20 @@ class Costs:
     rows: tuple[Cost, ...]
     by_role: tuple[Cost, ...]
     total: Cost
+
+
+def section(findings: Findings) -> Section:
+    """Show what the run's calls cost."""
+    spent = costs(findings.run.ledger)
+    picture = _picture(findings, spent) if spent.rows else None
+    return Section(
+        anchor="costs",
+        title="Costs",
+        heading="Calls, tokens and cost",
+        template="run_costs.html.j2",
+        values={"costs": spent, "picture": picture},
+        pictures=() if picture is None else (picture,),
+    )
 
 
 def costs(ledger: Sequence[LedgerRow]) -> Costs:
@@ -55,3 +82,27 @@ def _sum(role: str, criteria: str, rows: Iterable[LedgerRow]) -> Cost:
         sum(row.completion_tokens for row in rows),
         sum(known) if len(known) == len(rows) else None,
     )
+
+
+def _picture(findings: Findings, spent: Costs) -> Picture | None:
+    rows = [f"{cost.role}: {cost.calls:,} calls, {cost.tokens:,} tokens" for cost in spent.by_role]
+    alt = f"Calls and tokens by role. {'; '.join(rows)}."
+    return findings.picture("costs", "Calls and tokens by role.", alt, partial(_figure, spent))
+
+
+def _figure(spent: Costs) -> Figure:
+    """Draw calls and tokens by role."""
+    figure, (left, right) = panels(6.0, 0.8 + 0.32 * len(spent.by_role), (1, 1))
+    roles = [cost.role for cost in spent.by_role]
+    measures = (
+        (left, [cost.calls for cost in spent.by_role], "calls"),
+        (right, [cost.tokens / 1000 for cost in spent.by_role], "thousand tokens"),
+    )
+    for axes, values, label in measures:
+        axes.barh(range(len(roles)), values, height=0.6, color=COLOURS[0])
+        axes.set_ylim(len(roles) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_yticks(range(len(roles)), roles if axes is left else [""] * len(roles))
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel(label)
+    return figure

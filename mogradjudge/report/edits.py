@@ -1,29 +1,43 @@
-"""How each edit came about: example, critique, gradient, edit, step by step."""
+"""The sections "Sections" and "How each edit came about": what was written, step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 from mogradjudge.criteria import Group
-from mogradjudge.optimize.events import JudgedText
+from mogradjudge.optimize.events import (
+    CritiqueWritten,
+    GateDecided,
+    GradientWritten,
+    JudgedText,
+    QuestionSkipped,
+    SectionRewritten,
+)
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.report.diffs import Piece, diff
-from mogradjudge.report.run_data import Line, Run, Step
+from mogradjudge.report.run_data import Run, Step
+from mogradjudge.report.section import Findings, Limits, Section
 
 Outcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
 
+Kind: TypeAlias = Literal["same", "added", "removed", "gap"]
+
 _Place: TypeAlias = tuple[str, str | None]  # predictor and criterion; None is the preamble
+_WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
+_MOST_WORDS = 1200  # comparing takes a time that grows with the product of both
+_KEPT = 160  # characters of an unchanged stretch that are shown at each of its ends
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How much is shown: characters of a text, examples of a step, steps (the last ones)."""
+class Piece:
+    """A stretch of text; that of a gap says what is left out."""
 
-    characters: int = 2000
-    examples: int | None = None
-    steps: int | None = None
+    kind: Kind
+    text: str
 
 
 @dataclass(frozen=True)
@@ -96,34 +110,56 @@ class Link:
     cases: tuple[Case, ...]
     omitted: int
     edits: tuple[Edit, ...]
-    skipped: tuple[tuple[str, Group, str], ...]
+    skipped: tuple[QuestionSkipped, ...]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """All steps, and what lies between the seed's sections and the final ones.
-
-    ``omitted`` counts the first steps, which are not shown.
-    """
+    """All steps; ``omitted`` counts the first ones, which are not shown."""
 
     links: tuple[Link, ...]
     omitted: int
-    whole: tuple[Edit, ...]
     limits: Limits
+
+
+def sections(findings: Findings) -> Section:
+    """Show what lies between the seed's sections and the final ones."""
+    run = findings.run
+    return Section(
+        anchor="sections",
+        title="Sections",
+        heading=f"The sections, seed to {'final' if run.ended else 'best so far'}",
+        template="run_sections.html.j2",
+        within=lambda limits: {"edits": whole_edits(run, limits)},
+    )
+
+
+def steps(findings: Findings) -> Section:
+    """Show step by step what led to each edit."""
+    return Section(
+        anchor="chain",
+        title="How each edit came about",
+        template="run_chain.html.j2",
+        within=lambda limits: {"chain": chain(findings.run, limits)},
+    )
+
+
+def whole_edits(run: Run, limits: Limits) -> tuple[Edit, ...]:
+    """Compare the final sections, or the best so far, with the seed's."""
+    final = _final(run)
+    return _edits(run, _seed(run), final, final.keys(), limits)
 
 
 def chain(run: Run, limits: Limits) -> Chain:
     """Follow a run from its examples to its edits."""
-    seed = _slots(None if run.state is None else run.state.measured[0].candidate)
-    final = _slots(None if run.state is None else run.state.best.candidate)
-    current, links = seed, []
+    current, links = _seed(run), []
     for step in run.steps:
-        proposal = {**current, **{_place(line): line["text"] for line in step.edits}}
+        texts = {_place(section): section.text for section in step.all(SectionRewritten)}
+        proposal = {**current, **texts}
         links.append(_link(run, step, current, proposal, limits))
         current = proposal if links[-1].outcome == "accepted" else current
     omitted = 0 if limits.steps is None else max(0, len(links) - limits.steps)
-    whole = _edits(run, seed, final, final.keys(), limits)
-    return Chain(tuple(links[omitted:]), omitted, whole, limits)
+    return Chain(tuple(links[omitted:]), omitted, limits)
 
 
 def _link(
@@ -139,47 +175,50 @@ def _link(
     return Link(
         number=step.number,
         outcome=outcome_of(decided),
-        current=None if decided is None else decided["current"]["mean"],
-        proposed=None if decided is None else decided["proposed"]["mean"],
+        current=None if decided is None else decided.current["mean"],
+        proposed=None if decided is None else decided.proposed["mean"],
         cases=tuple(shown),
         omitted=len(cases) - len(shown),
-        edits=_edits(run, current, proposal, [_place(line) for line in step.edits], limits),
-        skipped=tuple(
-            (line["role"], tuple(line["criteria"]), line["reason"]) for line in step.skipped
-        ),
+        edits=_edits(run, current, proposal, map(_place, step.all(SectionRewritten)), limits),
+        skipped=step.all(QuestionSkipped),
     )
 
 
-def outcome_of(decided: Line | None) -> Outcome:
+def outcome_of(decided: GateDecided | None) -> Outcome:
     """Say what became of a step's proposal."""
     if decided is None:
         return "not decided"
-    if decided["accepted"]:
+    if decided.accepted:
         return "accepted"
-    return "unchanged" if decided["unchanged"] else "rejected"
+    return "unchanged" if decided.unchanged else "rejected"
 
 
 def _cases(run: Run, step: Step, limits: Limits) -> list[Case]:
-    judged = {text.example_id: text for text in step.batch}
-    inputs = dict(zip(judged, step.inputs, strict=False))
-    named = [line["example_id"] for line in (*step.critiques, *step.gradients)]
+    texts, all_inputs = ((), ()) if step.batch is None else (step.batch.texts, step.batch.inputs)
+    judged = {text.example_id: text for text in texts}
+    inputs = dict(zip(judged, all_inputs, strict=False))
+    critiques, gradients = step.all(CritiqueWritten), step.all(GradientWritten)
+    named = [critique.example_id for critique in critiques]
+    named += [gradient.example_id for gradient in gradients]
     return [
         Case(
             example_id=name,
             inputs=tuple((key, cut(value, limits)) for key, value in inputs.get(name, {}).items()),
             scores=_scores(run, judged[name]) if name in judged else (),
-            critiques=_remarks(step.critiques, name, limits),
-            gradients=_remarks(step.gradients, name, limits),
+            critiques=_remarks(critiques, name, limits),
+            gradients=_remarks(gradients, name, limits),
         )
         for name in dict.fromkeys([*judged, *named])
     ]
 
 
-def _remarks(lines: Iterable[Line], example_id: str, limits: Limits) -> tuple[Remark, ...]:
+def _remarks(
+    written: Iterable[CritiqueWritten | GradientWritten], example_id: str, limits: Limits
+) -> tuple[Remark, ...]:
     return tuple(
-        Remark(tuple(line["criteria"]), cut(line["text"], limits))
-        for line in lines
-        if line["example_id"] == example_id
+        Remark(remark.criteria, cut(remark.text, limits))
+        for remark in written
+        if remark.example_id == example_id
     )
 
 
@@ -215,12 +254,12 @@ def _edits(
     limits: Limits,
 ) -> tuple[Edit, ...]:
     several = len({predictor for predictor, _ in {**before, **after}}) > 1
-    found = []
+    edits = []
     for predictor, criterion in dict.fromkeys(places):
         place = predictor, criterion
         title = "preamble" if criterion is None else criterion
         pieces, left_out = _within(diff(before.get(place, ""), after.get(place, "")), limits)
-        found.append(
+        edits.append(
             Edit(
                 title=f"{title} of {predictor}" if several else title,
                 criteria=run.criteria if criterion is None else (criterion,),
@@ -228,17 +267,17 @@ def _edits(
                 left_out=left_out,
             )
         )
-    return tuple(found)
+    return tuple(edits)
 
 
 def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...], int]:
     """Cut an edit at twice the limit of a text: it holds two of them."""
-    room, kept = 2 * limits.characters, []
+    room, shown = 2 * limits.characters, []
     for piece in pieces:
         if room > 0:
-            kept.append(Piece(piece.kind, piece.text[:room]))
+            shown.append(Piece(piece.kind, piece.text[:room]))
         room -= len(piece.text)
-    return tuple(kept), max(0, -room)
+    return tuple(shown), max(0, -room)
 
 
 def cut(value: object, limits: Limits) -> Shown:
@@ -247,16 +286,63 @@ def cut(value: object, limits: Limits) -> Shown:
     return Shown(text[: limits.characters], max(0, len(text) - limits.characters))
 
 
-def _place(line: Line) -> _Place:
-    return line["predictor"], line["criterion"]
+def _place(section: SectionRewritten) -> _Place:
+    return section.predictor, section.criterion
+
+
+def _seed(run: Run) -> dict[_Place, str]:
+    return _slots(None if run.state is None else run.state.measured[0].candidate)
+
+
+def _final(run: Run) -> dict[_Place, str]:
+    return _slots(None if run.state is None else run.state.best.candidate)
 
 
 def _slots(candidate: Candidate | None) -> dict[_Place, str]:
     """Give each section's text, and each preamble's."""
     if candidate is None:
         return {}
-    found: dict[_Place, str] = {}
+    texts: dict[_Place, str] = {}
     for predictor, instructions in candidate.instructions.items():
-        found[predictor, None] = instructions.preamble
-        found |= {(predictor, name): text for name, text in instructions.sections}
-    return found
+        texts[predictor, None] = instructions.preamble
+        texts |= {(predictor, name): text for name, text in instructions.sections}
+    return texts
+
+
+@cache
+def diff(before: str, after: str) -> tuple[Piece, ...]:
+    """Compare two texts; long unchanged stretches are shortened.
+
+    Where very much differs, lines are compared and not words.
+    """
+    old, new = _WORDS.findall(before), _WORDS.findall(after)
+    if max(len(old), len(new)) - _same_start(old, new) > _MOST_WORDS:
+        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    start = _same_start(old, new)
+    matcher = difflib.SequenceMatcher(None, old[start:], new[start:], autojunk=False)
+    pieces: list[Piece] = []
+    same = "".join(old[:start])
+    for how, i, j, k, m in matcher.get_opcodes():
+        if how == "equal":
+            same += "".join(old[start + i : start + j])
+            continue
+        pieces += _shortened(same)
+        same = ""
+        pieces += [Piece("removed", "".join(old[start + i : start + j]))] if j > i else []
+        pieces += [Piece("added", "".join(new[start + k : start + m]))] if m > k else []
+    return (*pieces, *_shortened(same))
+
+
+def _same_start(old: Sequence[str], new: Sequence[str]) -> int:
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(old), len(new)))
+
+
+def _shortened(text: str) -> Iterator[Piece]:
+    left_out = len(text) - 2 * _KEPT
+    if left_out <= _KEPT:
+        yield from [Piece("same", text)] if text else []
+        return
+    yield Piece("same", text[:_KEPT])
+    yield Piece("gap", f" [{left_out:,} characters unchanged] ")
+    yield Piece("same", text[-_KEPT:])

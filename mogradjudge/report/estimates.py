@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mogradjudge.agreement import Interval
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.report.numbers import bounds, number
 
 MEAN = "mean"
 
@@ -23,6 +24,12 @@ class Estimate:
     why: str
     texts: int
     documents: int
+
+    @property
+    def in_words(self) -> str:
+        """The value and its interval as a line of text, for those who do not see a figure."""
+        value = "none" if self.value is None else number(self.value)
+        return value if self.interval is None else f"{value} ({bounds(self.interval)})"
 
 
 @dataclass(frozen=True)

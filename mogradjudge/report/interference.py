@@ -1,26 +1,47 @@
-"""Interference, as the benchmark that measures it has written it down."""
+"""The section "Interference", as the benchmark that measures it has written it down."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.errors import SetupError
-from mogradjudge.files import read_json
+from mogradjudge.files import read_record
+from mogradjudge.report.section import Findings, Section
 
 INTERFERENCE = "interference.json"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effect(Claim):
+    """A claim, with the effect that it is about, what that means, and the criterion."""
+
+    effect: str
+    meaning: str
+    criterion: str
+
+
 @dataclass(frozen=True)
-class Told:
-    """What was measured, and each claim with its effect, what that means, and the criterion."""
+class Interference:
+    """What was measured, and the claims."""
 
     what: str
-    rows: tuple[tuple[str, str, str, Claim], ...]
+    claims: tuple[Effect, ...]
 
 
-def read_interference(folder: Path) -> Told:
+def section(findings: Findings) -> Section:
+    """Show the interference benchmark's claims, if there are results of it."""
+    folder = findings.interference
+    return Section(
+        anchor="interference",
+        title="Interference",
+        template="run_interference.html.j2",
+        values={"interference": None if folder is None else read_interference(folder)},
+    )
+
+
+def read_interference(folder: Path) -> Interference:
     """Read the claims that ``python -m benchmarks report`` leaves in a folder of results.
 
     Raises:
@@ -32,16 +53,4 @@ def read_interference(folder: Path) -> Told:
             f"{folder} has no {INTERFERENCE}. Run `python -m benchmarks interference` with --out, "
             "then `python -m benchmarks report` on its folder."
         )
-    names = {each.name for each in fields(Claim)}
-    try:
-        plain = read_json(path)
-        rows = tuple(
-            (
-                *(str(row["effect"]), str(row["meaning"]), str(row["criterion"])),
-                Claim(**{key: value for key, value in row.items() if key in names}),
-            )
-            for row in plain["claims"]
-        )
-        return Told(str(plain["what"]), rows)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SetupError(f"{path} is damaged ({error!r}). Write it again.") from error
+    return read_record(Interference, path, "Write it again.")

@@ -1,11 +1,13 @@
-"""What the figures had to do without: replies that gave no score, and questions without one."""
+"""The section "Unscored replies": replies without a score, and questions without a reply."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
+from mogradjudge.optimize.events import QuestionSkipped
 from mogradjudge.report.run_data import Run
+from mogradjudge.report.section import Findings, Section
 
 _SHOWN = 20  # reasons; more are counted
 
@@ -34,25 +36,35 @@ class Losses:
     skipped: int
 
 
+def section(findings: Findings) -> Section:
+    """Show what the figures had to do without."""
+    return Section(
+        anchor="losses",
+        title="Unscored replies",
+        template="run_losses.html.j2",
+        values={"losses": losses(findings.run)},
+    )
+
+
 def losses(run: Run) -> Losses:
     """Count what is lost in all scorings of a run."""
-    found: Counter[tuple[int, str, str, str]] = Counter()
+    counts: Counter[tuple[int, str, str, str]] = Counter()
     for (step, split), texts in run.scored.items():
         for text in texts:
             for name, reason in text.unscored.items():
-                found[step, split, name, reason] += 1
+                counts[step, split, name, reason] += 1
     rows = [
         Loss(_where(step, split), name, reason, count, len(run.scored[step, split]))
         for (step, split, name, reason), count in sorted(
-            found.items(), key=lambda item: (-item[1], item[0])
+            counts.items(), key=lambda item: (-item[1], item[0])
         )
     ]
-    missing = {} if run.seeded is None else run.seeded.get("missing", {})
+    missing = {} if run.seeded is None else run.seeded.missing
     return Losses(
         unscored=tuple(rows[:_SHOWN]),
         more=max(0, len(rows) - _SHOWN),
         missing=tuple((name, count) for name, count in missing.items() if count),
-        skipped=sum(len(step.skipped) for step in run.steps),
+        skipped=sum(len(step.all(QuestionSkipped)) for step in run.steps),
     )
 
 

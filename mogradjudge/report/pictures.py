@@ -28,6 +28,9 @@ _WIDE = 380.0  # points; on a phone such a figure is moved sideways, not made sm
 _INK, _PAPER = "#000000", "#ffffff"
 
 
+_LONGEST_NAME = 26  # characters
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure: its file's name without ending, caption, its numbers in words, and both forms."""
@@ -54,6 +57,13 @@ def kept_picture(name: str, caption: str, alt: str, file: bytes) -> Picture:
     """Take a figure that is drawn already."""
     name = re.sub(r"\W+", "_", name)
     return Picture(name, caption, alt, file, inline_svg(file, name))
+
+
+def short(name: str) -> str:
+    """Cut a name that would leave no room for the picture."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def inline_svg(file: bytes, name: str) -> Markup:

@@ -153,9 +153,9 @@ def _values(run: Run, step: int, split: str) -> Values:
             return {}
         return (test.seed if step == 0 else test.final).as_dict()
     if step == 0:
-        return {} if run.seeded is None else run.seeded["agreement"]
-    decided = next((each.decided for each in run.steps if each.number == step), None)
-    return {} if decided is None else decided["proposed"]
+        return {} if run.seeded is None else run.seeded.agreement
+    decided = next((taken.decided for taken in run.steps if taken.number == step), None)
+    return {} if decided is None else decided.proposed
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

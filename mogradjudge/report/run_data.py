@@ -2,76 +2,102 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, TypeVar
 
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
-from mogradjudge.files import DELETE_LINE, LineLog, read_json
+from mogradjudge.files import LineLog, decoded, read_json
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.optimize.directory import ASKED, CALLS, EVENTS, REPLAY, STATE
-from mogradjudge.optimize.events import Event, JudgedText
+from mogradjudge.optimize.events import (
+    BatchJudged,
+    CandidateScored,
+    Event,
+    GateDecided,
+    JudgedText,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SeedScored,
+    StepEnded,
+    StepEvent,
+    StepStarted,
+    read_events,
+)
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
 
 VALIDATION, TEST = "validation", "test"
-_KINDS = {each.__name__: each for each in get_args(Event)}
-
-Line = Mapping[str, Any]
-"""An event, as `events.jsonl` holds it."""
+Kind = TypeVar("Kind", bound=Event)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What was told of one step, in order; ``decided`` is None as long as the gate has not spoken.
-
-    ``ended`` holds what the run had come to at its end.
-    """
+    """What was told of one step, in order."""
 
     number: int
-    batch: tuple[JudgedText, ...] = ()
-    inputs: tuple[Mapping[str, Any], ...] = ()
-    critiques: tuple[Line, ...] = ()
-    gradients: tuple[Line, ...] = ()
-    edits: tuple[Line, ...] = ()
-    skipped: tuple[Line, ...] = ()
-    decided: Line | None = None
-    ended: Line | None = None
+    events: tuple[StepEvent, ...] = ()
+
+    def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        """Give its events of a kind."""
+        return tuple(event for event in self.events if isinstance(event, kind))
+
+    def last(self, kind: type[Kind]) -> Kind | None:
+        """Give its last event of a kind; None as long as there is none."""
+        return next(iter(reversed(self.all(kind))), None)
+
+    @property
+    def batch(self) -> BatchJudged | None:
+        """The examples that it read, and what the current instructions made of them."""
+        return self.last(BatchJudged)
+
+    @property
+    def decided(self) -> GateDecided | None:
+        """What the gate said; None as long as it has not spoken."""
+        return self.last(GateDecided)
+
+    @property
+    def ended(self) -> StepEnded | None:
+        """What the run had come to at its end."""
+        return self.last(StepEnded)
 
 
 @dataclass(frozen=True)
 class Run:
     """What a run's folder holds.
 
-    ``scored`` gives the texts of each scoring by step (0 is the seed) and split. ``state`` is None
-    before the seed is scored, ``ended`` as long as the run has not ended, ``rubric`` for a program
-    that is no judge, ``seeded`` before the seed's agreement is known.
+    ``begun`` says when the run started, where its event has a time. ``scored`` gives the texts of
+    each scoring by step (0 is the seed) and split. ``state`` is None before the seed is scored,
+    ``ended`` as long as the run has not ended, ``rubric`` for a program that is no judge,
+    ``seeded`` before the seed's agreement is known.
     """
 
     path: Path
-    criteria: Group
-    started: Line
-    asked: Line
+    started: RunStarted
+    begun: str | None
+    asked: Mapping[str, Any]
     rubric: Rubric | None
     state: State | None
-    seeded: Line | None
+    seeded: SeedScored | None
     scored: Mapping[tuple[int, str], tuple[JudgedText, ...]]
     steps: tuple[Step, ...]
-    ended: Line | None
+    ended: RunEnded | None
     resumed: int
     ledger: tuple[LedgerRow, ...] = field(repr=False)
 
     @property
+    def criteria(self) -> Group:
+        """The criteria, in the run's order."""
+        return self.started.criteria
+
+    @property
     def mode(self) -> str:
         """The decomposition mode's letters."""
-        return str(self.started["mode"])
+        return self.started.mode
 
     @property
     def best(self) -> int:
@@ -88,8 +114,8 @@ class Run:
     @property
     def holds_out(self) -> bool | None:
         """Whether test texts are held out; None where it is not known."""
-        found = self.asked.get("test data")
-        return None if found is None else bool(found != digest_of([]))
+        digest = self.asked.get("test data")
+        return None if digest is None else bool(digest != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
         """Give the texts that a step's instructions were scored on; none if they never were.
@@ -99,10 +125,10 @@ class Run:
         if (step, split) in self.scored or self.state is None:
             return self.scored.get((step, split), ())
         known = [*self.state.measured, *self.state.rejected]
-        ours = [each.candidate for each in known if each.step == step]
-        same = [each.step for each in known if ours and each.candidate == ours[-1]]
-        found = (self.scored.get((other, split)) for other in same)
-        return next((texts for texts in found if texts), ())
+        ours = [measured.candidate for measured in known if measured.step == step]
+        same = [measured.step for measured in known if ours and measured.candidate == ours[-1]]
+        scored = (self.scored.get((other, split)) for other in same)
+        return next((texts for texts in scored if texts), ())
 
 
 def read_run(path: Path) -> Run:
@@ -120,13 +146,12 @@ def read_run(path: Path) -> Run:
     state = State.read(path / STATE)
     if told.started is None:
         raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
-    toml = asked.get("rubric")
     return Run(
         path=path,
-        criteria=tuple(told.started["criteria"]),
         started=told.started,
+        begun=told.begun,
         asked=asked,
-        rubric=None if toml is None else Rubric(**fields_from_toml(toml)),
+        rubric=_rubric(path / ASKED, asked),
         state=state,
         seeded=told.seeded,
         scored=told.scored,
@@ -137,66 +162,61 @@ def read_run(path: Path) -> Run:
     )
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What of `asked.json` a report reads by name."""
+
+    rubric: str | None = None
+    models: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _rubric(path: Path, asked: Mapping[str, Any]) -> Rubric | None:
+    try:
+        toml = decoded(_Asked, asked).rubric
+        return None if toml is None else Rubric(**fields_from_toml(toml))
+    except ValueError as error:
+        raise SetupError(f"{path} is damaged ({error}). {REPLAY}") from error
+
+
 @dataclass
 class _Told:
     """What the events come to while they are read."""
 
-    started: Line | None = None
-    seeded: Line | None = None
+    started: RunStarted | None = None
+    begun: str | None = None
+    seeded: SeedScored | None = None
     scored: dict[tuple[int, str], tuple[JudgedText, ...]] = field(default_factory=dict)
     steps: dict[int, Step] = field(default_factory=dict)
-    ended: Line | None = None
+    ended: RunEnded | None = None
     resumed: int = 0
 
 
 def _told(log: LineLog) -> _Told:
     told = _Told()
-    for number, line in enumerate(log.entries(), start=1):
-        try:
-            _check(line)
-            told = _after(told, line)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SetupError(
-                f"Line {number} of {log.path} is damaged ({error}). {DELETE_LINE}"
-            ) from error
+    for event, time in read_events(log):
+        if isinstance(event, RunStarted):  # an earlier start may have got no further than the seed
+            told = _Told(started=event, begun=time)
+        else:
+            _enter(told, event)
     return told
 
 
-def _check(line: Line) -> None:
-    """Raise a ValueError where a line holds other things than its event."""
-    if line["event"] not in _KINDS:
-        return
-    text = json.dumps(line, ensure_ascii=False).encode(
-        "utf-8", "replace"
-    )  # half a pair is no UTF-8
-    try:
-        _shape(line["event"]).validate_json(text, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}") from error
-
-
-@cache
-def _shape(event: str) -> TypeAdapter[Event]:
-    return TypeAdapter(_KINDS[event])
-
-
-def _after(told: _Told, line: Line) -> _Told:
-    match line["event"]:
-        case "RunStarted":  # an earlier start may have got no further than the seed
-            return _Told(started=line)
-        case "RunResumed":
-            _forget_after(told, line["steps"])
-        case "SeedScored":
-            told.seeded = line
-        case "CandidateScored":
-            told.scored[line["step"], line["split"]] = _texts(line["texts"])
-        case "RunEnded":
-            told.ended = line
-        case _ if "step" in line:
-            told.steps[line["step"]] = _with(told.steps, line)
-    return told
+def _enter(told: _Told, event: Event) -> None:
+    match event:
+        case RunResumed():
+            _forget_after(told, event.steps)
+        case SeedScored():
+            told.seeded = event
+        case CandidateScored():
+            told.scored[event.step, event.split] = event.texts
+        case RunEnded():
+            told.ended = event
+        case StepEvent():
+            before = told.steps.get(event.step)
+            if before is None or isinstance(event, StepStarted):
+                before = Step(event.step)
+            told.steps[event.step] = replace(before, events=(*before.events, event))
 
 
 def _forget_after(told: _Told, steps: int) -> None:
@@ -209,40 +229,6 @@ def _forget_after(told: _Told, steps: int) -> None:
         for (step, split), texts in told.scored.items()
         if step <= steps or split == TEST
     }
-
-
-def _with(steps: Mapping[int, Step], line: Line) -> Step:  # noqa: C901 - one case per event
-    """Add an event to its step."""
-    number, kind = line["step"], line["event"]
-    step = steps.get(number)
-    if step is None or kind == "StepStarted":
-        step = Step(number)
-    match kind:
-        case "BatchJudged":
-            return replace(step, batch=_texts(line["texts"]), inputs=tuple(line["inputs"]))
-        case "CritiqueWritten":
-            return replace(step, critiques=(*step.critiques, line))
-        case "GradientWritten":
-            return replace(step, gradients=(*step.gradients, line))
-        case "SectionRewritten":
-            return replace(step, edits=(*step.edits, line))
-        case "QuestionSkipped":
-            return replace(step, skipped=(*step.skipped, line))
-        case "GateDecided":
-            return replace(step, decided=line)
-        case "StepEnded":
-            return replace(step, ended=line)
-    return step
-
-
-def _texts(rows: Sequence[Line]) -> tuple[JudgedText, ...]:
-    return tuple(
-        JudgedText(
-            *(row["example_id"], row["group"], row["scores"], row["unscored"]),
-            *(row["expected"], row["produced"], row.get("lengths", {})),
-        )
-        for row in rows
-    )
 
 
 def _paid(journal: Path) -> tuple[LedgerRow, ...]:

@@ -18,6 +18,11 @@ from mogradjudge.search.analysis.verdict import verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
+CONTENTS = (
+    *(("verdict", "Verdict"), ("trials", "Trials"), ("effects", "What matters")),
+    ("costs", "Costs"),
+)
+"""The page's sections, by their anchors."""
 _LONGEST = 300  # characters of a reason
 
 NOTES = (

@@ -1,4 +1,4 @@
-"""What a run came to, in words, before any figure."""
+"""The section "Verdict": what a run came to, in words, before any figure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
+from mogradjudge.display.plotting import INSTALL
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.section import Findings, Section
 
 Word: TypeAlias = Literal[
     "established", "equivalent", "not established", "refused", "seed kept", "not ended"
@@ -42,6 +44,34 @@ class Verdict:
     word: Word
     sentence: str
     notes: tuple[str, ...]
+
+
+def section(findings: Findings) -> Section:
+    """Say what came out, and what else must be known to read the report."""
+    ends = findings.ends
+    return Section(
+        anchor="verdict",
+        title="Verdict",
+        template="run_verdict.html.j2",
+        values={
+            "verdict": verdict(findings.run, ends.get(TEST), ends.get(VALIDATION)),
+            "notes": _notes(findings),
+            "how": HOW,
+        },
+    )
+
+
+def _notes(findings: Findings) -> list[str]:
+    run, notes = findings.run, []
+    if run.resumed:
+        notes.append(
+            f"The run was taken up again {run.resumed} times; what was recorded twice counts once."
+        )
+    if run.seeded is not None and not findings.scorings:
+        notes.append("The events are of an earlier version: they hold no scores of single texts.")
+    if not findings.draws:
+        notes.append(f"There are no figures, for matplotlib is missing. {INSTALL}")
+    return notes
 
 
 def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
@@ -107,12 +137,12 @@ def _meaning(run: Run, ends: Ends) -> str:
     claim, final = ends.claims[MEAN], f"the final instructions (of step {run.best})"
     if claim.verdict == "refused" or claim.estimate is None:
         return f"{final} cannot be compared with the seed: {plain(claim)}."
-    told = f"{_both_ends(ends)}, {_tested(ends)}"
+    figures = f"{_both_ends(ends)}, {_tested(ends)}"
     agree, do = ("agree", " with the human scores") if ends.of_judge else ("do", "")
     if claim.verdict == "established":
         better = "better" if claim.estimate > 0 else "worse"
-        return f"{final} {agree} {better}{do} than the seed: {told}."
-    return f"it is open whether {final} {agree} better{do} than the seed: {told}."
+        return f"{final} {agree} {better}{do} than the seed: {figures}."
+    return f"it is open whether {final} {agree} better{do} than the seed: {figures}."
 
 
 def _tested(ends: Ends) -> str:
@@ -122,7 +152,7 @@ def _tested(ends: Ends) -> str:
 
 
 def _both_ends(ends: Ends) -> str:
-    seed, final = (each.by_criterion[MEAN].value for each in (ends.seed, ends.final))
+    seed, final = (end.by_criterion[MEAN].value for end in (ends.seed, ends.final))
     without = f" (without {', '.join(ends.left_out)}: no value for both)" if ends.left_out else ""
     return f"{_what(ends)} {number(final)} against {number(seed)}{without}"
 
@@ -143,9 +173,11 @@ def _texts(ends: Ends) -> str:
 
 
 def _how_it_ended(run: Run) -> str:
-    done, asked = sum(step.ended is not None for step in run.steps), run.started["steps"]
-    taken = f"{done} of {counted(asked, 'step')} {'is' if done == 1 else 'are'} recorded"
+    done = sum(step.ended is not None for step in run.steps)
+    taken = (
+        f"{done} of {counted(run.started.steps, 'step')} {'is' if done == 1 else 'are'} recorded"
+    )
     if run.ended is None:
         return f"The run has not ended: it is under way, or was cut short. {taken}."
-    reason = run.ended["stop_reason"]
+    reason = run.ended.stop_reason
     return f"The run has ended: {_ENDS.get(reason, reason)}. {taken}."

@@ -1,24 +1,54 @@
-"""Writing a report: one HTML file, and its figures as files beside it."""
+"""Writing a report: one HTML file that loads nothing, and its figures as files beside it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from mogradjudge.errors import SetupError
 from mogradjudge.files import replaced, write_text
-from mogradjudge.report.edits import Limits
-from mogradjudge.report.interference import INTERFERENCE, read_interference
-from mogradjudge.report.numbers import counted
-from mogradjudge.report.page import render
+from mogradjudge.optimize.directory import EVENTS
+from mogradjudge.report import (
+    about,
+    comparison,
+    confusion,
+    costs,
+    edits,
+    interference,
+    losses,
+    numbers,
+    steps,
+    verdict,
+)
 from mogradjudge.report.pictures import Picture
-from mogradjudge.report.run_data import read_run
-from mogradjudge.report.run_page import RunPage, run_page
-from mogradjudge.report.search_page import search_page
-from mogradjudge.search.analysis.load import read_search
-from mogradjudge.search.finish import SEARCH
+from mogradjudge.report.run_data import Run, read_run
+from mogradjudge.report.section import Findings, Limits, Section
 
 REPORT, FIGURES = "report.html", "figures"
 MOST_BYTES = 3_000_000
+
+SECTIONS: tuple[Callable[[Findings], Section], ...] = (
+    verdict.section,
+    comparison.section,
+    steps.section,
+    edits.sections,
+    edits.steps,
+    confusion.section,
+    losses.section,
+    costs.section,
+    interference.section,
+    about.section,
+)
+"""What makes the sections of a run's report, in their order."""
 
 # The first that makes a page below the limit is taken.
 _LIMITS = (
@@ -29,17 +59,11 @@ _LIMITS = (
     Limits(120, examples=4, steps=60),
     Limits(60, examples=1, steps=30),
 )
-_OWN_WORDS = {"spread": "Score by score"}  # of a program that is no judge
-_CONTENTS = (
-    *(("verdict", "Verdict"), ("ends", "Seed against final"), ("steps", "Steps")),
-    *(("sections", "Sections"), ("chain", "How each edit came about")),
-    *(("spread", "Judge against human"), ("losses", "Unscored replies"), ("costs", "Costs")),
-    *(("interference", "Interference"), ("about", "What was asked")),
+# Controls but tab and line feed, marks and overrides of direction, line separators, surrogates.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_SEARCH_CONTENTS = (
-    *(("verdict", "Verdict"), ("trials", "Trials"), ("effects", "What matters")),
-    ("costs", "Costs"),
-)
+_TEMPLATES = files("mogradjudge.report") / "templates"
 
 
 def write_report(
@@ -62,29 +86,12 @@ def write_report(
     """
     folder = Path(folder)
     path = folder / REPORT if out is None else Path(out)
-    if interference is None and (folder / INTERFERENCE).exists():
-        interference = folder
-    if (folder / SEARCH).exists():
+    if not (folder / EVENTS).exists() and _is_search(folder):
         return _write_search(folder, path)
-    run = read_run(folder)
-    told = None if interference is None else read_interference(Path(interference))
-    page = run_page(run, told)
-    return save(path, _html(page), page.pictures)
+    return _write_run(read_run(folder), path, _results(folder, interference))
 
 
-def _write_search(folder: Path, path: Path) -> Path:
-    page = search_page(read_search(folder / SEARCH))
-    html = render(
-        "search.html.j2",
-        title=f"Search {folder.name}",
-        subtitle=f"The study {page.found.study!r}: {counted(len(page.rows), 'trial')}",
-        contents=_SEARCH_CONTENTS,
-        page=page,
-    )
-    return save(path, html, page.pictures)
-
-
-def save(path: Path, html: str, pictures: tuple[Picture, ...]) -> Path:
+def save(path: Path, html: str, pictures: Iterable[Picture]) -> Path:
     """Write a page and its figures.
 
     Raises:
@@ -93,28 +100,120 @@ def save(path: Path, html: str, pictures: tuple[Picture, ...]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, html)
-        for each in pictures:
+        for picture in pictures:
             (path.parent / FIGURES).mkdir(exist_ok=True)
-            with replaced(path.parent / FIGURES / f"{each.name}.svg") as partial:
-                partial.write_bytes(each.file)
+            with replaced(path.parent / FIGURES / f"{picture.name}.svg") as partial:
+                partial.write_bytes(picture.file)
     except OSError as error:
         raise SetupError(f"Cannot write {path}: {error.strerror}. Give another --out.") from error
     return path
 
 
-def _html(page: RunPage) -> str:
-    words = {} if page.run.rubric is not None else _OWN_WORDS
-    contents = tuple((anchor, words.get(anchor, name)) for anchor, name in _CONTENTS)
+def render(template: str, **context: Any) -> str:
+    """Render a page; all that a template is given is escaped.
+
+    The page's policy lets no script or style run but the two that belong to it, known by their
+    hashes, and lets nothing be loaded; an image may be part of the page itself.
+    """
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    )
+    page = _environment().get_template(template)
+    # Both are files of the package, and hold nothing that a user wrote.
+    inline = {"style": Markup(style), "script": Markup(script)}
+    return visible(page.render(policy=policy, **inline, **context))
+
+
+def visible(text: str) -> str:
+    r"""Write control characters, those that turn text around, and halves of surrogate pairs out.
+
+    U+202E becomes ``\u202e``: what a page says must be read in the order in which it stands.
+    """
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _is_search(folder: Path) -> bool:
+    from mogradjudge.search.finish import SEARCH  # with Optuna, which is slow to import
+
+    return (folder / SEARCH).exists()
+
+
+def _write_search(folder: Path, path: Path) -> Path:
+    from mogradjudge.report.search_page import CONTENTS, search_page
+    from mogradjudge.search.analysis.load import read_search
+    from mogradjudge.search.finish import SEARCH
+
+    page = search_page(read_search(folder / SEARCH))
+    html = render(
+        "search.html.j2",
+        title=f"Search {folder.name}",
+        subtitle=f"The study {page.found.study!r}: {numbers.counted(len(page.rows), 'trial')}",
+        contents=CONTENTS,
+        page=page,
+    )
+    return save(path, html, page.pictures)
+
+
+def _results(folder: Path, given: str | Path | None) -> Path | None:
+    """Give the folder of the benchmark's results that are to be shown."""
+    if given is not None:
+        return Path(given)
+    return folder if (folder / interference.INTERFERENCE).exists() else None
+
+
+def _write_run(run: Run, path: Path, results: Path | None) -> Path:
+    findings = Findings(run, results)
+    sections = [section(findings) for section in SECTIONS]
+    pictures = [picture for section in sections for picture in section.pictures]
+    return save(path, _html(run, sections), pictures)
+
+
+def _html(run: Run, sections: Sequence[Section]) -> str:
     html = ""
     for limits in _LIMITS:
         html = render(
             "run.html.j2",
-            title=f"Run {page.run.path.name}",
-            subtitle=f"Optimizing {', '.join(page.criteria)} in mode {page.run.mode}",
-            contents=contents,
-            page=page,
-            chain=page.chain(limits),
+            title=f"Run {run.path.name}",
+            subtitle=f"Optimizing {', '.join(run.criteria)} in mode {run.mode}",
+            contents=tuple((section.anchor, section.title) for section in sections),
+            run=run,
+            sections=[(section, _inside(run, section, limits)) for section in sections],
         )
         if len(html.encode()) < MOST_BYTES:
             break
     return html
+
+
+def _inside(run: Run, section: Section, limits: Limits) -> Markup:
+    """Render a section's own template."""
+    environment, name = _environment(), section.template
+    is_file = name.endswith(".j2")
+    template = environment.get_template(name) if is_file else environment.from_string(name)
+    # What it was given is escaped.
+    return Markup(template.render(run=run, **section.values, **section.within(limits)))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mogradjudge.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = ("number", "signed", "bounds", "counted", "whole", "p_value")
+    environment.filters |= {name: getattr(numbers, name) for name in filters}
+    environment.globals["m"] = environment.get_template("macros.html.j2").module
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

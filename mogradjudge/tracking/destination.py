@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from mogradjudge.files import to_json, write_text
+from mogradjudge.errors import SetupError
+from mogradjudge.files import read_json, to_json, write_text
 
 TAG = "mogradjudge."
 """What the names of our tags begin with."""
 OURS = f"{TAG}version"
 """The tag of an MLflow run that a run was told to."""
+
+
+def import_mlflow() -> Any:
+    """Import MLflow; importing this package does not.
+
+    Raises:
+        SetupError: If it is not installed.
+    """
+    try:
+        import mlflow
+    except ImportError as error:
+        raise SetupError(
+            "Logging to MLflow needs mlflow, which is not installed. Install the extra: "
+            'pip install "mogradjudge[mlflow]".'
+        ) from error
+    return mlflow
 
 
 class Place:
@@ -76,7 +92,7 @@ class Place:
         """Give the MLflow run of an earlier start, if the server that is asked now has it."""
         if self.kept is None or not self.kept.exists():
             return None
-        run_id = str(json.loads(self.kept.read_text(encoding="utf-8"))["run_id"])
+        run_id = str(read_json(self.kept)["run_id"])
         try:
             self.mlflow.MlflowClient().get_run(run_id)
         except self.mlflow.MlflowException as error:
@@ -88,7 +104,7 @@ class Place:
     def _experiment_id(self) -> str | None:
         if self.experiment is None:
             return None
-        found = self.mlflow.get_experiment_by_name(self.experiment)
-        if found is None:
+        known = self.mlflow.get_experiment_by_name(self.experiment)
+        if known is None:
             return str(self.mlflow.create_experiment(self.experiment))
-        return str(found.experiment_id)
+        return str(known.experiment_id)

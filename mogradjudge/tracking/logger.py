@@ -12,27 +12,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
-from mogradjudge.files import to_json, write_text
+from mogradjudge.files import LineLog, to_json, write_text
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.optimize.directory import JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
+from mogradjudge.optimize.directory import EVENTS, JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
 from mogradjudge.optimize.events import (
     Event,
-    GateDecided,
     QuestionSkipped,
     RunResumed,
     RunStarted,
     SectionRewritten,
     SeedScored,
     StepEnded,
+    StepEvent,
     StepStarted,
     Values,
+    named,
+    read_events,
 )
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program
 from mogradjudge.secrets import redact
-from mogradjudge.tracking.destination import OURS, TAG, Place
-from mogradjudge.tracking.earlier import events_before
-from mogradjudge.tracking.installed import import_mlflow
+from mogradjudge.tracking.destination import OURS, TAG, Place, import_mlflow
 
 logger = logging.getLogger(__name__)
 
@@ -85,44 +85,44 @@ class Record:
         with self._guarded():
             if isinstance(event, RunResumed):
                 self.resumed = True
-                if self.folder is not None:
-                    for earlier in events_before(self.folder, event.steps):
-                        self._take(earlier)
-            else:
-                self._take(event)
+                self._take_earlier(event.steps)
+            self._take(event)
         if isinstance(event, RunStarted | RunResumed | SeedScored | StepEnded):
             self.send()
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one case per event
+    def _take_earlier(self, steps: int) -> None:
+        """Take in the events of earlier starts, but for those after the first ``steps`` steps."""
+        lines = () if self.folder is None else read_events(LineLog(self.folder / EVENTS))
+        for line in lines:
+            if not isinstance(line.event, StepEvent) or line.event.step <= steps:
+                self._take(line.event)
+
+    def _take(self, event: Event) -> None:
+        """Take an event in; a step that was taken anew comes as often as it was begun."""
         match event:
             case RunStarted():
-                params, texts = self.describe()
-                counts = {"train": event.train, "validation": event.validation}
-                self.params = {**params, **counts, "criteria": ", ".join(event.criteria)}
-                for section, text in texts.items():
-                    self.texts[self._path(0, section)] = text
-            case StepStarted():
-                self.step = {"skipped": 0}
+                self._begin(event)
             case SectionRewritten():
                 path = self._path(event.step, (event.predictor, event.criterion))
                 self.texts[path] = event.text
+            case SeedScored():
+                self.step = {}
+            case StepStarted():
+                self.step = {"skipped": 0}
             case QuestionSkipped():
                 self.step["skipped"] += 1
-            case GateDecided():
-                self.step["accepted"] = float(event.accepted)
-                if not event.unchanged:
-                    self.step |= _defined("proposed", event.proposed)
-                    self.step |= _defined("unscored", event.unscored)
-            case SeedScored():
-                self.step = {"calls": event.calls, **_defined("unscored", event.unscored)}
-                self._end_step(0, event.agreement)
-            case StepEnded():
-                self.step |= {"calls": event.calls, "tokens": event.tokens}
-                if event.cost is not None:
-                    self.step["cost"] = event.cost
-                self._end_step(event.step, event.agreement)
-            case _:
-                pass
+        self.step |= event.figures()
+        if isinstance(event, SeedScored):
+            self._end_step(0, event.agreement)
+        elif isinstance(event, StepEnded):
+            self._end_step(event.step, event.agreement)
+
+    def _begin(self, started: RunStarted) -> None:
+        params, texts = self.describe()
+        counts = {"train": started.train, "validation": started.validation}
+        self.params = {**params, **counts, "criteria": ", ".join(started.criteria)}
+        for section, text in texts.items():
+            self.texts[self._path(0, section)] = text
 
     def finish(self, result: OptimizationResult) -> None:
         """Take the result in."""
@@ -131,10 +131,10 @@ class Record:
             undefined = result.final_agreement.undefined()
             ended |= {f"undefined.{name}": why for name, why in undefined.items()}
             self.tags |= {TAG + key: value for key, value in ended.items()}
-            self.ends |= _defined("final", result.final_agreement.as_dict())
+            self.ends |= named("final", result.final_agreement.as_dict())
             if result.test is not None:
-                self.ends |= _defined("test_seed", result.test.seed.as_dict())
-                self.ends |= _defined("test_final", result.test.final.as_dict())
+                self.ends |= named("test_seed", result.test.seed.as_dict())
+                self.ends |= named("test_final", result.test.final.as_dict())
             self.texts[RESULT] = to_json(result.as_dict()) + "\n"
             self.texts |= _saved(result.program)
 
@@ -170,7 +170,7 @@ class Record:
         """Give the steps that earlier starts have told."""
         if self.known_steps is None:
             history = client.get_metric_history(run, "calls") if self.resumed else ()
-            self.known_steps = frozenset(each.step for each in history)
+            self.known_steps = frozenset(figure.step for figure in history)
         return self.known_steps
 
     def _new_params(self, client: Any, run: str) -> list[tuple[str, str]]:
@@ -178,11 +178,11 @@ class Record:
         if not self.params:
             return []
         known = client.get_run(run).data.params
-        told = {key: str(value)[:_LONGEST_PARAM] for key, value in self.params.items()}
-        other = [key for key, value in told.items() if known.get(key, value) != value]
+        params = {key: str(value)[:_LONGEST_PARAM] for key, value in self.params.items()}
+        other = [key for key, value in params.items() if known.get(key, value) != value]
         if other and not self.resumed:
             logger.warning("The MLflow run keeps its own values of %s.", ", ".join(other))
-        return [(key, value) for key, value in told.items() if key not in known]
+        return [(key, value) for key, value in params.items() if key not in known]
 
     def _figures(self, known: frozenset[int]) -> Iterator[tuple[int, str, float]]:
         for step, figures in self.steps.items():
@@ -192,7 +192,7 @@ class Record:
 
     def _end_step(self, step: int, agreement: Values) -> None:
         # A step that is cut short is taken anew, so its figures wait for its end.
-        self.steps[step] = {**self.step, **_defined("agreement", agreement)}
+        self.steps[step] = {**self.step, **named("agreement", agreement)}
         for name, value in agreement.items():
             if value is None:  # it is no number, and 0 would be one
                 self.tags[f"{TAG}undefined.{name}"] = f"at step {step}"
@@ -225,10 +225,6 @@ class Record:
                     reason,
                 )
             self.warned = True
-
-
-def _defined(what: str, values: Values) -> dict[str, float]:
-    return {f"{what}/{name}": value for name, value in values.items() if value is not None}
 
 
 def _saved(program: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.evaluation import judging, run_program
 from mogradjudge.scoring.added import added_schema, cells_of
-from mogradjudge.tracking.installed import import_mlflow
+from mogradjudge.tracking.destination import import_mlflow
 
 _THREADS = 8
 _FOLDER = "judge"

@@ -14,7 +14,7 @@ from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.identity import judge_lms
-from mogradjudge.tracking.installed import import_mlflow
+from mogradjudge.tracking.destination import import_mlflow
 from mogradjudge.tracking.logger import Record, Section
 
 

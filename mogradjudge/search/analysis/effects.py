@@ -25,13 +25,14 @@ class Estimate:
     """A difference of values, in points of the agreement, and how sure it is.
 
     ``run_error`` says how far another run of the same configurations would move it, and
-    ``document_error`` how far other documents would; both are standard errors.
+    ``document_error`` how far other documents would; both are standard errors, and None where they
+    are not known.
     """
 
     value: float
     interval: Interval | Undefined
-    run_error: float
-    document_error: float
+    run_error: float | None
+    document_error: float | None
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,10 @@ class _Data:
         value, of_documents = float(weights @ self.values), self._document_variance(weights)
         if model.freedom < 1:
             none = Undefined(f"{len(self.values)} trials leave no degree of freedom")
-            return Estimate(value, none, np.nan, float(np.sqrt(of_documents)))
+            return Estimate(value, none, None, _root(of_documents))
         spread = float((model.residuals(self.values) ** 2).sum()) / model.freedom
         of_runs = spread * float(weights @ weights)
-        errors = float(np.sqrt(of_runs)), float(np.sqrt(of_documents))
+        errors = _root(of_runs), _root(of_documents)
         if model.freedom < _FREEDOM or not np.isfinite(of_documents):
             return Estimate(value, self._none(model), *errors)
         half = self._t(of_runs, of_documents, model) * np.sqrt(of_runs + of_documents)
@@ -205,6 +206,11 @@ class _Data:
         # No part at all: resamples alone vary, and there are many of them.
         freedom = (of_runs + of_documents) ** 2 / parts if parts > 0 else np.inf
         return float(stdtrit(freedom, (1 + self.confidence) / 2))
+
+
+def _root(variance: float) -> float | None:
+    """Give a standard error, None where the variance is not known."""
+    return float(np.sqrt(variance)) if np.isfinite(variance) else None
 
 
 def _levels(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mogradjudge
+from report_runs import told, written
 
 SLOW = {"dspy", "litellm", "numpy", "scipy", "datasets", "pyarrow", "optuna", "rich"}
 TELL = "import atexit, sys\natexit.register(lambda: print(sorted(sys.modules), file=sys.stderr))\n"
@@ -76,3 +77,10 @@ def test_the_package_gives_what_is_exported():
 def test_what_is_not_there_is_said(name):
     with pytest.raises(AttributeError, match=name):
         getattr(mogradjudge, name)
+
+
+def test_the_report_of_a_run_imports_nothing_of_a_search(tmp_path):
+    folder = written(tmp_path / "run", told(1, ("fluency",), "A text."))
+    found = modules(f"from mogradjudge.cli import main; main(['report', {str(folder)!r}])")
+    assert (folder / "report.html").exists()
+    assert found & {"optuna", "sqlalchemy", "sklearn", "scipy.stats", "mogradjudge.search"} == set()

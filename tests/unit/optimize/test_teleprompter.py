@@ -38,6 +38,7 @@ from mogradjudge import (
     correlate,
 )
 from mogradjudge.data import example_key
+from mogradjudge.lm.media import plain
 from mogradjudge.optimize.config import batches
 from mogradjudge.optimize.events import (
     BatchJudged,
@@ -47,8 +48,6 @@ from mogradjudge.optimize.events import (
     RunEnded,
     StepStarted,
     as_json,
-    as_plain,
-    describe,
 )
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import score_table
@@ -729,7 +728,7 @@ def test_observers_hear_the_run_in_order_and_every_event_is_json_and_a_sentence(
     ]
     for event in events:
         assert json.loads(json.dumps(as_json(event), allow_nan=False))["event"]
-        assert describe(event)
+        assert event.describe()
     assert events[-1] == RunEnded("steps", False, result.final_agreement.as_dict(), result.calls)
 
 
@@ -761,7 +760,9 @@ def test_half_a_surrogate_pair_in_a_reply_does_not_stop_a_run():
 
 
 def test_an_event_holds_whatever_a_program_reads():
-    told = as_plain(dspy.Example(a=math.nan, b=[{1: object}], c=(1, None), d=dspy.Example(e="x")))
+    told = plain(
+        dspy.Example(a=math.nan, b=[{1: object}], c=(1, None), d=dspy.Example(e="x")), in_log=True
+    )
     assert told == {"a": "nan", "b": [{"1": str(object)}], "c": [1, None], "d": {"e": "x"}}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.report.page import html
 from mogradjudge.report import write_report
-from mogradjudge.report.page import visible
+from mogradjudge.report.write import visible
 from report_runs import HOSTILE, Hostile, Parsed, told, toy_run, written
 
 NAME = 'fluency\' onclick="alert(1)"><script>hit = 6</script>'
@@ -61,7 +61,7 @@ def test_what_turns_text_around_or_is_not_seen_is_written_out():
 
 @pytest.mark.parametrize("text", [HOSTILE, "\ud800 half of a pair", "\0\x08\x1b[31m", "]]>" * 9])
 def test_hostile_names_and_reasons_are_shown_as_texts(tmp_path, text, monkeypatch):
-    monkeypatch.setattr("mogradjudge.report.run_page.can_draw", lambda: False)
+    monkeypatch.setattr("mogradjudge.report.section.can_draw", lambda: False)
     harmless = write_report(written(tmp_path / "a", told(2, ("fluency",), "All is well.")))
     hostile = write_report(written(tmp_path / "b", told(2, (NAME,), text)))
     first, second = (check(path.read_text("utf-8")) for path in (harmless, hostile))

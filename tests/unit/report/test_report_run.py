@@ -17,16 +17,15 @@ from mogradjudge import MOGrad, Objective, SetupError
 from mogradjudge.agreement import TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
-from mogradjudge.report import diffs as diffing
-from mogradjudge.report import write_report
+from mogradjudge.report import edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions
 from mogradjudge.report.costs import costs
-from mogradjudge.report.diffs import diff
-from mogradjudge.report.edits import Limits, chain
+from mogradjudge.report.edits import chain, diff, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
+from mogradjudge.report.section import Limits
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
 from report_runs import RUBRIC, Parsed, judged, told, toy_run, written
@@ -40,7 +39,7 @@ def run_dir(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Let the figures be: they take the most time."""
-    monkeypatch.setattr("mogradjudge.report.run_page.can_draw", lambda: False)
+    monkeypatch.setattr("mogradjudge.report.section.can_draw", lambda: False)
 
 
 def page_of(folder, **options):
@@ -300,7 +299,7 @@ def test_a_long_stretch_that_stays_is_shortened_and_says_so():
 
 
 def test_very_long_texts_are_compared_by_line(monkeypatch):
-    monkeypatch.setattr(diffing, "_MOST_WORDS", 1)
+    monkeypatch.setattr(edits, "_MOST_WORDS", 1)
     pieces = diff("one two\nthree four\n", "one two\nthree five\n")
     assert [piece.text for piece in pieces] == ["one two\n", "three four\n", "three five\n"]
 
@@ -310,7 +309,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     found = chain(run, Limits())
     assert [link.number for link in found.links] == [step.number for step in run.steps]
     final = run.state.best.candidate.instructions["judges['all']"]
-    for edit in found.whole:
+    for edit in whole_edits(run, Limits()):
         shown = "".join(p.text for p in edit.pieces if p.kind != "removed")
         text = final.preamble if edit.title == "preamble" else final.section(edit.title)
         assert shown == text
@@ -385,6 +384,14 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
         '{"event": "StepEnded", "step": "2", "agreement": {}, "calls": 1, "tokens": 1, "cost": 0}',
         '{"event": "CandidateScored", "step": 0, "split": "test", "texts": [3]}',
         '{"event": "GateDecided", "step": 1}',
+        '{"event": "StepTaken", "step": 1}',
+        '{"event": "StepEvent", "step": 1}',
+        '{"event": "StepStarted", "step": true, "example_ids": []}',
+        '{"event": "StepEnded", "step": 1, "agreement": {"mean": NaN}, "calls": 1, "tokens": 1, '
+        '"cost": 0}',
+        '{"event": "StepEnded", "step": 1, "agreement": {}, "calls": 1, "tokens": 1, '
+        '"cost": 1e999}',
+        '{"event": "BatchJudged", "step": 1, "texts": [], "inputs": [{"a": Infinity}]}',
     ],
 )
 def test_a_damaged_event_is_named_and_can_be_deleted(line, run_dir, tmp_path):

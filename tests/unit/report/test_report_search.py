@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import math
 
 import dspy
 import pytest
 
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
-from mogradjudge import MOGradConfig, MultiCriteriaJudge, SetupError
+from mogradjudge import MOGradConfig, MultiCriteriaJudge, SetupError, Undefined
 from mogradjudge.files import read_json, to_json
 from mogradjudge.report import write_report
 from mogradjudge.search import SearchSpace, search
@@ -42,6 +43,35 @@ def test_a_result_reads_back_as_it_was_written(searched):
     assert to_json(again.as_dict()) == to_json(read_json(out / "search.json"))
     assert type(again.selected) is type(found.selected)
     assert verdict(again) == verdict(dataclasses.replace(found, program=None))
+
+
+def test_an_effect_without_a_standard_error_reads_back(searched, tmp_path):
+    out, _ = searched
+    plain = read_json(out / "search.json")
+    effect = {"value": 0.1, "interval": {"undefined": "few"}, "run_error": None}
+    effect |= {"document_error": None}
+    level = {"level": "SSC", "n": 2, "effect": effect, "difference": effect}
+    plain["effects"] = {"factor": "mode", "levels": [level], "reference": None, "freedom": 0}
+    plain["effects"] |= {"adjusted_for": ["steps"], "dropped": {}, "unadjusted": None}
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    again = read_search(tmp_path / "search.json")
+    assert to_json(again.as_dict()) == to_json(plain)
+    assert again.effects.levels[0].effect.interval == Undefined("few")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("best", 99), ("trials", 3), ("texts", "9"), ("stop_reason", "rain"), ("front", [0.5])),
+        *(("hypervolume", math.nan), ("spent", {"calls": "1"}), ("selected", {})),
+    ],
+)
+def test_a_damaged_result_names_its_file(name, value, searched, tmp_path):
+    plain = read_json(searched[0] / "search.json") | {name: value}
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    with pytest.raises(SetupError, match=r"search\.json is damaged .*Give another") as caught:
+        read_search(tmp_path / "search.json")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_the_report_of_a_search_has_its_verdict_trials_and_figures(searched):

@@ -1,0 +1,101 @@
+"""The section "Seed against final": both ends of a run on the same texts, with figures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mogradjudge.display.plotting import COLOURS, GREY, panels
+from mogradjudge.report.estimates import Ends, Scoring
+from mogradjudge.report.pictures import Picture, short
+from mogradjudge.report.section import Findings, Section
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_CEILING = (
+    "There is no human ceiling here: it is how well human raters agree with one another, which "
+    "needs the scores of single raters, and a run keeps one human score per text and criterion."
+)
+_BLUE, _GREEN = COLOURS[0], COLOURS[2]
+
+
+def section(findings: Findings) -> Section:
+    """Compare seed and final instructions on held-out and on validation texts."""
+    drawn = {split: _picture(findings, ends) for split, ends in findings.ends.items()}
+    pictures = {split: picture for split, picture in drawn.items() if picture is not None}
+    return Section(
+        anchor="ends",
+        title="Seed against final",
+        template="run_ends.html.j2",
+        values={
+            "compared": tuple(findings.ends.values()),
+            "pictures": pictures,
+            "ceiling": _CEILING if findings.run.rubric is not None else "",
+        },
+        pictures=tuple(pictures.values()),
+    )
+
+
+def _picture(findings: Findings, ends: Ends) -> Picture | None:
+    intervals = ", with 95 % intervals over documents" if ends.has_intervals else ""
+    caption = f"{findings.what} on the {ends.split} texts{intervals}."
+    return findings.picture(f"ends-{ends.split}", caption, _alt(ends), partial(_figure, ends))
+
+
+def _alt(ends: Ends) -> str:
+    rows = [
+        f"{name}: "
+        + ", ".join(
+            f"{arm} {scoring.by_criterion[name].in_words}" for arm, scoring in ends.arms.items()
+        )
+        for name in ends.seed.by_criterion
+    ]
+    return f"Values on the {ends.split} texts. {'; '.join(rows)}."
+
+
+def _figure(ends: Ends) -> Figure:
+    """Draw the agreement of seed, final instructions and lengths alone, one below the other."""
+    names = list(ends.seed.by_criterion)
+    arms: list[tuple[str, Scoring, str, str]] = [
+        ("seed", ends.seed, "s", COLOURS[6]),
+        *([] if ends.kept else [("final", ends.final, "o", _BLUE)]),
+    ]
+    for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
+        arms.append((short(f"length of {name}"), scoring, marker, _GREEN))
+    apart = 0.7 / len(arms)
+    figure, (axes,) = panels(5.2, 0.9 + 0.19 * len(arms) * len(names), (1,))
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    for place, (label, scoring, marker, colour) in enumerate(arms):
+        _draw_row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (label, marker, colour))
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        "agreement with the human scores" if ends.of_judge else "value of the objective"
+    )
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_row(axes: Axes, scoring: Scoring, shift: float, look: tuple[str, str, str]) -> None:
+    label, marker, colour = look
+    estimates = list(scoring.by_criterion.values())
+    for place, estimate in enumerate(estimates):
+        if estimate.interval is not None:
+            bounds = [estimate.interval.low, estimate.interval.high]
+            axes.plot(bounds, [place + shift] * 2, color=colour, linewidth=1.2, alpha=0.7)
+    known = [
+        (estimate.value, place + shift)
+        for place, estimate in enumerate(estimates)
+        if estimate.value is not None
+    ]
+    axes.plot(
+        [value for value, _ in known],
+        [place for _, place in known],
+        marker,
+        color=colour,
+        markersize=5.5,
+        label=label,
+    )
