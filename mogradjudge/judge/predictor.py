@@ -14,6 +14,7 @@ from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.lm.dspy_internals import description_of
 from mogradjudge.secrets import without_secrets
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
 
 
 def _descriptions(signature: type[dspy.Signature]) -> list[str]:
-    return [field.json_schema_extra["desc"] for field in signature.fields.values()]
+    return [description_of(field) for field in signature.fields.values()]
 
 
 def _is_scale(entry: object) -> bool:

@@ -8,7 +8,7 @@ import os
 import dspy
 
 from mogradjudge.errors import SetupError
-from mogradjudge.lm.tokens import LOCAL_MAX_TOKENS
+from mogradjudge.lm.pricing import LOCAL_MAX_TOKENS
 from mogradjudge.settings import TIMEOUT
 
 _LOCAL = "local/"

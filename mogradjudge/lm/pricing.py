@@ -1,17 +1,22 @@
-"""What a model's tokens cost, from the price table that the installed litellm carries."""
+"""What a text comes to: its tokens, and their price, by the litellm that is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from mogradjudge.lm.dspy_internals import PRICES, litellm
+
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
-_TABLE = "model_prices_and_context_window_backup.json"
+LOCAL_MAX_TOKENS = 512
+"""The longest reply of a model in this process, where the caller does not say."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,46 @@ def _price_table() -> dict[str, Any]:
     spec = importlib.util.find_spec("litellm")
     if spec is None or spec.origin is None:
         return {}
-    path = Path(spec.origin).parent / _TABLE
+    path = Path(spec.origin).parent / PRICES
     if not path.exists():
         return {}
     table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return table
+
+
+class TokenCounter:
+    """Counts the tokens of a model's texts by litellm, without asking the network.
+
+    A model whose tokenizer does not come with litellm (Llama, say) is counted by OpenAI's, for its
+    own would have to be downloaded.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._litellm = litellm()
+        self.text = lru_cache(maxsize=1024)(self._text)
+
+    def messages(self, messages: list[dict[str, Any]]) -> int:
+        """Count a prompt."""
+        return sum(self.text(message["content"]) for message in messages) + self.frame(
+            tuple(message["role"] for message in messages)
+        )
+
+    def frame(self, roles: tuple[str, ...]) -> int:
+        """Count what a prompt has besides the text of its messages."""
+        empty = [{"role": role, "content": ""} for role in roles]
+        with self._local_tokenizers():
+            return int(self._litellm.token_counter(model=self.model, messages=empty))
+
+    def _text(self, text: str) -> int:
+        with self._local_tokenizers():
+            return int(self._litellm.token_counter(model=self.model, text=text))
+
+    @contextmanager
+    def _local_tokenizers(self) -> Iterator[None]:
+        before = self._litellm.disable_hf_tokenizer_download
+        self._litellm.disable_hf_tokenizer_download = True
+        try:
+            yield
+        finally:
+            self._litellm.disable_hf_tokenizer_download = before

@@ -9,11 +9,14 @@ from typing import Any, Final, Self
 
 import dspy
 
-from mogradjudge.errors import NOTED_ERRORS, MogradError
+from mogradjudge.errors import MogradError
 from mogradjudge.files import resource_error
+from mogradjudge.lm.dspy_internals import Setting
 
 REFUSALS: Final = (dspy.LMInvalidRequestError, dspy.LMAuthError, dspy.LMUnsupportedFeatureError)
 """What a provider, or DSPy for it, answers to a parameter that it does not give."""
+NOTED_ERRORS: Final[Setting[list[Exception]]] = Setting("errors")
+"""The errors that a program meets, whatever it makes of them."""
 _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
 _FEW_LOGPROBS = 5  # what others give at least
 
@@ -75,7 +78,7 @@ class TopLogprobs:
         fewer = known if known < before else _fewer(said, before)
         if fewer < least:
             return None
-        noted = dspy.settings.get(NOTED_ERRORS)
+        noted = NOTED_ERRORS.get()
         if noted and error in noted:  # a program that holds the judge has not failed
             noted.remove(error)
         return _asking_for(fewer)
@@ -167,7 +170,7 @@ def errors_noted() -> Iterator[None]:
         yield
     except Exception as raised:
         error = resource_error(raised) or raised
-        noted = dspy.settings.get(NOTED_ERRORS)
+        noted = NOTED_ERRORS.get()
         ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
         if noted is not None and ends:
             noted.append(error)

@@ -20,18 +20,21 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import dspy
-from dspy.clients import _get_dspy_cache
-from dspy.clients.cache import Cache
-from dspy.clients.call_result import AttributeDict
-
+from mogradjudge.lm.dspy_internals import (
+    CACHE_LOCK,
+    NOTES_OF_LITELLM,
+    PRICE_NOTE,
+    MemoryCache,
+    Setting,
+    cache_in_place,
+    is_on_disk,
+    keeps_replies,
+    opened_cache,
+    put_cache,
+)
 from mogradjudge.lm.reply_store import FolderReplies, Unreadable, check_reply
 from mogradjudge.lm.stop import POLL
 from mogradjudge.secrets import redact_reply
-
-# litellm notes on a reply which address it came from and with which headers; both may hold keys.
-_NOTES = ("_hidden_params", "_response_headers")
-_SETTING = "mogradjudge_replies"  # DSPy takes its settings along into threads and tasks of its own
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,7 @@ def replies_kept_in(
     """
     store = FolderReplies(place) if isinstance(place, Path) else place
     try:
-        with _installed(), dspy.context(**{_SETTING: _Replies(store, memory_max_entries)}):
+        with _installed(), _STORE.set(_Replies(memory_max_entries, store)):
             yield
     finally:
         if isinstance(store, FolderReplies):
@@ -122,20 +125,13 @@ class _Waiting:
 _WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
 
 
-class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
+class _Replies(MemoryCache):
     """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
 
-    def __init__(self, store: FolderReplies | ReplyStore | None, memory_max_entries: int) -> None:
-        super().__init__(
-            enable_disk_cache=False,
-            enable_memory_cache=True,
-            disk_cache_dir=None,
-            memory_max_entries=memory_max_entries,
-        )
+    def __init__(self, memory_max_entries: int, store: FolderReplies | ReplyStore | None) -> None:
+        super().__init__(memory_max_entries, store)
         self.shared = None if isinstance(store, FolderReplies) else store
         self._warned = False
-        if store is not None:
-            self.enable_disk_cache, self.disk_cache = True, store
 
     def get(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -143,11 +139,10 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
         """Give a reply as DSPy does; what is kept and is none is dropped."""
         if (key := _key(self, request, ignored_args_for_cache_key)) is None:
             return None
-        with self._lock:
-            reply = self.memory_cache.get(key) if self.enable_memory_cache else None
-        if reply is None and self.enable_disk_cache:
+        reply = self.remembered(key)
+        if reply is None and is_on_disk(self):
             reply = self._kept(key, request)
-        return None if reply is None else self._prepare_cached_response(reply)
+        return None if reply is None else self.handed_out(reply)
 
     def _kept(self, key: str, request: dict[str, Any]) -> Any:
         try:
@@ -160,16 +155,9 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
                 logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
             self.disk_cache.delete(key)
             return None
-        if reply is not None and self.enable_memory_cache:
-            with self._lock:
-                self.memory_cache[key] = reply
+        if reply is not None:
+            self.remember(key, reply)
         return reply
-
-    def _prepare_cached_response(self, response: Any) -> Any:
-        response = super()._prepare_cached_response(response)
-        if isinstance(response, AttributeDict) and "usage" in response:
-            response["usage"] = {}  # as the attribute is
-        return response
 
     def cache_key(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -185,11 +173,14 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
         enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
     ) -> None:
         """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
-        for name in _NOTES:
+        for name in NOTES_OF_LITELLM:
             if isinstance(notes := getattr(value, name, None), dict):
-                for key in notes.keys() - {"response_cost"}:
+                for key in notes.keys() - {PRICE_NOTE}:
                     del notes[key]
         super().put(request, redact_reply(value), ignored_args_for_cache_key, enable_memory_cache)
+
+
+_STORE: Setting[_Replies] = Setting("replies")
 
 
 class _Flights:
@@ -257,18 +248,18 @@ class _Router:
         self._ask(self._store(), "put", *args, **kwargs)
 
     def _store(self) -> Any:
-        return dspy.settings.get(_SETTING) or self._usual_one()
+        return _STORE.get() or self._usual_one()
 
     def _usual_one(self) -> Any:
         if self._usual is None:
-            with dspy._cache_lock:
+            with CACHE_LOCK:
                 if self._usual is None:
-                    object.__setattr__(self, "_usual", _get_dspy_cache())
+                    object.__setattr__(self, "_usual", opened_cache())
         return self._usual
 
     def _ask(self, store: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         ask = partial(getattr(store, method), *args, **kwargs)
-        if store is not self._usual or not getattr(store, "enable_disk_cache", False):
+        if store is not self._usual or not is_on_disk(store):
             return ask()
         return _one_thread(os.getpid()).submit(copy_context().run, ask).result()
 
@@ -296,7 +287,7 @@ def _reply_of_others(
 
 
 def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
-    if not (store.enable_memory_cache or store.enable_disk_cache):
+    if not keeps_replies(store):
         return None  # there will be no reply to wait for
     try:
         return str(store.cache_key(request, ignored))
@@ -319,24 +310,21 @@ class _Blocks:
 @contextmanager
 def _installed() -> Iterator[None]:
     """Put the router in the place of DSPy's cache until the last such block ends."""
-    with dspy._cache_lock:
+    with CACHE_LOCK:
         _Blocks.open += 1
-        if not isinstance(usual := vars(dspy).get("cache"), _Router):
-            dspy.cache = _Router(usual)
+        if not isinstance(usual := cache_in_place(), _Router):
+            put_cache(_Router(usual))
     try:
         yield
     finally:
-        with dspy._cache_lock:
+        with CACHE_LOCK:
             _Blocks.open -= 1
             if not _Blocks.open:
                 _put_back()
 
 
 def _put_back() -> None:
-    router = vars(dspy).get("cache")
+    router = cache_in_place()
     if not isinstance(router, _Router):  # somebody has chosen another cache, which stays
         return
-    if router._usual is None:
-        del dspy.cache  # DSPy opens its own when it is asked for
-    else:
-        dspy.cache = router._usual
+    put_cache(router._usual)

@@ -15,10 +15,11 @@ from dspy.utils.callback import BaseCallback
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.endings import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.dspy_internals import asks_cache
+from mogradjudge.lm.dspy_records import usage_shared
 from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.lm.metering import asks_cache, layer_held
-from mogradjudge.lm.usage import usage_shared
+from mogradjudge.lm.metering import layer_held
 from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.optimize.arguments import (
     Arguments,

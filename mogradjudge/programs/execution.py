@@ -18,11 +18,12 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.concurrency import WORKERS
-from mogradjudge.errors import NOTED_ERRORS, MogradError, SetupError
+from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import resource_error
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.reply import reason_of
 from mogradjudge.lm.media import SHORTEST_VALUE, as_text, cut
+from mogradjudge.lm.refusals import NOTED_ERRORS
 from mogradjudge.programs.structure import without_results
 
 FIRST_CALLS = 2
@@ -113,7 +114,7 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
         return _call(program, inputs)
     errors: list[Exception] = []
     try:
-        with dspy.context(**{NOTED_ERRORS: errors}):
+        with NOTED_ERRORS.set(errors):
             returned = _call(program, inputs)
     except Exception as error:
         if errors and error is not errors[0]:

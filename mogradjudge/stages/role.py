@@ -20,9 +20,9 @@ from mogradjudge.judge.reply import of_roles, reason_of
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.media import name_of_media
 from mogradjudge.lm.metering import booked
+from mogradjudge.lm.pricing import LOCAL_MAX_TOKENS
 from mogradjudge.lm.quoting import CUT, DEEPEST, quote
 from mogradjudge.lm.refusals import as_refusal, concerns_the_text, with_remedy
-from mogradjudge.lm.tokens import LOCAL_MAX_TOKENS
 from mogradjudge.secrets import redact, secrets_of
 
 R = TypeVar("R")

@@ -16,6 +16,7 @@ import dspy
 
 from mogradjudge.errors import MogradError, RunStopped, SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.dspy_internals import put_cache
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import Brake
 from mogradjudge.programs.evaluation import FirstTexts, judging
@@ -74,7 +75,7 @@ class Worker:
         self._id = uuid.uuid4().hex
         self._mismatch = _mismatch(job.versions)
         self._settings = {"lm": job.lm, "adapter": job.adapter}
-        dspy.cache = SharedReplies(office)
+        put_cache(SharedReplies(office))
         with dspy.context(**self._settings):
             first = None if job.keep_going else FirstTexts()
             self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)

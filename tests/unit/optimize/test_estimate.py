@@ -15,7 +15,7 @@ from benchmarks.worlds.world import inputs_of, reply, role_of, toy_examples, toy
 from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
 from mogradjudge.cli import main
 from mogradjudge.lm.ledger import ROLES, Ledger
-from mogradjudge.lm.tokens import TokenCounter
+from mogradjudge.lm.pricing import TokenCounter
 from mogradjudge.optimize.estimate import RoleEstimate, estimate
 from mogradjudge.scoring.evaluate import judge_table
 
