@@ -26,11 +26,12 @@ from dspy.clients import _get_dspy_cache, base_lm, execution
 from dspy.clients.cache import Cache
 from dspy.clients.call_result import CACHE_FORMAT as CACHE_FORMAT
 from dspy.clients.call_result import AttributeDict as AttributeDict
-from dspy.clients.call_result import CallResult
+from dspy.clients.call_result import CallResult as CallResult
 from dspy.clients.call_result import attributes as attributes
 from dspy.clients.errors import error_boundary
 from dspy.clients.legacy_outputs import plain as plain
-from dspy.clients.legacy_outputs import responses_outputs, value
+from dspy.clients.legacy_outputs import responses_outputs as responses_outputs
+from dspy.clients.legacy_outputs import value
 from dspy.dsp.utils.settings import thread_local_overrides
 from dspy.utils.usage_tracker import UsageTracker as UsageTracker
 
@@ -315,30 +316,18 @@ _READER = dspy.BaseLM("any")
 FORMAT = "_dspy_format"
 
 
-def is_lm_request(request: Mapping[str, Any]) -> bool:
-    """Say whether a request to the cache is one to an LM, and not to a tool or embedder."""
-    return str(request.get("_fn_identifier")).startswith(_LM_CALLS)
+def lm_call_of(request: Mapping[str, Any]) -> str:
+    """Name the LM's call that a request to the cache is for; "" for a tool's or an embedder's."""
+    name = str(request.get("_fn_identifier"))
+    return name if name.startswith(_LM_CALLS) else ""
 
 
-def outputs_of(request: Mapping[str, Any], reply: Any) -> tuple[Any, Any]:
-    """Read a reply as DSPy does, and its price; what is no reply raises errors of many kinds."""
-    if isinstance(reply, AttributeDict):
-        return _outputs_of_response(str(request.get("_fn_identifier")), reply), None
-    if reply[FORMAT] != CACHE_FORMAT:
-        raise ValueError("another format")
-    result = CallResult.load(reply)
-    if len(result.responses) != len(result.outputs):
-        raise ValueError("no response for each output")
-    return result.outputs, result.cost
+def outputs_of_completion(response: Any) -> Any:
+    """Read a chat or text completion as DSPy does."""
+    return _READER._process_completion(response, {"logprobs": True})
 
 
-def _outputs_of_response(call: str, reply: Any) -> Any:
-    dict(getattr(reply, "usage", None) or {})
-    if call.endswith("responses_completion"):
-        return responses_outputs(reply)
-    for choice in reply["choices"]:  # DSPy takes anything else for an empty output
-        dict(choice.get("message") or {"text": choice["text"]})
-    return _READER._process_completion(reply, {"logprobs": True})
+LM_CLASS = "_dspy_lm_class"  # of an LM's saved state; a judge's file is checked by its keys
 
 
 # --- Adapters. Their methods may be overridden, but only by subclassing; ours must keep the class.

@@ -171,7 +171,7 @@ def errors_noted() -> Iterator[None]:
     except Exception as raised:
         error = resource_error(raised) or raised
         noted = NOTED_ERRORS.get()
-        ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
+        ends = isinstance(error, (MogradError, dspy.LMError)) and not _may_be_handled(error)
         if noted is not None and ends:
             noted.append(error)
         if error is raised:
@@ -179,7 +179,7 @@ def errors_noted() -> Iterator[None]:
         raise error from raised
 
 
-def _concerns_one_text(error: Exception) -> bool:
-    """Say whether an error is a program's to deal with: a text that is refused or too long."""
+def _may_be_handled(error: Exception) -> bool:
+    """Say whether a program may deal with an error itself: one request was refused, not all."""
     refused = isinstance(error, dspy.LMInvalidRequestError)
     return refused and not isinstance(error, dspy.LMUnsupportedModelError)

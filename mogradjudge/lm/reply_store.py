@@ -24,10 +24,12 @@ from mogradjudge.lm.dspy_internals import (
     NOTES_OF_LITELLM,
     PRICE_NOTE,
     AttributeDict,
+    CallResult,
     attributes,
-    is_lm_request,
-    outputs_of,
+    lm_call_of,
+    outputs_of_completion,
     plain,
+    responses_outputs,
 )
 
 logger = logging.getLogger(__name__)
@@ -92,13 +94,27 @@ def check_reply(request: Mapping[str, Any], reply: Any) -> None:
     """
     try:
         copy.deepcopy(reply)
-        if is_lm_request(request):
-            outputs, cost = outputs_of(request, reply)
-            _Outputs(outputs=outputs)
-            if not _is_price(cost):
-                raise Unreadable("no price")
+        if call := lm_call_of(request):
+            _Outputs(outputs=_outputs(call, reply))
     except Exception as error:  # a stranger's value may fail in any way
         raise Unreadable(f"no reply of an LM: {type(error).__name__}") from error
+
+
+def _outputs(call: str, reply: Any) -> Any:
+    """Read a reply as DSPy does."""
+    if isinstance(reply, AttributeDict):
+        dict(getattr(reply, "usage", None) or {})
+        if call.endswith("responses_completion"):
+            return responses_outputs(reply)
+        for choice in reply["choices"]:  # DSPy takes anything else for an empty output
+            dict(choice.get("message") or {"text": choice["text"]})
+        return outputs_of_completion(reply)
+    if reply[FORMAT] != CACHE_FORMAT:
+        raise Unreadable("another format")
+    result = CallResult.load(reply)
+    if not _is_price(result.cost) or len(result.responses) != len(result.outputs):
+        raise Unreadable("no price, or no response for each output")
+    return result.outputs
 
 
 class _Lenient(pydantic.BaseModel):

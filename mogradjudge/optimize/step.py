@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import dspy
 from dspy.evaluate import EvaluationResult
-from dspy.utils.callback import with_callbacks
 
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.metering import booked
@@ -23,9 +22,10 @@ from mogradjudge.optimize.events import (
     SectionRewritten,
     as_plain,
 )
-from mogradjudge.programs.candidate import Candidate, clone
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.dspy_internals import with_callbacks
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
-from mogradjudge.programs.execution import told_apart
+from mogradjudge.programs.structure import clone, with_distinct_stages
 from mogradjudge.stages.gradient import write_gradients
 from mogradjudge.stages.loss import write_critiques
 from mogradjudge.stages.optimizer import rewrite_sections
@@ -57,7 +57,7 @@ def propose(
     """
     mode, label, brief = shop.config.mode, f"{shop.config.seed}/{step}", shop.brief(current, step)
     criteria = tuple(each.name for each in brief.objectives)
-    program = told_apart(current.written_into(shop.program))
+    program = with_distinct_stages(current.written_into(shop.program))
     judgements = _run(shop, program, batch, with_traces=shop.with_traces)
     inputs = tuple(as_plain(each.example.inputs()) for each in judgements)
     notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import dspy
-from dspy.adapters.utils import serialize_for_json
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
@@ -23,6 +22,7 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.lm.pricing import LOCAL_MAX_TOKENS
 from mogradjudge.lm.quoting import CUT, DEEPEST, quote
 from mogradjudge.lm.refusals import as_refusal, concerns_the_text, with_remedy
+from mogradjudge.programs.dspy_internals import serialize_for_json
 from mogradjudge.secrets import redact, secrets_of
 
 R = TypeVar("R")
