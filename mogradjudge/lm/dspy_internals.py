@@ -14,9 +14,9 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
 import dspy
@@ -61,10 +61,11 @@ class Setting(Generic[T]):
         return dspy.context(**{self._name: value})  # type: ignore[no-any-return]
 
 
-def own_settings() -> dict[str, Any]:
-    """Give all values of ours in this context, for `dspy.context` in another thread."""
+def own_settings() -> Callable[[], AbstractContextManager[None]]:
+    """Take all values of ours in this context along, into a thread that Python starts."""
     settings = thread_local_overrides.get()
-    return {name: value for name, value in settings.items() if name.startswith(_OURS)}
+    ours = {name: value for name, value in settings.items() if name.startswith(_OURS)}
+    return partial(dspy.context, **ours)
 
 
 def calling_modules() -> tuple[Any, ...]:
@@ -386,3 +387,14 @@ def litellm() -> Any:
         else:
             os.environ[_LOCAL_TABLE] = before
     return litellm
+
+
+@contextmanager
+def local_tokenizers() -> Iterator[None]:
+    """Let litellm count with OpenAI's tokenizer where a model's own would be downloaded."""
+    before = litellm().disable_hf_tokenizer_download
+    litellm().disable_hf_tokenizer_download = True
+    try:
+        yield
+    finally:
+        litellm().disable_hf_tokenizer_download = before

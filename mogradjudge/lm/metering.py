@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any
 
@@ -187,8 +187,10 @@ def _starting(pythons: Function) -> Function:
     return start
 
 
-def _run_with(settings: Mapping[str, Any], run: Callable[[], None]) -> None:
-    with dspy.context(**settings):
+def _run_with(
+    settings: Callable[[], AbstractContextManager[None]], run: Callable[[], None]
+) -> None:
+    with settings():
         run()
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from mogradjudge.lm.dspy_internals import PRICES, litellm
+from mogradjudge.lm.dspy_internals import PRICES, litellm, local_tokenizers
 
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 LOCAL_MAX_TOKENS = 512
@@ -100,18 +98,9 @@ class TokenCounter:
     def frame(self, roles: tuple[str, ...]) -> int:
         """Count what a prompt has besides the text of its messages."""
         empty = [{"role": role, "content": ""} for role in roles]
-        with self._local_tokenizers():
+        with local_tokenizers():
             return int(self._litellm.token_counter(model=self.model, messages=empty))
 
     def _text(self, text: str) -> int:
-        with self._local_tokenizers():
+        with local_tokenizers():
             return int(self._litellm.token_counter(model=self.model, text=text))
-
-    @contextmanager
-    def _local_tokenizers(self) -> Iterator[None]:
-        before = self._litellm.disable_hf_tokenizer_download
-        self._litellm.disable_hf_tokenizer_download = True
-        try:
-            yield
-        finally:
-            self._litellm.disable_hf_tokenizer_download = before

@@ -131,6 +131,7 @@ class _Replies(MemoryCache):
     def __init__(self, memory_max_entries: int, store: FolderReplies | ReplyStore | None) -> None:
         super().__init__(memory_max_entries, store)
         self.shared = None if isinstance(store, FolderReplies) else store
+        self._store = store
         self._warned = False
 
     def get(
@@ -140,20 +141,20 @@ class _Replies(MemoryCache):
         if (key := _key(self, request, ignored_args_for_cache_key)) is None:
             return None
         reply = self.remembered(key)
-        if reply is None and is_on_disk(self):
-            reply = self._kept(key, request)
+        if reply is None and self._store is not None:
+            reply = self._kept(self._store, key, request)
         return None if reply is None else self.handed_out(reply)
 
-    def _kept(self, key: str, request: dict[str, Any]) -> Any:
+    def _kept(self, store: FolderReplies | ReplyStore, key: str, request: dict[str, Any]) -> Any:
         try:
-            reply = self.disk_cache.get(key)
+            reply = store.get(key)
             if reply is not None:
                 check_reply(request, reply)
         except Unreadable as error:
             if not self._warned:
                 self._warned = True
                 logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
-            self.disk_cache.delete(key)
+            store.delete(key)
             return None
         if reply is not None:
             self.remember(key, reply)
