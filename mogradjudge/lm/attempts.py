@@ -127,7 +127,7 @@ class Attempt:
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))
-            self.ledger.brake.fail(error)  # or each call that waits would try once more
+            self.ledger.stop_signal.fail(error)  # or each call that waits would try once more
             return False
         return attempts < _MOST_ATTEMPTS
 
@@ -208,7 +208,7 @@ def is_under_way(lm: dspy.BaseLM) -> bool:
 
 async def pause(ledger: Ledger) -> None:
     """Wait a moment before looking again, unless the run is to stop."""
-    ledger.brake.check()
+    ledger.stop_signal.check()
     await asyncio.sleep(_ASYNC_POLL)
 
 

@@ -51,7 +51,7 @@ from mogradjudge.lm.dspy_records import History
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.refusals import errors_noted
 from mogradjudge.lm.replacements import Function, Place, Replacements
-from mogradjudge.lm.reply_cache import InFlight, told_of_a_miss
+from mogradjudge.lm.reply_cache import InFlight, on_cache_miss
 from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secrets_of
 
 logger = logging.getLogger(__name__)
@@ -202,8 +202,8 @@ def _executing(dspys: Function) -> Function:
         if (booking := _LAYER.booking()) is None:
             return dspys(lm, call)
         with _errors_of_ours(lm):
-            check = booking.ledger.brake.check
-            with told_of_a_miss(_book_nothing, check) if may_be_cached(call) else nullcontext():
+            check = booking.ledger.stop_signal.check
+            with on_cache_miss(_book_nothing, check) if may_be_cached(call) else nullcontext():
                 result = redact_reply(dspys(lm, call))  # as it is kept
         return _counted(booking, lm, result)
 
@@ -219,9 +219,7 @@ def _executing_async(dspys: Function) -> Function:
             while True:
                 try:
                     with (
-                        told_of_a_miss(_book_nothing, None)
-                        if may_be_cached(call)
-                        else nullcontext()
+                        on_cache_miss(_book_nothing, None) if may_be_cached(call) else nullcontext()
                     ):
                         result = redact_reply(await dspys(lm, call))
                     return _counted(booking, lm, result)

@@ -93,7 +93,7 @@ class InFlight(Exception):
 
 
 @contextmanager
-def told_of_a_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
+def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
     """Call a function if the cache has no reply for the LM call in the block.
 
     Args:

@@ -89,9 +89,9 @@ class Run:
         except RunStopped as error:
             stop_reason = error.reason
         except KeyboardInterrupt:
-            if self.shop.ledger.brake.reason is not None:  # it was asked to stop before
+            if self.shop.ledger.stop_signal.reason is not None:  # it was asked to stop before
                 raise
-            self.shop.ledger.brake.pull("interrupted")  # for what still runs in the background
+            self.shop.ledger.stop_signal.set("interrupted")  # for what still runs in the background
             stop_reason = "interrupted"
         result = self.result(stop_reason)
         if self.folder is not None:

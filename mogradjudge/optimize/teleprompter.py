@@ -17,9 +17,9 @@ from mogradjudge.judge.endings import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.dspy_internals import asks_cache
 from mogradjudge.lm.dspy_records import usage_shared
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import layer_held
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.optimize.arguments import (
     Arguments,
@@ -192,7 +192,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 if state is not None:
                     seed, steps = Candidate.of(student), config.steps
                     state.check_is_of(folder.path / STATE, seed, shop.criteria, steps)
-            enter(interruptible(ledger.brake))
+            enter(interruptible(ledger.stop_signal))
             enter(usage_shared())
             enter(layer_held(ledger))
             progress = enter(shown_progress(config, display=self.display_progress))
