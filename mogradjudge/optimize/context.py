@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """The program, the objectives, the roles and the ledger."""
+class RunContext:
+    """What a run works with: the program, the objectives, the roles and the ledger."""
 
     program: dspy.Module
     objectives: tuple[Objective, ...]
@@ -61,17 +61,17 @@ class Workshop:
         edited = self.edited_at(step)
         slots = tuple(slot for slot in self.slots if slot.predictor in edited)
         served = {slot.criterion for slot in slots}
-        objectives = tuple(each for each in self.objectives if each.name in served)
+        objectives = tuple(objective for objective in self.objectives if objective.name in served)
         return Brief(objectives, current, slots, names_predictors=self.with_traces)
 
 
-def open_workshop(
+def make_context(
     student: dspy.Module,
     objectives: tuple[Objective, ...],
     config: MOGradConfig,
     ledger: Ledger,
     lms: Mapping[str, dspy.BaseLM | None],
-) -> Workshop:
+) -> RunContext:
     """Find where a program keeps its sections, and give each role its LM.
 
     Args:
@@ -102,7 +102,7 @@ def open_workshop(
     for lm in (dspy.settings.lm, *lms_of(student).values()):
         if lm is not None:
             ledger.budget.check(lm)
-    return Workshop(
+    return RunContext(
         program=student,
         objectives=_booked(objectives, ledger),
         slots=slots,
