@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from functools import lru_cache, partial
 from typing import Any, get_args
 
@@ -11,13 +10,12 @@ import dspy
 
 from mogradjudge.criteria import Scale
 from mogradjudge.errors import MogradError
-from mogradjudge.judge.endings import being_read
+from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
+from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.judge.written import gives_twice, read_score, runs_on, values_of
 from mogradjudge.lm.dspy_internals import adapter_with, parse_value, parses_as_dspy_does
-from mogradjudge.secrets import redact, secrets_of
+from mogradjudge.lm.quoting import excerpt
 
-_EXCERPT = 80  # characters of an unreadable reply that go into the reason
 _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
 
 
@@ -226,23 +224,3 @@ def _no_value(name: str, completion: str) -> Unscored:
 def is_read_by_field(adapter: dspy.Adapter) -> bool:
     """Say whether an adapter reads a reply as one of DSPy's own does; cut fields are known then."""
     return parses_as_dspy_does(adapter)
-
-
-def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
-    """Quote the beginning of an error's text, without the keys that the LMs were given."""
-    known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
-    return excerpt(redact(str(error), known))
-
-
-def excerpt(text: str) -> str:
-    """Quote the beginning of a text on one line."""
-    text = " ".join(text.split())
-    return repr(text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
-
-
-def excerpt_of(value: object) -> str:
-    """Quote the beginning of any value, also of one that is nested too deeply for Python's own."""
-    try:
-        return excerpt(repr(value))
-    except RecursionError:
-        return excerpt(reprlib.repr(value))

@@ -14,7 +14,17 @@ _INHERITED = object()  # stands for a function that a class has of another one
 
 
 class Replacements:
-    """Puts functions in the place of others, and puts those back."""
+    """Puts functions in the place of others, and puts those back.
+
+    >>> import textwrap
+    >>> replaced = Replacements()
+    >>> replaced.put([((textwrap, "dedent"), lambda theirs: lambda text: theirs(text).upper())])
+    >>> textwrap.dedent("  a")
+    'A'
+    >>> replaced.put_back()
+    >>> textwrap.dedent("  a")
+    'a'
+    """
 
     def __init__(self) -> None:
         self._replaced: list[tuple[Any, str, Any, Function]] = []

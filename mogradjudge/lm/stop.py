@@ -32,6 +32,13 @@ class StopSignal:
     Args:
         max_seconds: Time from now on; None for no end.
         stop_file: A file whose appearance stops the run.
+
+    >>> signal = StopSignal()
+    >>> signal.check()
+    >>> signal.set("interrupted")
+    >>> signal.check()
+    Traceback (most recent call last):
+    mogradjudge.errors.RunStopped: The run was asked to stop (interrupted).
     """
 
     def __init__(self, max_seconds: float | None = None, stop_file: Path | None = None) -> None:

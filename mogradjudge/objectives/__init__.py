@@ -12,9 +12,14 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
-from mogradjudge.objectives.lms import metric_lms, metric_of
 from mogradjudge.objectives.over_labels import Measure
-from mogradjudge.objectives.record import AggregateFailed, Objective, objectives_from_metric
+from mogradjudge.objectives.record import (
+    AggregateFailed,
+    Objective,
+    metric_lms,
+    metric_of,
+    objectives_from_metric,
+)
 from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
 
 __all__ = [

@@ -13,7 +13,7 @@ from dspy.teleprompt import Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.dspy_internals import asks_cache
 from mogradjudge.lm.dspy_records import usage_shared

@@ -19,8 +19,8 @@ from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import resource_error
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.reply import reason_of
 from mogradjudge.lm.media import SHORTEST_VALUE, as_text, cut
+from mogradjudge.lm.quoting import reason_of
 from mogradjudge.lm.refusals import NOTED_ERRORS
 from mogradjudge.programs.dspy_internals import stage_of
 from mogradjudge.programs.structure import copy_of, key_of, lms_of

@@ -99,7 +99,11 @@ def _is_copyable(value: object, shared: Mapping[int, object]) -> bool:
 
 
 def key_of(path: str) -> str:
-    """Give the name of a predictor in prompts; those of its sections begin with it."""
+    """Give the name of a predictor in prompts; those of its sections begin with it.
+
+    >>> key_of("steps[0].predict")
+    'steps_0_predict'
+    """
     return re.sub(r"\W+", "_", path).strip("_")
 
 
@@ -114,7 +118,13 @@ def lms_of(program: dspy.Module) -> dict[str, dspy.BaseLM]:
 
 
 def copy_of(value: Any) -> Any:
-    """Copy a value as far as it can be copied; a connection in it, say, is shared."""
+    """Copy a value as far as it can be copied; a connection in it, say, is shared.
+
+    >>> value = {"words": ["a"], "lines": iter("ab")}
+    >>> twin = copy_of(value)
+    >>> twin["words"] is value["words"]
+    False
+    """
     shared = {id(part): part for part in _sentinels(value)}
     try:
         return copy.deepcopy(value, dict(shared))

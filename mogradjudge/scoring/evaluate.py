@@ -17,7 +17,7 @@ from mogradjudge.agreement import (
 )
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget

@@ -28,7 +28,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.files import LineLog
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget

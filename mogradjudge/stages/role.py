@@ -14,13 +14,13 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
-from mogradjudge.judge.endings import Ending, reading
-from mogradjudge.judge.reply import of_roles, reason_of
+from mogradjudge.judge.finish_reason import Ending, reading
+from mogradjudge.judge.reply import of_roles
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.media import name_of_media
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.pricing import LOCAL_MAX_TOKENS
-from mogradjudge.lm.quoting import CUT, DEEPEST, quote
+from mogradjudge.lm.quoting import CUT, DEEPEST, quote, reason_of
 from mogradjudge.lm.refusals import as_refusal, concerns_the_text, with_remedy
 from mogradjudge.programs.dspy_internals import serialize_for_json
 from mogradjudge.secrets import redact, secrets_of
