@@ -144,8 +144,8 @@ class Attempt:
             self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
         else:  # the provider is there, and this call is none for it
             self.ledger.limiter.answered()
-        told = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
-        lost = not told or isinstance(error, dspy.LMTimeoutError)
+        was_answered = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
+        lost = not was_answered or isinstance(error, dspy.LMTimeoutError)
         self.ledger.book(self.sent, usages, answered=False, lost=lost)
 
 

@@ -1,8 +1,8 @@
 """Where paid replies are kept, and the moment at which there is none: only then is a call paid.
 
 DSPy lets `dspy.cache` be replaced by an object of one's own. Ours hands everything on, to the store
-of the context or else to the cache that was there. A call that asked to be told is told of a miss,
-and of two calls with the same request the second waits for the first one's reply.
+of the context or else to the cache that was there. A call may ask to hear of a miss
+(`on_cache_miss`). Of two calls with the same request the second waits for the first one's reply.
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None)
 
 @dataclass
 class _Waiting:
-    """A call that has not been told yet whether the cache has its reply."""
+    """A call that waits to hear whether the cache has its reply."""
 
     on_miss: Callable[[], None]
     check: Callable[[], None] | None
-    told: bool = False
+    has_looked: bool = False
     landed: Callable[[], None] | None = None
 
 
@@ -142,10 +142,10 @@ class _Replies(MemoryCache):
             return None
         reply = self.remembered(key)
         if reply is None and self._store is not None:
-            reply = self._kept(self._store, key, request)
+            reply = self._read(self._store, key, request)
         return None if reply is None else self.handed_out(reply)
 
-    def _kept(self, store: FolderReplies | ReplyStore, key: str, request: dict[str, Any]) -> Any:
+    def _read(self, store: FolderReplies | ReplyStore, key: str, request: dict[str, Any]) -> Any:
         try:
             reply = store.get(key)
             if reply is not None:
@@ -231,7 +231,7 @@ class _Router:
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: Any = None) -> Any:
         store, waiting = self._store(), _WAITING.get()
         get = partial(self._ask, store, "get", request, ignored_args_for_cache_key)
-        if waiting is None or waiting.told:
+        if waiting is None or waiting.has_looked:
             return get()
         if (key := _key(store, request, ignored_args_for_cache_key)) is not None:
             flight = (id(store), key)
@@ -240,7 +240,7 @@ class _Router:
         reply = get()
         if reply is None and key is not None and getattr(store, "shared", None) is not None:
             reply = _reply_of_others(store.shared, key, get, waiting)
-        waiting.told = True
+        waiting.has_looked = True
         if reply is None:
             waiting.on_miss()
         return reply

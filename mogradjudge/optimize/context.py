@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,19 +89,10 @@ def make_context(
     edited = {slot.predictor for slot in slots}
     every = preamble_slots(student) if config.edit_preamble else ()
     preambles = tuple(slot for slot in every if slot.predictor in edited)
-    labels = [slot.label for slot in (*slots, *preambles)]
-    if clash := next((label for label in labels if labels.count(label) > 1), None):
-        raise SetupError(
-            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
-            "the predictor."
-        )
+    _check_labels([slot.label for slot in (*slots, *preambles)])
     _check_names(student)
     _warn_of_sections(student, slots)
-    if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
-        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    for lm in (dspy.settings.lm, *lms_of(student).values()):
-        if lm is not None:
-            ledger.budget.check(lm)
+    _check_lms(student, ledger)
     return RunContext(
         program=student,
         objectives=_booked(objectives, ledger),
@@ -113,6 +104,24 @@ def make_context(
         config=config,
         ledger=ledger,
     )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Refuse two texts of one name: no reply could tell which is meant."""
+    if clash := next((label for label in labels if labels.count(label) > 1), None):
+        raise SetupError(
+            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
+            "the predictor."
+        )
+
+
+def _check_lms(student: dspy.Module, ledger: Ledger) -> None:
+    """Refuse a program without an LM, or with one that cannot be held to the budget."""
+    if dspy.settings.lm is None and not all(predictor.lm for predictor in student.predictors()):
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    for lm in (dspy.settings.lm, *lms_of(student).values()):
+        if lm is not None:
+            ledger.budget.check(lm)
 
 
 def _check_names(student: dspy.Module) -> None:
@@ -219,10 +228,10 @@ def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objectiv
 
     return tuple(
         replace(
-            each,
-            aggregate=bookable(each.aggregate),
-            show=bookable(each.show),
-            labels=bookable(each.labels),
+            objective,
+            aggregate=bookable(objective.aggregate),
+            show=bookable(objective.show),
+            labels=bookable(objective.labels),
         )  # a score is asked for where the program runs, and booked there
-        for each in objectives
+        for objective in objectives
     )

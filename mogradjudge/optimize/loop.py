@@ -158,8 +158,8 @@ class Run:
         """Score both ends of the run on the texts that decided nothing."""
         first, best = self.state.measured[0], self.state.best
         seed = self.measure(0, "test", first.candidate)
-        kept = best.candidate == first.candidate
-        final = seed if kept else self.measure(best.step, "test", best.candidate)
+        is_seed = best.candidate == first.candidate
+        final = seed if is_seed else self.measure(best.step, "test", best.candidate)
         self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
 
     def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:

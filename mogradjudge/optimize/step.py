@@ -190,10 +190,10 @@ class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
 def _result(judgement: Judgement) -> tuple[dspy.Example, dspy.Prediction, float | None]:
     """Give a judgement as DSPy reports one: no score is None, and the mean one of several."""
     scores = [score for score in judgement.scores.values() if isinstance(score, float)]
-    made = judgement.prediction
+    prediction = judgement.prediction
     return (
         judgement.example,
-        dspy.Prediction() if isinstance(made, Unscored) else made,
+        dspy.Prediction() if isinstance(prediction, Unscored) else prediction,
         sum(scores) / len(scores) if scores else None,
     )
 

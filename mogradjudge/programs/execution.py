@@ -153,8 +153,9 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
         if len(noted) == FIRST_CALLS + LAST_CALLS:
             del noted[list(noted)[FIRST_CALLS]]
             self._left_out[path] += 1
-        given = inputs.get("kwargs", {})
-        read = {name: given[name] for name in instance.signature.input_fields if name in given}
+        arguments = inputs.get("kwargs", {})
+        names = [name for name in instance.signature.input_fields if name in arguments]
+        read = {name: arguments[name] for name in names}
         noted[call_id] = Call(_plain(read), "no result")
         self._under_way[call_id] = (noted, instance)
 
@@ -215,7 +216,7 @@ def _written(outputs: Any) -> Mapping[str, object] | str:
 
 def _cut(value: Any, longest: int) -> Any:
     if isinstance(value, Mapping):
-        return {name: _cut(each, longest) for name, each in value.items()}
+        return {name: _cut(item, longest) for name, item in value.items()}
     return cut(value, longest) if isinstance(value, str) else value
 
 
