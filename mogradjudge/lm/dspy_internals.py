@@ -1,7 +1,7 @@
 """What lm/, judge/ and scoring/ use of DSPy and litellm behind their public doors, and why.
 
 No other module of theirs names it, so a new DSPy is met here; tests/unit/test_dspy_contact.py lists
-the names. Everything is as in DSPy 3.4.1 and litellm 1.102. DSPy 3.5 (pull 10401) will refuse
+the names. Everything is as in DSPy 3.4.1 and litellm 1.110. DSPy 3.5 (pull 10401) will refuse
 `lm(messages=...)`, drop `BaseLM.forward` and give a `Prompt` from `Adapter.format`.
 """
 
@@ -53,8 +53,7 @@ class Setting(Generic[T]):
 
     def get(self) -> T | None:
         """Give the context's value; None if it has none."""
-        value: T | None = dspy.settings.get(self._name)
-        return value
+        return dspy.settings.get(self._name)  # type: ignore[no-any-return]
 
     def set(self, value: T) -> AbstractContextManager[None]:
         """Hold a value during a block."""
@@ -105,7 +104,7 @@ def own_doors() -> Iterator[Place]:
     """Find the functions by which an LM's class sends past DSPy, or by a class that is no LM's."""
     for kind in set(_kinds_of(dspy.BaseLM)):
         for name in _DOORS:
-            owner = next(ancestor for ancestor in kind.__mro__ if name in vars(ancestor))
+            owner = next((ancestor for ancestor in kind.__mro__ if name in vars(ancestor)), dspy.LM)
             is_found_there = owner is not kind and issubclass(owner, dspy.BaseLM)
             if not (is_found_there or owner.__module__.startswith("dspy.")):
                 yield kind, name
@@ -119,7 +118,8 @@ def _kinds_of(kind: Any) -> Iterator[Any]:
 
 def asks_cache(lm: dspy.BaseLM) -> bool:
     """Say whether DSPy looks into its cache before it sends a call of this LM."""
-    own_way = type(lm).forward is not getattr(dspy.LM, "forward", None) or "forward" in vars(lm)
+    ways = [getattr(kind, "forward", None) for kind in (type(lm), dspy.LM)]
+    own_way = ways[0] is not ways[1] or "forward" in vars(lm)
     return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
 
 
