@@ -10,10 +10,7 @@ MogradError
 Provider errors (``dspy.LMError`` and its kin) are not wrapped: they pass through.
 """
 
-from typing import Final, Literal
-
-NOTED_ERRORS: Final = "mogradjudge_errors"
-"""DSPy's setting for the errors that a program meets; threads and tasks of its own get it too."""
+from typing import Literal
 
 
 class MogradError(Exception):

@@ -21,7 +21,7 @@ import dspy
 
 from benchmarks.worlds.controls import concatenate
 from mogradjudge.criteria.decomposition import Scope
-from mogradjudge.optimize.context import Workshop
+from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Brief, Candidate
 from mogradjudge.stages.gradient import Gradient, WriteGradient, write_gradients
@@ -74,22 +74,24 @@ class Written:
         return advice + [Advice(JOINED, key, None, concatenate(own)) for key, own in texts.items()]
 
 
-def write_arms(shop: Workshop, batch: Sequence[dspy.Example], words: int, label: str) -> Written:
+def write_arms(
+    context: RunContext, batch: Sequence[dspy.Example], words: int, label: str
+) -> Written:
     """Judge a batch once, critique each criterion once, and write the gradients of each arm.
 
     Args:
-        shop: The judge with its current instructions, and the roles.
+        context: The judge with its current instructions, and the roles.
         batch: Rated examples.
         words: How long a gradient of S or C is to be; C-long is told the sum over the criteria.
         label: Tells this step's questions from those of other steps.
     """
-    criteria = shop.criteria
-    brief = Brief(shop.objectives, Candidate.of(shop.program), shop.slots)
+    criteria = context.criteria
+    brief = Brief(context.objectives, Candidate.of(context.program), context.slots)
     critiques = write_critiques(
-        judge(shop, brief.candidate, batch),
+        judge(context, brief.candidate, batch),
         Scope.SEPARATE.groups(criteria),
         brief,
-        shop.critic,
+        context.critic,
         label=label,
     )
     scopes = {
@@ -102,7 +104,7 @@ def write_arms(shop: Workshop, batch: Sequence[dspy.Example], words: int, label:
             critiques.records,
             scope.groups(criteria),
             brief,
-            shop.coach,
+            context.coach,
             label=f"{label}/{arm}",
             signature=budgeted(budget),
         )

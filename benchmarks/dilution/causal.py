@@ -12,7 +12,7 @@ from benchmarks.dilution.contrasts import BOUNDS, Comparison, contrast_under
 from benchmarks.dilution.findings import Contrast
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.observed import Entry, entries_of
-from benchmarks.dilution.steps import open_shop
+from benchmarks.dilution.steps import open_context
 from benchmarks.dilution.trust import Trust
 from benchmarks.dilution.verdicts import mean_claim, single_claims
 from benchmarks.harness.cells import Cell
@@ -24,7 +24,7 @@ from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement.claims import Claim, refused
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.optimize.context import Workshop
+from mogradjudge.optimize.context import RunContext
 from mogradjudge.programs.candidate import Brief, Candidate
 from mogradjudge.stages.gradient import Gradient
 from mogradjudge.stages.optimizer import rewrite_sections
@@ -83,7 +83,7 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     undefined are left out; ``skipped`` names the parts that the editor gave no section for.
     """
     key, criterion = tried.key, str(tried.key["criterion"])
-    shop = open_shop(setting, ledger, key["seed"])
+    context = open_context(setting, ledger, key["seed"])
     (rated,) = rate_texts([tried.text], rater)
     focus = measure(rated, rater.criteria).by_criterion[criterion]
     parts = {
@@ -92,12 +92,12 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
         ALL: tried.text,
     }
     edited = {
-        part: _edited(setting, shop, criterion, text, f"{key['seed']}/{key['step']}/{part}")
+        part: _edited(setting, context, criterion, text, f"{key['seed']}/{key['step']}/{part}")
         for part, text in parts.items()
         if text.strip()
     }
     after = {
-        part: _agreement(setting, shop, criterion, judge)
+        part: _agreement(setting, context, criterion, judge)
         for part, judge in edited.items()
         if judge is not None
     }
@@ -110,17 +110,17 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
 
 
 def _edited(
-    setting: Setting, shop: Workshop, criterion: str, advice: str, label: str
+    setting: Setting, context: RunContext, criterion: str, advice: str, label: str
 ) -> MultiCriteriaJudge | None:
     """Give the judge after an edit by this advice; None if the editor gave none."""
-    current = Candidate.of(shop.program)
+    current = Candidate.of(context.program)
     edits = rewrite_sections(
         [Gradient("", (criterion,), advice)],
         [(criterion,)],
-        Brief(shop.objectives, current, shop.slots),
-        shop.editor,
+        Brief(context.objectives, current, context.slots),
+        context.editor,
         label=label,
-        max_chars=shop.config.max_section_chars,
+        max_chars=context.config.max_section_chars,
     )
     if not edits.records:
         return None
@@ -130,10 +130,10 @@ def _edited(
 
 
 def _agreement(
-    setting: Setting, shop: Workshop, criterion: str, edited: MultiCriteriaJudge
+    setting: Setting, context: RunContext, criterion: str, edited: MultiCriteriaJudge
 ) -> float | None:
     """Measure a judge as all benchmarks do: a text without a score gets the middle of the scale."""
-    judged = Judged(**score_texts(setting, [edited], setting.test, shop.ledger))
+    judged = Judged(**score_texts(setting, [edited], setting.test, context.ledger))
     return judged.agreement(criterion)
 
 

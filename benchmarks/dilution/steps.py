@@ -31,7 +31,7 @@ from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.optimize.context import Workshop, open_workshop
+from mogradjudge.optimize.context import RunContext, make_context
 from mogradjudge.stages.optimizer import rewrite_sections
 
 
@@ -70,9 +70,9 @@ def open_raters(setting: Setting, ledger: Ledger) -> Raters:
     return Raters(plain, pairs)
 
 
-def open_shop(setting: Setting, ledger: Ledger, seed: int) -> Workshop:
-    """Open the workshop of a judge with the seed instructions."""
-    return open_workshop(
+def open_context(setting: Setting, ledger: Ledger, seed: int) -> RunContext:
+    """Give the run context of a judge with the seed instructions."""
+    return make_context(
         setting.judge(),
         rubric_objectives(setting.rubric),
         MOGradConfig(seed=seed, num_threads=setting.num_threads),
@@ -128,28 +128,28 @@ def measure_step(
     ``texts`` holds one entry per text and rater (`TextFocus`, with the arm, the example and the
     target), ``holistic`` and ``adherence`` the ratings from 1 to 10, None where there is none.
     """
-    shop, raters = open_shop(setting, ledger, seed), open_raters(setting, ledger)
-    written = write_arms(shop, batch, words, f"{seed}/{step}")
+    context, raters = open_context(setting, ledger, seed), open_raters(setting, ledger)
+    written = write_arms(context, batch, words, f"{seed}/{step}")
     advice = written.advice()
     rated = {rater.name: _rated(advice, rater) for rater in raters.all}
     texts = [
-        _entry(text, rater, measure(units, shop.criteria))
+        _entry(text, rater, measure(units, context.criteria))
         for rater, by_rater in rated.items()
         for text, units in zip(advice, by_rater, strict=True)
     ]
-    routed = _routed(advice, raters, rated, shop.criteria)
+    routed = _routed(advice, raters, rated, context.criteria)
     for rater in raters.plain:
         others = [text for text in routed if text.routed_by != rater.name]
         texts += [
-            _entry(text, rater.name, measure(units, shop.criteria))
+            _entry(text, rater.name, measure(units, context.criteria))
             for text, units in zip(others, _rated(others, rater), strict=True)
         ]
     return {
-        "criteria": list(shop.criteria),
+        "criteria": list(context.criteria),
         "advice": [asdict(text) for text in (*advice, *routed)],
         "texts": texts,
         "holistic": _holistic(advice, raters.lm),
-        "adherence": _adherence(shop, written, raters.lm, f"{seed}/{step}"),
+        "adherence": _adherence(context, written, raters.lm, f"{seed}/{step}"),
         "skipped": [asdict(question) for question in written.skipped],
     }
 
@@ -195,7 +195,7 @@ def _holistic(advice: Sequence[Advice], rater: LMRater) -> list[dict[str, Any]]:
 
 
 def _adherence(
-    shop: Workshop, written: Written, rater: LMRater, label: str
+    context: RunContext, written: Written, rater: LMRater, label: str
 ) -> list[dict[str, Any]]:
     """Have an editor rewrite by each arm's gradients, and ask how well it followed them."""
     scopes = {SEPARATE: Scope.SEPARATE, JOINT: Scope.COMBINED, LONG: Scope.COMBINED}
@@ -203,11 +203,11 @@ def _adherence(
     for arm in WRITTEN:
         edits = rewrite_sections(
             written.gradients[arm],
-            scopes[arm].groups(shop.criteria),
+            scopes[arm].groups(context.criteria),
             written.brief,
-            shop.editor,
+            context.editor,
             label=f"{label}/{arm}",
-            max_chars=shop.config.max_section_chars,
+            max_chars=context.config.max_section_chars,
         )
         for edit in edits.records:
             read = [g.text for g in written.gradients[arm] if set(g.criteria) <= set(edit.criteria)]

@@ -22,8 +22,8 @@ from mogradjudge import SetupError
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.files import LineLog
 from mogradjudge.lm.budget import Budget, Purse
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.optimize.directory import CALLS, RunDirectory
 
 WORK = "work"
@@ -81,7 +81,10 @@ class Grid:
         def work(means: Means) -> tuple[Values, Sequence[Values]]:
             ledger = Ledger(means.budget, self.num_threads, purse=means.purse)
             question = {"benchmark": benchmark, **self.setting, **key}
-            with RunDirectory(means.folder).at_work(question, ledger), interruptible(ledger.brake):
+            with (
+                RunDirectory(means.folder).at_work(question, ledger),
+                interruptible(ledger.stop_signal),
+            ):
                 result = measure(ledger)
             return result, [row.as_dict() for row in ledger.rows]
 

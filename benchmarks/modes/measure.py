@@ -29,8 +29,8 @@ from mogradjudge import (
 )
 from mogradjudge.files import LineLog
 from mogradjudge.hashing import digest
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.optimize.directory import EVENTS, RunDirectory
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import Layout
@@ -158,7 +158,7 @@ def _tested(
     texts = [_sections(judge) for judge in judges]
     with ExitStack() as stack:
         stack.enter_context(place.at_work({"judges": digest(texts)}, ledger))
-        stack.enter_context(interruptible(ledger.brake))
+        stack.enter_context(interruptible(ledger.stop_signal))
         judged = score_texts(setting, judges, setting.test, ledger)
     return judged, [replace(row, role=TEST) for row in ledger.rows]
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement.checks import check_options, finite
+from mogradjudge.agreement.checks import finite
 from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, blocks
-
-Population: TypeAlias = Literal["documents", "documents+systems"]
+from mogradjudge.agreement.options import Population, check_options
 
 _ENUMERATED = 13  # documents up to which all sign patterns are tried
 _ROUNDING = 1e-12
@@ -104,7 +102,7 @@ def p_value(statistics: Array) -> float:
 
 def mean_comparison(values: Array, difference: float, p: float, confidence: float) -> Comparison:
     """Put Student's t interval around a difference that is, or stands for, the values' mean."""
-    from scipy.special import stdtrit  # slow to import; scipy.stats is slower yet
+    from scipy.special import stdtrit  # slow to import
 
     error = float(values.std(ddof=1) / math.sqrt(len(values)))
     reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error

@@ -17,8 +17,8 @@ from typing import Any
 import dspy
 
 from mogradjudge.criteria import Scale
+from mogradjudge.judge.field_values import plain_text, read_score, values_of
 from mogradjudge.judge.thoughts import without_thoughts
-from mogradjudge.judge.written import plain_text, read_score, values_of
 
 MIN_SUPPORT = 0.5
 """An expected score is taken only if at least this probability lies on the scale."""

@@ -14,12 +14,12 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import Ending, reading
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
+from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
-from mogradjudge.judge.reply import field_by_field, is_read_by_field, reason_of
+from mogradjudge.judge.reply import field_by_field, is_read_by_field
 from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Reading, Unscored
-from mogradjudge.lm.quoting import quote
+from mogradjudge.lm.quoting import quote, reason_of
 from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal
 from mogradjudge.settings import Layout, ScoreRule
 

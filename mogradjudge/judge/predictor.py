@@ -14,6 +14,7 @@ from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.lm.dspy_internals import LM_CLASS, description_of
 from mogradjudge.secrets import without_secrets
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _STATE_KEYS = {*_LISTS, "signature", "lm"}
 _REFUSALS = (AttributeError, KeyError, TypeError, ValueError, dspy.LMConfigurationError)
 # What a stranger's file may say of its LM. All else could send texts, or a key, to another place:
 # addresses, regions, headers, fallbacks. DSPy itself refuses a class or an engine of one's own.
-_LM_KEYS = {"_dspy_lm_class", "engine", "model", "model_type", "cache", "num_retries"} | {
+_LM_KEYS = {LM_CLASS, "engine", "model", "model_type", "cache", "num_retries"} | {
     *("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop"),
 }
 
@@ -206,7 +207,7 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
 
 
 def _descriptions(signature: type[dspy.Signature]) -> list[str]:
-    return [field.json_schema_extra["desc"] for field in signature.fields.values()]
+    return [description_of(field) for field in signature.fields.values()]
 
 
 def _is_scale(entry: object) -> bool:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import re
-import reprlib
 from functools import lru_cache, partial
 from typing import Any, get_args
 
 import dspy
-from dspy.adapters.utils import parse_value
 
 from mogradjudge.criteria import Scale
 from mogradjudge.errors import MogradError
-from mogradjudge.judge.endings import being_read
+from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
+from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.judge.written import gives_twice, read_score, runs_on, values_of
-from mogradjudge.secrets import redact, secrets_of
+from mogradjudge.lm.dspy_internals import adapter_with, parse_value, parses_as_dspy_does
+from mogradjudge.lm.quoting import excerpt
 
-_EXCERPT = 80  # characters of an unreadable reply that go into the reason
-_DSPYS = {
-    inspect.unwrap(kind.parse) for kind in (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
-}
 _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
 
 
@@ -36,11 +29,11 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     of_dspy = is_of_dspy(adapter)
     if of_dspy and not isinstance(adapter, dspy.ChatAdapter):  # as JSONAdapter and XMLAdapter are
         return adapter
-    lenient = copy.copy(adapter)
-    lenient.format = adapter.format  # what a user's own class notes there, its parse may need
-    lenient.parse = partial(_parse if of_dspy else _parse_own, adapter)
-    lenient.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
-    return lenient
+    return adapter_with(
+        adapter,
+        format=adapter.format,  # what a user's own class notes there, its parse may need
+        parse=partial(_parse if of_dspy else _parse_own, adapter),
+    )
 
 
 def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
@@ -52,13 +45,11 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
     adapter = dspy.ChatAdapter() if adapter is None else adapter
     if not isinstance(adapter, dspy.ChatAdapter) or not is_of_dspy(adapter):
         return adapter
-    strict = copy.copy(adapter)
     # DSPy writes the system message anew for each call, a fifth of a call's own work in a profile;
     # the calls of a round have few signatures.
-    strict.format_system_message = lru_cache(maxsize=64)(adapter.format_system_message)
-    strict.parse = partial(_parse_whole, adapter)
-    strict.use_json_adapter_fallback = False
-    return strict
+    system_message = lru_cache(maxsize=64)(adapter.format_system_message)
+    parse = partial(_parse_whole, adapter)
+    return adapter_with(adapter, format_system_message=system_message, parse=parse)
 
 
 def of_roles(adapter: dspy.Adapter | None) -> dspy.Adapter:
@@ -232,24 +223,4 @@ def _no_value(name: str, completion: str) -> Unscored:
 
 def is_read_by_field(adapter: dspy.Adapter) -> bool:
     """Say whether an adapter reads a reply as one of DSPy's own does; cut fields are known then."""
-    return inspect.unwrap(type(adapter).parse) in _DSPYS
-
-
-def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
-    """Quote the beginning of an error's text, without the keys that the LMs were given."""
-    known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
-    return excerpt(redact(str(error), known))
-
-
-def excerpt(text: str) -> str:
-    """Quote the beginning of a text on one line."""
-    text = " ".join(text.split())
-    return repr(text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
-
-
-def excerpt_of(value: object) -> str:
-    """Quote the beginning of any value, also of one that is nested too deeply for Python's own."""
-    try:
-        return excerpt(repr(value))
-    except RecursionError:
-        return excerpt(reprlib.repr(value))
+    return parses_as_dspy_does(adapter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.files import resource_error
 from mogradjudge.lm.budget import Spent
+from mogradjudge.lm.dspy_internals import Exchange, calling_modules, fails_in_reader
 from mogradjudge.lm.ledger import Ledger, Purpose, Sent, Usage
 from mogradjudge.secrets import redact_error, secrets_of
 
@@ -25,7 +25,6 @@ _DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failure
 _MOST_ATTEMPTS = 30  # of one call, while others are answered
 _ASYNC_POLL = 0.005  # seconds
 _FIRST_ERROR_STATUS = 400  # of HTTP
-_READER = "dspy._vendor.lm15.providers"
 
 Usages: TypeAlias = Callable[[], Sequence[Usage]]
 """Gives the tokens that an attempt's provider reported, one entry per reply."""
@@ -44,7 +43,7 @@ class Booking:
 
     def purpose(self, lm: dspy.BaseLM) -> Purpose:
         """Say what a call of an LM is for, by the module that calls it."""
-        caller = (dspy.settings.caller_modules or (None,))[-1]
+        caller = next(reversed(calling_modules()), None)
         criteria = getattr(caller, "ledger_criteria", self.criteria)
         return Purpose(self.role, criteria, lm.model)
 
@@ -128,7 +127,7 @@ class Attempt:
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))
-            self.ledger.brake.fail(error)  # or each call that waits would try once more
+            self.ledger.stop_signal.fail(error)  # or each call that waits would try once more
             return False
         return attempts < _MOST_ATTEMPTS
 
@@ -145,8 +144,8 @@ class Attempt:
             self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
         else:  # the provider is there, and this call is none for it
             self.ledger.limiter.answered()
-        told = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
-        lost = not told or isinstance(error, dspy.LMTimeoutError)
+        was_answered = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
+        lost = not was_answered or isinstance(error, dspy.LMTimeoutError)
         self.ledger.book(self.sent, usages, answered=False, lost=lost)
 
 
@@ -167,8 +166,7 @@ def _is_garbled(error: BaseException) -> bool:
         return status is not None and status < _FIRST_ERROR_STATUS
     if type(error) is not dspy.LMUnexpectedError or error.__cause__ is None:
         return False
-    frames = traceback.walk_tb(error.__cause__.__traceback__)
-    return any(frame.f_globals.get("__name__", "").startswith(_READER) for frame, _ in frames)
+    return fails_in_reader(error.__cause__)
 
 
 def reading_message(dspys: Callable[..., Any]) -> Callable[..., Any]:
@@ -210,7 +208,7 @@ def is_under_way(lm: dspy.BaseLM) -> bool:
 
 async def pause(ledger: Ledger) -> None:
     """Wait a moment before looking again, unless the run is to stop."""
-    ledger.brake.check()
+    ledger.stop_signal.check()
     await asyncio.sleep(_ASYNC_POLL)
 
 
@@ -220,13 +218,17 @@ def _withdraw_outer() -> None:
         outer.withdraw()
 
 
-def sent(weighed: Callable[[], Attempt], send: Callable[[Attempt], Any], state: Any = None) -> Any:
+def sent(
+    weighed: Callable[[], Attempt],
+    send: Callable[[Attempt], Any],
+    exchange: Exchange | None = None,
+) -> Any:
     """Send an attempt when it may be sent, and another where that can help.
 
     Args:
         weighed: Gives an attempt.
         send: Sends it.
-        state: What DSPy knows of its own attempt, if it makes one.
+        exchange: DSPy's own attempt, if it makes one.
     """
     for attempts in count(1):
         ours = weighed()
@@ -234,13 +236,15 @@ def sent(weighed: Callable[[], Attempt], send: Callable[[Attempt], Any], state: 
         try:
             return send(ours)
         except dspy.LMError as error:
-            if _is_final(ours, error, attempts, state):
+            if _is_final(ours, error, attempts, exchange):
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
 async def sent_async(
-    weighed: Callable[[], Attempt], send: Callable[[Attempt], Awaitable[Any]], state: Any = None
+    weighed: Callable[[], Attempt],
+    send: Callable[[Attempt], Awaitable[Any]],
+    exchange: Exchange | None = None,
 ) -> Any:
     """Do the same without holding the loop."""
     for attempts in count(1):
@@ -249,16 +253,18 @@ async def sent_async(
         try:
             return await send(ours)
         except dspy.LMError as error:
-            if _is_final(ours, error, attempts, state):
+            if _is_final(ours, error, attempts, exchange):
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
-def _is_final(attempt: Attempt, error: dspy.LMError, attempts: int, state: Any) -> bool:
+def _is_final(
+    attempt: Attempt, error: dspy.LMError, attempts: int, exchange: Exchange | None
+) -> bool:
     """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
-    if state is None:
+    if exchange is None:
         return not attempt.tries_again(error, attempts)
-    if not (state.completed or state.emitted) and attempt.tries_again(error, attempts):
+    if exchange.may_be_repeated and attempt.tries_again(error, attempts):
         return False
-    state.completed = True
+    exchange.end_retries()
     return True

@@ -18,7 +18,7 @@ from mogradjudge.files import DELETE_LINE, LineLog, decoded
 from mogradjudge.lm.budget import Budget, Purse, Spent
 from mogradjudge.lm.pricing import price
 from mogradjudge.lm.rate_limiter import Limiter
-from mogradjudge.lm.stop import POLL, Brake
+from mogradjudge.lm.stop import POLL, StopSignal
 
 ROLES = ("judge", "critic", "coach", "editor")
 
@@ -142,8 +142,8 @@ class Ledger:
     ) -> None:
         self.budget = budget or Budget()
         self.purse = purse
-        self.brake = Brake(self.budget.max_seconds, stop_file)
-        self.limiter = Limiter(max_in_flight, max_rpm, self.brake)
+        self.stop_signal = StopSignal(self.budget.max_seconds, stop_file)
+        self.limiter = Limiter(max_in_flight, max_rpm, self.stop_signal)
         self._journal: LineLog | None = None
         self._lock = threading.Condition()
         self._accounts: dict[tuple[str, Group], _Account] = {}
@@ -179,7 +179,7 @@ class Ledger:
             RunStopped: If the run was asked to stop.
         """
         while (sent := self.depart_now(purpose, weight)) is None:
-            self.brake.check()
+            self.stop_signal.check()
             with self._lock:
                 self._lock.wait(POLL)
         return sent

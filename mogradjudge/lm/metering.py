@@ -10,24 +10,18 @@ import inspect
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
-from typing import Any, TypeAlias
+from typing import Any
 
 import dspy
-from dspy._vendor.lm15.providers import openai_chat
-from dspy.clients import base_lm, execution
-from dspy.clients.errors import error_boundary
-from dspy.clients.legacy_outputs import value
-from dspy.dsp.utils.settings import thread_local_overrides
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
 from mogradjudge.lm.attempts import (
     Attempt,
     Booking,
-    Usages,
     is_under_way,
     pause,
     reading_message,
@@ -35,19 +29,34 @@ from mogradjudge.lm.attempts import (
     sent,
     sent_async,
 )
-from mogradjudge.lm.histories import History
+from mogradjudge.lm.dspy_internals import (
+    ATTEMPT,
+    ATTEMPT_ASYNC,
+    EXECUTE,
+    EXECUTE_ASYNC,
+    READ_MESSAGE,
+    READ_USAGE,
+    RECORD_HISTORY,
+    START_THREAD,
+    Exchange,
+    Setting,
+    asks_cache,
+    is_from_cache,
+    may_be_cached,
+    own_doors,
+    own_settings,
+    usage_of,
+)
+from mogradjudge.lm.dspy_records import History
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.refusals import errors_noted
-from mogradjudge.lm.reply_cache import InFlight, told_of_a_miss
+from mogradjudge.lm.replacements import Function, Place, Replacements
+from mogradjudge.lm.reply_cache import InFlight, on_cache_miss
 from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secrets_of
 
 logger = logging.getLogger(__name__)
 
-_OURS = "mogradjudge"  # begins the names of all settings that this package adds to DSPy's
-_SETTING = f"{_OURS}_booking"  # DSPy takes its settings along into threads and tasks of its own
-_DOORS = ("__call__", "acall", "forward", "aforward")
-
-Function: TypeAlias = Callable[..., Any]
+_BOOKING: Setting[Booking] = Setting("booking")
 
 
 @contextmanager
@@ -65,7 +74,7 @@ def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
         role: Who speaks.
         criteria: What the calls are about.
     """
-    with dspy.context(**{_SETTING: Booking(ledger, role, criteria)}), layer_held():
+    with _BOOKING.set(Booking(ledger, role, criteria)), layer_held():
         yield
 
 
@@ -76,7 +85,7 @@ def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
     Args:
         ledger: The run's; that of the context if it is not given.
     """
-    booking = dspy.settings.get(_SETTING)
+    booking = _BOOKING.get()
     held = booking.ledger if ledger is None and booking is not None else ledger
     _LAYER.take(held)
     try:
@@ -85,19 +94,13 @@ def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
         _LAYER.give_back(held)
 
 
-def asks_cache(lm: dspy.BaseLM) -> bool:
-    """Say whether DSPy looks into its cache before it sends a call of this LM."""
-    own_way = type(lm).forward is not getattr(dspy.LM, "forward", None) or "forward" in vars(lm)
-    return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
-
-
 class _Layer:
     """Where ours stands in DSPy's place, and for whom."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders: Counter[Ledger | None] = Counter()
-        self._replaced: list[tuple[Any, str, Any, Function]] = []
+        self._replacements = Replacements()
         self._has_warned = False
         self.history = History()
 
@@ -117,7 +120,7 @@ class _Layer:
 
     def booking(self) -> Booking | None:
         """Give the context's booking while its run is active: a thread may outlive that."""
-        booking: Booking | None = dspy.settings.get(_SETTING)
+        booking = _BOOKING.get()
         if booking is not None and booking.ledger in self._holders:
             return booking
         if self._holders and not self._has_warned:
@@ -130,52 +133,29 @@ class _Layer:
 
     def _put_ours(self) -> None:
         self._has_warned = False
-        for owner, name, ours in _functions_on_the_way(self.history):
-            theirs = inspect.getattr_static(owner, name)
-            own = theirs if name in vars(owner) else _INHERITED
-            self._replaced.append((owner, name, own, ours(theirs)))
-        for owner, name, _, put in self._replaced:
-            setattr(owner, name, put)
+        self._replacements.put(_functions_on_the_way(self.history))
 
     def _put_theirs(self) -> None:
-        for owner, name, own, put in self._replaced:
-            if vars(owner).get(name) is not put:  # somebody else may have put his over it
-                continue
-            if own is _INHERITED:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
-        self._replaced.clear()
+        self._replacements.put_back()
         self.history.clear()
 
 
 def _is_in_run() -> bool:
-    return dspy.settings.get(_SETTING) is not None
+    return _BOOKING.get() is not None
 
 
-def _functions_on_the_way(
-    history: History,
-) -> Iterator[tuple[Any, str, Callable[[Any], Function]]]:
+def _functions_on_the_way(history: History) -> Iterator[tuple[Place, Callable[[Any], Function]]]:
     """Name the functions of DSPy that a call goes through, and what makes ours of each."""
-    yield execution, "execute", _executing
-    yield execution, "aexecute", _executing_async
-    yield execution, "_attempt", _attempting
-    yield execution, "_aattempt", _attempting_async
-    yield openai_chat, "_response_from_chat_body", reading_message
-    yield openai_chat, "_usage_from_chat", reading_usage
-    yield base_lm, "record_history", partial(history.recording, _is_in_run)
-    yield threading.Thread, "start", _starting
-    for kind in set(_kinds_of(dspy.BaseLM)):
-        for name in _DOORS:
-            if _is_own_door(kind, name):
-                yield kind, name, partial(_own_door_of, name)
-
-
-def _is_own_door(kind: type, name: str) -> bool:
-    """Say whether an LM's class sends past DSPy, by itself or by a class that is no LM's."""
-    owner = next(each for each in kind.__mro__ if name in vars(each))
-    is_put_there = owner is not kind and issubclass(owner, dspy.BaseLM)
-    return not (is_put_there or owner.__module__.startswith("dspy."))
+    yield EXECUTE, _executing
+    yield EXECUTE_ASYNC, _executing_async
+    yield ATTEMPT, _attempting
+    yield ATTEMPT_ASYNC, _attempting_async
+    yield READ_MESSAGE, reading_message
+    yield READ_USAGE, reading_usage
+    yield RECORD_HISTORY, partial(history.recording, _is_in_run)
+    yield START_THREAD, _starting
+    for kind, name in own_doors():
+        yield (kind, name), partial(_own_door_of, name)
 
 
 def _own_door_of(name: str, theirs: Any) -> Function:
@@ -194,28 +174,23 @@ def _as_function(theirs: Any) -> Function:
     return call
 
 
-def _kinds_of(kind: Any) -> Iterator[Any]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from _kinds_of(each)
-
-
 def _starting(pythons: Function) -> Function:
     """Take a run's settings along into a plain thread, as DSPy does into those that it starts."""
 
     @wraps(pythons)
     def start(thread: threading.Thread) -> None:
-        settings = thread_local_overrides.get()
-        if _SETTING in settings:
-            ours = {key: value for key, value in settings.items() if key.startswith(_OURS)}
-            thread.run = partial(_run_with, ours, thread.run)  # type: ignore[method-assign]
+        if _is_in_run():
+            run = partial(_run_with, own_settings(), thread.run)
+            thread.run = run  # type: ignore[method-assign]
         pythons(thread)
 
     return start
 
 
-def _run_with(settings: Mapping[str, Any], run: Callable[[], None]) -> None:
-    with dspy.context(**settings):
+def _run_with(
+    settings: Callable[[], AbstractContextManager[None]], run: Callable[[], None]
+) -> None:
+    with settings():
         run()
 
 
@@ -227,8 +202,8 @@ def _executing(dspys: Function) -> Function:
         if (booking := _LAYER.booking()) is None:
             return dspys(lm, call)
         with _errors_of_ours(lm):
-            check = booking.ledger.brake.check
-            with told_of_a_miss(_book_nothing, check) if call.cache else nullcontext():
+            check = booking.ledger.stop_signal.check
+            with on_cache_miss(_book_nothing, check) if may_be_cached(call) else nullcontext():
                 result = redact_reply(dspys(lm, call))  # as it is kept
         return _counted(booking, lm, result)
 
@@ -243,7 +218,9 @@ def _executing_async(dspys: Function) -> Function:
         with _errors_of_ours(lm):
             while True:
                 try:
-                    with told_of_a_miss(_book_nothing, None) if call.cache else nullcontext():
+                    with (
+                        on_cache_miss(_book_nothing, None) if may_be_cached(call) else nullcontext()
+                    ):
                         result = redact_reply(await dspys(lm, call))
                     return _counted(booking, lm, result)
                 except InFlight:
@@ -253,7 +230,7 @@ def _executing_async(dspys: Function) -> Function:
 
 
 def _counted(booking: Booking, lm: dspy.BaseLM, result: Any) -> Any:
-    if result.cache_hit:
+    if is_from_cache(result):
         booking.answered_by_cache(lm)
     return result
 
@@ -280,53 +257,38 @@ def _attempting(dspys: Function) -> Function:
     """Send an attempt when it may be sent, and again where that can help."""
 
     @wraps(dspys)
-    def attempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+    def attempt(*arguments: Any) -> Any:
         if (booking := _LAYER.booking()) is None:
-            return dspys(lm, call, backend, request, *others)
-        provider, state, results = others
+            return dspys(*arguments)
+        exchange = Exchange(*arguments)
 
         def send(ours: Attempt) -> Any:
-            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
-                return dspys(lm, call, backend, request, *others)
+            with ours.under_way(exchange.usages()), exchange.boundary():
+                return dspys(*arguments)
 
-        return sent(partial(_weighed, booking, lm, call, request), send, state)
+        return sent(partial(_weighed, booking, exchange), send, exchange)
 
     return attempt
 
 
 def _attempting_async(dspys: Function) -> Function:
     @wraps(dspys)
-    async def aattempt(lm: Any, call: Any, backend: Any, request: Any, *others: Any) -> Any:
+    async def aattempt(*arguments: Any) -> Any:
         if (booking := _LAYER.booking()) is None:
-            return await dspys(lm, call, backend, request, *others)
-        provider, state, results = others
+            return await dspys(*arguments)
+        exchange = Exchange(*arguments)
 
         async def send(ours: Attempt) -> Any:
-            with ours.under_way(_reported(results)), _boundary(lm, call, provider):
-                return await dspys(lm, call, backend, request, *others)
+            with ours.under_way(exchange.usages()), exchange.boundary():
+                return await dspys(*arguments)
 
-        return await sent_async(partial(_weighed, booking, lm, call, request), send, state)
+        return await sent_async(partial(_weighed, booking, exchange), send, exchange)
 
     return aattempt
 
 
-def _weighed(booking: Booking, lm: dspy.BaseLM, call: Any, request: Any) -> Attempt:
-    texts = [call.request or call.messages or call.prompt, lm.kwargs, call.kwargs]
-    options = call.legacy if request is None else {"max_tokens": request.config.max_tokens}
-    # A request to an engine brings one reply, and one to litellm as many as are asked for.
-    return booking.attempt(lm, texts, options, call.n if request is None else 1)
-
-
-def _reported(results: Sequence[Any]) -> Usages:
-    before = len(results)
-    return lambda: [result.usage for result in results[before:]]
-
-
-def _boundary(lm: dspy.BaseLM, call: Any, provider: Any) -> AbstractContextManager[None]:
-    """Turn an engine's error into DSPy's; DSPy does so only where our retries are over."""
-    if not call.managed:
-        return nullcontext()
-    return error_boundary(lm.model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
+def _weighed(booking: Booking, exchange: Exchange) -> Attempt:
+    return booking.attempt(exchange.lm, exchange.texts(), exchange.options(), exchange.replies())
 
 
 def _own_door(theirs: Function) -> Function:
@@ -339,7 +301,7 @@ def _own_door(theirs: Function) -> Function:
 
         def send(ours: Attempt) -> Any:
             replies: list[Any] = []
-            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+            with ours.under_way(lambda: [usage_of(reply) for reply in replies]):
                 replies.append(theirs(lm, *inputs, **options))
             return replies[0]
 
@@ -357,7 +319,7 @@ def _own_door_async(theirs: Function) -> Function:
 
         async def send(ours: Attempt) -> Any:
             replies: list[Any] = []
-            with ours.under_way(lambda: [_usage_of(each) for each in replies]):
+            with ours.under_way(lambda: [usage_of(reply) for reply in replies]):
                 replies.append(await theirs(lm, *inputs, **options))
             return replies[0]
 
@@ -379,10 +341,4 @@ def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
     return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
 
 
-def _usage_of(reply: Any) -> dict[str, Any]:
-    usage = value(reply, "usage", None)  # of a provider's response; texts have none
-    return dict(usage) if isinstance(usage, Iterable) else {}
-
-
-_INHERITED = object()  # stands for a function that a class has of another one
 _LAYER = _Layer()

@@ -6,22 +6,20 @@ at hand.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tiktoken
 
+from mogradjudge.lm.dspy_internals import PRICES, TOKENIZERS, litellm_folder
+
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
-_TABLE = "model_prices_and_context_window_backup.json"
-_TOKENIZERS = Path("litellm_core_utils", "tokenizers")
 _TOKENIZERS_FOLDER = "TIKTOKEN_CACHE_DIR"
 # OpenAI's models since gpt-4o; all others are counted by the tokenizer before it, as litellm does.
 _NEWER = re.compile(
@@ -81,8 +79,8 @@ def _entry(model: str) -> dict[str, Any]:
 
 @cache
 def _price_table() -> dict[str, Any]:
-    folder = _litellm_folder()
-    path = None if folder is None else folder / _TABLE
+    folder = litellm_folder()
+    path = None if folder is None else folder / PRICES
     if path is None or not path.exists():
         return {}
     table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -124,9 +122,9 @@ def _encoding(name: str) -> tiktoken.Encoding:
     """Load a tokenizer; tiktoken would download it, were it not in the folder."""
     import tiktoken
 
-    folder, before = _litellm_folder(), os.environ.get(_TOKENIZERS_FOLDER)
+    folder, before = litellm_folder(), os.environ.get(_TOKENIZERS_FOLDER)
     if folder is not None:
-        os.environ[_TOKENIZERS_FOLDER] = str(folder / _TOKENIZERS)
+        os.environ[_TOKENIZERS_FOLDER] = str(folder / TOKENIZERS)
     try:
         return tiktoken.get_encoding(name)
     finally:
@@ -134,8 +132,3 @@ def _encoding(name: str) -> tiktoken.Encoding:
             os.environ[_TOKENIZERS_FOLDER] = before
         else:
             os.environ.pop(_TOKENIZERS_FOLDER, None)
-
-
-def _litellm_folder() -> Path | None:
-    spec = importlib.util.find_spec("litellm")
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent

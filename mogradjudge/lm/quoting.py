@@ -1,12 +1,18 @@
-"""Texts from outside, made inert: they open no field, section or turn of a prompt."""
+"""Texts from outside: made inert, so that they open no field or turn of a prompt, or cut short."""
 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable
 from itertools import pairwise
 from unicodedata import category, normalize
 
+import dspy
+
+from mogradjudge.secrets import redact, secrets_of
+
+_EXCERPT = 80  # characters of a text that go into an error's line
 DEEPEST = 50
 """Levels of a nested value that are shown or kept; `CUT` stands for what is deeper."""
 CUT = "[...]"
@@ -123,3 +129,27 @@ def _broken(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
         ends = [seen[end] for end in ends]
     bounds = [0, *ends, len(text)]
     return "\\".join(text[start:end] for start, end in pairwise(bounds))
+
+
+def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
+    """Quote the beginning of an error's text, without the keys that the LMs were given."""
+    known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
+    return excerpt(redact(str(error), known))
+
+
+def excerpt(text: str) -> str:
+    """Quote the beginning of a text on one line.
+
+    >>> excerpt("Two   words.")
+    "'Two words.'"
+    """
+    text = " ".join(text.split())
+    return repr(text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
+
+
+def excerpt_of(value: object) -> str:
+    """Quote the beginning of any value, also of one that is nested too deeply for Python's own."""
+    try:
+        return excerpt(repr(value))
+    except RecursionError:
+        return excerpt(reprlib.repr(value))

@@ -8,7 +8,7 @@ import time
 from collections import deque
 
 from mogradjudge.errors import SetupError
-from mogradjudge.lm.stop import POLL, Brake
+from mogradjudge.lm.stop import POLL, StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +31,22 @@ class Limiter:
     Args:
         max_in_flight: The most calls that may wait for an answer at one time, at least 1.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        brake: Asked while a call waits for its place.
+        stop_signal: Asked while a call waits for its place.
 
     Raises:
         SetupError: If a limit is no whole number of at least 1.
     """
 
-    def __init__(self, max_in_flight: int, max_rpm: int | None = None, brake: Brake | None = None):
+    def __init__(
+        self, max_in_flight: int, max_rpm: int | None = None, stop_signal: StopSignal | None = None
+    ):
         limits = {"max_in_flight": max_in_flight, "max_rpm": 1 if max_rpm is None else max_rpm}
         for name, value in limits.items():
             if type(value) is not int or value < 1:
                 raise SetupError(f"`{name}` must be a whole number >= 1, got {value!r}.")
         self.max_in_flight = max_in_flight
         self.max_rpm = max_rpm
-        self.brake = brake or Brake()
+        self.stop_signal = stop_signal or StopSignal()
         self.failures = 0  # in a row, with no answer between
         self._failing_since: float | None = None  # but for refusals that say when to come back
         self._places = max_in_flight
@@ -58,11 +60,11 @@ class Limiter:
         """Wait for a place and take it; gives the wave that the call belongs to.
 
         Raises:
-            RunStopped: If the brake is pulled meanwhile; so for BudgetExhausted.
+            RunStopped: If the run is to stop meanwhile; so for BudgetExhausted.
         """
         with self._changed:
             while (seconds := self._wait()) > 0:
-                self.brake.check()
+                self.stop_signal.check()
                 self._changed.wait(min(seconds, POLL))
             return self._take()
 
@@ -118,7 +120,7 @@ class Limiter:
         return 0.0
 
     def _take(self) -> int:
-        self.brake.check()
+        self.stop_signal.check()
         self._in_flight += 1
         if self.max_rpm is not None:
             self._sent.append(time.monotonic())

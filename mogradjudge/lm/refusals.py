@@ -9,11 +9,14 @@ from typing import Any, Final, Self
 
 import dspy
 
-from mogradjudge.errors import NOTED_ERRORS, MogradError
+from mogradjudge.errors import MogradError
 from mogradjudge.files import resource_error
+from mogradjudge.lm.dspy_internals import Setting
 
 REFUSALS: Final = (dspy.LMInvalidRequestError, dspy.LMAuthError, dspy.LMUnsupportedFeatureError)
 """What a provider, or DSPy for it, answers to a parameter that it does not give."""
+NOTED_ERRORS: Final[Setting[list[Exception]]] = Setting("errors")
+"""The errors that a program meets, whatever it makes of them."""
 _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
 _FEW_LOGPROBS = 5  # what others give at least
 
@@ -75,7 +78,7 @@ class TopLogprobs:
         fewer = known if known < before else _fewer(said, before)
         if fewer < least:
             return None
-        noted = dspy.settings.get(NOTED_ERRORS)
+        noted = NOTED_ERRORS.get()
         if noted and error in noted:  # a program that holds the judge has not failed
             noted.remove(error)
         return _asking_for(fewer)
@@ -167,8 +170,8 @@ def errors_noted() -> Iterator[None]:
         yield
     except Exception as raised:
         error = resource_error(raised) or raised
-        noted = dspy.settings.get(NOTED_ERRORS)
-        ends = isinstance(error, (MogradError, dspy.LMError)) and not _concerns_one_text(error)
+        noted = NOTED_ERRORS.get()
+        ends = isinstance(error, (MogradError, dspy.LMError)) and not _may_be_handled(error)
         if noted is not None and ends:
             noted.append(error)
         if error is raised:
@@ -176,7 +179,7 @@ def errors_noted() -> Iterator[None]:
         raise error from raised
 
 
-def _concerns_one_text(error: Exception) -> bool:
-    """Say whether an error is a program's to deal with: a text that is refused or too long."""
+def _may_be_handled(error: Exception) -> bool:
+    """Say whether a program may deal with an error itself: one request was refused, not all."""
     refused = isinstance(error, dspy.LMInvalidRequestError)
     return refused and not isinstance(error, dspy.LMUnsupportedModelError)

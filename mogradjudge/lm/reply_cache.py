@@ -1,8 +1,8 @@
 """Where paid replies are kept, and the moment at which there is none: only then is a call paid.
 
 DSPy lets `dspy.cache` be replaced by an object of one's own. Ours hands everything on, to the store
-of the context or else to the cache that was there. A call that asked to be told is told of a miss,
-and of two calls with the same request the second waits for the first one's reply.
+of the context or else to the cache that was there. A call may ask to hear of a miss
+(`on_cache_miss`). Of two calls with the same request the second waits for the first one's reply.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import dspy
-from dspy.clients import _get_dspy_cache
-from dspy.clients.cache import Cache
-from dspy.clients.call_result import AttributeDict
-
+from mogradjudge.lm.dspy_internals import (
+    CACHE_LOCK,
+    NOTES_OF_LITELLM,
+    PRICE_NOTE,
+    MemoryCache,
+    Setting,
+    cache_in_place,
+    is_on_disk,
+    keeps_replies,
+    opened_cache,
+    put_cache,
+)
 from mogradjudge.lm.reply_store import FolderReplies, Unreadable, check_reply
 from mogradjudge.lm.stop import POLL
 from mogradjudge.secrets import redact_reply
-
-# litellm notes on a reply which address it came from and with which headers; both may hold keys.
-_NOTES = ("_hidden_params", "_response_headers")
-_SETTING = "mogradjudge_replies"  # DSPy takes its settings along into threads and tasks of its own
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,7 @@ def replies_kept_in(
     """
     store = FolderReplies(place) if isinstance(place, Path) else place
     try:
-        with _installed(), dspy.context(**{_SETTING: _Replies(store, memory_max_entries)}):
+        with _installed(), _STORE.set(_Replies(memory_max_entries, store)):
             yield
     finally:
         if isinstance(store, FolderReplies):
@@ -90,7 +93,7 @@ class InFlight(Exception):
 
 
 @contextmanager
-def told_of_a_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
+def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
     """Call a function if the cache has no reply for the LM call in the block.
 
     Args:
@@ -111,31 +114,25 @@ def told_of_a_miss(on_miss: Callable[[], None], check: Callable[[], None] | None
 
 @dataclass
 class _Waiting:
-    """A call that has not been told yet whether the cache has its reply."""
+    """A call that waits to hear whether the cache has its reply."""
 
     on_miss: Callable[[], None]
     check: Callable[[], None] | None
-    told: bool = False
+    has_looked: bool = False
     landed: Callable[[], None] | None = None
 
 
 _WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
 
 
-class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
+class _Replies(MemoryCache):
     """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
 
-    def __init__(self, store: FolderReplies | ReplyStore | None, memory_max_entries: int) -> None:
-        super().__init__(
-            enable_disk_cache=False,
-            enable_memory_cache=True,
-            disk_cache_dir=None,
-            memory_max_entries=memory_max_entries,
-        )
+    def __init__(self, memory_max_entries: int, store: FolderReplies | ReplyStore | None) -> None:
+        super().__init__(memory_max_entries, store)
         self.shared = None if isinstance(store, FolderReplies) else store
+        self._store = store
         self._warned = False
-        if store is not None:
-            self.enable_disk_cache, self.disk_cache = True, store
 
     def get(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -143,33 +140,25 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
         """Give a reply as DSPy does; what is kept and is none is dropped."""
         if (key := _key(self, request, ignored_args_for_cache_key)) is None:
             return None
-        with self._lock:
-            reply = self.memory_cache.get(key) if self.enable_memory_cache else None
-        if reply is None and self.enable_disk_cache:
-            reply = self._kept(key, request)
-        return None if reply is None else self._prepare_cached_response(reply)
+        reply = self.remembered(key)
+        if reply is None and self._store is not None:
+            reply = self._read(self._store, key, request)
+        return None if reply is None else self.handed_out(reply)
 
-    def _kept(self, key: str, request: dict[str, Any]) -> Any:
+    def _read(self, store: FolderReplies | ReplyStore, key: str, request: dict[str, Any]) -> Any:
         try:
-            reply = self.disk_cache.get(key)
+            reply = store.get(key)
             if reply is not None:
                 check_reply(request, reply)
         except Unreadable as error:
             if not self._warned:
                 self._warned = True
                 logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
-            self.disk_cache.delete(key)
+            store.delete(key)
             return None
-        if reply is not None and self.enable_memory_cache:
-            with self._lock:
-                self.memory_cache[key] = reply
+        if reply is not None:
+            self.remember(key, reply)
         return reply
-
-    def _prepare_cached_response(self, response: Any) -> Any:
-        response = super()._prepare_cached_response(response)
-        if isinstance(response, AttributeDict) and "usage" in response:
-            response["usage"] = {}  # as the attribute is
-        return response
 
     def cache_key(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
@@ -185,11 +174,14 @@ class _Replies(Cache):  # type: ignore[misc]  # dspy is untyped
         enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
     ) -> None:
         """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
-        for name in _NOTES:
+        for name in NOTES_OF_LITELLM:
             if isinstance(notes := getattr(value, name, None), dict):
-                for key in notes.keys() - {"response_cost"}:
+                for key in notes.keys() - {PRICE_NOTE}:
                     del notes[key]
         super().put(request, redact_reply(value), ignored_args_for_cache_key, enable_memory_cache)
+
+
+_STORE: Setting[_Replies] = Setting("replies")
 
 
 class _Flights:
@@ -239,7 +231,7 @@ class _Router:
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: Any = None) -> Any:
         store, waiting = self._store(), _WAITING.get()
         get = partial(self._ask, store, "get", request, ignored_args_for_cache_key)
-        if waiting is None or waiting.told:
+        if waiting is None or waiting.has_looked:
             return get()
         if (key := _key(store, request, ignored_args_for_cache_key)) is not None:
             flight = (id(store), key)
@@ -248,7 +240,7 @@ class _Router:
         reply = get()
         if reply is None and key is not None and getattr(store, "shared", None) is not None:
             reply = _reply_of_others(store.shared, key, get, waiting)
-        waiting.told = True
+        waiting.has_looked = True
         if reply is None:
             waiting.on_miss()
         return reply
@@ -257,18 +249,18 @@ class _Router:
         self._ask(self._store(), "put", *args, **kwargs)
 
     def _store(self) -> Any:
-        return dspy.settings.get(_SETTING) or self._usual_one()
+        return _STORE.get() or self._usual_one()
 
     def _usual_one(self) -> Any:
         if self._usual is None:
-            with dspy._cache_lock:
+            with CACHE_LOCK:
                 if self._usual is None:
-                    object.__setattr__(self, "_usual", _get_dspy_cache())
+                    object.__setattr__(self, "_usual", opened_cache())
         return self._usual
 
     def _ask(self, store: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         ask = partial(getattr(store, method), *args, **kwargs)
-        if store is not self._usual or not getattr(store, "enable_disk_cache", False):
+        if store is not self._usual or not is_on_disk(store):
             return ask()
         return _one_thread(os.getpid()).submit(copy_context().run, ask).result()
 
@@ -296,7 +288,7 @@ def _reply_of_others(
 
 
 def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
-    if not (store.enable_memory_cache or store.enable_disk_cache):
+    if not keeps_replies(store):
         return None  # there will be no reply to wait for
     try:
         return str(store.cache_key(request, ignored))
@@ -319,24 +311,21 @@ class _Blocks:
 @contextmanager
 def _installed() -> Iterator[None]:
     """Put the router in the place of DSPy's cache until the last such block ends."""
-    with dspy._cache_lock:
+    with CACHE_LOCK:
         _Blocks.open += 1
-        if not isinstance(usual := vars(dspy).get("cache"), _Router):
-            dspy.cache = _Router(usual)
+        if not isinstance(usual := cache_in_place(), _Router):
+            put_cache(_Router(usual))
     try:
         yield
     finally:
-        with dspy._cache_lock:
+        with CACHE_LOCK:
             _Blocks.open -= 1
             if not _Blocks.open:
                 _put_back()
 
 
 def _put_back() -> None:
-    router = vars(dspy).get("cache")
+    router = cache_in_place()
     if not isinstance(router, _Router):  # somebody has chosen another cache, which stays
         return
-    if router._usual is None:
-        del dspy.cache  # DSPy opens its own when it is asked for
-    else:
-        dspy.cache = router._usual
+    put_cache(router._usual)

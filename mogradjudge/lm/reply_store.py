@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-from dspy.clients.base_lm import BaseLM
-from dspy.clients.call_result import CACHE_FORMAT, AttributeDict, CallResult, attributes
-from dspy.clients.legacy_outputs import plain, responses_outputs
 from filelock import FileLock
 
 from mogradjudge.errors import ResourceError, SetupError
 from mogradjudge.files import check_database, check_folder, database_files, written
+from mogradjudge.lm.dspy_internals import (
+    CACHE_FORMAT,
+    FORMAT,
+    NOTES_OF_LITELLM,
+    PRICE_NOTE,
+    AttributeDict,
+    CallResult,
+    attributes,
+    lm_call_of,
+    outputs_of_completion,
+    plain,
+    responses_outputs,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +44,6 @@ _EARLIER = "000"  # a folder of the store of earlier versions, which held pickle
 _SDKS = ("litellm", "openai")
 _ATOMS = (str, int, float, bool, type(None))
 _DEEPEST = 100  # lists and objects within each other
-_LM_CALLS = ("dspy.clients.lm15.", "dspy.clients.lm.")
-_READER = BaseLM("any")
 _NOT_READ = "Replies cannot be read from %s (%s). The run goes on, and pays for them again."
 _NOT_KEPT = (
     "Replies cannot be kept in %s (%s). The run goes on, but a later one pays for them again."
@@ -72,9 +80,9 @@ def unpacked(reply: Any) -> Any:
         case {"value": value} if value is not None and _is_plain(value):
             return value
         case {"sdk": dict(fields), "cost": cost} if _is_price(cost) and _is_plain(fields):
-            whole = attributes(fields)
-            vars(whole)["_hidden_params"] = {"response_cost": cost}
-            return whole
+            response = attributes(fields)
+            vars(response)[NOTES_OF_LITELLM[0]] = {PRICE_NOTE: cost}
+            return response
     raise Unreadable("not of the form that replies are kept in")
 
 
@@ -84,25 +92,24 @@ def check_reply(request: Mapping[str, Any], reply: Any) -> None:
     Raises:
         Unreadable: If it cannot.
     """
-    asked = str(request.get("_fn_identifier"))
     try:
         copy.deepcopy(reply)
-        if asked.startswith(_LM_CALLS):
-            _Outputs(outputs=_outputs(asked, reply))
+        if call := lm_call_of(request):
+            _Outputs(outputs=_outputs(call, reply))
     except Exception as error:  # a stranger's value may fail in any way
         raise Unreadable(f"no reply of an LM: {type(error).__name__}") from error
 
 
-def _outputs(asked: str, reply: Any) -> Any:
+def _outputs(call: str, reply: Any) -> Any:
     """Read a reply as DSPy does."""
     if isinstance(reply, AttributeDict):
         dict(getattr(reply, "usage", None) or {})
-        if asked.endswith("responses_completion"):
+        if call.endswith("responses_completion"):
             return responses_outputs(reply)
         for choice in reply["choices"]:  # DSPy takes anything else for an empty output
             dict(choice.get("message") or {"text": choice["text"]})
-        return _READER._process_completion(reply, {"logprobs": True})
-    if reply["_dspy_format"] != CACHE_FORMAT:
+        return outputs_of_completion(reply)
+    if reply[FORMAT] != CACHE_FORMAT:
         raise Unreadable("another format")
     result = CallResult.load(reply)
     if not _is_price(result.cost) or len(result.responses) != len(result.outputs):
@@ -139,12 +146,14 @@ class _Outputs(pydantic.BaseModel):
 
 
 def _entry(reply: Any) -> dict[str, Any]:
-    sdk = isinstance(reply, pydantic.BaseModel) and type(reply).__module__.split(".")[0] in _SDKS
-    if sdk or isinstance(reply, AttributeDict):
-        notes = getattr(reply, "_hidden_params", {})
-        return {"sdk": plain(reply), "cost": notes.get("response_cost")}
-    native = isinstance(reply, dict) and reply.get("_dspy_format") == CACHE_FORMAT
-    return {"value": plain(reply) if native else reply}
+    is_sdks = (
+        isinstance(reply, pydantic.BaseModel) and type(reply).__module__.split(".")[0] in _SDKS
+    )
+    if is_sdks or isinstance(reply, AttributeDict):
+        notes = getattr(reply, NOTES_OF_LITELLM[0], {})
+        return {"sdk": plain(reply), "cost": notes.get(PRICE_NOTE)}
+    is_dspys = isinstance(reply, dict) and reply.get(FORMAT) == CACHE_FORMAT
+    return {"value": plain(reply) if is_dspys else reply}
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:

@@ -1,26 +1,44 @@
-"""How a run is told to send no more calls: by a signal, a stop file or the clock."""
+"""How a run is told to send no more calls: Ctrl-C, SIGTERM, a stop file or the clock."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from types import FrameType
+from typing import Any, Literal
 
 from mogradjudge.errors import BudgetExhausted, RunStopped
 
 POLL = 0.05  # seconds within which a thread that waits notices that it should stop
 _LOOK_EVERY = 1.0  # seconds between two looks at the disk
 
+# What Python does with each signal if nobody asked for anything else.
+_USUAL: dict[signal.Signals, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 
-class Brake:
-    """Asked by every call before it is sent.
 
-    A signal's handler may pull it at any instant, so it has no lock: a thread that waits looks
+class StopSignal:
+    """Is checked by every call before it is sent.
+
+    A signal's handler may set it at any instant, so it has no lock: a thread that waits looks
     again after `POLL`.
 
     Args:
         max_seconds: Time from now on; None for no end.
         stop_file: A file whose appearance stops the run.
+
+    >>> signal = StopSignal()
+    >>> signal.check()
+    >>> signal.set("interrupted")
+    >>> signal.check()
+    Traceback (most recent call last):
+    mogradjudge.errors.RunStopped: The run was asked to stop (interrupted).
     """
 
     def __init__(self, max_seconds: float | None = None, stop_file: Path | None = None) -> None:
@@ -31,7 +49,7 @@ class Brake:
         self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
         self._look_again = 0.0
 
-    def pull(self, reason: Literal["interrupted", "stop_file"]) -> None:
+    def set(self, reason: Literal["interrupted", "stop_file"]) -> None:
         """Let no more calls out."""
         self.reason = reason
 
@@ -53,8 +71,35 @@ class Brake:
         if self.stop_file is not None and now >= self._look_again:
             self._look_again = now + _LOOK_EVERY
             if self.stop_file.exists():
-                self.pull("stop_file")
+                self.set("stop_file")
         if self.reason is not None:
             raise RunStopped(self.reason)
         if self._deadline is not None and now >= self._deadline:
             raise BudgetExhausted(f"The cap of max_seconds={self.max_seconds:g} is reached.")
+
+
+@contextmanager
+def interruptible(stop_signal: StopSignal) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop a run while the block runs.
+
+    The first one sets the stop signal, so that no more calls are sent and those in flight end; the
+    second one raises KeyboardInterrupt. Signals that the program around us handles are left to it,
+    and so are all of them outside the main thread, where Python allows no handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop_signal.reason == "interrupted":
+            raise KeyboardInterrupt
+        stop_signal.set("interrupted")
+
+    ours = [number for number, usual in _USUAL.items() if signal.getsignal(number) == usual]
+    for number in ours:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, _USUAL[number])

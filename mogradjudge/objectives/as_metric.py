@@ -13,9 +13,9 @@ import dspy
 
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.predictor import ScorePredict
-from mogradjudge.judge.reply import excerpt
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import LONGEST_RESULTS, told
+from mogradjudge.lm.quoting import excerpt
 
 if TYPE_CHECKING:
     from mogradjudge.objectives.record import Objective

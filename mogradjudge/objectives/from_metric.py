@@ -15,8 +15,8 @@ import dspy
 import numpy as np
 
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.judge.reply import excerpt_of
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.objectives.hooks import (
     BadScore,
     answer_of_two_tries,

@@ -11,8 +11,8 @@ import dspy
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.judge.reply import reason_of
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.quoting import reason_of
 
 _ROUNDING = 1e-6  # a cosine of float32 vectors is 1.0000001
 

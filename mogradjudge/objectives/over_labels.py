@@ -18,8 +18,8 @@ import numpy as np
 
 from mogradjudge.agreement import Undefined, correlate, quadratic_kappa
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.reply import excerpt_of
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.objectives.from_metric import check_scale
 from mogradjudge.objectives.hooks import AggregateHook, BadScore, Label, Scored, has_fields
 

@@ -12,8 +12,8 @@ import dspy
 
 from mogradjudge.agreement import Undefined
 from mogradjudge.errors import MogradError, SetupError
-from mogradjudge.judge.reply import excerpt_of
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.objectives.as_metric import ObjectivesMetric
 from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
 from mogradjudge.objectives.hooks import (
@@ -316,9 +316,9 @@ def objectives_from_metric(
 def metric_lms(objectives: Sequence[Objective]) -> dict[str, dspy.BaseLM]:
     """Name the LMs that the modules bring which score for objectives."""
     return {
-        f"metric {each.name} {path.removeprefix('self.')}": lm
-        for each in objectives
-        if (module := _module(each)) is not None
+        f"metric {objective.name} {path.removeprefix('self.')}": lm
+        for objective in objectives
+        if (module := _module(objective)) is not None
         for path, lm in module.named_sub_modules(dspy.BaseLM)
     }
 
@@ -329,6 +329,6 @@ def metric_of(objective: Objective) -> object:
 
 
 def _module(objective: Objective) -> dspy.Module | None:
-    asked = metric_of(objective)
-    scoring = asked.metric if isinstance(asked, AskedOnce) else asked
+    metric = metric_of(objective)
+    scoring = metric.metric if isinstance(metric, AskedOnce) else metric
     return scoring if isinstance(scoring, dspy.Module) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,15 +18,15 @@ from mogradjudge.objectives import Objective
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.programs.evaluation import judging
-from mogradjudge.programs.execution import key_of, lms_of, works_alone
+from mogradjudge.programs.structure import key_of, lms_of, works_alone
 from mogradjudge.stages.role import Hearing, Role
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """The program, the objectives, the roles and the ledger."""
+class RunContext:
+    """What a run works with: the program, the objectives, the roles and the ledger."""
 
     program: dspy.Module
     objectives: tuple[Objective, ...]
@@ -61,17 +61,17 @@ class Workshop:
         edited = self.edited_at(step)
         slots = tuple(slot for slot in self.slots if slot.predictor in edited)
         served = {slot.criterion for slot in slots}
-        objectives = tuple(each for each in self.objectives if each.name in served)
+        objectives = tuple(objective for objective in self.objectives if objective.name in served)
         return Brief(objectives, current, slots, names_predictors=self.with_traces)
 
 
-def open_workshop(
+def make_context(
     student: dspy.Module,
     objectives: tuple[Objective, ...],
     config: MOGradConfig,
     ledger: Ledger,
     lms: Mapping[str, dspy.BaseLM | None],
-) -> Workshop:
+) -> RunContext:
     """Find where a program keeps its sections, and give each role its LM.
 
     Args:
@@ -89,20 +89,11 @@ def open_workshop(
     edited = {slot.predictor for slot in slots}
     every = preamble_slots(student) if config.edit_preamble else ()
     preambles = tuple(slot for slot in every if slot.predictor in edited)
-    labels = [slot.label for slot in (*slots, *preambles)]
-    if clash := next((label for label in labels if labels.count(label) > 1), None):
-        raise SetupError(
-            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
-            "the predictor."
-        )
+    _check_labels([slot.label for slot in (*slots, *preambles)])
     _check_names(student)
     _warn_of_sections(student, slots)
-    if dspy.settings.lm is None and not all(each.lm for each in student.predictors()):
-        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    for lm in (dspy.settings.lm, *lms_of(student).values()):
-        if lm is not None:
-            ledger.budget.check(lm)
-    return Workshop(
+    _check_lms(student, ledger)
+    return RunContext(
         program=student,
         objectives=_booked(objectives, ledger),
         slots=slots,
@@ -113,6 +104,24 @@ def open_workshop(
         config=config,
         ledger=ledger,
     )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Refuse two texts of one name: no reply could tell which is meant."""
+    if clash := next((label for label in labels if labels.count(label) > 1), None):
+        raise SetupError(
+            f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
+            "the predictor."
+        )
+
+
+def _check_lms(student: dspy.Module, ledger: Ledger) -> None:
+    """Refuse a program without an LM, or with one that cannot be held to the budget."""
+    if dspy.settings.lm is None and not all(predictor.lm for predictor in student.predictors()):
+        raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    for lm in (dspy.settings.lm, *lms_of(student).values()):
+        if lm is not None:
+            ledger.budget.check(lm)
 
 
 def _check_names(student: dspy.Module) -> None:
@@ -219,10 +228,10 @@ def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objectiv
 
     return tuple(
         replace(
-            each,
-            aggregate=bookable(each.aggregate),
-            show=bookable(each.show),
-            labels=bookable(each.labels),
+            objective,
+            aggregate=bookable(objective.aggregate),
+            show=bookable(objective.show),
+            labels=bookable(objective.labels),
         )  # a score is asked for where the program runs, and booked there
-        for each in objectives
+        for objective in objectives
     )

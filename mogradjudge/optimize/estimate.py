@@ -15,6 +15,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.judge.reply import as_a_whole
+from mogradjudge.lm.dspy_internals import messages_of
 from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
 from mogradjudge.lm.pricing import TokenCounter, price
@@ -170,7 +171,9 @@ class _JudgePrompts:
             instructions = candidate.instructions[path].render()
             signature = self.predictors[path].signature.with_instructions(instructions)
             blank = dict.fromkeys(signature.input_fields, "")
-            *messages, last = self.adapter.format(signature, self.predictors[path].demos, blank)
+            *messages, last = messages_of(
+                self.adapter, signature, self.predictors[path].demos, blank
+            )
             frame = self.counter.frame((*(each["role"] for each in messages), last["role"]))
             words = sum(self.counter.text(each["content"]) for each in messages)
             self._standing[key] = frame + words
@@ -180,7 +183,7 @@ class _JudgePrompts:
         key = (path, example_key(example))
         if key not in self._texts:
             signature, inputs = self.predictors[path].signature, dict(example.inputs())
-            last = self.adapter.format(signature, [], inputs)[-1]
+            last = messages_of(self.adapter, signature, [], inputs)[-1]
             self._texts[key] = self.counter.text(last["content"])
         return self._texts[key]
 

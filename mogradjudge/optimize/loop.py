@@ -13,7 +13,7 @@ import dspy
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.lm.ledger import totals
 from mogradjudge.optimize.config import batches
-from mogradjudge.optimize.context import Workshop
+from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.directory import RunDirectory
 from mogradjudge.optimize.events import (
     CandidateScored,
@@ -53,7 +53,7 @@ class Run:
     """One pass through the steps.
 
     Args:
-        shop: What every step works with.
+        context: What every step works with.
         data: The examples: ``"training"`` for batches, ``"validation"`` to decide by, ``"test"`` to
             score both ends of the run on.
         observers: They are told every event.
@@ -63,13 +63,13 @@ class Run:
 
     def __init__(
         self,
-        shop: Workshop,
+        context: RunContext,
         data: Mapping[str, Sequence[dspy.Example]],
         observers: Sequence[Observer],
         folder: RunDirectory | None = None,
         state: State | None = None,
     ) -> None:
-        self.shop = shop
+        self.context = context
         self.data = data
         self.observers = observers
         self.folder = folder
@@ -89,9 +89,11 @@ class Run:
         except RunStopped as error:
             stop_reason = error.reason
         except KeyboardInterrupt:
-            if self.shop.ledger.brake.reason is not None:  # it was asked to stop before
+            if self.context.ledger.stop_signal.reason is not None:  # it was asked to stop before
                 raise
-            self.shop.ledger.brake.pull("interrupted")  # for what still runs in the background
+            self.context.ledger.stop_signal.set(
+                "interrupted"
+            )  # for what still runs in the background
             stop_reason = "interrupted"
         result = self.result(stop_reason)
         if self.folder is not None:
@@ -100,15 +102,15 @@ class Run:
 
     def announce(self) -> None:
         """Say that the run begins, or goes on."""
-        config = self.shop.config
+        config = self.context.config
         if self.state.measured:
-            self.notify(RunResumed(len(self.state.steps), self.shop.ledger.calls))
+            self.notify(RunResumed(len(self.state.steps), self.context.ledger.calls))
             return
         self.notify(
             RunStarted(
                 mode=config.mode.name,
                 steps=config.steps,
-                criteria=self.shop.criteria,
+                criteria=self.context.criteria,
                 train=len(self.data["training"]),
                 validation=len(self.data["validation"]),
             )
@@ -116,7 +118,7 @@ class Run:
 
     def take_steps(self) -> StopReason:
         """Score the seed and take the steps that are left; gives the reason to stop."""
-        config = self.shop.config
+        config = self.context.config
         if not self.state.measured:
             self.score_seed()
         draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
@@ -128,7 +130,7 @@ class Run:
 
     def enough(self) -> StopReason | None:
         """Say whether the run has reached its target or lost its patience."""
-        config, best = self.shop.config, self.state.best
+        config, best = self.context.config, self.state.best
         if config.target is not None and worth(best.agreement) >= config.target:
             return "target"
         if config.patience is not None and self.state.idle_steps >= config.patience:
@@ -137,9 +139,9 @@ class Run:
 
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
-        seed = Candidate.of(self.shop.program)
+        seed = Candidate.of(self.context.program)
         agreement = self.measure(0, "validation", seed)
-        calls = self.shop.ledger.calls
+        calls = self.context.ledger.calls
         self.notify(
             SeedScored(
                 agreement=agreement.as_dict(),
@@ -156,31 +158,31 @@ class Run:
         """Score both ends of the run on the texts that decided nothing."""
         first, best = self.state.measured[0], self.state.best
         seed = self.measure(0, "test", first.candidate)
-        kept = best.candidate == first.candidate
-        final = seed if kept else self.measure(best.step, "test", best.candidate)
+        is_seed = best.candidate == first.candidate
+        final = seed if is_seed else self.measure(best.step, "test", best.candidate)
         self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
 
     def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
         """Score the instructions of a step, 0 for the seed, on the texts of a split."""
-        judgements = judge(self.shop, candidate, self.data[split])
+        judgements = judge(self.context, candidate, self.data[split])
         if (step, split) == (0, "validation"):
             check_scored(judgements, split)
-        texts = JudgedText.all_of(judgements, self.shop.objectives)
+        texts = JudgedText.all_of(judgements, self.context.objectives)
         self.notify(CandidateScored(step, split, texts))
-        agreement = agreement_of(judgements, self.shop.objectives)
+        agreement = agreement_of(judgements, self.context.objectives)
         if (step, split) == (0, "validation"):
-            check_summed(agreement, self.shop.objectives, split)
+            check_summed(agreement, self.context.objectives, split)
         return agreement
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step and decide about its proposal."""
         self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1]
-        proposal = propose(self.shop, current.candidate, batch, step, self.notify)
+        proposal = propose(self.context, current.candidate, batch, step, self.notify)
         proposed = self.score(step, proposal.candidate)
-        accepted = proposed is not None and self.shop.config.gate(current.agreement, proposed)
+        accepted = proposed is not None and self.context.config.gate(current.agreement, proposed)
         agreement = proposed if accepted and proposed is not None else current.agreement
-        calls = self.shop.ledger.calls
+        calls = self.context.ledger.calls
         record = StepRecord(
             step, accepted, agreement, proposed, calls - self.state.calls, len(proposal.skipped)
         )
@@ -194,7 +196,7 @@ class Run:
                 unscored=(proposed or current.agreement).unscored,
             )
         )
-        self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.shop.ledger.rows)))
+        self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.context.ledger.rows)))
         self.advance(self.state.after(record, proposal.candidate, calls))
 
     def score(self, step: int, candidate: Candidate) -> Agreement | None:
@@ -205,22 +207,22 @@ class Run:
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of what was accepted, the seed included."""
-        seed = Candidate.of(self.shop.program)
-        state = self.state if self.state.measured else unmeasured(seed, self.shop.criteria)
+        seed = Candidate.of(self.context.program)
+        state = self.state if self.state.measured else unmeasured(seed, self.context.criteria)
         best = state.best
         seed_kept = best.candidate == seed
         self.notify(
-            RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.shop.ledger.calls)
+            RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.context.ledger.calls)
         )
         return OptimizationResult(
-            program=best.candidate.written_into(self.shop.program),
-            config=self.shop.config,
+            program=best.candidate.written_into(self.context.program),
+            config=self.context.config,
             seed_agreement=state.measured[0].agreement,
             final_agreement=best.agreement,
             steps=state.steps,
             stop_reason=stop_reason,
             seed_kept=seed_kept,
-            ledger=self.shop.ledger.rows,
+            ledger=self.context.ledger.rows,
             measured=state.measured,
             test=state.test,
         )
@@ -228,7 +230,7 @@ class Run:
     def advance(self, state: State) -> None:
         """Go on to a new state, once it is saved."""
         if self.folder is not None:
-            self.folder.save(state, state.best.candidate.written_into(self.shop.program))
+            self.folder.save(state, state.best.candidate.written_into(self.context.program))
         self.state = state
 
     def notify(self, event: Event) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import dspy
 from dspy.evaluate import EvaluationResult
-from dspy.utils.callback import with_callbacks
 
+from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import plain
 from mogradjudge.lm.metering import booked
-from mogradjudge.optimize.context import Workshop
+from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.events import (
     BatchJudged,
     CritiqueWritten,
@@ -23,13 +23,14 @@ from mogradjudge.optimize.events import (
     QuestionSkipped,
     SectionRewritten,
 )
-from mogradjudge.programs.candidate import Candidate, clone
+from mogradjudge.programs.candidate import Brief, Candidate, Slot
+from mogradjudge.programs.dspy_internals import with_callbacks
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
-from mogradjudge.programs.execution import told_apart
-from mogradjudge.stages.gradient import write_gradients
-from mogradjudge.stages.loss import write_critiques
-from mogradjudge.stages.optimizer import rewrite_sections
-from mogradjudge.stages.role import Skipped
+from mogradjudge.programs.structure import clone, with_distinct_stages
+from mogradjudge.stages.gradient import Gradient, write_gradients
+from mogradjudge.stages.loss import Critique, write_critiques
+from mogradjudge.stages.optimizer import Edit, rewrite_sections
+from mogradjudge.stages.role import Round, Skipped
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Proposal:
 
 
 def propose(
-    shop: Workshop,
+    context: RunContext,
     current: Candidate,
     batch: Sequence[dspy.Example],
     step: int,
@@ -55,58 +56,109 @@ def propose(
         BudgetExhausted: If a cap is reached.
         RunStopped: If the run was asked to stop.
     """
-    mode, label, brief = shop.config.mode, f"{shop.config.seed}/{step}", shop.brief(current, step)
-    criteria = tuple(each.name for each in brief.objectives)
-    program = told_apart(current.written_into(shop.program))
-    judgements = _run(shop, program, batch, with_traces=shop.with_traces)
-    inputs = tuple(plain(judgement.example.inputs(), in_log=True) for judgement in judgements)
-    notify(BatchJudged(step, JudgedText.all_of(judgements, shop.objectives), inputs))
-    critiques = write_critiques(
-        judgements,
-        mode.loss.groups(criteria),
-        brief,
-        shop.critic,
-        label=label,
-        skip_tolerance=shop.config.skip_tolerance,
-    )
-    for critique in critiques.records:
-        notify(CritiqueWritten(step, critique.example_id, critique.criteria, critique.text))
-    gradients = write_gradients(
-        critiques.records, mode.gradient.groups(criteria), brief, shop.coach, label=label
-    )
-    for gradient in gradients.records:
-        notify(GradientWritten(step, gradient.example_id, gradient.criteria, gradient.text))
-    edits = rewrite_sections(
-        gradients.records,
-        mode.optimizer.groups(criteria),
-        brief,
-        shop.editor,
-        label=label,
-        max_chars=shop.config.max_section_chars,
-        preambles=[slot for slot in shop.preambles if slot.predictor in brief.predictors],
-    )
-    texts = {slot: text for edit in edits.records for slot, text in edit.texts.items()}
-    for slot, text in texts.items():
-        notify(SectionRewritten(step, slot.predictor, slot.criterion, text))
+    taken = _Step(context, context.brief(current, step), step, notify)
+    program = with_distinct_stages(current.written_into(context.program))
+    judgements = taken.judge(program, batch)
+    critiques = taken.critique(judgements)
+    gradients = taken.advise(critiques.records)
+    edits = taken.rewrite(gradients.records)
     skipped = (*critiques.skipped, *gradients.skipped, *edits.skipped)
-    for each in skipped:
-        notify(QuestionSkipped(step, each.role, each.criteria, each.label, each.reason, each.reply))
-    for role, answers in ((shop.critic, critiques), (shop.coach, gradients), (shop.editor, edits)):
-        shop.hearing.note(role, answers)
-    return Proposal(current.replace(texts), skipped)
+    for question in skipped:
+        notify(
+            QuestionSkipped(
+                *(step, question.role, question.criteria, question.label),
+                *(question.reason, question.reply),
+            )
+        )
+    hearing = context.hearing
+    hearing.note(context.critic, critiques)
+    hearing.note(context.coach, gradients)
+    hearing.note(context.editor, edits)
+    return Proposal(current.replace(_texts_of(edits)), skipped)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The four rounds of a step, each told to the observer."""
+
+    context: RunContext
+    brief: Brief
+    number: int
+    notify: Observer
+
+    @property
+    def criteria(self) -> Group:
+        return tuple(objective.name for objective in self.brief.objectives)
+
+    @property
+    def label(self) -> str:
+        return f"{self.context.config.seed}/{self.number}"
+
+    def judge(self, program: dspy.Module, batch: Sequence[dspy.Example]) -> tuple[Judgement, ...]:
+        judgements = _run(self.context, program, batch, with_traces=self.context.with_traces)
+        inputs = tuple(plain(judgement.example.inputs(), in_log=True) for judgement in judgements)
+        texts = JudgedText.all_of(judgements, self.context.objectives)
+        self.notify(BatchJudged(self.number, texts, inputs))
+        return judgements
+
+    def critique(self, judgements: Sequence[Judgement]) -> Round[Critique]:
+        critiques = write_critiques(
+            judgements,
+            self.context.config.mode.loss.groups(self.criteria),
+            self.brief,
+            self.context.critic,
+            label=self.label,
+            skip_tolerance=self.context.config.skip_tolerance,
+        )
+        for critique in critiques.records:
+            self.notify(
+                CritiqueWritten(self.number, critique.example_id, critique.criteria, critique.text)
+            )
+        return critiques
+
+    def advise(self, critiques: Sequence[Critique]) -> Round[Gradient]:
+        groups = self.context.config.mode.gradient.groups(self.criteria)
+        gradients = write_gradients(
+            critiques, groups, self.brief, self.context.coach, label=self.label
+        )
+        for gradient in gradients.records:
+            self.notify(
+                GradientWritten(self.number, gradient.example_id, gradient.criteria, gradient.text)
+            )
+        return gradients
+
+    def rewrite(self, gradients: Sequence[Gradient]) -> Round[Edit]:
+        edited = self.brief.predictors
+        edits = rewrite_sections(
+            gradients,
+            self.context.config.mode.optimizer.groups(self.criteria),
+            self.brief,
+            self.context.editor,
+            label=self.label,
+            max_chars=self.context.config.max_section_chars,
+            preambles=[slot for slot in self.context.preambles if slot.predictor in edited],
+        )
+        for slot, text in _texts_of(edits).items():
+            self.notify(SectionRewritten(self.number, slot.predictor, slot.criterion, text))
+        return edits
+
+
+def _texts_of(edits: Round[Edit]) -> dict[Slot, str]:
+    """Give the texts that are proposed; of a slot that two edits name, the last one's."""
+    return {slot: text for edit in edits.records for slot, text in edit.texts.items()}
 
 
 def judge(
-    shop: Workshop, candidate: Candidate, examples: Sequence[dspy.Example]
+    context: RunContext, candidate: Candidate, examples: Sequence[dspy.Example]
 ) -> tuple[Judgement, ...]:
     """Score a candidate's instructions on examples, the calls booked; DSPy's callbacks hear of it.
 
     What they are given as the program speaks with the user's own LMs.
     """
-    program = candidate.written_into(shop.program)
+    program = candidate.written_into(context.program)
     if not dspy.settings.get("callbacks"):
-        return _run(shop, program, examples)
-    scoring = _Scoring(shop, examples)
+        return _run(context, program, examples)
+    scoring = _Scoring(context, examples)
     scoring(program, callback_metadata={"metric_key": "eval_full"})
     return scoring.judgements
 
@@ -116,9 +168,9 @@ class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
 
     judgements: tuple[Judgement, ...] = ()
 
-    def __init__(self, shop: Workshop, examples: Sequence[dspy.Example]) -> None:
-        super().__init__(devset=list(examples), num_threads=shop.config.num_threads)
-        self.shop = shop
+    def __init__(self, context: RunContext, examples: Sequence[dspy.Example]) -> None:
+        super().__init__(devset=list(examples), num_threads=context.config.num_threads)
+        self.context = context
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def __call__(
@@ -126,34 +178,38 @@ class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
         program: dspy.Module,
         callback_metadata: Mapping[str, object] | None = None,
     ) -> EvaluationResult:
-        self.judgements = _run(self.shop, clone(program), self.devset)
-        objectives = self.shop.objectives
+        self.judgements = _run(self.context, clone(program), self.devset)
+        objectives = self.context.objectives
         mean = agreement_of(self.judgements, objectives).mean
         return EvaluationResult(
             score=math.nan if mean is None else round(100 * mean, 2),
-            results=[_result(each) for each in self.judgements],
+            results=[_result(judgement) for judgement in self.judgements],
         )
 
 
 def _result(judgement: Judgement) -> tuple[dspy.Example, dspy.Prediction, float | None]:
     """Give a judgement as DSPy reports one: no score is None, and the mean one of several."""
     scores = [score for score in judgement.scores.values() if isinstance(score, float)]
-    made = judgement.prediction
+    prediction = judgement.prediction
     return (
         judgement.example,
-        dspy.Prediction() if isinstance(made, Unscored) else made,
+        dspy.Prediction() if isinstance(prediction, Unscored) else prediction,
         sum(scores) / len(scores) if scores else None,
     )
 
 
 def _run(
-    shop: Workshop,
+    context: RunContext,
     program: dspy.Module,
     examples: Sequence[dspy.Example],
     *,
     with_traces: bool = False,
 ) -> tuple[Judgement, ...]:
-    with booked(shop.ledger, "judge", shop.criteria):
+    with booked(context.ledger, "judge", context.criteria):
         return judge_examples(
-            program, examples, shop.objectives, shop.config.num_threads, with_traces=with_traces
+            program,
+            examples,
+            context.objectives,
+            context.config.num_threads,
+            with_traces=with_traces,
         )

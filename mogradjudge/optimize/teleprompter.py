@@ -13,12 +13,13 @@ from dspy.teleprompt import Teleprompter
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.lm.interruption import interruptible
+from mogradjudge.lm.dspy_internals import asks_cache
+from mogradjudge.lm.dspy_records import usage_shared
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.lm.metering import asks_cache, layer_held
-from mogradjudge.lm.usage import usage_shared
+from mogradjudge.lm.metering import layer_held
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
 from mogradjudge.optimize.arguments import (
     Arguments,
@@ -28,7 +29,7 @@ from mogradjudge.optimize.arguments import (
     taking_arguments,
 )
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.optimize.context import open_workshop
+from mogradjudge.optimize.context import make_context
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.directory import STATE, RunDirectory
 from mogradjudge.optimize.fingerprint import fingerprint
@@ -179,7 +180,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             None if pool is None else pool.purse,
         )
         lms = {role: self._role_lm(role) for role in self.role_lms}
-        shop = open_workshop(student, objectives, config, ledger, lms)
+        context = make_context(student, objectives, config, ledger, lms)
         with ExitStack() as stack:
             enter, state = stack.enter_context, None
             enter(cut_replies_counted())
@@ -190,13 +191,13 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
                 state = enter(folder.at_work(asked, ledger))
                 if state is not None:
                     seed, steps = Candidate.of(student), config.steps
-                    state.check_is_of(folder.path / STATE, seed, shop.criteria, steps)
-            enter(interruptible(ledger.brake))
+                    state.check_is_of(folder.path / STATE, seed, context.criteria, steps)
+            enter(interruptible(ledger.stop_signal))
             enter(usage_shared())
             enter(layer_held(ledger))
             progress = enter(shown_progress(config, display=self.display_progress))
             kept = () if folder is None else (folder.write,)
-            run = Run(shop, data, (*kept, *self.observers, progress), folder, state)
+            run = Run(context, data, (*kept, *self.observers, progress), folder, state)
             return run.to_the_end()
 
     def _config_for(self, student: dspy.Module, num_threads: int | None) -> MOGradConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.objectives import Objective
-from mogradjudge.programs.execution import key_of, lms_of
-from mogradjudge.programs.structure import without_results
+from mogradjudge.programs.structure import clone, key_of
 
 
 @dataclass(frozen=True)
@@ -134,48 +132,6 @@ def preamble_slots(program: dspy.Module) -> tuple[Slot, ...]:
     """Give a slot for the preamble of every predictor."""
     paths = [path for path, _ in program.named_predictors()]
     return tuple(Slot(_label(path, "preamble", len(paths)), path, None) for path in paths)
-
-
-def clone(program: dspy.Module) -> dspy.Module:
-    """Copy a program, but share its LMs; a deep copy takes history and weights along.
-
-    What cannot be copied, a connection say, is shared as well. The callbacks of its modules are
-    kept, and what an optimizer has left on it is not.
-    """
-    bare = without_results(program)
-    shared: dict[int, object] = {id(lm): lm for lm in lms_of(bare).values()}
-    try:
-        copied = copy.deepcopy(bare, dict(shared))
-    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
-        # The innermost modules first: what holds one of them can be copied once it can.
-        for _, module in reversed(list(bare.named_sub_modules())):
-            for value in vars(module).values():
-                _share_uncopyable(value, shared)
-        copied = copy.deepcopy(bare, dict(shared))
-    pairs = zip(bare.named_sub_modules(), copied.named_sub_modules(), strict=True)
-    for (_, module), (_, twin) in pairs:
-        twin.callbacks = list(module.callbacks)  # DSPy leaves them out of a copy
-    return copied
-
-
-def _share_uncopyable(value: object, shared: dict[int, object]) -> None:
-    if _is_copyable(value, shared):
-        return
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _share_uncopyable(item, shared)
-    elif not isinstance(value, dspy.Module):
-        shared[id(value)] = value
-
-
-def _is_copyable(value: object, shared: Mapping[int, object]) -> bool:
-    try:
-        copy.deepcopy(value, dict(shared))
-    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
-        return False
-    return True
 
 
 def _label(path: str, name: str, count: int) -> str:

@@ -30,7 +30,8 @@ from mogradjudge.objectives import (
     is_of_rubric,
     metric_of,
 )
-from mogradjudge.programs.execution import ProgramFailed, Trace, call_program, copied, traced, why
+from mogradjudge.programs.execution import ProgramFailed, Trace, call_program, traced, why
+from mogradjudge.programs.structure import copy_of
 
 FIRST_TEXTS = 20
 """So many texts without any score end a scoring: that is then no property of the texts."""
@@ -157,7 +158,7 @@ def judge_examples(
     def judge(equal: Sequence[int]) -> list[tuple[int, Judgement]]:
         with traced(program) if with_traces else nullcontext(lambda: None) as trace:
             prediction = run_program(program, examples[equal[0]].inputs())
-        predictions = [prediction, *(copied(prediction) for _ in equal[1:])]
+        predictions = [prediction, *(copy_of(prediction) for _ in equal[1:])]
         judged = [
             (place, judgement(place, each, trace()))
             for place, each in zip(equal, predictions, strict=True)
@@ -352,7 +353,7 @@ def _copies(made: Made, objectives: Sequence[Objective]) -> dict[str, Made]:
     """
     readers = [0 if is_of_rubric(each) else id(metric_of(each)) for each in objectives]
     by_reader = {
-        reader: copied(made) if number else made
+        reader: copy_of(made) if number else made
         for number, reader in enumerate(dict.fromkeys(readers))
     }
     return {each.name: by_reader[reader] for each, reader in zip(objectives, readers, strict=True)}

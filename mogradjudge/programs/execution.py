@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +16,14 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.concurrency import WORKERS
-from mogradjudge.errors import NOTED_ERRORS, MogradError, SetupError
+from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import resource_error
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.reply import reason_of
 from mogradjudge.lm.media import SHORTEST_VALUE, as_text, cut
-from mogradjudge.programs.structure import without_results
+from mogradjudge.lm.quoting import reason_of
+from mogradjudge.lm.refusals import NOTED_ERRORS
+from mogradjudge.programs.dspy_internals import stage_of
+from mogradjudge.programs.structure import copy_of, key_of, lms_of
 
 FIRST_CALLS = 2
 """A trace holds the first calls of each predictor, and the last."""
@@ -75,21 +75,6 @@ class Trace:
         return calls
 
 
-def key_of(path: str) -> str:
-    """Give the name of a predictor in prompts; those of its sections begin with it."""
-    return re.sub(r"\W+", "_", path).strip("_")
-
-
-def works_alone(program: dspy.Module) -> bool:
-    """Say whether a program's inputs and outputs are all that there is to see of its predictors."""
-    return isinstance(program, (MultiCriteriaJudge, dspy.Predict, dspy.ChainOfThought))
-
-
-def lms_of(program: dspy.Module) -> dict[str, dspy.BaseLM]:
-    """Name every LM that a program holds, each once, also those of its frozen parts."""
-    return dict(without_results(program).named_sub_modules(dspy.BaseLM))
-
-
 def why(error: Exception, program: dspy.Module) -> str:
     """Quote the beginning of an error's text, without the keys of the LMs that a program uses."""
     return reason_of(error, dspy.settings.lm, *lms_of(program).values())
@@ -108,12 +93,12 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
         SetupError: If it has no forward, or one that is async.
     """
-    inputs = {name: copied(value) for name, value in inputs.items()}
+    inputs = {name: copy_of(value) for name, value in inputs.items()}
     if isinstance(program, MultiCriteriaJudge):
         return _call(program, inputs)
     errors: list[Exception] = []
     try:
-        with dspy.context(**{NOTED_ERRORS: errors}):
+        with NOTED_ERRORS.set(errors):
             returned = _call(program, inputs)
     except Exception as error:
         if errors and error is not errors[0]:
@@ -139,13 +124,6 @@ def traced(program: dspy.Module) -> Iterator[Callable[[], Trace]]:
         yield notes.trace
 
 
-def told_apart(program: dspy.Module) -> dspy.Module:
-    """Give each predictor of a run's own copy a stage of its own: copies of one share theirs."""
-    for path, predictor in program.named_predictors():
-        predictor.stage = f"mogradjudge {path}"
-    return program
-
-
 class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
     """Hears of every call of a predictor; DSPy's own trace holds none that failed."""
 
@@ -153,8 +131,10 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
         named = program.named_predictors()
         self._paths = {id(predictor): path for path, predictor in named}
         # A program may call copies of a predictor, as BestOfN does; they keep its stage.
-        stages = Counter(predictor.stage for _, predictor in named)
-        self._stages = {each.stage: path for path, each in named if stages[each.stage] == 1}
+        stages = Counter(stage_of(predictor) for _, predictor in named)
+        self._stages = {
+            stage: path for path, predictor in named if stages[stage := stage_of(predictor)] == 1
+        }
         self._calls: dict[str, dict[str, Call]] = {path: {} for path, _ in named}
         self._left_out = dict.fromkeys(self._calls, 0)
         self._under_way: dict[str, tuple[dict[str, Call], dspy.Predict]] = {}
@@ -166,15 +146,16 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if not isinstance(instance, dspy.Predict):
             return
-        path = self._paths.get(id(instance)) or self._stages.get(instance.stage)
+        path = self._paths.get(id(instance)) or self._stages.get(stage_of(instance))
         if path is None:
             return
         noted = self._calls[path]
         if len(noted) == FIRST_CALLS + LAST_CALLS:
             del noted[list(noted)[FIRST_CALLS]]
             self._left_out[path] += 1
-        given = inputs.get("kwargs", {})
-        read = {name: given[name] for name in instance.signature.input_fields if name in given}
+        arguments = inputs.get("kwargs", {})
+        names = [name for name in instance.signature.input_fields if name in arguments]
+        read = {name: arguments[name] for name in names}
         noted[call_id] = Call(_plain(read), "no result")
         self._under_way[call_id] = (noted, instance)
 
@@ -202,49 +183,6 @@ def _call(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
 def _in_hand(returned: Any) -> Any:
     """Make a list of what can be read only once: several functions read it."""
     return list(returned) if isinstance(returned, Iterator) else returned
-
-
-def copied(value: Any) -> Any:
-    """Copy a value as far as it can be copied; a connection in it, say, is shared."""
-    same = {id(part): part for part in _sentinels(value)}
-    try:
-        return copy.deepcopy(value, dict(same))
-    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
-        pass
-    try:
-        return _copied_in_part(value, same)
-    except RecursionError:  # it is nested very deep
-        return value
-
-
-def _sentinels(value: Any) -> Iterator[object]:
-    """Find the bare objects in lists and dicts: they are known by being the same."""
-    left, seen = [value], set[int]()
-    while left:
-        part = left.pop()
-        if type(part) is object:
-            yield part
-        elif isinstance(part, (dict, list, tuple)) and id(part) not in seen:
-            seen.add(id(part))
-            left += part.values() if isinstance(part, dict) else part
-
-
-def _copied_in_part(value: Any, copies: dict[int, Any]) -> Any:
-    """Copy the lists and dicts, and in them what can be copied; ``copies`` are those by now."""
-    if id(value) in copies:
-        return copies[id(value)]
-    if isinstance(value, dict):
-        items = copies[id(value)] = {}
-        items.update((name, _copied_in_part(item, copies)) for name, item in value.items())
-        return items
-    if isinstance(value, list):
-        parts = copies[id(value)] = []
-        parts += [_copied_in_part(part, copies) for part in value]
-        return parts
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001 - an object may refuse to be copied with any error
-        return value
 
 
 def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -278,7 +216,7 @@ def _written(outputs: Any) -> Mapping[str, object] | str:
 
 def _cut(value: Any, longest: int) -> Any:
     if isinstance(value, Mapping):
-        return {name: _cut(each, longest) for name, each in value.items()}
+        return {name: _cut(item, longest) for name, item in value.items()}
     return cut(value, longest) if isinstance(value, str) else value
 
 

@@ -12,9 +12,9 @@ import dspy
 from mogradjudge.hashing import digest
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.quoting import DEEPEST
-from mogradjudge.programs.execution import lms_of
+from mogradjudge.programs.dspy_internals import EXTRACTION_MODEL, LEFT_BY_CALLS
 from mogradjudge.programs.saving import state_without_lms
-from mogradjudge.programs.structure import without_results
+from mogradjudge.programs.structure import lms_of, without_results
 from mogradjudge.secrets import without_secrets
 
 # Where an LM is reached and how often it is tried does not decide what it says; and DSPy's
@@ -29,9 +29,6 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 _PLAIN = (*_SCALARS, list, dict)
-
-
-_RUNNING = {"stage", "history", "callbacks", "traces"}  # what calls leave on a module, and chance
 
 
 _LIBRARIES = {"dspy", "mogradjudge", "builtins", "abc", "typing"}  # known by their versions
@@ -50,8 +47,9 @@ def judge_lms(student: dspy.Module) -> dict[str, dspy.BaseLM | None]:
 def _adapter_lms(adapter: dspy.Adapter | None) -> dict[str, dspy.BaseLM]:
     held = {} if adapter is None else vars(adapter)
     lms = {name: lm for name, lm in held.items() if isinstance(lm, dspy.BaseLM)}
-    first = "extraction_model"  # of DSPy's TwoStepAdapter
-    return {"adapter" if name == first else f"adapter {name}": lm for name, lm in lms.items()}
+    return {
+        "adapter" if name == EXTRACTION_MODEL else f"adapter {name}": lm for name, lm in lms.items()
+    }
 
 
 def _named(adapter: dspy.Adapter) -> str:
@@ -129,7 +127,7 @@ def _described(module: Any) -> dict[str, object]:
         {name: _told(value) for name, value in vars(each).items() if not name.startswith("__")}
         for each in own
     ]
-    values = {name: _told(each) for name, each in vars(module).items() if name not in _RUNNING}
+    values = {name: _told(each) for name, each in vars(module).items() if name not in LEFT_BY_CALLS}
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "members": members, "values": values}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.programs.candidate import clone
+from mogradjudge.programs.structure import clone
 from mogradjudge.secrets import without_secrets
 
 

@@ -17,13 +17,13 @@ from mogradjudge.agreement import (
 )
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.objectives.rubric import check_measurable
 from mogradjudge.programs.evaluation import (
@@ -91,7 +91,7 @@ def evaluation_report(
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
     first = None if keep_going else FirstTexts()
-    with cut_replies_counted(), interruptible(ledger.brake):
+    with cut_replies_counted(), interruptible(ledger.stop_signal):
         judgements = judge_table(judge, examples, ledger, num_threads, first=first)
     if not keep_going:
         check_scored(judgements, "rated")

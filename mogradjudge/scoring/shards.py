@@ -20,7 +20,7 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
-from mogradjudge.lm.stop import Brake
+from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.evaluation import FirstTexts, Refused, run_program
 from mogradjudge.scoring.added import Cells, cells_of
 
@@ -100,7 +100,7 @@ class Reading:
 class Machines(Protocol):
     """Who judges a table: this machine, or a cluster."""
 
-    brake: Brake
+    stop_signal: StopSignal
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
@@ -116,7 +116,7 @@ class Machines(Protocol):
 
         Raises:
             dspy.LMError: If the provider fails.
-            RunStopped: If the brake is pulled, once the calls in flight have ended.
+            RunStopped: If the run is to stop, once the calls in flight have ended.
         """
         ...
 
@@ -142,7 +142,7 @@ class ThisMachine:
     ) -> None:
         self._ledger = Ledger(budget, num_threads, max_rpm)
         self._first = first
-        self.brake = self._ledger.brake
+        self.stop_signal = self._ledger.stop_signal
         self._num_threads = num_threads
         self._criteria = judge.rubric.names
         self._judge = judge

@@ -28,13 +28,13 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.files import LineLog
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.reply_cache import replies_kept_in
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.programs.evaluation import (
     FIRST_TEXTS,
     FirstTexts,
@@ -151,7 +151,7 @@ def score_table(
             if ray is not None:
                 replies = parts.cache
                 machines = Cluster(judge, num_threads, max_rpm, replies, keep_going=keep_going)
-            with _unless_nothing_is_paid(parts, machines), interruptible(machines.brake):
+            with _unless_nothing_is_paid(parts, machines), interruptible(machines.stop_signal):
                 _write_parts(task, machines, parts, watch or _ignore, keep_going=keep_going)
         unscored, fallbacks = _join(task, parts, out)
         parts.remove()

@@ -9,7 +9,8 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import JudgeSettings
-from mogradjudge.programs.candidate import Candidate, clone
+from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.structure import clone
 
 
 def relaid(judge: MultiCriteriaJudge, settings: JudgeSettings) -> MultiCriteriaJudge:

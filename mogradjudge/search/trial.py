@@ -18,8 +18,8 @@ from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog
 from mogradjudge.judge.scores import judge_values
 from mogradjudge.lm.budget import Budget, Purse, Spent
-from mogradjudge.lm.interruption import interruptible
 from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import config_values
 from mogradjudge.optimize.directory import CALLS, InUse, Pool, RunDirectory
@@ -167,7 +167,7 @@ def scored(
     asked = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
     with ExitStack() as stack:
         stack.enter_context(RunDirectory(place, pool.replies).at_work(asked, ledger))
-        stack.enter_context(interruptible(ledger.brake))
+        stack.enter_context(interruptible(ledger.stop_signal))
         judgements = judge_table(program, job.selection, ledger, config.num_threads)
     check_scored(judgements, "selection")
     return judgements, ledger.rows

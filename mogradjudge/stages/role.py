@@ -10,19 +10,19 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import dspy
-from dspy.adapters.utils import serialize_for_json
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
-from mogradjudge.judge.endings import Ending, reading
-from mogradjudge.judge.reply import of_roles, reason_of
+from mogradjudge.judge.finish_reason import Ending, reading
+from mogradjudge.judge.reply import of_roles
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.media import name_of_media
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.models import LOCAL_MAX_TOKENS
-from mogradjudge.lm.quoting import CUT, DEEPEST, quote
+from mogradjudge.lm.quoting import CUT, DEEPEST, quote, reason_of
 from mogradjudge.lm.refusals import as_refusal, concerns_the_text, with_remedy
+from mogradjudge.programs.dspy_internals import serialize_for_json
 from mogradjudge.secrets import redact, secrets_of
 
 R = TypeVar("R")

@@ -15,7 +15,7 @@ from mogradjudge.errors import RunStopped
 from mogradjudge.files import LineLog
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.ledger import LedgerRow
-from mogradjudge.lm.stop import POLL, Brake
+from mogradjudge.lm.stop import POLL, StopSignal
 from mogradjudge.scoring.ray.session import ClusterFailed
 from mogradjudge.scoring.ray.store import Office
 from mogradjudge.scoring.ray.worker import Job, versions
@@ -46,7 +46,7 @@ class Cluster:
         keep_going: bool = False,
     ) -> None:
         settings = dspy.settings
-        self.brake = Brake()
+        self.stop_signal = StopSignal()
         self._job = Job(
             *(judge, settings.lm, settings.adapter, num_threads, max_rpm, keep_going, versions())
         )
@@ -82,7 +82,7 @@ class Cluster:
         stopped = False
         with (
             self._office(workers) as office,
-            self._brake_passed_on(office),
+            self._stop_passed_on(office),
             closing(outcomes(source, rows, workers, office)) as done,
         ):
             for outcome in done:
@@ -95,8 +95,8 @@ class Cluster:
                     office.stop.remote()
         if failed is not None:
             raise failed
-        if stopped or self.brake.reason is not None:  # the reader ended before the table did
-            raise RunStopped(self.brake.reason or "interrupted")
+        if stopped or self.stop_signal.reason is not None:  # the reader ended before the table did
+            raise RunStopped(self.stop_signal.reason or "interrupted")
 
     def _workers(self) -> int:
         import ray
@@ -127,13 +127,13 @@ class Cluster:
             ray.kill(office)
 
     @contextmanager
-    def _brake_passed_on(self, office: Any) -> Iterator[None]:
-        """Tell the office when the brake is pulled; a signal's handler cannot."""
+    def _stop_passed_on(self, office: Any) -> Iterator[None]:
+        """Tell the office when the run is to stop; a signal's handler cannot."""
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(POLL):
-                if self.brake.reason is not None:
+                if self.stop_signal.reason is not None:
                     office.stop.remote()
                     return
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.clients.cache import Cache
 
+from mogradjudge.lm.dspy_internals import MemoryCache
 from mogradjudge.lm.reply_cache import replies_kept_in
 
 _REPLIES_IN_MEMORY = 1000
@@ -65,7 +65,7 @@ class Office:
         await self._stop.wait()
 
 
-class SharedReplies(Cache):  # type: ignore[misc]  # dspy is untyped
+class SharedReplies(MemoryCache):
     """DSPy's cache in a worker: what it has not, the office may have from another worker.
 
     Args:
@@ -73,12 +73,7 @@ class SharedReplies(Cache):  # type: ignore[misc]  # dspy is untyped
     """
 
     def __init__(self, office: Any) -> None:
-        super().__init__(
-            enable_disk_cache=False,
-            enable_memory_cache=True,
-            disk_cache_dir=None,
-            memory_max_entries=_REPLIES_IN_MEMORY,
-        )
+        super().__init__(_REPLIES_IN_MEMORY)
         self._office = office
 
     def get(

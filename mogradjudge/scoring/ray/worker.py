@@ -16,8 +16,9 @@ import dspy
 
 from mogradjudge.errors import MogradError, RunStopped, SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.dspy_internals import put_cache
 from mogradjudge.lm.ledger import LedgerRow
-from mogradjudge.lm.stop import Brake
+from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.evaluation import FirstTexts, judging
 from mogradjudge.scoring.ray.store import SharedReplies
 from mogradjudge.scoring.shards import ScoredShard, Shard, ThisMachine
@@ -74,11 +75,13 @@ class Worker:
         self._id = uuid.uuid4().hex
         self._mismatch = _mismatch(job.versions)
         self._settings = {"lm": job.lm, "adapter": job.adapter}
-        dspy.cache = SharedReplies(office)
+        put_cache(SharedReplies(office))
         with dspy.context(**self._settings):
             first = None if job.keep_going else FirstTexts()
             self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)
-        threading.Thread(target=_listen, args=(office, self._machine.brake), daemon=True).start()
+        threading.Thread(
+            target=_listen, args=(office, self._machine.stop_signal), daemon=True
+        ).start()
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
         """Judge shards; whatever goes wrong is an outcome, for Ray would wrap an error."""
@@ -96,7 +99,7 @@ class Worker:
         return Outcome(self._id, self._machine.rows, scored, error)
 
     def _score(self, shard: Shard) -> ScoredShard:
-        self._machine.brake.check()
+        self._machine.stop_signal.check()
         with dspy.context(**self._settings), judging():
             (scored,) = self._machine.score_shards([shard], _ignore)
         if scored.refusal is None:
@@ -104,12 +107,12 @@ class Worker:
         return replace(scored, refusal=_portable(scored.refusal))
 
 
-def _listen(office: Any, brake: Brake) -> None:
+def _listen(office: Any, stop_signal: StopSignal) -> None:
     import ray
 
     with suppress(ray.exceptions.RayError):  # an office that is gone has a driver that is gone
         ray.get(office.stopped.remote())
-    brake.pull("interrupted")
+    stop_signal.set("interrupted")
 
 
 def _mismatch(theirs: Mapping[str, str]) -> Exception | None:

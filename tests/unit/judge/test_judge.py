@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from engines import FORMATS, FunctionEngine, ended, fake_lm, in_chat, in_xml, system, user
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.endings import cut_replies_counted
+from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Reading, Unscored

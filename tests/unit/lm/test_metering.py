@@ -302,7 +302,7 @@ def test_a_program_may_look_up_its_last_call():
 
 
 def test_histories_keep_the_users_calls_and_the_last_of_a_run_and_are_cleared_of_it(monkeypatch):
-    monkeypatch.setattr("mogradjudge.lm.histories.REMEMBERED", 3)
+    monkeypatch.setattr("mogradjudge.lm.dspy_records.REMEMBERED", 3)
     OWN("before")
     earlier, whole = list(OWN.history), list(GLOBAL_HISTORY)
     lengths = answered_in_forward(lambda: (len(OWN.history), len(GLOBAL_HISTORY) - len(whole)))

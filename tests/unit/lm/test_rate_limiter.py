@@ -9,7 +9,7 @@ import pytest
 from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.lm import rate_limiter as module
 from mogradjudge.lm.rate_limiter import Limiter
-from mogradjudge.lm.stop import Brake
+from mogradjudge.lm.stop import StopSignal
 
 
 @pytest.fixture(autouse=True)
@@ -115,35 +115,35 @@ def test_no_more_calls_than_max_rpm_go_out_in_any_minute(clock):
 
 
 def test_a_call_that_waits_for_its_place_is_let_go_when_the_run_is_to_stop():
-    brake = Brake()
-    limiter = Limiter(1, brake=brake)
+    stop_signal = StopSignal()
+    limiter = Limiter(1, stop_signal=stop_signal)
     limiter.take()
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(limiter.take)
         time.sleep(0.02)
         assert not waiting.done()
-        brake.pull("interrupted")
+        stop_signal.set("interrupted")
         with pytest.raises(RunStopped, match="interrupted"):
             waiting.result(5)
 
 
 def test_time_and_a_stop_file_let_no_more_calls_out(tmp_path):
     with pytest.raises(BudgetExhausted, match=r"max_seconds=0\.001"):
-        Limiter(1, brake=spent(0.001)).take()
+        Limiter(1, stop_signal=spent(0.001)).take()
     stop = tmp_path / "stop"
-    brake = Brake(stop_file=stop)
-    brake.check()
+    stop_signal = StopSignal(stop_file=stop)
+    stop_signal.check()
     stop.touch()
-    brake._look_again = 0.0
+    stop_signal._look_again = 0.0
     with pytest.raises(RunStopped) as caught:
-        brake.check()
+        stop_signal.check()
     assert caught.value.reason == "stop_file"
 
 
-def spent(seconds: float) -> Brake:
-    brake = Brake(seconds)
+def spent(seconds: float) -> StopSignal:
+    stop_signal = StopSignal(seconds)
     time.sleep(2 * seconds)
-    return brake
+    return stop_signal
 
 
 @pytest.mark.parametrize(

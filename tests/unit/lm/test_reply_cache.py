@@ -39,7 +39,7 @@ from mogradjudge.lm import rate_limiter as limiter
 from mogradjudge.lm import reply_cache as replies
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.lm.reply_cache import replies_kept_in, told_of_a_miss
+from mogradjudge.lm.reply_cache import on_cache_miss, replies_kept_in
 from mogradjudge.scoring.table import score_table
 from tests.engines import meter
 
@@ -145,7 +145,7 @@ def test_a_call_that_waits_for_an_equal_one_is_let_go_when_the_run_is_to_stop():
             time.sleep(0.001)
         second = pool.submit(metered, "same")
         time.sleep(0.05)
-        ledger.brake.pull("interrupted")
+        ledger.stop_signal.set("interrupted")
         with pytest.raises(RunStopped):
             second.result(5)
         assert first.result(5) == ["reply to same"]  # what is in flight ends
@@ -597,7 +597,7 @@ def test_open_files_do_not_grow_with_threads(place, tmp_path):
     count()
     if place == "dspy":
         dspy.configure_cache(disk_cache_dir=str(tmp_path))
-    with replies_kept_in(tmp_path) if place == "folder" else told_of_a_miss(lambda: None, None):
+    with replies_kept_in(tmp_path) if place == "folder" else on_cache_miss(lambda: None, None):
         lm = source(Slow(0))
         in_parallel(lambda text: ask(lm, text), [str(number) for number in range(32)], 32)
     before, during = counts

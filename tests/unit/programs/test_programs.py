@@ -29,9 +29,8 @@ from mogradjudge.hashing import digest
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.estimate import estimate
 from mogradjudge.optimize.events import CandidateScored, SectionRewritten
-from mogradjudge.programs.candidate import clone
-from mogradjudge.programs.execution import copied
 from mogradjudge.programs.identity import digest_of, digest_of_program
+from mogradjudge.programs.structure import clone, copy_of
 from tests.engines import system
 from tests.loud import (
     BRIEF,
@@ -624,17 +623,17 @@ def test_an_input_is_copied_as_far_as_it_can_be():
     deepest = {"lock": lock}
     for _ in range(900):
         deepest = {"in": deepest}
-    plain = copied({"words": nested["words"], "none": [NONE, (NONE,)]})
+    plain = copy_of({"words": nested["words"], "none": [NONE, (NONE,)]})
     assert plain["none"] == [NONE, (NONE,)]
     assert plain["words"] == ["x"]
     assert plain["words"] is not nested["words"]
     for value in (nested, turning):
-        twin = copied(value)
+        twin = copy_of(value)
         assert twin["lock"] is lock
         assert twin["words"] is not value["words"]
-    assert copied(turning)["self"] is not turning
-    assert copied({"more": deepest, "none": NONE})["none"] is NONE
-    assert copied(deepest)["in"].keys() == {"in"}
+    assert copy_of(turning)["self"] is not turning
+    assert copy_of({"more": deepest, "none": NONE})["none"] is NONE
+    assert copy_of(deepest)["in"].keys() == {"in"}
 
 
 def test_what_a_program_cannot_read_is_unscored_in_one_line():

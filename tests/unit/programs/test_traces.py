@@ -28,7 +28,7 @@ from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_
 from mogradjudge.errors import ReplyError
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
 from mogradjudge.optimize.events import as_json
-from mogradjudge.programs.candidate import Candidate, clone
+from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.programs.execution import (
     FIRST_CALLS,
@@ -39,6 +39,7 @@ from mogradjudge.programs.execution import (
     Call,
     Trace,
 )
+from mogradjudge.programs.structure import clone
 from tests.engines import system
 from tests.loud import (
     LOUD,

@@ -1,7 +1,7 @@
 """How the replies of LMs end, and what is left of them without the thoughts.
 
 DSPy hands on a reply's text alone, without the reason why it ended. All its LMs hand over through
-one function (`dspy.clients.execution.finalize`, DSPy 3.4), which is replaced while somebody reads.
+one function, which is replaced while somebody reads.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
-import dspy
-from dspy.clients import execution
-from dspy.clients.legacy_outputs import value
-
 from mogradjudge.judge.thoughts import without_thoughts
+from mogradjudge.lm.dspy_internals import (
+    HAND_OVER,
+    LM_LOGGER,
+    Setting,
+    finish_words,
+    is_typed,
+    reply_tokens,
+    tells_of_a_cut_reply,
+)
+from mogradjudge.lm.replacements import Function, Replacements
 
 logger = logging.getLogger(__name__)
 
-_COUNT = "mogradjudge_cut"  # DSPy takes its settings along into threads and tasks of its own
 _WHOLE = {
     *("", "null", "none", "finish_reason_unspecified"),
     *("stop", "stop_sequence", "eos", "eos_token", "end_turn", "complete", "completed"),
@@ -103,12 +109,12 @@ def cut_replies_counted() -> Iterator[None]:
 
     In a block inside another one the outer one speaks.
     """
-    if dspy.settings.get(_COUNT) is not None:
+    if _COUNT.get() is not None:
         yield
         return
     count = _Count()
     try:
-        with _HANDOVER.listened_to(), dspy.context(**{_COUNT: count}):
+        with _HANDOVER.listened_to(), _COUNT.set(count):
             yield
     finally:
         count.tell()
@@ -141,66 +147,55 @@ class _Handover:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners = 0
-        self._usual = execution.finalize
+        self._replacements = Replacements()
 
     @contextmanager
     def listened_to(self) -> Iterator[None]:
         with self._lock:
             self._listeners += 1
             if self._listeners == 1:
-                if execution.finalize != self._finalize:
-                    self._usual, execution.finalize = execution.finalize, self._finalize
-                logging.getLogger("dspy.clients.lm").addFilter(_is_news)
+                self._replacements.put([(HAND_OVER, _handing_over)])
+                LM_LOGGER.addFilter(_is_news)
         try:
             yield
         finally:
             with self._lock:
                 self._listeners -= 1
                 if self._listeners == 0:
-                    if execution.finalize == self._finalize:  # or somebody put another over it
-                        execution.finalize = self._usual
-                    logging.getLogger("dspy.clients.lm").removeFilter(_is_news)
+                    self._replacements.put_back()
+                    LM_LOGGER.removeFilter(_is_news)
 
-    def _finalize(self, lm: Any, call: Any, result: Any) -> Any:
-        outputs = self._usual(lm, call, result)
+
+def _handing_over(dspys: Function) -> Function:
+    """Note how the replies end that DSPy hands over, and take their thoughts out."""
+
+    @wraps(dspys)
+    def finalize(lm: Any, call: Any, result: Any) -> Any:
+        outputs = dspys(lm, call, result)
         cut = _reason_of_cut(result)
-        if cut and (count := dspy.settings.get(_COUNT)) is not None:
+        if cut and (count := _COUNT.get()) is not None:
             count.add(cut)
         ending = _READING.get()
-        if ending is None or call.request is not None:
+        if ending is None or is_typed(call):
             return outputs
-        return [ending.heard(output, cut, _tokens(result)) for output in outputs]
+        return [ending.heard(output, cut, reply_tokens(result)) for output in outputs]
+
+    return finalize
 
 
+_COUNT: Setting[_Count] = Setting("cut")
 _READING: ContextVar[Ending | None] = ContextVar("reading", default=None)
 _HANDOVER = _Handover()
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Say whether DSPy's record is more than a cut reply, where those are counted."""
-    cut = str(record.msg).startswith("LM response was truncated")
-    return not cut or dspy.settings.get(_COUNT) is None
-
-
-def _tokens(result: Any) -> int:
-    """Give the length of a reply, that of a cached one as well; 0 if nobody told."""
-    told = [response.usage.output_tokens for response in result.responses]
-    told.append(value(value(result.raw, "usage"), "completion_tokens"))
-    return max((tokens for tokens in told if isinstance(tokens, int)), default=0)
+    return not tells_of_a_cut_reply(record) or _COUNT.get() is None
 
 
 def _reason_of_cut(result: Any) -> str:
     """Give ``"length"``, ``"content_filter"`` or the provider's word if a reply was cut."""
-    ends = [response.finish_reason for response in result.responses]
-    # DSPy takes a word that it does not know for "stop"; the provider's own is in what it sent.
-    for sent in (result.raw, *(response.provider_data for response in result.responses)):
-        for choice in value(sent, "choices") or ():
-            ends.append(value(choice, "finish_reason"))
-            native = value(choice, "provider_specific_fields")  # where litellm keeps it
-            ends.append(value(native, "native_finish_reason"))
-        ends.append(value(sent, "stop_reason"))  # Anthropic's
-        ends.append(value(value(sent, "incomplete_details"), "reason"))  # OpenAI's Responses API
-    words = [str(end or "").strip().lower() for end in ends]
+    words = [str(word or "").strip().lower() for word in finish_words(result)]
     return next((_kind_of_cut(word) for word in words if word not in _WHOLE), "")
 
 

@@ -1,15 +1,22 @@
-"""The histories that DSPy keeps of LM calls, while a run of thousands is active."""
+"""What DSPy itself keeps of a run's calls: histories, and the user's `dspy.track_usage`."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import dspy
-from dspy.clients import base_lm
+
+from mogradjudge.lm.dspy_internals import (
+    UsageTracker,
+    histories_of,
+    usage_tracker,
+    with_usage_tracker,
+)
 
 REMEMBERED = 1000
 """The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
@@ -33,10 +40,8 @@ class History:
             dspys(client, entry)
             if dspy.settings.disable_history or not is_in_run():
                 return
-            owners = (client, *(dspy.settings.caller_modules or ()))
             with self._lock:
-                histories = [base_lm.GLOBAL_HISTORY, *(owner.history for owner in owners)]
-                self._entries.append((entry, histories))
+                self._entries.append((entry, histories_of(client)))
                 if len(self._entries) > REMEMBERED:
                     _take_out(*self._entries.popleft())
 
@@ -52,6 +57,33 @@ class History:
 def _take_out(entry: object, histories: Sequence[MutableSequence[Any]]) -> None:
     for history in histories:
         # Asked for by identity: entries are large dictionaries, and slow to compare.
-        place = next((i for i, each in enumerate(history) if each is entry), None)
+        place = next((index for index, held in enumerate(history) if held is entry), None)
         if place is not None:
             del history[place]
+
+
+@contextmanager
+def usage_shared() -> Iterator[None]:
+    """Let all threads of the block add to the user's own `dspy.track_usage`.
+
+    DSPy gives each worker of its own a deep copy of the tracker, and what that hears is lost.
+    """
+    tracker = usage_tracker()
+    with with_usage_tracker(None if tracker is None else _SharedUsage(tracker)):
+        yield
+
+
+class _SharedUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
+    """Hands usage on to one tracker, from whatever thread."""
+
+    def __init__(self, tracker: UsageTracker) -> None:
+        super().__init__()
+        self.usage_data = tracker.usage_data
+        self._tracker, self._lock = tracker, threading.Lock()
+
+    def __deepcopy__(self, memo: object) -> _SharedUsage:
+        return self
+
+    def add_usage(self, lm: str, usage_entry: dict[str, Any]) -> None:
+        with self._lock:
+            self._tracker.add_usage(lm, usage_entry)

@@ -1,0 +1,381 @@
+"""What lm/, judge/ and scoring/ use of DSPy and litellm behind their public doors, and why.
+
+No other module of theirs names it, so a new DSPy is met here; tests/unit/test_dspy_contact.py lists
+the names. Everything is as in DSPy 3.4.1 and litellm 1.110. DSPy 3.5 (pull 10401) will refuse
+`lm(messages=...)`, drop `BaseLM.forward` and give a `Prompt` from `Adapter.format`.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import dspy
+from dspy._vendor.lm15.providers import openai_chat
+from dspy.adapters.utils import parse_value as parse_value
+from dspy.clients import _get_dspy_cache, base_lm, execution
+from dspy.clients.cache import Cache
+from dspy.clients.call_result import CACHE_FORMAT as CACHE_FORMAT
+from dspy.clients.call_result import AttributeDict as AttributeDict
+from dspy.clients.call_result import CallResult as CallResult
+from dspy.clients.call_result import attributes as attributes
+from dspy.clients.errors import error_boundary
+from dspy.clients.legacy_outputs import plain as plain
+from dspy.clients.legacy_outputs import responses_outputs as responses_outputs
+from dspy.clients.legacy_outputs import value
+from dspy.dsp.utils.settings import thread_local_overrides
+from dspy.utils.usage_tracker import UsageTracker as UsageTracker
+
+from mogradjudge.lm.replacements import Function, Place
+
+T = TypeVar("T")
+
+# --- Settings. `dspy.context` takes names that DSPy does not know, and DSPy hands all settings on
+# --- to the threads and tasks that it starts: there is no other way into a program's own threads.
+
+_OURS = "mogradjudge_"
+
+
+class Setting(Generic[T]):
+    """A value of ours that DSPy takes along into its threads and tasks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"{_OURS}{name}"
+
+    def get(self) -> T | None:
+        """Give the context's value; None if it has none."""
+        return dspy.settings.get(self._name)  # type: ignore[no-any-return]
+
+    def set(self, value: T) -> AbstractContextManager[None]:
+        """Hold a value during a block."""
+        return dspy.context(**{self._name: value})  # type: ignore[no-any-return]
+
+
+def own_settings() -> Callable[[], AbstractContextManager[None]]:
+    """Take all values of ours in this context along, into a thread that Python starts."""
+    settings = thread_local_overrides.get()
+    ours = {name: value for name, value in settings.items() if name.startswith(_OURS)}
+    return partial(dspy.context, **ours)
+
+
+def calling_modules() -> tuple[Any, ...]:
+    """Give the modules that this call comes from, the innermost last; no public door tells it."""
+    return tuple(dspy.settings.caller_modules or ())
+
+
+def usage_tracker() -> Any:
+    """Give the tracker of the user's `dspy.track_usage`, which is no documented setting."""
+    return dspy.settings.usage_tracker
+
+
+def with_usage_tracker(tracker: UsageTracker | None) -> AbstractContextManager[None]:
+    """Let another tracker hear of the calls in a block."""
+    return dspy.context(usage_tracker=tracker)  # type: ignore[no-any-return]
+
+
+# --- Functions that are replaced while a run is active. DSPy's callbacks hear of an LM's call, but
+# --- not of its attempts, can refuse none, and are not told why a reply ended.
+
+EXECUTE: Place = (execution, "execute")  # all LMs send here: the cache is asked, then attempts
+EXECUTE_ASYNC: Place = (execution, "aexecute")
+ATTEMPT: Place = (execution, "_attempt")  # one request to the provider
+ATTEMPT_ASYNC: Place = (execution, "_aattempt")
+HAND_OVER: Place = (execution, "finalize")  # a result becomes texts; the finish reason is lost here
+READ_MESSAGE: Place = (openai_chat, "_response_from_chat_body")  # takes no message for an empty one
+READ_USAGE: Place = (openai_chat, "_usage_from_chat")  # fails on an odd usage, and loses the reply
+RECORD_HISTORY: Place = (base_lm, "record_history")  # keeps 10,000 calls per LM and module
+START_THREAD: Place = (threading.Thread, "start")  # a plain thread gets none of DSPy's settings
+
+# --- LMs that do not send through `EXECUTE`: `BaseLM.forward` of the user's own. DSPy 3.5 drops it.
+
+_DOORS = ("__call__", "acall", "forward", "aforward")
+
+
+def own_doors() -> Iterator[Place]:
+    """Find the functions by which an LM's class sends past DSPy, or by a class that is no LM's."""
+    for kind in set(_kinds_of(dspy.BaseLM)):
+        for name in _DOORS:
+            owner = next((ancestor for ancestor in kind.__mro__ if name in vars(ancestor)), dspy.LM)
+            is_found_there = owner is not kind and issubclass(owner, dspy.BaseLM)
+            if not (is_found_there or owner.__module__.startswith("dspy.")):
+                yield kind, name
+
+
+def _kinds_of(kind: Any) -> Iterator[Any]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _kinds_of(subclass)
+
+
+def asks_cache(lm: dspy.BaseLM) -> bool:
+    """Say whether DSPy looks into its cache before it sends a call of this LM."""
+    ways = [getattr(kind, "forward", None) for kind in (type(lm), dspy.LM)]
+    own_way = ways[0] is not ways[1] or "forward" in vars(lm)
+    return isinstance(lm, dspy.LM) and not own_way and bool(lm.cache)
+
+
+def usage_of(reply: Any) -> dict[str, Any]:
+    """Give the usage that a provider's response tells; texts have none."""
+    usage = value(reply, "usage", None)
+    return dict(usage) if isinstance(usage, Iterable) else {}
+
+
+# --- Calls, attempts and results, as DSPy hands them to the functions above.
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One attempt: the arguments of `ATTEMPT`, in DSPy's order."""
+
+    lm: Any
+    call: Any
+    backend: Any
+    request: Any
+    provider: Any
+    state: Any
+    results: Any
+
+    def texts(self) -> list[object]:
+        """Give all that is sent."""
+        call = self.call
+        return [call.request or call.messages or call.prompt, self.lm.kwargs, call.kwargs]
+
+    def options(self) -> Mapping[str, Any]:
+        """Give the call's settings."""
+        if self.request is None:
+            options: Mapping[str, Any] = self.call.legacy
+            return options
+        return {"max_tokens": self.request.config.max_tokens}
+
+    def replies(self) -> int:
+        """Count the replies asked for: a request to an engine brings one, one to litellm all."""
+        return self.call.n if self.request is None else 1
+
+    def usages(self) -> Callable[[], list[Any]]:
+        """Give a function that tells the usages that come from now on."""
+        before = len(self.results)
+        return lambda: [result.usage for result in self.results[before:]]
+
+    def boundary(self) -> AbstractContextManager[None]:
+        """Turn an engine's error into DSPy's; DSPy does so only where our retries are over."""
+        if not self.call.managed:
+            return nullcontext()
+        model, provider = self.lm.model, self.provider
+        return error_boundary(model, provider=provider, unexpected=True)  # type: ignore[no-any-return]
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether nothing of a reply has gone out yet, as a stream's first piece does."""
+        return not (self.state.completed or self.state.emitted)
+
+    def end_retries(self) -> None:
+        """Keep DSPy's own retries from coming on top of ours."""
+        self.state.completed = True
+
+
+def may_be_cached(call: Any) -> bool:
+    """Say whether DSPy asks its cache for a prepared call."""
+    return bool(call.cache)
+
+
+def is_from_cache(result: Any) -> bool:
+    """Say whether DSPy's cache gave a result."""
+    return bool(result.cache_hit)
+
+
+def is_typed(call: Any) -> bool:
+    """Say whether the caller gave an lm15 request and is given an lm15 response."""
+    return call.request is not None
+
+
+def finish_words(result: Any) -> list[Any]:
+    """Give all that a result says of how its replies ended; words, or nothing.
+
+    DSPy takes a word that it does not know for "stop"; the provider's own is in what it sent.
+    """
+    words = [response.finish_reason for response in result.responses]
+    for sent in (result.raw, *(response.provider_data for response in result.responses)):
+        for choice in value(sent, "choices") or ():
+            words.append(value(choice, "finish_reason"))
+            native = value(choice, "provider_specific_fields")  # where litellm keeps it
+            words.append(value(native, "native_finish_reason"))
+        words.append(value(sent, "stop_reason"))  # Anthropic's
+        words.append(value(value(sent, "incomplete_details"), "reason"))  # OpenAI's Responses API
+    return words
+
+
+def reply_tokens(result: Any) -> int:
+    """Give the length of a result's longest reply, of a cached one too; 0 if nobody told."""
+    lengths = [response.usage.output_tokens for response in result.responses]
+    lengths.append(value(value(result.raw, "usage"), "completion_tokens"))
+    return max((length for length in lengths if isinstance(length, int)), default=0)
+
+
+LM_LOGGER = logging.getLogger("dspy.clients.lm")  # warns of each cut reply; we count them
+
+
+def tells_of_a_cut_reply(record: logging.LogRecord) -> bool:
+    """Say whether a record of `LM_LOGGER` is about one, which only its words tell."""
+    return str(record.msg).startswith("LM response was truncated")
+
+
+def fails_in_reader(error: BaseException) -> bool:
+    """Say whether an error comes from lm15's reader of replies, which has no class for it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    names = (frame.f_globals.get("__name__", "") for frame, _ in frames)
+    return any(name.startswith("dspy._vendor.lm15.providers") for name in names)
+
+
+def histories_of(lm: Any) -> list[MutableSequence[Any]]:
+    """Give the lists into which DSPy has just written a call: its own, the LM's, the modules'."""
+    return [base_lm.GLOBAL_HISTORY, *(owner.history for owner in (lm, *calling_modules()))]
+
+
+# --- DSPy's cache, which may be replaced (`dspy.cache`), but has no public reader of its parts.
+
+CACHE_LOCK = dspy._cache_lock  # DSPy opens its cache under it
+NOTES_OF_LITELLM = ("_hidden_params", "_response_headers")  # addresses and headers: keys, perhaps
+PRICE_NOTE = "response_cost"  # the one note that DSPy reads
+
+
+class MemoryCache(Cache):  # type: ignore[misc]  # dspy is untyped
+    """DSPy's cache in memory alone, or above a store of ours in the place of its disk cache."""
+
+    def __init__(self, memory_max_entries: int, store: Any = None) -> None:
+        super().__init__(
+            enable_disk_cache=False,  # it holds pickles
+            enable_memory_cache=True,
+            disk_cache_dir=None,
+            memory_max_entries=memory_max_entries,
+        )
+        if store is not None:
+            self.enable_disk_cache, self.disk_cache = True, store
+
+    def remembered(self, key: str) -> Any:
+        """Give a reply from memory, or None."""
+        with self._lock:
+            return self.memory_cache.get(key) if self.enable_memory_cache else None
+
+    def remember(self, key: str, reply: Any) -> None:
+        """Keep a reply in memory."""
+        if self.enable_memory_cache:
+            with self._lock:
+                self.memory_cache[key] = reply
+
+    def handed_out(self, reply: Any) -> Any:
+        """Give a copy of a reply, as one that was not paid."""
+        return self._prepare_cached_response(reply)
+
+    def _prepare_cached_response(self, response: Any) -> Any:
+        response = super()._prepare_cached_response(response)
+        if isinstance(response, AttributeDict) and "usage" in response:
+            response["usage"] = {}  # as the attribute is
+        return response
+
+
+def keeps_replies(cache: Any) -> bool:
+    """Say whether a cache keeps anything."""
+    return bool(cache.enable_memory_cache or cache.enable_disk_cache)
+
+
+def is_on_disk(cache: Any) -> bool:
+    """Say whether a cache, which may be of the user's own, reads files."""
+    return bool(getattr(cache, "enable_disk_cache", False))
+
+
+def opened_cache() -> Any:
+    """Open DSPy's own cache, the first time; under `CACHE_LOCK`."""
+    return _get_dspy_cache()
+
+
+def cache_in_place() -> Any:
+    """Give what stands for `dspy.cache`; None if DSPy has not opened its own yet."""
+    return vars(dspy).get("cache")
+
+
+def put_cache(replies: Any) -> None:
+    """Put a cache in the place of DSPy's; None lets DSPy open its own when it is asked for."""
+    if replies is None:
+        del dspy.cache
+    else:
+        dspy.cache = replies
+
+
+# --- Replies as the cache holds them: in DSPy's format, or as litellm's or openai's classes.
+
+_LM_CALLS = ("dspy.clients.lm15.", "dspy.clients.lm.")  # begin the names of calls in requests
+_READER = dspy.BaseLM("any")
+FORMAT = "_dspy_format"
+
+
+def lm_call_of(request: Mapping[str, Any]) -> str:
+    """Name the LM's call that a request to the cache is for; "" for a tool's or an embedder's."""
+    name = str(request.get("_fn_identifier"))
+    return name if name.startswith(_LM_CALLS) else ""
+
+
+def outputs_of_completion(response: Any) -> Any:
+    """Read a chat or text completion as DSPy does."""
+    return _READER._process_completion(response, {"logprobs": True})
+
+
+LM_CLASS = "_dspy_lm_class"  # of an LM's saved state; a judge's file is checked by its keys
+
+
+# --- Adapters. Their methods may be overridden, but only by subclassing; ours must keep the class.
+
+_PARSERS = {
+    inspect.unwrap(kind.parse) for kind in (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
+}
+
+
+def parses_as_dspy_does(adapter: dspy.Adapter) -> bool:
+    """Say whether an adapter reads replies by a method of DSPy's own."""
+    return inspect.unwrap(type(adapter).parse) in _PARSERS
+
+
+def adapter_with(adapter: dspy.Adapter, **methods: Function) -> dspy.Adapter:
+    """Give a copy of an adapter with other methods, and without its second call by JSON."""
+    changed = copy.copy(adapter)
+    for name, method in methods.items():
+        setattr(changed, name, method)
+    changed.use_json_adapter_fallback = False  # DSPy would call again for an empty reply
+    return changed
+
+
+def messages_of(
+    adapter: dspy.Adapter,
+    signature: type[dspy.Signature],
+    demos: Sequence[Any],
+    inputs: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Give what an adapter sends; DSPy 3.5 gives a `Prompt`, which holds the messages."""
+    messages: list[dict[str, Any]] = adapter.format(signature, list(demos), dict(inputs))
+    return messages
+
+
+def description_of(field: Any) -> str:
+    """Give the description of a signature's field."""
+    return str(field.json_schema_extra["desc"])
+
+
+# --- litellm's files. Importing it takes seconds and asks the network for newer prices.
+
+PRICES = Path("model_prices_and_context_window_backup.json")
+TOKENIZERS = Path("litellm_core_utils", "tokenizers")
+
+
+def litellm_folder() -> Path | None:
+    """Give the folder of the installed litellm, without importing it."""
+    spec = find_spec("litellm")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
