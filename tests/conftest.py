@@ -1,13 +1,12 @@
 import os
+import sys
 import tempfile
 from pathlib import Path
 
-import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mogradjudge.lm import rate_limiter as limiter
-from tests.postgres import postgres_server
+# DSPy is imported where it is used: the process that only hands out tests does without it.
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
 settings.register_profile(
@@ -21,6 +20,10 @@ settings.load_profile("mogradjudge")
 
 
 MEMORY = Path("/dev/shm")
+
+# Without bytecode each process compiles all that it imports, and litellm alone takes seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure():
@@ -45,13 +48,17 @@ def pytest_xdist_auto_num_workers(config):
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     """Let nobody wait for a server that fails on purpose."""
-    monkeypatch.setattr(limiter, "FIRST_PAUSE", 0.005)
-    monkeypatch.setattr(limiter, "LONGEST_PAUSE", 0.05)
+    from mogradjudge.lm import rate_limiter
+
+    monkeypatch.setattr(rate_limiter, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(rate_limiter, "LONGEST_PAUSE", 0.05)
 
 
 @pytest.fixture(autouse=True)
 def replies_of_no_other_test():
     """Give each test a cache of its own, so that its calls are its own."""
+    import dspy
+
     before = dspy.cache
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     yield
@@ -61,5 +68,7 @@ def replies_of_no_other_test():
 @pytest.fixture(scope="session")
 def postgres():
     """Give the URL of a real PostgreSQL database; a socket's path must be short."""
+    from tests.postgres import postgres_server
+
     with tempfile.TemporaryDirectory(prefix="pg") as folder, postgres_server(Path(folder)) as url:
         yield url
