@@ -16,6 +16,7 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("few", settings.get_profile("mogradjudge"), max_examples=10)
 settings.load_profile("mogradjudge")
 
 
@@ -43,6 +44,25 @@ def pytest_xdist_auto_num_workers(config):
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     chosen = chosen or config.getoption("keyword") or config.getoption("lf", False)
     return 0 if chosen else (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests to `-m slow` and to whoever names their file; put processes first.
+
+    Each worker takes the tests from its half in this order, and others steal from its end: most of
+    what starts a server or a process of its own runs in one worker, which imports for it once.
+    """
+    items.sort(key=lambda item: not starts_processes(item))
+    if config.getoption("markexpr"):
+        return
+    named = {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+    slow = [item for item in items if item.get_closest_marker("slow") and item.path not in named]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+def starts_processes(item):
+    return "postgres" in item.fixturenames or hasattr(item.module, "processes")
 
 
 @pytest.fixture(autouse=True)
