@@ -20,6 +20,7 @@ settings.register_profile("few", settings.get_profile("mogradjudge"), max_exampl
 settings.load_profile("mogradjudge")
 
 
+TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
 
 # Without bytecode each process compiles all that it imports, and litellm alone takes seconds.
@@ -40,10 +41,15 @@ def pytest_configure():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Use all processors for the whole suite, and start no process for a test or a file."""
-    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    chosen = chosen or config.getoption("keyword") or config.getoption("lf", False)
-    return 0 if chosen else (os.cpu_count() or 1)
+    """Use all processors for many tests, and start no process for a test, a file or a room."""
+    few = config.getoption("keyword") or config.getoption("lf", False)
+    many = {TESTS, TESTS / "unit", TESTS / "integration"} & named(config)
+    return (os.cpu_count() or 1) if many and not few else 0
+
+
+def named(config):
+    """Give the files and folders that were asked for."""
+    return {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
 
 
 def pytest_collection_modifyitems(config, items):
@@ -55,14 +61,18 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: not starts_processes(item))
     if config.getoption("markexpr"):
         return
-    named = {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
-    slow = [item for item in items if item.get_closest_marker("slow") and item.path not in named]
+    asked_for = named(config)
+    slow = [
+        item for item in items if item.get_closest_marker("slow") and item.path not in asked_for
+    ]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
 
 
 def starts_processes(item):
-    return "postgres" in item.fixturenames or hasattr(item.module, "processes")
+    """Tell whether a test starts a database server, a cluster, or a process by `processes`."""
+    servers = {"postgres", "two_workers"} & {*getattr(item, "fixturenames", ())}
+    return bool(servers) or hasattr(getattr(item, "module", None), "processes")
 
 
 @pytest.fixture(autouse=True)

@@ -92,6 +92,7 @@ def test_an_address_that_is_none_is_refused(address, word):
         check_ray(address)
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_the_command_writes_what_it_writes_on_one_machine(
     two_workers, server, table, tmp_path, capsys
 ):
@@ -115,6 +116,7 @@ def test_the_command_writes_what_it_writes_on_one_machine(
     assert not list(tmp_path.glob("*.parts"))
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_what_was_cut_short_is_taken_up_and_paid_once(two_workers, server, table, tmp_path):
     score(server, table, tmp_path / "whole.parquet", None)
     server.reset()
@@ -147,6 +149,7 @@ def test_what_was_cut_short_is_taken_up_and_paid_once(two_workers, server, table
     assert not [path for path in files if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_a_provider_that_goes_down_is_its_error_and_what_is_paid_is_kept(
     two_workers, server, table, tmp_path
 ):

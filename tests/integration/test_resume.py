@@ -38,6 +38,7 @@ def job(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(job, server):
     calls, outcomes = kill_and_resume(job, server, POINTS, 2, random.Random(0))
     assert len(outcomes) == POINTS
