@@ -84,6 +84,14 @@ def short_pauses(monkeypatch):
     monkeypatch.setattr(rate_limiter, "LONGEST_PAUSE", 0.05)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_replies_on_disk():
+    """Keep what is made for many tests away from the replies of an earlier run."""
+    import dspy
+
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+
+
 @pytest.fixture(autouse=True)
 def replies_of_no_other_test():
     """Give each test a cache of its own, so that its calls are its own."""

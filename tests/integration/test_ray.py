@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import dspy
@@ -22,11 +23,12 @@ from mogradjudge.scoring.table import score_table
 
 # Ray reads it when it is imported; under `uv run` it would copy this file, with its key.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
-
-# Ray's settings warn of some of themselves whenever they are made.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+pytestmark = [
+    # To import it takes seconds, so it is left to the tests that start it.
+    pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
+    # Ray's settings warn of some of themselves whenever they are made.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+]
 
 ROWS, TWICE = 90, 7
 KEY = "sk-canary-5f2a9c31d7"
@@ -34,6 +36,8 @@ KEY = "sk-canary-5f2a9c31d7"
 
 @pytest.fixture(scope="module")
 def two_workers():
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
     if os.getloadavg()[0] > 4 * (os.cpu_count() or 1):
         pytest.skip("this machine is too busy for Ray, which gives itself 30 seconds to start")
     with pytest.MonkeyPatch.context() as patch:
