@@ -1,13 +1,12 @@
 import os
+import sys
 import tempfile
 from pathlib import Path
 
-import dspy
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mogradjudge.lm import rate_limiter as limiter
-from tests.postgres import postgres_server
+# DSPy is imported where it is used: the process that only hands out tests does without it.
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
 settings.register_profile(
@@ -17,10 +16,16 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("few", settings.get_profile("mogradjudge"), max_examples=10)
 settings.load_profile("mogradjudge")
 
 
+TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
+
+# Without bytecode each process compiles all that it imports, and litellm alone takes seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure():
@@ -36,22 +41,62 @@ def pytest_configure():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Use all processors for the whole suite, and start no process for a test or a file."""
-    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    chosen = chosen or config.getoption("keyword") or config.getoption("lf", False)
-    return 0 if chosen else (os.cpu_count() or 1)
+    """Use all processors for many tests, and start no process for a test, a file or a room."""
+    few = config.getoption("keyword") or config.getoption("lf", False)
+    many = {TESTS, TESTS / "unit", TESTS / "integration"} & named(config)
+    return (os.cpu_count() or 1) if many and not few else 0
+
+
+def named(config):
+    """Give the files and folders that were asked for."""
+    return {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests to `-m slow` and to whoever names their file; put processes first.
+
+    Each worker takes the tests from its half in this order, and others steal from its end: most of
+    what starts a server or a process of its own runs in one worker, which imports for it once.
+    """
+    items.sort(key=lambda item: not starts_processes(item))
+    if config.getoption("markexpr"):
+        return
+    asked_for = named(config)
+    slow = [
+        item for item in items if item.get_closest_marker("slow") and item.path not in asked_for
+    ]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+def starts_processes(item):
+    """Tell whether a test starts a database server, a cluster, or a process by `processes`."""
+    servers = {"postgres", "two_workers"} & {*getattr(item, "fixturenames", ())}
+    return bool(servers) or hasattr(getattr(item, "module", None), "processes")
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     """Let nobody wait for a server that fails on purpose."""
-    monkeypatch.setattr(limiter, "FIRST_PAUSE", 0.005)
-    monkeypatch.setattr(limiter, "LONGEST_PAUSE", 0.05)
+    from mogradjudge.lm import rate_limiter
+
+    monkeypatch.setattr(rate_limiter, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(rate_limiter, "LONGEST_PAUSE", 0.05)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_replies_on_disk():
+    """Keep what is made for many tests away from the replies of an earlier run."""
+    import dspy
+
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
 
 
 @pytest.fixture(autouse=True)
 def replies_of_no_other_test():
     """Give each test a cache of its own, so that its calls are its own."""
+    import dspy
+
     before = dspy.cache
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     yield
@@ -61,5 +106,7 @@ def replies_of_no_other_test():
 @pytest.fixture(scope="session")
 def postgres():
     """Give the URL of a real PostgreSQL database; a socket's path must be short."""
+    from tests.postgres import postgres_server
+
     with tempfile.TemporaryDirectory(prefix="pg") as folder, postgres_server(Path(folder)) as url:
         yield url

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -30,6 +31,13 @@ class Worker:
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
+
+    def says(self, text: str) -> None:
+        """Wait until it has said something on its standard output."""
+        end = time.monotonic() + PATIENCE
+        while not self.out.exists() or text not in self.out.read_text():
+            assert self.process.is_alive() and time.monotonic() < end, self.err.read_text()
+            time.sleep(0.02)
 
     def ended(self, status: int = 0) -> tuple[str, str]:
         """Wait for its end; gives what it said on both."""

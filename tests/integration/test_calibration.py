@@ -17,10 +17,11 @@ from benchmarks.worlds.planted import PlantedWorld, planted_lm, planted_rubric
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.reply_cache import replies_kept_in
 
-WORLDS = 50
+WORLDS = 50  # for each of four
 HELD = 45  # of 50 intervals of 95 %
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("coverage", "planted"),
     [

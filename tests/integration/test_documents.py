@@ -286,6 +286,7 @@ def test_every_command_of_a_page_runs_somewhere_or_says_why_not():
             assert words in (ROOT / file).read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_pages_run_one_after_another(folder):
     shown = dict.fromkeys(
         re.sub("|".join(FEWER), fewer, command)

@@ -1,9 +1,7 @@
 """The queue of tasks, on SQLite and on a real PostgreSQL server."""
 
 import sqlite3
-import subprocess
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ from mogradjudge.search.workers.budget import SharedPurse
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.search.workers.storage import opened
+from tests import processes
 from tests.unit.lm.test_reply_cache import code
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -82,28 +81,23 @@ def test_each_task_is_done_once_by_many_workers(url, name, tmp_path):
         assert queue.unfinished() == 0
 
 
-DIES = """
-    import sys, time
-    from pathlib import Path
-    from tests.integration.test_queue import Task, queue_at
-    with queue_at(sys.argv[1], sys.argv[2], Path(sys.argv[3])) as queue:
+def dies(url: str, name: str, folder: Path) -> None:
+    with queue_at(url, name, folder) as queue:
         queue.fill([Task("a"), Task("b")])
         trial = queue.pull()
         with queue.at_work(trial):
             trial.suggest_float("x", 0, 1)
-            print("at work", flush=True)
+            sys.stdout.write("at work")
+            sys.stdout.flush()
             time.sleep(600)
-"""
 
 
 def test_a_dead_workers_task_comes_back_with_its_parameters(queue, url, name, tmp_path):
-    command = [sys.executable, "-c", textwrap.dedent(DIES), url, name, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout.readline() == "at work\n"
-        assert [queue.pull().user_attrs["task"], queue.pull()] == ["b", None]
-        assert queue.unfinished() == 2  # it gives signs of life
-        worker.kill()
-        worker.wait()
+    worker = processes.start(tmp_path, dies, url, name, tmp_path)
+    worker.says("at work")
+    assert [queue.pull().user_attrs["task"], queue.pull()] == ["b", None]
+    assert queue.unfinished() == 2  # it gives signs of life
+    worker.kill()
     while (trial := queue.pull()) is None or trial.user_attrs["task"] == "b":
         time.sleep(0.05)  # nobody gives signs of life for b
     first = queue.trials()[0]
@@ -151,7 +145,7 @@ def test_a_worker_that_was_given_up_finishes_nothing(queue):
     slow = queue.pull()
     queue.study.tell(slow.number, state=optuna.trial.TrialState.FAIL)  # as a dead one's
     with queue.at_work(slow) as lost:
-        assert lost.wait(30)
+        assert lost.wait(300)
     other = queue.pull()
     assert queue.finish(other, [2.0], {})
     assert not queue.finish(slow, [1.0], {"value": 1.0})

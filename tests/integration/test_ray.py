@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import dspy
@@ -22,11 +23,12 @@ from mogradjudge.scoring.table import score_table
 
 # Ray reads it when it is imported; under `uv run` it would copy this file, with its key.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
-
-# Ray's settings warn of some of themselves whenever they are made.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+pytestmark = [
+    # To import it takes seconds, so it is left to the tests that start it.
+    pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
+    # Ray's settings warn of some of themselves whenever they are made.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+]
 
 ROWS, TWICE = 90, 7
 KEY = "sk-canary-5f2a9c31d7"
@@ -34,6 +36,8 @@ KEY = "sk-canary-5f2a9c31d7"
 
 @pytest.fixture(scope="module")
 def two_workers():
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
     if os.getloadavg()[0] > 4 * (os.cpu_count() or 1):
         pytest.skip("this machine is too busy for Ray, which gives itself 30 seconds to start")
     with pytest.MonkeyPatch.context() as patch:
@@ -92,6 +96,7 @@ def test_an_address_that_is_none_is_refused(address, word):
         check_ray(address)
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_the_command_writes_what_it_writes_on_one_machine(
     two_workers, server, table, tmp_path, capsys
 ):
@@ -115,6 +120,7 @@ def test_the_command_writes_what_it_writes_on_one_machine(
     assert not list(tmp_path.glob("*.parts"))
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_what_was_cut_short_is_taken_up_and_paid_once(two_workers, server, table, tmp_path):
     score(server, table, tmp_path / "whole.parquet", None)
     server.reset()
@@ -147,6 +153,7 @@ def test_what_was_cut_short_is_taken_up_and_paid_once(two_workers, server, table
     assert not [path for path in files if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow  # Ray takes seconds to start
 def test_a_provider_that_goes_down_is_its_error_and_what_is_paid_is_kept(
     two_workers, server, table, tmp_path
 ):

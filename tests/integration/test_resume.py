@@ -20,6 +20,7 @@ from benchmarks.self_tests.resume import (
 )
 from benchmarks.worlds.server import ToyServer, serving
 from tests import processes
+from tests.processes import PATIENCE
 
 POINTS = 20
 
@@ -37,6 +38,7 @@ def job(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(job, server):
     calls, outcomes = kill_and_resume(job, server, POINTS, 2, random.Random(0))
     assert len(outcomes) == POINTS
@@ -65,7 +67,7 @@ def test_a_run_that_is_killed_again_and_again_still_comes_to_its_end(job, server
 
 
 def wait_for(server: ToyServer, calls: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while server.calls.total() < calls:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -92,7 +94,7 @@ def test_the_first_signal_lets_the_calls_in_flight_end_and_saves_the_best_so_far
     process = start(compile_words(job, server, out, 2))
     wait_for(server, THREADS)
     os.kill(process.pid, number)
-    process.join(30)
+    process.join(PATIENCE)
     seen = server.calls.total()
     assert process.exitcode == 130
     result = result_of(out)
@@ -112,7 +114,7 @@ def test_the_second_signal_ends_the_run_now_and_its_folder_stays_usable(job, ser
     time.sleep(0.3)
     assert process.is_alive()  # it waits for what is in flight
     os.kill(process.pid, signal.SIGINT)
-    process.join(10)
+    process.join(25)  # and not for the 30 seconds that the server takes
     assert process.exitcode == 130
     assert goes_on_to_the_end(job, server, out)
 
@@ -123,7 +125,7 @@ def test_a_stop_file_ends_the_run_in_order_and_is_used_up(job, server):
     process = start(compile_words(job, server, out, 2))
     wait_for(server, 1)
     (out / "stop").touch()
-    process.join(30)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     assert result_of(out)["stop_reason"] == "stop_file"
     assert goes_on_to_the_end(job, server, out)
@@ -135,8 +137,8 @@ def test_a_second_process_is_kept_out_of_the_folder(job, server):
     first = start(compile_words(job, server, out, 1))
     wait_for(server, 1)
     second = start(compile_words(job, server, out, 1))
-    second.join(30)
+    second.join(PATIENCE)
     assert second.exitcode == 2
     server.latency = 0.0
-    first.join(60)
+    first.join(PATIENCE)
     assert first.exitcode == 0

@@ -61,6 +61,7 @@ def read(postgres: str, study: str, folder: Path) -> SearchResult:
         return summarize(queue, shared)
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_trials_and_the_budget(postgres, study, tmp_path):
     with serving(0, 0.01) as server:
         workers = [start(server, postgres, study, tmp_path / name) for name in "ab"]
@@ -77,6 +78,7 @@ def test_two_workers_share_the_trials_and_the_budget(postgres, study, tmp_path):
         ).read_text()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
     postgres, study, tmp_path
 ):
@@ -103,6 +105,7 @@ def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
         assert 0 <= result.spent.calls - server.calls.total() <= 4 + BLOCK
 
 
+@pytest.mark.slow
 def test_when_all_workers_were_killed_the_next_start_goes_on_and_keeps_the_budget(
     postgres, study, tmp_path
 ):

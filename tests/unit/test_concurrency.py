@@ -60,7 +60,7 @@ def test_all_threads_are_at_work_while_the_first_item_takes_long():
     def work(item: int) -> None:
         seen.append(item)
         if item == 0:
-            release.wait(10)
+            release.wait(60)
         if item == 4 * AHEAD - 1:
             release.set()
 

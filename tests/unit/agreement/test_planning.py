@@ -46,7 +46,7 @@ def test_a_true_null_is_rejected_as_often_as_promised():
 
 
 def test_a_true_null_of_pooled_correlations_too():
-    found = list(comparisons((0.305, 0.305), 20, 200, level="pooled"))
+    found = list(comparisons((0.305, 0.305), 20, 100, level="pooled"))
     assert 0.01 <= np.mean([each.p_value <= 0.05 for each in found]) <= 0.09
     assert 0.90 <= np.mean([each.low <= 0 <= each.high for each in found]) <= 0.99
 

@@ -27,6 +27,7 @@ from mogradjudge.cli.job import Options, prepare, read_texts
 from mogradjudge.cli.search import PRUNERS, SAMPLERS
 from mogradjudge.search import samplers
 from mogradjudge.search.workers.storage import url_of
+from tests import processes
 
 RUBRIC = toy_rubric("coherence", "fluency")
 TEXTS, TRIALS = 40, 4
@@ -263,14 +264,8 @@ def test_a_grid_of_ranges_can_be_mended(table, server, tmp_path):
 
 def test_a_grid_that_is_cut_is_told_in_a_line(table, server, tmp_path):
     words = words_for(table, server, tmp_path / "search", "--sampler", "grid", "--trials", 1)
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr.splitlines()[1] == (
+    _, said = processes.start(tmp_path, main, [str(word) for word in words]).ended()
+    assert said.splitlines()[1] == (
         "1 of the grid's 4 configurations will be tried; raise `trials`."
     )
 
@@ -397,28 +392,16 @@ def test_a_storage_may_have_an_at_sign_elsewhere():
     assert url_of("postgresql://host/db?password=p@ss").query["password"] == "p@ss"
 
 
-COMMAND = """
-import sys
-from mogradjudge import SetupError
-from mogradjudge.cli import main
-main(sys.argv[1:])
-"""
-
-
 def test_an_interrupted_search_goes_on(table, tmp_path):
     out = tmp_path / "search"
     with serving(latency=0.05) as server:
         words = [str(word) for word in words_for(table, server, out, "--num-threads", 2)]
-        command = [sys.executable, "-c", COMMAND, *words]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        root = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        with subprocess.Popen(command, env=root, **pipes) as worker:
-            while server.calls.total() < 10:
-                assert worker.poll() is None, worker.communicate()
-                time.sleep(0.02)  # the server needs the time
-            worker.send_signal(signal.SIGINT)
-            _, said = worker.communicate()
-        assert worker.returncode == 130, said
+        worker = processes.start(tmp_path, main, words)
+        while server.calls.total() < 10:
+            assert worker.process.is_alive(), worker.err.read_text()
+            time.sleep(0.02)  # the server needs the time
+        os.kill(worker.process.pid, signal.SIGINT)
+        _, said = worker.ended(status=130)
         assert "not finished. The same command goes on." in said
         assert read(out / "search.json")["stop_reason"] == "interrupted"
         paid = server.calls.total()

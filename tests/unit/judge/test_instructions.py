@@ -146,9 +146,9 @@ def test_of_a_heading_that_appears_twice_the_last_is_ours():
 
 def test_many_fences_take_no_quadratic_time():
     fences = "\n".join(f"```{number}" for number in range(20_000))
-    start = time.perf_counter()
+    start = time.process_time()
     assert Instructions("", {"a": fences}).section("a") == fences
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ class TestScores:
         together = threading.Barrier(4)
 
         def reply(request):
-            together.wait(timeout=10)  # breaks, and fails the call, unless all four arrive
+            together.wait(timeout=60)  # breaks, and fails the call, unless all four arrive
             return answer(in_chat)(request)
 
         assert scores_of(rate(reply, layout="separate")[0]) == SCORES
@@ -472,9 +472,9 @@ class TestThoughts:
         assert all(isinstance(score, Unscored) for score in scores_of(prediction).values())
 
     def test_many_tags_are_read_in_no_time(self):
-        begin = time.perf_counter()
+        begin = time.process_time()
         rate("a\n" + "<think> b\n" * 8000)
-        assert time.perf_counter() - begin < 2
+        assert time.process_time() - begin < 2
 
     @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("said", ["It has a <think> tag.", "A </think> and <think>x</think>."])

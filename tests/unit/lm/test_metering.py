@@ -404,7 +404,7 @@ def test_dspys_own_is_put_back_when_the_last_run_ends_however_it_ends():
         own = [vars(kind).get(name) for kind in kinds for name in ("forward", "__call__")]
         return [*vars(execution).values(), base_lm.record_history, *own]
 
-    before, inner = places(), threading.Barrier(2, timeout=5)
+    before, inner = places(), threading.Barrier(2, timeout=60)
 
     def run() -> None:
         with booked(Ledger(), "judge", ("a",)):

@@ -1,8 +1,9 @@
 """The search in the toy world, where it is known what a configuration brings."""
 
 import json
+import shutil
 from collections import Counter
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import dspy
@@ -32,7 +33,7 @@ def found(out: Path, engine: ToyEngine | None = None, **changes: object) -> Sear
     lm = dspy.LM("toy/world", engine=engine or ToyEngine(), temperature=0.0, cache=True)
     judge = changes.pop("judge", None) or MultiCriteriaJudge(RUBRIC)
     sets = [changes.pop(name, usual) for name, usual in SETS.items()]
-    options = {"space": SMALL, "trials": 4, "base": MOGradConfig(steps=2), "out": out}
+    options = {"space": SMALL, "trials": 4, "base": MOGradConfig(steps=1), "out": out}
     with dspy.context(lm=lm):
         return search(judge, *sets, **options | changes)
 
@@ -41,9 +42,31 @@ NOTHING = dict.fromkeys(each.name for each in fields(SearchSpace))
 SETS = {"trainset": TRAIN, "valset": VALIDATION, "selectionset": SELECTION}
 
 
-def test_a_search_finds_tells_and_writes_the_best_configuration(tmp_path):
-    engine = ToyEngine()
-    result = found(tmp_path, engine)
+@dataclass(frozen=True)
+class Whole:
+    """A search with the usual arguments: its folder, its engine and its result."""
+
+    folder: Path
+    engine: ToyEngine
+    result: SearchResult
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Whole:
+    folder, engine = tmp_path_factory.mktemp("whole"), ToyEngine()
+    return Whole(folder, engine, found(folder, engine))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """Give the folder of a search of one trial."""
+    folder = tmp_path_factory.mktemp("begun")
+    found(folder, trials=1)
+    return folder
+
+
+def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
+    folder, engine, result = whole.folder, whole.engine, whole.result
     assert [each.state for each in result.trials] == ["complete"] * 4
     assert result.stop_reason == "trials"
     assert result.default is result.trials[0]
@@ -53,21 +76,20 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(tmp_path):
     assert result.spent.calls == engine.calls.total()
     paid_in_trials = sum(each.calls for each in result.trials)
     assert paid_in_trials + 2 * len(SELECTION) >= result.spent.calls > paid_in_trials
-    kept = json.loads((tmp_path / "search.json").read_text())
+    kept = json.loads((folder / "search.json").read_text())
     assert kept["trials"][2]["agreement"] == dict(result.trials[2].agreement)
-    judge = MultiCriteriaJudge.from_saved(tmp_path / "judge.json")
+    judge = MultiCriteriaJudge.from_saved(folder / "judge.json")
     assert judge.settings.layout == result.best.config["layout"]
     assert {path: each.signature.instructions for path, each in judge.named_predictors()} == dict(
         result.best.instructions
     )
 
 
-def test_a_second_worker_has_nothing_left_to_pay_for(tmp_path):
-    first = found(tmp_path)
-    engine = ToyEngine()
-    second = found(tmp_path, engine)
+def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
+    folder, engine = shutil.copytree(whole.folder, tmp_path / "search"), ToyEngine()
+    second = found(folder, engine)
     assert engine.calls.total() == 0
-    assert second == first or second.trials == first.trials
+    assert second == whole.result or second.trials == whole.result.trials
 
 
 def test_more_trials_go_on_where_fewer_ended(tmp_path):
@@ -77,17 +99,15 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path):
     assert [each.state for each in more.trials] == ["complete"] * 4
 
 
-def test_a_whole_search_and_one_that_was_cut_short_draw_the_same(tmp_path):
-    whole = found(tmp_path / "whole", trials=4)
-    found(tmp_path / "cut", trials=4, budget=Budget(max_calls=150))
+def test_a_whole_search_and_one_that_was_cut_short_draw_the_same(whole, tmp_path):
+    found(tmp_path / "cut", trials=4, budget=Budget(max_calls=100))
     cut = found(tmp_path / "cut", trials=4)
     last = {each.task: each for each in cut.trials}
-    assert [dict(last[each.task].params) for each in whole.trials] == [
-        dict(each.params) for each in whole.trials
+    trials = whole.result.trials
+    assert [dict(last[each.task].params) for each in trials] == [
+        dict(each.params) for each in trials
     ]
-    assert [last[each.task].agreement for each in whole.trials] == [
-        each.agreement for each in whole.trials
-    ]
+    assert [last[each.task].agreement for each in trials] == [each.agreement for each in trials]
 
 
 def test_what_one_trial_paid_for_another_does_not_pay_again(tmp_path):
@@ -99,7 +119,7 @@ def test_what_one_trial_paid_for_another_does_not_pay_again(tmp_path):
     assert max(sent.values()) <= 2  # once in the trials, and once to score the best one anew
 
 
-@pytest.mark.parametrize("cap", [30, 150, 400])
+@pytest.mark.parametrize("cap", [30, 100, 200])
 def test_the_budget_holds_over_all_trials_and_starts(cap, tmp_path):
     engine = ToyEngine()
     for _ in range(2):
@@ -111,7 +131,8 @@ def test_the_budget_holds_over_all_trials_and_starts(cap, tmp_path):
 
 
 def test_a_cap_that_is_large_enough_leaves_calls_to_score_the_best_anew(tmp_path):
-    result = found(tmp_path, trials=30, budget=Budget(max_calls=400))
+    base = MOGradConfig(steps=2)
+    result = found(tmp_path, trials=30, base=base, budget=Budget(max_calls=400))
     assert result.stop_reason == "budget"
     assert result.fresh is not None
 
@@ -245,7 +266,7 @@ class Hopeless(optuna.pruners.BasePruner):
 
 def test_what_a_pruned_trial_paid_is_told_and_it_has_no_value(tmp_path):
     engine = ToyEngine()
-    result = found(tmp_path, engine, pruner=Hopeless())
+    result = found(tmp_path, engine, base=MOGradConfig(steps=2), pruner=Hopeless())
     assert [each.state for each in result.trials] == ["complete", *["pruned"] * 3]
     assert all(each.agreement == {} for each in result.trials[1:])
     fresh = len(SELECTION)
@@ -255,8 +276,9 @@ def test_what_a_pruned_trial_paid_is_told_and_it_has_no_value(tmp_path):
 
 def test_steps_are_compared_at_equal_numbers_of_calls(tmp_path):
     space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
-    found(tmp_path, space=space, sampler="grid", pruner=optuna.pruners.NopPruner())
-    found(tmp_path / "b", space=space, sampler="grid", pruner=optuna.pruners.MedianPruner())
+    options = {"space": space, "sampler": "grid", "base": MOGradConfig(steps=2)}
+    found(tmp_path, pruner=optuna.pruners.NopPruner(), **options)
+    found(tmp_path / "b", pruner=optuna.pruners.MedianPruner(), **options)
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/b/study.sqlite3")
     trials = storage.get_all_trials(0 + 1)
     combined, separate = (each.intermediate_values for each in trials)
@@ -330,16 +352,15 @@ def test_what_cannot_work_is_refused_before_a_call_is_paid(changes, said, tmp_pa
     ("changes", "said"),
     [
         ({"space": SearchSpace()}, "space"),
-        ({"base": MOGradConfig(steps=3)}, "steps was 2 and is 3"),
+        ({"base": MOGradConfig(steps=3)}, "steps was 1 and is 3"),
         ({"selectionset": SELECTION[1:]}, "the selection data differs"),
         ({"seed": 1}, "search seed was 0 and is 1"),
         ({"values": ("criteria",)}, "values"),
     ],
 )
-def test_a_study_is_not_mixed_with_another_question(changes, said, tmp_path):
-    found(tmp_path, trials=1)
+def test_a_study_is_not_mixed_with_another_question(changes, said, begun):
     with pytest.raises(SetupError, match=said):
-        found(tmp_path, **changes)
+        found(begun, **changes)
 
 
 def test_without_an_lm_nothing_starts(tmp_path):
