@@ -157,7 +157,7 @@ def _opened_study(
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    with quiet_optuna(), opened(storage, job.folder, plan.heartbeat) as (kept, engine):
+    with quiet_optuna(), opened(storage, job.folder) as (kept, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():

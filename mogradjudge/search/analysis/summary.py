@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -41,7 +42,7 @@ _FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
     """Read what a study has found so far."""
     study = queue.study
-    records = tuple(record_of(each) for each in queue.trials())
+    records = records_of(queue)
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if _first(each)), None)
     apart = distinct(complete)
@@ -109,6 +110,19 @@ def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
     for each in complete:
         first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
     return list(first.values())
+
+
+def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
+    """Read all attempts at trials by number, and then the trials that wait."""
+    attempts = [record_of(trial) for trial in queue.trials()]
+    nothing = optuna.create_trial(state=TrialState.WAITING)
+    return (
+        *attempts,
+        *(
+            replace(record_of(nothing), number=number, task=task)
+            for number, task in enumerate(queue.waiting(), len(attempts))
+        ),
+    )
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:

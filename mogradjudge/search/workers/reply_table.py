@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mogradjudge.lm.reply_store import packed, unpacked
-from mogradjudge.search.patience import patiently
-from mogradjudge.search.workers.database import REPLIES
+from mogradjudge.search.workers.database import REPLIES, clock_of, retry_database
 
 
 class SharedReplies:
@@ -46,7 +44,7 @@ class SharedReplies:
             with self.engine.begin() as connection:
                 return connection.execute(asked).scalar()
 
-        found = patiently(read, self.engine.dialect.name)
+        found = retry_database(read, self.engine.dialect.name)
         return None if found is None else unpacked(found)
 
     def set(self, key: str, value: Any) -> None:
@@ -113,13 +111,10 @@ class SharedReplies:
             with self.engine.begin() as connection:
                 return connection.execute(counted).rowcount
 
-        return patiently(once, self.engine.dialect.name)
+        return retry_database(once, self.engine.dialect.name)
 
     def _now(self) -> Any:
-        """Give the time in seconds: a server's own, since workers' clocks differ."""
-        if self.engine.dialect.name == "postgresql":
-            return sa.extract("epoch", sa.func.clock_timestamp())
-        return time.time()
+        return clock_of(self.engine.dialect.name)
 
     def _insert_new(self, table: sa.Table) -> Any:
         """Give an INSERT that leaves a row alone that is there, where the database has one."""

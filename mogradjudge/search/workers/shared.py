@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 
 from mogradjudge.files import to_json
-from mogradjudge.search.patience import patiently
-from mogradjudge.search.workers.database import LOCKS, NOTES, PURSES, TABLES
+from mogradjudge.search.workers.database import (
+    LOCKS,
+    NOTES,
+    PURSES,
+    TABLES,
+    clock_of,
+    retry_database,
+)
 from mogradjudge.search.workers.reply_table import SharedReplies
 from mogradjudge.search.workers.storage import making_tables
 
@@ -50,15 +55,15 @@ class Shared:
             self._make_rows()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the study's lock while the block runs; another worker waits for it."""
-        if self.engine.dialect.name == "sqlite":  # its own lock would keep us out as well
-            with FileLock(f"{self.engine.url.database}.turn"):
-                yield
-            return
-        connection = patiently(self._take_turn, self.engine.dialect.name)
+    def alone(self) -> Iterator[sa.Connection]:
+        """Hold the study's lock while the block runs; another worker waits for it.
+
+        What is written through the connection is there at the block's end, all or nothing. An
+        SQLite file takes no other change of this worker's in the meantime.
+        """
+        connection = retry_database(self._take_turn, self.engine.dialect.name)
         try:
-            yield
+            yield connection
             connection.commit()
         finally:
             connection.close()
@@ -73,38 +78,52 @@ class Shared:
             raise
         return connection
 
+    def change(self, statement: Any) -> int:
+        """Change rows at once; gives how many."""
+        counted = statement.execution_options(preserve_rowcount=True)
+
+        def once() -> int:
+            with self.at_once.begin() as connection:
+                return connection.execute(counted).rowcount
+
+        return retry_database(once, self.engine.dialect.name)
+
+    def rows(self, query: Any) -> Sequence[Any]:
+        """Read rows."""
+
+        def once() -> Sequence[Any]:
+            with self.engine.begin() as connection:
+                return connection.execute(query).all()
+
+        return retry_database(once, self.engine.dialect.name)
+
+    def clock(self) -> Any:
+        """Give the time in seconds, for a statement."""
+        return clock_of(self.engine.dialect.name)
+
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
         return SharedReplies(self.at_once, f"{self.study}/{part}", self.patience)
 
-    def note(self, name: str, value: Any) -> None:
-        """Keep something under a name, as JSON; in the place of what was there."""
-        row = {"note": to_json(value, indent=None).encode()}
-        patiently(lambda: self._write_note(name, row), self.engine.dialect.name)
+    def note(self, name: str, value: Any, *, first: bool = False) -> None:
+        """Keep something under a name, as JSON.
 
-    def _write_note(self, name: str, row: dict[str, bytes]) -> None:
+        It takes the place of what was there; with ``first``, what was there stays.
+        """
+        row = {"note": to_json(value, indent=None).encode()}
         there = sa.update(NOTES).where(self._named(name)).values(row)
-        with self.at_once.begin() as connection:
-            if connection.execute(there).rowcount:
-                return
+        if not first and self.change(there):
+            return
         try:
-            with self.at_once.begin() as connection:
-                new = sa.insert(NOTES).values(study=self.study, name=name, **row)
-                connection.execute(new)
-        except sa.exc.IntegrityError:  # another worker was faster: the last one's stays
-            with self.at_once.begin() as connection:
-                connection.execute(there)
+            self.change(sa.insert(NOTES).values(study=self.study, name=name, **row))
+        except sa.exc.IntegrityError:  # another worker was faster
+            if not first:
+                self.change(there)
 
     def noted(self, name: str) -> Any:
         """Give what is kept under a name; None if nothing is."""
-        asked = sa.select(NOTES.c.note).where(self._named(name))
-
-        def read() -> bytes | None:
-            with self.engine.begin() as connection:
-                return connection.execute(asked).scalar()
-
-        text = patiently(read, self.engine.dialect.name)
-        return None if text is None else json.loads(text)
+        rows = self.rows(sa.select(NOTES.c.note).where(self._named(name)))
+        return json.loads(rows[0].note) if rows else None
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:
         return (NOTES.c.study == self.study) & (NOTES.c.name == name)

@@ -81,7 +81,7 @@ class Worker:
     def _others_work(self) -> bool:
         """Wait a little for what other workers have; False once nothing is left to wait for."""
         left = self.queue.unfinished()
-        if not left or self._late() or not self.queue.sees_the_dead:
+        if not left or self._late():
             return False
         self._flush()  # what was taken and not spent is for those who still work
         time.sleep(_LOOK_EVERY)

@@ -137,7 +137,7 @@ def test_a_line_of_a_trial_that_never_started():
 
 @pytest.fixture
 def queue(tmp_path):
-    with opened(None, tmp_path, 10) as (storage, engine):
+    with opened(None, tmp_path) as (storage, engine):
         study = optuna.create_study(storage=storage, study_name="a", direction="maximize")
         yield Queue(study, storage, Shared(engine, "a", 30.0))
 

@@ -68,7 +68,7 @@ def study_of(trials, tmp_path, names=("agreement",), texts=None, scores=()):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(list(names))
-    with opened(storage, tmp_path, 5) as (_, engine):
+    with opened(storage, tmp_path) as (_, engine):
         shared = Shared(engine, "s", patience=15)
         if texts is not None:
             shared.note(TEXTS, texts)
