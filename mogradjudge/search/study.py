@@ -24,7 +24,7 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
-from mogradjudge.search.analysis.summary import quiet_optuna, summarize
+from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
 from mogradjudge.search.finish import judge_of, score_afresh, write_files
 from mogradjudge.search.job import Job
 from mogradjudge.search.plan import Plan, asked, check, claim, tasks
@@ -218,7 +218,7 @@ def _finish(
 
 
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
-    found = summarize(queue, shared)
+    found = summary_of(queue, shared)
     program = None if found.best is None else judge_of(job, found.best)
     found = replace(found, stop_reason=stop, program=program)
     write_files(job, found)

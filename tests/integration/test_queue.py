@@ -21,7 +21,7 @@ from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.search.read_only import to_read
 from mogradjudge.search.workers.budget import SharedPurse
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
-from mogradjudge.search.workers.shared import Shared
+from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import opened
 from tests import processes
 from tests.unit.lm.test_reply_cache import code
@@ -152,6 +152,64 @@ def test_a_worker_that_was_given_up_finishes_nothing(queue):
     assert not queue.finish(slow, [1.0], {"value": 1.0})
     assert [each.value for each in queue.trials()] == [None, 2.0]
     assert "value" not in queue.trials()[0].user_attrs
+
+
+def test_a_pull_asks_the_database_as_often_whatever_waits(queue):
+    asked = Counter()
+    for engine in {queue.study._storage._backend.engine, queue.shared.engine}:
+        sa.event.listen(engine, "after_execute", lambda *_: asked.update([size]))
+    for size in (5, 500):
+        queue.fill([Task(str(number)) for number in range(size)])
+        asked[size] = 0
+        queue.finish(queue.pull(), [1.0], {})
+    assert asked[500] == asked[5]
+    assert len(queue.trials()) == 2  # what waits is no trial yet
+
+
+def test_a_trial_that_somebody_queued_with_optuna_is_done_too(queue):
+    queue.fill([Task("a")])
+    queue.study.enqueue_trial({"x": 0.5})
+    assert queue.pull().user_attrs["task"] == "a"
+    other = queue.pull()
+    assert [other.suggest_float("x", 0, 1), queue.unfinished()] == [0.5, 2]
+    assert queue.finish(other, [1.0], {})
+    assert [queue.pull(), queue.unfinished()] == [None, 1]
+
+
+def test_a_task_that_is_done_elsewhere_is_not_done_again(queue):
+    queue.add_done(Task("a"), [3.0], {"value": 3.0})
+    queue.fill([Task("a"), Task("b")])
+    queue.add_done(Task("b"), [3.0], {})  # somebody has queued it
+    assert [queue.pull().user_attrs["task"], queue.pull()] == ["b", None]
+    assert queue.trials()[0].user_attrs == {"task": "a", "value": 3.0}
+
+
+def test_trials_in_a_memory_that_is_gone_begin_anew(tmp_path):
+    for _ in range(2):
+        with opened(optuna.storages.InMemoryStorage(), tmp_path) as (storage, engine):
+            study = optuna.create_study(storage=storage, study_name="any")
+            queue = Queue(study, storage, Shared(engine, "any", 30.0))
+            queue.fill([Task("a")])
+            assert queue.finish(queue.pull(), [1.0], {})
+            assert queue.unfinished() == 0
+
+
+def test_a_study_of_an_earlier_version_is_refused_in_one_line(queue, name, url, tmp_path):
+    queue.study.enqueue_trial({}, user_attrs={"task": "a"})
+    queue.shared.note(ASKED, {})
+    with pytest.raises(SetupError, match="or earlier") as caught:
+        queue.fill([Task("a")])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SetupError, match="or earlier"), to_read(url, tmp_path, name):
+        pass
+    with queue.shared.engine.begin() as connection:  # as an earlier version left it
+        connection.execute(sa.text("ALTER TABLE mogradjudge_tasks RENAME TO others"))
+    try:
+        with pytest.raises(SetupError, match="or earlier"), to_read(url, tmp_path, name):
+            pass
+    finally:
+        with queue.shared.engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE others RENAME TO mogradjudge_tasks"))
 
 
 def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):

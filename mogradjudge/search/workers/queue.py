@@ -27,6 +27,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mogradjudge.errors import SetupError
+from mogradjudge.hashing import digest
 from mogradjudge.search.workers.database import TASKS
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
@@ -205,6 +206,11 @@ class Queue:
     def given_up(self) -> int:
         """Count the tasks that died or met a provider that was down too often; `fill` revives."""
         return self._counts()[_GIVEN_UP]
+
+    def stage(self) -> str:
+        """Give a word that changes whenever an attempt begins or a task changes its state."""
+        begun = self._read(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][0]
+        return digest([begun, sorted(self._counts().items())])
 
     def check_version(self, connection: sa.Connection) -> None:
         """Check that the study's trials were tasks of this table.

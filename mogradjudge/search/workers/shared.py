@@ -24,9 +24,9 @@ from mogradjudge.search.workers.storage import making_tables
 
 logger = logging.getLogger(__name__)
 
-ASKED, TEXTS, SCORES, FRESH = "asked", "texts", "scores", "fresh"
+ASKED, TEXTS, SCORES, FRESH, SUMMARY = "asked", "texts", "scores", "fresh", "summary"
 """Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
-scores on them; those of the best trial and of the default, once more."""
+scores on them; those of the best trial and of the default, once more; what a worker made of it."""
 
 
 class Shared:
@@ -124,6 +124,12 @@ class Shared:
         """Give what is kept under a name; None if nothing is."""
         rows = self.rows(sa.select(NOTES.c.note).where(self._named(name)))
         return json.loads(rows[0].note) if rows else None
+
+    def noted_below(self, name: str) -> dict[str, Any]:
+        """Give all that is kept under names that begin with this one and a slash, by the rest."""
+        below = NOTES.c.name.startswith(f"{name}/", autoescape=True)
+        query = sa.select(NOTES.c.name, NOTES.c.note).where(NOTES.c.study == self.study, below)
+        return {row.name.removeprefix(f"{name}/"): json.loads(row.note) for row in self.rows(query)}
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:
         return (NOTES.c.study == self.study) & (NOTES.c.name == name)
