@@ -23,7 +23,7 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.hashing import digest
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.directory import InUse
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import TASK, WHY, Failure, Queue, Task
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.search.workers.storage import opened
@@ -35,7 +35,7 @@ HEARTBEAT = 10  # seconds
 _GRACE = 3  # heartbeats
 _POLL = 0.1  # heartbeats between two looks at what others do
 
-Measure: TypeAlias = Callable[[SharedPurse], Cell]
+Measure: TypeAlias = Callable[[SharedBudget], Cell]
 """Measures one cell; its calls are taken from the purse too."""
 
 
@@ -87,7 +87,7 @@ class Workers:
                 storage,
                 Shared(engine, study, patience),
             )
-            purse = SharedPurse(Shared(engine, ours, patience), Budget(max_calls=max_calls))
+            purse = SharedBudget(Shared(engine, ours, patience), Budget(max_calls=max_calls))
             try:
                 elsewhere = _cells_of(storage, ours, set(names), besides=study)
                 yield Batch(queue, purse, elsewhere, _POLL * self.heartbeat)
@@ -103,7 +103,7 @@ class Batch:
     """
 
     queue: Queue
-    purse: SharedPurse
+    purse: SharedBudget
     elsewhere: Mapping[str, Cell]
     poll: float
 

@@ -26,11 +26,10 @@ from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
 from mogradjudge.search.finish import judge_of, score_afresh, write_files
-from mogradjudge.search.job import Job
+from mogradjudge.search.job import Job, direction
 from mogradjudge.search.plan import Plan, asked, check, claim, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
-from mogradjudge.search.values import direction
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import TEXTS, Shared
 from mogradjudge.search.workers.storage import opened

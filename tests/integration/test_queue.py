@@ -19,7 +19,7 @@ from mogradjudge import Budget, SetupError
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.search.read_only import to_read
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
 from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import opened
@@ -218,7 +218,7 @@ def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):
     def spend(_: int) -> int:
         taken = 0
         with queue_at(url, name, tmp_path) as own:
-            purse = SharedPurse(own.shared, budget)
+            purse = SharedBudget(own.shared, budget)
             while purse.take(Spent(1, 30)):
                 purse.settle(Spent(1, 30), Spent(1, 20))
                 taken += 1
@@ -227,11 +227,11 @@ def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(spend, range(4))) == 50
-    assert SharedPurse(queue.shared, budget).spent() == Spent(50, 1000)
+    assert SharedBudget(queue.shared, budget).spent() == Spent(50, 1000)
 
 
 def test_a_purse_without_caps_counts_all_the_same(queue):
-    purse = SharedPurse(queue.shared, Budget())
+    purse = SharedBudget(queue.shared, Budget())
     assert all(purse.take(Spent(1)) for _ in range(3))
     purse.settle(Spent(1), Spent(1, 7, 0.5))
     assert purse.spent() == Spent(3, 7, 0.5)

@@ -24,8 +24,8 @@ from mogradjudge.search.analysis.selection_bias import (
     corrected,
     resampled_means,
 )
+from mogradjudge.search.job import AGREEMENT, COSTS, direction
 from mogradjudge.search.trial import DETAILS
-from mogradjudge.search.values import AGREEMENT, COSTS, direction
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.queue import TASK, WHY, WORKER, Queue
 from mogradjudge.search.workers.shared import FRESH, SCORES, SUMMARY, TEXTS, Shared

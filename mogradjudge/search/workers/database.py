@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -97,15 +97,48 @@ def retry_database(action: Callable[[], T], dialect: str) -> T:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def clock_of(dialect: str) -> Any:
-    """Give the time in seconds for a statement: a server's own, since workers' clocks differ.
+class Database:
+    """A database that is asked for one thing at a time, and waited for while it is away.
 
     Args:
-        dialect: SQLAlchemy's name of the database.
-
-    >>> clock_of("sqlite") > 1.7e9
-    True
+        engine: Its connections.
     """
-    if dialect == "postgresql":
-        return sa.extract("epoch", sa.func.clock_timestamp())
-    return time.time()
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine, self.dialect = engine, engine.dialect.name
+        # A server is asked once for a single statement, not three times.
+        one_by_one = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        self._at_once = engine.execution_options(**one_by_one)
+
+    def change(self, statement: Any) -> int:
+        """Change rows at once; gives how many."""
+        counted = statement.execution_options(preserve_rowcount=True)
+
+        def once() -> int:
+            with self._at_once.begin() as connection:
+                return connection.execute(counted).rowcount
+
+        return self.retry(once)
+
+    def rows(self, query: Any) -> Sequence[Any]:
+        """Read rows."""
+
+        def once() -> Sequence[Any]:
+            with self.engine.begin() as connection:
+                return connection.execute(query).all()
+
+        return self.retry(once)
+
+    def retry(self, action: Callable[[], T]) -> T:
+        """Do something with the database, by `retry_database`."""
+        return retry_database(action, self.dialect)
+
+    def clock(self) -> Any:
+        """Give the time in seconds for a statement: a server's own, since workers' clocks differ.
+
+        >>> Database(sa.create_engine("sqlite://")).clock() > 1.7e9
+        True
+        """
+        if self.dialect == "postgresql":
+            return sa.extract("epoch", sa.func.clock_timestamp())
+        return time.time()

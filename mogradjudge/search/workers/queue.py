@@ -78,6 +78,7 @@ class Queue:
         sampler: Callable[[int], BaseSampler] | None = None,
     ) -> None:
         self.study, self.storage, self.shared, self.sampler = study, storage, shared, sampler
+        self._database = shared.database
         self._mine = TASKS.c.study == shared.study
 
     def fill(self, tasks: Sequence[Task], *, failed: bool = False) -> None:
@@ -97,7 +98,7 @@ class Queue:
             self._forget_lost_trials(connection)
             known = set(connection.execute(sa.select(TASKS.c.name).where(self._mine)).scalars())
             again = TASKS.c.state.in_((_GIVEN_UP, _FAILED) if failed else (_GIVEN_UP,))
-            afresh = {"state": _WAITING, "failures": 0, "since": self.shared.clock()}
+            afresh = {"state": _WAITING, "failures": 0, "since": self._database.clock()}
             connection.execute(sa.update(TASKS).where(self._mine, again).values(afresh))
             rows = [
                 self._row(task, place, _WAITING)
@@ -105,7 +106,7 @@ class Queue:
                 if task.name not in known
             ]
             if rows:
-                connection.execute(sa.insert(TASKS).values(since=self.shared.clock()), rows)
+                connection.execute(sa.insert(TASKS).values(since=self._database.clock()), rows)
 
     def add_done(self, task: Task, values: Sequence[float], attributes: Mapping[str, Any]) -> None:
         """Enter a task that is done already; one that is queued stays as it is."""
@@ -113,7 +114,7 @@ class Queue:
             there = sa.select(TASKS.c.name).where(self._named(task.name))
             if connection.execute(there).first() is None:
                 row = self._row(task, 0, _OVER)
-                connection.execute(sa.insert(TASKS).values(since=self.shared.clock(), **row))
+                connection.execute(sa.insert(TASKS).values(since=self._database.clock(), **row))
                 done = {TASK: task.name, **attributes}
                 self.study.add_trial(optuna.create_trial(values=list(values), user_attrs=done))
 
@@ -146,7 +147,7 @@ class Queue:
         def live() -> None:
             while not over.wait(self.shared.patience / _SIGNS):
                 try:
-                    if not self._settle(trial, {"since": self.shared.clock()}):
+                    if not self._settle(trial, {"since": self._database.clock()}):
                         lost.set()
                     renew()
                 except Exception as error:  # noqa: BLE001 - a database that is away may come back
@@ -182,7 +183,9 @@ class Queue:
         reasons = {**attributes, FAILED: failure, WHY: redact(why)}
         if not self._end(trial, TrialState.FAIL, None, reasons):
             return False
-        row = self._read(sa.select(TASKS.c.failures).where(self._named(trial.user_attrs[TASK])))
+        row = self._database.rows(
+            sa.select(TASKS.c.failures).where(self._named(trial.user_attrs[TASK]))
+        )
         return self._settle(trial, self._after_failure(failure, row[0].failures))
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -192,7 +195,9 @@ class Queue:
     def waiting(self) -> list[str]:
         """Name the tasks that wait, in their order."""
         names = sa.select(TASKS.c.name).where(self._mine, TASKS.c.state == _WAITING)
-        return [row.name for row in self._read(names.order_by(TASKS.c.since, TASKS.c.place))]
+        return [
+            row.name for row in self._database.rows(names.order_by(TASKS.c.since, TASKS.c.place))
+        ]
 
     def size(self) -> int:
         """Count the tasks."""
@@ -209,7 +214,9 @@ class Queue:
 
     def stage(self) -> str:
         """Give a word that changes whenever an attempt begins or a task changes its state."""
-        begun = self._read(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][0]
+        begun = self._database.rows(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][
+            0
+        ]
         return digest([begun, sorted(self._counts().items())])
 
     def check_version(self, connection: sa.Connection) -> None:
@@ -243,7 +250,7 @@ class Queue:
         """Give the row of the task whose turn it is, or one of a worker that is dead."""
         rows = sa.select(TASKS).where(self._mine).order_by(TASKS.c.since, TASKS.c.place).limit(1)
         waiting = rows.where(TASKS.c.state == _WAITING)
-        dead = TASKS.c.since < self.shared.clock() - self.shared.patience
+        dead = TASKS.c.since < self._database.clock() - self.shared.patience
         held_by_the_dead = rows.where(TASKS.c.state == _RUNNING, dead)
         return connection.execute(waiting).first() or connection.execute(held_by_the_dead).first()
 
@@ -282,7 +289,7 @@ class Queue:
             trial.set_user_attr(TASK, name)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
             row = self._row(Task(name), trial.number, _RUNNING)
-            hold = {"trial": trial._trial_id, "attempts": 1, "since": self.shared.clock()}
+            hold = {"trial": trial._trial_id, "attempts": 1, "since": self._database.clock()}
             connection.execute(sa.insert(TASKS).values({**row, **hold}))
             return trial
         return None
@@ -302,7 +309,7 @@ class Queue:
             return {"state": _FAILED}
         failures += failure in _COUNTED
         state = _GIVEN_UP if failure in _COUNTED and failures >= MOST_ATTEMPTS else _WAITING
-        return {"state": state, "failures": failures, "since": self.shared.clock()}
+        return {"state": state, "failures": failures, "since": self._database.clock()}
 
     def _end(
         self,
@@ -317,30 +324,27 @@ class Queue:
                 trial.set_user_attr(name, value)
             self.study.tell(trial, values, state)
         except (UpdateFinishedTrialError, ValueError) as error:
-            if isinstance(error, ValueError) and not self._has_ended(trial):
+            ended = self.storage.get_trial(trial._trial_id).state.is_finished()
+            if isinstance(error, ValueError) and not ended:
                 raise
             return False
         return True
-
-    def _has_ended(self, trial: Trial) -> bool:
-        return self.storage.get_trial(trial._trial_id).state.is_finished()
 
     def _settle(self, trial: Trial, changes: Mapping[str, Any]) -> bool:
         """Change the task of a trial; False if it is not this trial's any more."""
         mine = self._named(trial.user_attrs[TASK]) & (TASKS.c.state == _RUNNING)
         row = sa.update(TASKS).where(mine, TASKS.c.trial == trial._trial_id)
-        return self.shared.change(row.values(changes)) == 1
+        return self._database.change(row.values(changes)) == 1
 
     def _change(self, connection: sa.Connection, name: str, changes: Mapping[str, Any]) -> None:
-        now = {"since": self.shared.clock()}
+        now = {"since": self._database.clock()}
         connection.execute(sa.update(TASKS).where(self._named(name)).values({**now, **changes}))
 
     def _counts(self) -> Counter[str]:
         counts = sa.select(TASKS.c.state, sa.func.count()).where(self._mine)
-        return Counter({row[0]: row[1] for row in self._read(counts.group_by(TASKS.c.state))})
-
-    def _read(self, query: Any) -> Sequence[Any]:
-        return self.shared.rows(query)
+        return Counter(
+            {row[0]: row[1] for row in self._database.rows(counts.group_by(TASKS.c.state))}
+        )
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:
         return self._mine & (TASKS.c.name == name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,7 @@ from mogradjudge.search.workers.database import (
     NOTES,
     PURSES,
     TABLES,
-    clock_of,
-    retry_database,
+    Database,
 )
 from mogradjudge.search.workers.reply_table import SharedReplies
 from mogradjudge.search.workers.storage import making_tables
@@ -47,7 +46,7 @@ class Shared:
         self, engine: sa.Engine, study: str, patience: float, *, makes: bool = True
     ) -> None:
         self.engine, self.study, self.patience = engine, study, patience
-        self.at_once = _at_once(engine)
+        self.database = Database(engine)
         if not makes:
             return
         with making_tables(engine.url):
@@ -61,7 +60,7 @@ class Shared:
         What is written through the connection is there at the block's end, all or nothing. An
         SQLite file takes no other change of this worker's in the meantime.
         """
-        connection = retry_database(self._take_turn, self.engine.dialect.name)
+        connection = self.database.retry(self._take_turn)
         try:
             yield connection
             connection.commit()
@@ -78,32 +77,9 @@ class Shared:
             raise
         return connection
 
-    def change(self, statement: Any) -> int:
-        """Change rows at once; gives how many."""
-        counted = statement.execution_options(preserve_rowcount=True)
-
-        def once() -> int:
-            with self.at_once.begin() as connection:
-                return connection.execute(counted).rowcount
-
-        return retry_database(once, self.engine.dialect.name)
-
-    def rows(self, query: Any) -> Sequence[Any]:
-        """Read rows."""
-
-        def once() -> Sequence[Any]:
-            with self.engine.begin() as connection:
-                return connection.execute(query).all()
-
-        return retry_database(once, self.engine.dialect.name)
-
-    def clock(self) -> Any:
-        """Give the time in seconds, for a statement."""
-        return clock_of(self.engine.dialect.name)
-
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
-        return SharedReplies(self.at_once, f"{self.study}/{part}", self.patience)
+        return SharedReplies(self.database, f"{self.study}/{part}", self.patience)
 
     def note(self, name: str, value: Any, *, first: bool = False) -> None:
         """Keep something under a name, as JSON.
@@ -112,24 +88,27 @@ class Shared:
         """
         row = {"note": to_json(value, indent=None).encode()}
         there = sa.update(NOTES).where(self._named(name)).values(row)
-        if not first and self.change(there):
+        if not first and self.database.change(there):
             return
         try:
-            self.change(sa.insert(NOTES).values(study=self.study, name=name, **row))
+            self.database.change(sa.insert(NOTES).values(study=self.study, name=name, **row))
         except sa.exc.IntegrityError:  # another worker was faster
             if not first:
-                self.change(there)
+                self.database.change(there)
 
     def noted(self, name: str) -> Any:
         """Give what is kept under a name; None if nothing is."""
-        rows = self.rows(sa.select(NOTES.c.note).where(self._named(name)))
+        rows = self.database.rows(sa.select(NOTES.c.note).where(self._named(name)))
         return json.loads(rows[0].note) if rows else None
 
     def noted_below(self, name: str) -> dict[str, Any]:
         """Give all that is kept under names that begin with this one and a slash, by the rest."""
         below = NOTES.c.name.startswith(f"{name}/", autoescape=True)
         query = sa.select(NOTES.c.name, NOTES.c.note).where(NOTES.c.study == self.study, below)
-        return {row.name.removeprefix(f"{name}/"): json.loads(row.note) for row in self.rows(query)}
+        return {
+            row.name.removeprefix(f"{name}/"): json.loads(row.note)
+            for row in self.database.rows(query)
+        }
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:
         return (NOTES.c.study == self.study) & (NOTES.c.name == name)
@@ -141,10 +120,3 @@ class Shared:
                 if connection.execute(here).first() is None:
                     zeros = {c.name: 0 for c in table.columns if not c.primary_key}
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
-
-
-def _at_once(engine: sa.Engine) -> sa.Engine:
-    """Give the engine for single statements: a server is asked once for each, not three times."""
-    if engine.dialect.name == "sqlite":
-        return engine
-    return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -18,7 +18,7 @@ from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunSt
 from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, calls_kept_back
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import TASK, Queue
 from mogradjudge.search.workers.shared import SCORES, Shared
 
@@ -56,7 +56,7 @@ class Worker:
         budget, kept_back = self.job.budget, calls_kept_back(self.job)
         if budget.max_calls is not None:
             budget = replace(budget, max_calls=budget.max_calls - kept_back)
-        self.purse = SharedPurse(self.shared, budget)
+        self.purse = SharedBudget(self.shared, budget)
         self._failures = 0
 
     def work(self) -> SearchStop:
