@@ -176,6 +176,16 @@ def test_a_trial_that_somebody_queued_with_optuna_is_done_too(queue):
     assert [queue.pull(), queue.unfinished()] == [None, 1]
 
 
+def test_a_trial_whose_worker_died_before_it_held_the_task_is_none(queue):
+    begun = optuna.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"task": "a"})
+    queue.fill([Task("a"), Task("b")])
+    queue.study.add_trial(begun)
+    held = queue.pull()
+    queue.fill([Task("a"), Task("b")])
+    assert [each.state.name for each in queue.trials()] == ["FAIL", "RUNNING"]
+    assert queue.finish(held, [1.0], {})
+
+
 def test_a_task_that_is_done_elsewhere_is_not_done_again(queue):
     queue.add_done(Task("a"), [3.0], {"value": 3.0})
     queue.fill([Task("a"), Task("b")])

@@ -96,6 +96,7 @@ class Queue:
         with self.shared.alone() as connection:
             self.check_version(connection)
             self._forget_lost_trials(connection)
+            self._fail_unheld_trials(connection)
             known = set(connection.execute(sa.select(TASKS.c.name).where(self._mine)).scalars())
             again = TASKS.c.state.in_((_GIVEN_UP, _FAILED) if failed else (_GIVEN_UP,))
             afresh = {"state": _WAITING, "failures": 0, "since": self._database.clock()}
@@ -241,6 +242,19 @@ class Queue:
             new = {"state": _WAITING, "trial": None, "attempts": 0, "failures": 0}
             connection.execute(sa.update(TASKS).where(self._mine).values(new))
 
+    def _fail_unheld_trials(self, connection: sa.Connection) -> None:
+        """Fail the trials whose worker died before it had noted that it holds their tasks."""
+        mine = sa.select(TASKS.c.trial).where(self._mine, TASKS.c.state == _RUNNING)
+        held = set(connection.execute(mine).scalars())
+        for trial in self._attempts_in(TrialState.RUNNING):
+            if TASK in trial.user_attrs and trial._trial_id not in held:
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _attempts_in(self, state: TrialState) -> list[FrozenTrial]:
+        """Read the trials in a state, and no others as `trials` does."""
+        study = self.study._study_id
+        return self.storage.get_all_trials(study, deepcopy=False, states=(state,))
+
     def _row(self, task: Task, place: int, state: str) -> dict[str, Any]:
         params = json.dumps(dict(task.params)).encode()
         names = {"study": self.shared.study, "name": task.name, "place": place, "params": params}
@@ -282,7 +296,8 @@ class Queue:
 
     def _strangers(self, connection: sa.Connection) -> Trial | None:
         """Take a trial that somebody else has queued with Optuna; None if there is none."""
-        for queued in self.trials(TrialState.WAITING):
+        for queued in self._attempts_in(TrialState.WAITING):
+            self.trials()  # Optuna must have read a trial that it is asked to change
             self.study._storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
             trial = Trial(self.study, queued._trial_id)
             name = f"extra-{trial.number}"
