@@ -130,13 +130,6 @@ Direction: TypeAlias = Literal["maximize", "minimize"]
 AGREEMENT, CRITERIA, *COSTS = VALUES
 
 
-COSTS = ("calls_per_text", "tokens_per_text")
-
-
-VALUES = (AGREEMENT, CRITERIA, *COSTS)
-"""Mean agreement; that of each criterion; the calls and the tokens that judging a text takes."""
-
-
 def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:
     """Name each value of a study; ``criteria`` stands for one per criterion.
 
