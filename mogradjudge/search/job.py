@@ -24,6 +24,9 @@ from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.settings import VALUES
 
+Direction: TypeAlias = Literal["maximize", "minimize"]
+
+AGREEMENT, CRITERIA, *COSTS = VALUES
 _KEPT_BACK = 4  # of a cap on calls at most one in so many is kept for the end
 
 
@@ -122,12 +125,6 @@ def _score(judgement: Judgement, name: str) -> float | None:
     if isinstance(judgement.prediction, Unscored) or isinstance(judgement.scores[name], Unscored):
         return None
     return float(judgement.prediction[name])
-
-
-Direction: TypeAlias = Literal["maximize", "minimize"]
-
-
-AGREEMENT, CRITERIA, *COSTS = VALUES
 
 
 def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:

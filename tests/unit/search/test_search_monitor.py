@@ -273,6 +273,15 @@ def test_a_default_without_a_value_is_said():
     assert "the default has no agreement" in said and "nothing to compare with" in said
 
 
+def test_a_table_of_very_many_trials_holds_the_best_ones(capsys):
+    records = tuple(record(number, mean=number / 1000) for number in range(250))
+    print_found(result(records[-1], records[0], trials=records))
+    shown = capsys.readouterr().out
+    assert "and 50 more: --json" in shown
+    rows = [line.split()[0] for line in shown.splitlines() if " complete " in line]
+    assert rows == [str(number) for number in range(249, 49, -1)]
+
+
 def test_no_value_at_all_is_said(capsys):
     waiting = record(1, "waiting")
     found = result(None, None, trials=(record(0, "failed", why="[/b] no \n agreement"), waiting))
