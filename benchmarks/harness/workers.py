@@ -23,8 +23,8 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.hashing import digest
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.directory import InUse
-from mogradjudge.search.workers.budget import SharedPurse
-from mogradjudge.search.workers.queue import TASK, WHY, Failure, Queue
+from mogradjudge.search.workers.budget import SharedBudget
+from mogradjudge.search.workers.queue import TASK, WHY, Failure, Queue, Task
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.search.workers.storage import opened
 from mogradjudge.secrets import redact
@@ -34,9 +34,8 @@ CELL, UNMEASURABLE = "cell", "unmeasurable"
 HEARTBEAT = 10  # seconds
 _GRACE = 3  # heartbeats
 _POLL = 0.1  # heartbeats between two looks at what others do
-_AT_WORK = (TrialState.WAITING, TrialState.RUNNING)
 
-Measure: TypeAlias = Callable[[SharedPurse], Cell]
+Measure: TypeAlias = Callable[[SharedBudget], Cell]
 """Measures one cell; its calls are taken from the purse too."""
 
 
@@ -76,7 +75,7 @@ class Workers:
         ours = f"benchmarks-{digest(setting)[:16]}"
         study = f"{ours}-{digest(sorted(names))[:16]}"
         patience = float(_GRACE * self.heartbeat)
-        with _database_stays(), opened(self.storage, folder, self.heartbeat) as (storage, engine):
+        with _database_stays(), opened(self.storage, folder) as (storage, engine):
             optuna.logging.set_verbosity(optuna.logging.WARNING)
             queue = Queue(
                 optuna.create_study(
@@ -88,7 +87,7 @@ class Workers:
                 storage,
                 Shared(engine, study, patience),
             )
-            purse = SharedPurse(Shared(engine, ours, patience), Budget(max_calls=max_calls))
+            purse = SharedBudget(Shared(engine, ours, patience), Budget(max_calls=max_calls))
             try:
                 elsewhere = _cells_of(storage, ours, set(names), besides=study)
                 yield Batch(queue, purse, elsewhere, _POLL * self.heartbeat)
@@ -104,7 +103,7 @@ class Batch:
     """
 
     queue: Queue
-    purse: SharedPurse
+    purse: SharedBudget
     elsewhere: Mapping[str, Cell]
     poll: float
 
@@ -157,18 +156,10 @@ class Batch:
 
     def _fill(self, tasks: Mapping[str, Measure], known: Mapping[str, Cell]) -> None:
         """Queue what nobody has queued, and what has failed before this process was started."""
-        study = self.queue.study
-        with self.queue.shared.alone():
-            attempts = self._attempts()
-            for name in tasks:
-                before = attempts.get(name, [])
-                if any(each.state in (*_AT_WORK, TrialState.COMPLETE) for each in before):
-                    continue
-                if name in known:
-                    kept = {TASK: name, CELL: vars(known[name])}
-                    study.add_trial(optuna.create_trial(value=0.0, user_attrs=kept))
-                else:
-                    study.enqueue_trial({}, user_attrs={TASK: name})
+        for name in tasks:
+            if name in known:
+                self.queue.add_done(Task(name), [0.0], {CELL: vars(known[name])})
+        self.queue.fill([Task(name) for name in tasks], failed=True)
 
     def _measured(self, trial: Trial, measure: Measure) -> Cell | None:
         """Measure a cell; None, and the task is over, where there is nothing to measure."""

@@ -229,11 +229,11 @@ def _tell_parts(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
 
 
 def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
-    from mogradjudge.search.analysis.summary import summarize
+    from mogradjudge.search.analysis.summary import kept_summary, summarize
     from mogradjudge.search.read_only import to_read
 
     with to_read(storage, None if out is None else Path(out), study) as (queue, shared):
-        return summarize(queue, shared)
+        return kept_summary(shared, queue.stage()) or summarize(queue, shared)
 
 
 def _report(

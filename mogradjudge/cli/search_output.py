@@ -12,6 +12,7 @@ from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
 _CONFIGURATIONS = 5  # that are written out
+_MOST_ROWS = 200  # of the table of trials: rich takes seconds for thousands
 _LONGEST = 100  # characters of a reason
 
 
@@ -38,12 +39,15 @@ def _print_trials(found: SearchResult) -> None:
     others = [each for each in found.trials if each.task not in finished]
     ended = [each for each in others if each.state not in AT_WORK]
     running = [each for each in others if each.state == "running"]
+    rows = (*complete, *running, *ended)
     columns = ("trial", "state", "mode", "layout", "agreement", "95 % interval", "unscored")
     print_table(
         (*columns, "calls", "cached", "tokens", "US$", "calls per text"),
-        [_row(each) for each in (*complete, *running, *ended)],
+        [_row(record) for record in rows[:_MOST_ROWS]],
         f"Trials of the study {found.study!r}, the best first",
     )
+    if len(rows) > _MOST_ROWS:
+        say(f"and {len(rows) - _MOST_ROWS} more: --json and search.json hold all of them")
     for each in ended:
         if each.why is not None:
             say(f"trial {each.number} {each.state}: {_short(each.why)}")

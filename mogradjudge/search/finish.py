@@ -20,7 +20,7 @@ from mogradjudge.search.config_file import config_toml
 from mogradjudge.search.job import Job, within
 from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.trial import scored
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.shared import FRESH, Shared
 from mogradjudge.settings import CONFIG_PARAMETERS, JUDGE_PARAMETERS
 from mogradjudge.stages.gate import gate_name
@@ -55,7 +55,7 @@ def score_afresh(
         RunStopped: If the user stopped the search.
         dspy.LMError: If the provider fails.
     """
-    purse = SharedPurse(shared, job.budget)
+    purse = SharedBudget(shared, job.budget)
     objectives = rubric_objectives(job.judge.rubric, job.base.level)
     try:
         for record in records:

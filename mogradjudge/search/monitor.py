@@ -14,7 +14,7 @@ from mogradjudge.display.terminal import WIDE, is_live, one_line, tell
 from mogradjudge.display.terminal import console as console_of
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import TrialRecord
-from mogradjudge.search.analysis.summary import best_of, record_of
+from mogradjudge.search.analysis.summary import best_of, records_of
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import Shared
@@ -50,10 +50,10 @@ class Look:
 
 def look_at(queue: Queue, shared: Shared) -> Look:
     """Read a study."""
-    records = tuple(record_of(each) for each in queue.trials())
+    records = records_of(queue)
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if each.task.strip("0") == ""), None)
-    trials = len({each.task for each in records})
+    trials = queue.size()
     best, done = best_of(complete, default), trials - queue.unfinished()
     return Look(records, best, trials, done, spent_of(shared))
 

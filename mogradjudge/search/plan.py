@@ -128,15 +128,12 @@ def claim(shared: Shared, asked: Mapping[str, Any]) -> None:
     Raises:
         SetupError: If it was asked for something else.
     """
-    with shared.alone():
-        before = shared.noted(ASKED)
-        if before is None:
-            shared.note(ASKED, asked)
-        elif different := differences(before, asked):
-            raise SetupError(
-                f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
-                "Give another `study` and another `out`, or the same settings."
-            )
+    shared.note(ASKED, asked, first=True)
+    if different := differences(shared.noted(ASKED), asked):
+        raise SetupError(
+            f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
+            "Give another `study` and another `out`, or the same settings."
+        )
 
 
 def tasks(job: Job, plan: Plan) -> list[Task]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ from optuna.storages import RDBStorage
 
 from mogradjudge.errors import SetupError
 from mogradjudge.files import check_database
-from mogradjudge.search.workers.queue import Queue
+from mogradjudge.search.workers.database import TASKS
+from mogradjudge.search.workers.queue import Queue, earlier_version
 from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import (
     STUDY,
@@ -46,11 +46,11 @@ def to_read(storage: str | None, folder: Path | None, name: str) -> Iterator[tup
     url = _url(storage, folder)
     with ExitStack() as stack:
         with said_plainly(url):
-            study, shared = _opened(url, name, stack)
-        yield Queue(study, study._storage, shared), shared
+            queue = _opened(url, name, stack)
+        yield queue, queue.shared
 
 
-def _opened(url: sa.URL, name: str, stack: ExitStack) -> tuple[optuna.Study, Shared]:
+def _opened(url: sa.URL, name: str, stack: ExitStack) -> Queue:
     shared_url = _check_there(url)
     engine = sa.create_engine(shared_url, **_options(shared_url))
     stack.callback(engine.dispose)
@@ -62,7 +62,12 @@ def _opened(url: sa.URL, name: str, stack: ExitStack) -> tuple[optuna.Study, Sha
     shared = Shared(engine, name, 0.0, makes=False)
     if shared.noted(ASKED) is None:
         raise SetupError(f"The study {name!r} was not made by a search of mogradjudge.")
-    return study, shared
+    if not sa.inspect(engine).has_table(TASKS.name):
+        raise SetupError(earlier_version(name))
+    queue = Queue(study, study._storage, shared)
+    with engine.begin() as connection:
+        queue.check_version(connection)
+    return queue
 
 
 def _url(storage: str | None, folder: Path | None) -> sa.URL:
@@ -105,11 +110,9 @@ def _check_tables(engine: sa.Engine, names: tuple[str, ...]) -> None:
 
 def _storage(url: sa.URL) -> RDBStorage:
     opened = _read_only(url) if url.get_backend_name() == "sqlite" else url
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return RDBStorage(
-            opened.render_as_string(hide_password=False), _options(url), skip_table_creation=True
-        )
+    return RDBStorage(
+        opened.render_as_string(hide_password=False), _options(url), skip_table_creation=True
+    )
 
 
 def _study(kept: RDBStorage, name: str) -> optuna.Study:

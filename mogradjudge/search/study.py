@@ -24,13 +24,12 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
-from mogradjudge.search.analysis.summary import quiet_optuna, summarize
+from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
 from mogradjudge.search.finish import judge_of, score_afresh, write_files
-from mogradjudge.search.job import Job
+from mogradjudge.search.job import Job, direction
 from mogradjudge.search.plan import Plan, asked, check, claim, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
-from mogradjudge.search.values import direction
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import TEXTS, Shared
 from mogradjudge.search.workers.storage import opened
@@ -157,7 +156,7 @@ def _opened_study(
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    with quiet_optuna(), opened(storage, job.folder, plan.heartbeat) as (kept, engine):
+    with quiet_optuna(), opened(storage, job.folder) as (kept, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
@@ -218,7 +217,7 @@ def _finish(
 
 
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
-    found = summarize(queue, shared)
+    found = summary_of(queue, shared)
     program = None if found.best is None else judge_of(job, found.best)
     found = replace(found, stop_reason=stop, program=program)
     write_files(job, found)

@@ -30,10 +30,9 @@ from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored
 from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
-from mogradjudge.search.job import Job, within
+from mogradjudge.search.job import Job, values_of, within
 from mogradjudge.search.judge_variant import relaid
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
-from mogradjudge.search.values import values_of
 
 RUN, SELECTION = "run", "selection"
 """The folders of a trial: its run, and the scoring of the selection texts."""

@@ -19,9 +19,9 @@ from mogradjudge import Budget, SetupError
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.search.read_only import to_read
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
-from mogradjudge.search.workers.shared import Shared
+from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import opened
 from tests import processes
 from tests.unit.lm.test_reply_cache import code
@@ -43,7 +43,7 @@ def name():
 
 @contextmanager
 def queue_at(url: str, name: str, folder: Path, heartbeat: int = 2) -> Iterator[Queue]:
-    with opened(url, folder, heartbeat) as (storage, engine):
+    with opened(url, folder) as (storage, engine):
         study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
         yield Queue(study, storage, Shared(engine, name, patience=3.0 * heartbeat))
 
@@ -143,14 +143,83 @@ def test_why_a_task_failed_is_kept_without_keys(queue, monkeypatch):
 def test_a_worker_that_was_given_up_finishes_nothing(queue):
     queue.fill([Task("a")])
     slow = queue.pull()
-    queue.study.tell(slow.number, state=optuna.trial.TrialState.FAIL)  # as a dead one's
+    queue.shared.patience = 0.05
+    while (other := queue.pull()) is None:
+        time.sleep(0.01)
     with queue.at_work(slow) as lost:
         assert lost.wait(300)
-    other = queue.pull()
     assert queue.finish(other, [2.0], {})
     assert not queue.finish(slow, [1.0], {"value": 1.0})
     assert [each.value for each in queue.trials()] == [None, 2.0]
     assert "value" not in queue.trials()[0].user_attrs
+
+
+def test_a_pull_asks_the_database_as_often_whatever_waits(queue):
+    asked = Counter()
+    for engine in {queue.study._storage._backend.engine, queue.shared.engine}:
+        sa.event.listen(engine, "after_execute", lambda *_: asked.update([size]))
+    for size in (5, 500):
+        queue.fill([Task(str(number)) for number in range(size)])
+        asked[size] = 0
+        queue.finish(queue.pull(), [1.0], {})
+    assert asked[500] == asked[5]
+    assert len(queue.trials()) == 2  # what waits is no trial yet
+
+
+def test_a_trial_that_somebody_queued_with_optuna_is_done_too(queue):
+    queue.fill([Task("a")])
+    queue.study.enqueue_trial({"x": 0.5})
+    assert queue.pull().user_attrs["task"] == "a"
+    other = queue.pull()
+    assert [other.suggest_float("x", 0, 1), queue.unfinished()] == [0.5, 2]
+    assert queue.finish(other, [1.0], {})
+    assert [queue.pull(), queue.unfinished()] == [None, 1]
+
+
+def test_a_trial_whose_worker_died_before_it_held_the_task_is_none(queue):
+    begun = optuna.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"task": "a"})
+    queue.fill([Task("a"), Task("b")])
+    queue.study.add_trial(begun)
+    held = queue.pull()
+    queue.fill([Task("a"), Task("b")])
+    assert [each.state.name for each in queue.trials()] == ["FAIL", "RUNNING"]
+    assert queue.finish(held, [1.0], {})
+
+
+def test_a_task_that_is_done_elsewhere_is_not_done_again(queue):
+    queue.add_done(Task("a"), [3.0], {"value": 3.0})
+    queue.fill([Task("a"), Task("b")])
+    queue.add_done(Task("b"), [3.0], {})  # somebody has queued it
+    assert [queue.pull().user_attrs["task"], queue.pull()] == ["b", None]
+    assert queue.trials()[0].user_attrs == {"task": "a", "value": 3.0}
+
+
+def test_trials_in_a_memory_that_is_gone_begin_anew(tmp_path):
+    for _ in range(2):
+        with opened(optuna.storages.InMemoryStorage(), tmp_path) as (storage, engine):
+            study = optuna.create_study(storage=storage, study_name="any")
+            queue = Queue(study, storage, Shared(engine, "any", 30.0))
+            queue.fill([Task("a")])
+            assert queue.finish(queue.pull(), [1.0], {})
+            assert queue.unfinished() == 0
+
+
+def test_a_study_of_an_earlier_version_is_refused_in_one_line(queue, name, url, tmp_path):
+    queue.study.enqueue_trial({}, user_attrs={"task": "a"})
+    queue.shared.note(ASKED, {})
+    with pytest.raises(SetupError, match="or earlier") as caught:
+        queue.fill([Task("a")])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SetupError, match="or earlier"), to_read(url, tmp_path, name):
+        pass
+    with queue.shared.engine.begin() as connection:  # as an earlier version left it
+        connection.execute(sa.text("ALTER TABLE mogradjudge_tasks RENAME TO others"))
+    try:
+        with pytest.raises(SetupError, match="or earlier"), to_read(url, tmp_path, name):
+            pass
+    finally:
+        with queue.shared.engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE others RENAME TO mogradjudge_tasks"))
 
 
 def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):
@@ -159,7 +228,7 @@ def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):
     def spend(_: int) -> int:
         taken = 0
         with queue_at(url, name, tmp_path) as own:
-            purse = SharedPurse(own.shared, budget)
+            purse = SharedBudget(own.shared, budget)
             while purse.take(Spent(1, 30)):
                 purse.settle(Spent(1, 30), Spent(1, 20))
                 taken += 1
@@ -168,11 +237,11 @@ def test_a_purse_is_never_overdrawn_by_many_workers(queue, url, name, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(spend, range(4))) == 50
-    assert SharedPurse(queue.shared, budget).spent() == Spent(50, 1000)
+    assert SharedBudget(queue.shared, budget).spent() == Spent(50, 1000)
 
 
 def test_a_purse_without_caps_counts_all_the_same(queue):
-    purse = SharedPurse(queue.shared, Budget())
+    purse = SharedBudget(queue.shared, Budget())
     assert all(purse.take(Spent(1)) for _ in range(3))
     purse.settle(Spent(1), Spent(1, 7, 0.5))
     assert purse.spent() == Spent(3, 7, 0.5)
@@ -235,18 +304,18 @@ def test_a_database_file_leads_nowhere_else(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         (folder / name).symlink_to(other)
-        with pytest.raises(SetupError, match="symbolic link"), opened(None, folder, 10):
+        with pytest.raises(SetupError, match="symbolic link"), opened(None, folder):
             pass
         url = f"sqlite:///{folder / 'study.sqlite3'}"
-        with pytest.raises(SetupError, match="symbolic link"), opened(url, tmp_path / "o", 10):
+        with pytest.raises(SetupError, match="symbolic link"), opened(url, tmp_path / "o"):
             pass
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(SetupError, match="symbolic link"), opened(None, tmp_path / "link", 10):
+    with pytest.raises(SetupError, match="symbolic link"), opened(None, tmp_path / "link"):
         pass
     journal = tmp_path / "a.sqlite3-journal"
     journal.write_bytes(b"/home/me/thesis.tex" + bytes.fromhex("d9d505f920a163d7"))
     url = f"sqlite:///{tmp_path / 'a.sqlite3'}"
-    with pytest.raises(SetupError, match="journal"), opened(url, tmp_path / "o", 10):
+    with pytest.raises(SetupError, match="journal"), opened(url, tmp_path / "o"):
         pass
     assert not other.read_bytes()
 
@@ -254,13 +323,13 @@ def test_a_database_file_leads_nowhere_else(tmp_path):
 @pytest.mark.parametrize("name", ["study.sqlite3", "shared.sqlite3"])
 @pytest.mark.parametrize("reads", [False, True])
 def test_a_database_file_that_runs_something_is_refused(reads, name, tmp_path):
-    with opened(None, tmp_path, 10) as (storage, engine):
+    with opened(None, tmp_path) as (storage, engine):
         study = optuna.create_study(study_name="any", storage=storage)
         Shared(engine, study.study_name, 10.0).note("asked", {})
     with closing(sqlite3.connect(tmp_path / name)) as database:
         table = "trials" if name == "study.sqlite3" else "mogradjudge_notes"
         database.execute(f"CREATE TRIGGER t AFTER INSERT ON {table} BEGIN SELECT 1; END")
-    door = to_read(None, tmp_path, "any") if reads else opened(None, tmp_path, 10)
+    door = to_read(None, tmp_path, "any") if reads else opened(None, tmp_path)
     with pytest.raises(SetupError, match="trigger 't'"), door as (_, shared):
         if not reads:
             Shared(shared, "any", 10.0)
@@ -275,7 +344,7 @@ def test_a_database_file_that_runs_something_is_refused(reads, name, tmp_path):
     ],
 )
 def test_a_database_that_cannot_be_had_is_one_clear_line(storage, said, tmp_path):
-    with pytest.raises(SetupError, match=said) as caught, opened(storage, tmp_path, 10):
+    with pytest.raises(SetupError, match=said) as caught, opened(storage, tmp_path):
         pass
     assert "hunter2secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ def read_search(path: Path) -> SearchResult:
     """
     plain = read_json(path)
     try:
-        return decoded(SearchResult, _by_fields(_with_reasons(plain)))
+        return result_of(plain)
     except (KeyError, TypeError, ValueError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise SetupError(f"{path} is damaged ({why}). Give another folder.") from error
+
+
+def result_of(plain: Mapping[str, Any]) -> SearchResult:
+    """Give the result that was written as `SearchResult.as_dict`, without its program."""
+    result = decoded(SearchResult, _by_fields(_with_reasons(plain)))
+    trials = {None: None} | {trial.number: trial for trial in result.trials}
+    return replace(result, best=trials[plain["best"]], default=trials[plain["default"]])
 
 
 def _by_fields(plain: Mapping[str, Any]) -> dict[str, Any]:

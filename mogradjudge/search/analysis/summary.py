@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -13,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mogradjudge.agreement import TestOptions, Undefined, compare_criteria
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.analysis.effects import Effects, mode_effects
+from mogradjudge.search.analysis.load import result_of
 from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import (
@@ -21,11 +24,11 @@ from mogradjudge.search.analysis.selection_bias import (
     corrected,
     resampled_means,
 )
+from mogradjudge.search.job import AGREEMENT, COSTS, direction
 from mogradjudge.search.trial import DETAILS
-from mogradjudge.search.values import AGREEMENT, COSTS, direction
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.queue import TASK, WHY, WORKER, Queue
-from mogradjudge.search.workers.shared import FRESH, SCORES, TEXTS, Shared
+from mogradjudge.search.workers.shared import FRESH, SCORES, SUMMARY, TEXTS, Shared
 
 _STATES = {
     TrialState.WAITING: "waiting",
@@ -36,17 +39,53 @@ _STATES = {
 }
 _FEWEST = 3  # documents to resample
 _FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
+_MOST_CONFIGURATIONS = 500  # for importances, whose time grows faster than their number
+_LOOK_EVERY = 0.5  # seconds between two looks at whether another worker has summarized
+
+
+def summary_of(queue: Queue, shared: Shared) -> SearchResult:
+    """Give what a study has found so far.
+
+    One worker summarizes and keeps it, and the others wait for that.
+    """
+    stage, turns = queue.stage(), shared.replies(SUMMARY)
+    while (result := kept_summary(shared, stage)) is None:
+        if not turns.claim(stage):
+            time.sleep(_LOOK_EVERY)
+            continue
+        try:
+            result = summarize(queue, shared)
+            shared.note(SUMMARY, {"stage": stage, "result": result.as_dict()})
+            return result
+        finally:
+            turns.release(stage)
+    return result
+
+
+def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
+    """Give what a worker has kept of a study; None if there is more by now.
+
+    Args:
+        shared: The study's tables.
+        stage: The stage of the study's queue.
+    """
+    summary = shared.noted(SUMMARY)
+    if summary is None or summary["stage"] != stage:
+        return None
+    result = result_of(summary["result"])
+    fresh = _fresh(shared, result.best, result.default, _texts(shared))
+    return replace(result, fresh=fresh, spent=spent_of(shared))
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
-    """Read what a study has found so far."""
+    """Read what a study has found so far, and compute all that follows from it."""
     study = queue.study
-    records = tuple(record_of(each) for each in queue.trials())
+    records = records_of(queue)
     complete = [each for each in records if each.state == "complete" and each.mean is not None]
     default = next((each for each in complete if _first(each)), None)
     apart = distinct(complete)
     best = best_of(complete, default)
-    texts = shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
+    texts = _texts(shared)
     means = _resampled(shared, complete, texts)
     names = tuple(study.metric_names or (AGREEMENT,))
     eligible = eligible_of(complete, default)
@@ -58,7 +97,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         best=best,
         default=default,
         selected=_selected(complete, best, default, means, texts),
-        fresh=None if best is None else _fresh(shared, best, default, texts),
+        fresh=_fresh(shared, best, default, texts),
         front=tuple(each.number for each in front),
         hypervolume=_volume(eligible, default, names),
         importances=_importances(apart, queue.trials()),
@@ -68,6 +107,10 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         texts=len(texts["groups"]),
         documents=len(set(texts["groups"])),
     )
+
+
+def _texts(shared: Shared) -> dict[str, Any]:
+    return shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
 
 
 def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
@@ -111,6 +154,19 @@ def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
     return list(first.values())
 
 
+def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
+    """Read all attempts at trials by number, and then the trials that wait."""
+    attempts = [record_of(trial) for trial in queue.trials()]
+    nothing = optuna.create_trial(state=TrialState.WAITING)
+    return (
+        *attempts,
+        *(
+            replace(record_of(nothing), number=number, task=task)
+            for number, task in enumerate(queue.waiting(), len(attempts))
+        ),
+    )
+
+
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Read an attempt at a trial."""
     told = trial.user_attrs
@@ -149,9 +205,10 @@ def _resampled(
     """Give the trials' mean agreement on resampled documents; None where that cannot be had."""
     if not complete or len(set(texts["groups"])) < _FEWEST:
         return None
-    judged = [shared.noted(f"{SCORES}/{each.task}") for each in complete]
-    if None in judged:  # a storage whose workers share no tables
-        return None
+    scores = shared.noted_below(SCORES)
+    if any(record.task not in scores for record in complete):
+        return None  # a storage whose workers share no tables
+    judged = [scores[record.task] for record in complete]
     options = TestOptions(level=texts["level"])
     return resampled_means(texts["human"], judged, texts["groups"], options)
 
@@ -178,8 +235,13 @@ def _selected(
 
 
 def _fresh(
-    shared: Shared, best: TrialRecord, default: TrialRecord | None, texts: Mapping[str, Any]
+    shared: Shared,
+    best: TrialRecord | None,
+    default: TrialRecord | None,
+    texts: Mapping[str, Any],
 ) -> Fresh | None:
+    if best is None:
+        return None
     tasks = [best.task, *([] if default is None else [default.task])]
     scores = [shared.noted(f"{FRESH}/{task}") for task in tasks]
     if None in scores:
@@ -279,7 +341,7 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
 
     Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
-    nothing varies.
+    nothing varies. Of more than 500 configurations 500 are taken, evenly over the search.
 
     Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
     importance", ICML.
@@ -291,7 +353,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
     with quiet_optuna():
         study = optuna.create_study(direction="maximize")
     by_number = {each.number: each for each in attempts}
-    for record in apart:
+    count = min(len(apart), _MOST_CONFIGURATIONS)
+    for record in (apart[place * len(apart) // count] for place in range(count)):
         trial = by_number[record.number]
         study.add_trial(
             optuna.create_trial(

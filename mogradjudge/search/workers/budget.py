@@ -9,7 +9,6 @@ import time
 import sqlalchemy as sa
 
 from mogradjudge.lm.budget import Budget, Spent
-from mogradjudge.search.patience import patiently
 from mogradjudge.search.workers.database import PURSES
 from mogradjudge.search.workers.shared import Shared
 
@@ -22,11 +21,11 @@ BLOCK, _ROOM = 16, 200  # calls taken at a time, while so many more are left for
 def spent_of(shared: Shared) -> Spent:
     """Give what the workers of a study have spent and have under way, as far as they have told."""
     row = sa.select(PURSES.c.calls, PURSES.c.tokens, PURSES.c.cost)
-    with shared.engine.begin() as connection:
-        return Spent(*connection.execute(row.where(PURSES.c.study == shared.study)).one())
+    (spent,) = shared.database.rows(row.where(PURSES.c.study == shared.study))
+    return Spent(*spent)
 
 
-class SharedPurse:
+class SharedBudget:
     """What all workers of a study have spent, held to one budget.
 
     A call is taken from it before it is sent, as large as it can be, and settled when it has ended.
@@ -113,8 +112,4 @@ class SharedPurse:
                 row = row.where(PURSES.c[name] + amount + room <= cap)
         added = row.values({name: PURSES.c[name] + amount for name, amount in amounts.items()})
 
-        def once() -> bool:
-            with self.shared.at_once.begin() as connection:
-                return connection.execute(added).rowcount == 1
-
-        return patiently(once, self.shared.engine.dialect.name)
+        return self.shared.database.change(added) == 1

@@ -1,35 +1,41 @@
-"""Tasks that any number of workers pull: each is an enqueued trial of an Optuna study.
+"""Tasks that any number of workers pull: one table in the study's database.
 
-A worker that works on a task gives signs of life. One that gives none is dead, and its task is
-queued again; so is one that failed on the provider, was interrupted or ran out of budget.
+An attempt at a task is a trial of the Optuna study, which begins when a worker is free. The worker
+renews its hold on the task as long as it works. One that has not done so for a while is dead, and
+its task comes back; so does one that failed on the provider, was interrupted or ran out of budget.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
 import threading
-import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import optuna
+import sqlalchemy as sa
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, fail_stale_trials
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from mogradjudge.errors import SetupError
+from mogradjudge.hashing import digest
+from mogradjudge.search.workers.database import TASKS
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
-TASK, FAILED, WHY, WORKER, AFRESH = "task", "failed", "why", "worker", "afresh"
-"""User attributes: the task's name, how an attempt at it failed and why, who made it, and whether
-the attempts before it count no more."""
+TASK, FAILED, WHY, WORKER = "task", "failed", "why", "worker"
+"""User attributes: the task's name, how an attempt at it failed and why, and who made it."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -37,6 +43,11 @@ Failure: TypeAlias = Literal["died", "provider", "error", "interrupted", "budget
 _COUNTED: tuple[Failure, ...] = ("died", "provider")
 _AGAIN: tuple[Failure, ...] = (*_COUNTED, "interrupted", "budget")
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+_WAITING, _RUNNING, _OVER, _FAILED, _GIVEN_UP = "waiting", "running", "over", "failed", "given up"
+"""States of a task: one that failed by an error of its own is not tried again, and one that was
+given up is tried again at the next start."""
+_SIGNS = 3  # of life, in the time after which a worker without one is dead
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,11 @@ class Queue:
     """The tasks of one study.
 
     Args:
-        study: The study; its storage must keep signs of life (`storage.opened` sees to it), or the
-            tasks of dead workers stay with them.
+        study: The study.
         storage: The study's storage.
-        shared: The study's tables.
-        sampler: Gives the sampler for a trial's number, so that what is sampled depends on the
+        shared: The study's tables; a worker that gave no sign of life for ``shared.patience``
+            seconds is dead.
+        sampler: Gives the sampler for a task's place, so that what is sampled depends on the
             trials that are over and not on who asks. None leaves the study's.
     """
 
@@ -67,45 +78,61 @@ class Queue:
         sampler: Callable[[int], BaseSampler] | None = None,
     ) -> None:
         self.study, self.storage, self.shared, self.sampler = study, storage, shared, sampler
+        self._database = shared.database
+        self._mine = TASKS.c.study == shared.study
 
-    @property
-    def sees_the_dead(self) -> bool:
-        """Whether the storage keeps signs of life; without them a dead worker's task is lost."""
-        return _interval(self.storage) is not None
-
-    def fill(self, tasks: Sequence[Task]) -> None:
+    def fill(self, tasks: Sequence[Task], *, failed: bool = False) -> None:
         """Queue the tasks that nobody has queued yet, and those that were given up.
 
         A new start has no part in it that earlier ones died or had a provider that was down.
+
+        Args:
+            tasks: The tasks, in their order.
+            failed: Whether tasks that ended with an error of their own are queued again, too.
+
+        Raises:
+            SetupError: If an earlier version has made the study.
         """
-        with self.shared.alone():
-            for attempts in self._attempts().values():
-                if _is_given_up(attempts):
-                    self._queue_again(attempts, {AFRESH: True})
-            known = {each.user_attrs.get(TASK) for each in self.trials()}
-            for task in tasks:
-                if task.name not in known:
-                    self.study.enqueue_trial(dict(task.params), user_attrs={TASK: task.name})
+        with self.shared.alone() as connection:
+            self.check_version(connection)
+            self._forget_lost_trials(connection)
+            self._fail_unheld_trials(connection)
+            known = set(connection.execute(sa.select(TASKS.c.name).where(self._mine)).scalars())
+            again = TASKS.c.state.in_((_GIVEN_UP, _FAILED) if failed else (_GIVEN_UP,))
+            afresh = {"state": _WAITING, "failures": 0, "since": self._database.clock()}
+            connection.execute(sa.update(TASKS).where(self._mine, again).values(afresh))
+            rows = [
+                self._row(task, place, _WAITING)
+                for place, task in enumerate(tasks)
+                if task.name not in known
+            ]
+            if rows:
+                connection.execute(sa.insert(TASKS).values(since=self._database.clock()), rows)
+
+    def add_done(self, task: Task, values: Sequence[float], attributes: Mapping[str, Any]) -> None:
+        """Enter a task that is done already; one that is queued stays as it is."""
+        with self.shared.alone() as connection:
+            there = sa.select(TASKS.c.name).where(self._named(task.name))
+            if connection.execute(there).first() is None:
+                row = self._row(task, 0, _OVER)
+                connection.execute(sa.insert(TASKS).values(since=self._database.clock(), **row))
+                done = {TASK: task.name, **attributes}
+                self.study.add_trial(optuna.create_trial(values=list(values), user_attrs=done))
 
     def pull(self) -> Trial | None:
         """Take the next task; None if none is waiting.
 
         A task that is not there may still come back: `unfinished` says how many are at work.
         """
-        with self.shared.alone():
-            self._requeue()
-            waiting = self.trials(TrialState.WAITING)
-            if not waiting:
-                return None
-            # Before the task is taken: a worker that dies in between must be seen as dead.
-            _give_sign(self.storage, waiting[0]._trial_id)
-            if self.sampler is not None:
-                self.study.sampler = self.sampler(waiting[0].number)
-            with _quiet():
-                trial = self.study.ask()
-        if TASK not in trial.user_attrs:  # somebody has queued a trial of their own
-            trial.set_user_attr(TASK, f"extra-{trial.number}")
-        trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
+        with self.shared.alone() as connection:
+            while (row := self._next(connection)) is not None and row.state == _RUNNING:
+                # What its dead worker has left is not there to be pulled, or waits now.
+                self._change(connection, row.name, self._after_death(row))
+            if row is None:
+                return self._strangers(connection)
+            trial = self._begin(row)
+            hold = {"state": _RUNNING, "trial": trial._trial_id, "attempts": row.attempts + 1}
+            self._change(connection, row.name, hold)
         return trial
 
     @contextmanager
@@ -117,21 +144,15 @@ class Queue:
         ``renew`` is called with each of them.
         """
         over, lost = threading.Event(), threading.Event()
-        interval = _interval(self.storage)
-        if interval is None:
-            yield lost
-            return
 
         def live() -> None:
-            while not over.wait(interval):
+            while not over.wait(self.shared.patience / _SIGNS):
                 try:
-                    _give_sign(self.storage, trial._trial_id)
-                    renew()
-                    if self.storage.get_trial(trial._trial_id).state.is_finished():
+                    if not self._settle(trial, {"since": self._database.clock()}):
                         lost.set()
+                    renew()
                 except Exception as error:  # noqa: BLE001 - a database that is away may come back
                     logger.warning("The study's storage cannot be reached: %s", error)
-            self.storage.remove_session()  # it is the thread's own
 
         thread = threading.Thread(target=live, name="signs of life", daemon=True)
         thread.start()
@@ -150,7 +171,7 @@ class Queue:
             False, and nothing is kept, if it was taken away in the meantime.
         """
         state = TrialState.PRUNED if values is None else TrialState.COMPLETE
-        return self._end(trial, state, values, attributes)
+        return self._end(trial, state, values, attributes) and self._settle(trial, {"state": _OVER})
 
     def give_back(
         self,
@@ -160,20 +181,150 @@ class Queue:
         attributes: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
         """End an attempt that did not bring the task to its end."""
-        told = {**attributes, FAILED: failure, WHY: redact(why)}
-        return self._end(trial, TrialState.FAIL, None, told)
+        reasons = {**attributes, FAILED: failure, WHY: redact(why)}
+        if not self._end(trial, TrialState.FAIL, None, reasons):
+            return False
+        row = self._database.rows(
+            sa.select(TASKS.c.failures).where(self._named(trial.user_attrs[TASK]))
+        )
+        return self._settle(trial, self._after_failure(failure, row[0].failures))
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Give the study's trials, attempts that failed among them, by number."""
         return self.study.get_trials(deepcopy=False, states=states or None)
 
+    def waiting(self) -> list[str]:
+        """Name the tasks that wait, in their order."""
+        names = sa.select(TASKS.c.name).where(self._mine, TASKS.c.state == _WAITING)
+        return [
+            row.name for row in self._database.rows(names.order_by(TASKS.c.since, TASKS.c.place))
+        ]
+
+    def size(self) -> int:
+        """Count the tasks."""
+        return self._counts().total()
+
     def unfinished(self) -> int:
         """Count the tasks that wait or are at work, here or elsewhere."""
-        return sum(not _is_over(attempts) for attempts in self._attempts().values())
+        counts = self._counts()
+        return counts[_WAITING] + counts[_RUNNING]
 
     def given_up(self) -> int:
         """Count the tasks that died or met a provider that was down too often; `fill` revives."""
-        return sum(_is_given_up(attempts) for attempts in self._attempts().values())
+        return self._counts()[_GIVEN_UP]
+
+    def stage(self) -> str:
+        """Give a word that changes whenever an attempt begins or a task changes its state."""
+        begun = self._database.rows(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][
+            0
+        ]
+        return digest([begun, sorted(self._counts().items())])
+
+    def check_version(self, connection: sa.Connection) -> None:
+        """Check that the study's trials were tasks of this table.
+
+        Raises:
+            SetupError: If an earlier version has made the study.
+        """
+        there = connection.execute(sa.select(TASKS.c.name).where(self._mine).limit(1)).first()
+        if there is None and any(TASK in trial.user_attrs for trial in self.trials()):
+            raise SetupError(earlier_version(self.shared.study))
+
+    def _forget_lost_trials(self, connection: sa.Connection) -> None:
+        """Begin anew where the trials were in a memory that is gone."""
+        begun = sa.select(TASKS.c.trial).where(self._mine, TASKS.c.trial.is_not(None)).limit(1)
+        identity = connection.execute(begun).scalar()
+        if identity is None:
+            return
+        try:
+            self.storage.get_trial(identity)
+        except KeyError:
+            new = {"state": _WAITING, "trial": None, "attempts": 0, "failures": 0}
+            connection.execute(sa.update(TASKS).where(self._mine).values(new))
+
+    def _fail_unheld_trials(self, connection: sa.Connection) -> None:
+        """Fail the trials whose worker died before it had noted that it holds their tasks."""
+        mine = sa.select(TASKS.c.trial).where(self._mine, TASKS.c.state == _RUNNING)
+        held = set(connection.execute(mine).scalars())
+        for trial in self._attempts_in(TrialState.RUNNING):
+            if TASK in trial.user_attrs and trial._trial_id not in held:
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _attempts_in(self, state: TrialState) -> list[FrozenTrial]:
+        """Read the trials in a state, and no others as `trials` does."""
+        study = self.study._study_id
+        return self.storage.get_all_trials(study, deepcopy=False, states=(state,))
+
+    def _row(self, task: Task, place: int, state: str) -> dict[str, Any]:
+        params = json.dumps(dict(task.params)).encode()
+        names = {"study": self.shared.study, "name": task.name, "place": place, "params": params}
+        return {**names, "state": state, "trial": None, "attempts": 0, "failures": 0}
+
+    def _next(self, connection: sa.Connection) -> Any:
+        """Give the row of the task whose turn it is, or one of a worker that is dead."""
+        rows = sa.select(TASKS).where(self._mine).order_by(TASKS.c.since, TASKS.c.place).limit(1)
+        waiting = rows.where(TASKS.c.state == _WAITING)
+        dead = TASKS.c.since < self._database.clock() - self.shared.patience
+        held_by_the_dead = rows.where(TASKS.c.state == _RUNNING, dead)
+        return connection.execute(waiting).first() or connection.execute(held_by_the_dead).first()
+
+    def _begin(self, row: Any) -> Trial:
+        """Begin a trial of the study; one that was begun before has the parameters that it had."""
+        who = {TASK: row.name, WORKER: f"{socket.gethostname()}:{os.getpid()}"}
+        if row.trial is None:
+            # As `Study.enqueue_trial` fixes parameters, without a trial that all workers read.
+            template = optuna.create_trial(
+                state=TrialState.RUNNING,
+                user_attrs=who,
+                system_attrs={"fixed_params": json.loads(row.params)},
+            )
+        else:
+            last = self.storage.get_trial(row.trial)
+            template = optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=last.params,
+                distributions=last.distributions,
+                user_attrs={**who, "attempt": row.attempts + 1},
+                system_attrs=last.system_attrs,
+                intermediate_values=last.intermediate_values,
+            )
+        if self.sampler is not None:
+            self.study.sampler = self.sampler(row.place)
+        self.study._thread_local.cached_all_trials = None  # as `Study.ask` does
+        identity = self.study._storage.create_new_trial(self.study._study_id, template)
+        return Trial(self.study, identity)
+
+    def _strangers(self, connection: sa.Connection) -> Trial | None:
+        """Take a trial that somebody else has queued with Optuna; None if there is none."""
+        for queued in self._attempts_in(TrialState.WAITING):
+            self.trials()  # Optuna must have read a trial that it is asked to change
+            self.study._storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
+            trial = Trial(self.study, queued._trial_id)
+            name = f"extra-{trial.number}"
+            trial.set_user_attr(TASK, name)
+            trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
+            row = self._row(Task(name), trial.number, _RUNNING)
+            hold = {"trial": trial._trial_id, "attempts": 1, "since": self._database.clock()}
+            connection.execute(sa.insert(TASKS).values({**row, **hold}))
+            return trial
+        return None
+
+    def _after_death(self, row: Any) -> dict[str, Any]:
+        """End the attempt of a worker that is dead; gives what its task is then."""
+        with suppress(UpdateFinishedTrialError):  # it may have died just after the trial's end
+            self.storage.set_trial_state_values(row.trial, TrialState.FAIL)
+        last = self.storage.get_trial(row.trial)
+        if last.state in _DONE:
+            return {"state": _OVER}
+        return self._after_failure(failure_of(last), row.failures)
+
+    def _after_failure(self, failure: Failure, failures: int) -> dict[str, Any]:
+        """Give what a task is after an attempt that failed."""
+        if failure not in _AGAIN:
+            return {"state": _FAILED}
+        failures += failure in _COUNTED
+        state = _GIVEN_UP if failure in _COUNTED and failures >= MOST_ATTEMPTS else _WAITING
+        return {"state": state, "failures": failures, "since": self._database.clock()}
 
     def _end(
         self,
@@ -182,41 +333,36 @@ class Queue:
         values: Sequence[float] | None,
         attributes: Mapping[str, Any],
     ) -> bool:
-        with self.shared.alone():
-            if self.storage.get_trial(trial._trial_id).state.is_finished():
-                return False
+        """End a trial; False if another worker has ended it."""
+        try:
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
             self.study.tell(trial, values, state)
-            return True
+        except (UpdateFinishedTrialError, ValueError) as error:
+            ended = self.storage.get_trial(trial._trial_id).state.is_finished()
+            if isinstance(error, ValueError) and not ended:
+                raise
+            return False
+        return True
 
-    def _requeue(self) -> None:
-        with _quiet():
-            fail_stale_trials(self.study)
-        for attempts in self._attempts().values():
-            if attempts[-1].state == TrialState.FAIL and not _is_over(attempts):
-                self._queue_again(attempts, {})
+    def _settle(self, trial: Trial, changes: Mapping[str, Any]) -> bool:
+        """Change the task of a trial; False if it is not this trial's any more."""
+        mine = self._named(trial.user_attrs[TASK]) & (TASKS.c.state == _RUNNING)
+        row = sa.update(TASKS).where(mine, TASKS.c.trial == trial._trial_id)
+        return self._database.change(row.values(changes)) == 1
 
-    def _queue_again(self, attempts: Sequence[FrozenTrial], told: Mapping[str, Any]) -> None:
-        last = attempts[-1]
-        kept = {TASK: last.user_attrs[TASK], "attempt": len(attempts) + 1, **told}
-        self.study.add_trial(
-            optuna.create_trial(
-                state=TrialState.WAITING,
-                params=last.params,
-                distributions=last.distributions,
-                user_attrs=kept,
-                system_attrs=last.system_attrs,
-                intermediate_values=last.intermediate_values,
-            )
+    def _change(self, connection: sa.Connection, name: str, changes: Mapping[str, Any]) -> None:
+        now = {"since": self._database.clock()}
+        connection.execute(sa.update(TASKS).where(self._named(name)).values({**now, **changes}))
+
+    def _counts(self) -> Counter[str]:
+        counts = sa.select(TASKS.c.state, sa.func.count()).where(self._mine)
+        return Counter(
+            {row[0]: row[1] for row in self._database.rows(counts.group_by(TASKS.c.state))}
         )
 
-    def _attempts(self) -> dict[str, list[FrozenTrial]]:
-        found: dict[str, list[FrozenTrial]] = {}
-        for trial in self.trials():
-            if TASK in trial.user_attrs:
-                found.setdefault(trial.user_attrs[TASK], []).append(trial)
-        return found
+    def _named(self, name: str) -> sa.ColumnElement[bool]:
+        return self._mine & (TASKS.c.name == name)
 
 
 def failure_of(trial: FrozenTrial) -> Failure:
@@ -225,37 +371,10 @@ def failure_of(trial: FrozenTrial) -> Failure:
     return failure
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # since 2021
-        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used with")
-        yield
-
-
-def _is_given_up(attempts: Sequence[FrozenTrial]) -> bool:
-    done = any(each.state in _DONE for each in attempts)
-    return not done and _is_over(attempts) and failure_of(attempts[-1]) in _AGAIN
-
-
-def _is_over(attempts: Sequence[FrozenTrial]) -> bool:
-    if any(each.state in _DONE for each in attempts):
-        return True
-    starts = [place for place, each in enumerate(attempts) if AFRESH in each.user_attrs]
-    attempts = attempts[starts[-1] :] if starts else attempts
-    failures = [failure_of(each) for each in attempts if each.state == TrialState.FAIL]
-    if len(failures) < len(attempts):
-        return False
-    counted = sum(each in _COUNTED for each in failures)
-    return failures[-1] not in _AGAIN or counted >= MOST_ATTEMPTS
-
-
-def _interval(storage: BaseStorage) -> int | None:
-    get = getattr(storage, "get_heartbeat_interval", None)
-    interval: int | None = None if get is None else get()
-    return interval
-
-
-def _give_sign(storage: BaseStorage, trial_id: int) -> None:
-    if _interval(storage) is not None:
-        storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
+def earlier_version(study: str) -> str:
+    """Say in one line that a study cannot be gone on with."""
+    return (
+        f"The study {study!r} was made by mogradjudge 0.1.1 or earlier, which queued its trials "
+        "in another way. Its search.json stays readable with `mogradjudge report`; go on with that "
+        "version, or give another `study` and another `out`."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mogradjudge.lm.reply_store import packed, unpacked
-from mogradjudge.search.patience import patiently
-from mogradjudge.search.workers.database import REPLIES
+from mogradjudge.search.workers.database import REPLIES, Database
 
 
 class SharedReplies:
@@ -20,13 +18,13 @@ class SharedReplies:
     Of two workers that are about to send the same request one does; the other waits for its reply.
 
     Args:
-        engine: The database.
+        database: Where the table is.
         store: The name of the store.
         patience: Seconds after which a request that brought no reply may be sent by another worker.
     """
 
-    def __init__(self, engine: sa.Engine, store: str, patience: float) -> None:
-        self.engine, self.store, self.patience = engine, store, patience
+    def __init__(self, database: Database, store: str, patience: float) -> None:
+        self.database, self.store, self.patience = database, store, patience
         self.asker = uuid4().hex
         self._claimed: set[str] = set()
 
@@ -42,12 +40,8 @@ class SharedReplies:
         # As it is: SQLAlchemy would make bytes of a number that is there instead.
         asked = sa.select(sa.type_coerce(REPLIES.c.reply, sa.types.NULLTYPE)).where(self._at(key))
 
-        def read() -> Any:
-            with self.engine.begin() as connection:
-                return connection.execute(asked).scalar()
-
-        found = patiently(read, self.engine.dialect.name)
-        return None if found is None else unpacked(found)
+        rows = self.database.rows(asked)
+        return unpacked(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def set(self, key: str, value: Any) -> None:
         """Keep a reply.
@@ -55,34 +49,34 @@ class SharedReplies:
         Raises:
             TypeError: If it cannot be written.
         """
-        kept = {"reply": packed(value), "asker": self.asker, "since": self._now()}
+        kept = {"reply": packed(value), "asker": self.asker, "since": self.database.clock()}
         # The first one stays: somebody may have gone on from it.
         row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(kept)
         # A call that nobody counts has not been asked for before.
-        if not self._do(row) and self._insert(key):
-            self._do(row)
+        if not self.database.change(row) and self._insert(key):
+            self.database.change(row)
         self._claimed.discard(key)
 
     def renew(self) -> None:
         """Say that the requests of this worker that brought no reply yet are still under way."""
         mine = (REPLIES.c.store == self.store) & (REPLIES.c.asker == self.asker)
         row = sa.update(REPLIES).where(mine, REPLIES.c.reply.is_(None))
-        self._do(row.values(since=self._now()))
+        self.database.change(row.values(since=self.database.clock()))
 
     def delete(self, key: str) -> None:
         """Drop a reply that cannot be read."""
-        self._do(sa.delete(REPLIES).where(self._at(key)))
+        self.database.change(sa.delete(REPLIES).where(self._at(key)))
 
     def claim(self, key: str) -> bool:
         """Say that this worker sends a request; False if another one has sent it just now."""
         if key in self._claimed:
             return True
         if not self._insert(key):
-            now = self._now()
+            now = self.database.clock()
             old = sa.not_(REPLIES.c.since.between(now - self.patience, now + self.patience))
             free = (REPLIES.c.asker == self.asker) | old
             mine = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None), free)
-            if not self._do(mine.values(asker=self.asker, since=self._now())):
+            if not self.database.change(mine.values(asker=self.asker, since=self.database.clock())):
                 return False
         self._claimed.add(key)
         return True
@@ -92,38 +86,22 @@ class SharedReplies:
         if key not in self._claimed:
             return
         mine = (REPLIES.c.asker == self.asker) & REPLIES.c.reply.is_(None)
-        self._do(sa.delete(REPLIES).where(self._at(key), mine))
+        self.database.change(sa.delete(REPLIES).where(self._at(key), mine))
         self._claimed.discard(key)
 
     def _insert(self, key: str) -> bool:
         """Enter a request that is under way; False if it stands there already."""
         insert = self._insert_new(REPLIES).values(
-            store=self.store, request=key, reply=None, asker=self.asker, since=self._now()
+            store=self.store, request=key, reply=None, asker=self.asker, since=self.database.clock()
         )
         try:
-            return self._do(insert) == 1
+            return self.database.change(insert) == 1
         except sa.exc.IntegrityError:
             return False
 
-    def _do(self, statement: Any) -> int:
-        """Change rows; gives how many."""
-        counted = statement.execution_options(preserve_rowcount=True)
-
-        def once() -> int:
-            with self.engine.begin() as connection:
-                return connection.execute(counted).rowcount
-
-        return patiently(once, self.engine.dialect.name)
-
-    def _now(self) -> Any:
-        """Give the time in seconds: a server's own, since workers' clocks differ."""
-        if self.engine.dialect.name == "postgresql":
-            return sa.extract("epoch", sa.func.clock_timestamp())
-        return time.time()
-
     def _insert_new(self, table: sa.Table) -> Any:
         """Give an INSERT that leaves a row alone that is there, where the database has one."""
-        match self.engine.dialect.name:
+        match self.database.dialect:
             case "postgresql":
                 return postgresql.insert(table).on_conflict_do_nothing()
             case "sqlite":

@@ -9,19 +9,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 
 from mogradjudge.files import to_json
-from mogradjudge.search.patience import patiently
-from mogradjudge.search.workers.database import LOCKS, NOTES, PURSES, TABLES
+from mogradjudge.search.workers.database import (
+    LOCKS,
+    NOTES,
+    PURSES,
+    TABLES,
+    Database,
+)
 from mogradjudge.search.workers.reply_table import SharedReplies
 from mogradjudge.search.workers.storage import making_tables
 
 logger = logging.getLogger(__name__)
 
-ASKED, TEXTS, SCORES, FRESH = "asked", "texts", "scores", "fresh"
+ASKED, TEXTS, SCORES, FRESH, SUMMARY = "asked", "texts", "scores", "fresh", "summary"
 """Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
-scores on them; those of the best trial and of the default, once more."""
+scores on them; those of the best trial and of the default, once more; what a worker made of it."""
 
 
 class Shared:
@@ -42,7 +46,7 @@ class Shared:
         self, engine: sa.Engine, study: str, patience: float, *, makes: bool = True
     ) -> None:
         self.engine, self.study, self.patience = engine, study, patience
-        self.at_once = _at_once(engine)
+        self.database = Database(engine)
         if not makes:
             return
         with making_tables(engine.url):
@@ -50,15 +54,15 @@ class Shared:
             self._make_rows()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the study's lock while the block runs; another worker waits for it."""
-        if self.engine.dialect.name == "sqlite":  # its own lock would keep us out as well
-            with FileLock(f"{self.engine.url.database}.turn"):
-                yield
-            return
-        connection = patiently(self._take_turn, self.engine.dialect.name)
+    def alone(self) -> Iterator[sa.Connection]:
+        """Hold the study's lock while the block runs; another worker waits for it.
+
+        What is written through the connection is there at the block's end, all or nothing. An
+        SQLite file takes no other change of this worker's in the meantime.
+        """
+        connection = self.database.retry(self._take_turn)
         try:
-            yield
+            yield connection
             connection.commit()
         finally:
             connection.close()
@@ -75,36 +79,36 @@ class Shared:
 
     def replies(self, part: str = "") -> SharedReplies:
         """Give the study's store of replies; ``part`` names one of its own."""
-        return SharedReplies(self.at_once, f"{self.study}/{part}", self.patience)
+        return SharedReplies(self.database, f"{self.study}/{part}", self.patience)
 
-    def note(self, name: str, value: Any) -> None:
-        """Keep something under a name, as JSON; in the place of what was there."""
+    def note(self, name: str, value: Any, *, first: bool = False) -> None:
+        """Keep something under a name, as JSON.
+
+        It takes the place of what was there; with ``first``, what was there stays.
+        """
         row = {"note": to_json(value, indent=None).encode()}
-        patiently(lambda: self._write_note(name, row), self.engine.dialect.name)
-
-    def _write_note(self, name: str, row: dict[str, bytes]) -> None:
         there = sa.update(NOTES).where(self._named(name)).values(row)
-        with self.at_once.begin() as connection:
-            if connection.execute(there).rowcount:
-                return
+        if not first and self.database.change(there):
+            return
         try:
-            with self.at_once.begin() as connection:
-                new = sa.insert(NOTES).values(study=self.study, name=name, **row)
-                connection.execute(new)
-        except sa.exc.IntegrityError:  # another worker was faster: the last one's stays
-            with self.at_once.begin() as connection:
-                connection.execute(there)
+            self.database.change(sa.insert(NOTES).values(study=self.study, name=name, **row))
+        except sa.exc.IntegrityError:  # another worker was faster
+            if not first:
+                self.database.change(there)
 
     def noted(self, name: str) -> Any:
         """Give what is kept under a name; None if nothing is."""
-        asked = sa.select(NOTES.c.note).where(self._named(name))
+        rows = self.database.rows(sa.select(NOTES.c.note).where(self._named(name)))
+        return json.loads(rows[0].note) if rows else None
 
-        def read() -> bytes | None:
-            with self.engine.begin() as connection:
-                return connection.execute(asked).scalar()
-
-        text = patiently(read, self.engine.dialect.name)
-        return None if text is None else json.loads(text)
+    def noted_below(self, name: str) -> dict[str, Any]:
+        """Give all that is kept under names that begin with this one and a slash, by the rest."""
+        below = NOTES.c.name.startswith(f"{name}/", autoescape=True)
+        query = sa.select(NOTES.c.name, NOTES.c.note).where(NOTES.c.study == self.study, below)
+        return {
+            row.name.removeprefix(f"{name}/"): json.loads(row.note)
+            for row in self.database.rows(query)
+        }
 
     def _named(self, name: str) -> sa.ColumnElement[bool]:
         return (NOTES.c.study == self.study) & (NOTES.c.name == name)
@@ -116,10 +120,3 @@ class Shared:
                 if connection.execute(here).first() is None:
                     zeros = {c.name: 0 for c in table.columns if not c.primary_key}
                     connection.execute(sa.insert(table).values(study=self.study, **zeros))
-
-
-def _at_once(engine: sa.Engine) -> sa.Engine:
-    """Give the engine for single statements: a server is asked once for each, not three times."""
-    if engine.dialect.name == "sqlite":
-        return engine
-    return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import optuna
 import sqlalchemy as sa
 from filelock import FileLock
 from optuna.storages import BaseStorage, RDBStorage
@@ -19,14 +17,13 @@ from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
 _BUSY = 60  # seconds that a connection waits for another one's transaction
-_GRACE = 3  # heartbeats that may fail to come before a worker counts as dead
-_POOL, _SERVER_POOL = 16, 8  # connections that are kept open: a run has many calls in flight
+_POOL, _SERVER_POOL = 16, 2  # connections that are kept open: a run has many calls in flight
 _LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
 
 
 @contextmanager
 def opened(
-    storage: str | BaseStorage | None, folder: Path, heartbeat: int
+    storage: str | BaseStorage | None, folder: Path
 ) -> Iterator[tuple[BaseStorage, sa.Engine]]:
     """Open what a study is kept in while the block runs; it is made if it is not there.
 
@@ -35,11 +32,9 @@ def opened(
     Args:
         storage: A database's URL as SQLAlchemy writes it, ``sqlite:///study.sqlite3`` or
             ``postgresql://user@host/name``; any Optuna storage; None for a file in ``folder``. One
-            that is no database, in memory or a journal say, is for one worker: it keeps no signs of
-            life, and what workers share is kept in ``folder``.
+            that is no database, in memory or a journal say, is for the workers of one machine: what
+            they share is kept in ``folder``.
         folder: The search's folder.
-        heartbeat: Seconds between two signs of life of a worker; one that gave none for three
-            times as long counts as dead. It holds for a URL.
 
     Raises:
         SetupError: If there is no such database, or no driver for it, or the folder holds a link.
@@ -48,10 +43,8 @@ def opened(
     with ExitStack() as stack:
         if isinstance(storage, BaseStorage):
             study = storage
-            if isinstance(study, RDBStorage) and study.heartbeat_interval is None:
-                study.heartbeat_interval, study.grace_period = heartbeat, _GRACE * heartbeat
         else:
-            study = _storage(storage, folder, heartbeat)
+            study = _storage(storage, folder)
             stack.callback(study.engine.dispose)
             stack.callback(study.remove_session)
         engine = _engine_of(study)
@@ -62,21 +55,14 @@ def opened(
         yield study, engine
 
 
-def _storage(storage: str | None, folder: Path, heartbeat: int) -> RDBStorage:
+def _storage(storage: str | None, folder: Path) -> RDBStorage:
     file = sa.URL.create("sqlite", database=str(folder / STUDY))
     url = file if storage is None else url_of(storage)
     if _is_file(url):
         check_database(Path(str(url.database)))
     engine_kwargs = _file_options() if _is_file(url) else _server_options(url)
-
-    with making_tables(url), warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # since 2021
-        return RDBStorage(
-            url.render_as_string(hide_password=False),
-            engine_kwargs,
-            heartbeat_interval=heartbeat,
-            grace_period=_GRACE * heartbeat,
-        )
+    with making_tables(url):
+        return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs)
 
 
 def _engine_of(storage: BaseStorage) -> sa.Engine | None:
@@ -112,8 +98,10 @@ def _file_options() -> dict[str, Any]:
 
 
 def _server_options(url: sa.URL) -> dict[str, Any]:
-    # A server takes only so many connections (PostgreSQL 100), and has many workers.
-    bounds = {"pool_size": _SERVER_POOL, "max_overflow": 2, "pool_pre_ping": True}
+    # A server takes only so many connections (PostgreSQL 100), and has many workers. A worker needs
+    # two: one holds the study's lock while Optuna begins a trial through the other.
+    waits = {"pool_timeout": 2 * _BUSY, "pool_pre_ping": True}
+    bounds = {"pool_size": _SERVER_POOL, "max_overflow": 0, **waits}
     if url.get_backend_name() != "postgresql":
         return bounds
     return {**bounds, "pool_events": [(_bounded, "connect")]}

@@ -18,7 +18,7 @@ from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunSt
 from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, calls_kept_back
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
-from mogradjudge.search.workers.budget import SharedPurse
+from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import TASK, Queue
 from mogradjudge.search.workers.shared import SCORES, Shared
 
@@ -56,7 +56,7 @@ class Worker:
         budget, kept_back = self.job.budget, calls_kept_back(self.job)
         if budget.max_calls is not None:
             budget = replace(budget, max_calls=budget.max_calls - kept_back)
-        self.purse = SharedPurse(self.shared, budget)
+        self.purse = SharedBudget(self.shared, budget)
         self._failures = 0
 
     def work(self) -> SearchStop:
@@ -81,7 +81,7 @@ class Worker:
     def _others_work(self) -> bool:
         """Wait a little for what other workers have; False once nothing is left to wait for."""
         left = self.queue.unfinished()
-        if not left or self._late() or not self.queue.sees_the_dead:
+        if not left or self._late():
             return False
         self._flush()  # what was taken and not spent is for those who still work
         time.sleep(_LOOK_EVERY)

@@ -139,7 +139,7 @@ def test_what_sharing_saves_is_what_the_trials_were_given_for_nothing(tmp_path):
 
 
 def test_a_studys_file_is_not_synced_to_the_disk_at_each_of_its_commits(tmp_path):
-    with opened(None, tmp_path, heartbeat=10) as (storage, shared):
+    with opened(None, tmp_path) as (storage, shared):
         for engine in (storage.engine, shared):
             with engine.begin() as connection:
                 assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

@@ -137,7 +137,7 @@ def test_a_line_of_a_trial_that_never_started():
 
 @pytest.fixture
 def queue(tmp_path):
-    with opened(None, tmp_path, 10) as (storage, engine):
+    with opened(None, tmp_path) as (storage, engine):
         study = optuna.create_study(storage=storage, study_name="a", direction="maximize")
         yield Queue(study, storage, Shared(engine, "a", 30.0))
 
@@ -271,6 +271,15 @@ def test_a_default_that_stays_the_best_is_said():
 def test_a_default_without_a_value_is_said():
     said = verdict(result(record(7, mean=0.41), None))
     assert "the default has no agreement" in said and "nothing to compare with" in said
+
+
+def test_a_table_of_very_many_trials_holds_the_best_ones(capsys):
+    records = tuple(record(number, mean=number / 1000) for number in range(250))
+    print_found(result(records[-1], records[0], trials=records))
+    shown = capsys.readouterr().out
+    assert "and 50 more: --json" in shown
+    rows = [line.split()[0] for line in shown.splitlines() if " complete " in line]
+    assert rows == [str(number) for number in range(249, 49, -1)]
 
 
 def test_no_value_at_all_is_said(capsys):

@@ -10,12 +10,13 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from mogradjudge.agreement import TestOptions, Undefined
+from mogradjudge.search.analysis import summary
 from mogradjudge.search.analysis.effects import mode_effects
 from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
-from mogradjudge.search.analysis.summary import summarize
+from mogradjudge.search.analysis.summary import kept_summary, summarize, summary_of
 from mogradjudge.search.trial import DETAILS
-from mogradjudge.search.workers.queue import TASK, Queue
-from mogradjudge.search.workers.shared import SCORES, TEXTS, Shared
+from mogradjudge.search.workers.queue import TASK, Queue, Task
+from mogradjudge.search.workers.shared import FRESH, SCORES, TEXTS, Shared
 from mogradjudge.search.workers.storage import opened
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -68,7 +69,7 @@ def study_of(trials, tmp_path, names=("agreement",), texts=None, scores=()):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(list(names))
-    with opened(storage, tmp_path, 5) as (_, engine):
+    with opened(storage, tmp_path) as (_, engine):
         shared = Shared(engine, "s", patience=15)
         if texts is not None:
             shared.note(TEXTS, texts)
@@ -172,6 +173,33 @@ def test_importances_take_the_parameters_that_every_trial_has(found):
     }
     alike = [trial(**{**each, "mean": 0.3}) for each in drawn]
     assert found(alike).importances == {}
+
+
+def test_importances_of_many_configurations_are_of_some_over_the_whole_search(found, monkeypatch):
+    drawn = [trial(**each) for each in searched(40)]
+    monkeypatch.setattr(summary, "_MOST_CONFIGURATIONS", 20)
+    shares = found(drawn).importances
+    assert shares == found([drawn[2 * place] for place in range(20)]).importances
+    assert next(iter(shares)) == "mode"
+
+
+def test_what_one_worker_has_summarized_no_other_does_again(tmp_path, monkeypatch):
+    drawn = list(searched(20))
+    texts, scores = judged(drawn)
+    trials = [trial(**each) for each in drawn]
+    with study_of(trials, tmp_path, texts=texts, scores=scores) as (queue, shared):
+        first = summary_of(queue, shared)
+        assert first == summarize(queue, shared)
+        monkeypatch.setattr(summary, "summarize", None)
+        again = summary_of(queue, shared)
+        assert again == kept_summary(shared, queue.stage()) == first
+        for number in ("0", first.best.task):
+            shared.note(f"{FRESH}/{number}", scores[0])
+            shared.note(f"{FRESH}/{number}/mean", 0.4)
+        assert summary_of(queue, shared).fresh.best == 0.4
+        monkeypatch.undo()
+        queue.add_done(Task("20"), [0.9], {})
+        assert kept_summary(shared, queue.stage()) is None
 
 
 VALUES = ("agreement", "calls_per_text")
