@@ -246,7 +246,12 @@ def test_an_attempt_has_the_arguments_of_dspys():
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(module, name) for names in IMPORTED.values() for module in names for name in names[module]],
+    [
+        (module, name)
+        for names in IMPORTED.values()
+        for module in names
+        for name in sorted(names[module])
+    ],
 )
 def test_what_is_imported_is_there(module, name):
     assert module == name or hasattr(importlib.import_module(module), name)
