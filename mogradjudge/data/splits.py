@@ -117,7 +117,7 @@ def _best_exchange(
     sizes = [sorted({len(group) for group in part}) for part in parts]
     for giver, taker in ((a, b) for a in range(len(parts)) for b in range(len(parts)) if a != b):
         back = [*sizes[taker], 0] if len(parts[giver]) > 1 else sizes[taker]
-        for given, taken in ((given, taken) for given in sizes[giver] for taken in back):
+        for given, taken in ((size, taken) for size in sizes[giver] for taken in back):
             shift = given - taken
             # Half of what the shift adds to the sum of the squared gaps.
             change = shift * (gaps[giver] - gaps[taker] + shift)

@@ -205,9 +205,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         tokens = read_tokens(prediction.get("logprobs"))
         written = int(prediction[criterion.name])
         fields = (*self.rubric.names, "rationale")
-        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written, fields)
-        if found is not None and found.support >= MIN_SUPPORT:
-            return Reading(found.score, "expected", found.distribution, found.support, rationale)
+        name, scale = criterion.name, criterion.scale
+        expected = expected_score(tokens, name, scale, adapter, written, fields)
+        if expected is not None and expected.support >= MIN_SUPPORT:
+            return Reading(
+                expected.score, "expected", expected.distribution, expected.support, rationale
+            )
         if self.settings.fallback == "integer":
             return Reading(written, "fallback", rationale=rationale)
         if not tokens:
@@ -216,7 +219,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
                 f"{criterion.name!r}. Use an LM that sends them, or fallback='integer' "
                 "(--fallback integer)."
             )
-        support = 0.0 if found is None else found.support
+        support = 0.0 if expected is None else expected.support
         reason = f"only {support:.2f} of the score's probability lies on the scale"
         return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
 
@@ -331,5 +334,7 @@ def _saved(path: Path) -> dict[str, Any]:
 def _settings(saved: Mapping[str, Any]) -> dict[str, Any]:
     settings = saved["settings"]
     return {
-        each.name: settings[each.name] for each in fields(JudgeSettings) if each.name in settings
+        field.name: settings[field.name]
+        for field in fields(JudgeSettings)
+        if field.name in settings
     }

@@ -58,7 +58,7 @@ class ObjectivesMetric:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
-        names = [each.name for each in self.objectives]
+        names = [objective.name for objective in self.objectives]
         if not names or len(set(names)) < len(names):
             raise SetupError(f"A metric needs objectives, each with its own name, got {names}.")
         if not isinstance(self.failure_score, Real) or not math.isfinite(self.failure_score):
@@ -68,7 +68,7 @@ class ObjectivesMetric:
 
     @property
     def __name__(self) -> str:  # a function has one, and tables and logs print it
-        return "_and_".join(each.name for each in self.objectives)
+        return "_and_".join(objective.name for objective in self.objectives)
 
     def __call__(
         self,
@@ -94,7 +94,7 @@ class ObjectivesMetric:
         )
 
     def _scores(self, gold: dspy.Example, pred: Any) -> dict[str, float]:
-        found = {each.name: each.scored(gold, pred) for each in self.objectives}
+        found = {objective.name: objective.scored(gold, pred) for objective in self.objectives}
         scores = {
             name: self.failure_score if isinstance(score, Unscored) else score
             for name, score in found.items()
@@ -111,7 +111,7 @@ class ObjectivesMetric:
         asked = pred_trace[0][0] if pred_trace else None
         if not isinstance(asked, ScorePredict):
             return self.objectives
-        return tuple(each for each in self.objectives if each.name in asked.criteria)
+        return tuple(objective for objective in self.objectives if objective.name in asked.criteria)
 
 
 def as_metric(
@@ -131,7 +131,7 @@ def feedback_on(objectives: Sequence[Objective], example: dspy.Example, predicti
 
     An objective that has nothing to score the example by is left out.
     """
-    scores = [(each, each.scored(example, prediction)) for each in objectives]
+    scores = [(objective, objective.scored(example, prediction)) for objective in objectives]
     if prediction is None and not any(isinstance(score, float) for _, score in scores):
         return "The program failed on this example and gave no result."
     lines = [_line(each, score, example, prediction) for each, score in scores if score is not None]

@@ -195,7 +195,7 @@ class TestPlace:
 
 # How a token may spell a score, and what a token may hold instead.
 SPELLINGS = ["{}", " {}", "\n{}", '"{}', "{}\n\n", "{}.", "{},"]
-NOISE = ["x", "", "The", "99", "-9", "0.5", "1/2", "[["]
+NOISE = ["x", "", "The", "99", "-9", "0.5", "1/2", "[["]  # 1/2 is 1 out of 2 where 2 is the top
 REPLIES = [
     (CHAT, "[[ ## rationale ## ]]\n1, 2, 3.\n\n[[ ## coherence ## ]]\n@\n[[ ## q5 ## ]]\n2"),
     (JSON, '{"q1": 2, "rationale": "1, 2", "coherence": @, "q2": 3}'),
@@ -224,6 +224,8 @@ def single_digits(draw: st.DrawFn) -> tuple[Scale, dict[str, tuple[int | None, f
     taken = str(draw(st.sampled_from(scale.values)))
     noise = draw(st.lists(st.sampled_from(NOISE), max_size=3, unique=True))
     meant: dict[str, int | None] = {taken: int(taken), **spelled, **dict.fromkeys(noise)}
+    if "1/2" in meant and scale.high == 2:
+        meant["1/2"] = 1
     probable = draw(distributions(list(meant)))
     return scale, {text: (meant[text], probable[text]) for text in meant}, taken
 
