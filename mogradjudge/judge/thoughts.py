@@ -42,8 +42,8 @@ def without_thoughts(
         values_may_hold_tags: Whether a pair of tags after the first field belongs to the reply.
 
     Example:
-        >>> without_thoughts("<think>It reads well.</think>\n4").strip()
-        '4'
+        >>> without_thoughts("<think>Good.</think> 4").split()
+        ['4']
     """
     pieces, place = [], 0
     for begin, end in _thoughts(text, fields, tags_stay=values_may_hold_tags):

@@ -327,7 +327,7 @@ def test_verdicts_are_forgotten_with_their_predictions():
     del example, made
     gc.collect()
     assert not any(each() for each in alive)
-    assert right.score.metric._asked == {}
+    assert right.score.metric._entries == {}
 
 
 def test_threads_that_ask_together_share_one_call():
