@@ -68,6 +68,11 @@ class Rubric:
 
         Raises:
             SetupError: If the file is missing, is not TOML or describes no valid rubric.
+
+        Example:
+            >>> from mogradjudge import demo
+            >>> Rubric.from_toml(Path(demo.__file__).parent / "rubric.toml").names
+            ('resolution', 'courtesy', 'clarity')
         """
         text = _read(Path(path))
         try:

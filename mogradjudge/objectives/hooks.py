@@ -19,7 +19,12 @@ _ROUNDING = 1e-6  # a cosine of float32 vectors is 1.0000001
 
 @dataclass(frozen=True)
 class Scored:
-    """One example, a program's prediction for it, and the prediction's score in [0, 1]."""
+    """One example, a program's prediction for it, and the prediction's score in [0, 1].
+
+    Example:
+        >>> Scored(dspy.Example(), dspy.Prediction(answer="4"), 0.5, group="a").score
+        0.5
+    """
 
     example: dspy.Example
     prediction: Any
@@ -29,7 +34,12 @@ class Scored:
 
 @dataclass(frozen=True)
 class MetricFailed(Unscored):
-    """An objective's own function returned no usable score; the prediction may be good."""
+    """An objective's own function returned no usable score; the prediction may be good.
+
+    Example:
+        >>> isinstance(MetricFailed("the score function failed"), Unscored)
+        True
+    """
 
 
 class BadScore(Exception):
@@ -63,19 +73,36 @@ class ScoreHook(Protocol):
     ``prediction`` is whatever the program returns, as `dspy.Evaluate` gives it to a metric: mostly
     a `dspy.Prediction`, perhaps a text, a dict, a tuple or None. A bool, a numpy number and a
     `dspy.Prediction` with a ``score`` are numbers too.
+
+    Example:
+        >>> hook: ScoreHook = lambda example, prediction: prediction.answer == example.answer
+        >>> hook(dspy.Example(answer="4"), dspy.Prediction(answer="4"))
+        True
     """
 
     def __call__(self, example: dspy.Example, prediction: Any, /) -> float | Unscored | None: ...
 
 
 class AggregateHook(Protocol):
-    """Aggregates a data set to one number, higher is better."""
+    """Aggregates a data set to one number, higher is better.
+
+    Example:
+        >>> hook: AggregateHook = lambda scored: min(result.score for result in scored)
+        >>> hook([Scored(dspy.Example(), dspy.Prediction(), 0.5, "a")])
+        0.5
+    """
 
     def __call__(self, scored: Sequence[Scored], /) -> float | Undefined: ...
 
 
 class ShowHook(Protocol):
-    """Returns what the critic may see of one prediction: expected and produced values."""
+    """Returns what the critic may see of one prediction: expected and produced values.
+
+    Example:
+        >>> hook: ShowHook = lambda example, prediction: {"produced": prediction.answer}
+        >>> hook(dspy.Example(), dspy.Prediction(answer="4"))
+        {'produced': '4'}
+    """
 
     def __call__(self, example: dspy.Example, prediction: Any, /) -> Mapping[str, object]: ...
 
@@ -84,7 +111,13 @@ Label: TypeAlias = float | int | str | bool
 
 
 class LabelsHook(Protocol):
-    """Returns the expected and the produced label; None for a missing one."""
+    """Returns the expected and the produced label; None for a missing one.
+
+    Example:
+        >>> hook: LabelsHook = lambda example, prediction: (example.answer, prediction.answer)
+        >>> hook(dspy.Example(answer="4"), dspy.Prediction(answer="5"))
+        ('4', '5')
+    """
 
     def __call__(
         self, example: dspy.Example, prediction: Any, /

@@ -48,7 +48,12 @@ _CONSEQUENCES = {
 
 @dataclass(frozen=True)
 class AggregateFailed(Undefined):
-    """An objective's own function could not aggregate a data set."""
+    """An objective's own function could not aggregate a data set.
+
+    Example:
+        >>> AggregateFailed("the aggregate function failed").reason
+        'the aggregate function failed'
+    """
 
 
 @dataclass(frozen=True)
