@@ -24,10 +24,9 @@ RESERVED = frozenset(
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
-LONGEST_NAME = 100
+_LONGEST_NAME = 100
 _LONGEST_COLUMN = 1000  # a survey's columns are named by its questions
-LONGEST_TEXT = 20_000
-"""Characters of a definition, a level or a task: all of them stand in each prompt."""
+_LONGEST_TEXT = 20_000  # a definition, a level or a task; all of them stand in each prompt
 
 
 @dataclass(frozen=True)
@@ -140,15 +139,15 @@ class Criterion:
 
 def check_length(text: str, what: str) -> None:
     """Check that a text of a rubric is short enough for a prompt."""
-    if len(text) > LONGEST_TEXT:
-        raise SetupError(f"{what} must have at most {LONGEST_TEXT} characters, got {len(text)}.")
+    if len(text) > _LONGEST_TEXT:
+        raise SetupError(f"{what} must have at most {_LONGEST_TEXT} characters, got {len(text)}.")
 
 
 def check_name(name: object, what: str) -> None:
     """Check that a name can be a field: an identifier that is not reserved."""
-    if isinstance(name, str) and len(name) > LONGEST_NAME:
+    if isinstance(name, str) and len(name) > _LONGEST_NAME:
         raise SetupError(
-            f"{what.capitalize()} must have at most {LONGEST_NAME} characters, got {len(name)}: "
+            f"{what.capitalize()} must have at most {_LONGEST_NAME} characters, got {len(name)}: "
             f"{name[:20]!r}..."
         )
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):

@@ -62,15 +62,19 @@ def load_examples(
     table = unnested(table, rubric.inputs, tuple(labels))
     required = [*rubric.inputs, *(labels if require_human else ())]
     check_columns(table, list(dict.fromkeys(required)))
-    columns: dict[str, Sequence[object]] = {
-        name: input_texts(table, name) for name in rubric.inputs
-    }
-    columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
-    columns["group"] = _groups(table, rubric.group, required=require_human)
+    columns = _columns(table, rubric, require_human=require_human)
     return [
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def _columns(table: Table, rubric: Rubric, *, require_human: bool) -> dict[str, Sequence[object]]:
+    columns: dict[str, Sequence[object]] = {
+        name: input_texts(table, name) for name in rubric.inputs
+    }
+    columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
+    return columns | {"group": _groups(table, rubric.group, required=require_human)}
 
 
 def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:

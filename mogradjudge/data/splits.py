@@ -59,10 +59,7 @@ def split_by_group(
         >>> sorted(len(part) for part in split_by_group(texts, (0.5, 0.5)))
         [1, 2]
     """
-    if len(fractions) < 2 or not all(share > 0 for share in fractions):
-        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
+    _check_fractions(fractions)
     examples = listed(examples, "examples")
     groups = _groups(examples, by_group=by_group)
     if len(groups) < len(fractions):
@@ -74,6 +71,13 @@ def split_by_group(
     random.Random(seed).shuffle(groups)
     parts = _deal(groups, [share * len(examples) for share in fractions])
     return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) < 2 or not all(share > 0 for share in fractions):
+        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
 
 
 def _groups(examples: Sequence[dspy.Example], *, by_group: bool) -> list[list[int]]:

@@ -105,8 +105,7 @@ def expected_score(
         fields: All fields of the reply, where there are others.
 
     Returns:
-        None if ``written`` does not stand at the field's place, or if no probability lies on the
-        scale.
+        None if ``written`` is not at the field's place, or no probability lies on the scale.
 
     Example:
         >>> key = '{"clarity": '
@@ -136,14 +135,18 @@ def _place(
     """Find where the digits of a score begin in a reply."""
     no_thoughts = fields if isinstance(adapter, dspy.XMLAdapter) else ()
     text = without_thoughts("".join(token.text for token in tokens), no_thoughts)
-    values = values_of(text, field, fields, adapter)
-    scores = [read_score(value.text, scale, field) for value in values]
-    if not scores or any(score is None or score.score != written for score in scores):
-        return None
-    assert scores[-1] is not None
-    start = values[-1].start + scores[-1].start
+    start = None
+    for value in values_of(text, field, fields, adapter):
+        score = read_score(value.text, scale, field)
+        if score is None or score.score != written:
+            return None
+        start = value.start + score.start
+    return start if start is not None and _spells(text, start, written) else None
+
+
+def _spells(text: str, start: int, score: int) -> bool:
     number = _NUMBER.match(text, start)  # a text in JSON may hold escapes ahead of it
-    return start if number is not None and number[0].lstrip("+") == str(written) else None
+    return number is not None and number[0].lstrip("+") == str(score)
 
 
 def _plain(token: Token) -> Token:

@@ -146,7 +146,7 @@ def _begins_of_fields(text: str, fields: Collection[str]) -> list[int]:
 
 
 def _ends(tags: Sequence[re.Match[str]]) -> dict[int, int]:
-    """Give the end of the thought that each tag opens; 0 if no tag closes it.
+    """Return the end of each opening tag's thought; 0 if no tag closes it.
 
     An inner tag may have opened no thought: the last closing tag ends the outer ones.
     """

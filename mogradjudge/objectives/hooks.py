@@ -63,10 +63,6 @@ def bad_score(error: Exception) -> BadScore:
     return BadScore(f"{kind}: {reason_of(error, dspy.settings.lm)}", kind)
 
 
-class OffScale(BadScore):
-    """A function returned a number outside its scale."""
-
-
 class ScoreHook(Protocol):
     """Scores one prediction in [0, 1], higher is better; None where there is no label.
 
@@ -159,12 +155,12 @@ def on_scale(number: float, scale: tuple[float, float] = (0.0, 1.0)) -> float:
     """Return a number clipped to a scale, with room for rounding errors.
 
     Raises:
-        OffScale: If it lies outside by more than a millionth of the scale, or is no number.
+        BadScore: If it lies outside by more than a millionth of the scale, or is no number.
     """
     low, high = scale
     slack = _ROUNDING * (high - low)
     if not low - slack <= number <= high + slack:
-        raise OffScale(f"must lie in [{low:g}, {high:g}], got {number!r}")
+        raise BadScore(f"must lie in [{low:g}, {high:g}], got {number!r}")
     return min(max(number, low), high)
 
 

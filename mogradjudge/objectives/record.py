@@ -182,7 +182,7 @@ class Objective:
         aggregate: Measure | AggregateHook = "macro_f1",
         scale: tuple[float, float] | None = None,
     ) -> Self:
-        """Make an objective of two labels whose agreement is taken over a whole data set.
+        """Make an objective that compares two labels and aggregates over a data set.
 
         One example's score is 1 if its labels are equal and 0 if not; on a scale it is
         ``1 - |produced - expected| / (highest - lowest)``. An example whose expected label is None
@@ -198,16 +198,15 @@ class Objective:
             produced: The field of the prediction that is compared with it.
             aggregate: ``"accuracy"``; ``"macro_f1"``, the mean of F1 over all labels that occur on
                 either side; ``"kappa"``, Cohen's; ``"quadratic_kappa"``, on whole numbers; or
-                ``"spearman"``. The last two need a scale. Or any function of `Scored` examples.
+                ``"spearman"``; the last two need a scale. Or a function of `Scored` examples.
             scale: The lowest and the highest label, if labels are numbers.
 
         Raises:
             SetupError: If the aggregate is unknown or lacks its scale, or the scale is empty.
 
         Example:
-            >>> topic = Objective.over_labels(
-            ...     "topic", "The topic is right.", expected="topic", produced="label"
-            ... )
+            >>> fields = {"expected": "topic", "produced": "label"}
+            >>> topic = Objective.over_labels("topic", "The topic is right.", **fields)
             >>> topic.scored(dspy.Example(topic="law"), dspy.Prediction(label="sport"))
             0.0
         """
