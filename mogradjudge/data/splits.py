@@ -39,10 +39,9 @@ def split_by_group(
 ) -> tuple[list[dspy.Example], ...]:
     """Split examples at random into parts of about these sizes, without splitting a group.
 
-    Examples with equal inputs belong together, too.
-
-    No part is empty, and no move or exchange of groups would bring the numbers of examples closer
-    to the fractions. Inside a part the examples keep their order.
+    Examples with equal inputs belong together, too. No part is empty, and no move or
+    exchange of groups would bring the numbers of examples closer to the fractions. Inside a part
+    the examples keep their order.
 
     Args:
         examples: Each with a ``group``, or a group of its own.

@@ -186,9 +186,8 @@ class Objective:
 
         One example's score is 1 if its labels are equal and 0 if not; on a scale it is
         ``1 - |produced - expected| / (highest - lowest)``. An example whose expected label is None
-        or nan is left out; a produced label that is None or not on the scale is `Unscored`.
-
-        Labels are texts, numbers, bools, enums, dates, or lists and sets of these. A text stands
+        or nan is left out; a produced label that is None or not on the scale is `Unscored`. Labels
+        are texts, numbers, bools, enums, dates, or lists and sets of these. A text stands
         for an enum's member by value or name, and for a bool, an ISO date or a JSON list.
 
         Args:
