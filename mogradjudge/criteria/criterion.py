@@ -24,10 +24,9 @@ RESERVED = frozenset(
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
-LONGEST_NAME = 100
-_LONGEST_COLUMN = 1000  # a survey's columns are called by its questions
-LONGEST_TEXT = 20_000
-"""Characters of a definition, a level or a task: all of them stand in each prompt."""
+_LONGEST_NAME = 100
+_LONGEST_COLUMN = 1000  # a survey's columns are named by its questions
+_LONGEST_TEXT = 20_000  # a definition, a level or a task; all of them stand in each prompt
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,11 @@ class Scale:
 
     Raises:
         SetupError: If the bounds are no integers, do not rise, or lie more than 1000 apart.
+
+    Example:
+        >>> scale = Scale(1, 5)
+        >>> scale.width, list(scale.values), scale.covers(4.5)
+        (4, [1, 2, 3, 4, 5], True)
     """
 
     low: int
@@ -72,10 +76,17 @@ class Scale:
 
 @dataclass(frozen=True, init=False)
 class Criterion:
-    """One thing that the judge rates; see `__init__` for what each field may be.
+    """One thing that the judge rates; `__init__` documents the fields.
 
     ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
     of human scores.
+
+    Example:
+        >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
+        >>> clarity.description
+        'Is easy to read. Scale: 1 to 3. Levels: 1 = Jumbled; 3 = Clear.'
+        >>> clarity.human
+        'human_clarity'
     """
 
     name: str
@@ -92,13 +103,13 @@ class Criterion:
         levels: Mapping[int, str] | Iterable[tuple[int, str]] | None = None,
         human: str | None = None,
     ) -> None:
-        """Check the fields and keep them.
+        """Check and store the fields.
 
         Args:
             name: A Python identifier; it names the judge's output field.
             definition: What the criterion means. It stays fixed; the optimizer never edits it.
             scale: Lowest and highest score, two integers.
-            levels: What single scores mean, by score. Not every score needs one.
+            levels: The meaning of single scores, by score. Not every score needs one.
             human: The column with the human score; ``human_<name>`` if it is not given.
 
         Raises:
@@ -116,36 +127,27 @@ class Criterion:
         put(self, "definition", definition.strip())
         put(self, "scale", scale)
         put(self, "levels", _levels(name, scale, levels))
-        put(self, "human", f"human_{name}" if human is None else human)
-        if not isinstance(self.human, str) or not self.human:
-            raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
-        if len(self.human) > _LONGEST_COLUMN:
-            raise SetupError(
-                f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
-                f"got {len(self.human)}."
-            )
-        if self.human == "group":
-            raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
+        put(self, "human", f"human_{name}" if human is None else _column(name, human))
 
     @property
     def description(self) -> str:
-        """Say what to rate, on which scale and what the levels mean, in one line."""
+        """What to rate, on which scale, and what the levels mean, in one line."""
         levels = "; ".join(f"{score} = {text.rstrip('.')}" for score, text in self.levels)
         parts = [self.definition, f"Scale: {self.scale}.", f"Levels: {levels}." if levels else ""]
         return " ".join(" ".join(parts).split())
 
 
 def check_length(text: str, what: str) -> None:
-    """Check that a text of a rubric can stand in a prompt."""
-    if len(text) > LONGEST_TEXT:
-        raise SetupError(f"{what} must have at most {LONGEST_TEXT} characters, got {len(text)}.")
+    """Check that a text of a rubric is short enough for a prompt."""
+    if len(text) > _LONGEST_TEXT:
+        raise SetupError(f"{what} must have at most {_LONGEST_TEXT} characters, got {len(text)}.")
 
 
 def check_name(name: object, what: str) -> None:
-    """Check that a name can be a field: an identifier that nothing else uses."""
-    if isinstance(name, str) and len(name) > LONGEST_NAME:
+    """Check that a name can be a field: an identifier that is not reserved."""
+    if isinstance(name, str) and len(name) > _LONGEST_NAME:
         raise SetupError(
-            f"{what.capitalize()} must have at most {LONGEST_NAME} characters, got {len(name)}: "
+            f"{what.capitalize()} must have at most {_LONGEST_NAME} characters, got {len(name)}: "
             f"{name[:20]!r}..."
         )
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
@@ -153,6 +155,19 @@ def check_name(name: object, what: str) -> None:
     # A field of a signature must not hide one of the signature's own attributes.
     if name in RESERVED or name.startswith("_") or hasattr(dspy.Signature, name):
         raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
+
+
+def _column(name: str, human: object) -> str:
+    if not isinstance(human, str) or not human:
+        raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+    if len(human) > _LONGEST_COLUMN:
+        raise SetupError(
+            f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
+            f"got {len(human)}."
+        )
+    if human == "group":
+        raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
+    return human
 
 
 def _scale(name: str, scale: object) -> Scale:

@@ -1,4 +1,4 @@
-"""How much the three stages share across criteria: the four decomposition modes, as data."""
+"""The four decomposition modes: which stages treat all criteria in one call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Scope(Enum):
 
 
 def inside(inner: Group, outer: Group) -> bool:
-    """Say whether a record about ``inner`` is read by the call for ``outer``: if it is a subset."""
+    """Say whether the call for ``outer`` reads a record about ``inner``: if it is a subset."""
     return set(inner) <= set(outer)
 
 
@@ -55,6 +55,10 @@ class DecompositionMode:
 
     Raises:
         SetupError: If a separate stage follows a combined one.
+
+    Example:
+        >>> DecompositionMode.parse("SCC").calls(batch_size=3, criteria=("clarity", "tone"))
+        StageCalls(loss=6, gradient=3, optimizer=1)
     """
 
     loss: Scope
@@ -99,10 +103,10 @@ class DecompositionMode:
         )
 
     def describe(self, criteria: Group = _EXAMPLE, batch_size: int = 3) -> str:
-        """Tell what passes between the stages in one step: what each call is told, and what not.
+        """Describe one step: what each stage's calls are told, and what they are not told.
 
-        Names in backticks are input fields of the stages' prompts. Counts hold while nothing is
-        left out (a text without a human score costs no critique) and no reply is asked for again.
+        Names in backticks are input fields of the stages' prompts. The counts hold if nothing is
+        left out (a text without a human score costs no critique) and no call is repeated.
 
         Args:
             criteria: The names of the criteria, at least one and each once.
@@ -113,6 +117,11 @@ class DecompositionMode:
 
         Raises:
             SetupError: If the criteria or the batch size break these rules.
+
+        Example:
+            >>> text = MODES["SSC"].describe(("clarity", "tone"), batch_size=3)
+            >>> "loss: 6 calls to the critic" in text
+            True
         """
         if isinstance(criteria, str) or not criteria or len(set(criteria)) < len(criteria):
             raise SetupError(f"`criteria` must be one name or more, each once, got {criteria!r}.")
@@ -131,7 +140,7 @@ class _Stage:
     name: str
     role: str
     record: str
-    told: str
+    inputs: str
     withheld: str
     reads: str = ""  # the field that holds the records of the stage before
     per_text: bool = True
@@ -142,14 +151,14 @@ _STAGES = (
         name="loss",
         role="critic",
         record="critique",
-        told="`example` (what the judge read), `results` (its scores beside the expected ones), ",
+        inputs="`example` (what the judge read), `results` (its scores beside the expected ones), ",
         withheld="agreement on the validation texts",
     ),
     _Stage(
         name="gradient",
         role="coach",
         record="gradient",
-        told="",
+        inputs="",
         withheld="the text itself and its scores",
         reads="critiques",
     ),
@@ -157,7 +166,7 @@ _STAGES = (
         name="optimizer",
         role="editor",
         record="edit",
-        told="",
+        inputs="",
         withheld="the texts, their scores and the critiques",
         reads="advice",
         per_text=False,
@@ -169,7 +178,9 @@ _STANDING = "`task` (the preamble), `criteria` (meanings), `current_instructions
 def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> Iterator[str]:
     counted = mode.calls(batch_size, criteria)
     calls = (counted.loss, counted.gradient, counted.optimizer)
-    by_role = ", ".join(f"{n} by the {each.role}" for n, each in zip(calls, _STAGES, strict=True))
+    by_role = ", ".join(
+        f"{number} by the {stage.role}" for stage, number in zip(_STAGES, calls, strict=True)
+    )
     yield _wrapped(
         f"{mode}, one step on {_count(batch_size, 'text')} with {_criteria(len(criteria))} "
         f"({', '.join(criteria)}): {_count(counted.total, 'call')}, {by_role}. The judge's calls "
@@ -193,19 +204,12 @@ def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> I
 def _passes(
     stage: _Stage, group: Group, before: tuple[Group, ...], criteria: Group, batch_size: int
 ) -> Iterator[str]:
-    """Tell of one call, about ``group``; those of a stage differ in nothing but their group."""
-    its, others = (_criteria(n, one="") for n in (len(group), len(criteria) - len(group)))
-    yield _row("is told", f"{stage.told}{_STANDING} of its {its}")
+    """Describe one call, about ``group``; a stage's calls differ in their group alone."""
+    its = _criteria(len(group), one="")
+    yield _row("is told", f"{stage.inputs}{_STANDING} of its {its}")
     if stage.reads:
-        read = [each for each in before if inside(each, group)]
-        record = _STAGES[_STAGES.index(stage) - 1].record
-        number = _count(len(read) * (1 if stage.per_text else batch_size), record)
-        of = "of its text" if stage.per_text else f"of {_count(batch_size, 'text')}"
-        yield _row("reads", f"`{stage.reads}`: {number} {of}, on {_criteria(len(read[0]))} each")
-    hidden = [f"the other {others}"] if len(group) < len(criteria) else []
-    if stage.per_text and batch_size > 1:
-        hidden.append("the batch's other texts")
-    yield _row("is not told", "; ".join([*hidden, stage.withheld]))
+        yield _row("reads", _records_read(stage, group, before, batch_size))
+    yield _row("is not told", "; ".join(_hidden(stage, group, criteria, batch_size)))
     if stage.per_text:
         yield _row("writes", f"1 {stage.record}, on its {its}")
     else:
@@ -214,6 +218,25 @@ def _passes(
             f"{_count(len(group), 'section')}, of its {its}, and nothing else: meanings, scales, "
             "output format and, without `edit_preamble`, the preamble stay",
         )
+
+
+def _records_read(stage: _Stage, group: Group, before: tuple[Group, ...], batch_size: int) -> str:
+    """Count the records of the stage before that a call about ``group`` reads."""
+    groups = [earlier for earlier in before if inside(earlier, group)]
+    record = _STAGES[_STAGES.index(stage) - 1].record
+    texts, of = (1, "of its text")
+    if not stage.per_text:
+        texts, of = batch_size, f"of {_count(batch_size, 'text')}"
+    records = _count(len(groups) * texts, record)
+    return f"`{stage.reads}`: {records} {of}, on {_criteria(len(groups[0]))} each"
+
+
+def _hidden(stage: _Stage, group: Group, criteria: Group, batch_size: int) -> Iterator[str]:
+    if others := len(criteria) - len(group):
+        yield f"the other {_criteria(others, one='')}"
+    if stage.per_text and batch_size > 1:
+        yield "the batch's other texts"
+    yield stage.withheld
 
 
 def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:

@@ -16,7 +16,13 @@ _MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 
 @dataclass(frozen=True, init=False)
 class Rubric:
-    """An ordered set of criteria, and the names of the inputs that the judge reads."""
+    """An ordered set of criteria, and the names of the inputs that the judge reads.
+
+    Example:
+        >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
+        >>> rubric.names
+        ('clarity',)
+    """
 
     inputs: tuple[str, ...]
     criteria: tuple[Criterion, ...]
@@ -30,14 +36,14 @@ class Rubric:
         group: str | None = None,
         task: str | None = None,
     ) -> None:
-        """Check the fields and keep them.
+        """Check and store the fields.
 
         Args:
             inputs: The columns that the judge reads, in this order; at least one.
             criteria: What it rates, in this order; at least one, each name once.
-            group: The column that tells which rows belong together (a document, say), so that a
-                split keeps them together. Without one every row is a group of its own.
-            task: One or two sentences that tell the judge what it rates.
+            group: The column that names a row's group (a document, for example); a split keeps
+                groups together. Without one every row is a group of its own.
+            task: One or two sentences that say what the judge rates.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -62,6 +68,11 @@ class Rubric:
 
         Raises:
             SetupError: If the file is missing, is not TOML or describes no valid rubric.
+
+        Example:
+            >>> from mogradjudge import demo
+            >>> Rubric.from_toml(Path(demo.__file__).parent / "rubric.toml").names
+            ('resolution', 'courtesy', 'clarity')
         """
         text = _read(Path(path))
         try:
@@ -78,7 +89,7 @@ class Rubric:
         """The criteria's names, in order."""
         return tuple(criterion.name for criterion in self.criteria)
 
-    # Or Python would iterate by the names 0, 1, ...; DSPy's MIPROv2 tries to.
+    # Without this, Python would iterate by __getitem__(0), (1), ...; DSPy's MIPROv2 tries to.
     __iter__ = None
 
     def __getitem__(self, name: str) -> Criterion:
@@ -92,7 +103,7 @@ class Rubric:
         for name, count in (("inputs", len(self.inputs)), ("criteria", len(self.criteria))):
             if count > _MOST_FIELDS:
                 raise SetupError(f"`{name}` must hold at most {_MOST_FIELDS}, got {count}.")
-        if strange := [each for each in self.criteria if not isinstance(each, Criterion)]:
+        if strange := [item for item in self.criteria if not isinstance(item, Criterion)]:
             raise SetupError(f"`criteria` must hold criteria, got {strange[0]!r}.")
         for name in self.inputs:
             check_name(name, "an input name")
@@ -103,7 +114,7 @@ class Rubric:
 
 
 def _check_apart(criterion: Criterion, inputs: Group) -> None:
-    """Check that a criterion's fields are none of the inputs'."""
+    """Check that a criterion shares no field with the inputs."""
     if criterion.name in inputs:
         raise SetupError(
             f"A criterion must not share its name with an input, got {criterion.name!r}."

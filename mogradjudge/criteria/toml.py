@@ -1,4 +1,4 @@
-"""A rubric's fields from TOML, and back."""
+"""Reads a rubric's fields from TOML, and writes them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,22 @@ def fields_from_toml(text: str) -> dict[str, Any]:
 
     Raises:
         SetupError: If the text is not TOML, or a key is unknown, missing or of another kind.
+
+    Example:
+        >>> fields = fields_from_toml('''
+        ... inputs = ["reply"]
+        ... [[criteria]]
+        ... name = "clarity"
+        ... definition = "Is easy to read."
+        ... ''')
+        >>> fields["inputs"], fields["criteria"][0].name
+        (('reply',), 'clarity')
     """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SetupError(f"This is not valid TOML: {error}.") from error
-    except (ValueError, RecursionError) as error:  # a number, or a nesting, beyond all bounds
+    except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
         raise SetupError(f"This TOML cannot be read: {error}.") from error
     _check_keys(table, {"inputs", "group", "task", "criteria"}, "the rubric")
     entries = table.get("criteria", [])

@@ -1,4 +1,4 @@
-"""Tables to ``dspy.Example``; splits that keep a group of examples on one side."""
+"""Reads tables as `dspy.Example`, and splits them without splitting a group."""
 
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.examples import listed, load_examples, missing_human

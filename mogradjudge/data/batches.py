@@ -1,4 +1,4 @@
-"""A table as a stream of batches: rows to judge, and all its columns to keep."""
+"""Batches of a table's rows, and how rows and Arrow tables are cut into them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ Row: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows in a row; ``typed`` holds all columns if their source has types."""
+    """Consecutive rows of a table; ``typed`` holds all columns if their source has types.
+
+    Example:
+        >>> Batch(("text",), [{"text": "a"}, {"text": "b"}]).top(1).rows
+        [{'text': 'a'}]
+    """
 
     columns: Group
     rows: Sequence[Row]
     typed: pa.Table | None = None
 
     def top(self, count: int) -> Batch:
-        """Take the first rows."""
+        """Return a batch of the first rows."""
         typed = None if self.typed is None else self.typed.slice(0, count)
         return Batch(self.columns, self.rows[:count], typed)
 
 
 def up_to(batches: Iterable[Batch], limit: int | None) -> Iterator[Batch]:
-    """Give the first rows, and read no further."""
+    """Yield the batches of the first ``limit`` rows, and read no further."""
     left = limit
     for batch in batches:
         yield batch if left is None else batch.top(left)
@@ -43,7 +48,7 @@ def up_to(batches: Iterable[Batch], limit: int | None) -> Iterator[Batch]:
 
 
 def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
-    """Cut rows into batches; there is at least one, so that the columns are told."""
+    """Cut rows into batches; at least one, so that the columns are known."""
     yield Batch(columns, list(islice(rows, size)))
     while chunk := list(islice(rows, size)):
         yield Batch(columns, chunk)
@@ -52,18 +57,18 @@ def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
 def of_tables(
     schema: pa.Schema, tables: Iterable[pa.Table], wanted: Group, size: int
 ) -> Iterator[Batch]:
-    """Cut Arrow tables of any length into batches of one length; there is at least one."""
+    """Cut Arrow tables of any length into batches of one length, at least one."""
     import pyarrow as pa
 
-    kept = schema.empty_table()
-    whole = True
+    rest = schema.empty_table()
+    is_empty = True  # no batch yet
     for table in tables:
-        kept = pa.concat_tables([kept, table])
-        while kept.num_rows >= size:
-            yield _typed(kept.slice(0, size), wanted)
-            kept, whole = kept.slice(size), False
-    if kept.num_rows or whole:
-        yield _typed(kept, wanted)
+        rest = pa.concat_tables([rest, table])
+        while rest.num_rows >= size:
+            yield _typed(rest.slice(0, size), wanted)
+            rest, is_empty = rest.slice(size), False
+    if rest.num_rows or is_empty:
+        yield _typed(rest, wanted)
 
 
 def _typed(table: pa.Table, wanted: Group) -> Batch:
@@ -74,10 +79,10 @@ def _typed(table: pa.Table, wanted: Group) -> Batch:
 
 
 def check_unique(source: str, columns: Group) -> None:
-    """Refuse a table that uses a column's name twice.
+    """Check that no two columns have one name.
 
     Raises:
-        SetupError: If it does.
+        SetupError: If two have.
     """
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise SetupError(f"{source}: each column name must be used once, got {twice[0]!r} twice.")

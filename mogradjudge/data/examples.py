@@ -1,4 +1,4 @@
-"""Rows of a table to ``dspy.Example``."""
+"""Turns the rows of a table into `dspy.Example`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mogradjudge.data.tables import (
 )
 from mogradjudge.errors import SetupError
 
-# What a score column holds, in lower case, where nobody gave a score.
+# How a score column writes a missing score, in lower case.
 _NO_SCORE = frozenset({"", "na", "n/a", "nan", "none", "null"})
 
 
@@ -30,21 +30,27 @@ def load_examples(
 ) -> list[dspy.Example]:
     """Read a table of texts and human scores, one example per row.
 
-    Each example holds the inputs as the text that the file has, the human scores as floats (None
-    where there is none) and, as ``group``, what tells which examples belong together. A row that
-    holds lists of texts and of scores is many texts, one for each place in the lists.
+    Each example holds the inputs as texts, the human scores as floats (None where there is none)
+    and the name of its ``group``. A row that holds lists of texts and of scores becomes one example
+    per list item.
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
-            ``hf:OWNER/NAME/CONFIGURATION:SPLIT`` for a data set of the Hugging Face hub, which is
-            streamed.
+            ``hf:OWNER/NAME/CONFIGURATION:SPLIT``, streamed from the Hugging Face hub.
         rubric: Names the columns: the inputs, the human scores, the group.
-        limit: Read only that many rows from the top.
-        require_human: Whether the human columns and the group column must be there. Without a
-            group column each row is a group of its own, named by its number.
+        limit: The number of rows to read from the top; None for all.
+        require_human: Whether the human columns and the group column must exist. Without a group
+            column each row is a group of its own, named by its number.
 
     Raises:
         SetupError: If the table cannot be read or does not fit the rubric.
+
+    Example:
+        >>> from mogradjudge import demo
+        >>> folder = Path(demo.__file__).parent
+        >>> rubric = Rubric.from_toml(folder / "rubric.toml")
+        >>> load_examples(folder / "replies.jsonl", rubric)[0].group
+        't01'
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit >= 1` must hold, got {limit!r}.")
@@ -54,26 +60,34 @@ def load_examples(
     table = unnested(table, rubric.inputs, tuple(labels))
     required = [*rubric.inputs, *(labels if require_human else ())]
     check_columns(table, list(dict.fromkeys(required)))
-    columns: dict[str, Sequence[object]] = {
-        name: input_texts(table, name) for name in rubric.inputs
-    }
-    columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
-    columns["group"] = _groups(table, rubric.group, required=require_human)
+    columns = _columns(table, rubric, require_human=require_human)
     return [
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
 
 
+def _columns(table: Table, rubric: Rubric, *, require_human: bool) -> dict[str, Sequence[object]]:
+    columns: dict[str, Sequence[object]] = {
+        name: input_texts(table, name) for name in rubric.inputs
+    }
+    columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
+    return columns | {"group": _groups(table, rubric.group, required=require_human)}
+
+
 def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
-    """Give examples as a list, also those that can be read only once: a generator's, say.
+    """Return examples as a list; they may come from a generator.
 
     Args:
-        examples: What is given as the argument ``name``.
-        name: It is named in errors.
+        examples: The examples.
+        name: The argument's name, for errors.
 
     Raises:
-        SetupError: If it holds something else than examples.
+        SetupError: If an item is no `dspy.Example`.
+
+    Example:
+        >>> listed((dspy.Example(n=n) for n in range(2)), "trainset")
+        [Example({'n': 0}) (input_keys=None), Example({'n': 1}) (input_keys=None)]
     """
     try:
         rows = iter(examples)
@@ -84,14 +98,20 @@ def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
     for number, row in enumerate(held, start=1):
         if not isinstance(row, dspy.Example):
             raise SetupError(
-                f"`{name}` must hold dspy.Example alone, got a {type(row).__name__} in row "
+                f"`{name}` must hold only dspy.Example, got a {type(row).__name__} in row "
                 f"{number}. Make an example of each row: dspy.Example(**row).with_inputs(...)."
             )
     return held
 
 
 def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str, int]:
-    """Count, for each criterion, the examples without a human score."""
+    """Count, for each criterion, the examples without a human score.
+
+    Example:
+        >>> rubric = Rubric(["text"], [Criterion("clarity", "Is easy to read.")])
+        >>> missing_human([dspy.Example(human_clarity=None), dspy.Example(human_clarity=4)], rubric)
+        {'clarity': 1}
+    """
     return {
         criterion.name: sum(example.get(criterion.human) is None for example in examples)
         for criterion in rubric.criteria
@@ -104,7 +124,7 @@ def _groups(table: Table, name: str | None, *, required: bool) -> list[str]:
     if empty and required and name is not None:
         raise SetupError(
             f"{table.source}: each row needs its group, but {name!r} is empty in "
-            f"{named_rows(empty, show=False)}. Fill it in, or use no `group` in the rubric."
+            f"{named_rows(empty, show=False)}. Fill it in, or remove `group` from the rubric."
         )
     return [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
 
@@ -138,11 +158,10 @@ def _score(value: object) -> float | None:
 
 
 def unnested(table: Table, inputs: Group, scores: Group) -> Table:
-    """Give each text a row of its own; what a row holds once belongs to all of its texts.
+    """Split rows of lists into one row per text; other values are copied to each.
 
-    A row is many texts if both an input and a score of it are lists; other rows are given as they
-    are. (`mteb/summeval` on the hub has one row per article, with 16 summaries and 16 scores per
-    criterion.)
+    A row is split if both an input and a score of it are lists. (`mteb/summeval` on the hub has one
+    row per article, with 16 summaries and 16 scores per criterion.)
 
     Raises:
         SetupError: If a row's lists differ in length.
@@ -168,7 +187,7 @@ def _texts(source: str, number: int, row: Row) -> Iterator[Row]:
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise SetupError(
-            f"{source}: the lists of a row must have one length, and in row {number} {sizes}."
+            f"{source}: the lists of a row must have one length, but in row {number} {sizes}."
         )
     for place in range(max(lengths.values(), default=1)):
         yield {

@@ -1,7 +1,7 @@
-"""Files and data sets of the hub as batches of rows; and Parquet files written.
+"""Reads files and hub data sets as batches of rows, and writes Parquet files.
 
-CSV and TSV give each field as the text that the file has; in JSON lines each line is one row; in
-Parquet and on the hub columns keep their types.
+Fields of CSV and TSV stay texts; in JSON lines each line is one row; in Parquet and on the hub
+columns keep their types.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HUB = "hf:"
-"""How the name of a data set on the hub begins."""
+"""The prefix of a data set on the hub."""
 _LONGEST_FIELD = 2**31 - 1
 
 
 def read_delimited(path: Path, delimiter: str, size: int) -> Iterator[Batch]:
-    """Read a file strictly: what is not valid is refused, and never repaired.
+    """Read a CSV or TSV file strictly: invalid lines are refused, not repaired.
 
     Raises:
-        SetupError: If it is not UTF-8 or not valid, or a row has not the header's number of fields.
+        SetupError: If it is not UTF-8, or not valid, or a row and the header differ in length.
     """
     check_utf8(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -56,7 +56,7 @@ def _rows(path: Path, header: Group, lines: _Lines) -> Iterator[Row]:
 
 
 class _Lines(Iterator[list[str]]):
-    """The rows that are not blank, however long their fields."""
+    """The rows of a CSV reader that are not blank, with fields of any length."""
 
     def __init__(self, path: Path, reader: Any) -> None:
         self.path, self.reader = path, reader
@@ -79,10 +79,10 @@ class _Lines(Iterator[list[str]]):
 
 
 def check_utf8(path: Path) -> None:
-    """Refuse a file that is not UTF-8.
+    """Check that a file is UTF-8.
 
     Raises:
-        SetupError: If it is not; it tells the line and the byte.
+        SetupError: If it is not; the error names the line and the byte.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -96,7 +96,9 @@ def check_utf8(path: Path) -> None:
 
 
 def read_json_lines(path: Path, size: int) -> Iterator[Batch]:
-    """Read a file of JSON objects; a batch's columns are all that its rows name.
+    """Read a file of JSON objects, one per line.
+
+    A batch's columns are all keys of its rows.
 
     Raises:
         SetupError: If the file is not UTF-8, or a line is no JSON object.
@@ -131,7 +133,7 @@ def read_parquet(path: Path, wanted: Group, size: int, *, whole: bool) -> Iterat
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        # What pandas and `datasets` note about the columns would not hold for what is made of them.
+        # The metadata of pandas and `datasets` would not fit the columns that are read.
         schema = file.schema_arrow.remove_metadata()
         check_unique(str(path), tuple(schema.names))
         columns = [name for name in schema.names if whole or name in wanted]
@@ -145,7 +147,15 @@ def read_parquet(path: Path, wanted: Group, size: int, *, whole: bool) -> Iterat
 
 
 def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write a file as a whole or not at all; it is on the disk when this returns."""
+    """Write a Parquet file completely or not at all; it is on the disk on return.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import pyarrow as pa
+        >>> table = pa.table({"text": ["a"]})
+        >>> with TemporaryDirectory() as folder:
+        ...     write_parquet(Path(folder, "a.parquet"), table.schema, [table])
+    """
     import pyarrow.parquet as pq
 
     with replaced(path) as partial, pq.ParquetWriter(partial, schema) as writer:
@@ -163,7 +173,7 @@ def read_hub(source: str, wanted: Group, size: int) -> Iterator[Batch]:
     parts = re.fullmatch(rf"hf:({name}/{name})(?:/({name}))?(?::([\w.-]+))?", source)
     if not parts:
         raise SetupError(
-            "`source` must read hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or, for a data set with several "
+            "`source` must be hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or, for a data set with several "
             f"configurations, hf:OWNER/NAME/CONFIGURATION:SPLIT, got {source!r}."
         )
     with _quiet() as folder:
@@ -171,7 +181,7 @@ def read_hub(source: str, wanted: Group, size: int) -> Iterator[Batch]:
 
         splits = load_dataset(parts[1], parts[2], streaming=True, cache_dir=folder)
         data = splits[_choose_split(source, parts[3], list(splits))]
-        # It may call a column an image or a document: to decode it would open what it points at.
+        # To decode an image or a document would open the file or address that it names.
         data = data.decode(enable=False)
         tables = (
             table.replace_schema_metadata()
@@ -187,16 +197,16 @@ def _choose_split(source: str, split: str | None, known: list[str]) -> str:
     if split not in known:
         raise SetupError(
             f"`source` must name one of the splits {', '.join(known)}, got {source!r}. "
-            f"Write {':'.join(source.split(':')[:2])}:{known[0]}, say."
+            f"For example: {':'.join(source.split(':')[:2])}:{known[0]}."
         )
     return split
 
 
 @contextmanager
 def _quiet() -> Iterator[str]:
-    """Give `datasets` a cache to throw away, and keep what it logs off stderr.
+    """Run `datasets` with a temporary cache and without logs and progress bars.
 
-    Its own cache may be stale, and an error is one line, which is ours.
+    Its own cache may be stale, and its logs would repeat our one-line errors.
     """
     import datasets
 

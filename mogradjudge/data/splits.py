@@ -1,10 +1,10 @@
-"""Splits that keep a group of examples on one side, and the check that two share no text."""
+"""Splits that keep each group in one part, and a check that two sets share no text."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, permutations, product
 from typing import Any
 
 import dspy
@@ -15,9 +15,16 @@ from mogradjudge.hashing import digest
 
 
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
-    """Name the group of an example; one that has none is a group of its own, by its index.
+    """Return the name of an example's group; without one it is a group of its own.
 
-    So is each where a field ``group`` is data like any other, and not asked for.
+    Args:
+        example: The example.
+        index: Its place in the data set; it names the group of an example without one.
+        by_group: Whether a field ``group`` names the group; else it is a field like all others.
+
+    Example:
+        >>> group_of(dspy.Example(group="a"), 0), group_of(dspy.Example(text="b"), 1)
+        ('a', 'example 1')
     """
     group = example.get("group") if by_group else None
     return f"example {index}" if group is None else str(group)
@@ -32,10 +39,9 @@ def split_by_group(
 ) -> tuple[list[dspy.Example], ...]:
     """Split examples at random into parts of about these sizes, without splitting a group.
 
-    Examples with equal inputs belong together, too.
-
-    No part is empty, and no move or exchange of groups would bring the numbers of examples closer
-    to the fractions. Inside a part the examples keep their order.
+    Examples with equal inputs belong together, too. No part is empty, and no move or
+    exchange of groups would bring the numbers of examples closer to the fractions. Inside a part
+    the examples keep their order.
 
     Args:
         examples: Each with a ``group``, or a group of its own.
@@ -46,11 +52,13 @@ def split_by_group(
     Raises:
         SetupError: If the fractions are not valid, there are fewer groups than parts, or something
             else than examples is given.
+
+    Example:
+        >>> texts = [dspy.Example(text=text, group=text[0]) for text in ("a1", "a2", "b1")]
+        >>> sorted(len(part) for part in split_by_group(texts, (0.5, 0.5)))
+        [1, 2]
     """
-    if len(fractions) < 2 or not all(share > 0 for share in fractions):
-        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
+    _check_fractions(fractions)
     examples = listed(examples, "examples")
     groups = _groups(examples, by_group=by_group)
     if len(groups) < len(fractions):
@@ -64,8 +72,15 @@ def split_by_group(
     return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
 
 
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) < 2 or not all(share > 0 for share in fractions):
+        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
+
+
 def _groups(examples: Sequence[dspy.Example], *, by_group: bool) -> list[list[int]]:
-    """Give the places of the examples that belong together, in the order of the first ones."""
+    """Return the indices of the examples that belong together, group by group."""
     firsts = list(range(len(examples)))  # the first place of an example's group, or nearer to it
     known: dict[str, int] = {}
 
@@ -101,28 +116,28 @@ def _deal(groups: list[list[int]], targets: list[float]) -> list[list[list[int]]
         parts[neediest].append(group)
         gaps[neediest] -= len(group)
     while exchange := _best_exchange(parts, gaps):
-        giver, taker, given, taken = exchange
-        _hand_over(parts[giver], parts[taker], given)
-        _hand_over(parts[taker], parts[giver], taken)
-        gaps[giver] += given - taken
-        gaps[taker] -= given - taken
+        first, second, sent, returned = exchange
+        _hand_over(parts[first], parts[second], sent)
+        _hand_over(parts[second], parts[first], returned)
+        gaps[first] += sent - returned
+        gaps[second] -= sent - returned
     return parts
 
 
 def _best_exchange(
     parts: list[list[list[int]]], gaps: list[float]
 ) -> tuple[int, int, int, int] | None:
-    """Find the two parts, and the sizes of the groups to swap (0 for none), that help most."""
+    """Find the two parts and the sizes of the groups to swap (0 for none) that help most."""
     best, exchange = -1e-6, None
     sizes = [sorted({len(group) for group in part}) for part in parts]
-    for giver, taker in ((a, b) for a in range(len(parts)) for b in range(len(parts)) if a != b):
-        back = [*sizes[taker], 0] if len(parts[giver]) > 1 else sizes[taker]
-        for given, taken in ((given, taken) for given in sizes[giver] for taken in back):
-            shift = given - taken
+    for first, second in permutations(range(len(parts)), 2):
+        back = [*sizes[second], 0] if len(parts[first]) > 1 else sizes[second]
+        for sent, returned in product(sizes[first], back):
+            shift = sent - returned
             # Half of what the shift adds to the sum of the squared gaps.
-            change = shift * (gaps[giver] - gaps[taker] + shift)
+            change = shift * (gaps[first] - gaps[second] + shift)
             if change < best:
-                best, exchange = change, (giver, taker, given, taken)
+                best, exchange = change, (first, second, sent, returned)
     return exchange
 
 
@@ -133,27 +148,52 @@ def _hand_over(giver: list[list[int]], taker: list[list[int]], size: int) -> Non
 
 
 def example_key(example: dspy.Example) -> str:
-    """Name an example by the inputs that it shows to the judge."""
+    """Return a short key of an example's inputs.
+
+    Example:
+        >>> len(example_key(dspy.Example(text="a").with_inputs("text")))
+        16
+    """
     return inputs_key(example)[:16]
 
 
 def inputs_key(example: dspy.Example) -> str:
-    """Tell examples with the same inputs from all others."""
+    """Return a key that only examples with the same inputs share.
+
+    Example:
+        >>> rated = dspy.Example(text="a", human=4).with_inputs("text")
+        >>> inputs_key(rated) == key_of({"text": "a"})
+        True
+    """
     return key_of(_shown(example))
 
 
 def key_of(inputs: Mapping[str, object]) -> str:
-    """Tell the same inputs from all others."""
+    """Return a key that only the same inputs share.
+
+    Example:
+        >>> key_of({"text": "a"}) == key_of({"text": "b"})
+        False
+    """
     return digest(dict(inputs))
 
 
 def check_disjoint(
     first: Sequence[dspy.Example], second: Sequence[dspy.Example], what: tuple[str, str]
 ) -> None:
-    """Refuse two sets of examples that show the judge the same texts.
+    """Check that two sets of examples share no inputs.
+
+    Args:
+        first: A set.
+        second: Another one.
+        what: Their names in the error.
 
     Raises:
-        SetupError: If they overlap; it calls the two sets by the names in ``what``.
+        SetupError: If they overlap.
+
+    Example:
+        >>> one, two = (dspy.Example(text=text).with_inputs("text") for text in "ab")
+        >>> check_disjoint([one], [two], ("training", "test"))
     """
     keys = {inputs_key(example) for example in first}
     shared = {key: example for example in second if (key := inputs_key(example)) in keys}
@@ -163,7 +203,7 @@ def check_disjoint(
         count = "1 text" if len(shared) == 1 else f"{len(shared)} texts"
         raise SetupError(
             f"{what[0]} and {what[1]} examples overlap on {count}, e.g. {text[:60]!r}. "
-            "Take what is shared out of one of the two."
+            "Remove the shared texts from one of them."
         )
 
 

@@ -1,6 +1,6 @@
-"""What a file or the hub holds, as rows of a table: text is never taken for anything else.
+"""Reads files and hub data sets as rows of a table, and checks them before any LM call.
 
-What is wrong with a table is found by a survey of it before any call is paid.
+Text stays text: no value is converted by its looks.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
-"""The kinds of table files, by how their names end."""
+"""The suffixes of table files that can be read."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What was read: all the names of the columns, and the rows with the wanted ones.
+    """All column names of a source, and rows that hold the wanted columns.
 
     ``first`` is the number of the first row in the source.
+
+    Example:
+        >>> Table("a.csv", ("text",), [{"text": "a"}, {"text": "b"}]).column("text")
+        ['a', 'b']
     """
 
     source: str
@@ -46,7 +50,7 @@ class Table:
 
 
 def read_table(source: str, wanted: Group, limit: int | None) -> Table:
-    """Read the wanted columns, as far as they are there, of the first rows of a source.
+    """Read the existing ones of the wanted columns from a source's first rows.
 
     Raises:
         SetupError: If the source cannot be read.
@@ -64,17 +68,23 @@ def stream_table(
     *,
     whole: bool = False,
 ) -> Iterator[Batch]:
-    """Read the first rows of a source batch by batch, each with the wanted columns.
+    """Read the first rows of a source in batches that hold the wanted columns.
 
     Args:
         source: A file or a data set of the hub.
-        wanted: The columns that the rows must have, as far as they are there.
-        limit: The most rows to read.
+        wanted: The columns that the rows hold, if the source has them.
+        limit: The largest number of rows to read; None for all.
         size: The rows of a batch; the last one may have fewer.
         whole: Whether the batches keep the other columns, too.
 
     Raises:
         SetupError: If the source cannot be read.
+
+    Example:
+        >>> from mogradjudge import demo
+        >>> table = Path(demo.__file__).parent / "replies.jsonl"
+        >>> [len(batch.rows) for batch in stream_table(str(table), ("reply",), size=20)]
+        [20, 16]
     """
     try:
         yield from up_to(_reader(source, wanted, size, whole=whole), limit)
@@ -106,10 +116,13 @@ def _reader(source: str, wanted: Group, size: int, *, whole: bool) -> Iterator[B
 
 
 def check_columns(table: Table, required: Sequence[str]) -> None:
-    """Check that a table has rows, and these columns.
+    """Check that a table has rows and these columns.
 
     Raises:
-        SetupError: If it has not; it names what may have been meant.
+        SetupError: If it has not; the error suggests similar column names.
+
+    Example:
+        >>> check_columns(Table("a.csv", ("text",), [{"text": "a"}]), ["text"])
     """
     if not table.columns:
         raise SetupError(f"{table.source} is empty: it needs {', '.join(required)} and rows.")
@@ -126,22 +139,22 @@ def check_columns(table: Table, required: Sequence[str]) -> None:
 
 
 def input_texts(table: Table, name: str) -> list[str]:
-    """Give a column that may hold nothing empty.
+    """Return a column's texts, none of them empty.
 
     Raises:
-        SetupError: If a text is empty, or no text.
+        SetupError: If a value is empty or no text.
     """
     texts = texts_of(table, name)
     if empty := [(row, text) for row, text in enumerate(texts, table.first) if not text.strip()]:
         raise SetupError(
             f"{table.source}: each row needs the input {name!r}, but it is empty in "
-            f"{named_rows(empty, show=False)}. Fill them in or take them out."
+            f"{named_rows(empty, show=False)}. Fill them in or remove the rows."
         )
     return texts
 
 
 def texts_of(table: Table, name: str) -> list[str]:
-    """Give a column's values as the texts that their source has.
+    """Return a column's values as texts.
 
     Raises:
         SetupError: If a value is neither a text nor a number.
@@ -154,21 +167,28 @@ def texts_of(table: Table, name: str) -> list[str]:
 
 
 def is_nan(value: object) -> bool:
-    """Tell whether a value stands for nothing."""
+    """Say whether a value is missing: None or nan."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def named_rows(found: Sequence[tuple[int, object]], *, show: bool = True) -> str:
-    """Name the first three rows, and what they hold; count the others."""
-    rows = [
-        f"{reprlib.repr(value)} in row {row}" if show else f"row {row}" for row, value in found[:3]
+def named_rows(rows: Sequence[tuple[int, object]], *, show: bool = True) -> str:
+    """Name the first three rows (and their values) in an error, and count the others."""
+    names = [
+        f"{reprlib.repr(value)} in row {number}" if show else f"row {number}"
+        for number, value in rows[:3]
     ]
-    return ", ".join(rows) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    return ", ".join(names) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a table before its rows are read again to be judged."""
+    """A checked table's number of rows, schema and digest.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> Survey(2, pa.schema([("text", pa.string())]), "ab12").rows
+        2
+    """
 
     rows: int
     schema: pa.Schema
@@ -176,11 +196,17 @@ class Survey:
 
 
 def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
-    """Read a file's first rows, and check that each one can be judged and kept.
+    """Read a file's first rows, and check that each one can be judged and written.
 
     Raises:
         SetupError: If the file cannot be read, lacks an input column, has no rows or an empty
             input.
+
+    Example:
+        >>> from mogradjudge import demo
+        >>> table = Path(demo.__file__).parent / "replies.jsonl"
+        >>> survey(table, ("question", "reply"), limit=10).rows
+        10
     """
     import pyarrow as pa
 
@@ -190,8 +216,8 @@ def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
         columns |= dict.fromkeys(batch.columns)
         check_columns(Table(str(path), tuple(columns), batch.rows), inputs)
         inputs_of(path, batch, inputs, rows + 1)
-        kept = kept_table(path, batch, batch.columns)
-        typed = kept.schema if batch.typed is not None else None
+        table = kept_table(path, batch, batch.columns)
+        typed = table.schema if batch.typed is not None else None
         rows += len(batch.rows)
     if not rows:
         check_columns(Table(str(path), tuple(columns), ()), inputs)
@@ -202,10 +228,15 @@ def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
 
 
 def inputs_of(path: Path, batch: Batch, inputs: Group, first: int = 1) -> list[dict[str, str]]:
-    """Give the inputs of a batch's rows; its first row is the source's row ``first``.
+    """Return the inputs of a batch's rows, which begin at the source's row ``first``.
 
     Raises:
-        SetupError: If an input is empty, or no text.
+        SetupError: If an input is empty or no text.
+
+    Example:
+        >>> batch = Batch(("text", "n"), [{"text": "a", "n": 1}])
+        >>> inputs_of(Path("a.csv"), batch, ("text",))
+        [{'text': 'a'}]
     """
     table = Table(str(path), batch.columns, batch.rows, first)
     texts = [input_texts(table, name) for name in inputs]
@@ -213,17 +244,21 @@ def inputs_of(path: Path, batch: Batch, inputs: Group, first: int = 1) -> list[d
 
 
 def kept_table(path: Path, batch: Batch, columns: Sequence[str]) -> pa.Table:
-    """Give a batch's columns as they are kept: with their types, or as text.
+    """Return a batch's columns as an Arrow table: with the source's types, or as text.
 
     Raises:
-        SetupError: If a text holds what UTF-8 cannot write.
+        SetupError: If UTF-8 cannot encode a text.
+
+    Example:
+        >>> kept_table(Path("a.jsonl"), Batch(("n",), [{"n": 1}]), ("n",)).to_pylist()
+        [{'n': '1'}]
     """
     import pyarrow as pa
 
     if batch.typed is not None:
         return batch.typed
     try:
-        kept = {
+        arrays = {
             name: pa.array([_text(row.get(name)) for row in batch.rows], pa.string())
             for name in columns
         }
@@ -232,11 +267,11 @@ def kept_table(path: Path, batch: Batch, columns: Sequence[str]) -> pa.Table:
             f"{path}: each text must be valid Unicode, got the lone surrogate "
             f"{error.object[error.start]!a}. Repair the text."
         ) from error
-    return pa.table(kept)
+    return pa.table(arrays)
 
 
 def _text(value: object) -> str | None:
-    """Write what a JSON row holds; CSV has nothing but texts."""
+    """Write a value of a JSON row as text; CSV has only texts."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -5,12 +5,12 @@ the customer asks), ``reply`` (the text to rate) and ``human_resolution``, ``hum
 ``human_clarity``, integers from 1 to 5. Each of the 12 questions has three replies.
 ``rubric.toml`` holds the criteria. Shops, products and people are invented.
 
-The ratings come about by construction: nobody rated the replies afterwards. A plan of 36 triples
-of levels came first, and each reply was written to show its triple; the columns hold the plan.
-They are therefore cleaner than the ratings of a panel, and a judge's agreement with them says that
-it can tell the features below apart, not how it fares on real replies.
+The ratings are made by construction: nobody rated the replies afterwards. A plan of 36 triples of
+levels came first, and each reply was written to show its triple; the columns hold the plan. They
+are therefore cleaner than a panel's ratings: a judge's agreement with them shows that it can
+distinguish the features below, not how well it rates real replies.
 
-Resolution, what the reply says, however it is put:
+Resolution, what the reply says, in whatever words:
     5. The answer, the step to take and all that it needs, times included.
     4. The answer and the step, but the deadline or the opening hours it depends on are left out.
     3. The answer (what is possible, what is wrong), but no step to take.

@@ -1,8 +1,7 @@
-"""The expected score: what the probabilities of a reply's score tokens say on average.
+"""The expected score: the mean of the scale's scores, weighted by token probabilities.
 
-The score's tokens are found by the place of its field in the reply, never by "the first digit",
-and where the score itself was read
-(G-Eval, Liu et al. 2023, weighs scores by token probabilities; the search is our own).
+The score's tokens are searched where the written score was read, not at the first digit of the
+reply (G-Eval, Liu et al. 2023, weights scores by token probabilities; the search is our own).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _NUMBER = re.compile(r"[-+]?\d+|-")
 
 @dataclass(frozen=True)
 class Token:
-    """One token of a reply: its text, and every text that could have stood there.
+    """One token of a reply, and its alternatives.
 
     ``alternatives`` maps texts to probabilities and includes the token itself.
     """
@@ -51,8 +50,13 @@ class Expected:
 def read_tokens(logprobs: Any) -> tuple[Token, ...]:
     """Read DSPy's ``prediction.logprobs``; empty where the model sent no alternatives.
 
-    A token whose number is no logarithm of a probability cannot have been there: a score that it
+    A token whose number is no logarithm of a probability gets probability 0: a score that it
     spells has no support.
+
+    Example:
+        >>> entry = {"token": "4", "logprob": 0.0, "top_logprobs": [{"token": "4", "logprob": 0.0}]}
+        >>> read_tokens({"content": [entry]})[0].alternatives["4"]
+        1.0
     """
     content = _get(logprobs, "content") or ()
     tokens = []
@@ -86,11 +90,11 @@ def expected_score(
     written: int,
     fields: tuple[str, ...] = (),
 ) -> Expected | None:
-    """Weigh the scores of a scale by their probability at the place of ``field`` in the reply.
+    """Weight the scores of a scale by their probability at the place of ``field``.
 
-    Where one score's text begins another's (1 and 10) and the tokens split it, the second token's
-    probabilities are known only along the path that the model took; what stays unknown is left out
-    of the support.
+    If one score's text begins another's (1 and 10) and the tokens split it, the second token's
+    probabilities are known only along the path that the model took; the unknown rest is left out of
+    the support.
 
     Args:
         tokens: The reply's tokens, those of a thought as well.
@@ -101,8 +105,13 @@ def expected_score(
         fields: All fields of the reply, where there are others.
 
     Returns:
-        None if ``written`` does not stand at the field's place, or if no probability lies on the
-        scale.
+        None if ``written`` is not at the field's place, or no probability lies on the scale.
+
+    Example:
+        >>> key = '{"clarity": '
+        >>> tokens = [Token(key, {key: 1.0}), Token("4", {"4": 0.5, "5": 0.5})]
+        >>> expected_score(tokens, "clarity", Scale(1, 5), dspy.JSONAdapter(), 4).score
+        4.5
     """
     plain = [_plain(token) for token in tokens]
     start = _place(plain, field, scale, adapter, written, fields or (field,))
@@ -126,18 +135,22 @@ def _place(
     """Find where the digits of a score begin in a reply."""
     no_thoughts = fields if isinstance(adapter, dspy.XMLAdapter) else ()
     text = without_thoughts("".join(token.text for token in tokens), no_thoughts)
-    values = values_of(text, field, fields, adapter)
-    scores = [read_score(value.text, scale, field) for value in values]
-    if not scores or any(score is None or score.score != written for score in scores):
-        return None
-    assert scores[-1] is not None
-    start = values[-1].start + scores[-1].start
+    start = None
+    for value in values_of(text, field, fields, adapter):
+        score = read_score(value.text, scale, field)
+        if score is None or score.score != written:
+            return None
+        start = value.start + score.start
+    return start if start is not None and _spells(text, start, written) else None
+
+
+def _spells(text: str, start: int, score: int) -> bool:
     number = _NUMBER.match(text, start)  # a text in JSON may hold escapes ahead of it
-    return start if number is not None and number[0].lstrip("+") == str(written) else None
+    return number is not None and number[0].lstrip("+") == str(score)
 
 
 def _plain(token: Token) -> Token:
-    """Give a token with plain digits, in the same places."""
+    """Replace a token's digits by plain ones."""
     if all(map(str.isascii, (token.text, *token.alternatives))):
         return token
     alternatives: dict[str, float] = defaultdict(float)
@@ -147,7 +160,7 @@ def _plain(token: Token) -> Token:
 
 
 def _masses(tokens: Sequence[Token], before: str, scale: Scale) -> dict[int, float]:
-    """Follow the model's own tokens, and book each alternative that completes a score."""
+    """Follow the model's own tokens, and add up each alternative that completes a score."""
     masses: dict[int, float] = defaultdict(float)
     spelled, reached = "", 1.0  # the digits taken so far, and how probable they were
     for token in tokens:
@@ -172,7 +185,7 @@ def _append(spelled: str, text: str, before: str) -> str:
 
 
 def _completed(spelled: str, scale: Scale) -> int | None:
-    """Give the score that a text spells, if it is on the scale and cannot become another one."""
+    """Return the score that a text spells, if it is on the scale and cannot grow longer."""
     number = _NUMBER.match(spelled)
     if number is None or number.group() == "-":
         return None
@@ -186,7 +199,7 @@ def _completed(spelled: str, scale: Scale) -> int | None:
 
 
 def _is_other_part(rest: str, scale: Scale) -> bool:
-    """Say whether a score goes on as a fraction of another number than the scale's top."""
+    """Say whether a score continues as a part of another number than the scale's top."""
     whole = re.match(r"\s*/\s*(\d*)", rest)
     return whole is not None and not str(scale.high).startswith(whole[1])
 
@@ -205,7 +218,7 @@ def _normalize(masses: Mapping[int, float]) -> Expected | None:
 
 
 def _pair(top: Any) -> tuple[str, float]:
-    """Give a token's text and its probability."""
+    """Return a token's text and its probability."""
     logprob = float(_get(top, "logprob"))
     if not logprob <= _ROUNDING:  # nor is NaN
         raise ValueError(f"{logprob} is no logarithm of a probability")

@@ -1,4 +1,4 @@
-"""Finds what a reply holds for a field, and the one score that it means, in any usual spelling."""
+"""Finds the values of a field in a reply, and reads a score in any usual spelling."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _DOUBT = re.compile(
 
 @dataclass(frozen=True)
 class Value:
-    """What a reply holds for a field, and where; ``ended`` tells that its end was written too."""
+    """A field's value in a reply, and its place; ``ended`` is False if it may be cut off."""
 
     text: str
     start: int
@@ -77,16 +77,21 @@ class WrittenScore:
 def values_of(
     reply: str, field: str, fields: tuple[str, ...], adapter: dspy.Adapter
 ) -> list[Value]:
-    """Find every value that a reply gives to a field, in the format of an adapter or in JSON.
+    """Find every value that a reply gives to a field, in an adapter's format or in JSON.
 
-    If there is one, whatever else in the reply gives the field a value counts too, in any spelling:
-    a marker, a tag or a key. What stands inside a value does not.
+    If there is one, values in other spellings (a marker, a tag, a key) count too, except inside
+    other values.
 
     Args:
         reply: A reply without its thoughts.
         field: The name of the field.
         fields: The names of all output fields.
         adapter: One of DSPy's own adapters for chat, JSON or XML.
+
+    Example:
+        >>> (value,) = values_of('{"clarity": 4}', "clarity", ("clarity",), dspy.JSONAdapter())
+        >>> value.text
+        '4'
     """
     elements = _elements_of(reply, fields, adapter)
     values = [value for name, value in elements if _means(name, field, fields)]
@@ -97,7 +102,7 @@ def values_of(
 
 
 def runs_on(reply: str, fields: tuple[str, ...], adapter: dspy.Adapter) -> bool:
-    """Say whether a cut reply went on after it had given all its fields: they were a draft then."""
+    """Say whether a cut reply went on after all its fields; they were a draft then."""
     elements = _elements_of(reply, fields, adapter)
     if not all(any(_means(name, field, fields) for name, _ in elements) for field in fields):
         return False
@@ -108,7 +113,7 @@ def runs_on(reply: str, fields: tuple[str, ...], adapter: dspy.Adapter) -> bool:
 
 
 def gives_twice(text: str) -> bool:
-    """Say whether an object in a JSON text gives a key two values that differ."""
+    """Say whether an object in a JSON text holds a key with two different values."""
     twice = False
 
     def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -126,10 +131,16 @@ def gives_twice(text: str) -> bool:
 
 
 def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
-    """Read the one score of a scale that a value means; None if it means none, or may mean two.
+    """Read the one score of a scale that a value means; None if there is none or two.
 
     ``**4**``, ``Score: 4``, ``4/5`` and ``4 - good`` are 4 on a scale from 1 to 5; ``3-4``, ``4.5``
     and ``4/10`` are nothing.
+
+    Example:
+        >>> read_score("**Score: 4/5**", Scale(1, 5), "clarity").score
+        4
+        >>> read_score("3-4", Scale(1, 5), "clarity") is None
+        True
     """
     plain = _without_scale(_without_name(plain_text(text), field), scale)
     number = _NUMBER.search(plain)
@@ -140,17 +151,25 @@ def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
         return None
     if not _INTRODUCTION.fullmatch(plain, 0, number.start()):
         return None
-    end = _end_of_score(plain, number.end(), scale)
-    a_sentence_follows = score != 1 and re.match(r"\.\s+[A-Z]", plain[end:])  # "1. " begins a list
-    if not (_AFTER.match(plain, end) or a_sentence_follows) or _says_otherwise(
-        plain[end:], score, scale
-    ):
+    rest = plain[_end_of_score(plain, number.end(), scale) :]
+    if not _may_follow(rest, score) or _says_otherwise(rest, score, scale):
         return None
     return WrittenScore(score, number.start())
 
 
+def _may_follow(rest: str, score: int) -> bool:
+    """Say whether a text is what follows a score: its end, a reason or a new sentence."""
+    begins_sentence = score != 1 and re.match(r"\.\s+[A-Z]", rest)  # "1. " begins a list
+    return bool(_AFTER.match(rest) or begins_sentence)
+
+
 def plain_text(text: str) -> str:
-    """Give a text with plain digits, signs and blanks in the same places."""
+    """Replace a text's digits, signs and blanks by plain ones in the same places.
+
+    Example:
+        >>> plain_text("\uff14")
+        '4'
+    """
     return "".join(map(_plain, text))
 
 
@@ -176,14 +195,14 @@ def _without_name(text: str, field: str) -> str:
 
 
 def _without_scale(text: str, scale: Scale) -> str:
-    """Blank out what announces a score: ``(1-5)``, and a list's dash where no score is below 1."""
+    """Blank out ``(1-5)``, and a list's dash where no score is below 1."""
     ends = rf"\(\s*{scale.low}\s*(?:-|\u2013|to)\s*{scale.high}\s*\)"
     bullet = r"|^\s*-\s+" if scale.low > 0 else ""
     return re.sub(ends + bullet, lambda at: " " * len(at[0]), text)
 
 
 def _integer(number: str, scale: Scale) -> int | None:
-    """Give the integer that a number is; 4.0 is one, and 1,000 is none where it may be 1000."""
+    """Return a number as an integer (4.0 is one); None for 1,000 where it may be 1000."""
     match = re.fullmatch(r"([-+]?\d{1,9})(?:[.,](0+))?", number)
     if match is None or (len(match[2] or "") == 3 and scale.high >= 1000):
         return None
@@ -191,7 +210,7 @@ def _integer(number: str, scale: Scale) -> int | None:
 
 
 def _end_of_score(text: str, place: int, scale: Scale) -> int:
-    """Pass over ``/5``, ``out of 5`` and ``stars``, where 5 is the scale's top."""
+    """Skip ``/5``, ``out of 5`` and ``stars``, where 5 is the scale's top."""
     for known in (_WHOLE, _UNIT, _WHOLE):
         match = known.match(text, place)
         if match is not None and (known is _UNIT or int(match[1]) == scale.high):
@@ -200,7 +219,7 @@ def _end_of_score(text: str, place: int, scale: Scale) -> int:
 
 
 def _says_otherwise(rest: str, score: int, scale: Scale) -> bool:
-    """Say whether another number, or a doubt, follows a score."""
+    """Say whether another number or a doubt follows a score."""
     rest = _WHOLE.sub(lambda whole: "" if int(whole[1]) == scale.high else whole[0], rest)
     numbers = (number.group() for number in _NUMBER.finditer(rest))
     other_sign = "negative" if score > 0 else "positive"
@@ -212,7 +231,7 @@ def _says_otherwise(rest: str, score: int, scale: Scale) -> bool:
 def _elements_of(
     reply: str, fields: tuple[str, ...], adapter: dspy.Adapter
 ) -> list[tuple[str, Value]]:
-    """Find what a reply gives a name to, in the format of an adapter or in JSON."""
+    """Find a reply's named values, in an adapter's format or in JSON."""
     if not isinstance(adapter, dspy.JSONAdapter):
         is_xml = isinstance(adapter, dspy.XMLAdapter)
         elements = list(_elements(reply, fields) if is_xml else _sections(reply))
@@ -297,7 +316,7 @@ def _follows(reply: str, last: re.Match[str] | None, marker: re.Match[str]) -> b
 
 
 def _elements(reply: str, fields: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
-    """Find the elements of an XML reply that stand in no other one, or all if it is broken."""
+    """Find the outermost elements of an XML reply, or all if it is broken."""
     names = "|".join(map(re.escape, fields))
     for pattern in [names] if _is_xml(reply) else map(re.escape, fields):
         for element in re.finditer(
@@ -331,7 +350,7 @@ def _in_json(reply: str) -> list[tuple[str, Value]]:
 
 
 def _members(text: str, place: int) -> Iterator[tuple[str, Value]]:
-    """Walk the members of a JSON object as far as they can be read, and a broken one after them."""
+    """Yield the members of a JSON object, up to and with the first broken one."""
     decoder = json.JSONDecoder(strict=False)  # small models break lines inside texts
     while True:
         try:
@@ -354,7 +373,7 @@ def _members(text: str, place: int) -> Iterator[tuple[str, Value]]:
 
 
 def _member_value(decoder: json.JSONDecoder, text: str, start: int) -> tuple[object, int]:
-    """Decode a value; one that is broken is what stands there, up to the next comma or brace."""
+    """Decode a value; a broken one ends at the next comma or brace."""
     try:
         return decoder.raw_decode(text, start)
     except ValueError:

@@ -1,7 +1,7 @@
-"""How the replies of LMs end, and what is left of them without the thoughts.
+"""Why the replies of LMs end, and their text without thoughts.
 
-DSPy hands on a reply's text alone, without the reason why it ended. All its LMs hand over through
-one function, which is replaced while somebody reads.
+DSPy returns a reply's text without its finish reason. All its LMs return through one function,
+which is replaced while a reply is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FAULTS = {
     "content_filter": "the reply was cut short by a content filter",
     "thought": "the reply is a thought that never ends",
 }
-_NEWS = {
+_WARNINGS = {
     "length": "cut off at the longest length; raise --max-tokens (max_tokens of the LM).",
     "content_filter": "cut short by the provider's content filter.",
 }
@@ -49,14 +49,14 @@ _NEWS = {
 
 @dataclass
 class Ending:
-    """How the reply to the question in hand ended.
+    """How the reply to the current call ended.
 
     Args:
         fields: Names that are fields of the reply, and no thoughts, in its format.
         values_may_hold_tags: Whether a thought's tags in a field's value belong to the reply.
         fault: What makes the reply incomplete: ``"length"``, ``"content_filter"``, ``"thought"`` or
             the provider's own word; empty if it is whole.
-        tokens: The length of the reply; 0 if nobody told.
+        tokens: The length of the reply; 0 if unknown.
         text: The reply with its thoughts.
     """
 
@@ -68,12 +68,12 @@ class Ending:
 
     @property
     def reason(self) -> str:
-        """Say in words what makes the reply incomplete."""
+        """What makes the reply incomplete, in words; empty if it is whole."""
         other = f"the reply ended early (finish reason {self.fault!r})" if self.fault else ""
         return _FAULTS.get(self.fault, other)
 
-    def heard(self, output: Any, cut: str, tokens: int) -> Any:
-        """Note how a reply ended, and give it without its thoughts."""
+    def record(self, output: Any, cut: str, tokens: int) -> Any:
+        """Store how a reply ended, and return it without its thoughts."""
         text = output.get("text") if isinstance(output, dict) else output
         self.fault, self.tokens = cut or self.fault, tokens
         if not isinstance(text, str):
@@ -89,7 +89,7 @@ class Ending:
 
 @contextmanager
 def reading(ending: Ending) -> Iterator[Ending]:
-    """Take the thoughts out of the replies that come in the block, and note how they end."""
+    """Remove the thoughts from the replies to calls in the block, and store how they end."""
     with _HANDOVER.listened_to():
         token = _READING.set(ending)
         try:
@@ -99,15 +99,19 @@ def reading(ending: Ending) -> Iterator[Ending]:
 
 
 def being_read() -> Ending | None:
-    """Give the ending of the reply that is being read; None outside `reading`."""
+    """Return the ending of the reply that is being read; None outside `reading`."""
     return _READING.get()
 
 
 @contextmanager
 def cut_replies_counted() -> Iterator[None]:
-    """Say once, after the block, how many replies in it were cut, and silence DSPy's own warnings.
+    """Log once, after the block, how many replies were cut, instead of DSPy's warnings.
 
-    In a block inside another one the outer one speaks.
+    Of nested blocks only the outermost one logs.
+
+    Example:
+        >>> with cut_replies_counted():
+        ...     pass  # calls
     """
     if _COUNT.get() is not None:
         yield
@@ -117,7 +121,7 @@ def cut_replies_counted() -> Iterator[None]:
         with _HANDOVER.listened_to(), _COUNT.set(count):
             yield
     finally:
-        count.tell()
+        count.log()
 
 
 class _Count:
@@ -134,15 +138,15 @@ class _Count:
         with self._lock:
             self._cut[cut] += 1
 
-    def tell(self) -> None:
+    def log(self) -> None:
         for cut, number in sorted(self._cut.items()):
-            how = _NEWS.get(cut, f"ended early by the provider (finish reason {cut!r}).")
+            how = _WARNINGS.get(cut, f"ended early by the provider (finish reason {cut!r}).")
             replies = "1 reply was" if number == 1 else f"{number} replies were"
             logger.warning("%s %s", replies, how)
 
 
 class _Handover:
-    """Stands in the place of DSPy's function while anybody listens, and is put back after."""
+    """Replaces DSPy's function while there are listeners, and restores it afterwards."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -155,7 +159,7 @@ class _Handover:
             self._listeners += 1
             if self._listeners == 1:
                 self._replacements.put([(HAND_OVER, _handing_over)])
-                LM_LOGGER.addFilter(_is_news)
+                LM_LOGGER.addFilter(_is_not_counted)
         try:
             yield
         finally:
@@ -163,11 +167,11 @@ class _Handover:
                 self._listeners -= 1
                 if self._listeners == 0:
                     self._replacements.put_back()
-                    LM_LOGGER.removeFilter(_is_news)
+                    LM_LOGGER.removeFilter(_is_not_counted)
 
 
 def _handing_over(dspys: Function) -> Function:
-    """Note how the replies end that DSPy hands over, and take their thoughts out."""
+    """Wrap DSPy's function: store how replies end, and remove their thoughts."""
 
     @wraps(dspys)
     def finalize(lm: Any, call: Any, result: Any) -> Any:
@@ -178,7 +182,7 @@ def _handing_over(dspys: Function) -> Function:
         ending = _READING.get()
         if ending is None or is_typed(call):
             return outputs
-        return [ending.heard(output, cut, reply_tokens(result)) for output in outputs]
+        return [ending.record(output, cut, reply_tokens(result)) for output in outputs]
 
     return finalize
 
@@ -188,13 +192,13 @@ _READING: ContextVar[Ending | None] = ContextVar("reading", default=None)
 _HANDOVER = _Handover()
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Say whether DSPy's record is more than a cut reply, where those are counted."""
+def _is_not_counted(record: logging.LogRecord) -> bool:
+    """Say whether a log record of DSPy is no cut reply that is counted here."""
     return not tells_of_a_cut_reply(record) or _COUNT.get() is None
 
 
 def _reason_of_cut(result: Any) -> str:
-    """Give ``"length"``, ``"content_filter"`` or the provider's word if a reply was cut."""
+    """Return ``"length"``, ``"content_filter"`` or the provider's word if a reply was cut."""
     words = [str(word or "").strip().lower() for word in finish_words(result)]
     return next((_kind_of_cut(word) for word in words if word not in _WHOLE), "")
 

@@ -1,4 +1,4 @@
-"""A predictor's instructions: the user's own text, then a heading and a body per criterion."""
+"""A predictor's instructions: the user's preamble, then one section per criterion."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ _MARK = re.compile(
 
 @dataclass(frozen=True, init=False)
 class Instructions:
-    r"""A preamble, which is the user's, and one text per criterion, which are ours.
+    r"""The user's preamble, and one section of instructions per criterion.
 
-    Sections are those that stand at the end of the text in the form that `render` writes. All else
-    is the preamble, also a section of such a form that a heading of another kind follows, that
-    comes again below, or that stands in a code block. The preamble stays as it is, to the last
-    blank; a code block that it leaves open is closed before the sections. Sections are tidied (no
-    tabs, no blank lines at the ends, ``\n`` between lines). An empty one is no section: it is not
-    rendered, and its text reads as ``""``.
+    Sections stand at the end of the text in the form that `render` writes. All else is the
+    preamble, also a section that another heading follows, that appears again below, or that stands
+    in a code block. The preamble stays unchanged, to the last blank; a code block that it leaves
+    open is closed before the sections. Sections are tidied (no tabs, no blank lines at the ends,
+    ``\n`` between lines). An empty section is not rendered, and its text reads as ``""``.
+
+    Example:
+        >>> text = Instructions("Rate a text.", {"clarity": "Rate from 1 to 5."}).render()
+        >>> Instructions.parse(text).section("clarity")
+        'Rate from 1 to 5.'
     """
 
     preamble: str
@@ -42,7 +46,7 @@ class Instructions:
         preamble: str = "",
         sections: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Keep the texts; sections at the end of ``preamble`` become sections.
+        """Store the texts; sections at the end of ``preamble`` become sections, too.
 
         Raises:
             SetupError: If a section's name is used twice or is no identifier.
@@ -58,7 +62,7 @@ class Instructions:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read any text; what `render` wrote comes back as it was."""
+        """Read any text; the output of `render` reads back unchanged."""
         read = cls.__new__(cls)
         read._keep(text.strip("\n"))
         return read
@@ -71,15 +75,15 @@ class Instructions:
         put(self, "sections", sections)
 
     def render(self) -> str:
-        """Write the text that the model sees; for a text that was parsed, that text."""
+        """Return the text that the model sees; for a parsed text, that text."""
         return _joined(self.preamble, self.sections)
 
     def section(self, name: str) -> str:
-        """Give one section's text, ``""`` if there is none."""
+        """Return one section's text, ``""`` if there is none."""
         return dict(self.sections).get(name, "")
 
     def replace(self, texts: Mapping[str, str]) -> Instructions:
-        """Give a copy with these sections' texts; all others stay byte-identical."""
+        """Return a copy with these sections' texts; all others stay byte-identical."""
         return Instructions(self.preamble, {**dict(self.sections), **texts})
 
 
@@ -94,7 +98,7 @@ def _tidy(text: str) -> str:
 
 
 def _as_dspy_keeps(text: str) -> str:
-    """Clean a text as DSPy does each time that a signature is copied, until nothing changes."""
+    """Clean a text as DSPy does on each copy of a signature, until nothing changes."""
     while (cleaned := inspect.cleandoc(text)) != text:
         text = cleaned
     return text
@@ -113,7 +117,7 @@ def _joined(preamble: str, sections: Iterable[tuple[str, str]]) -> str:
 
 
 def _read(lines: Sequence[str]) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Give the number of the user's own lines, and the sections below them, read upwards."""
+    """Return the number of the preamble's lines, and the sections below them."""
     sections: dict[str, str] = {}
     end = len(lines)
     for start, name in reversed(_headings(lines)):
@@ -142,7 +146,7 @@ def _headings(lines: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _code(lines: Sequence[str]) -> Iterator[tuple[int, int | None]]:
-    """Give the first and last line of each code block; one that is never closed has no last."""
+    """Yield the first and last line of each code block; None as last if it is never closed."""
     fences = [
         (place, fence) for place, line in enumerate(lines) if (fence := _FENCE.fullmatch(line))
     ]

@@ -24,14 +24,14 @@ from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal
 from mogradjudge.settings import Layout, ScoreRule
 
 _LARGEST_FILE = 50_000_000  # bytes
-_SAMPLING_TEMPERATURE = 0.7  # where an LM is set to 0, its samples would all be the same
+_SAMPLING_TEMPERATURE = 0.7  # for an LM set to 0, whose samples would all be the same
 
-# No other try can help with a text that is too long; it is the text's fault, not the provider's.
+# A retry cannot help with a text that is too long; the cause is the text, not the provider.
 _UNREADABLE = (dspy.AdapterParseError, dspy.ContextWindowExceededError)
 
 
 class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
-    """Rates a text on several criteria; the scoring instructions are what an optimizer edits.
+    """Rates a text on several criteria; an optimizer edits its scoring instructions.
 
     Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion
     (an int for ``"integer"``, else a float; `Unscored` where the reply gave none) and ``readings``,
@@ -45,12 +45,19 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             averages ``n`` sampled replies.
         n: Samples for ``"mean_of_n"``: at least 2 there, 1 elsewhere.
         rationale: Whether the model writes short reasons before the scores.
-        fallback: With ``"integer"``, an expected score that cannot be had becomes the integer, with
-            ``"fallback"`` as its reading's source; so where the LM refuses logprobs. Without it,
-            missing logprobs are an error.
+        fallback: With ``"integer"``, the written integer replaces an expected score that cannot be
+            computed, for example because the LM refuses logprobs; its reading's source is
+            ``"fallback"``. With None, missing logprobs are an error.
 
     Raises:
         SetupError: If an argument breaks one of these rules.
+
+    Example:
+        >>> from dspy.utils import DummyLM
+        >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
+        >>> with dspy.context(lm=DummyLM([{"clarity": "4"}])):
+        ...     MultiCriteriaJudge(rubric)(reply="Press the red button.").clarity
+        4
     """
 
     def __init__(
@@ -77,11 +84,19 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
         Args:
             path: A JSON file written by `save`.
-            rubric: Its rubric; if it is not given, ``rubric.toml`` beside the file, or else the
-                rubric that the file itself was saved with.
+            rubric: Its rubric. Default: ``rubric.toml`` beside the file, or else the rubric that is
+                saved in the file.
 
         Raises:
             SetupError: If the file is no saved judge, or was saved for another rubric.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
+            >>> with TemporaryDirectory() as folder:
+            ...     MultiCriteriaJudge(rubric, n=3, score_rule="mean_of_n").save(f"{folder}/j.json")
+            ...     MultiCriteriaJudge.from_saved(f"{folder}/j.json").settings.n
+            3
         """
         path = Path(path)
         beside = path.parent / "rubric.toml"
@@ -101,14 +116,14 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
     @property
     def calls_per_text(self) -> int:
-        """LM calls that one text takes, when nothing is cached and nothing fails."""
+        """LM calls for one text, if nothing is cached and nothing fails."""
         return len(self.judges) * self.settings.n
 
     def forward(self, **inputs: str) -> dspy.Prediction:
         """Score one text.
 
         Raises:
-            SetupError: If an input is missing, or if logprobs are and no fallback is set.
+            SetupError: If an input is missing, or if logprobs are missing and no fallback is set.
             dspy.LMError: If the provider fails.
         """
         quoted, calls = self._quoted(inputs), self._calls()
@@ -118,7 +133,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         return self._prediction(replies, adapter)
 
     async def aforward(self, **inputs: str) -> dspy.Prediction:
-        """Score one text under asyncio; as `forward`."""
+        """Score one text under asyncio, as `forward` does."""
         quoted, calls = self._quoted(inputs), self._calls()
         adapter = field_by_field(dspy.settings.adapter)
         with dspy.context(adapter=adapter):
@@ -138,7 +153,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
                 f"The saved judge has the predictors {', '.join(theirs) or 'none'}, this one "
                 f"{', '.join(ours)}. Load it with the rubric and layout it was saved with."
             )
-        with warned_once():  # DSPy loads each predictor twice, to see whether it can
+        with warned_once():  # DSPy loads each predictor twice, first as a trial
             super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
 
     def _calls(self) -> list[_Call]:
@@ -205,9 +220,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         tokens = read_tokens(prediction.get("logprobs"))
         written = int(prediction[criterion.name])
         fields = (*self.rubric.names, "rationale")
-        found = expected_score(tokens, criterion.name, criterion.scale, adapter, written, fields)
-        if found is not None and found.support >= MIN_SUPPORT:
-            return Reading(found.score, "expected", found.distribution, found.support, rationale)
+        name, scale = criterion.name, criterion.scale
+        expected = expected_score(tokens, name, scale, adapter, written, fields)
+        if expected is not None and expected.support >= MIN_SUPPORT:
+            return Reading(
+                expected.score, "expected", expected.distribution, expected.support, rationale
+            )
         if self.settings.fallback == "integer":
             return Reading(written, "fallback", rationale=rationale)
         if not tokens:
@@ -216,14 +234,14 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
                 f"{criterion.name!r}. Use an LM that sends them, or fallback='integer' "
                 "(--fallback integer)."
             )
-        support = 0.0 if found is None else found.support
+        support = 0.0 if expected is None else expected.support
         reason = f"only {support:.2f} of the score's probability lies on the scale"
         return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A call; one that needs ``logprobs`` needs at least so many alternatives to a token."""
+    """One call; with ``logprobs``, ``least`` is the least number of alternatives per token."""
 
     predictor: ScorePredict
     config: Mapping[str, Any]
@@ -235,10 +253,10 @@ class _Call:
         return self.predictor.lm or dspy.settings.lm
 
     def after(self, refusal: Exception) -> _Call:
-        """Give the call that asks for fewer logprobs.
+        """Return the same call with fewer logprobs.
 
         Raises:
-            Exception: The refusal, if that is no reason for it.
+            Exception: The refusal, if fewer logprobs are no remedy.
         """
         top = self.logprobs
         config = top.config_after(refusal, self.config, self.lm, self.least) if top else None
@@ -259,7 +277,7 @@ class _Reply:
 
 
 def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
-    # Threads end in any order: each keeps a trace of its own, and they are joined in order.
+    # Threads end in any order, so each keeps its own trace; they are joined in order later.
     with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
         try:
             prediction = call.predictor(**inputs, config=dict(call.config))
@@ -284,7 +302,7 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
 
 
 def _no_thoughts(call: _Call) -> Collection[str]:
-    """Name what is a field of the reply, though a thought may have a tag of that name."""
+    """Return the fields whose tags, in XML, are no thoughts."""
     fields = call.predictor.signature.output_fields
     return fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
 
@@ -296,12 +314,12 @@ def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _R
 
 
 def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
-    said = ending.reason or reason_of(error, call.lm)
-    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {said}"))
+    reason = ending.reason or reason_of(error, call.lm)
+    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {reason}"))
 
 
 def _mean(samples: Sequence[Reading]) -> Reading:
-    """Average the samples that could be read."""
+    """Average the samples that have a score."""
     first = samples[0]
     scores = [sample.score for sample in samples if not isinstance(sample.score, Unscored)]
     if len(samples) == 1 or not scores:
@@ -310,26 +328,33 @@ def _mean(samples: Sequence[Reading]) -> Reading:
 
 
 def _saved(path: Path) -> dict[str, Any]:
-    """Read what a saved judge's file says of criteria, settings and rubric."""
+    """Read the criteria, settings and rubric of a saved judge."""
+    state = _saved_state(path)
+    metadata = state.get("metadata") if isinstance(state, dict) else None
+    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
+    if not isinstance(versions, dict):
+        return saved_manifest(None)
+    predictors = (value for key, value in state.items() if key != "metadata")
+    return saved_manifest(next(predictors, None))
+
+
+def _saved_state(path: Path) -> Any:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise SetupError(f"is larger than {_LARGEST_FILE} bytes; no judge is.")
-        state = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except SetupError:  # a ValueError too
         raise
     except OSError as error:
         raise SetupError(f"cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise SetupError(f"is not a JSON file: {error}.") from error
-    metadata = state.get("metadata") if isinstance(state, dict) else None
-    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
-    whole = isinstance(versions, dict)
-    predictors = [value for key, value in state.items() if key != "metadata"] if whole else []
-    return saved_manifest(predictors[0] if predictors else None)
 
 
 def _settings(saved: Mapping[str, Any]) -> dict[str, Any]:
     settings = saved["settings"]
     return {
-        each.name: settings[each.name] for each in fields(JudgeSettings) if each.name in settings
+        field.name: settings[field.name]
+        for field in fields(JudgeSettings)
+        if field.name in settings
     }

@@ -1,4 +1,4 @@
-"""One judge call's predictor: a typed output and a section of the instructions per criterion."""
+"""The judge's predictor: a typed output and a section of the instructions per criterion."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _MANIFEST = "mogradjudge"
 _LISTS = ("traces", "train", "demos")
 _STATE_KEYS = {*_LISTS, "signature", "lm"}
 _REFUSALS = (AttributeError, KeyError, TypeError, ValueError, dspy.LMConfigurationError)
-# What a stranger's file may say of its LM. All else could send texts, or a key, to another place:
-# addresses, regions, headers, fallbacks. DSPy itself refuses a class or an engine of one's own.
+# What a stranger's file may set of its LM. Other keys (addresses, regions, headers, fallbacks)
+# could send texts or a key elsewhere. DSPy itself refuses a custom class or engine.
 _LM_KEYS = {LM_CLASS, "engine", "model", "model_type", "cache", "num_retries"} | {
     *("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop"),
 }
@@ -38,21 +38,32 @@ _MOST_RETRIES = 100
 _LONGEST_PROMPT = 1_000_000  # characters of instructions and demos; each call sends them
 
 
-def seed_section(criterion: Criterion) -> str:
-    """Give the scoring instruction that a criterion starts with (the paper's seed prompt)."""
+def initial_section(criterion: Criterion) -> str:
+    """Return a criterion's initial scoring instruction (the paper's seed prompt).
+
+    Example:
+        >>> initial_section(Criterion("clarity", "Is easy to read.", (1, 5)))
+        'Rate from 1 to 5.'
+    """
     return f"Rate from {criterion.scale.low} to {criterion.scale.high}."
 
 
 class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
     """A predictor that rates the criteria of one group.
 
-    It is a class of its own because a judge that sits inside another program is saved and loaded
-    predictor by predictor, and DSPy restores field descriptions by their position alone.
+    DSPy saves a judge inside another program predictor by predictor, and restores field
+    descriptions by their position alone; so each predictor saves and checks its own criteria.
 
     Args:
         rubric: The whole rubric.
         criteria: The names that this predictor rates.
         settings: The judge's settings; they are saved with the predictor.
+
+    Example:
+        >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
+        >>> predictor = ScorePredict(rubric, ("clarity",), JudgeSettings())
+        >>> list(predictor.signature.output_fields)
+        ['clarity']
     """
 
     signature: type[dspy.Signature]
@@ -69,7 +80,7 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
 
     @property
     def ledger_criteria(self) -> Group:
-        """The criteria that this predictor's calls are booked for."""
+        """The criteria that this predictor's calls are listed under in the ledger."""
         return self.criteria
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - DSPy's
@@ -84,7 +95,7 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
 
         Raises:
             SetupError: If it was saved for criteria with other names, order or scales, or if DSPy
-                refuses it.
+                cannot load it.
         """
         saved = saved_manifest(state)
         if saved["criteria"] != self.manifest["criteria"]:
@@ -98,13 +109,15 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         known = {key: value for key, value in state.items() if key in _STATE_KEYS}
         _check_lists(known)
         if not allow_unsafe_lm_state and isinstance(lm := known.get("lm"), Mapping):
-            known["lm"] = _harmless(lm)
+            known["lm"] = _safe_lm_state(lm)
         try:
             super().load_state(known, allow_unsafe_lm_state=allow_unsafe_lm_state)
         except _REFUSALS as error:
             raise SetupError(f"DSPy cannot load the saved judge: {error!r}.") from error
         if _descriptions(self.signature) != _descriptions(ours):
-            logger.warning("The saved judge's definitions differ from the rubric's, which hold.")
+            logger.warning(
+                "The saved judge's definitions differ from the rubric's; the rubric's are used."
+            )
             self.signature = ours.with_instructions(self.signature.instructions)
         return self
 
@@ -113,7 +126,7 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
         if saved.get("rationale") != ours["rationale"]:
             raise SetupError(
                 f"The saved judge has rationale={saved.get('rationale')!r}, this one "
-                f"{ours['rationale']!r}. Make them equal, or use MultiCriteriaJudge.from_saved."
+                f"{ours['rationale']!r}. Use the same value, or MultiCriteriaJudge.from_saved."
             )
         for name in ("score_rule", "n", "fallback"):
             if saved.get(name) != ours[name]:
@@ -126,10 +139,10 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
 
 
 def saved_manifest(state: object) -> dict[str, Any]:
-    """Read what `ScorePredict.dump_state` notes about criteria and settings.
+    """Read the criteria and settings that `ScorePredict.dump_state` saved.
 
     Raises:
-        SetupError: If the state is not one of ours.
+        SetupError: If `ScorePredict` did not save the state.
     """
     state = state if isinstance(state, Mapping) else {}
     manifest: Any = state.get(_MANIFEST)
@@ -137,17 +150,17 @@ def saved_manifest(state: object) -> dict[str, Any]:
         case {"criteria": [*scales], "settings": {}}, {"instructions": str()}:
             if all(map(_is_scale, scales)):
                 return dict(manifest)
-    raise SetupError("The file holds no judge saved by mogradjudge; give one that `save` wrote.")
+    raise SetupError("The file holds no judge saved by mogradjudge. Give a file that `save` wrote.")
 
 
 @contextmanager
 def warned_once() -> Iterator[None]:
-    """Say no warning of this module twice while the block runs."""
-    said: set[str] = set()
+    """Log each warning of this module once while the block runs."""
+    messages: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        is_first = record.getMessage() not in said
-        said.add(record.getMessage())
+        is_first = record.getMessage() not in messages
+        messages.add(record.getMessage())
         return is_first
 
     logger.addFilter(is_new)
@@ -158,10 +171,10 @@ def warned_once() -> Iterator[None]:
 
 
 def _check_lists(state: Mapping[str, Any]) -> None:
-    """Refuse what DSPy would take now and fail on at the first call."""
+    """Refuse a state that DSPy would load and fail on at the first call."""
     for key in _LISTS:
         if not isinstance(state.get(key, []), list):
-            raise SetupError(f"DSPy cannot load the saved judge: its {key} are no list.")
+            raise SetupError(f"DSPy cannot load the saved judge: its {key} must be a list.")
     written = len(str(state.get("signature"))) + len(str(state.get("demos")))
     if written > _LONGEST_PROMPT:
         raise SetupError(
@@ -169,11 +182,22 @@ def _check_lists(state: Mapping[str, Any]) -> None:
             f"characters, got {written}."
         )
     if not all(isinstance(demo, Mapping) for demo in state.get("demos", [])):
-        raise SetupError("DSPy cannot load the saved judge: its demos are no tables.")
+        raise SetupError("DSPy cannot load the saved judge: its demos must be tables.")
 
 
-def _harmless(lm: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a stranger may say of an LM; see `_LM_KEYS`."""
+def _safe_lm_state(lm: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep only the `_LM_KEYS` of a saved LM, and log which others are dropped."""
+    _check_lm(lm)
+    if dropped := sorted(key for key in lm if key not in _LM_KEYS and lm[key]):
+        logger.warning(
+            "The saved judge's LM is loaded without %s; load(..., allow_unsafe_lm_state=True) "
+            "keeps all.",
+            ", ".join(dropped),
+        )
+    return {key: value for key, value in lm.items() if key in _LM_KEYS}
+
+
+def _check_lm(lm: Mapping[str, Any]) -> None:
     retries = lm.get("num_retries") or 0
     if type(retries) is not int or not 0 <= retries <= _MOST_RETRIES:
         raise SetupError(
@@ -182,12 +206,6 @@ def _harmless(lm: Mapping[str, Any]) -> dict[str, Any]:
         )
     if "://" in str(lm.get("model")):
         raise SetupError(f"The saved judge's LM must be a name and no address: {lm['model']!r}.")
-    if dropped := sorted(key for key in lm if key not in _LM_KEYS and lm[key]):
-        logger.warning(
-            "The saved judge's LM loses %s; load(..., allow_unsafe_lm_state=True) keeps all.",
-            ", ".join(dropped),
-        )
-    return {key: value for key, value in lm.items() if key in _LM_KEYS}
 
 
 def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
@@ -199,11 +217,11 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
         criterion = rubric[name]
         kind: Any = Literal.__getitem__(tuple(criterion.scale.values))
         fields[name] = (kind, dspy.OutputField(desc=criterion.description))
-    seed = Instructions(
+    instructions = Instructions(
         f"{rubric.task or DEFAULT_TASK}\n{_RULES}",
-        {name: seed_section(rubric[name]) for name in criteria},
+        {name: initial_section(rubric[name]) for name in criteria},
     )
-    return dspy.Signature(fields, seed.render())
+    return dspy.Signature(fields, instructions.render())
 
 
 def _descriptions(signature: type[dspy.Signature]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reading a reply: field by field, so that one bad field does not cost the others, or whole."""
+"""Parses replies: field by field, so that one bad field costs no other, or as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import dspy
 
 from mogradjudge.criteria import Scale
 from mogradjudge.errors import MogradError
-from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
+from mogradjudge.judge.field_values import Value, gives_twice, read_score, runs_on, values_of
 from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.dspy_internals import adapter_with, parse_value, parses_as_dspy_does
@@ -20,10 +20,15 @@ _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last f
 
 
 def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
-    """Give a copy of an adapter that turns an unreadable field into `Unscored`.
+    r"""Copy an adapter so that an unreadable field becomes `Unscored`.
 
-    Without an adapter it is DSPy's `ChatAdapter`. The copy sends no second call when a reply cannot
-    be read. `dspy.TwoStepAdapter` stays as it is.
+    None stands for `dspy.ChatAdapter`. The copy sends no second call when a reply cannot be read.
+    `dspy.TwoStepAdapter` stays as it is.
+
+    Example:
+        >>> signature = dspy.Signature("reply -> clarity: Literal[1, 2, 3]")
+        >>> field_by_field(None).parse(signature, "[[ ## clarity ## ]]\n3")
+        {'clarity': 3}
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
     of_dspy = is_of_dspy(adapter)
@@ -37,10 +42,11 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
 
 
 def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
-    """Give a copy of an adapter that has one error, DSPy's own, for all that cannot be read.
+    """Copy an adapter so that every unreadable reply raises `dspy.AdapterParseError`.
 
-    Without it a reply like ``[[[[[...`` would end a run. The copy sends no second call when a reply
-    cannot be read. A class of the user's own stays as it is, and so does `dspy.TwoStepAdapter`.
+    Otherwise a reply like ``[[[[[...`` would stop a run with another error. The copy sends no
+    second call when a reply cannot be read. A user's own class stays as it is, and so does
+    `dspy.TwoStepAdapter`.
     """
     adapter = dspy.ChatAdapter() if adapter is None else adapter
     if not isinstance(adapter, dspy.ChatAdapter) or not is_of_dspy(adapter):
@@ -53,23 +59,26 @@ def as_a_whole(adapter: dspy.Adapter | None) -> dspy.Adapter:
 
 
 def of_roles(adapter: dspy.Adapter | None) -> dspy.Adapter:
-    """Give the adapter that critic, coach and editor speak through: one of DSPy's own.
+    """Return the adapter of critic, coach and editor: always one of DSPy's own.
 
-    A class of the user's own, a template of the house say, is made for the program; for the roles
-    DSPy's `ChatAdapter` stands in its place.
+    A user's own class is made for the program; the roles use `dspy.ChatAdapter` instead.
+
+    Example:
+        >>> type(of_roles(dspy.JSONAdapter())).__name__
+        'JSONAdapter'
     """
     return as_a_whole(adapter if adapter is None or is_of_dspy(adapter) else None)
 
 
 def is_of_dspy(adapter: dspy.Adapter) -> bool:
-    """Say whether an adapter's class is DSPy's own or ours, and no subclass of the user's."""
+    """Say whether an adapter's class is DSPy's or ours, not a user's subclass."""
     return type(adapter).__module__.partition(".")[0] in ("dspy", "mogradjudge")
 
 
 def _parse_own(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
 ) -> dict[str, Any]:
-    """Parse with a class of the user's own: any error of its own is one, and any value is checked.
+    """Parse with a user's own adapter class, and check each value.
 
     Raises:
         dspy.AdapterParseError: If nothing can be read.
@@ -107,24 +116,43 @@ def _parse_whole(
 def _parse_role(
     adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
 ) -> dict[str, Any]:
-    """Parse what a role wrote; a field that it gave twice has no value, JSON in prose has one."""
-    names = tuple(signature.output_fields)
-    for name in names:
-        values = values_of(completion, name, names, adapter)
-        texts = {value.text.strip() for value in values}
-        if len(texts) > 1 or any(map(gives_twice, texts)):
-            raise _unreadable(adapter, signature, completion, f"The reply holds {name} twice.")
-        if len(values) > 1 and isinstance(adapter, dspy.XMLAdapter):  # it would make a list of them
-            completion = completion[: completion.rindex("<", 0, values[1].start)]
+    """Parse a role's reply, whatever text surrounds its JSON.
+
+    Raises:
+        dspy.AdapterParseError: If nothing can be read, or a field has two values.
+    """
+    for name in signature.output_fields:
+        completion = _with_one_value(adapter, signature, name, completion)
     try:
         return _parsed(adapter, signature, completion)
     except dspy.AdapterParseError:
-        if "{" not in completion or not all(
-            values_of(completion, name, names, adapter) or _is_named_once(name, completion)
-            for name in names
-        ):
+        if not _may_hold_json(adapter, tuple(signature.output_fields), completion):
             raise
         return _parsed(dspy.JSONAdapter(), signature, completion)
+
+
+def _with_one_value(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
+) -> str:
+    """Cut off what repeats a field's value.
+
+    Raises:
+        dspy.AdapterParseError: If the reply gives the field two values.
+    """
+    values = values_of(completion, name, tuple(signature.output_fields), adapter)
+    texts = {value.text.strip() for value in values}
+    if len(texts) > 1 or any(map(gives_twice, texts)):
+        raise _unreadable(adapter, signature, completion, f"The reply holds {name} twice.")
+    if len(values) > 1 and isinstance(adapter, dspy.XMLAdapter):  # it would make a list of them
+        return completion[: completion.rindex("<", 0, values[1].start)]
+    return completion
+
+
+def _may_hold_json(adapter: dspy.Adapter, names: tuple[str, ...], completion: str) -> bool:
+    return "{" in completion and all(
+        values_of(completion, name, names, adapter) or _is_named_once(name, completion)
+        for name in names
+    )
 
 
 def _parsed(
@@ -157,8 +185,18 @@ def _field(
     if ending is not None and ending.fault:
         is_complete = values and all(value.ended for value in values)
         if not is_complete or runs_on(completion, names, adapter):
-            said = excerpt(completion)
-            return Unscored(f"{ending.reason}, before {name} was complete: {said}")
+            text = excerpt(completion)
+            return Unscored(f"{ending.reason}, before {name} was complete: {text}")
+    return _value_of(adapter, signature, name, completion, values)
+
+
+def _value_of(
+    adapter: dspy.Adapter,
+    signature: type[dspy.Signature],
+    name: str,
+    completion: str,
+    values: list[Value],
+) -> object:
     if not values:
         return _repaired(adapter, signature, name, completion)
     kind = signature.output_fields[name].annotation
@@ -174,10 +212,10 @@ def _score(text: str, scale: Scale, name: str) -> int | None:
 
 
 def _only(values: set[Any], name: str, completion: str) -> object:
-    """Give a field's value; one that is given twice differently has none."""
+    """Return a field's one value; `Unscored` if the reply gives several."""
     if len(values) > 1:
-        said = " and ".join(sorted("nothing" if v is None else excerpt(str(v)) for v in values))
-        return Unscored(f"the reply gives {name} more than once, as {said}")
+        texts = sorted("nothing" if value is None else excerpt(str(value)) for value in values)
+        return Unscored(f"the reply gives {name} more than once, as {' and '.join(texts)}")
     (value,) = values
     return _no_value(name, completion) if value is None else value
 
@@ -185,7 +223,7 @@ def _only(values: set[Any], name: str, completion: str) -> object:
 def _repaired(
     adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
 ) -> object:
-    """Read a field of a JSON reply that is not quite JSON, as DSPy does."""
+    """Read a field of a reply that is almost JSON, as DSPy does."""
     if not isinstance(adapter, dspy.JSONAdapter) or not _is_named_once(name, completion):
         return _no_value(name, completion)
     return _alone(adapter, signature, name, completion)
@@ -196,7 +234,7 @@ def _is_named_once(name: str, completion: str) -> bool:
 
 
 def _parse_with(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
-    """Parse with an adapter that has a way of its own to read a reply."""
+    """Parse with an adapter that does not read replies by field."""
     try:
         return adapter.parse(signature, completion)
     except _UNREADABLE:
@@ -222,5 +260,5 @@ def _no_value(name: str, completion: str) -> Unscored:
 
 
 def is_read_by_field(adapter: dspy.Adapter) -> bool:
-    """Say whether an adapter reads a reply as one of DSPy's own does; cut fields are known then."""
+    """Say whether an adapter parses as DSPy's own do; only then cut fields are known."""
     return parses_as_dspy_does(adapter)

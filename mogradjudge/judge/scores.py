@@ -1,4 +1,4 @@
-"""How a judge scores, and what it says about one criterion: a score, or that there is none."""
+"""A judge's settings, and its result for one criterion: a score, or why there is none."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ LAYOUTS: Mapping[str, Scope] = {"combined": Scope.COMBINED, "separate": Scope.SE
 @with_arguments(JUDGE_SETTINGS)
 @dataclass(frozen=True)
 class JudgeSettings(JudgeFields):
-    """How a judge asks and reads; `MultiCriteriaJudge` says what each field means.
+    """How a judge asks for scores and reads them; fields as in `MultiCriteriaJudge`.
 
     Raises:
-        SetupError: If a field has a value that it cannot have.
+        SetupError: If a field has an invalid value.
+
+    Example:
+        >>> JudgeSettings(score_rule="mean_of_n", n=5).n
+        5
     """
 
     def __post_init__(self) -> None:
@@ -38,29 +42,40 @@ class JudgeSettings(JudgeFields):
                 f"got n={self.n} with {self.score_rule!r}."
             )
         if self.fallback and self.score_rule != "expected":
-            raise SetupError(
-                "`fallback` has a meaning with score_rule='expected' only, "
-                f"got {self.score_rule!r}."
-            )
+            raise SetupError(f"`fallback` needs score_rule='expected', got {self.score_rule!r}.")
 
 
 def judge_values(settings: JudgeSettings) -> dict[str, Value]:
-    """Give a judge's parameters as plain values."""
+    """Return a judge's parameters as plain values.
+
+    Example:
+        >>> judge_values(JudgeSettings())["layout"]
+        'combined'
+    """
     return {name: getattr(settings, name) for name in JUDGE_PARAMETERS}
 
 
 def settings_with(values: Mapping[str, Any], base: JudgeSettings) -> JudgeSettings:
-    """Give the judge's settings that differ from ``base`` in the values named.
+    """Return a copy of ``base`` with these values.
 
     Raises:
-        SetupError: If there are no such settings.
+        SetupError: If the values do not fit together.
+
+    Example:
+        >>> settings_with({"rationale": True}, JudgeSettings()).rationale
+        True
     """
     return replace(base, **values)
 
 
 @dataclass(frozen=True)
 class Unscored:
-    """The judge gave no usable score. Kept apart from a low score on purpose."""
+    """Why there is no usable score; never mixed with a low score.
+
+    Example:
+        >>> Unscored("no readable clarity in the reply '?'").reason
+        "no readable clarity in the reply '?'"
+    """
 
     reason: str
 
@@ -70,12 +85,16 @@ Score: TypeAlias = float | Unscored
 
 @dataclass(frozen=True)
 class Reading:
-    """How one score came about.
+    """A score, and where it came from.
 
-    ``source`` is the score rule that made it, or ``"fallback"`` where the expected score could not
-    be had and the integer stands in. ``distribution`` gives the probability of each score on the
-    scale and sums to 1; ``support`` is the share of the reply's own probability that lay on the
-    scale. Both are empty unless the score is an expected one.
+    ``source`` is the score rule, or ``"fallback"`` if the written integer replaces an expected
+    score that could not be computed. ``distribution`` holds the probability of each score on the
+    scale and sums to 1; ``support`` is the probability that lay on the scale before. Both are empty
+    unless the score is an expected one.
+
+    Example:
+        >>> Reading(4, "integer").source
+        'integer'
     """
 
     score: Score

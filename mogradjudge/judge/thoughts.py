@@ -1,10 +1,11 @@
-"""Separates what a model thinks in writing from its reply."""
+"""Removes the thoughts that a reasoning model writes before its reply."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 _NAMES = ("think", "thinking", "thought", "reasoning")
 _TAG = re.compile(
@@ -28,7 +29,7 @@ _ENDS = re.compile(r"<\|(?:end|return|call)\|>")
 def without_thoughts(
     text: str, fields: Collection[str] = (), *, values_may_hold_tags: bool = False
 ) -> str:
-    """Blank a reply's thoughts out, so that what remains keeps its place.
+    """Replace a reply's thoughts by blanks, so that all other text keeps its place.
 
     A thought stands between tags at the reply's beginning, at the beginning of a line, or ahead of
     the first field. One without an opening tag, which some chat templates write, goes from the
@@ -39,6 +40,10 @@ def without_thoughts(
         text: A reply.
         fields: Names that are fields of the reply where its format is XML, and no thoughts.
         values_may_hold_tags: Whether a pair of tags after the first field belongs to the reply.
+
+    Example:
+        >>> without_thoughts("<think>Good.</think> 4").split()
+        ['4']
     """
     pieces, place = [], 0
     for begin, end in _thoughts(text, fields, tags_stay=values_may_hold_tags):
@@ -68,34 +73,70 @@ def _around_the_final_message(text: str) -> list[tuple[int, int]]:
 
 
 def _between_tags(text: str, fields: Collection[str], *, tags_stay: bool) -> list[tuple[int, int]]:
-    names = {name.lower() for name in fields}
-    tags = [
-        tag
-        for tag in _TAG.finditer(text)
-        if (tag["name"] or tag["closed"] or "").lower() not in names
-    ]
-    ends, begins = _ends(tags), _begins_of_fields(text, fields)
+    tags = _thought_tags(text, fields)
+    reply = _Reply(text, _begins_of_fields(text, fields), _ends(tags))
     thoughts: list[tuple[int, int]] = []
     passed = 0  # up to the end of a thought, or of a pair of tags that stays
     for tag in tags:
-        begin, end = tag.start(), thoughts[-1][1] if thoughts else 0
+        begin, last_end = tag.start(), _last_end(thoughts)
         if begin < passed:
             continue
         if not tag["open"]:
             if _REPLY_BEGINS.match(text, tag.end()):
                 passed = tag.end()
                 thoughts = [(0, passed)]
-            continue
-        is_ahead = bisect_left(begins, begin) == bisect_left(begins, end)
-        if tags_stay and not is_ahead:
-            passed = ends[begin]
-            continue
-        leads = is_ahead and bool(begins) and begins[-1] > begin  # to the first field
-        if leads or _may_begin(text, begin, thoughts):
-            is_endless = leads or not text[:begin].strip() or _ALONE.match(text, begin)
-            passed = ends[begin] or (len(text) if is_endless else 0)
-            thoughts += [(begin, passed)] if passed else []
+        elif tags_stay and reply.has_field_between(last_end, begin):
+            passed = reply.ends[begin]
+        elif end := reply.end_of_thought(begin, last_end):
+            passed = end
+            thoughts.append((begin, end))
     return thoughts
+
+
+def _thought_tags(text: str, fields: Collection[str]) -> list[re.Match[str]]:
+    """Find the opening and closing tags of thoughts that are no fields' tags."""
+    names = {name.lower() for name in fields}
+    return [
+        tag
+        for tag in _TAG.finditer(text)
+        if (tag["name"] or tag["closed"] or "").lower() not in names
+    ]
+
+
+def _last_end(thoughts: Sequence[tuple[int, int]]) -> int:
+    return thoughts[-1][1] if thoughts else 0
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """A reply, where its fields may begin, and where each opening tag's thought would end."""
+
+    text: str
+    field_begins: Sequence[int]
+    ends: Mapping[int, int]
+
+    def has_field_between(self, start: int, end: int) -> bool:
+        return bisect_left(self.field_begins, start) < bisect_left(self.field_begins, end)
+
+    def end_of_thought(self, begin: int, last_end: int) -> int:
+        """Find the end of the thought that a tag opens; 0 if it opens none.
+
+        ``last_end`` is the end of the thought before it.
+        """
+        leads = self._leads_to_first_field(begin, last_end)
+        if not leads and not self._begins_a_line(begin, last_end):
+            return 0
+        is_endless = leads or not self.text[:begin].strip() or _ALONE.match(self.text, begin)
+        return self.ends[begin] or (len(self.text) if is_endless else 0)
+
+    def _leads_to_first_field(self, begin: int, last_end: int) -> bool:
+        is_ahead = not self.has_field_between(last_end, begin)
+        return is_ahead and bool(self.field_begins) and self.field_begins[-1] > begin
+
+    def _begins_a_line(self, begin: int, last_end: int) -> bool:
+        """Say whether only blanks stand ahead of a tag in its line, or after the last thought."""
+        line = max(self.text.rfind("\n", 0, begin) + 1, last_end)
+        return not self.text[line:begin].strip()
 
 
 def _begins_of_fields(text: str, fields: Collection[str]) -> list[int]:
@@ -105,7 +146,7 @@ def _begins_of_fields(text: str, fields: Collection[str]) -> list[int]:
 
 
 def _ends(tags: Sequence[re.Match[str]]) -> dict[int, int]:
-    """Give the end of the thought that each tag opens; 0 if no tag closes it.
+    """Return the end of each opening tag's thought; 0 if no tag closes it.
 
     An inner tag may have opened no thought: the last closing tag ends the outer ones.
     """
@@ -120,9 +161,3 @@ def _ends(tags: Sequence[re.Match[str]]) -> dict[int, int]:
             if open_tags:
                 ends[open_tags.pop()] = last
     return ends | {begin: last if last > begin else 0 for begin in open_tags}
-
-
-def _may_begin(text: str, place: int, thoughts: Sequence[tuple[int, int]]) -> bool:
-    """Say whether only blanks stand between a place and its line, or the thought before it."""
-    line = max(text.rfind("\n", 0, place) + 1, thoughts[-1][1] if thoughts else 0)
-    return not text[line:place].strip()

@@ -1,4 +1,4 @@
-"""Objectives the other way round: one metric for every DSPy evaluator and optimizer."""
+"""Turns objectives into one metric for every DSPy evaluator and optimizer."""
 
 from __future__ import annotations
 
@@ -23,33 +23,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ObjectivesMetric:
-    """A DSPy metric: the mean of objectives' scores on one example, and what is wrong with it.
+    """A DSPy metric: the mean of objectives' scores on one example, with feedback.
 
-    It serves `dspy.Evaluate` and every optimizer, by the way that each calls it:
+    What it returns depends on how `dspy.Evaluate` or an optimizer calls it:
 
-    - without a trace it gives a `dspy.Prediction` with ``score``, ``feedback`` and
-      ``objective_scores``. `dspy.Evaluate`, MIPROv2 and COPRO add up the scores; SIMBA reads the
-      feedback too, and GEPA all three;
-    - for a predictor, as GEPA asks it, the feedback of a judge's predictor is about that
-      predictor's own criteria;
-    - with a trace, which bootstrapping gives, it says whether the score reaches ``threshold``.
+    - without a trace: a `dspy.Prediction` with ``score``, ``feedback`` and ``objective_scores``.
+      `dspy.Evaluate`, MIPROv2 and COPRO use the scores, SIMBA the feedback too, GEPA all three;
+    - with a predictor, as GEPA calls it: the same; the feedback on a judge's predictor is about
+      that predictor's own criteria;
+    - with a trace, as bootstrapping calls it: whether the score reaches ``threshold``.
 
-    DSPy sums up a data set by a mean of such scores: an objective's own aggregate, Spearman's rho
-    say, is no part of this.
+    DSPy aggregates a data set by the mean of these scores; an objective's own aggregate (such as
+    Spearman's rho) is not used.
 
     Args:
         objectives: What is scored, each with a name of its own.
-        failure_score: What an objective counts that is `Unscored`, as a reply that cannot be read
-            is, or one that its function fails on; DSPy's metrics need a number. With the default a
-            program gains nothing by giving no score. The feedback tells the reason. An objective
-            without anything to score by, a missing human score say, is left out of the mean and of
-            ``objective_scores``.
-        threshold: The score from which on an example is good enough to be a demonstration, in
-            [0, 1]. The default, 0.75, is one point off on a scale from 1 to 5. With None the score
-            is given, and the optimizer's own ``metric_threshold`` decides.
+        failure_score: The score of an objective that is `Unscored`, because a reply cannot be read
+            or its function fails; DSPy's metrics need a number. The feedback tells the reason. An
+            objective that has nothing to score by (a missing human score, for example) is left out
+            of the mean and of ``objective_scores``.
+        threshold: The least score in [0, 1] of an example that may become a demonstration. The
+            default, 0.75, is one point off on a scale from 1 to 5. With None the score itself is
+            returned, and the optimizer's own ``metric_threshold`` decides.
 
     Raises:
         SetupError: If an argument breaks one of these rules.
+
+    Example:
+        >>> from mogradjudge import Objective
+        >>> right = Objective("right", "Is right.", lambda gold, pred: gold.answer == pred.answer)
+        >>> metric = ObjectivesMetric((right,))
+        >>> example = dspy.Example(question="2 + 2?", answer="4").with_inputs("question")
+        >>> metric(example, dspy.Prediction(answer="5")).objective_scores
+        {'right': 0.0}
     """
 
     objectives: tuple[Objective, ...]
@@ -58,7 +64,7 @@ class ObjectivesMetric:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
-        names = [each.name for each in self.objectives]
+        names = [objective.name for objective in self.objectives]
         if not names or len(set(names)) < len(names):
             raise SetupError(f"A metric needs objectives, each with its own name, got {names}.")
         if not isinstance(self.failure_score, Real) or not math.isfinite(self.failure_score):
@@ -68,7 +74,7 @@ class ObjectivesMetric:
 
     @property
     def __name__(self) -> str:  # a function has one, and tables and logs print it
-        return "_and_".join(each.name for each in self.objectives)
+        return "_and_".join(objective.name for objective in self.objectives)
 
     def __call__(
         self,
@@ -78,10 +84,10 @@ class ObjectivesMetric:
         pred_name: str | None = None,
         pred_trace: Sequence[Sequence[object]] | None = None,
     ) -> dspy.Prediction | float | bool:
-        """Score what a program returned; None also stands for one that failed.
+        """Score what a program returned; None also stands for a program that failed.
 
         Raises:
-            SetupError: If the example has nothing to score by on any objective.
+            SetupError: If no objective has anything to score the example by.
         """
         scores = self._scores(gold, pred)
         score = fmean(scores.values())
@@ -89,52 +95,74 @@ class ObjectivesMetric:
             return score if self.threshold is None else score >= self.threshold
         return dspy.Prediction(
             score=score,
-            feedback=feedback_on(self._asked_about(pred_trace), gold, pred),
+            feedback=feedback_on(self._objectives_of(pred_trace), gold, pred),
             objective_scores=scores,
         )
 
     def _scores(self, gold: dspy.Example, pred: Any) -> dict[str, float]:
-        found = {each.name: each.scored(gold, pred) for each in self.objectives}
+        results = {objective.name: objective.scored(gold, pred) for objective in self.objectives}
         scores = {
             name: self.failure_score if isinstance(score, Unscored) else score
-            for name, score in found.items()
+            for name, score in results.items()
             if score is not None
         }
         if not scores:
             raise SetupError(
                 f"There is nothing to score {excerpt(str(dict(gold)))} by, on any of "
-                f"{', '.join(found)}. Leave the example out."
+                f"{', '.join(results)}. Leave the example out."
             )
         return scores
 
-    def _asked_about(self, pred_trace: Sequence[Sequence[object]] | None) -> tuple[Objective, ...]:
-        asked = pred_trace[0][0] if pred_trace else None
-        if not isinstance(asked, ScorePredict):
+    def _objectives_of(
+        self, pred_trace: Sequence[Sequence[object]] | None
+    ) -> tuple[Objective, ...]:
+        predictor = pred_trace[0][0] if pred_trace else None
+        if not isinstance(predictor, ScorePredict):
             return self.objectives
-        return tuple(each for each in self.objectives if each.name in asked.criteria)
+        names = predictor.criteria
+        return tuple(objective for objective in self.objectives if objective.name in names)
 
 
 def as_metric(
     objectives: Sequence[Objective], *, failure_score: float = 0.0, threshold: float | None = 0.75
 ) -> ObjectivesMetric:
-    """Give objectives as one metric for DSPy; see `ObjectivesMetric`."""
+    """Return objectives as one metric for DSPy; see `ObjectivesMetric`.
+
+    Example:
+        >>> from mogradjudge import Objective
+        >>> short = Objective("short", "Is short.", lambda gold, pred: len(pred.answer) < 5)
+        >>> example = dspy.Example(question="Is it?").with_inputs("question")
+        >>> as_metric([short])(example, dspy.Prediction(answer="Yes.")).score
+        1.0
+    """
     if not isinstance(objectives, Iterable):
         raise SetupError(
-            f"`objectives` must be a list of objectives, got {excerpt(repr(objectives))}. For one "
-            "alone, give a list of one, or use its own as_metric()."
+            f"`objectives` must be a list of objectives, got {excerpt(repr(objectives))}. For a "
+            "single one, give a list of one, or use its own as_metric()."
         )
     return ObjectivesMetric(tuple(objectives), failure_score, threshold)
 
 
 def feedback_on(objectives: Sequence[Objective], example: dspy.Example, prediction: Any) -> str:
-    """Write what our critic sees of a prediction: a line per objective that has a score or none.
+    """Write what the critic sees of a prediction: one line per objective.
 
     An objective that has nothing to score the example by is left out.
+
+    Example:
+        >>> from mogradjudge import Objective
+        >>> short = Objective("short", "Is short.", lambda gold, pred: len(pred.answer) < 5)
+        >>> example = dspy.Example(question="Is it?").with_inputs("question")
+        >>> feedback_on([short], example, dspy.Prediction(answer="Yes."))
+        "short: score 1.00 (produced {'answer': 'Yes.'})"
     """
-    scores = [(each, each.scored(example, prediction)) for each in objectives]
+    scores = [(objective, objective.scored(example, prediction)) for objective in objectives]
     if prediction is None and not any(isinstance(score, float) for _, score in scores):
         return "The program failed on this example and gave no result."
-    lines = [_line(each, score, example, prediction) for each, score in scores if score is not None]
+    lines = [
+        _line(objective, score, example, prediction)
+        for objective, score in scores
+        if score is not None
+    ]
     return "\n".join(lines) or "There is nothing to compare this result with."
 
 

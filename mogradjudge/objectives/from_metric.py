@@ -1,4 +1,4 @@
-"""DSPy's metrics as hooks: asked once per prediction, whatever number of objectives reads it."""
+"""Turns a DSPy metric into objectives' hooks; it is called once per prediction."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.objectives.hooks import (
     BadScore,
-    answer_of_two_tries,
     bad_score,
+    call_with_retry,
     is_async,
     on_scale,
     show_all,
@@ -32,9 +32,10 @@ _OF_GEPA = 5  # arguments of its metrics: gold, pred, trace, pred_name, pred_tra
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a metric said about one prediction; it holds no reference to it.
+    """What a metric returned for one prediction.
 
-    ``has_score`` is False where it gave ``objective_scores`` alone.
+    It holds no reference to the prediction. ``has_score`` is False if the metric returned
+    ``objective_scores`` alone.
     """
 
     score: object
@@ -43,14 +44,14 @@ class Verdict:
     has_score: bool = True
 
 
-class AskedOnce:
+class CachedMetric:
     """A DSPy metric that is called once for each pair of an example and a prediction.
 
-    One that fails is called again, and its second failure is what it said.
+    A metric that fails is called once more; a second failure is kept as its verdict.
 
-    What it said is kept as long as the prediction lives; of predictions that no weak reference can
-    be held to, texts and tuples say, the last `_MOST_HELD`. Equal predictions are not one: the same
-    object is. It may be called in several threads, and pickled.
+    A verdict is kept as long as its prediction lives. For predictions without weak references
+    (texts, tuples) the last `_MOST_HELD` verdicts are kept. Predictions are told apart by identity,
+    not by equality. The object is thread safe and can be pickled.
 
     Raises:
         SetupError: If the metric does not take an example and a prediction.
@@ -60,47 +61,47 @@ class AskedOnce:
         self.metric, self.pred_name = metric, pred_name
         self._further = _further_arguments(metric, pred_name)
         self._lock = threading.Lock()
-        self._asked: dict[tuple[int, int], _Asked] = {}
+        self._entries: dict[tuple[int, int], _Entry] = {}
         self._held: deque[tuple[int, int]] = deque()
 
-    def __reduce__(self) -> tuple[type[AskedOnce], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[CachedMetric], tuple[Any, ...]]:
         return type(self), (self.metric, self.pred_name)
 
     def __call__(self, example: dspy.Example, prediction: Any) -> Verdict:
         key = id(example), id(prediction)
         with self._lock:
-            asked = self._asked.get(key)
-            if asked is None:
-                asked = self._asked[key] = _Asked(example)
-                self._keep_alive(key, asked, prediction)
-        with asked.lock:
-            if asked.verdict is None:
-                asked.verdict = self._verdict(example, prediction)
-            if isinstance(asked.verdict, BadScore):
-                raise bad_score(asked.verdict)
-            return asked.verdict
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry(example)
+                self._keep_alive(key, entry, prediction)
+        with entry.lock:
+            if entry.verdict is None:
+                entry.verdict = self._verdict(example, prediction)
+            if isinstance(entry.verdict, BadScore):
+                raise bad_score(entry.verdict)
+            return entry.verdict
 
     def _verdict(self, example: dspy.Example, prediction: Any) -> Verdict | BadScore:
         try:
-            return _read(answer_of_two_tries(self.metric, example, prediction, *self._further))
+            return _read(call_with_retry(self.metric, example, prediction, *self._further))
         except (MogradError, dspy.LMError):
             raise
         except Exception as error:  # noqa: BLE001 - a metric may fail with any
             return bad_score(error)
 
-    def _keep_alive(self, key: tuple[int, int], asked: _Asked, prediction: Any) -> None:
+    def _keep_alive(self, key: tuple[int, int], entry: _Entry, prediction: Any) -> None:
         try:
-            weakref.finalize(prediction, self._asked.pop, key, None).atexit = False
+            weakref.finalize(prediction, self._entries.pop, key, None).atexit = False
         except TypeError:
-            asked.prediction = prediction
+            entry.prediction = prediction
             self._held.append(key)
             if len(self._held) > _MOST_HELD:
-                self._asked.pop(self._held.popleft(), None)
+                self._entries.pop(self._held.popleft(), None)
 
 
 @dataclass
-class _Asked:
-    """Holds the example, so that no other one gets its id while the verdict is kept."""
+class _Entry:
+    """A verdict with its example, whose id no other example can get meanwhile."""
 
     example: dspy.Example
     prediction: Any = None
@@ -110,7 +111,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class MetricPart:
-    """One score of a metric as the hooks of an objective; called, it brings the score to [0, 1].
+    """One score of a metric as an objective's hooks; a call returns it scaled to [0, 1].
 
     Args:
         metric: The metric.
@@ -122,7 +123,7 @@ class MetricPart:
         SetupError: If the scale is empty.
     """
 
-    metric: AskedOnce
+    metric: CachedMetric
     name: str
     scale: tuple[float, float]
     key: str | None = None
@@ -131,27 +132,31 @@ class MetricPart:
         check_scale(self.scale)
 
     def __call__(self, example: dspy.Example, prediction: Any) -> float | Unscored | None:
-        given = self._given(self.metric(example, prediction))
-        if given is None or isinstance(given, Unscored):
-            return given
-        if isinstance(given, (bool, np.bool_)):  # yes or no, whatever the scale
-            return float(given)
-        (low, high), value = self.scale, _number(given)
-        if value is None:
-            raise BadScore(f"it must give a number, got {excerpt_of(given)}")
-        return (on_scale(value, self.scale) - low) / (high - low)
+        score = self._score(self.metric(example, prediction))
+        if score is None or isinstance(score, Unscored):
+            return score
+        if isinstance(score, (bool, np.bool_)):  # yes or no, whatever the scale
+            return float(score)
+        (low, high), number = self.scale, _number(score)
+        if number is None:
+            raise BadScore(f"it must give a number, got {excerpt_of(score)}")
+        return (on_scale(number, self.scale) - low) / (high - low)
 
     def show(self, example: dspy.Example, prediction: Any) -> dict[str, object]:
         """Show the metric's score and feedback, then labels and prediction."""
         verdict = self.metric(example, prediction)
-        shown = {"score": self._told(self._given(verdict))}
+        shown = {"score": self._described(self._score(verdict))}
         if verdict.feedback:
             shown["feedback"] = verdict.feedback
         return {**shown, **show_all(example, prediction)}
 
-    def _given(self, verdict: Verdict) -> object:
+    def _score(self, verdict: Verdict) -> object:
         if self.key is None:
-            return self._whole(verdict)
+            if not verdict.has_score:
+                raise BadScore(
+                    f"no `score`, and `objective_scores` for {list(verdict.parts or ())}"
+                )
+            return verdict.score
         if isinstance(verdict.score, Unscored):
             return verdict.score
         if verdict.parts is None:
@@ -160,16 +165,11 @@ class MetricPart:
             raise BadScore(f"`objective_scores` are for {list(verdict.parts)} and not {self.key!r}")
         return verdict.parts[self.key]
 
-    def _whole(self, verdict: Verdict) -> object:
-        if not verdict.has_score:
-            raise BadScore(f"no `score`, and `objective_scores` for {list(verdict.parts or ())}")
-        return verdict.score
-
-    def _told(self, given: object) -> str:
-        if isinstance(given, Unscored):
-            return f"none, {given.reason}"
-        if isinstance(given, (bool, np.bool_)) or (number := _number(given)) is None:
-            return str(given)
+    def _described(self, score: object) -> str:
+        if isinstance(score, Unscored):
+            return f"none, {score.reason}"
+        if isinstance(score, (bool, np.bool_)) or (number := _number(score)) is None:
+            return str(score)
         low, high = self.scale
         return f"{number:.4g} on a scale from {low:g} to {high:g}"
 
@@ -187,37 +187,37 @@ def check_scale(scale: tuple[float, float]) -> None:
     raise SetupError(f"`scale` must be two numbers, the lowest and the highest, got {scale!r}.")
 
 
-def _number(given: object) -> float | None:
-    if isinstance(given, str) or not isinstance(given, SupportsFloat):
+def _number(score: object) -> float | None:
+    if isinstance(score, str) or not isinstance(score, SupportsFloat):
         return None
-    return float(given)
+    return float(score)
 
 
-def _read(said: object) -> Verdict:
-    if isinstance(said, Mapping):
-        raise BadScore(f"it must give a number or a dspy.Prediction, got {excerpt_of(said)}")
-    if not isinstance(said, dspy.Prediction):
-        return Verdict(said)
-    if "score" not in said and "objective_scores" not in said:
-        raise BadScore(f"its dspy.Prediction has no `score`, but {sorted(said.keys())}")
-    feedback, parts = said.get("feedback"), said.get("objective_scores")
+def _read(answer: object) -> Verdict:
+    if isinstance(answer, Mapping):
+        raise BadScore(f"it must give a number or a dspy.Prediction, got {excerpt_of(answer)}")
+    if not isinstance(answer, dspy.Prediction):
+        return Verdict(answer)
+    if "score" not in answer and "objective_scores" not in answer:
+        raise BadScore(f"its dspy.Prediction has no `score`, but {sorted(answer.keys())}")
+    feedback, parts = answer.get("feedback"), answer.get("objective_scores")
     return Verdict(
-        said.get("score"),
+        answer.get("score"),
         None if feedback is None else str(feedback),
         None if parts is None else dict(parts),
-        "score" in said,
+        "score" in answer,
     )
 
 
 def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> tuple[Any, ...]:
-    """Give what a metric must be given after the example and the prediction."""
+    """Return the arguments that a metric takes after the example and the prediction."""
     if not callable(metric):
         raise SetupError(f"A metric must be a function, got {metric!r}.")
     if is_async(metric):
         raise SetupError(f"A metric must be no coroutine function, got {metric!r}.")
     try:
         signature = inspect.signature(metric)
-    except ValueError:  # some functions written in C tell nothing
+    except ValueError:  # some functions written in C have no signature
         return ()
     counts = (_OF_GEPA,) if pred_name is not None else range(2, _OF_GEPA + 1)
     for count in counts:

@@ -1,4 +1,4 @@
-"""The functions that make an objective: what each is given, what it gives, and the defaults."""
+"""The functions of an objective: their types, their defaults, and how they are called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ _ROUNDING = 1e-6  # a cosine of float32 vectors is 1.0000001
 
 @dataclass(frozen=True)
 class Scored:
-    """One example with what a program made of it, and the score of that, in [0, 1]."""
+    """One example, a program's prediction for it, and the prediction's score in [0, 1].
+
+    Example:
+        >>> Scored(dspy.Example(), dspy.Prediction(answer="4"), 0.5, group="a").score
+        0.5
+    """
 
     example: dspy.Example
     prediction: Any
@@ -29,53 +34,71 @@ class Scored:
 
 @dataclass(frozen=True)
 class MetricFailed(Unscored):
-    """An objective's own function gave no usable score; the program may have done well."""
+    """An objective's own function returned no usable score; the prediction may be good.
+
+    Example:
+        >>> isinstance(MetricFailed("the score function failed"), Unscored)
+        True
+    """
 
 
 class BadScore(Exception):
-    """A function gave for one prediction what is no score, or failed.
+    """A function failed on one prediction, or returned something that is no score.
 
     Args:
-        said: What it gave, or its error.
-        kind: What kind of failure it is; one of each kind is told.
+        message: What it returned, or its error.
+        kind: The kind of failure; a warning is logged once per kind.
     """
 
-    def __init__(self, said: str, kind: str = "BadScore") -> None:
-        super().__init__(said)
+    def __init__(self, message: str, kind: str = "BadScore") -> None:
+        super().__init__(message)
         self.kind = kind
 
 
 def bad_score(error: Exception) -> BadScore:
-    """Make a new error of a function's own, one that holds nothing of the call."""
+    """Copy the error of a function without references to the call."""
     if isinstance(error, BadScore):
         return BadScore(str(error), error.kind)
     kind = type(error).__name__
     return BadScore(f"{kind}: {reason_of(error, dspy.settings.lm)}", kind)
 
 
-class OffScale(BadScore):
-    """A function gave a number that lies outside its scale."""
-
-
 class ScoreHook(Protocol):
-    """Scores one prediction, higher is better, in [0, 1]; None where there is no label.
+    """Scores one prediction in [0, 1], higher is better; None where there is no label.
 
     ``prediction`` is whatever the program returns, as `dspy.Evaluate` gives it to a metric: mostly
     a `dspy.Prediction`, perhaps a text, a dict, a tuple or None. A bool, a numpy number and a
     `dspy.Prediction` with a ``score`` are numbers too.
+
+    Example:
+        >>> hook: ScoreHook = lambda example, prediction: prediction.answer == example.answer
+        >>> hook(dspy.Example(answer="4"), dspy.Prediction(answer="4"))
+        True
     """
 
     def __call__(self, example: dspy.Example, prediction: Any, /) -> float | Unscored | None: ...
 
 
 class AggregateHook(Protocol):
-    """Sums up a data set in one number, higher is better."""
+    """Aggregates a data set to one number, higher is better.
+
+    Example:
+        >>> hook: AggregateHook = lambda scored: min(result.score for result in scored)
+        >>> hook([Scored(dspy.Example(), dspy.Prediction(), 0.5, "a")])
+        0.5
+    """
 
     def __call__(self, scored: Sequence[Scored], /) -> float | Undefined: ...
 
 
 class ShowHook(Protocol):
-    """Says what the critic may see of one prediction: what was expected and what was produced."""
+    """Returns what the critic may see of one prediction: expected and produced values.
+
+    Example:
+        >>> hook: ShowHook = lambda example, prediction: {"produced": prediction.answer}
+        >>> hook(dspy.Example(), dspy.Prediction(answer="4"))
+        {'produced': '4'}
+    """
 
     def __call__(self, example: dspy.Example, prediction: Any, /) -> Mapping[str, object]: ...
 
@@ -84,7 +107,13 @@ Label: TypeAlias = float | int | str | bool
 
 
 class LabelsHook(Protocol):
-    """Gives the two labels that are compared, expected and produced; None where there is none."""
+    """Returns the expected and the produced label; None for a missing one.
+
+    Example:
+        >>> hook: LabelsHook = lambda example, prediction: (example.answer, prediction.answer)
+        >>> hook(dspy.Example(answer="4"), dspy.Prediction(answer="5"))
+        ('4', '5')
+    """
 
     def __call__(
         self, example: dspy.Example, prediction: Any, /
@@ -92,14 +121,26 @@ class LabelsHook(Protocol):
 
 
 def mean_score(scored: Sequence[Scored]) -> float | Undefined:
-    """Average the per-example scores; the default aggregate."""
+    """Average the per-example scores; the default aggregate.
+
+    Example:
+        >>> example, prediction = dspy.Example(), dspy.Prediction()
+        >>> mean_score([Scored(example, prediction, score, "a") for score in (0.5, 1.0)])
+        0.75
+    """
     if not scored:
         return Undefined("no example was scored")
-    return sum(each.score for each in scored) / len(scored)
+    return sum(result.score for result in scored) / len(scored)
 
 
 def show_all(example: dspy.Example, prediction: Any) -> dict[str, object]:
-    """Show the example's labels, if it has any, as expected and all of the prediction."""
+    """Return an example's labels, if it has any, and all of the prediction.
+
+    Example:
+        >>> example = dspy.Example(question="2 + 2?", answer="4").with_inputs("question")
+        >>> show_all(example, dspy.Prediction(answer="5"))
+        {'expected': {'answer': '4'}, 'produced': {'answer': '5'}}
+    """
     labels = dict(example.labels())
     produced = dict(prediction) if has_fields(prediction) else prediction
     return {**({"expected": labels} if labels else {}), "produced": produced}
@@ -111,43 +152,43 @@ def has_fields(prediction: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def on_scale(number: float, scale: tuple[float, float] = (0.0, 1.0)) -> float:
-    """Give a number on a scale; rounding errors at its ends are none.
+    """Return a number clipped to a scale, with room for rounding errors.
 
     Raises:
-        OffScale: If it lies outside by more than a millionth of the scale, or is no number.
+        BadScore: If it lies outside by more than a millionth of the scale, or is no number.
     """
     low, high = scale
     slack = _ROUNDING * (high - low)
     if not low - slack <= number <= high + slack:
-        raise OffScale(f"must lie in [{low:g}, {high:g}], got {number!r}")
+        raise BadScore(f"must lie in [{low:g}, {high:g}], got {number!r}")
     return min(max(number, low), high)
 
 
 def is_async(function: object) -> bool:
-    """Say whether a call of a function, or of an object, gives a coroutine."""
+    """Say whether calling a function or an object returns a coroutine."""
     called = inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
     return called or inspect.iscoroutinefunction(function)
 
 
-def answer_of_two_tries(function: Callable[..., object], *arguments: object) -> object:
-    """Give `answer_of`; one that fails is asked again: a candidate pays dearly for a lost score."""
+def call_with_retry(function: Callable[..., object], *arguments: object) -> object:
+    """Call a hook as `call_hook` does, and once more if it fails."""
     try:
-        return answer_of(function, *arguments)
+        return call_hook(function, *arguments)
     except (MogradError, dspy.LMError, BadScore):
         raise
     except Exception:  # noqa: BLE001 - a function of the user's may fail with any
-        return answer_of(function, *arguments)
+        return call_hook(function, *arguments)
 
 
-def answer_of(function: Callable[..., object], *arguments: object) -> object:
-    """Call a function that may call an LM; where that LM's reply is of no use, it is `Unscored`.
+def call_hook(function: Callable[..., object], *arguments: object) -> object:
+    """Call a function that may call an LM; an unusable reply of that LM becomes `Unscored`.
 
     Raises:
         dspy.LMError: If the provider fails, other than by refusing the one text.
         SetupError: If the function is async.
     """
     try:
-        # The program's own trace is read by optimizers, and these calls are none of its.
+        # Optimizers read the program's own trace, to which these calls do not belong.
         with dspy.context(trace=[]):
             answer = function(*arguments)
     except (dspy.AdapterParseError, dspy.LMInvalidRequestError) as error:
@@ -157,5 +198,5 @@ def answer_of(function: Callable[..., object], *arguments: object) -> object:
         return Unscored(f"the metric's own LM gave no usable reply: {said}")
     if inspect.iscoroutine(answer):
         answer.close()
-        raise SetupError(f"A metric must give a number and no coroutine, and {function!r} does.")
+        raise SetupError(f"A metric must return a number, but {function!r} returns a coroutine.")
     return answer

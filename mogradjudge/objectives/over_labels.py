@@ -1,4 +1,4 @@
-"""Two labels as hooks, and the agreement of labels over a whole data set."""
+"""Hooks that compare two labels, and measures of their agreement over a data set."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class LabelPairs:
     def labels(
         self, example: dspy.Example, prediction: object
     ) -> tuple[Label | None, Label | None]:
-        """Give both labels, None for one that there is not."""
+        """Return the expected and the produced label; None for a missing one."""
         expected, produced = self._both(example, prediction)
         return expected, None if isinstance(produced, Unscored) else produced
 
     def score(self, example: dspy.Example, prediction: object) -> float | Unscored | None:
-        """Give 1 for equal labels, else 0; on a scale, how close they are."""
+        """Return 1 for equal labels, else 0; on a scale, how close they are."""
         expected, produced = self._both(example, prediction)
         if expected is None:
             return None
@@ -84,7 +84,7 @@ class LabelPairs:
         return {**shown, "error": f"{round(abs(error), 2)} {direction}" if error else "none"}
 
     def aggregate(self, measure: str) -> AggregateHook:
-        """Give a measure of agreement over a data set.
+        """Return the measure of agreement with this name.
 
         Raises:
             SetupError: If there is no such measure, or if it needs a scale and there is none.
@@ -102,25 +102,38 @@ class LabelPairs:
     def _both(
         self, example: dspy.Example, prediction: dspy.Prediction
     ) -> tuple[Label | None, Label | Unscored]:
-        """Give both labels as they are compared."""
-        gold, made = self._expected(example), self._produced(prediction)
-        if self.scale is None and gold is not None:
-            gold, made = _of_kind(gold, made), _of_kind(made, gold)
-        expected = None if gold is None else self._read(gold)
+        """Return both labels in the form in which they are compared."""
+        gold, answer = self._expected(example), self._produced(prediction)
+        if gold is None:
+            return None, self._read(answer)
+        if self.scale is None:
+            gold, answer = _of_kind(gold, answer), _of_kind(answer, gold)
+        expected = self._read(gold)
         if isinstance(expected, Unscored):
             raise BadScore(f"{self.expected!r} of the example: {expected.reason}")
-        produced = self._read(made)
-        if self.scale is None and not (expected is None or isinstance(produced, Unscored)):
-            kinds = _kind(gold), _kind(made)
-            if "list" in kinds and kinds[0] != "list":
-                return expected, Unscored(f"{excerpt_of(made)} is no label")
-            if not _are_of_one_kind(*kinds):
-                raise BadScore(
-                    f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
-                    f"{excerpt_of(expected)} and {excerpt_of(produced)}, which are never equal; "
-                    "convert one of them"
-                )
-        return expected, produced
+        produced = self._read(answer)
+        if self.scale is not None or isinstance(produced, Unscored):
+            return expected, produced
+        return expected, self._of_one_kind(gold, answer, expected, produced)
+
+    def _of_one_kind(
+        self, gold: object, answer: object, expected: Label, produced: Label
+    ) -> Label | Unscored:
+        """Return the produced label if it can equal the expected one.
+
+        Raises:
+            BadScore: If labels of these kinds are never equal.
+        """
+        expected_kind, produced_kind = _kind(gold), _kind(answer)
+        if produced_kind == "list" and expected_kind != "list":
+            return Unscored(f"{excerpt_of(answer)} is no label")
+        if not _are_of_one_kind(expected_kind, produced_kind):
+            raise BadScore(
+                f"{self.expected!r} and {self.produced!r} must hold labels of one kind, got "
+                f"{excerpt_of(expected)} and {excerpt_of(produced)}, which are never equal; "
+                "convert one of them"
+            )
+        return produced
 
     def _expected(self, example: dspy.Example) -> Any:
         if self.expected not in example:
@@ -162,7 +175,7 @@ def _measured(
 ) -> float | Undefined:
     if not scored:
         return Undefined("no example was scored")
-    labels = [pairs.labels(each.example, each.prediction) for each in scored]
+    labels = [pairs.labels(result.example, result.prediction) for result in scored]
     return measure([expected for expected, _ in labels], [produced for _, produced in labels])
 
 
@@ -259,24 +272,24 @@ def _of_kind(label: Any, other: object) -> Any:
 
 
 def _read_as(label: Any, other: object) -> Any:
-    if isinstance(label, str) and not isinstance(label, Enum):
-        return _text_as(label, other)
-    if type(label) is date and isinstance(other, datetime):
-        return datetime.combine(label, time(), other.tzinfo)
-    if isinstance(label, (list, tuple, set, frozenset)) and isinstance(other, (set, frozenset)):
-        one = next(iter(other), None)
-        return {_read_as(item, one) for item in label}
-    if isinstance(label, (list, tuple)) and isinstance(other, (list, tuple)):
-        same_length = len(label) == len(other)
-        return tuple(map(_read_as, label, other)) if same_length else label
+    match label, other:
+        case str(), _ if not isinstance(label, Enum):
+            return _text_as(label, other)
+        case date(), datetime() if type(label) is date:
+            return datetime.combine(label, time(), other.tzinfo)
+        case ((list() | tuple() | set() | frozenset()), (set() | frozenset())):
+            one = next(iter(other), None)
+            return {_read_as(item, one) for item in label}
+        case ((list() | tuple()), (list() | tuple())) if len(label) == len(other):
+            return tuple(map(_read_as, label, other))
     return label
 
 
 def _text_as(text: str, other: object) -> Any:
     match other:
         case Enum():
-            same = [each for each in type(other) if text in (str(each.value), each.name)]
-            return same[0] if same else text
+            members = [member for member in type(other) if text in (str(member.value), member.name)]
+            return members[0] if members else text
         case bool() | np.bool_():
             return {"true": True, "false": False}.get(text.strip().lower(), text)
         case date() | time():

@@ -1,4 +1,4 @@
-"""The record: what is maximized under one name, and the ways to make one."""
+"""An objective: what is maximized under one name, and the ways to make one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.objectives.as_metric import ObjectivesMetric
-from mogradjudge.objectives.from_metric import AskedOnce, MetricPart
+from mogradjudge.objectives.from_metric import CachedMetric, MetricPart
 from mogradjudge.objectives.hooks import (
     AggregateHook,
     BadScore,
@@ -25,8 +25,8 @@ from mogradjudge.objectives.hooks import (
     Scored,
     ScoreHook,
     ShowHook,
-    answer_of_two_tries,
     bad_score,
+    call_with_retry,
     is_async,
     mean_score,
     on_scale,
@@ -38,17 +38,22 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WITHOUT = {
-    "score": "such texts are left unscored.",
+_CONSEQUENCES = {
+    "score": "such texts stay unscored.",
     "aggregate": "such a data set has no value.",
-    "show": "the critic is shown labels and prediction in its place.",
-    "labels": "the report tells no labels of such texts.",
+    "show": "the critic sees labels and prediction instead.",
+    "labels": "the report shows no labels of such texts.",
 }
 
 
 @dataclass(frozen=True)
 class AggregateFailed(Undefined):
-    """An objective's own function could not sum up a data set."""
+    """An objective's own function could not aggregate a data set.
+
+    Example:
+        >>> AggregateFailed("the aggregate function failed").reason
+        'the aggregate function failed'
+    """
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,26 @@ class Objective:
     Args:
         name: An identifier; it names a section of the instructions.
         description: What is good; the critic, coach and editor read it.
-        score: Scores one prediction, in [0, 1]. It steers the critiques. Where it fails twice, or
-            gives no number in [0, 1] (1e-6 off is rounding), the example is `Unscored`, and a
-            warning tells the first failure of each kind. A run ends where that befalls more than
-            half of the texts that the seed is scored on.
-        aggregate: Sums up a data set; it decides acceptance and is what is reported. The mean of
-            the scores if it is not given.
-        show: What the critic may see; labels and prediction if it is not given.
-        labels: Gives the two labels that are compared, so that a report can set one against the
-            other; an objective that compares no labels has none.
+        score: Scores one prediction, in [0, 1]; critiques are written about it. If it fails twice,
+            or returns no number in [0, 1] (1e-6 off is rounding), the example is `Unscored`; the
+            first failure of each kind is logged. A run stops with an error if this happens on more
+            than half of the texts that the initial instructions are scored on.
+        aggregate: Aggregates a data set; it decides acceptance and is what is reported. Default:
+            the mean of the scores.
+        show: What the critic may see. Default: labels and prediction.
+        labels: Returns the expected and the produced label, for the report's table of confusions;
+            None if the objective compares no labels.
 
     Raises:
-        SetupError: If the name is no identifier, the description is empty, or what is given as a
-            function is none.
+        SetupError: If the name is no identifier, the description is empty, or a hook is no
+            function.
+
+    Example:
+        >>> def is_short(example, prediction):
+        ...     return len(prediction.answer) <= example.longest
+        >>> short = Objective("short", "The answer is short.", is_short)
+        >>> short.scored(dspy.Example(longest=5), dspy.Prediction(answer="Yes."))
+        1.0
     """
 
     name: str
@@ -104,16 +116,17 @@ class Objective:
         put(self, "show", self.show or show_all)
 
     def _check_hooks(self) -> None:
-        """Check what may be a function, or is called only after the seed was paid for."""
+        """Check the functions: most are called only after the first LM calls."""
         for hook in ("score", "aggregate", "show", "labels"):
-            given = getattr(self, hook)
-            if given is None and hook != "score":
+            function = getattr(self, hook)
+            if function is None and hook != "score":
                 continue
-            if not callable(given) or is_async(given):
-                measures = "; Objective.over_labels takes a measure's name" * isinstance(given, str)
+            if not callable(function) or is_async(function):
+                is_name = isinstance(function, str)
+                measures = "; Objective.over_labels takes a measure's name" if is_name else ""
                 raise SetupError(
                     f"`{hook}` of objective {self.name!r} must be a function that is not async, "
-                    f"got {given!r}{measures}."
+                    f"got {function!r}{measures}."
                 )
 
     @classmethod
@@ -127,28 +140,35 @@ class Objective:
         pred_name: str | None = None,
         aggregate: AggregateHook | None = None,
     ) -> Self:
-        """Make an objective of a DSPy metric; the critic is shown its score and its feedback.
+        """Make an objective of a DSPy metric; the critic sees its score and its feedback.
 
-        The metric is called without a trace, as `dspy.Evaluate` does. It gives a bool, a number, a
-        `dspy.Prediction` with ``score`` and perhaps ``feedback``, or None where there is nothing to
-        score by. It may be a `dspy.Module` that asks an LM: a run books and caps its calls as the
-        program's, to the default LM and to LMs of its own. What a function asks is booked as well
-        if it asks the default LM, and passes unseen if it brings an LM itself.
+        The metric is called without a trace, as `dspy.Evaluate` does. It returns a bool, a number,
+        a `dspy.Prediction` with ``score`` and perhaps ``feedback``, or None where there is nothing
+        to score by. It may be a `dspy.Module` that calls an LM: its calls count in the run's ledger
+        and limits, to the default LM and to LMs of its own. The calls of a function count only if
+        they go to the default LM.
 
         Args:
             metric: ``metric(example, prediction)``; further arguments, as GEPA's metrics have, are
-                given None.
-            name: As of an objective.
-            description: As of an objective.
+                passed None.
+            name: As in `Objective`.
+            description: As in `Objective`.
             scale: The metric's lowest and highest score.
-            pred_name: What a metric for GEPA is given as its fourth argument; one that has feedback
-                only for a predictor needs one.
-            aggregate: As of an objective.
+            pred_name: The fourth argument for a GEPA metric that gives feedback only for a named
+                predictor.
+            aggregate: As in `Objective`.
 
         Raises:
             SetupError: If the metric cannot be called so, or the scale is empty.
+
+        Example:
+            >>> def exact(example, prediction):
+            ...     return 10 * (example.answer == prediction.answer)
+            >>> objective = Objective.from_metric(exact, "exact", "Is right.", scale=(0, 10))
+            >>> objective.scored(dspy.Example(answer="4"), dspy.Prediction(answer="4"))
+            1.0
         """
-        part = MetricPart(AskedOnce(metric, pred_name), name, scale)
+        part = MetricPart(CachedMetric(metric, pred_name), name, scale)
         return cls(name, description, part, aggregate, part.show)
 
     @classmethod
@@ -162,55 +182,60 @@ class Objective:
         aggregate: Measure | AggregateHook = "macro_f1",
         scale: tuple[float, float] | None = None,
     ) -> Self:
-        """Make an objective of two labels whose agreement is taken over a whole data set.
+        """Make an objective that compares two labels and aggregates over a data set.
 
         One example's score is 1 if its labels are equal and 0 if not; on a scale it is
         ``1 - |produced - expected| / (highest - lowest)``. An example whose expected label is None
-        or nan is left out; a produced label that is None or not on the scale is `Unscored`.
-
-        Labels are texts, numbers, bools, enums, dates, or lists and sets of these. A text stands
+        or nan is left out; a produced label that is None or not on the scale is `Unscored`. Labels
+        are texts, numbers, bools, enums, dates, or lists and sets of these. A text stands
         for an enum's member by value or name, and for a bool, an ISO date or a JSON list.
 
         Args:
-            name: As of an objective.
-            description: As of an objective.
+            name: As in `Objective`.
+            description: As in `Objective`.
             expected: The field of the example that holds its label.
             produced: The field of the prediction that is compared with it.
             aggregate: ``"accuracy"``; ``"macro_f1"``, the mean of F1 over all labels that occur on
                 either side; ``"kappa"``, Cohen's; ``"quadratic_kappa"``, on whole numbers; or
-                ``"spearman"``. The last two need a scale. Or any function of `Scored` examples.
+                ``"spearman"``; the last two need a scale. Or a function of `Scored` examples.
             scale: The lowest and the highest label, if labels are numbers.
 
         Raises:
             SetupError: If the aggregate is unknown or lacks its scale, or the scale is empty.
+
+        Example:
+            >>> fields = {"expected": "topic", "produced": "label"}
+            >>> topic = Objective.over_labels("topic", "The topic is right.", **fields)
+            >>> topic.scored(dspy.Example(topic="law"), dspy.Prediction(label="sport"))
+            0.0
         """
         pairs = LabelPairs(name, expected, produced, scale)
-        found = pairs.aggregate(aggregate) if isinstance(aggregate, str) else aggregate
-        return cls(name, description, pairs.score, found, pairs.show, pairs.labels)
+        hook = pairs.aggregate(aggregate) if isinstance(aggregate, str) else aggregate
+        return cls(name, description, pairs.score, hook, pairs.show, pairs.labels)
 
     def as_metric(
         self, *, failure_score: float = 0.0, threshold: float | None = 0.75
     ) -> ObjectivesMetric:
-        """Give this objective as a metric for DSPy; see `ObjectivesMetric`."""
+        """Return this objective as a metric for DSPy; see `ObjectivesMetric`."""
         return ObjectivesMetric((self,), failure_score=failure_score, threshold=threshold)
 
     def scored(self, example: dspy.Example, prediction: Any) -> float | Unscored | None:
-        """Score one prediction by the hook, and check what it gives.
+        """Score one prediction by the hook, and check the result.
 
         Returns:
-            A number in [0, 1]; None if there is nothing to score by; or why there is no score,
-            `MetricFailed` where the hook fails or gives anything else.
+            A number in [0, 1]; None if there is nothing to score by; or why there is no score
+            (`MetricFailed` if the hook fails or returns anything else).
 
         Raises:
             dspy.LMError: If the hook asks an LM whose provider fails.
         """
         score = self._tried(
-            "score", lambda: _number(answer_of_two_tries(self.score, example, prediction))
+            "score", lambda: _number(call_with_retry(self.score, example, prediction))
         )
         return MetricFailed(score.reason) if isinstance(score, _Failure) else score
 
     def shown(self, example: dspy.Example, prediction: Any) -> dict[str, object]:
-        """Give what the critic may see of a prediction; labels and prediction if the hook fails."""
+        """Return what the critic may see; labels and prediction if the hook fails."""
         assert self.show is not None  # set when the objective was built
         show = self.show
         shown = self._tried("show", lambda: dict(show(example, prediction)))
@@ -219,7 +244,7 @@ class Objective:
     def compared(
         self, example: dspy.Example, prediction: Any
     ) -> tuple[Label | None, Label | None] | None:
-        """Give the two labels that are compared; None if there are none, or if the hook fails."""
+        """Return the expected and the produced label; None without a hook or if it fails."""
         if self.labels is None:
             return None
         labels = self.labels
@@ -227,11 +252,11 @@ class Objective:
         return None if isinstance(pair, _Failure) else pair
 
     def summed(self, scored: Sequence[Scored]) -> float | Undefined:
-        """Sum up a data set by the aggregate, and check what it gives.
+        """Aggregate a data set by the hook, and check the result.
 
         Returns:
-            A number, or why there is none: `AggregateFailed` where the aggregate fails or gives
-            anything else.
+            A number, or why there is none (`AggregateFailed` if the hook fails or returns anything
+            else).
         """
         assert self.aggregate is not None  # set when the objective was built
         aggregate = self.aggregate
@@ -239,10 +264,10 @@ class Objective:
         return AggregateFailed(value.reason) if isinstance(value, _Failure) else value
 
     def _tried(self, hook: str, call: Callable[[], T]) -> T | _Failure:
-        """Make a reason of a function's own error, and warn of its kind once.
+        """Call a hook; turn its error into a reason, and log a warning once per kind of error.
 
         Raises:
-            MogradError: If a cap is reached, say.
+            MogradError: If a call limit is reached, for example.
             dspy.LMError: If a provider fails.
         """
         try:
@@ -255,7 +280,7 @@ class Objective:
         reason = f"the {hook} function of objective {self.name!r} failed: {said}"
         if (hook, kind) not in self._warned:
             self._warned.add((hook, kind))
-            logger.warning("%s%s; %s", reason[0].upper(), reason[1:], _WITHOUT[hook])
+            logger.warning("%s%s; %s", reason[0].upper(), reason[1:], _CONSEQUENCES[hook])
         return _Failure(reason)
 
 
@@ -290,10 +315,10 @@ def objectives_from_metric(
 ) -> tuple[Objective, ...]:
     """Make an objective of each of a DSPy metric's ``objective_scores``.
 
-    The metric gives a `dspy.Prediction` with ``objective_scores``, by name, as one for GEPA does.
-    It is called once per prediction and not once per objective. It gives every objective that is
-    described, None for one that has nothing to score an example by; `Objective.scored` raises
-    SetupError for one that it leaves out.
+    The metric returns a `dspy.Prediction` with ``objective_scores``, by name, as metrics for GEPA
+    do. It is called once per prediction, not once per objective. It must return a score for every
+    described objective, None if there is nothing to score an example by; an objective that it
+    leaves out has a `MetricFailed`.
 
     Args:
         metric: As for `Objective.from_metric`.
@@ -303,18 +328,31 @@ def objectives_from_metric(
 
     Raises:
         SetupError: If the metric cannot be called so, or there are no objectives.
+
+    Example:
+        >>> def metric(example, prediction):
+        ...     scores = {"right": prediction.answer == example.answer, "short": 0.5}
+        ...     return dspy.Prediction(score=0.5, objective_scores=scores)
+        >>> right, short = objectives_from_metric(metric, {"right": "Is right.", "short": "Is."})
+        >>> right.scored(dspy.Example(answer="4"), dspy.Prediction(answer="5"))
+        0.0
     """
     if not descriptions:
         raise SetupError("`descriptions` must name at least one objective, got none.")
-    asked = AskedOnce(metric, pred_name)
-    parts = [MetricPart(asked, name, scale, key=name) for name in descriptions]
+    cached = CachedMetric(metric, pred_name)
+    parts = [MetricPart(cached, name, scale, key=name) for name in descriptions]
     return tuple(
         Objective(part.name, descriptions[part.name], part, show=part.show) for part in parts
     )
 
 
 def metric_lms(objectives: Sequence[Objective]) -> dict[str, dspy.BaseLM]:
-    """Name the LMs that the modules bring which score for objectives."""
+    """Return the LMs of the modules that score for objectives, by name.
+
+    Example:
+        >>> metric_lms([Objective("short", "Is short.", lambda example, prediction: 1.0)])
+        {}
+    """
     return {
         f"metric {objective.name} {path.removeprefix('self.')}": lm
         for objective in objectives
@@ -324,11 +362,16 @@ def metric_lms(objectives: Sequence[Objective]) -> dict[str, dspy.BaseLM]:
 
 
 def metric_of(objective: Objective) -> object:
-    """Give the function that reads an objective's predictions; several may share a metric."""
+    """Return the metric that scores for an objective; several objectives may share one.
+
+    Example:
+        >>> metric_of(Objective("size", "Is long.", max)) is max
+        True
+    """
     return objective.score.metric if isinstance(objective.score, MetricPart) else objective.score
 
 
 def _module(objective: Objective) -> dspy.Module | None:
     metric = metric_of(objective)
-    scoring = metric.metric if isinstance(metric, AskedOnce) else metric
+    scoring = metric.metric if isinstance(metric, CachedMetric) else metric
     return scoring if isinstance(scoring, dspy.Module) else None

@@ -1,4 +1,4 @@
-"""The objectives of a rubric: agreement with human scores, one per criterion."""
+"""Objectives of a rubric: one per criterion, agreement with human scores."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
 
     The score of an example is ``1 - |judge - human| / width of the scale``; the aggregate is
     Spearman's rho (`correlate`), pooled or per group.
+
+    Example:
+        >>> from mogradjudge import Criterion, Rubric
+        >>> rubric = Rubric(["text"], [Criterion("clarity", "Easy to read.", (1, 5))])
+        >>> (clarity,) = rubric_objectives(rubric)
+        >>> clarity.scored(dspy.Example(human_clarity=4), dspy.Prediction(clarity=3))
+        0.75
     """
     return tuple(
         Objective(
@@ -38,7 +45,12 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
 
 
 def is_of_rubric(objective: Objective) -> bool:
-    """Say whether `rubric_objectives` made an objective."""
+    """Say whether `rubric_objectives` made an objective.
+
+    Example:
+        >>> is_of_rubric(Objective("short", "Is short.", lambda example, prediction: 1.0))
+        False
+    """
     return getattr(objective.score, "func", None) is _closeness
 
 
@@ -55,9 +67,9 @@ def _closeness(
 
 def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> float | Undefined:
     return correlate(
-        [float(each.example[criterion.human]) for each in scored],
-        [float(each.prediction[criterion.name]) for each in scored],
-        [each.group for each in scored],
+        [float(result.example[criterion.human]) for result in scored],
+        [float(result.prediction[criterion.name]) for result in scored],
+        [result.group for result in scored],
         level=level,
     ).value
 
@@ -95,10 +107,10 @@ def _round(score: float) -> float:
 
 
 def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
-    """Check, before any call is paid, that examples carry ratings on the rubric's scales.
+    """Check that examples have ratings on the rubric's scales, before any LM call.
 
     Raises:
-        SetupError: If a human column is absent, or holds what is no score on its scale.
+        SetupError: If a human column is missing or holds a value off its scale.
     """
     for criterion in rubric.criteria:
         for number, example in enumerate(examples, start=1):
@@ -120,10 +132,10 @@ def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -
 def check_measurable(
     examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
 ) -> None:
-    """Check, before any call is paid, that agreement can be measured on some criterion.
+    """Check that agreement can be measured on some criterion, before any LM call.
 
     Raises:
-        SetupError: If even the human scores themselves have no correlation.
+        SetupError: If no criterion's human scores vary enough for a correlation.
     """
     reason = ""
     for criterion in rubric.criteria:

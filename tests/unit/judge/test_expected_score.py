@@ -92,8 +92,8 @@ class TestPlace:
         ],
     )
     def test_the_token_at_the_fields_place_is_weighed(self, adapter, reply):
-        found = locate(cut(reply, FOUR_OR_FIVE), adapter, 4)
-        assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+        expected = locate(cut(reply, FOUR_OR_FIVE), adapter, 4)
+        assert expected == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
 
     @pytest.mark.parametrize(
         ["adapter", "reply"],
@@ -141,8 +141,8 @@ class TestPlace:
         self, adapter, reply, spelled
     ):
         at = {spelled.format(4): 0.75, spelled.format(5): 0.25}
-        found = locate(cut(reply, at), adapter, 4)
-        assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+        expected = locate(cut(reply, at), adapter, 4)
+        assert expected == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
 
     @pytest.mark.parametrize(
         ["adapter", "reply", "spelled"],
@@ -156,20 +156,20 @@ class TestPlace:
         self, adapter, reply, spelled
     ):
         at = {spelled.format(4): 0.75, spelled.format(5): 0.25}
-        found = locate(cut(reply, at), adapter, 4)
-        assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+        expected = locate(cut(reply, at), adapter, 4)
+        assert expected == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
 
     def test_digits_of_another_width_are_digits(self):
-        found = locate(cut("[[ ## coherence ## ]]\n@", {"\uff14": 0.75, "5": 0.25}), CHAT, 4)
-        assert found == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
+        expected = locate(cut("[[ ## coherence ## ]]\n@", {"\uff14": 0.75, "5": 0.25}), CHAT, 4)
+        assert expected == Expected(4.25, ((4, 0.75), (5, 0.25)), 1.0)
 
     @pytest.mark.parametrize("spelling", ["@/10", "@@/10", "@ / 10", "Score: @ out of 10"])
     def test_a_share_of_the_scales_top_is_the_score_of_its_first_digits(self, spelling):
         places = [{"1": 0.8, "2": 0.2}, {"0": 1.0}][: spelling.count("@")]
         written = 10 if len(places) > 1 else 1
         text = "[[ ## coherence ## ]]\n" + spelling
-        found = locate(cut(text, *places), CHAT, written, Scale(1, 10))
-        assert dict(found.distribution)[written] == pytest.approx(0.8)
+        expected = locate(cut(text, *places), CHAT, written, Scale(1, 10))
+        assert dict(expected.distribution)[written] == pytest.approx(0.8)
 
     @pytest.mark.parametrize("written", ["@-5", "@.5", "@/10", "@ or 5", "about @"])
     def test_what_is_no_score_is_not_weighed(self, written):
@@ -178,24 +178,24 @@ class TestPlace:
 
     def test_one_score_spelled_in_several_ways_is_one_score(self):
         at = {"4": 0.3, " 4": 0.2, "\n4": 0.1, "5": 0.2, " 5": 0.2}
-        found = locate(cut("[[ ## coherence ## ]]\n@", at), CHAT, 4)
-        assert dict(found.distribution) == pytest.approx({4: 0.6, 5: 0.4})
+        expected = locate(cut("[[ ## coherence ## ]]\n@", at), CHAT, 4)
+        assert dict(expected.distribution) == pytest.approx({4: 0.6, 5: 0.4})
 
     @pytest.mark.parametrize("other", ["x", "6", "0", "44", "4.5", "4/9", "-4", "four", ""])
     def test_what_is_no_score_of_the_scale_only_lowers_the_support(self, other):
         at = {"4": 0.6, other: 0.4}
-        found = locate(cut("[[ ## coherence ## ]]\n@\n", at), CHAT, 4)
-        assert found == Expected(4.0, ((4, 1.0),), 0.6)
+        expected = locate(cut("[[ ## coherence ## ]]\n@\n", at), CHAT, 4)
+        assert expected == Expected(4.0, ((4, 1.0),), 0.6)
 
     def test_scores_below_zero_are_weighed(self):
         reply = cut("[[ ## coherence ## ]]\n@@\n", {"-": 0.75, "1": 0.25}, {"1": 0.5, "2": 0.5})
-        found = locate(reply, CHAT, -1, Scale(-2, 2))
-        assert dict(found.distribution) == pytest.approx({-2: 0.375, -1: 0.375, 1: 0.25})
+        expected = locate(reply, CHAT, -1, Scale(-2, 2))
+        assert dict(expected.distribution) == pytest.approx({-2: 0.375, -1: 0.375, 1: 0.25})
 
 
 # How a token may spell a score, and what a token may hold instead.
 SPELLINGS = ["{}", " {}", "\n{}", '"{}', "{}\n\n", "{}.", "{},"]
-NOISE = ["x", "", "The", "99", "-9", "0.5", "1/2", "[["]
+NOISE = ["x", "", "The", "99", "-9", "0.5", "1/2", "[["]  # 1/2 is 1 out of 2 where 2 is the top
 REPLIES = [
     (CHAT, "[[ ## rationale ## ]]\n1, 2, 3.\n\n[[ ## coherence ## ]]\n@\n[[ ## q5 ## ]]\n2"),
     (JSON, '{"q1": 2, "rationale": "1, 2", "coherence": @, "q2": 3}'),
@@ -224,6 +224,8 @@ def single_digits(draw: st.DrawFn) -> tuple[Scale, dict[str, tuple[int | None, f
     taken = str(draw(st.sampled_from(scale.values)))
     noise = draw(st.lists(st.sampled_from(NOISE), max_size=3, unique=True))
     meant: dict[str, int | None] = {taken: int(taken), **spelled, **dict.fromkeys(noise)}
+    if "1/2" in meant and scale.high == 2:
+        meant["1/2"] = 1
     probable = draw(distributions(list(meant)))
     return scale, {text: (meant[text], probable[text]) for text in meant}, taken
 
@@ -234,15 +236,15 @@ def test_it_is_the_expectation_of_the_normalized_alternatives(drawn, reply):
     scale, alternatives, taken = drawn
     adapter, text = reply
     at = {text: probability for text, (_, probability) in alternatives.items()}
-    found = locate(cut(text, at), adapter, int(taken), scale)
+    expected = locate(cut(text, at), adapter, int(taken), scale)
 
     on_scale = [(score, p) for score, p in alternatives.values() if score is not None]
     support = math.fsum(p for _, p in on_scale)
-    assert found.score == pytest.approx(math.fsum(s * p for s, p in on_scale) / support)
-    assert found.support == pytest.approx(support)
-    assert scale.low <= found.score <= scale.high
-    assert math.fsum(p for _, p in found.distribution) == pytest.approx(1.0)
-    assert [score for score, _ in found.distribution] == sorted({score for score, _ in on_scale})
+    assert expected.score == pytest.approx(math.fsum(s * p for s, p in on_scale) / support)
+    assert expected.support == pytest.approx(support)
+    assert scale.low <= expected.score <= scale.high
+    assert math.fsum(p for _, p in expected.distribution) == pytest.approx(1.0)
+    assert [score for score, _ in expected.distribution] == sorted({score for score, _ in on_scale})
 
 
 FIRST = ["1", "10", "2", "0", "7", "x", "12"]
@@ -275,11 +277,13 @@ class TestScoresOfSeveralTokens:
         adapter, text = reply
         second = {end: second[end], **second}  # what the model took stands first
         scale = Scale(0, 10)
-        found = locate(cut(text.replace("@", "@@"), first, second), adapter, int(f"1{end}"), scale)
+        expected = locate(
+            cut(text.replace("@", "@@"), first, second), adapter, int(f"1{end}"), scale
+        )
         masses = brute_force(first, second, scale)
         support = math.fsum(masses.values())
-        assert found.support == pytest.approx(support)
-        assert dict(found.distribution) == pytest.approx(
+        assert expected.support == pytest.approx(support)
+        assert dict(expected.distribution) == pytest.approx(
             {score: mass / support for score, mass in masses.items()}
         )
 
@@ -287,24 +291,26 @@ class TestScoresOfSeveralTokens:
     @settings(max_examples=30)
     def test_what_would_have_followed_an_untaken_one_is_unknown(self, first):
         first = {"7": first["7"], **first}
-        found = locate(cut("[[ ## coherence ## ]]\n@\n", first), CHAT, 7, Scale(0, 10))
-        assert found.support == pytest.approx(sum(first[text] for text in ("0", "2", "7", "10")))
-        assert 1 not in dict(found.distribution)
+        expected = locate(cut("[[ ## coherence ## ]]\n@\n", first), CHAT, 7, Scale(0, 10))
+        assert expected.support == pytest.approx(sum(first[text] for text in ("0", "2", "7", "10")))
+        assert 1 not in dict(expected.distribution)
 
     def test_a_leading_blank_does_not_part_the_tokens_of_a_score(self):
         first, second = {" 1": 0.8, " 2": 0.2}, {"0": 0.5, "\n": 0.5}
-        found = locate(cut('{"coherence":@@}', first, second), JSON, 10, Scale(0, 10))
-        assert dict(found.distribution) == pytest.approx({1: 0.4, 2: 0.2, 10: 0.4})
+        expected = locate(cut('{"coherence":@@}', first, second), JSON, 10, Scale(0, 10))
+        assert dict(expected.distribution) == pytest.approx({1: 0.4, 2: 0.2, 10: 0.4})
 
     def test_a_reply_that_ends_on_the_one_scores_one(self):
-        found = locate(cut("[[ ## coherence ## ]]\n@", {"1": 0.8, "2": 0.2}), CHAT, 1, Scale(0, 10))
-        assert dict(found.distribution) == pytest.approx({1: 0.8, 2: 0.2})
+        expected = locate(
+            cut("[[ ## coherence ## ]]\n@", {"1": 0.8, "2": 0.2}), CHAT, 1, Scale(0, 10)
+        )
+        assert dict(expected.distribution) == pytest.approx({1: 0.8, 2: 0.2})
 
     def test_a_hundred_in_three_tokens(self):
         path = {"1": 0.5, "2": 0.5}, {"0": 0.5, "\n": 0.5}, {"0": 0.5, "\n": 0.5}
-        found = locate(cut("[[ ## coherence ## ]]\n@@@\n", *path), CHAT, 100, Scale(0, 100))
-        assert dict(found.distribution) == pytest.approx({1: 0.5, 10: 0.25, 100: 0.25})
-        assert found.support == pytest.approx(0.5)  # what follows the 2 is unknown
+        expected = locate(cut("[[ ## coherence ## ]]\n@@@\n", *path), CHAT, 100, Scale(0, 100))
+        assert dict(expected.distribution) == pytest.approx({1: 0.5, 10: 0.25, 100: 0.25})
+        assert expected.support == pytest.approx(0.5)  # what follows the 2 is unknown
 
 
 class TestReadTokens:
@@ -349,8 +355,8 @@ class TestReadTokens:
         assert token.alternatives == {"4": math.exp(min(logprob, 0.0))}
 
     def test_the_token_that_was_taken_counts_where_it_is_not_listed(self):
-        found = self.probabilities(("5", 0.25), ("3", 0.125))
-        assert found == pytest.approx({"5": 0.25, "3": 0.125, "4": 0.5})
+        expected = self.probabilities(("5", 0.25), ("3", 0.125))
+        assert expected == pytest.approx({"5": 0.25, "3": 0.125, "4": 0.5})
 
     def test_two_tokens_of_one_text_add_up(self):
         assert self.probabilities(("4", 0.5), ("4", 0.25)) == pytest.approx({"4": 0.75})
@@ -489,15 +495,17 @@ class Sparing(FunctionEngine):
     def __init__(self, most: int, refusal: str) -> None:
         super().__init__(lambda _: [])
         self.most, self.refusal = most, refusal
-        self.asked: list[int] = []
+        self.alternatives_asked: list[int] = []
 
     def complete(self, request):
-        asked = request.config.logprobs or 0
-        self.asked.append(asked)
-        if asked > self.most:
+        alternatives_asked = request.config.logprobs or 0
+        self.alternatives_asked.append(alternatives_asked)
+        if alternatives_asked > self.most:
             raise REFUSING[self.refusal](self.most)
         text = "[[ ## coherence ## ]]\n4\n\n[[ ## completed ## ]]"
-        self.reply = lambda _: [token(each) for each in re.split("(4)", text)] if asked else text
+        self.reply = lambda _: (
+            [token(each) for each in re.split("(4)", text)] if alternatives_asked else text
+        )
         return super().complete(request)
 
 
@@ -515,9 +523,9 @@ def test_logprobs_that_are_refused_cannot_be_had_and_are_not_asked_for_again(ref
     with dspy.context(lm=lm):
         for text in ("a", "b", "c"):
             judge = copy.deepcopy(judge)  # as each step of a run does
-            made = asyncio.run(judge.acall(output=text)) if awaited else judge(output=text)
-            assert (made.coherence, made.readings["coherence"].source) == (4, "fallback")
-    assert engine.asked == [20, 5, 0, 0, 0]
+            rated = asyncio.run(judge.acall(output=text)) if awaited else judge(output=text)
+            assert (rated.coherence, rated.readings["coherence"].source) == (4, "fallback")
+    assert engine.alternatives_asked == [20, 5, 0, 0, 0]
 
 
 @pytest.mark.parametrize("fallback", [None, "integer"])
@@ -528,7 +536,7 @@ def test_fewer_logprobs_are_tried_first_with_and_without_a_fallback(most, refusa
     with dspy.context(lm=lm):
         sources = [judge(output=text).readings["coherence"].source for text in "ab"]
     assert sources == ["expected"] * 2
-    assert engine.asked == [20, most, most]
+    assert engine.alternatives_asked == [20, most, most]
 
 
 class Filtering(Sparing):
@@ -553,8 +561,8 @@ def test_one_refused_text_takes_logprobs_from_no_other(words, awaited, first):
         for text in first:
             with suppress(dspy.LMInvalidRequestError):
                 asyncio.run(judge.acall(output=text)) if awaited else judge(output=text)
-        made = judge(output="another")
-    assert made.readings["coherence"].source == "expected"
+        rated = judge(output="another")
+    assert rated.readings["coherence"].source == "expected"
 
 
 def test_a_text_that_is_taken_without_logprobs_takes_none_from_those_that_had_them():

@@ -788,7 +788,7 @@ class TestProviderErrors:
             {"score_rule": "expected", "fallback": "mean"},
             "`fallback` must be one of integer, None, got 'mean'",
         ),
-        ({"fallback": "integer"}, "score_rule='expected' only, got 'integer'"),
+        ({"fallback": "integer"}, "score_rule='expected', got 'integer'"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_name_and_value(options, message):

@@ -49,9 +49,9 @@ def scored(score):
     ],
 )
 def test_a_number_of_any_kind_is_a_score(given, score):
-    found = scored(lambda example, made: given)
-    assert found == score
-    assert type(found) is type(score)
+    results = scored(lambda example, prediction: given)
+    assert results == score
+    assert type(results) is type(score)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_number_of_any_kind_is_a_score(given, score):
     ],
 )
 def test_what_is_no_score_leaves_the_example_unscored_with_a_reason(given, said):
-    found = scored(lambda example, made: given)
-    assert isinstance(found, MetricFailed)
-    assert "'right'" in found.reason
-    assert said in found.reason
-    assert "\n" not in found.reason
+    results = scored(lambda example, prediction: given)
+    assert isinstance(results, MetricFailed)
+    assert "'right'" in results.reason
+    assert said in results.reason
+    assert "\n" not in results.reason
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_what_is_no_score_leaves_the_example_unscored_with_a_reason(given, said)
     [(1.0000001, 1.0), (1 + 4e-16, 1.0), (np.float32(1.0000001), 1.0), (-1e-9, 0.0), (-0.0, 0.0)],
 )
 def test_a_rounding_error_at_an_end_of_the_scale_is_none(given, score):
-    assert scored(lambda example, made: given) == score
+    assert scored(lambda example, prediction: given) == score
 
 
 def test_a_bug_in_a_function_leaves_the_example_unscored_and_each_kind_is_told_once(caplog):
-    def buggy(example, made):
-        if made == "off":
+    def buggy(example, prediction):
+        if prediction == "off":
             return 7
-        return example["no such field\nat all"] if made == "key" else 1 / 0
+        return example["no such field\nat all"] if prediction == "key" else 1 / 0
 
     right = objective(buggy)
-    found = [right.scored(EXAMPLE, made) for made in ("key", "zero", "off") * 3]
-    assert all(isinstance(each, MetricFailed) for each in found)
+    results = [right.scored(EXAMPLE, prediction) for prediction in ("key", "zero", "off") * 3]
+    assert all(isinstance(each, MetricFailed) for each in results)
     reasons = [record.getMessage() for record in caplog.records]
     assert len(reasons) == 3
     for said, name in zip(reasons, ("KeyError", "ZeroDivisionError", "7"), strict=True):
@@ -103,7 +103,7 @@ def test_a_bug_in_a_function_leaves_the_example_unscored_and_each_kind_is_told_o
 
 def test_a_function_that_turns_out_to_be_async_is_refused():
     with pytest.raises(SetupError, match="coroutine"):
-        scored(lambda example, made: awaited())
+        scored(lambda example, prediction: awaited())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_function_that_turns_out_to_be_async_is_refused():
     ],
 )
 def test_an_outage_a_cap_and_an_interrupt_are_no_bugs(error):
-    def failing(example, made):
+    def failing(example, prediction):
         raise error
 
     with pytest.raises(type(error)) as caught:
@@ -156,8 +156,8 @@ def test_a_metrics_aggregate_that_is_a_name_is_refused_before_a_call():
 # A function that asks an LM
 
 
-def asking(example, made):
-    return dspy.Predict("answer -> score: float")(answer=made.answer).score
+def asking(example, prediction):
+    return dspy.Predict("answer -> score: float")(answer=prediction.answer).score
 
 
 def asked(reply):
@@ -177,9 +177,9 @@ def refuses(request: Request) -> str:
 
 @pytest.mark.parametrize("reply", [lambda request: "No.", refuses])
 def test_what_the_functions_own_lm_does_not_rate_is_unscored(reply):
-    found = asked(reply)
-    assert isinstance(found, Unscored)
-    assert found.reason.startswith("the metric's own LM gave no usable reply: ")
+    results = asked(reply)
+    assert isinstance(results, Unscored)
+    assert results.reason.startswith("the metric's own LM gave no usable reply: ")
 
 
 def test_a_provider_that_fails_within_a_function_ends_the_run():
@@ -206,8 +206,8 @@ class Answering(ToyEngine):
         return in_chat({"critique": "It is not loud.", "advice": "Tell it to shout."})
 
 
-def loud(example, made):
-    return made.answer.isupper()
+def loud(example, prediction):
+    return prediction.answer.isupper()
 
 
 def test_examples_without_any_label_are_enough_for_an_objective_that_needs_none():
@@ -239,17 +239,17 @@ class Saying(dspy.Module):
 
 def judged(program, examples, *goals):
     with dspy.context(lm=toy_lm(Answering())):
-        found = judge_examples(program, examples, goals, num_threads=1)
-    return [judgement.scores for judgement in found]
+        results = judge_examples(program, examples, goals, num_threads=1)
+    return [judgement.scores for judgement in results]
 
 
-def lowered(example, made):
-    made.answer = f"({made.answer})"
-    return made.answer == "(yes, it is)"
+def lowered(example, prediction):
+    prediction.answer = f"({prediction.answer})"
+    return prediction.answer == "(yes, it is)"
 
 
-def as_it_is(example, made):
-    return made.answer == "yes, it is"
+def as_it_is(example, prediction):
+    return prediction.answer == "yes, it is"
 
 
 @pytest.mark.parametrize("build", [lambda *goals: goals, lambda *goals: goals[::-1]])
@@ -266,8 +266,8 @@ def test_a_function_that_changes_its_prediction_changes_no_other_ones(build):
     "make", [lambda text: (word for word in [text]), lambda text: iter([text])]
 )
 def test_what_can_be_read_only_once_is_a_list_for_every_objective(make):
-    def listed(example, made):
-        return list(made) == ["yes, it is"]
+    def listed(example, prediction):
+        return list(prediction) == ["yes, it is"]
 
     goals = [Objective(name, "Is it right?", listed) for name in ("a", "b")]
     same = [dspy.Example(question="is it?", n=n).with_inputs("question") for n in range(2)]
@@ -286,7 +286,7 @@ def test_an_input_without_a_text_costs_no_run():
         def forward(self, question, own):
             return super().forward(question)
 
-    goal = Objective("a", "Is it right?", lambda example, made: made == "yes, it is")
+    goal = Objective("a", "Is it right?", lambda example, prediction: prediction == "yes, it is")
     assert judged(Two(str), rows, goal) == [{"a": 1.0}]
 
 
@@ -319,14 +319,14 @@ def test_examples_that_name_no_inputs_are_refused_before_a_call():
 )
 def test_an_aggregate_that_fails_gives_no_value_and_names_the_objective(aggregate, said):
     summing = Objective("right", "Is it right?", score=loud, aggregate=aggregate)
-    found = summing.summed([Scored(EXAMPLE, MADE, 1.0, "")])
-    assert isinstance(found, AggregateFailed)
-    assert "'right'" in found.reason
-    assert said in found.reason
+    results = summing.summed([Scored(EXAMPLE, MADE, 1.0, "")])
+    assert isinstance(results, AggregateFailed)
+    assert "'right'" in results.reason
+    assert said in results.reason
 
 
 def test_a_show_or_labels_function_that_fails_is_done_without(caplog):
-    def fails(example, made):
+    def fails(example, prediction):
         raise KeyError("tone")
 
     right = Objective("right", "Is it right?", score=loud, show=fails, labels=fails)

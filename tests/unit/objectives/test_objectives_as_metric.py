@@ -48,8 +48,8 @@ def test_evaluate_gives_the_mean_of_our_scores(threads):
 
 
 def test_one_objective_is_a_metric_too():
-    found = OBJECTIVES[0].as_metric()(GOLD, judged(4, 2))
-    assert (found.score, found.objective_scores) == (0.75, {"coherence": 0.75})
+    result = OBJECTIVES[0].as_metric()(GOLD, judged(4, 2))
+    assert (result.score, result.objective_scores) == (0.75, {"coherence": 0.75})
 
 
 def test_one_objective_in_the_place_of_several_is_one_line():
@@ -60,19 +60,19 @@ def test_one_objective_in_the_place_of_several_is_one_line():
 @pytest.mark.parametrize("failure_score", [0.0, 0.25])
 def test_an_unscored_objective_counts_the_failure_score_and_says_so(failure_score):
     metric = as_metric(OBJECTIVES, failure_score=failure_score)
-    found = metric(GOLD, judged(3, Unscored("no number")))
-    assert found.objective_scores == {"coherence": 1.0, "fluency": failure_score}
-    assert found.score == (1.0 + failure_score) / 2
-    assert "fluency: no score (human score 2.0, judge score none, no number)" in found.feedback
+    result = metric(GOLD, judged(3, Unscored("no number")))
+    assert result.objective_scores == {"coherence": 1.0, "fluency": failure_score}
+    assert result.score == (1.0 + failure_score) / 2
+    assert "fluency: no score (human score 2.0, judge score none, no number)" in result.feedback
     failed = metric(GOLD, None)  # as SIMBA calls it for a program that raised
     assert (failed.score, set(failed.objective_scores)) == (failure_score, {"coherence", "fluency"})
     assert "failed" in failed.feedback
 
 
 def test_a_missing_human_score_is_left_out_of_all():
-    found = as_metric(OBJECTIVES)(GOLD.copy(human_fluency=None), judged(4, 1))
-    assert (found.score, found.objective_scores) == (0.75, {"coherence": 0.75})
-    assert "fluency" not in found.feedback
+    result = as_metric(OBJECTIVES)(GOLD.copy(human_fluency=None), judged(4, 1))
+    assert (result.score, result.objective_scores) == (0.75, {"coherence": 0.75})
+    assert "fluency" not in result.feedback
 
 
 def test_an_example_without_any_human_score_is_refused_in_one_line():
@@ -98,12 +98,12 @@ def test_without_a_threshold_a_trace_gets_the_score():
 
 
 def test_feedback_says_for_each_criterion_by_how_much_the_judge_is_off():
-    found = as_metric(OBJECTIVES)(GOLD, judged(5, 2), [], "self", None)
-    assert found.feedback.splitlines() == [
+    result = as_metric(OBJECTIVES)(GOLD, judged(5, 2), [], "self", None)
+    assert result.feedback.splitlines() == [
         "coherence: judge 2.0 too high (judge score 5, human score 3.0)",
         "fluency: no error (judge score 2, human score 2.0)",
     ]
-    assert found.score == 0.75
+    assert result.score == 0.75
 
 
 @pytest.mark.parametrize(
@@ -116,24 +116,24 @@ def test_feedback_says_for_each_criterion_by_how_much_the_judge_is_off():
 def test_a_judges_predictor_gets_the_feedback_on_its_own_criteria(layout, asked):
     metric = as_metric(OBJECTIVES)
     judge = MultiCriteriaJudge(RUBRIC, layout=layout)
-    found = {
+    result = {
         name: metric(GOLD, judged(5, 4), [], f"judges['{name}']", [(predictor, {}, {})])
         for name, predictor in judge.judges.items()
     }
     named = {
         name: [line.split(":")[0] for line in each.feedback.splitlines()]
-        for name, each in found.items()
+        for name, each in result.items()
     }
     assert named == asked
-    assert {each.score for each in found.values()} == {0.5}  # GEPA knows the whole program's alone
+    assert {each.score for each in result.values()} == {0.5}  # GEPA knows the whole program's alone
 
 
 def test_a_predictor_without_anything_to_compare_is_told_so():
     predictor = MultiCriteriaJudge(RUBRIC, layout="separate").judges["fluency"]
-    found = as_metric(OBJECTIVES)(
+    result = as_metric(OBJECTIVES)(
         GOLD.copy(human_fluency=None), judged(5, 2), [], "fluency", [(predictor, {}, {})]
     )
-    assert found.feedback == "There is nothing to compare this result with."
+    assert result.feedback == "There is nothing to compare this result with."
 
 
 def test_objectives_that_show_no_error_tell_their_score():

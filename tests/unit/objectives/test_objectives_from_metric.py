@@ -327,7 +327,7 @@ def test_verdicts_are_forgotten_with_their_predictions():
     del example, made
     gc.collect()
     assert not any(each() for each in alive)
-    assert right.score.metric._asked == {}
+    assert right.score.metric._entries == {}
 
 
 def test_threads_that_ask_together_share_one_call():
@@ -464,8 +464,8 @@ def test_a_run_in_a_folder_needs_replies_that_are_kept_of_a_metrics_lm_too(tmp_p
     metric = dspy.evaluate.SemanticF1()
     metric.set_lm(toy_lm(Rated()))  # uncached
     program = dspy.Predict("question -> response")
-    kept = dspy.LM("toy/world", engine=Rated(), temperature=0.0)
-    with dspy.context(lm=kept), pytest.raises(SetupError, match="of the metric right module"):
+    own_lm = dspy.LM("toy/world", engine=Rated(), temperature=0.0)
+    with dspy.context(lm=own_lm), pytest.raises(SetupError, match="of the metric right module"):
         MOGrad(objectives=[from_metric(metric)], steps=1, run_dir=tmp_path / "run").optimize(
             program, trainset=QUESTIONS[:3], valset=QUESTIONS[3:]
         )
