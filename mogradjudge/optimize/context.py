@@ -17,7 +17,7 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.objectives import Objective
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
-from mogradjudge.programs.evaluation import judging
+from mogradjudge.programs.execution import judging
 from mogradjudge.programs.structure import key_of, lms_of, works_alone
 from mogradjudge.stages.role import Hearing, Role
 

@@ -65,7 +65,7 @@ def rehearse(
     cast = copy.copy(adapter)
     cast.__class__ = type("Rehearsing", (_Rehearsing, type(adapter)), {})
     cast.spoken, cast.max_chars = [], config.max_section_chars
-    names = [each.name for each in fields(config) if each.name not in FREE]
+    names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "skip_tolerance": None, "num_threads": 1}
     objectives = rubric_objectives(judge.rubric)  # given, so that no validation texts are needed

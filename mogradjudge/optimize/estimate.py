@@ -114,9 +114,9 @@ def tokens_per_text(
     """
     adapter = as_a_whole(adapter_named(model))
     prompts, candidate = _JudgePrompts(judge, adapter, TokenCounter(model)), Candidate.of(judge)
-    texts = {example_key(each): each for each in examples}.values()
+    texts = {example_key(example): example for example in examples}.values()
     used = [
-        sum(prompts.tokens(path, candidate, each)) for each in texts for path in prompts.predictors
+        sum(prompts.tokens(path, candidate, text)) for text in texts for path in prompts.predictors
     ]
     return judge.settings.n * sum(used) / len(texts)
 
@@ -174,8 +174,8 @@ class _JudgePrompts:
             *messages, last = messages_of(
                 self.adapter, signature, self.predictors[path].demos, blank
             )
-            frame = self.counter.frame((*(each["role"] for each in messages), last["role"]))
-            words = sum(self.counter.text(each["content"]) for each in messages)
+            frame = self.counter.frame((*(message["role"] for message in messages), last["role"]))
+            words = sum(self.counter.text(message["content"]) for message in messages)
             self._standing[key] = frame + words
         return self._standing[key]
 

@@ -156,7 +156,7 @@ class State:
         agreements += [step.agreement for step in self.steps]
         agreements += [step.proposed for step in self.steps if step.proposed is not None]
         agreements += [] if self.test is None else [self.test.seed, self.test.final]
-        if len({tuple(each.by_criterion) for each in agreements}) != 1:
+        if len({tuple(agreement.by_criterion) for agreement in agreements}) != 1:
             raise ValueError("the criteria differ")
         if len({frozenset(each.candidate.instructions) for each in scored}) != 1:
             raise ValueError("the predictors differ")

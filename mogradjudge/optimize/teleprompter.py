@@ -32,14 +32,13 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.context import make_context
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.directory import STATE, RunDirectory
-from mogradjudge.optimize.fingerprint import fingerprint
 from mogradjudge.optimize.loop import Run
 from mogradjudge.optimize.progress import shown_progress
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.state import in_order_of_worth
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import asks_groups
-from mogradjudge.programs.identity import judge_lms
+from mogradjudge.programs.identity import fingerprint, judge_lms
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     @classmethod
     def from_config(cls, config: MOGradConfig, **others: Any) -> Self:
         """Make an optimizer with the settings of a config; ``others`` are the other arguments."""
-        return cls(**{each.name: getattr(config, each.name) for each in fields(config)}, **others)
+        return cls(
+            **{field.name: getattr(config, field.name) for field in fields(config)}, **others
+        )
 
     def get_params(self) -> dict[str, Any]:
         """Give the optimizer's attributes, as a copy: MLflow's autolog adds the data to it."""
@@ -187,7 +188,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             if folder is not None:
                 speaking = {**judge_lms(student), **metric_lms(objectives), **lms}
                 _check_kept(speaking)
-                asked = fingerprint(config, student, objectives, speaking, data)
+                asked = fingerprint(config.as_dict(), student, objectives, speaking, data)
                 state = enter(folder.at_work(asked, ledger))
                 if state is not None:
                     seed, steps = Candidate.of(student), config.steps

@@ -71,7 +71,7 @@ def write_gradients(
                         example_id=example_id,
                         signature=signature,
                         inputs={
-                            **brief.standing(group),
+                            **brief.shared_inputs(group),
                             "critiques": told(
                                 [critique.text for critique in read], LONGEST_EVIDENCE
                             ),

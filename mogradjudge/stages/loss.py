@@ -122,10 +122,12 @@ def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
     results = {
-        each.name: _result(each, judgement) for each in brief.objectives if each.name in criteria
+        objective.name: _result(objective, judgement)
+        for objective in brief.objectives
+        if objective.name in criteria
     }
     inputs = {
-        **brief.standing(criteria),
+        **brief.shared_inputs(criteria),
         "example": told(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
         "results": told(results, LONGEST_RESULTS),
     }

@@ -68,7 +68,7 @@ def rewrite_sections(
             example_id="",
             signature=_signature(editable[group]),
             inputs={
-                **brief.standing(group),
+                **brief.shared_inputs(group),
                 "current_instructions": {
                     slot.label: brief.candidate.text(slot) for slot in editable[group]
                 },
@@ -77,7 +77,7 @@ def rewrite_sections(
             label=f"{label}/{'+'.join(group)}",
         )
         for group in groups
-        if (read := [each for each in gradients if inside(each.criteria, group)])
+        if (read := [gradient for gradient in gradients if inside(gradient.criteria, group)])
     ]
 
     def read_edit(question: Question, reply: dspy.Prediction) -> Edit:

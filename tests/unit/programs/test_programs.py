@@ -242,7 +242,7 @@ def test_a_program_is_known_in_every_process():
 
 KNOWN = """
 import dspy
-from mogradjudge.optimize.fingerprint import digest_of, digest_of_program
+from mogradjudge.programs.identity import digest_of, digest_of_program
 
 class Typed(dspy.Module):
     def __init__(self):
