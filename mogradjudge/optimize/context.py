@@ -19,7 +19,7 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.programs.execution import judging
 from mogradjudge.programs.structure import key_of, lms_of, works_alone
-from mogradjudge.stages.role import Hearing, Role
+from mogradjudge.stages.role import Role, RoleMonitor
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class RunContext:
     editor: Role
     config: MOGradConfig
     ledger: Ledger
-    hearing: Hearing = field(default_factory=Hearing)
+    role_monitor: RoleMonitor = field(default_factory=RoleMonitor)
 
     @property
     def criteria(self) -> Group:

@@ -70,10 +70,10 @@ def propose(
                 *(question.reason, question.reply),
             )
         )
-    hearing = context.hearing
-    hearing.note(context.critic, critiques)
-    hearing.note(context.coach, gradients)
-    hearing.note(context.editor, edits)
+    monitor = context.role_monitor
+    monitor.check(context.critic, critiques)
+    monitor.check(context.coach, gradients)
+    monitor.check(context.editor, edits)
     return Proposal(current.replace(_texts_of(edits)), skipped)
 
 

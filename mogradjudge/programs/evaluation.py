@@ -152,11 +152,8 @@ def judge_examples(
         with_traces=with_traces,
         first=first,
     )
-    # Texts over one source follow one another, so that a model's prefix cache serves them.
-    order = sorted(_equal_inputs(examples), key=lambda equal: _prompt_order(examples[equal[0]]))
     with judging():
-        judgements = dict(chain.from_iterable(in_parallel(task.judge, order, num_threads)))
-    return tuple(judgements[place] for place in range(len(examples)))
+        return task.run(num_threads)
 
 
 @dataclass(frozen=True)
@@ -170,6 +167,15 @@ class _JudgingTask:
     by_group: bool
     with_traces: bool
     first: FirstTexts | None
+
+    def run(self, num_threads: int) -> tuple[Judgement, ...]:
+        """Judge all examples."""
+        # Texts over one source follow one another, so that a model's prefix cache serves them.
+        order = sorted(
+            _equal_inputs(self.examples), key=lambda equal: _prompt_order(self.examples[equal[0]])
+        )
+        judgements = dict(chain.from_iterable(in_parallel(self.judge, order, num_threads)))
+        return tuple(judgements[place] for place in range(len(self.examples)))
 
     def judge(self, equal: Sequence[int]) -> list[tuple[int, Judgement]]:
         """Judge the examples at these places, whose inputs are equal, by one run."""

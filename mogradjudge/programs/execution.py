@@ -109,6 +109,11 @@ def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Returned:
 
     So it is if the provider refuses the text (`Refused`), because of a content filter or its length
     for example, and if a program other than a judge raises an error of its own.
+
+    >>> from dspy.utils import DummyLM
+    >>> with dspy.context(lm=DummyLM([{"answer": "Paris"}])):
+    ...     run_program(dspy.Predict("question -> answer"), {"question": "Capital?"}).answer
+    'Paris'
     """
     try:
         with layer_held(), dspy.context(trace=[]):
@@ -140,11 +145,6 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     Raises:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
         SetupError: If it has no forward, or one that is async.
-
-    >>> from dspy.utils import DummyLM
-    >>> with dspy.context(lm=DummyLM([{"answer": "Paris"}])):
-    ...     call_program(dspy.Predict("question -> answer"), {"question": "Capital?"}).answer
-    'Paris'
     """
     inputs = {name: copy_of(value) for name, value in inputs.items()}
     if isinstance(program, MultiCriteriaJudge):
