@@ -382,11 +382,7 @@ def _from_json(line: Mapping[str, Any]) -> Line:
 
 
 def named(what: str, values: Mapping[str, float | None]) -> dict[str, float]:
-    """Prefix the names of the defined values, as in ``proposed/fluency``.
-
-    >>> named("proposed", {"fluency": 0.5, "coherence": None})
-    {'proposed/fluency': 0.5}
-    """
+    """Prefix the names of the defined values, as in ``proposed/fluency``."""
     return {f"{what}/{name}": value for name, value in values.items() if value is not None}
 
 
