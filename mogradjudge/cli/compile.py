@@ -39,14 +39,14 @@ def run(
 
     from mogradjudge.cli.job import make_optimizer
     from mogradjudge.lm.models import adapter_for, make_lm
-    from mogradjudge.optimize.progress import shown_lines
+    from mogradjudge.optimize.progress import event_lines
 
     lm = make_lm(
         options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
     )
     shows = display()
     told = shows is not False and not is_live()  # else the bar tells them
-    lines = shown_lines(headlines=told, others=loudness() > Loudness.USUAL)
+    lines = event_lines(headlines=told, others=loudness() > Loudness.USUAL)
     optimizer = make_optimizer(options, [lines], out, display=shows)
     if experiment is not None:
         from mogradjudge.tracking import log_to_mlflow
@@ -145,10 +145,10 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     from mogradjudge.cli.job import Options, make_optimizer, prepare
     from mogradjudge.lm.ledger import ROLES
     from mogradjudge.optimize.estimate import estimate
-    from mogradjudge.optimize.progress import shown_work
+    from mogradjudge.optimize.progress import spinner
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
-    with shown_work("rehearsing the run", display=display()):
+    with spinner("estimating the run", display=display()):
         ready = prepare(chosen)
         writer = chosen.prompt_lm or chosen.lm
         models = {role: chosen.lm if role == "judge" else writer for role in ROLES}

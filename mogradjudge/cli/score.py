@@ -219,9 +219,9 @@ def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
 
 def _shown(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
     """Give what shows the rows or texts that are done; nothing if nothing is to be shown."""
-    from mogradjudge.optimize.progress import shown_rows
+    from mogradjudge.optimize.progress import row_progress
 
-    return nullcontext() if loudness() is Loudness.QUIET else shown_rows(what=what)
+    return nullcontext() if loudness() is Loudness.QUIET else row_progress(what=what)
 
 
 def _replies(api_base: str | None) -> AbstractContextManager[None]:

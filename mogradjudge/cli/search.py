@@ -212,9 +212,9 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
 
 def _observers() -> list[Observer]:
     """Tell what happens in each trial, if that was asked for."""
-    from mogradjudge.optimize.progress import shown_lines
+    from mogradjudge.optimize.progress import event_lines
 
-    return [shown_lines(headlines=True, others=True)] if loudness() > Loudness.USUAL else []
+    return [event_lines(headlines=True, others=True)] if loudness() > Loudness.USUAL else []
 
 
 def _names(values: Sequence[str]) -> list[str]:

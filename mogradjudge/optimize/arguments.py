@@ -1,4 +1,4 @@
-"""What MOGrad takes, and which of its arguments is meant by one that it does not know."""
+"""The arguments of MOGrad, and hints for those that it does not have."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 _ALIKE = 0.75
-"""How alike an unknown argument and ours must be: `num_rules` is no `num_threads`."""
+"""The least similarity for a hint: `num_rules` does not mean `num_threads`."""
 
 _METRIC = "MOGrad(objectives=[Objective.from_metric(metric, ...)])"
 _STEPS, _PROMPT_LM, _BATCH = "MOGrad(steps=...)", "MOGrad(prompt_lm=...)", "MOGrad(batch_size=...)"
 _BUDGET, _TARGET = "MOGrad(budget=Budget(max_calls=...))", "MOGrad(target=...)"
 _TASK_LM = "program.set_lm(...) or dspy.configure(lm=...)"
-_NOTHING = "leave it out, there is no such choice"
+_NOTHING = "leave it out, MOGrad has no such setting"
 _OF_OTHERS = {
     **dict.fromkeys(("metric", "reward_fn", "eval_fn", "loss_fn"), _METRIC),
     **dict.fromkeys(("num_trials", "max_steps", "num_steps", "max_epochs", "depth"), _STEPS),
@@ -72,15 +72,15 @@ _OF_OTHERS = {
     "temperature_for_sampling": _NOTHING,
     "save_as_csv": "MOGrad(run_dir=...)",
 }
-"""What to use for an argument of GEPA, MIPROv2, COPRO, SIMBA or TextGrad."""
+"""What to use instead of an argument of GEPA, MIPROv2, COPRO, SIMBA or TextGrad."""
 
 
 @dataclass(frozen=True)
 class Arguments(RunFields):
-    """The settings of a run, and what else `MOGrad` is given; it says what each is for.
+    """The settings of a run and the other arguments of `MOGrad`, which documents each.
 
     Raises:
-        SetupError: If an argument has a value that it cannot have.
+        SetupError: If an argument has an invalid value.
     """
 
     mode: str | DecompositionMode = RunFields.mode
@@ -100,7 +100,7 @@ class Arguments(RunFields):
     display_progress: bool | None = None
 
     def config(self) -> MOGradConfig:
-        """Give the settings alone."""
+        """Return the settings alone."""
         mode, gate, budget = self.mode, self.gate, self.budget
         if not isinstance(mode, DecompositionMode):
             mode = DecompositionMode.parse(mode)
@@ -111,15 +111,15 @@ class Arguments(RunFields):
         return MOGradConfig(**values)
 
     def check(self) -> None:
-        """Pass what is no setting and not a list.
+        """Check the arguments that are neither settings nor lists.
 
         Raises:
-            SetupError: If one has a value that it cannot have.
+            SetupError: If one has an invalid value.
         """
         if self.run_dir is not None and not isinstance(self.run_dir, (str, PathLike)):
             raise SetupError(f"`run_dir` must be the path of a folder, got {self.run_dir!r}.")
         if self.pool is not None and self.run_dir is None:
-            raise SetupError("`pool` needs a `run_dir`, got none: the run's own folder.")
+            raise SetupError("`pool` needs a `run_dir`, the run's own folder, got none.")
         for name, lm in {**self.role_lms, "prompt": self.prompt_lm}.items():
             if lm is not None and not isinstance(lm, dspy.BaseLM):
                 raise SetupError(f"`{name}_lm` must be a dspy.LM, got {lm!r}.")
@@ -129,17 +129,17 @@ class Arguments(RunFields):
 
     @property
     def role_lms(self) -> dict[str, dspy.BaseLM | None]:
-        """The LM of each role, where it has one of its own."""
+        """The LM of each role; None if it has none of its own."""
         return {"critic": self.critic_lm, "coach": self.coach_lm, "editor": self.editor_lm}
 
 
 def taking_arguments(
     arguments: Callable[P, Arguments], positional: str = "mode"
 ) -> Callable[[Callable[[S, Arguments], None]], Callable[Concatenate[S, P], None]]:
-    """Let a method be called with the arguments of a dataclass, one by one, each by its name.
+    """Let a method take the fields of a dataclass as keyword arguments.
 
-    Editors and mypy read them off the dataclass; ``positional`` names the only one that may be
-    given without its name.
+    Editors and mypy know them from the dataclass; ``positional`` names the only one that need not
+    be a keyword.
     """
     own = inspect.signature(arguments).parameters.values()
     named = [
@@ -163,8 +163,8 @@ def taking_arguments(
     return decorate
 
 
-def naming_the_right_argument(function: Callable[P, R]) -> Callable[P, R]:
-    """Answer an unknown argument of a method with the one that is meant; its signature stays."""
+def with_argument_hints(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a method's error for an unknown argument name the right one; its signature stays."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -176,7 +176,7 @@ def naming_the_right_argument(function: Callable[P, R]) -> Callable[P, R]:
                 raise TypeError(f"{called}() takes no argument {name!r}{instead}.")
         return function(*args, **kwargs)
 
-    # DSPy's callbacks read the arguments by it, and do not look through `functools.wraps`.
+    # DSPy's callbacks use it to read the arguments; they do not unwrap `functools.wraps`.
     checked.__signature__ = signature  # type: ignore[attr-defined]
     return checked
 
@@ -188,32 +188,32 @@ def _instead(name: str, signature: inspect.Signature, optimizer: Any) -> str:
         if name in inspect.signature(method).parameters:
             return f": it is one of {where}(...)"
     near = difflib.get_close_matches(name, signature.parameters, 1, _ALIKE)
-    return f": perhaps {near[0]!r} is meant" if near else "; help(MOGrad) names all there are"
+    return f": perhaps {near[0]!r} is meant" if near else "; help(MOGrad) lists all arguments"
 
 
 def listed_objectives(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
-    """Give the objectives as a tuple.
+    """Return the objectives as a tuple.
 
     Raises:
-        SetupError: If there is something else among them.
+        SetupError: If one of them is no `Objective`.
     """
     if isinstance(objectives, Objective):
-        raise SetupError("`objectives` must be a list of them, got one: give [objective].")
+        raise SetupError("`objectives` must be a list, got a single Objective. Give [objective].")
     listed = tuple(objectives) if isinstance(objectives, Iterable) else (objectives,)
     for objective in listed:
         if not isinstance(objective, Objective):
             raise SetupError(
                 f"`objectives` must be a list of Objective, got {objective!r}. "
-                "Objective.from_metric(metric, name, description) makes one of a metric."
+                "Objective.from_metric(metric, name, description) makes one from a metric."
             )
     return listed
 
 
 def listed(values: Any, name: str, what: str, fits: Callable[[Any], bool]) -> list[Any]:
-    """Give as a list what must all be of one kind.
+    """Return the values as a list, and check each.
 
     Raises:
-        SetupError: If it is not.
+        SetupError: If one does not fit.
     """
     values = list(values) if isinstance(values, Iterable) else values
     if not isinstance(values, list) or not all(map(fits, values)):

@@ -1,4 +1,4 @@
-"""The settings of one optimization run, as a value."""
+"""The settings of an optimization run, as a value."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 @with_arguments(RUN_SETTINGS)
 @dataclass(frozen=True)
 class MOGradConfig(RunFields):
-    """All that decides a run's result, beside the data, the program and the LMs.
+    """The settings that decide a run's result, besides the data, the program and the LMs.
 
-    The fields are those of `RunFields`, where each has its range and default. What is given there
-    by name is an object here: the mode, the gate and the budget.
+    The fields are those of `RunFields`, which holds the range and default of each. The mode, the
+    gate and the budget, which have names there, are objects here.
 
     Raises:
-        SetupError: If a field has a value that it cannot have.
+        SetupError: If a field has an invalid value.
 
     >>> MOGradConfig(steps=12).max_section_chars
     2000
@@ -62,13 +62,13 @@ class MOGradConfig(RunFields):
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the settings as `result.json` holds them."""
+        """Return the settings as `result.json` holds them."""
         values = {own.name: getattr(self, own.name) for own in fields(self)}
-        named = self.predictors
+        predictors = self.predictors
         return {
             **values,
             "mode": self.mode.name,
-            "predictors": list(named) if isinstance(named, tuple) else named,
+            "predictors": list(predictors) if isinstance(predictors, tuple) else predictors,
             "gate": gate_as_dict(self.gate),
             "budget": self.budget.as_dict(),
         }
@@ -83,10 +83,13 @@ def _names(names: object) -> tuple[str, ...]:
 
 
 def resolve_steps(auto: str | None, steps: int | None) -> int:
-    """Choose the number of steps from a level of effort or an explicit number.
+    """Return the number of steps of an effort level, or the explicit number.
 
     Raises:
-        SetupError: If both are given, or the level is unknown.
+        SetupError: If both are set, or the level is unknown.
+
+    >>> resolve_steps("medium", None)
+    12
     """
     if auto is not None and steps is not None:
         raise SetupError(f"Give `auto` or `steps`, not both, got {auto!r} and {steps!r}.")
@@ -98,10 +101,14 @@ def resolve_steps(auto: str | None, steps: int | None) -> int:
 
 
 def batches(examples: Sequence[T], size: int, rng: random.Random) -> Iterator[tuple[T, ...]]:
-    """Yield batches for ever, in a new order on each pass over the examples.
+    """Yield batches without end, in a new order on each pass over the examples.
 
-    A pass that does not divide evenly ends with a smaller batch, so that each example is used once
-    in every pass.
+    If the size does not divide the number of examples, a pass ends with a smaller batch: each
+    example is used once in every pass.
+
+    >>> drawn = batches("abcde", 2, random.Random(0))
+    >>> [len(next(drawn)) for _ in range(4)]
+    [2, 2, 1, 2]
     """
     while True:
         order = rng.sample(examples, len(examples))
@@ -109,7 +116,7 @@ def batches(examples: Sequence[T], size: int, rng: random.Random) -> Iterator[tu
 
 
 def config_values(config: MOGradConfig) -> dict[str, Value]:
-    """Give a config's parameters as plain values; ``gate`` is None for a gate without a name."""
+    """Return a config's parameters as plain values; ``gate`` is None for a user's own gate."""
     objects = {"mode": config.mode.name, **gate_values(config.gate)}
     return {
         name: objects[name] if name in objects else getattr(config, name)
@@ -118,10 +125,10 @@ def config_values(config: MOGradConfig) -> dict[str, Value]:
 
 
 def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
-    """Give the config that differs from ``base`` in the values named.
+    """Return a copy of ``base`` with other values.
 
     Raises:
-        SetupError: If there is no such config.
+        SetupError: If a value is invalid.
 
     >>> config_with({"mode": "CCC", "gate": "none"}, MOGradConfig()).gate
     AlwaysAccept()
@@ -136,10 +143,10 @@ def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
 
 
 def check_value(name: str, value: object) -> None:
-    """Pass a value that a search may try of a setting.
+    """Check that a search may try a value of a setting.
 
     Raises:
-        SetupError: If it may not; the line names the setting.
+        SetupError: If it may not; the message names the setting.
     """
     setting = PARAMETERS[name]
     if value is None and setting.optional:

@@ -17,16 +17,16 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.objectives import Objective
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
-from mogradjudge.programs.evaluation import judging
+from mogradjudge.programs.execution import judging
 from mogradjudge.programs.structure import key_of, lms_of, works_alone
-from mogradjudge.stages.role import Hearing, Role
+from mogradjudge.stages.role import Role, RoleMonitor
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run works with: the program, the objectives, the roles and the ledger."""
+    """What every step of a run uses: the program, the objectives, the roles and the ledger."""
 
     program: dspy.Module
     objectives: tuple[Objective, ...]
@@ -37,7 +37,7 @@ class RunContext:
     editor: Role
     config: MOGradConfig
     ledger: Ledger
-    hearing: Hearing = field(default_factory=Hearing)
+    role_monitor: RoleMonitor = field(default_factory=RoleMonitor)
 
     @property
     def criteria(self) -> Group:
@@ -46,18 +46,18 @@ class RunContext:
 
     @property
     def with_traces(self) -> bool:
-        """Whether the critic is shown what each predictor did."""
+        """Whether the critic sees what each predictor did."""
         return not works_alone(self.program)
 
     def edited_at(self, step: int) -> tuple[str, ...]:
-        """Give the paths of the predictors whose sections a step edits; the first step is 1."""
+        """Return the paths of the predictors whose sections a step edits; the first step is 1."""
         paths = tuple(dict.fromkeys(slot.predictor for slot in self.slots))
         if self.config.predictors == "round_robin":
             return (paths[(step - 1) % len(paths)],)
         return paths
 
     def brief(self, current: Candidate, step: int) -> Brief:
-        """Give what a step's stages are told; the objectives are those that it has sections for."""
+        """Return the brief of a step; its objectives are those with a section to edit."""
         edited = self.edited_at(step)
         slots = tuple(slot for slot in self.slots if slot.predictor in edited)
         served = {slot.criterion for slot in slots}
@@ -72,7 +72,7 @@ def make_context(
     ledger: Ledger,
     lms: Mapping[str, dspy.BaseLM | None],
 ) -> RunContext:
-    """Find where a program keeps its sections, and give each role its LM.
+    """Find a program's sections, and assign each role its LM.
 
     Args:
         student: The program.
@@ -82,13 +82,13 @@ def make_context(
         lms: The LM of each role.
 
     Raises:
-        SetupError: If the program has no place for an objective or no predictor that is to be
-            edited, or if an LM is missing or cannot be held to the budget.
+        SetupError: If the program has no section for an objective or no predictor to edit, or if an
+            LM is missing or cannot keep to the budget.
     """
     slots = _slots(student, tuple(objective.name for objective in objectives), config)
     edited = {slot.predictor for slot in slots}
-    every = preamble_slots(student) if config.edit_preamble else ()
-    preambles = tuple(slot for slot in every if slot.predictor in edited)
+    all_preambles = preamble_slots(student) if config.edit_preamble else ()
+    preambles = tuple(slot for slot in all_preambles if slot.predictor in edited)
     _check_labels([slot.label for slot in (*slots, *preambles)])
     _check_names(student)
     _warn_of_sections(student, slots)
@@ -107,7 +107,7 @@ def make_context(
 
 
 def _check_labels(labels: Sequence[str]) -> None:
-    """Refuse two texts of one name: no reply could tell which is meant."""
+    """Refuse two texts of the same name: a reply could not tell them apart."""
     if clash := next((label for label in labels if labels.count(label) > 1), None):
         raise SetupError(
             f"Two texts would both be called {clash!r} in the prompts. Rename the objective or "
@@ -116,7 +116,7 @@ def _check_labels(labels: Sequence[str]) -> None:
 
 
 def _check_lms(student: dspy.Module, ledger: Ledger) -> None:
-    """Refuse a program without an LM, or with one that cannot be held to the budget."""
+    """Refuse a program without an LM, or with one that cannot keep to the budget."""
     if dspy.settings.lm is None and not all(predictor.lm for predictor in student.predictors()):
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
     for lm in (dspy.settings.lm, *lms_of(student).values()):
@@ -137,7 +137,7 @@ def _check_names(student: dspy.Module) -> None:
 
 
 def _warn_of_sections(student: dspy.Module, slots: tuple[Slot, ...]) -> None:
-    """Say which sections of a program will be rewritten; a judge's are ours."""
+    """Warn of existing sections that will be rewritten, except a judge's."""
     candidate, predictors = Candidate.of(student), dict(student.named_predictors())
     for slot in slots:
         text = candidate.text(slot)
@@ -167,13 +167,13 @@ def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple
     slots = find_slots(student, criteria)
     if not slots:
         raise SetupError(
-            f"{type(student).__name__} has no predictor to optimize; one whose module is "
-            "marked _compiled is frozen."
+            f"{type(student).__name__} has no predictor to optimize. One whose module is marked "
+            "_compiled is frozen: set _compiled = False."
         )
-    if homeless := set(criteria) - {slot.criterion for slot in slots}:
+    if missing := set(criteria) - {slot.criterion for slot in slots}:
         raise SetupError(
-            f"No predictor has a section for the objectives {sorted(homeless)}: a judge has "
-            "sections for its criteria alone."
+            f"No predictor has a section for the objectives {sorted(missing)}: a judge has "
+            "sections only for its criteria. Name the objectives after them."
         )
     chosen = _chosen(student, config)
     edited = tuple(slot for slot in slots if slot.predictor in chosen)
@@ -200,7 +200,7 @@ def _role(
         lm=lm,
         temperature=temperature,
         retries=config.reply_retries,
-        takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to say
+        takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to answer
         num_threads=config.num_threads,
         ledger=ledger,
     )
@@ -208,7 +208,7 @@ def _role(
 
 @dataclass(frozen=True)
 class _Booked:
-    """A function of an objective, its calls booked."""
+    """A function of an objective, whose LM calls are booked."""
 
     function: Callable[..., Any]
     ledger: Ledger
@@ -220,7 +220,7 @@ class _Booked:
 
 
 def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objective, ...]:
-    """Book the calls of what sums up and shows, too; they are about all objectives."""
+    """Book the LM calls of aggregate, show and labels; they are about all objectives."""
     criteria = tuple(objective.name for objective in objectives)
 
     def bookable(function: Any) -> Any:
@@ -232,6 +232,6 @@ def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objectiv
             aggregate=bookable(objective.aggregate),
             show=bookable(objective.show),
             labels=bookable(objective.labels),
-        )  # a score is asked for where the program runs, and booked there
+        )  # scores are computed where the program runs, and booked there
         for objective in objectives
     )

@@ -1,4 +1,4 @@
-"""The examples of a run: split where that is needed, and checked before any call is paid."""
+"""Splits and checks the examples of a run before any call is paid."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ def examples_of(
     *,
     by_group: bool = True,
 ) -> dict[str, list[dspy.Example]]:
-    """Give a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
+    """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
     Args:
         config: The run's settings.
-        rubric: What the examples must be rated on; None where that is the objectives' own matter.
+        rubric: What the examples must be rated on; None if the objectives read other fields.
         trainset: The examples that critiques are written on.
-        valset: Those that decide; two fifths of the training set, by whole groups, without it.
-        testset: Those that decide nothing; it may be empty.
-        by_group: Whether a field ``group`` names the group; else equal inputs alone are one.
+        valset: The examples that candidates are compared on; if None, two fifths of the training
+            set, by whole groups.
+        testset: The held-out examples; it may be empty.
+        by_group: Whether a field ``group`` names the group; else only equal inputs form one.
 
     Raises:
-        SetupError: If figures cannot come of them.
+        SetupError: If an agreement cannot be computed from them.
+
+    >>> examples = [dspy.Example(text=text).with_inputs("text") for text in "abcde"]
+    >>> data = examples_of(MOGradConfig(), None, examples, None, (), by_group=False)
+    >>> {name: len(part) for name, part in data.items()}
+    {'training': 3, 'validation': 2, 'test': 0}
     """
     train, validation = _parts(config, trainset, valset, by_group=by_group)
     data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
@@ -56,18 +62,18 @@ def _parts(
     *,
     by_group: bool,
 ) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    train = _some(trainset, "trainset")
+    train = _nonempty(trainset, "trainset")
     if valset is None:
         shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
         train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
     else:
-        validation = _some(valset, "valset")
+        validation = _nonempty(valset, "valset")
     check_disjoint(train, validation, ("training", "validation"))
     return train, validation
 
 
-def _some(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
-    held = listed(examples, name)
-    if not held:
+def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
+    rows = listed(examples, name)
+    if not rows:
         raise SetupError(f"`{name}` must hold at least one example, got none.")
-    return held
+    return rows

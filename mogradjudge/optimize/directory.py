@@ -1,4 +1,4 @@
-"""A run's directory: what was asked, every event, call and paid reply, and where the run stands."""
+"""A run's directory: its settings, every event, call and paid reply, and its state."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ JUDGE, PROGRAM, RESULT, RUBRIC = "judge.json", "program.json", "result.json", "r
 ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls.jsonl"
 CACHE, LOCK, STOP, TRACKING = "cache", "lock", "stop", "mlflow.json"
 REPLAY = f"Delete it and {STATE} to replay the run from its paid replies."
-"""What helps where `asked.json` is damaged."""
+"""What to do if `asked.json` is damaged."""
 _OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
 
-_ROLES = ROLES[1:]  # those who write
+_ROLES = ROLES[1:]  # those that write
 
 
 class InUse(SetupError):
-    """Another process is at work in the folder."""
+    """Another process is using the folder."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What several runs have in common: what they spend, and the replies that were paid for.
+    """What several runs share: the budget, and the replies that were paid for.
 
-    Without ``replies`` each run keeps its own.
+    Without ``replies`` each run stores its own.
     """
 
     purse: Purse
@@ -62,28 +62,34 @@ class Pool:
 class RunDirectory:
     """A folder that one run owns.
 
-    A run that was cut short at any instant goes on where it was when it is started again into the
-    same folder: the steps that were over stand in `state.json`, and the replies that were paid for
-    in the step after them are answered from the folder's cache.
+    A run that was interrupted at any moment resumes when it is started again with the same folder:
+    `state.json` holds the complete steps, and the folder's cache the paid replies of the next one.
 
     Args:
-        path: The folder; it is made if it is not there.
-        replies: Where the replies are kept, if not in the folder.
+        path: The folder; it is created if it does not exist.
+        replies: Where the replies are stored, if not in the folder.
 
     Raises:
-        SetupError: If it is no folder and none can be made there.
+        SetupError: If the folder cannot be created.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as parent:
+    ...     folder = RunDirectory(Path(parent) / "run")
+    ...     with folder.at_work({"mode": "SSS"}, Ledger()) as state:
+    ...         print(state, folder.stop_file.name)
+    None stop
     """
 
     def __init__(self, path: str | Path, replies: ReplyStore | None = None) -> None:
         self.path = Path(path)
         self._replies = replies or self.path / CACHE
         self._events = LineLog(self.path / EVENTS)
-        self._asked: Mapping[str, Any] = {}
+        self._fingerprint: Mapping[str, Any] = {}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(
-                f"A run's folder must be one that can be made, got {path}: {error.strerror}."
+                f"Cannot create the run's folder {path}: {error.strerror}. Give another folder."
             ) from error
 
     @property
@@ -92,38 +98,38 @@ class RunDirectory:
         return self.path / STOP
 
     @contextmanager
-    def at_work(self, asked: Mapping[str, Any], ledger: Ledger) -> Iterator[State | None]:
-        """Own the folder while the block runs; gives where an earlier start got to.
+    def at_work(self, fingerprint: Mapping[str, Any], ledger: Ledger) -> Iterator[State | None]:
+        """Lock the folder while the block runs; yields the state of an earlier start, if any.
 
-        Calls are entered into the folder's journal, and into the ledger those of earlier starts;
-        replies are kept in the folder's cache.
+        Calls are written to the folder's journal, and those of earlier starts are booked in the
+        ledger; replies are stored in the folder's cache.
 
         Args:
-            asked: What decides the run's result, as plain JSON values.
+            fingerprint: What decides the run's result, as plain JSON values.
             ledger: The run's ledger, still empty.
 
         Raises:
-            InUse: If another process is at work here.
-            SetupError: If the folder belongs to a run that
-                asked for something else, or is no run's and not empty, or holds a link.
+            InUse: If another process is using the folder.
+            SetupError: If the folder holds a run with other settings, files of something else, or a
+                link.
         """
         with ExitStack() as stack:
             self._lock(stack)
-            self._claim(json.loads(json.dumps(asked)))
+            self._claim(json.loads(json.dumps(fingerprint)))
             with written(self.stop_file):
-                self.stop_file.unlink(missing_ok=True)  # it has stopped the start before
-            known = State.read(self.path / STATE)
+                self.stop_file.unlink(missing_ok=True)  # it stopped the run before
+            state = State.read(self.path / STATE)
             stack.enter_context(ledger.kept_in(LineLog(self.path / CALLS)))
             stack.enter_context(replies_kept_in(self._replies))
             stack.callback(self._events.close)
-            yield known
+            yield state
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out while the block runs.
+        """Lock the folder against other processes while the block runs.
 
         Raises:
-            InUse: If one is at work here.
+            InUse: If another process is using it.
         """
         with ExitStack() as stack:
             self._lock(stack)
@@ -135,17 +141,17 @@ class RunDirectory:
         self._events.add({**line, **as_json(event)})
 
     def save(self, state: State, best: dspy.Module) -> None:
-        """Keep where the run stands, and the best program so far.
+        """Save the run's state and the best program so far.
 
         Raises:
-            SetupError: If that cannot be written, or the folder had gone and is there anew.
+            SetupError: If they cannot be written, or if the folder was removed.
         """
         with self._folder_restored():
             self._save_program(best)
             write_text(self.path / STATE, to_json(state.as_dict()) + "\n")
 
     def finish(self, program: dspy.Module, result: Mapping[str, Any]) -> None:
-        """Write the program and the result, each as a whole or not at all.
+        """Write the program and the result, each completely or not at all.
 
         Raises:
             SetupError: As `save` does.
@@ -156,18 +162,17 @@ class RunDirectory:
 
     @contextmanager
     def _folder_restored(self) -> Iterator[None]:
-        """Let the block write into the folder; where it has gone, what is written was paid for."""
-        gone = not self.path.exists()
-        if gone:
+        """Create the folder again if it was removed: what the block writes was paid for."""
+        removed = not self.path.exists()
+        if removed:
             with written(self.path):
                 self.path.mkdir(parents=True)
-            write_text(self.path / ASKED, to_json(self._asked) + "\n")
+            write_text(self.path / ASKED, to_json(self._fingerprint) + "\n")
         yield
-        if gone:
+        if removed:
             raise ResourceError(
-                f"{self.path} was removed or renamed while a run was at work in it. What the run "
-                "knew is in it again, and the same call goes on from there; the replies and the "
-                "journal that were in it are not."
+                f"{self.path} was removed or renamed during the run. Its state is saved there "
+                "again: run the same command again to resume. Its replies and journal are lost."
             )
 
     def _save_program(self, program: dspy.Module) -> None:
@@ -179,39 +184,50 @@ class RunDirectory:
 
     def _lock(self, stack: ExitStack) -> None:
         check_folder(self.path)
-        taken = f"Another process is at work in {self.path}. Wait for it, or give another folder."
-        stack.enter_context(locked(self.path / LOCK, InUse(taken)))
+        message = f"Another process is using {self.path}. Wait for it, or give another folder."
+        stack.enter_context(locked(self.path / LOCK, InUse(message)))
 
     def _edited(self) -> bool:
-        """Say whether a rewrite was scored: until then the roles' settings decided nothing."""
+        """Return whether a rewrite was scored: until then the roles' settings do not matter."""
         state = State.read(self.path / STATE)
         return state is not None and any(step.proposed is not None for step in state.steps)
 
-    def _claim(self, asked: dict[str, Any]) -> None:
-        self._asked, path = asked, self.path / ASKED
-        kept = {entry.name for entry in self.path.iterdir() if PARTIAL not in entry.name}
-        answered = any(entry.get("answered") for entry in LineLog(self.path / CALLS).entries())
-        # Where nothing is paid for, nothing is lost; and replies alone serve whoever asks for them.
-        if STATE not in kept and not (answered and ASKED in kept):
-            if kept - _OURS:
-                raise SetupError(
-                    f"A run needs a new or empty folder, or a run to take up; {self.path} has "
-                    "files that are no run's. Give another one."
-                )
-            write_text(path, to_json(asked) + "\n")
+    def _claim(self, fingerprint: dict[str, Any]) -> None:
+        self._fingerprint, path = fingerprint, self.path / ASKED
+        if not self._holds_run():
+            write_text(path, to_json(fingerprint) + "\n")
             return
         before = read_json(path, REPLAY) if path.exists() else {}
-        if not self._edited() and _without_roles(before) == _without_roles(asked):
-            write_text(path, to_json(asked) + "\n")
+        if not self._edited() and _without_roles(before) == _without_roles(fingerprint):
+            write_text(path, to_json(fingerprint) + "\n")
             return
-        if different := differences(before, asked):
+        if different := differences(before, fingerprint):
             raise SetupError(
-                f"{self.path} holds a run that asked for something else: {'; '.join(different)}. "
-                "Give another folder, or the same settings to take it up."
+                f"{self.path} holds a run with other settings: {'; '.join(different)}. Give "
+                "another folder, or the same settings to resume."
             )
 
+    def _holds_run(self) -> bool:
+        """Return whether there is a run to resume: one that has paid for something.
 
-def _without_roles(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what critic, coach and editor are asked with."""
-    models = {name: lm for name, lm in asked.get("models", {}).items() if name not in _ROLES}
-    return {**{name: asked[name] for name in asked.keys() - WRITERS}, "models": models}
+        Raises:
+            SetupError: If there are files of something else.
+        """
+        names = {entry.name for entry in self.path.iterdir() if PARTIAL not in entry.name}
+        answered = any(entry.get("answered") for entry in LineLog(self.path / CALLS).entries())
+        # Replies without `asked.json` serve any run that asks for them.
+        if STATE in names or (answered and ASKED in names):
+            return True
+        if names - _OURS:
+            raise SetupError(
+                "A run needs a new or empty folder, or one with a run to resume; "
+                f"{self.path} has other files. Give another folder."
+            )
+        return False
+
+
+def _without_roles(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the LMs and the settings of critic, coach and editor."""
+    models = {name: lm for name, lm in fingerprint.get("models", {}).items() if name not in _ROLES}
+    values = {name: fingerprint[name] for name in fingerprint.keys() - WRITERS}
+    return {**values, "models": models}

@@ -1,4 +1,4 @@
-"""A run without a model: each prompt is written, and answered with a text of the usual length."""
+"""Runs the steps without a model: every prompt gets a reply of the usual length."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _ROLES = {
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """One call of a writing role: the prompt, and the reply that stands for the model's."""
+class RoleCall:
+    """One call of a writing role: the prompt, and a reply in place of the model's."""
 
     role: str
     messages: list[dict[str, Any]]
@@ -42,55 +42,55 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """The writing roles' calls, and the instructions in force: the seed's, then each step's.
+class DryRun:
+    """The writing roles' calls, and the current instructions: the initial ones, then each step's.
 
-    A step whose batch has no human scores brings nothing new.
+    A step whose batch has no human scores changes nothing.
     """
 
-    spoken: tuple[Spoken, ...]
+    role_calls: tuple[RoleCall, ...]
     candidates: tuple[Candidate, ...]
 
 
-def rehearse(
+def dry_run(
     config: MOGradConfig,
     judge: MultiCriteriaJudge,
     train: Sequence[dspy.Example],
     adapter: dspy.Adapter,
-) -> Rehearsal:
-    """Go through a run's steps, on its own batches, with every proposal accepted.
+) -> DryRun:
+    """Take a run's steps, on its own batches, with every proposal accepted.
 
-    The judge's scores are made up, so nothing is skipped for being close to the human score.
+    The judge's scores are invented, so no critique is skipped because of a close score.
     """
-    cast = copy.copy(adapter)
-    cast.__class__ = type("Rehearsing", (_Rehearsing, type(adapter)), {})
-    cast.spoken, cast.max_chars = [], config.max_section_chars
-    names = [each.name for each in fields(config) if each.name not in FREE]
+    replying = copy.copy(adapter)
+    replying.__class__ = type("Replying", (_Replying, type(adapter)), {})
+    replying.role_calls, replying.max_chars = [], config.max_section_chars
+    names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "skip_tolerance": None, "num_threads": 1}
-    objectives = rubric_objectives(judge.rubric)  # given, so that no validation texts are needed
+    objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
     optimizer = MOGrad(**settings, objectives=objectives, display_progress=False)
-    nobody = dspy.LM("rehearsal/nobody", engine=_Nobody())
-    with dspy.context(lm=nobody, adapter=cast, trace=[]):
+    no_model = dspy.LM("dry-run/none", engine=_NoModel())
+    with dspy.context(lm=no_model, adapter=replying, trace=[]):
         result = optimizer.optimize(_plain(judge), trainset=train, valset=[_unrated(judge)])
     candidates = [result.measured[0].candidate]
-    proposed = {each.step: each.candidate for each in result.measured}
+    proposed = {measured.step: measured.candidate for measured in result.measured}
     for step in range(1, config.steps + 1):
         candidates.append(proposed.get(step, candidates[-1]))
-    return Rehearsal(tuple(cast.spoken), tuple(candidates))
+    return DryRun(tuple(replying.role_calls), tuple(candidates))
 
 
 def usual_scores(signature: type[dspy.Signature]) -> dict[str, Any]:
-    """Give a judge's reply as it is expected: a score of the scale's middle, short reasons."""
+    """Return a typical judge's reply: the scale's middle score and short reasons."""
     scales = {name: get_args(field.annotation) for name, field in signature.output_fields.items()}
     reasons = _words(REASON_TOKENS * sum(map(bool, scales.values())))
     return {name: scale[len(scale) // 2] if scale else reasons for name, scale in scales.items()}
 
 
-class _Rehearsing:
-    """Turns an adapter into one that answers in the model's place."""
+class _Replying:
+    """Turns an adapter into one that replies in place of the model."""
 
-    spoken: list[Spoken]
+    role_calls: list[RoleCall]
     max_chars: int
 
     def __call__(
@@ -107,23 +107,23 @@ class _Rehearsing:
         outputs = _written(signature, inputs, self.max_chars)
         messages = self.format(signature, demos, inputs)  # type: ignore[attr-defined]
         reply = self.format_assistant_message_content(signature, outputs)  # type: ignore[attr-defined]
-        self.spoken.append(Spoken(role, messages, reply))
+        self.role_calls.append(RoleCall(role, messages, reply))
         return [outputs]
 
 
-class _Nobody:
-    """Stands where DSPy wants a model."""
+class _NoModel:
+    """Fills the place of a model in DSPy; it gets no call."""
 
     supports_response_schema = False
     supports_function_calling = False
     supports_reasoning = False
     supported_params = ()
 
-    def __deepcopy__(self, memo: object) -> _Nobody:
+    def __deepcopy__(self, memo: object) -> _NoModel:
         return self
 
     def complete(self, request: Any) -> Any:
-        raise NotImplementedError("A rehearsal sends no call.")
+        raise NotImplementedError("A dry run sends no call.")
 
 
 def _written(
@@ -134,7 +134,7 @@ def _written(
         return {name: _words(PARAGRAPH_TOKENS * len(inputs["criteria"]))}
     text = _words(PARAGRAPH_TOKENS)[:max_chars].strip()
     current = inputs["current_instructions"]
-    # Every proposal has to differ from the one before.
+    # Every proposal must differ from the last one.
     new = {key: text.capitalize() if old == text else text for key, old in current.items()}
     return {name: signature.output_fields[name].annotation.model_validate(new)}
 
@@ -152,6 +152,6 @@ def _plain(judge: MultiCriteriaJudge) -> MultiCriteriaJudge:
 
 
 def _unrated(judge: MultiCriteriaJudge) -> dspy.Example:
-    """Make a text to validate on that costs nothing and decides nothing."""
-    inputs = dict.fromkeys(judge.rubric.inputs, "(the rehearsal's validation text)")
-    return dspy.Example(**inputs, group="(rehearsal)").with_inputs(*judge.rubric.inputs)
+    """Make a validation text without human scores: it costs nothing and has no effect."""
+    inputs = dict.fromkeys(judge.rubric.inputs, "(validation text of the dry run)")
+    return dspy.Example(**inputs, group="(dry run)").with_inputs(*judge.rubric.inputs)

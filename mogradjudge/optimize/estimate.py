@@ -1,4 +1,4 @@
-"""What a run would use, before it is paid: calls, tokens and dollars by role."""
+"""Estimates what a run would use, before it is paid: calls, tokens and dollars by role."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
 from mogradjudge.lm.pricing import TokenCounter, price
 from mogradjudge.optimize.config import MOGradConfig, batches
-from mogradjudge.optimize.dry_run import rehearse, usual_scores
+from mogradjudge.optimize.dry_run import dry_run, usual_scores
 from mogradjudge.programs.candidate import Candidate
 
 
 @dataclass(frozen=True)
 class RoleEstimate:
-    """What one role would use; ``cost`` is in US dollars, None if the model's price is not known.
+    """What one role would use; ``cost`` is in US dollars, None if the model's price is unknown.
 
-    Calls are exact when nothing fails or is asked again, every proposal is new and accepted, the
-    result is not the seed, no reply comes from a cache and no `skip_tolerance` saves a critique.
+    Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
+    new and accepted, the initial instructions are not the result, no reply comes from a cache and
+    no `skip_tolerance` saves a critique.
 
-    Prompts are those that the run would send, and a judge's replies have the form that is asked
-    for, both counted in the model's tokens as far as its tokenizer is at hand. How much critic,
-    coach, editor and a judge's rationale write is the model's own: `rehearsal` holds the guesses.
+    Prompts are those that the run would send, and a judge's replies have the expected form, both
+    counted by the model's tokenizer if it is available. How much critic, coach, editor and a
+    judge's rationale write is a guess, which `dry_run` holds.
     """
 
     role: str
@@ -43,7 +44,7 @@ class RoleEstimate:
     cost: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the row as plain values."""
+        """Return the row as plain values."""
         return asdict(self)
 
 
@@ -73,12 +74,12 @@ def estimate(
         config: The run's settings.
         judge: The judge to optimize.
         train: The examples that critiques are written on.
-        validation: The examples that decide about candidates.
-        models: The model of each role, for its tokens and its price.
-        test: The examples that the seed and the final instructions are scored on at the end.
+        validation: The examples that candidates are compared on.
+        models: The model of each role, for its tokenizer and its price.
+        test: The examples that the initial and the final instructions are scored on at the end.
 
     Raises:
-        SetupError: If it is another program than a judge.
+        SetupError: If the program is no judge.
     """
     _check_judge(judge)
     train, validation = listed(train, "train"), listed(validation, "validation")
@@ -86,14 +87,14 @@ def estimate(
     adapter = as_a_whole(adapter_named(models["judge"]))
     counters = {model: TokenCounter(model) for model in set(models.values())}
     sums = {role: _Sum() for role in ROLES}
-    rehearsal = rehearse(config, judge, train, adapter)
-    for each in rehearsal.spoken:
-        counter = counters[models[each.role]]
-        sums[each.role].add(counter.messages(each.messages), counter.text(each.reply))
+    run = dry_run(config, judge, train, adapter)
+    for call in run.role_calls:
+        counter = counters[models[call.role]]
+        sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples in _rounds(config, rehearsal.candidates, train, validation, test):
-        # A round asks about equal texts once.
-        for example in {example_key(each): each for each in examples}.values():
+    for candidate, examples in _rounds(config, run.candidates, train, validation, test):
+        # A round judges equal texts once.
+        for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
                 used = prompts.tokens(path, candidate, example)
                 sums["judge"].add(*used, calls=judge.settings.n)
@@ -103,20 +104,18 @@ def estimate(
 def tokens_per_text(
     judge: MultiCriteriaJudge, examples: Sequence[dspy.Example], model: str
 ) -> float:
-    """Count the tokens that judging one text takes, prompts and replies, as `estimate` does.
-
-    It is the mean over the examples.
+    """Return the mean tokens of judging one text, prompts and replies, counted as in `estimate`.
 
     Args:
-        judge: The judge, with the instructions that it is used with.
+        judge: The judge with its instructions.
         examples: The texts, at least one.
         model: The judge's model, for its tokenizer.
     """
     adapter = as_a_whole(adapter_named(model))
     prompts, candidate = _JudgePrompts(judge, adapter, TokenCounter(model)), Candidate.of(judge)
-    texts = {example_key(each): each for each in examples}.values()
+    texts = {example_key(example): example for example in examples}.values()
     used = [
-        sum(prompts.tokens(path, candidate, each)) for each in texts for path in prompts.predictors
+        sum(prompts.tokens(path, candidate, text)) for text in texts for path in prompts.predictors
     ]
     return judge.settings.n * sum(used) / len(texts)
 
@@ -136,7 +135,7 @@ def _rounds(
     validation: Sequence[dspy.Example],
     test: Sequence[dspy.Example],
 ) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
-    """Give what is judged by which instructions, as the loop does it."""
+    """Yield each candidate and the examples that it is scored on, as the loop does."""
     yield candidates[0], validation
     drawn = batches(train, config.batch_size, Random(config.seed))
     for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
@@ -149,7 +148,7 @@ def _rounds(
 
 
 class _JudgePrompts:
-    """Counts a judge's prompts; a text once, and the instructions before it once."""
+    """Counts the tokens of a judge's prompts; each text once, and the instructions once."""
 
     def __init__(
         self, judge: MultiCriteriaJudge, adapter: dspy.Adapter, counter: TokenCounter
@@ -158,26 +157,26 @@ class _JudgePrompts:
         self.adapter = adapter
         self.counter = counter
         self.reply = cache(self._reply)
-        self._standing: dict[tuple[str, int], int] = {}
+        self._instructions: dict[tuple[str, int], int] = {}
         self._texts: dict[tuple[str, str], int] = {}
 
     def tokens(self, path: str, candidate: Candidate, example: dspy.Example) -> tuple[int, int]:
-        """Count one call's prompt and its reply."""
+        """Count the tokens of one call's prompt and of its reply."""
         return self._before(path, candidate) + self._text(path, example), self.reply(path)
 
     def _before(self, path: str, candidate: Candidate) -> int:
         key = (path, id(candidate))
-        if key not in self._standing:
+        if key not in self._instructions:
             instructions = candidate.instructions[path].render()
             signature = self.predictors[path].signature.with_instructions(instructions)
             blank = dict.fromkeys(signature.input_fields, "")
             *messages, last = messages_of(
                 self.adapter, signature, self.predictors[path].demos, blank
             )
-            frame = self.counter.frame((*(each["role"] for each in messages), last["role"]))
-            words = sum(self.counter.text(each["content"]) for each in messages)
-            self._standing[key] = frame + words
-        return self._standing[key]
+            frame = self.counter.frame((*(message["role"] for message in messages), last["role"]))
+            words = sum(self.counter.text(message["content"]) for message in messages)
+            self._instructions[key] = frame + words
+        return self._instructions[key]
 
     def _text(self, path: str, example: dspy.Example) -> int:
         key = (path, example_key(example))

@@ -1,8 +1,7 @@
-"""What happens in a run: a class for each kind of event; an observer is a function.
+"""The events of a run: one class for each kind; an observer is a function.
 
-A kind of event is a subclass of `Event`. Its class holds all that there is to know of it: the
-sentence that tells it, the figures that a tracker logs, and by its fields what `events.jsonl`
-holds.
+A kind of event is a subclass of `Event`. Its class defines the sentence that is printed, the
+figures that a tracker logs, and by its fields what `events.jsonl` holds.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from inspect import isabstract
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+
+import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
@@ -27,12 +28,12 @@ Values: TypeAlias = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class JudgedText:
-    """What became of one text, by criterion.
+    """The scores of one text, by criterion.
 
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
-    ``unscored`` gives the reason of the former. ``expected`` and ``produced`` are the two labels,
-    human and judge score say, of the objectives that compare labels. ``lengths`` counts the
-    characters of each input that the program read, but for images, audio, files and bytes.
+    ``unscored`` holds the reason for the former. ``expected`` and ``produced`` are the two labels,
+    human and judge score for example, of the objectives that compare labels. ``lengths`` counts the
+    characters of each input, except images, audio, files and bytes.
     """
 
     example_id: str
@@ -47,37 +48,44 @@ class JudgedText:
     def all_of(
         cls, judgements: Sequence[Judgement], objectives: Sequence[Objective]
     ) -> tuple[Self, ...]:
-        """Tell judgements, in their order."""
+        """Make the record of each judgement, in their order."""
         return tuple(cls.of(judgement, objectives) for judgement in judgements)
 
     @classmethod
     def of(cls, judgement: Judgement, objectives: Sequence[Objective]) -> Self:
-        """Tell one judgement."""
-        compared = {
-            objective.name: labels
-            for objective in objectives
-            if not isinstance(judgement.prediction, Unscored)
-            and (labels := objective.compared(judgement.example, judgement.read_by(objective.name)))
-            is not None
-        }
+        """Make the record of one judgement."""
+        labels = _labels(judgement, objectives)
         scores = judgement.scores.items()
         return cls(
             example_id=judgement.example_id,
             group=judgement.group,
-            scores={name: None if isinstance(it, Unscored) else it for name, it in scores},
-            unscored={name: it.reason for name, it in scores if isinstance(it, Unscored)},
-            expected={
-                name: plain(expected, in_log=True) for name, (expected, _) in compared.items()
-            },
-            produced={
-                name: plain(produced, in_log=True) for name, (_, produced) in compared.items()
-            },
-            lengths={
-                name: len(str(plain(value, in_log=True)))
-                for name, value in judgement.example.inputs().items()
-                if name_of_media(value) is None
-            },
+            scores={name: None if isinstance(score, Unscored) else score for name, score in scores},
+            unscored={name: score.reason for name, score in scores if isinstance(score, Unscored)},
+            expected={name: plain(pair[0], in_log=True) for name, pair in labels.items()},
+            produced={name: plain(pair[1], in_log=True) for name, pair in labels.items()},
+            lengths=_lengths(judgement.example),
         )
+
+
+def _labels(
+    judgement: Judgement, objectives: Sequence[Objective]
+) -> dict[str, tuple[object, object]]:
+    """Return the expected and the produced label of each objective that compares labels."""
+    if isinstance(judgement.prediction, Unscored):
+        return {}
+    pairs = {
+        objective.name: objective.compared(judgement.example, judgement.read_by(objective.name))
+        for objective in objectives
+    }
+    return {name: pair for name, pair in pairs.items() if pair is not None}
+
+
+def _lengths(example: dspy.Example) -> dict[str, int]:
+    return {
+        name: len(str(plain(value, in_log=True)))
+        for name, value in example.inputs().items()
+        if name_of_media(value) is None
+    }
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,11 @@ class Event(ABC):
     Subclasses are frozen dataclasses whose fields JSON can hold.
 
     Args:
-        headline: Whether a reader of a log wants a line for it.
-        quotes: Whether its sentence ends in a text of a model, which a log cuts to a line.
+        headline: Whether the event gets a line in a log.
+        quotes: Whether its sentence ends in a model's text, which a log cuts to one line.
+
+    >>> StepStarted(2, example_ids=("a", "b", "c")).describe()
+    'Step 2: a batch of 3 texts.'
     """
 
     kinds: ClassVar[dict[str, type[Event]]] = {}
@@ -102,10 +113,10 @@ class Event(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """Say in a sentence what happened."""
+        """Describe the event in a sentence."""
 
     def figures(self) -> Mapping[str, float]:
-        """Give what a tracker logs of it with its step, by name; nothing if it has no figures."""
+        """Return the figures that a tracker logs with the step, by name; none by default."""
         return {}
 
 
@@ -121,7 +132,7 @@ class StepEvent(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """The run begins; ``train`` and ``validation`` count examples."""
+    """The run starts; ``train`` and ``validation`` count examples."""
 
     mode: str
     steps: int
@@ -138,21 +149,21 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class RunResumed(Event, headline=True):
-    """The run goes on after ``steps`` whole steps; what followed them is told once more."""
+    """The run resumes after ``steps`` complete steps; the events after them come once more."""
 
     steps: int
     calls: int
 
     def describe(self) -> str:
-        return f"Going on after step {self.steps}; {self.calls} calls were sent before."
+        return f"Resumed after step {self.steps}; {self.calls} calls were sent before."
 
 
 @dataclass(frozen=True)
 class CandidateScored(Event):
-    """Instructions were scored: step 0's are the seed, others those that the step proposed.
+    """Instructions were scored: the initial ones (step 0), or those that a step proposed.
 
-    ``split`` is ``"validation"`` or ``"test"``. Both ends of a run on the same test texts are told
-    with the steps that they are from.
+    ``split`` is ``"validation"`` or ``"test"``. On the test texts, the initial and the final
+    instructions are scored, each with the number of its step.
     """
 
     step: int
@@ -160,13 +171,13 @@ class CandidateScored(Event):
     texts: tuple[JudgedText, ...]
 
     def describe(self) -> str:
-        whose = f"step {self.step}" if self.step else "the seed"
-        return f"Instructions of {whose} scored on {len(self.texts)} {self.split} texts."
+        which = f"instructions of step {self.step}" if self.step else "initial instructions"
+        return f"Scored the {which} on {len(self.texts)} {self.split} texts."
 
 
 @dataclass(frozen=True)
 class SeedScored(Event, headline=True):
-    """The seed instructions were scored on the validation set."""
+    """The initial instructions were scored on the validation set."""
 
     agreement: Values
     undefined: Mapping[str, str]
@@ -176,7 +187,7 @@ class SeedScored(Event, headline=True):
     calls: int
 
     def describe(self) -> str:
-        return f"Seed agreement {show(self.agreement)}."
+        return f"Initial agreement: {show(self.agreement)}."
 
     def figures(self) -> Mapping[str, float]:
         return {"calls": self.calls, **named("unscored", self.unscored)}
@@ -184,29 +195,31 @@ class SeedScored(Event, headline=True):
 
 @dataclass(frozen=True)
 class StepStarted(StepEvent):
-    """A step has drawn its batch."""
+    """A step starts with its batch."""
 
     example_ids: tuple[str, ...]
 
     def describe(self) -> str:
-        return f"Step {self.step} reads {len(self.example_ids)} texts."
+        return f"Step {self.step}: a batch of {len(self.example_ids)} texts."
 
 
 @dataclass(frozen=True)
 class BatchJudged(StepEvent):
-    """The current instructions were tried on the batch; ``inputs`` are what the program read."""
+    """The current instructions were scored on the batch; ``inputs`` are the program's inputs."""
 
     texts: tuple[JudgedText, ...]
     inputs: tuple[Mapping[str, Any], ...]
 
     def describe(self) -> str:
         unscored = sum(bool(text.unscored) for text in self.texts)
-        return f"Step {self.step} judged {len(self.texts)} texts, {unscored} not whole."
+        return (
+            f"Step {self.step}: judged {len(self.texts)} texts, {unscored} with unscored criteria."
+        )
 
 
 @dataclass(frozen=True)
 class CritiqueWritten(StepEvent, quotes=True):
-    """The critic wrote about one example."""
+    """The critic wrote a critique on one example."""
 
     example_id: str
     criteria: Group
@@ -218,7 +231,7 @@ class CritiqueWritten(StepEvent, quotes=True):
 
 @dataclass(frozen=True)
 class GradientWritten(StepEvent, quotes=True):
-    """The coach gave advice drawn from one example."""
+    """The coach gave advice from one example's critiques."""
 
     example_id: str
     criteria: Group
@@ -230,7 +243,7 @@ class GradientWritten(StepEvent, quotes=True):
 
 @dataclass(frozen=True)
 class SectionRewritten(StepEvent, quotes=True):
-    """The editor wrote a new text; a criterion of None is the preamble."""
+    """The editor wrote a new section; a criterion of None is the preamble."""
 
     predictor: str
     criterion: str | None
@@ -242,7 +255,7 @@ class SectionRewritten(StepEvent, quotes=True):
 
 @dataclass(frozen=True)
 class QuestionSkipped(StepEvent, headline=True):
-    """A question brought no usable reply, after its retries; ``reply`` is the last one in full."""
+    """A question got no usable reply after its retries; ``reply`` is the last one in full."""
 
     role: str
     criteria: Group
@@ -252,12 +265,14 @@ class QuestionSkipped(StepEvent, headline=True):
 
     def describe(self) -> str:
         criteria = ", ".join(self.criteria)
-        return f"Step {self.step}: no usable reply of the {self.role} on {criteria}: {self.reason}"
+        return (
+            f"Step {self.step}: no usable reply from the {self.role} on {criteria}: {self.reason}"
+        )
 
 
 @dataclass(frozen=True)
 class GateDecided(StepEvent, headline=True):
-    """``unchanged`` proposals equal the current instructions, so nothing was scored."""
+    """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring."""
 
     accepted: bool
     unchanged: bool
@@ -267,7 +282,7 @@ class GateDecided(StepEvent, headline=True):
 
     def describe(self) -> str:
         if self.unchanged:
-            return f"Step {self.step} proposed no change."
+            return f"Step {self.step}: the editor kept the instructions as they are."
         verdict = "accepted" if self.accepted else "rejected"
         return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}."
 
@@ -284,9 +299,9 @@ class GateDecided(StepEvent, headline=True):
 
 @dataclass(frozen=True)
 class StepEnded(StepEvent):
-    """A step is over; ``agreement`` is that of the instructions it left.
+    """A step ended; ``agreement`` is that of the current instructions after it.
 
-    Calls, tokens and cost (US dollars, None where a price is unknown) are the whole run's so far.
+    Calls, tokens and cost (US dollars, None if a price is unknown) are the whole run's so far.
     """
 
     agreement: Values
@@ -304,7 +319,7 @@ class StepEnded(StepEvent):
 
 @dataclass(frozen=True)
 class RunEnded(Event, headline=True):
-    """The run is over; ``agreement`` is that of the result."""
+    """The run ended; ``agreement`` is that of the result."""
 
     stop_reason: str
     seed_kept: bool
@@ -312,19 +327,34 @@ class RunEnded(Event, headline=True):
     calls: int
 
     def describe(self) -> str:
-        kept = " The seed instructions were kept." if self.seed_kept else ""
-        return f"Ended ({self.stop_reason}) at {show(self.agreement)}.{kept}"
+        stopped = _STOPPED.get(self.stop_reason, f"Stopped ({self.stop_reason})")
+        note = " The initial instructions stay." if self.seed_kept else ""
+        return f"{stopped}: {show(self.agreement)}.{note}"
+
+
+_STOPPED = {
+    "steps": "Stopped after the last step",
+    "budget": "Stopped at the budget",
+    "patience": "Stopped without further progress",
+    "target": "Stopped at the target",
+    "stop_file": "Stopped by the stop file",
+    "interrupted": "Stopped by an interrupt",
+}
 
 
 class Line(NamedTuple):
-    """A line of `events.jsonl`: an event, and when it was written; None if the line has no time."""
+    """A line of `events.jsonl`: an event and its time, None if the line has no time."""
 
     event: Event
     time: str | None
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """Give an event as one line of `events.jsonl` holds it."""
+    """Return an event as one line of `events.jsonl`.
+
+    >>> as_json(RunResumed(steps=2, calls=31))
+    {'event': 'RunResumed', 'steps': 2, 'calls': 31}
+    """
     return {"event": type(event).__name__, **asdict(event)}
 
 
@@ -332,7 +362,7 @@ def read_events(log: LineLog) -> Iterator[Line]:
     """Read the events of a run's `events.jsonl`, of this version or an earlier one.
 
     Raises:
-        SetupError: If the file cannot be read, or a line holds no event that is known.
+        SetupError: If the file cannot be read, or a line holds no known event.
     """
     for number, line in enumerate(log.entries(), start=1):
         try:
@@ -352,12 +382,18 @@ def _from_json(line: Mapping[str, Any]) -> Line:
 
 
 def named(what: str, values: Mapping[str, float | None]) -> dict[str, float]:
-    """Name the values that are defined, as in ``proposed/fluency``."""
+    """Prefix the names of the defined values, as in ``proposed/fluency``."""
     return {f"{what}/{name}": value for name, value in values.items() if value is not None}
 
 
 def show(values: Values) -> str:
-    """Write agreement in short, as in ``mean 0.31 (fluency 0.20, coherence 0.42)``."""
-    parts = {name: "undefined" if v is None else f"{v:.3f}" for name, v in values.items()}
+    """Format agreement in short.
+
+    >>> show({"fluency": 0.2, "coherence": None, "mean": 0.2})
+    'mean 0.200 (fluency 0.200, coherence undefined)'
+    """
+    parts = {
+        name: "undefined" if value is None else f"{value:.3f}" for name, value in values.items()
+    }
     mean = parts.pop("mean")
     return f"mean {mean} ({', '.join(f'{name} {value}' for name, value in parts.items())})"

@@ -1,4 +1,4 @@
-"""One run through the steps, from the seed to the best candidate."""
+"""Runs the steps of an optimization, from the initial instructions to the best candidate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mogradjudge.optimize.result import (
     StepRecord,
     StopReason,
 )
-from mogradjudge.optimize.state import State, unmeasured, worth
+from mogradjudge.optimize.state import State, rank_value, unmeasured_state
 from mogradjudge.optimize.step import judge, propose
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import (
@@ -50,15 +50,15 @@ logger = logging.getLogger(__name__)
 
 
 class Run:
-    """One pass through the steps.
+    """One run of the optimization.
 
     Args:
         context: What every step works with.
-        data: The examples: ``"training"`` for batches, ``"validation"`` to decide by, ``"test"`` to
-            score both ends of the run on.
-        observers: They are told every event.
-        folder: Keeps each new state; None keeps nothing.
-        state: Where an earlier start of this run got to.
+        data: The examples: ``"training"`` for batches, ``"validation"`` to compare candidates,
+            ``"test"`` to score the initial and the final instructions.
+        observers: Functions that are called with every event.
+        folder: Where each new state is saved; None saves nothing.
+        state: The state of an earlier start of this run.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Run:
         self.folder = folder
         self.state = state or State()
 
-    def to_the_end(self) -> OptimizationResult:
-        """Take all steps, or as many as budget, stoppers and the user allow."""
+    def execute(self) -> OptimizationResult:
+        """Take all steps, unless the budget, a limit or the user stops the run."""
         self.announce()
         stop_reason: StopReason
         try:
@@ -89,11 +89,10 @@ class Run:
         except RunStopped as error:
             stop_reason = error.reason
         except KeyboardInterrupt:
-            if self.context.ledger.stop_signal.reason is not None:  # it was asked to stop before
+            stop_signal = self.context.ledger.stop_signal
+            if stop_signal.reason is not None:  # it was asked to stop before
                 raise
-            self.context.ledger.stop_signal.set(
-                "interrupted"
-            )  # for what still runs in the background
+            stop_signal.set("interrupted")  # for what still runs in the background
             stop_reason = "interrupted"
         result = self.result(stop_reason)
         if self.folder is not None:
@@ -101,7 +100,7 @@ class Run:
         return result
 
     def announce(self) -> None:
-        """Say that the run begins, or goes on."""
+        """Send the event that the run starts or resumes."""
         config = self.context.config
         if self.state.measured:
             self.notify(RunResumed(len(self.state.steps), self.context.ledger.calls))
@@ -117,21 +116,21 @@ class Run:
         )
 
     def take_steps(self) -> StopReason:
-        """Score the seed and take the steps that are left; gives the reason to stop."""
+        """Score the initial instructions, take the remaining steps, and return why they ended."""
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
         draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
         for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
-            if reason := self.enough():
+            if reason := self.reached_limit():
                 return reason
             self.take(step, batch)
         return "steps"
 
-    def enough(self) -> StopReason | None:
-        """Say whether the run has reached its target or lost its patience."""
+    def reached_limit(self) -> StopReason | None:
+        """Return whether the run has reached its target or the limit of its patience."""
         config, best = self.context.config, self.state.best
-        if config.target is not None and worth(best.agreement) >= config.target:
+        if config.target is not None and rank_value(best.agreement) >= config.target:
             return "target"
         if config.patience is not None and self.state.idle_steps >= config.patience:
             return "patience"
@@ -155,7 +154,7 @@ class Run:
         self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
 
     def score_test(self) -> None:
-        """Score both ends of the run on the texts that decided nothing."""
+        """Score the initial and the final instructions on the held-out texts."""
         first, best = self.state.measured[0], self.state.best
         seed = self.measure(0, "test", first.candidate)
         is_seed = best.candidate == first.candidate
@@ -163,7 +162,7 @@ class Run:
         self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
 
     def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
-        """Score the instructions of a step, 0 for the seed, on the texts of a split."""
+        """Score the instructions of a step, 0 for the initial ones, on the texts of a split."""
         judgements = judge(self.context, candidate, self.data[split])
         if (step, split) == (0, "validation"):
             check_scored(judgements, split)
@@ -175,7 +174,7 @@ class Run:
         return agreement
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
-        """Take one step and decide about its proposal."""
+        """Take one step, and accept or reject its proposal."""
         self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1]
         proposal = propose(self.context, current.candidate, batch, step, self.notify)
@@ -206,9 +205,9 @@ class Run:
         return self.state.known(candidate) or self.measure(step, "validation", candidate)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
-        """Choose the best of what was accepted, the seed included."""
+        """Choose the best of the initial instructions and the accepted candidates."""
         seed = Candidate.of(self.context.program)
-        state = self.state if self.state.measured else unmeasured(seed, self.context.criteria)
+        state = self.state if self.state.measured else unmeasured_state(seed, self.context.criteria)
         best = state.best
         seed_kept = best.candidate == seed
         self.notify(
@@ -228,12 +227,12 @@ class Run:
         )
 
     def advance(self, state: State) -> None:
-        """Go on to a new state, once it is saved."""
+        """Save a new state and make it the current one."""
         if self.folder is not None:
             self.folder.save(state, state.best.candidate.written_into(self.context.program))
         self.state = state
 
     def notify(self, event: Event) -> None:
-        """Tell every observer."""
+        """Send an event to every observer."""
         for observer in self.observers:
             observer(event)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a run's steps and agreement, rows or texts that are done, the time left."""
+"""Shows progress on stderr: a run's steps and agreement, the rows or texts done, the time left."""
 
 from __future__ import annotations
 
@@ -31,16 +31,23 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LINE_EVERY = 30.0  # seconds
-_ROOM = 84  # columns that a bar with all its figures takes
+_ROOM = 84  # columns of a bar with all its figures
 _FULL, _SHORT = 20, 8  # columns of the bar itself
 
 
-def shown_lines(*, headlines: bool, others: bool) -> Observer:
-    """Give an observer that writes events to stderr, a line for each.
+def event_lines(*, headlines: bool, others: bool) -> Observer:
+    """Return an observer that writes a line to stderr for each event.
 
     Args:
-        headlines: Whether events that are headlines are written; on a terminal, the bar does that.
-        others: Whether all other events are, critiques, gradients and new sections cut to a line.
+        headlines: Whether to write events that are headlines; on a terminal, the bar does that.
+        others: Whether to write all other events; critiques, gradients and new sections are cut to
+            one line.
+
+    >>> import contextlib, sys
+    >>> observe = event_lines(headlines=True, others=False)
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     observe(RunResumed(steps=2, calls=31))
+    Resumed after step 2; 31 calls were sent before.
     """
 
     def observe(event: Event) -> None:
@@ -52,8 +59,8 @@ def shown_lines(*, headlines: bool, others: bool) -> Observer:
 
 
 @contextmanager
-def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Observer]:
-    """Show a progress bar while the block runs; gives the observer that feeds it.
+def progress_bar(config: MOGradConfig, *, display: bool | None) -> Iterator[Observer]:
+    """Show a progress bar while the block runs; yields the observer that updates it.
 
     Args:
         config: The run's settings.
@@ -63,7 +70,7 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
         yield _ignore
         return
     with _bar(f"{config.mode} steps", elapsed=True) as bar:
-        task = bar.add_task("scoring the seed", total=config.steps)
+        task = bar.add_task("initial scoring", total=config.steps)
         step = _Step()
 
         def update(event: Event) -> None:
@@ -75,8 +82,8 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
                 case StepEnded():
                     bar.update(task, advance=1, description=_state(event.agreement, event.calls))
                 case _:
-                    if (said := step.after(event)) is not None:
-                        bar.update(task, description=said)
+                    if (activity := step.after(event)) is not None:
+                        bar.update(task, description=activity)
             if event.headline:
                 _print_above(bar, event.describe())
 
@@ -84,15 +91,15 @@ def shown_progress(config: MOGradConfig, *, display: bool | None) -> Iterator[Ob
 
 
 @contextmanager
-def shown_rows(
+def row_progress(
     *, display: bool | None = None, what: str = "rows"
 ) -> Iterator[Callable[[int, int], None]]:
-    """Show how many rows are done; gives what is told the rows done and the rows there are.
+    """Show how many rows are done; yields a function to call with the rows done and their total.
 
     Args:
-        display: None shows a bar if stderr is a terminal. Without a bar there is a line now and
-            then.
-        what: What is counted.
+        display: None shows a bar if stderr is a terminal. Without a bar, a line is written every
+            30 seconds.
+        what: The name of the rows.
     """
     if not (is_live() if display is None else display):
         yield _Lines(time.monotonic(), what).tell
@@ -109,11 +116,11 @@ def shown_rows(
 
 
 @contextmanager
-def shown_work(what: str, *, display: bool | None = None) -> Iterator[None]:
-    """Show that work goes on, whose end nobody knows; it leaves no trace.
+def spinner(what: str, *, display: bool | None = None) -> Iterator[None]:
+    """Show a spinner during work of unknown length; it disappears at the end.
 
     Args:
-        what: What is done.
+        what: The work, in a few words.
         display: None shows it if stderr is a terminal.
     """
     if not (is_live() if display is None else display):
@@ -126,11 +133,11 @@ def shown_work(what: str, *, display: bool | None = None) -> Iterator[None]:
 
 
 class JudgedTexts(BaseCallback):  # type: ignore[misc]  # dspy is untyped
-    """A DSPy callback that counts the texts that judges are done with, in whatever threads.
+    """A DSPy callback that counts the texts that judges have scored; safe for several threads.
 
     Args:
-        total: The texts there are.
-        watch: Is told the texts done and the texts there are.
+        total: The number of texts.
+        watch: Is called with the number of texts done and ``total``.
     """
 
     def __init__(self, total: int, watch: Callable[[int, int], None]) -> None:
@@ -156,7 +163,7 @@ class JudgedTexts(BaseCallback):  # type: ignore[misc]  # dspy is untyped
 
 
 class _Step:
-    """Says what a step is at; the bar itself moves when it is over."""
+    """Describes what a step is doing; the bar itself moves at the end of the step."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -183,28 +190,28 @@ class _Step:
 
 
 class _Lines:
-    """A line every so often, for a log."""
+    """Writes a line every 30 seconds, for a log."""
 
     def __init__(self, start: float, what: str) -> None:
         self.what = what
-        self.start = self.told = start
+        self.start = self.last_line = start
         self.first: int | None = None
 
     def tell(self, done: int, total: int) -> None:
         now = time.monotonic()
         if self.first is None:  # rows of an earlier run say nothing about this one's speed
             self.first, self.start = done, now
-        if now - self.told < _LINE_EVERY or done == self.first:
+        if now - self.last_line < _LINE_EVERY or done == self.first:
             return
-        self.told = now
+        self.last_line = now
         rate = (done - self.first) / max(now - self.start, 1e-9)
-        left = (total - done) / rate / 60
-        line = f"{done} of {total} {self.what}, {rate:.1f} {self.what}/s, about {left:.0f} min left"
-        tell(line)
+        minutes = (total - done) / rate / 60
+        speed = f"{rate:.1f} {self.what}/s"
+        tell(f"{done} of {total} {self.what}, {speed}, about {minutes:.0f} min left")
 
 
 def _bar(what: str, *, elapsed: bool = False) -> Progress:
-    """Make a bar with the figures that the terminal has room for."""
+    """Make a bar with the figures that fit the terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -236,10 +243,10 @@ def _print_above(bar: Progress, text: str) -> None:
 
 
 def _state(agreement: Values, calls: int) -> str:
-    """Keep to what fits beside the bar; the lines above it have the criteria."""
+    """Return what fits beside the bar; the lines above it show the criteria."""
     mean = agreement["mean"]
     return f"mean {'undefined' if mean is None else f'{mean:.3f}'}, {calls} calls"
 
 
 def _ignore(event: Event) -> None:
-    """Show nothing."""
+    """Show nothing: there is no bar."""

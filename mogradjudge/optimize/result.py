@@ -1,4 +1,4 @@
-"""What a run brought: the program, its agreement before and after, and what it cost."""
+"""The result of a run: the program, its agreement before and after, and its cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ StopReason: TypeAlias = Literal["steps", "budget", "patience", "target", "stop_f
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate and its agreement on the validation set; step 0 is the seed."""
+    """A candidate and its agreement on the validation set; step 0 is the initial one."""
 
     step: int
     candidate: Candidate
@@ -26,11 +26,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: what was proposed and what became of it.
+    """One step: its proposal, and whether it was accepted.
 
-    ``proposed`` is None where the proposal equals the current instructions. ``agreement`` is that
-    of the current instructions after the step; ``calls`` were paid in it; ``skipped`` questions
-    brought no usable reply.
+    ``proposed`` is the proposal's agreement, None if it equals the current instructions.
+    ``agreement`` is that of the current instructions after the step, ``calls`` the number of calls
+    in the step, and ``skipped`` the number of questions without a usable reply.
     """
 
     step: int
@@ -41,7 +41,7 @@ class StepRecord:
     skipped: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the step as `result.json` holds it."""
+        """Return the step as `result.json` holds it."""
         return {
             "step": self.step,
             "accepted": self.accepted,
@@ -56,25 +56,33 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Agreement of the seed and the final instructions on ``n`` examples that decided nothing."""
+    """Agreement of the initial and the final instructions on ``n`` held-out examples."""
 
     n: int
     seed: Agreement
     final: Agreement
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the figures as `result.json` holds them."""
+        """Return the figures as `result.json` holds them."""
         return {"n": self.n, "seed": self.seed.as_dict(), "final": self.final.as_dict()}
 
 
 @dataclass(frozen=True)
 class OptimizationResult:
-    """All that `MOGrad.optimize` has to say.
+    """The result of `MOGrad.optimize`.
 
-    ``program`` carries the instructions that did best on the validation set, the earlier ones on a
-    tie; ``seed_kept`` tells that these are the ones it started from. ``measured`` holds the seed
-    and every accepted candidate, in order; ``test`` is there if a test set was given and the run
-    came to its end.
+    ``program`` has the instructions that did best on the validation set, the earlier ones on a tie;
+    ``seed_kept`` says whether they are the initial ones. ``measured`` holds the initial
+    instructions and every accepted candidate, in order; ``test`` is None if there was no test set
+    or the run stopped early.
+
+    >>> agreement = Agreement.unmeasured(("fluency",))
+    >>> result = OptimizationResult(
+    ...     *(dspy.Predict("text -> fluency"), MOGradConfig(), agreement, agreement),
+    ...     **dict(steps=(), stop_reason="budget", seed_kept=True, ledger=(), measured=()),
+    ... )
+    >>> result.calls, result.as_dict()["stop_reason"]
+    (0, 'budget')
     """
 
     program: dspy.Module
@@ -90,11 +98,11 @@ class OptimizationResult:
 
     @property
     def calls(self) -> int:
-        """Calls that were sent, answered or failed; replies from the cache not counted."""
+        """The number of calls that were sent, also failed ones, without cached replies."""
         return sum(row.calls + row.failed for row in self.ledger)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the result as `result.json` holds it."""
+        """Return the result as `result.json` holds it."""
         return {
             "mode": self.config.mode.name,
             "seed_kept": self.seed_kept,

@@ -1,4 +1,4 @@
-"""Where a run stands: all that it must know to go on, as a value and as JSON."""
+"""The state of a run: all that it needs to resume, as a value and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mogradjudge.programs.evaluation import Agreement
 from mogradjudge.stages.gate import measures_less
 
 REPLAY = "Delete that file to replay the run from its paid replies."
-"""What helps where `state.json` is damaged."""
+"""What to do if `state.json` is damaged."""
 
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -28,17 +28,22 @@ _Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class State:
-    """A run after some whole steps.
+    """A run after some complete steps.
 
-    No generator's state is part of it: each batch is a function of the seed and of its place, and
-    each sampled reply of the seed and of its question, so the number of steps says where both are.
+    It holds no random generator's state: each batch follows from the seed and its number, and each
+    sampled reply from the seed and its question, so the number of steps is enough.
 
     Args:
-        measured: The seed, once it is scored, and every accepted candidate, in order.
-        rejected: The candidates that the gate refused.
+        measured: The initial instructions, once they are scored, and every accepted candidate, in
+            order.
+        rejected: The candidates that the gate rejected.
         steps: The steps that were taken.
-        calls: LM calls sent up to the end of the last of them.
-        test: What the test examples said, once both ends were scored on them.
+        calls: LM calls sent up to the end of the last step.
+        test: The agreement on the test examples, once the initial and the final instructions are
+            scored on them.
+
+    >>> State().steps, State().calls
+    ((), 0)
     """
 
     measured: tuple[Measured, ...] = ()
@@ -49,10 +54,14 @@ class State:
 
     @property
     def best(self) -> Measured:
-        """The best of what was accepted, the seed included; the earliest one on a tie."""
+        """The best accepted candidate or the initial one; the earliest one on a tie."""
         seed = self.measured[0]
-        eligible = [m for m in self.measured if not measures_less(seed.agreement, m.agreement)]
-        return max(eligible, key=lambda each: worth(each.agreement))
+        eligible = [
+            candidate
+            for candidate in self.measured
+            if not measures_less(seed.agreement, candidate.agreement)
+        ]
+        return max(eligible, key=lambda candidate: rank_value(candidate.agreement))
 
     @property
     def idle_steps(self) -> int:
@@ -60,15 +69,15 @@ class State:
         return len(self.steps) - self.best.step
 
     def known(self, candidate: Candidate) -> Agreement | None:
-        """Give a candidate's agreement if it was measured before."""
-        for each in (*self.measured, *self.rejected):
-            if candidate == each.candidate:
-                return each.agreement
+        """Return a candidate's agreement if it was measured before."""
+        for measured in (*self.measured, *self.rejected):
+            if candidate == measured.candidate:
+                return measured.agreement
         return None
 
     def after(self, record: StepRecord, candidate: Candidate, calls: int) -> State:
-        """Give the state after one more step."""
-        # The test examples have to say anew what they think of what is best then.
+        """Return the state after one more step."""
+        # The best candidate may be another one now, so the test examples are scored again.
         state = replace(self, steps=(*self.steps, record), calls=calls, test=None)
         if record.proposed is None:
             return state
@@ -78,24 +87,24 @@ class State:
         return replace(state, rejected=(*self.rejected, measured))
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the state as `state.json` holds it."""
-        kept = _State(
+        """Return the state as `state.json` holds it."""
+        stored = _State(
             calls=self.calls,
             measured=tuple(map(_Measured.of, self.measured)),
             rejected=tuple(map(_Measured.of, self.rejected)),
             steps=tuple(map(_Step.of, self.steps)),
             test=None if self.test is None else _HeldOut.of(self.test),
         )
-        # They say nothing new; they are for a reader of the file.
+        # The last two repeat what the others say, for a reader of the file.
         best_step = self.best.step if self.measured else 0
-        return {**asdict(kept), "batches_drawn": len(self.steps), "best_step": best_step}
+        return {**asdict(stored), "batches_drawn": len(self.steps), "best_step": best_step}
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read the file that holds what `as_dict` gave; None if there is none.
+        """Read a `state.json`; None if there is no such file.
 
         Raises:
-            SetupError: If it holds something else.
+            SetupError: If the file is damaged.
         """
         if not path.exists():
             return None
@@ -111,29 +120,29 @@ class State:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Take what `as_dict` gave.
+        """Make a state of the values that `as_dict` returned.
 
         Raises:
-            ValueError: If it is something else.
+            ValueError: If they are no state.
         """
-        kept = decoded(_State, plain)
+        stored = decoded(_State, plain)
         return cls(
-            measured=tuple(one.measured for one in kept.measured),
-            rejected=tuple(one.measured for one in kept.rejected),
-            steps=tuple(step.record for step in kept.steps),
-            calls=kept.calls,
-            test=None if kept.test is None else kept.test.held_out,
+            measured=tuple(candidate.measured for candidate in stored.measured),
+            rejected=tuple(candidate.measured for candidate in stored.rejected),
+            steps=tuple(step.record for step in stored.steps),
+            calls=stored.calls,
+            test=None if stored.test is None else stored.test.held_out,
         )
 
-    def check_is_of(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
-        """Check that the state in a file is one of a run of these.
+    def check_matches(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
+        """Check that a file's state belongs to a run of these instructions, criteria and steps.
 
         Raises:
-            SetupError: If it has other instructions to begin with, other criteria or more steps.
+            SetupError: If it has other initial instructions, other criteria or more steps.
         """
         first = self.measured[0]
         if (first.candidate, tuple(first.agreement.by_criterion)) != (seed, criteria):
-            what = "its seed is of another program or has other criteria"
+            what = "its initial instructions or its criteria are others"
         elif len(self.steps) > steps:
             what = f"it holds {len(self.steps)} steps of {steps}"
         else:
@@ -141,7 +150,15 @@ class State:
         raise SetupError(f"{path} is damaged: {what}. {REPLAY}")
 
     def _check(self) -> None:
-        """Check that the parts of a state, each right in itself, are those of one run."""
+        """Check that the parts of a state, each valid by itself, belong to one run."""
+        self._check_numbers()
+        if len({tuple(agreement.by_criterion) for agreement in self._agreements()}) != 1:
+            raise ValueError("the criteria differ")
+        candidates = [measured.candidate for measured in (*self.measured, *self.rejected)]
+        if len({frozenset(candidate.instructions) for candidate in candidates}) != 1:
+            raise ValueError("the predictors differ")
+
+    def _check_numbers(self) -> None:
         proposals = [step for step in self.steps if step.proposed is not None]
         numbers = {
             "measured": [0, *(step.step for step in proposals if step.accepted)],
@@ -149,32 +166,37 @@ class State:
             "steps": list(range(1, len(self.steps) + 1)),
         }
         for name, expected in numbers.items():
-            if [each.step for each in getattr(self, name)] != expected:
+            if [record.step for record in getattr(self, name)] != expected:
                 raise ValueError(f"the numbers of the {name} do not fit together")
-        scored = (*self.measured, *self.rejected)
-        agreements = [each.agreement for each in scored]
-        agreements += [step.agreement for step in self.steps]
-        agreements += [step.proposed for step in self.steps if step.proposed is not None]
-        agreements += [] if self.test is None else [self.test.seed, self.test.final]
-        if len({tuple(each.by_criterion) for each in agreements}) != 1:
-            raise ValueError("the criteria differ")
-        if len({frozenset(each.candidate.instructions) for each in scored}) != 1:
-            raise ValueError("the predictors differ")
+
+    def _agreements(self) -> list[Agreement]:
+        agreements = [measured.agreement for measured in (*self.measured, *self.rejected)]
+        for step in self.steps:
+            agreements.append(step.agreement)
+            if step.proposed is not None:
+                agreements.append(step.proposed)
+        if self.test is not None:
+            agreements += [self.test.seed, self.test.final]
+        return agreements
 
 
-def worth(agreement: Agreement) -> float:
-    """Rank by the mean; what has none comes last."""
+def rank_value(agreement: Agreement) -> float:
+    """Return the mean agreement, or minus infinity if there is none, to rank candidates by.
+
+    >>> rank_value(Agreement.unmeasured(("fluency",)))
+    -inf
+    """
     return float("-inf") if agreement.mean is None else agreement.mean
 
 
-def unmeasured(seed: Candidate, criteria: Group) -> State:
-    """Stand for a run that ended before its seed was scored."""
+def unmeasured_state(seed: Candidate, criteria: Group) -> State:
+    """Return the state of a run that ended before its initial instructions were scored."""
     return State(measured=(Measured(0, seed, Agreement.unmeasured(criteria)),))
 
 
-def in_order_of_worth(measured: Sequence[Measured]) -> list[Measured]:
-    """Put the best first; equals stay in their order."""
-    return sorted(measured, key=lambda each: -worth(each.agreement))
+def best_first(measured: Sequence[Measured]) -> list[Measured]:
+    """Sort candidates by agreement, the best first; equal ones stay in their order."""
+    return sorted(measured, key=lambda candidate: -rank_value(candidate.agreement))
 
 
 @dataclass(frozen=True)
@@ -198,7 +220,7 @@ class _Row:
         return Undefined(self.undefined)
 
 
-# Lists and pairs, not objects: order decides prompts, and the last digit of a mean.
+# Lists and pairs, not objects: prompts and the last digit of a mean depend on the order.
 _Rows: TypeAlias = tuple[_Row, ...]
 
 

@@ -35,7 +35,7 @@ from mogradjudge.stages.role import Round, Skipped
 
 @dataclass(frozen=True)
 class Proposal:
-    """The candidate that a step came up with, and the questions it had to do without."""
+    """The candidate that a step proposes, and the questions without a usable reply."""
 
     candidate: Candidate
     skipped: tuple[Skipped, ...]
@@ -48,12 +48,12 @@ def propose(
     step: int,
     notify: Observer,
 ) -> Proposal:
-    """Take the instructions one step further; four rounds of calls, the gate's comes on top.
+    """Propose new instructions from one batch, in four rounds of calls without the gate's.
 
     Raises:
-        dspy.LMError: If the provider fails, or refuses all that a role asks.
-        ReplyError: If a role is never heard.
-        BudgetExhausted: If a cap is reached.
+        dspy.LMError: If the provider fails, or refuses all questions of a role.
+        ReplyError: If a role never gives a usable reply.
+        BudgetExhausted: If the budget is spent.
         RunStopped: If the run was asked to stop.
     """
     taken = _Step(context, context.brief(current, step), step, notify)
@@ -70,16 +70,16 @@ def propose(
                 *(question.reason, question.reply),
             )
         )
-    hearing = context.hearing
-    hearing.note(context.critic, critiques)
-    hearing.note(context.coach, gradients)
-    hearing.note(context.editor, edits)
+    monitor = context.role_monitor
+    monitor.check(context.critic, critiques)
+    monitor.check(context.coach, gradients)
+    monitor.check(context.editor, edits)
     return Proposal(current.replace(_texts_of(edits)), skipped)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """The four rounds of a step, each told to the observer."""
+    """The four rounds of a step; the observer gets an event of each."""
 
     context: RunContext
     brief: Brief
@@ -144,16 +144,16 @@ class _Step:
 
 
 def _texts_of(edits: Round[Edit]) -> dict[Slot, str]:
-    """Give the texts that are proposed; of a slot that two edits name, the last one's."""
+    """Return the proposed texts; if two edits name a slot, the last one's."""
     return {slot: text for edit in edits.records for slot, text in edit.texts.items()}
 
 
 def judge(
     context: RunContext, candidate: Candidate, examples: Sequence[dspy.Example]
 ) -> tuple[Judgement, ...]:
-    """Score a candidate's instructions on examples, the calls booked; DSPy's callbacks hear of it.
+    """Score a candidate on examples, and book the calls; DSPy's callbacks see an evaluation.
 
-    What they are given as the program speaks with the user's own LMs.
+    The program that the callbacks get calls the user's own LMs.
     """
     program = candidate.written_into(context.program)
     if not dspy.settings.get("callbacks"):
@@ -164,7 +164,7 @@ def judge(
 
 
 class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
-    """One scoring as DSPy's callbacks know it: an evaluation, with a score from -100 to 100."""
+    """One scoring as DSPy's callbacks see it: an evaluation, with a score from -100 to 100."""
 
     judgements: tuple[Judgement, ...] = ()
 
@@ -188,7 +188,7 @@ class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
 
 
 def _result(judgement: Judgement) -> tuple[dspy.Example, dspy.Prediction, float | None]:
-    """Give a judgement as DSPy reports one: no score is None, and the mean one of several."""
+    """Return a judgement as DSPy reports it: None without a score, the mean of several."""
     scores = [score for score in judgement.scores.values() if isinstance(score, float)]
     prediction = judgement.prediction
     return (

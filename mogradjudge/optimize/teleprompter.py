@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -25,21 +25,20 @@ from mogradjudge.optimize.arguments import (
     Arguments,
     listed,
     listed_objectives,
-    naming_the_right_argument,
     taking_arguments,
+    with_argument_hints,
 )
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.optimize.context import make_context
+from mogradjudge.optimize.context import RunContext, make_context
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.directory import STATE, RunDirectory
-from mogradjudge.optimize.fingerprint import fingerprint
 from mogradjudge.optimize.loop import Run
-from mogradjudge.optimize.progress import shown_progress
+from mogradjudge.optimize.progress import progress_bar
 from mogradjudge.optimize.result import OptimizationResult
-from mogradjudge.optimize.state import in_order_of_worth
+from mogradjudge.optimize.state import State, best_first
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import asks_groups
-from mogradjudge.programs.identity import judge_lms
+from mogradjudge.programs.identity import fingerprint, judge_lms
 
 logger = logging.getLogger(__name__)
 
@@ -47,36 +46,41 @@ logger = logging.getLogger(__name__)
 class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     """Optimizes instructions for several objectives by textual gradients.
 
-    Each step lets the program work on a batch; a critic says where it missed (and sees what each of
+    In each step the program judges a batch; a critic explains its errors (and sees what each of
     several predictors did), a coach turns that into advice, an editor rewrites the sections, and a
-    gate keeps the rewrite or not. The mode says which of the three speak about all at once.
+    gate accepts or rejects the rewrite. The mode says which of the three handle all criteria in one
+    call.
 
     Args:
         mode: ``"SSS"``, ``"SSC"``, ``"SCC"`` or ``"CCC"``: for critic, coach and editor, one call
             per criterion (S) or one for all (C).
-        objectives: What to maximize. A `MultiCriteriaJudge` brings its own, so it may be left out.
+        objectives: What to maximize. A `MultiCriteriaJudge` has its own, so it may be left out.
         auto: ``"light"`` (6 steps, the default), ``"medium"`` (12) or ``"heavy"`` (24).
         steps: An explicit number of steps instead.
-        gate: Decides about candidates; `NoMeanRegression` if it is not given.
-        critic_lm: Speaks as the critic; ``prompt_lm`` if it is not given. So for the coach and the
-            editor.
-        prompt_lm: Speaks for the roles without an LM of their own; ``dspy.settings.lm`` at compile
-            time if it is not given.
-        run_dir: A folder that keeps everything the run pays for and finds. A run that was cut
-            short, at any instant, is taken up by running it again with the same folder.
-        pool: What this run has in common with others: each call is taken from its purse, and looked
-            for among its replies. `mogradjudge.search` gives it.
+        gate: Accepts or rejects candidates; `NoMeanRegression` by default.
+        critic_lm: The LM of the critic; ``prompt_lm`` by default. The same holds for ``coach_lm``
+            and ``editor_lm``.
+        prompt_lm: The LM of the roles without their own; ``dspy.settings.lm`` at compile time by
+            default.
+        run_dir: A folder for the run's state, replies and results. An interrupted run resumes when
+            it is started again with the same folder.
+        pool: The budget and the replies that this run shares with others; `mogradjudge.search` sets
+            it.
         callbacks: DSPy callbacks of this optimizer.
-        observers: Functions that are told every event (`mogradjudge.optimize.events`).
+        observers: Functions that are called with every event (`mogradjudge.optimize.events`).
         display_progress: Whether a progress bar is shown on stderr; None shows it on a terminal.
 
     The other arguments are the settings of a run: the fields of `MOGradConfig`.
 
     Raises:
-        SetupError: If an argument has a value that it cannot have.
+        SetupError: If an argument has an invalid value.
+
+    >>> optimizer = MOGrad(mode="SSC", steps=2, batch_size=3)
+    >>> optimizer.config.mode.name, optimizer.config.steps
+    ('SSC', 2)
     """
 
-    @naming_the_right_argument
+    @with_argument_hints
     @taking_arguments(Arguments)
     def __init__(self, arguments: Arguments) -> None:
         super().__init__()
@@ -95,14 +99,20 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
 
     @classmethod
     def from_config(cls, config: MOGradConfig, **others: Any) -> Self:
-        """Make an optimizer with the settings of a config; ``others`` are the other arguments."""
-        return cls(**{each.name: getattr(config, each.name) for each in fields(config)}, **others)
+        """Make an optimizer with the settings of a config; ``others`` are the other arguments.
+
+        >>> MOGrad.from_config(MOGradConfig(steps=2)).config.steps
+        2
+        """
+        return cls(
+            **{field.name: getattr(config, field.name) for field in fields(config)}, **others
+        )
 
     def get_params(self) -> dict[str, Any]:
-        """Give the optimizer's attributes, as a copy: MLflow's autolog adds the data to it."""
+        """Return a copy of the optimizer's attributes: MLflow's autolog adds the data to it."""
         return dict(vars(self))
 
-    @naming_the_right_argument
+    @with_argument_hints
     def compile(
         self,
         student: dspy.Module,
@@ -115,27 +125,31 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         """Optimize and return the program, as DSPy's optimizers do; see `optimize`.
 
         The program carries ``detailed_results`` (the `OptimizationResult`), ``candidate_programs``
-        (the best first) and ``trial_logs`` (by step), unless it has an attribute of that name of
-        its own. ``teacher`` is taken for DSPy's sake and not used.
+        (the best first) and ``trial_logs`` (by step), unless it has its own attribute of that name.
+        ``teacher`` is only there for compatibility with DSPy.
         """
         result = self.optimize(student, trainset=trainset, valset=valset, num_threads=num_threads)
         program = result.program
         candidates = [
             {
-                "score": each.agreement.mean,
-                "program": each.candidate.written_into(student),
-                "step": each.step,
+                "score": measured.agreement.mean,
+                "program": measured.candidate.written_into(student),
+                "step": measured.step,
             }
-            for each in in_order_of_worth(result.measured)
+            for measured in best_first(result.measured)
         ]
         logs = {step.step: step.as_dict() for step in result.steps}
-        left = {"candidate_programs": candidates, "trial_logs": logs, "detailed_results": result}
-        for name, value in left.items():
+        attributes = {
+            "candidate_programs": candidates,
+            "trial_logs": logs,
+            "detailed_results": result,
+        }
+        for name, value in attributes.items():
             if not hasattr(program, name):
                 setattr(program, name, value)
         return program
 
-    @naming_the_right_argument
+    @with_argument_hints
     def optimize(
         self,
         student: dspy.Module,
@@ -147,58 +161,57 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     ) -> OptimizationResult:
         """Optimize the instructions of a program.
 
-        The first Ctrl-C or SIGTERM lets the calls in flight end and returns the best so far; the
-        second one raises KeyboardInterrupt.
+        After the first Ctrl-C or SIGTERM, the calls in flight finish and the best result so far is
+        returned; the second one raises KeyboardInterrupt.
 
         Args:
             student: The program; it is not changed.
             trainset: The examples that critiques are written on.
-            valset: The examples that decide about candidates. Without it, two fifths of the
-                training set are set aside for that: by whole groups if the program is a judge or
-                the objectives are a rubric's, and never parted where inputs are equal.
-            testset: The examples that the seed and the final instructions are scored on at the end
-                of a whole run; nothing is decided by them.
-            num_threads: The most LM calls in flight; the optimizer's own setting if not given.
+            valset: The examples that candidates are compared on. Without it, two fifths of the
+                training set are split off: by whole groups if the program is a judge or the
+                objectives are a rubric's; examples with equal inputs stay together.
+            testset: Held-out examples; the initial and the final instructions are scored on them
+                at the end of a complete run.
+            num_threads: The most LM calls in flight; the optimizer's own setting by default.
 
         Raises:
-            SetupError: If the program, the examples, the LMs or the folder cannot be worked with.
-            dspy.LMError: If a provider stays down, or refuses what no other try can help.
+            SetupError: If the program, the examples, the LMs or the folder cannot be used.
+            dspy.LMError: If a provider stays down, or refuses a request for good.
         """
         config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
         by_group = asks_groups(student, objectives)
         data = examples_of(config, rubric, trainset, valset, testset, by_group=by_group)
-        pool = self.pool
-        replies = None if pool is None else pool.replies
-        folder = None if self.run_dir is None else RunDirectory(self.run_dir, replies)
-        ledger = Ledger(
+        folder = self._folder()
+        ledger = self._ledger(config, folder)
+        lms = {role: self._role_lm(role) for role in self.role_lms}
+        context = make_context(student, objectives, config, ledger, lms)
+        with (
+            cut_replies_counted(),
+            _resumed(folder, context, objectives, lms, data) as state,
+            interruptible(ledger.stop_signal),
+            usage_shared(),
+            layer_held(ledger),
+            progress_bar(config, display=self.display_progress) as progress,
+        ):
+            writers = () if folder is None else (folder.write,)
+            observers = (*writers, *self.observers, progress)
+            return Run(context, data, observers, folder, state).execute()
+
+    def _folder(self) -> RunDirectory | None:
+        if self.run_dir is None:
+            return None
+        return RunDirectory(self.run_dir, None if self.pool is None else self.pool.replies)
+
+    def _ledger(self, config: MOGradConfig, folder: RunDirectory | None) -> Ledger:
+        return Ledger(
             config.budget,
             config.num_threads,
             config.max_rpm,
             None if folder is None else folder.stop_file,
-            None if pool is None else pool.purse,
+            None if self.pool is None else self.pool.purse,
         )
-        lms = {role: self._role_lm(role) for role in self.role_lms}
-        context = make_context(student, objectives, config, ledger, lms)
-        with ExitStack() as stack:
-            enter, state = stack.enter_context, None
-            enter(cut_replies_counted())
-            if folder is not None:
-                speaking = {**judge_lms(student), **metric_lms(objectives), **lms}
-                _check_kept(speaking)
-                asked = fingerprint(config, student, objectives, speaking, data)
-                state = enter(folder.at_work(asked, ledger))
-                if state is not None:
-                    seed, steps = Candidate.of(student), config.steps
-                    state.check_is_of(folder.path / STATE, seed, context.criteria, steps)
-            enter(interruptible(ledger.stop_signal))
-            enter(usage_shared())
-            enter(layer_held(ledger))
-            progress = enter(shown_progress(config, display=self.display_progress))
-            kept = () if folder is None else (folder.write,)
-            run = Run(context, data, (*kept, *self.observers, progress), folder, state)
-            return run.to_the_end()
 
     def _config_for(self, student: dspy.Module, num_threads: int | None) -> MOGradConfig:
         if not isinstance(student, dspy.Module):
@@ -216,11 +229,11 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         if not self.objectives:
             raise SetupError(
                 f"`objectives` must be given for a {type(student).__name__}; only a "
-                "MultiCriteriaJudge brings its own."
+                "MultiCriteriaJudge has its own."
             )
         names = [objective.name for objective in self.objectives]
         if len(set(names)) < len(names):
-            raise SetupError(f"Each objective needs a name of its own, got {names}.")
+            raise SetupError(f"Each objective needs its own name, got {names}.")
         return self.objectives
 
 
@@ -228,10 +241,33 @@ def _is_callback(value: object) -> bool:
     return isinstance(value, BaseCallback)
 
 
-def _check_kept(lms: Mapping[str, dspy.BaseLM | None]) -> None:
+@contextmanager
+def _resumed(
+    folder: RunDirectory | None,
+    context: RunContext,
+    objectives: Sequence[Objective],
+    lms: Mapping[str, dspy.BaseLM | None],
+    data: Mapping[str, Sequence[dspy.Example]],
+) -> Iterator[State | None]:
+    """Lock the run's folder while the block runs; yields the state to resume from, if any."""
+    if folder is None:
+        yield None
+        return
+    student, config = context.program, context.config
+    all_lms = {**judge_lms(student), **metric_lms(objectives), **lms}
+    _check_caching(all_lms)
+    values = fingerprint(config.as_dict(), student, objectives, all_lms, data)
+    with folder.at_work(values, context.ledger) as state:
+        if state is not None:
+            seed = Candidate.of(student)
+            state.check_matches(folder.path / STATE, seed, context.criteria, config.steps)
+        yield state
+
+
+def _check_caching(lms: Mapping[str, dspy.BaseLM | None]) -> None:
     for role, lm in lms.items():
         if lm is not None and not asks_cache(lm):
             raise SetupError(
-                f"`run_dir` needs LMs whose replies DSPy keeps, and that of the {role}, "
-                f"{lm.model!r}, has cache=False or a forward of its own. Set cache=True."
+                f"`run_dir` needs LMs with DSPy's cache, but that of the {role}, {lm.model!r}, has "
+                "cache=False or its own forward. Set cache=True."
             )

@@ -1,4 +1,4 @@
-"""A program's instructions as a value: read from the program, edited, put into a copy of it."""
+"""A program's instructions as a value: read them, edit them, write them into a copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mogradjudge.programs.structure import clone, key_of
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one criterion's section stands; ``label`` is its name in prompts and replies.
+    """The place of one criterion's section; ``label`` is its name in prompts and replies.
 
     ``criterion`` is None for a predictor's preamble, which belongs to all criteria.
     """
@@ -30,25 +30,37 @@ class Slot:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The instructions of every predictor of a program, by the predictor's path."""
+    """The instructions of every predictor of a program, by the predictor's path.
+
+    >>> program = dspy.Predict("question -> answer")
+    >>> candidate = Candidate.of(program)
+    >>> (slot,) = preamble_slots(program)
+    >>> edited = candidate.replace({slot: "Answer in one word."})
+    >>> edited.written_into(program).signature.instructions
+    'Answer in one word.'
+    """
 
     instructions: Mapping[str, Instructions]
 
     @classmethod
     def of(cls, program: dspy.Module) -> Self:
         """Read a program's instructions."""
-        named = program.named_predictors()
-        return cls({path: Instructions.parse(each.signature.instructions) for path, each in named})
+        return cls(
+            {
+                path: Instructions.parse(predictor.signature.instructions)
+                for path, predictor in program.named_predictors()
+            }
+        )
 
     def text(self, slot: Slot) -> str:
-        """Give the text that a slot holds, ``""`` if there is none yet."""
+        """Return the text of a slot, ``""`` if there is none yet."""
         instructions = self.instructions[slot.predictor]
         if slot.criterion is None:
             return instructions.preamble
         return instructions.section(slot.criterion)
 
     def replace(self, texts: Mapping[Slot, str]) -> Candidate:
-        """Give a copy with these slots' texts; all others stay as they are."""
+        """Return a copy with new texts in these slots; all others stay as they are."""
         edited = dict(self.instructions)
         for slot, text in texts.items():
             old = edited[slot.predictor]
@@ -59,10 +71,10 @@ class Candidate:
         return Candidate(edited)
 
     def written_into(self, program: dspy.Module) -> dspy.Module:
-        """Give a copy of a program that carries these instructions and the program's own LMs."""
+        """Return a copy of a program with these instructions and the program's own LMs."""
         copied = clone(program)
         for path, predictor in copied.named_predictors():
-            # Instructions that hold are kept as they were written, to the last blank.
+            # Unchanged instructions stay as they were written, to the last blank.
             if self.instructions[path] != Instructions.parse(predictor.signature.instructions):
                 text = self.instructions[path].render()
                 predictor.signature = predictor.signature.with_instructions(text)
@@ -71,13 +83,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Brief:
-    """What every stage is told about the program as it stands.
+    """What every stage knows about the program and its current instructions.
 
     Args:
         objectives: What is maximized.
         candidate: All instructions of the program.
         slots: The sections that may be edited.
-        names_predictors: Whether each preamble is told with its predictor's name.
+        names_predictors: Whether each preamble is shown with its predictor's name.
     """
 
     objectives: tuple[Objective, ...]
@@ -90,34 +102,46 @@ class Brief:
         """The predictors whose sections may be edited."""
         return tuple(dict.fromkeys(slot.predictor for slot in self.slots))
 
-    def standing(self, group: Group) -> dict[str, object]:
-        """Give what every role is told before its own inputs."""
-        preambles = {path: each.preamble for path, each in self.candidate.instructions.items()}
+    def shared_inputs(self, group: Group) -> dict[str, object]:
+        """Return the inputs that all roles have in common."""
+        preambles = {
+            path: instructions.preamble
+            for path, instructions in self.candidate.instructions.items()
+        }
         if self.names_predictors and len(preambles) > 1:
-            told = [f"{key_of(path)}: {preamble}" for path, preamble in preambles.items()]
+            tasks = [f"{key_of(path)}: {preamble}" for path, preamble in preambles.items()]
         else:
-            told = list(dict.fromkeys(preambles.values()))
+            tasks = list(dict.fromkeys(preambles.values()))
         return {
-            "task": "\n\n".join(told),
+            "task": "\n\n".join(tasks),
             "criteria": self.meanings(group),
             "current_instructions": self.current(group),
         }
 
     def meanings(self, group: Group) -> dict[str, str]:
-        """Give what each criterion of a group means."""
-        return {each.name: each.description for each in self.objectives if each.name in group}
+        """Return what each criterion of a group means."""
+        return {
+            objective.name: objective.description
+            for objective in self.objectives
+            if objective.name in group
+        }
 
     def current(self, group: Group) -> dict[str, str]:
-        """Give the full current sections of a group, by label."""
+        """Return the full current sections of a group, by label."""
         return {slot.label: self.candidate.text(slot) for slot in self.slots_of(group)}
 
     def slots_of(self, group: Group) -> tuple[Slot, ...]:
-        """Give the slots whose criterion is in a group."""
+        """Return the slots whose criterion is in a group."""
         return tuple(slot for slot in self.slots if slot.criterion in group)
 
 
 def find_slots(program: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
-    """Find where a program keeps sections: a judge's predictors their own, others all criteria."""
+    """Find a program's sections: a judge's predictors have their own, others all criteria.
+
+    >>> slots = find_slots(dspy.Predict("question -> answer"), ("fluency", "coherence"))
+    >>> [slot.label for slot in slots]
+    ['fluency', 'coherence']
+    """
     places = [
         (path, name)
         for path, predictor in program.named_predictors()
@@ -129,7 +153,7 @@ def find_slots(program: dspy.Module, criteria: Group) -> tuple[Slot, ...]:
 
 
 def preamble_slots(program: dspy.Module) -> tuple[Slot, ...]:
-    """Give a slot for the preamble of every predictor."""
+    """Return a slot for the preamble of every predictor."""
     paths = [path for path, _ in program.named_predictors()]
     return tuple(Slot(_label(path, "preamble", len(paths)), path, None) for path in paths)
 

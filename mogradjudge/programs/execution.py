@@ -1,4 +1,4 @@
-"""Any DSPy program: how it is called, what it speaks with, what its predictors read and wrote."""
+"""Calls any DSPy program, and traces what its predictors read and wrote."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import dspy
 from dspy.utils.callback import BaseCallback
@@ -19,7 +19,10 @@ from mogradjudge.concurrency import WORKERS
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import resource_error
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.reply import as_a_whole
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import SHORTEST_VALUE, as_text, cut
+from mogradjudge.lm.metering import layer_held
 from mogradjudge.lm.quoting import reason_of
 from mogradjudge.lm.refusals import NOTED_ERRORS
 from mogradjudge.programs.dspy_internals import stage_of
@@ -32,6 +35,22 @@ LONGEST_VALUE = 1000
 """Characters of one value in a trace, at most."""
 LONGEST_TRACE = 20_000
 """Characters of all values of a trace together, as long as each keeps `SHORTEST_VALUE`."""
+
+
+Returned: TypeAlias = Any
+"""What a program returned, of any type; `Unscored` if it returned nothing."""
+
+
+@dataclass(frozen=True)
+class Refused(Unscored):
+    """The provider refuses the text, and another try cannot help."""
+
+    error: dspy.LMError = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Failed(Unscored):
+    """The program raised an error of its own."""
 
 
 class ProgramFailed(Exception):
@@ -58,7 +77,7 @@ class Trace:
     left_out: Mapping[str, int]
 
     def shown(self, paths: Sequence[str]) -> dict[str, object]:
-        """Give what the critic sees of some predictors, at most `LONGEST_TRACE` characters."""
+        """Return what the critic sees of some predictors, at most `LONGEST_TRACE` characters."""
         values = sum(len(_values(call)) for path in paths for call in self.calls[path])
         longest = max(SHORTEST_VALUE, LONGEST_TRACE // max(1, values))
         return {key_of(path): self._shown(path, longest) for path in paths}
@@ -75,19 +94,53 @@ class Trace:
         return calls
 
 
+def judging() -> AbstractContextManager[None]:
+    """Return the context in which a program is run over many texts.
+
+    A judge still reads its replies field by field; any other program must not get an `Unscored`
+    for a field.
+    """
+    adapter = as_a_whole(dspy.settings.adapter)
+    return dspy.context(adapter=adapter)  # type: ignore[no-any-return]
+
+
+def run_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Returned:
+    """Run a program on one text; the result is `Unscored` if no reply can be read.
+
+    So it is if the provider refuses the text (`Refused`), because of a content filter or its length
+    for example, and if a program other than a judge raises an error of its own.
+
+    >>> from dspy.utils import DummyLM
+    >>> with dspy.context(lm=DummyLM([{"answer": "Paris"}])):
+    ...     run_program(dspy.Predict("question -> answer"), {"question": "Capital?"}).answer
+    'Paris'
+    """
+    try:
+        with layer_held(), dspy.context(trace=[]):
+            return call_program(program, inputs)
+    except ProgramFailed as error:
+        return Failed(f"the program failed: {why(error, program)}")
+    except (dspy.AdapterParseError, dspy.ContextWindowExceededError) as error:
+        return Unscored(f"no readable reply: {why(error, program)}")
+    except dspy.LMInvalidRequestError as error:
+        if isinstance(error, dspy.LMUnsupportedModelError):
+            raise
+        return Refused(f"refused: {why(error, program)}", error)
+
+
 def why(error: Exception, program: dspy.Module) -> str:
-    """Quote the beginning of an error's text, without the keys of the LMs that a program uses."""
+    """Quote the beginning of an error's text, without the API keys of the program's LMs."""
     return reason_of(error, dspy.settings.lm, *lms_of(program).values())
 
 
 def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
-    """Call a program, also one that has only an async forward; gives what it returns, of any type.
+    """Call a program, also one that has only an async forward; return what it returns, of any type.
 
-    It is called with copies, which it may change. A generator, or another iterator, that it returns
-    is read to its end and given as a list.
+    It gets copies of the inputs, which it may change. A generator, or another iterator, that it
+    returns is read to its end and becomes a list.
 
-    A cap, a stop or a provider's error ends the call with it, also where the program catches it: an
-    outage is not a bad answer. A text that is refused or too long is the program's to deal with.
+    A reached budget, a stop or a provider's error is raised, even if the program catches it: an
+    outage is not a bad answer. The program itself handles a text that is refused or too long.
 
     Raises:
         ProgramFailed: If the program raised an error of its own; a judge's pass through.
@@ -112,20 +165,22 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
         raise errors[0]
     if inspect.iscoroutine(returned):
         returned.close()
-        raise SetupError(f"The forward of {type(program).__name__} is async: name it aforward.")
+        raise SetupError(
+            f"The forward of {type(program).__name__} is async. Rename it to aforward."
+        )
     return returned
 
 
 @contextmanager
 def traced(program: dspy.Module) -> Iterator[Callable[[], Trace]]:
-    """Note what a program's predictors do in the block; gives a function that tells it."""
-    notes = _Notes(program)
-    with dspy.context(callbacks=[*dspy.settings.get("callbacks", []), notes]):
-        yield notes.trace
+    """Trace a program's predictors inside the block; yields a function that returns the trace."""
+    recorder = _TraceRecorder(program)
+    with dspy.context(callbacks=[*dspy.settings.get("callbacks", []), recorder]):
+        yield recorder.trace
 
 
-class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
-    """Hears of every call of a predictor; DSPy's own trace holds none that failed."""
+class _TraceRecorder(BaseCallback):  # type: ignore[misc]  # dspy is untyped
+    """Records every call of a predictor; DSPy's own trace leaves out those that failed."""
 
     def __init__(self, program: dspy.Module) -> None:
         named = program.named_predictors()
@@ -172,16 +227,18 @@ class _Notes(BaseCallback):  # type: ignore[misc]  # dspy is untyped
 
 
 def _call(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
-    # Asked of the class: DSPy warns when anybody but itself looks at an instance's forward.
+    # Look at the class: DSPy warns when other code reads an instance's forward.
     if callable(getattr(type(program), "forward", None)) or "forward" in vars(program):
-        return _in_hand(program(**inputs))
+        return _listed_if_iterator(program(**inputs))
     if not callable(getattr(type(program), "aforward", None)):
-        raise SetupError(f"{type(program).__name__} has neither a forward nor an aforward.")
-    return _in_hand(_awaited(program.acall(**inputs)))
+        raise SetupError(
+            f"{type(program).__name__} has neither a forward nor an aforward. Define one."
+        )
+    return _listed_if_iterator(_awaited(program.acall(**inputs)))
 
 
-def _in_hand(returned: Any) -> Any:
-    """Make a list of what can be read only once: several functions read it."""
+def _listed_if_iterator(returned: Any) -> Any:
+    """Make a list of an iterator: several functions read the result."""
     return list(returned) if isinstance(returned, Iterator) else returned
 
 
@@ -190,7 +247,7 @@ def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    # This thread's loop is running, in a notebook say, so the call gets a thread of its own.
+    # This thread's loop is running, as in a notebook, so the call gets its own thread.
     with ThreadPoolExecutor(1, WORKERS) as pool:
         return pool.submit(copy_context().run, asyncio.run, coroutine).result()
 
@@ -208,7 +265,7 @@ def _plain(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _written(outputs: Any) -> Mapping[str, object] | str:
-    """Give a predictor's outputs; a class of the user's own may give something else than fields."""
+    """Return a predictor's outputs; a user's own class may return something else than fields."""
     if isinstance(outputs, (Mapping, dspy.Example)):
         return _plain({name: value for name, value in outputs.items() if name != "logprobs"})
     return cut(str(as_text(outputs)), LONGEST_VALUE)

@@ -1,4 +1,4 @@
-"""Programs as files that hold no key, whatever LMs they speak with."""
+"""Saves programs as files without API keys, whatever LMs they use."""
 
 from __future__ import annotations
 
@@ -13,26 +13,34 @@ from mogradjudge.secrets import without_secrets
 
 
 def save_program(program: dspy.Module, path: Path) -> None:
-    """Write a program's state as DSPy's ``save`` does, its LMs without keys, headers and logins.
+    """Write a program's state as DSPy's ``save`` does, without its LMs' keys, headers and logins.
 
-    An LM that has no state of its own, one with an engine of the user's say, is left out: set it
+    An LM whose state cannot be saved, one with a user's own engine for example, is left out: set it
     again after loading.
 
     Args:
         program: It is not changed.
         path: A file that ends in ``.json``.
+
+    >>> program = dspy.Predict("question -> answer")
+    >>> program.set_lm(dspy.LM("openai/gpt-4o-mini", api_key="secret"))
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_program(program, path := Path(folder) / "program.json")
+    ...     "secret" in path.read_text()
+    False
     """
     _with_lm_states(program, keep=True).save(path)
 
 
 def state_without_lms(program: dspy.Module) -> dict[str, Any]:
-    """Give a program's state, its LMs left out; they need not be such as can be saved."""
+    """Return a program's state without its LMs, which may be such that cannot be saved."""
     state: dict[str, Any] = _with_lm_states(program, keep=False).dump_state()
     return state
 
 
 class _LMState:
-    """Stands for an LM in a copy that is only written down."""
+    """Replaces an LM in a copy that is only saved."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state

@@ -1,4 +1,4 @@
-"""The parts of a program, without what optimizers leave on it, and copies that share its LMs."""
+"""Separates optimizer metadata from a program's own attributes; copies programs and values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mogradjudge.programs.dspy_internals import RESULTS, TRIAL_LOGS, put_callbac
 
 
 def without_results(program: dspy.Module) -> dspy.Module:
-    """Give the program itself, but for what optimizers leave on one: other programs, for example.
+    """Return a shallow copy of a program without what optimizers set on it: other programs, say.
 
-    It is the same object's parts in another shell; do not change them. What a program has of its
-    own under an optimizer's names stays.
+    The parts are shared with the program; do not change them. A program's own attributes that bear
+    an optimizer's names stay.
     """
     bare = copy.copy(program)
     put_callbacks_of(program, bare)
     left = {name for name in RESULTS if _holds_programs(vars(program).get(name))}
-    if left and _is_log(vars(program).get(TRIAL_LOGS)):  # ours has figures alone
+    if left and _is_log(vars(program).get(TRIAL_LOGS)):  # ours holds only figures
         left.add(TRIAL_LOGS)
     for name in left:
         del vars(bare)[name]
@@ -30,7 +30,7 @@ def without_results(program: dspy.Module) -> dspy.Module:
 
 
 def _holds_programs(value: object) -> bool:
-    """Say whether a value holds programs as optimizers leave them: by candidate, by trial."""
+    """Return whether a value holds programs as optimizers store them: by candidate, by trial."""
     if isinstance(value, dspy.Module):
         return False
     if isinstance(value, list):
@@ -57,10 +57,16 @@ def _is_log(value: object) -> bool:
 
 
 def clone(program: dspy.Module) -> dspy.Module:
-    """Copy a program, but share its LMs; a deep copy takes history and weights along.
+    """Copy a program but share its LMs: a deep copy would copy their history and weights.
 
-    What cannot be copied, a connection say, is shared as well. The callbacks of its modules are
-    kept, and what an optimizer has left on it is not.
+    What cannot be copied, a connection for example, is shared as well. The copy has the callbacks
+    of the modules, but not what an optimizer has set on the program.
+
+    >>> program = dspy.Predict("question -> answer")
+    >>> program.set_lm(dspy.LM("openai/gpt-4o-mini"))
+    >>> twin = clone(program)
+    >>> twin is program, twin.lm is program.lm
+    (False, True)
     """
     bare = without_results(program)
     shared: dict[int, object] = {id(lm): lm for lm in lms_of(bare).values()}
@@ -99,7 +105,7 @@ def _is_copyable(value: object, shared: Mapping[int, object]) -> bool:
 
 
 def key_of(path: str) -> str:
-    """Give the name of a predictor in prompts; those of its sections begin with it.
+    """Return the name of a predictor in prompts; those of its sections begin with it.
 
     >>> key_of("steps[0].predict")
     'steps_0_predict'
@@ -108,17 +114,17 @@ def key_of(path: str) -> str:
 
 
 def works_alone(program: dspy.Module) -> bool:
-    """Say whether a program's inputs and outputs are all that there is to see of its predictors."""
+    """Return whether a program's inputs and outputs show all that its predictors do."""
     return isinstance(program, (MultiCriteriaJudge, dspy.Predict, dspy.ChainOfThought))
 
 
 def lms_of(program: dspy.Module) -> dict[str, dspy.BaseLM]:
-    """Name every LM that a program holds, each once, also those of its frozen parts."""
+    """Return every LM that a program holds, each once, also those of its frozen parts."""
     return dict(without_results(program).named_sub_modules(dspy.BaseLM))
 
 
 def copy_of(value: Any) -> Any:
-    """Copy a value as far as it can be copied; a connection in it, say, is shared.
+    """Copy a value as far as it can be copied; a connection in it, for example, is shared.
 
     >>> value = {"words": ["a"], "lines": iter("ab")}
     >>> twin = copy_of(value)
@@ -137,7 +143,7 @@ def copy_of(value: Any) -> Any:
 
 
 def _sentinels(value: Any) -> Iterator[object]:
-    """Find the bare objects in lists and dicts: they are known by being the same."""
+    """Find the bare objects in lists and dicts: they are compared by identity."""
     left, seen = [value], set[int]()
     while left:
         part = left.pop()
@@ -149,7 +155,7 @@ def _sentinels(value: Any) -> Iterator[object]:
 
 
 def _copied_in_part(value: Any, copies: dict[int, Any]) -> Any:
-    """Copy the lists and dicts, and in them what can be copied; ``copies`` are those by now."""
+    """Copy the lists and dicts, and in them what can be copied; ``copies`` are those so far."""
     if id(value) in copies:
         return copies[id(value)]
     if isinstance(value, dict):
@@ -167,7 +173,7 @@ def _copied_in_part(value: Any, copies: dict[int, Any]) -> Any:
 
 
 def with_distinct_stages(program: dspy.Module) -> dspy.Module:
-    """Give each predictor of a run's own copy a stage of its own: copies of one share theirs."""
+    """Give each predictor of a run's own copy a distinct stage: copies of one share theirs."""
     for path, predictor in program.named_predictors():
         put_stage(predictor, f"mogradjudge {path}")
     return program

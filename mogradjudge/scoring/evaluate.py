@@ -26,13 +26,8 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.objectives.rubric import check_measurable
-from mogradjudge.programs.evaluation import (
-    FirstTexts,
-    Judgement,
-    agreement_of,
-    check_scored,
-    judge_examples,
-)
+from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
+from mogradjudge.programs.first_texts import FirstTexts
 
 # What is reported of `measures`, beside its Spearman's rho.
 _MEASURES = (

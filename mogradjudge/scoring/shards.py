@@ -21,7 +21,8 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
-from mogradjudge.programs.evaluation import FirstTexts, Refused, run_program
+from mogradjudge.programs.execution import Refused, run_program
+from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.scoring.added import Cells, cells_of
 
 Told: TypeAlias = Callable[[int], None]

@@ -35,13 +35,8 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.lm.stop import interruptible
-from mogradjudge.programs.evaluation import (
-    FIRST_TEXTS,
-    FirstTexts,
-    judging,
-    nothing_scored,
-    refusal_of_all,
-)
+from mogradjudge.programs.execution import judging
+from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
 from mogradjudge.programs.identity import describe_lm, digest_of_program
 from mogradjudge.scoring.added import UNSCORED, check_added, count_sources, with_added, with_scores
 from mogradjudge.scoring.checkpoint import Parts, opened_parts

@@ -17,7 +17,13 @@ from mogradjudge.settings import GATES, GateFields, Value
 class Gate(Protocol):
     """Says whether ``proposed`` may replace ``current``, both measured on the validation set.
 
-    Any function of two `Agreement` is a gate. A proposal that changes nothing is not put to it.
+    Any function of two `Agreement` is a gate. It is not called for a proposal that changes nothing.
+
+    >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> gate: Gate = lambda current, proposed: proposed.mean > current.mean + 0.1
+    >>> gate(worse, better)
+    True
     """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool: ...
@@ -26,7 +32,13 @@ class Gate(Protocol):
 @final
 @dataclass(frozen=True)
 class AlwaysAccept:
-    """Accepts every candidate (the paper's runs without a gate)."""
+    """Accepts every candidate (the paper's runs without a gate).
+
+    >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> AlwaysAccept()(better, worse)
+    True
+    """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
         return True
@@ -35,10 +47,15 @@ class AlwaysAccept:
 @final
 @dataclass(frozen=True)
 class NoMeanRegression:
-    """Accepts while the mean agreement does not fall (the paper's gate).
+    """Accepts if the mean agreement does not get worse (the paper's gate).
 
     The mean is over the criteria that have a value in both. A candidate that leaves more texts
-    unscored on any criterion, or a criterion without a value that had one, is refused.
+    unscored on any criterion, or loses the value of a criterion, is rejected.
+
+    >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> NoMeanRegression()(better, worse)
+    False
     """
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
@@ -50,9 +67,9 @@ class NoMeanRegression:
 @final
 @dataclass(frozen=True)
 class NoCriterionRegression:
-    """Accepts while no single criterion falls by more than ``tolerance``.
+    """Accepts if no single criterion gets worse by more than ``tolerance``.
 
-    What leaves more texts unscored, or a criterion without a value that had one, is refused.
+    A candidate that leaves more texts unscored, or loses the value of a criterion, is rejected.
 
     Args:
         tolerance: In units of the agreement, at least 0. Spearman's rho over 100 texts has a
@@ -60,6 +77,11 @@ class NoCriterionRegression:
 
     Raises:
         SetupError: If ``tolerance`` is negative.
+
+    >>> worse = Agreement({"fluency": 0.58}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
+    >>> NoCriterionRegression(tolerance=0.05)(better, worse)
+    True
     """
 
     tolerance: float = 0.0
@@ -80,11 +102,11 @@ _CLASSES: Mapping[str, Callable[..., Gate]] = {
     "criterion": NoCriterionRegression,
     "none": AlwaysAccept,
 }
-"""The gates by their names, which are those of `mogradjudge.settings.GATES`."""
+"""The gates by their names in `mogradjudge.settings.GATES`."""
 
 
 def make_gate(name: str, tolerance: float = 0.0) -> Gate:
-    """Make a gate by its name.
+    """Make a gate from its name.
 
     Args:
         name: One of `mogradjudge.settings.GATES`.
@@ -108,21 +130,21 @@ def make_gate(name: str, tolerance: float = 0.0) -> Gate:
 
 
 def gate_name(gate: Gate) -> str | None:
-    """Give the name that `make_gate` knows a gate by; None for a gate of somebody's own."""
+    """Return the name from which `make_gate` makes a gate; None for a user's own gate."""
     return next((name for name, known in _CLASSES.items() if type(gate) is known), None)
 
 
 def gate_values(gate: Gate) -> dict[str, Value]:
-    """Give a gate's name and settings as plain values; those that it does not have are usual."""
+    """Return a gate's name and settings as plain values, the default for those that it lacks."""
     name = gate_name(gate)
     settings = {field.name: field.default for field in fields(GateFields)}
     own = {} if name is None else vars(gate)
-    return {"gate": name} | {key: own.get(key, usual) for key, usual in settings.items()}
+    return {"gate": name} | {key: own.get(key, default) for key, default in settings.items()}
 
 
 def gate_as_dict(gate: Gate) -> dict[str, Any]:
-    """Give a gate's class or function by name, and its settings, as `result.json` holds them."""
-    # A user's gate may be no dataclass: an object is known by its attributes, a function by name.
+    """Return the name of a gate's class or function, and its settings, as in `result.json`."""
+    # A user's gate need not be a dataclass: an object has attributes, a function only a name.
     settings = {} if isroutine(gate) else vars(gate)
     name = getattr(gate, "__qualname__", type(gate).__qualname__)
     plain = (str, int, float, bool, type(None))
@@ -138,7 +160,7 @@ def _holds(before: float | Undefined, after: float | Undefined, tolerance: float
 
 
 def measures_less(current: Agreement, proposed: Agreement) -> bool:
-    """Say whether a candidate leaves more texts unscored, or a criterion without a value.
+    """Return whether a candidate leaves more texts unscored, or loses the value of a criterion.
 
     It must not win by its agreement on the rest.
     """

@@ -51,10 +51,10 @@ def write_gradients(
     label: str,
     signature: type[dspy.Signature] = WriteGradient,
 ) -> Round[Gradient]:
-    """Write one gradient per example and group, from all critiques of that example inside it.
+    """Write one gradient per example and group, from the example's critiques inside the group.
 
-    An example that has no critique inside a group costs no call for it. ``signature`` is one with
-    the fields of `WriteGradient`, to compare prompts.
+    An example without a critique inside a group costs no call for it. ``signature`` has the fields
+    of `WriteGradient`; another one serves to compare prompts.
     """
     questions = []
     for example_id in dict.fromkeys(critique.example_id for critique in critiques):
@@ -71,7 +71,7 @@ def write_gradients(
                         example_id=example_id,
                         signature=signature,
                         inputs={
-                            **brief.standing(group),
+                            **brief.shared_inputs(group),
                             "critiques": told(
                                 [critique.text for critique in read], LONGEST_EVIDENCE
                             ),

@@ -53,7 +53,7 @@ WriteTracedCritique: Any = WriteCritique.append(
 
 @dataclass(frozen=True)
 class Critique:
-    """Why one judgement missed, for the criteria it names."""
+    """Why one judgement differs from what people expect, for the criteria it names."""
 
     example_id: str
     criteria: Group
@@ -71,12 +71,12 @@ def write_critiques(
 ) -> Round[Critique]:
     """Write one critique per judgement and group.
 
-    Where a judgement has a trace, the critic sees that of the predictors that may be edited.
+    Where a judgement has a trace, the critic sees the part of the predictors that may be edited.
 
-    A criterion that a judgement has nothing to compare with, a missing human score, is left out of
-    it; so is one whose metric failed, which says nothing of the judge, and with ``skip_tolerance``
-    one whose score is at least ``1 - skip_tolerance``. A group that has no criterion left costs no
-    call. Example and results are cut to `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
+    A criterion without a human score is left out, and so is one whose metric failed, which says
+    nothing about the judge. With ``skip_tolerance`` a criterion whose score is at least
+    ``1 - skip_tolerance`` is left out, too. A group without a criterion costs no call. Example and
+    results are cut to `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
     """
     questions = [
         Question(
@@ -88,7 +88,7 @@ def write_critiques(
         )
         for judgement in judgements
         for group in groups
-        if (criteria := _worth_a_critique(judgement, group, skip_tolerance))
+        if (criteria := _to_criticize(judgement, group, skip_tolerance))
     ]
     return ask(critic, questions, _read)
 
@@ -98,10 +98,13 @@ def _read(question: Question, reply: dspy.Prediction) -> Critique:
 
 
 def text_of(reply: object) -> str:
-    """Give a reply's text.
+    """Return a reply's text without surrounding blanks.
 
     Raises:
         ReplyError: If it is empty.
+
+    >>> text_of(" Be strict. ")
+    'Be strict.'
     """
     if not isinstance(reply, str) or not reply.strip():
         raise ReplyError("Expected a text, got an empty reply.")
@@ -109,23 +112,25 @@ def text_of(reply: object) -> str:
     return reply.encode("utf-8", "replace").decode().strip()
 
 
-def _worth_a_critique(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:
-    def worth(score: float | Unscored | None) -> bool:
+def _to_criticize(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:
+    def missed(score: float | Unscored | None) -> bool:
         if score is None or isinstance(score, MetricFailed):
             return False
         if isinstance(score, Unscored) or skip_tolerance is None:
             return True
         return score < 1.0 - skip_tolerance
 
-    return tuple(name for name in group if worth(judgement.scores[name]))
+    return tuple(name for name in group if missed(judgement.scores[name]))
 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
     results = {
-        each.name: _result(each, judgement) for each in brief.objectives if each.name in criteria
+        objective.name: _result(objective, judgement)
+        for objective in brief.objectives
+        if objective.name in criteria
     }
     inputs = {
-        **brief.standing(criteria),
+        **brief.shared_inputs(criteria),
         "example": told(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
         "results": told(results, LONGEST_RESULTS),
     }

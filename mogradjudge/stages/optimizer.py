@@ -57,9 +57,9 @@ def rewrite_sections(
 ) -> Round[Edit]:
     """Rewrite the sections of each group by all gradients inside it.
 
-    A group without a gradient costs no call, and its sections stay. A reply whose keys are not
-    those of the group's sections, or with an empty text or one above ``max_chars``, is a reply
-    error; sections outside the group cannot be reached by it.
+    A group without a gradient costs no call, and its sections stay. A reply is an error if its keys
+    are not those of the group's sections, or if a text is empty or longer than ``max_chars``; it
+    cannot change sections outside the group.
     """
     editable = {group: (*preambles, *brief.slots_of(group)) for group in groups}
     questions = [
@@ -68,7 +68,7 @@ def rewrite_sections(
             example_id="",
             signature=_signature(editable[group]),
             inputs={
-                **brief.standing(group),
+                **brief.shared_inputs(group),
                 "current_instructions": {
                     slot.label: brief.candidate.text(slot) for slot in editable[group]
                 },
@@ -77,7 +77,7 @@ def rewrite_sections(
             label=f"{label}/{'+'.join(group)}",
         )
         for group in groups
-        if (read := [each for each in gradients if inside(each.criteria, group)])
+        if (read := [gradient for gradient in gradients if inside(gradient.criteria, group)])
     ]
 
     def read_edit(question: Question, reply: dspy.Prediction) -> Edit:
@@ -90,8 +90,8 @@ def rewrite_sections(
 def _signature(slots: Sequence[Slot]) -> Any:
     """Narrow the reply's type to the keys of these slots.
 
-    Models that follow a schema then cannot miss a key, and for all others a missing or an unknown
-    key does not parse.
+    Models that follow a schema then cannot miss a key, and a missing or unknown key of any other
+    model does not parse.
     """
     # A field's own name must not hide an attribute of pydantic's model; a label may be any word.
     keys = {_field(slot): (str, pydantic.Field(alias=slot.label)) for slot in slots}
@@ -106,8 +106,8 @@ def _field(slot: Slot) -> str:
 
 
 def _texts(reply: pydantic.BaseModel, slots: Sequence[Slot], max_chars: int) -> dict[Slot, str]:
-    # They go into the judge's system message, and the model that wrote them has read texts from
-    # outside.
+    # They go into the judge's system message, and the model that wrote them has read untrusted
+    # texts.
     new = {slot: quote(text_of(getattr(reply, _field(slot))), headings=False) for slot in slots}
     for slot, text in new.items():
         if len(text) > max_chars:

@@ -1,4 +1,4 @@
-"""How a critic, coach or editor is asked: its LM, its retries, and one round of questions."""
+"""Asks a critic, coach or editor: its LM, its retries, and one round of questions."""
 
 from __future__ import annotations
 
@@ -29,21 +29,24 @@ R = TypeVar("R")
 
 _RETRY_TEMPERATURE = 0.3  # at 0 another try would bring the same reply
 _LEAST_ROOM = 256  # tokens
-_SILENT_ROUNDS = 2  # of a role that was never heard; then its settings or its model are at fault
+_SILENT_ROUNDS = 2  # without any usable reply; then the role's settings or its model are wrong
 
 
 @dataclass(frozen=True)
 class Role:
-    """One of the three writing roles, as the stages see it.
+    """One of the three writing roles: an LM and how it is called.
 
     Args:
         name: ``"critic"``, ``"coach"`` or ``"editor"``.
-        lm: The LM that speaks.
+        lm: The LM of the role.
         temperature: Sampling temperature; None leaves the LM's own.
         retries: Further tries after a reply that cannot be used.
-        takes_seed: Whether the LM may be sent a sampling seed.
-        num_threads: The most questions to ask at one time.
-        ledger: Books the calls, each for the criteria that it is about; its own if not given.
+        takes_seed: Whether the LM takes a sampling seed.
+        num_threads: The most questions to ask at the same time.
+        ledger: Books the calls, each for the criteria that it is about; its own by default.
+
+    >>> Role("critic", dspy.LM("openai/gpt-4o-mini"), temperature=0.7).retries
+    2
     """
 
     name: str
@@ -59,9 +62,9 @@ class Role:
 class Question:
     """One call of a stage, about one group of criteria.
 
-    ``label`` tells it from every other question of the run, so that its sampled reply is its own:
-    DSPy's cache would answer two equal questions alike. ``example_id`` is empty where the question
-    is about no single example.
+    ``label`` is unique in the run, so that each question gets its own sampled reply: DSPy's cache
+    would answer two equal questions alike. ``example_id`` is empty if the question is not about a
+    single example.
     """
 
     criteria: Group
@@ -75,8 +78,8 @@ class Question:
 class Skipped:
     """A question without a usable reply: the run goes on without its record.
 
-    ``reply`` is the last reply as a whole, if one came; ``refusal`` is the provider's, if it took
-    none.
+    ``reply`` is the last reply in full, if there was one; ``refusal`` is the provider's error, if
+    it refused the question.
     """
 
     role: str
@@ -89,38 +92,38 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Round(Generic[R]):
-    """What one round of questions brought, in the order of the questions."""
+    """The records of one round of questions, in the order of the questions."""
 
     records: tuple[R, ...]
     skipped: tuple[Skipped, ...]
 
 
 @dataclass
-class Hearing:
-    """Notes which roles were heard, and ends a run in which one never is."""
+class RoleMonitor:
+    """Stops a run if a role never gives a usable reply."""
 
-    _heard: set[str] = field(default_factory=set)
-    _silent: Counter[str] = field(default_factory=Counter)
+    _answered: set[str] = field(default_factory=set)
+    _silent_rounds: Counter[str] = field(default_factory=Counter)
 
-    def note(self, asked: Role, answers: Round[Any]) -> None:
-        """Note what a round brought.
+    def check(self, role: Role, answers: Round[Any]) -> None:
+        """Check the replies of one round.
 
         Raises:
-            dspy.LMInvalidRequestError: If the provider refuses all that a role asks, as no text of
-                it was ever taken: a setting is wrong then.
-            ReplyError: If no reply could be used, in two rounds.
+            dspy.LMInvalidRequestError: If the provider refuses all questions of a role that never
+                got a reply: a setting is wrong then.
+            ReplyError: If no reply was usable in two rounds.
         """
-        role = asked.name
+        name, skipped = role.name, answers.skipped
         if answers.records:
-            self._heard.add(role)
-        if role in self._heard or not answers.skipped:
+            self._answered.add(name)
+        if name in self._answered or not skipped:
             return
-        refusals = [each.refusal for each in answers.skipped if each.refusal is not None]
-        if len(refusals) == len(answers.skipped) and not any(map(concerns_the_text, refusals)):
-            raise with_remedy(refusals[0], role, temperature=asked.temperature)
-        self._silent[role] += 1
-        if self._silent[role] == _SILENT_ROUNDS:
-            raise _unusable(answers.skipped[-1])
+        refusals = [question.refusal for question in skipped if question.refusal is not None]
+        if len(refusals) == len(skipped) and not any(map(concerns_the_text, refusals)):
+            raise with_remedy(refusals[0], name, temperature=role.temperature)
+        self._silent_rounds[name] += 1
+        if self._silent_rounds[name] == _SILENT_ROUNDS:
+            raise _unusable(skipped[-1])
 
 
 def ask(
@@ -129,17 +132,26 @@ def ask(
     """Ask all questions of a round together.
 
     Args:
-        role: Who is asked.
-        questions: What is asked.
-        read: Makes a record of a reply; raises `ReplyError` for one that cannot be used, which is
-            then asked for again.
+        role: The role to ask.
+        questions: The questions of the round.
+        read: Makes a record from a reply; raises `ReplyError` for an unusable reply, and then the
+            question is asked again.
 
     Raises:
         dspy.LMError: If the provider fails.
+
+    >>> from dspy.utils import DummyLM
+    >>> critic = Role("critic", DummyLM([{"critique": "Too strict."}]), temperature=None)
+    >>> signature = dspy.Signature("text -> critique")
+    >>> question = Question(("fluency",), "a", signature, {"text": "A text."}, "0/1/a")
+    >>> ask(critic, [question], lambda question, reply: reply.critique).records
+    ('Too strict.',)
     """
     adapter = of_roles(dspy.settings.adapter)
     with dspy.context(lm=role.lm, adapter=adapter, trace=[], disable_history=True):
-        replies = in_parallel(lambda each: _ask(role, each, read), questions, role.num_threads)
+        replies = in_parallel(
+            lambda question: _ask(role, question, read), questions, role.num_threads
+        )
     return Round(
         records=tuple(reply for reply in replies if not isinstance(reply, Skipped)),
         skipped=tuple(reply for reply in replies if isinstance(reply, Skipped)),
@@ -150,18 +162,12 @@ def _ask(
     role: Role, question: Question, read: Callable[[Question, dspy.Prediction], R]
 ) -> R | Skipped:
     predict = dspy.Predict(question.signature)
-    # In XML a field is a tag; elsewhere the roles may write of tags as they like.
-    fields = question.signature.fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
-    inert = partial(quote, fields=fields)
-    if isinstance(dspy.settings.adapter, dspy.TwoStepAdapter):
-        inert = partial(quote, fields=question.signature.fields, labels=True)
-    inputs = {name: _quoted(value, inert) for name, value in question.inputs.items()}
+    inputs = _quoted_inputs(question)
     last = Skipped(role.name, question.criteria, question.label, "")
     room = 0  # as much as the LM has
     for attempt in range(role.retries + 1):
-        config = _sampling(role, question, attempt) | ({"max_tokens": room} if room else {})
-        names = (*fields, *question.criteria) if fields else ()
-        ending = Ending(names, values_may_hold_tags=True)
+        config = _sampling(role, question, attempt, room)
+        ending = Ending(_tags(question), values_may_hold_tags=True)
         booking = booked(role.ledger, role.name, question.criteria)
         try:
             with booking, dspy.context(trace=[]), reading(ending):
@@ -170,7 +176,7 @@ def _ask(
                     raise ReplyError(ending.reason)
                 return read(question, reply)
         except (dspy.LMInvalidRequestError, dspy.LMAuthError) as error:
-            refusal = as_refusal(error)  # of a text too long, say
+            refusal = as_refusal(error)  # of a text that is too long, for example
             if isinstance(refusal, (dspy.LMUnsupportedModelError, dspy.LMAuthError)):
                 raise
             if room:  # it was refused more room, so it stays cut
@@ -184,6 +190,24 @@ def _ask(
     return last
 
 
+def _quoted_inputs(question: Question) -> dict[str, object]:
+    quoting = partial(quote, fields=_xml_fields(question))
+    if isinstance(dspy.settings.adapter, dspy.TwoStepAdapter):
+        quoting = partial(quote, fields=question.signature.fields, labels=True)
+    return {name: _quoted(value, quoting) for name, value in question.inputs.items()}
+
+
+def _xml_fields(question: Question) -> tuple[str, ...]:
+    """Return the fields that are tags: those of XML; elsewhere the roles may write any tag."""
+    is_xml = isinstance(dspy.settings.adapter, dspy.XMLAdapter)
+    return tuple(question.signature.fields) if is_xml else ()
+
+
+def _tags(question: Question) -> tuple[str, ...]:
+    fields = _xml_fields(question)
+    return (*fields, *question.criteria) if fields else ()
+
+
 def _unusable(skipped: Skipped) -> ReplyError:
     who = skipped.role
     reply = f" The last reply, in full: {skipped.reply!r}" if skipped.reply.strip() else ""
@@ -194,9 +218,12 @@ def _unusable(skipped: Skipped) -> ReplyError:
     )
 
 
-def _sampling(role: Role, question: Question, attempt: int) -> dict[str, Any]:
-    """Choose temperature and cache key, so that each question and each try draws its own reply."""
-    config: dict[str, Any] = {}
+def _sampling(role: Role, question: Question, attempt: int, room: int) -> dict[str, Any]:
+    """Choose temperature and cache key: each question and each try samples its own reply.
+
+    ``room`` is the longest reply in tokens, 0 for what the LM has.
+    """
+    config: dict[str, Any] = {"max_tokens": room} if room else {}
     # DSPy gives this parameter to reasoning models alone, and those take no temperature.
     takes_temperature = "max_completion_tokens" not in role.lm.kwargs
     temperature = role.temperature if takes_temperature else None
@@ -215,32 +242,38 @@ def _sampling(role: Role, question: Question, attempt: int) -> dict[str, Any]:
 
 
 def _room_after(ending: Ending, lm: dspy.BaseLM, room: int) -> int:
-    """Choose the longest reply of the next try: twice a cut one's, where the user set none."""
+    """Choose the next try's `max_tokens`: twice a cut reply's, unless the user set a limit."""
     if ending.fault != "length" or "max_completion_tokens" in lm.kwargs:
         return room
     limit = lm.kwargs.get("max_tokens")
     is_users = limit is not None and (
         limit != LOCAL_MAX_TOKENS or not lm.model.startswith("local/")
     )
-    # A server may tell too few tokens; few texts have more than one in four bytes.
+    # A server may report too few tokens; few texts have more than one in four bytes.
     length = max(ending.tokens, len(ending.text.encode(errors="replace")) // 4, _LEAST_ROOM)
     return 0 if is_users else 2 * (room or limit or length)
 
 
-def _quoted(value: object, inert: Callable[[str], str], around: tuple[int, ...] = ()) -> object:
-    """Make every text inert; what the stages pass on was written by people or by models.
+def _quoted(value: object, quoting: Callable[[str], str], around: tuple[int, ...] = ()) -> object:
+    """Quote every text: what the stages pass on was written by people or by models.
 
-    ``around`` names the values that hold this one: it may be one of them, or too deep to show.
+    ``around`` holds the ids of the values that contain this one: it may be one of them, or too deep
+    to show.
     """
     if isinstance(value, str):
-        return inert(value)
+        return quoting(value)
     if id(value) in around or len(around) == DEEPEST:
         return CUT
     around = (*around, id(value))
-    if isinstance(value, Mapping):
-        return {_quoted(key, inert): _quoted(item, inert, around) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_quoted(item, inert, around) for item in value]
-    if value is None or isinstance(value, (bool, int, float)) or name_of_media(value):
+    match value:
+        case Mapping():
+            return {
+                _quoted(key, quoting): _quoted(item, quoting, around) for key, item in value.items()
+            }
+        case list() | tuple():
+            return [_quoted(item, quoting, around) for item in value]
+        case None | bool() | int() | float():
+            return value
+    if name_of_media(value):
         return value
-    return _quoted(serialize_for_json(value), inert, around)  # as DSPy would write it
+    return _quoted(serialize_for_json(value), quoting, around)  # as DSPy would write it

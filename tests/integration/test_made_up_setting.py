@@ -96,7 +96,7 @@ def found_in_files(folder: Path) -> dict[str, bool]:
     from benchmarks.worlds.world import toy_rubric
     from mogradjudge import MOGradConfig, MultiCriteriaJudge
     from mogradjudge.judge.scores import JudgeSettings
-    from mogradjudge.optimize.fingerprint import fingerprint
+    from mogradjudge.programs.identity import fingerprint
     from mogradjudge.report.about import facts
     from mogradjudge.report.run_data import read_run
     from mogradjudge.search import SearchSpace
@@ -104,7 +104,7 @@ def found_in_files(folder: Path) -> dict[str, bool]:
     from report_runs import told, written
 
     config = MOGradConfig(made_up=9)
-    asked = fingerprint(config, MultiCriteriaJudge(toy_rubric("fluency")), [], {}, {})
+    asked = fingerprint(config.as_dict(), MultiCriteriaJudge(toy_rubric("fluency")), [], {}, {})
     run = written(folder / "run", told(1, ("fluency",), "x", texts=6))
     (run / "asked.json").write_text(json.dumps(asked))
     (folder / "space.toml").write_text("made_up = [1, 2]\n")

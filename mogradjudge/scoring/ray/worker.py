@@ -19,7 +19,8 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.dspy_internals import put_cache
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import StopSignal
-from mogradjudge.programs.evaluation import FirstTexts, judging
+from mogradjudge.programs.execution import judging
+from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.scoring.ray.store import SharedReplies
 from mogradjudge.scoring.shards import ScoredShard, Shard, ThisMachine
 

@@ -100,7 +100,7 @@ def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
     kept = [(out / name).read_bytes() for name in ("judge.json", "result.json")]
     server.reset()
     assert call(*compile_words(table, server, out)) == 0
-    assert "Going on after step" in capsys.readouterr().err
+    assert "Resumed after step" in capsys.readouterr().err
     assert not server.calls
     assert kept == [(out / name).read_bytes() for name in ("judge.json", "result.json")]
 
@@ -124,7 +124,7 @@ def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, tmp
     assert call(*compile_words(table, server, out)) == 0
     server.reset()
     assert call(*compile_words(table, server, out, *change)) == 2
-    assert "asked for something else" in capsys.readouterr().err
+    assert str(change[1]) in capsys.readouterr().err
     assert not server.calls
 
 

@@ -229,14 +229,14 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
     told = [line for line in lines if not line.startswith(("Info", "The same"))]
     assert len(told) == len(events)
-    for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Ended"):
+    for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Stopped"):
         assert any(line.startswith(what) for line in lines)
     assert "Agreement (Spearman" in out
 
 
 def test_a_log_gets_headlines_and_no_bar(table, server, tmp_path):
     _, _, err = call(*words_for("compile", table, server, tmp_path))
-    assert [line.split()[0] for line in err.splitlines()] == ["Seed", "Step", "Ended"]
+    assert [line.split()[0] for line in err.splitlines()] == ["Initial", "Step", "Stopped"]
     assert ESCAPE not in err
 
 

@@ -19,10 +19,10 @@ from mogradjudge.optimize.events import (
 )
 from mogradjudge.optimize.progress import (
     JudgedTexts,
-    shown_lines,
-    shown_progress,
-    shown_rows,
-    shown_work,
+    event_lines,
+    progress_bar,
+    row_progress,
+    spinner,
 )
 
 VALUES = {"coherence": 0.25, "fluency": None, "mean": 0.25}
@@ -30,7 +30,7 @@ VALUES = {"coherence": 0.25, "fluency": None, "mean": 0.25}
 
 def test_the_bar_shows_steps_agreement_and_calls_on_stderr(capsys):
     none = {"coherence": 0, "fluency": 0}
-    with shown_progress(MOGradConfig(steps=1), display=True) as observe:
+    with progress_bar(MOGradConfig(steps=1), display=True) as observe:
         observe(SeedScored(VALUES, {}, none, none, none, calls=7))
         observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
         observe(RunEnded("steps", seed_kept=True, agreement=VALUES, calls=9))
@@ -42,19 +42,19 @@ def test_the_bar_shows_steps_agreement_and_calls_on_stderr(capsys):
 
 def test_a_models_words_are_shown_as_they_are(capsys):
     reason = "[/INST] [bold]no JSON[/bold]"
-    with shown_progress(MOGradConfig(), display=True) as observe:
+    with progress_bar(MOGradConfig(), display=True) as observe:
         observe(QuestionSkipped(1, "critic", ("coherence",), "0/1/x", reason))
     assert reason in capsys.readouterr().err
 
 
 def test_nothing_is_shown_where_nothing_was_asked_for(capsys):
-    with shown_progress(MOGradConfig(), display=False) as observe:
+    with progress_bar(MOGradConfig(), display=False) as observe:
         observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
     assert capsys.readouterr().err == ""
 
 
 def test_a_bar_shows_rows_and_speed_on_stderr(capsys):
-    with shown_rows(display=True) as watch:
+    with row_progress(display=True) as watch:
         for done in range(11):
             watch(done, 10)
     shown = capsys.readouterr()
@@ -65,7 +65,7 @@ def test_a_bar_shows_rows_and_speed_on_stderr(capsys):
 def test_off_a_terminal_a_line_is_written_now_and_then(capsys, monkeypatch):
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
-    with shown_rows(display=False) as watch:
+    with row_progress(display=False) as watch:
         for done in range(100, 106):  # 100 rows are from an earlier run
             watch(done, 110)
     lines = capsys.readouterr().err.splitlines()
@@ -81,7 +81,7 @@ class Screen(io.StringIO):
 
 
 EVENTS = {
-    "scoring the seed": None,
+    "initial scoring": None,
     "step 2: judging": StepStarted(2, ("a", "b")),
     "step 2: 1 critiques": CritiqueWritten(2, "a", ("fluency",), "too [bold]high"),
     "step 2: 1 gradients": GradientWritten(2, "a", ("fluency",), "be strict"),
@@ -91,7 +91,7 @@ EVENTS = {
 
 @pytest.mark.parametrize("said", EVENTS)
 def test_the_bar_says_what_a_step_is_at(said, capsys):
-    with shown_progress(MOGradConfig(), display=True) as observe:
+    with progress_bar(MOGradConfig(), display=True) as observe:
         for event in list(EVENTS.values())[1 : list(EVENTS).index(said) + 1]:
             observe(event)
     assert said in capsys.readouterr().err
@@ -102,7 +102,7 @@ def test_the_bar_fits_the_terminal(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     none = {"coherence": 0, "fluency": 0}
-    with redirect_stderr(Screen()) as screen, shown_progress(MOGradConfig(), display=True) as tell:
+    with redirect_stderr(Screen()) as screen, progress_bar(MOGradConfig(), display=True) as tell:
         tell(SeedScored(VALUES, {}, none, none, none, calls=12345))
     *_, last = (line for line in screen.getvalue().splitlines() if "SSC steps" in line)
     assert "0/6 mean 0.250, 12345 calls" in last and "left -:--:--" in last
@@ -114,7 +114,7 @@ def test_the_bar_fits_the_terminal(width, monkeypatch):
     [(True, False, ["Step 1"]), (False, True, ["Critique"]), (True, True, ["Critique", "Step 1"])],
 )
 def test_lines_are_those_that_were_asked_for(headlines, others, told, capsys):
-    observe = shown_lines(headlines=headlines, others=others)
+    observe = event_lines(headlines=headlines, others=others)
     observe(CritiqueWritten(1, "a", ("fluency",), "far\ntoo \x1b[2Jhigh " * 99))
     observe(QuestionSkipped(1, "critic", ("fluency",), "0/1/x", "no\nJSON"))
     lines = capsys.readouterr().err.splitlines()
@@ -124,10 +124,10 @@ def test_lines_are_those_that_were_asked_for(headlines, others, told, capsys):
 
 
 def test_work_is_shown_on_a_terminal_alone(capsys):
-    with shown_work("counting"):
+    with spinner("counting"):
         pass
     assert capsys.readouterr().err == ""
-    with redirect_stderr(Screen()) as screen, shown_work("counting [bold]"):
+    with redirect_stderr(Screen()) as screen, spinner("counting [bold]"):
         pass
     assert "counting [bold]" in screen.getvalue()
 

@@ -519,9 +519,9 @@ CHAIN = dspy.ChainOfThought("output -> answer")
         ({"valset": [constant(each) for each in VALIDATION]}, "cannot be measured on the"),
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),
         ({"student": CHAIN}, "`objectives` must be given for a ChainOfThought"),
-        ({"objectives": BRIEF_ONE}, "`objectives` must be a list of them, got one"),
+        ({"objectives": BRIEF_ONE}, "`objectives` must be a list, got a single"),
         ({"objectives": []}, "`objectives` must be given"),
-        ({"objectives": [RIGHT, RIGHT]}, "Each objective needs a name of its own"),
+        ({"objectives": [RIGHT, RIGHT]}, "Each objective needs its own name"),
         ({"student": frozen(), "objectives": [RIGHT]}, "Program has no predictor to optimize"),
     ],
 )

@@ -473,7 +473,7 @@ def test_a_program_that_fails_on_every_text_ends_with_the_reason():
     def ask(program: Asking, question: str) -> dspy.Prediction:
         raise KeyError("no such shelf")
 
-    with pytest.raises(ReplyError, match=r"no such shelf.*\. Mend the program, or the examples'"):
+    with pytest.raises(ReplyError, match=r"no such shelf.*the examples' inputs"):
         optimize(Asking(ask))
 
 
