@@ -66,8 +66,8 @@ def test_nor_does_it_with_other_judges_and_stoppers(settings):
 
 
 def test_nor_does_the_order_that_python_gives_to_sets():
-    code = "import sys; sys.path[:0] = ['.', 'tests', 'tests/integration']; import test_determinism as this; "
-    code += "print(this.run(4, 'SCC'))"
+    code = "import sys; sys.path[:0] = ['.', 'tests', 'tests/integration']; "
+    code += "import test_determinism as this; print(this.run(4, 'SCC'))"
     shown = {
         subprocess.check_output(
             [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, text=True
