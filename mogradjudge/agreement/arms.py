@@ -19,14 +19,14 @@ from mogradjudge.errors import SetupError
 class Arms:
     """The texts that humans and all judges scored: their scores, by arm, and their documents.
 
-    ``kept`` says which of the texts given they are.
+    ``chosen`` says which of the caller's texts they are.
     """
 
     human: Array
     judges: Mapping[str, Array]
     codes: Codes
     documents: int
-    kept: npt.NDArray[np.bool_]
+    chosen: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
     check_lengths({"human": human, **judged, "groups": codes})
     columns = {name: gappy(name, scores) for name, scores in arms.items()}
     people = gappy("human", human)
-    kept = np.isfinite(people)
+    scored = np.isfinite(people)
     for scores in columns.values():
-        kept &= np.isfinite(scores)
-    judges = {name: scores[kept] for name, scores in columns.items()}
-    return Arms(people[kept], judges, codes[kept], documents, kept)
+        scored &= np.isfinite(scores)
+    judges = {name: scores[scored] for name, scores in columns.items()}
+    return Arms(people[scored], judges, codes[scored], documents, scored)
 
 
 def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) -> Contrast:

@@ -185,8 +185,8 @@ def hierarchical(
     of_seeds, of_documents = draw(rng, seeds, resamples), draw(rng, documents, resamples)
     defined = np.isfinite(table)
     sums, counts = (
-        ((of_seeds @ each) * of_documents).sum(axis=1)
-        for each in (np.where(defined, table, 0.0), defined.astype(np.float64))
+        ((of_seeds @ cells) * of_documents).sum(axis=1)
+        for cells in (np.where(defined, table, 0.0), defined.astype(np.float64))
     )
     return percentiles(ratio(sums, counts), confidence)
 
@@ -201,8 +201,8 @@ def draw(rng: np.random.Generator, documents: int, resamples: int) -> Array:
 
 def ratio(sums: Array, counts: Array) -> Array:
     """Divide; nan where nothing was counted."""
-    found: Array = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
-    return found
+    quotients: Array = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return quotients
 
 
 def percentiles(values: Array, confidence: float) -> Interval | Undefined:
@@ -231,8 +231,8 @@ def resampled_values(
         weights: How often each document was drawn, shape (resamples, documents).
         options: How agreement is taken.
     """
-    kept: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
-    human, judge, codes = human[kept], judge[kept], documents.codes[kept]
+    scored: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
+    human, judge, codes = human[scored], judge[scored], documents.codes[scored]
     method, constant = options.method, options.constant
     if options.level == "pooled":
         return weighted_values(human, judge, codes, weights, method, constant)

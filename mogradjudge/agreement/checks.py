@@ -34,10 +34,10 @@ def finite(name: str, values: Numbers) -> Array:
     Raises:
         SetupError: If they are not one list of finite numbers.
     """
-    found = _floats(name, values)
-    if not np.isfinite(found).all():
+    scores = _floats(name, values)
+    if not np.isfinite(scores).all():
         raise SetupError(f"`{name}` must hold finite numbers; leave out what has none.")
-    return found
+    return scores
 
 
 def gappy(name: str, values: Scores) -> Array:
@@ -46,11 +46,11 @@ def gappy(name: str, values: Scores) -> Array:
     Raises:
         SetupError: If they are not one list of finite numbers and None.
     """
-    found = _floats(name, values)
-    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(found))
-    if not (np.isfinite(found) | missing).all():
+    scores = _floats(name, values)
+    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(scores))
+    if not (np.isfinite(scores) | missing).all():
         raise SetupError(f"`{name}` must hold finite numbers, or None where there is no score.")
-    return found
+    return scores
 
 
 def group_codes(groups: Sequence[str]) -> Groups:
@@ -75,21 +75,21 @@ def check_lengths(columns: Mapping[str, Sequence[Any] | Array | Codes]) -> None:
         )
 
 
-def check_names(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def check_names(what: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Check that two mappings have the same keys.
 
     Raises:
         SetupError: If they do not.
     """
-    if set(found) != set(expected):
-        raise SetupError(f"{what} must be given for {sorted(expected)}, got {sorted(found)}.")
+    if set(actual) != set(expected):
+        raise SetupError(f"{what} must be given for {sorted(expected)}, got {sorted(actual)}.")
 
 
 def _floats(name: str, values: Scores) -> Array:
     try:
-        found = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise SetupError(f"`{name}` must hold one number per text: {error}.") from error
-    if found.ndim != 1:
-        raise SetupError(f"`{name}` must be one list of numbers, got {found.ndim} dimensions.")
-    return found
+    if array.ndim != 1:
+        raise SetupError(f"`{name}` must be one list of numbers, got {array.ndim} dimensions.")
+    return array

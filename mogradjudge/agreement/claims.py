@@ -93,10 +93,10 @@ class Claim:
     def _within(self) -> bool:
         if self.bound is None or self.estimate is None or self.low is None or self.high is None:
             return False
-        found = Comparison(
+        comparison = Comparison(
             *(self.estimate, self.low, self.high, 1.0, self.n), standard_error=self._error() or 0.0
         )
-        return _within(found, self.bound)
+        return _within(comparison, self.bound)
 
     def _error(self) -> float | None:
         if self.low is None or self.high is None or self.n < 2:
@@ -122,7 +122,7 @@ class Claim:
 
 def claim(
     name: str,
-    found: Comparison | Undefined,
+    comparison: Comparison | Undefined,
     *,
     p_value: float | None = None,
     bound: float | None = None,
@@ -133,22 +133,30 @@ def claim(
 
     Args:
         name: What is claimed.
-        found: The comparison, with a 95 % interval.
+        comparison: The comparison, with a 95 % interval.
         p_value: The adjusted p-value, where the claim is one of several.
         bound: The difference that would not matter; None claims no equivalence.
         note: What else to say.
         family: How many claims the p-value is adjusted for.
     """
-    if isinstance(found, Undefined):
-        return refused(name, found.reason)
-    p_value = found.p_value if p_value is None else p_value
+    if isinstance(comparison, Undefined):
+        return refused(name, comparison.reason)
+    p_value = comparison.p_value if p_value is None else p_value
     words: Verdict = "not established"
-    if p_value < ALPHA and not found.low <= 0 <= found.high:
+    if p_value < ALPHA and not comparison.low <= 0 <= comparison.high:
         words = "established"
-    elif bound is not None and _within(found, bound):
+    elif bound is not None and _within(comparison, bound):
         words = "equivalent"
     return Claim(
-        *(name, found.difference, found.low, found.high, p_value, found.groups, words),
+        *(
+            name,
+            comparison.difference,
+            comparison.low,
+            comparison.high,
+            p_value,
+            comparison.groups,
+            words,
+        ),
         bound=bound,
         note=note,
         family=family,
@@ -160,6 +168,6 @@ def refused(name: str, reason: str) -> Claim:
     return Claim(name, None, None, None, None, 0, "refused", note=reason)
 
 
-def _within(found: Comparison, bound: float) -> bool:
-    test = equivalence(found, bound)
-    return found.standard_error > 0 and not isinstance(test, Undefined) and test.within
+def _within(comparison: Comparison, bound: float) -> bool:
+    test = equivalence(comparison, bound)
+    return comparison.standard_error > 0 and not isinstance(test, Undefined) and test.within

@@ -55,9 +55,9 @@ def coefficient(sums: Sums, constant: Constant) -> Array:
     judge is measured on the same groups. A constant judge gives 0, or nan to be dropped.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.clip(sums.shared / np.sqrt(sums.human * sums.judge), -1.0, 1.0)
-    found = np.where(sums.judge == 0, 0.0 if constant == "zero" else np.nan, found)
-    return np.where((sums.human == 0) | (sums.texts < FEWEST), np.nan, found)
+        values = np.clip(sums.shared / np.sqrt(sums.human * sums.judge), -1.0, 1.0)
+    values = np.where(sums.judge == 0, 0.0 if constant == "zero" else np.nan, values)
+    return np.where((sums.human == 0) | (sums.texts < FEWEST), np.nan, values)
 
 
 def group_values(
@@ -82,7 +82,7 @@ def group_values(
         x, y = (rank_deviations(scores, codes, groups) for scores in (human, judge))
     else:
         x, y = (_deviations(unit_scale(scores), codes, groups) for scores in (human, judge))
-    sums = [_sum(each, codes, groups) for each in (np.ones_like(x), x * y, x * x, y * y)]
+    sums = [_sum(products, codes, groups) for products in (np.ones_like(x), x * y, x * x, y * y)]
     return coefficient(Sums(*sums), constant)
 
 
@@ -118,9 +118,9 @@ def rank_deviations(scores: Array, codes: Codes, groups: int) -> Array:
     middles = (starts + np.append(starts[1:], len(order)) - 1) / 2
     sizes = np.bincount(codes, minlength=groups)
     centers = np.cumsum(sizes) - (sizes + 1) / 2
-    found = np.empty(len(order))
-    found[order] = middles[np.cumsum(begins) - 1] - centers[group]
-    return found
+    deviations = np.empty(len(order))
+    deviations[order] = middles[np.cumsum(begins) - 1] - centers[group]
+    return deviations
 
 
 def _deviations(scores: Array, codes: Codes, groups: int) -> Array:

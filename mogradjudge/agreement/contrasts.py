@@ -57,8 +57,9 @@ def compare(
     Metrics Using Resampling Methods", TACL 9.
 
     >>> human, documents = [1, 3, 5, 2, 4, 5, 1, 2, 4], list("aaabbbccc")
-    >>> found = compare(human, [1, 3, 4, 2, 4, 5, 1, 3, 4], [3, 3, 4, 1, 4, 4, 2, 3, 3], documents)
-    >>> found.difference > 0, found.p_value
+    >>> judge_a, judge_b = [1, 3, 4, 2, 4, 5, 1, 3, 4], [3, 3, 4, 1, 4, 4, 2, 3, 3]
+    >>> comparison = compare(human, judge_a, judge_b, documents)
+    >>> comparison.difference > 0, comparison.p_value
     (True, 0.25)
 
     Args:
@@ -110,10 +111,13 @@ def _exchanged(table: Arms, options: TestOptions, patterns: npt.NDArray[np.int8]
     codes = np.concatenate([table.codes, table.codes + table.documents])
     differences = np.empty(len(patterns))
     for rows in blocks(len(patterns), len(human)):
-        kept = (patterns[rows] > 0).astype(np.float64)
+        unchanged = (patterns[rows] > 0).astype(np.float64)
         first, second = (
             weighted_values(human, judge, codes, weights, options.method, options.constant)
-            for weights in (np.hstack([kept, 1 - kept]), np.hstack([1 - kept, kept]))
+            for weights in (
+                np.hstack([unchanged, 1 - unchanged]),
+                np.hstack([1 - unchanged, unchanged]),
+            )
         )
         differences[rows] = first - second
     return differences
@@ -129,9 +133,9 @@ def _standard(scores: Array) -> Array:
     return centered / (float(scores.std()) or 1.0)
 
 
-def _too_few(found: Contrast, values: Array) -> Undefined | None:
+def _too_few(contrast: Contrast, values: Array) -> Undefined | None:
     if len(values) < FEWEST:
         return Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
-    if math.isnan(found.difference):
+    if math.isnan(contrast.difference):
         return Undefined("a judge's agreement is undefined")
     return None

@@ -75,10 +75,10 @@ def correlate(
     x, y = finite("human", human), finite("judge", judge)
     if level == "pooled":
         return Correlation(_pooled(x, y, method, constant), len(x), 1, int(len(set(y)) == 1))
-    found = group_codes([] if groups is None else groups)
-    values = group_values(x, y, found.codes, len(found), method, constant)
+    numbered = group_codes([] if groups is None else groups)
+    values = group_values(x, y, numbered.codes, len(numbered), method, constant)
     defined = np.isfinite(values)
-    constant_judge = constant_groups(y, found.codes, len(found)) & defined
+    constant_judge = constant_groups(y, numbered.codes, len(numbered)) & defined
     value = Undefined("no group tells its texts apart")
     return Correlation(
         float(values[defined].mean()) if defined.any() else value,

@@ -52,13 +52,13 @@ def document_values(
     """
     options = TestOptions(method, level, constant)
     check_lengths({"human": human, "judge": judge, "groups": groups})
-    found = group_codes(groups)
+    documents = group_codes(groups)
     x, y = gappy("human", human), gappy("judge", judge)
-    kept = np.isfinite(x) & np.isfinite(y)
-    values = values_of(x[kept], y[kept], found.codes[kept], len(found), options)
+    scored = np.isfinite(x) & np.isfinite(y)
+    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), options)
     return {
         name: float(value)
-        for name, value in zip(found.names, values, strict=True)
+        for name, value in zip(documents.names, values, strict=True)
         if np.isfinite(value)
     }
 

@@ -91,9 +91,9 @@ def measures(
     x, y = gappy("human", human), gappy("judge", judge)
     _check_scale(scale, x, y)
     rated = np.isfinite(x)
-    kept = rated & np.isfinite(y)
-    x, y = x[kept], y[kept]
-    within = None if groups is None else _kept(groups, kept)
+    both = rated & np.isfinite(y)
+    x, y = x[both], y[both]
+    within = None if groups is None else _select(groups, both)
     epsilon, calibrated = _epsilon(y, calibrate_on, grouped=groups is not None)
     accuracy = pair_accuracy(x, y, within, epsilon=epsilon)
     accuracy_constant = pair_accuracy_constant(x, within)
@@ -136,13 +136,13 @@ def _epsilon(
         )
     human, scores = gappy("human", others[0]), gappy("judge", others[1])
     check_lengths({"human": human, "judge": scores})
-    kept = np.isfinite(human) & np.isfinite(scores)
-    within = _kept(others[2], kept) if len(others) == 3 else None
-    return calibrate_epsilon(human[kept], scores[kept], within), True
+    both = np.isfinite(human) & np.isfinite(scores)
+    within = _select(others[2], both) if len(others) == 3 else None
+    return calibrate_epsilon(human[both], scores[both], within), True
 
 
-def _kept(groups: Sequence[str], kept: npt.NDArray[np.bool_]) -> list[str]:
-    return [group for group, keep in zip(groups, kept, strict=True) if keep]
+def _select(groups: Sequence[str], chosen: npt.NDArray[np.bool_]) -> list[str]:
+    return [group for group, keep in zip(groups, chosen, strict=True) if keep]
 
 
 def _skill(accuracy: float | Undefined, constant: float | Undefined) -> float | Undefined:

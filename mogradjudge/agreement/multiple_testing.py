@@ -84,9 +84,9 @@ def contrast_criteria(
     for name, scores in human.items():
         of_arms = {arm: judged[name] for arm, judged in arms.items()}
         table = arms_of(scores, of_arms, documents.codes, len(documents))
-        found = contrast_of(table, weights, options)
-        differences[name] = found.difference
-        columns.append(found.values)
+        contrast = contrast_of(table, weights, options)
+        differences[name] = contrast.difference
+        columns.append(contrast.values)
     values = np.stack(columns, axis=1)
     return _family(differences, values, options)
 

@@ -55,21 +55,21 @@ def equivalence(
     if not 0 < alpha < 0.5:
         raise SetupError(f"`alpha` must lie between 0 and 0.5, got {alpha!r}.")
     if isinstance(values, Comparison):
-        found = values
+        comparison = values
     else:
         table = finite("values", values)
         if len(table) < FEWEST:
             return Undefined(f"{len(table)} documents have a value, and a test needs {FEWEST}")
-        found = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
-    error, freedom = found.standard_error, found.groups - 1
+        comparison = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
+    error, freedom = comparison.standard_error, comparison.groups - 1
     if not math.isfinite(error):
         return Undefined("the comparison has no standard error")
     reach = float(stdtrit(freedom, 1 - alpha)) * error
-    to_bound = bound - abs(found.difference)
+    to_bound = bound - abs(comparison.difference)
     certain = math.inf if to_bound > 0 else -math.inf
     steps = to_bound / error if error > 0 else certain
     p = float(stdtr(freedom, -steps))
-    low, high = found.difference - reach, found.difference + reach
+    low, high = comparison.difference - reach, comparison.difference + reach
     return Equivalence(p, -bound < low and high < bound, low, high, bound)
 
 

@@ -30,7 +30,7 @@ _ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
 
 def two_way(
     table: Arms,
-    found: Contrast,
+    observed: Contrast,
     systems: Groups,
     weights: Mapping[str, float],
     options: TestOptions,
@@ -47,7 +47,7 @@ def two_way(
         )
     contrast = partial(_contrast, table, weights, options)
     over = _over_all if options.level == "pooled" else _by_document
-    codes = systems.codes[table.kept]
+    codes = systems.codes[table.chosen]
     rngs = [np.random.default_rng((options.seed, number)) for number in (0, 1)]
     values = np.empty(options.flips)
     for rows in blocks(options.flips, len(table.human)):
@@ -57,16 +57,16 @@ def two_way(
         )
         values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
     interval = percentiles(values, options.confidence)
-    if isinstance(interval, Undefined) or not np.isfinite(found.difference):
+    if isinstance(interval, Undefined) or not np.isfinite(observed.difference):
         return Undefined("most resamples have no correlation")
     values = values[np.isfinite(values)]
     beyond = 1 + min((values <= _ROUNDING).sum(), (values >= -_ROUNDING).sum())
     return Comparison(
-        found.difference,
+        observed.difference,
         interval.low,
         interval.high,
         float(min(1.0, 2 * beyond / (len(values) + 1))),
-        int(np.isfinite(found.values).sum()),
+        int(np.isfinite(observed.values).sum()),
         "documents+systems",
         float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
         options.confidence,

@@ -80,7 +80,7 @@ class Ends:
     @property
     def has_intervals(self) -> bool:
         """Whether any of its values has an interval."""
-        return any(each.has_intervals for each in self.arms.values())
+        return any(arm.has_intervals for arm in self.arms.values())
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def inline_svg(file: bytes, name: str) -> Markup:
     page's text and white that of its ground.
     """
     root = ElementTree.fromstring(file)
-    used = {found for element in root.iter() for found in _references(element)}
+    used = {reference for element in root.iter() for reference in _references(element)}
     _tidy(root, name, used)
     width = float(root.attrib["viewBox"].split()[2])
     # A figure is as wide as matplotlib meant it: in points, which are 4/3 of a pixel.

@@ -66,13 +66,13 @@ class SearchPage:
     @property
     def cost(self) -> float | None:
         """What all trials cost in US dollars; None if no call has a known price."""
-        priced = any(each.cost is not None for each in self.found.trials)
+        priced = any(trial.cost is not None for trial in self.found.trials)
         return self.found.spent.cost if priced or self.found.spent.cost else None
 
     @property
     def has_intervals(self) -> bool:
         """Whether any trial's agreement has an interval."""
-        return any(each.intervals.get("mean") is not None for each in self.found.trials)
+        return any(trial.intervals.get("mean") is not None for trial in self.found.trials)
 
 
 def search_page(found: SearchResult) -> SearchPage:
@@ -160,9 +160,9 @@ def _pictures(found: SearchResult) -> tuple[Picture, ...]:
 
 def _alt_of_front(found: SearchResult) -> str:
     trials = [
-        f"trial {each.number} ({each.mode}): {number(each.mean)} at {each.calls_per_text} calls"
-        for each in found.trials
-        if each.mean is not None
+        f"trial {trial.number} ({trial.mode}): {number(trial.mean)} at {trial.calls_per_text} calls"
+        for trial in found.trials
+        if trial.mean is not None
     ]
     return f"Trials by agreement and calls per text. {'; '.join(trials)}."
 
@@ -170,6 +170,6 @@ def _alt_of_front(found: SearchResult) -> str:
 def _alt_of_effects(found: SearchResult) -> str:
     if isinstance(found.effects, Undefined):
         return f"No effects: {found.effects.reason}."
-    levels = [f"{each.level}: {each.effect.value:+.3f}" for each in found.effects.levels]
+    levels = [f"{level.level}: {level.effect.value:+.3f}" for level in found.effects.levels]
     shares = [f"{name}: {share:.2f}" for name, share in found.importances.items()]
     return f"Effects. {'; '.join(levels)}. Importances. {'; '.join(shares) or 'unknown'}."

@@ -31,13 +31,13 @@ def added_schema(criteria: Group) -> pa.Schema:
     return pa.schema([(name + end, kind) for name in criteria for end, kind in kinds])
 
 
-def check_added(kept: Group, criteria: Group) -> None:
+def check_added(columns: Group, criteria: Group) -> None:
     """Check that no added column has the name of another one, or of one that is kept.
 
     Raises:
         SetupError: If one has.
     """
-    seen = set(kept)
+    seen = set(columns)
     for name in added_schema(criteria).names:
         if name in seen:
             raise SetupError(
@@ -47,34 +47,34 @@ def check_added(kept: Group, criteria: Group) -> None:
         seen.add(name)
 
 
-def with_added(kept: pa.Schema, criteria: Group) -> pa.Schema:
+def with_added(columns: pa.Schema, criteria: Group) -> pa.Schema:
     """Put the added columns after those that are kept."""
     import pyarrow as pa
 
-    return pa.schema([*kept, *added_schema(criteria)])
+    return pa.schema([*columns, *added_schema(criteria)])
 
 
 def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
     """Give what a judge made of one text."""
     cells: dict[str, float | str | None] = {}
     for name in criteria:
-        made: Any = prediction
-        score = made if isinstance(made, Unscored) else made[name]
+        score = prediction if isinstance(prediction, Unscored) else prediction[name]
         if isinstance(score, Unscored):
             cells |= {name: None, name + SOURCE: None, name + UNSCORED: score.reason}
         else:
-            source = made["readings"][name].source
+            readings: Any = prediction["readings"]
+            source = readings[name].source
             cells |= {name: float(score), name + SOURCE: source, name + UNSCORED: None}
     return cells
 
 
-def with_scores(kept: pa.Table, rows: Sequence[Cells], criteria: Group) -> pa.Table:
+def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group) -> pa.Table:
     """Put the scores of a table's rows after its columns."""
     import pyarrow as pa
 
     for field in added_schema(criteria):
-        kept = kept.append_column(field, pa.array([row[field.name] for row in rows], field.type))
-    return kept
+        table = table.append_column(field, pa.array([row[field.name] for row in rows], field.type))
+    return table
 
 
 def count_sources(table: pa.Table, criteria: Group, source: str | None) -> dict[str, int]:

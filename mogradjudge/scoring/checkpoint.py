@@ -47,7 +47,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._asked: Mapping[str, Any] = {}
+        self._request: Mapping[str, Any] = {}
 
     @property
     def cache(self) -> Path:
@@ -74,16 +74,16 @@ class Parts:
         """Give the place for a copy of a source that is not a file."""
         return self.folder / f"source-{name}.parquet"
 
-    def claim(self, asked: Mapping[str, Any]) -> None:
+    def claim(self, request: Mapping[str, Any]) -> None:
         """Note what was asked for.
 
         Raises:
             SetupError: If the folder has parts that were made when something else was asked for.
         """
-        self._asked, path = asked, self.folder / _ASKED
+        self._request, path = request, self.folder / _ASKED
         if not self.finished:  # a reply is known by its request, whatever else is asked for now
-            write_text(path, to_json(asked) + "\n")
-        elif different := differences(read_json(path, _REPLAY), json.loads(json.dumps(asked))):
+            write_text(path, to_json(request) + "\n")
+        elif different := differences(read_json(path, _REPLAY), json.loads(json.dumps(request))):
             raise SetupError(
                 f"{self.folder} holds parts that were asked for otherwise: "
                 f"{'; '.join(different)}. Give the same settings to take it up, or another "
@@ -100,7 +100,7 @@ class Parts:
         if gone:
             with written(self.folder):
                 self.folder.mkdir()
-            write_text(self.folder / _ASKED, to_json(self._asked) + "\n")
+            write_text(self.folder / _ASKED, to_json(self._request) + "\n")
         write_parquet(self._path(number), table.schema, [table])
         if gone:
             raise ResourceError(

@@ -98,7 +98,7 @@ def evaluation_report(
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     intervals = _intervals(judge.rubric, judgements, level)
-    documents = len({each.group for each in judgements})
+    documents = len({judgement.group for judgement in judgements})
     measured = _measured(judge.rubric, judgements, level)
     criteria = {
         name: {
@@ -129,24 +129,26 @@ def _measured(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, dict[str, Any]]:
     """Measure each criterion, over the texts that it has two scores of."""
-    groups = [each.group for each in judgements]
+    groups = [judgement.group for judgement in judgements]
     # Where each text is a group of its own, pairs of texts are compared across groups.
     within = groups if level == "group" or len(set(groups)) < len(groups) else None
-    found = {}
+    values = {}
     for criterion in rubric.criteria:
         human, judge = _columns(criterion, judgements)
         scale = criterion.scale.low, criterion.scale.high
-        each = measures(human, judge, scale, within, level=level)
-        found[criterion.name] = {name: _plain(getattr(each, name)) for name in _MEASURES}
-    return found
+        measured = measures(human, judge, scale, within, level=level)
+        values[criterion.name] = {name: _plain(getattr(measured, name)) for name in _MEASURES}
+    return values
 
 
 def _intervals(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, Interval | Undefined]:
-    columns = {each.name: _columns(each, judgements) for each in rubric.criteria}
+    columns = {criterion.name: _columns(criterion, judgements) for criterion in rubric.criteria}
     human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
-    return reported_intervals(human, judge, [each.group for each in judgements], level=level)
+    return reported_intervals(
+        human, judge, [judgement.group for judgement in judgements], level=level
+    )
 
 
 def _ends(interval: Interval | Undefined) -> list[float] | None:
@@ -156,14 +158,16 @@ def _ends(interval: Interval | Undefined) -> list[float] | None:
 def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
     """Say where there is no interval and why, and whether those that there are can be trusted."""
     reasons: dict[str, list[str]] = {}
-    for name, each in intervals.items():
-        if isinstance(each, Undefined):
-            reasons.setdefault(each.reason, []).append(name)
+    for name, interval in intervals.items():
+        if isinstance(interval, Undefined):
+            reasons.setdefault(interval.reason, []).append(name)
     notes = [
         reason if len(names) == len(intervals) else f"{reason} ({', '.join(names)})"
         for reason, names in reasons.items()
     ]
-    if documents < NARROW_DOCUMENTS and any(isinstance(e, Interval) for e in intervals.values()):
+    if documents < NARROW_DOCUMENTS and any(
+        isinstance(interval, Interval) for interval in intervals.values()
+    ):
         notes.append(
             f"{documents} documents: below {NARROW_DOCUMENTS} these intervals are somewhat too "
             "narrow"
@@ -175,8 +179,8 @@ def _columns(
     criterion: Criterion, judgements: Sequence[Judgement]
 ) -> tuple[list[float | None], list[float | None]]:
     """Give the human and the judge's scores; None where there is none."""
-    human = [each.example[criterion.human] for each in judgements]
-    return human, [_judged(each, criterion.name) for each in judgements]
+    human = [judgement.example[criterion.human] for judgement in judgements]
+    return human, [_judged(judgement, criterion.name) for judgement in judgements]
 
 
 def _judged(judgement: Judgement, name: str) -> float | None:

@@ -24,7 +24,7 @@ from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.evaluation import FirstTexts, Refused, run_program
 from mogradjudge.scoring.added import Cells, cells_of
 
-Told: TypeAlias = Callable[[int], None]
+OnRows: TypeAlias = Callable[[int], None]
 """Is told, from the thread that scores, of so many more rows that are done."""
 
 
@@ -92,8 +92,8 @@ class Reading:
     def take(self, number: int) -> Batch:
         """Give a part's columns, once."""
         while number not in self._waiting:
-            each, batch = next(self._batches)
-            self._waiting[each] = batch
+            earlier, batch = next(self._batches)
+            self._waiting[earlier] = batch
         return self._waiting.pop(number)
 
 
@@ -111,7 +111,7 @@ class Machines(Protocol):
         """Give the block in which each call is written down, if this is what is told of calls."""
         ...
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         """Judge the missing parts; shards come as they are done, in any order.
 
         Raises:
@@ -154,36 +154,40 @@ class ThisMachine:
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
         return self._ledger.kept_in(journal)
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
-        return self.score_shards(reading.shards(), told)
+    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+        return self.score_shards(reading.shards(), on_rows)
 
     def score_shards(
-        self, shards: Iterable[Shard], told: Told
+        self, shards: Iterable[Shard], on_rows: OnRows
     ) -> Generator[ScoredShard, None, None]:
         """Judge a stream of shards; no thread waits for the end of one before the next begins."""
         waiting: deque[Shard] = deque()
-        made: list[dspy.Prediction | Unscored] = []
+        predictions: list[dspy.Prediction | Unscored] = []
         rows = _inputs(shards, waiting)
         judging = in_order(self._judged, rows, self._num_threads, key_of)
         with layer_held(self._ledger), closing(judging) as judged:
             try:
                 for _, row in judged:
-                    made.append(row)
-                    told(1)
-                    if len(made) == len(waiting[0].inputs):
-                        yield _scored(waiting.popleft(), made, self._criteria)
-                        made = []
+                    predictions.append(row)
+                    on_rows(1)
+                    if len(predictions) == len(waiting[0].inputs):
+                        yield _scored(waiting.popleft(), predictions, self._criteria)
+                        predictions = []
             except KeyboardInterrupt as stop:
                 judged.throw(stop)  # it waits for no call then, as it does for one inside it
 
     def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
         # Not around the generator, whose context is its reader's.
         with booked(self._ledger, "judge", self._criteria):
-            made = run_program(self._judge, inputs)
+            prediction = run_program(self._judge, inputs)
         if self._first is not None:
-            scores = [made] if isinstance(made, Unscored) else [made[n] for n in self._criteria]
-            self._first.see(made, scores)
-        return made
+            scores = (
+                [prediction]
+                if isinstance(prediction, Unscored)
+                else [prediction[name] for name in self._criteria]
+            )
+            self._first.see(prediction, scores)
+        return prediction
 
 
 @contextmanager
@@ -207,9 +211,9 @@ def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[
 
 
 def _scored(
-    shard: Shard, made: Sequence[dspy.Prediction | Unscored], criteria: Group
+    shard: Shard, predictions: Sequence[dspy.Prediction | Unscored], criteria: Group
 ) -> ScoredShard:
-    refusals = [each.error for each in made if isinstance(each, Refused)]
-    cells = [cells_of(each, criteria) for each in made]
+    refusals = [prediction.error for prediction in predictions if isinstance(prediction, Refused)]
+    cells = [cells_of(prediction, criteria) for prediction in predictions]
     first = refusals[0] if refusals else None
     return ScoredShard(shard.part, shard.first, cells, len(refusals), first)

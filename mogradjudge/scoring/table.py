@@ -143,7 +143,7 @@ def score_table(
         raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
     with opened_parts(out) as parts:
         task = _task(judge, str(source), limit, part_rows, parts)
-        parts.claim(task.asked)
+        parts.claim(task.request)
         with nullcontext() if ray is None else joined(ray):
             # A cluster's workers would refuse what this machine refuses, and less clearly.
             first = None if keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
@@ -182,17 +182,17 @@ class _Task:
     seen: Survey
     inputs: Group
     criteria: Group
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
 
     def source(self, finished: frozenset[int]) -> Source:
         """Give where the parts are read from that are not finished."""
-        rows, limit = self.asked["part_rows"], self.asked["limit"]
+        rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
         return Source(self.path, self.inputs, limit, rows, missing)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
-        rows = int(self.asked["part_rows"])
+        rows = int(self.request["part_rows"])
         return min(rows, self.seen.rows - part * rows)
 
 
@@ -210,14 +210,14 @@ def _task(
             _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
     seen = survey(path, inputs, limit)
     check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _asked(judge, seen, limit, part_rows))
+    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, part_rows))
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
     first = next(batches, Batch((), ()))
     check_columns(Table(source, first.columns, first.rows), inputs)
     assert first.typed is not None  # the hub's columns have types
-    write_parquet(path, first.typed.schema, (each.typed for each in chain([first], batches)))
+    write_parquet(path, first.typed.schema, (batch.typed for batch in chain([first], batches)))
 
 
 def _write_parts(
@@ -227,27 +227,27 @@ def _write_parts(
     reading = Reading(task.source(finished))
     done = sum(map(task.rows_of, finished))
     some_read = keep_going or bool(finished)
-    made: dict[int, list[ScoredShard]] = {}
+    waiting: dict[int, list[ScoredShard]] = {}
 
-    def told(rows: int) -> None:
+    def on_rows(rows: int) -> None:
         nonlocal done
         done += rows
         watch(done, task.seen.rows)
 
-    told(0)
+    on_rows(0)
     if not reading.source.missing:
         return
-    with giving_up_on_interrupt(machines.score(reading, told)) as scored:
+    with giving_up_on_interrupt(machines.score(reading, on_rows)) as scored:
         for shard in scored:
-            found = made.setdefault(shard.part, [])
-            found.append(shard)
-            if sum(len(each.cells) for each in found) == task.rows_of(shard.part):
-                kept, whole = reading.take(shard.part), made.pop(shard.part)
+            shards = waiting.setdefault(shard.part, [])
+            shards.append(shard)
+            if sum(len(other.cells) for other in shards) == task.rows_of(shard.part):
+                batch, whole = reading.take(shard.part), waiting.pop(shard.part)
                 if not keep_going:
-                    _check_taken(whole, len(kept.rows))
+                    _check_taken(whole, len(batch.rows))
                 if not some_read:
                     some_read = _check_read(task, whole)
-                parts.write(shard.part, _part(task, kept, whole))
+                parts.write(shard.part, _part(task, batch, whole))
 
 
 def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
@@ -263,7 +263,7 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
 
     Equal texts are judged once, so it may have fewer than are looked at as the first ones.
     """
-    cells = [row for shard in sorted(shards, key=lambda each: each.first) for row in shard.cells]
+    cells = [row for shard in sorted(shards, key=lambda shard: shard.first) for row in shard.cells]
     if any(row[name] is not None for row in cells for name in task.criteria):
         return True
     if len(cells) < min(FIRST_TEXTS, task.seen.rows):
@@ -275,8 +275,8 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
 def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     """Put a part's columns and its scores together."""
     shards = sorted(shards, key=lambda shard: shard.first)
-    kept = kept_table(task.path, batch, task.seen.schema.names)
-    return with_scores(kept, [row for each in shards for row in each.cells], task.criteria)
+    table = kept_table(task.path, batch, task.seen.schema.names)
+    return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
 
 
 def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -294,7 +294,7 @@ def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[st
     return dict(unscored), dict(fallbacks)
 
 
-def _asked(
+def _request(
     judge: MultiCriteriaJudge, seen: Survey, limit: int | None, part_rows: int
 ) -> dict[str, Any]:
     """Tell what decides the scores, as plain JSON values; a key is never among them."""

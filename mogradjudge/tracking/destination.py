@@ -37,13 +37,13 @@ class Place:
         mlflow: The module.
         experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
-        kept: The file that keeps the MLflow run's id; None keeps it nowhere.
+        id_file: The file that keeps the MLflow run's id; None keeps it nowhere.
     """
 
     def __init__(
-        self, mlflow: Any, experiment: str | None, run_name: str | None, kept: Path | None
+        self, mlflow: Any, experiment: str | None, run_name: str | None, id_file: Path | None
     ) -> None:
-        self.mlflow, self.kept = mlflow, kept
+        self.mlflow, self.id_file = mlflow, id_file
         self.experiment, self.run_name = experiment, run_name
         self.run_id: str | None = None
         self.own = False
@@ -56,8 +56,8 @@ class Place:
             self.run_id = (
                 self._alone(earlier) if active is None else self._within(active.info, earlier)
             )
-            if self.kept is not None:
-                write_text(self.kept, to_json({"run_id": self.run_id}) + "\n")
+            if self.id_file is not None:
+                write_text(self.id_file, to_json({"run_id": self.run_id}) + "\n")
         return self.run_id
 
     def close(self, status: str) -> None:
@@ -90,9 +90,9 @@ class Place:
 
     def _earlier(self) -> str | None:
         """Give the MLflow run of an earlier start, if the server that is asked now has it."""
-        if self.kept is None or not self.kept.exists():
+        if self.id_file is None or not self.id_file.exists():
             return None
-        run_id = str(read_json(self.kept)["run_id"])
+        run_id = str(read_json(self.id_file)["run_id"])
         try:
             self.mlflow.MlflowClient().get_run(run_id)
         except self.mlflow.MlflowException as error:

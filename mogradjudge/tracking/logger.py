@@ -68,8 +68,8 @@ class Record:
     ) -> None:
         self.mlflow = import_mlflow()
         self.folder, self.is_judge, self.describe = folder, is_judge, describe
-        kept = None if folder is None else folder / TRACKING
-        self.place = Place(self.mlflow, experiment, run_name, kept)
+        id_file = None if folder is None else folder / TRACKING
+        self.place = Place(self.mlflow, experiment, run_name, id_file)
         self.resumed = self.warned = False
         self.known_steps: frozenset[int] | None = None
         self.params: dict[str, object] = {}

@@ -63,7 +63,9 @@ def log_judge(
             signature=_signature(mlflow, judge.rubric),
             registered_model_name=registered_model_name,
             model_config={"num_threads": _THREADS},
-            pip_requirements=[f"{each}=={version(each)}" for each in ("mogradjudge", "dspy")],
+            pip_requirements=[
+                f"{package}=={version(package)}" for package in ("mogradjudge", "dspy")
+            ],
         )
 
 
@@ -108,9 +110,11 @@ def _signature(mlflow: Any, rubric: Rubric) -> Any:
     kinds, column = mlflow.types.DataType, mlflow.types.ColSpec
     outputs = [
         column(
-            kinds.double if str(each.type) == "double" else kinds.string, each.name, required=False
+            kinds.double if str(field.type) == "double" else kinds.string,
+            field.name,
+            required=False,
         )
-        for each in added_schema(rubric.names)
+        for field in added_schema(rubric.names)
     ]
     return mlflow.models.ModelSignature(
         inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.inputs]),

@@ -63,10 +63,10 @@ class _Tracked(MOGrad):
         testset: Iterable[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
-        told, folder = self._untracked(), self.run_dir
+        optimizer, folder = self._untracked(), self.run_dir
 
         def describe() -> tuple[Mapping[str, object], Mapping[Section, str]]:
-            return dict(_params(told, student)), dict(_sections(student))
+            return dict(_params(optimizer, student)), dict(_sections(student))
 
         record = Record(
             *self._names,
@@ -74,10 +74,10 @@ class _Tracked(MOGrad):
             describe,
             is_judge=isinstance(student, MultiCriteriaJudge),
         )
-        told.observers = (*told.observers, record.tell)
+        optimizer.observers = (*optimizer.observers, record.tell)
         status = "FAILED"
         try:
-            result = told.optimize(
+            result = optimizer.optimize(
                 student,
                 trainset=trainset,
                 valset=valset,
@@ -95,9 +95,9 @@ class _Tracked(MOGrad):
 
     def _untracked(self) -> MOGrad:
         """Give the optimizer with what has been set on this one since."""
-        told, own = copy.copy(self._optimizer), ("_optimizer", "_names")
-        told.__dict__.update({key: it for key, it in vars(self).items() if key not in own})
-        return told
+        optimizer, own = copy.copy(self._optimizer), ("_optimizer", "_names")
+        optimizer.__dict__.update({key: it for key, it in vars(self).items() if key not in own})
+        return optimizer
 
 
 def _params(optimizer: MOGrad, student: dspy.Module) -> Iterator[tuple[str, object]]:

@@ -19,7 +19,7 @@ from mogradjudge.lm.stop import POLL, StopSignal
 from mogradjudge.scoring.ray.session import ClusterFailed
 from mogradjudge.scoring.ray.store import Office
 from mogradjudge.scoring.ray.worker import Job, versions
-from mogradjudge.scoring.shards import Reading, ScoredShard, Told
+from mogradjudge.scoring.shards import OnRows, Reading, ScoredShard
 
 _ROUNDS = 16  # of calls per shard: in the last one threads wait, so a shard should have many
 _ADVICE = "Each machine of the cluster needs mogradjudge[ray], the same version on all."
@@ -60,11 +60,11 @@ class Cluster:
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
         return nullcontext()  # its workers' ledgers have no caps that a journal could be for
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         import ray
 
         try:
-            yield from self._score(reading, told)
+            yield from self._score(reading, on_rows)
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             lines = str(cause).strip().splitlines() or [""]
@@ -72,7 +72,7 @@ class Cluster:
             failed = f"Ray failed ({type(error).__name__}): {reason}."
             raise ClusterFailed(f"{failed} {_ADVICE}") from error
 
-    def _score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+    def _score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         from mogradjudge.scoring.ray.dataset import outcomes
 
         source, rows = reading.source, _ROUNDS * self._job.num_threads
@@ -88,7 +88,7 @@ class Cluster:
             for outcome in done:
                 self._paid[outcome.worker] = outcome.ledger
                 if outcome.scored is not None:
-                    told(len(outcome.scored.cells))
+                    on_rows(len(outcome.scored.cells))
                     yield outcome.scored
                 else:
                     stopped, failed = True, failed or outcome.error
@@ -148,11 +148,11 @@ class Cluster:
 
 def summed(rows: list[LedgerRow]) -> tuple[LedgerRow, ...]:
     """Add up what several ledgers tell of the same role and criteria."""
-    found: dict[tuple[str, tuple[str, ...]], LedgerRow] = {}
+    sums: dict[tuple[str, tuple[str, ...]], LedgerRow] = {}
     for row in rows:
         key = (row.role, row.criteria)
-        found[key] = row if key not in found else _sum(found[key], row)
-    return tuple(found[key] for key in sorted(found))
+        sums[key] = row if key not in sums else _sum(sums[key], row)
+    return tuple(sums[key] for key in sorted(sums))
 
 
 def _sum(one: LedgerRow, other: LedgerRow) -> LedgerRow:

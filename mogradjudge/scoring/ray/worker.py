@@ -85,7 +85,9 @@ class Worker:
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
         """Judge shards; whatever goes wrong is an outcome, for Ray would wrap an error."""
-        return {OUTCOME: [pickle.dumps(self._outcome(pickle.loads(each))) for each in batch[SHARD]]}
+        return {
+            OUTCOME: [pickle.dumps(self._outcome(pickle.loads(shard))) for shard in batch[SHARD]]
+        }
 
     def _outcome(self, shard: Shard) -> Outcome:
         scored, error = None, self._mismatch
