@@ -60,7 +60,7 @@ def _figure(ends: Ends) -> Figure:
     names = list(ends.seed.by_criterion)
     arms: list[tuple[str, Scoring, str, str]] = [
         ("seed", ends.seed, "s", COLOURS[6]),
-        *([] if ends.kept else [("final", ends.final, "o", _BLUE)]),
+        *([] if ends.seed_kept else [("final", ends.final, "o", _BLUE)]),
     ]
     for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
         arms.append((short(f"length of {name}"), scoring, marker, _GREEN))

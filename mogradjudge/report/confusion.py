@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.optimize.events import JudgedText
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.run_data import TEST, VALIDATION, RunData
 from mogradjudge.report.scores import human_of, judge_of
 from mogradjudge.report.section import Findings, Section
 
@@ -73,7 +73,7 @@ def section(findings: Findings) -> Section:
     )
 
 
-def confusions(run: Run, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
+def confusions(run: RunData, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
     """Count, criterion by criterion; none without texts, or where nothing is rated on a scale."""
     if run.rubric is None or not texts:
         return ()

@@ -19,10 +19,10 @@ from mogradjudge.optimize.events import (
     SectionRewritten,
 )
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.report.run_data import Run, Step
+from mogradjudge.report.run_data import RunData, Step
 from mogradjudge.report.section import Findings, Limits, Section
 
-Outcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
+StepOutcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
 
 Kind: TypeAlias = Literal["same", "added", "removed", "gap"]
 
@@ -81,7 +81,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Edit:
+class SectionEdit:
     """What became of one section; ``criteria`` are those that it belongs to."""
 
     title: str
@@ -104,12 +104,12 @@ class Link:
     """
 
     number: int
-    outcome: Outcome
+    outcome: StepOutcome
     current: float | None
     proposed: float | None
     cases: tuple[Case, ...]
     omitted: int
-    edits: tuple[Edit, ...]
+    edits: tuple[SectionEdit, ...]
     skipped: tuple[QuestionSkipped, ...]
 
 
@@ -144,13 +144,13 @@ def steps(findings: Findings) -> Section:
     )
 
 
-def whole_edits(run: Run, limits: Limits) -> tuple[Edit, ...]:
+def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
     """Compare the final sections, or the best so far, with the seed's."""
     final = _final(run)
     return _edits(run, _seed(run), final, final.keys(), limits)
 
 
-def chain(run: Run, limits: Limits) -> Chain:
+def chain(run: RunData, limits: Limits) -> Chain:
     """Follow a run from its examples to its edits."""
     current, links = _seed(run), []
     for step in run.steps:
@@ -163,7 +163,7 @@ def chain(run: Run, limits: Limits) -> Chain:
 
 
 def _link(
-    run: Run,
+    run: RunData,
     step: Step,
     current: Mapping[_Place, str],
     proposal: Mapping[_Place, str],
@@ -184,7 +184,7 @@ def _link(
     )
 
 
-def outcome_of(decided: GateDecided | None) -> Outcome:
+def outcome_of(decided: GateDecided | None) -> StepOutcome:
     """Say what became of a step's proposal."""
     if decided is None:
         return "not decided"
@@ -193,7 +193,7 @@ def outcome_of(decided: GateDecided | None) -> Outcome:
     return "unchanged" if decided.unchanged else "rejected"
 
 
-def _cases(run: Run, step: Step, limits: Limits) -> list[Case]:
+def _cases(run: RunData, step: Step, limits: Limits) -> list[Case]:
     texts, all_inputs = ((), ()) if step.batch is None else (step.batch.texts, step.batch.inputs)
     judged = {text.example_id: text for text in texts}
     inputs = dict(zip(judged, all_inputs, strict=False))
@@ -222,7 +222,7 @@ def _remarks(
     )
 
 
-def _scores(run: Run, text: JudgedText) -> tuple[Score, ...]:
+def _scores(run: RunData, text: JudgedText) -> tuple[Score, ...]:
     return tuple(_score(text, name, of_judge=run.rubric is not None) for name in run.criteria)
 
 
@@ -247,12 +247,12 @@ def _shown(value: Any) -> str:
 
 
 def _edits(
-    run: Run,
+    run: RunData,
     before: Mapping[_Place, str],
     after: Mapping[_Place, str],
     places: Iterable[_Place],
     limits: Limits,
-) -> tuple[Edit, ...]:
+) -> tuple[SectionEdit, ...]:
     several = len({predictor for predictor, _ in {**before, **after}}) > 1
     edits = []
     for predictor, criterion in dict.fromkeys(places):
@@ -260,7 +260,7 @@ def _edits(
         title = "preamble" if criterion is None else criterion
         pieces, left_out = _within(diff(before.get(place, ""), after.get(place, "")), limits)
         edits.append(
-            Edit(
+            SectionEdit(
                 title=f"{title} of {predictor}" if several else title,
                 criteria=run.criteria if criterion is None else (criterion,),
                 pieces=pieces,
@@ -290,11 +290,11 @@ def _place(section: SectionRewritten) -> _Place:
     return section.predictor, section.criterion
 
 
-def _seed(run: Run) -> dict[_Place, str]:
+def _seed(run: RunData) -> dict[_Place, str]:
     return _slots(None if run.state is None else run.state.measured[0].candidate)
 
 
-def _final(run: Run) -> dict[_Place, str]:
+def _final(run: RunData) -> dict[_Place, str]:
     return _slots(None if run.state is None else run.state.best.candidate)
 
 

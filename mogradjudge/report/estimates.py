@@ -45,7 +45,7 @@ class Scoring:
     @property
     def has_intervals(self) -> bool:
         """Whether any of its values has an interval."""
-        return any(each.interval is not None for each in self.by_criterion.values())
+        return any(estimate.interval is not None for estimate in self.by_criterion.values())
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Ends:
     adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
     ``agreement`` names what an agreement is, ``of`` what is compared. All means are over the
     criteria on which both have a value, so without those that are ``left_out``. Where the seed was
-    ``kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
+    ``seed_kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
     compared with human scores, and not any other program by its own objectives.
     """
 
@@ -68,14 +68,14 @@ class Ends:
     claims: Mapping[str, Claim]
     lengths: Mapping[str, Scoring]
     left_out: tuple[str, ...] = ()
-    kept: bool = False
+    seed_kept: bool = False
     of_judge: bool = True
 
     @property
     def arms(self) -> Mapping[str, Scoring]:
         """What is shown side by side, by its name."""
-        ends = {"seed": self.seed} if self.kept else {"seed": self.seed, "final": self.final}
-        return ends | {f"length of {name}": each for name, each in self.lengths.items()}
+        ends = {"seed": self.seed} if self.seed_kept else {"seed": self.seed, "final": self.final}
+        return ends | {f"length of {name}": scoring for name, scoring in self.lengths.items()}
 
     @property
     def has_intervals(self) -> bool:
@@ -85,14 +85,14 @@ class Ends:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why there is no value, or no interval, where there is none."""
-        found: dict[str, dict[str, list[str]]] = {}
+        places: dict[str, dict[str, list[str]]] = {}
         for arm, scoring in self.arms.items():
-            for name, each in scoring.by_criterion.items():
-                if each.why:
-                    found.setdefault(each.why, {}).setdefault(arm, []).append(name)
-        return tuple(self._told(why, where) for why, where in found.items())
+            for name, estimate in scoring.by_criterion.items():
+                if estimate.why:
+                    places.setdefault(estimate.why, {}).setdefault(arm, []).append(name)
+        return tuple(self._reason(why, where) for why, where in places.items())
 
-    def _told(self, why: str, where: Mapping[str, list[str]]) -> str:
+    def _reason(self, why: str, where: Mapping[str, list[str]]) -> str:
         every = len(self.seed.by_criterion)
         whole = [arm for arm, names in where.items() if len(names) == every]
         if len(whole) == len(self.arms):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mogradjudge.optimize.events import QuestionSkipped
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.section import Findings, Section
 
 _SHOWN = 20  # reasons; more are counted
@@ -46,7 +46,7 @@ def section(findings: Findings) -> Section:
     )
 
 
-def losses(run: Run) -> Losses:
+def losses(run: RunData) -> Losses:
     """Count what is lost in all scorings of a run."""
     counts: Counter[tuple[int, str, str, str]] = Counter()
     for (step, split), texts in run.scored.items():

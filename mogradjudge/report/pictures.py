@@ -90,8 +90,8 @@ def inline_svg(file: bytes, name: str) -> Markup:
 
 
 def _references(element: ElementTree.Element) -> set[str]:
-    found = {name for text in element.attrib.values() for name in _LOCAL.findall(text)}
-    return found | {element.attrib.get(_LINK, "").removeprefix("#")}
+    names = {name for text in element.attrib.values() for name in _LOCAL.findall(text)}
+    return names | {element.attrib.get(_LINK, "").removeprefix("#")}
 
 
 def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
@@ -107,25 +107,25 @@ def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
             _tidy(child, name, used)
 
 
-def _attributes(given: Mapping[str, str], name: str, used: set[str]) -> dict[str, str]:
+def _attributes(source: Mapping[str, str], name: str, used: set[str]) -> dict[str, str]:
     """Give an element's attributes, with those that its style stands for."""
-    pairs = [each.split(":", 1) for each in given.get("style", "").split(";") if ":" in each]
+    pairs = [entry.split(":", 1) for entry in source.get("style", "").split(";") if ":" in entry]
     styles = {key.strip(): value.strip() for key, value in pairs}
-    found = {
+    attributes = {
         key: _LOCAL.sub(rf"url(#{name}-\1)", value)
         for key, value in styles.items()
         if key in _PRESENTATION
     }
-    for key, value in given.items():
+    for key, value in source.items():
         if key == "id" and value in used:
-            found["id"] = f"{name}-{value}"
+            attributes["id"] = f"{name}-{value}"
         elif key == _LINK:
             local = value.startswith("#")
-            found["href"] = f"#{name}-{value[1:]}" if local else value
+            attributes["href"] = f"#{name}-{value[1:]}" if local else value
         elif key not in ("id", "style"):
-            found[key] = _LOCAL.sub(rf"url(#{name}-\1)", value)
-    classes = [f"paper-{key}" for key in ("fill", "stroke") if found.get(key) == _PAPER]
-    found |= {key: "currentColor" for key in ("fill", "stroke") if found.get(key) == _INK}
+            attributes[key] = _LOCAL.sub(rf"url(#{name}-\1)", value)
+    classes = [f"paper-{key}" for key in ("fill", "stroke") if attributes.get(key) == _PAPER]
+    attributes |= {key: "currentColor" for key in ("fill", "stroke") if attributes.get(key) == _INK}
     if classes:
-        found["class"] = " ".join(classes)
-    return found
+        attributes["class"] = " ".join(classes)
+    return attributes

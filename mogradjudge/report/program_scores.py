@@ -21,13 +21,13 @@ from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.optimize.events import JudgedText, Values
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
-from mogradjudge.report.run_data import TEST, Run
+from mogradjudge.report.run_data import TEST, RunData
 
 OWN_WAY = "the objective sums up its scores in a way of its own, which is not their mean"
 _RESAMPLES = 1000
 
 
-def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = None) -> Scoring:
+def own_scoring(run: RunData, step: int, split: str, names: Sequence[str] | None = None) -> Scoring:
     """Give what the run's own objectives came to.
 
     An objective has an interval where its values are the plain means of its scores, by resampling
@@ -46,8 +46,10 @@ def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = N
     intervals = _intervals(texts, [*run.criteria], [*names])
 
     def estimate(name: str, of: Sequence[str]) -> Estimate:
-        scored = [t for t in texts if any(t.scores.get(each) is not None for each in of)]
-        value = values.get(name) if name != MEAN else _mean([values.get(each) for each in of])
+        scored = [t for t in texts if any(t.scores.get(objective) is not None for objective in of)]
+        value = (
+            values.get(name) if name != MEAN else _mean([values.get(objective) for objective in of])
+        )
         drawn = intervals[name]
         if value is None:
             why = "no value is recorded"
@@ -58,13 +60,13 @@ def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = N
         interval = None if why or isinstance(drawn, Undefined) else drawn
         return Estimate(value, interval, why, len(scored), len({t.group for t in scored}))
 
-    found = {name: estimate(name, [name]) for name in run.criteria}
-    return Scoring(step, split, len(texts), documents, {**found, MEAN: estimate(MEAN, names)})
+    estimates = {name: estimate(name, [name]) for name in run.criteria}
+    return Scoring(step, split, len(texts), documents, {**estimates, MEAN: estimate(MEAN, names)})
 
 
-def plain_means(run: Run) -> set[str]:
+def plain_means(run: RunData) -> set[str]:
     """Name the objectives whose every recorded value is the mean of its texts' scores."""
-    found: dict[str, bool] = {}
+    matches: dict[str, bool] = {}
     for step, split in run.scored:
         values = _values(run, step, split)
         for name in run.criteria:
@@ -72,12 +74,12 @@ def plain_means(run: Run) -> set[str]:
             scores = [s for t in run.texts(step, split) if (s := t.scores.get(name)) is not None]
             if value is not None and scores:
                 same = math.isclose(value, fmean(scores), rel_tol=1e-9, abs_tol=1e-9)
-                found[name] = found.get(name, True) and same
-    return {name for name, holds in found.items() if holds}
+                matches[name] = matches.get(name, True) and same
+    return {name for name, holds in matches.items() if holds}
 
 
 def own_claims(
-    run: Run, first: Sequence[JudgedText], last: Sequence[JudgedText], names: Sequence[str]
+    run: RunData, first: Sequence[JudgedText], last: Sequence[JudgedText], names: Sequence[str]
 ) -> dict[str, Claim]:
     """Test the difference of mean scores on whole documents: of the mean, and of each objective.
 
@@ -92,22 +94,24 @@ def own_claims(
     means = [fmean(column.get(group, 0.0) for column in columns.values()) for group in documents]
     claims = {MEAN: claim("final less seed, mean score per text", cluster_test(means))}
     known = plain_means(run)
-    found = {
+    comparisons = {
         name: cluster_test([*columns[name].values()]) if name in columns else Undefined("no texts")
         for name in names
     }
     tested = {
-        name: each.p_value
-        for name, each in found.items()
-        if isinstance(each, Comparison) and name in known
+        name: comparison.p_value
+        for name, comparison in comparisons.items()
+        if isinstance(comparison, Comparison) and name in known
     }
     adjusted = holm(tested)
-    for name, each in found.items():
+    for name, comparison in comparisons.items():
         what = f"final less seed, {name}"
         if name not in known:
             claims[name] = refused(what, OWN_WAY)
             continue
-        claims[name] = claim(what, each, p_value=adjusted.get(name), family=max(1, len(tested)))
+        claims[name] = claim(
+            what, comparison, p_value=adjusted.get(name), family=max(1, len(tested))
+        )
     return claims
 
 
@@ -122,7 +126,7 @@ def _differences(
         if old is not None and new is not None:
             sums[before.group] = sums.get(before.group, 0.0) + new - old
             texts += 1
-    return {group: found * len(sums) / texts for group, found in sums.items()}
+    return {group: total * len(sums) / texts for group, total in sums.items()}
 
 
 def _intervals(
@@ -143,10 +147,10 @@ def _intervals(
         values[name] = ratio(weights @ sums, weights @ counts)
     mean = [values[name] for name in of_mean]
     values[MEAN] = np.mean(mean, axis=0) if mean else np.full(_RESAMPLES, np.nan)
-    return {name: percentiles(each, 0.95) for name, each in values.items()}
+    return {name: percentiles(resampled, 0.95) for name, resampled in values.items()}
 
 
-def _values(run: Run, step: int, split: str) -> Values:
+def _values(run: RunData, step: int, split: str) -> Values:
     if split == TEST:
         test = None if run.state is None else run.state.test
         if test is None:

@@ -67,7 +67,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunData:
     """What a run's folder holds.
 
     ``begun`` says when the run started, where its event has a time. ``scored`` gives the texts of
@@ -79,7 +79,7 @@ class Run:
     path: Path
     started: RunStarted
     begun: str | None
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     rubric: Rubric | None
     state: State | None
     seeded: SeedScored | None
@@ -114,7 +114,7 @@ class Run:
     @property
     def holds_out(self) -> bool | None:
         """Whether test texts are held out; None where it is not known."""
-        digest = self.asked.get("test data")
+        digest = self.request.get("test data")
         return None if digest is None else bool(digest != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
@@ -131,7 +131,7 @@ class Run:
         return next((texts for texts in scored if texts), ())
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunData:
     """Read a run's folder; the run may have ended, be under way, or have been cut short.
 
     Raises:
@@ -141,29 +141,29 @@ def read_run(path: Path) -> Run:
         raise SetupError(
             f"{path} holds no run: it has no {EVENTS}. Give the folder that `compile --out` names."
         )
-    told = _told(LineLog(path / EVENTS))
-    asked = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
+    history = _read_history(LineLog(path / EVENTS))
+    request = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
     state = State.read(path / STATE)
-    if told.started is None:
+    if history.started is None:
         raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
-    return Run(
+    return RunData(
         path=path,
-        started=told.started,
-        begun=told.begun,
-        asked=asked,
-        rubric=_rubric(path / ASKED, asked),
+        started=history.started,
+        begun=history.begun,
+        request=request,
+        rubric=_rubric(path / ASKED, request),
         state=state,
-        seeded=told.seeded,
-        scored=told.scored,
-        steps=tuple(told.steps[number] for number in sorted(told.steps)),
-        ended=told.ended,
-        resumed=told.resumed,
-        ledger=_paid(path / CALLS),
+        seeded=history.seeded,
+        scored=history.scored,
+        steps=tuple(history.steps[number] for number in sorted(history.steps)),
+        ended=history.ended,
+        resumed=history.resumed,
+        ledger=_read_ledger(path / CALLS),
     )
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """What of `asked.json` a report reads by name."""
 
     rubric: str | None = None
@@ -171,16 +171,16 @@ class _Asked:
     versions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _rubric(path: Path, asked: Mapping[str, Any]) -> Rubric | None:
+def _rubric(path: Path, request: Mapping[str, Any]) -> Rubric | None:
     try:
-        toml = decoded(_Asked, asked).rubric
+        toml = decoded(_Request, request).rubric
         return None if toml is None else Rubric(**fields_from_toml(toml))
     except ValueError as error:
         raise SetupError(f"{path} is damaged ({error}). {REPLAY}") from error
 
 
 @dataclass
-class _Told:
+class _History:
     """What the events come to while they are read."""
 
     started: RunStarted | None = None
@@ -192,46 +192,46 @@ class _Told:
     resumed: int = 0
 
 
-def _told(log: LineLog) -> _Told:
-    told = _Told()
+def _read_history(log: LineLog) -> _History:
+    history = _History()
     for event, time in read_events(log):
         if isinstance(event, RunStarted):  # an earlier start may have got no further than the seed
-            told = _Told(started=event, begun=time)
+            history = _History(started=event, begun=time)
         else:
-            _enter(told, event)
-    return told
+            _record(history, event)
+    return history
 
 
-def _enter(told: _Told, event: Event) -> None:
+def _record(history: _History, event: Event) -> None:
     match event:
         case RunResumed():
-            _forget_after(told, event.steps)
+            _forget_after(history, event.steps)
         case SeedScored():
-            told.seeded = event
+            history.seeded = event
         case CandidateScored():
-            told.scored[event.step, event.split] = event.texts
+            history.scored[event.step, event.split] = event.texts
         case RunEnded():
-            told.ended = event
+            history.ended = event
         case StepEvent():
-            before = told.steps.get(event.step)
+            before = history.steps.get(event.step)
             if before is None or isinstance(event, StepStarted):
                 before = Step(event.step)
-            told.steps[event.step] = replace(before, events=(*before.events, event))
+            history.steps[event.step] = replace(before, events=(*before.events, event))
 
 
-def _forget_after(told: _Told, steps: int) -> None:
+def _forget_after(history: _History, steps: int) -> None:
     """Leave out what is told once more."""
-    told.resumed += 1
-    told.ended = None
-    told.steps = {number: step for number, step in told.steps.items() if number <= steps}
-    told.scored = {
+    history.resumed += 1
+    history.ended = None
+    history.steps = {number: step for number, step in history.steps.items() if number <= steps}
+    history.scored = {
         (step, split): texts
-        for (step, split), texts in told.scored.items()
+        for (step, split), texts in history.scored.items()
         if step <= steps or split == TEST
     }
 
 
-def _paid(journal: Path) -> tuple[LedgerRow, ...]:
+def _read_ledger(journal: Path) -> tuple[LedgerRow, ...]:
     ledger = Ledger()
     with ledger.kept_in(LineLog(journal)):
         return ledger.rows

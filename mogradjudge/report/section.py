@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mogradjudge.display.plotting import can_draw
 from mogradjudge.report.estimates import Ends, Scoring
 from mogradjudge.report.pictures import Picture, picture
-from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.run_data import TEST, VALIDATION, RunData
 from mogradjudge.report.scores import ends, scorings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Findings:
         interference: A folder with the interference benchmark's results, if there is one.
     """
 
-    def __init__(self, run: Run, interference: Path | None = None) -> None:
+    def __init__(self, run: RunData, interference: Path | None = None) -> None:
         self.run, self.interference = run, interference
         self.draws = can_draw()
 

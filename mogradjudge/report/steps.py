@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.edits import Outcome, outcome_of
+from mogradjudge.report.edits import StepOutcome, outcome_of
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.scores import how_taken
 from mogradjudge.report.section import Findings, Section
 
@@ -33,7 +33,7 @@ class StepRow:
     """One row of the table of steps; step 0 is the seed, and its outcome says nothing."""
 
     number: int
-    outcome: Outcome
+    outcome: StepOutcome
     scoring: Scoring | None
     calls: int | None
     tokens: int | None
@@ -57,7 +57,7 @@ def section(findings: Findings) -> Section:
     )
 
 
-def _rows(run: Run, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
+def _rows(run: RunData, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
     by_step = {scoring.step: scoring for scoring in scorings}
     rows = []
     if run.seeded is not None:
@@ -97,7 +97,7 @@ def _picture(findings: Findings, name: str) -> Picture | None:
     )
 
 
-def _in_force(run: Run, name: str) -> dict[int, float | None]:
+def _in_force(run: RunData, name: str) -> dict[int, float | None]:
     """Give the agreement of the instructions in force after each step."""
     seed = {} if run.seeded is None else {0: run.seeded.agreement.get(name)}
     ended = [step.ended for step in run.steps if step.ended is not None]

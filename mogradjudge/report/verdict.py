@@ -10,7 +10,7 @@ from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.display.plotting import INSTALL
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
-from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.run_data import TEST, VALIDATION, RunData
 from mogradjudge.report.section import Findings, Section
 
 Word: TypeAlias = Literal[
@@ -38,7 +38,7 @@ _ENDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunVerdict:
     """The verdict's word, the sentence that says it, and what else must be known to read it."""
 
     word: Word
@@ -74,7 +74,7 @@ def _notes(findings: Findings) -> list[str]:
     return notes
 
 
-def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
+def verdict(run: RunData, test: Ends | None, validation: Ends | None) -> RunVerdict:
     """Judge a run by its held-out texts; without any, nothing is established."""
     word, sentence = _said(run, test, validation)
     notes = [_how_it_ended(run)]
@@ -90,10 +90,10 @@ def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
             f"There are {counted(documents, 'document')}; below {NARROW_DOCUMENTS}, bootstrap "
             "intervals are somewhat too narrow."
         )
-    return Verdict(word, sentence, tuple(notes))
+    return RunVerdict(word, sentence, tuple(notes))
 
 
-def _said(run: Run, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
+def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
     if run.state is None or run.seeded is None:
         return "refused", "The seed instructions have no value yet, so there is nothing to say."
     if run.ended is None:
@@ -117,11 +117,11 @@ def _said(run: Run, test: Ends | None, validation: Ends | None) -> tuple[Word, s
     )
 
 
-def _so_far(run: Run, validation: Ends | None) -> str:
+def _so_far(run: RunData, validation: Ends | None) -> str:
     who = "the seed instructions" if run.seed_kept else f"the instructions of step {run.best}"
     how = ""
     if validation is not None:
-        how = f": {_one_end(validation) if validation.kept else _both_ends(validation)}"
+        how = f": {_one_end(validation) if validation.seed_kept else _both_ends(validation)}"
     held = {
         True: " Held-out texts are scored at the end.",
         False: " No texts are held out, so at the end nothing will be established for new texts.",
@@ -133,7 +133,7 @@ def _so_far(run: Run, validation: Ends | None) -> str:
     )
 
 
-def _meaning(run: Run, ends: Ends) -> str:
+def _meaning(run: RunData, ends: Ends) -> str:
     claim, final = ends.claims[MEAN], f"the final instructions (of step {run.best})"
     if claim.verdict == "refused" or claim.estimate is None:
         return f"{final} cannot be compared with the seed: {plain(claim)}."
@@ -172,7 +172,7 @@ def _texts(ends: Ends) -> str:
     return f"{counted(ends.final.texts, kind)} of {documents}"
 
 
-def _how_it_ended(run: Run) -> str:
+def _how_it_ended(run: RunData) -> str:
     done = sum(step.ended is not None for step in run.steps)
     taken = (
         f"{done} of {counted(run.started.steps, 'step')} {'is' if done == 1 else 'are'} recorded"

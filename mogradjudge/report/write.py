@@ -30,7 +30,7 @@ from mogradjudge.report import (
     verdict,
 )
 from mogradjudge.report.pictures import Picture
-from mogradjudge.report.run_data import Run, read_run
+from mogradjudge.report.run_data import RunData, read_run
 from mogradjudge.report.section import Findings, Limits, Section
 
 REPORT, FIGURES = "report.html", "figures"
@@ -149,28 +149,28 @@ def _write_search(folder: Path, path: Path) -> Path:
     html = render(
         "search.html.j2",
         title=f"Search {folder.name}",
-        subtitle=f"The study {page.found.study!r}: {numbers.counted(len(page.rows), 'trial')}",
+        subtitle=f"The study {page.result.study!r}: {numbers.counted(len(page.rows), 'trial')}",
         contents=CONTENTS,
         page=page,
     )
     return save(path, html, page.pictures)
 
 
-def _results(folder: Path, given: str | Path | None) -> Path | None:
+def _results(folder: Path, chosen: str | Path | None) -> Path | None:
     """Give the folder of the benchmark's results that are to be shown."""
-    if given is not None:
-        return Path(given)
+    if chosen is not None:
+        return Path(chosen)
     return folder if (folder / interference.INTERFERENCE).exists() else None
 
 
-def _write_run(run: Run, path: Path, results: Path | None) -> Path:
+def _write_run(run: RunData, path: Path, results: Path | None) -> Path:
     findings = Findings(run, results)
     sections = [section(findings) for section in SECTIONS]
     pictures = [picture for section in sections for picture in section.pictures]
     return save(path, _html(run, sections), pictures)
 
 
-def _html(run: Run, sections: Sequence[Section]) -> str:
+def _html(run: RunData, sections: Sequence[Section]) -> str:
     html = ""
     for limits in _LIMITS:
         html = render(
@@ -186,7 +186,7 @@ def _html(run: Run, sections: Sequence[Section]) -> str:
     return html
 
 
-def _inside(run: Run, section: Section, limits: Limits) -> Markup:
+def _inside(run: RunData, section: Section, limits: Limits) -> Markup:
     """Render a section's own template."""
     environment, name = _environment(), section.template
     is_file = name.endswith(".j2")

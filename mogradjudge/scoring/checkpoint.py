@@ -38,7 +38,7 @@ _EARLY = re.compile(
 _LATER = re.compile(rf"asked\.json|cache|calls\.jsonl|{_PART.pattern}")
 
 
-class Parts:
+class Checkpoint:
     """The parts of one table; `claim` them before writing any.
 
     A folder that was left behind is taken up: each part is there as a whole or not at all, and the
@@ -181,21 +181,21 @@ def _table(path: Path) -> pa.Table | None:
 
 
 @contextmanager
-def opened_parts(out: Path) -> Iterator[Parts]:
+def open_checkpoint(out: Path) -> Iterator[Checkpoint]:
     """Open the folder beside a file for this process alone; one with nothing paid is taken away.
 
     Raises:
         SetupError: If another process has it open, or it holds links or files of someone else's.
     """
-    parts = Parts(out.with_name(out.name + ".parts"))
-    check_folder(parts.folder)
-    with written(parts.folder):
-        parts.folder.mkdir(exist_ok=True)
-    parts.check_ours()
+    checkpoint = Checkpoint(out.with_name(out.name + ".parts"))
+    check_folder(checkpoint.folder)
+    with written(checkpoint.folder):
+        checkpoint.folder.mkdir(exist_ok=True)
+    checkpoint.check_ours()
     taken = f"Another process writes {out}. Wait for it, or give another `--out`."
-    with locked(parts.folder / _LOCK, SetupError(taken)):
+    with locked(checkpoint.folder / _LOCK, SetupError(taken)):
         try:
-            yield parts
+            yield checkpoint
         finally:
-            if not parts.paid:
-                parts.remove_folder()
+            if not checkpoint.paid:
+                checkpoint.remove_folder()

@@ -145,7 +145,7 @@ def _intervals(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, Interval | Undefined]:
     columns = {criterion.name: _columns(criterion, judgements) for criterion in rubric.criteria}
-    human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
+    human, judge = ({name: column[side] for name, column in columns.items()} for side in (0, 1))
     return reported_intervals(
         human, judge, [judgement.group for judgement in judgements], level=level
     )

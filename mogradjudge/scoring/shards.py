@@ -22,7 +22,7 @@ from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.evaluation import FirstTexts, Refused, run_program
-from mogradjudge.scoring.added import Cells, cells_of
+from mogradjudge.scoring.output import Cells, cells_of
 
 OnRows: TypeAlias = Callable[[int], None]
 """Is told, from the thread that scores, of so many more rows that are done."""
@@ -75,7 +75,7 @@ class Source:
         return Shard(number, 0, inputs_of(self.path, batch, self.inputs))
 
 
-class Reading:
+class SourceReader:
     """Reads a source once, for those who judge and for those who write: columns wait here."""
 
     def __init__(self, source: Source) -> None:
@@ -111,7 +111,7 @@ class Machines(Protocol):
         """Give the block in which each call is written down, if this is what is told of calls."""
         ...
 
-    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         """Judge the missing parts; shards come as they are done, in any order.
 
         Raises:
@@ -154,8 +154,8 @@ class ThisMachine:
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
         return self._ledger.kept_in(journal)
 
-    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
-        return self.score_shards(reading.shards(), on_rows)
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+        return self.score_shards(reader.shards(), on_rows)
 
     def score_shards(
         self, shards: Iterable[Shard], on_rows: OnRows

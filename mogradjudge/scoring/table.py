@@ -43,16 +43,23 @@ from mogradjudge.programs.evaluation import (
     refusal_of_all,
 )
 from mogradjudge.programs.identity import describe_lm, digest_of_program
-from mogradjudge.scoring.added import UNSCORED, check_added, count_sources, with_added, with_scores
-from mogradjudge.scoring.checkpoint import Parts, opened_parts
+from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
 from mogradjudge.scoring.evaluate import check_lm
-from mogradjudge.scoring.output import check_output, write_output
+from mogradjudge.scoring.output import (
+    UNSCORED,
+    check_added,
+    check_output,
+    count_sources,
+    with_added,
+    with_scores,
+    write_output,
+)
 from mogradjudge.scoring.ray import Cluster, check_ray, joined
 from mogradjudge.scoring.shards import (
     Machines,
-    Reading,
     ScoredShard,
     Source,
+    SourceReader,
     ThisMachine,
     giving_up_on_interrupt,
 )
@@ -141,38 +148,38 @@ def score_table(
     check_output(out, overwrite=overwrite)
     if Path(source).exists() and out.exists() and out.samefile(source):
         raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
-    with opened_parts(out) as parts:
-        task = _task(judge, str(source), limit, part_rows, parts)
-        parts.claim(task.request)
+    with open_checkpoint(out) as checkpoint:
+        task = _task(judge, str(source), limit, part_rows, checkpoint)
+        checkpoint.claim(task.request)
         with nullcontext() if ray is None else joined(ray):
             # A cluster's workers would refuse what this machine refuses, and less clearly.
             first = None if keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
             machines: Machines = ThisMachine(judge, num_threads, max_rpm, budget, first)
             if ray is not None:
-                replies = parts.cache
+                replies = checkpoint.cache
                 machines = Cluster(judge, num_threads, max_rpm, replies, keep_going=keep_going)
-            with _unless_nothing_is_paid(parts, machines), interruptible(machines.stop_signal):
-                _write_parts(task, machines, parts, watch or _ignore, keep_going=keep_going)
-        unscored, fallbacks = _join(task, parts, out)
-        parts.remove()
+            with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
+                _write_parts(task, machines, checkpoint, watch or _ignore, keep_going=keep_going)
+        unscored, fallbacks = _join(task, checkpoint, out)
+        checkpoint.remove()
     return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
 
 
 @contextmanager
-def _unless_nothing_is_paid(parts: Parts, machines: Machines) -> Iterator[None]:
+def _unless_nothing_is_paid(checkpoint: Checkpoint, machines: Machines) -> Iterator[None]:
     """Keep replies while the block runs; without any, settings can still be mended after it."""
-    fresh = not parts.paid
+    fresh = not checkpoint.paid
     try:
         with (
             cut_replies_counted(),
-            replies_kept_in(parts.cache, _REPLIES_IN_MEMORY),
-            machines.kept_in(LineLog(parts.calls)),
+            replies_kept_in(checkpoint.cache, _REPLIES_IN_MEMORY),
+            machines.kept_in(LineLog(checkpoint.calls)),
             judging(),
         ):
             yield
     except BaseException:
-        if fresh and not parts.finished and not any(row.calls for row in machines.rows):
-            parts.remove()
+        if fresh and not checkpoint.finished and not any(row.calls for row in machines.rows):
+            checkpoint.remove()
         raise
 
 
@@ -197,7 +204,11 @@ class _Task:
 
 
 def _task(
-    judge: MultiCriteriaJudge, source: str, limit: int | None, part_rows: int, parts: Parts
+    judge: MultiCriteriaJudge,
+    source: str,
+    limit: int | None,
+    part_rows: int,
+    checkpoint: Checkpoint,
 ) -> _Task:
     """Check a table before any call is paid."""
     inputs, criteria = judge.rubric.inputs, judge.rubric.names
@@ -205,7 +216,7 @@ def _task(
     if source.startswith(HUB):
         # What the hub has may change, and each reading of it is a download.
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
-        path = parts.copy_of(name)
+        path = checkpoint.copy_of(name)
         if not path.exists():
             _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
     seen = survey(path, inputs, limit)
@@ -221,10 +232,10 @@ def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> N
 
 
 def _write_parts(
-    task: _Task, machines: Machines, parts: Parts, watch: Watch, *, keep_going: bool
+    task: _Task, machines: Machines, checkpoint: Checkpoint, watch: Watch, *, keep_going: bool
 ) -> None:
-    finished = parts.finished
-    reading = Reading(task.source(finished))
+    finished = checkpoint.finished
+    reader = SourceReader(task.source(finished))
     done = sum(map(task.rows_of, finished))
     some_read = keep_going or bool(finished)
     waiting: dict[int, list[ScoredShard]] = {}
@@ -235,19 +246,19 @@ def _write_parts(
         watch(done, task.seen.rows)
 
     on_rows(0)
-    if not reading.source.missing:
+    if not reader.source.missing:
         return
-    with giving_up_on_interrupt(machines.score(reading, on_rows)) as scored:
+    with giving_up_on_interrupt(machines.score(reader, on_rows)) as scored:
         for shard in scored:
             shards = waiting.setdefault(shard.part, [])
             shards.append(shard)
             if sum(len(other.cells) for other in shards) == task.rows_of(shard.part):
-                batch, whole = reading.take(shard.part), waiting.pop(shard.part)
+                batch, whole = reader.take(shard.part), waiting.pop(shard.part)
                 if not keep_going:
                     _check_taken(whole, len(batch.rows))
                 if not some_read:
                     some_read = _check_read(task, whole)
-                parts.write(shard.part, _part(task, batch, whole))
+                checkpoint.write(shard.part, _part(task, batch, whole))
 
 
 def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
@@ -279,13 +290,13 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
 
 
-def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:
+def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Put the parts together; count what is unscored and what fell back on the way."""
     unscored, fallbacks = Counter[str](), Counter[str]()
     schema = with_added(task.seen.schema, task.criteria)
 
     def counted() -> Iterator[pa.Table]:
-        for table in parts.read(tuple(schema.names), task.rows_of):
+        for table in checkpoint.read(tuple(schema.names), task.rows_of):
             unscored.update(count_sources(table, task.criteria, None))
             fallbacks.update(count_sources(table, task.criteria, "fallback"))
             yield table

@@ -30,7 +30,7 @@ def import_mlflow() -> Any:
     return mlflow
 
 
-class Place:
+class Destination:
     """Finds the MLflow run to write to, or begins one, and ends what it has begun.
 
     Args:

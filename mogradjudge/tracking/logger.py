@@ -32,17 +32,17 @@ from mogradjudge.optimize.events import (
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program
 from mogradjudge.secrets import redact
-from mogradjudge.tracking.destination import OURS, TAG, Place, import_mlflow
+from mogradjudge.tracking.destination import OURS, TAG, Destination, import_mlflow
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_PARAM = 6000  # characters; MLflow refuses longer ones
 
-Section: TypeAlias = tuple[str, str | None]
+SectionKey: TypeAlias = tuple[str, str | None]
 """A predictor's path, and a criterion, or None for the preamble."""
 
 
-class Record:
+class RunLogger:
     """Tells MLflow of one run, as an observer of its events.
 
     What cannot be sent is kept and sent with the next step; nothing that MLflow or its server does
@@ -62,14 +62,14 @@ class Record:
         experiment: str | None,
         run_name: str | None,
         folder: Path | None,
-        describe: Callable[[], tuple[Mapping[str, object], Mapping[Section, str]]],
+        describe: Callable[[], tuple[Mapping[str, object], Mapping[SectionKey, str]]],
         *,
         is_judge: bool,
     ) -> None:
         self.mlflow = import_mlflow()
         self.folder, self.is_judge, self.describe = folder, is_judge, describe
         id_file = None if folder is None else folder / TRACKING
-        self.place = Place(self.mlflow, experiment, run_name, id_file)
+        self.destination = Destination(self.mlflow, experiment, run_name, id_file)
         self.resumed = self.warned = False
         self.known_steps: frozenset[int] | None = None
         self.params: dict[str, object] = {}
@@ -78,7 +78,7 @@ class Record:
         self.steps: dict[int, dict[str, float]] = {}
         self.ends: dict[str, float] = {}
         self.texts: dict[str, str] = {}
-        self.named: dict[str, list[Section]] = {}
+        self.named: dict[str, list[SectionKey]] = {}
 
     def tell(self, event: Event) -> None:
         """Take an event in, and send what there is at the end of a step."""
@@ -143,12 +143,12 @@ class Record:
         if self.steps or self.ends or self.texts:
             self.send()
         with self._guarded():
-            self.place.close(status)
+            self.destination.close(status)
 
     def send(self) -> None:
         """Send all that was not sent before."""
         with self._guarded():
-            run, client = self.place.open(resumed=self.resumed), self.mlflow.MlflowClient()
+            run, client = self.destination.open(resumed=self.resumed), self.mlflow.MlflowClient()
             entities, now = self.mlflow.entities, int(time.time() * 1000)
             known = self._known(client, run)
             client.log_batch(
@@ -197,7 +197,7 @@ class Record:
             if value is None:  # it is no number, and 0 would be one
                 self.tags[f"{TAG}undefined.{name}"] = f"at step {step}"
 
-    def _path(self, step: int, section: Section) -> str:
+    def _path(self, step: int, section: SectionKey) -> str:
         """Name the file of a section's text, as in ``step_01/fluency.txt``.
 
         A program's sections lie under their predictor's name too; a judge has each criterion once.

@@ -15,7 +15,7 @@ from mogradjudge.files import write_text
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.evaluation import judging, run_program
-from mogradjudge.scoring.added import added_schema, cells_of
+from mogradjudge.scoring.output import added_schema, cells_of
 from mogradjudge.tracking.destination import import_mlflow
 
 _THREADS = 8

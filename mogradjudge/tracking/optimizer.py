@@ -15,7 +15,7 @@ from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.identity import judge_lms
 from mogradjudge.tracking.destination import import_mlflow
-from mogradjudge.tracking.logger import Record, Section
+from mogradjudge.tracking.logger import RunLogger, SectionKey
 
 
 def log_to_mlflow(
@@ -65,16 +65,16 @@ class _Tracked(MOGrad):
     ) -> OptimizationResult:
         optimizer, folder = self._untracked(), self.run_dir
 
-        def describe() -> tuple[Mapping[str, object], Mapping[Section, str]]:
+        def describe() -> tuple[Mapping[str, object], Mapping[SectionKey, str]]:
             return dict(_params(optimizer, student)), dict(_sections(student))
 
-        record = Record(
+        run_logger = RunLogger(
             *self._names,
             None if folder is None else Path(folder),
             describe,
             is_judge=isinstance(student, MultiCriteriaJudge),
         )
-        optimizer.observers = (*optimizer.observers, record.tell)
+        optimizer.observers = (*optimizer.observers, run_logger.tell)
         status = "FAILED"
         try:
             result = optimizer.optimize(
@@ -84,13 +84,13 @@ class _Tracked(MOGrad):
                 testset=testset,
                 num_threads=num_threads,
             )
-            record.finish(result)
+            run_logger.finish(result)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
-            record.close(status)
+            run_logger.close(status)
         return result
 
     def _untracked(self) -> MOGrad:
@@ -115,7 +115,7 @@ def _params(optimizer: MOGrad, student: dspy.Module) -> Iterator[tuple[str, obje
         yield f"{role}_model", speaking.model
 
 
-def _sections(student: dspy.Module) -> Iterator[tuple[Section, str]]:
+def _sections(student: dspy.Module) -> Iterator[tuple[SectionKey, str]]:
     for path, instructions in Candidate.of(student).instructions.items():
         yield (path, None), instructions.preamble
         for name, text in instructions.sections:

@@ -31,7 +31,7 @@ from mogradjudge.cli import main  # noqa: E402
 from mogradjudge.lm.budget import Budget  # noqa: E402
 from mogradjudge.optimize.events import SectionRewritten, StepStarted  # noqa: E402
 from mogradjudge.tracking import load_judge, log_judge, log_to_mlflow  # noqa: E402
-from mogradjudge.tracking.logger import Record  # noqa: E402
+from mogradjudge.tracking.logger import RunLogger  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
 
 # MLflow reads pandas 3 as it did pandas 2.
@@ -418,7 +418,7 @@ def test_a_programs_sections_lie_apart_whatever_its_predictors_are_called():
 
 
 def test_sections_of_predictors_that_differ_in_brackets_alone_lie_apart():
-    record = Record(None, None, None, lambda: ({}, {}), is_judge=False)
+    record = RunLogger(None, None, None, lambda: ({}, {}), is_judge=False)
     for predictor in ("a[0]", "a_0", "a[0]"):
         record.tell(SectionRewritten(1, predictor, "good", f"Of {predictor}."))
     assert record.texts == {"step_01/a_0_good.txt": "Of a[0].", "step_01/a_0_good_2.txt": "Of a_0."}

@@ -13,7 +13,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask, read_datasource
 from ray.data.block import BlockMetadata
 
-from mogradjudge.scoring.ray.worker import OUTCOME, SHARD, Outcome, Worker
+from mogradjudge.scoring.ray.worker import OUTCOME, SHARD, ShardOutcome, ShardWorker
 from mogradjudge.scoring.shards import Source
 
 # A shard waits at each worker while it is at another one: no worker waits for the reader.
@@ -25,9 +25,9 @@ class _Shards(Datasource):  # type: ignore[misc]  # ray is skipped by mypy
 
     supports_distributed_reads = False  # only the driver's machine has the file
 
-    def __init__(self, source: Source, shard_rows: int, office: Any) -> None:
+    def __init__(self, source: Source, shard_rows: int, actor: Any) -> None:
         super().__init__()
-        self._source, self._shard_rows, self._office = source, shard_rows, office
+        self._source, self._shard_rows, self._actor = source, shard_rows, actor
 
     def estimate_inmemory_data_size(self) -> None:
         """Nobody knows."""
@@ -36,28 +36,28 @@ class _Shards(Datasource):  # type: ignore[misc]  # ray is skipped by mypy
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
     ) -> list[ReadTask]:
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
-        source, shard_rows, office = self._source, self._shard_rows, self._office
-        return [ReadTask(lambda: _blocks(source, shard_rows, office), unknown)]
+        source, shard_rows, actor = self._source, self._shard_rows, self._actor
+        return [ReadTask(lambda: _blocks(source, shard_rows, actor), unknown)]
 
 
-def _blocks(source: Source, shard_rows: int, office: Any) -> Iterator[pa.Table]:
+def _blocks(source: Source, shard_rows: int, actor: Any) -> Iterator[pa.Table]:
     for number, batch in source.batches():
         for shard in source.shard(number, batch).cut(shard_rows):
-            if ray.get(office.is_stopped.remote()):
+            if ray.get(actor.is_stopped.remote()):
                 return
             yield pa.table({SHARD: pa.array([pickle.dumps(shard)], pa.large_binary())})
 
 
 def outcomes(
-    source: Source, shard_rows: int, workers: int, office: Any
-) -> Generator[Outcome, None, None]:
+    source: Source, shard_rows: int, workers: int, actor: Any
+) -> Generator[ShardOutcome, None, None]:
     """Judge a source's shards; their outcomes come as they are there.
 
     Args:
         source: What is to be judged.
         shard_rows: The most rows of a shard.
         workers: How many judge at one time, each with one CPU.
-        office: The handle of the `Office`.
+        actor: The handle of the `ReplyActor`.
 
     Raises:
         ray.exceptions.RayError: If Ray fails.
@@ -71,11 +71,11 @@ def outcomes(
     context.execution_no_progress_timeout_s = -1  # calls have timeouts of their own
     with DataContext.current(context):
         shards = read_datasource(
-            _Shards(source, shard_rows, office), override_num_blocks=1, num_cpus=0
+            _Shards(source, shard_rows, actor), override_num_blocks=1, num_cpus=0
         )
         judged = shards.map_batches(
-            Worker,
-            fn_constructor_args=(office,),
+            ShardWorker,
+            fn_constructor_args=(actor,),
             batch_size=1,
             num_cpus=1,
             compute=ActorPoolStrategy(

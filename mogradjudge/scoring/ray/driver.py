@@ -17,9 +17,9 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import POLL, StopSignal
 from mogradjudge.scoring.ray.session import ClusterFailed
-from mogradjudge.scoring.ray.store import Office
-from mogradjudge.scoring.ray.worker import Job, versions
-from mogradjudge.scoring.shards import OnRows, Reading, ScoredShard
+from mogradjudge.scoring.ray.store import ReplyActor
+from mogradjudge.scoring.ray.worker import WorkerJob, versions
+from mogradjudge.scoring.shards import OnRows, ScoredShard, SourceReader
 
 _ROUNDS = 16  # of calls per shard: in the last one threads wait, so a shard should have many
 _ADVICE = "Each machine of the cluster needs mogradjudge[ray], the same version on all."
@@ -47,7 +47,7 @@ class Cluster:
     ) -> None:
         settings = dspy.settings
         self.stop_signal = StopSignal()
-        self._job = Job(
+        self._job = WorkerJob(
             *(judge, settings.lm, settings.adapter, num_threads, max_rpm, keep_going, versions())
         )
         self._replies = replies
@@ -60,11 +60,11 @@ class Cluster:
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
         return nullcontext()  # its workers' ledgers have no caps that a journal could be for
 
-    def score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         import ray
 
         try:
-            yield from self._score(reading, on_rows)
+            yield from self._score(reader, on_rows)
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             lines = str(cause).strip().splitlines() or [""]
@@ -72,18 +72,18 @@ class Cluster:
             failed = f"Ray failed ({type(error).__name__}): {reason}."
             raise ClusterFailed(f"{failed} {_ADVICE}") from error
 
-    def _score(self, reading: Reading, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+    def _score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         from mogradjudge.scoring.ray.dataset import outcomes
 
-        source, rows = reading.source, _ROUNDS * self._job.num_threads
+        source, rows = reader.source, _ROUNDS * self._job.num_threads
         shards = len(source.missing) * -(-source.part_rows // rows)  # at most
         workers = min(shards, self._workers())
         failed: Exception | None = None
         stopped = False
         with (
-            self._office(workers) as office,
-            self._stop_passed_on(office),
-            closing(outcomes(source, rows, workers, office)) as done,
+            self._actor(workers) as actor,
+            self._stop_passed_on(actor),
+            closing(outcomes(source, rows, workers, actor)) as done,
         ):
             for outcome in done:
                 self._paid[outcome.worker] = outcome.ledger
@@ -92,7 +92,7 @@ class Cluster:
                     yield outcome.scored
                 else:
                     stopped, failed = True, failed or outcome.error
-                    office.stop.remote()
+                    actor.stop.remote()
         if failed is not None:
             raise failed
         if stopped or self.stop_signal.reason is not None:  # the reader ended before the table did
@@ -105,36 +105,36 @@ class Cluster:
         return cpus if self._job.max_rpm is None else min(cpus, self._job.max_rpm)
 
     @contextmanager
-    def _office(self, workers: int) -> Iterator[Any]:
-        """Open an office on this machine, and give it the job of each worker."""
+    def _actor(self, workers: int) -> Iterator[Any]:
+        """Start a reply actor on this machine, and give it the workers' job."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = ray.get_runtime_context().get_node_id()
         share = None if self._job.max_rpm is None else self._job.max_rpm // workers
         asking = workers * (self._job.num_threads + 2)
-        options = ray.remote(Office).options(
+        options = ray.remote(ReplyActor).options(
             num_cpus=0,
             max_concurrency=max(1000, asking),
             scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
         )
-        office = options.remote(str(self._replies.resolve()))
+        actor = options.remote(str(self._replies.resolve()))
         try:
             job = ray.cloudpickle.dumps(replace(self._job, max_rpm=share))
-            ray.get(office.hand_in.remote(job))
-            yield office
+            ray.get(actor.set_job.remote(job))
+            yield actor
         finally:
-            ray.kill(office)
+            ray.kill(actor)
 
     @contextmanager
-    def _stop_passed_on(self, office: Any) -> Iterator[None]:
-        """Tell the office when the run is to stop; a signal's handler cannot."""
+    def _stop_passed_on(self, actor: Any) -> Iterator[None]:
+        """Tell the actor when the run is to stop; a signal handler cannot."""
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(POLL):
                 if self.stop_signal.reason is not None:
-                    office.stop.remote()
+                    actor.stop.remote()
                     return
 
         thread = threading.Thread(target=watch, daemon=True)

@@ -17,7 +17,7 @@ from mogradjudge.lm.reply_cache import replies_kept_in
 _REPLIES_IN_MEMORY = 1000
 
 
-class Office:
+class ReplyActor:
     """A Ray actor on the machine that has the table; replies lie there as those of one machine do.
 
     So a worker or a driver that dies loses no reply but those of its calls in flight. The job is
@@ -36,7 +36,7 @@ class Office:
         store = replies_kept_in(Path(folder), _REPLIES_IN_MEMORY)
         self._context.run(self._open.enter_context, store)
 
-    async def hand_in(self, job: bytes) -> None:
+    async def set_job(self, job: bytes) -> None:
         """Take the job."""
         self._job = job
 
@@ -65,16 +65,16 @@ class Office:
         await self._stop.wait()
 
 
-class SharedReplies(MemoryCache):
-    """DSPy's cache in a worker: what it has not, the office may have from another worker.
+class ActorReplies(MemoryCache):
+    """DSPy's cache in a worker; a missing reply is looked up at the actor.
 
     Args:
-        office: The handle of an `Office`.
+        actor: The handle of a `ReplyActor`.
     """
 
-    def __init__(self, office: Any) -> None:
+    def __init__(self, actor: Any) -> None:
         super().__init__(_REPLIES_IN_MEMORY)
-        self._office = office
+        self._actor = actor
 
     def get(
         self, request: dict[str, Any], ignored_args_for_cache_key: Sequence[str] | None = None
@@ -83,7 +83,7 @@ class SharedReplies(MemoryCache):
 
         reply = super().get(request, ignored_args_for_cache_key)
         if reply is None:
-            reply = ray.get(self._office.reply.remote(_sent(request, ignored_args_for_cache_key)))
+            reply = ray.get(self._actor.reply.remote(_sent(request, ignored_args_for_cache_key)))
         return reply
 
     def put(
@@ -93,11 +93,11 @@ class SharedReplies(MemoryCache):
         ignored_args_for_cache_key: Sequence[str] | None = None,
         enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
     ) -> None:
-        """Keep a reply here and in the office."""
+        """Keep a reply here and at the actor."""
         import ray
 
         super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
-        ray.get(self._office.keep.remote(_sent(request, ignored_args_for_cache_key), value))
+        ray.get(self._actor.keep.remote(_sent(request, ignored_args_for_cache_key), value))
 
 
 def _get(request: dict[str, Any]) -> Any:

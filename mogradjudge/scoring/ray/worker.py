@@ -20,7 +20,7 @@ from mogradjudge.lm.dspy_internals import put_cache
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.evaluation import FirstTexts, judging
-from mogradjudge.scoring.ray.store import SharedReplies
+from mogradjudge.scoring.ray.store import ActorReplies
 from mogradjudge.scoring.shards import ScoredShard, Shard, ThisMachine
 
 SHARD, OUTCOME = "shard", "outcome"
@@ -31,7 +31,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerJob:
     """What each worker has to know. It goes from memory to memory: the LM may hold a key."""
 
     judge: MultiCriteriaJudge = field(repr=False)
@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ShardOutcome:
     """What became of a shard, and what its worker paid since its start.
 
     Without scores and without an error it was stopped.
@@ -61,26 +61,26 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("dspy", "mogradjudge")}
 
 
-class Worker:
+class ShardWorker:
     """Judges shards, in a process that Ray gives to it alone.
 
     Args:
-        office: The handle of the `Office`.
+        actor: The handle of the `ReplyActor`.
     """
 
-    def __init__(self, office: Any) -> None:
+    def __init__(self, actor: Any) -> None:
         import ray
 
-        job: Job = pickle.loads(ray.get(office.job.remote()))
+        job: WorkerJob = pickle.loads(ray.get(actor.job.remote()))
         self._id = uuid.uuid4().hex
         self._mismatch = _mismatch(job.versions)
         self._settings = {"lm": job.lm, "adapter": job.adapter}
-        put_cache(SharedReplies(office))
+        put_cache(ActorReplies(actor))
         with dspy.context(**self._settings):
             first = None if job.keep_going else FirstTexts()
             self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)
         threading.Thread(
-            target=_listen, args=(office, self._machine.stop_signal), daemon=True
+            target=_listen, args=(actor, self._machine.stop_signal), daemon=True
         ).start()
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
@@ -89,7 +89,7 @@ class Worker:
             OUTCOME: [pickle.dumps(self._outcome(pickle.loads(shard))) for shard in batch[SHARD]]
         }
 
-    def _outcome(self, shard: Shard) -> Outcome:
+    def _outcome(self, shard: Shard) -> ShardOutcome:
         scored, error = None, self._mismatch
         if error is None:
             try:
@@ -98,7 +98,7 @@ class Worker:
                 pass
             except Exception as raised:  # noqa: BLE001 - the driver raises it
                 error = _portable(raised)
-        return Outcome(self._id, self._machine.rows, scored, error)
+        return ShardOutcome(self._id, self._machine.rows, scored, error)
 
     def _score(self, shard: Shard) -> ScoredShard:
         self._machine.stop_signal.check()
@@ -109,11 +109,11 @@ class Worker:
         return replace(scored, refusal=_portable(scored.refusal))
 
 
-def _listen(office: Any, stop_signal: StopSignal) -> None:
+def _listen(actor: Any, stop_signal: StopSignal) -> None:
     import ray
 
-    with suppress(ray.exceptions.RayError):  # an office that is gone has a driver that is gone
-        ray.get(office.stopped.remote())
+    with suppress(ray.exceptions.RayError):  # a reply actor is gone if its driver is
+        ray.get(actor.stopped.remote())
     stop_signal.set("interrupted")
 
 

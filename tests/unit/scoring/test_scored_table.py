@@ -21,7 +21,7 @@ from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
-from mogradjudge.scoring.checkpoint import opened_parts
+from mogradjudge.scoring.checkpoint import open_checkpoint
 from mogradjudge.scoring.table import ScoredTable, score_table
 
 RUBRIC = Rubric(
@@ -343,7 +343,7 @@ def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path):
 
 def test_one_process_writes_a_file_at_a_time(table, tmp_path):
     out = tmp_path / "s.parquet"
-    with opened_parts(out), pytest.raises(SetupError, match="Another process writes"):
+    with open_checkpoint(out), pytest.raises(SetupError, match="Another process writes"):
         Judged().score(table, out)
 
 
@@ -449,7 +449,7 @@ def test_parts_are_finished_in_any_order(table, tmp_path):
 
 
 def test_unscored_is_told_apart_from_a_low_score():
-    from mogradjudge.scoring.added import cells_of
+    from mogradjudge.scoring.output import cells_of
 
     cells = cells_of(Unscored("too long"), ("fluency",))
     assert cells == {"fluency": None, "fluency_source": None, "fluency_unscored": "too long"}
