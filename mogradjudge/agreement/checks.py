@@ -1,4 +1,4 @@
-"""Checking what a caller gives: scores and groups."""
+"""Checks of a caller's scores and groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mogradjudge.errors import SetupError
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of some texts: their names, in order, and the place of each text's in them."""
+    """The groups of some texts: sorted names, and for each text the index of its group."""
 
     names: tuple[str, ...]
     codes: Codes
@@ -29,19 +29,19 @@ class Groups:
 
 
 def finite(name: str, values: Numbers) -> Array:
-    """Take scores that must all be there; shape (texts,).
+    """Return scores as an array of shape (texts,); none may be missing.
 
     Raises:
         SetupError: If they are not one list of finite numbers.
     """
     scores = _floats(name, values)
     if not np.isfinite(scores).all():
-        raise SetupError(f"`{name}` must hold finite numbers; leave out what has none.")
+        raise SetupError(f"`{name}` must hold finite numbers; leave out texts without one.")
     return scores
 
 
 def gappy(name: str, values: Scores) -> Array:
-    """Take scores of which some may be None, which becomes nan; shape (texts,).
+    """Return scores as an array of shape (texts,); None becomes nan.
 
     Raises:
         SetupError: If they are not one list of finite numbers and None.
@@ -54,7 +54,7 @@ def gappy(name: str, values: Scores) -> Array:
 
 
 def group_codes(groups: Sequence[str]) -> Groups:
-    """Number the groups by the order of their names, so that the order of texts is no matter."""
+    """Number the groups by the order of their names, independent of the order of texts."""
     names = sorted(set(groups), key=str)
     place = {name: number for number, name in enumerate(names)}
     codes = np.fromiter((place[name] for name in groups), dtype=np.intp, count=len(groups))
@@ -62,7 +62,7 @@ def group_codes(groups: Sequence[str]) -> Groups:
 
 
 def check_lengths(columns: Mapping[str, Sequence[Any] | Array | Codes]) -> None:
-    """Check that columns of one table have one length.
+    """Check that the columns of a table have the same length.
 
     Raises:
         SetupError: If they do not.

@@ -1,4 +1,4 @@
-"""One correlation per group, all groups at once; what is undefined is nan."""
+"""One correlation per group, for all groups at once; nan where undefined."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ _BY_PAIRS = 512  # up to this size comparing all pairs is quicker than scipy's s
 
 @dataclass(frozen=True)
 class Undefined:
-    """There is no such number, for this reason."""
+    """The reason why a value does not exist.
+
+    >>> Undefined("all human scores are equal").reason
+    'all human scores are equal'
+    """
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a coefficient is made of, one entry per group: ``shared / sqrt(human * judge)``.
+    """The sums of a coefficient ``shared / sqrt(human * judge)``, one entry per group.
 
     ``human`` and ``judge`` are exactly 0 where those scores are constant.
     """
@@ -42,14 +46,14 @@ class Sums:
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Cut rows of so many numbers into blocks that fit in memory."""
+    """Yield slices of rows, each of ``width`` numbers, in blocks that fit in memory."""
     step = max(1, CELLS // max(1, width))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
 def coefficient(sums: Sums, constant: Constant) -> Array:
-    """Divide, by the policy for constant scores.
+    """Compute the coefficient; ``constant`` decides what a constant judge gets.
 
     Constant human scores and fewer than 3 texts give nan, whatever the judge does, so that every
     judge is measured on the same groups. A constant judge gives 0, or nan to be dropped.
@@ -97,7 +101,7 @@ def unit_scale(scores: Array) -> Array:
 
 
 def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.bool_]:
-    """Say for each group whether all its scores are equal; shape (groups,)."""
+    """Return for each group whether all its scores are equal; shape (groups,)."""
     first = np.zeros(groups)
     first[codes] = scores
     constant = np.ones(groups, dtype=bool)
@@ -106,7 +110,7 @@ def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.
 
 
 def rank_deviations(scores: Array, codes: Codes, groups: int) -> Array:
-    """Give each score's mid-rank in its group, less the group's mean rank; shape (texts,).
+    """Return each score's mid-rank in its group minus the group's mean rank; shape (texts,).
 
     The values are whole numbers of halves, so that their sums are exact.
     """
@@ -136,7 +140,7 @@ def _sum(values: Array, codes: Codes, groups: int) -> Array:
 
 
 def _pairs(human: Array, judge: Array, codes: Codes, groups: int) -> Sums:
-    """Count concordant less discordant pairs, and the pairs that each side tells apart."""
+    """Count concordant minus discordant pairs, and the pairs that each side does not tie."""
     sizes = np.bincount(codes, minlength=groups)
     order, ends = np.argsort(codes, kind="stable"), np.cumsum(sizes)
     sums = np.zeros((3, groups))

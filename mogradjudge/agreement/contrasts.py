@@ -1,4 +1,4 @@
-"""Comparing two judges on the same texts: a difference of agreements, its interval and test."""
+"""Compares two judges on the same texts: difference of agreements, interval and test."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def compare(
     generalize_to: Population = "documents",
     systems: Sequence[str] | None = None,
 ) -> Comparison | Undefined:
-    """Compare two judges on the same texts: agreement of ``a`` less agreement of ``b``.
+    """Compare two judges on the same texts: agreement of ``a`` minus agreement of ``b``.
 
-    Over new documents by the same systems, the test exchanges the two judges' scores on whole
+    For new documents by the same systems, the test exchanges the two judges' scores on whole
     documents (Perm-Inputs), which changes the sign of a document's difference. For pooled
     correlations both judges' scores are put on one scale first: mid-ranks, or standard scores for
     Pearson's r. The interval is Student's t on the documents' differences (`document_values`).
 
-    Over new documents *and* systems, documents and systems are resampled (Boot-Both). Where a judge
-    has a taste for single systems, only this answers whether it is better on new ones; it needs
-    many more texts.
+    For new documents *and* systems, documents and systems are resampled (Boot-Both). If a judge
+    favours single systems, only this shows whether it is better on new ones; it needs many more
+    texts.
 
     Source: Deutsch, Dror and Roth 2021, "A Statistical Analysis of Summarization Evaluation
     Metrics Using Resampling Methods", TACL 9.
@@ -67,9 +67,9 @@ def compare(
         judge_a: The first judge's scores, length n; a text with None is left out for both.
         judge_b: The second judge's scores, length n.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested. All patterns of exchanged documents are tried
+        options: How agreement is measured and tested. All patterns of exchanged documents are tried
             up to 13 documents, else ``flips`` random ones.
-        generalize_to: What the conclusion shall hold for.
+        generalize_to: The population that the conclusion is about.
         systems: The system that wrote each text, length n; needed for ``"documents+systems"``.
 
     Returns:
@@ -103,11 +103,11 @@ def compare(
 
 
 def _exchanged(table: Arms, options: TestOptions, patterns: npt.NDArray[np.int8]) -> Array:
-    """Give the pooled difference where judges are exchanged on the documents with sign -1."""
+    """Return the pooled differences with judges exchanged on the documents with sign -1."""
     one_scale = _standard if options.method == "pearson" else _mid_ranks
     human = np.concatenate([table.human, table.human])
     judge = np.concatenate([one_scale(scores) for scores in table.judges.values()])
-    # Each document stands there twice, once with each judge, and one of the two has weight 1.
+    # Each document is there twice, once with each judge; one of the two has weight 1.
     codes = np.concatenate([table.codes, table.codes + table.documents])
     differences = np.empty(len(patterns))
     for rows in blocks(len(patterns), len(human)):

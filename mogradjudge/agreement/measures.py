@@ -30,14 +30,14 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known of a judge's agreement on one criterion.
+    """The agreement of a judge on one criterion, by all measures.
 
     ``n`` counts the texts that humans rated, ``scored`` those among them with a judge score, and
-    ``coverage`` is their ratio; all else is over the scored texts. ``spearman``, ``kendall``
-    (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae`` and
-    ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
-    [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant,
-    1 at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
+    ``coverage`` is their ratio; all other measures are over the scored texts. ``spearman``,
+    ``kendall`` (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae``
+    and ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
+    [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant, 1
+    at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
     ``calibrated``.
     """
 
@@ -68,7 +68,11 @@ def measures(
     constant: Constant = "zero",
     calibrate_on: tuple[Scores, Scores] | tuple[Scores, Scores, Sequence[str]] | None = None,
 ) -> Measures:
-    """Measure a judge in every way; see the single functions for formulas and sources.
+    """Compute all measures of a judge; see the single functions for formulas and sources.
+
+    >>> judged = measures([1, 2, 3, None, 5], [1, 2, 2, 4, None], scale=(1, 5))
+    >>> judged.n, judged.scored, judged.coverage, round(judged.mae, 3)
+    (4, 3, 0.75, 0.333)
 
     Args:
         human: Human scores, length n, on the scale; None where a text is not rated, and it is left
@@ -76,7 +80,7 @@ def measures(
         judge: Judge scores of the same texts, length n, on the scale; None where there is none.
         scale: The lowest and the highest score.
         groups: The group of each text, length n. With it pairs are compared within groups.
-        level: How correlations are taken, as for `correlate`.
+        level: How correlations are computed, as for `correlate`.
         constant: As for `correlate`.
         calibrate_on: Human scores, judge scores and, if ``groups`` are given, groups of other
             texts, on which ties of judge scores are calibrated (`calibrate_epsilon`). Without it,

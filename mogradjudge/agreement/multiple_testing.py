@@ -1,4 +1,4 @@
-"""Comparing judges on several criteria: the mean first, then each, with adjusted p-values."""
+"""Compares judges on several criteria: their mean, and each with adjusted p-values."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Family:
     """A comparison on the mean of several criteria, and on each.
 
     ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` and ``max_t`` adjust
-    those of the criteria that have one. ``max_t`` knows that criteria go together, and is the
-    sharper one.
+    those of the criteria that have one. ``max_t`` uses the correlation of the criteria and has
+    more power.
     """
 
     mean: Comparison | Undefined
@@ -61,13 +61,20 @@ def contrast_criteria(
     Source: max-T is the step-down procedure of Westfall and Young 1993, "Resampling-Based Multiple
     Testing", algorithm 4.1, on the documents' sums over the roots of their sums of squares.
 
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human = {"fluency": [1, 2, 3] * 6}
+    >>> arms = {"first": human, "second": {"fluency": [2, 1, 3] * 6}}
+    >>> family = contrast_criteria(human, arms, {"first": 1, "second": -1}, documents)
+    >>> family.mean.difference
+    0.5
+
     Args:
         human: Human scores by criterion, each of length n; None where there is none.
         arms: Judge scores by arm and criterion, each of length n. A text that lacks a score in one
             arm is left out of all, on that criterion.
         weights: The weight of each arm; they usually sum to 0.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested; the confidence is that of each interval by
+        options: How agreement is measured and tested; the confidence is that of each interval by
             itself.
 
     Raises:
@@ -98,16 +105,23 @@ def compare_criteria(
     groups: Sequence[str],
     options: TestOptions = DEFAULTS,
 ) -> Family:
-    """Compare two judges on several criteria: agreement of ``a`` less agreement of ``b``.
+    """Compare two judges on several criteria: agreement of ``a`` minus agreement of ``b``.
 
     It is `contrast_criteria` with two arms; conclusions hold for new documents by the same systems.
+
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human = {"fluency": [1, 2, 3] * 6, "coherence": [3, 1, 2] * 6}
+    >>> worse = {"fluency": [2, 1, 3] * 6, "coherence": [3, 1, 2] * 6}
+    >>> family = compare_criteria(human, human, worse, documents)
+    >>> family.mean.difference, family.holm
+    (0.25, {'fluency': 0.0625, 'coherence': 1.0})
 
     Args:
         human: Human scores by criterion, each of length n; None where there is none.
         judge_a: The first judge's scores by criterion, each of length n.
         judge_b: The second judge's scores by criterion, each of length n.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested; the confidence is that of each interval by
+        options: How agreement is measured and tested; the confidence is that of each interval by
             itself.
 
     Raises:
@@ -123,13 +137,16 @@ def compare_criteria(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjust p-values for their number.
+    """Adjust p-values for their number by Holm's method.
 
     The smallest is multiplied by their number, the next by one less, and so on; none is smaller
     than one before it or larger than 1. Rejecting what is at most alpha keeps the chance of any
     false rejection at most alpha, however the tests depend on one another.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    >>> holm({"fluency": 0.01, "coherence": 0.04, "relevance": 0.03})
+    {'fluency': 0.03, 'coherence': 0.06, 'relevance': 0.06}
 
     Args:
         p_values: Each in [0, 1], by name.
@@ -185,7 +202,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
 
 
 def _max_t(sums: Array, lengths: Array) -> list[float]:
-    """Adjust by the largest statistic among those not larger than one's own; Westfall and Young."""
+    """Adjust each statistic by the largest of those not above it (Westfall and Young)."""
     sizes = np.abs(sums) / np.where(lengths > 0, lengths, 1.0)
     order = np.argsort(-sizes[0], kind="stable")
     largest = np.maximum.accumulate(sizes[:, order[::-1]], axis=1)[:, ::-1]

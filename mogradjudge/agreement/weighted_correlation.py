@@ -1,7 +1,7 @@
-"""The pooled correlation of many weighted samples at once; what is undefined is nan.
+"""The pooled correlation of many weighted samples at once; nan where undefined.
 
-A resample, a document left out and two judges' scores exchanged are all weights on documents. The
-cost of one such sample is that of a small product of matrices and not of a sort.
+Resampling, leaving a document out and exchanging two judges' scores are all weights on documents.
+A sample costs a small matrix product instead of a sort.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _by_ranks(x: Codes, y: Codes, codes: Codes) -> _Sum:
 
 
 def _level_ranks(counts: Array) -> Array:
-    """Give each level's mid-rank less the mean rank; exactly 0 where only one level occurs."""
+    """Return each level's mid-rank minus the mean rank; exactly 0 if only one level occurs."""
     below_or_at: Array = counts.cumsum(axis=1)
     return below_or_at - (counts + below_or_at[:, -1:]) / 2
 

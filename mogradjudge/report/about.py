@@ -1,4 +1,4 @@
-"""The section "What was asked": settings, models, data and versions of a run."""
+"""The section "Settings": settings, models, data and versions of a run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mogradjudge.report.section import Findings, Section
 from mogradjudge.settings import FREE, RUN_SETTINGS
 
 _LONGEST = 300
-_OTHERS = ("mode", *FREE)  # what has a line of its own, or decided nothing
+_OTHERS = ("mode", *FREE)  # shown on a line of its own, or without effect on the result
 
 
 def section(findings: Findings) -> Section:
-    """Show what the run was asked to do."""
+    """Make the section."""
     return Section(
         anchor="about",
-        title="What was asked",
+        title="Settings",
         template="run_about.html.j2",
         values={"facts": facts(findings.run)},
     )
 
 
 def facts(run: RunData) -> tuple[tuple[str, str], ...]:
-    """Name the run's folder, settings, models, data and versions."""
+    """List the run's folder, settings, models, data and versions as names and values."""
     started, request = run.started, run.request
     rows = [
         ("run", run.path.name),
@@ -54,7 +54,7 @@ def facts(run: RunData) -> tuple[tuple[str, str], ...]:
 
 
 def _with_role_temperature(request: Mapping[str, Any], role: str, model: Any) -> Any:
-    """Give a model with the temperature that the role asks it with, which wins over its own."""
+    """Return a model's settings with the temperature of its role, which overrides its own."""
     temperature = request.get(f"{role}_temperature")
     # As where a role asks: DSPy gives this parameter to reasoning models, which take none.
     if temperature is None or not isinstance(model, Mapping) or "max_completion_tokens" in model:
@@ -71,7 +71,7 @@ def _model(model: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """Write a setting in one line; one with a name and no more is that name."""
+    """Write a setting on one line; a setting that has only a name is shown as that name."""
     if isinstance(value, Mapping):
         if set(value) == {"name"}:
             return str(value["name"])

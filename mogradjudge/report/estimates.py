@@ -1,4 +1,4 @@
-"""What a scoring came to: values with their intervals, by criterion, and of both ends of a run."""
+"""Agreement with intervals: of one scoring, and of both instructions of a comparison."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Estimate:
 
     @property
     def in_words(self) -> str:
-        """The value and its interval as a line of text, for those who do not see a figure."""
+        """The value and its interval as a line of text, for readers who cannot see a figure."""
         value = "none" if self.value is None else number(self.value)
         return value if self.interval is None else f"{value} ({bounds(self.interval)})"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What one step's instructions came to on the texts of a split, by criterion and `MEAN`."""
+    """The values of one step's instructions on the texts of a split, by criterion and `MEAN`."""
 
     step: int
     split: str
@@ -50,7 +50,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Ends:
-    """The seed's and the final instructions' agreement on one split, and what lies between.
+    """The agreement of the initial and the final instructions on one split, and its difference.
 
     ``claims`` are on the differences: that on the mean decides; the p-values of the criteria are
     adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
@@ -73,8 +73,8 @@ class Ends:
 
     @property
     def arms(self) -> Mapping[str, Scoring]:
-        """What is shown side by side, by its name."""
-        ends = {"seed": self.seed} if self.seed_kept else {"seed": self.seed, "final": self.final}
+        """The compared scorings by name, in the order in which they are shown."""
+        ends = {"initial": self.seed} | ({} if self.seed_kept else {"final": self.final})
         return ends | {f"length of {name}": scoring for name, scoring in self.lengths.items()}
 
     @property
@@ -84,7 +84,7 @@ class Ends:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why there is no value, or no interval, where there is none."""
+        """The reasons for missing values and intervals."""
         places: dict[str, dict[str, list[str]]] = {}
         for arm, scoring in self.arms.items():
             for name, estimate in scoring.by_criterion.items():

@@ -1,4 +1,4 @@
-"""Numbers as the report writes them."""
+"""Formats numbers for the report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number, or a dash where there is none."""
+    """Write a number, or a dash if there is none."""
     return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def whole(value: int | None) -> str:
-    """Write a count, or a dash where it is not known."""
+    """Write a count, or a dash if it is unknown."""
     return NONE if value is None else f"{value:,}"
 
 
@@ -27,14 +27,14 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def bounds(interval: Interval | None, digits: int = 2) -> str:
-    """Write an interval's two ends."""
+    """Write the ends of an interval."""
     if interval is None:
         return NONE
     return f"{number(interval.low, digits)} to {number(interval.high, digits)}"
 
 
 def bounds_of(ends: Sequence[float] | None, digits: int = 2) -> str:
-    """Write an interval that is given by its two ends."""
+    """Write the ends of an interval given as a pair."""
     return bounds(None if ends is None else Interval(*ends), digits)
 
 
@@ -51,7 +51,7 @@ def p_value(value: float | None) -> str:
 
 
 def plain(claim: Claim) -> str:
-    """Write what a claim is judged by."""
+    """Write a claim's difference, interval, p-value and number of documents."""
     if claim.estimate is None or claim.low is None or claim.high is None:
         return claim.note
     parts = [f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}"]

@@ -1,4 +1,4 @@
-"""A run's folder as one record: what was asked, what was told, what was paid."""
+"""A run's folder as one record: its settings, events and costs."""
 
 from __future__ import annotations
 
@@ -37,43 +37,43 @@ Kind = TypeVar("Kind", bound=Event)
 
 @dataclass(frozen=True)
 class Step:
-    """What was told of one step, in order."""
+    """The events of one step, in order."""
 
     number: int
     events: tuple[StepEvent, ...] = ()
 
     def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
-        """Give its events of a kind."""
+        """Return its events of a kind."""
         return tuple(event for event in self.events if isinstance(event, kind))
 
     def last(self, kind: type[Kind]) -> Kind | None:
-        """Give its last event of a kind; None as long as there is none."""
+        """Return its last event of a kind; None if there is none yet."""
         return next(iter(reversed(self.all(kind))), None)
 
     @property
     def batch(self) -> BatchJudged | None:
-        """The examples that it read, and what the current instructions made of them."""
+        """The examples that it read, with the scores of the current instructions."""
         return self.last(BatchJudged)
 
     @property
     def decided(self) -> GateDecided | None:
-        """What the gate said; None as long as it has not spoken."""
+        """The gate's decision; None if there is none yet."""
         return self.last(GateDecided)
 
     @property
     def ended(self) -> StepEnded | None:
-        """What the run had come to at its end."""
+        """The state of the run at the end of the step."""
         return self.last(StepEnded)
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run's folder holds.
+    """The content of a run's folder.
 
-    ``begun`` says when the run started, where its event has a time. ``scored`` gives the texts of
-    each scoring by step (0 is the seed) and split. ``state`` is None before the seed is scored,
-    ``ended`` as long as the run has not ended, ``rubric`` for a program that is no judge,
-    ``seeded`` before the seed's agreement is known.
+    ``begun`` is the time at which the run started, if its event has one. ``request`` is the content
+    of ``asked.json``. ``scored`` has the texts of each scoring by step (0 is the initial
+    instructions) and split. ``state`` and ``seeded`` are None before the initial instructions are
+    scored, ``ended`` before the run has ended, and ``rubric`` for a program that is not a judge.
     """
 
     path: Path
@@ -101,51 +101,51 @@ class RunData:
 
     @property
     def best(self) -> int:
-        """The step whose instructions did best on the validation texts; 0 is the seed."""
+        """The step with the best instructions on the validation texts; 0 is the initial ones."""
         return self.state.best.step if self.state is not None and self.state.measured else 0
 
     @property
     def seed_kept(self) -> bool:
-        """Whether the best instructions, so far at least, are the seed's."""
+        """Whether the best instructions so far are the initial ones."""
         if self.state is None or not self.state.measured:
             return False
         return self.state.best.candidate == self.state.measured[0].candidate
 
     @property
     def holds_out(self) -> bool | None:
-        """Whether test texts are held out; None where it is not known."""
+        """Whether test texts are held out; None if it is unknown."""
         digest = self.request.get("test data")
         return None if digest is None else bool(digest != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
-        """Give the texts that a step's instructions were scored on; none if they never were.
+        """Return the texts that a step's instructions were scored on; empty if they never were.
 
-        Instructions that had been scored before are not scored again: theirs are the earlier texts.
+        Instructions that were scored before are not scored again; they have the earlier texts.
         """
         if (step, split) in self.scored or self.state is None:
             return self.scored.get((step, split), ())
-        known = [*self.state.measured, *self.state.rejected]
-        ours = [measured.candidate for measured in known if measured.step == step]
-        same = [measured.step for measured in known if ours and measured.candidate == ours[-1]]
+        candidates = [*self.state.measured, *self.state.rejected]
+        ours = [measured.candidate for measured in candidates if measured.step == step][-1:]
+        same = (measured.step for measured in candidates if measured.candidate in ours)
         scored = (self.scored.get((other, split)) for other in same)
-        return next((texts for texts in scored if texts), ())
+        return next(filter(None, scored), ())
 
 
 def read_run(path: Path) -> RunData:
-    """Read a run's folder; the run may have ended, be under way, or have been cut short.
+    """Read a run's folder; the run may have ended, still run, or be interrupted.
 
     Raises:
         SetupError: If the folder holds no run, or a file of it is damaged.
     """
     if not (path / EVENTS).exists():
         raise SetupError(
-            f"{path} holds no run: it has no {EVENTS}. Give the folder that `compile --out` names."
+            f"{path} is not a run: it has no {EVENTS}. Give the folder of `compile --out`."
         )
     history = _read_history(LineLog(path / EVENTS))
     request = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
     state = State.read(path / STATE)
     if history.started is None:
-        raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
+        raise SetupError(f"The run in {path} has not begun. Run `compile --out {path}` first.")
     return RunData(
         path=path,
         started=history.started,
@@ -164,7 +164,7 @@ def read_run(path: Path) -> RunData:
 
 @dataclass(frozen=True)
 class _Request:
-    """What of `asked.json` a report reads by name."""
+    """The entries of `asked.json` that a report reads by name."""
 
     rubric: str | None = None
     models: Mapping[str, Any] = field(default_factory=dict)
@@ -181,7 +181,7 @@ def _rubric(path: Path, request: Mapping[str, Any]) -> Rubric | None:
 
 @dataclass
 class _History:
-    """What the events come to while they are read."""
+    """What the events read so far say."""
 
     started: RunStarted | None = None
     begun: str | None = None
@@ -195,7 +195,7 @@ class _History:
 def _read_history(log: LineLog) -> _History:
     history = _History()
     for event, time in read_events(log):
-        if isinstance(event, RunStarted):  # an earlier start may have got no further than the seed
+        if isinstance(event, RunStarted):  # an earlier start may have ended before the first step
             history = _History(started=event, begun=time)
         else:
             _record(history, event)
@@ -220,7 +220,7 @@ def _record(history: _History, event: Event) -> None:
 
 
 def _forget_after(history: _History, steps: int) -> None:
-    """Leave out what is told once more."""
+    """Drop what a resumed run records again."""
     history.resumed += 1
     history.ended = None
     history.steps = {number: step for number, step in history.steps.items() if number <= steps}

@@ -1,4 +1,4 @@
-"""Agreement with intervals, of each scoring, of its texts' lengths, and of final against seed."""
+"""Agreement with intervals: of each scoring, of text lengths, and of final minus initial."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
 
 
 def level_of(run: RunData) -> Level:
-    """Give how the run takes agreement."""
+    """Return the level at which the run measures agreement."""
     return "group" if run.request.get("level") == "group" else "pooled"
 
 
 def how_taken(run: RunData) -> str:
-    """Say what an agreement is."""
+    """Describe the run's measure of agreement."""
     if run.rubric is None:
-        return "as the run's own objectives sum up their scores"
+        return "by the run's own objectives"
     pooled = level_of(run) == "pooled"
     return f"Spearman's rho, {'pooled over all texts' if pooled else 'mean over documents'}"
 
 
 def human_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
-    """Give the human scores on a criterion; None where there is none."""
+    """Return the human scores on a criterion; None where there is none."""
     return [_number(text.expected.get(name)) for text in texts]
 
 
 def judge_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
-    """Give the judge's scores on a criterion; None where there is none."""
+    """Return the judge's scores on a criterion; None where there is none."""
     return [_number(text.produced.get(name)) for text in texts]
 
 
 def scorings(run: RunData) -> list[Scoring]:
-    """Measure the seed and each step's proposal on the validation texts, where it was scored."""
+    """Measure the initial instructions and each scored proposal on the validation texts."""
     measured = (scoring(run, number, VALIDATION) for number in (0, *(s.number for s in run.steps)))
     return [scored for scored in measured if scored is not None]
 
 
 def scoring(run: RunData, step: int, split: str) -> Scoring | None:
-    """Measure a step's instructions; None where the events hold no such texts."""
+    """Measure a step's instructions; None if the event log has no scores of them."""
     texts = run.texts(step, split)
     if not texts:
         return None
@@ -67,9 +67,9 @@ def scoring(run: RunData, step: int, split: str) -> Scoring | None:
 
 
 def ends(run: RunData, split: str) -> Ends | None:
-    """Compare the final instructions with the seed; None where one of them was not scored.
+    """Compare the final with the initial instructions; None if one of them was not scored.
 
-    Nothing is compared where the seed was kept.
+    Nothing is tested if the initial instructions were kept.
     """
     seed_kept = run.state is None or run.seed_kept
     seed = scoring(run, 0, split)
@@ -120,7 +120,7 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
 def _measured(
     run: RunData, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
 ) -> Scoring:
-    """Correlate what was produced with the human scores, with intervals over documents."""
+    """Correlate produced with human scores, with intervals over documents."""
     groups, level = [text.group for text in texts], level_of(run)
     human = {name: human_of(texts, name) for name in run.criteria}
     judge = {name: produced(texts, name) for name in run.criteria}
@@ -141,7 +141,7 @@ def _with_mean(
     of: Scoring,
     names: Sequence[str],
 ) -> Scoring:
-    """Take the mean over some of the criteria."""
+    """Return a scoring with the mean over some of its criteria."""
     human, judge = ({name: side(texts, name) for name in names} for side in (human_of, produced))
     groups = [text.group for text in texts]
     interval = reported_intervals(human, judge, groups, level=level_of(run))[MEAN]
@@ -206,10 +206,10 @@ def _by_agreement(
         [text.group for text in first],
         TestOptions(level=level_of(run)),
     )
-    claims = {MEAN: claim("final less seed, mean", family.mean)}
+    claims = {MEAN: claim("final minus initial, mean", family.mean)}
     for name, comparison in family.by_criterion.items():
         claims[name] = claim(
-            f"final less seed, {name}",
+            f"final minus initial, {name}",
             comparison,
             p_value=family.holm.get(name),
             family=max(1, len(family.holm)),

@@ -1,4 +1,4 @@
-"""What the report of a search shows, as one record that the templates read."""
+"""The page of a search report, as one record for its template."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONTENTS = (
 _LONGEST = 300  # characters of a reason
 
 NOTES = (
-    "Trials are compared on selection texts that wrote no instruction; but the best of many trials "
-    "is also the one that these texts flatter most, so its agreement is optimistic.",
+    "Trials are compared on selection texts that no instruction was written from. But the best of "
+    "many trials is chosen on these texts, so its agreement is optimistic (selection bias).",
 )
 
 
@@ -51,9 +51,10 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """All that the report of a search shows.
+    """The content of a search report.
 
-    ``claim`` is on the best trial's judge less the default's, scored anew on the selection texts.
+    ``claim`` compares the best trial's judge with the default, both scored again on the selection
+    texts.
     """
 
     result: SearchResult
@@ -76,16 +77,16 @@ class SearchPage:
 
 
 def search_page(result: SearchResult) -> SearchPage:
-    """Compute and draw what the report of a search shows."""
+    """Compute and draw the content of a search report."""
     notes = list(NOTES)
     if isinstance(result.selected, Undefined):
         notes.append(
-            f"How much of the best agreement is luck is not known: {result.selected.reason}."
+            f"The selection bias of the best agreement is unknown: {result.selected.reason}."
         )
     if result.unfinished:
-        notes.append(f"Trials that are not finished: {result.unfinished}.")
+        notes.append(f"Unfinished trials: {result.unfinished}.")
     if not can_draw():
-        notes.append(f"There are no figures, for matplotlib is missing. {INSTALL}")
+        notes.append(f"There are no figures, because matplotlib is missing. {INSTALL}")
     return SearchPage(
         result=result,
         sentence=verdict(result),
@@ -98,7 +99,7 @@ def search_page(result: SearchResult) -> SearchPage:
 
 def _claim(difference: Comparison | Undefined) -> Claim:
     return claim(
-        "best less default", difference, note="the luck of the choice is still in it: optimistic"
+        "best minus default", difference, note="not corrected for selection bias: optimistic"
     )
 
 
@@ -147,7 +148,7 @@ def _pictures(result: SearchResult) -> tuple[Picture, ...]:
     says: dict[str, tuple[str, Callable[[SearchResult], str]]] = {
         "front": ("Mean agreement on the selection texts by calls per text.", _alt_of_front),
         "effects": (
-            "What each mode adds to the mean agreement, and what matters.",
+            "Effect of each mode on agreement, and importance of the parameters.",
             _alt_of_effects,
         ),
     }

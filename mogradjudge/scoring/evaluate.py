@@ -1,4 +1,4 @@
-"""Examples through a finished judge: their agreement with human scores, as a report."""
+"""Evaluates a finished judge: its agreement with human scores on examples."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mogradjudge.programs.evaluation import (
     judge_examples,
 )
 
-# What is reported of `measures`, beside its Spearman's rho.
+# The reported fields of `Measures`, beside Spearman's rho.
 _MEASURES = (
     *("kendall", "pearson", "qwk", "alpha", "mae", "bias"),
     *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
@@ -49,7 +49,7 @@ def judge_table(
     *,
     first: FirstTexts | None = None,
 ) -> tuple[Judgement, ...]:
-    """Judge all examples with the LM of the context, its calls booked in a ledger."""
+    """Judge all examples with the LM of the context and record the calls in a ledger."""
     check_lm()
     objectives = rubric_objectives(judge.rubric)
     with booked(ledger, "judge", judge.rubric.names):
@@ -57,7 +57,7 @@ def judge_table(
 
 
 def check_lm() -> None:
-    """Check that there is an LM to judge with.
+    """Check that an LM is set.
 
     Raises:
         SetupError: If there is none.
@@ -78,15 +78,15 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
-    ``documents`` counts the groups that an interval is over; ``notes`` says why there is none, or
-    that all are somewhat too narrow. ``n`` counts scored texts, ``unscored`` those without a usable
+    ``documents`` counts the groups of the intervals; ``notes`` says why one is missing or too
+    narrow. ``n`` counts scored texts, ``unscored`` those without a usable
     score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
     are scored. The other measures are those of `agreement.measures`, with only equal judge scores
-    tied. An undefined value is None; why rho is, stands under ``undefined``.
+    tied. An undefined value is None; ``undefined`` has the reasons for rho.
 
     Raises:
         BudgetExhausted: If a cap of the ``budget`` is reached.
-        ReplyError: If the first texts have no score, unless it is told to ``keep_going``.
+        ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
@@ -128,9 +128,9 @@ def evaluation_report(
 def _measured(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, dict[str, Any]]:
-    """Measure each criterion, over the texts that it has two scores of."""
+    """Compute all measures of each criterion."""
     groups = [judgement.group for judgement in judgements]
-    # Where each text is a group of its own, pairs of texts are compared across groups.
+    # If each text is a group of its own, pairs are compared across groups.
     within = groups if level == "group" or len(set(groups)) < len(groups) else None
     values = {}
     for criterion in rubric.criteria:
@@ -156,7 +156,7 @@ def _ends(interval: Interval | Undefined) -> list[float] | None:
 
 
 def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
-    """Say where there is no interval and why, and whether those that there are can be trusted."""
+    """Write why intervals are missing, and whether the others are too narrow."""
     reasons: dict[str, list[str]] = {}
     for name, interval in intervals.items():
         if isinstance(interval, Undefined):
@@ -178,7 +178,7 @@ def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> lis
 def _columns(
     criterion: Criterion, judgements: Sequence[Judgement]
 ) -> tuple[list[float | None], list[float | None]]:
-    """Give the human and the judge's scores; None where there is none."""
+    """Return human and judge scores; None where there is none."""
     human = [judgement.example[criterion.human] for judgement in judgements]
     return human, [_judged(judgement, criterion.name) for judgement in judgements]
 

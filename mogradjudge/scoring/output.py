@@ -1,4 +1,8 @@
-"""A scored table as a file: Parquet, CSV or JSON lines, written part by part."""
+"""A scored table as a file, and the columns of a criterion's scores.
+
+For the criterion ``fluency`` the columns are ``fluency`` (its score), ``fluency_source`` (where the
+score came from) and ``fluency_unscored`` (why there is no score).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OUTPUTS = (".parquet", ".csv", ".jsonl")
-"""The kinds of files that scores are written to, by how their names end."""
+"""The formats of scored tables, by file suffix."""
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -42,7 +46,7 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
 
 
 def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write a file as a whole or not at all; it is on the disk when this returns."""
+    """Write a file completely or not at all; it is on disk when this returns."""
     if path.suffix == ".parquet":
         write_parquet(path, schema, tables)
         return
@@ -54,7 +58,7 @@ def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
 def _write_csv(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     from pyarrow import csv
 
-    # An empty text is written as "", so that it is not taken for a missing one.
+    # An empty text is written as "", to differ from a missing one.
     options = csv.WriteOptions(quoting_style="needed")
     with csv.CSVWriter(file, _flat(schema.empty_table()).schema, write_options=options) as writer:
         for table in tables:
@@ -70,12 +74,12 @@ def _write_json_lines(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Ta
 def _pylist(table: pa.Table) -> list[dict[str, Any]]:
     try:
         return list(table.to_pylist())
-    except (OverflowError, ValueError):  # a date outside the years that Python has
+    except (OverflowError, ValueError):  # a date outside the years that Python supports
         return list(_with_texts(table).to_pylist())
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """Write what CSV has no form for, a list say, as JSON text."""
+    """Write lists and other nested values as JSON text, because CSV has no form for them."""
     import pyarrow as pa
 
     is_flat = (pa.types.is_primitive, pa.types.is_string, pa.types.is_large_string)
@@ -102,7 +106,7 @@ def _text(value: object) -> str:
 
 
 def _json(value: object) -> bytes:
-    import orjson  # writes dates, and null for what is no number
+    import orjson  # writes dates, and null for nan
 
     return orjson.dumps(value, default=str)
 
@@ -115,7 +119,7 @@ Cells: TypeAlias = Mapping[str, float | str | None]
 
 
 def added_schema(criteria: Group) -> pa.Schema:
-    """Give the added columns and their types."""
+    """Return the added columns and their types."""
     import pyarrow as pa
 
     kinds = (("", pa.float64()), (SOURCE, pa.string()), (UNSCORED, pa.string()))
@@ -123,7 +127,7 @@ def added_schema(criteria: Group) -> pa.Schema:
 
 
 def check_added(columns: Group, criteria: Group) -> None:
-    """Check that no added column has the name of another one, or of one that is kept.
+    """Check that no added column has the name of another column.
 
     Raises:
         SetupError: If one has.
@@ -132,21 +136,21 @@ def check_added(columns: Group, criteria: Group) -> None:
     for name in added_schema(criteria).names:
         if name in seen:
             raise SetupError(
-                f"The scores are written to the column {name!r}, and the table has a column of "
-                "that name. Rename that one, or the criterion."
+                f"The scores go to a column {name!r}, but the table already has a column of that "
+                "name. Rename the column or the criterion."
             )
         seen.add(name)
 
 
 def with_added(columns: pa.Schema, criteria: Group) -> pa.Schema:
-    """Put the added columns after those that are kept."""
+    """Append the added columns to those of the table."""
     import pyarrow as pa
 
     return pa.schema([*columns, *added_schema(criteria)])
 
 
 def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
-    """Give what a judge made of one text."""
+    """Return the cells of one text."""
     cells: dict[str, float | str | None] = {}
     for name in criteria:
         result: Any = prediction
@@ -160,7 +164,7 @@ def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
 
 
 def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group) -> pa.Table:
-    """Put the scores of a table's rows after its columns."""
+    """Append the scores of a table's rows as columns."""
     import pyarrow as pa
 
     for field in added_schema(criteria):

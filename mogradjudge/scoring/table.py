@@ -1,4 +1,4 @@
-"""A table of any length through a finished judge, into a file: a stream that can be taken up."""
+"""Scores a table of any length into a file, as a stream that can be resumed."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 1000
-"""Rows of a part: what is in memory at one time, but for the window of calls in flight."""
+"""Rows of a part, which is in memory at one time."""
 _REPLIES_IN_MEMORY = 1000
 
 Watch: TypeAlias = Callable[[int, int], None]
-"""Is told, from the thread that scores, how many rows are done and how many there are."""
+"""Called by the scoring thread with the number of finished rows and of all rows."""
 
 
 @dataclass(frozen=True)
 class ScoredTable:
-    """What became of a table: where its scores are, and what went wrong on which criterion."""
+    """The result of scoring a table: its file, and unscored texts and fallbacks by criterion."""
 
     out: Path
     texts: int
@@ -86,88 +86,145 @@ class ScoredTable:
     ledger: tuple[LedgerRow, ...]
 
 
+def _check_count(name: str, value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise SetupError(f"`{name}` must be a whole number, at least 1, got {value!r}.")
+
+
+def _check_no_caps(budget: Budget | None) -> None:
+    if budget is not None and budget != Budget():
+        raise SetupError(
+            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) do not work on a "
+            "Ray cluster. Remove them, or `--ray`."
+        )
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How a table is scored.
+
+    >>> ScoringOptions(num_threads=4, limit=100).part_rows
+    1000
+
+    Args:
+        num_threads: The most calls in flight; on a cluster, of each worker.
+        limit: Score only the first ``limit`` rows; None scores all.
+        overwrite: Whether an existing output file is replaced at the end.
+        max_rpm: The most calls in any 60 seconds; None for no limit.
+        part_rows: Rows per part, at least 1.
+        ray: Where to judge: ``local`` starts a Ray on this machine for the run, ``auto`` or
+            ``HOST:PORT`` joins a running one; None is this process. It needs the extra ``ray``.
+        budget: Caps on the calls, earlier starts included; not with ``ray``.
+        keep_going: Whether to continue if none of the first texts has a score.
+
+    Raises:
+        SetupError: If a count is not a whole number of at least 1, or caps are given with ``ray``.
+    """
+
+    num_threads: int = 8
+    limit: int | None = None
+    overwrite: bool = False
+    max_rpm: int | None = None
+    part_rows: int = PART_ROWS
+    ray: str | None = None
+    budget: Budget | None = None
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the counts, and the caps."""
+        _check_count("num_threads", self.num_threads)
+        _check_count("part_rows", self.part_rows)
+        if self.limit is not None:
+            _check_count("limit", self.limit)
+        if self.ray is not None:
+            _check_no_caps(self.budget)
+
+
+_DEFAULTS = ScoringOptions()
+
+
 def score_table(
     judge: MultiCriteriaJudge,
     source: str | Path,
     out: str | Path,
-    num_threads: int = 8,
-    limit: int | None = None,
+    options: ScoringOptions = _DEFAULTS,
     *,
-    overwrite: bool = False,
-    max_rpm: int | None = None,
-    part_rows: int = PART_ROWS,
     watch: Watch | None = None,
-    ray: str | None = None,
-    budget: Budget | None = None,
-    keep_going: bool = False,
 ) -> ScoredTable:
-    """Score every text of a table, with the LM of the context, and write it with its scores.
+    """Score every text of a table with the LM of the context, and write the table with its scores.
 
-    The table is never in memory as a whole. All its columns are kept, in their order and with the
-    rows in theirs: those of Parquet and of the hub with their types, others as text. Added are, for
-    each criterion, ``<criterion>`` (a float, null where there is no score), ``<criterion>_source``
-    (how it came about, see `Reading`) and ``<criterion>_unscored`` (why there is none).
+    The table is read as a stream. All its columns and rows are kept, in their order; columns of
+    Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
+    ``<criterion>`` (a float, null without a score), ``<criterion>_source`` (where the score came
+    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score).
 
-    Texts that are equal are paid for once. Until it is done the work lies in the folder
-    ``<out>.parts``, and the same call takes it up where it was cut short, by whatever.
+    Equal texts are paid for once. Until the table is done, finished parts and replies lie in the
+    folder ``<out>.parts``; the same call resumes an interrupted one.
 
-    On a Ray cluster all of this is the same. Each worker, one for each CPU, has the calls in flight
-    of one machine, and sends them with the keys of its own environment. Equal texts that two
-    workers judge in the same moment are paid for twice.
+    A Ray cluster has one worker for each CPU. Each worker has ``num_threads`` calls in flight and
+    uses the keys of its own environment. Equal texts that two workers judge at the same moment are
+    paid for twice.
 
     Args:
         judge: A judge; it is not changed.
         source: A file or a data set of the hub, as in `load_examples`. It needs no human scores.
-        out: A file to write, ``.parquet``, ``.csv`` or ``.jsonl``.
-        num_threads: The most calls in flight; of each worker, on a cluster.
-        limit: Score only that many rows from the top.
-        max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        overwrite: Whether ``out`` may be there already; it is replaced at the end.
-        part_rows: Rows per part.
-        watch: Is told the progress.
-        ray: Where to judge: ``local`` starts a Ray on this machine for the while, ``auto`` or
-            ``HOST:PORT`` joins one that is there; None is this process. It needs the extra ``ray``.
-        budget: Caps on the calls, those of earlier starts included; not with ``ray``.
-        keep_going: Whether to go on though the first texts have no score.
+        out: The file to write: ``.parquet``, ``.csv`` or ``.jsonl``.
+        options: How the table is scored.
+        watch: Called with the progress.
 
     Raises:
         BudgetExhausted: If a cap is reached; what is finished is kept.
-        ReplyError: If the first texts have no score; their replies are kept, and read again.
-        SetupError: Before any call is paid, if the table cannot be scored, or not into ``out``.
+        ReplyError: If none of the first texts has a score; their replies are kept.
+        SetupError: Before any call is paid, if the table cannot be scored or ``out`` not written.
         dspy.LMError: If the provider fails; what is finished is kept.
-        ClusterFailed: If Ray does; what is finished is kept.
+        ClusterFailed: If Ray fails; what is finished is kept.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
     check_lm()
-    for name, value in (("num_threads", num_threads), ("limit", limit), ("part_rows", part_rows)):
-        _check_count(name, 1 if value is None else value)
-    if ray is not None:
-        _check_no_caps(budget)
-        check_ray(ray)
     out = Path(out)
-    check_output(out, overwrite=overwrite)
-    if Path(source).exists() and out.exists() and out.samefile(source):
-        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
+    _check_files(Path(source), out, options)
     with open_checkpoint(out) as checkpoint:
-        task = _task(judge, str(source), limit, part_rows, checkpoint)
+        task = _task(judge, str(source), options, checkpoint)
         checkpoint.claim(task.request)
-        with nullcontext() if ray is None else joined(ray):
-            # A cluster's workers would refuse what this machine refuses, and less clearly.
-            first = None if keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
-            machines: Machines = ThisMachine(judge, num_threads, max_rpm, budget, first)
-            if ray is not None:
-                replies = checkpoint.cache
-                machines = Cluster(judge, num_threads, max_rpm, replies, keep_going=keep_going)
+        with nullcontext() if options.ray is None else joined(options.ray):
+            machines = _machines(judge, options, task, checkpoint)
             with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
-                _write_parts(task, machines, checkpoint, watch or _ignore, keep_going=keep_going)
+                _write_parts(
+                    task, machines, checkpoint, watch or _ignore, keep_going=options.keep_going
+                )
         unscored, fallbacks = _join(task, checkpoint, out)
         checkpoint.remove()
     return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
 
 
+def _check_files(source: Path, out: Path, options: ScoringOptions) -> None:
+    if options.ray is not None:
+        check_ray(options.ray)
+    check_output(out, overwrite=options.overwrite)
+    if source.exists() and out.exists() and out.samefile(source):
+        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
+
+
+def _machines(
+    judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task, checkpoint: Checkpoint
+) -> Machines:
+    # Made for a cluster as well: its workers would refuse the same, with a less clear error.
+    first = None if options.keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
+    here = ThisMachine(judge, options.num_threads, options.max_rpm, options.budget, first)
+    if options.ray is None:
+        return here
+    return Cluster(
+        judge,
+        options.num_threads,
+        options.max_rpm,
+        checkpoint.cache,
+        keep_going=options.keep_going,
+    )
+
+
 @contextmanager
 def _unless_nothing_is_paid(checkpoint: Checkpoint, machines: Machines) -> Iterator[None]:
-    """Keep replies while the block runs; without any, settings can still be mended after it."""
+    """Keep replies while the block runs; remove the checkpoint if nothing was paid."""
     fresh = not checkpoint.paid
     try:
         with (
@@ -192,7 +249,7 @@ class _Task:
     request: Mapping[str, Any]
 
     def source(self, finished: frozenset[int]) -> Source:
-        """Give where the parts are read from that are not finished."""
+        """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
         return Source(self.path, self.inputs, limit, rows, missing)
@@ -204,24 +261,20 @@ class _Task:
 
 
 def _task(
-    judge: MultiCriteriaJudge,
-    source: str,
-    limit: int | None,
-    part_rows: int,
-    checkpoint: Checkpoint,
+    judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria = judge.rubric.inputs, judge.rubric.names
+    inputs, criteria, limit = judge.rubric.inputs, judge.rubric.names, options.limit
     path = Path(source)
     if source.startswith(HUB):
-        # What the hub has may change, and each reading of it is a download.
+        # A data set of the hub may change, and each reading is a download.
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
         path = checkpoint.copy_of(name)
         if not path.exists():
             _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
     seen = survey(path, inputs, limit)
     check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, part_rows))
+    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, options.part_rows))
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
@@ -262,7 +315,7 @@ def _write_parts(
 
 
 def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
-    """Refuse a part of which the provider took no text: that is not the texts' fault."""
+    """Raise if the provider refused all texts of a part: then the texts are not the cause."""
     if sum(shard.refused for shard in shards) == rows:
         refusal = shards[0].refusal
         assert refusal is not None  # some were refused
@@ -270,9 +323,9 @@ def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
 
 
 def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
-    """Say whether something of the first part could be read; refuse a whole one without anything.
+    """Return whether a score of the first part could be read; raise if a full part has none.
 
-    Equal texts are judged once, so it may have fewer than are looked at as the first ones.
+    Equal texts are judged once, so the check of the first texts may not have seen enough of them.
     """
     cells = [row for shard in sorted(shards, key=lambda shard: shard.first) for row in shard.cells]
     if any(row[name] is not None for row in cells for name in task.criteria):
@@ -284,14 +337,14 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
 
 
 def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
-    """Put a part's columns and its scores together."""
+    """Join a part's columns and its scores."""
     shards = sorted(shards, key=lambda shard: shard.first)
     table = kept_table(task.path, batch, task.seen.schema.names)
     return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
 
 
 def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Put the parts together; count what is unscored and what fell back on the way."""
+    """Write the parts as one file; count unscored texts and fallbacks."""
     unscored, fallbacks = Counter[str](), Counter[str]()
     schema = with_added(task.seen.schema, task.criteria)
 
@@ -308,7 +361,7 @@ def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int
 def _request(
     judge: MultiCriteriaJudge, seen: Survey, limit: int | None, part_rows: int
 ) -> dict[str, Any]:
-    """Tell what decides the scores, as plain JSON values; a key is never among them."""
+    """Return what the scores depend on, as plain JSON values without keys."""
     lm = dspy.settings.lm
     versions = {name: version(name) for name in ("dspy", "mogradjudge")}
     return {
@@ -322,18 +375,5 @@ def _request(
     }
 
 
-def _check_no_caps(budget: Budget | None) -> None:
-    if budget is not None and budget != Budget():
-        raise SetupError(
-            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) are not kept on a "
-            "Ray cluster: leave them out, or `--ray`."
-        )
-
-
-def _check_count(name: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise SetupError(f"`{name}` must be a whole number, at least 1, got {value!r}.")
-
-
 def _ignore(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""The MLflow run that a run is told to: a new one, the active one, or one that was begun before."""
+"""The MLflow run that a run is logged to: a new, the active, or an earlier one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json, to_json, write_text
 
 TAG = "mogradjudge."
-"""What the names of our tags begin with."""
+"""The prefix of our tags."""
 OURS = f"{TAG}version"
-"""The tag of an MLflow run that a run was told to."""
+"""The tag of an MLflow run that has a run of this package."""
 
 
 def import_mlflow() -> Any:
-    """Import MLflow; importing this package does not.
+    """Import MLflow, which this package does not import by itself.
 
     Raises:
         SetupError: If it is not installed.
@@ -31,13 +31,13 @@ def import_mlflow() -> Any:
 
 
 class Destination:
-    """Finds the MLflow run to write to, or begins one, and ends what it has begun.
+    """Finds or starts the MLflow run to log to, and ends it if it was started here.
 
     Args:
         mlflow: The module.
         experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
-        id_file: The file that keeps the MLflow run's id; None keeps it nowhere.
+        id_file: The file for the MLflow run's id; None stores it nowhere.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Destination:
         self.own = False
 
     def open(self, *, resumed: bool) -> str:
-        """Give the MLflow run's id; ``resumed`` lets it be that of an earlier start."""
+        """Return the MLflow run's id; if ``resumed``, that of an earlier start."""
         if self.run_id is None:
             earlier = self._earlier() if resumed else None
             active = self.mlflow.active_run()
@@ -61,7 +61,7 @@ class Destination:
         return self.run_id
 
     def close(self, status: str) -> None:
-        """End the MLflow run if it was begun here."""
+        """End the MLflow run if it was started here."""
         if self.own:
             self.mlflow.end_run(status)
 
@@ -71,7 +71,7 @@ class Destination:
         return self._begin(experiment_id=self._experiment_id(), run_name=self.run_name)
 
     def _within(self, active: Any, earlier: str | None) -> str:
-        """Use the active run, unless another run was told to it: the figures of two would mix."""
+        """Use the active run, unless it has another run: the metrics of two would mix."""
         client = self.mlflow.MlflowClient()
         if earlier not in (None, active.run_id):
             tags = client.get_run(earlier).data.tags
@@ -89,7 +89,7 @@ class Destination:
         return str(begun.info.run_id)
 
     def _earlier(self) -> str | None:
-        """Give the MLflow run of an earlier start, if the server that is asked now has it."""
+        """Return the MLflow run of an earlier start, if the current server has it."""
         if self.id_file is None or not self.id_file.exists():
             return None
         run_id = str(read_json(self.id_file)["run_id"])

@@ -1,4 +1,4 @@
-"""A judge as an MLflow model: its own saved files, without a pickle and without a key."""
+"""A judge as an MLflow model: its saved files, without pickle and without keys."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FOLDER = "judge"
 def log_judge(
     judge: MultiCriteriaJudge, name: str = "judge", *, registered_model_name: str | None = None
 ) -> Any:
-    """Log a judge as an MLflow model; gives MLflow's `ModelInfo`, whose ``model_uri`` loads it.
+    """Log a judge as an MLflow model; return MLflow's `ModelInfo` with its ``model_uri``.
 
     No call is sent. The model holds ``judge.json`` and ``rubric.toml`` and is loaded by this
     package. An LM that was pinned on the judge with `set_lm` is named in it, without key, headers
-    and credentials, and is reached at its provider's usual address; any other judge speaks with the
+    and credentials, and uses its provider's usual address; any other judge uses the
     ``dspy.settings.lm`` of the process that uses the model.
 
     Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the rubric's inputs as

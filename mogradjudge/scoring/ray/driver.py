@@ -1,4 +1,4 @@
-"""The driver of a cluster: it hands out a table's shards and collects what became of them."""
+"""The driver of a cluster: it distributes a table's shards and collects their scores."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from mogradjudge.scoring.ray.store import ReplyActor
 from mogradjudge.scoring.ray.worker import WorkerJob, versions
 from mogradjudge.scoring.shards import OnRows, ScoredShard, SourceReader
 
-_ROUNDS = 16  # of calls per shard: in the last one threads wait, so a shard should have many
+_ROUNDS = 16  # of calls per shard; in the last round some threads wait, so there should be many
 _ADVICE = "Each machine of the cluster needs mogradjudge[ray], the same version on all."
 
 
 class Cluster:
-    """Workers on a Ray that this process has joined, one for each of its CPUs.
+    """Workers on the Ray cluster that this process has joined, one for each CPU.
 
     Args:
         judge: It is not changed; its LM is that of the context.
         num_threads: The most calls in flight, of each worker.
         max_rpm: The most calls that all workers send in any 60 seconds; None for no limit.
-        replies: The folder in which paid replies are kept, on this machine.
-        keep_going: Whether to go on though a worker's first texts have no score.
+        replies: The folder for paid replies, on this machine.
+        keep_going: Whether to continue if none of a worker's first texts has a score.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Cluster:
         return summed([row for rows in self._paid.values() for row in rows])
 
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
-        return nullcontext()  # its workers' ledgers have no caps that a journal could be for
+        return nullcontext()  # a cluster has no caps, so it needs no log
 
     def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         import ray
@@ -147,7 +147,7 @@ class Cluster:
 
 
 def summed(rows: list[LedgerRow]) -> tuple[LedgerRow, ...]:
-    """Add up what several ledgers tell of the same role and criteria."""
+    """Add up ledger rows of the same role and criteria."""
     sums: dict[tuple[str, tuple[str, ...]], LedgerRow] = {}
     for row in rows:
         key = (row.role, row.criteria)

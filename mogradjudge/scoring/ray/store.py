@@ -1,4 +1,4 @@
-"""What the workers of a cluster share: the job, each paid reply, and the word to stop."""
+"""What the workers of a cluster share: the job, paid replies, and the stop signal."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ _REPLIES_IN_MEMORY = 1000
 
 
 class ReplyActor:
-    """A Ray actor on the machine that has the table; replies lie there as those of one machine do.
+    """A Ray actor on the machine that has the table; it stores replies as a single machine does.
 
-    So a worker or a driver that dies loses no reply but those of its calls in flight. The job is
-    handed over here and not with the tasks, whose arguments Ray may write to its logs.
+    A worker or driver that dies loses only the replies of its calls in flight. The job is passed
+    here and not with the tasks, because Ray may write their arguments to its logs.
 
     Args:
-        folder: Where replies are kept.
+        folder: The folder for replies.
     """
 
     def __init__(self, folder: str) -> None:
         self._job = b""
         self._stop = asyncio.Event()
         self._open = ExitStack()
-        # Each method runs in a context of its own; the store is found in this one.
+        # Each method runs in its own context; the store is set in this one.
         self._context = copy_context()
         store = replies_kept_in(Path(folder), _REPLIES_IN_MEMORY)
         self._context.run(self._open.enter_context, store)
 
     async def set_job(self, job: bytes) -> None:
-        """Take the job."""
+        """Store the job."""
         self._job = job
 
     async def job(self) -> bytes:
-        """Give the job."""
+        """Return the job."""
         return self._job
 
     async def reply(self, request: dict[str, Any]) -> Any:
-        """Give the reply that a request has; None if it has none."""
+        """Return the stored reply of a request; None if there is none."""
         return self._context.run(_get, request)
 
     async def keep(self, request: dict[str, Any], reply: Any) -> None:
-        """Keep a reply; it is on the disk when this returns."""
+        """Store a reply; it is on disk when this returns."""
         self._context.run(_put, request, reply)
 
     async def stop(self) -> None:
-        """Let no more calls out."""
+        """Send no more calls."""
         self._stop.set()
 
     async def is_stopped(self) -> bool:
-        """Whether no more calls are to be sent."""
+        """Return whether the run is stopped."""
         return self._stop.is_set()
 
     async def stopped(self) -> None:
-        """Return when no more calls are to be sent."""
+        """Return once the run is stopped."""
         await self._stop.wait()
 
 
@@ -105,9 +105,9 @@ def _get(request: dict[str, Any]) -> Any:
 
 
 def _put(request: dict[str, Any], reply: Any) -> None:
-    dspy.cache.put(request, reply)  # found in the context as well, so not before this runs in it
+    dspy.cache.put(request, reply)  # looked up when called, because the context replaces it
 
 
 def _sent(request: dict[str, Any], ignored: Sequence[str] | None) -> dict[str, Any]:
-    """Leave a key at home, and whatever else does not tell one request from another."""
+    """Drop keys and other entries that do not identify a request."""
     return {name: value for name, value in request.items() if name not in (ignored or ())}

@@ -1,4 +1,4 @@
-"""A worker of a cluster: it judges one shard after another, as one machine does."""
+"""A worker of a cluster: it judges one shard after another, as a single machine does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What each worker has to know. It goes from memory to memory: the LM may hold a key."""
+    """What each worker needs. It is never written to disk, because the LM may hold a key."""
 
     judge: MultiCriteriaJudge = field(repr=False)
     lm: dspy.BaseLM = field(repr=False)
@@ -45,9 +45,9 @@ class WorkerJob:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a shard, and what its worker paid since its start.
+    """The result of a shard, and all costs of its worker so far.
 
-    Without scores and without an error it was stopped.
+    A shard without scores and without an error was stopped.
     """
 
     worker: str
@@ -57,12 +57,12 @@ class ShardOutcome:
 
 
 def versions() -> dict[str, str]:
-    """Tell what must be the same on all machines."""
+    """Return the versions that must be the same on all machines."""
     return {name: version(name) for name in ("dspy", "mogradjudge")}
 
 
 class ShardWorker:
-    """Judges shards, in a process that Ray gives to it alone.
+    """Judges shards in a Ray process of its own.
 
     Args:
         actor: The handle of the `ReplyActor`.
@@ -84,7 +84,7 @@ class ShardWorker:
         ).start()
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
-        """Judge shards; whatever goes wrong is an outcome, for Ray would wrap an error."""
+        """Judge shards; an error becomes an outcome, because Ray would wrap it."""
         return {
             OUTCOME: [pickle.dumps(self._outcome(pickle.loads(shard))) for shard in batch[SHARD]]
         }
@@ -122,14 +122,14 @@ def _mismatch(theirs: Mapping[str, str]) -> Exception | None:
     for name, number in theirs.items():
         if ours[name] != number:
             return SetupError(
-                f"A machine of the cluster has {name} {ours[name]}, and this one {number}. "
-                "Install the same on all."
+                f"A machine of the cluster has {name} {ours[name]}, but this one has {number}. "
+                "Install the same version on all."
             )
     return None
 
 
 def _portable(error: Exception) -> Any:
-    """Give an error as it can be sent to another process: without what is no plain value."""
+    """Return an error that can be sent to another process, with plain attributes only."""
     try:
         twin = copy.copy(error)
         for name, value in vars(error).items():
@@ -141,4 +141,4 @@ def _portable(error: Exception) -> Any:
 
 
 def _ignore(rows: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

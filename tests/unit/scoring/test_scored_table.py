@@ -22,7 +22,7 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
-from mogradjudge.scoring.table import ScoredTable, score_table
+from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
 
 RUBRIC = Rubric(
     inputs=("output",), criteria=(Criterion("fluency", "?"), Criterion("coherence", "?"))
@@ -48,9 +48,12 @@ class Judged:
     def paid(self) -> int:
         return len(self.engine.requests)
 
-    def score(self, source: Path, out: Path, threads: int = 4, **options: object) -> ScoredTable:
+    def score(
+        self, source: Path, out: Path, threads: int = 4, watch=None, **options: object
+    ) -> ScoredTable:
         with dspy.context(lm=self.lm):
-            return score_table(self.judge, source, out, threads, **{"part_rows": 5} | options)
+            settings = ScoringOptions(threads, **{"part_rows": 5} | options)
+            return score_table(self.judge, source, out, settings, watch=watch)
 
 
 def lines(path: Path, rows: list[dict[str, object]]) -> Path:
@@ -421,7 +424,7 @@ def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", ["num_threads", "limit", "part_rows"])
 def test_counts_are_checked(option, table, tmp_path):
     with dspy.context(lm=Judged().lm), pytest.raises(SetupError, match=f"`{option}` must be"):
-        score_table(Judged().judge, table, tmp_path / "s.csv", **{option: 0})
+        score_table(Judged().judge, table, tmp_path / "s.csv", ScoringOptions(**{option: 0}))
 
 
 def test_a_cluster_without_ray_is_one_line_before_a_call(table, tmp_path, monkeypatch):
