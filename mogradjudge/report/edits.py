@@ -314,6 +314,9 @@ def diff(before: str, after: str) -> tuple[Piece, ...]:
     """Compare two texts; long unchanged stretches are shortened.
 
     If very much differs, lines are compared instead of words.
+
+    >>> [(piece.kind, piece.text) for piece in diff("Rate the text.", "Rate the whole text.")]
+    [('same', 'Rate the'), ('added', ' whole'), ('same', ' text.')]
     """
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     if max(len(old), len(new)) - _same_start(old, new) > _MOST_WORDS:

@@ -71,6 +71,13 @@ def write_report(
 ) -> Path:
     """Write the report of a run (ended or not) or of a search, and its figures.
 
+    >>> from mogradjudge.errors import SetupError
+    >>> try:
+    ...     write_report("no-such-run")
+    ... except SetupError as error:
+    ...     print(str(error).partition(":")[0])
+    no-such-run is not a run
+
     Args:
         folder: The run's folder, or the search's.
         out: The file to write; ``report.html`` in the folder if it is not given. The figures go

@@ -84,6 +84,15 @@ def evaluation_report(
     are scored. The other measures are those of `agreement.measures`, with only equal judge scores
     tied. An undefined value is None; ``undefined`` has the reasons for rho.
 
+    >>> from dspy.utils import DummyLM
+    >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
+    >>> rows = [{"text": f"Text {score}", "human_fluency": score} for score in (1, 2, 3)]
+    >>> examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    >>> with dspy.context(lm=DummyLM([{"fluency": "1"}, {"fluency": "2"}, {"fluency": "5"}])):
+    ...     report = evaluation_report(judge, examples, num_threads=1)
+    >>> round(report["criteria"]["fluency"]["spearman"], 3), report["calls"]
+    (1.0, 3)
+
     Raises:
         BudgetExhausted: If a cap of the ``budget`` is reached.
         ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.

@@ -21,9 +21,6 @@ from mogradjudge.judge.scores import Unscored
 if TYPE_CHECKING:
     import pyarrow as pa
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 OUTPUTS = (".parquet", ".csv", ".jsonl")
 """The formats of scored tables, by file suffix."""
 
@@ -150,7 +147,11 @@ def with_added(columns: pa.Schema, criteria: Group) -> pa.Schema:
 
 
 def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
-    """Return the cells of one text."""
+    """Return the cells of one text.
+
+    >>> cells_of(Unscored("no number"), ("fluency",))
+    {'fluency': None, 'fluency_source': None, 'fluency_unscored': 'no number'}
+    """
     cells: dict[str, float | str | None] = {}
     for name in criteria:
         result: Any = prediction

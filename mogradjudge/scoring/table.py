@@ -151,7 +151,7 @@ def score_table(
     *,
     watch: Watch | None = None,
 ) -> ScoredTable:
-    """Score every text of a table with the LM of the context, and write the table with its scores.
+    r"""Score every text of a table with the LM of the context, and write the table with its scores.
 
     The table is read as a stream. All its columns and rows are kept, in their order; columns of
     Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
@@ -164,6 +164,18 @@ def score_table(
     A Ray cluster has one worker for each CPU. Each worker has ``num_threads`` calls in flight and
     uses the keys of its own environment. Equal texts that two workers judge at the same moment are
     paid for twice.
+
+    >>> import tempfile
+    >>> from dspy.utils import DummyLM
+    >>> from mogradjudge import Criterion, Rubric
+    >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
+    >>> table = Path(tempfile.mkdtemp()) / "texts.csv"
+    >>> _ = table.write_text("text\nA cat sleeps.\n")
+    >>> with dspy.context(lm=DummyLM([{"fluency": "4"}])):
+    ...     scored = score_table(judge, table, table.with_name("scores.csv"))
+    >>> print(scored.out.read_text().strip())
+    "text","fluency","fluency_source","fluency_unscored"
+    "A cat sleeps.",4,"integer",
 
     Args:
         judge: A judge; it is not changed.

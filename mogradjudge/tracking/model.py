@@ -40,6 +40,10 @@ def log_judge(
     ``mlflow.dspy.log_model`` takes a judge as well, but pickles ``dspy.settings.lm`` into the
     model, with any key that was given to it in Python.
 
+    >>> from mogradjudge.tracking import load_judge, log_judge
+    >>> model = log_judge(MultiCriteriaJudge.from_saved("run/judge.json"))  # doctest: +SKIP
+    >>> judge = load_judge(model.model_uri)  # doctest: +SKIP
+
     Args:
         judge: The judge.
         name: The model's name.
@@ -71,6 +75,8 @@ def log_judge(
 
 def load_judge(model_uri: str) -> MultiCriteriaJudge:
     """Load a judge that `log_judge` has logged.
+
+    >>> judge = load_judge("models:/fluency/1")  # doctest: +SKIP
 
     Raises:
         SetupError: If mlflow is not installed, or the model is no such judge.

@@ -36,6 +36,9 @@ def log_to_mlflow(
     If MLflow fails, one warning says so and the run goes on. MLflow itself tries for minutes
     before it gives up on a server; ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` shortens that.
 
+    >>> from mogradjudge.tracking import log_to_mlflow
+    >>> optimizer = log_to_mlflow(MOGrad(steps=3), experiment="fluency")  # doctest: +SKIP
+
     Args:
         optimizer: The optimizer; it is not changed.
         experiment: The name of the experiment for a new MLflow run, made if there is none of that

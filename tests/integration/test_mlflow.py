@@ -227,7 +227,7 @@ def test_a_server_that_is_away_costs_one_warning_and_not_the_run(caplog, tmp_pat
     assert result.stop_reason == "steps"
     warned = [each for each in caplog.records if each.name.startswith("mogradjudge")]
     assert len(warned) == 1
-    assert "MLflow could not be told, and the run goes on" in warned[0].getMessage()
+    assert "Logging to MLflow failed; the run continues" in warned[0].getMessage()
 
 
 def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):
