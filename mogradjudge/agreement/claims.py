@@ -29,6 +29,9 @@ class Claim:
     by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says that the
     interval is Student's t over them and the test a sign-flip test. ``family`` counts the claims
     that the p-value is adjusted for.
+
+    >>> Claim("A minus B", 0.2, 0.1, 0.3, 0.01, n=12, verdict="established").fewest
+    6
     """
 
     name: str

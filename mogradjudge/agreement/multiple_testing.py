@@ -33,6 +33,11 @@ class Family:
     ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` and ``max_t`` adjust
     those of the criteria that have one. ``max_t`` uses the correlation of the criteria and has
     more power.
+
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human, worse = {"fluency": [1, 2, 3] * 6}, {"fluency": [2, 1, 3] * 6}
+    >>> compare_criteria(human, human, worse, documents).by_criterion["fluency"].p_value
+    0.03125
     """
 
     mean: Comparison | Undefined

@@ -19,6 +19,10 @@ class Equivalence:
 
     ``within`` says whether the interval ``low`` to ``high``, of confidence 1 - 2 alpha, lies inside
     of the bounds, which is the case if ``p_value`` is below alpha.
+
+    >>> result = equivalence([0.01, -0.01, 0.0, 0.02, -0.01], bound=0.05)
+    >>> round(result.low, 3), round(result.high, 3)
+    (-0.01, 0.014)
     """
 
     p_value: float

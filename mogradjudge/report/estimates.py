@@ -52,12 +52,12 @@ class Scoring:
 class Ends:
     """The agreement of the initial and the final instructions on one split, and its difference.
 
-    ``claims`` are on the differences: that on the mean decides; the p-values of the criteria are
-    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
-    ``agreement`` names what an agreement is, ``of`` what is compared. All means are over the
-    criteria on which both have a value, so without those that are ``left_out``. Where the seed was
-    ``seed_kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
-    compared with human scores, and not any other program by its own objectives.
+    ``claims`` are about the differences: the mean decides, and the p-values of the criteria are
+    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length.
+    ``agreement`` describes the measure, ``of`` what is compared. Means are over the criteria on
+    which both have a value, without those ``left_out``. If ``seed_kept``, the initial instructions
+    are also the final ones, and there are no claims. ``of_judge`` is False for a program that is
+    compared by its own objectives instead of with human scores.
     """
 
     split: str

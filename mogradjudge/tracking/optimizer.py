@@ -33,7 +33,7 @@ def log_to_mlflow(
     resumed run with a ``run_dir`` continues in its MLflow run, and sends what earlier starts could
     not; no step is logged twice.
 
-    If MLflow fails, one warning says so and the run goes on. MLflow itself tries for minutes
+    If MLflow fails, one warning says so and the run continues. MLflow itself tries for minutes
     before it gives up on a server; ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` shortens that.
 
     >>> from mogradjudge.tracking import log_to_mlflow
@@ -41,8 +41,8 @@ def log_to_mlflow(
 
     Args:
         optimizer: The optimizer; it is not changed.
-        experiment: The name of the experiment for a new MLflow run, made if there is none of that
-            name; None for MLflow's current one.
+        experiment: The name of the experiment for a new MLflow run, created if it is missing;
+            None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
 
     Raises:
