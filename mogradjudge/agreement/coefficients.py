@@ -32,6 +32,11 @@ class Undefined:
     reason: str
 
 
+def too_few(documents: int) -> Undefined:
+    """Return the reason why a test over so few documents is undefined."""
+    return Undefined(f"{documents} documents have a value, and a test needs {FEWEST}")
+
+
 @dataclass(frozen=True)
 class Sums:
     """The sums of a coefficient ``shared / sqrt(human * judge)``, one entry per group.

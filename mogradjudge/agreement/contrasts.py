@@ -17,6 +17,7 @@ from mogradjudge.agreement.coefficients import (
     Undefined,
     blocks,
     rank_deviations,
+    too_few,
     unit_scale,
 )
 from mogradjudge.agreement.options import DEFAULTS, Population, TestOptions, check_options
@@ -135,7 +136,7 @@ def _standard(scores: Array) -> Array:
 
 def _too_few(contrast: Contrast, values: Array) -> Undefined | None:
     if len(values) < FEWEST:
-        return Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
+        return too_few(len(values))
     if math.isnan(contrast.difference):
         return Undefined("a judge's agreement is undefined")
     return None

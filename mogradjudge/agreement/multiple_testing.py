@@ -14,6 +14,7 @@ from mogradjudge.agreement.coefficients import (
     Array,
     Scores,
     Undefined,
+    too_few,
 )
 from mogradjudge.agreement.options import DEFAULTS, TestOptions
 from mogradjudge.agreement.permutation import (
@@ -175,7 +176,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
     some = defined.any(axis=1)
     values, defined = values[some], defined[some]
     if len(values) < FEWEST:
-        few = Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
+        few = too_few(len(values))
         return Family(few, dict.fromkeys(differences, few), {}, {})
     means = np.nanmean(values, axis=1)
     patterns = sign_patterns(len(values), options.flips, options.seed)
@@ -187,7 +188,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
         by_criterion[name] = (
             mean_comparison(column, difference, p_value(sums[:, place]), options.confidence)
             if len(column) >= FEWEST and np.isfinite(difference)
-            else Undefined(f"{len(column)} documents have a value, and a test needs {FEWEST}")
+            else too_few(len(column))
         )
     tested = {
         name: place

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mogradjudge.agreement.checks import finite
-from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined
+from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined, too_few
 from mogradjudge.agreement.permutation import Comparison, mean_comparison
 from mogradjudge.errors import SetupError
 
@@ -66,7 +66,7 @@ def equivalence(
     else:
         table = finite("values", values)
         if len(table) < FEWEST:
-            return Undefined(f"{len(table)} documents have a value, and a test needs {FEWEST}")
+            return too_few(len(table))
         comparison = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
     error, freedom = comparison.standard_error, comparison.groups - 1
     if not math.isfinite(error):
