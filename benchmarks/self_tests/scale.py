@@ -28,7 +28,7 @@ from benchmarks.worlds.server import serving_apart
 from benchmarks.worlds.world import toy_rubric
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.display.terminal import print_table
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 
 # A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
 MODEL = "openai/gpt-4o-mini"
@@ -71,7 +71,7 @@ def write_texts(path: Path, rows: int) -> None:
 def scored(table: Path, folder: Path, threads: int) -> int:
     """Score a table with our command's function."""
     judge = MultiCriteriaJudge(toy_rubric(*CRITERIA))
-    return score_table(judge, table, folder / "scores.parquet", threads).texts
+    return score_table(judge, table, folder / "scores.parquet", ScoringOptions(threads)).texts
 
 
 def looped(kind: str, table: Path, threads: int) -> int:

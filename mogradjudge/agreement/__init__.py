@@ -1,6 +1,6 @@
 """Agreement of judge with human scores: measures, intervals, tests between judges, claims.
 
-Every test and interval works on whole documents, since texts over one source go together.
+Every test and interval works on whole documents, because texts about one source are related.
 """
 
 from mogradjudge.agreement.bootstrap import (

@@ -1,4 +1,4 @@
-"""The judges that are compared, as the documents' values of a contrast between them."""
+"""The compared judges, and the contrast between them by document."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from mogradjudge.errors import SetupError
 
 @dataclass(frozen=True)
 class Arms:
-    """The texts that humans and all judges scored: their scores, by arm, and their documents.
+    """The texts that humans and all judges scored: scores by arm, and documents.
 
-    ``kept`` says which of the texts given they are.
+    ``chosen`` says which of the caller's texts they are.
     """
 
     human: Array
     judges: Mapping[str, Array]
     codes: Codes
     documents: int
-    kept: npt.NDArray[np.bool_]
+    chosen: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of the arms' agreements, and each document's part in it.
+    """A weighted sum of the arms' agreements, over all texts and by document.
 
-    ``values`` has the shape (documents,), nan where some arm has no value.
+    ``values`` has the shape (documents,); nan if an arm has no value.
     """
 
     difference: float
@@ -41,7 +41,7 @@ class Contrast:
 
 
 def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: int) -> Arms:
-    """Take the texts that all have scored; a text without a score in one arm leaves all.
+    """Keep the texts that all arms scored.
 
     Raises:
         SetupError: If the lengths differ, or a score is neither finite nor None.
@@ -50,22 +50,22 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
     check_lengths({"human": human, **judged, "groups": codes})
     columns = {name: gappy(name, scores) for name, scores in arms.items()}
     people = gappy("human", human)
-    kept = np.isfinite(people)
+    scored = np.isfinite(people)
     for scores in columns.values():
-        kept &= np.isfinite(scores)
-    judges = {name: scores[kept] for name, scores in columns.items()}
-    return Arms(people[kept], judges, codes[kept], documents, kept)
+        scored &= np.isfinite(scores)
+    judges = {name: scores[scored] for name, scores in columns.items()}
+    return Arms(people[scored], judges, codes[scored], documents, scored)
 
 
 def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) -> Contrast:
-    """Weigh the arms' agreements, over all and by document."""
+    """Compute the weighted sum of the arms' agreements."""
     over_all, values = 0.0, np.zeros(arms.documents)
     for name, weight in weights.items():
         table = arms.human, arms.judges[name], arms.codes, arms.documents
         over_all += weight * agreement_over_all(*table, options)
         values = values + weight * values_of(*table, options)
     if options.level == "group":
-        # Where an arm has no value in a document, the document counts for no arm.
+        # A document counts only if every arm has a value in it.
         defined = values[np.isfinite(values)]
         over_all = float(defined.mean()) if len(defined) else np.nan
     return Contrast(over_all, values)

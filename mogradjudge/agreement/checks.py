@@ -1,4 +1,4 @@
-"""Checking what a caller gives: scores and groups."""
+"""Checks of a caller's scores and groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mogradjudge.errors import SetupError
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of some texts: their names, in order, and the place of each text's in them."""
+    """The groups of some texts: sorted names, and for each text the index of its group."""
 
     names: tuple[str, ...]
     codes: Codes
@@ -29,32 +29,32 @@ class Groups:
 
 
 def finite(name: str, values: Numbers) -> Array:
-    """Take scores that must all be there; shape (texts,).
+    """Return scores as an array of shape (texts,); none may be missing.
 
     Raises:
         SetupError: If they are not one list of finite numbers.
     """
-    found = _floats(name, values)
-    if not np.isfinite(found).all():
-        raise SetupError(f"`{name}` must hold finite numbers; leave out what has none.")
-    return found
+    scores = _floats(name, values)
+    if not np.isfinite(scores).all():
+        raise SetupError(f"`{name}` must hold finite numbers; leave out texts without one.")
+    return scores
 
 
 def gappy(name: str, values: Scores) -> Array:
-    """Take scores of which some may be None, which becomes nan; shape (texts,).
+    """Return scores as an array of shape (texts,); None becomes nan.
 
     Raises:
         SetupError: If they are not one list of finite numbers and None.
     """
-    found = _floats(name, values)
-    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(found))
-    if not (np.isfinite(found) | missing).all():
+    scores = _floats(name, values)
+    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(scores))
+    if not (np.isfinite(scores) | missing).all():
         raise SetupError(f"`{name}` must hold finite numbers, or None where there is no score.")
-    return found
+    return scores
 
 
 def group_codes(groups: Sequence[str]) -> Groups:
-    """Number the groups by the order of their names, so that the order of texts is no matter."""
+    """Number the groups by the order of their names, independent of the order of texts."""
     names = sorted(set(groups), key=str)
     place = {name: number for number, name in enumerate(names)}
     codes = np.fromiter((place[name] for name in groups), dtype=np.intp, count=len(groups))
@@ -62,7 +62,7 @@ def group_codes(groups: Sequence[str]) -> Groups:
 
 
 def check_lengths(columns: Mapping[str, Sequence[Any] | Array | Codes]) -> None:
-    """Check that columns of one table have one length.
+    """Check that the columns of a table have the same length.
 
     Raises:
         SetupError: If they do not.
@@ -75,21 +75,21 @@ def check_lengths(columns: Mapping[str, Sequence[Any] | Array | Codes]) -> None:
         )
 
 
-def check_names(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def check_names(what: str, actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Check that two mappings have the same keys.
 
     Raises:
         SetupError: If they do not.
     """
-    if set(found) != set(expected):
-        raise SetupError(f"{what} must be given for {sorted(expected)}, got {sorted(found)}.")
+    if set(actual) != set(expected):
+        raise SetupError(f"{what} must be given for {sorted(expected)}, got {sorted(actual)}.")
 
 
 def _floats(name: str, values: Scores) -> Array:
     try:
-        found = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise SetupError(f"`{name}` must hold one number per text: {error}.") from error
-    if found.ndim != 1:
-        raise SetupError(f"`{name}` must be one list of numbers, got {found.ndim} dimensions.")
-    return found
+    if array.ndim != 1:
+        raise SetupError(f"`{name}` must be one list of numbers, got {array.ndim} dimensions.")
+    return array

@@ -1,4 +1,4 @@
-"""What a measurement lets one say, in words that a referee would accept."""
+"""Claims: a measured difference with a verdict on whether it is established."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Claim:
-    """An effect with its 95 % interval, and whether it is there.
+    """An effect with its 95 % interval and a verdict.
 
-    ``verdict`` is "established" where the interval leaves out 0 and the p-value, adjusted where the
-    claim is one of several, is below 0.05; "equivalent" where the 90 % interval lies inside
-    ±``bound`` (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all
-    have the same value tell nothing of their spread, and show no equivalence. It is "refused" where
-    there is no number to judge by, and ``note`` says why. ``n`` counts the clusters: documents, or
-    steps. ``student`` says that the interval is Student's over them, and over nothing else, and the
-    test that of flipped signs. ``family`` counts the claims that the p-value is adjusted for.
+    ``verdict`` is "established" if the interval excludes 0 and the p-value, adjusted where the
+    claim is one of several, is below 0.05; "equivalent" if the 90 % interval lies inside ±``bound``
+    (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all have the same
+    value have no spread, and show no equivalence. It is "refused" if there is no number to judge
+    by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says that the
+    interval is Student's t over them and the test a sign-flip test. ``family`` counts the claims
+    that the p-value is adjusted for.
+
+    >>> Claim("A minus B", 0.2, 0.1, 0.3, 0.01, n=12, verdict="established").fewest
+    6
     """
 
     name: str
@@ -53,9 +56,9 @@ class Claim:
 
     @property
     def detectable(self) -> float | None:
-        """The difference that these clusters find with 80 % power.
+        """The difference that these clusters detect with 80 % power.
 
-        None if it is not known, or if they are too few to find any.
+        None if it is unknown, or if there are too few clusters.
         """
         error = self._error() if self.student and self.n >= self.fewest else None
         if not error:
@@ -64,10 +67,10 @@ class Claim:
         return minimum_detectable_difference(spread, self.n, alpha=ALPHA / self.family)
 
     def missed(self, clusters: str) -> str:
-        """Say of what is not established what could have been found; "" if that is not known.
+        """Write which difference could have been detected; "" if established or unknown.
 
         Args:
-            clusters: What they are, in the plural.
+            clusters: The name of the clusters, in the plural.
         """
         if self.verdict != "not established":
             return ""
@@ -77,13 +80,13 @@ class Claim:
         return f"a difference of {least:.2f} could have been found" if least else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the claim as plain JSON."""
+        """Return the claim as plain JSON values."""
         return asdict(self)
 
     def adjusted(self, p_value: float) -> Claim:
-        """Give the claim with a larger p-value, for being one of several.
+        """Return the claim with a p-value adjusted for several claims.
 
-        What is no longer established may be equivalent. Its interval must be Student's.
+        A claim that is no longer established may be equivalent. Its interval must be Student's t.
         """
         if self.verdict != "established" or p_value < ALPHA:
             return replace(self, p_value=p_value)
@@ -93,10 +96,10 @@ class Claim:
     def _within(self) -> bool:
         if self.bound is None or self.estimate is None or self.low is None or self.high is None:
             return False
-        found = Comparison(
+        comparison = Comparison(
             *(self.estimate, self.low, self.high, 1.0, self.n), standard_error=self._error() or 0.0
         )
-        return _within(found, self.bound)
+        return _within(comparison, self.bound)
 
     def _error(self) -> float | None:
         if self.low is None or self.high is None or self.n < 2:
@@ -106,7 +109,7 @@ class Claim:
         return (self.high - self.low) / 2 / float(stdtrit(self.n - 1, 0.975))
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Write the claim on one line."""
         if self.estimate is None or self.low is None or self.high is None:
             return f"{self.name}: {self.verdict} ({self.note})"
         inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
@@ -122,33 +125,45 @@ class Claim:
 
 def claim(
     name: str,
-    found: Comparison | Undefined,
+    comparison: Comparison | Undefined,
     *,
     p_value: float | None = None,
     bound: float | None = None,
     note: str = "",
     family: int = 1,
 ) -> Claim:
-    """Judge a comparison.
+    """Make a claim from a comparison.
+
+    >>> from mogradjudge.agreement import cluster_test
+    >>> print(claim("A minus B", cluster_test([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2])))
+    A minus B: established (+0.171 [+0.102, +0.241], p 0.016, n 7)
 
     Args:
-        name: What is claimed.
-        found: The comparison, with a 95 % interval.
+        name: The claim.
+        comparison: The comparison, with a 95 % interval.
         p_value: The adjusted p-value, where the claim is one of several.
-        bound: The difference that would not matter; None claims no equivalence.
-        note: What else to say.
+        bound: The largest difference that does not matter; None tests no equivalence.
+        note: A further remark.
         family: How many claims the p-value is adjusted for.
     """
-    if isinstance(found, Undefined):
-        return refused(name, found.reason)
-    p_value = found.p_value if p_value is None else p_value
+    if isinstance(comparison, Undefined):
+        return refused(name, comparison.reason)
+    p_value = comparison.p_value if p_value is None else p_value
     words: Verdict = "not established"
-    if p_value < ALPHA and not found.low <= 0 <= found.high:
+    if p_value < ALPHA and not comparison.low <= 0 <= comparison.high:
         words = "established"
-    elif bound is not None and _within(found, bound):
+    elif bound is not None and _within(comparison, bound):
         words = "equivalent"
     return Claim(
-        *(name, found.difference, found.low, found.high, p_value, found.groups, words),
+        *(
+            name,
+            comparison.difference,
+            comparison.low,
+            comparison.high,
+            p_value,
+            comparison.groups,
+            words,
+        ),
         bound=bound,
         note=note,
         family=family,
@@ -156,10 +171,14 @@ def claim(
 
 
 def refused(name: str, reason: str) -> Claim:
-    """Make a claim that cannot be judged."""
+    """Make a claim that cannot be judged.
+
+    >>> refused("A minus B", "no texts").verdict
+    'refused'
+    """
     return Claim(name, None, None, None, None, 0, "refused", note=reason)
 
 
-def _within(found: Comparison, bound: float) -> bool:
-    test = equivalence(found, bound)
-    return found.standard_error > 0 and not isinstance(test, Undefined) and test.within
+def _within(comparison: Comparison, bound: float) -> bool:
+    test = equivalence(comparison, bound)
+    return comparison.standard_error > 0 and not isinstance(test, Undefined) and test.within

@@ -1,4 +1,4 @@
-"""One correlation per group, all groups at once; what is undefined is nan."""
+"""One correlation per group, for all groups at once; nan where undefined."""
 
 from __future__ import annotations
 
@@ -23,14 +23,23 @@ _BY_PAIRS = 512  # up to this size comparing all pairs is quicker than scipy's s
 
 @dataclass(frozen=True)
 class Undefined:
-    """There is no such number, for this reason."""
+    """The reason why a value does not exist.
+
+    >>> Undefined("all human scores are equal").reason
+    'all human scores are equal'
+    """
 
     reason: str
 
 
+def too_few(documents: int) -> Undefined:
+    """Return the reason why a test over so few documents is undefined."""
+    return Undefined(f"{documents} documents have a value, and a test needs {FEWEST}")
+
+
 @dataclass(frozen=True)
 class Sums:
-    """What a coefficient is made of, one entry per group: ``shared / sqrt(human * judge)``.
+    """The sums of a coefficient ``shared / sqrt(human * judge)``, one entry per group.
 
     ``human`` and ``judge`` are exactly 0 where those scores are constant.
     """
@@ -42,22 +51,22 @@ class Sums:
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Cut rows of so many numbers into blocks that fit in memory."""
+    """Yield slices of rows, each of ``width`` numbers, in blocks that fit in memory."""
     step = max(1, CELLS // max(1, width))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
 def coefficient(sums: Sums, constant: Constant) -> Array:
-    """Divide, by the policy for constant scores.
+    """Compute the coefficient; ``constant`` decides what a constant judge gets.
 
     Constant human scores and fewer than 3 texts give nan, whatever the judge does, so that every
     judge is measured on the same groups. A constant judge gives 0, or nan to be dropped.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.clip(sums.shared / np.sqrt(sums.human * sums.judge), -1.0, 1.0)
-    found = np.where(sums.judge == 0, 0.0 if constant == "zero" else np.nan, found)
-    return np.where((sums.human == 0) | (sums.texts < FEWEST), np.nan, found)
+        values = np.clip(sums.shared / np.sqrt(sums.human * sums.judge), -1.0, 1.0)
+    values = np.where(sums.judge == 0, 0.0 if constant == "zero" else np.nan, values)
+    return np.where((sums.human == 0) | (sums.texts < FEWEST), np.nan, values)
 
 
 def group_values(
@@ -82,7 +91,7 @@ def group_values(
         x, y = (rank_deviations(scores, codes, groups) for scores in (human, judge))
     else:
         x, y = (_deviations(unit_scale(scores), codes, groups) for scores in (human, judge))
-    sums = [_sum(each, codes, groups) for each in (np.ones_like(x), x * y, x * x, y * y)]
+    sums = [_sum(products, codes, groups) for products in (np.ones_like(x), x * y, x * x, y * y)]
     return coefficient(Sums(*sums), constant)
 
 
@@ -97,7 +106,7 @@ def unit_scale(scores: Array) -> Array:
 
 
 def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.bool_]:
-    """Say for each group whether all its scores are equal; shape (groups,)."""
+    """Return for each group whether all its scores are equal; shape (groups,)."""
     first = np.zeros(groups)
     first[codes] = scores
     constant = np.ones(groups, dtype=bool)
@@ -106,7 +115,7 @@ def constant_groups(scores: Array, codes: Codes, groups: int) -> npt.NDArray[np.
 
 
 def rank_deviations(scores: Array, codes: Codes, groups: int) -> Array:
-    """Give each score's mid-rank in its group, less the group's mean rank; shape (texts,).
+    """Return each score's mid-rank in its group minus the group's mean rank; shape (texts,).
 
     The values are whole numbers of halves, so that their sums are exact.
     """
@@ -118,9 +127,9 @@ def rank_deviations(scores: Array, codes: Codes, groups: int) -> Array:
     middles = (starts + np.append(starts[1:], len(order)) - 1) / 2
     sizes = np.bincount(codes, minlength=groups)
     centers = np.cumsum(sizes) - (sizes + 1) / 2
-    found = np.empty(len(order))
-    found[order] = middles[np.cumsum(begins) - 1] - centers[group]
-    return found
+    deviations = np.empty(len(order))
+    deviations[order] = middles[np.cumsum(begins) - 1] - centers[group]
+    return deviations
 
 
 def _deviations(scores: Array, codes: Codes, groups: int) -> Array:
@@ -136,7 +145,7 @@ def _sum(values: Array, codes: Codes, groups: int) -> Array:
 
 
 def _pairs(human: Array, judge: Array, codes: Codes, groups: int) -> Sums:
-    """Count concordant less discordant pairs, and the pairs that each side tells apart."""
+    """Count concordant minus discordant pairs, and the pairs that each side does not tie."""
     sizes = np.bincount(codes, minlength=groups)
     order, ends = np.argsort(codes, kind="stable"), np.cumsum(sizes)
     sums = np.zeros((3, groups))

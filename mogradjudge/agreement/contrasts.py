@@ -1,4 +1,4 @@
-"""Comparing two judges on the same texts: a difference of agreements, its interval and test."""
+"""Compares two judges on the same texts: difference of agreements, interval and test."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mogradjudge.agreement.coefficients import (
     Undefined,
     blocks,
     rank_deviations,
+    too_few,
     unit_scale,
 )
 from mogradjudge.agreement.options import DEFAULTS, Population, TestOptions, check_options
@@ -42,23 +43,24 @@ def compare(
     generalize_to: Population = "documents",
     systems: Sequence[str] | None = None,
 ) -> Comparison | Undefined:
-    """Compare two judges on the same texts: agreement of ``a`` less agreement of ``b``.
+    """Compare two judges on the same texts: agreement of ``a`` minus agreement of ``b``.
 
-    Over new documents by the same systems, the test exchanges the two judges' scores on whole
+    For new documents by the same systems, the test exchanges the two judges' scores on whole
     documents (Perm-Inputs), which changes the sign of a document's difference. For pooled
     correlations both judges' scores are put on one scale first: mid-ranks, or standard scores for
     Pearson's r. The interval is Student's t on the documents' differences (`document_values`).
 
-    Over new documents *and* systems, documents and systems are resampled (Boot-Both). Where a judge
-    has a taste for single systems, only this answers whether it is better on new ones; it needs
-    many more texts.
+    For new documents *and* systems, documents and systems are resampled (Boot-Both). If a judge
+    favours single systems, only this shows whether it is better on new ones; it needs many more
+    texts.
 
     Source: Deutsch, Dror and Roth 2021, "A Statistical Analysis of Summarization Evaluation
     Metrics Using Resampling Methods", TACL 9.
 
     >>> human, documents = [1, 3, 5, 2, 4, 5, 1, 2, 4], list("aaabbbccc")
-    >>> found = compare(human, [1, 3, 4, 2, 4, 5, 1, 3, 4], [3, 3, 4, 1, 4, 4, 2, 3, 3], documents)
-    >>> found.difference > 0, found.p_value
+    >>> judge_a, judge_b = [1, 3, 4, 2, 4, 5, 1, 3, 4], [3, 3, 4, 1, 4, 4, 2, 3, 3]
+    >>> comparison = compare(human, judge_a, judge_b, documents)
+    >>> comparison.difference > 0, comparison.p_value
     (True, 0.25)
 
     Args:
@@ -66,9 +68,9 @@ def compare(
         judge_a: The first judge's scores, length n; a text with None is left out for both.
         judge_b: The second judge's scores, length n.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested. All patterns of exchanged documents are tried
+        options: How agreement is measured and tested. All patterns of exchanged documents are tried
             up to 13 documents, else ``flips`` random ones.
-        generalize_to: What the conclusion shall hold for.
+        generalize_to: The population that the conclusion is about.
         systems: The system that wrote each text, length n; needed for ``"documents+systems"``.
 
     Returns:
@@ -102,18 +104,21 @@ def compare(
 
 
 def _exchanged(table: Arms, options: TestOptions, patterns: npt.NDArray[np.int8]) -> Array:
-    """Give the pooled difference where judges are exchanged on the documents with sign -1."""
+    """Return the pooled differences with judges exchanged on the documents with sign -1."""
     one_scale = _standard if options.method == "pearson" else _mid_ranks
     human = np.concatenate([table.human, table.human])
     judge = np.concatenate([one_scale(scores) for scores in table.judges.values()])
-    # Each document stands there twice, once with each judge, and one of the two has weight 1.
+    # Each document is there twice, once with each judge; one of the two has weight 1.
     codes = np.concatenate([table.codes, table.codes + table.documents])
     differences = np.empty(len(patterns))
     for rows in blocks(len(patterns), len(human)):
-        kept = (patterns[rows] > 0).astype(np.float64)
+        unchanged = (patterns[rows] > 0).astype(np.float64)
         first, second = (
             weighted_values(human, judge, codes, weights, options.method, options.constant)
-            for weights in (np.hstack([kept, 1 - kept]), np.hstack([1 - kept, kept]))
+            for weights in (
+                np.hstack([unchanged, 1 - unchanged]),
+                np.hstack([1 - unchanged, unchanged]),
+            )
         )
         differences[rows] = first - second
     return differences
@@ -129,9 +134,9 @@ def _standard(scores: Array) -> Array:
     return centered / (float(scores.std()) or 1.0)
 
 
-def _too_few(found: Contrast, values: Array) -> Undefined | None:
+def _too_few(contrast: Contrast, values: Array) -> Undefined | None:
     if len(values) < FEWEST:
-        return Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
-    if math.isnan(found.difference):
+        return too_few(len(values))
+    if math.isnan(contrast.difference):
         return Undefined("a judge's agreement is undefined")
     return None

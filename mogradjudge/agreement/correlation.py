@@ -1,4 +1,4 @@
-"""How well judge and human scores agree, as one correlation; higher is better."""
+"""Agreement of judge and human scores as one correlation; higher is better."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ class Correlation:
 
     ``n`` counts the scored pairs, ``groups`` those that ``value`` averages over (1 when pooled) and
     ``constant_judge`` the groups among them in which the judge gave one score only.
+
+    >>> correlate([1, 2, 3, 4], [2, 2, 3, 5]).n
+    4
     """
 
     value: float | Undefined
@@ -45,15 +48,20 @@ def correlate(
 ) -> Correlation:
     """Correlate judge with human scores; the value lies in [-1, 1].
 
-    A set in which all human scores are equal says nothing about a judge: its correlation is
-    undefined, and a group of that kind is left out. A judge that gives one score to texts that
-    humans tell apart has no agreement: its correlation is 0. (``constant="drop"`` leaves such
-    groups out instead; it rewards a judge for abstaining and is there to compare with papers that
-    do so, as G-Eval.)
+    If all human scores are equal, the correlation is undefined, and such a group is left out. If
+    the judge gives one score to all texts although humans do not, the correlation is 0.
+    (``constant="drop"`` leaves such groups out instead; it rewards a judge for abstaining and is
+    there to compare with papers that do so, as G-Eval.)
 
     Source: Spearman's rho is Pearson's r of mid-ranks; Kendall's tau-b is Kendall 1945, "The
     treatment of ties in ranking problems". tau-b rises when a judge uses fewer scores, so it does
     not compare judges of different score rules (Deutsch et al. 2023, arXiv 2305.14324).
+
+    >>> human, judge = [1, 2, 3, 4, 5, 5], [1, 2, 2, 4, 5, 4]
+    >>> round(correlate(human, judge).value, 3)
+    0.94
+    >>> round(correlate(human, judge, list("aaabbb"), level="group").value, 3)
+    0.683
 
     Args:
         human: Human scores, length n.
@@ -62,7 +70,7 @@ def correlate(
         method: ``"spearman"``, ``"kendall"`` (tau-b) or ``"pearson"``.
         level: ``"pooled"`` takes one correlation over all texts, ``"group"`` the mean of the
             groups' correlations.
-        constant: What a constant judge is worth.
+        constant: Whether a constant judge gets 0, or its groups are left out.
 
     Raises:
         SetupError: If the lengths differ, groups are missing where they are needed, a score is
@@ -75,10 +83,10 @@ def correlate(
     x, y = finite("human", human), finite("judge", judge)
     if level == "pooled":
         return Correlation(_pooled(x, y, method, constant), len(x), 1, int(len(set(y)) == 1))
-    found = group_codes([] if groups is None else groups)
-    values = group_values(x, y, found.codes, len(found), method, constant)
+    numbered = group_codes([] if groups is None else groups)
+    values = group_values(x, y, numbered.codes, len(numbered), method, constant)
     defined = np.isfinite(values)
-    constant_judge = constant_groups(y, found.codes, len(found)) & defined
+    constant_judge = constant_groups(y, numbered.codes, len(numbered)) & defined
     value = Undefined("no group tells its texts apart")
     return Correlation(
         float(values[defined].mean()) if defined.any() else value,

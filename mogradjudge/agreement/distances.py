@@ -1,4 +1,4 @@
-"""How far judge scores lie from human ones, on the scale itself; a correlation is blind to that.
+"""Distances of judge from human scores on the scale itself, which a correlation ignores.
 
 Each function takes scores of the same texts, both of length n.
 """
@@ -14,13 +14,16 @@ _NONE = Undefined("no text is scored")
 
 
 def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
-    """Give Cohen's kappa with quadratic weights, at most 1; 0 is agreement by chance.
+    """Return Cohen's kappa with quadratic weights, at most 1; 0 is agreement by chance.
 
     Scores are rounded to whole ones first, halves up. For quadratic weights kappa is
     1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed.
 
     Source: Cohen 1968, "Weighted kappa"; the identity is in Fleiss and Cohen 1973, "The
     equivalence of weighted kappa and the intraclass correlation coefficient".
+
+    >>> round(quadratic_kappa([1, 2, 3, 4, 5, 5], [1, 2, 2, 4, 5, 4]), 3)
+    0.923
 
     Args:
         human: Human scores, shape (n,), in points of the scale.
@@ -42,7 +45,7 @@ def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
 
 
 def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
-    """Give Krippendorff's alpha for ordinal scores, at most 1; 0 is agreement by chance.
+    """Return Krippendorff's alpha for ordinal scores, at most 1; 0 is agreement by chance.
 
     With the ordinal distance alpha is 1 less the observed over the expected squared difference of
     mid-ranks among all 2n scores: the distance of two scores is that of their mid-ranks. So scores
@@ -50,6 +53,9 @@ def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
 
     Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability", with its ordinal metric
     (sum of n_g for g from c to k, less (n_c + n_k) / 2, squared).
+
+    >>> round(krippendorff_alpha([1, 2, 3, 4, 5, 5], [1, 2, 2, 4, 5, 4]), 3)
+    0.913
 
     Args:
         human: Human scores, shape (n,).
@@ -73,7 +79,10 @@ def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
 
 
 def mean_absolute_error(human: Numbers, judge: Numbers) -> float | Undefined:
-    """Give the mean of |judge - human|, in points of the scale; 0 is best.
+    """Return the mean of |judge - human|, in points of the scale; 0 is best.
+
+    >>> mean_absolute_error([1, 2, 3, 4], [1, 2, 2, 3])
+    0.5
 
     Args:
         human: Human scores, shape (n,).
@@ -87,7 +96,10 @@ def mean_absolute_error(human: Numbers, judge: Numbers) -> float | Undefined:
 
 
 def bias(human: Numbers, judge: Numbers) -> float | Undefined:
-    """Give the mean of judge - human, in points of the scale; above 0 the judge is lenient.
+    """Return the mean of judge - human, in points of the scale; above 0 the judge is lenient.
+
+    >>> bias([1, 2, 3, 4], [1, 2, 2, 3])
+    -0.5
 
     Args:
         human: Human scores, shape (n,).

@@ -1,4 +1,4 @@
-"""What each document contributes to an agreement: the numbers that all tests work on."""
+"""Values by document whose mean is the agreement: the numbers that all tests use."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ def document_values(
     level: Level = "group",
     constant: Constant = "zero",
 ) -> dict[str, float]:
-    """Give one value per document, so that their mean is the agreement.
+    """Return one value per document; their mean is the agreement.
 
     With ``level="group"`` it is the correlation within the document. With ``level="pooled"`` it is
     the document's jackknife pseudo-value D r - (D - 1) r_d, where r is the correlation over all D
     documents and r_d the one without d (Efron and Tibshirani 1993, "An Introduction to the
-    Bootstrap", ch. 11); these can lie outside of [-1, 1], and their mean is r less its estimated
+    Bootstrap", ch. 11); these can lie outside of [-1, 1], and their mean is r minus its estimated
     bias.
+
+    >>> human, judge = [1, 2, 3, 4, 5, 5], [1, 2, 2, 4, 5, 4]
+    >>> {name: round(value, 3) for name, value in document_values(human, judge, "aaabbb").items()}
+    {'a': 0.866, 'b': 0.5}
 
     Args:
         human: Human scores, length n; a text with None on either side is left out.
@@ -52,13 +56,13 @@ def document_values(
     """
     options = TestOptions(method, level, constant)
     check_lengths({"human": human, "judge": judge, "groups": groups})
-    found = group_codes(groups)
+    documents = group_codes(groups)
     x, y = gappy("human", human), gappy("judge", judge)
-    kept = np.isfinite(x) & np.isfinite(y)
-    values = values_of(x[kept], y[kept], found.codes[kept], len(found), options)
+    scored = np.isfinite(x) & np.isfinite(y)
+    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), options)
     return {
         name: float(value)
-        for name, value in zip(found.names, values, strict=True)
+        for name, value in zip(documents.names, values, strict=True)
         if np.isfinite(value)
     }
 
@@ -70,7 +74,7 @@ def values_of(
     documents: int,
     options: TestOptions,
 ) -> Array:
-    """Give the documents' values as an array; shape (documents,), nan where there is none."""
+    """Return the documents' values; shape (documents,), nan where there is none."""
     method, constant = options.method, options.constant
     if options.level == "group":
         return group_values(human, judge, codes, documents, method, constant)
@@ -90,7 +94,7 @@ def agreement_over_all(
     documents: int,
     options: TestOptions,
 ) -> float:
-    """Give the agreement itself; nan where it is undefined."""
+    """Return the agreement itself; nan if it is undefined."""
     method, constant = options.method, options.constant
     if options.level == "group":
         values = group_values(human, judge, codes, documents, method, constant)

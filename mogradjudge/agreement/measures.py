@@ -30,15 +30,19 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known of a judge's agreement on one criterion.
+    """The agreement of a judge on one criterion, by all measures.
 
     ``n`` counts the texts that humans rated, ``scored`` those among them with a judge score, and
-    ``coverage`` is their ratio; all else is over the scored texts. ``spearman``, ``kendall``
-    (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae`` and
-    ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
-    [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant,
-    1 at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
+    ``coverage`` is their ratio; all other measures are over the scored texts. ``spearman``,
+    ``kendall`` (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae``
+    and ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
+    [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant, 1
+    at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
     ``calibrated``.
+
+    >>> judged = measures([1, 2, 3, 4], [1, 2, 2, 3], scale=(1, 5))
+    >>> judged.bias, judged.pair_accuracy
+    (-0.5, 0.8333333333333334)
     """
 
     n: int
@@ -68,7 +72,11 @@ def measures(
     constant: Constant = "zero",
     calibrate_on: tuple[Scores, Scores] | tuple[Scores, Scores, Sequence[str]] | None = None,
 ) -> Measures:
-    """Measure a judge in every way; see the single functions for formulas and sources.
+    """Compute all measures of a judge; see the single functions for formulas and sources.
+
+    >>> judged = measures([1, 2, 3, None, 5], [1, 2, 2, 4, None], scale=(1, 5))
+    >>> judged.n, judged.scored, judged.coverage, round(judged.mae, 3)
+    (4, 3, 0.75, 0.333)
 
     Args:
         human: Human scores, length n, on the scale; None where a text is not rated, and it is left
@@ -76,7 +84,7 @@ def measures(
         judge: Judge scores of the same texts, length n, on the scale; None where there is none.
         scale: The lowest and the highest score.
         groups: The group of each text, length n. With it pairs are compared within groups.
-        level: How correlations are taken, as for `correlate`.
+        level: How correlations are computed, as for `correlate`.
         constant: As for `correlate`.
         calibrate_on: Human scores, judge scores and, if ``groups`` are given, groups of other
             texts, on which ties of judge scores are calibrated (`calibrate_epsilon`). Without it,
@@ -91,9 +99,9 @@ def measures(
     x, y = gappy("human", human), gappy("judge", judge)
     _check_scale(scale, x, y)
     rated = np.isfinite(x)
-    kept = rated & np.isfinite(y)
-    x, y = x[kept], y[kept]
-    within = None if groups is None else _kept(groups, kept)
+    both = rated & np.isfinite(y)
+    x, y = x[both], y[both]
+    within = None if groups is None else _select(groups, both)
     epsilon, calibrated = _epsilon(y, calibrate_on, grouped=groups is not None)
     accuracy = pair_accuracy(x, y, within, epsilon=epsilon)
     accuracy_constant = pair_accuracy_constant(x, within)
@@ -136,13 +144,13 @@ def _epsilon(
         )
     human, scores = gappy("human", others[0]), gappy("judge", others[1])
     check_lengths({"human": human, "judge": scores})
-    kept = np.isfinite(human) & np.isfinite(scores)
-    within = _kept(others[2], kept) if len(others) == 3 else None
-    return calibrate_epsilon(human[kept], scores[kept], within), True
+    both = np.isfinite(human) & np.isfinite(scores)
+    within = _select(others[2], both) if len(others) == 3 else None
+    return calibrate_epsilon(human[both], scores[both], within), True
 
 
-def _kept(groups: Sequence[str], kept: npt.NDArray[np.bool_]) -> list[str]:
-    return [group for group, keep in zip(groups, kept, strict=True) if keep]
+def _select(groups: Sequence[str], chosen: npt.NDArray[np.bool_]) -> list[str]:
+    return [group for group, keep in zip(groups, chosen, strict=True) if keep]
 
 
 def _skill(accuracy: float | Undefined, constant: float | Undefined) -> float | Undefined:

@@ -1,4 +1,4 @@
-"""Comparing judges on several criteria: the mean first, then each, with adjusted p-values."""
+"""Compares judges on several criteria: their mean, and each with adjusted p-values."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mogradjudge.agreement.coefficients import (
     Array,
     Scores,
     Undefined,
+    too_few,
 )
 from mogradjudge.agreement.options import DEFAULTS, TestOptions
 from mogradjudge.agreement.permutation import (
@@ -31,8 +32,13 @@ class Family:
     """A comparison on the mean of several criteria, and on each.
 
     ``mean`` is the one to decide by; its p-value is not adjusted. ``holm`` and ``max_t`` adjust
-    those of the criteria that have one. ``max_t`` knows that criteria go together, and is the
-    sharper one.
+    those of the criteria that have one. ``max_t`` uses the correlation of the criteria and has
+    more power.
+
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human, worse = {"fluency": [1, 2, 3] * 6}, {"fluency": [2, 1, 3] * 6}
+    >>> compare_criteria(human, human, worse, documents).by_criterion["fluency"].p_value
+    0.03125
     """
 
     mean: Comparison | Undefined
@@ -61,13 +67,20 @@ def contrast_criteria(
     Source: max-T is the step-down procedure of Westfall and Young 1993, "Resampling-Based Multiple
     Testing", algorithm 4.1, on the documents' sums over the roots of their sums of squares.
 
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human = {"fluency": [1, 2, 3] * 6}
+    >>> arms = {"first": human, "second": {"fluency": [2, 1, 3] * 6}}
+    >>> family = contrast_criteria(human, arms, {"first": 1, "second": -1}, documents)
+    >>> family.mean.difference
+    0.5
+
     Args:
         human: Human scores by criterion, each of length n; None where there is none.
         arms: Judge scores by arm and criterion, each of length n. A text that lacks a score in one
             arm is left out of all, on that criterion.
         weights: The weight of each arm; they usually sum to 0.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested; the confidence is that of each interval by
+        options: How agreement is measured and tested; the confidence is that of each interval by
             itself.
 
     Raises:
@@ -84,9 +97,9 @@ def contrast_criteria(
     for name, scores in human.items():
         of_arms = {arm: judged[name] for arm, judged in arms.items()}
         table = arms_of(scores, of_arms, documents.codes, len(documents))
-        found = contrast_of(table, weights, options)
-        differences[name] = found.difference
-        columns.append(found.values)
+        contrast = contrast_of(table, weights, options)
+        differences[name] = contrast.difference
+        columns.append(contrast.values)
     values = np.stack(columns, axis=1)
     return _family(differences, values, options)
 
@@ -98,16 +111,23 @@ def compare_criteria(
     groups: Sequence[str],
     options: TestOptions = DEFAULTS,
 ) -> Family:
-    """Compare two judges on several criteria: agreement of ``a`` less agreement of ``b``.
+    """Compare two judges on several criteria: agreement of ``a`` minus agreement of ``b``.
 
     It is `contrast_criteria` with two arms; conclusions hold for new documents by the same systems.
+
+    >>> documents = [name for name in "abcdef" for _ in range(3)]
+    >>> human = {"fluency": [1, 2, 3] * 6, "coherence": [3, 1, 2] * 6}
+    >>> worse = {"fluency": [2, 1, 3] * 6, "coherence": [3, 1, 2] * 6}
+    >>> family = compare_criteria(human, human, worse, documents)
+    >>> family.mean.difference, family.holm
+    (0.25, {'fluency': 0.0625, 'coherence': 1.0})
 
     Args:
         human: Human scores by criterion, each of length n; None where there is none.
         judge_a: The first judge's scores by criterion, each of length n.
         judge_b: The second judge's scores by criterion, each of length n.
         groups: The document of each text, length n.
-        options: How agreement is taken and tested; the confidence is that of each interval by
+        options: How agreement is measured and tested; the confidence is that of each interval by
             itself.
 
     Raises:
@@ -123,13 +143,16 @@ def compare_criteria(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjust p-values for their number.
+    """Adjust p-values for their number by Holm's method.
 
     The smallest is multiplied by their number, the next by one less, and so on; none is smaller
     than one before it or larger than 1. Rejecting what is at most alpha keeps the chance of any
     false rejection at most alpha, however the tests depend on one another.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    >>> holm({"fluency": 0.01, "coherence": 0.04, "relevance": 0.03})
+    {'fluency': 0.03, 'coherence': 0.06, 'relevance': 0.06}
 
     Args:
         p_values: Each in [0, 1], by name.
@@ -153,7 +176,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
     some = defined.any(axis=1)
     values, defined = values[some], defined[some]
     if len(values) < FEWEST:
-        few = Undefined(f"{len(values)} documents have a value, and a test needs {FEWEST}")
+        few = too_few(len(values))
         return Family(few, dict.fromkeys(differences, few), {}, {})
     means = np.nanmean(values, axis=1)
     patterns = sign_patterns(len(values), options.flips, options.seed)
@@ -165,7 +188,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
         by_criterion[name] = (
             mean_comparison(column, difference, p_value(sums[:, place]), options.confidence)
             if len(column) >= FEWEST and np.isfinite(difference)
-            else Undefined(f"{len(column)} documents have a value, and a test needs {FEWEST}")
+            else too_few(len(column))
         )
     tested = {
         name: place
@@ -185,7 +208,7 @@ def _family(differences: Mapping[str, float], values: Array, options: TestOption
 
 
 def _max_t(sums: Array, lengths: Array) -> list[float]:
-    """Adjust by the largest statistic among those not larger than one's own; Westfall and Young."""
+    """Adjust each statistic by the largest of those not above it (Westfall and Young)."""
     sizes = np.abs(sums) / np.where(lengths > 0, lengths, 1.0)
     order = np.argsort(-sizes[0], kind="stable")
     largest = np.maximum.accumulate(sizes[:, order[::-1]], axis=1)[:, ::-1]

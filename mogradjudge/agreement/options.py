@@ -1,4 +1,4 @@
-"""How agreement is taken and tested: what a caller may choose, and its checks."""
+"""Options for measuring and testing agreement, and their checks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_options(
 
 @dataclass(frozen=True)
 class TestOptions:
-    """How agreement is taken, and how its interval or test is drawn.
+    """How agreement is measured, and how its interval or test is computed.
 
     ``method``, ``level`` and ``constant`` are those of `correlate`. ``flips`` counts the random
     patterns of signs of a test, or its resamples where it resamples; ``resamples`` counts those of

@@ -20,14 +20,17 @@ def pair_accuracy(
     *,
     epsilon: float = 0.0,
 ) -> float | Undefined:
-    """Give the share of pairs that judge and humans order alike, in [0, 1].
+    """Return the share of pairs that judge and humans order alike, in [0, 1].
 
     A pair is right if both tie it, or both order it the same way. Every pair within a group counts
-    once. Human ties make it high for a judge that says nothing: compare it with
+    once. Human ties make it high even for a constant judge: compare it with
     `pair_accuracy_constant`.
 
     Source: acc_eq of Deutsch, Foster and Freitag 2023, "Ties Matter" (arXiv 2305.14324); they
     average over groups, which is the same for groups of one size.
+
+    >>> pair_accuracy([1, 2, 3, 4, 5, 5], [1, 2, 2, 4, 5, 4])
+    0.8
 
     Args:
         human: Human scores, shape (n,).
@@ -54,7 +57,10 @@ def pair_accuracy(
 def pair_accuracy_constant(
     human: Numbers, groups: Sequence[str] | None = None
 ) -> float | Undefined:
-    """Give the `pair_accuracy` of a judge with one score for all: the share of human ties.
+    """Return the `pair_accuracy` of a constant judge: the share of human ties.
+
+    >>> round(pair_accuracy_constant([1, 2, 3, 4, 5, 5]), 3)
+    0.067
 
     Args:
         human: Human scores, shape (n,).
@@ -73,9 +79,13 @@ def calibrate_epsilon(
 ) -> float:
     """Find the ``epsilon`` with the best `pair_accuracy`; the smallest of equally good ones.
 
-    Find it on other texts than those that are reported on. It holds all pairs at once.
+    Use other texts than the reported ones. All pairs are in memory at once.
 
     Source: tie calibration, Deutsch, Foster and Freitag 2023 "Ties Matter" (arXiv 2305.14324).
+
+    >>> epsilon = calibrate_epsilon([1, 2, 2], [1.0, 1.75, 2.0])
+    >>> epsilon, pair_accuracy([1, 2, 2], [1.0, 1.75, 2.0], epsilon=epsilon)
+    (0.25, 1.0)
 
     Args:
         human: Human scores, shape (n,).
@@ -104,7 +114,7 @@ def calibrate_epsilon(
 def _differences(
     human: Numbers, judge: Numbers, groups: Sequence[str] | None
 ) -> Iterator[tuple[Array, Array]]:
-    """Give the differences of human and judge scores over all pairs, some at a time."""
+    """Yield the differences of human and judge scores over all pairs, in blocks."""
     groups = [""] * len(human) if groups is None else groups
     check_lengths({"human": human, "judge": judge, "groups": groups})
     x, y = finite("human", human), finite("judge", judge)

@@ -1,4 +1,4 @@
-"""How large a study has to be, and when "no difference" may be concluded."""
+"""The size of a study, its detectable difference, and tests of equivalence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mogradjudge.agreement.checks import finite
-from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined
+from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined, too_few
 from mogradjudge.agreement.permutation import Comparison, mean_comparison
 from mogradjudge.errors import SetupError
 
@@ -15,10 +15,14 @@ _MOST = 10_000_000  # documents; nobody has more
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Whether a difference is smaller than ``bound``, either way.
+    """Whether a difference lies between ``-bound`` and ``bound``.
 
     ``within`` says whether the interval ``low`` to ``high``, of confidence 1 - 2 alpha, lies inside
     of the bounds, which is the case if ``p_value`` is below alpha.
+
+    >>> result = equivalence([0.01, -0.01, 0.0, 0.02, -0.01], bound=0.05)
+    >>> round(result.low, 3), round(result.high, 3)
+    (-0.01, 0.014)
     """
 
     p_value: float
@@ -34,16 +38,19 @@ def equivalence(
     """Test that a difference lies within ``-bound`` and ``bound``, by two one-sided t-tests.
 
     A large p-value of a comparison does not show that there is no difference; a small one here
-    does. Where all values are equal it is 0 or 1: a spread of 0 is taken at its word.
+    does. If all values are equal it is 0 or 1.
 
     Source: Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power
     approach", Journal of Pharmacokinetics and Biopharmaceutics 15.
+
+    >>> equivalence([0.01, -0.01, 0.0, 0.02, -0.01], bound=0.05).within
+    True
 
     Args:
         values: One difference per document, shape (documents,), or a comparison, of which its
             difference, standard error and number of groups are used.
         bound: The largest difference that does not matter, above 0, in points of the coefficient.
-        alpha: The chance of concluding so wrongly, between 0 and 0.5.
+        alpha: The chance of a false conclusion, between 0 and 0.5.
 
     Raises:
         SetupError: If a value is not finite, or a number is out of its range.
@@ -55,21 +62,21 @@ def equivalence(
     if not 0 < alpha < 0.5:
         raise SetupError(f"`alpha` must lie between 0 and 0.5, got {alpha!r}.")
     if isinstance(values, Comparison):
-        found = values
+        comparison = values
     else:
         table = finite("values", values)
         if len(table) < FEWEST:
-            return Undefined(f"{len(table)} documents have a value, and a test needs {FEWEST}")
-        found = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
-    error, freedom = found.standard_error, found.groups - 1
+            return too_few(len(table))
+        comparison = mean_comparison(table, float(table.mean()), math.nan, 1 - 2 * alpha)
+    error, freedom = comparison.standard_error, comparison.groups - 1
     if not math.isfinite(error):
         return Undefined("the comparison has no standard error")
     reach = float(stdtrit(freedom, 1 - alpha)) * error
-    to_bound = bound - abs(found.difference)
+    to_bound = bound - abs(comparison.difference)
     certain = math.inf if to_bound > 0 else -math.inf
     steps = to_bound / error if error > 0 else certain
     p = float(stdtr(freedom, -steps))
-    low, high = found.difference - reach, found.difference + reach
+    low, high = comparison.difference - reach, comparison.difference + reach
     return Equivalence(p, -bound < low and high < bound, low, high, bound)
 
 
@@ -80,21 +87,24 @@ def minimum_detectable_difference(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> float:
-    """Give the difference that a two-sided t-test over documents finds with this power.
+    """Return the difference that a two-sided t-test over documents detects with this power.
 
     It is (t(1 - alpha / 2) + t(power)) sd / sqrt(documents), with t quantiles at documents - 1
     degrees of freedom; Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", ch. 2,
     with t for the normal distribution.
+
+    >>> round(minimum_detectable_difference(0.2, documents=50), 3)
+    0.081
 
     Args:
         values: One difference per document of a pilot, shape (documents,), or their standard
             deviation.
         documents: How many documents the study has, at least 2.
         alpha: The test's level, between 0 and 1.
-        power: The chance of finding the difference, between 0 and 1 and above ``alpha``.
+        power: The chance of detecting the difference, between 0 and 1 and above ``alpha``.
 
     Returns:
-        A difference in points of what ``values`` holds.
+        A difference in the unit of ``values``.
 
     Raises:
         SetupError: If a number is out of its range.
@@ -112,13 +122,16 @@ def sample_size(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> int:
-    """Give the fewest documents with which `minimum_detectable_difference` is this or smaller.
+    """Return the fewest documents that detect this difference.
+
+    >>> sample_size(0.2, difference=0.1)
+    34
 
     Args:
         values: As for `minimum_detectable_difference`.
-        difference: What is to be found, above 0, in points of what ``values`` holds.
+        difference: The difference to detect, above 0, in the unit of ``values``.
         alpha: The test's level, between 0 and 1.
-        power: The chance of finding the difference, between 0 and 1 and above ``alpha``.
+        power: The chance of detecting the difference, between 0 and 1 and above ``alpha``.
 
     Raises:
         SetupError: If a number is out of its range, or ten million documents are not enough.
@@ -129,7 +142,9 @@ def sample_size(
     spread = _spread(values)
     few, many = 2, _MOST
     if _detectable(spread, many, alpha, power) > difference:
-        raise SetupError(f"`difference` must be larger to be found at all, got {difference!r}.")
+        raise SetupError(
+            f"`difference` is too small to be detected by any study, got {difference!r}."
+        )
     while few < many:
         middle = (few + many) // 2
         if _detectable(spread, middle, alpha, power) <= difference:

@@ -1,4 +1,4 @@
-"""Resampling documents and systems together, so that a conclusion holds for new ones of both."""
+"""Resamples documents and systems, so that a conclusion holds for new ones of both."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from mogradjudge.agreement.options import TestOptions
 from mogradjudge.agreement.permutation import Comparison
 from mogradjudge.agreement.weighted_correlation import weighted_values
 
-# From texts and how often each counts, (samples, texts), to the contrast, (samples,).
+# From texts and their weights, (samples, texts), to the contrast, (samples,).
 _Contrast: TypeAlias = Callable[[Codes, Array], Array]
 
-_ROUNDING = 1e-12  # a difference that is 0 on paper lies on both sides
+_ROUNDING = 1e-12  # a difference that is exactly 0 counts on both sides
 
 
 def two_way(
     table: Arms,
-    found: Contrast,
+    observed: Contrast,
     systems: Groups,
     weights: Mapping[str, float],
     options: TestOptions,
 ) -> Comparison | Undefined:
-    """Give the percentile interval of a contrast, and twice the smaller tail beyond 0 as p-value.
+    """Return a contrast's percentile interval, and twice the smaller tail beyond 0 as p-value.
 
-    A text counts as often as its document was drawn times as often as its system was.
+    The weight of a text is the number of draws of its document times that of its system.
     """
     documents = table.documents
     if min(documents, len(systems)) < FEWEST:
@@ -47,7 +47,7 @@ def two_way(
         )
     contrast = partial(_contrast, table, weights, options)
     over = _over_all if options.level == "pooled" else _by_document
-    codes = systems.codes[table.kept]
+    codes = systems.codes[table.chosen]
     rngs = [np.random.default_rng((options.seed, number)) for number in (0, 1)]
     values = np.empty(options.flips)
     for rows in blocks(options.flips, len(table.human)):
@@ -57,16 +57,16 @@ def two_way(
         )
         values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
     interval = percentiles(values, options.confidence)
-    if isinstance(interval, Undefined) or not np.isfinite(found.difference):
+    if isinstance(interval, Undefined) or not np.isfinite(observed.difference):
         return Undefined("most resamples have no correlation")
     values = values[np.isfinite(values)]
     beyond = 1 + min((values <= _ROUNDING).sum(), (values >= -_ROUNDING).sum())
     return Comparison(
-        found.difference,
+        observed.difference,
         interval.low,
         interval.high,
         float(min(1.0, 2 * beyond / (len(values) + 1))),
-        int(np.isfinite(found.values).sum()),
+        int(np.isfinite(observed.values).sum()),
         "documents+systems",
         float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
         options.confidence,
@@ -96,7 +96,7 @@ def _by_document(
 def _contrast(
     table: Arms, weights: Mapping[str, float], options: TestOptions, texts: Codes, often: Array
 ) -> Array:
-    """Give the contrast on some texts, each counted as often as ``often`` (samples, texts) says."""
+    """Return the contrast on some texts with the weights ``often`` (samples, texts)."""
     human, alone = table.human[texts], np.arange(len(texts))
     total = np.zeros(len(often))
     for name, weight in weights.items():

@@ -1,7 +1,7 @@
-"""The pooled correlation of many weighted samples at once; what is undefined is nan.
+"""The pooled correlation of many weighted samples at once; nan where undefined.
 
-A resample, a document left out and two judges' scores exchanged are all weights on documents. The
-cost of one such sample is that of a small product of matrices and not of a sort.
+Resampling, leaving a document out and exchanging two judges' scores are all weights on documents.
+A sample costs a small matrix product instead of a sort.
 """
 
 from __future__ import annotations
@@ -91,17 +91,17 @@ def _by_tables(x: Codes, width: int, y: Codes, height: int, codes: Codes, docume
 
 
 def _by_ranks(x: Codes, y: Codes, codes: Codes) -> _Sum:
-    orders = [np.argsort(each, kind="stable") for each in (x, y)]
+    orders = [np.argsort(levels, kind="stable") for levels in (x, y)]
     starts = [
-        np.flatnonzero(np.diff(each[order], prepend=-1))
-        for each, order in zip((x, y), orders, strict=True)
+        np.flatnonzero(np.diff(levels[order], prepend=-1))
+        for levels, order in zip((x, y), orders, strict=True)
     ]
 
     def sums(weights: Array) -> Sums:
         texts = weights[:, codes]
         deviations = [
-            _level_ranks(np.add.reduceat(texts[:, order], start, axis=1))[:, each]
-            for each, order, start in zip((x, y), orders, starts, strict=True)
+            _level_ranks(np.add.reduceat(texts[:, order], start, axis=1))[:, levels]
+            for levels, order, start in zip((x, y), orders, starts, strict=True)
         ]
         human, judge = deviations
         return Sums(
@@ -115,7 +115,7 @@ def _by_ranks(x: Codes, y: Codes, codes: Codes) -> _Sum:
 
 
 def _level_ranks(counts: Array) -> Array:
-    """Give each level's mid-rank less the mean rank; exactly 0 where only one level occurs."""
+    """Return each level's mid-rank minus the mean rank; exactly 0 if only one level occurs."""
     below_or_at: Array = counts.cumsum(axis=1)
     return below_or_at - (counts + below_or_at[:, -1:]) / 2
 
@@ -149,8 +149,10 @@ def _pearson(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
     human, judge = unit_scale(human), unit_scale(judge)
     x, y = human - human.mean(), judge - judge.mean()  # sums of squares lose no digits then
     columns = (np.ones_like(x), x, y, x * y, x * x, y * y)
-    totals = np.stack([np.bincount(codes, each, minlength=documents) for each in columns], axis=1)
-    ends = [_ends(each, codes, documents) for each in (human, judge)]
+    totals = np.stack(
+        [np.bincount(codes, column, minlength=documents) for column in columns], axis=1
+    )
+    ends = [_ends(scores, codes, documents) for scores in (human, judge)]
 
     def sums(weights: Array) -> Sums:
         texts, sum_x, sum_y, xy, xx, yy = (weights @ totals).T

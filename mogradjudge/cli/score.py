@@ -67,7 +67,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out s.parquet --ray auto
     """
-    from mogradjudge.scoring.table import score_table
+    from mogradjudge.scoring.table import ScoringOptions, score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     with _ended_at_a_cap(as_json=as_json), _lm(options), _taken_up(out), _shown("rows") as watch:
@@ -75,14 +75,16 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
             saved,
             options["data"],
             out,
-            options["num_threads"],
-            options["limit"],
-            max_rpm=options["max_rpm"],
-            overwrite=options["overwrite"],
+            ScoringOptions(
+                num_threads=options["num_threads"],
+                limit=options["limit"],
+                overwrite=options["overwrite"],
+                max_rpm=options["max_rpm"],
+                ray=options["ray"],
+                budget=budget,
+                keep_going=options["keep_going"],
+            ),
             watch=watch,
-            ray=options["ray"],
-            budget=budget,
-            keep_going=options["keep_going"],
         )
     if as_json:
         click.echo(to_json(scored_as_dict(scored)))

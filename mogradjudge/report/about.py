@@ -1,4 +1,4 @@
-"""The section "What was asked": settings, models, data and versions of a run."""
+"""The section "Settings": settings, models, data and versions of a run."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 
 from mogradjudge.files import to_json
 from mogradjudge.report.numbers import counted
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.section import Findings, Section
 from mogradjudge.settings import FREE, RUN_SETTINGS
 
 _LONGEST = 300
-_OTHERS = ("mode", *FREE)  # what has a line of its own, or decided nothing
+_OTHERS = ("mode", *FREE)  # shown on a line of its own, or without effect on the result
 
 
 def section(findings: Findings) -> Section:
-    """Show what the run was asked to do."""
+    """Make the section."""
     return Section(
         anchor="about",
-        title="What was asked",
+        title="Settings",
         template="run_about.html.j2",
         values={"facts": facts(findings.run)},
     )
 
 
-def facts(run: Run) -> tuple[tuple[str, str], ...]:
-    """Name the run's folder, settings, models, data and versions."""
-    started, asked = run.started, run.asked
-    found = [
+def facts(run: RunData) -> tuple[tuple[str, str], ...]:
+    """List the run's folder, settings, models, data and versions as names and values."""
+    started, request = run.started, run.request
+    rows = [
         ("run", run.path.name),
         ("mode", run.mode),
         ("criteria", ", ".join(run.criteria)),
@@ -39,22 +39,23 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ),
     ]
     if run.begun:
-        found.append(("begun", run.begun))
-    names = [name for name in RUN_SETTINGS if name in asked and name not in _OTHERS]
-    found += [(name.replace("_", " "), _short(asked[name])) for name in names]
-    models = asked.get("models", {})
-    found += [
-        (f"{role}'s model", _model(_asked_so(asked, role, of))) for role, of in models.items()
+        rows.append(("begun", run.begun))
+    names = [name for name in RUN_SETTINGS if name in request and name not in _OTHERS]
+    rows += [(name.replace("_", " "), _short(request[name])) for name in names]
+    models = request.get("models", {})
+    rows += [
+        (f"{role}'s model", _model(_with_role_temperature(request, role, of)))
+        for role, of in models.items()
     ]
-    if "judge" in asked:
-        found.append(("judge settings", _short(asked["judge"])))
-    found += [(f"version of {name}", str(v)) for name, v in asked.get("versions", {}).items()]
-    return tuple(found)
+    if "judge" in request:
+        rows.append(("judge settings", _short(request["judge"])))
+    rows += [(f"version of {name}", str(v)) for name, v in request.get("versions", {}).items()]
+    return tuple(rows)
 
 
-def _asked_so(asked: Mapping[str, Any], role: str, model: Any) -> Any:
-    """Give a model with the temperature that the role asks it with, which wins over its own."""
-    temperature = asked.get(f"{role}_temperature")
+def _with_role_temperature(request: Mapping[str, Any], role: str, model: Any) -> Any:
+    """Return a model's settings with the temperature of its role, which overrides its own."""
+    temperature = request.get(f"{role}_temperature")
     # As where a role asks: DSPy gives this parameter to reasoning models, which take none.
     if temperature is None or not isinstance(model, Mapping) or "max_completion_tokens" in model:
         return model
@@ -65,16 +66,16 @@ def _model(model: Any) -> str:
     if not isinstance(model, Mapping):
         return _short(model)
     settings = {key: value for key, value in model.items() if key != "model" and value is not None}
-    told = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return _short(f"{model.get('model')}{f' ({told})' if told else ''}")
+    words = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return _short(f"{model.get('model')}{f' ({words})' if words else ''}")
 
 
 def _short(value: Any) -> str:
-    """Write a setting in one line; one with a name and no more is that name."""
+    """Write a setting on one line; a setting that has only a name is shown as that name."""
     if isinstance(value, Mapping):
         if set(value) == {"name"}:
             return str(value["name"])
-        pairs = ", ".join(f"{key} {_short(each)}" for key, each in value.items())
+        pairs = ", ".join(f"{key} {_short(entry)}" for key, entry in value.items())
         return pairs[:_LONGEST]
     words = {None: "none", True: "yes", False: "no"}
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The section "Seed against final": both ends of a run on the same texts, with figures."""
+"""The section "Initial against final": both on the same texts, with figures."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CEILING = (
-    "There is no human ceiling here: it is how well human raters agree with one another, which "
-    "needs the scores of single raters, and a run keeps one human score per text and criterion."
+    "There is no human ceiling here. It would show how well human raters agree with one another, "
+    "but a run has only one human score per text and criterion."
 )
 _BLUE, _GREEN = COLOURS[0], COLOURS[2]
 
 
 def section(findings: Findings) -> Section:
-    """Compare seed and final instructions on held-out and on validation texts."""
+    """Compare initial and final instructions on held-out and on validation texts."""
     drawn = {split: _picture(findings, ends) for split, ends in findings.ends.items()}
     pictures = {split: picture for split, picture in drawn.items() if picture is not None}
     return Section(
         anchor="ends",
-        title="Seed against final",
+        title="Initial against final",
         template="run_ends.html.j2",
         values={
             "compared": tuple(findings.ends.values()),
@@ -56,11 +56,11 @@ def _alt(ends: Ends) -> str:
 
 
 def _figure(ends: Ends) -> Figure:
-    """Draw the agreement of seed, final instructions and lengths alone, one below the other."""
+    """Draw the agreement of initial and final instructions and of input lengths as rows."""
     names = list(ends.seed.by_criterion)
     arms: list[tuple[str, Scoring, str, str]] = [
-        ("seed", ends.seed, "s", COLOURS[6]),
-        *([] if ends.kept else [("final", ends.final, "o", _BLUE)]),
+        ("initial", ends.seed, "s", COLOURS[6]),
+        *([] if ends.seed_kept else [("final", ends.final, "o", _BLUE)]),
     ]
     for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
         arms.append((short(f"length of {name}"), scoring, marker, _GREEN))

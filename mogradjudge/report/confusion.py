@@ -1,4 +1,4 @@
-"""The section "Judge against human": what the judge gave to the texts of each human score."""
+"""The section "Judge against human": judge scores by human score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.optimize.events import JudgedText
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.run_data import TEST, VALIDATION, RunData
 from mogradjudge.report.scores import human_of, judge_of
 from mogradjudge.report.section import Findings, Section
 
@@ -73,8 +73,8 @@ def section(findings: Findings) -> Section:
     )
 
 
-def confusions(run: Run, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
-    """Count, criterion by criterion; none without texts, or where nothing is rated on a scale."""
+def confusions(run: RunData, texts: Sequence[JudgedText]) -> tuple[Confusion, ...]:
+    """Count the scores of each criterion; empty without texts or without a rubric."""
     if run.rubric is None or not texts:
         return ()
     return tuple(
@@ -99,19 +99,25 @@ def _confusion(
     def place(score: float) -> int:
         return min(max(math.floor(score + 0.5) - low, 0) // width, len(starts) - 1)
 
-    pairs = [(x, y) for x, y in zip(human, judge, strict=True) if x is not None and y is not None]
+    rated = [(x, y) for x, y in zip(human, judge, strict=True) if x is not None]
+    pairs = [(x, y) for x, y in rated if y is not None]
     texts = Counter((place(x), place(y)) for x, y in pairs)
     places = range(len(starts))
     return Confusion(
         criterion=name,
-        bins=tuple(
-            str(start) if width == 1 else f"{start}\N{EN DASH}{min(start + width - 1, high)}"
-            for start in starts
-        ),
+        bins=_bins(starts, high),
         counts=tuple(tuple(texts[row, column] for column in places) for row in places),
         rounded=any(score != math.floor(score) for pair in pairs for score in pair),
-        unscored=sum(x is not None and y is None for x, y in zip(human, judge, strict=True)),
+        unscored=len(rated) - len(pairs),
     )
+
+
+def _bins(starts: range, high: int) -> tuple[str, ...]:
+    """Name the scores, or the ranges of scores, that begin at these."""
+    if starts.step == 1:
+        return tuple(map(str, starts))
+    ends = (min(start + starts.step - 1, high) for start in starts)
+    return tuple(f"{start}\N{EN DASH}{end}" for start, end in zip(starts, ends, strict=True))
 
 
 def _picture(findings: Findings, confusion: Confusion) -> Picture | None:

@@ -1,4 +1,4 @@
-"""The sections "Sections" and "How each edit came about": what was written, step by step."""
+"""The sections "Sections" and "Steps in detail": the edits of a run, step by step."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from mogradjudge.optimize.events import (
     SectionRewritten,
 )
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.report.run_data import Run, Step
+from mogradjudge.report.run_data import RunData, Step
 from mogradjudge.report.section import Findings, Limits, Section
 
-Outcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
+StepOutcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
 
 Kind: TypeAlias = Literal["same", "added", "removed", "gap"]
 
 _Place: TypeAlias = tuple[str, str | None]  # predictor and criterion; None is the preamble
 _WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
-_MOST_WORDS = 1200  # comparing takes a time that grows with the product of both
+_MOST_WORDS = 1200  # comparing takes time in the product of both lengths
 _KEPT = 160  # characters of an unchanged stretch that are shown at each of its ends
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text; that of a gap says what is left out."""
+    """A piece of a compared text; a gap says how much is left out."""
 
     kind: Kind
     text: str
@@ -52,7 +52,7 @@ class Shown:
 class Score:
     """What human and judge gave one text on one criterion, and why the judge gave nothing.
 
-    Of a program that is no judge: the label that was expected, the one it made, and the score.
+    For a program that is not a judge: the expected output, its own output, and the score.
     """
 
     criterion: str
@@ -63,7 +63,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Remark:
-    """A critique or a gradient, and the criteria that it speaks about."""
+    """A critique or a gradient, with its criteria."""
 
     criteria: Group
     text: Shown
@@ -81,8 +81,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """What became of one section; ``criteria`` are those that it belongs to."""
+class SectionEdit:
+    """The change of one section; ``criteria`` are the criteria it belongs to."""
 
     title: str
     criteria: Group
@@ -97,19 +97,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class Link:
-    """One step of the chain.
+    """One step in detail.
 
-    ``omitted`` counts examples that are not shown, ``skipped`` says which questions had no usable
+    ``omitted`` counts examples that are not shown; ``skipped`` lists the calls without a usable
     reply.
     """
 
     number: int
-    outcome: Outcome
+    outcome: StepOutcome
     current: float | None
     proposed: float | None
     cases: tuple[Case, ...]
     omitted: int
-    edits: tuple[Edit, ...]
+    edits: tuple[SectionEdit, ...]
     skipped: tuple[QuestionSkipped, ...]
 
 
@@ -123,35 +123,35 @@ class Chain:
 
 
 def sections(findings: Findings) -> Section:
-    """Show what lies between the seed's sections and the final ones."""
+    """Show the differences between the initial and the final sections."""
     run = findings.run
     return Section(
         anchor="sections",
         title="Sections",
-        heading=f"The sections, seed to {'final' if run.ended else 'best so far'}",
+        heading=f"The sections, initial to {'final' if run.ended else 'best so far'}",
         template="run_sections.html.j2",
         within=lambda limits: {"edits": whole_edits(run, limits)},
     )
 
 
 def steps(findings: Findings) -> Section:
-    """Show step by step what led to each edit."""
+    """Show the examples, critiques and gradients behind each edit."""
     return Section(
         anchor="chain",
-        title="How each edit came about",
+        title="Steps in detail",
         template="run_chain.html.j2",
         within=lambda limits: {"chain": chain(findings.run, limits)},
     )
 
 
-def whole_edits(run: Run, limits: Limits) -> tuple[Edit, ...]:
-    """Compare the final sections, or the best so far, with the seed's."""
+def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
+    """Compare the final sections, or the best so far, with the initial ones."""
     final = _final(run)
     return _edits(run, _seed(run), final, final.keys(), limits)
 
 
-def chain(run: Run, limits: Limits) -> Chain:
-    """Follow a run from its examples to its edits."""
+def chain(run: RunData, limits: Limits) -> Chain:
+    """Collect each step of a run, from its examples to its edits."""
     current, links = _seed(run), []
     for step in run.steps:
         texts = {_place(section): section.text for section in step.all(SectionRewritten)}
@@ -163,7 +163,7 @@ def chain(run: Run, limits: Limits) -> Chain:
 
 
 def _link(
-    run: Run,
+    run: RunData,
     step: Step,
     current: Mapping[_Place, str],
     proposal: Mapping[_Place, str],
@@ -184,8 +184,8 @@ def _link(
     )
 
 
-def outcome_of(decided: GateDecided | None) -> Outcome:
-    """Say what became of a step's proposal."""
+def outcome_of(decided: GateDecided | None) -> StepOutcome:
+    """Return the outcome of a step's proposal."""
     if decided is None:
         return "not decided"
     if decided.accepted:
@@ -193,7 +193,7 @@ def outcome_of(decided: GateDecided | None) -> Outcome:
     return "unchanged" if decided.unchanged else "rejected"
 
 
-def _cases(run: Run, step: Step, limits: Limits) -> list[Case]:
+def _cases(run: RunData, step: Step, limits: Limits) -> list[Case]:
     texts, all_inputs = ((), ()) if step.batch is None else (step.batch.texts, step.batch.inputs)
     judged = {text.example_id: text for text in texts}
     inputs = dict(zip(judged, all_inputs, strict=False))
@@ -222,7 +222,7 @@ def _remarks(
     )
 
 
-def _scores(run: Run, text: JudgedText) -> tuple[Score, ...]:
+def _scores(run: RunData, text: JudgedText) -> tuple[Score, ...]:
     return tuple(_score(text, name, of_judge=run.rubric is not None) for name in run.criteria)
 
 
@@ -247,12 +247,12 @@ def _shown(value: Any) -> str:
 
 
 def _edits(
-    run: Run,
+    run: RunData,
     before: Mapping[_Place, str],
     after: Mapping[_Place, str],
     places: Iterable[_Place],
     limits: Limits,
-) -> tuple[Edit, ...]:
+) -> tuple[SectionEdit, ...]:
     several = len({predictor for predictor, _ in {**before, **after}}) > 1
     edits = []
     for predictor, criterion in dict.fromkeys(places):
@@ -260,7 +260,7 @@ def _edits(
         title = "preamble" if criterion is None else criterion
         pieces, left_out = _within(diff(before.get(place, ""), after.get(place, "")), limits)
         edits.append(
-            Edit(
+            SectionEdit(
                 title=f"{title} of {predictor}" if several else title,
                 criteria=run.criteria if criterion is None else (criterion,),
                 pieces=pieces,
@@ -271,7 +271,7 @@ def _edits(
 
 
 def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...], int]:
-    """Cut an edit at twice the limit of a text: it holds two of them."""
+    """Cut an edit at twice the limit of a text, because it contains two texts."""
     room, shown = 2 * limits.characters, []
     for piece in pieces:
         if room > 0:
@@ -281,7 +281,7 @@ def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...],
 
 
 def cut(value: object, limits: Limits) -> Shown:
-    """Cut a text, or what stands for one, to the limit."""
+    """Cut a text, or another value written as text, to the limit."""
     text = value if isinstance(value, str) else str(value)
     return Shown(text[: limits.characters], max(0, len(text) - limits.characters))
 
@@ -290,16 +290,16 @@ def _place(section: SectionRewritten) -> _Place:
     return section.predictor, section.criterion
 
 
-def _seed(run: Run) -> dict[_Place, str]:
+def _seed(run: RunData) -> dict[_Place, str]:
     return _slots(None if run.state is None else run.state.measured[0].candidate)
 
 
-def _final(run: Run) -> dict[_Place, str]:
+def _final(run: RunData) -> dict[_Place, str]:
     return _slots(None if run.state is None else run.state.best.candidate)
 
 
 def _slots(candidate: Candidate | None) -> dict[_Place, str]:
-    """Give each section's text, and each preamble's."""
+    """Return the text of each section and each preamble."""
     if candidate is None:
         return {}
     texts: dict[_Place, str] = {}
@@ -313,7 +313,10 @@ def _slots(candidate: Candidate | None) -> dict[_Place, str]:
 def diff(before: str, after: str) -> tuple[Piece, ...]:
     """Compare two texts; long unchanged stretches are shortened.
 
-    Where very much differs, lines are compared and not words.
+    If very much differs, lines are compared instead of words.
+
+    >>> [(piece.kind, piece.text) for piece in diff("Rate the text.", "Rate the whole text.")]
+    [('same', 'Rate the'), ('added', ' whole'), ('same', ' text.')]
     """
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     if max(len(old), len(new)) - _same_start(old, new) > _MOST_WORDS:

@@ -1,4 +1,4 @@
-"""What a scoring came to: values with their intervals, by criterion, and of both ends of a run."""
+"""Agreement with intervals: of one scoring, and of both instructions of a comparison."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Estimate:
 
     @property
     def in_words(self) -> str:
-        """The value and its interval as a line of text, for those who do not see a figure."""
+        """The value and its interval as a line of text, for readers who cannot see a figure."""
         value = "none" if self.value is None else number(self.value)
         return value if self.interval is None else f"{value} ({bounds(self.interval)})"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What one step's instructions came to on the texts of a split, by criterion and `MEAN`."""
+    """The values of one step's instructions on the texts of a split, by criterion and `MEAN`."""
 
     step: int
     split: str
@@ -45,19 +45,19 @@ class Scoring:
     @property
     def has_intervals(self) -> bool:
         """Whether any of its values has an interval."""
-        return any(each.interval is not None for each in self.by_criterion.values())
+        return any(estimate.interval is not None for estimate in self.by_criterion.values())
 
 
 @dataclass(frozen=True)
 class Ends:
-    """The seed's and the final instructions' agreement on one split, and what lies between.
+    """The agreement of the initial and the final instructions on one split, and its difference.
 
-    ``claims`` are on the differences: that on the mean decides; the p-values of the criteria are
-    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length alone.
-    ``agreement`` names what an agreement is, ``of`` what is compared. All means are over the
-    criteria on which both have a value, so without those that are ``left_out``. Where the seed was
-    ``kept`` it is the final one too, and nothing is claimed. ``of_judge`` says that a judge is
-    compared with human scores, and not any other program by its own objectives.
+    ``claims`` are about the differences: the mean decides, and the p-values of the criteria are
+    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length.
+    ``agreement`` describes the measure, ``of`` what is compared. Means are over the criteria on
+    which both have a value, without those ``left_out``. If ``seed_kept``, the initial instructions
+    are also the final ones, and there are no claims. ``of_judge`` is False for a program that is
+    compared by its own objectives instead of with human scores.
     """
 
     split: str
@@ -68,31 +68,31 @@ class Ends:
     claims: Mapping[str, Claim]
     lengths: Mapping[str, Scoring]
     left_out: tuple[str, ...] = ()
-    kept: bool = False
+    seed_kept: bool = False
     of_judge: bool = True
 
     @property
     def arms(self) -> Mapping[str, Scoring]:
-        """What is shown side by side, by its name."""
-        ends = {"seed": self.seed} if self.kept else {"seed": self.seed, "final": self.final}
-        return ends | {f"length of {name}": each for name, each in self.lengths.items()}
+        """The compared scorings by name, in the order in which they are shown."""
+        ends = {"initial": self.seed} | ({} if self.seed_kept else {"final": self.final})
+        return ends | {f"length of {name}": scoring for name, scoring in self.lengths.items()}
 
     @property
     def has_intervals(self) -> bool:
         """Whether any of its values has an interval."""
-        return any(each.has_intervals for each in self.arms.values())
+        return any(arm.has_intervals for arm in self.arms.values())
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why there is no value, or no interval, where there is none."""
-        found: dict[str, dict[str, list[str]]] = {}
+        """The reasons for missing values and intervals."""
+        places: dict[str, dict[str, list[str]]] = {}
         for arm, scoring in self.arms.items():
-            for name, each in scoring.by_criterion.items():
-                if each.why:
-                    found.setdefault(each.why, {}).setdefault(arm, []).append(name)
-        return tuple(self._told(why, where) for why, where in found.items())
+            for name, estimate in scoring.by_criterion.items():
+                if estimate.why:
+                    places.setdefault(estimate.why, {}).setdefault(arm, []).append(name)
+        return tuple(self._reason(why, where) for why, where in places.items())
 
-    def _told(self, why: str, where: Mapping[str, list[str]]) -> str:
+    def _reason(self, why: str, where: Mapping[str, list[str]]) -> str:
         every = len(self.seed.by_criterion)
         whole = [arm for arm, names in where.items() if len(names) == every]
         if len(whole) == len(self.arms):

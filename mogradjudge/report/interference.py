@@ -1,4 +1,4 @@
-"""The section "Interference", as the benchmark that measures it has written it down."""
+"""The section "Interference": the results of the interference benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERFERENCE = "interference.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Effect(Claim):
-    """A claim, with the effect that it is about, what that means, and the criterion."""
+    """A claim about one effect on one criterion, and what the effect means."""
 
     effect: str
     meaning: str
@@ -31,7 +31,7 @@ class Interference:
 
 
 def section(findings: Findings) -> Section:
-    """Show the interference benchmark's claims, if there are results of it."""
+    """Show the interference benchmark's claims, if there are results."""
     folder = findings.interference
     return Section(
         anchor="interference",
@@ -42,7 +42,7 @@ def section(findings: Findings) -> Section:
 
 
 def read_interference(folder: Path) -> Interference:
-    """Read the claims that ``python -m benchmarks report`` leaves in a folder of results.
+    """Read the claims that ``python -m benchmarks report`` writes into a folder of results.
 
     Raises:
         SetupError: If there are none, or the file is damaged.

@@ -1,4 +1,4 @@
-"""The section "Unscored replies": replies without a score, and questions without a reply."""
+"""The section "Unscored replies": replies without a score, and calls without a usable reply."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mogradjudge.optimize.events import QuestionSkipped
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.section import Findings, Section
 
 _SHOWN = 20  # reasons; more are counted
@@ -25,9 +25,9 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """The replies without a score, the most frequent first, and the questions without a reply.
+    """The replies without a score, the most frequent first, and the calls without a usable reply.
 
-    ``more`` counts the kinds of loss that are not shown.
+    ``more`` counts the reasons that are not shown.
     """
 
     unscored: tuple[Loss, ...]
@@ -37,7 +37,7 @@ class Losses:
 
 
 def section(findings: Findings) -> Section:
-    """Show what the figures had to do without."""
+    """Show the texts that are missing in the figures."""
     return Section(
         anchor="losses",
         title="Unscored replies",
@@ -46,8 +46,8 @@ def section(findings: Findings) -> Section:
     )
 
 
-def losses(run: Run) -> Losses:
-    """Count what is lost in all scorings of a run."""
+def losses(run: RunData) -> Losses:
+    """Count the texts without a usable score in all scorings of a run."""
     counts: Counter[tuple[int, str, str, str]] = Counter()
     for (step, split), texts in run.scored.items():
         for text in texts:
@@ -69,4 +69,4 @@ def losses(run: Run) -> Losses:
 
 
 def _where(step: int, split: str) -> str:
-    return f"{'seed' if step == 0 else f'step {step}'}, {split} texts"
+    return f"{'initial instructions' if step == 0 else f'step {step}'}, {split} texts"

@@ -1,4 +1,4 @@
-"""Numbers as the report writes them."""
+"""Formats numbers for the report."""
 
 from __future__ import annotations
 
@@ -12,46 +12,66 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number, or a dash where there is none."""
+    """Write a number, or a dash if there is none.
+
+    >>> number(0.51234)
+    '0.512'
+    """
     return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def whole(value: int | None) -> str:
-    """Write a count, or a dash where it is not known."""
+    """Write a count, or a dash if it is unknown."""
     return NONE if value is None else f"{value:,}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """Write a difference with its sign."""
+    """Write a difference with its sign.
+
+    >>> signed(0.25, 2)
+    '+0.25'
+    """
     return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
 
 
 def bounds(interval: Interval | None, digits: int = 2) -> str:
-    """Write an interval's two ends."""
+    """Write the ends of an interval.
+
+    >>> bounds(Interval(0.2, 0.61))
+    '0.20 to 0.61'
+    """
     if interval is None:
         return NONE
     return f"{number(interval.low, digits)} to {number(interval.high, digits)}"
 
 
 def bounds_of(ends: Sequence[float] | None, digits: int = 2) -> str:
-    """Write an interval that is given by its two ends."""
+    """Write the ends of an interval given as a pair."""
     return bounds(None if ends is None else Interval(*ends), digits)
 
 
 def counted(count: int, what: str) -> str:
-    """Write a count with its noun, as in ``1 text`` and ``2 texts``."""
+    """Write a count with its noun, as in ``1 text`` and ``2 texts``.
+
+    >>> counted(1, "text"), counted(1200, "text")
+    ('1 text', '1,200 texts')
+    """
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def p_value(value: float | None) -> str:
-    """Write a p-value."""
+    """Write a p-value.
+
+    >>> p_value(0.0004), p_value(0.25)
+    ('p < 0.001', 'p = 0.250')
+    """
     if value is None:
         return NONE
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def plain(claim: Claim) -> str:
-    """Write what a claim is judged by."""
+    """Write a claim's difference, interval, p-value and number of documents."""
     if claim.estimate is None or claim.low is None or claim.high is None:
         return claim.note
     parts = [f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}"]

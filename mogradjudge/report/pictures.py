@@ -1,4 +1,4 @@
-"""Figures as files and as SVG inside of the page, readable on light and on dark ground."""
+"""Figures as SVG files and inside the page, readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _LOCAL = re.compile(r"url\(#([^)]+)\)")
 _DROPPED = {"metadata", "style"}
-# A page whose policy allows no style attributes needs what they say as attributes.
+# The page's policy allows no style attributes, so these become attributes of their own.
 _PRESENTATION = {
     *("fill", "fill-opacity", "fill-rule", "opacity", "stroke", "stroke-dasharray"),
     *("stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-opacity"),
     *("stroke-width", "font-size", "font-style", "font-weight", "text-anchor"),
 }
-_WIDE = 380.0  # points; on a phone such a figure is moved sideways, not made small
+_WIDE = 380.0  # points; on a phone a wider figure scrolls instead of shrinking
 _INK, _PAPER = "#000000", "#ffffff"
 
 
@@ -33,7 +33,7 @@ _LONGEST_NAME = 26  # characters
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its file's name without ending, caption, its numbers in words, and both forms."""
+    """A figure: file name without suffix, caption, text alternative, file and inline SVG."""
 
     name: str
     caption: str
@@ -43,7 +43,7 @@ class Picture:
 
 
 def picture(name: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Picture:
-    """Draw a figure; its name is made one that a file and an id can have.
+    """Draw a figure; its name is reduced to characters that files and ids allow.
 
     Raises:
         SetupError: If matplotlib is missing.
@@ -54,44 +54,44 @@ def picture(name: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Pi
 
 
 def kept_picture(name: str, caption: str, alt: str, file: bytes) -> Picture:
-    """Take a figure that is drawn already."""
+    """Make a picture of an SVG file that exists already."""
     name = re.sub(r"\W+", "_", name)
     return Picture(name, caption, alt, file, inline_svg(file, name))
 
 
 def short(name: str) -> str:
-    """Cut a name that would leave no room for the picture."""
+    """Cut a long name, so that it leaves room for the figure."""
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def inline_svg(file: bytes, name: str) -> Markup:
-    """Write an SVG file as an element of a page.
+    """Turn an SVG file into an element of a page.
 
-    Ids get the figure's name, so that two figures share none; black becomes the colour of the
-    page's text and white that of its ground.
+    Ids get the figure's name as prefix, so that two figures share none. Black becomes the page's
+    text colour and white its background colour.
     """
     root = ElementTree.fromstring(file)
-    used = {found for element in root.iter() for found in _references(element)}
+    used = {reference for element in root.iter() for reference in _references(element)}
     _tidy(root, name, used)
     width = float(root.attrib["viewBox"].split()[2])
     # A figure is as wide as matplotlib meant it: in points, which are 4/3 of a pixel.
     root.attrib |= {"width": f"{width * 4 / 3:.0f}", "aria-hidden": "true", "focusable": "false"}
     classes = ["wide"] if width > _WIDE else []
     if root.find(".//image") is not None:
-        classes.append("as-drawn")  # its colours are meant for white ground
+        classes.append("as-drawn")  # its colours need a white background
     if classes:
         root.set("class", " ".join(classes))
-    root.set("fill", "currentColor")  # matplotlib says nothing of what is filled black
+    root.set("fill", "currentColor")  # matplotlib omits the fill if it is black
     del root.attrib["height"]
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
     return Markup(text)
 
 
 def _references(element: ElementTree.Element) -> set[str]:
-    found = {name for text in element.attrib.values() for name in _LOCAL.findall(text)}
-    return found | {element.attrib.get(_LINK, "").removeprefix("#")}
+    names = {name for text in element.attrib.values() for name in _LOCAL.findall(text)}
+    return names | {element.attrib.get(_LINK, "").removeprefix("#")}
 
 
 def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
@@ -107,25 +107,32 @@ def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
             _tidy(child, name, used)
 
 
-def _attributes(given: Mapping[str, str], name: str, used: set[str]) -> dict[str, str]:
-    """Give an element's attributes, with those that its style stands for."""
-    pairs = [each.split(":", 1) for each in given.get("style", "").split(";") if ":" in each]
-    styles = {key.strip(): value.strip() for key, value in pairs}
-    found = {
+def _styles(source: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries of an element's style that can be attributes."""
+    entries = [entry.split(":", 1) for entry in source.get("style", "").split(";") if ":" in entry]
+    styles = {key.strip(): value.strip() for key, value in entries}
+    return {key: value for key, value in styles.items() if key in _PRESENTATION}
+
+
+def _attributes(source: Mapping[str, str], name: str, used: set[str]) -> dict[str, str]:
+    """Return an element's attributes, with its style written as attributes."""
+    attributes = {
         key: _LOCAL.sub(rf"url(#{name}-\1)", value)
-        for key, value in styles.items()
-        if key in _PRESENTATION
+        for key, value in (_styles(source) | dict(source)).items()
+        if key not in ("id", "style", _LINK)
     }
-    for key, value in given.items():
-        if key == "id" and value in used:
-            found["id"] = f"{name}-{value}"
-        elif key == _LINK:
-            local = value.startswith("#")
-            found["href"] = f"#{name}-{value[1:]}" if local else value
-        elif key not in ("id", "style"):
-            found[key] = _LOCAL.sub(rf"url(#{name}-\1)", value)
-    classes = [f"paper-{key}" for key in ("fill", "stroke") if found.get(key) == _PAPER]
-    found |= {key: "currentColor" for key in ("fill", "stroke") if found.get(key) == _INK}
-    if classes:
-        found["class"] = " ".join(classes)
-    return found
+    if source.get("id") in used:
+        attributes["id"] = f"{name}-{source['id']}"
+    if _LINK in source:
+        link = source[_LINK]
+        attributes["href"] = f"#{name}-{link[1:]}" if link.startswith("#") else link
+    return attributes | _page_colours(attributes)
+
+
+def _page_colours(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return attributes that replace black and white by the page's own two colours."""
+    colours = {key: attributes.get(key) for key in ("fill", "stroke")}
+    changed = {key: "currentColor" for key, colour in colours.items() if colour == _INK}
+    if classes := [f"paper-{key}" for key, colour in colours.items() if colour == _PAPER]:
+        changed["class"] = " ".join(classes)
+    return changed

@@ -1,9 +1,9 @@
-"""Figures of a program that is no judge: its objectives' own scores, with intervals and tests."""
+"""Scores of a program that is not a judge: its objectives' values, with intervals and tests."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from statistics import fmean
 
 import numpy as np
@@ -21,22 +21,22 @@ from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.optimize.events import JudgedText, Values
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
-from mogradjudge.report.run_data import TEST, Run
+from mogradjudge.report.run_data import TEST, RunData
 
-OWN_WAY = "the objective sums up its scores in a way of its own, which is not their mean"
+OWN_WAY = "the objective does not take the mean of its scores"
 _RESAMPLES = 1000
 
 
-def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = None) -> Scoring:
-    """Give what the run's own objectives came to.
+def own_scoring(run: RunData, step: int, split: str, names: Sequence[str] | None = None) -> Scoring:
+    """Return the values of the run's own objectives.
 
-    An objective has an interval where its values are the plain means of its scores, by resampling
-    whole documents (the cluster bootstrap).
+    An objective has an interval if its values are the plain means of its scores. The interval
+    resamples whole documents (the cluster bootstrap).
 
     Args:
         run: The run.
-        step: Whose instructions; 0 is the seed.
-        split: On which texts.
+        step: The step whose instructions were scored; 0 is the initial instructions.
+        split: The split of the texts.
         names: The objectives that the mean is over; all that have a value if it is None.
     """
     texts, values, means = run.texts(step, split), _values(run, step, split), plain_means(run)
@@ -45,26 +45,28 @@ def own_scoring(run: Run, step: int, split: str, names: Sequence[str] | None = N
         names = [name for name in run.criteria if values.get(name) is not None]
     intervals = _intervals(texts, [*run.criteria], [*names])
 
-    def estimate(name: str, of: Sequence[str]) -> Estimate:
-        scored = [t for t in texts if any(t.scores.get(each) is not None for each in of)]
-        value = values.get(name) if name != MEAN else _mean([values.get(each) for each in of])
-        drawn = intervals[name]
+    def estimate(name: str, value: float | None, objectives: Sequence[str]) -> Estimate:
+        groups = [text.group for text in texts if _is_scored(text, objectives)]
+        interval = intervals[name]
         if value is None:
-            why = "no value is recorded"
-        elif not set(of) <= means:
-            why = f"no interval: {OWN_WAY}"
-        else:
-            why = drawn.reason if isinstance(drawn, Undefined) else ""
-        interval = None if why or isinstance(drawn, Undefined) else drawn
-        return Estimate(value, interval, why, len(scored), len({t.group for t in scored}))
+            interval = Undefined("no value is recorded")
+        elif not set(objectives) <= means:
+            interval = Undefined(f"no interval: {OWN_WAY}")
+        known, why = (None, interval.reason) if isinstance(interval, Undefined) else (interval, "")
+        return Estimate(value, known, why, len(groups), len(set(groups)))
 
-    found = {name: estimate(name, [name]) for name in run.criteria}
-    return Scoring(step, split, len(texts), documents, {**found, MEAN: estimate(MEAN, names)})
+    estimates = {name: estimate(name, values.get(name), [name]) for name in run.criteria}
+    estimates[MEAN] = estimate(MEAN, _mean([values.get(name) for name in names]), names)
+    return Scoring(step, split, len(texts), documents, estimates)
 
 
-def plain_means(run: Run) -> set[str]:
-    """Name the objectives whose every recorded value is the mean of its texts' scores."""
-    found: dict[str, bool] = {}
+def _is_scored(text: JudgedText, objectives: Sequence[str]) -> bool:
+    return any(text.scores.get(objective) is not None for objective in objectives)
+
+
+def plain_means(run: RunData) -> set[str]:
+    """Return the objectives whose recorded values are all the mean of their texts' scores."""
+    matches: dict[str, bool] = {}
     for step, split in run.scored:
         values = _values(run, step, split)
         for name in run.criteria:
@@ -72,49 +74,57 @@ def plain_means(run: Run) -> set[str]:
             scores = [s for t in run.texts(step, split) if (s := t.scores.get(name)) is not None]
             if value is not None and scores:
                 same = math.isclose(value, fmean(scores), rel_tol=1e-9, abs_tol=1e-9)
-                found[name] = found.get(name, True) and same
-    return {name for name, holds in found.items() if holds}
+                matches[name] = matches.get(name, True) and same
+    return {name for name, holds in matches.items() if holds}
 
 
 def own_claims(
-    run: Run, first: Sequence[JudgedText], last: Sequence[JudgedText], names: Sequence[str]
+    run: RunData, first: Sequence[JudgedText], last: Sequence[JudgedText], names: Sequence[str]
 ) -> dict[str, Claim]:
     """Test the difference of mean scores on whole documents: of the mean, and of each objective.
 
     Args:
         run: The run.
-        first: The seed's texts.
-        last: The final instructions' texts, the same ones.
+        first: The texts scored by the initial instructions.
+        last: The same texts scored by the final instructions.
         names: The objectives that have a value for both.
     """
     columns = {name: column for name in names if (column := _differences(first, last, name))}
     documents = dict.fromkeys(group for column in columns.values() for group in column)
     means = [fmean(column.get(group, 0.0) for column in columns.values()) for group in documents]
-    claims = {MEAN: claim("final less seed, mean score per text", cluster_test(means))}
-    known = plain_means(run)
-    found = {
+    mean = claim("final minus initial, mean score per text", cluster_test(means))
+    return {MEAN: mean, **_claims_by_objective(columns, names, plain_means(run))}
+
+
+def _claims_by_objective(
+    columns: Mapping[str, Mapping[str, float]], names: Sequence[str], known: Set[str]
+) -> dict[str, Claim]:
+    comparisons = {
         name: cluster_test([*columns[name].values()]) if name in columns else Undefined("no texts")
         for name in names
+        if name in known
     }
     tested = {
-        name: each.p_value
-        for name, each in found.items()
-        if isinstance(each, Comparison) and name in known
+        name: comparison.p_value
+        for name, comparison in comparisons.items()
+        if isinstance(comparison, Comparison)
     }
-    adjusted = holm(tested)
-    for name, each in found.items():
-        what = f"final less seed, {name}"
-        if name not in known:
-            claims[name] = refused(what, OWN_WAY)
-            continue
-        claims[name] = claim(what, each, p_value=adjusted.get(name), family=max(1, len(tested)))
+    adjusted, family = holm(tested), max(1, len(tested))
+    claims = {}
+    for name in names:
+        what = f"final minus initial, {name}"
+        claims[name] = (
+            claim(what, comparisons[name], p_value=adjusted.get(name), family=family)
+            if name in known
+            else refused(what, OWN_WAY)
+        )
     return claims
 
 
 def _differences(
     first: Sequence[JudgedText], last: Sequence[JudgedText], name: str
 ) -> dict[str, float]:
-    """Give documents' values whose mean is the difference of the mean scores of all texts."""
+    """Return values by document; their mean is the difference of the mean scores of all texts."""
     sums: dict[str, float] = {}
     texts = 0
     for before, after in zip(first, last, strict=True):
@@ -122,7 +132,7 @@ def _differences(
         if old is not None and new is not None:
             sums[before.group] = sums.get(before.group, 0.0) + new - old
             texts += 1
-    return {group: found * len(sums) / texts for group, found in sums.items()}
+    return {group: total * len(sums) / texts for group, total in sums.items()}
 
 
 def _intervals(
@@ -143,10 +153,10 @@ def _intervals(
         values[name] = ratio(weights @ sums, weights @ counts)
     mean = [values[name] for name in of_mean]
     values[MEAN] = np.mean(mean, axis=0) if mean else np.full(_RESAMPLES, np.nan)
-    return {name: percentiles(each, 0.95) for name, each in values.items()}
+    return {name: percentiles(resampled, 0.95) for name, resampled in values.items()}
 
 
-def _values(run: Run, step: int, split: str) -> Values:
+def _values(run: RunData, step: int, split: str) -> Values:
     if split == TEST:
         test = None if run.state is None else run.state.test
         if test is None:

@@ -1,4 +1,4 @@
-"""A run's folder as one record: what was asked, what was told, what was paid."""
+"""A run's folder as one record: its settings, events and costs."""
 
 from __future__ import annotations
 
@@ -37,49 +37,49 @@ Kind = TypeVar("Kind", bound=Event)
 
 @dataclass(frozen=True)
 class Step:
-    """What was told of one step, in order."""
+    """The events of one step, in order."""
 
     number: int
     events: tuple[StepEvent, ...] = ()
 
     def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
-        """Give its events of a kind."""
+        """Return its events of a kind."""
         return tuple(event for event in self.events if isinstance(event, kind))
 
     def last(self, kind: type[Kind]) -> Kind | None:
-        """Give its last event of a kind; None as long as there is none."""
+        """Return its last event of a kind; None if there is none yet."""
         return next(iter(reversed(self.all(kind))), None)
 
     @property
     def batch(self) -> BatchJudged | None:
-        """The examples that it read, and what the current instructions made of them."""
+        """The examples that it read, with the scores of the current instructions."""
         return self.last(BatchJudged)
 
     @property
     def decided(self) -> GateDecided | None:
-        """What the gate said; None as long as it has not spoken."""
+        """The gate's decision; None if there is none yet."""
         return self.last(GateDecided)
 
     @property
     def ended(self) -> StepEnded | None:
-        """What the run had come to at its end."""
+        """The state of the run at the end of the step."""
         return self.last(StepEnded)
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run's folder holds.
+class RunData:
+    """The content of a run's folder.
 
-    ``begun`` says when the run started, where its event has a time. ``scored`` gives the texts of
-    each scoring by step (0 is the seed) and split. ``state`` is None before the seed is scored,
-    ``ended`` as long as the run has not ended, ``rubric`` for a program that is no judge,
-    ``seeded`` before the seed's agreement is known.
+    ``begun`` is the time at which the run started, if its event has one. ``request`` is the content
+    of ``asked.json``. ``scored`` has the texts of each scoring by step (0 is the initial
+    instructions) and split. ``state`` and ``seeded`` are None before the initial instructions are
+    scored, ``ended`` before the run has ended, and ``rubric`` for a program that is not a judge.
     """
 
     path: Path
     started: RunStarted
     begun: str | None
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     rubric: Rubric | None
     state: State | None
     seeded: SeedScored | None
@@ -101,87 +101,87 @@ class Run:
 
     @property
     def best(self) -> int:
-        """The step whose instructions did best on the validation texts; 0 is the seed."""
+        """The step with the best instructions on the validation texts; 0 is the initial ones."""
         return self.state.best.step if self.state is not None and self.state.measured else 0
 
     @property
     def seed_kept(self) -> bool:
-        """Whether the best instructions, so far at least, are the seed's."""
+        """Whether the best instructions so far are the initial ones."""
         if self.state is None or not self.state.measured:
             return False
         return self.state.best.candidate == self.state.measured[0].candidate
 
     @property
     def holds_out(self) -> bool | None:
-        """Whether test texts are held out; None where it is not known."""
-        digest = self.asked.get("test data")
+        """Whether test texts are held out; None if it is unknown."""
+        digest = self.request.get("test data")
         return None if digest is None else bool(digest != digest_of([]))
 
     def texts(self, step: int, split: str) -> tuple[JudgedText, ...]:
-        """Give the texts that a step's instructions were scored on; none if they never were.
+        """Return the texts that a step's instructions were scored on; empty if they never were.
 
-        Instructions that had been scored before are not scored again: theirs are the earlier texts.
+        Instructions that were scored before are not scored again; they have the earlier texts.
         """
         if (step, split) in self.scored or self.state is None:
             return self.scored.get((step, split), ())
-        known = [*self.state.measured, *self.state.rejected]
-        ours = [measured.candidate for measured in known if measured.step == step]
-        same = [measured.step for measured in known if ours and measured.candidate == ours[-1]]
+        candidates = [*self.state.measured, *self.state.rejected]
+        ours = [measured.candidate for measured in candidates if measured.step == step][-1:]
+        same = (measured.step for measured in candidates if measured.candidate in ours)
         scored = (self.scored.get((other, split)) for other in same)
-        return next((texts for texts in scored if texts), ())
+        return next(filter(None, scored), ())
 
 
-def read_run(path: Path) -> Run:
-    """Read a run's folder; the run may have ended, be under way, or have been cut short.
+def read_run(path: Path) -> RunData:
+    """Read a run's folder; the run may have ended, still run, or be interrupted.
 
     Raises:
         SetupError: If the folder holds no run, or a file of it is damaged.
     """
     if not (path / EVENTS).exists():
         raise SetupError(
-            f"{path} holds no run: it has no {EVENTS}. Give the folder that `compile --out` names."
+            f"{path} is not a run: it has no {EVENTS}. Give the folder of `compile --out`."
         )
-    told = _told(LineLog(path / EVENTS))
-    asked = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
+    history = _read_history(LineLog(path / EVENTS))
+    request = read_json(path / ASKED, REPLAY) if (path / ASKED).exists() else {}
     state = State.read(path / STATE)
-    if told.started is None:
-        raise SetupError(f"{path} holds a run that has not begun. Run `compile` with it first.")
-    return Run(
+    if history.started is None:
+        raise SetupError(f"The run in {path} has not begun. Run `compile --out {path}` first.")
+    return RunData(
         path=path,
-        started=told.started,
-        begun=told.begun,
-        asked=asked,
-        rubric=_rubric(path / ASKED, asked),
+        started=history.started,
+        begun=history.begun,
+        request=request,
+        rubric=_rubric(path / ASKED, request),
         state=state,
-        seeded=told.seeded,
-        scored=told.scored,
-        steps=tuple(told.steps[number] for number in sorted(told.steps)),
-        ended=told.ended,
-        resumed=told.resumed,
-        ledger=_paid(path / CALLS),
+        seeded=history.seeded,
+        scored=history.scored,
+        steps=tuple(history.steps[number] for number in sorted(history.steps)),
+        ended=history.ended,
+        resumed=history.resumed,
+        ledger=_read_ledger(path / CALLS),
     )
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What of `asked.json` a report reads by name."""
+class _Request:
+    """The entries of `asked.json` that a report reads by name."""
 
     rubric: str | None = None
     models: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _rubric(path: Path, asked: Mapping[str, Any]) -> Rubric | None:
+def _rubric(path: Path, request: Mapping[str, Any]) -> Rubric | None:
     try:
-        toml = decoded(_Asked, asked).rubric
+        toml = decoded(_Request, request).rubric
         return None if toml is None else Rubric(**fields_from_toml(toml))
     except ValueError as error:
         raise SetupError(f"{path} is damaged ({error}). {REPLAY}") from error
 
 
 @dataclass
-class _Told:
-    """What the events come to while they are read."""
+class _History:
+    """What the events read so far say."""
 
     started: RunStarted | None = None
     begun: str | None = None
@@ -192,46 +192,46 @@ class _Told:
     resumed: int = 0
 
 
-def _told(log: LineLog) -> _Told:
-    told = _Told()
+def _read_history(log: LineLog) -> _History:
+    history = _History()
     for event, time in read_events(log):
-        if isinstance(event, RunStarted):  # an earlier start may have got no further than the seed
-            told = _Told(started=event, begun=time)
+        if isinstance(event, RunStarted):  # an earlier start may have ended before the first step
+            history = _History(started=event, begun=time)
         else:
-            _enter(told, event)
-    return told
+            _record(history, event)
+    return history
 
 
-def _enter(told: _Told, event: Event) -> None:
+def _record(history: _History, event: Event) -> None:
     match event:
         case RunResumed():
-            _forget_after(told, event.steps)
+            _forget_after(history, event.steps)
         case SeedScored():
-            told.seeded = event
+            history.seeded = event
         case CandidateScored():
-            told.scored[event.step, event.split] = event.texts
+            history.scored[event.step, event.split] = event.texts
         case RunEnded():
-            told.ended = event
+            history.ended = event
         case StepEvent():
-            before = told.steps.get(event.step)
+            before = history.steps.get(event.step)
             if before is None or isinstance(event, StepStarted):
                 before = Step(event.step)
-            told.steps[event.step] = replace(before, events=(*before.events, event))
+            history.steps[event.step] = replace(before, events=(*before.events, event))
 
 
-def _forget_after(told: _Told, steps: int) -> None:
-    """Leave out what is told once more."""
-    told.resumed += 1
-    told.ended = None
-    told.steps = {number: step for number, step in told.steps.items() if number <= steps}
-    told.scored = {
+def _forget_after(history: _History, steps: int) -> None:
+    """Drop what a resumed run records again."""
+    history.resumed += 1
+    history.ended = None
+    history.steps = {number: step for number, step in history.steps.items() if number <= steps}
+    history.scored = {
         (step, split): texts
-        for (step, split), texts in told.scored.items()
+        for (step, split), texts in history.scored.items()
         if step <= steps or split == TEST
     }
 
 
-def _paid(journal: Path) -> tuple[LedgerRow, ...]:
+def _read_ledger(journal: Path) -> tuple[LedgerRow, ...]:
     ledger = Ledger()
     with ledger.kept_in(LineLog(journal)):
         return ledger.rows

@@ -1,4 +1,4 @@
-"""Agreement with intervals, of each scoring, of its texts' lengths, and of final against seed."""
+"""Agreement with intervals: of each scoring, of text lengths, and of final minus initial."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from mogradjudge.agreement.claims import Claim, claim
 from mogradjudge.optimize.events import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring
-from mogradjudge.report.run_data import VALIDATION, Run
+from mogradjudge.report.run_data import VALIDATION, RunData
 
 Column: TypeAlias = Sequence[float | None]
 Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
 
 
-def level_of(run: Run) -> Level:
-    """Give how the run takes agreement."""
-    return "group" if run.asked.get("level") == "group" else "pooled"
+def level_of(run: RunData) -> Level:
+    """Return the level at which the run measures agreement."""
+    return "group" if run.request.get("level") == "group" else "pooled"
 
 
-def how_taken(run: Run) -> str:
-    """Say what an agreement is."""
+def how_taken(run: RunData) -> str:
+    """Describe the run's measure of agreement."""
     if run.rubric is None:
-        return "as the run's own objectives sum up their scores"
+        return "by the run's own objectives"
     pooled = level_of(run) == "pooled"
     return f"Spearman's rho, {'pooled over all texts' if pooled else 'mean over documents'}"
 
 
 def human_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
-    """Give the human scores on a criterion; None where there is none."""
+    """Return the human scores on a criterion; None where there is none."""
     return [_number(text.expected.get(name)) for text in texts]
 
 
 def judge_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
-    """Give the judge's scores on a criterion; None where there is none."""
+    """Return the judge's scores on a criterion; None where there is none."""
     return [_number(text.produced.get(name)) for text in texts]
 
 
-def scorings(run: Run) -> list[Scoring]:
-    """Measure the seed and each step's proposal on the validation texts, where it was scored."""
-    found = (scoring(run, number, VALIDATION) for number in (0, *(s.number for s in run.steps)))
-    return [each for each in found if each is not None]
+def scorings(run: RunData) -> list[Scoring]:
+    """Measure the initial instructions and each scored proposal on the validation texts."""
+    measured = (scoring(run, number, VALIDATION) for number in (0, *(s.number for s in run.steps)))
+    return [scored for scored in measured if scored is not None]
 
 
-def scoring(run: Run, step: int, split: str) -> Scoring | None:
-    """Measure a step's instructions; None where the events hold no such texts."""
+def scoring(run: RunData, step: int, split: str) -> Scoring | None:
+    """Measure a step's instructions; None if the event log has no scores of them."""
     texts = run.texts(step, split)
     if not texts:
         return None
@@ -66,80 +66,82 @@ def scoring(run: Run, step: int, split: str) -> Scoring | None:
     return _measured(run, texts, judge_of, step, split)
 
 
-def ends(run: Run, split: str) -> Ends | None:
-    """Compare the final instructions with the seed; None where one of them was not scored.
+def ends(run: RunData, split: str) -> Ends | None:
+    """Compare the final with the initial instructions; None if one of them was not scored.
 
-    Nothing is compared where the seed was kept.
+    Nothing is tested if the initial instructions were kept.
     """
-    kept = run.state is None or run.seed_kept
+    seed_kept = run.state is None or run.seed_kept
     seed = scoring(run, 0, split)
-    final = seed if kept else scoring(run, run.best, split)
+    final = seed if seed_kept else scoring(run, run.best, split)
     if seed is None or final is None:
         return None
     how, of_judge = how_taken(run), run.rubric is not None
-    found = Ends(split, how, how, seed, final, {}, {}, kept=kept, of_judge=of_judge)
+    compared = Ends(split, how, how, seed, final, {}, {}, seed_kept=seed_kept, of_judge=of_judge)
     names = [
         name
         for name in run.criteria
         if None not in (seed.by_criterion[name].value, final.by_criterion[name].value)
     ]
-    found = replace(found, left_out=tuple(name for name in run.criteria if name not in names))
-    return _judged_ends(run, found, names) if of_judge else _own_ends(run, found, names)
+    compared = replace(compared, left_out=tuple(name for name in run.criteria if name not in names))
+    return _judged_ends(run, compared, names) if of_judge else _own_ends(run, compared, names)
 
 
-def _own_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
-    seed = own_scoring(run, 0, found.split, names)
-    if found.kept:
-        return replace(found, seed=seed, final=seed)
-    claims = own_claims(run, run.texts(0, found.split), run.texts(run.best, found.split), names)
-    final = own_scoring(run, run.best, found.split, names)
-    return replace(found, of="mean score per text", seed=seed, final=final, claims=claims)
+def _own_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
+    seed = own_scoring(run, 0, compared.split, names)
+    if compared.seed_kept:
+        return replace(compared, seed=seed, final=seed)
+    claims = own_claims(
+        run, run.texts(0, compared.split), run.texts(run.best, compared.split), names
+    )
+    final = own_scoring(run, run.best, compared.split, names)
+    return replace(compared, of="mean score per text", seed=seed, final=final, claims=claims)
 
 
-def _judged_ends(run: Run, found: Ends, names: Sequence[str]) -> Ends:
-    first = run.texts(0, found.split)
-    last = first if found.kept else run.texts(run.best, found.split)
+def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
+    first = run.texts(0, compared.split)
+    last = first if compared.seed_kept else run.texts(run.best, compared.split)
     inputs = dict.fromkeys(name for text in first for name in text.lengths)
-    seed, final = found.seed, found.final
+    seed, final = compared.seed, compared.final
     lengths = {
-        name: _measured(run, first, partial(_length_of, name), 0, found.split) for name in inputs
+        name: _measured(run, first, partial(_length_of, name), 0, compared.split) for name in inputs
     }
-    if found.left_out:
+    if compared.left_out:
         seed = _with_mean(run, first, judge_of, seed, names)
         final = _with_mean(run, last, judge_of, final, names)
         lengths = {
-            name: _with_mean(run, first, partial(_length_of, name), each, names)
-            for name, each in lengths.items()
+            name: _with_mean(run, first, partial(_length_of, name), scoring, names)
+            for name, scoring in lengths.items()
         }
-    claims = {} if found.kept else _by_agreement(run, first, last)
-    return replace(found, seed=seed, final=final, lengths=lengths, claims=claims)
+    claims = {} if compared.seed_kept else _by_agreement(run, first, last)
+    return replace(compared, seed=seed, final=final, lengths=lengths, claims=claims)
 
 
 def _measured(
-    run: Run, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
+    run: RunData, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
 ) -> Scoring:
-    """Correlate what was produced with the human scores, with intervals over documents."""
+    """Correlate produced with human scores, with intervals over documents."""
     groups, level = [text.group for text in texts], level_of(run)
     human = {name: human_of(texts, name) for name in run.criteria}
     judge = {name: produced(texts, name) for name in run.criteria}
     intervals = reported_intervals(human, judge, groups, level=level)
-    found = {
+    estimates = {
         name: _estimate(human[name], judge[name], groups, level, intervals[name])
         for name in run.criteria
     }
-    defined = [name for name, each in found.items() if each.value is not None]
-    found[MEAN] = _mean(run, texts, produced, found, defined, intervals[MEAN])
-    return Scoring(step, split, len(texts), len(set(groups)), found)
+    defined = [name for name, estimate in estimates.items() if estimate.value is not None]
+    estimates[MEAN] = _mean(run, texts, produced, estimates, defined, intervals[MEAN])
+    return Scoring(step, split, len(texts), len(set(groups)), estimates)
 
 
 def _with_mean(
-    run: Run,
+    run: RunData,
     texts: Sequence[JudgedText],
     produced: Produced,
     of: Scoring,
     names: Sequence[str],
 ) -> Scoring:
-    """Take the mean over some of the criteria."""
+    """Return a scoring with the mean over some of its criteria."""
     human, judge = ({name: side(texts, name) for name in names} for side in (human_of, produced))
     groups = [text.group for text in texts]
     interval = reported_intervals(human, judge, groups, level=level_of(run))[MEAN]
@@ -148,14 +150,14 @@ def _with_mean(
 
 
 def _mean(
-    run: Run,
+    run: RunData,
     texts: Sequence[JudgedText],
     produced: Produced,
-    found: Mapping[str, Estimate],
+    estimates: Mapping[str, Estimate],
     names: Sequence[str],
     interval: Interval | Undefined,
 ) -> Estimate:
-    values = [value for name in names if (value := found[name].value) is not None]
+    values = [value for name in names if (value := estimates[name].value) is not None]
     columns = [zip(human_of(texts, n), produced(texts, n), strict=True) for n in names]
     scored = [
         text.group
@@ -195,7 +197,7 @@ def _with_interval(
 
 
 def _by_agreement(
-    run: Run, first: Sequence[JudgedText], last: Sequence[JudgedText]
+    run: RunData, first: Sequence[JudgedText], last: Sequence[JudgedText]
 ) -> dict[str, Claim]:
     family = compare_criteria(
         {name: human_of(first, name) for name in run.criteria},
@@ -204,11 +206,11 @@ def _by_agreement(
         [text.group for text in first],
         TestOptions(level=level_of(run)),
     )
-    claims = {MEAN: claim("final less seed, mean", family.mean)}
-    for name, found in family.by_criterion.items():
+    claims = {MEAN: claim("final minus initial, mean", family.mean)}
+    for name, comparison in family.by_criterion.items():
         claims[name] = claim(
-            f"final less seed, {name}",
-            found,
+            f"final minus initial, {name}",
+            comparison,
             p_value=family.holm.get(name),
             family=max(1, len(family.holm)),
         )

@@ -1,4 +1,4 @@
-"""What the report of a search shows, as one record that the templates read."""
+"""The page of a search report, as one record for its template."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONTENTS = (
 _LONGEST = 300  # characters of a reason
 
 NOTES = (
-    "Trials are compared on selection texts that wrote no instruction; but the best of many trials "
-    "is also the one that these texts flatter most, so its agreement is optimistic.",
+    "Trials are compared on selection texts that no instruction was written from. But the best of "
+    "many trials is chosen on these texts, so its agreement is optimistic (selection bias).",
 )
 
 
@@ -51,12 +51,13 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """All that the report of a search shows.
+    """The content of a search report.
 
-    ``claim`` is on the best trial's judge less the default's, scored anew on the selection texts.
+    ``claim`` compares the best trial's judge with the default, both scored again on the selection
+    texts.
     """
 
-    found: SearchResult
+    result: SearchResult
     sentence: str
     claim: Claim | None
     notes: tuple[str, ...]
@@ -66,74 +67,76 @@ class SearchPage:
     @property
     def cost(self) -> float | None:
         """What all trials cost in US dollars; None if no call has a known price."""
-        priced = any(each.cost is not None for each in self.found.trials)
-        return self.found.spent.cost if priced or self.found.spent.cost else None
+        priced = any(trial.cost is not None for trial in self.result.trials)
+        return self.result.spent.cost if priced or self.result.spent.cost else None
 
     @property
     def has_intervals(self) -> bool:
         """Whether any trial's agreement has an interval."""
-        return any(each.intervals.get("mean") is not None for each in self.found.trials)
+        return any(trial.intervals.get("mean") is not None for trial in self.result.trials)
 
 
-def search_page(found: SearchResult) -> SearchPage:
-    """Compute and draw what the report of a search shows."""
+def search_page(result: SearchResult) -> SearchPage:
+    """Compute and draw the content of a search report."""
     notes = list(NOTES)
-    if isinstance(found.selected, Undefined):
+    if isinstance(result.selected, Undefined):
         notes.append(
-            f"How much of the best agreement is luck is not known: {found.selected.reason}."
+            f"The selection bias of the best agreement is unknown: {result.selected.reason}."
         )
-    if found.unfinished:
-        notes.append(f"Trials that are not finished: {found.unfinished}.")
+    if result.unfinished:
+        notes.append(f"Unfinished trials: {result.unfinished}.")
     if not can_draw():
-        notes.append(f"There are no figures, for matplotlib is missing. {INSTALL}")
+        notes.append(f"There are no figures, because matplotlib is missing. {INSTALL}")
     return SearchPage(
-        found=found,
-        sentence=verdict(found),
-        claim=None if found.fresh is None else _claim(found.fresh.difference),
+        result=result,
+        sentence=verdict(result),
+        claim=None if result.fresh is None else _claim(result.fresh.difference),
         notes=tuple(notes),
-        rows=tuple(_row(found, each) for each in _ranked(found)),
-        pictures=_pictures(found) if can_draw() else (),
+        rows=tuple(_row(result, trial) for trial in _ranked(result)),
+        pictures=_pictures(result) if can_draw() else (),
     )
 
 
 def _claim(difference: Comparison | Undefined) -> Claim:
     return claim(
-        "best less default", difference, note="the luck of the choice is still in it: optimistic"
+        "best minus default", difference, note="not corrected for selection bias: optimistic"
     )
 
 
-def _ranked(found: SearchResult) -> list[TrialRecord]:
+def _ranked(result: SearchResult) -> list[TrialRecord]:
     return sorted(
-        found.trials,
-        key=lambda each: (
-            each != found.best,
-            each.mean is None,
-            -(each.mean or 0.0),
-            each.number,
+        result.trials,
+        key=lambda trial: (
+            trial != result.best,
+            trial.mean is None,
+            -(trial.mean or 0.0),
+            trial.number,
         ),
     )
 
 
-def _row(found: SearchResult, each: TrialRecord) -> TrialRow:
+def _row(result: SearchResult, trial: TrialRecord) -> TrialRow:
     marks = {
-        "best": found.best is not None and each.number == found.best.number,
-        "default": found.default is not None and each.number == found.default.number,
-        "best for its price": each.number in found.front,
+        "best": result.best is not None and trial.number == result.best.number,
+        "default": result.default is not None and trial.number == result.default.number,
+        "best for its price": trial.number in result.front,
     }
-    settings = [f"{name} {_value(each.params[name])}" for name in PARAMETERS if name in each.params]
+    settings = [
+        f"{name} {_value(trial.params[name])}" for name in PARAMETERS if name in trial.params
+    ]
     return TrialRow(
-        number=each.number,
-        state=each.state,
-        mean=each.mean,
-        interval=bounds_of(each.intervals.get("mean")),
-        unscored=sum(each.unscored.values()),
+        number=trial.number,
+        state=trial.state,
+        mean=trial.mean,
+        interval=bounds_of(trial.intervals.get("mean")),
+        unscored=sum(trial.unscored.values()),
         configuration=", ".join(settings) or "the default",
-        calls=each.calls,
-        tokens=each.tokens,
-        cost=each.cost,
-        calls_per_text=each.calls_per_text,
+        calls=trial.calls,
+        tokens=trial.tokens,
+        cost=trial.cost,
+        calls_per_text=trial.calls_per_text,
         marks=", ".join(name for name, holds in marks.items() if holds),
-        why="" if each.why is None else redact(each.why)[:_LONGEST],
+        why="" if trial.why is None else redact(trial.why)[:_LONGEST],
     )
 
 
@@ -141,35 +144,35 @@ def _value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _pictures(found: SearchResult) -> tuple[Picture, ...]:
+def _pictures(result: SearchResult) -> tuple[Picture, ...]:
     says: dict[str, tuple[str, Callable[[SearchResult], str]]] = {
         "front": ("Mean agreement on the selection texts by calls per text.", _alt_of_front),
         "effects": (
-            "What each mode adds to the mean agreement, and what matters.",
+            "Effect of each mode on agreement, and importance of the parameters.",
             _alt_of_effects,
         ),
     }
     with tempfile.TemporaryDirectory() as folder:
         return tuple(
             kept_picture(
-                path.stem, says[path.stem][0], says[path.stem][1](found), path.read_bytes()
+                path.stem, says[path.stem][0], says[path.stem][1](result), path.read_bytes()
             )
-            for path in draw(found, Path(folder))
+            for path in draw(result, Path(folder))
         )
 
 
-def _alt_of_front(found: SearchResult) -> str:
+def _alt_of_front(result: SearchResult) -> str:
     trials = [
-        f"trial {each.number} ({each.mode}): {number(each.mean)} at {each.calls_per_text} calls"
-        for each in found.trials
-        if each.mean is not None
+        f"trial {trial.number} ({trial.mode}): {number(trial.mean)} at {trial.calls_per_text} calls"
+        for trial in result.trials
+        if trial.mean is not None
     ]
     return f"Trials by agreement and calls per text. {'; '.join(trials)}."
 
 
-def _alt_of_effects(found: SearchResult) -> str:
-    if isinstance(found.effects, Undefined):
-        return f"No effects: {found.effects.reason}."
-    levels = [f"{each.level}: {each.effect.value:+.3f}" for each in found.effects.levels]
-    shares = [f"{name}: {share:.2f}" for name, share in found.importances.items()]
+def _alt_of_effects(result: SearchResult) -> str:
+    if isinstance(result.effects, Undefined):
+        return f"No effects: {result.effects.reason}."
+    levels = [f"{level.level}: {level.effect.value:+.3f}" for level in result.effects.levels]
+    shares = [f"{name}: {share:.2f}" for name, share in result.importances.items()]
     return f"Effects. {'; '.join(levels)}. Importances. {'; '.join(shares) or 'unknown'}."

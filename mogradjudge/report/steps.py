@@ -1,4 +1,4 @@
-"""The section "Steps": what each proposal came to, and what was in force after it."""
+"""The section "Steps": the agreement of each proposal and of the current instructions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.edits import Outcome, outcome_of
+from mogradjudge.report.edits import StepOutcome, outcome_of
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import Run
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.scores import how_taken
 from mogradjudge.report.section import Findings, Section
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOOKS: Mapping[str, tuple[str, str]] = {
-    "seed": ("s", COLOURS[6]),
+    "initial": ("s", COLOURS[6]),
     "accepted": ("o", COLOURS[0]),
     "rejected": ("X", COLOURS[1]),
     "not decided": ("P", GREY),
@@ -30,10 +30,10 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class StepRow:
-    """One row of the table of steps; step 0 is the seed, and its outcome says nothing."""
+    """One row of the table of steps; step 0 is the initial instructions, without an outcome."""
 
     number: int
-    outcome: Outcome
+    outcome: StepOutcome
     scoring: Scoring | None
     calls: int | None
     tokens: int | None
@@ -57,7 +57,7 @@ def section(findings: Findings) -> Section:
     )
 
 
-def _rows(run: Run, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
+def _rows(run: RunData, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
     by_step = {scoring.step: scoring for scoring in scorings}
     rows = []
     if run.seeded is not None:
@@ -97,19 +97,18 @@ def _picture(findings: Findings, name: str) -> Picture | None:
     )
 
 
-def _in_force(run: Run, name: str) -> dict[int, float | None]:
-    """Give the agreement of the instructions in force after each step."""
+def _in_force(run: RunData, name: str) -> dict[int, float | None]:
+    """Return the agreement of the current instructions after each step."""
     seed = {} if run.seeded is None else {0: run.seeded.agreement.get(name)}
     ended = [step.ended for step in run.steps if step.ended is not None]
     return {**seed, **{event.step: event.agreement.get(name) for event in ended}}
 
 
 def _alt(name: str, scorings: Sequence[Scoring], outcomes: Mapping[int, str]) -> str:
-    rows = [
-        f"{'seed' if scoring.step == 0 else f'step {scoring.step} {outcomes.get(scoring.step)}'} "
-        f"{scoring.by_criterion[name].in_words}"
-        for scoring in scorings
-    ]
+    def named(step: int) -> str:
+        return "initial" if step == 0 else f"step {step} {outcomes.get(step)}"
+
+    rows = [f"{named(scoring.step)} {scoring.by_criterion[name].in_words}" for scoring in scorings]
     return f"Values of proposals on {name}. {'; '.join(rows)}."
 
 
@@ -128,14 +127,14 @@ def _figure(
             where="post",
             color=GREY,
             linewidth=1.0,
-            label="in force",
+            label="current",
             zorder=1,
         )
     for outcome in _LOOKS:
         points = [
             (scoring.step, scoring.by_criterion[name])
             for scoring in scorings
-            if ("seed" if scoring.step == 0 else outcomes.get(scoring.step)) == outcome
+            if ("initial" if scoring.step == 0 else outcomes.get(scoring.step)) == outcome
         ]
         _draw_points(axes, points, outcome)
     axes.locator_params(axis="x", integer=True)

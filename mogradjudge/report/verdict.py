@@ -1,4 +1,4 @@
-"""The section "Verdict": what a run came to, in words, before any figure."""
+"""The section "Verdict": the result of a run in words."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.display.plotting import INSTALL
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
-from mogradjudge.report.run_data import TEST, VALIDATION, Run
+from mogradjudge.report.run_data import TEST, VALIDATION, RunData
 from mogradjudge.report.section import Findings, Section
 
 Word: TypeAlias = Literal[
-    "established", "equivalent", "not established", "refused", "seed kept", "not ended"
+    "established", "equivalent", "not established", "refused", "initial kept", "not ended"
 ]
 
 HOW = (
-    "A difference is established where its 95 % interval leaves out 0 and its p-value is below "
-    "0.05: that of the mean as it is, those of single criteria adjusted for their number (Holm). "
-    "All else is not established, which does not say that there is no difference. Tests exchange "
-    "the two ends of a run on whole documents; an interval of a difference is Student's over "
-    "documents, one of a single value is a bootstrap of documents."
+    "A difference is established if its 95 % interval excludes 0 and its p-value is below 0.05. "
+    "p-values of single criteria are adjusted for their number (Holm); that of the mean is not. "
+    "'Not established' does not mean that there is no difference. Tests exchange initial and final "
+    "scores on whole documents. The interval of a difference is Student's t over documents; the "
+    "interval of a single value is a bootstrap over documents."
 )
 OPTIMISTIC = (
     "These figures are optimistic: the final instructions were chosen on the same validation texts."
@@ -30,16 +30,16 @@ OPTIMISTIC = (
 _ENDS: Mapping[str, str] = {
     "steps": "all steps were taken",
     "budget": "the budget ran out",
-    "patience": "nothing better was found for a while",
+    "patience": "several steps in a row brought no improvement",
     "target": "the target was reached",
-    "stop_file": "the stop file ended the run",
+    "stop_file": "the stop file was found",
     "interrupted": "the run was interrupted",
 }
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The verdict's word, the sentence that says it, and what else must be known to read it."""
+class RunVerdict:
+    """The verdict as a word and as a sentence, with notes on how to read it."""
 
     word: Word
     sentence: str
@@ -47,7 +47,7 @@ class Verdict:
 
 
 def section(findings: Findings) -> Section:
-    """Say what came out, and what else must be known to read the report."""
+    """State the result, with notes on how to read the report."""
     ends = findings.ends
     return Section(
         anchor="verdict",
@@ -65,22 +65,22 @@ def _notes(findings: Findings) -> list[str]:
     run, notes = findings.run, []
     if run.resumed:
         notes.append(
-            f"The run was taken up again {run.resumed} times; what was recorded twice counts once."
+            f"The run was resumed {counted(run.resumed, 'time')}; steps recorded twice count once."
         )
     if run.seeded is not None and not findings.scorings:
-        notes.append("The events are of an earlier version: they hold no scores of single texts.")
+        notes.append("The event log is from an earlier version: it has no scores of single texts.")
     if not findings.draws:
-        notes.append(f"There are no figures, for matplotlib is missing. {INSTALL}")
+        notes.append(f"There are no figures, because matplotlib is missing. {INSTALL}")
     return notes
 
 
-def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
-    """Judge a run by its held-out texts; without any, nothing is established."""
+def verdict(run: RunData, test: Ends | None, validation: Ends | None) -> RunVerdict:
+    """Judge a run by its held-out texts; without them, nothing is established."""
     word, sentence = _said(run, test, validation)
     notes = [_how_it_ended(run)]
     if validation is not None and validation.claims:
         notes.append(
-            f"On {_texts(validation)} that decided about each step: "
+            f"On {_texts(validation)}, which decided each step: "
             f"{validation.claims[MEAN].verdict}, {_tested(validation)}. {OPTIMISTIC}"
         )
     deciding = test or validation
@@ -90,70 +90,72 @@ def verdict(run: Run, test: Ends | None, validation: Ends | None) -> Verdict:
             f"There are {counted(documents, 'document')}; below {NARROW_DOCUMENTS}, bootstrap "
             "intervals are somewhat too narrow."
         )
-    return Verdict(word, sentence, tuple(notes))
+    return RunVerdict(word, sentence, tuple(notes))
 
 
-def _said(run: Run, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
+def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
     if run.state is None or run.seeded is None:
-        return "refused", "The seed instructions have no value yet, so there is nothing to say."
+        return "refused", "The initial instructions have no value yet, so there is no verdict."
     if run.ended is None:
         return "not ended", _so_far(run, validation)
     if run.seed_kept:
         held = "" if test is None else f" Held-out texts: {_one_end(test)}."
-        return "seed kept", f"The seed instructions stay: nothing did better than they.{held}"
+        return "initial kept", f"The initial instructions are kept: no proposal was better.{held}"
     if test is not None:
         said = _meaning(run, test)
-        return test.claims[MEAN].verdict, f"On {_texts(test)}, which decided nothing, {said}"
+        return test.claims[MEAN].verdict, f"On {_texts(test)}, which no decision used, {said}"
     how = "" if validation is None else f": {_both_ends(validation)}"
     hint = (
         "The held-out texts were not scored before the run ended."
         if run.holds_out
-        else "Give `compile --test-share` to hold texts out."
+        else "Use `compile --test-share` to hold texts out."
     )
     return "not established", (
         f"No held-out texts were scored, so nothing is established for new texts. On the "
-        f"validation texts the instructions of step {run.best} did best{how}. That is optimistic: "
-        f"they were chosen there. {hint}"
+        f"validation texts the instructions of step {run.best} were best{how}. That is optimistic: "
+        f"they were chosen on these texts. {hint}"
     )
 
 
-def _so_far(run: Run, validation: Ends | None) -> str:
-    who = "the seed instructions" if run.seed_kept else f"the instructions of step {run.best}"
+def _so_far(run: RunData, validation: Ends | None) -> str:
+    who = "the initial instructions" if run.seed_kept else f"the instructions of step {run.best}"
     how = ""
     if validation is not None:
-        how = f": {_one_end(validation) if validation.kept else _both_ends(validation)}"
+        how = f": {_one_end(validation) if validation.seed_kept else _both_ends(validation)}"
     held = {
         True: " Held-out texts are scored at the end.",
         False: " No texts are held out, so at the end nothing will be established for new texts.",
         None: "",
     }
     return (
-        f"So far {who} did best on the validation texts{how}. That is optimistic, for they are "
-        f"chosen there, and nothing is established yet.{held[run.holds_out]}"
+        f"So far {who} are best on the validation texts{how}. That is optimistic, because they are "
+        f"chosen on these texts; nothing is established yet.{held[run.holds_out]}"
     )
 
 
-def _meaning(run: Run, ends: Ends) -> str:
+def _meaning(run: RunData, ends: Ends) -> str:
     claim, final = ends.claims[MEAN], f"the final instructions (of step {run.best})"
     if claim.verdict == "refused" or claim.estimate is None:
-        return f"{final} cannot be compared with the seed: {plain(claim)}."
+        return f"{final} cannot be compared with the initial ones: {plain(claim)}."
     figures = f"{_both_ends(ends)}, {_tested(ends)}"
     agree, do = ("agree", " with the human scores") if ends.of_judge else ("do", "")
     if claim.verdict == "established":
         better = "better" if claim.estimate > 0 else "worse"
-        return f"{final} {agree} {better}{do} than the seed: {figures}."
-    return f"it is open whether {final} {agree} better{do} than the seed: {figures}."
+        return f"{final} {agree} {better}{do} than the initial ones: {figures}."
+    return f"it is open whether {final} {agree} better{do} than the initial ones: {figures}."
 
 
 def _tested(ends: Ends) -> str:
-    """Say what the test came to, and of what, where that is not what is shown."""
+    """Write the result of the test, and what was tested if it is not what is shown."""
     of = "" if ends.of == ends.agreement else f"{ends.of}: "
     return f"{of}{plain(ends.claims[MEAN])}"
 
 
 def _both_ends(ends: Ends) -> str:
     seed, final = (end.by_criterion[MEAN].value for end in (ends.seed, ends.final))
-    without = f" (without {', '.join(ends.left_out)}: no value for both)" if ends.left_out else ""
+    without = (
+        f" (without {', '.join(ends.left_out)}: not both have a value)" if ends.left_out else ""
+    )
     return f"{_what(ends)} {number(final)} against {number(seed)}{without}"
 
 
@@ -172,12 +174,12 @@ def _texts(ends: Ends) -> str:
     return f"{counted(ends.final.texts, kind)} of {documents}"
 
 
-def _how_it_ended(run: Run) -> str:
+def _how_it_ended(run: RunData) -> str:
     done = sum(step.ended is not None for step in run.steps)
     taken = (
         f"{done} of {counted(run.started.steps, 'step')} {'is' if done == 1 else 'are'} recorded"
     )
     if run.ended is None:
-        return f"The run has not ended: it is under way, or was cut short. {taken}."
+        return f"The run has not ended: it is still running, or was interrupted. {taken}."
     reason = run.ended.stop_reason
     return f"The run has ended: {_ENDS.get(reason, reason)}. {taken}."

@@ -1,4 +1,4 @@
-"""Writing a report: one HTML file that loads nothing, and its figures as files beside it."""
+"""Writes a report: one HTML file that loads nothing, and its figures as files beside it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mogradjudge.report import (
     verdict,
 )
 from mogradjudge.report.pictures import Picture
-from mogradjudge.report.run_data import Run, read_run
+from mogradjudge.report.run_data import RunData, read_run
 from mogradjudge.report.section import Findings, Limits, Section
 
 REPORT, FIGURES = "report.html", "figures"
@@ -48,9 +48,9 @@ SECTIONS: tuple[Callable[[Findings], Section], ...] = (
     interference.section,
     about.section,
 )
-"""What makes the sections of a run's report, in their order."""
+"""The functions that make the sections of a run's report, in order."""
 
-# The first that makes a page below the limit is taken.
+# The first limits with which the page is small enough are used.
 _LIMITS = (
     Limits(2000),
     Limits(1000),
@@ -69,7 +69,14 @@ _TEMPLATES = files("mogradjudge.report") / "templates"
 def write_report(
     folder: str | Path, out: str | Path | None = None, interference: str | Path | None = None
 ) -> Path:
-    """Write the report of a run, ended or not, or of a search, and its figures.
+    """Write the report of a run (ended or not) or of a search, and its figures.
+
+    >>> from mogradjudge.errors import SetupError
+    >>> try:
+    ...     write_report("no-such-run")
+    ... except SetupError as error:
+    ...     print(str(error).partition(":")[0])
+    no-such-run is not a run
 
     Args:
         folder: The run's folder, or the search's.
@@ -110,10 +117,10 @@ def save(path: Path, html: str, pictures: Iterable[Picture]) -> Path:
 
 
 def render(template: str, **context: Any) -> str:
-    """Render a page; all that a template is given is escaped.
+    """Render a page; all values are escaped.
 
-    The page's policy lets no script or style run but the two that belong to it, known by their
-    hashes, and lets nothing be loaded; an image may be part of the page itself.
+    The page's policy allows only the page's own script and style, by their hashes, and loads
+    nothing; images must be part of the page.
     """
     style, script = _asset("report.css"), _asset("report.js")
     policy = (
@@ -121,15 +128,15 @@ def render(template: str, **context: Any) -> str:
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     )
     page = _environment().get_template(template)
-    # Both are files of the package, and hold nothing that a user wrote.
+    # Both are files of the package, without user input.
     inline = {"style": Markup(style), "script": Markup(script)}
     return visible(page.render(policy=policy, **inline, **context))
 
 
 def visible(text: str) -> str:
-    r"""Write control characters, those that turn text around, and halves of surrogate pairs out.
+    r"""Escape control characters, direction overrides and lone surrogates.
 
-    U+202E becomes ``\u202e``: what a page says must be read in the order in which it stands.
+    U+202E becomes ``\u202e``, so that a text is read in the order in which it is written.
     """
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -149,28 +156,28 @@ def _write_search(folder: Path, path: Path) -> Path:
     html = render(
         "search.html.j2",
         title=f"Search {folder.name}",
-        subtitle=f"The study {page.found.study!r}: {numbers.counted(len(page.rows), 'trial')}",
+        subtitle=f"The study {page.result.study!r}: {numbers.counted(len(page.rows), 'trial')}",
         contents=CONTENTS,
         page=page,
     )
     return save(path, html, page.pictures)
 
 
-def _results(folder: Path, given: str | Path | None) -> Path | None:
-    """Give the folder of the benchmark's results that are to be shown."""
-    if given is not None:
-        return Path(given)
+def _results(folder: Path, chosen: str | Path | None) -> Path | None:
+    """Return the folder of the benchmark's results to show; None if there is none."""
+    if chosen is not None:
+        return Path(chosen)
     return folder if (folder / interference.INTERFERENCE).exists() else None
 
 
-def _write_run(run: Run, path: Path, results: Path | None) -> Path:
+def _write_run(run: RunData, path: Path, results: Path | None) -> Path:
     findings = Findings(run, results)
     sections = [section(findings) for section in SECTIONS]
     pictures = [picture for section in sections for picture in section.pictures]
     return save(path, _html(run, sections), pictures)
 
 
-def _html(run: Run, sections: Sequence[Section]) -> str:
+def _html(run: RunData, sections: Sequence[Section]) -> str:
     html = ""
     for limits in _LIMITS:
         html = render(
@@ -186,12 +193,12 @@ def _html(run: Run, sections: Sequence[Section]) -> str:
     return html
 
 
-def _inside(run: Run, section: Section, limits: Limits) -> Markup:
+def _inside(run: RunData, section: Section, limits: Limits) -> Markup:
     """Render a section's own template."""
     environment, name = _environment(), section.template
     is_file = name.endswith(".j2")
     template = environment.get_template(name) if is_file else environment.from_string(name)
-    # What it was given is escaped.
+    # Its values are escaped.
     return Markup(template.render(run=run, **section.values, **section.within(limits)))
 
 

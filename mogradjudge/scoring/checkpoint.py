@@ -1,4 +1,4 @@
-"""The folder beside a scored table while it is being made: finished parts, and paid replies."""
+"""The folder beside a scored table until it is done: finished parts and paid replies."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ASKED, _CACHE, _CALLS, _LOCK = "asked.json", "cache", "calls.jsonl", "lock"
-_REPLAY = "Delete it and the parts beside it to make them again from the paid replies."
+_REPLAY = "Delete it and the parts beside it to rebuild them from the paid replies."
 _PART = re.compile(r"part-([0-9]{5}|[1-9][0-9]{5,})\.parquet")
-# What may be there before it is noted what was asked for; the last ones are files half written.
+# Files that may exist before asked.json is written; the last are partly written files.
 _EARLY = re.compile(
     r"lock|source-[0-9a-f]{16}\.parquet"
     r"|(asked|source-[0-9a-f]{16}|part-[0-9]{5,})\.[0-9]+-[0-9]+\.partial\.(json|parquet)"
@@ -38,87 +38,87 @@ _EARLY = re.compile(
 _LATER = re.compile(rf"asked\.json|cache|calls\.jsonl|{_PART.pattern}")
 
 
-class Parts:
-    """The parts of one table; `claim` them before writing any.
+class Checkpoint:
+    """The finished parts of one table; call `claim` before writing any.
 
-    A folder that was left behind is taken up: each part is there as a whole or not at all, and the
-    replies that were paid for the next one are in `cache`.
+    An interrupted run is resumed from its folder: each part exists completely or not at all, and
+    `cache` has the paid replies of the next one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._asked: Mapping[str, Any] = {}
+        self._request: Mapping[str, Any] = {}
 
     @property
     def cache(self) -> Path:
-        """Where replies are kept."""
+        """The folder of the paid replies."""
         return self.folder / _CACHE
 
     @property
     def calls(self) -> Path:
-        """Where each call is written down, so that caps hold for all starts together."""
+        """The log of calls, so that caps count all starts together."""
         return self.folder / _CALLS
 
     @property
     def finished(self) -> frozenset[int]:
-        """The numbers of the parts that are there; they may be finished in any order."""
+        """The numbers of the finished parts, which may be finished in any order."""
         names = (_PART.fullmatch(path.name) for path in self.folder.glob("part-*"))
         return frozenset(int(name[1]) for name in names if name)
 
     @property
     def paid(self) -> bool:
-        """Whether there is anything that was paid for."""
+        """Whether the folder has paid work."""
         return self.cache.exists() or bool(self.finished)
 
     def copy_of(self, name: str) -> Path:
-        """Give the place for a copy of a source that is not a file."""
+        """Return the path for a copy of a source that is not a file."""
         return self.folder / f"source-{name}.parquet"
 
-    def claim(self, asked: Mapping[str, Any]) -> None:
-        """Note what was asked for.
+    def claim(self, request: Mapping[str, Any]) -> None:
+        """Record the request: judge, data, model and settings.
 
         Raises:
-            SetupError: If the folder has parts that were made when something else was asked for.
+            SetupError: If the folder has parts of another request.
         """
-        self._asked, path = asked, self.folder / _ASKED
-        if not self.finished:  # a reply is known by its request, whatever else is asked for now
-            write_text(path, to_json(asked) + "\n")
-        elif different := differences(read_json(path, _REPLAY), json.loads(json.dumps(asked))):
+        self._request, path = request, self.folder / _ASKED
+        if not self.finished:  # replies are found by their own request, so they stay valid
+            write_text(path, to_json(request) + "\n")
+        elif different := differences(read_json(path, _REPLAY), json.loads(json.dumps(request))):
             raise SetupError(
-                f"{self.folder} holds parts that were asked for otherwise: "
-                f"{'; '.join(different)}. Give the same settings to take it up, or another "
-                "`--out`, or remove the folder."
+                f"{self.folder} has parts with other settings: {'; '.join(different)}. Use the "
+                "same settings to resume, or another `--out`, or remove the folder."
             )
 
     def write(self, number: int, table: pa.Table) -> None:
         """Write a part; they are numbered from 0.
 
         Raises:
-            SetupError: If it cannot be written, or the folder had gone and is there anew.
+            SetupError: If it cannot be written.
+            ResourceError: If the folder was removed meanwhile; the part is in a new one.
         """
         gone = not self.folder.exists()
         if gone:
             with written(self.folder):
                 self.folder.mkdir()
-            write_text(self.folder / _ASKED, to_json(self._asked) + "\n")
+            write_text(self.folder / _ASKED, to_json(self._request) + "\n")
         write_parquet(self._path(number), table.schema, [table])
         if gone:
             raise ResourceError(
-                f"{self.folder} was removed or renamed while parts were written to it. What was at "
-                "hand is in it again, and the same call goes on from there; the parts and replies "
-                "that were in it are not."
+                f"{self.folder} was removed or renamed while parts were written to it. The current "
+                "part was saved in a new folder, but earlier parts and replies are missing. Run "
+                "the same command again to resume."
             )
 
     def remove(self) -> None:
-        """Remove our files from the folder: they are in a better place, or were never paid for."""
+        """Remove our files from the folder; they are no longer needed."""
         remove_replies(self.cache)
-        # What was asked for goes last: without it nothing else could be taken up.
+        # The request goes last: without it the rest could not be resumed.
         for entry in sorted(self.folder.iterdir(), key=lambda entry: entry.name == _ASKED):
             if entry.name != _LOCK and _is_ours(entry.name) and entry.is_file():
                 entry.unlink()
 
     def remove_folder(self) -> None:
-        """Remove the folder, unless it holds what is not ours; the lock goes with it."""
+        """Remove the folder with its lock, unless it holds other files."""
         with suppress(OSError):
             self.remove()
             if {entry.name for entry in self.folder.iterdir()} == {_LOCK}:
@@ -126,7 +126,7 @@ class Parts:
             self.folder.rmdir()
 
     def check_ours(self) -> None:
-        """Check that all there is was written by us.
+        """Check that the folder holds only our files.
 
         Raises:
             SetupError: If a name is not one of ours, or others of ours should stand beside it.
@@ -136,16 +136,16 @@ class Parts:
         for name in names:
             if not (_is_ours(name) if begun else _EARLY.fullmatch(name)):
                 raise SetupError(
-                    f"{self.folder} must be free for parts of a table, and holds {name!r}, which "
-                    "is of someone else. Give another `--out`."
+                    f"{self.folder} must hold only parts of a table, but holds {name!r}, a file of "
+                    "someone else. Give another `--out`."
                 )
 
     def read(self, columns: Group, rows: Callable[[int], int]) -> Iterator[pa.Table]:
-        """Give the parts' contents, in the order of their numbers.
+        """Yield the parts in the order of their numbers.
 
         Args:
-            columns: What each has.
-            rows: Gives how many rows a part has.
+            columns: The expected columns.
+            rows: Returns the expected number of rows of a part.
 
         Raises:
             SetupError: If a part is damaged.
@@ -154,8 +154,8 @@ class Parts:
             table = _table(self._path(number))
             if table is None or (tuple(table.column_names), len(table)) != (columns, rows(number)):
                 raise SetupError(
-                    f"{self._path(number)} is damaged: it is no part of this table. Delete it, and "
-                    "the same call makes it again from the paid replies."
+                    f"{self._path(number)} is damaged: it is not a part of this table. Delete it "
+                    "and run the same command again; it is rebuilt from the paid replies."
                 )
             yield table
 
@@ -181,21 +181,21 @@ def _table(path: Path) -> pa.Table | None:
 
 
 @contextmanager
-def opened_parts(out: Path) -> Iterator[Parts]:
-    """Open the folder beside a file for this process alone; one with nothing paid is taken away.
+def open_checkpoint(out: Path) -> Iterator[Checkpoint]:
+    """Open the folder beside a file exclusively; at the end it is removed if nothing was paid.
 
     Raises:
         SetupError: If another process has it open, or it holds links or files of someone else's.
     """
-    parts = Parts(out.with_name(out.name + ".parts"))
-    check_folder(parts.folder)
-    with written(parts.folder):
-        parts.folder.mkdir(exist_ok=True)
-    parts.check_ours()
+    checkpoint = Checkpoint(out.with_name(out.name + ".parts"))
+    check_folder(checkpoint.folder)
+    with written(checkpoint.folder):
+        checkpoint.folder.mkdir(exist_ok=True)
+    checkpoint.check_ours()
     taken = f"Another process writes {out}. Wait for it, or give another `--out`."
-    with locked(parts.folder / _LOCK, SetupError(taken)):
+    with locked(checkpoint.folder / _LOCK, SetupError(taken)):
         try:
-            yield parts
+            yield checkpoint
         finally:
-            if not parts.paid:
-                parts.remove_folder()
+            if not checkpoint.paid:
+                checkpoint.remove_folder()

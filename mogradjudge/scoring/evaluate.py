@@ -1,4 +1,4 @@
-"""Examples through a finished judge: their agreement with human scores, as a report."""
+"""Evaluates a finished judge: its agreement with human scores on examples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mogradjudge.objectives.rubric import check_measurable
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 
-# What is reported of `measures`, beside its Spearman's rho.
+# The reported fields of `Measures`, beside Spearman's rho.
 _MEASURES = (
     *("kendall", "pearson", "qwk", "alpha", "mae", "bias"),
     *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
@@ -44,7 +44,7 @@ def judge_table(
     *,
     first: FirstTexts | None = None,
 ) -> tuple[Judgement, ...]:
-    """Judge all examples with the LM of the context, its calls booked in a ledger."""
+    """Judge all examples with the LM of the context and record the calls in a ledger."""
     check_lm()
     objectives = rubric_objectives(judge.rubric)
     with booked(ledger, "judge", judge.rubric.names):
@@ -52,7 +52,7 @@ def judge_table(
 
 
 def check_lm() -> None:
-    """Check that there is an LM to judge with.
+    """Check that an LM is set.
 
     Raises:
         SetupError: If there is none.
@@ -73,15 +73,24 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
-    ``documents`` counts the groups that an interval is over; ``notes`` says why there is none, or
-    that all are somewhat too narrow. ``n`` counts scored texts, ``unscored`` those without a usable
+    ``documents`` counts the groups of the intervals; ``notes`` says why one is missing or too
+    narrow. ``n`` counts scored texts, ``unscored`` those without a usable
     score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
     are scored. The other measures are those of `agreement.measures`, with only equal judge scores
-    tied. An undefined value is None; why rho is, stands under ``undefined``.
+    tied. An undefined value is None; ``undefined`` has the reasons for rho.
+
+    >>> from dspy.utils import DummyLM
+    >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
+    >>> rows = [{"text": f"Text {score}", "human_fluency": score} for score in (1, 2, 3)]
+    >>> examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    >>> with dspy.context(lm=DummyLM([{"fluency": "1"}, {"fluency": "2"}, {"fluency": "5"}])):
+    ...     report = evaluation_report(judge, examples, num_threads=1)
+    >>> round(report["criteria"]["fluency"]["spearman"], 3), report["calls"]
+    (1.0, 3)
 
     Raises:
         BudgetExhausted: If a cap of the ``budget`` is reached.
-        ReplyError: If the first texts have no score, unless it is told to ``keep_going``.
+        ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.
     """
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
@@ -93,7 +102,7 @@ def evaluation_report(
     agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
     values = agreement.as_dict()
     intervals = _intervals(judge.rubric, judgements, level)
-    documents = len({each.group for each in judgements})
+    documents = len({judgement.group for judgement in judgements})
     measured = _measured(judge.rubric, judgements, level)
     criteria = {
         name: {
@@ -123,25 +132,27 @@ def evaluation_report(
 def _measured(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, dict[str, Any]]:
-    """Measure each criterion, over the texts that it has two scores of."""
-    groups = [each.group for each in judgements]
-    # Where each text is a group of its own, pairs of texts are compared across groups.
+    """Compute all measures of each criterion."""
+    groups = [judgement.group for judgement in judgements]
+    # If each text is a group of its own, pairs are compared across groups.
     within = groups if level == "group" or len(set(groups)) < len(groups) else None
-    found = {}
+    values = {}
     for criterion in rubric.criteria:
         human, judge = _columns(criterion, judgements)
         scale = criterion.scale.low, criterion.scale.high
-        each = measures(human, judge, scale, within, level=level)
-        found[criterion.name] = {name: _plain(getattr(each, name)) for name in _MEASURES}
-    return found
+        measured = measures(human, judge, scale, within, level=level)
+        values[criterion.name] = {name: _plain(getattr(measured, name)) for name in _MEASURES}
+    return values
 
 
 def _intervals(
     rubric: Rubric, judgements: Sequence[Judgement], level: Level
 ) -> dict[str, Interval | Undefined]:
-    columns = {each.name: _columns(each, judgements) for each in rubric.criteria}
-    human, judge = ({name: each[side] for name, each in columns.items()} for side in (0, 1))
-    return reported_intervals(human, judge, [each.group for each in judgements], level=level)
+    columns = {criterion.name: _columns(criterion, judgements) for criterion in rubric.criteria}
+    human, judge = ({name: column[side] for name, column in columns.items()} for side in (0, 1))
+    return reported_intervals(
+        human, judge, [judgement.group for judgement in judgements], level=level
+    )
 
 
 def _ends(interval: Interval | Undefined) -> list[float] | None:
@@ -149,16 +160,18 @@ def _ends(interval: Interval | Undefined) -> list[float] | None:
 
 
 def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
-    """Say where there is no interval and why, and whether those that there are can be trusted."""
+    """Write why intervals are missing, and whether the others are too narrow."""
     reasons: dict[str, list[str]] = {}
-    for name, each in intervals.items():
-        if isinstance(each, Undefined):
-            reasons.setdefault(each.reason, []).append(name)
+    for name, interval in intervals.items():
+        if isinstance(interval, Undefined):
+            reasons.setdefault(interval.reason, []).append(name)
     notes = [
         reason if len(names) == len(intervals) else f"{reason} ({', '.join(names)})"
         for reason, names in reasons.items()
     ]
-    if documents < NARROW_DOCUMENTS and any(isinstance(e, Interval) for e in intervals.values()):
+    if documents < NARROW_DOCUMENTS and any(
+        isinstance(interval, Interval) for interval in intervals.values()
+    ):
         notes.append(
             f"{documents} documents: below {NARROW_DOCUMENTS} these intervals are somewhat too "
             "narrow"
@@ -169,9 +182,9 @@ def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> lis
 def _columns(
     criterion: Criterion, judgements: Sequence[Judgement]
 ) -> tuple[list[float | None], list[float | None]]:
-    """Give the human and the judge's scores; None where there is none."""
-    human = [each.example[criterion.human] for each in judgements]
-    return human, [_judged(each, criterion.name) for each in judgements]
+    """Return human and judge scores; None where there is none."""
+    human = [judgement.example[criterion.human] for judgement in judgements]
+    return human, [_judged(judgement, criterion.name) for judgement in judgements]
 
 
 def _judged(judgement: Judgement, name: str) -> float | None:

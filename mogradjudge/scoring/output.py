@@ -1,20 +1,28 @@
-"""A scored table as a file: Parquet, CSV or JSON lines, written part by part."""
+"""A scored table as a file, and the columns of a criterion's scores.
+
+For the criterion ``fluency`` the columns are ``fluency`` (its score), ``fluency_source`` (where the
+score came from) and ``fluency_unscored`` (why there is no score).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+import dspy
+
+from mogradjudge.criteria import Group
 from mogradjudge.data import write_parquet
 from mogradjudge.errors import SetupError
 from mogradjudge.files import replaced
+from mogradjudge.judge.scores import Unscored
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 OUTPUTS = (".parquet", ".csv", ".jsonl")
-"""The kinds of files that scores are written to, by how their names end."""
+"""The formats of scored tables, by file suffix."""
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -35,7 +43,7 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
 
 
 def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write a file as a whole or not at all; it is on the disk when this returns."""
+    """Write a file completely or not at all; it is on disk when this returns."""
     if path.suffix == ".parquet":
         write_parquet(path, schema, tables)
         return
@@ -47,7 +55,7 @@ def write_output(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
 def _write_csv(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     from pyarrow import csv
 
-    # An empty text is written as "", so that it is not taken for a missing one.
+    # An empty text is written as "", to differ from a missing one.
     options = csv.WriteOptions(quoting_style="needed")
     with csv.CSVWriter(file, _flat(schema.empty_table()).schema, write_options=options) as writer:
         for table in tables:
@@ -63,12 +71,12 @@ def _write_json_lines(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Ta
 def _pylist(table: pa.Table) -> list[dict[str, Any]]:
     try:
         return list(table.to_pylist())
-    except (OverflowError, ValueError):  # a date outside the years that Python has
+    except (OverflowError, ValueError):  # a date outside the years that Python supports
         return list(_with_texts(table).to_pylist())
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """Write what CSV has no form for, a list say, as JSON text."""
+    """Write lists and other nested values as JSON text, because CSV has no form for them."""
     import pyarrow as pa
 
     is_flat = (pa.types.is_primitive, pa.types.is_string, pa.types.is_large_string)
@@ -95,6 +103,82 @@ def _text(value: object) -> str:
 
 
 def _json(value: object) -> bytes:
-    import orjson  # writes dates, and null for what is no number
+    import orjson  # writes dates, and null for nan
 
     return orjson.dumps(value, default=str)
+
+
+SOURCE, UNSCORED = "_source", "_unscored"
+
+
+Cells: TypeAlias = Mapping[str, float | str | None]
+"""One row's values in the added columns."""
+
+
+def added_schema(criteria: Group) -> pa.Schema:
+    """Return the added columns and their types."""
+    import pyarrow as pa
+
+    kinds = (("", pa.float64()), (SOURCE, pa.string()), (UNSCORED, pa.string()))
+    return pa.schema([(name + end, kind) for name in criteria for end, kind in kinds])
+
+
+def check_added(columns: Group, criteria: Group) -> None:
+    """Check that no added column has the name of another column.
+
+    Raises:
+        SetupError: If one has.
+    """
+    seen = set(columns)
+    for name in added_schema(criteria).names:
+        if name in seen:
+            raise SetupError(
+                f"The scores go to a column {name!r}, but the table already has a column of that "
+                "name. Rename the column or the criterion."
+            )
+        seen.add(name)
+
+
+def with_added(columns: pa.Schema, criteria: Group) -> pa.Schema:
+    """Append the added columns to those of the table."""
+    import pyarrow as pa
+
+    return pa.schema([*columns, *added_schema(criteria)])
+
+
+def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
+    """Return the cells of one text.
+
+    >>> cells_of(Unscored("no number"), ("fluency",))
+    {'fluency': None, 'fluency_source': None, 'fluency_unscored': 'no number'}
+    """
+    cells: dict[str, float | str | None] = {}
+    for name in criteria:
+        result: Any = prediction
+        score = result if isinstance(result, Unscored) else result[name]
+        if isinstance(score, Unscored):
+            cells |= {name: None, name + SOURCE: None, name + UNSCORED: score.reason}
+        else:
+            source = result["readings"][name].source
+            cells |= {name: float(score), name + SOURCE: source, name + UNSCORED: None}
+    return cells
+
+
+def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group) -> pa.Table:
+    """Append the scores of a table's rows as columns."""
+    import pyarrow as pa
+
+    for field in added_schema(criteria):
+        table = table.append_column(field, pa.array([row[field.name] for row in rows], field.type))
+    return table
+
+
+def count_sources(table: pa.Table, criteria: Group, source: str | None) -> dict[str, int]:
+    """Count, for each criterion, the scores from a source; None counts the texts without one."""
+    import pyarrow.compute as pc
+
+    def count(column: pa.ChunkedArray) -> int:
+        hits = pc.is_null(column) if source is None else pc.equal(column, source)
+        return int(pc.sum(hits).as_py() or 0)
+
+    return {name: count(table[name + SOURCE]) for name in criteria}

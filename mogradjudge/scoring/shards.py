@@ -1,4 +1,4 @@
-"""Shards of a table: rows to judge, and what a judge made of them, here or on other machines."""
+"""Shards of a table: consecutive rows, and their scores from this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.execution import Refused, run_program
 from mogradjudge.programs.first_texts import FirstTexts
-from mogradjudge.scoring.added import Cells, cells_of
+from mogradjudge.scoring.output import Cells, cells_of
 
-Told: TypeAlias = Callable[[int], None]
-"""Is told, from the thread that scores, of so many more rows that are done."""
+OnRows: TypeAlias = Callable[[int], None]
+"""Called by the scoring thread with the number of newly finished rows."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows that follow one another in a part; ``first`` counts from 0 within it."""
+    """Consecutive rows of a part; ``first`` is the index of the first row within the part."""
 
     part: int
     first: int
     inputs: Sequence[Mapping[str, str]]
 
     def cut(self, rows: int) -> Iterator[Shard]:
-        """Cut it into shards of at most so many rows."""
+        """Yield shards of at most ``rows`` rows."""
         for start in range(0, len(self.inputs), rows):
             yield Shard(self.part, self.first + start, self.inputs[start : start + rows])
 
 
 @dataclass(frozen=True)
 class ScoredShard:
-    """What a judge made of a shard, row by row; ``refusal`` is the first of ``refused`` ones."""
+    """The scores of a shard, row by row; ``refusal`` is the first of ``refused`` refusals."""
 
     part: int
     first: int
@@ -56,7 +56,7 @@ class ScoredShard:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the missing parts of a table are read from; it can be sent to another process."""
+    """The source of the missing parts of a table; it can be sent to another process."""
 
     path: Path
     inputs: Group
@@ -65,19 +65,19 @@ class Source:
     missing: Set[int]
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
-        """Give each missing part's number and rows, in the order of the table."""
+        """Yield the number and rows of each missing part, in the order of the table."""
         read = stream_table(str(self.path), self.inputs, self.limit, self.part_rows, whole=True)
         for number, batch in enumerate(read):
             if number in self.missing:
                 yield number, batch
 
     def shard(self, number: int, batch: Batch) -> Shard:
-        """Give the rows of a part as one shard."""
+        """Return the rows of a part as one shard."""
         return Shard(number, 0, inputs_of(self.path, batch, self.inputs))
 
 
-class Reading:
-    """Reads a source once, for those who judge and for those who write: columns wait here."""
+class SourceReader:
+    """Reads a source once, for judging and for writing; columns are kept until they are written."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -85,35 +85,35 @@ class Reading:
         self._waiting: dict[int, Batch] = {}
 
     def shards(self) -> Iterator[Shard]:
-        """Give each part as a shard, and put its columns aside."""
+        """Yield each part as a shard, and keep its columns for `take`."""
         for number, batch in self._batches:
             self._waiting[number] = batch
             yield self.source.shard(number, batch)
 
     def take(self, number: int) -> Batch:
-        """Give a part's columns, once."""
+        """Return the columns of a part; only once."""
         while number not in self._waiting:
-            each, batch = next(self._batches)
-            self._waiting[each] = batch
+            earlier, batch = next(self._batches)
+            self._waiting[earlier] = batch
         return self._waiting.pop(number)
 
 
 class Machines(Protocol):
-    """Who judges a table: this machine, or a cluster."""
+    """What judges a table: this machine, or a cluster."""
 
     stop_signal: StopSignal
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
-        """What was paid so far."""
+        """The calls and costs so far."""
         ...
 
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
-        """Give the block in which each call is written down, if this is what is told of calls."""
+        """Return a context in which each call is logged, if calls are made by this process."""
         ...
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
-        """Judge the missing parts; shards come as they are done, in any order.
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+        """Judge the missing parts; yield shards as they finish, in any order.
 
         Raises:
             dspy.LMError: If the provider fails.
@@ -123,14 +123,14 @@ class Machines(Protocol):
 
 
 class ThisMachine:
-    """A judge with threads for its calls; its LM is that of the context, which is for `judging`.
+    """Judges with threads of this process; the LM is that of the context (see `judging`).
 
     Args:
         judge: It is not changed.
         num_threads: The most calls in flight.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        budget: Caps on the calls; none if it is not given.
-        first: Looks at the first texts; nobody does if it is not given.
+        budget: Caps on the calls; None for no caps.
+        first: Checks the first texts; None for no check.
     """
 
     def __init__(
@@ -155,43 +155,47 @@ class ThisMachine:
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
         return self._ledger.kept_in(journal)
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
-        return self.score_shards(reading.shards(), told)
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
+        return self.score_shards(reader.shards(), on_rows)
 
     def score_shards(
-        self, shards: Iterable[Shard], told: Told
+        self, shards: Iterable[Shard], on_rows: OnRows
     ) -> Generator[ScoredShard, None, None]:
-        """Judge a stream of shards; no thread waits for the end of one before the next begins."""
+        """Judge a stream of shards; threads go on with the next shard before one is finished."""
         waiting: deque[Shard] = deque()
-        made: list[dspy.Prediction | Unscored] = []
+        predictions: list[dspy.Prediction | Unscored] = []
         rows = _inputs(shards, waiting)
         judging = in_order(self._judged, rows, self._num_threads, key_of)
         with layer_held(self._ledger), closing(judging) as judged:
             try:
                 for _, row in judged:
-                    made.append(row)
-                    told(1)
-                    if len(made) == len(waiting[0].inputs):
-                        yield _scored(waiting.popleft(), made, self._criteria)
-                        made = []
+                    predictions.append(row)
+                    on_rows(1)
+                    if len(predictions) == len(waiting[0].inputs):
+                        yield _scored(waiting.popleft(), predictions, self._criteria)
+                        predictions = []
             except KeyboardInterrupt as stop:
-                judged.throw(stop)  # it waits for no call then, as it does for one inside it
+                judged.throw(stop)  # then it does not wait for the calls in flight
 
     def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
-        # Not around the generator, whose context is its reader's.
+        # Not around the generator: it runs in its caller's context.
         with booked(self._ledger, "judge", self._criteria):
-            made = run_program(self._judge, inputs)
+            prediction = run_program(self._judge, inputs)
         if self._first is not None:
-            scores = [made] if isinstance(made, Unscored) else [made[n] for n in self._criteria]
-            self._first.see(made, scores)
-        return made
+            scores = (
+                [prediction]
+                if isinstance(prediction, Unscored)
+                else [prediction[name] for name in self._criteria]
+            )
+            self._first.see(prediction, scores)
+        return prediction
 
 
 @contextmanager
 def giving_up_on_interrupt(
     scored: Generator[ScoredShard, None, None],
 ) -> Iterator[Generator[ScoredShard, None, None]]:
-    """Hand the generator of a `Machines` a KeyboardInterrupt that comes outside of it."""
+    """Pass a KeyboardInterrupt from outside on to the generator of a `Machines`."""
     with closing(scored):
         try:
             yield scored
@@ -201,16 +205,16 @@ def giving_up_on_interrupt(
 
 
 def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[str, str]]:
-    """Give the inputs row by row, and put the shards aside until their rows are judged."""
+    """Yield the inputs row by row; shards wait in ``waiting`` until their rows are judged."""
     for shard in shards:
         waiting.append(shard)
         yield from shard.inputs
 
 
 def _scored(
-    shard: Shard, made: Sequence[dspy.Prediction | Unscored], criteria: Group
+    shard: Shard, predictions: Sequence[dspy.Prediction | Unscored], criteria: Group
 ) -> ScoredShard:
-    refusals = [each.error for each in made if isinstance(each, Refused)]
-    cells = [cells_of(each, criteria) for each in made]
+    refusals = [prediction.error for prediction in predictions if isinstance(prediction, Refused)]
+    cells = [cells_of(prediction, criteria) for prediction in predictions]
     first = refusals[0] if refusals else None
     return ScoredShard(shard.part, shard.first, cells, len(refusals), first)

@@ -1,4 +1,4 @@
-"""A table of any length through a finished judge, into a file: a stream that can be taken up."""
+"""Scores a table of any length into a file, as a stream that can be resumed."""
 
 from __future__ import annotations
 
@@ -38,16 +38,23 @@ from mogradjudge.lm.stop import interruptible
 from mogradjudge.programs.execution import judging
 from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
 from mogradjudge.programs.identity import describe_lm, digest_of_program
-from mogradjudge.scoring.added import UNSCORED, check_added, count_sources, with_added, with_scores
-from mogradjudge.scoring.checkpoint import Parts, opened_parts
+from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
 from mogradjudge.scoring.evaluate import check_lm
-from mogradjudge.scoring.output import check_output, write_output
+from mogradjudge.scoring.output import (
+    UNSCORED,
+    check_added,
+    check_output,
+    count_sources,
+    with_added,
+    with_scores,
+    write_output,
+)
 from mogradjudge.scoring.ray import Cluster, check_ray, joined
 from mogradjudge.scoring.shards import (
     Machines,
-    Reading,
     ScoredShard,
     Source,
+    SourceReader,
     ThisMachine,
     giving_up_on_interrupt,
 )
@@ -56,16 +63,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 1000
-"""Rows of a part: what is in memory at one time, but for the window of calls in flight."""
+"""Rows of a part, which is in memory at one time."""
 _REPLIES_IN_MEMORY = 1000
 
 Watch: TypeAlias = Callable[[int, int], None]
-"""Is told, from the thread that scores, how many rows are done and how many there are."""
+"""Called by the scoring thread with the number of finished rows and of all rows."""
 
 
 @dataclass(frozen=True)
 class ScoredTable:
-    """What became of a table: where its scores are, and what went wrong on which criterion."""
+    """The result of scoring a table: its file, and unscored texts and fallbacks by criterion."""
 
     out: Path
     texts: int
@@ -74,100 +81,169 @@ class ScoredTable:
     ledger: tuple[LedgerRow, ...]
 
 
+def _check_count(name: str, value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise SetupError(f"`{name}` must be a whole number, at least 1, got {value!r}.")
+
+
+def _check_no_caps(budget: Budget | None) -> None:
+    if budget is not None and budget != Budget():
+        raise SetupError(
+            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) do not work on a "
+            "Ray cluster. Remove them, or `--ray`."
+        )
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How a table is scored.
+
+    >>> ScoringOptions(num_threads=4, limit=100).part_rows
+    1000
+
+    Args:
+        num_threads: The most calls in flight; on a cluster, of each worker.
+        limit: Score only the first ``limit`` rows; None scores all.
+        overwrite: Whether an existing output file is replaced at the end.
+        max_rpm: The most calls in any 60 seconds; None for no limit.
+        part_rows: Rows per part, at least 1.
+        ray: Where to judge: ``local`` starts a Ray on this machine for the run, ``auto`` or
+            ``HOST:PORT`` joins a running one; None is this process. It needs the extra ``ray``.
+        budget: Caps on the calls, earlier starts included; not with ``ray``.
+        keep_going: Whether to continue if none of the first texts has a score.
+
+    Raises:
+        SetupError: If a count is not a whole number of at least 1, or caps are given with ``ray``.
+    """
+
+    num_threads: int = 8
+    limit: int | None = None
+    overwrite: bool = False
+    max_rpm: int | None = None
+    part_rows: int = PART_ROWS
+    ray: str | None = None
+    budget: Budget | None = None
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the counts, and the caps."""
+        _check_count("num_threads", self.num_threads)
+        _check_count("part_rows", self.part_rows)
+        if self.limit is not None:
+            _check_count("limit", self.limit)
+        if self.ray is not None:
+            _check_no_caps(self.budget)
+
+
+_DEFAULTS = ScoringOptions()
+
+
 def score_table(
     judge: MultiCriteriaJudge,
     source: str | Path,
     out: str | Path,
-    num_threads: int = 8,
-    limit: int | None = None,
+    options: ScoringOptions = _DEFAULTS,
     *,
-    overwrite: bool = False,
-    max_rpm: int | None = None,
-    part_rows: int = PART_ROWS,
     watch: Watch | None = None,
-    ray: str | None = None,
-    budget: Budget | None = None,
-    keep_going: bool = False,
 ) -> ScoredTable:
-    """Score every text of a table, with the LM of the context, and write it with its scores.
+    r"""Score every text of a table with the LM of the context, and write the table with its scores.
 
-    The table is never in memory as a whole. All its columns are kept, in their order and with the
-    rows in theirs: those of Parquet and of the hub with their types, others as text. Added are, for
-    each criterion, ``<criterion>`` (a float, null where there is no score), ``<criterion>_source``
-    (how it came about, see `Reading`) and ``<criterion>_unscored`` (why there is none).
+    The table is read as a stream. All its columns and rows are kept, in their order; columns of
+    Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
+    ``<criterion>`` (a float, null without a score), ``<criterion>_source`` (where the score came
+    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score).
 
-    Texts that are equal are paid for once. Until it is done the work lies in the folder
-    ``<out>.parts``, and the same call takes it up where it was cut short, by whatever.
+    Equal texts are paid for once. Until the table is done, finished parts and replies lie in the
+    folder ``<out>.parts``; the same call resumes an interrupted one.
 
-    On a Ray cluster all of this is the same. Each worker, one for each CPU, has the calls in flight
-    of one machine, and sends them with the keys of its own environment. Equal texts that two
-    workers judge in the same moment are paid for twice.
+    A Ray cluster has one worker for each CPU. Each worker has ``num_threads`` calls in flight and
+    uses the keys of its own environment. Equal texts that two workers judge at the same moment are
+    paid for twice.
+
+    >>> import tempfile
+    >>> from dspy.utils import DummyLM
+    >>> from mogradjudge import Criterion, Rubric
+    >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
+    >>> table = Path(tempfile.mkdtemp()) / "texts.csv"
+    >>> _ = table.write_text("text\nA cat sleeps.\n")
+    >>> with dspy.context(lm=DummyLM([{"fluency": "4"}])):
+    ...     scored = score_table(judge, table, table.with_name("scores.csv"))
+    >>> print(scored.out.read_text().strip())
+    "text","fluency","fluency_source","fluency_unscored"
+    "A cat sleeps.",4,"integer",
 
     Args:
         judge: A judge; it is not changed.
         source: A file or a data set of the hub, as in `load_examples`. It needs no human scores.
-        out: A file to write, ``.parquet``, ``.csv`` or ``.jsonl``.
-        num_threads: The most calls in flight; of each worker, on a cluster.
-        limit: Score only that many rows from the top.
-        max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        overwrite: Whether ``out`` may be there already; it is replaced at the end.
-        part_rows: Rows per part.
-        watch: Is told the progress.
-        ray: Where to judge: ``local`` starts a Ray on this machine for the while, ``auto`` or
-            ``HOST:PORT`` joins one that is there; None is this process. It needs the extra ``ray``.
-        budget: Caps on the calls, those of earlier starts included; not with ``ray``.
-        keep_going: Whether to go on though the first texts have no score.
+        out: The file to write: ``.parquet``, ``.csv`` or ``.jsonl``.
+        options: How the table is scored.
+        watch: Called with the progress.
 
     Raises:
         BudgetExhausted: If a cap is reached; what is finished is kept.
-        ReplyError: If the first texts have no score; their replies are kept, and read again.
-        SetupError: Before any call is paid, if the table cannot be scored, or not into ``out``.
+        ReplyError: If none of the first texts has a score; their replies are kept.
+        SetupError: Before any call is paid, if the table cannot be scored or ``out`` not written.
         dspy.LMError: If the provider fails; what is finished is kept.
-        ClusterFailed: If Ray does; what is finished is kept.
+        ClusterFailed: If Ray fails; what is finished is kept.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
     check_lm()
-    for name, value in (("num_threads", num_threads), ("limit", limit), ("part_rows", part_rows)):
-        _check_count(name, 1 if value is None else value)
-    if ray is not None:
-        _check_no_caps(budget)
-        check_ray(ray)
     out = Path(out)
-    check_output(out, overwrite=overwrite)
-    if Path(source).exists() and out.exists() and out.samefile(source):
-        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
-    with opened_parts(out) as parts:
-        task = _task(judge, str(source), limit, part_rows, parts)
-        parts.claim(task.asked)
-        with nullcontext() if ray is None else joined(ray):
-            # A cluster's workers would refuse what this machine refuses, and less clearly.
-            first = None if keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
-            machines: Machines = ThisMachine(judge, num_threads, max_rpm, budget, first)
-            if ray is not None:
-                replies = parts.cache
-                machines = Cluster(judge, num_threads, max_rpm, replies, keep_going=keep_going)
-            with _unless_nothing_is_paid(parts, machines), interruptible(machines.stop_signal):
-                _write_parts(task, machines, parts, watch or _ignore, keep_going=keep_going)
-        unscored, fallbacks = _join(task, parts, out)
-        parts.remove()
+    _check_files(Path(source), out, options)
+    with open_checkpoint(out) as checkpoint:
+        task = _task(judge, str(source), options, checkpoint)
+        checkpoint.claim(task.request)
+        with nullcontext() if options.ray is None else joined(options.ray):
+            machines = _machines(judge, options, task, checkpoint)
+            with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
+                _write_parts(
+                    task, machines, checkpoint, watch or _ignore, keep_going=options.keep_going
+                )
+        unscored, fallbacks = _join(task, checkpoint, out)
+        checkpoint.remove()
     return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
 
 
+def _check_files(source: Path, out: Path, options: ScoringOptions) -> None:
+    if options.ray is not None:
+        check_ray(options.ray)
+    check_output(out, overwrite=options.overwrite)
+    if source.exists() and out.exists() and out.samefile(source):
+        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
+
+
+def _machines(
+    judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task, checkpoint: Checkpoint
+) -> Machines:
+    # Made for a cluster as well: its workers would refuse the same, with a less clear error.
+    first = None if options.keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
+    here = ThisMachine(judge, options.num_threads, options.max_rpm, options.budget, first)
+    if options.ray is None:
+        return here
+    return Cluster(
+        judge,
+        options.num_threads,
+        options.max_rpm,
+        checkpoint.cache,
+        keep_going=options.keep_going,
+    )
+
+
 @contextmanager
-def _unless_nothing_is_paid(parts: Parts, machines: Machines) -> Iterator[None]:
-    """Keep replies while the block runs; without any, settings can still be mended after it."""
-    fresh = not parts.paid
+def _unless_nothing_is_paid(checkpoint: Checkpoint, machines: Machines) -> Iterator[None]:
+    """Keep replies while the block runs; remove the checkpoint if nothing was paid."""
+    fresh = not checkpoint.paid
     try:
         with (
             cut_replies_counted(),
-            replies_kept_in(parts.cache, _REPLIES_IN_MEMORY),
-            machines.kept_in(LineLog(parts.calls)),
+            replies_kept_in(checkpoint.cache, _REPLIES_IN_MEMORY),
+            machines.kept_in(LineLog(checkpoint.calls)),
             judging(),
         ):
             yield
     except BaseException:
-        if fresh and not parts.finished and not any(row.calls for row in machines.rows):
-            parts.remove()
+        if fresh and not checkpoint.finished and not any(row.calls for row in machines.rows):
+            checkpoint.remove()
         raise
 
 
@@ -177,76 +253,76 @@ class _Task:
     seen: Survey
     inputs: Group
     criteria: Group
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
 
     def source(self, finished: frozenset[int]) -> Source:
-        """Give where the parts are read from that are not finished."""
-        rows, limit = self.asked["part_rows"], self.asked["limit"]
+        """Return the source of the unfinished parts."""
+        rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
         return Source(self.path, self.inputs, limit, rows, missing)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
-        rows = int(self.asked["part_rows"])
+        rows = int(self.request["part_rows"])
         return min(rows, self.seen.rows - part * rows)
 
 
 def _task(
-    judge: MultiCriteriaJudge, source: str, limit: int | None, part_rows: int, parts: Parts
+    judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria = judge.rubric.inputs, judge.rubric.names
+    inputs, criteria, limit = judge.rubric.inputs, judge.rubric.names, options.limit
     path = Path(source)
     if source.startswith(HUB):
-        # What the hub has may change, and each reading of it is a download.
+        # A data set of the hub may change, and each reading is a download.
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
-        path = parts.copy_of(name)
+        path = checkpoint.copy_of(name)
         if not path.exists():
             _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
     seen = survey(path, inputs, limit)
     check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _asked(judge, seen, limit, part_rows))
+    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, options.part_rows))
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
     first = next(batches, Batch((), ()))
     check_columns(Table(source, first.columns, first.rows), inputs)
     assert first.typed is not None  # the hub's columns have types
-    write_parquet(path, first.typed.schema, (each.typed for each in chain([first], batches)))
+    write_parquet(path, first.typed.schema, (batch.typed for batch in chain([first], batches)))
 
 
 def _write_parts(
-    task: _Task, machines: Machines, parts: Parts, watch: Watch, *, keep_going: bool
+    task: _Task, machines: Machines, checkpoint: Checkpoint, watch: Watch, *, keep_going: bool
 ) -> None:
-    finished = parts.finished
-    reading = Reading(task.source(finished))
+    finished = checkpoint.finished
+    reader = SourceReader(task.source(finished))
     done = sum(map(task.rows_of, finished))
     some_read = keep_going or bool(finished)
-    made: dict[int, list[ScoredShard]] = {}
+    waiting: dict[int, list[ScoredShard]] = {}
 
-    def told(rows: int) -> None:
+    def on_rows(rows: int) -> None:
         nonlocal done
         done += rows
         watch(done, task.seen.rows)
 
-    told(0)
-    if not reading.source.missing:
+    on_rows(0)
+    if not reader.source.missing:
         return
-    with giving_up_on_interrupt(machines.score(reading, told)) as scored:
+    with giving_up_on_interrupt(machines.score(reader, on_rows)) as scored:
         for shard in scored:
-            found = made.setdefault(shard.part, [])
-            found.append(shard)
-            if sum(len(each.cells) for each in found) == task.rows_of(shard.part):
-                kept, whole = reading.take(shard.part), made.pop(shard.part)
+            shards = waiting.setdefault(shard.part, [])
+            shards.append(shard)
+            if sum(len(other.cells) for other in shards) == task.rows_of(shard.part):
+                batch, whole = reader.take(shard.part), waiting.pop(shard.part)
                 if not keep_going:
-                    _check_taken(whole, len(kept.rows))
+                    _check_taken(whole, len(batch.rows))
                 if not some_read:
                     some_read = _check_read(task, whole)
-                parts.write(shard.part, _part(task, kept, whole))
+                checkpoint.write(shard.part, _part(task, batch, whole))
 
 
 def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
-    """Refuse a part of which the provider took no text: that is not the texts' fault."""
+    """Raise if the provider refused all texts of a part: then the texts are not the cause."""
     if sum(shard.refused for shard in shards) == rows:
         refusal = shards[0].refusal
         assert refusal is not None  # some were refused
@@ -254,11 +330,11 @@ def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
 
 
 def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
-    """Say whether something of the first part could be read; refuse a whole one without anything.
+    """Return whether a score of the first part could be read; raise if a full part has none.
 
-    Equal texts are judged once, so it may have fewer than are looked at as the first ones.
+    Equal texts are judged once, so the check of the first texts may not have seen enough of them.
     """
-    cells = [row for shard in sorted(shards, key=lambda each: each.first) for row in shard.cells]
+    cells = [row for shard in sorted(shards, key=lambda shard: shard.first) for row in shard.cells]
     if any(row[name] is not None for row in cells for name in task.criteria):
         return True
     if len(cells) < min(FIRST_TEXTS, task.seen.rows):
@@ -268,19 +344,19 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
 
 
 def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
-    """Put a part's columns and its scores together."""
+    """Join a part's columns and its scores."""
     shards = sorted(shards, key=lambda shard: shard.first)
-    kept = kept_table(task.path, batch, task.seen.schema.names)
-    return with_scores(kept, [row for each in shards for row in each.cells], task.criteria)
+    table = kept_table(task.path, batch, task.seen.schema.names)
+    return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
 
 
-def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Put the parts together; count what is unscored and what fell back on the way."""
+def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Write the parts as one file; count unscored texts and fallbacks."""
     unscored, fallbacks = Counter[str](), Counter[str]()
     schema = with_added(task.seen.schema, task.criteria)
 
     def counted() -> Iterator[pa.Table]:
-        for table in parts.read(tuple(schema.names), task.rows_of):
+        for table in checkpoint.read(tuple(schema.names), task.rows_of):
             unscored.update(count_sources(table, task.criteria, None))
             fallbacks.update(count_sources(table, task.criteria, "fallback"))
             yield table
@@ -289,10 +365,10 @@ def _join(task: _Task, parts: Parts, out: Path) -> tuple[dict[str, int], dict[st
     return dict(unscored), dict(fallbacks)
 
 
-def _asked(
+def _request(
     judge: MultiCriteriaJudge, seen: Survey, limit: int | None, part_rows: int
 ) -> dict[str, Any]:
-    """Tell what decides the scores, as plain JSON values; a key is never among them."""
+    """Return what the scores depend on, as plain JSON values without keys."""
     lm = dspy.settings.lm
     versions = {name: version(name) for name in ("dspy", "mogradjudge")}
     return {
@@ -306,18 +382,5 @@ def _asked(
     }
 
 
-def _check_no_caps(budget: Budget | None) -> None:
-    if budget is not None and budget != Budget():
-        raise SetupError(
-            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) are not kept on a "
-            "Ray cluster: leave them out, or `--ray`."
-        )
-
-
-def _check_count(name: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise SetupError(f"`{name}` must be a whole number, at least 1, got {value!r}.")
-
-
 def _ignore(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

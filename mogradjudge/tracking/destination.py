@@ -1,4 +1,4 @@
-"""The MLflow run that a run is told to: a new one, the active one, or one that was begun before."""
+"""The MLflow run that a run is logged to: a new, the active, or an earlier one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json, to_json, write_text
 
 TAG = "mogradjudge."
-"""What the names of our tags begin with."""
+"""The prefix of our tags."""
 OURS = f"{TAG}version"
-"""The tag of an MLflow run that a run was told to."""
+"""The tag of an MLflow run that has a run of this package."""
 
 
 def import_mlflow() -> Any:
-    """Import MLflow; importing this package does not.
+    """Import MLflow, which this package does not import by itself.
 
     Raises:
         SetupError: If it is not installed.
@@ -30,38 +30,38 @@ def import_mlflow() -> Any:
     return mlflow
 
 
-class Place:
-    """Finds the MLflow run to write to, or begins one, and ends what it has begun.
+class Destination:
+    """Finds or starts the MLflow run to log to, and ends it if it was started here.
 
     Args:
         mlflow: The module.
         experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
-        kept: The file that keeps the MLflow run's id; None keeps it nowhere.
+        id_file: The file for the MLflow run's id; None stores it nowhere.
     """
 
     def __init__(
-        self, mlflow: Any, experiment: str | None, run_name: str | None, kept: Path | None
+        self, mlflow: Any, experiment: str | None, run_name: str | None, id_file: Path | None
     ) -> None:
-        self.mlflow, self.kept = mlflow, kept
+        self.mlflow, self.id_file = mlflow, id_file
         self.experiment, self.run_name = experiment, run_name
         self.run_id: str | None = None
         self.own = False
 
     def open(self, *, resumed: bool) -> str:
-        """Give the MLflow run's id; ``resumed`` lets it be that of an earlier start."""
+        """Return the MLflow run's id; if ``resumed``, that of an earlier start."""
         if self.run_id is None:
             earlier = self._earlier() if resumed else None
             active = self.mlflow.active_run()
             self.run_id = (
                 self._alone(earlier) if active is None else self._within(active.info, earlier)
             )
-            if self.kept is not None:
-                write_text(self.kept, to_json({"run_id": self.run_id}) + "\n")
+            if self.id_file is not None:
+                write_text(self.id_file, to_json({"run_id": self.run_id}) + "\n")
         return self.run_id
 
     def close(self, status: str) -> None:
-        """End the MLflow run if it was begun here."""
+        """End the MLflow run if it was started here."""
         if self.own:
             self.mlflow.end_run(status)
 
@@ -71,7 +71,7 @@ class Place:
         return self._begin(experiment_id=self._experiment_id(), run_name=self.run_name)
 
     def _within(self, active: Any, earlier: str | None) -> str:
-        """Use the active run, unless another run was told to it: the figures of two would mix."""
+        """Use the active run, unless it has another run: the metrics of two would mix."""
         client = self.mlflow.MlflowClient()
         if earlier not in (None, active.run_id):
             tags = client.get_run(earlier).data.tags
@@ -89,10 +89,10 @@ class Place:
         return str(begun.info.run_id)
 
     def _earlier(self) -> str | None:
-        """Give the MLflow run of an earlier start, if the server that is asked now has it."""
-        if self.kept is None or not self.kept.exists():
+        """Return the MLflow run of an earlier start, if the current server has it."""
+        if self.id_file is None or not self.id_file.exists():
             return None
-        run_id = str(read_json(self.kept)["run_id"])
+        run_id = str(read_json(self.id_file)["run_id"])
         try:
             self.mlflow.MlflowClient().get_run(run_id)
         except self.mlflow.MlflowException as error:

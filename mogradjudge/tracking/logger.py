@@ -1,4 +1,4 @@
-"""One run as MLflow keeps it: figures by step, section texts, the result."""
+"""Logs one run to MLflow: metrics by step, section texts, the result."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from mogradjudge.optimize.events import (
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program
 from mogradjudge.secrets import redact
-from mogradjudge.tracking.destination import OURS, TAG, Place, import_mlflow
+from mogradjudge.tracking.destination import OURS, TAG, Destination, import_mlflow
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_PARAM = 6000  # characters; MLflow refuses longer ones
 
-Section: TypeAlias = tuple[str, str | None]
+SectionKey: TypeAlias = tuple[str, str | None]
 """A predictor's path, and a criterion, or None for the preamble."""
 
 
-class Record:
-    """Tells MLflow of one run, as an observer of its events.
+class RunLogger:
+    """Logs one run to MLflow, as an observer of its events.
 
-    What cannot be sent is kept and sent with the next step; nothing that MLflow or its server does
-    ends the run. A run that is taken up sends what earlier starts could not.
+    What cannot be sent is sent with the next step; no failure of MLflow or its server ends the
+    run. A resumed run sends what earlier starts could not send.
 
     Args:
         experiment: The name of the experiment of a new MLflow run; None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
-        folder: The run's folder; it keeps the MLflow run's id, so that a run that is taken up goes
-            on in the same one.
-        describe: Gives the run's parameters, and the section texts that it starts from.
+        folder: The run's folder; it stores the MLflow run's id, so that a resumed run continues in
+            the same one.
+        describe: Returns the run's parameters, and its initial section texts.
         is_judge: Whether the program is a judge, which has each criterion once.
     """
 
@@ -62,14 +62,14 @@ class Record:
         experiment: str | None,
         run_name: str | None,
         folder: Path | None,
-        describe: Callable[[], tuple[Mapping[str, object], Mapping[Section, str]]],
+        describe: Callable[[], tuple[Mapping[str, object], Mapping[SectionKey, str]]],
         *,
         is_judge: bool,
     ) -> None:
         self.mlflow = import_mlflow()
         self.folder, self.is_judge, self.describe = folder, is_judge, describe
-        kept = None if folder is None else folder / TRACKING
-        self.place = Place(self.mlflow, experiment, run_name, kept)
+        id_file = None if folder is None else folder / TRACKING
+        self.destination = Destination(self.mlflow, experiment, run_name, id_file)
         self.resumed = self.warned = False
         self.known_steps: frozenset[int] | None = None
         self.params: dict[str, object] = {}
@@ -78,10 +78,10 @@ class Record:
         self.steps: dict[int, dict[str, float]] = {}
         self.ends: dict[str, float] = {}
         self.texts: dict[str, str] = {}
-        self.named: dict[str, list[Section]] = {}
+        self.named: dict[str, list[SectionKey]] = {}
 
     def tell(self, event: Event) -> None:
-        """Take an event in, and send what there is at the end of a step."""
+        """Record an event, and send all records at the end of a step."""
         with self._guarded():
             if isinstance(event, RunResumed):
                 self.resumed = True
@@ -91,14 +91,14 @@ class Record:
             self.send()
 
     def _take_earlier(self, steps: int) -> None:
-        """Take in the events of earlier starts, but for those after the first ``steps`` steps."""
+        """Record the events of earlier starts up to step ``steps``."""
         lines = () if self.folder is None else read_events(LineLog(self.folder / EVENTS))
         for line in lines:
             if not isinstance(line.event, StepEvent) or line.event.step <= steps:
                 self._take(line.event)
 
     def _take(self, event: Event) -> None:
-        """Take an event in; a step that was taken anew comes as often as it was begun."""
+        """Record an event; a step that was started again starts from zero."""
         match event:
             case RunStarted():
                 self._begin(event)
@@ -125,7 +125,7 @@ class Record:
             self.texts[self._path(0, section)] = text
 
     def finish(self, result: OptimizationResult) -> None:
-        """Take the result in."""
+        """Record the result."""
         with self._guarded():
             ended = {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
             undefined = result.final_agreement.undefined()
@@ -139,16 +139,16 @@ class Record:
             self.texts |= _saved(result.program)
 
     def close(self, status: str) -> None:
-        """Send what is left, and end the MLflow run if it was begun here."""
+        """Send what is left, and end the MLflow run if it was started here."""
         if self.steps or self.ends or self.texts:
             self.send()
         with self._guarded():
-            self.place.close(status)
+            self.destination.close(status)
 
     def send(self) -> None:
-        """Send all that was not sent before."""
+        """Send all records that were not sent before."""
         with self._guarded():
-            run, client = self.place.open(resumed=self.resumed), self.mlflow.MlflowClient()
+            run, client = self.destination.open(resumed=self.resumed), self.mlflow.MlflowClient()
             entities, now = self.mlflow.entities, int(time.time() * 1000)
             known = self._known(client, run)
             client.log_batch(
@@ -167,14 +167,14 @@ class Record:
             self.texts = {}
 
     def _known(self, client: Any, run: str) -> frozenset[int]:
-        """Give the steps that earlier starts have told."""
+        """Return the steps that earlier starts have logged."""
         if self.known_steps is None:
             history = client.get_metric_history(run, "calls") if self.resumed else ()
             self.known_steps = frozenset(figure.step for figure in history)
         return self.known_steps
 
     def _new_params(self, client: Any, run: str) -> list[tuple[str, str]]:
-        """Give the parameters that the run has not: it would refuse the whole batch for one."""
+        """Return the parameters that are new; MLflow refuses a batch with a changed one."""
         if not self.params:
             return []
         known = client.get_run(run).data.params
@@ -191,13 +191,13 @@ class Record:
         yield from ((0, name, value) for name, value in self.ends.items())
 
     def _end_step(self, step: int, agreement: Values) -> None:
-        # A step that is cut short is taken anew, so its figures wait for its end.
+        # An interrupted step is repeated, so its metrics wait for its end.
         self.steps[step] = {**self.step, **named("agreement", agreement)}
         for name, value in agreement.items():
-            if value is None:  # it is no number, and 0 would be one
+            if value is None:  # 0 would be a wrong value
                 self.tags[f"{TAG}undefined.{name}"] = f"at step {step}"
 
-    def _path(self, step: int, section: Section) -> str:
+    def _path(self, step: int, section: SectionKey) -> str:
         """Name the file of a section's text, as in ``step_01/fluency.txt``.
 
         A program's sections lie under their predictor's name too; a judge has each criterion once.
@@ -206,7 +206,7 @@ class Record:
         own = self.is_judge and criterion is not None
         words = criterion if own else f"{predictor} {criterion or 'preamble'}"
         name = re.sub(r"\W+", "_", str(words))
-        alike = self.named.setdefault(name, [])  # paths that differ in brackets alone, say
+        alike = self.named.setdefault(name, [])  # for example paths that differ only in brackets
         if section not in alike:
             alike.append(section)
         number = alike.index(section) + 1
@@ -220,15 +220,15 @@ class Record:
             if not self.warned:
                 reason = " ".join(redact(str(error)).split()) or type(error).__name__
                 logger.warning(
-                    "MLflow could not be told, and the run goes on; what is missing is sent with "
-                    "the next step: %s",
+                    "Logging to MLflow failed; the run continues, and missing records are sent "
+                    "with the next step: %s",
                     reason,
                 )
             self.warned = True
 
 
 def _saved(program: Any) -> dict[str, str]:
-    """Give the files of a saved program, as a run's folder holds them."""
+    """Return the files of a saved program, named as in a run's folder."""
     judge = isinstance(program, MultiCriteriaJudge)
     with TemporaryDirectory() as folder:
         path = Path(folder) / (JUDGE if judge else PROGRAM)

@@ -1,4 +1,4 @@
-"""A judge as an MLflow model: its own saved files, without a pickle and without a key."""
+"""A judge as an MLflow model: its saved files, without pickle and without keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mogradjudge.files import write_text
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.execution import judging, run_program
-from mogradjudge.scoring.added import added_schema, cells_of
+from mogradjudge.scoring.output import added_schema, cells_of
 from mogradjudge.tracking.destination import import_mlflow
 
 _THREADS = 8
@@ -25,11 +25,11 @@ _FOLDER = "judge"
 def log_judge(
     judge: MultiCriteriaJudge, name: str = "judge", *, registered_model_name: str | None = None
 ) -> Any:
-    """Log a judge as an MLflow model; gives MLflow's `ModelInfo`, whose ``model_uri`` loads it.
+    """Log a judge as an MLflow model; return MLflow's `ModelInfo` with its ``model_uri``.
 
     No call is sent. The model holds ``judge.json`` and ``rubric.toml`` and is loaded by this
     package. An LM that was pinned on the judge with `set_lm` is named in it, without key, headers
-    and credentials, and is reached at its provider's usual address; any other judge speaks with the
+    and credentials, and uses its provider's usual address; any other judge uses the
     ``dspy.settings.lm`` of the process that uses the model.
 
     Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the rubric's inputs as
@@ -39,6 +39,10 @@ def log_judge(
 
     ``mlflow.dspy.log_model`` takes a judge as well, but pickles ``dspy.settings.lm`` into the
     model, with any key that was given to it in Python.
+
+    >>> from mogradjudge.tracking import load_judge, log_judge
+    >>> model = log_judge(MultiCriteriaJudge.from_saved("run/judge.json"))  # doctest: +SKIP
+    >>> judge = load_judge(model.model_uri)  # doctest: +SKIP
 
     Args:
         judge: The judge.
@@ -63,12 +67,16 @@ def log_judge(
             signature=_signature(mlflow, judge.rubric),
             registered_model_name=registered_model_name,
             model_config={"num_threads": _THREADS},
-            pip_requirements=[f"{each}=={version(each)}" for each in ("mogradjudge", "dspy")],
+            pip_requirements=[
+                f"{package}=={version(package)}" for package in ("mogradjudge", "dspy")
+            ],
         )
 
 
 def load_judge(model_uri: str) -> MultiCriteriaJudge:
     """Load a judge that `log_judge` has logged.
+
+    >>> judge = load_judge("models:/fluency/1")  # doctest: +SKIP
 
     Raises:
         SetupError: If mlflow is not installed, or the model is no such judge.
@@ -108,9 +116,11 @@ def _signature(mlflow: Any, rubric: Rubric) -> Any:
     kinds, column = mlflow.types.DataType, mlflow.types.ColSpec
     outputs = [
         column(
-            kinds.double if str(each.type) == "double" else kinds.string, each.name, required=False
+            kinds.double if str(field.type) == "double" else kinds.string,
+            field.name,
+            required=False,
         )
-        for each in added_schema(rubric.names)
+        for field in added_schema(rubric.names)
     ]
     return mlflow.models.ModelSignature(
         inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.inputs]),

@@ -1,4 +1,4 @@
-"""An optimizer whose runs MLflow is told of."""
+"""An optimizer that logs its runs to MLflow."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.identity import judge_lms
 from mogradjudge.tracking.destination import import_mlflow
-from mogradjudge.tracking.logger import Record, Section
+from mogradjudge.tracking.logger import RunLogger, SectionKey
 
 
 def log_to_mlflow(
     optimizer: MOGrad, experiment: str | None = None, run_name: str | None = None
 ) -> MOGrad:
-    """Give an optimizer like this one that tells MLflow of its runs.
+    """Return a copy of an optimizer that logs its runs to MLflow.
 
-    A run goes into the active MLflow run, or into a new one below it if another run has gone into
-    it; without an active one, into a new one. Logged are its settings and models
-    as parameters; by step (0 is the seed) ``agreement/NAME`` and ``proposed/NAME`` for each
-    criterion and ``mean``, ``accepted`` (0 or 1), ``calls``, ``tokens`` and ``cost`` (of the run so
-    far, US dollars), ``unscored/NAME`` (texts) and ``skipped`` (questions) as metrics; the section
-    texts as ``step_01/fluency.txt``; and at the end ``result.json``, the saved judge, and why the
-    run stopped as the tag ``mogradjudge.stop_reason``. An undefined agreement is no metric but a
-    tag. A run with a ``run_dir`` that is taken up goes on in its MLflow run, and tells what earlier
-    starts could not; no step is told twice.
+    A run is logged to the active MLflow run, or to a new one nested in it if it already has a run;
+    without an active one, to a new one. Logged are its settings and models as parameters; by step
+    (0 is the initial instructions) ``agreement/NAME`` and ``proposed/NAME`` for each criterion and
+    ``mean``, ``accepted`` (0 or 1), ``calls``, ``tokens`` and ``cost`` (of the run so far, US
+    dollars), ``unscored/NAME`` (texts) and ``skipped`` (questions) as metrics; the section texts as
+    ``step_01/fluency.txt``; and at the end ``result.json``, the saved judge, and why the run
+    stopped as the tag ``mogradjudge.stop_reason``. An undefined agreement is no metric but a tag. A
+    resumed run with a ``run_dir`` continues in its MLflow run, and sends what earlier starts could
+    not; no step is logged twice.
 
-    If MLflow fails, one warning says so and the run goes on. MLflow itself tries for minutes
+    If MLflow fails, one warning says so and the run continues. MLflow itself tries for minutes
     before it gives up on a server; ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` shortens that.
+
+    >>> from mogradjudge.tracking import log_to_mlflow
+    >>> optimizer = log_to_mlflow(MOGrad(steps=3), experiment="fluency")  # doctest: +SKIP
 
     Args:
         optimizer: The optimizer; it is not changed.
-        experiment: The name of the experiment for a new MLflow run, made if there is none of that
-            name; None for MLflow's current one.
+        experiment: The name of the experiment for a new MLflow run, created if it is missing;
+            None for MLflow's current one.
         run_name: The name of a new MLflow run; None lets MLflow choose.
 
     Raises:
@@ -63,59 +66,64 @@ class _Tracked(MOGrad):
         testset: Iterable[dspy.Example] = (),
         num_threads: int | None = None,
     ) -> OptimizationResult:
-        told, folder = self._untracked(), self.run_dir
+        optimizer, folder = self._untracked(), self.run_dir
 
-        def describe() -> tuple[Mapping[str, object], Mapping[Section, str]]:
-            return dict(_params(told, student)), dict(_sections(student))
+        def describe() -> tuple[Mapping[str, object], Mapping[SectionKey, str]]:
+            return dict(_params(optimizer, student)), dict(_sections(student))
 
-        record = Record(
+        run_logger = RunLogger(
             *self._names,
             None if folder is None else Path(folder),
             describe,
             is_judge=isinstance(student, MultiCriteriaJudge),
         )
-        told.observers = (*told.observers, record.tell)
+        optimizer.observers = (*optimizer.observers, run_logger.tell)
         status = "FAILED"
         try:
-            result = told.optimize(
+            result = optimizer.optimize(
                 student,
                 trainset=trainset,
                 valset=valset,
                 testset=testset,
                 num_threads=num_threads,
             )
-            record.finish(result)
+            run_logger.finish(result)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
-            record.close(status)
+            run_logger.close(status)
         return result
 
     def _untracked(self) -> MOGrad:
-        """Give the optimizer with what has been set on this one since."""
-        told, own = copy.copy(self._optimizer), ("_optimizer", "_names")
-        told.__dict__.update({key: it for key, it in vars(self).items() if key not in own})
-        return told
+        """Return the original optimizer with the attributes set on this one since."""
+        optimizer, own = copy.copy(self._optimizer), ("_optimizer", "_names")
+        optimizer.__dict__.update({key: it for key, it in vars(self).items() if key not in own})
+        return optimizer
 
 
 def _params(optimizer: MOGrad, student: dspy.Module) -> Iterator[tuple[str, object]]:
-    """Name a run's settings and models; what is None has no value to tell."""
-    for name, value in optimizer.config.as_dict().items():
-        parts = value if isinstance(value, Mapping) else {"": value}
-        yield from (
-            (f"{name}.{key}".rstrip("."), it) for key, it in parts.items() if it is not None
-        )
+    """Yield a run's settings and models by name, except settings that are None."""
+    for name, setting in optimizer.config.as_dict().items():
+        fields = setting if isinstance(setting, Mapping) else {"": setting}
+        for field, value in fields.items():
+            if value is not None:
+                yield f"{name}.{field}".rstrip("."), value
+    yield "judge_model", _judge_models(student)
+    for role, lm in optimizer.role_lms.items():
+        role_lm = lm or optimizer.prompt_lm or dspy.settings.lm
+        yield f"{role}_model", role_lm.model
+
+
+def _judge_models(student: dspy.Module) -> str:
+    """Name the models of the student's predictors, or the judge's if none has its own."""
     judges = {path: lm for path, lm in judge_lms(student).items() if lm is not None}
     own: Any = [lm for path, lm in judges.items() if path != "judge"] or judges.values()
-    yield "judge_model", ", ".join(sorted({lm.model for lm in own}))
-    for role, lm in optimizer.role_lms.items():
-        speaking = lm or optimizer.prompt_lm or dspy.settings.lm
-        yield f"{role}_model", speaking.model
+    return ", ".join(sorted({lm.model for lm in own}))
 
 
-def _sections(student: dspy.Module) -> Iterator[tuple[Section, str]]:
+def _sections(student: dspy.Module) -> Iterator[tuple[SectionKey, str]]:
     for path, instructions in Candidate.of(student).instructions.items():
         yield (path, None), instructions.preamble
         for name, text in instructions.sections:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.files import LineLog
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 
 RUBRIC = toy_rubric("fluency", "coherence")
 EXAMPLES = toy_examples(RUBRIC, 14)
@@ -65,7 +65,7 @@ def score(folder: Path, engine: ToyEngine) -> None:
         rows = [json.dumps({"id": n, "output": each.output}) for n, each in enumerate(EXAMPLES)]
         source.write_text("\n".join([*rows, rows[0]]))
     with dspy.context(lm=lm(engine)):
-        score_table(MultiCriteriaJudge(RUBRIC), source, out, 1, part_rows=4)
+        score_table(MultiCriteriaJudge(RUBRIC), source, out, ScoringOptions(1, part_rows=4))
 
 
 @pytest.mark.parametrize(

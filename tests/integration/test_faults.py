@@ -28,7 +28,7 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 
 # A client must not give up on a busy machine, so what hangs in these tests is rare.
 SMALL = {"texts": 20, "timeout": 1.5, "num_threads": 16}
@@ -538,7 +538,7 @@ def a_table(folder):
     rows = [json.dumps({"output": each.output}) for each in toy_examples(toy_rubric("x"), 12)]
     (folder / "texts.jsonl").write_text("\n".join(rows))
     judge = MultiCriteriaJudge(toy_rubric("fluency"))
-    score_table(judge, folder / "texts.jsonl", folder / "s.jsonl", num_threads=2)
+    score_table(judge, folder / "texts.jsonl", folder / "s.jsonl", ScoringOptions(2))
 
 
 def an_evaluation(folder):

@@ -31,7 +31,7 @@ from mogradjudge.cli import main  # noqa: E402
 from mogradjudge.lm.budget import Budget  # noqa: E402
 from mogradjudge.optimize.events import SectionRewritten, StepStarted  # noqa: E402
 from mogradjudge.tracking import load_judge, log_judge, log_to_mlflow  # noqa: E402
-from mogradjudge.tracking.logger import Record  # noqa: E402
+from mogradjudge.tracking.logger import RunLogger  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
 
 # MLflow reads pandas 3 as it did pandas 2.
@@ -227,7 +227,7 @@ def test_a_server_that_is_away_costs_one_warning_and_not_the_run(caplog, tmp_pat
     assert result.stop_reason == "steps"
     warned = [each for each in caplog.records if each.name.startswith("mogradjudge")]
     assert len(warned) == 1
-    assert "MLflow could not be told, and the run goes on" in warned[0].getMessage()
+    assert "Logging to MLflow failed; the run continues" in warned[0].getMessage()
 
 
 def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):
@@ -418,7 +418,7 @@ def test_a_programs_sections_lie_apart_whatever_its_predictors_are_called():
 
 
 def test_sections_of_predictors_that_differ_in_brackets_alone_lie_apart():
-    record = Record(None, None, None, lambda: ({}, {}), is_judge=False)
+    record = RunLogger(None, None, None, lambda: ({}, {}), is_judge=False)
     for predictor in ("a[0]", "a_0", "a[0]"):
         record.tell(SectionRewritten(1, predictor, "good", f"Of {predictor}."))
     assert record.texts == {"step_01/a_0_good.txt": "Of a[0].", "step_01/a_0_good_2.txt": "Of a_0."}

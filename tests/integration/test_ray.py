@@ -19,7 +19,7 @@ from mogradjudge.errors import RunStopped, SetupError
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.scoring.ray import check_ray, joined
 from mogradjudge.scoring.ray.driver import summed
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 
 # Ray reads it when it is imported; under `uv run` it would copy this file, with its key.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -70,7 +70,7 @@ JUDGE = MultiCriteriaJudge(toy_rubric("coherence", "fluency"), layout="separate"
 def score(server, table: Path, out: Path, ray: str | None, watch=None):
     settings = {"api_base": server.url, "api_key": KEY, "num_retries": 1, "temperature": 0.0}
     with dspy.context(lm=dspy.LM("openai/gpt-4o-mini", **settings)):
-        return score_table(JUDGE, table, out, 1, part_rows=20, ray=ray, watch=watch)
+        return score_table(JUDGE, table, out, ScoringOptions(1, part_rows=20, ray=ray), watch=watch)
 
 
 def test_ledgers_are_added_up_by_criteria():

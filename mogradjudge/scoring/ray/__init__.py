@@ -1,4 +1,4 @@
-"""A table's shards on a Ray cluster; Ray itself is imported only where it is asked for."""
+"""A table's shards on a Ray cluster; Ray itself is imported only when it is used."""
 
 from mogradjudge.scoring.ray.driver import Cluster
 from mogradjudge.scoring.ray.session import ClusterFailed, check_ray, joined

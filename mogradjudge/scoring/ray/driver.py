@@ -1,4 +1,4 @@
-"""The driver of a cluster: it hands out a table's shards and collects what became of them."""
+"""The driver of a cluster: it distributes a table's shards and collects their scores."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import POLL, StopSignal
 from mogradjudge.scoring.ray.session import ClusterFailed
-from mogradjudge.scoring.ray.store import Office
-from mogradjudge.scoring.ray.worker import Job, versions
-from mogradjudge.scoring.shards import Reading, ScoredShard, Told
+from mogradjudge.scoring.ray.store import ReplyActor
+from mogradjudge.scoring.ray.worker import WorkerJob, versions
+from mogradjudge.scoring.shards import OnRows, ScoredShard, SourceReader
 
-_ROUNDS = 16  # of calls per shard: in the last one threads wait, so a shard should have many
+_ROUNDS = 16  # of calls per shard; in the last round some threads wait, so there should be many
 _ADVICE = "Each machine of the cluster needs mogradjudge[ray], the same version on all."
 
 
 class Cluster:
-    """Workers on a Ray that this process has joined, one for each of its CPUs.
+    """Workers on the Ray cluster that this process has joined, one for each CPU.
 
     Args:
         judge: It is not changed; its LM is that of the context.
         num_threads: The most calls in flight, of each worker.
         max_rpm: The most calls that all workers send in any 60 seconds; None for no limit.
-        replies: The folder in which paid replies are kept, on this machine.
-        keep_going: Whether to go on though a worker's first texts have no score.
+        replies: The folder for paid replies, on this machine.
+        keep_going: Whether to continue if none of a worker's first texts has a score.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Cluster:
     ) -> None:
         settings = dspy.settings
         self.stop_signal = StopSignal()
-        self._job = Job(
+        self._job = WorkerJob(
             *(judge, settings.lm, settings.adapter, num_threads, max_rpm, keep_going, versions())
         )
         self._replies = replies
@@ -58,13 +58,13 @@ class Cluster:
         return summed([row for rows in self._paid.values() for row in rows])
 
     def kept_in(self, journal: LineLog) -> AbstractContextManager[None]:
-        return nullcontext()  # its workers' ledgers have no caps that a journal could be for
+        return nullcontext()  # a cluster has no caps, so it needs no log
 
-    def score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+    def score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         import ray
 
         try:
-            yield from self._score(reading, told)
+            yield from self._score(reader, on_rows)
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
             lines = str(cause).strip().splitlines() or [""]
@@ -72,27 +72,27 @@ class Cluster:
             failed = f"Ray failed ({type(error).__name__}): {reason}."
             raise ClusterFailed(f"{failed} {_ADVICE}") from error
 
-    def _score(self, reading: Reading, told: Told) -> Generator[ScoredShard, None, None]:
+    def _score(self, reader: SourceReader, on_rows: OnRows) -> Generator[ScoredShard, None, None]:
         from mogradjudge.scoring.ray.dataset import outcomes
 
-        source, rows = reading.source, _ROUNDS * self._job.num_threads
+        source, rows = reader.source, _ROUNDS * self._job.num_threads
         shards = len(source.missing) * -(-source.part_rows // rows)  # at most
         workers = min(shards, self._workers())
         failed: Exception | None = None
         stopped = False
         with (
-            self._office(workers) as office,
-            self._stop_passed_on(office),
-            closing(outcomes(source, rows, workers, office)) as done,
+            self._actor(workers) as actor,
+            self._stop_passed_on(actor),
+            closing(outcomes(source, rows, workers, actor)) as done,
         ):
             for outcome in done:
                 self._paid[outcome.worker] = outcome.ledger
                 if outcome.scored is not None:
-                    told(len(outcome.scored.cells))
+                    on_rows(len(outcome.scored.cells))
                     yield outcome.scored
                 else:
                     stopped, failed = True, failed or outcome.error
-                    office.stop.remote()
+                    actor.stop.remote()
         if failed is not None:
             raise failed
         if stopped or self.stop_signal.reason is not None:  # the reader ended before the table did
@@ -105,36 +105,36 @@ class Cluster:
         return cpus if self._job.max_rpm is None else min(cpus, self._job.max_rpm)
 
     @contextmanager
-    def _office(self, workers: int) -> Iterator[Any]:
-        """Open an office on this machine, and give it the job of each worker."""
+    def _actor(self, workers: int) -> Iterator[Any]:
+        """Start a reply actor on this machine, and give it the workers' job."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = ray.get_runtime_context().get_node_id()
         share = None if self._job.max_rpm is None else self._job.max_rpm // workers
         asking = workers * (self._job.num_threads + 2)
-        options = ray.remote(Office).options(
+        options = ray.remote(ReplyActor).options(
             num_cpus=0,
             max_concurrency=max(1000, asking),
             scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
         )
-        office = options.remote(str(self._replies.resolve()))
+        actor = options.remote(str(self._replies.resolve()))
         try:
             job = ray.cloudpickle.dumps(replace(self._job, max_rpm=share))
-            ray.get(office.hand_in.remote(job))
-            yield office
+            ray.get(actor.set_job.remote(job))
+            yield actor
         finally:
-            ray.kill(office)
+            ray.kill(actor)
 
     @contextmanager
-    def _stop_passed_on(self, office: Any) -> Iterator[None]:
-        """Tell the office when the run is to stop; a signal's handler cannot."""
+    def _stop_passed_on(self, actor: Any) -> Iterator[None]:
+        """Tell the actor when the run is to stop; a signal handler cannot."""
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(POLL):
                 if self.stop_signal.reason is not None:
-                    office.stop.remote()
+                    actor.stop.remote()
                     return
 
         thread = threading.Thread(target=watch, daemon=True)
@@ -147,12 +147,12 @@ class Cluster:
 
 
 def summed(rows: list[LedgerRow]) -> tuple[LedgerRow, ...]:
-    """Add up what several ledgers tell of the same role and criteria."""
-    found: dict[tuple[str, tuple[str, ...]], LedgerRow] = {}
+    """Add up ledger rows of the same role and criteria."""
+    sums: dict[tuple[str, tuple[str, ...]], LedgerRow] = {}
     for row in rows:
         key = (row.role, row.criteria)
-        found[key] = row if key not in found else _sum(found[key], row)
-    return tuple(found[key] for key in sorted(found))
+        sums[key] = row if key not in sums else _sum(sums[key], row)
+    return tuple(sums[key] for key in sorted(sums))
 
 
 def _sum(one: LedgerRow, other: LedgerRow) -> LedgerRow:

@@ -1,4 +1,4 @@
-"""A Ray to work with: one started here for the while, or a cluster that is there."""
+"""A connection to Ray: a cluster started here for the run, or a running one."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _HOST_AND_PORT = re.compile(r"[^\s/]+:\d+")
 
 
 class ClusterFailed(MogradError):
-    """Ray itself failed, and neither the judge nor the provider."""
+    """Ray failed, not the judge or the provider."""
 
 
 def check_ray(address: str) -> None:
-    """Check, before anything is started, that Ray is there and an address is one.
+    """Check, before anything is started, that Ray is installed and an address is valid.
 
     Raises:
-        SetupError: If it is not.
+        SetupError: If not.
     """
     if importlib.util.find_spec("ray") is None:
         raise SetupError(f"`--ray` needs Ray, which is not installed. {INSTALL}")
     if address.startswith(_CLIENT):
         raise SetupError(
-            f"`--ray` must be joined from a machine of the cluster, for its client cannot read "
-            f"this machine's table, got {address!r}. Run the command there, with `--ray auto`."
+            f"`--ray` must be joined from a machine of the cluster, because a Ray client cannot "
+            f"read this machine's table, got {address!r}. Run the command there, with `--ray auto`."
         )
     if address not in (LOCAL, "auto") and not _HOST_AND_PORT.fullmatch(address):
         raise SetupError(f"`--ray` must be `local`, `auto` or HOST:PORT, got {address!r}.")
@@ -48,15 +48,14 @@ def check_ray(address: str) -> None:
 
 @contextmanager
 def joined(address: str) -> Iterator[None]:
-    """Be part of a Ray while the block runs; one that this process had joined is used and left.
+    """Join a Ray cluster while the block runs; if this process has joined one already, use that.
 
-    Nothing is sent to Ray's makers unless ``RAY_USAGE_STATS_ENABLED`` says so, and the folder that
-    the command is given in is not copied to the cluster unless ``RAY_ENABLE_UV_RUN_RUNTIME_ENV``
-    does.
+    Ray's usage statistics are off unless ``RAY_USAGE_STATS_ENABLED`` is set, and the working
+    folder is not copied to the cluster unless ``RAY_ENABLE_UV_RUN_RUNTIME_ENV`` is set.
 
     Args:
         address: ``local`` starts a Ray on this machine and stops it at the end; ``auto`` and
-            ``HOST:PORT`` join one that is there.
+            ``HOST:PORT`` join a running one.
 
     Raises:
         SetupError: If it cannot be joined, or Ray Data lacks what it needs.
@@ -87,14 +86,14 @@ def joined(address: str) -> Iterator[None]:
 
 
 def _check_listening(address: str) -> None:
-    """Raise an OSError where nobody listens; Ray itself would try for many minutes."""
+    """Raise an OSError if nothing listens there; Ray itself would try for many minutes."""
     host, _, port = address.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 @contextmanager
 def _signals_left_alone() -> Iterator[None]:
-    """Undo Ray's own way with SIGTERM: the first one shall let the run end in order."""
+    """Restore our handler of SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What the workers of a cluster share: the job, each paid reply, and the word to stop."""
+"""What the workers of a cluster share: the job, paid replies, and the stop signal."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from mogradjudge.lm.reply_cache import replies_kept_in
 _REPLIES_IN_MEMORY = 1000
 
 
-class Office:
-    """A Ray actor on the machine that has the table; replies lie there as those of one machine do.
+class ReplyActor:
+    """A Ray actor on the machine that has the table; it stores replies as a single machine does.
 
-    So a worker or a driver that dies loses no reply but those of its calls in flight. The job is
-    handed over here and not with the tasks, whose arguments Ray may write to its logs.
+    A worker or driver that dies loses only the replies of its calls in flight. The job is passed
+    here and not with the tasks, because Ray may write their arguments to its logs.
 
     Args:
-        folder: Where replies are kept.
+        folder: The folder for replies.
     """
 
     def __init__(self, folder: str) -> None:
         self._job = b""
         self._stop = asyncio.Event()
         self._open = ExitStack()
-        # Each method runs in a context of its own; the store is found in this one.
+        # Each method runs in its own context; the store is set in this one.
         self._context = copy_context()
         store = replies_kept_in(Path(folder), _REPLIES_IN_MEMORY)
         self._context.run(self._open.enter_context, store)
 
-    async def hand_in(self, job: bytes) -> None:
-        """Take the job."""
+    async def set_job(self, job: bytes) -> None:
+        """Store the job."""
         self._job = job
 
     async def job(self) -> bytes:
-        """Give the job."""
+        """Return the job."""
         return self._job
 
     async def reply(self, request: dict[str, Any]) -> Any:
-        """Give the reply that a request has; None if it has none."""
+        """Return the stored reply of a request; None if there is none."""
         return self._context.run(_get, request)
 
     async def keep(self, request: dict[str, Any], reply: Any) -> None:
-        """Keep a reply; it is on the disk when this returns."""
+        """Store a reply; it is on disk when this returns."""
         self._context.run(_put, request, reply)
 
     async def stop(self) -> None:
-        """Let no more calls out."""
+        """Send no more calls."""
         self._stop.set()
 
     async def is_stopped(self) -> bool:
-        """Whether no more calls are to be sent."""
+        """Return whether the run is stopped."""
         return self._stop.is_set()
 
     async def stopped(self) -> None:
-        """Return when no more calls are to be sent."""
+        """Return once the run is stopped."""
         await self._stop.wait()
 
 
-class SharedReplies(MemoryCache):
-    """DSPy's cache in a worker: what it has not, the office may have from another worker.
+class ActorReplies(MemoryCache):
+    """DSPy's cache in a worker; a missing reply is looked up at the actor.
 
     Args:
-        office: The handle of an `Office`.
+        actor: The handle of a `ReplyActor`.
     """
 
-    def __init__(self, office: Any) -> None:
+    def __init__(self, actor: Any) -> None:
         super().__init__(_REPLIES_IN_MEMORY)
-        self._office = office
+        self._actor = actor
 
     def get(
         self, request: dict[str, Any], ignored_args_for_cache_key: Sequence[str] | None = None
@@ -83,7 +83,7 @@ class SharedReplies(MemoryCache):
 
         reply = super().get(request, ignored_args_for_cache_key)
         if reply is None:
-            reply = ray.get(self._office.reply.remote(_sent(request, ignored_args_for_cache_key)))
+            reply = ray.get(self._actor.reply.remote(_sent(request, ignored_args_for_cache_key)))
         return reply
 
     def put(
@@ -93,11 +93,11 @@ class SharedReplies(MemoryCache):
         ignored_args_for_cache_key: Sequence[str] | None = None,
         enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
     ) -> None:
-        """Keep a reply here and in the office."""
+        """Keep a reply here and at the actor."""
         import ray
 
         super().put(request, value, ignored_args_for_cache_key, enable_memory_cache)
-        ray.get(self._office.keep.remote(_sent(request, ignored_args_for_cache_key), value))
+        ray.get(self._actor.keep.remote(_sent(request, ignored_args_for_cache_key), value))
 
 
 def _get(request: dict[str, Any]) -> Any:
@@ -105,9 +105,9 @@ def _get(request: dict[str, Any]) -> Any:
 
 
 def _put(request: dict[str, Any], reply: Any) -> None:
-    dspy.cache.put(request, reply)  # found in the context as well, so not before this runs in it
+    dspy.cache.put(request, reply)  # looked up when called, because the context replaces it
 
 
 def _sent(request: dict[str, Any], ignored: Sequence[str] | None) -> dict[str, Any]:
-    """Leave a key at home, and whatever else does not tell one request from another."""
+    """Drop keys and other entries that do not identify a request."""
     return {name: value for name, value in request.items() if name not in (ignored or ())}

@@ -1,4 +1,4 @@
-"""A worker of a cluster: it judges one shard after another, as one machine does."""
+"""A worker of a cluster: it judges one shard after another, as a single machine does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.execution import judging
 from mogradjudge.programs.first_texts import FirstTexts
-from mogradjudge.scoring.ray.store import SharedReplies
+from mogradjudge.scoring.ray.store import ActorReplies
 from mogradjudge.scoring.shards import ScoredShard, Shard, ThisMachine
 
 SHARD, OUTCOME = "shard", "outcome"
@@ -32,8 +32,8 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
-class Job:
-    """What each worker has to know. It goes from memory to memory: the LM may hold a key."""
+class WorkerJob:
+    """What each worker needs. It is never written to disk, because the LM may hold a key."""
 
     judge: MultiCriteriaJudge = field(repr=False)
     lm: dspy.BaseLM = field(repr=False)
@@ -45,10 +45,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a shard, and what its worker paid since its start.
+class ShardOutcome:
+    """The result of a shard, and all costs of its worker so far.
 
-    Without scores and without an error it was stopped.
+    A shard without scores and without an error was stopped.
     """
 
     worker: str
@@ -58,37 +58,39 @@ class Outcome:
 
 
 def versions() -> dict[str, str]:
-    """Tell what must be the same on all machines."""
+    """Return the versions that must be the same on all machines."""
     return {name: version(name) for name in ("dspy", "mogradjudge")}
 
 
-class Worker:
-    """Judges shards, in a process that Ray gives to it alone.
+class ShardWorker:
+    """Judges shards in a Ray process of its own.
 
     Args:
-        office: The handle of the `Office`.
+        actor: The handle of the `ReplyActor`.
     """
 
-    def __init__(self, office: Any) -> None:
+    def __init__(self, actor: Any) -> None:
         import ray
 
-        job: Job = pickle.loads(ray.get(office.job.remote()))
+        job: WorkerJob = pickle.loads(ray.get(actor.job.remote()))
         self._id = uuid.uuid4().hex
         self._mismatch = _mismatch(job.versions)
         self._settings = {"lm": job.lm, "adapter": job.adapter}
-        put_cache(SharedReplies(office))
+        put_cache(ActorReplies(actor))
         with dspy.context(**self._settings):
             first = None if job.keep_going else FirstTexts()
             self._machine = ThisMachine(job.judge, job.num_threads, job.max_rpm, first=first)
         threading.Thread(
-            target=_listen, args=(office, self._machine.stop_signal), daemon=True
+            target=_listen, args=(actor, self._machine.stop_signal), daemon=True
         ).start()
 
     def __call__(self, batch: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
-        """Judge shards; whatever goes wrong is an outcome, for Ray would wrap an error."""
-        return {OUTCOME: [pickle.dumps(self._outcome(pickle.loads(each))) for each in batch[SHARD]]}
+        """Judge shards; an error becomes an outcome, because Ray would wrap it."""
+        return {
+            OUTCOME: [pickle.dumps(self._outcome(pickle.loads(shard))) for shard in batch[SHARD]]
+        }
 
-    def _outcome(self, shard: Shard) -> Outcome:
+    def _outcome(self, shard: Shard) -> ShardOutcome:
         scored, error = None, self._mismatch
         if error is None:
             try:
@@ -97,7 +99,7 @@ class Worker:
                 pass
             except Exception as raised:  # noqa: BLE001 - the driver raises it
                 error = _portable(raised)
-        return Outcome(self._id, self._machine.rows, scored, error)
+        return ShardOutcome(self._id, self._machine.rows, scored, error)
 
     def _score(self, shard: Shard) -> ScoredShard:
         self._machine.stop_signal.check()
@@ -108,11 +110,11 @@ class Worker:
         return replace(scored, refusal=_portable(scored.refusal))
 
 
-def _listen(office: Any, stop_signal: StopSignal) -> None:
+def _listen(actor: Any, stop_signal: StopSignal) -> None:
     import ray
 
-    with suppress(ray.exceptions.RayError):  # an office that is gone has a driver that is gone
-        ray.get(office.stopped.remote())
+    with suppress(ray.exceptions.RayError):  # a reply actor is gone if its driver is
+        ray.get(actor.stopped.remote())
     stop_signal.set("interrupted")
 
 
@@ -121,14 +123,14 @@ def _mismatch(theirs: Mapping[str, str]) -> Exception | None:
     for name, number in theirs.items():
         if ours[name] != number:
             return SetupError(
-                f"A machine of the cluster has {name} {ours[name]}, and this one {number}. "
-                "Install the same on all."
+                f"A machine of the cluster has {name} {ours[name]}, but this one has {number}. "
+                "Install the same version on all."
             )
     return None
 
 
 def _portable(error: Exception) -> Any:
-    """Give an error as it can be sent to another process: without what is no plain value."""
+    """Return an error that can be sent to another process, with plain attributes only."""
     try:
         twin = copy.copy(error)
         for name, value in vars(error).items():
@@ -140,4 +142,4 @@ def _portable(error: Exception) -> Any:
 
 
 def _ignore(rows: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

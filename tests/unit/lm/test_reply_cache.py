@@ -40,7 +40,7 @@ from mogradjudge.lm import reply_cache as replies
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.reply_cache import on_cache_miss, replies_kept_in
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 from tests.engines import meter
 
 
@@ -233,7 +233,9 @@ def score_in(place: Path) -> None:
 
     with dspy.context(lm=dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)):
         judge = MultiCriteriaJudge(RUBRIC)
-        score_table(judge, place.parent / "texts.jsonl", out, 1, part_rows=100, watch=stop)
+        score_table(
+            judge, place.parent / "texts.jsonl", out, ScoringOptions(1, part_rows=100), watch=stop
+        )
 
 
 DOORS = pytest.mark.parametrize("work", [call_in, optimize_in, score_in])

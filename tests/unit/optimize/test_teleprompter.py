@@ -50,7 +50,7 @@ from mogradjudge.optimize.events import (
     as_json,
 )
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import score_table
+from mogradjudge.scoring.table import ScoringOptions, score_table
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 EXAMPLES = toy_examples(RUBRIC, 20)
@@ -131,7 +131,7 @@ def score(tmp_path: Path) -> None:
     source = tmp_path / "texts.jsonl"
     rows = [dict(example.inputs()) for example in VALIDATION]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    score_table(MultiCriteriaJudge(RUBRIC), source, tmp_path / "out.jsonl", 2)
+    score_table(MultiCriteriaJudge(RUBRIC), source, tmp_path / "out.jsonl", ScoringOptions(2))
 
 
 def compile_it(tmp_path: Path) -> None:

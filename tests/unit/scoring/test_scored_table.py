@@ -21,8 +21,8 @@ from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
-from mogradjudge.scoring.checkpoint import opened_parts
-from mogradjudge.scoring.table import ScoredTable, score_table
+from mogradjudge.scoring.checkpoint import open_checkpoint
+from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
 
 RUBRIC = Rubric(
     inputs=("output",), criteria=(Criterion("fluency", "?"), Criterion("coherence", "?"))
@@ -48,9 +48,12 @@ class Judged:
     def paid(self) -> int:
         return len(self.engine.requests)
 
-    def score(self, source: Path, out: Path, threads: int = 4, **options: object) -> ScoredTable:
+    def score(
+        self, source: Path, out: Path, threads: int = 4, watch=None, **options: object
+    ) -> ScoredTable:
         with dspy.context(lm=self.lm):
-            return score_table(self.judge, source, out, threads, **{"part_rows": 5} | options)
+            settings = ScoringOptions(threads, **{"part_rows": 5} | options)
+            return score_table(self.judge, source, out, settings, watch=watch)
 
 
 def lines(path: Path, rows: list[dict[str, object]]) -> Path:
@@ -343,7 +346,7 @@ def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path):
 
 def test_one_process_writes_a_file_at_a_time(table, tmp_path):
     out = tmp_path / "s.parquet"
-    with opened_parts(out), pytest.raises(SetupError, match="Another process writes"):
+    with open_checkpoint(out), pytest.raises(SetupError, match="Another process writes"):
         Judged().score(table, out)
 
 
@@ -421,7 +424,7 @@ def test_a_data_set_of_the_hub_is_fetched_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", ["num_threads", "limit", "part_rows"])
 def test_counts_are_checked(option, table, tmp_path):
     with dspy.context(lm=Judged().lm), pytest.raises(SetupError, match=f"`{option}` must be"):
-        score_table(Judged().judge, table, tmp_path / "s.csv", **{option: 0})
+        score_table(Judged().judge, table, tmp_path / "s.csv", ScoringOptions(**{option: 0}))
 
 
 def test_a_cluster_without_ray_is_one_line_before_a_call(table, tmp_path, monkeypatch):
@@ -449,7 +452,7 @@ def test_parts_are_finished_in_any_order(table, tmp_path):
 
 
 def test_unscored_is_told_apart_from_a_low_score():
-    from mogradjudge.scoring.added import cells_of
+    from mogradjudge.scoring.output import cells_of
 
     cells = cells_of(Unscored("too long"), ("fluency",))
     assert cells == {"fluency": None, "fluency_source": None, "fluency_unscored": "too long"}
