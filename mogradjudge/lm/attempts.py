@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import dspy
 
-from mogradjudge.criteria import Group
 from mogradjudge.files import resource_error
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.dspy_internals import Exchange, calling_modules, fails_in_reader
@@ -39,7 +38,7 @@ class Booking:
 
     ledger: Ledger
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
 
     def purpose(self, lm: dspy.BaseLM) -> Purpose:
         """Say what a call of an LM is for, by the module that calls it."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.files import DELETE_LINE, LineLog, decoded
 from mogradjudge.lm.budget import Budget, Purse, Spent
@@ -36,7 +35,7 @@ class LedgerRow:
     """
 
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
     calls: int
     cached: int
     failed: int
@@ -76,7 +75,7 @@ class Purpose:
     """Whom a call is booked for, and the model that it is sent to."""
 
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
     model: str
 
 
@@ -146,7 +145,7 @@ class Ledger:
         self.limiter = Limiter(max_in_flight, max_rpm, self.stop_signal)
         self._journal: LineLog | None = None
         self._lock = threading.Condition()
-        self._accounts: dict[tuple[str, Group], _Account] = {}
+        self._accounts: dict[tuple[str, tuple[str, ...]], _Account] = {}
         self._numbers = count(1)
         self._spent = Spent()
         self._under_way: dict[int, Sent] = {}
@@ -343,12 +342,12 @@ def _tokens(usage: Usage, name: str) -> int:
     return count if type(count) is int and count > 0 else 0
 
 
-def _order(key: tuple[str, Group]) -> tuple[int, str, Group]:
+def _order(key: tuple[str, tuple[str, ...]]) -> tuple[int, str, tuple[str, ...]]:
     role, criteria = key
     return (ROLES.index(role) if role in ROLES else len(ROLES), role, criteria)
 
 
-def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:
+def _row(role: str, criteria: tuple[str, ...], account: _Account) -> LedgerRow:
     return LedgerRow(
         role=role,
         criteria=criteria,

@@ -17,7 +17,6 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
 from mogradjudge.lm.attempts import (
     Attempt,
@@ -60,7 +59,7 @@ _BOOKING: Setting[Booking] = Setting("booking")
 
 
 @contextmanager
-def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
+def booked(ledger: Ledger, role: str, criteria: tuple[str, ...]) -> Iterator[None]:
     """Book all LM calls of the block in a ledger, and hold them to its limits.
 
     So are the calls of all threads and tasks that are started in it. A judge's predictor is booked
