@@ -135,7 +135,7 @@ def written(path: Path) -> Iterator[None]:
     except Exception as error:
         if lack := resource_error(error):
             raise lack from error
-        cause = next((each for each in _causes(error) if isinstance(each, OSError)), None)
+        cause = next((cause for cause in _causes(error) if isinstance(cause, OSError)), None)
         if cause is None:
             raise
         mending = _MENDING.get(cause.errno or 0, "Give a place that can be written to.")

@@ -26,11 +26,11 @@ def console(*, stderr: bool = False) -> Console:
 
     Colours and styles are as `is_coloured` says; off a terminal it is `WIDE`.
     """
-    from rich.console import Console as Made
+    from rich.console import Console as RichConsole
 
     stream = sys.stderr if stderr else sys.stdout
     coloured = is_coloured(stream)
-    made = Made(
+    out = RichConsole(
         stderr=stderr,
         force_terminal=stream.isatty() or coloured,
         color_system="auto" if coloured else None,
@@ -38,9 +38,9 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
     )
-    if not (stream.isatty() or made.is_jupyter):
-        made.width = WIDE
-    return made
+    if not (stream.isatty() or out.is_jupyter):
+        out.width = WIDE
+    return out
 
 
 def is_coloured(stream: TextIO) -> bool:
@@ -129,10 +129,10 @@ def print_table(
 
 def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
     from rich import box
-    from rich.table import Table as Made
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Made(box=box.SIMPLE_HEAD)
+    table = RichTable(box=box.SIMPLE_HEAD)
     for place, (name, *_) in enumerate(columns):
         table.add_column(
             Text(name),  # brackets are no markup

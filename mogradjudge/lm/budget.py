@@ -156,9 +156,9 @@ def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None, replies: 
         replies: How many the call asks for.
     """
     sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
-    told = (reply or longest_reply(lm) or 0) * replies
+    received = (reply or longest_reply(lm) or 0) * replies
     known = price(lm.model)
-    return Spent(1, sent + told, 0.0 if known is None else known.of(sent, told))
+    return Spent(1, sent + received, 0.0 if known is None else known.of(sent, received))
 
 
 def longest_reply(lm: dspy.BaseLM) -> int | None:

@@ -55,7 +55,7 @@ def price(model: str) -> Price | None:
     base = _pair(entry, "")
     if base is None or not any(base):
         return None
-    tiers = sorted(int(found[1]) for key in entry if (found := _TIER.fullmatch(key)))
+    tiers = sorted(int(tier[1]) for key in entry if (tier := _TIER.fullmatch(key)))
     above = [(1000 * least, _pair(entry, f"_above_{least}k_tokens")) for least in tiers]
     return Price(*base, tuple((least, Price(*pair)) for least, pair in above if pair is not None))
 

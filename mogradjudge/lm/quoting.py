@@ -121,7 +121,7 @@ def without_control_tokens(text: str) -> str:
 def _broken(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
     """Put a backslash at the end of each match, found in the text as it looks."""
     looks = text.translate(_LOOKS)
-    ends = sorted({found.end() for pattern in patterns for found in pattern.finditer(looks)})
+    ends = sorted({match.end() for pattern in patterns for match in pattern.finditer(looks)})
     if not ends:
         return text
     if len(looks) < len(text):

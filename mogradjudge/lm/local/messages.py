@@ -41,12 +41,12 @@ def payload_of(request: lm15.Request) -> dict[str, Any]:
 
 def _check_supported(request: lm15.Request) -> None:
     config = request.config
-    asked = {
+    unsupported = {
         "tools": request.tools,
         "config.reasoning": config.reasoning,
         "config.extensions": config.extensions,
     }
-    for feature, value in asked.items():
+    for feature, value in unsupported.items():
         if value:
             raise lm15.UnsupportedFeatureError(
                 f"A local model does not take `{feature}`, got {value!r}.", feature=feature
@@ -167,9 +167,8 @@ def _has_text_of(reply: str, length: int) -> bool:
 
 def _in_whole_sentences(part: Any, longest: int) -> Any:
     """End the texts that the schema cut with their last whole sentences; None if one has none."""
-    if isinstance(part, str) and len(part) >= longest:
-        whole = _SENTENCES.match(part)
-        return None if whole is None else whole[0]
+    if isinstance(part, str):
+        return part if len(part) < longest else _whole_sentences(part)
     if not isinstance(part, (dict, list)):
         return part
     keys = part if isinstance(part, dict) else range(len(part))
@@ -177,6 +176,11 @@ def _in_whole_sentences(part: Any, longest: int) -> Any:
     if any(new is None and part[key] is not None for key, new in parts.items()):
         return None
     return parts if isinstance(part, dict) else list(parts.values())
+
+
+def _whole_sentences(text: str) -> str | None:
+    match = _SENTENCES.match(text)
+    return None if match is None else match[0]
 
 
 def _check_json(text: str) -> None:
@@ -190,12 +194,14 @@ def _check_json(text: str) -> None:
         ) from error
 
 
-def _logprobs(asked: int | None, choice: dict[str, Any]) -> tuple[lm15.TokenLogprob, ...] | None:
+def _logprobs(
+    alternatives: int | None, choice: dict[str, Any]
+) -> tuple[lm15.TokenLogprob, ...] | None:
     """Read the tokens; their texts together are the answer.
 
     The tokens of a character that takes several are reported as one.
     """
-    if asked is None:
+    if alternatives is None:
         return None
     tokens = (choice.get("logprobs") or {}).get("content") or ()
     return tuple(
@@ -211,7 +217,7 @@ def _logprobs(asked: int | None, choice: dict[str, Any]) -> tuple[lm15.TokenLogp
                     bytes=tuple(other["bytes"]),
                     token_id=other["id"],
                 )
-                for other in token["top_logprobs"][:asked]
+                for other in token["top_logprobs"][:alternatives]
             ),
         )
         for token in tokens
