@@ -1,8 +1,8 @@
-"""Caches paid replies and reports each miss, as only then a call is paid.
+"""Caches paid replies, and sends only one of equal requests in flight.
 
 DSPy allows another object in the place of `dspy.cache`. Ours passes everything on to the context's
-store, or else to the cache that was there before. `on_cache_miss` calls a function at a miss. Of
-two calls with the same request the second waits for the reply of the first.
+store, or else to the cache that was there before. With `single_flight`, of two calls with the same
+request the second waits for the reply of the first.
 """
 
 from __future__ import annotations
@@ -99,15 +99,14 @@ class InFlight(Exception):
 
 
 @contextmanager
-def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
-    """Call a function if the cache has no reply for the LM call in the block.
+def single_flight(check: Callable[[], None] | None) -> Iterator[None]:
+    """Let the LM call in the block wait while the same request is in flight.
 
     Args:
-        on_miss: Called just before the call is sent; if it raises, the call is not sent.
-        check: Called repeatedly while the call waits for the same request of another thread; it may
-            raise to end the wait. None raises `InFlight` instead of waiting.
+        check: Called repeatedly while the call waits for another thread or process; it may raise to
+            end the wait. None raises `InFlight` instead of waiting.
     """
-    waiting = _Waiting(on_miss, check)
+    waiting = _Waiting(check)
     token = _WAITING.set(waiting)
     try:
         with _installed():
@@ -122,7 +121,6 @@ def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None)
 class _Waiting:
     """A call that does not know yet whether the cache has its reply."""
 
-    on_miss: Callable[[], None]
     check: Callable[[], None] | None
     has_looked: bool = False
     landed: Callable[[], None] | None = None
@@ -247,8 +245,6 @@ class _Router:
         if reply is None and key is not None and getattr(store, "shared", None) is not None:
             reply = _reply_of_others(store.shared, key, get, waiting)
         waiting.has_looked = True
-        if reply is None:
-            waiting.on_miss()
         return reply
 
     def put(self, *args: Any, **kwargs: Any) -> None:
