@@ -172,7 +172,7 @@ class LlamaCppEngine(_SharedEngine):
         return events
 
     def close(self) -> None:
-        """Release the model, which is freed when no other engine has it; a later call reloads it."""
+        """Release the model; it is freed when no other engine has it. A later call reloads it."""
         self._model = None
 
     def dump_state(self) -> dict[str, Any]:
