@@ -217,20 +217,20 @@ def _withdraw_outer() -> None:
         outer.withdraw()
 
 
-def sent(
-    weighed: Callable[[], Attempt],
+def send_with_retries(
+    prepare: Callable[[], Attempt],
     send: Callable[[Attempt], Any],
     exchange: Exchange | None = None,
 ) -> Any:
     """Send an attempt when it may be sent, and retry where that can help.
 
     Args:
-        weighed: Prepares an attempt.
+        prepare: Makes an attempt.
         send: Sends it.
         exchange: DSPy's own attempt, if there is one.
     """
     for attempts in count(1):
-        ours = weighed()
+        ours = prepare()
         ours.depart()
         try:
             return send(ours)
@@ -240,14 +240,14 @@ def sent(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def sent_async(
-    weighed: Callable[[], Attempt],
+async def send_with_retries_async(
+    prepare: Callable[[], Attempt],
     send: Callable[[Attempt], Awaitable[Any]],
     exchange: Exchange | None = None,
 ) -> Any:
     """Do the same without blocking the event loop."""
     for attempts in count(1):
-        ours = weighed()
+        ours = prepare()
         await ours.adepart()
         try:
             return await send(ours)

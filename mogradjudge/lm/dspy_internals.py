@@ -108,13 +108,13 @@ START_THREAD: Place = (threading.Thread, "start")  # a plain thread gets no sett
 
 # --- LMs that do not send through `EXECUTE`: a user's own `BaseLM.forward`. DSPy 3.5 drops it.
 
-_DOORS = ("__call__", "acall", "forward", "aforward")
+_SENDING_METHODS = ("__call__", "acall", "forward", "aforward")
 
 
-def own_doors() -> Iterator[Place]:
+def custom_methods() -> Iterator[Place]:
     """List the functions of LM classes, or of their mixins, that send without DSPy."""
     for kind in set(_kinds_of(dspy.BaseLM)):
-        for name in _DOORS:
+        for name in _SENDING_METHODS:
             owner = next((ancestor for ancestor in kind.__mro__ if name in vars(ancestor)), dspy.LM)
             is_listed_there = owner is not kind and issubclass(owner, dspy.BaseLM)
             if not (is_listed_there or owner.__module__.startswith("dspy.")):

@@ -25,8 +25,8 @@ from mogradjudge.lm.attempts import (
     pause,
     reading_message,
     reading_usage,
-    sent,
-    sent_async,
+    send_with_retries,
+    send_with_retries_async,
 )
 from mogradjudge.lm.dspy_internals import (
     ATTEMPT,
@@ -40,9 +40,9 @@ from mogradjudge.lm.dspy_internals import (
     Exchange,
     Setting,
     asks_cache,
+    custom_methods,
     is_from_cache,
     may_be_cached,
-    own_doors,
     own_settings,
     usage_of,
 )
@@ -161,14 +161,14 @@ def _functions_on_the_way(history: History) -> Iterator[tuple[Place, Callable[[A
     yield READ_USAGE, reading_usage
     yield RECORD_HISTORY, partial(history.recording, _is_in_run)
     yield START_THREAD, _starting
-    for kind, name in own_doors():
-        yield (kind, name), partial(_own_door_of, name)
+    for kind, name in custom_methods():
+        yield (kind, name), partial(_custom_method_of, name)
 
 
-def _own_door_of(name: str, theirs: Any) -> Function:
+def _custom_method_of(name: str, theirs: Any) -> Function:
     function = theirs if inspect.isfunction(theirs) else _as_function(theirs)
     is_async = name.startswith("a") or inspect.iscoroutinefunction(theirs)
-    return _own_door_async(function) if is_async else _own_door(function)
+    return _custom_method_async(function) if is_async else _custom_method(function)
 
 
 def _as_function(theirs: Any) -> Function:
@@ -267,7 +267,7 @@ def _attempting(dspys: Function) -> Function:
             with ours.under_way(exchange.usages()), exchange.boundary():
                 return dspys(*arguments)
 
-        return sent(partial(_weighed, booking, exchange), send, exchange)
+        return send_with_retries(partial(_attempt_of, booking, exchange), send, exchange)
 
     return attempt
 
@@ -283,21 +283,23 @@ def _attempting_async(dspys: Function) -> Function:
             with ours.under_way(exchange.usages()), exchange.boundary():
                 return await dspys(*arguments)
 
-        return await sent_async(partial(_weighed, booking, exchange), send, exchange)
+        return await send_with_retries_async(
+            partial(_attempt_of, booking, exchange), send, exchange
+        )
 
     return aattempt
 
 
-def _weighed(booking: Booking, exchange: Exchange) -> Attempt:
+def _attempt_of(booking: Booking, exchange: Exchange) -> Attempt:
     return booking.attempt(exchange.lm, exchange.texts(), exchange.options(), exchange.replies())
 
 
-def _own_door(theirs: Function) -> Function:
+def _custom_method(theirs: Function) -> Function:
     """Book a call of an LM whose class sends in a way of its own, bypassing DSPy's."""
 
     @wraps(theirs)
-    def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
-        if (booking := _booking_at_door(lm)) is None:
+    def method(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _custom_booking(lm)) is None:
             return theirs(lm, *inputs, **options)
 
         def send(ours: Attempt) -> Any:
@@ -307,15 +309,15 @@ def _own_door(theirs: Function) -> Function:
             return replies[0]
 
         with _errors_of_ours(lm):
-            return sent(partial(_weighed_at_door, booking, lm, inputs, options), send)
+            return send_with_retries(partial(_custom_attempt, booking, lm, inputs, options), send)
 
-    return door
+    return method
 
 
-def _own_door_async(theirs: Function) -> Function:
+def _custom_method_async(theirs: Function) -> Function:
     @wraps(theirs)
-    async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
-        if (booking := _booking_at_door(lm)) is None:
+    async def method(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _custom_booking(lm)) is None:
             return await theirs(lm, *inputs, **options)
 
         async def send(ours: Attempt) -> Any:
@@ -325,19 +327,21 @@ def _own_door_async(theirs: Function) -> Function:
             return replies[0]
 
         with _errors_of_ours(lm):
-            return await sent_async(partial(_weighed_at_door, booking, lm, inputs, options), send)
+            return await send_with_retries_async(
+                partial(_custom_attempt, booking, lm, inputs, options), send
+            )
 
-    return door
+    return method
 
 
-def _weighed_at_door(
+def _custom_attempt(
     booking: Booking, lm: dspy.BaseLM, inputs: Sequence[Any], options: Mapping[str, Any]
 ) -> Attempt:
     settings = {**lm.kwargs, **options}
     return booking.attempt(lm, [inputs, settings], settings, settings.get("n") or 1)
 
 
-def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
+def _custom_booking(lm: dspy.BaseLM) -> Booking | None:
     # A call that asks the cache is booked at `EXECUTE`, and one in flight has been booked.
     return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
 
