@@ -228,17 +228,16 @@ def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
     Raises:
         ValueError: If it does not fit; the text says where and why.
 
-    Example:
-        >>> from dataclasses import dataclass
-        >>> @dataclass(frozen=True)
-        ... class Point:
-        ...     name: str
-        ...     place: tuple[float, ...]
-        >>> decoded(Point, {"name": "a", "place": [1, 2.5]})
-        Point(name='a', place=(1.0, 2.5))
-        >>> decoded(Point, {"name": "a", "place": [True]})
-        Traceback (most recent call last):
-        ValueError: place.0: Input should be a valid number
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Point:
+    ...     name: str
+    ...     place: tuple[float, ...]
+    >>> decoded(Point, {"name": "a", "place": [1, 2.5]})
+    Point(name='a', place=(1.0, 2.5))
+    >>> decoded(Point, {"name": "a", "place": [True]})
+    Traceback (most recent call last):
+    ValueError: place.0: Input should be a valid number
     """
     from pydantic import ValidationError
 

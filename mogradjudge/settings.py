@@ -376,7 +376,13 @@ WRITERS: Final = _where(lambda setting: setting.part == "writers")
 
 
 def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[T]]:
-    """Add the settings' help to a class's docstring, as its ``Args:``."""
+    """Add the settings' help to a class's docstring, as its ``Args:``.
+
+    >>> class Judge:
+    ...     pass
+    >>> "n: Samples per text" in with_arguments({"n": JUDGE_SETTINGS["n"]})(Judge).__doc__
+    True
+    """
 
     def add(owner: type[T]) -> type[T]:
         lines = [f"    {name}: {setting.help}" for name, setting in settings.items()]

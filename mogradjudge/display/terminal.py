@@ -73,7 +73,11 @@ def one_line(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """Put a text on one line of stderr and cut it to the width, which is `LINE` off a terminal."""
+    """Put a text on one line of stderr and cut it to the width, which is `LINE` off a terminal.
+
+    >>> cut("two" + chr(10) + "lines")
+    'two lines'
+    """
     from rich.text import Text
 
     line = Text(one_line(text))
@@ -112,6 +116,13 @@ def print_table(
         rows: A text for each column; control characters are not printed.
         title: The table's title.
         keys: How many of the first columns identify a row; each part of a split table repeats them.
+
+    >>> print_table(["criterion", "agreement"], [["tone", "0.812"]])
+    <BLANKLINE>
+      criterion   agreement
+     ───────────────────────
+      tone            0.812
+    <BLANKLINE>
     """
     from rich.text import Text
 

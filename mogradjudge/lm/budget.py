@@ -161,6 +161,9 @@ def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None, replies: 
         prompt: All texts that are sent; the tokens of an image cannot be known from its URL.
         reply: The longest reply in tokens, if the call sets its own.
         replies: How many replies the call asks for.
+
+    >>> largest(dspy.LM("openai/no-such-model", max_tokens=100), "Hello")
+    Spent(calls=1, tokens=169, cost=0.0)
     """
     sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
     received = (reply or longest_reply(lm) or 0) * replies

@@ -101,7 +101,11 @@ def _plain_parts(value: Any, walked: Callable[[Any], Any]) -> Any:
 
 
 def as_text(value: object) -> object:
-    """Write lists and tables as JSON, and leave what `plain` made of any other value."""
+    """Write lists and tables as JSON; any other value is as `plain` returns it.
+
+    >>> as_text([1, 2])
+    '[1,2]'
+    """
     value = plain(value)
     if not _is_finite(value):
         return str(value)
@@ -189,7 +193,7 @@ def _shortened(value: Any, half: int, longest: int) -> Any:
 
 
 def _share(sizes: Iterable[int], total: int) -> int:
-    """Give the size to which the largest must be cut for all to fit together."""
+    """Return the size to which the largest must be cut for all to fit together."""
     ordered = sorted(sizes)
     for place, size in enumerate(ordered):
         if size * (len(ordered) - place) > total:

@@ -135,7 +135,11 @@ def _broken(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
 
 
 def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
-    """Quote the beginning of an error's text, without the keys that the LMs were given."""
+    """Quote the beginning of an error's text, without the keys of the LMs.
+
+    >>> reason_of(ValueError("no key"), None)
+    "'no key'"
+    """
     known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
     return excerpt(redact(str(error), known))
 

@@ -190,6 +190,13 @@ class FolderReplies:
 
     Raises:
         SetupError: If its files are not those of such a store.
+
+    >>> from contextlib import closing
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, closing(FolderReplies(Path(folder))) as replies:
+    ...     replies.set("key", {"text": "Yes"})
+    ...     replies.get("key")
+    {'text': 'Yes'}
     """
 
     def __init__(self, folder: Path) -> None:

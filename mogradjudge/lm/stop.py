@@ -85,6 +85,12 @@ def interruptible(stop_signal: StopSignal) -> Iterator[None]:
     The first one sets the stop signal, so that no more calls are sent and those in flight end; the
     second one raises KeyboardInterrupt. A signal that the surrounding program handles is left to
     it. Outside the main thread, where Python allows no handler, nothing changes.
+
+    >>> stop_signal = StopSignal()
+    >>> with interruptible(stop_signal):
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> stop_signal.reason
+    'interrupted'
     """
     if threading.current_thread() is not threading.main_thread():
         yield
