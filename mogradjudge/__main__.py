@@ -1,4 +1,4 @@
-"""``python -m mogradjudge``: the command line."""
+"""Runs the command line as ``python -m mogradjudge``."""
 
 from mogradjudge.cli import main
 

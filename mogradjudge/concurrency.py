@@ -1,4 +1,4 @@
-"""Calls in flight together; results in the order of the items, read as they are needed."""
+"""Runs calls in parallel threads and returns their results in the order of the items."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS = "mogradjudge"
-"""How the names of the threads begin that calls run in."""
+"""The prefix of the names of the threads that run calls."""
 AHEAD = 8
-"""Items read ahead per thread: a slow one does not leave the other threads without work."""
+"""Items read ahead per thread, so that a slow one leaves no thread idle."""
 REMEMBERED = 4096
-"""Results kept for items that come again, at least; a window that is wider keeps its own."""
+"""The least number of results that are kept for repeated items; a wider window keeps more."""
 
 
 def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int) -> list[R]:
@@ -26,8 +26,11 @@ def in_parallel(function: Callable[[T], R], items: Sequence[T], num_threads: int
     Each call runs in a copy of the caller's context, so ``dspy.context`` holds inside. The first
     error, in the order of the items, is raised once the calls in flight have ended; calls that
     have not started by then are dropped.
+
+    >>> in_parallel(len, ["a", "bb", "ccc"], num_threads=2)
+    [1, 2, 3]
     """
-    if len(items) <= 1 or num_threads == 1:  # a judge's one call, mostly, so it is kept cheap
+    if len(items) <= 1 or num_threads == 1:  # mostly a judge's one call, so no thread is started
         return [contextvars.copy_context().run(function, item) for item in items]
     return [result for _, result in in_order(function, items, min(num_threads, len(items)))]
 
@@ -38,18 +41,21 @@ def in_order(
     num_threads: int,
     key: Callable[[T], Hashable] | None = None,
 ) -> Generator[tuple[T, R], None, None]:
-    """Call ``function`` on a stream of items, and give each item with its result, in their order.
+    """Call ``function`` on a stream of items; yield each item with its result, in their order.
 
-    Items are read in the caller's thread, never more than ``AHEAD * num_threads`` before the one
-    whose result is given next. Contexts and errors are as in `in_parallel`; the results before the
-    first error are given before it is raised. Calls that have not started are dropped as well when
-    the generator is closed, or interrupted.
+    Items are read in the caller's thread, at most ``AHEAD * num_threads`` ahead of the next result.
+    Contexts and errors are as in `in_parallel`; the results before the first error are yielded
+    before it is raised. Calls that have not started are also dropped when the generator is closed
+    or interrupted.
 
     Args:
         function: What to call.
         items: Any iterable.
-        num_threads: The most calls at one time; one alone runs in the caller's thread.
-        key: If given, items with equal keys share one call, unless they lie far apart.
+        num_threads: The most calls at one time; with 1, calls run in the caller's thread.
+        key: If not None, items with equal keys share one call, unless they lie far apart.
+
+    >>> list(in_order(str.upper, iter("ab"), num_threads=2))
+    [('a', 'A'), ('b', 'B')]
     """
     pool = _pool(num_threads)
     calls = _Calls(function, pool, key, AHEAD * num_threads)
@@ -58,10 +64,10 @@ def in_order(
         for item in items:
             window.append((item, calls.future(item)))
             while window and (len(window) >= calls.width or calls.failed.is_set()):
-                yield _landed(window)
+                yield _next_result(window)
         while window:
-            yield _landed(window)
-    except KeyboardInterrupt:  # of a user who wants to wait for nothing
+            yield _next_result(window)
+    except KeyboardInterrupt:  # the user does not want to wait for the calls in flight
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     except BaseException:
@@ -71,11 +77,11 @@ def in_order(
 
 
 class _Dropped(Exception):
-    """Stands for a call that was not made, because another had failed."""
+    """The result of a call that was not started because another one had failed."""
 
 
 class _Calls(Generic[T, R]):
-    """Submits calls; remembers those of late by their keys."""
+    """Submits calls and remembers the latest ones by their keys."""
 
     def __init__(
         self,
@@ -85,8 +91,8 @@ class _Calls(Generic[T, R]):
         width: int,
     ) -> None:
         self.function, self.pool, self.key = function, pool, key
-        # Without threads nothing is gained by reading ahead.
-        self.width = 1 if isinstance(pool, _Here) else width
+        # Without threads there is nothing to read ahead for.
+        self.width = 1 if isinstance(pool, _CallerThread) else width
         self.failed = threading.Event()
         self._recent: OrderedDict[Hashable, Future[R]] = OrderedDict()
 
@@ -115,7 +121,7 @@ class _Calls(Generic[T, R]):
             raise
 
 
-def _landed(window: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
+def _next_result(window: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
     """Take the first item and its result, or raise the first error once no call is in flight."""
     item, first = window[0]
     if first.exception() is None:
@@ -128,8 +134,8 @@ def _landed(window: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
     raise next(error for error in errors if error and not isinstance(error, _Dropped))
 
 
-class _Here(Executor):
-    """Calls in the caller's thread."""
+class _CallerThread(Executor):
+    """Runs calls in the caller's thread."""
 
     def submit(self, function: Any, /, *args: Any) -> Future[Any]:  # type: ignore[override]
         future: Future[Any] = Future()
@@ -138,4 +144,4 @@ class _Here(Executor):
 
 
 def _pool(num_threads: int) -> Executor:
-    return _Here() if num_threads == 1 else ThreadPoolExecutor(num_threads, WORKERS)
+    return _CallerThread() if num_threads == 1 else ThreadPoolExecutor(num_threads, WORKERS)

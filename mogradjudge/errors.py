@@ -1,43 +1,64 @@
-"""Errors, divided by who can help.
+"""The package's errors, sorted by who can help.
 
 MogradError
 ├── SetupError        the caller must change something; never retried
 │   └── ResourceError
-├── ReplyError        a model answered badly; another try may help
+├── ReplyError        a model's answer cannot be used; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
 └── RunStopped        the user wants no more calls
 
-Provider errors (``dspy.LMError`` and its kin) are not wrapped: they pass through.
+A provider's errors (``dspy.LMError`` and its subclasses) are not wrapped: they pass through.
 """
 
 from typing import Literal
 
 
 class MogradError(Exception):
-    """The root of this package's errors; its text is one line for the user."""
+    """The base of this package's errors; its text is one line for the user.
+
+    >>> issubclass(SetupError, MogradError)
+    True
+    """
 
 
 class SetupError(MogradError, ValueError):
-    """The caller must change something: a parameter, a file, a column."""
+    """The caller must change something: a parameter, a file, a column.
+
+    >>> from mogradjudge import Budget
+    >>> Budget(max_calls=0)
+    Traceback (most recent call last):
+    mogradjudge.errors.SetupError: `max_calls` must be a whole number >= 1 or None, got 0.
+    """
 
 
 class ResourceError(SetupError):
-    """The machine gives no more: no open file or connection, no space, no place to write to."""
+    """The machine lacks something: open files, connections, disk space, a writable folder."""
 
 
 class ReplyError(MogradError):
-    """A model answered, but not with what was asked for; another try may help."""
+    """A model's answer cannot be used; another try may help.
+
+    >>> isinstance(ReplyError("No score for `tone`."), MogradError)
+    True
+    """
 
 
 class BudgetExhausted(MogradError):
-    """The next call would pass a cap that the caller set, so it was not sent."""
+    """The next call would pass a cap of the `Budget`, so it was not sent.
+
+    >>> isinstance(BudgetExhausted("The cap of max_calls=20 is reached."), MogradError)
+    True
+    """
 
 
 class RunStopped(MogradError):
-    """Somebody asked the run to send no more calls.
+    """The user stopped the run.
 
     Args:
         reason: ``"interrupted"`` or ``"stop_file"``.
+
+    >>> RunStopped("stop_file").reason
+    'stop_file'
     """
 
     def __init__(self, reason: Literal["interrupted", "stop_file"]) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole after a crash at any instant: replaced at once, or grown line by line."""
+"""Files that stay whole in a crash: they are replaced at once, or grow line by line."""
 
 from __future__ import annotations
 
@@ -27,31 +27,39 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PARTIAL = ".partial"
-"""Stands in the name of a file that is not whole yet."""
+"""Part of the name of a file that is not whole yet."""
 DELETE_LINE = "Delete that line to go on without it."
-"""What helps where a line of a `LineLog` is damaged."""
+"""The advice where a line of a `LineLog` is damaged."""
 _BLOCK = 4096  # bytes read at a time, from the end
 _NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file
 _REMOVE_FOLDER = "Remove the folder of that name."
+_MAKE_ROOM = "Free some space and run the same command again; what is in the folder is kept."
 _MENDING = {
-    errno.ENOSPC: "Make room and start the same again; what is in the folder is kept.",
-    errno.EDQUOT: "Make room and start the same again; what is in the folder is kept.",
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
     errno.ENOENT: "Its folder was removed or renamed meanwhile.",
     errno.EISDIR: _REMOVE_FOLDER,
     errno.EEXIST: "Remove or rename the file of that name.",
 }
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
-# They tell no errno where they could not open a file.
+# These have no errno where they could not open a file.
 _VAGUE = (sqlite3.OperationalError, socket.gaierror)
 
 
 class LineLog:
-    """A JSON-lines file that only grows; each line is on its way to the disk when `add` returns.
+    """A JSON-lines file that only grows; each line is handed to the system when `add` returns.
 
-    A line that a crash cut short is taken off when the file is opened again.
+    A line that a crash cut short is removed when the file is opened again.
 
     Args:
-        path: The file; it is made with the first line.
+        path: The file; it is created with the first line.
+
+    >>> from contextlib import closing
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, closing(LineLog(Path(folder, "log.jsonl"))) as log:
+    ...     log.add({"step": 1})
+    ...     list(log.entries())
+    [{'step': 1}]
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +70,7 @@ class LineLog:
         """Append one entry as a line of JSON.
 
         Raises:
-            SetupError: If the disk takes it not.
+            SetupError: If the file cannot be written.
         """
         line = to_json(entry, indent=None).encode() + b"\n"
         with written(self.path):
@@ -75,7 +83,7 @@ class LineLog:
         """Read the whole lines.
 
         Raises:
-            SetupError: If the file cannot be read, or a line is no JSON.
+            SetupError: If the file cannot be read, or a line is not a JSON object.
         """
         if not self.path.exists():
             return
@@ -85,27 +93,31 @@ class LineLog:
                     yield _parsed(line, f"Line {number} of {self.path}", DELETE_LINE)
 
     def close(self) -> None:
-        """Close the file; a further line opens it again."""
+        """Close the file; the next `add` opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 def to_json(value: object, indent: int | None = 2) -> str:
-    """Write JSON with sorted keys; NaN and infinity are refused, for they are not JSON."""
+    """Write JSON with sorted keys; NaN and infinity are refused, as JSON has no such numbers.
+
+    >>> to_json({"b": 1, "a": 2}, indent=None)
+    '{"a": 2, "b": 1}'
+    """
     text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    # Half of a surrogate pair, which a model's reply may hold, is no UTF-8; JSON has an escape.
+    # UTF-8 has no lone surrogate, which a model's reply may hold; JSON has an escape for it.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes the place of the file at once, and is on the disk then.
+    """Yield a path to write to; after the block it is on the disk and replaces the file at once.
 
     Raises:
-        SetupError: If the disk takes it not.
+        SetupError: If the file cannot be written.
     """
-    # DSPy goes by how a file's name ends.
+    # DSPy chooses a format by the suffix.
     own = f"{os.getpid()}-{threading.get_ident()}"  # two processes may write one file
     partial = path.with_name(f"{path.stem}.{own}{PARTIAL}{path.suffix}")
     with written(path):
@@ -123,7 +135,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Say in one line why a file or a folder cannot be written.
+    """Turn errors of the block into one line that says why a file or folder cannot be written.
 
     Raises:
         ResourceError: If the block ends in an OSError, or in an error that came from one.
@@ -135,10 +147,10 @@ def written(path: Path) -> Iterator[None]:
     except Exception as error:
         if lack := resource_error(error):
             raise lack from error
-        cause = next((each for each in _causes(error) if isinstance(each, OSError)), None)
+        cause = next((cause for cause in _causes(error) if isinstance(cause, OSError)), None)
         if cause is None:
             raise
-        mending = _MENDING.get(cause.errno or 0, "Give a place that can be written to.")
+        mending = _MENDING.get(cause.errno or 0, "Give a path that can be written to.")
         raise ResourceError(f"Cannot write {path}: {cause.strerror or cause}. {mending}") from error
 
 
@@ -148,10 +160,10 @@ def locked(path: Path, taken: SetupError) -> Iterator[None]:
 
     Args:
         path: The lock's file.
-        taken: What is raised where another process has it.
+        taken: The error to raise where another process holds the lock.
 
     Raises:
-        SetupError: Also if there can be no lock.
+        SetupError: Also if the lock's file cannot be written.
     """
     lock = FileLock(path)
     with written(path):
@@ -170,22 +182,28 @@ def read_json(path: Path, mending: str = "Give another folder.") -> dict[str, An
 
     Args:
         path: The file.
-        mending: What helps where it is damaged.
+        mending: The advice where it is damaged.
 
     Raises:
         SetupError: If the file cannot be read or holds something else.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_text(Path(folder, "a.json"), '{"a": 1}')
+    ...     read_json(Path(folder, "a.json"))
+    {'a': 1}
     """
     with _read(path, mending):
         return _parsed(path.read_bytes(), str(path), mending)
 
 
 def read_record(kind: type[T], path: Path, mending: str = "Give another folder.") -> T:
-    """Read a JSON file that holds a dataclass; other keys than its fields are left alone.
+    """Read a JSON file that holds a dataclass; keys that are no field are ignored.
 
     Args:
-        kind: The dataclass; what it consists of decides what the file may hold (`decoded`).
+        kind: The dataclass; the types of its fields decide what the file may hold (`decoded`).
         path: The file.
-        mending: What helps where it is damaged.
+        mending: The advice where it is damaged.
 
     Raises:
         SetupError: If the file cannot be read or holds something else.
@@ -198,29 +216,28 @@ def read_record(kind: type[T], path: Path, mending: str = "Give another folder."
 
 
 def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
-    """Give what `dataclasses.asdict` made of a dataclass, and JSON of that, as a dataclass again.
+    """Build a dataclass again from its `dataclasses.asdict`, read from JSON.
 
-    Types are taken strictly: a text is no number, true is none either, and no number is infinite.
-    An integer stands for a float. Keys that are no field are left alone.
+    Types are strict: neither a text nor true is a number, and numbers are finite. An integer may
+    stand for a float. Keys that are no field are ignored.
 
     Args:
         kind: The dataclass; its fields may hold dataclasses too.
-        plain: What `json.loads` gave.
+        plain: The result of `json.loads`.
 
     Raises:
-        ValueError: If it is something else; the text says where and what.
+        ValueError: If it does not fit; the text says where and why.
 
-    Example:
-        >>> from dataclasses import dataclass
-        >>> @dataclass(frozen=True)
-        ... class Point:
-        ...     name: str
-        ...     place: tuple[float, ...]
-        >>> decoded(Point, {"name": "a", "place": [1, 2.5]})
-        Point(name='a', place=(1.0, 2.5))
-        >>> decoded(Point, {"name": "a", "place": [True]})
-        Traceback (most recent call last):
-        ValueError: place.0: Input should be a valid number
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Point:
+    ...     name: str
+    ...     place: tuple[float, ...]
+    >>> decoded(Point, {"name": "a", "place": [1, 2.5]})
+    Point(name='a', place=(1.0, 2.5))
+    >>> decoded(Point, {"name": "a", "place": [True]})
+    Traceback (most recent call last):
+    ValueError: place.0: Input should be a valid number
     """
     from pydantic import ValidationError
 
@@ -230,7 +247,7 @@ def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
         raise ValueError("it holds a number that is not finite") from error
     adapter = _adapter(cast("Any", kind))
     try:
-        # Half of a surrogate pair is no UTF-8; only this look at the record does without it.
+        # UTF-8 has no lone surrogate; only this check of the record goes without it.
         adapter.validate_json(text.encode("utf-8", "replace"), strict=True)
         (record,) = adapter.validate_python([plain])
     except ValidationError as error:
@@ -242,7 +259,7 @@ def decoded(kind: type[T], plain: Mapping[str, Any]) -> T:
 
 @cache
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    """Make what checks and builds a tuple of one record: a dataclass alone takes no settings."""
+    """Make the adapter of a tuple of one record: a dataclass alone takes no pydantic settings."""
     from pydantic import ConfigDict, TypeAdapter
 
     settings = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -250,9 +267,10 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def resource_error(error: BaseException) -> ResourceError | None:
-    """Give the error to raise where another one came from what the machine lacks, an open file say.
+    """Return the error to raise if another one was caused by a lack of open files, else None.
 
-    It may lie under others: to a client a connection that cannot be opened is the server's failure.
+    The cause may lie deep: an HTTP client reports a connection that it cannot open as the server's
+    failure.
     """
     for cause in _causes(error):
         if isinstance(cause, ResourceError):
@@ -260,9 +278,9 @@ def resource_error(error: BaseException) -> ResourceError | None:
         no_file = isinstance(cause, OSError) and cause.errno in _NO_MORE_FILES
         if no_file or (isinstance(cause, _VAGUE) and _no_file_is_left()):
             return ResourceError(
-                "Too many open files: this process may have no more of them and of connections. "
-                "Lower `num_threads` (--num-threads), or raise the limit first (`ulimit -n 4096`). "
-                "It is no failure of the provider; what was paid for is kept."
+                "Too many open files: this process may open no more files or connections. Lower "
+                "`num_threads` (--num-threads), or raise the limit first (`ulimit -n 4096`). The "
+                "provider did not fail; replies that were paid for are kept."
             )
     return None
 
@@ -277,7 +295,7 @@ def _no_file_is_left() -> bool:
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen = set[int]()
-    while error is not None and id(error) not in seen:  # one may be its own cause's context
+    while error is not None and id(error) not in seen:  # an error may be its cause's context
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
@@ -285,22 +303,22 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def _read(path: Path, instead_of_folder: str = _REMOVE_FOLDER) -> Iterator[None]:
-    _check_kind(path)  # whoever opens a pipe waits for a writer
+    _check_kind(path)  # to open a pipe would block until somebody writes
     try:
         yield
     except OSError as error:
         if lack := resource_error(error):
             raise lack from error
         is_folder = error.errno == errno.EISDIR
-        mending = instead_of_folder if is_folder else "Let it be read, or give another place."
+        mending = instead_of_folder if is_folder else "Make it readable, or give another path."
         raise SetupError(f"Cannot read {path}: {error.strerror}. {mending}") from error
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder, which may come from anybody, leads to no file outside itself.
+    """Check that nothing in a folder, which may be a stranger's, leads to a file outside of it.
 
     Raises:
-        SetupError: If it is a symbolic link, or holds one, or a pipe or the like.
+        SetupError: If it is or contains a symbolic link, a pipe, a socket or a device.
     """
     _check_kind(folder)
     for place, folders, names in os.walk(folder):
@@ -311,27 +329,27 @@ def check_folder(folder: Path) -> None:
 def _check_kind(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
-    except OSError:  # whoever opens it says why
+    except OSError:  # opening it will say why
         return
     if stat.S_ISLNK(mode):
         raise SetupError(
-            f"{path} is a symbolic link, which may lead anywhere. Remove it, or give another place."
+            f"{path} is a symbolic link, which may lead anywhere. Remove it, or give another path."
         )
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise SetupError(f"{path} is neither a file nor a folder. Remove it.")
 
 
 def database_files(file: Path) -> tuple[Path, ...]:
-    """Name an SQLite file and those that stand beside it while it is in use."""
+    """Return the paths of an SQLite file and of those beside it while it is in use."""
     ends = ("", "-journal", "-wal", "-shm", ".lock")
     return tuple(file.with_name(f"{file.name}{end}") for end in ends)
 
 
 def check_database(file: Path) -> None:
-    """Check that SQLite will touch no other file when it opens this one, or makes it.
+    """Check that SQLite will touch no other file when it opens or creates this one.
 
     Raises:
-        SetupError: If a link or a journal leads it to another one, or one is no file.
+        SetupError: If a link or a journal leads to another file, or one is not a file.
     """
     for path in database_files(file):
         _check_kind(path)
@@ -340,7 +358,7 @@ def check_database(file: Path) -> None:
     journal = file.with_name(f"{file.name}-journal")
     # SQLite deletes the file that such a journal names.
     if journal.is_file() and journal.read_bytes().endswith(_NAMES_ANOTHER):
-        raise SetupError(f"{journal} names a further file, and is none of ours. Remove it.")
+        raise SetupError(f"{journal} names another file and was not written here. Remove it.")
 
 
 def _parsed(text: bytes, place: str, mending: str) -> dict[str, Any]:
@@ -358,7 +376,7 @@ def _write_whole(file: FileIO, line: bytes) -> None:
     try:
         while done < len(line):
             done += file.write(line[done:])
-    except OSError:  # a full disk, say: half a line would damage the next one
+    except OSError:  # on a full disk, say: half a line would damage the next one
         file.truncate(start)
         raise
 

@@ -1,4 +1,4 @@
-"""Values known by a digest: the same in every process, for whatever an example may hold."""
+"""Digests of any value that an example may hold, the same in every process."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from itertools import chain
 
 
 def digest(value: object) -> str:
-    """Give a SHA-256 of a value, 64 hexadecimal digits.
+    """Return the SHA-256 of a value, 64 hexadecimal digits.
 
-    What JSON has no form for goes by the bytes that it is made of, as in the caches of `datasets`;
-    its repr may leave out a part, or tell where it lies in memory. What has no such bytes, as a
-    generator, goes by the name of its type. A value may hold itself.
+    An object that JSON cannot hold is hashed by its pickled bytes, as in the caches of `datasets`:
+    its repr may leave out a part, or contain its address in memory. One that cannot be pickled,
+    such as a generator, is hashed by the name of its type. A value may contain itself.
+
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
     """
     try:
         text = json.dumps(value, sort_keys=True, default=_by_content)
-    except (RecursionError, TypeError, ValueError):  # it holds itself, is very deep, has odd keys
+    except (
+        RecursionError,
+        TypeError,
+        ValueError,
+    ):  # it contains itself, is very deep, has odd keys
         text = "\n".join(_parts(value))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parts(value: object) -> Iterator[str]:
-    """Write a value of any depth part by part, and what came before by its number."""
+    """Write a value of any depth part by part; a part that came before by its number."""
     numbers: dict[int, int] = {}
     left = [value]
     while left:

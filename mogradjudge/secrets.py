@@ -1,4 +1,4 @@
-"""Keys kept out of texts and files: what a provider says may repeat what it was sent."""
+"""Keeps keys out of texts and files: a provider's answer may repeat what it was sent."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +19,7 @@ MASK = "[redacted]"
 
 _SHORTEST = 4  # characters; a shorter value is part of too many ordinary words
 _LONG = 8  # from here on a value is blanked wherever it stands, below it as a word of its own
-# Keys that stand for none, as local servers are given them, and ordinary words.
+# Placeholder keys, such as local servers take, and ordinary words.
 _DUMMIES = {"empty", "none", "null", "test", "dummy", "fake", "local", "ollama", "token", "secret"}
 _ENVIRONMENT = re.compile(
     r"(?i)KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|SESSION"
@@ -27,9 +27,8 @@ _ENVIRONMENT = re.compile(
 )
 # A desktop's variables, and places of files.
 _NO_SECRET = re.compile(
-    r"^(?:XDG|DBUS|DESKTOP|GNOME|KEYBOARD)_?|^SESSION_MANAGER$|_(?:SOCK|FILE|PATH|DIR)$"
-    r"|^GOOGLE_APPLICATION_CREDENTIALS$",
-    re.IGNORECASE,
+    r"(?i)^(?:XDG|DBUS|DESKTOP|GNOME|KEYBOARD)_?|^SESSION_MANAGER$|_(?:SOCK|FILE|PATH|DIR)$"
+    r"|^GOOGLE_APPLICATION_CREDENTIALS$"
 )
 # In a setting's name these are words of their own: `max_tokens` is no secret.
 _SETTING = re.compile(
@@ -39,7 +38,7 @@ _SETTING = re.compile(
 _HARMLESS = re.compile(
     r"accept|content-type|user-agent|(?:http-)?referer|x-title|api[-_]version", re.IGNORECASE
 )
-# Each pattern starts at a word and runs on without going back, so that time stays linear.
+# Each pattern starts at a word and never backtracks, so that time stays linear.
 _SCHEME = re.compile(r"\b(Bearer|Basic) +[^\s\"',;}]+", re.IGNORECASE)
 _SHAPE = re.compile(r"\b(?:sk|pk|gsk|xai|hf|ghp)[-_][\w-]{8,}|\bAIza[\w-]{8,}")
 _NAMED = re.compile(
@@ -53,7 +52,7 @@ _SURE = re.compile(
     r"\b(?:(?:sk|pk|gsk|xai|hf|ghp)[-_][\w-]{20,}|AIza[\w-]{20,}|(?<=Bearer )[\w.~+/=-]{20,})"
 )
 _WORD = 16  # characters; a longer one is no ordinary word
-_DEEPEST = 100  # levels of a value that are looked through
+_DEEPEST = 100  # levels of a nested value that are read
 # What follows the rest of a cut key.
 _CUT = re.compile(r"[\"'`)\]}>]*\s*(?:\n|\Z)|\.\.|\u2026|\*\*")
 
@@ -62,7 +61,7 @@ _SECRETS: ContextVar[frozenset[str]] = ContextVar("secrets", default=frozenset()
 
 @contextmanager
 def secrets_known(secrets: frozenset[str]) -> Iterator[None]:
-    """Blank these in all that is blanked in the block, beside what is told of otherwise."""
+    """Blank these secrets too in all that is redacted in the block."""
     token = _SECRETS.set(secrets)
     try:
         yield
@@ -73,17 +72,20 @@ def secrets_known(secrets: frozenset[str]) -> Iterator[None]:
 def redact(text: str, known: Iterable[str] = ()) -> str:
     """Blank what is, or looks like, a key.
 
-    That is the values of environment variables that are named like secrets, user names, passwords
-    and query values of URLs, and the common shapes of keys. Of a known key also the first part, and
-    what JSON, a URL or base64 makes of it. Cut a text after this and not before.
+    Blanked are values of environment variables named like secrets, the credentials in URLs, and the
+    common shapes of keys. A known key is also blanked where it is cut, or escaped as in JSON, URLs
+    or base64. Cut a text after this and not before.
 
     Args:
         text: A text that may go to a user or a file.
-        known: Further secrets, those of `secrets_of` say.
+        known: Further secrets, for example those of `secrets_of`.
+
+    >>> redact("Bearer abc was sent to https://me:pass@host/v1", known=["pass"])
+    'Bearer [redacted] was sent to https://host/v1'
     """
     values = _by_length({*known, *_SECRETS.get(), *_from_environment()})
     text = _without(text, values)
-    text = _AFTER_SCHEME.sub(lambda found: _public(found[0]), text)
+    text = _AFTER_SCHEME.sub(lambda match: _public(match[0]), text)
     text = _SCHEME.sub(rf"\1 {MASK}", text)
     text = _SHAPE.sub(MASK, text)
     text = _NAMED.sub(rf"\1{MASK}", text)
@@ -91,10 +93,9 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 
 def redact_reply(reply: Any) -> Any:
-    """Blank the secrets that are known (`secrets_known`, the environment) in a provider's reply.
+    """Blank the known secrets (`secrets_known`, the environment) in a provider's reply.
 
-    What only looks like a key stays, unless it can be nothing else: it is the model's words on a
-    text. Where nothing is blanked, the reply comes back as it is.
+    What only looks like a key stays, unless it can be nothing else: a model's words may quote it.
     """
     environment = {value for value in _from_environment() if not _is_word(value)}
     ours = {value for value in _SECRETS.get() if len(value) >= _LONG or not value.isalpha()}
@@ -108,43 +109,41 @@ def redact_reply(reply: Any) -> Any:
 
 
 def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
-    """Blank keys in an error and in those that it came from, in place: a traceback shows them all.
+    """Blank keys in an error and its causes, in place: a traceback shows them all.
 
-    What a class keeps out of Python's sight (pydantic's errors) is blanked where it is shown.
-    Providers' errors are passed on as they are and not wrapped, so no other text can be put there.
+    Texts that Python cannot set (in pydantic's errors) are blanked where they are printed.
     """
     values, seen, left = list(known), set[int](), [error]
     while left:
-        each = left.pop()
-        if id(each) in seen:
+        current = left.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(each))
-        for name in _attributes(each):
-            with suppress(Exception):  # anyone's class: what it does not give is left there
-                value = getattr(each, name, None)
+        seen.add(id(current))
+        for name in _attributes(current):
+            with suppress(
+                Exception
+            ):  # of anyone's class: an attribute may refuse to be read or set
+                value = getattr(current, name, None)
                 if isinstance(value, (str, list, tuple, dict)):
-                    setattr(each, name, _mapped(value, lambda text: redact(text, values)))
-        inner = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
-        others = (*inner, each.__cause__, each.__context__)
+                    setattr(current, name, _mapped(value, lambda text: redact(text, values)))
+        inner = current.exceptions if isinstance(current, BaseExceptionGroup) else ()
+        others = (*inner, current.__cause__, current.__context__)
         left += [other for other in others if other is not None]
 
 
 def _attributes(error: BaseException) -> set[str]:
-    """Name what an error keeps, also in slots; an OSError has attributes beside its arguments."""
+    """Name an error's attributes, also those in slots; an OSError has some beside its arguments."""
     slots = [getattr(kind, "__slots__", ()) for kind in type(error).__mro__]
-    named = {name for each in slots for name in ([each] if isinstance(each, str) else each)}
+    named = {name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)}
     return {"args", "strerror", "filename", "filename2", *vars(error), *named}
 
 
 def _by_length(values: Iterable[str]) -> list[str]:
-    """Leave out what is too short, the longest first: a key may hold another."""
+    """Drop too short values and sort the others, the longest first: a key may hold another."""
     long = {value for value in values if len(value) >= _LONG}
     short = {value for value in values if _SHORTEST <= len(value) < _LONG}
-    return sorted({*long, *(value for value in short if value.lower() not in _DUMMIES)}, key=_order)
-
-
-def _order(value: str) -> tuple[int, str]:
-    return (-len(value), value)
+    usable = {*long, *(value for value in short if value.lower() not in _DUMMIES)}
+    return sorted(usable, key=lambda value: (-len(value), value))
 
 
 def _from_environment() -> Iterator[str]:
@@ -156,12 +155,12 @@ def _from_environment() -> Iterator[str]:
 
 
 def _is_mixed(value: str) -> bool:
-    """Say whether a value is no word and no number, so that no ordinary text has it."""
+    """Return whether a value has letters and digits, so that no ordinary text has it."""
     return bool(re.search(r"[^\W\d]", value) and re.search(r"\d", value))
 
 
 def _is_word(value: str) -> bool:
-    """Say whether a value may be an ordinary word in a model's reply."""
+    """Return whether a value may be an ordinary word in a model's reply."""
     return len(value) < _WORD and value.isalpha() and value.islower()
 
 
@@ -170,9 +169,9 @@ def _reads_as_words(part: str) -> bool:
     return all(word.isalpha() and word in (word.lower(), word.title()) for word in words)
 
 
-def _masked(found: re.Match[str]) -> str:
-    is_key = all(re.search(kind, found[0]) for kind in ("[a-z]", "[A-Z]", r"\d"))
-    return MASK if is_key else found[0]
+def _masked(match: re.Match[str]) -> str:
+    is_key = all(re.search(kind, match[0]) for kind in ("[a-z]", "[A-Z]", r"\d"))
+    return MASK if is_key else match[0]
 
 
 def _without(text: str, values: Sequence[str]) -> str:
@@ -190,7 +189,7 @@ def _without(text: str, values: Sequence[str]) -> str:
 
 
 def _without_first_parts(text: str, values: Sequence[str]) -> str:
-    """Blank the beginning of a key: somebody cut the text, or wrote stars for the rest."""
+    """Blank the beginning of a key where the text was cut or stars stand for the rest."""
     for value in values:
         first = value[:_LONG]
         if len(value) > _LONG and first in text:
@@ -212,14 +211,14 @@ def _without_first_part(text: str, value: str, first: str) -> str:
 
 def _same(one: str, other: str) -> int:
     """Count the characters that both begin with."""
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @lru_cache(maxsize=256)
 def _spellings(value: str) -> re.Pattern[str]:
-    """Match a value as JSON, HTML and URLs may write it, once or twice over."""
-    whole = "".join(re.escape(each) if each.isalnum() else _spelled(each) for each in value)
+    """Compile a pattern for a value as JSON, HTML and URLs escape it, once or twice."""
+    whole = "".join(re.escape(letter) if letter.isalnum() else _spelled(letter) for letter in value)
     return re.compile(whole if len(value) >= _LONG else rf"(?<!\w){whole}(?!\w)")
 
 
@@ -233,7 +232,7 @@ def _spelled(character: str) -> str:
 
 @lru_cache(maxsize=256)
 def _in_base64(value: str) -> tuple[str, ...]:
-    """Encode a value, as a login ``user:password`` is; a long one also after one byte or two."""
+    """Encode a value as in a login ``user:password``; a long one also after one or two bytes."""
     data = value.encode("utf-8", "replace")
     if len(value) < _LONG:
         return (b64encode(data).decode(), urlsafe_b64encode(data).decode())
@@ -243,11 +242,11 @@ def _in_base64(value: str) -> tuple[str, ...]:
         for shift in range(3):
             start, end = -(-8 * shift // 6), 8 * (shift + len(data)) // 6
             forms.add(encode(bytes(shift) + data).decode()[start:end])
-    return tuple(sorted(forms, key=_order))
+    return tuple(_by_length(forms))
 
 
 def secrets_of(settings: Mapping[str, Any]) -> set[str]:
-    """Give the secrets among an LM's settings: keys, headers, and what its addresses hold."""
+    """Return the secrets among an LM's settings: keys, headers, and those in its addresses."""
     return {
         secret
         for name, value in settings.items()
@@ -263,23 +262,23 @@ def _secret_items(value: object) -> object:
 
 
 def _with_login(text: str) -> set[str]:
-    """Give a key, and without the ``Bearer`` before it that a header may have."""
+    """Return a key as it is and without the ``Bearer`` that a header may have before it."""
     scheme = re.match(r"\s*[A-Za-z]+\s+(?=\S+\s*$)", text)
     return {text, text[scheme.end() :].strip()} if scheme else {text}
 
 
 def secrets_in(url: str) -> set[str]:
-    """Give the password, user name and query values that a URL holds, as written and as sent."""
-    found: set[str] = set()
+    """Return the password, user name and query values of a URL, as written and as sent."""
+    secrets: set[str] = set()
     for rest in _AFTER_SCHEME.findall(url):
         authority, query = _split(rest)
         login = authority.rpartition("@")[0]
         user, _, password = login.partition(":")
-        found |= {login, password, *_uncertain(user)}
+        secrets |= {login, password, *_uncertain(user)}
         for name, _, value in (pair.partition("=") for pair in query.split("&")):
             if not _HARMLESS.match(name):
-                found |= {value} if _SETTING.search(name) else _uncertain(value)
-    return {each for secret in found if secret for each in (secret, unquote(secret))}
+                secrets |= {value} if _SETTING.search(name) else _uncertain(value)
+    return {form for secret in secrets if secret for form in (secret, unquote(secret))}
 
 
 def _uncertain(value: str) -> set[str]:
@@ -288,7 +287,11 @@ def _uncertain(value: str) -> set[str]:
 
 
 def without_secrets(value: Any) -> Any:
-    """Give an LM's settings as they may be saved: without keys, headers and URL credentials."""
+    """Return an LM's settings as they may be saved: without keys, headers and URL credentials.
+
+    >>> without_secrets({"api_key": "key-12345", "api_base": "https://me:pass@host/v1"})
+    {'api_base': 'https://host/v1'}
+    """
     if isinstance(value, Mapping):
         return {
             key: without_secrets(item)
@@ -298,12 +301,12 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [without_secrets(item) for item in value]
     if isinstance(value, str):
-        return _AFTER_SCHEME.sub(lambda found: _public(found[0]), value)
+        return _AFTER_SCHEME.sub(lambda match: _public(match[0]), value)
     return value
 
 
 def _public(rest: str) -> str:
-    """Blank the credentials of a URL, given without its scheme."""
+    """Blank the credentials of a URL that has no scheme."""
     authority, query = _split(rest)
     host = authority.rpartition("@")[2]
     path = rest[len(authority) : len(rest) - len(query)]
@@ -327,30 +330,29 @@ def _texts(value: object, *, keys: bool = False) -> Iterator[str]:
 
 
 def _mapped(value: Any, change: Callable[[str], str], around: tuple[int, ...] = ()) -> Any:
-    """Change the texts in a value: in a copy, but in the very object that has fields.
-
-    ``around`` names the values that hold this one: it may be one of them.
-    """
+    """Change the texts in a value; containers are copied, objects with fields changed in place."""
     if isinstance(value, str):
         return change(value)
-    if id(value) in around or len(around) > _DEEPEST:
+    if id(value) in around or len(around) > _DEEPEST:  # a value may contain itself
         return MASK
-    around = (*around, id(value))
+    changed = partial(_mapped, change=change, around=(*around, id(value)))
     if isinstance(value, dict):
         strings = {key: change(key) for key in value if isinstance(key, str)}
-        pairs = value.items()
-        return _like(value, {strings.get(k, k): _mapped(v, change, around) for k, v in pairs})
+        return _like(value, {strings.get(key, key): changed(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
-        items = [_mapped(item, change, around) for item in _without_tokens(value, change)]
-        return _like(value, items)
+        return _like(value, [changed(item) for item in _without_tokens(value, change)])
+    return _with_fields_changed(value, changed)
+
+
+def _with_fields_changed(value: Any, changed: Callable[[Any], Any]) -> Any:
     for name in _fields_of(value):
-        # DSPy's are frozen, and litellm's check what they are given.
-        object.__setattr__(value, name, _mapped(getattr(value, name), change, around))
+        # DSPy's records are frozen, and litellm's check each new value.
+        object.__setattr__(value, name, changed(getattr(value, name)))
     return value
 
 
 def _like(value: Any, items: Any) -> Any:
-    """Make a value of the same kind, or a plain one where the kind is made otherwise."""
+    """Make a container of the same kind, or a plain one where its constructor refuses."""
     make = getattr(type(value), "_make", type(value))  # a named tuple's
     try:
         return make(items)
@@ -359,14 +361,14 @@ def _like(value: Any, items: Any) -> Any:
 
 
 def _without_tokens(entries: Sequence[Any], change: Callable[[str], str]) -> Sequence[Any]:
-    """Empty the tokens of logprobs that spell a key together."""
-    tokens = [_token_of(entry) for entry in entries]
-    whole = "".join(token for token in tokens if token is not None)
+    """Empty the tokens of logprobs that together spell a key."""
+    tokens = [token for entry in entries if (token := _token_of(entry)) is not None]
+    whole = "".join(tokens)
     changed = change(whole)
-    if None in tokens or changed == whole:
+    if len(tokens) < len(entries) or changed == whole:
         return entries
     start, end = _same(whole, changed), len(whole) - _same(whole[::-1], changed[::-1])
-    places = [*accumulate((len(token or "") for token in tokens), initial=0)]
+    places = [*accumulate(map(len, tokens), initial=0)]
     return [
         _emptied(entry) if low < end and high > start else entry
         for entry, (low, high) in zip(entries, pairwise(places), strict=True)
@@ -379,20 +381,18 @@ def _token_of(entry: object) -> str | None:
 
 
 def _emptied(value: Any) -> Any:
-    """Leave out all texts in a logprobs' entry, also as bytes, and keep its numbers."""
+    """Empty all texts of a logprobs entry, also as bytes, and keep its numbers."""
     if isinstance(value, (str, bytes)):
         return type(value)()
     if isinstance(value, dict):
         return _like(value, {key: _emptied(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
         return _like(value, [_emptied(item) for item in value if not isinstance(item, int)])
-    for name in _fields_of(value):
-        object.__setattr__(value, name, _emptied(getattr(value, name)))
-    return value
+    return _with_fields_changed(value, _emptied)
 
 
 def _fields_of(value: object) -> list[str]:
-    """Name the fields of a record of DSPy's or litellm's."""
+    """Name the fields of a DSPy or litellm record."""
     if isinstance(value, type):
         return []
     if is_dataclass(value):

@@ -1,9 +1,9 @@
-"""Every setting, once: its name, type, default, range and help, and what a search tries of it.
+"""Defines every setting once: its name, type, default, range and help, and how it is searched.
 
-A setting is one field of `RunFields`, `GateFields` or `JudgeFields`. Derived from it are
-the fields of `MOGradConfig` and `JudgeSettings`, the arguments of `MOGrad`, the command line's
-options with their help, the keys of ``--config`` files, the parameters of a `SearchSpace`, what
-decides whether a run is resumed, and the settings that a report lists.
+A setting is one field of `RunFields`, `GateFields` or `JudgeFields`. Derived from these fields are
+those of `MOGradConfig` and `JudgeSettings`, the arguments of `MOGrad`, the command line's options
+and their help, the keys of ``--config`` files, the parameters of a `SearchSpace`, the fingerprint
+by which a run is resumed, and the settings that a report lists.
 """
 
 # ruff: noqa: RUF009, FBT003 - `default` declares a field, as `dataclasses.field` does
@@ -47,18 +47,21 @@ AUTO_STEPS: Final[Mapping[str, int]] = MappingProxyType({"light": 6, "medium": 1
 SAMPLERS: Final = ("tpe", "nsga2", "random", "grid")
 PRUNERS: Final = ("none", "median")
 VALUES: Final = ("agreement", "criteria", "calls_per_text", "tokens_per_text")
-"""What a search can make large or small: mean agreement, that of each criterion; a text's costs."""
+"""What a search can optimize: mean agreement, that of each criterion; the costs of a text."""
 TIMEOUT: Final = 120.0
-"""Seconds after which a call that sends nothing has failed."""
+"""Seconds to wait for the next bytes of a reply before a call has failed."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Says when a setting means anything: while ``parent`` has one of ``values``.
+    """When a setting has an effect: while the setting ``parent`` has one of ``values``.
 
-    Otherwise it has the value ``otherwise``, which is the only one that is legal then.
+    Otherwise its only allowed value is ``otherwise``.
+
+    >>> JUDGE_SETTINGS["n"].condition
+    Condition(parent='score_rule', values=('mean_of_n',), otherwise=1)
     """
 
     parent: str
@@ -68,21 +71,27 @@ class Condition:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting beside its name, type and default, which its field gives.
+    """One setting; its name, type and default are those of its field.
 
     Args:
-        help: What it means, in a line or two.
-        low: The smallest value; None if there is none.
-        high: The largest value; None if there is none.
-        names: All values of a text; those of a `Literal` need not be repeated.
-        part: What it decides: the whole ``"run"``; only what the ``"writers"`` (critic, coach and
-            editor) do; the ``"gate"``; the ``"judge"``; or, for ``"free"``, how fast a run goes
-            and where it ends, but not what it finds on the way.
+        help: Its meaning, in a line or two.
+        low: The smallest value; None for no limit.
+        high: The largest value; None for no limit.
+        names: All values of a text; for a `Literal` they are taken from the type.
+        part: What it affects: the whole ``"run"``; only the ``"writers"`` (critic, coach and
+            editor); the ``"gate"``; the ``"judge"``; or, for ``"free"``, only how fast a run is and
+            when it ends.
         option: Whether the command line has an option for it.
         searched: Whether a search may try several values.
-        tried: The choices of a search that is told nothing else; none for the base's own value.
-        between: In place of choices, the ends of the range that such a search draws from.
-        condition: When it has a meaning; None for always.
+        tried: A search's default choices; none for the base configuration's value alone.
+        between: In place of choices, the ends of a search's default range.
+        condition: When it has an effect; None for always.
+
+    >>> RUN_SETTINGS["batch_size"].default
+    3
+    >>> RUN_SETTINGS["batch_size"].check(0)
+    Traceback (most recent call last):
+    mogradjudge.errors.SetupError: `batch_size` must be a whole number >= 1, got 0.
     """
 
     help: str
@@ -98,14 +107,14 @@ class Setting:
 
     name: str = ""
     kind: type = object
-    """str, int, float or bool; object for what is none of them."""
+    """str, int, float or bool; object for any other type."""
     optional: bool = False
     is_object: bool = False
-    """Whether a `MOGradConfig` holds an object in its place, which its name stands for."""
+    """Whether a `MOGradConfig` holds the object that its name stands for."""
     default: Any = None
 
     def check(self, value: Any) -> None:
-        """Pass a value that the setting can have.
+        """Check that the setting can have a value.
 
         Raises:
             SetupError: If it cannot; the line names the setting.
@@ -141,7 +150,7 @@ class Setting:
 
 
 def default(value: T, setting: Setting) -> T:
-    """Declare a field's default, and what is known of the setting beside."""
+    """Declare a field with its default and its setting."""
     return field(default=value, metadata={"setting": setting})
 
 
@@ -150,9 +159,9 @@ _COMBINED = tuple(mode for mode in MODES if mode.endswith("C"))
 
 @dataclass(frozen=True)
 class RunFields:
-    """The settings of a run. `MOGradConfig` has them, with a mode, a gate and a budget as objects.
+    """The settings of a run; in `MOGradConfig`, mode, gate and budget are objects.
 
-    A setting stands after the one that its condition asks about.
+    A setting comes after the one that its condition refers to.
     """
 
     mode: Any = default(
@@ -176,18 +185,24 @@ class RunFields:
         ),
     )
     skip_tolerance: float | None = default(
-        None, Setting("Write no critique for scores this close.", low=0, high=1)
+        None,
+        Setting("Write no critique for objective scores of at least 1 minus this.", low=0, high=1),
     )
     critic_temperature: float | None = default(
-        0.3, Setting("The critic's temperature; none sends none.", low=0, part="writers")
+        0.3,
+        Setting("The critic's temperature; none leaves it to the provider.", low=0, part="writers"),
     )
     coach_temperature: float | None = default(
-        0.3, Setting("The coach's temperature; none sends none.", low=0, part="writers")
+        0.3,
+        Setting("The coach's temperature; none leaves it to the provider.", low=0, part="writers"),
     )
     editor_temperature: float | None = default(
         0.7,
         Setting(
-            "The editor's temperature; none sends none.", low=0, part="writers", between=(0.0, 1.0)
+            "The editor's temperature; none leaves it to the provider.",
+            low=0,
+            part="writers",
+            between=(0.0, 1.0),
         ),
     )
     edit_preamble: bool = default(
@@ -208,14 +223,12 @@ class RunFields:
     )
     reply_retries: int = default(
         2,
-        Setting(
-            "Further tries after a reply of theirs that cannot be used.", low=0, part="writers"
-        ),
+        Setting("Retries after a reply of theirs that cannot be used.", low=0, part="writers"),
     )
     max_section_chars: int = default(
         2000, Setting("The longest section that the editor may write.", low=1, part="writers")
     )
-    # To search the level would choose how the result is measured, not what it is.
+    # To search the level would choose how the result is measured, not improve it.
     level: Level = default(
         "pooled", Setting("Agreement over all texts, or the mean over groups.", searched=False)
     )
@@ -228,7 +241,7 @@ class RunFields:
     target: float | None = default(
         None,
         Setting(
-            "End once the best mean agreement is at least this.",
+            "Stop once the best mean agreement is at least this.",
             low=-1,
             high=1,
             part="free",
@@ -238,21 +251,21 @@ class RunFields:
     patience: int | None = default(
         None,
         Setting(
-            "End after so many steps without anything better.", low=1, part="free", searched=False
+            "Stop after this many steps without improvement.", low=1, part="free", searched=False
         ),
     )
-    num_threads: int = default(8, Setting("Calls in flight.", low=1, part="free", searched=False))
+    num_threads: int = default(
+        8, Setting("The most LM calls in flight.", low=1, part="free", searched=False)
+    )
     max_rpm: int | None = default(
         None,
-        Setting(
-            "Send no more LM calls than this in any minute.", low=1, part="free", searched=False
-        ),
+        Setting("The most LM calls in any minute.", low=1, part="free", searched=False),
     )
 
 
 @dataclass(frozen=True)
 class GateFields:
-    """The settings of gates, each of which has those that its class names."""
+    """The settings of gates; each gate has those that its class names."""
 
     tolerance: float = default(
         0.0,
@@ -310,7 +323,7 @@ class JudgeFields:
 
 
 def _settings_of(owner: type) -> Iterator[tuple[str, Setting]]:
-    """Read the settings that a class declares as its fields; a gate's stand after the gate."""
+    """List the settings that a class declares; the gates' settings follow the gate."""
     hints = get_type_hints(owner)
     for own in fields(owner):
         yield own.name, _completed(own, hints[own.name])
@@ -319,7 +332,7 @@ def _settings_of(owner: type) -> Iterator[tuple[str, Setting]]:
 
 
 def _completed(own: Field[Any], hint: Any) -> Setting:
-    """Add to what a field's setting knows the field's name, type and default."""
+    """Return a field's setting, completed by the field's name, type and default."""
     setting: Setting = own.metadata["setting"]
     union = get_origin(hint) in (Union, UnionType)
     types = [part for part in (get_args(hint) if union else (hint,)) if part is not NoneType]
@@ -342,7 +355,9 @@ def _where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
 
 
 def _searched(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
-    return MappingProxyType({name: it for name, it in settings.items() if it.searched})
+    return MappingProxyType(
+        {name: setting for name, setting in settings.items() if setting.searched}
+    )
 
 
 RUN_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(dict(_settings_of(RunFields)))
@@ -350,18 +365,24 @@ JUDGE_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(dict(_settings_o
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType({**RUN_SETTINGS, **JUDGE_SETTINGS})
 
 CONFIG_PARAMETERS: Final = _searched(RUN_SETTINGS)
-"""What a search may try of a `MOGradConfig`, named as its fields; ``tolerance`` is the gate's."""
+"""The settings of a `MOGradConfig` that a search may vary; ``tolerance`` is the gate's."""
 JUDGE_PARAMETERS: Final = _searched(JUDGE_SETTINGS)
 PARAMETERS: Final = _searched(SETTINGS)
 
 FREE: Final = _where(lambda setting: setting.part == "free")
-"""The settings that say how fast a run goes and where it ends, not what it finds on the way."""
+"""The settings that affect only how fast a run is and when it ends."""
 WRITERS: Final = _where(lambda setting: setting.part == "writers")
-"""The settings that decide nothing until critic, coach and editor have written something."""
+"""The settings that have no effect until critic, coach and editor have written something."""
 
 
 def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[T]]:
-    """Add the settings' help to a class's docstring, as its ``Args:``."""
+    """Add the settings' help to a class's docstring, as its ``Args:``.
+
+    >>> class Judge:
+    ...     pass
+    >>> "n: Samples per text" in with_arguments({"n": JUDGE_SETTINGS["n"]})(Judge).__doc__
+    True
+    """
 
     def add(owner: type[T]) -> type[T]:
         lines = [f"    {name}: {setting.help}" for name, setting in settings.items()]

@@ -1,1 +1,1 @@
-"""How results are shown: terminal, tables, figures."""
+"""Shows results: terminal, tables and figures."""

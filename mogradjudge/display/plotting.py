@@ -1,7 +1,7 @@
-"""One style for all pictures: those of runs, of searches and of benchmarks.
+"""One style for all figures: those of runs, searches and benchmarks.
 
-Colours are those of Okabe and Ito, "Color Universal Design" (2008), and markers differ as well, so
-that they can be told apart in grey and by the colour-blind. Equal input gives equal bytes.
+Colours are those of Okabe and Ito, "Color Universal Design" (2008). Markers differ as well, so that
+series differ in grey and for the colour-blind too. Equal input gives equal bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 STYLE: Any = {
-    "svg.hashsalt": "mogradjudge",  # else names inside of the file are random
+    "svg.hashsalt": "mogradjudge",  # otherwise the file's ids are random
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a name is no formula
+    "text.parse_math": False,  # a name with dollar signs is not a formula
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.0,
@@ -47,12 +47,12 @@ _SILENT: dict[str, dict[str, Any]] = {
 
 
 def can_draw() -> bool:
-    """Say whether there is a matplotlib to draw with."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def styled() -> AbstractContextManager[None]:
-    """Give the context that figures are drawn and written in, whatever the user's own style is.
+    """Return the context in which figures are drawn and written, whatever the user's style.
 
     Raises:
         SetupError: If matplotlib is missing.
@@ -65,8 +65,19 @@ def styled() -> AbstractContextManager[None]:
 
 
 def panels(width: float, height: float, widths: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Make a figure, in inches, with panels side by side of these relative widths."""
-    # A figure of its own needs no display and leaves nothing behind in pyplot.
+    """Make a figure with panels side by side.
+
+    Args:
+        width: The figure's width in inches.
+        height: Its height in inches.
+        widths: The relative width of each panel.
+
+    >>> with styled():
+    ...     figure, axes = panels(6.0, 3.0, [2, 1])
+    >>> len(axes)
+    2
+    """
+    # A figure without pyplot needs no display and leaves nothing behind.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -75,14 +86,14 @@ def panels(width: float, height: float, widths: Sequence[float]) -> tuple[Figure
 
 
 def image_of(figure: Figure, kind: str = ".svg") -> bytes:
-    """Give a figure as a file holds it; to be called inside of `styled`."""
+    """Return the bytes of a figure's file; call it inside of `styled`."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format=kind[1:], metadata=_SILENT[kind])
     return drawn.getvalue()
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; to be called inside of `styled`.
+    """Write a figure to a file; call it inside of `styled`.
 
     Raises:
         SetupError: If the path ends in neither ``.svg`` nor ``.png``.

@@ -1,4 +1,4 @@
-"""Where the output goes: what a stream can show, and texts that do a terminal no harm."""
+"""Prints to the terminal: what a stream can show, and texts that are safe to print."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 10_000
-"""Columns of what is no terminal: a log or a pipe gets each row as one line."""
+"""Columns off a terminal: a log or a pipe gets each row as one line."""
 LINE = 160
-"""Columns that a text is cut to where it goes to no terminal."""
+"""Columns that a text is cut to off a terminal."""
 
 _CANNOT_MOVE = ("dumb", "unknown")  # terminals without a cursor that goes up
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Give a console on stdout or stderr; it takes no markup and changes no text.
+    """Make a console on stdout or stderr; it reads no markup and changes no text.
 
     Colours and styles are as `is_coloured` says; off a terminal it is `WIDE`.
     """
-    from rich.console import Console as Made
+    from rich.console import Console as RichConsole
 
     stream = sys.stderr if stderr else sys.stdout
     coloured = is_coloured(stream)
-    made = Made(
+    out = RichConsole(
         stderr=stderr,
         force_terminal=stream.isatty() or coloured,
         color_system="auto" if coloured else None,
@@ -38,17 +38,17 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
     )
-    if not (stream.isatty() or made.is_jupyter):
-        made.width = WIDE
-    return made
+    if not (stream.isatty() or out.is_jupyter):
+        out.width = WIDE
+    return out
 
 
 def is_coloured(stream: TextIO) -> bool:
-    """Say whether a stream gets escape sequences for colours and styles.
+    """Return whether a stream gets escape sequences for colours and styles.
 
-    What counts is, in this order: ``--no-color``, the environment's ``NO_COLOR`` and
-    ``FORCE_COLOR`` (no-color.org and force-color.org; set and not empty), and whether it is a
-    terminal that can show them.
+    The first of these that is set decides: ``--no-color``; the variables ``NO_COLOR`` and
+    ``FORCE_COLOR``, if not empty (no-color.org, force-color.org); whether it is a terminal that can
+    show them.
     """
     ctx = click.get_current_context(silent=True)
     if ctx is not None and ctx.color is not None:
@@ -59,17 +59,25 @@ def is_coloured(stream: TextIO) -> bool:
 
 
 def is_live() -> bool:
-    """Say whether stderr can show what moves: a bar, a table that changes."""
+    """Return whether stderr can show a progress bar or a table that changes."""
     return sys.stderr.isatty() and not _is_dumb()
 
 
 def one_line(text: str) -> str:
-    """Put a text on one line, without what a terminal would obey."""
+    """Put a text on one line, without control characters.
+
+    >>> one_line("two" + chr(10) + "lines")
+    'two lines'
+    """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def cut(text: str) -> str:
-    """Put a text on one line of stderr, and cut what does not fit; `LINE` off a terminal."""
+    """Put a text on one line of stderr and cut it to the width, which is `LINE` off a terminal.
+
+    >>> cut("two" + chr(10) + "lines")
+    'two lines'
+    """
     from rich.text import Text
 
     line = Text(one_line(text))
@@ -78,15 +86,15 @@ def cut(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to stdout; a terminal gets it broken between words."""
+    """Write a line to stdout; on a terminal it is wrapped between words."""
     from rich.text import Text
 
     console().print(Text(one_line(text)))
 
 
 def tell(text: str) -> None:
-    """Write a line to stderr; above a bar, if there is one."""
-    # rich puts itself in the place of sys.stderr, and click writes to what was there before.
+    """Write a line to stderr, above a progress bar if there is one."""
+    # rich replaces sys.stderr, but click.echo writes to the one before.
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -100,14 +108,21 @@ def print_table(
 ) -> None:
     """Print rows of text; the first column is left-aligned, all others right-aligned.
 
-    Where a terminal has no room for all columns side by side, the table is parted into several, and
-    long texts are folded. In a file or a pipe each row is one line.
+    If a terminal is too narrow for all columns, the table is split into several, and long texts are
+    folded. In a file or a pipe each row is one line.
 
     Args:
-        columns: Their names.
+        columns: The columns' names.
         rows: A text for each column; control characters are not printed.
-        title: What the table is about.
-        keys: How many of the first columns it takes to know a row; each part of a table has them.
+        title: The table's title.
+        keys: How many of the first columns identify a row; each part of a split table repeats them.
+
+    >>> print_table(["criterion", "agreement"], [["tone", "0.812"]])
+    <BLANKLINE>
+      criterion   agreement
+     ───────────────────────
+      tone            0.812
+    <BLANKLINE>
     """
     from rich.text import Text
 
@@ -115,7 +130,7 @@ def print_table(
     if title:
         out.print(Text(title, style="bold"))
     cells = [[one_line(cell) for cell in column] for column in zip(columns, *rows, strict=True)]
-    # Each of two columns has room then; rich folds those that need more.
+    # So two columns always have room; rich folds those that need more.
     widest = None if out.width == WIDE else out.width // 2
     first, part = cells[:keys], cells[:keys]
     for column in cells[keys:]:
@@ -129,10 +144,10 @@ def print_table(
 
 def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
     from rich import box
-    from rich.table import Table as Made
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Made(box=box.SIMPLE_HEAD)
+    table = RichTable(box=box.SIMPLE_HEAD)
     for place, (name, *_) in enumerate(columns):
         table.add_column(
             Text(name),  # brackets are no markup
@@ -146,7 +161,7 @@ def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
 
 
 def _width(out: Console, table: Table) -> int:
-    """Say how many columns a table takes if it is given room."""
+    """Measure how many characters wide a table is if it has room."""
     return out.measure(table, options=out.options.update_width(WIDE)).maximum
 
 
@@ -157,9 +172,13 @@ def _print(out: Console, table: Table) -> None:
     with out.capture() as printed:
         out.print(table)
     for line in printed.get().splitlines():
-        out.file.write(f"{line.rstrip()}\n")  # a file is spared the blanks that fill each line
+        out.file.write(f"{line.rstrip()}\n")  # without the blanks that fill each line
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number, or a dash where there is none."""
+    """Format a number; None becomes a dash.
+
+    >>> number(0.12345), number(None)
+    ('0.123', '-')
+    """
     return "-" if value is None else f"{value:.{digits}f}"

@@ -1,1 +1,1 @@
-"""One LM call: its model, limit, cache, price, ledger, budget and stop."""
+"""One LM call: its model, rate limit, cache, price, ledger, budget and stop."""

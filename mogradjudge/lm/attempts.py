@@ -1,4 +1,4 @@
-"""One attempt of an LM call: it departs when it may, and whatever becomes of it is booked."""
+"""One attempt of an LM call: it waits for its turn, is sent, and is booked however it ends."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from typing import Any, TypeAlias
 
 import dspy
 
-from mogradjudge.criteria import Group
 from mogradjudge.files import resource_error
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.dspy_internals import Exchange, calling_modules, fails_in_reader
 from mogradjudge.lm.ledger import Ledger, Purpose, Sent, Usage
 from mogradjudge.secrets import redact_error, secrets_of
 
-RETRIES = 9  # failures in a row that are borne; at one more the provider counts as down
-_DSPY_RETRIES = 3  # DSPy's default; a run has thousands of calls, and 3 failures in a row befall it
+RETRIES = 9  # failures in a row; at one more the provider counts as down
+_DSPY_RETRIES = 3  # DSPy's default; too few, as a run has thousands of calls
 _MOST_ATTEMPTS = 30  # of one call, while others are answered
 _ASYNC_POLL = 0.005  # seconds
-_FIRST_ERROR_STATUS = 400  # of HTTP
+_FIRST_ERROR_STATUS = 400  # HTTP
 
 Usages: TypeAlias = Callable[[], Sequence[Usage]]
-"""Gives the tokens that an attempt's provider reported, one entry per reply."""
+"""Returns the tokens that an attempt's provider reported, one entry per reply."""
 
 
 @dataclass(frozen=True)
 class Booking:
-    """Whom the calls of a context are booked for.
+    """The ledger, role and criteria under which the calls of a context are booked.
 
-    A module with `ledger_criteria`, as a judge's predictor, has its calls booked for these.
+    The calls of a module with `ledger_criteria`, such as a judge's predictor, are booked for these.
     """
 
     ledger: Ledger
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
 
     def purpose(self, lm: dspy.BaseLM) -> Purpose:
-        """Say what a call of an LM is for, by the module that calls it."""
+        """Return what a call of an LM is for, by the module that calls it."""
         caller = next(reversed(calling_modules()), None)
         criteria = getattr(caller, "ledger_criteria", self.criteria)
         return Purpose(self.role, criteria, lm.model)
@@ -50,13 +49,13 @@ class Booking:
     def attempt(
         self, lm: dspy.BaseLM, sent: object, options: Mapping[str, Any], replies: int = 1
     ) -> Attempt:
-        """Weigh an attempt that is about to be made.
+        """Prepare an attempt, with the most that it can spend.
 
         Args:
             lm: The model.
-            sent: All that is sent.
+            sent: Everything that is sent.
             options: The call's settings.
-            replies: How many replies it asks for.
+            replies: How many replies it requests.
         """
         limit = options.get("max_tokens") or options.get("max_completion_tokens")
         weight = self.ledger.budget.weigh(lm, sent, limit, replies)
@@ -80,7 +79,7 @@ class Attempt:
     wave: int = 0
 
     def depart(self) -> None:
-        """Wait until it may be sent, and take a place and a part of the budget."""
+        """Wait until it may be sent; take a place in flight and reserve its part of the budget."""
         _withdraw_outer()
         self.wave = self.ledger.limiter.take()
         try:
@@ -90,7 +89,7 @@ class Attempt:
             raise
 
     async def adepart(self) -> None:
-        """Do the same without holding the loop or its threads: the calls in flight need both."""
+        """Do the same without blocking the event loop or its threads: calls in flight need both."""
         _withdraw_outer()
         while (wave := self.ledger.limiter.take_now()) is None:
             await pause(self.ledger)
@@ -104,11 +103,11 @@ class Attempt:
 
     @contextmanager
     def under_way(self, usages: Usages) -> Iterator[None]:
-        """Book whatever becomes of it in the block."""
+        """Book the attempt at the end of the block, however it ends."""
         token = _UNDER_WAY.set(self)
         try:
             yield
-        except BaseException as error:  # an interrupted call was sent, too
+        except BaseException as error:  # an interrupted call was also sent
             self._fail(error, usages())
             raise
         finally:
@@ -118,7 +117,7 @@ class Attempt:
             self.ledger.book(self.sent, usages(), answered=True, lost=False)
 
     def tries_again(self, error: dspy.LMError, attempts: int) -> bool:
-        """Say whether another attempt may help after so many."""
+        """Return whether another attempt may help after so many."""
         own = getattr(self.lm, "num_retries", 0)
         retries = RETRIES if own == _DSPY_RETRIES else own
         if self.sent is None or not retries or not _may_pass(error):
@@ -127,12 +126,12 @@ class Attempt:
             return False
         if self.ledger.limiter.is_down(retries):
             redact_error(error, frozenset(secrets_of(self.lm.kwargs)))
-            self.ledger.stop_signal.fail(error)  # or each call that waits would try once more
+            self.ledger.stop_signal.fail(error)  # otherwise each waiting call would try once more
             return False
         return attempts < _MOST_ATTEMPTS
 
     def withdraw(self) -> None:
-        """Give everything back: nothing was sent in its own name."""
+        """Release its place and its part of the budget: it sent nothing itself."""
         if self.sent is not None and self.ledger.withdraw(self.sent):
             self.ledger.limiter.give_back()
         self.sent = None
@@ -142,7 +141,7 @@ class Attempt:
             return
         if _may_pass(error):
             self.ledger.limiter.failed(self.wave, getattr(error, "retry_after", None))
-        else:  # the provider is there, and this call is none for it
+        else:  # the provider is up, but refuses this call
             self.ledger.limiter.answered()
         was_answered = isinstance(error, dspy.LMProviderError) or _is_garbled(error)
         lost = not was_answered or isinstance(error, dspy.LMTimeoutError)
@@ -150,16 +149,16 @@ class Attempt:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Say whether another try may help."""
+    """Return whether another try may help."""
     return isinstance(error, Exception) and (
         dspy.is_retryable_lm_error(error) or _is_garbled(error)
     )
 
 
 def _is_garbled(error: BaseException) -> bool:
-    """Say whether an answer came that is none: cut JSON, a page of HTML, a redirect, odd usage.
+    """Return whether the answer was unreadable: cut JSON, a page of HTML, a redirect, odd usage.
 
-    DSPy has no class of its own for it. What its reader of replies fails on is unexpected to it.
+    DSPy has no class for it: an error in its reader of replies is an `LMUnexpectedError`.
     """
     if type(error) is dspy.LMProviderError:
         status = getattr(error, "status", None)
@@ -170,13 +169,13 @@ def _is_garbled(error: BaseException) -> bool:
 
 
 def reading_message(dspys: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse an answer without a message, as {"status": "queued"}; to DSPy it is an empty text."""
+    """Refuse an answer without a message ({"status": "queued"}), which DSPy reads as no text."""
 
     @wraps(dspys)
     def read(provider: str, data: Any, **options: Any) -> Any:
         choices = data.get("choices") if isinstance(data, Mapping) else None
         choices = choices if isinstance(choices, list) else []
-        reply = dspys(provider, data, **options)  # it knows what a provider says of its errors
+        reply = dspys(provider, data, **options)  # first, as it raises the provider's own errors
         if not any(isinstance(choice.get("message"), Mapping) for choice in choices):
             raise TypeError("an answer without a message")
         return reply
@@ -185,7 +184,7 @@ def reading_message(dspys: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reading_usage(dspys: Callable[..., Any]) -> Callable[..., Any]:
-    """Take a usage that is none for one that is not known: the reply is as good."""
+    """Treat an invalid usage as an unknown one, so that the reply is not lost."""
 
     @wraps(dspys)
     def read(usage: Any) -> Any:
@@ -201,37 +200,37 @@ _UNDER_WAY: ContextVar[Attempt | None] = ContextVar("under_way", default=None)
 
 
 def is_under_way(lm: dspy.BaseLM) -> bool:
-    """Say whether this is part of an attempt of the same LM."""
+    """Return whether this call is part of an attempt of the same LM."""
     outer = _UNDER_WAY.get()
     return outer is not None and outer.lm is lm
 
 
 async def pause(ledger: Ledger) -> None:
-    """Wait a moment before looking again, unless the run is to stop."""
+    """Wait a moment, unless the run is to stop."""
     ledger.stop_signal.check()
     await asyncio.sleep(_ASYNC_POLL)
 
 
 def _withdraw_outer() -> None:
-    """Withdraw the attempt in whose midst another LM is called: it sends through that one."""
+    """Withdraw the attempt during which another LM is called: it sends through that LM."""
     if (outer := _UNDER_WAY.get()) is not None:
         outer.withdraw()
 
 
-def sent(
-    weighed: Callable[[], Attempt],
+def send_with_retries(
+    prepare: Callable[[], Attempt],
     send: Callable[[Attempt], Any],
     exchange: Exchange | None = None,
 ) -> Any:
-    """Send an attempt when it may be sent, and another where that can help.
+    """Send an attempt when it may be sent, and retry where that can help.
 
     Args:
-        weighed: Gives an attempt.
+        prepare: Makes an attempt.
         send: Sends it.
-        exchange: DSPy's own attempt, if it makes one.
+        exchange: DSPy's own attempt, if there is one.
     """
     for attempts in count(1):
-        ours = weighed()
+        ours = prepare()
         ours.depart()
         try:
             return send(ours)
@@ -241,14 +240,14 @@ def sent(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def sent_async(
-    weighed: Callable[[], Attempt],
+async def send_with_retries_async(
+    prepare: Callable[[], Attempt],
     send: Callable[[Attempt], Awaitable[Any]],
     exchange: Exchange | None = None,
 ) -> Any:
-    """Do the same without holding the loop."""
+    """Do the same without blocking the event loop."""
     for attempts in count(1):
-        ours = weighed()
+        ours = prepare()
         await ours.adepart()
         try:
             return await send(ours)
@@ -261,7 +260,7 @@ async def sent_async(
 def _is_final(
     attempt: Attempt, error: dspy.LMError, attempts: int, exchange: Exchange | None
 ) -> bool:
-    """Say whether a call failed for good, and keep DSPy's own retries from coming on top."""
+    """Return whether a call failed for good; if so, DSPy's own retries are ended too."""
     if exchange is None:
         return not attempt.tries_again(error, attempts)
     if exchange.may_be_repeated and attempt.tries_again(error, attempts):

@@ -1,4 +1,4 @@
-"""What a run may spend: hard caps, checked before a call is sent and with the calls in flight."""
+"""Hard caps on what a run spends, checked before each call and counting the calls in flight."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dspy
 from mogradjudge.errors import SetupError
 from mogradjudge.lm.pricing import price, reply_limit
 
-_TEMPLATE_TOKENS = 64  # what a chat template adds to the few messages of a call, generously
+_TEMPLATE_TOKENS = 64  # a generous bound on what a chat template adds to a call
 _OPTIONS = {"max_tokens": " (--max-total-tokens)"}  # where the command line has another name
 _REPLY_LIMITS = ("max_tokens", "max_completion_tokens")
 
@@ -20,20 +20,24 @@ _REPLY_LIMITS = ("max_tokens", "max_completion_tokens")
 class Budget:
     """Caps on a run; None is no cap.
 
-    A call is sent only if the caps hold even when it and all calls in flight turn out as large as
-    they can: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
-    (or what litellm's table gives for the model). So a cap is never passed, and a part of the last
-    call's size may stay unspent. Calls that DSPy's LMs do not make are not held to them, nor those
-    of threads that a program has started before the run.
+    A call is sent only if the caps hold even when it and all calls in flight are as large as they
+    can be: a prompt has at most as many tokens as bytes, a reply at most the LM's ``max_tokens``
+    (or the model's limit in litellm's table). So a cap is never passed, and up to one call's size
+    may stay unspent. The caps do not hold for calls that bypass DSPy's LMs, nor for threads that a
+    program has started before the run.
 
     Args:
-        max_calls: Attempts at the provider, failed ones and retries included; cached replies not.
+        max_calls: Calls to the provider, with failed ones and retries, without cached replies.
         max_tokens: Prompt and completion tokens together.
         max_cost: US dollars, by the prices that litellm carries.
-        max_seconds: Time since the run was started or taken up; calls in flight then still end.
+        max_seconds: Time since the run was started or resumed; calls in flight then still end.
 
     Raises:
         SetupError: If a cap is not a number above 0.
+
+    Example:
+        >>> Budget(max_calls=200, max_cost=1.5).as_dict()
+        {'max_calls': 200, 'max_tokens': None, 'max_cost': 1.5, 'max_seconds': None}
     """
 
     max_calls: int | None = None
@@ -57,7 +61,7 @@ class Budget:
 
     @property
     def weighs_calls(self) -> bool:
-        """Whether calls must be weighed before they are sent: tokens or dollars are capped."""
+        """Whether the largest size of a call must be known: tokens or dollars are capped."""
         return self.max_tokens is not None or self.max_cost is not None
 
     @property
@@ -66,27 +70,26 @@ class Budget:
         return self.max_calls is not None or self.weighs_calls
 
     def check(self, lm: dspy.BaseLM) -> None:
-        """Refuse an LM whose calls these caps could not hold.
+        """Refuse an LM whose calls these caps cannot bound.
 
         Raises:
-            SetupError: If dollars are capped and the model's price is not known, if the longest
-                reply is not, or if it alone passes a cap.
+            SetupError: If dollars are capped and the model's price is unknown, if its longest reply
+                is unknown, or if one call could pass a cap.
         """
         if not self.weighs_calls:
             return
         if cap := self.weigh(lm, "", None, lm.kwargs.get("n") or 1).passes(self):
             raise SetupError(
-                f"The cap of {cap} is less than one call of {lm.model!r} may come to, with a reply "
-                f"of {longest_reply(lm)} tokens. Raise it, or set `max_tokens` on that LM "
-                "(--max-tokens)."
+                f"One call of {lm.model!r}, with a reply of up to {longest_reply(lm)} tokens, may "
+                f"pass the cap of {cap}. Raise it, or set `max_tokens` on that LM (--max-tokens)."
             )
 
     def weigh(self, lm: dspy.BaseLM, prompt: object, reply: int | None, replies: int) -> Spent:
-        """Give the most that a call can come to, as far as there are caps on it; as `largest`.
+        """Return the most that a call can spend (`largest`), or one call if only calls are capped.
 
         Raises:
-            SetupError: If dollars are capped and the model's price is not known, or the longest
-                reply is not.
+            SetupError: If dollars are capped and the model's price is unknown, or if its longest
+                reply is unknown.
         """
         if not self.weighs_calls:
             return Spent(calls=1)
@@ -97,19 +100,23 @@ class Budget:
             )
         if (reply or longest_reply(lm)) is None:
             raise SetupError(
-                f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which nobody "
-                "told: set `max_tokens` on that LM (--max-tokens)."
+                f"`max_tokens` and `max_cost` need the longest reply of {lm.model!r}, which is "
+                "unknown. Set `max_tokens` on that LM (--max-tokens)."
             )
         return largest(lm, prompt, reply, replies)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the caps as `result.json` holds them."""
+        """Return the caps as `result.json` holds them."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Calls, tokens and US dollars; of what was paid, or the most that may come of calls."""
+    """Calls, tokens and US dollars: spent, or the most that calls may spend.
+
+    >>> Spent(1, 100) + Spent(2, 50)
+    Spent(calls=3, tokens=150, cost=0.0)
+    """
 
     calls: int = 0
     tokens: int = 0
@@ -122,7 +129,7 @@ class Spent:
         return Spent(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
 
     def passes(self, budget: Budget) -> str | None:
-        """Name the cap that this spending would pass, as ``max_calls=20``."""
+        """Name the first cap that this spending passes, such as ``max_calls=20``; None if none."""
         caps = {
             "max_calls": (self.calls, budget.max_calls),
             "max_tokens": (self.tokens, budget.max_tokens),
@@ -135,33 +142,36 @@ class Spent:
 
 
 class Purse(Protocol):
-    """What several runs spend together, held to one budget; thread safe."""
+    """What several runs spend together under one budget; thread safe."""
 
     def take(self, weight: Spent) -> bool:
-        """Take a call that is about to be sent; False if a cap would be passed."""
+        """Reserve a call that is about to be sent; False if a cap would be passed."""
         ...
 
     def settle(self, taken: Spent, spent: Spent) -> None:
-        """Enter what a call came to in the place of what was taken for it."""
+        """Replace what was reserved for a call by what it spent."""
         ...
 
 
 def largest(lm: dspy.BaseLM, prompt: object, reply: int | None = None, replies: int = 1) -> Spent:
-    """Give the most that one call can come to.
+    """Return the most that one call can spend.
 
     Args:
         lm: The model.
-        prompt: All that is sent, texts alone: what a picture comes to cannot be told from its URL.
+        prompt: All texts that are sent; the tokens of an image cannot be known from its URL.
         reply: The longest reply in tokens, if the call sets its own.
-        replies: How many the call asks for.
+        replies: How many replies the call asks for.
+
+    >>> largest(dspy.LM("openai/no-such-model", max_tokens=100), "Hello")
+    Spent(calls=1, tokens=169, cost=0.0)
     """
     sent = len(str(prompt).encode("utf-8", "replace")) + _TEMPLATE_TOKENS
-    told = (reply or longest_reply(lm) or 0) * replies
+    received = (reply or longest_reply(lm) or 0) * replies
     known = price(lm.model)
-    return Spent(1, sent + told, 0.0 if known is None else known.of(sent, told))
+    return Spent(1, sent + received, 0.0 if known is None else known.of(sent, received))
 
 
 def longest_reply(lm: dspy.BaseLM) -> int | None:
-    """Give an LM's longest reply in tokens: its own limit, or else the model's; None if unknown."""
+    """Return an LM's longest reply in tokens: its own limit, else the model's; None if unknown."""
     own = [lm.kwargs[name] for name in _REPLY_LIMITS if lm.kwargs.get(name) is not None]
     return int(own[0]) if own else reply_limit(lm.model)

@@ -1,4 +1,4 @@
-"""What DSPy itself keeps of a run's calls: histories, and the user's `dspy.track_usage`."""
+"""Bounds DSPy's histories of a run's calls, and shares the user's `dspy.track_usage`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mogradjudge.lm.dspy_internals import (
 )
 
 REMEMBERED = 1000
-"""The calls of active runs that the LMs' histories, and DSPy's own, hold at most."""
+"""The most calls of active runs that DSPy's histories hold."""
 
 
 class History:
-    """What active runs have put into the histories that DSPy keeps; it is taken out again.
+    """The entries of active runs in DSPy's histories; old ones are removed again.
 
     A program may look up its LM's last calls, but a run of thousands must not keep them all.
     """
@@ -33,7 +33,7 @@ class History:
         self._lock = threading.Lock()
 
     def recording(self, is_in_run: Callable[[], bool], dspys: Callable[..., Any]) -> Any:
-        """Put this in the place of DSPy's function, to note what it adds in a run."""
+        """Wrap DSPy's function to note what it adds in a run."""
 
         @wraps(dspys)
         def record_history(client: Any, entry: Any) -> None:
@@ -48,7 +48,7 @@ class History:
         return record_history
 
     def clear(self) -> None:
-        """Take out what is left."""
+        """Remove all entries."""
         with self._lock:
             while self._entries:
                 _take_out(*self._entries.popleft())
@@ -56,7 +56,7 @@ class History:
 
 def _take_out(entry: object, histories: Sequence[MutableSequence[Any]]) -> None:
     for history in histories:
-        # Asked for by identity: entries are large dictionaries, and slow to compare.
+        # Compared by identity: entries are large dictionaries, and slow to compare.
         place = next((index for index, held in enumerate(history) if held is entry), None)
         if place is not None:
             del history[place]
@@ -66,7 +66,7 @@ def _take_out(entry: object, histories: Sequence[MutableSequence[Any]]) -> None:
 def usage_shared() -> Iterator[None]:
     """Let all threads of the block add to the user's own `dspy.track_usage`.
 
-    DSPy gives each worker of its own a deep copy of the tracker, and what that hears is lost.
+    DSPy gives each of its worker threads a deep copy of the tracker, whose counts are lost.
     """
     tracker = usage_tracker()
     with with_usage_tracker(None if tracker is None else _SharedUsage(tracker)):
@@ -74,7 +74,7 @@ def usage_shared() -> Iterator[None]:
 
 
 class _SharedUsage(UsageTracker):  # type: ignore[misc]  # dspy is untyped
-    """Hands usage on to one tracker, from whatever thread."""
+    """Passes the usage of all threads on to one tracker."""
 
     def __init__(self, tracker: UsageTracker) -> None:
         super().__init__()

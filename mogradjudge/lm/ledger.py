@@ -1,4 +1,4 @@
-"""What a run pays: calls, tokens and cost by role and criteria, held to its budget."""
+"""Books a run's calls, tokens and cost by role and criteria, and enforces its budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.files import DELETE_LINE, LineLog, decoded
 from mogradjudge.lm.budget import Budget, Purse, Spent
@@ -33,10 +32,14 @@ class LedgerRow:
 
     ``calls`` were answered and paid for; ``cached`` were answered by DSPy's cache; ``failed`` were
     sent and ended in an error. ``cost`` is in US dollars, None where a price is unknown.
+
+    >>> rows = [LedgerRow("judge", ("tone",), 2, 0, 0, 300, 20, 0.25)]
+    >>> totals(rows)
+    (320, 0.25)
     """
 
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
     calls: int
     cached: int
     failed: int
@@ -45,12 +48,12 @@ class LedgerRow:
     cost: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the row as `result.json` holds it."""
+        """Return the row as `result.json` holds it."""
         return {**asdict(self), "criteria": list(self.criteria)}
 
 
 def totals(rows: Iterable[LedgerRow]) -> tuple[int, float | None]:
-    """Sum up rows: tokens, and US dollars, None where a price is unknown."""
+    """Sum up the tokens and US dollars of rows; the latter are None where a price is unknown."""
     tokens, cost = 0, 0.0
     unpriced = False
     for row in rows:
@@ -68,28 +71,28 @@ class _Account:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
-    unpriced: bool = False  # a paid call told no tokens, or its model has no price
+    unpriced: bool = False  # a paid call reported no tokens, or its model has no price
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """Whom a call is booked for, and the model that it is sent to."""
+    """What a call is for: its role and criteria, and the model that it is sent to."""
 
     role: str
-    criteria: Group
+    criteria: tuple[str, ...]
     model: str
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A call that is under way: its number, and the most that it can come to."""
+    """A call in flight: its number, and the most that it can spend."""
 
     number: int
     purpose: Purpose
     weight: Spent
 
 
-# The lines of the journal. Whoever made the file, it may not make room under a cap.
+# The lines of the journal. Their counts are not negative: a stranger's file frees no budget.
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,21 @@ class _Withdrawal:
 
 
 class Ledger:
-    """Books every attempt of a run's LM calls and holds them to its budget; thread safe.
+    """Books every attempt of a run's LM calls and enforces its budget; thread safe.
 
     Args:
-        budget: The caps; none if it is not given.
+        budget: The caps; None for no caps.
         max_in_flight: The most calls that may wait for an answer at one time.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        stop_file: A file whose appearance lets no more calls out.
+        stop_file: A file whose appearance stops the run.
         purse: What this run spends together with others; each call is taken from it too.
+
+    >>> ledger = Ledger(Budget(max_calls=1))
+    >>> call = ledger.depart(Purpose("judge", ("tone",), "openai/gpt-4o-mini"), Spent(calls=1))
+    >>> tokens = {"prompt_tokens": 300, "completion_tokens": 20}
+    >>> ledger.book(call, [tokens], answered=True, lost=False)
+    >>> ledger.calls, ledger.rows[0].prompt_tokens
+    (1, 300)
     """
 
     def __init__(
@@ -146,7 +156,7 @@ class Ledger:
         self.limiter = Limiter(max_in_flight, max_rpm, self.stop_signal)
         self._journal: LineLog | None = None
         self._lock = threading.Condition()
-        self._accounts: dict[tuple[str, Group], _Account] = {}
+        self._accounts: dict[tuple[str, tuple[str, ...]], _Account] = {}
         self._numbers = count(1)
         self._spent = Spent()
         self._under_way: dict[int, Sent] = {}
@@ -159,20 +169,20 @@ class Ledger:
 
     @property
     def rows(self) -> tuple[LedgerRow, ...]:
-        """The spending, in the order of the roles and then of the criteria's names."""
+        """The spending, ordered by role and then by the criteria's names."""
         with self._lock:
             keys = sorted(self._accounts, key=_order)
             return tuple(_row(*key, self._accounts[key]) for key in keys)
 
     def depart(self, purpose: Purpose, weight: Spent) -> Sent:
-        """Take a call from the budget, just before it is sent.
+        """Reserve a call in the budget, just before it is sent.
 
-        At a cap it waits for the calls in flight: one may come to less than it could have. So a run
-        does not end earlier for having more threads.
+        At a cap it waits for the calls in flight: they may spend less than was reserved. So a run
+        with more threads does not end earlier.
 
         Args:
-            purpose: Whom it is for.
-            weight: The most that it can come to.
+            purpose: What it is for.
+            weight: The most that it can spend.
 
         Raises:
             BudgetExhausted: If a cap would be passed.
@@ -185,7 +195,7 @@ class Ledger:
         return sent
 
     def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
-        """Take a call from the budget as `depart` does, or give None where that would wait."""
+        """Reserve a call as `depart` does; None where that would wait."""
         with self._lock:
             cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
             if cap is None and self.purse is not None and not self.purse.take(weight):
@@ -197,7 +207,7 @@ class Ledger:
             return None
 
     def withdraw(self, sent: Sent) -> bool:
-        """Take back a call that was not sent after all; False if it has landed."""
+        """Cancel a call that was not sent after all; False if it has ended."""
         with self._lock:
             if self._under_way.pop(sent.number, None) is None:
                 return False
@@ -208,14 +218,14 @@ class Ledger:
         return True
 
     def book(self, sent: Sent, usages: Sequence[Usage], *, answered: bool, lost: bool) -> None:
-        """Enter how a call ended.
+        """Book how a call ended.
 
         Args:
             sent: The call.
-            usages: The tokens that the provider reported, one entry per reply; none tells that the
+            usages: The tokens that the provider reported, one entry per reply; no entry if the
                 cache had the reply after all.
             answered: Whether a reply came.
-            lost: Whether it may be billed though no reply came: it counts as large as it can be.
+            lost: Whether it may be billed though no reply came: it then counts at its largest.
         """
         tokens = [
             (_tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
@@ -231,7 +241,7 @@ class Ledger:
             completion_tokens=sum(completion for _, completion in tokens),
         )
         with self._lock:
-            # The books are right and nobody waits for this call, even where the disk is full.
+            # Booked before it is written, so that a full disk blocks no waiting call.
             spent = self._enter(self._under_way.pop(sent.number), landing)
             self._lock.notify_all()
         if self.purse is not None:
@@ -240,17 +250,16 @@ class Ledger:
             self._write(asdict(landing))
 
     def book_cached(self, purpose: Purpose) -> None:
-        """Enter a call that the cache answered."""
+        """Book a call that the cache answered."""
         with self._lock:
             self._write({"from_cache": True, **asdict(purpose)})
             self._account(purpose).cached += 1
 
     @contextmanager
     def kept_in(self, journal: LineLog) -> Iterator[None]:
-        """Write each call to a journal while the block runs, after entering what is in it.
+        """Write each call to a journal while the block runs, after booking what it holds already.
 
-        A call that was under way when the journal broke off counts as failed, and as large as it
-        can have been.
+        A call that was in flight when the journal broke off counts as failed, and at its largest.
         """
         with self._lock:
             self._restore(journal)
@@ -284,7 +293,7 @@ class Ledger:
             self._enter(sent, _Landing(sent.number, answered=False, unknown=True))
 
     def _again(self, entry: Mapping[str, Any], open_ends: dict[int, Sent]) -> None:
-        """Enter a line of a journal; what was sent waits for its landing."""
+        """Book a line of a journal; a call that was sent waits for the line of its end."""
         if "withdrawn" in entry:
             _sent(open_ends, decoded(_Withdrawal, entry).landed)
         elif "landed" in entry:
@@ -327,10 +336,10 @@ class Ledger:
 
 
 def _sent(open_ends: dict[int, Sent], number: int) -> Sent:
-    """Take out a call that is under way.
+    """Take out a call in flight.
 
     Raises:
-        ValueError: If there is none of that number.
+        ValueError: If there is none with that number.
     """
     if number not in open_ends:
         raise ValueError(f"landed: no call {number} is under way")
@@ -338,17 +347,17 @@ def _sent(open_ends: dict[int, Sent], number: int) -> Sent:
 
 
 def _tokens(usage: Usage, name: str) -> int:
-    """Read a count; 0 for one that is missing or can be none."""
+    """Read a count; 0 if it is missing or is no positive integer."""
     count = usage.get(name)
     return count if type(count) is int and count > 0 else 0
 
 
-def _order(key: tuple[str, Group]) -> tuple[int, str, Group]:
+def _order(key: tuple[str, tuple[str, ...]]) -> tuple[int, str, tuple[str, ...]]:
     role, criteria = key
     return (ROLES.index(role) if role in ROLES else len(ROLES), role, criteria)
 
 
-def _row(role: str, criteria: Group, account: _Account) -> LedgerRow:
+def _row(role: str, criteria: tuple[str, ...], account: _Account) -> LedgerRow:
     return LedgerRow(
         role=role,
         criteria=criteria,

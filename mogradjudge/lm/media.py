@@ -1,11 +1,11 @@
-"""How a program's values are told to people and models: images by their names, long texts cut."""
+"""Shows a program's values to people and models: images by their names, long texts cut."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -18,9 +18,9 @@ import pydantic
 from mogradjudge.lm.quoting import CUT, DEEPEST
 
 LONGEST_EVIDENCE = 40_000
-"""Characters of what a role's prompt quotes, at most: an example's inputs, critiques or advice."""
+"""The most characters that a prompt quotes of an example's inputs, critiques or advice."""
 LONGEST_RESULTS = 20_000
-"""Characters of what was expected and produced on one example, at most."""
+"""The most characters that a prompt quotes of one example's expected and produced results."""
 SHORTEST_VALUE = 40
 
 _LONGEST_NAME = 200
@@ -39,7 +39,10 @@ _ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 def name_of_media(value: object) -> str | None:
     """Name an image, audio, a file or bytes, as in ``(Image)``; None for any other value.
 
-    It stands for the value in prompts and logs: the bytes as text would say nothing, at any length.
+    Prompts and logs hold the name in place of the value, as the bytes mean nothing as text.
+
+    >>> name_of_media(b"abc")
+    '(3 bytes)'
     """
     if isinstance(value, (dspy.Image, dspy.Audio, dspy.File)):
         return f"({type(value).__name__})"
@@ -48,26 +51,33 @@ def name_of_media(value: object) -> str | None:
     return None
 
 
-def told(value: Any, longest: int) -> Any:
-    """Give a value as a prompt can show it, in at most ``longest`` characters.
+def for_prompt(value: Any, longest: int) -> Any:
+    """Make a value fit into a prompt, in at most ``longest`` characters.
 
-    Small values stay whole, and long ones share what is left: each keeps its head and its tail. Of
-    a list or a table with too many entries the first and the last stay, and of one whose shortest
-    form is too long the two ends as a text. As JSON it is no longer, but for the quotes of a text
-    and for what JSON escapes: a character counts as one. ``longest`` is at least `SHORTEST_VALUE`.
+    Small values stay whole; long ones share the rest of the room, and each keeps its head and its
+    tail. A list or table with too many entries keeps the first and the last; one that is still too
+    long becomes a text of which the two ends stay. The length is that of the value as JSON, without
+    the quotes of a text; an escaped character counts as one. ``longest`` is at least
+    `SHORTEST_VALUE`.
+
+    >>> for_prompt(list(range(1000)), 40)
+    [0, '(998 more)', 999]
     """
     value = plain(value)
     return cut(value, longest) if isinstance(value, str) else _fitted(value, longest)
 
 
 def plain(value: Any, inside: tuple[int, ...] = (), *, in_log: bool = False) -> Any:
-    """Give a value as JSON can hold it, without bytes; what JSON has no word for is its text.
+    """Convert a value to what JSON can hold; bytes become a name, any other object its text.
 
     Args:
         value: The value.
         inside: The values that hold this one, which may be one of them, by their ids.
         in_log: Whether it goes into a file and not into a prompt: texts stay whole, and a float
-            that is not finite is its text, as JSON has no other word for it.
+            that is not finite becomes its text, as JSON has no such number.
+
+    >>> plain({"image": b"abc", "sizes": (1, 2)})
+    {'image': '(3 bytes)', 'sizes': [1, 2]}
     """
     if _is_short(value):
         return str(value) if in_log and not _is_finite(value) else value
@@ -77,7 +87,10 @@ def plain(value: Any, inside: tuple[int, ...] = (), *, in_log: bool = False) -> 
         return media
     if len(inside) == DEEPEST or id(value) in inside:
         return CUT
-    walked = partial(plain, inside=(*inside, id(value)), in_log=in_log)
+    return _plain_parts(value, partial(plain, inside=(*inside, id(value)), in_log=in_log))
+
+
+def _plain_parts(value: Any, walked: Callable[[Any], Any]) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [walked(item) for item in value]
     if (table := _as_table(value)) is not None:
@@ -88,7 +101,11 @@ def plain(value: Any, inside: tuple[int, ...] = (), *, in_log: bool = False) -> 
 
 
 def as_text(value: object) -> object:
-    """Write lists and tables as JSON, and leave what `plain` made of any other value."""
+    """Write lists and tables as JSON; any other value is as `plain` returns it.
+
+    >>> as_text([1, 2])
+    '[1,2]'
+    """
     value = plain(value)
     if not _is_finite(value):
         return str(value)
@@ -96,7 +113,11 @@ def as_text(value: object) -> object:
 
 
 def cut(text: str, longest: int) -> str:
-    """Cut the middle out of a text that is too long."""
+    """Cut the middle out of a text that is too long.
+
+    >>> cut("one two three four five", 15)
+    'one  [...] five'
+    """
     middle = f" {CUT} "
     half = (longest - len(middle)) // 2
     return text if len(text) <= longest else f"{text[:half]}{middle}{text[-half:]}"
@@ -117,7 +138,7 @@ def _as_table(value: Any) -> Mapping[Any, Any] | None:
     if isinstance(value, pydantic.BaseModel):
         return dict(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     return None
 
 
@@ -172,7 +193,7 @@ def _shortened(value: Any, half: int, longest: int) -> Any:
 
 
 def _share(sizes: Iterable[int], total: int) -> int:
-    """Give the size to which the largest must be cut for all to fit together."""
+    """Return the size to which the largest must be cut for all to fit together."""
     ordered = sorted(sizes)
     for place, size in enumerate(ordered):
         if size * (len(ordered) - place) > total:

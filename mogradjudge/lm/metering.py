@@ -1,7 +1,7 @@
-"""DSPy's LM layer during a run: whoever calls an LM there, each attempt is limited and booked.
+"""Limits and books each attempt of every LM call during a run.
 
-All of DSPy's LMs send in one place, those too that a program makes or chooses as it runs. Ours
-stands there while a run is active, and DSPy's own is put back when the last one ends.
+All of DSPy's LMs send through the same functions, also LMs that a program makes while it runs. Ours
+replace them while a run is active; DSPy's own are restored when the last run ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.criteria import Group
 from mogradjudge.errors import MogradError
 from mogradjudge.lm.attempts import (
     Attempt,
@@ -26,8 +25,8 @@ from mogradjudge.lm.attempts import (
     pause,
     reading_message,
     reading_usage,
-    sent,
-    sent_async,
+    send_with_retries,
+    send_with_retries_async,
 )
 from mogradjudge.lm.dspy_internals import (
     ATTEMPT,
@@ -41,9 +40,9 @@ from mogradjudge.lm.dspy_internals import (
     Exchange,
     Setting,
     asks_cache,
+    custom_methods,
     is_from_cache,
     may_be_cached,
-    own_doors,
     own_settings,
     usage_of,
 )
@@ -51,7 +50,7 @@ from mogradjudge.lm.dspy_records import History
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.refusals import errors_noted
 from mogradjudge.lm.replacements import Function, Place, Replacements
-from mogradjudge.lm.reply_cache import InFlight, on_cache_miss
+from mogradjudge.lm.reply_cache import InFlight, single_flight
 from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secrets_of
 
 logger = logging.getLogger(__name__)
@@ -60,19 +59,26 @@ _BOOKING: Setting[Booking] = Setting("booking")
 
 
 @contextmanager
-def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
-    """Book all LM calls of the block in a ledger, and hold them to its limits.
+def booked(ledger: Ledger, role: str, criteria: tuple[str, ...]) -> Iterator[None]:
+    """Book all LM calls of the block in a ledger, and enforce its limits.
 
-    So are the calls of all threads and tasks that are started in it. A judge's predictor is booked
-    under its own criteria. The retries are ours, so that each attempt is counted: a call is tried
-    again until more than `RETRIES` failures of the whole run came in a row (calls in flight
-    together fail as one), or more than the LM's ``num_retries`` if that was set to another value
-    than DSPy's default.
+    This includes the calls of all threads and tasks that the block starts. A judge's predictor is
+    booked under its own criteria. The retries are ours, so that each attempt is counted: a call is
+    retried until more than `RETRIES` failures of the whole run came in a row (calls in flight
+    together fail as one), or more than the LM's ``num_retries`` if that differs from DSPy's
+    default.
 
     Args:
         ledger: Books the calls.
-        role: Who speaks.
-        criteria: What the calls are about.
+        role: The role that makes them, such as ``"judge"``.
+        criteria: The names of the criteria that they are about.
+
+    >>> from dspy.utils import DummyLM
+    >>> ledger = Ledger()
+    >>> with booked(ledger, "judge", ("tone",)), dspy.context(lm=DummyLM([{"answer": "Yes"}])):
+    ...     answer = dspy.Predict("question -> answer")(question="Is it?").answer
+    >>> answer, ledger.calls
+    ('Yes', 1)
     """
     with _BOOKING.set(Booking(ledger, role, criteria)), layer_held():
         yield
@@ -80,10 +86,10 @@ def booked(ledger: Ledger, role: str, criteria: Group) -> Iterator[None]:
 
 @contextmanager
 def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
-    """Keep ours in DSPy's place, and a run active, during the block.
+    """Keep a run active, and our functions in the place of DSPy's, during the block.
 
     Args:
-        ledger: The run's; that of the context if it is not given.
+        ledger: The run's ledger; None for that of the context.
     """
     booking = _BOOKING.get()
     held = booking.ledger if ledger is None and booking is not None else ledger
@@ -95,7 +101,7 @@ def layer_held(ledger: Ledger | None = None) -> Iterator[None]:
 
 
 class _Layer:
-    """Where ours stands in DSPy's place, and for whom."""
+    """The functions that replace DSPy's, and the runs that need them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -119,15 +125,16 @@ class _Layer:
                 self._put_theirs()
 
     def booking(self) -> Booking | None:
-        """Give the context's booking while its run is active: a thread may outlive that."""
+        """Return the context's booking while its run is active; a thread may outlive the run."""
         booking = _BOOKING.get()
         if booking is not None and booking.ledger in self._holders:
             return booking
         if self._holders and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "While a run is active, an LM is called outside of it and is neither booked nor "
-                "capped: by a thread that is older than the run, say. Start those in `forward`."
+                "While a run is active, an LM is called outside of it, for example by a thread "
+                "that started before the run. Such calls are neither booked nor capped. Start the "
+                "thread in `forward`."
             )
         return None
 
@@ -145,7 +152,7 @@ def _is_in_run() -> bool:
 
 
 def _functions_on_the_way(history: History) -> Iterator[tuple[Place, Callable[[Any], Function]]]:
-    """Name the functions of DSPy that a call goes through, and what makes ours of each."""
+    """List the functions of DSPy that a call passes, and what wraps each."""
     yield EXECUTE, _executing
     yield EXECUTE_ASYNC, _executing_async
     yield ATTEMPT, _attempting
@@ -154,18 +161,18 @@ def _functions_on_the_way(history: History) -> Iterator[tuple[Place, Callable[[A
     yield READ_USAGE, reading_usage
     yield RECORD_HISTORY, partial(history.recording, _is_in_run)
     yield START_THREAD, _starting
-    for kind, name in own_doors():
-        yield (kind, name), partial(_own_door_of, name)
+    for kind, name in custom_methods():
+        yield (kind, name), partial(_custom_method_of, name)
 
 
-def _own_door_of(name: str, theirs: Any) -> Function:
+def _custom_method_of(name: str, theirs: Any) -> Function:
     function = theirs if inspect.isfunction(theirs) else _as_function(theirs)
     is_async = name.startswith("a") or inspect.iscoroutinefunction(theirs)
-    return _own_door_async(function) if is_async else _own_door(function)
+    return _custom_method_async(function) if is_async else _custom_method(function)
 
 
 def _as_function(theirs: Any) -> Function:
-    """Call what stands in a class as Python does: a static method, a partial one, any object."""
+    """Call a class attribute as Python does: a static method, a partial one, any object."""
 
     def call(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
         bind = getattr(type(theirs), "__get__", None)
@@ -175,7 +182,7 @@ def _as_function(theirs: Any) -> Function:
 
 
 def _starting(pythons: Function) -> Function:
-    """Take a run's settings along into a plain thread, as DSPy does into those that it starts."""
+    """Pass a run's settings on to a plain thread, as DSPy does to the threads that it starts."""
 
     @wraps(pythons)
     def start(thread: threading.Thread) -> None:
@@ -195,7 +202,7 @@ def _run_with(
 
 
 def _executing(dspys: Function) -> Function:
-    """Book a call that the cache answers, and let one alone of equal calls be sent."""
+    """Book a call that the cache answers, and send only one of equal calls."""
 
     @wraps(dspys)
     def execute(lm: dspy.BaseLM, call: Any) -> Any:
@@ -203,8 +210,8 @@ def _executing(dspys: Function) -> Function:
             return dspys(lm, call)
         with _errors_of_ours(lm):
             check = booking.ledger.stop_signal.check
-            with on_cache_miss(_book_nothing, check) if may_be_cached(call) else nullcontext():
-                result = redact_reply(dspys(lm, call))  # as it is kept
+            with single_flight(check) if may_be_cached(call) else nullcontext():
+                result = redact_reply(dspys(lm, call))  # as it is stored
         return _counted(booking, lm, result)
 
     return execute
@@ -218,9 +225,7 @@ def _executing_async(dspys: Function) -> Function:
         with _errors_of_ours(lm):
             while True:
                 try:
-                    with (
-                        on_cache_miss(_book_nothing, None) if may_be_cached(call) else nullcontext()
-                    ):
+                    with single_flight(None) if may_be_cached(call) else nullcontext():
                         result = redact_reply(await dspys(lm, call))
                     return _counted(booking, lm, result)
                 except InFlight:
@@ -235,26 +240,22 @@ def _counted(booking: Booking, lm: dspy.BaseLM, result: Any) -> Any:
     return result
 
 
-def _book_nothing() -> None:
-    """Do nothing about a reply that is not there: the attempt that follows is booked."""
-
-
 @contextmanager
 def _errors_of_ours(lm: dspy.BaseLM) -> Iterator[None]:
-    """Raise what kept a call from being sent as it is, and a provider's error without keys."""
+    """Raise our own errors unwrapped, and a provider's errors without keys."""
     secrets = frozenset(secrets_of(lm.kwargs))
     with errors_noted(), secrets_known(secrets):
         try:
             yield
         except dspy.LMError as error:
-            if isinstance(error.__cause__, MogradError):  # DSPy wraps all that it does not know
+            if isinstance(error.__cause__, MogradError):  # DSPy wraps errors that it does not know
                 raise error.__cause__ from None
-            redact_error(error, secrets)  # it may repeat what it was sent
+            redact_error(error, secrets)  # a provider may repeat what it was sent
             raise
 
 
 def _attempting(dspys: Function) -> Function:
-    """Send an attempt when it may be sent, and again where that can help."""
+    """Send an attempt when it may be sent, and retry where that can help."""
 
     @wraps(dspys)
     def attempt(*arguments: Any) -> Any:
@@ -266,7 +267,7 @@ def _attempting(dspys: Function) -> Function:
             with ours.under_way(exchange.usages()), exchange.boundary():
                 return dspys(*arguments)
 
-        return sent(partial(_weighed, booking, exchange), send, exchange)
+        return send_with_retries(partial(_attempt_of, booking, exchange), send, exchange)
 
     return attempt
 
@@ -282,21 +283,23 @@ def _attempting_async(dspys: Function) -> Function:
             with ours.under_way(exchange.usages()), exchange.boundary():
                 return await dspys(*arguments)
 
-        return await sent_async(partial(_weighed, booking, exchange), send, exchange)
+        return await send_with_retries_async(
+            partial(_attempt_of, booking, exchange), send, exchange
+        )
 
     return aattempt
 
 
-def _weighed(booking: Booking, exchange: Exchange) -> Attempt:
+def _attempt_of(booking: Booking, exchange: Exchange) -> Attempt:
     return booking.attempt(exchange.lm, exchange.texts(), exchange.options(), exchange.replies())
 
 
-def _own_door(theirs: Function) -> Function:
-    """Book a call of an LM whose class sends in a way of its own, past DSPy's."""
+def _custom_method(theirs: Function) -> Function:
+    """Book a call of an LM whose class sends in a way of its own, bypassing DSPy's."""
 
     @wraps(theirs)
-    def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
-        if (booking := _booking_at_door(lm)) is None:
+    def method(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _custom_booking(lm)) is None:
             return theirs(lm, *inputs, **options)
 
         def send(ours: Attempt) -> Any:
@@ -306,15 +309,15 @@ def _own_door(theirs: Function) -> Function:
             return replies[0]
 
         with _errors_of_ours(lm):
-            return sent(partial(_weighed_at_door, booking, lm, inputs, options), send)
+            return send_with_retries(partial(_custom_attempt, booking, lm, inputs, options), send)
 
-    return door
+    return method
 
 
-def _own_door_async(theirs: Function) -> Function:
+def _custom_method_async(theirs: Function) -> Function:
     @wraps(theirs)
-    async def door(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
-        if (booking := _booking_at_door(lm)) is None:
+    async def method(lm: dspy.BaseLM, *inputs: Any, **options: Any) -> Any:
+        if (booking := _custom_booking(lm)) is None:
             return await theirs(lm, *inputs, **options)
 
         async def send(ours: Attempt) -> Any:
@@ -324,20 +327,22 @@ def _own_door_async(theirs: Function) -> Function:
             return replies[0]
 
         with _errors_of_ours(lm):
-            return await sent_async(partial(_weighed_at_door, booking, lm, inputs, options), send)
+            return await send_with_retries_async(
+                partial(_custom_attempt, booking, lm, inputs, options), send
+            )
 
-    return door
+    return method
 
 
-def _weighed_at_door(
+def _custom_attempt(
     booking: Booking, lm: dspy.BaseLM, inputs: Sequence[Any], options: Mapping[str, Any]
 ) -> Attempt:
     settings = {**lm.kwargs, **options}
     return booking.attempt(lm, [inputs, settings], settings, settings.get("n") or 1)
 
 
-def _booking_at_door(lm: dspy.BaseLM) -> Booking | None:
-    # What asks the cache goes on to DSPy's place, and what is under way was booked there.
+def _custom_booking(lm: dspy.BaseLM) -> Booking | None:
+    # A call that asks the cache is booked at `EXECUTE`, and one in flight has been booked.
     return None if asks_cache(lm) or is_under_way(lm) else _LAYER.booking()
 
 

@@ -1,4 +1,4 @@
-"""An LM from its name on the command line."""
+"""Makes an LM from its name on the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mogradjudge.settings import TIMEOUT
 
 _LOCAL = "local/"
 LOCAL_MAX_TOKENS = 512
-"""The longest reply of a model in this process, where the caller does not say."""
+"""The default longest reply of a model in this process, in tokens."""
 
 
 def make_lm(
@@ -22,7 +22,7 @@ def make_lm(
     max_tokens: int | None = None,
     timeout: float = TIMEOUT,
 ) -> dspy.LM:
-    """Make the LM that a name stands for; a key is read from the environment alone.
+    """Make an LM from its name; its key is read from the environment.
 
     Args:
         model: ``local/PATH.gguf``, ``local/smollm2`` or ``local/hf:REPO/FILE`` for a model inside
@@ -30,20 +30,41 @@ def make_lm(
         api_base: The URL of an OpenAI-compatible server.
         temperature: Sampling temperature; None sends none, and reasoning models keep their own.
         max_tokens: The longest reply; None leaves it to the provider, and is 512 for a local model.
-        timeout: Seconds to wait for the next bytes of a reply; a call that hangs longer has failed,
-            and is tried again. A local model takes as long as it takes.
+        timeout: Seconds to wait for the next bytes of a reply; a call that waits longer has failed
+            and is retried. It does not apply to a local model.
 
     Raises:
-        SetupError: If the name stands for no model.
+        SetupError: If the name is not that of a model, or a parameter is out of range.
+
+    Example:
+        >>> lm = make_lm("openai/gpt-4o-mini", temperature=0.5)
+        >>> lm.model, lm.kwargs["temperature"]
+        ('openai/gpt-4o-mini', 0.5)
     """
     if model.startswith(_LOCAL):
-        from mogradjudge.lm.local import local_lm
+        return _local_lm(model, api_base, temperature, max_tokens)
+    _check_remote(model, temperature, timeout)
+    connection = {"timeout": timeout, **_server(model, api_base)}
+    lm = dspy.LM(model, max_tokens=max_tokens, **connection)
+    takes_temperature = "max_completion_tokens" not in lm.kwargs
+    return lm.copy(temperature=temperature) if takes_temperature else lm
 
-        if api_base is not None:
-            raise SetupError(f"`--api-base` has no meaning for a local model, got {api_base!r}.")
-        return local_lm(
-            model, temperature=temperature or 0.0, max_tokens=max_tokens or LOCAL_MAX_TOKENS
+
+def _local_lm(
+    model: str, api_base: str | None, temperature: float | None, max_tokens: int | None
+) -> dspy.LM:
+    from mogradjudge.lm.local import local_lm
+
+    if api_base is not None:
+        raise SetupError(
+            f"`--api-base` has no meaning for a local model, got {api_base!r}. Leave it out."
         )
+    return local_lm(
+        model, temperature=temperature or 0.0, max_tokens=max_tokens or LOCAL_MAX_TOKENS
+    )
+
+
+def _check_remote(model: str, temperature: float | None, timeout: float) -> None:
     if temperature is not None and not 0 <= temperature < math.inf:
         raise SetupError(f"`temperature` must be a number >= 0, got {temperature!r}.")
     if not model.partition("/")[2]:
@@ -52,24 +73,28 @@ def make_lm(
         )
     if not 0 < timeout < math.inf:
         raise SetupError(f"`timeout` must be a number of seconds above 0, got {timeout!r}.")
-    connection: dict[str, object] = {"timeout": timeout}
-    if api_base is not None:
-        connection["api_base"] = api_base
-    own = api_base is not None and model.startswith("openai/")
-    if own and not os.environ.get("OPENAI_API_KEY"):
-        connection["api_key"] = "none"  # clients insist on one; servers of one's own do not
-    lm = dspy.LM(model, max_tokens=max_tokens, **connection)
-    takes_temperature = "max_completion_tokens" not in lm.kwargs
-    return lm.copy(temperature=temperature) if takes_temperature else lm
+
+
+def _server(model: str, api_base: str | None) -> dict[str, str]:
+    if api_base is None:
+        return {}
+    if model.startswith("openai/") and not os.environ.get("OPENAI_API_KEY"):
+        # Clients insist on a key; servers of one's own do not.
+        return {"api_base": api_base, "api_key": "none"}
+    return {"api_base": api_base}
 
 
 def adapter_for(lm: dspy.LM) -> dspy.Adapter:
-    """Choose how replies are formatted: a schema for models in this process, else DSPy's chat."""
+    """Choose an LM's adapter: JSON by a schema for models in this process, else DSPy's chat."""
     return adapter_named(lm.model)
 
 
 def adapter_named(model: str) -> dspy.Adapter:
-    """Choose as `adapter_for` does, by the model's name."""
+    """Choose as `adapter_for` does, by the model's name.
+
+    >>> type(adapter_named("local/smollm2")).__name__
+    'JSONAdapter'
+    """
     if model.startswith(_LOCAL):
         return dspy.JSONAdapter()
     return dspy.ChatAdapter(use_json_adapter_fallback=False)

@@ -1,7 +1,6 @@
-"""How many tokens a text has and what they cost, from files that the installed litellm carries.
+"""Counts tokens and their cost with files of the installed litellm.
 
-Importing litellm takes seconds of CPU and asks the network for a newer price table; the files are
-at hand.
+Importing litellm itself takes seconds and downloads a newer price table.
 """
 
 from __future__ import annotations
@@ -32,14 +31,18 @@ _PER_MESSAGE, _PER_PROMPT = 3, 3
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars per token; for long prompts, above so many tokens, there may be other prices."""
+    """US dollars per token; ``above`` holds higher prices for prompts above a number of tokens.
+
+    >>> Price(0.001, 0.002).of(prompt_tokens=1000, completion_tokens=500)
+    2.0
+    """
 
     prompt: float
     completion: float
     above: tuple[tuple[int, Price], ...] = ()
 
     def of(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Cost of one call, in US dollars; discounts for cached prompts are not modelled."""
+        """Return the cost of one call in US dollars, without discounts for cached prompts."""
         for least, dearer in reversed(self.above):
             if prompt_tokens > least:
                 return dearer.of(prompt_tokens, completion_tokens)
@@ -49,19 +52,26 @@ class Price:
 def price(model: str) -> Price | None:
     """Look up a model by its litellm name (``"openai/gpt-4o-mini"``); None if it is unknown.
 
-    A price of nothing is none: the table has it where nobody told the price, too.
+    A price of 0 counts as unknown: the table also has it where the price is not public.
+
+    >>> price("openai/gpt-4o-mini") is not None, price("openai/no-such-model") is None
+    (True, True)
     """
     entry = _entry(model)
     base = _pair(entry, "")
     if base is None or not any(base):
         return None
-    tiers = sorted(int(found[1]) for key in entry if (found := _TIER.fullmatch(key)))
+    tiers = sorted(int(tier[1]) for key in entry if (tier := _TIER.fullmatch(key)))
     above = [(1000 * least, _pair(entry, f"_above_{least}k_tokens")) for least in tiers]
     return Price(*base, tuple((least, Price(*pair)) for least, pair in above if pair is not None))
 
 
 def reply_limit(model: str) -> int | None:
-    """Look up a model's longest reply in tokens; None if it is unknown."""
+    """Look up a model's longest reply in tokens; None if it is unknown.
+
+    >>> reply_limit("openai/gpt-4o-mini")
+    16384
+    """
     limit = _entry(model).get("max_output_tokens")
     return limit if isinstance(limit, int) else None
 
@@ -88,10 +98,10 @@ def _price_table() -> dict[str, Any]:
 
 
 class TokenCounter:
-    """Counts for one model, as litellm's own counter does.
+    """Counts the tokens of one model as litellm's own counter does.
 
-    A model whose tokenizer does not come with litellm (Llama, say) is counted by OpenAI's, for its
-    own would have to be downloaded.
+    A model whose tokenizer does not come with litellm (Llama, for example) is counted with
+    OpenAI's, as its own would have to be downloaded.
 
     >>> TokenCounter("openai/gpt-4o-mini").text("one two three")
     3
@@ -103,13 +113,13 @@ class TokenCounter:
         self.text = lru_cache(maxsize=1024)(self._text)
 
     def messages(self, messages: Sequence[Mapping[str, Any]]) -> int:
-        """Count a prompt."""
+        """Count the tokens of a prompt."""
         return sum(self.text(message["content"]) for message in messages) + self.frame(
             tuple(message["role"] for message in messages)
         )
 
     def frame(self, roles: tuple[str, ...]) -> int:
-        """Count what a prompt has besides the text of its messages."""
+        """Count the tokens of a prompt besides the text of its messages."""
         return _PER_PROMPT + sum(_PER_MESSAGE + self.text(role) for role in roles)
 
     def _text(self, text: str) -> int:
@@ -119,7 +129,7 @@ class TokenCounter:
 
 @cache
 def _encoding(name: str) -> tiktoken.Encoding:
-    """Load a tokenizer; tiktoken would download it, were it not in the folder."""
+    """Load a tokenizer from litellm's folder; otherwise tiktoken would download it."""
     import tiktoken
 
     folder, before = litellm_folder(), os.environ.get(_TOKENIZERS_FOLDER)

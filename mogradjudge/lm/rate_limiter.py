@@ -1,4 +1,4 @@
-"""How fast a run may send: one limiter for all its roles and threads."""
+"""Limits how fast a run sends calls: one limiter for all its roles and threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
 LONGEST_HINT = 60.0  # of a provider's Retry-After, as in DSPy
-LONGEST_OUTAGE = 300.0  # after which three failures in a row are enough: calls that hang take long
+LONGEST_OUTAGE = 300.0  # after it three failures in a row are enough, as calls may hang for long
 _MINUTE = 60.0
 _WORTH_TELLING = 5.0
 
@@ -23,18 +23,23 @@ _WORTH_TELLING = 5.0
 class Limiter:
     """Gives out places for calls in flight; thread safe.
 
-    When a provider refuses a call or fails, everyone pauses: twice as long as the time before, or
-    as long as the provider asks, if that is longer. Half the places are left then, and each
-    answered call brings one back. Calls that were in flight together and fail together count as
-    one failure.
+    When a provider refuses a call or fails, all calls pause: twice as long as the time before, or
+    as long as the provider asks, if that is longer. The places are halved then, and each answered
+    call adds one again. Calls that were in flight together and fail together count as one failure.
 
     Args:
         max_in_flight: The most calls that may wait for an answer at one time, at least 1.
         max_rpm: The most calls to send in any 60 seconds; None for no limit.
-        stop_signal: Asked while a call waits for its place.
+        stop_signal: Checked while a call waits for its place.
 
     Raises:
         SetupError: If a limit is no whole number of at least 1.
+
+    >>> limiter = Limiter(max_in_flight=1)
+    >>> wave = limiter.take()
+    >>> limiter.take_now() is None  # the only place is taken
+    True
+    >>> limiter.answered()
     """
 
     def __init__(
@@ -57,10 +62,11 @@ class Limiter:
         self._changed = threading.Condition()
 
     def take(self) -> int:
-        """Wait for a place and take it; gives the wave that the call belongs to.
+        """Wait for a place and take it; return the wave that the call belongs to.
 
         Raises:
-            RunStopped: If the run is to stop meanwhile; so for BudgetExhausted.
+            RunStopped: If the run is stopped meanwhile.
+            BudgetExhausted: If its time is over meanwhile.
         """
         with self._changed:
             while (seconds := self._wait()) > 0:
@@ -69,12 +75,12 @@ class Limiter:
             return self._take()
 
     def take_now(self) -> int | None:
-        """Take a place if one is free; None if not."""
+        """Take a place if one is free, as `take` does; else return None."""
         with self._changed:
             return None if self._wait() > 0 else self._take()
 
     def is_down(self, retries: int) -> bool:
-        """Say whether so many attempts failed in a row that no other one is worth its while."""
+        """Return whether to stop retrying: more attempts than ``retries`` failed in a row."""
         with self._changed:
             since = self._failing_since
             lasts = since is not None and time.monotonic() - since > LONGEST_OUTAGE
@@ -93,7 +99,7 @@ class Limiter:
             self._leave()
 
     def failed(self, wave: int, retry_after: float | None) -> None:
-        """Give back the place of a call that failed for now, and let everyone pause."""
+        """Give back the place of a call that may succeed later, and pause all calls."""
         with self._changed:
             bearable = retry_after is not None and retry_after <= LONGEST_HINT
             if not bearable and self._failing_since is None:
@@ -109,7 +115,7 @@ class Limiter:
             self._leave()
 
     def _wait(self) -> float:
-        """Say how long there is no place for sure; 0 if there is one now."""
+        """Return the seconds until there can be a place; 0 if there is one now."""
         now = time.monotonic()
         if now < self._resume_at:
             return self._resume_at - now
@@ -128,10 +134,12 @@ class Limiter:
 
     def _leave(self) -> None:
         self._in_flight -= 1
-        self._changed.notify(2)  # an answer brings back a place beside its own
+        self._changed.notify(2)  # an answer may add a place beside its own
 
     def _pause(self, seconds: float) -> None:
         seconds = min(seconds, LONGEST_HINT)
         if seconds >= _WORTH_TELLING:
-            logger.warning("The provider fails or refuses; all calls pause for %.0f s.", seconds)
+            logger.warning(
+                "The provider fails or refuses calls. All calls pause for %.0f s.", seconds
+            )
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)

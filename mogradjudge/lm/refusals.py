@@ -1,4 +1,4 @@
-"""Requests that a provider takes none of: that is no text's fault, and a setting can be changed."""
+"""Handles requests that a provider always refuses, and names the setting to change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mogradjudge.files import resource_error
 from mogradjudge.lm.dspy_internals import Setting
 
 REFUSALS: Final = (dspy.LMInvalidRequestError, dspy.LMAuthError, dspy.LMUnsupportedFeatureError)
-"""What a provider, or DSPy for it, answers to a parameter that it does not give."""
+"""The errors by which a provider, or DSPy, refuses a parameter that is not supported."""
 NOTED_ERRORS: Final[Setting[list[Exception]]] = Setting("errors")
-"""The errors that a program meets, whatever it makes of them."""
+"""The errors of a program's LM calls, also those that the program handles."""
 _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
 _FEW_LOGPROBS = 5  # what others give at least
 
@@ -45,10 +45,13 @@ _OTHERWISE = "change the settings of that model, or give another one with {model
 
 
 class TopLogprobs:
-    """How many alternatives to a token each model gives: the most that a call brought; 0 for none.
+    """Remembers how many alternatives per token each model returns; 0 for none.
 
-    A judge and its copies, in whatever threads, have one in common: what is refused for one text
-    is not asked for again for each of the others.
+    A judge shares it with its copies in all threads: a number that was refused for one text is not
+    requested again for the others.
+
+    >>> TopLogprobs().config(None)
+    {'logprobs': True, 'top_logprobs': 20}
     """
 
     def __init__(self) -> None:
@@ -58,15 +61,15 @@ class TopLogprobs:
         return self
 
     def config(self, lm: dspy.BaseLM | None) -> dict[str, Any]:
-        """Give the parameters of a call that wants as many as there are."""
+        """Return the parameters of a call that requests as many as the model returns."""
         return _asking_for(self._most.get(_address(lm), _TOP_LOGPROBS))
 
     def config_after(
         self, error: Exception, sent: Mapping[str, Any], lm: dspy.BaseLM | None, least: int
     ) -> dict[str, Any] | None:
-        """Give the parameters of another try, once a call with those ``sent`` was refused.
+        """Return the parameters of another try after a call with those ``sent`` was refused.
 
-        None if it was refused for something else, or if fewer than ``least`` would be left.
+        None if it was refused for another reason, or if fewer than ``least`` would be left.
         """
         before = sent.get("top_logprobs", 0)
         said = str(getattr(error, "message", error))
@@ -79,12 +82,12 @@ class TopLogprobs:
         if fewer < least:
             return None
         noted = NOTED_ERRORS.get()
-        if noted and error in noted:  # a program that holds the judge has not failed
+        if noted and error in noted:  # the program that contains the judge has not failed
             noted.remove(error)
         return _asking_for(fewer)
 
     def note_taken(self, sent: Mapping[str, Any], lm: dspy.BaseLM | None) -> None:
-        """Remember that a call with these parameters brought a reply."""
+        """Remember that a call with these parameters was answered."""
         taken = sent.get("top_logprobs", 0)
         self._most[_address(lm)] = max(taken, self._most.get(_address(lm), taken))
 
@@ -94,7 +97,7 @@ def _asking_for(number: int) -> dict[str, Any]:
 
 
 def _fewer(said: str, before: int) -> int:
-    """Give the number that a refusal names, else a few, and none after that."""
+    """Return the number that a refusal names; else a few, and then 0."""
     named = [int(number) for number in re.findall(r"\d{1,3}", said) if 0 < int(number) < before]
     few = _FEW_LOGPROBS if before > _FEW_LOGPROBS else 0
     return max(named, default=few)
@@ -105,7 +108,7 @@ def _address(lm: dspy.BaseLM | None) -> tuple[str, str]:
 
 
 def concerns_the_text(error: Exception) -> bool:
-    """Say whether one text was refused, for what it says or for its length."""
+    """Return whether one text was refused, for its content or its length."""
     if isinstance(error, dspy.ContextWindowExceededError):
         return True
     said = getattr(error, "message", error)
@@ -113,7 +116,7 @@ def concerns_the_text(error: Exception) -> bool:
 
 
 def as_refusal(error: dspy.LMError) -> dspy.LMError:
-    """Give an error as the refusal of a request that it is, where a 403 names a setting."""
+    """Turn an authentication error (403) that names a setting into a refused request."""
     if not isinstance(error, dspy.LMAuthError) or error.status not in (None, 403):
         return error
     if not any(re.search(named, error.message, re.IGNORECASE) for named, _ in _REMEDIES):
@@ -124,12 +127,12 @@ def as_refusal(error: dspy.LMError) -> dspy.LMError:
 def with_remedy(
     error: dspy.LMInvalidRequestError, role: str, *, temperature: float | None
 ) -> dspy.LMInvalidRequestError:
-    """Give a refusal of all that a role asked, with the setting to change.
+    """Return the refusal of all calls of a role, with the setting to change in its text.
 
     Args:
         error: The refusal.
-        role: Who asked.
-        temperature: What it was told to sample with; None where there is nothing to leave out.
+        role: The role whose calls were refused.
+        temperature: Its sampling temperature; None if it sends none.
     """
     said = error.message.rstrip()
     remedies = (
@@ -145,7 +148,7 @@ def with_remedy(
         model=f"`--prompt-lm` ({role}_lm=)" if own else "`--lm`",
     )
     stop = "" if said.endswith((".", "!", "?")) else "."
-    return _refusal(error, f"{said}{stop} All calls of the {role} were refused so; {remedy}.")
+    return _refusal(error, f"{said}{stop} All calls of the {role} were refused; {remedy}.")
 
 
 def _refusal(error: dspy.LMProviderError, said: str) -> dspy.LMInvalidRequestError:
@@ -161,10 +164,10 @@ def _refusal(error: dspy.LMProviderError, said: str) -> dspy.LMInvalidRequestErr
 
 @contextmanager
 def errors_noted() -> Iterator[None]:
-    """Let `call_program` know of an LM's error, whatever the program makes of it.
+    """Note an LM's error for `call_program`, even if the program handles it.
 
     Raises:
-        ResourceError: If there was no file or connection left for the call.
+        ResourceError: If the process may open no more files or connections.
     """
     try:
         yield
@@ -180,6 +183,6 @@ def errors_noted() -> Iterator[None]:
 
 
 def _may_be_handled(error: Exception) -> bool:
-    """Say whether a program may deal with an error itself: one request was refused, not all."""
+    """Return whether a program may handle an error itself: one request was refused, not all."""
     refused = isinstance(error, dspy.LMInvalidRequestError)
     return refused and not isinstance(error, dspy.LMUnsupportedModelError)

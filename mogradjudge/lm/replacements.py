@@ -1,4 +1,4 @@
-"""Functions of other libraries that are replaced for a while, and put back."""
+"""Replaces functions of other libraries for a while, and restores them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Function: TypeAlias = Callable[..., Any]
 Place: TypeAlias = tuple[Any, str]
 """A module or class, and the name of a function in it."""
 
-_INHERITED = object()  # stands for a function that a class has of another one
+_INHERITED = object()  # marks a function that a class inherits
 
 
 class Replacements:
-    """Puts functions in the place of others, and puts those back.
+    """Replaces functions and restores them.
 
     >>> import textwrap
     >>> replaced = Replacements()
@@ -30,7 +30,7 @@ class Replacements:
         self._replaced: list[tuple[Any, str, Any, Function]] = []
 
     def put(self, functions: Iterable[tuple[Place, Callable[[Any], Function]]]) -> None:
-        """Replace the function of each place by what is made of it."""
+        """Replace the function of each place by a function made from it."""
         for (owner, name), make in functions:
             theirs = inspect.getattr_static(owner, name)
             own = theirs if name in vars(owner) else _INHERITED
@@ -39,7 +39,7 @@ class Replacements:
             setattr(owner, name, put)
 
     def put_back(self) -> None:
-        """Restore all, but for those that somebody else has replaced meanwhile."""
+        """Restore all functions except those that somebody else has replaced meanwhile."""
         for owner, name, own, put in self._replaced:
             if vars(owner).get(name) is not put:
                 continue

@@ -1,8 +1,8 @@
-"""Where paid replies are kept, and the moment at which there is none: only then is a call paid.
+"""Caches paid replies, and sends only one of equal requests in flight.
 
-DSPy lets `dspy.cache` be replaced by an object of one's own. Ours hands everything on, to the store
-of the context or else to the cache that was there. A call may ask to hear of a miss
-(`on_cache_miss`). Of two calls with the same request the second waits for the first one's reply.
+DSPy allows another object in the place of `dspy.cache`. Ours passes everything on to the context's
+store, or else to the cache that was there before. With `single_flight`, of two calls with the same
+request the second waits for the reply of the first.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ logger = logging.getLogger(__name__)
 
 
 class ReplyStore(Protocol):
-    """Replies that several processes share, each known by its request's key."""
+    """Replies that several processes share, by the keys of their requests."""
 
     def get(self, key: str) -> Any:
-        """Give a reply, or None; `Unreadable` is raised if what is kept is none."""
+        """Return a reply, or None; raises `Unreadable` if the stored value is not a reply."""
         ...
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a reply; `TypeError` is raised if it cannot be written."""
+        """Store a reply; raises `TypeError` if it cannot be written."""
         ...
 
     def delete(self, key: str) -> object:
-        """Drop a reply that cannot be read."""
+        """Delete a reply that cannot be read."""
         ...
 
     def claim(self, key: str) -> bool:
-        """Say that this process sends a request; False if another one has sent it just now."""
+        """Claim a request for this process; False if another one is sending it."""
         ...
 
     def release(self, key: str) -> None:
-        """Give a request back whose call brought no reply."""
+        """Release a request whose call brought no reply."""
         ...
 
 
@@ -67,17 +67,23 @@ class ReplyStore(Protocol):
 def replies_kept_in(
     place: Path | ReplyStore | None, memory_max_entries: int = 1_000_000
 ) -> Iterator[None]:
-    """Keep this context's replies in a folder, in a store, or without either in memory alone.
+    """Keep this context's replies in a folder, in a store or, without either, in memory.
 
-    It holds for the block and the threads that it starts; other threads are not touched. What is
-    kept is JSON: reading it runs nothing. A reply that cannot be written as JSON is kept in memory.
+    It holds for the block and the threads that it starts, not for other threads. The replies are
+    stored as JSON, so reading them runs no code. A reply that JSON cannot hold stays in memory.
 
     Args:
-        place: Where to keep them; a folder is made if it is not there.
+        place: Where to keep them; a folder is created if it does not exist.
         memory_max_entries: The most replies that are kept in memory as well.
 
     Raises:
         SetupError: If the folder's files are damaged, or an earlier version's.
+
+    >>> import dspy
+    >>> from dspy.utils import DummyLM
+    >>> with replies_kept_in(None), dspy.context(lm=DummyLM([{"answer": "Yes"}])):
+    ...     dspy.Predict("question -> answer")(question="Is it?").answer
+    'Yes'
     """
     store = FolderReplies(place) if isinstance(place, Path) else place
     try:
@@ -89,19 +95,18 @@ def replies_kept_in(
 
 
 class InFlight(Exception):
-    """The same request is under way, and the call that asked may not be held up to wait for it."""
+    """The same request is in flight, and the caller must not be blocked until it ends."""
 
 
 @contextmanager
-def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None) -> Iterator[None]:
-    """Call a function if the cache has no reply for the LM call in the block.
+def single_flight(check: Callable[[], None] | None) -> Iterator[None]:
+    """Let the LM call in the block wait while the same request is in flight.
 
     Args:
-        on_miss: Called just before the call is sent; an error of its own keeps it from being sent.
-        check: Called now and then while the same request of another thread is waited for, for its
-            errors. None raises `InFlight` instead of waiting.
+        check: Called repeatedly while the call waits for another thread or process; it may raise to
+            end the wait. None raises `InFlight` instead of waiting.
     """
-    waiting = _Waiting(on_miss, check)
+    waiting = _Waiting(check)
     token = _WAITING.set(waiting)
     try:
         with _installed():
@@ -114,9 +119,8 @@ def on_cache_miss(on_miss: Callable[[], None], check: Callable[[], None] | None)
 
 @dataclass
 class _Waiting:
-    """A call that waits to hear whether the cache has its reply."""
+    """A call that does not know yet whether the cache has its reply."""
 
-    on_miss: Callable[[], None]
     check: Callable[[], None] | None
     has_looked: bool = False
     landed: Callable[[], None] | None = None
@@ -126,7 +130,7 @@ _WAITING: ContextVar[_Waiting | None] = ContextVar("waiting", default=None)
 
 
 class _Replies(MemoryCache):
-    """DSPy's cache, but a reply is the same reply however long a call would have waited for it."""
+    """DSPy's cache with a store, and with keys that do not depend on the timeout."""
 
     def __init__(self, memory_max_entries: int, store: FolderReplies | ReplyStore | None) -> None:
         super().__init__(memory_max_entries, store)
@@ -137,7 +141,7 @@ class _Replies(MemoryCache):
     def get(
         self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None
     ) -> Any:
-        """Give a reply as DSPy does; what is kept and is none is dropped."""
+        """Return a reply as DSPy does; a stored value that is not a reply is deleted."""
         if (key := _key(self, request, ignored_args_for_cache_key)) is None:
             return None
         reply = self.remembered(key)
@@ -153,7 +157,7 @@ class _Replies(MemoryCache):
         except Unreadable as error:
             if not self._warned:
                 self._warned = True
-                logger.warning("A paid reply cannot be read (%s); it is paid for again.", error)
+                logger.warning("A paid reply cannot be read (%s). It is paid for again.", error)
             store.delete(key)
             return None
         if reply is not None:
@@ -173,7 +177,7 @@ class _Replies(MemoryCache):
         ignored_args_for_cache_key: list[str] | None = None,
         enable_memory_cache: bool = True,  # noqa: FBT001, FBT002 - DSPy's
     ) -> None:
-        """Keep a reply as DSPy does, without its notes but for the price, which DSPy reads."""
+        """Store a reply as DSPy does, without litellm's notes except the price that DSPy reads."""
         for name in NOTES_OF_LITELLM:
             if isinstance(notes := getattr(value, name, None), dict):
                 for key in notes.keys() - {PRICE_NOTE}:
@@ -185,7 +189,7 @@ _STORE: Setting[_Replies] = Setting("replies")
 
 
 class _Flights:
-    """The requests that are under way, by the store that their replies go to."""
+    """The requests in flight, by the store that their replies go to."""
 
     def __init__(self) -> None:
         self._under_way: set[tuple[int, str]] = set()
@@ -210,7 +214,7 @@ _FLIGHTS = _Flights()
 
 
 class _Router:
-    """Stands in the place of DSPy's cache, and is used like it.
+    """Replaces DSPy's cache and has the same interface.
 
     Args:
         usual: The cache that was there; None if DSPy has not opened its own yet.
@@ -241,8 +245,6 @@ class _Router:
         if reply is None and key is not None and getattr(store, "shared", None) is not None:
             reply = _reply_of_others(store.shared, key, get, waiting)
         waiting.has_looked = True
-        if reply is None:
-            waiting.on_miss()
         return reply
 
     def put(self, *args: Any, **kwargs: Any) -> None:
@@ -268,7 +270,7 @@ class _Router:
 def _reply_of_others(
     shared: ReplyStore, key: str, get: Callable[[], Any], waiting: _Waiting
 ) -> Any:
-    """Wait for a request that another process has sent; None where it is ours to send."""
+    """Wait for the reply to a request that another process sends; None if we are to send it."""
     while not shared.claim(key):
         if waiting.check is None:
             raise InFlight
@@ -289,7 +291,7 @@ def _reply_of_others(
 
 def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
     if not keeps_replies(store):
-        return None  # there will be no reply to wait for
+        return None  # a reply would not be stored
     try:
         return str(store.cache_key(request, ignored))
     except (TypeError, ValueError):  # a request that cannot be written as JSON is never cached
@@ -298,7 +300,7 @@ def _key(store: Any, request: dict[str, Any], ignored: Any) -> str | None:
 
 @cache
 def _one_thread(process: int) -> ThreadPoolExecutor:
-    """Give the thread that asks DSPy's own cache, which opens 16 files for each that does."""
+    """Return the thread that uses DSPy's own cache, which opens 16 files for each thread."""
     return ThreadPoolExecutor(1, "mogradjudge-cache")
 
 
@@ -326,6 +328,6 @@ def _installed() -> Iterator[None]:
 
 def _put_back() -> None:
     router = cache_in_place()
-    if not isinstance(router, _Router):  # somebody has chosen another cache, which stays
+    if not isinstance(router, _Router):  # somebody has set another cache meanwhile
         return
     put_cache(router._usual)

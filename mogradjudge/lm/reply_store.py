@@ -1,4 +1,4 @@
-"""Paid replies on a disk, as JSON: whoever made the file, reading it runs nothing."""
+"""Stores paid replies on disk as JSON, so that reading a stranger's file runs no code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 FILE = "replies.sqlite3"
 _TABLE = "CREATE TABLE replies (request TEXT PRIMARY KEY NOT NULL, reply BLOB NOT NULL)"
-_SCHEMA = [("index", None), ("table", _TABLE)]  # a key has an index of SQLite's own
+_SCHEMA = [("index", None), ("table", _TABLE)]  # SQLite adds the index of the key
 _WAIT = 10.0  # seconds for another process that writes
 _PAGE = 4096  # bytes
 _MOST_PAGES = 30 * 10**9 // _PAGE  # as much as DSPy keeps
@@ -44,21 +44,24 @@ _EARLIER = "000"  # a folder of the store of earlier versions, which held pickle
 _SDKS = ("litellm", "openai")
 _ATOMS = (str, int, float, bool, type(None))
 _DEEPEST = 100  # lists and objects within each other
-_NOT_READ = "Replies cannot be read from %s (%s). The run goes on, and pays for them again."
+_NOT_READ = "Replies cannot be read from %s (%s). The run goes on and pays for them again."
 _NOT_KEPT = (
-    "Replies cannot be kept in %s (%s). The run goes on, but a later one pays for them again."
+    "Replies cannot be stored in %s (%s). The run goes on, but a later one pays for them again."
 )
 
 
 class Unreadable(ValueError):
-    """What is kept is no reply to the request that it is kept for."""
+    """A stored value is not a reply to its request."""
 
 
 def packed(reply: Any) -> bytes:
-    """Write a reply as JSON; a provider's reply of litellm's or openai's classes by its fields.
+    """Write a reply as JSON; one of litellm's or openai's classes by its fields.
 
     Raises:
-        TypeError: If it cannot be written so that it reads as before.
+        TypeError: If it could not be read back unchanged.
+
+    >>> unpacked(packed({"text": "Yes"}))
+    {'text': 'Yes'}
     """
     entry = _entry(reply)
     if reply is None or not _is_plain(entry):
@@ -67,7 +70,7 @@ def packed(reply: Any) -> bytes:
 
 
 def unpacked(reply: Any) -> Any:
-    """Read what `packed` wrote; a provider's reply has its fields as attributes and as items.
+    """Read what `packed` wrote; a provider's reply has its fields as attributes and items.
 
     Raises:
         Unreadable: If it is anything else.
@@ -83,11 +86,11 @@ def unpacked(reply: Any) -> Any:
             response = attributes(fields)
             vars(response)[NOTES_OF_LITELLM[0]] = {PRICE_NOTE: cost}
             return response
-    raise Unreadable("not of the form that replies are kept in")
+    raise Unreadable("not in the format of a stored reply")
 
 
 def check_reply(request: Mapping[str, Any], reply: Any) -> None:
-    """Check that DSPy can copy a reply and, if the request was one to an LM, read it.
+    """Check that DSPy can copy a reply and, if the request was to an LM, read it.
 
     Raises:
         Unreadable: If it cannot.
@@ -132,7 +135,7 @@ class _Logprobs(_Lenient):
 
 
 class _Output(_Lenient):
-    """What DSPy's adapters read of an output; the rest they only hand on."""
+    """The fields of an output that DSPy's adapters read; they only pass on the others."""
 
     text: str | None
     reasoning_content: str | None = None
@@ -157,7 +160,7 @@ def _entry(reply: Any) -> dict[str, Any]:
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Say whether a value is the same after it was JSON, and can be copied as an object."""
+    """Return whether a value is unchanged by JSON and can be copied."""
     if depth > _DEEPEST:
         return False
     if type(value) is dict:
@@ -177,16 +180,23 @@ def _is_price(cost: Any) -> bool:
 
 
 class FolderReplies:
-    """Replies in one file of a folder, by one connection for all threads; processes may share it.
+    """Replies in one SQLite file of a folder, which threads and processes may share.
 
-    A reply is safe from the end of the process when `set` returns. Where the file cannot be written
-    or is gone, that is said once; the run goes on, and what it pays stays in memory.
+    When `set` returns, the end of the process cannot lose the reply. If the file cannot be written
+    or is gone, one warning says so; the run goes on and keeps its replies in memory.
 
     Args:
-        folder: It is made if it is not there.
+        folder: The folder; it is created if it does not exist.
 
     Raises:
-        SetupError: If its files are not those of a store.
+        SetupError: If its files are not those of such a store.
+
+    >>> from contextlib import closing
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, closing(FolderReplies(Path(folder))) as replies:
+    ...     replies.set("key", {"text": "Yes"})
+    ...     replies.get("key")
+    {'text': 'Yes'}
     """
 
     def __init__(self, folder: Path) -> None:
@@ -202,16 +212,16 @@ class FolderReplies:
             raise
 
     def get(self, key: str) -> Any:
-        """Give a reply, or None.
+        """Return a reply, or None.
 
         Raises:
-            Unreadable: If what is kept is none.
+            Unreadable: If the stored value is not a reply.
         """
         rows = self._run("SELECT reply FROM replies WHERE request = ?", key)
         return unpacked(rows[0][0]) if rows else None
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a reply.
+        """Store a reply.
 
         Raises:
             TypeError: If it cannot be written.
@@ -221,14 +231,14 @@ class FolderReplies:
             self._warn(_NOT_KEPT, "the file is gone")
 
     def delete(self, key: str) -> None:
-        """Drop a reply that cannot be read."""
+        """Delete a reply that cannot be read."""
         self._run("DELETE FROM replies WHERE request = ?", key)
 
     def __contains__(self, key: str) -> bool:
         return bool(self._run("SELECT 1 FROM replies WHERE request = ?", key))
 
     def close(self) -> None:
-        """Close the file; a late reply opens it again."""
+        """Close the file; a later call opens it again."""
         with self._lock:
             if self._connection is not None and self._owner == os.getpid():
                 self._connection.close()
@@ -244,8 +254,8 @@ class FolderReplies:
                 self._open(file)
         except sqlite3.OperationalError as error:  # the file itself may be whole
             raise ResourceError(
-                f"Cannot open {file}: {error}. Let it be read and written to, or wait for whoever "
-                "has it open; the replies in it are kept."
+                f"Cannot open {file}: {error}. Make it readable and writable, or wait until no "
+                "other program has it open; its replies are kept."
             ) from error
         except sqlite3.Error as error:
             raise SetupError(
@@ -255,8 +265,8 @@ class FolderReplies:
 
     def _open(self, file: Path) -> None:
         if (self.folder / _EARLIER).exists():
-            raise sqlite3.DatabaseError("an earlier version kept them")
-        with FileLock(f"{file}.lock"):  # a new file is no WAL file at first
+            raise sqlite3.DatabaseError("an earlier version wrote them")
+        with FileLock(f"{file}.lock"):  # a new file is not in WAL mode at first
             self._run_or_raise(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
         if self._run_or_raise("SELECT type, sql FROM sqlite_master ORDER BY type") != _SCHEMA:
             raise sqlite3.DatabaseError("it has other tables")
@@ -269,7 +279,7 @@ class FolderReplies:
             return []
 
     def _run_or_raise(self, statement: str, *values: Any) -> list[Any]:
-        if self._owner != os.getpid():  # a forked process may not touch what it has inherited
+        if self._owner != os.getpid():  # a forked process must not use the inherited connection
             self._inherited, self._connection = self._connection, None
             self._lock, self._owner = threading.Lock(), os.getpid()
         with self._lock:
@@ -284,7 +294,7 @@ class FolderReplies:
 
 
 def remove_replies(folder: Path) -> None:
-    """Remove the files of a store, and its folder unless it holds others."""
+    """Remove the files of a store, and its folder if it is empty then."""
     for file in database_files(folder / FILE):
         if file.is_file():
             file.unlink()
@@ -296,6 +306,6 @@ def _connected(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")  # the end of a process loses nothing
+    connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing
     connection.execute(f"PRAGMA max_page_count={_MOST_PAGES}")
     return connection

@@ -1,4 +1,4 @@
-"""How a run is told to send no more calls: Ctrl-C, SIGTERM, a stop file or the clock."""
+"""Stops a run from sending calls: by Ctrl-C, SIGTERM, a stop file or a time limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 POLL = 0.05  # seconds within which a thread that waits notices that it should stop
 _LOOK_EVERY = 1.0  # seconds between two looks at the disk
 
-# What Python does with each signal if nobody asked for anything else.
+# Python's default handler of each signal.
 _USUAL: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -24,13 +24,13 @@ _USUAL: dict[signal.Signals, Any] = {
 
 
 class StopSignal:
-    """Is checked by every call before it is sent.
+    """Stops a run: each call checks it before it is sent.
 
-    A signal's handler may set it at any instant, so it has no lock: a thread that waits looks
+    A signal's handler may set it at any instant, so it has no lock: a waiting thread checks it
     again after `POLL`.
 
     Args:
-        max_seconds: Time from now on; None for no end.
+        max_seconds: Seconds from now; None for no limit.
         stop_file: A file whose appearance stops the run.
 
     >>> signal = StopSignal()
@@ -50,20 +50,20 @@ class StopSignal:
         self._look_again = 0.0
 
     def set(self, reason: Literal["interrupted", "stop_file"]) -> None:
-        """Let no more calls out."""
+        """Let no more calls be sent."""
         self.reason = reason
 
     def fail(self, error: Exception) -> None:
-        """Let no more calls out: those that wait for a provider that is down end with its error."""
+        """Let no more calls be sent, as the provider is down: waiting calls raise its error."""
         self._error = error
 
     def check(self) -> None:
-        """Pass while calls may be sent.
+        """Return while calls may be sent.
 
         Raises:
-            RunStopped: If somebody asked the run to stop.
-            BudgetExhausted: If its time is over.
-            Exception: What `fail` was told.
+            RunStopped: If the run was asked to stop.
+            BudgetExhausted: If the time is over.
+            Exception: The error of `fail`.
         """
         if self._error is not None:
             raise self._error
@@ -83,8 +83,14 @@ def interruptible(stop_signal: StopSignal) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM stop a run while the block runs.
 
     The first one sets the stop signal, so that no more calls are sent and those in flight end; the
-    second one raises KeyboardInterrupt. Signals that the program around us handles are left to it,
-    and so are all of them outside the main thread, where Python allows no handler.
+    second one raises KeyboardInterrupt. A signal that the surrounding program handles is left to
+    it. Outside the main thread, where Python allows no handler, nothing changes.
+
+    >>> stop_signal = StopSignal()
+    >>> with interruptible(stop_signal):
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> stop_signal.reason
+    'interrupted'
     """
     if threading.current_thread() is not threading.main_thread():
         yield

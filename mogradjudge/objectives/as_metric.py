@@ -14,7 +14,7 @@ import dspy
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.lm.media import LONGEST_RESULTS, told
+from mogradjudge.lm.media import LONGEST_RESULTS, for_prompt
 from mogradjudge.lm.quoting import excerpt
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _line(
     example: dspy.Example,
     prediction: Any,
 ) -> str:
-    shown = told(objective.shown(example, prediction), LONGEST_RESULTS)
+    shown = for_prompt(objective.shown(example, prediction), LONGEST_RESULTS)
     error = shown.pop("error", None)
     if isinstance(score, Unscored):
         error = "no score"

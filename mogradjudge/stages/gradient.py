@@ -9,7 +9,7 @@ import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import inside
-from mogradjudge.lm.media import LONGEST_EVIDENCE, told
+from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.programs.candidate import Brief
 from mogradjudge.stages.loss import Critique, text_of
 from mogradjudge.stages.role import Question, Role, Round, ask
@@ -72,7 +72,7 @@ def write_gradients(
                         signature=signature,
                         inputs={
                             **brief.shared_inputs(group),
-                            "critiques": told(
+                            "critiques": for_prompt(
                                 [critique.text for critique in read], LONGEST_EVIDENCE
                             ),
                         },

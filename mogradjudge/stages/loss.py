@@ -11,7 +11,7 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
+from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
 from mogradjudge.objectives import MetricFailed, Objective
 from mogradjudge.programs.candidate import Brief
 from mogradjudge.programs.evaluation import Judgement
@@ -131,8 +131,8 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
     }
     inputs = {
         **brief.shared_inputs(criteria),
-        "example": told(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
-        "results": told(results, LONGEST_RESULTS),
+        "example": for_prompt(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
+        "results": for_prompt(results, LONGEST_RESULTS),
     }
     if judgement.trace is not None:
         inputs["trace"] = judgement.trace.shown(brief.predictors)

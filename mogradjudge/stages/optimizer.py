@@ -12,7 +12,7 @@ import pydantic
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import inside
 from mogradjudge.errors import ReplyError
-from mogradjudge.lm.media import LONGEST_EVIDENCE, told
+from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.lm.quoting import quote
 from mogradjudge.programs.candidate import Brief, Slot
 from mogradjudge.stages.gradient import Gradient
@@ -72,7 +72,7 @@ def rewrite_sections(
                 "current_instructions": {
                     slot.label: brief.candidate.text(slot) for slot in editable[group]
                 },
-                "advice": told([gradient.text for gradient in read], LONGEST_EVIDENCE),
+                "advice": for_prompt([gradient.text for gradient in read], LONGEST_EVIDENCE),
             },
             label=f"{label}/{'+'.join(group)}",
         )

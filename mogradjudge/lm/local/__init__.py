@@ -1,4 +1,4 @@
-"""Run a GGUF model inside this process: a DSPy language model without a server or a key."""
+"""Runs a GGUF model inside this process: a DSPy language model without a server or a key."""
 
 from mogradjudge.lm.local.engine import AsyncLlamaCppEngine, LlamaCppEngine, local_lm
 from mogradjudge.lm.local.weights import find_weights

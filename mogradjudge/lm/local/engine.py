@@ -1,4 +1,4 @@
-"""The engines behind ``dspy.LM``, and the LM itself."""
+"""The llama.cpp engines of a ``dspy.LM``, and the LM itself."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def local_lm(
     slots: int = 1,
     prompt_cache_mib: int = 2048,
 ) -> dspy.LM:
-    """Build a `dspy.LM` over a GGUF file.
+    """Build a `dspy.LM` that runs a GGUF file.
 
     Its model name is ``local/``, the file's stem and a short hash of the file, so that saved
-    programs hold no machine's path and two files never share entries of DSPy's cache.
+    programs contain no path and two files never share entries of DSPy's cache.
 
     Args:
         spec: What `find_weights` reads, with or without a leading ``local/``.
-        temperature: 0 always takes the likeliest token.
-        max_tokens: The longest answer.
-        cache: Whether DSPy keeps the answers.
-        context_size: See `LlamaCppEngine`, as for the parameters below.
+        temperature: Sampling temperature; 0 always takes the likeliest token.
+        max_tokens: The longest answer in tokens.
+        cache: Whether DSPy caches the answers.
+        context_size: Tokens that one call may use, as in `LlamaCppEngine`.
         threads: CPU threads.
         slots: How many calls the model works on at a time.
-        prompt_cache_mib: Memory for prompts that were read before.
+        prompt_cache_mib: Memory for prompts that were read before, in MiB.
 
     Raises:
-        SetupError: If a parameter breaks its rule, the file is not found or is not GGUF, or the
+        SetupError: If a parameter is out of range, the file is not found or is not GGUF, or the
             library that runs it is missing.
     """
     if not Path(spec).is_file():
@@ -59,7 +59,7 @@ def local_lm(
     )
     path = find_weights(spec)
     if importlib.util.find_spec("xllamacpp") is None:
-        raise SetupError(f"xllamacpp runs {path.name}, but it is not installed. {INSTALL}")
+        raise SetupError(f"{path.name} needs xllamacpp, which is not installed. {INSTALL}")
     return dspy.LM(
         f"local/{path.stem}-{fingerprint(path)}",
         engine=engine,
@@ -70,16 +70,8 @@ def local_lm(
     )
 
 
-class LlamaCppEngine:
-    """Answers DSPy's requests with llama.cpp, in this process.
-
-    The model is loaded at the first call; engines with the same file and settings share it. Any
-    number of threads may call at once; those beyond ``slots`` wait.
-
-    A request without a temperature is answered greedily, so that a judge repeats itself. Log
-    probabilities are the model's own: temperature, sampling and a JSON schema change which token
-    is taken, never the numbers.
-    """
+class _SharedEngine:
+    """What both engines tell DSPy, and how they are copied: a copied program shares the weights."""
 
     supports_response_schema = True
     supports_function_calling = False
@@ -95,6 +87,38 @@ class LlamaCppEngine:
         "response_format",
     )
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).load_state, (self.dump_state(),)
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the settings as they were given to the constructor."""
+        raise NotImplementedError
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> Self:
+        raise NotImplementedError
+
+
+class LlamaCppEngine(_SharedEngine):
+    """Answers DSPy's requests with llama.cpp, in this process.
+
+    The model is loaded at the first call; engines with the same file and settings share it. Any
+    number of threads may call at once; those beyond ``slots`` wait.
+
+    A request without a temperature is answered greedily, so that a judge repeats itself. Log
+    probabilities are the model's own: temperature, sampling and a JSON schema change which token
+    is taken, never the numbers.
+
+    >>> LlamaCppEngine("smollm2", threads=2).dump_state()["threads"]
+    2
+    """
+
     def __init__(
         self,
         weights: str | Path,
@@ -104,18 +128,18 @@ class LlamaCppEngine:
         slots: int = 1,
         prompt_cache_mib: int = 2048,
     ) -> None:
-        """Check the settings and keep them; nothing is read or loaded yet.
+        """Check and store the settings; nothing is read or loaded yet.
 
         Args:
             weights: What `find_weights` reads.
             context_size: Tokens that one call may use, prompt and answer together.
             threads: CPU threads; as many as this process may use if it is not given.
-            slots: How many calls the model works on at a time. Each has its own context in memory.
-            prompt_cache_mib: Memory for prompts that were read before. A call whose prompt begins
-                like one of them reads only the rest. 0 keeps just the last prompt of each slot.
+            slots: How many calls the model works on at a time, each with its own context in memory.
+            prompt_cache_mib: Memory for prompts that were read before, in MiB. A call whose prompt
+                begins like one of them reads only the rest. 0 keeps the last prompt of each slot.
 
         Raises:
-            SetupError: If a setting breaks its rule.
+            SetupError: If a setting is out of range.
         """
         _check_at_least("context_size", context_size, 1)
         _check_at_least("slots", slots, 1)
@@ -143,16 +167,15 @@ class LlamaCppEngine:
         return response_of(request, self._loaded().chat(payload))
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
-        """Give the whole answer as a stream of one piece."""
+        """Return the whole answer as a stream of one piece."""
         events: Iterator[Any] = lm15.response_to_events(self.complete(request))
         return events
 
     def close(self) -> None:
-        """Let go of the model; it is freed when no other engine holds it. A later call reloads."""
+        """Release the model; it is freed when no other engine has it. A later call reloads it."""
         self._model = None
 
     def dump_state(self) -> dict[str, Any]:
-        """Give the settings as they were given to the constructor."""
         return {
             "weights": self.weights,
             "context_size": self.context_size,
@@ -164,15 +187,6 @@ class LlamaCppEngine:
     @classmethod
     def load_state(cls, state: dict[str, Any]) -> Self:
         return cls(**state)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # a copied program shares the weights
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).load_state, (self.dump_state(),)
 
     def _loaded(self) -> Model:
         model = self._model
@@ -188,13 +202,8 @@ class LlamaCppEngine:
         return model
 
 
-class AsyncLlamaCppEngine:
-    """Answers as another engine does, in a thread, so that the event loop stays free."""
-
-    supports_response_schema = LlamaCppEngine.supports_response_schema
-    supports_function_calling = LlamaCppEngine.supports_function_calling
-    supports_reasoning = LlamaCppEngine.supports_reasoning
-    supported_params = LlamaCppEngine.supported_params
+class AsyncLlamaCppEngine(_SharedEngine):
+    """Answers as another engine does, but in a thread, so that the event loop stays free."""
 
     def __init__(self, engine: LlamaCppEngine) -> None:
         self.engine = engine
@@ -215,15 +224,6 @@ class AsyncLlamaCppEngine:
     @classmethod
     def load_state(cls, state: dict[str, Any]) -> Self:
         return cls(LlamaCppEngine.load_state(state))
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).load_state, (self.dump_state(),)
 
 
 def _check_at_least(name: str, value: object, least: int) -> None:

@@ -1,4 +1,4 @@
-"""DSPy's requests in llama.cpp's terms, and its replies in DSPy's."""
+"""Converts DSPy's requests to llama.cpp's format, and its replies to DSPy's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _SENTENCES = re.compile(r".*[.!?][\"')\]]*(?=\s|$)", re.DOTALL)
 
 
 def payload_of(request: lm15.Request) -> dict[str, Any]:
-    """Write a request in llama.cpp's terms."""
+    """Convert a request to llama.cpp's format.
+
+    >>> request = lm15.Request(model="local/smollm2", messages=[lm15.Message.user("Hello")])
+    >>> payload_of(request)["messages"]
+    [{'role': 'user', 'content': 'Hello'}]
+    """
     config = request.config
     _check_supported(request)
     payload = {
@@ -41,20 +46,21 @@ def payload_of(request: lm15.Request) -> dict[str, Any]:
 
 def _check_supported(request: lm15.Request) -> None:
     config = request.config
-    asked = {
+    unsupported = {
         "tools": request.tools,
         "config.reasoning": config.reasoning,
         "config.extensions": config.extensions,
     }
-    for feature, value in asked.items():
+    for feature, value in unsupported.items():
         if value:
             raise lm15.UnsupportedFeatureError(
-                f"A local model does not take `{feature}`, got {value!r}.", feature=feature
+                f"A local model does not support `{feature}`, got {value!r}. Leave it out.",
+                feature=feature,
             )
 
 
 def _messages(request: lm15.Request) -> list[dict[str, str]]:
-    # llama.cpp reads a prompt as a whole, so control tokens anywhere in it would act.
+    # llama.cpp reads a prompt as a whole, so control tokens anywhere in it would take effect.
     messages = []
     if request.system is not None:
         messages.append(
@@ -81,7 +87,7 @@ def _system(system: Any) -> str:
 
 
 def _grammar(response_format: dict[str, Any] | None, longest: int | None) -> str | None:
-    """Write a JSON schema as a grammar, its free texts bounded to so many characters.
+    """Write a JSON schema as a grammar that bounds texts to ``longest`` characters.
 
     llama.cpp's own ``response_format`` would allow a Markdown fence around the object.
     """
@@ -90,9 +96,9 @@ def _grammar(response_format: dict[str, Any] | None, longest: int | None) -> str
     schema = json.loads(json.dumps(response_format.get("schema", {"type": "object"})))
     for text in _free_texts(schema) if longest is not None else ():
         text["maxLength"] = longest
-    # A weak model that may write white space anywhere can go on doing so to the end.
+    # A weak model that may write white space anywhere may write nothing else to the end.
     schema["x-guidance"] = {
-        "lenient": True,  # passes over a keyword that it does not know
+        "lenient": True,  # ignores unknown keywords
         "whitespace_flexible": False,
         "item_separator": ", ",
         "key_separator": ": ",
@@ -113,9 +119,9 @@ def _free_texts(schema: object) -> Iterator[dict[str, Any]]:
 
 
 def _longest_text(request: lm15.Request) -> int | None:
-    """Share the reply's tokens out to the texts that may have any length.
+    """Divide the reply's characters among the texts without a limit.
 
-    A weak model does not stop by itself, and a reply that is cut is no JSON.
+    A weak model does not stop by itself, and a cut reply is not valid JSON.
     """
     config = request.config
     texts = list(_free_texts((config.response_format or {}).get("schema")))
@@ -153,7 +159,7 @@ def response_of(request: lm15.Request, reply: dict[str, Any]) -> lm15.Response:
 
 
 def _has_text_of(reply: str, length: int) -> bool:
-    """Say whether a JSON reply holds a text of at least so many characters."""
+    """Return whether a JSON reply contains a text of at least ``length`` characters."""
     try:
         parts = [json.loads(reply)]
     except ValueError:
@@ -166,10 +172,9 @@ def _has_text_of(reply: str, length: int) -> bool:
 
 
 def _in_whole_sentences(part: Any, longest: int) -> Any:
-    """End the texts that the schema cut with their last whole sentences; None if one has none."""
-    if isinstance(part, str) and len(part) >= longest:
-        whole = _SENTENCES.match(part)
-        return None if whole is None else whole[0]
+    """End each cut text after its last whole sentence; None if a text has none."""
+    if isinstance(part, str):
+        return part if len(part) < longest else _whole_sentences(part)
     if not isinstance(part, (dict, list)):
         return part
     keys = part if isinstance(part, dict) else range(len(part))
@@ -179,23 +184,30 @@ def _in_whole_sentences(part: Any, longest: int) -> Any:
     return parts if isinstance(part, dict) else list(parts.values())
 
 
+def _whole_sentences(text: str) -> str | None:
+    match = _SENTENCES.match(text)
+    return None if match is None else match[0]
+
+
 def _check_json(text: str) -> None:
-    """Refuse a complete answer that is not JSON: llama.cpp drops an invalid schema silently."""
+    """Refuse a complete answer that is not JSON: llama.cpp silently ignores an invalid schema."""
     try:
         json.loads(text)
     except ValueError as error:
         raise lm15.InvalidRequestError(
-            "`response_format` was not kept, so its schema is probably invalid; "
-            f"the answer begins {text[:60]!r}."
+            f"The answer does not follow `response_format`; it begins {text[:60]!r}. The schema is "
+            "probably invalid: check it."
         ) from error
 
 
-def _logprobs(asked: int | None, choice: dict[str, Any]) -> tuple[lm15.TokenLogprob, ...] | None:
-    """Read the tokens; their texts together are the answer.
+def _logprobs(
+    alternatives: int | None, choice: dict[str, Any]
+) -> tuple[lm15.TokenLogprob, ...] | None:
+    """Read the tokens, whose texts together are the answer.
 
-    The tokens of a character that takes several are reported as one.
+    llama.cpp reports several tokens of one character as one.
     """
-    if asked is None:
+    if alternatives is None:
         return None
     tokens = (choice.get("logprobs") or {}).get("content") or ()
     return tuple(
@@ -211,7 +223,7 @@ def _logprobs(asked: int | None, choice: dict[str, Any]) -> tuple[lm15.TokenLogp
                     bytes=tuple(other["bytes"]),
                     token_id=other["id"],
                 )
-                for other in token["top_logprobs"][:asked]
+                for other in token["top_logprobs"][:alternatives]
             ),
         )
         for token in tokens

