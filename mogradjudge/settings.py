@@ -165,7 +165,7 @@ class RunFields:
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
-    seed: int = default(0, Setting("Seeds the batches and every sampled reply.", low=0))
+    seed: int = default(0, Setting("Seed of the batches and of every sampled reply.", low=0))
     gate: Any = default(
         "mean",
         Setting(
@@ -176,18 +176,21 @@ class RunFields:
         ),
     )
     skip_tolerance: float | None = default(
-        None, Setting("Write no critique for scores this close.", low=0, high=1)
+        None, Setting("Write no critique for a score this close to the human one.", low=0, high=1)
     )
     critic_temperature: float | None = default(
-        0.3, Setting("The critic's temperature; none sends none.", low=0, part="writers")
+        0.3, Setting("The critic's temperature; none sends no temperature.", low=0, part="writers")
     )
     coach_temperature: float | None = default(
-        0.3, Setting("The coach's temperature; none sends none.", low=0, part="writers")
+        0.3, Setting("The coach's temperature; none sends no temperature.", low=0, part="writers")
     )
     editor_temperature: float | None = default(
         0.7,
         Setting(
-            "The editor's temperature; none sends none.", low=0, part="writers", between=(0.0, 1.0)
+            "The editor's temperature; none sends no temperature.",
+            low=0,
+            part="writers",
+            between=(0.0, 1.0),
         ),
     )
     edit_preamble: bool = default(
@@ -209,11 +212,14 @@ class RunFields:
     reply_retries: int = default(
         2,
         Setting(
-            "Further tries after a reply of theirs that cannot be used.", low=0, part="writers"
+            "Retries after an unusable reply of critic, coach or editor.", low=0, part="writers"
         ),
     )
     max_section_chars: int = default(
-        2000, Setting("The longest section that the editor may write.", low=1, part="writers")
+        2000,
+        Setting(
+            "Characters of the longest section that the editor may write.", low=1, part="writers"
+        ),
     )
     # To search the level would choose how the result is measured, not what it is.
     level: Level = default(
@@ -228,7 +234,7 @@ class RunFields:
     target: float | None = default(
         None,
         Setting(
-            "End once the best mean agreement is at least this.",
+            "Stop once the best mean agreement is at least this.",
             low=-1,
             high=1,
             part="free",
@@ -238,14 +244,16 @@ class RunFields:
     patience: int | None = default(
         None,
         Setting(
-            "End after so many steps without anything better.", low=1, part="free", searched=False
+            "Stop after this many steps without improvement.", low=1, part="free", searched=False
         ),
     )
-    num_threads: int = default(8, Setting("Calls in flight.", low=1, part="free", searched=False))
+    num_threads: int = default(
+        8, Setting("LM calls sent at the same time.", low=1, part="free", searched=False)
+    )
     max_rpm: int | None = default(
         None,
         Setting(
-            "Send no more LM calls than this in any minute.", low=1, part="free", searched=False
+            "Send at most this many LM calls in any minute.", low=1, part="free", searched=False
         ),
     )
 
@@ -257,7 +265,7 @@ class GateFields:
     tolerance: float = default(
         0.0,
         Setting(
-            "For --gate criterion.",
+            "How much a criterion may fall with --gate criterion.",
             low=0,
             part="gate",
             tried=(0.0, 0.05, 0.1),
@@ -297,12 +305,12 @@ class JudgeFields:
         ),
     )
     rationale: bool = default(
-        False, Setting("Let the judge give reasons before its scores.", part="judge")
+        False, Setting("Let the judge write reasons before its scores.", part="judge")
     )
     fallback: Literal["integer"] | None = default(
         None,
         Setting(
-            "What an expected score becomes where it cannot be had.",
+            "What replaces an expected score that cannot be computed.",
             part="judge",
             condition=Condition("score_rule", ("expected",), None),
         ),
