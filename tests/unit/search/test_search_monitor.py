@@ -275,7 +275,7 @@ def test_a_default_without_a_value_is_said():
 
 def test_a_table_of_very_many_trials_holds_the_best_ones(capsys):
     records = tuple(record(number, mean=number / 1000) for number in range(250))
-    print_found(result(records[-1], records[0], trials=records))
+    print_result(result(records[-1], records[0], trials=records))
     shown = capsys.readouterr().out
     assert "and 50 more: --json" in shown
     rows = [line.split()[0] for line in shown.splitlines() if " complete " in line]
