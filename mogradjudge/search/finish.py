@@ -75,14 +75,14 @@ def score_afresh(
         purse.flush()
 
 
-def write_files(job: Job, found: SearchResult) -> None:
+def write_files(job: Job, result: SearchResult) -> None:
     """Write the result, and the best trial's configuration and judge."""
-    write_text(job.folder / SEARCH, to_json(found.as_dict()) + "\n")
-    if found.best is None or found.program is None:
+    write_text(job.folder / SEARCH, to_json(result.as_dict()) + "\n")
+    if result.best is None or result.program is None:
         return
-    config, settings = config_of(found.best, job)
+    config, settings = config_of(result.best, job)
     if gate_name(config.gate) is not None:  # compile's options have no word for another one
         write_text(job.folder / BEST, config_toml(config, settings))
     with replaced(job.folder / JUDGE) as partial:
-        found.program.save(partial)
+        result.program.save(partial)
     write_text(job.folder / RUBRIC, job.judge.rubric.to_toml())

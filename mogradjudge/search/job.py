@@ -74,8 +74,8 @@ class Job:
     def human(self) -> dict[str, list[float | None]]:
         """The human scores of the selection texts, by criterion."""
         return {
-            each.name: [example[each.human] for example in self.selection]
-            for each in self.judge.rubric.criteria
+            criterion.name: [example[criterion.human] for example in self.selection]
+            for criterion in self.judge.rubric.criteria
         }
 
     @cached_property
@@ -86,7 +86,8 @@ class Job:
     def scores_of(self, judgements: Sequence[Judgement]) -> dict[str, list[float | None]]:
         """Give a judge's scores by criterion, in the texts' order; None where there is none."""
         return {
-            name: [_score(each, name) for each in judgements] for name in self.judge.rubric.names
+            name: [_score(judgement, name) for judgement in judgements]
+            for name in self.judge.rubric.names
         }
 
     def place(self, task: str) -> Path:
@@ -98,7 +99,8 @@ def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
     """Give the caps that hold for one run: its own, those of all, and the time that is left."""
     caps = {
         name: min(
-            (cap for each in (own, total) if (cap := getattr(each, name)) is not None), default=None
+            (cap for budget in (own, total) if (cap := getattr(budget, name)) is not None),
+            default=None,
         )
         for name in ("max_calls", "max_tokens", "max_cost", "max_seconds")
     }
@@ -144,7 +146,7 @@ def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:
         raise SetupError(f"`values` must hold {AGREEMENT} or {CRITERIA}, got {list(values)}.")
     per_criterion = [f"{AGREEMENT}.{name}" for name in criteria]
     return tuple(
-        each for name in values for each in (per_criterion if name == CRITERIA else [name])
+        value for name in values for value in (per_criterion if name == CRITERIA else [name])
     )
 
 
@@ -163,13 +165,13 @@ def values_of(
         agreement: By criterion, and ``mean``.
         costs: By the names of `COSTS`.
     """
-    found = []
+    trial_values = []
     for name in names:
         if name in costs:
-            found.append(costs[name])
+            trial_values.append(costs[name])
             continue
         value = agreement["mean" if name == AGREEMENT else name.removeprefix(f"{AGREEMENT}.")]
         if value is None:
             return None
-        found.append(value)
-    return found
+        trial_values.append(value)
+    return trial_values

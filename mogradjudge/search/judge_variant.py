@@ -27,23 +27,27 @@ def relaid(judge: MultiCriteriaJudge, settings: JudgeSettings) -> MultiCriteriaJ
     if settings == judge.settings:
         copied: MultiCriteriaJudge = clone(judge)
         return copied
-    made = MultiCriteriaJudge(judge.rubric, **asdict(settings))
+    variant = MultiCriteriaJudge(judge.rubric, **asdict(settings))
     usual = MultiCriteriaJudge(judge.rubric, **asdict(judge.settings))
-    lm = _shared(judge, [each.lm for each in judge.predictors()], "an LM")
-    _shared(judge, [each.demos for each in judge.predictors()] + [[]], "demos")
-    for predictor in made.predictors():
+    lm = _shared(judge, [predictor.lm for predictor in judge.predictors()], "an LM")
+    _shared(judge, [predictor.demos for predictor in judge.predictors()] + [[]], "demos")
+    for predictor in variant.predictors():
         predictor.lm = lm
     before = Candidate.of(judge)
     if before == Candidate.of(usual):
-        return made
-    preambles = [each.preamble for each in before.instructions.values()]
+        return variant
+    preambles = [instructions.preamble for instructions in before.instructions.values()]
     preamble = _shared(judge, preambles, "a preamble")
-    texts = {name: text for each in before.instructions.values() for name, text in each.sections}
-    for predictor in made.predictors():
+    texts = {
+        name: text
+        for instructions in before.instructions.values()
+        for name, text in instructions.sections
+    }
+    for predictor in variant.predictors():
         own = [(name, texts[name]) for name in predictor.criteria if name in texts]
         rendered = Instructions(preamble, own).render()
         predictor.signature = predictor.signature.with_instructions(rendered)
-    return made
+    return variant
 
 
 def _shared(judge: MultiCriteriaJudge, values: list[Any], what: str) -> Any:

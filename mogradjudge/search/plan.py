@@ -90,11 +90,11 @@ def _check_plan(plan: Plan) -> None:
         )
 
 
-def asked(job: Job, plan: Plan) -> dict[str, Any]:
-    """Name all that trials must have in common to be compared."""
+def study_settings(job: Job, plan: Plan) -> dict[str, Any]:
+    """Return the settings that comparable trials must share."""
     settings = {name: value for name, value in job.base.as_dict().items() if name not in FREE}
     lms = {**judge_lms(job.judge), **job.lms}
-    asked = {
+    common = {
         **settings,
         "space": job.space.to_toml(),
         "values": list(job.value_names),
@@ -112,7 +112,7 @@ def asked(job: Job, plan: Plan) -> dict[str, Any]:
         "search seed": plan.seed,
         **{f"{name} data": digest_of(examples) for name, examples in _parts(job).items()},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    plain: dict[str, Any] = json.loads(json.dumps(common))
     return plain
 
 
@@ -122,14 +122,14 @@ def _name(choice: object) -> str | None:
     return str(getattr(choice, "__qualname__", type(choice).__qualname__))
 
 
-def claim(shared: Shared, asked: Mapping[str, Any]) -> None:
-    """Pin what a study was asked, or compare it with what it was asked before.
+def claim(shared: Shared, settings: Mapping[str, Any]) -> None:
+    """Note a study's settings, or compare them with those noted before.
 
     Raises:
-        SetupError: If it was asked for something else.
+        SetupError: If the study has other settings.
     """
-    shared.note(ASKED, asked, first=True)
-    if different := differences(shared.noted(ASKED), asked):
+    shared.note(ASKED, settings, first=True)
+    if different := differences(shared.noted(ASKED), settings):
         raise SetupError(
             f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
             "Give another `study` and another `out`, or the same settings."

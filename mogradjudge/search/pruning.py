@@ -69,8 +69,8 @@ def last_rung(
     layouts = space.layout or (settings.layout,)
     rules = space.score_rule or (settings.score_rule,)
     samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
-    per_text = samples * max(len(LAYOUTS[each].groups(criteria)) for each in layouts)
-    modes = (base.mode,) if space.mode is None else [MODES[each] for each in space.mode]
+    per_text = samples * max(len(LAYOUTS[layout].groups(criteria)) for layout in layouts)
+    modes = (base.mode,) if space.mode is None else [MODES[name] for name in space.mode]
     batch = _most(space.batch_size, base.batch_size)
     step = max(_calls(mode, criteria, batch, validation, per_text) for mode in modes)
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)

@@ -111,17 +111,17 @@ def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
     Raises:
         SetupError: If there is no such pruner, or the study has several values.
     """
-    made = {"none": NopPruner, "median": _median}
-    if isinstance(pruner, str) and pruner not in made:
+    makers = {"none": NopPruner, "median": _median}
+    if isinstance(pruner, str) and pruner not in makers:
         raise SetupError(
             f"`pruner` must be one of {', '.join(PRUNERS)}, or one of Optuna's, got {pruner!r}."
         )
-    found = made[pruner or "none"]() if isinstance(pruner, str | None) else pruner
-    if values > 1 and not isinstance(found, NopPruner):
+    chosen = makers[pruner or "none"]() if isinstance(pruner, str | None) else pruner
+    if values > 1 and not isinstance(chosen, NopPruner):
         raise SetupError(
             f"`pruner` needs a search with one value, got {values} values: Optuna prunes no other."
         )
-    return found
+    return chosen
 
 
 def _median() -> MedianPruner:
@@ -138,12 +138,12 @@ def grid_of(
         SetupError: If a parameter has a range.
     """
     grid = space.grid()
-    found: dict[str, dict[str, Any]] = {}
+    configurations: dict[str, dict[str, Any]] = {}
     for choice in itertools.product(*grid.values()):
         trial = FixedTrial(dict(zip(grid, choice, strict=True)))
         config, judge = space.suggest(trial, base), space.suggest_settings(trial, settings)
         params = space.params_of(config, judge)
-        found[digest(params)] = params
-    order = list(found.values())
+        configurations[digest(params)] = params
+    order = list(configurations.values())
     random.Random(seed).shuffle(order)
     return order

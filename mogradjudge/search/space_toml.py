@@ -63,7 +63,7 @@ def value_from_toml(name: str, value: Any) -> Any:
 
 def _domain(name: str, value: object) -> tuple[Any, ...] | Range:
     if isinstance(value, list):
-        return tuple(value_from_toml(name, each) for each in value)
+        return tuple(value_from_toml(name, choice) for choice in value)
     if not isinstance(value, dict):
         raise SetupError(
             f"`{name}` must be an array of choices, as [1, 2], or a range, as "

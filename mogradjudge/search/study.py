@@ -27,7 +27,7 @@ from mogradjudge.search.analysis.result import SearchResult
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
 from mogradjudge.search.finish import judge_of, score_afresh, write_files
 from mogradjudge.search.job import Job, direction
-from mogradjudge.search.plan import Plan, asked, check, claim, tasks
+from mogradjudge.search.plan import Plan, check, claim, study_settings, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.workers.queue import Queue
@@ -138,7 +138,7 @@ def search(
     drawn = tasks(job, plan)
     deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
     with _opened_study(storage, job, plan) as (queue, shared):
-        claim(shared, asked(job, plan))
+        claim(shared, study_settings(job, plan))
         shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
         queue.fill(drawn)
         with _watched(watch, queue, shared):
@@ -156,22 +156,22 @@ def _opened_study(
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    with quiet_optuna(), opened(storage, job.folder) as (kept, engine):
+    with quiet_optuna(), opened(storage, job.folder) as (backend, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
                 study_name=plan.study,
-                storage=kept,
-                directions=[direction(each) for each in names],
+                storage=backend,
+                directions=[direction(name) for name in names],
                 pruner=pruner_of(plan.pruner, len(names)),
                 load_if_exists=True,
             )
             if study.metric_names is None:
                 study.set_metric_names(list(names))
         sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
-        yield Queue(study, kept, shared, sampler), shared
+        yield Queue(study, backend, shared, sampler), shared
 
 
 def _folder(out: str | Path) -> Path:
@@ -200,25 +200,25 @@ def _finish(
     job: Job, queue: Queue, shared: Shared, stop: SearchStop, deadline: float | None
 ) -> SearchResult:
     """Score the best trial anew, and write what was found."""
-    found = _written(job, queue, shared, stop)
-    if found.best is not None and found.default is None:
+    result = _written(job, queue, shared, stop)
+    if result.best is not None and result.default is None:
         logger.warning("Trial 0, the default configuration, has no value: nothing to compare with.")
-    if stop == "interrupted" or found.best is None or found.fresh is not None:
-        return found
-    ends = [found.best, *([] if found.default is None else [found.default])]
+    if stop == "interrupted" or result.best is None or result.fresh is not None:
+        return result
+    records = [result.best, *([] if result.default is None else [result.default])]
     try:
-        score_afresh(job, shared, ends, deadline)
+        score_afresh(job, shared, records, deadline)
     except BudgetExhausted as error:
         logger.warning("The best trial is not scored anew: %s", error)
-        return found
+        return result
     except RunStopped:
         stop = "interrupted"
     return _written(job, queue, shared, stop)
 
 
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
-    found = summary_of(queue, shared)
-    program = None if found.best is None else judge_of(job, found.best)
-    found = replace(found, stop_reason=stop, program=program)
-    write_files(job, found)
-    return found
+    result = summary_of(queue, shared)
+    program = None if result.best is None else judge_of(job, result.best)
+    result = replace(result, stop_reason=stop, program=program)
+    write_files(job, result)
+    return result

@@ -118,9 +118,9 @@ def run_trial(
     student, place = relaid(job.judge, settings), free_place(job.place(task))
     config = replace(config, budget=within(job.base.budget, job.budget, deadline))
     tried = {**config_values(config), **judge_values(settings)}
-    told = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
-    told |= {BEFORE: before} if (before := spent_in(place)) else {}
-    for name, value in told.items():
+    attributes = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
+    attributes |= {BEFORE: before} if (before := spent_in(place)) else {}
+    for name, value in attributes.items():
         trial.set_user_attr(name, value)
     observers = list(job.observers)
     if prunes:
@@ -137,17 +137,17 @@ def run_trial(
         observers=observers,
         display_progress=False,
     )
-    found = optimizer.optimize(student, trainset=job.training, valset=job.validation)
+    result = optimizer.optimize(student, trainset=job.training, valset=job.validation)
     assert isinstance(pool.purse, TrialPurse)
-    if found.stop_reason in ("interrupted", "stop_file"):
+    if result.stop_reason in ("interrupted", "stop_file"):
         raise Unfinished("interrupted")
     late = deadline is not None and time.monotonic() >= deadline
-    if found.stop_reason == "budget" and (pool.purse.refused or late):
+    if result.stop_reason == "budget" and (pool.purse.refused or late):
         raise Unfinished("budget")
     budget = within(Budget(), job.budget, deadline)
-    judgements, ledger = scored(job, found.program, place / SELECTION, pool, budget)
-    spent = _less(_spending((*found.ledger, *ledger)), before)
-    return _outcome(job, found, judgements, tried, spent)
+    judgements, ledger = scored(job, result.program, place / SELECTION, pool, budget)
+    spent = _less(_spending((*result.ledger, *ledger)), before)
+    return _outcome(job, result, judgements, tried, spent)
 
 
 def scored(
@@ -163,9 +163,9 @@ def scored(
     """
     config = job.base
     ledger = Ledger(budget, config.num_threads, config.max_rpm, None, pool.purse)
-    asked = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
+    fingerprint = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
     with ExitStack() as stack:
-        stack.enter_context(RunDirectory(place, pool.replies).at_work(asked, ledger))
+        stack.enter_context(RunDirectory(place, pool.replies).at_work(fingerprint, ledger))
         stack.enter_context(interruptible(ledger.stop_signal))
         judgements = judge_table(program, job.selection, ledger, config.num_threads)
     check_scored(judgements, "selection")
@@ -211,12 +211,12 @@ def free_place(place: Path) -> Path:
 
 def _outcome(
     job: Job,
-    found: OptimizationResult,
+    result: OptimizationResult,
     judgements: Sequence[Judgement],
     tried: Mapping[str, Any],
     spent: Mapping[str, Any],
 ) -> Outcome:
-    level, student = found.config.level, found.program
+    level, student = result.config.level, result.program
     agreement = agreement_of(judgements, rubric_objectives(job.judge.rubric, level))
     costs = {
         "calls_per_text": float(student.calls_per_text),
@@ -233,16 +233,16 @@ def _outcome(
         "agreement_low": low,
         "agreement_high": high,
         **{f"agreement.{name}": value for name, value in means.items() if name != "mean"},
-        "stop_reason": found.stop_reason,
-        "seed_kept": found.seed_kept,
-        "steps_taken": len(found.steps),
+        "stop_reason": result.stop_reason,
+        "seed_kept": result.seed_kept,
+        "steps_taken": len(result.steps),
         DETAILS: {
             "config": tried,
             "agreement": means,
             "intervals": intervals,
             "unscored": dict(agreement.unscored),
             "undefined": agreement.undefined(),
-            "validation_agreement": found.final_agreement.as_dict(),
+            "validation_agreement": result.final_agreement.as_dict(),
             "instructions": {
                 path: text.render() for path, text in Candidate.of(student).instructions.items()
             },
@@ -265,8 +265,8 @@ def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
 def _intervals(
     job: Job, level: Level, scores: Mapping[str, Sequence[float | None]]
 ) -> dict[str, list[float] | None]:
-    found = bootstrap_criteria(job.human, scores, job.groups, TestOptions(level=level))
+    intervals = bootstrap_criteria(job.human, scores, job.groups, TestOptions(level=level))
     return {
-        name: None if isinstance(each, Undefined) else [each.low, each.high]
-        for name, each in found.items()
+        name: None if isinstance(ends, Undefined) else [ends.low, ends.high]
+        for name, ends in intervals.items()
     }

@@ -97,7 +97,7 @@ def effects_figure(
         write_figure(figure, path)
 
 
-def draw(found: SearchResult, folder: Path) -> list[Path]:
+def draw(result: SearchResult, folder: Path) -> list[Path]:
     """Draw the trials that may win, and the effects, into a folder.
 
     Returns:
@@ -106,8 +106,8 @@ def draw(found: SearchResult, folder: Path) -> list[Path]:
     Raises:
         SetupError: If matplotlib is missing.
     """
-    complete = [each for each in found.trials if each.state == "complete"]
-    points = points_of(eligible_of(complete, found.default))
+    complete = [trial for trial in result.trials if trial.state == "complete"]
+    points = points_of(eligible_of(complete, result.default))
     if not points:
         return []
     front, effects = folder / "front.svg", folder / "effects.svg"
@@ -116,10 +116,10 @@ def draw(found: SearchResult, folder: Path) -> list[Path]:
         front,
         "calls per text",
         "mean agreement on the selection texts",
-        winner=None if found.best is None else found.best.number,
-        default=None if found.default is None else found.default.number,
+        winner=None if result.best is None else result.best.number,
+        default=None if result.default is None else result.default.number,
     )
-    effects_figure(found.effects, found.importances, effects)
+    effects_figure(result.effects, result.importances, effects)
     return [front, effects]
 
 
@@ -174,15 +174,15 @@ def _ring(
 
 def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.axvline(0, color=GREY, linewidth=0.8)
-    looks = _looks(str(each.level) for each in effects.levels)
-    levels = sorted(effects.levels, key=lambda each: list(looks).index(str(each.level)))
-    for place, each in enumerate(levels):
-        colour, marker = looks[str(each.level)]
-        interval = each.effect.interval
+    looks = _looks(str(level.level) for level in effects.levels)
+    levels = sorted(effects.levels, key=lambda level: list(looks).index(str(level.level)))
+    for place, level in enumerate(levels):
+        colour, marker = looks[str(level.level)]
+        interval = level.effect.interval
         if isinstance(interval, Interval):
             axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=1.6)
-        axes.plot([each.effect.value], [place], marker, color=colour, markersize=7)
-    axes.set_yticks(range(len(levels)), [_named(each) for each in levels])
+        axes.plot([level.effect.value], [place], marker, color=colour, markersize=7)
+    axes.set_yticks(range(len(levels)), [_named(level) for level in levels])
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
@@ -191,8 +191,8 @@ def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.set_title(f"effect of {effects.factor}{how}", loc="left")
 
 
-def _named(each: LevelEffect) -> str:
-    return f"{each.level} (n = {each.n})"
+def _named(level: LevelEffect) -> str:
+    return f"{level.level} (n = {level.n})"
 
 
 def _draw_importances(axes: Axes, importances: Mapping[str, float]) -> None:
@@ -214,9 +214,9 @@ def _say(axes: Axes, words: str) -> None:
 def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Give each level's colour and marker, in order; a mode's are the same in all pictures."""
     modes = list(MODES)
-    found, others = {}, count(len(modes))
-    given = set(names)
-    for name in [*(mode for mode in modes if mode in given), *sorted(given - set(modes))]:
+    looks, others = {}, count(len(modes))
+    wanted = set(names)
+    for name in [*(mode for mode in modes if mode in wanted), *sorted(wanted - set(modes))]:
         place = modes.index(name) if name in modes else next(others)
-        found[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-    return found
+        looks[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    return looks

@@ -49,8 +49,8 @@ class Model:
 
     def tells_levels_apart(self) -> bool:
         """Say whether differences of levels are the same in every solution of least squares."""
-        each = np.eye(self.levels, self.columns.shape[1], k=1)
-        differences = each - each.mean(axis=0)
+        picks = np.eye(self.levels, self.columns.shape[1], k=1)
+        differences = picks - picks.mean(axis=0)
         seen = differences @ self.inverse @ self.columns
         return bool(np.abs(seen - differences).max() < _ROUNDING)
 
@@ -65,7 +65,7 @@ class Model:
 
 def of_levels(trials: Trials, factor: str, levels: Sequence[Setting]) -> Model:
     """Make the model that knows nothing but the factor."""
-    member = [[1.0, *(float(each[factor] == level) for level in levels)] for each in trials]
+    member = [[1.0, *(float(trial[factor] == level) for level in levels)] for trial in trials]
     return Model(np.array(member), len(levels))
 
 
@@ -78,9 +78,9 @@ def adjusted(
         The model, the parameters in it, and the reason for each that was dropped.
     """
     model, taken, dropped = alone, [], {}
-    for name in sorted({name for each in trials for name in each} - {factor}):
-        column = [each.get(name) for each in trials]
-        present = np.array([name in each for each in trials])
+    for name in sorted({name for trial in trials for name in trial} - {factor}):
+        column = [trial.get(name) for trial in trials]
+        present = np.array([name in trial for trial in trials])
         reason = "does not vary"
         for columns in _columns(column, present):
             wider = model.with_columns(columns)

@@ -47,7 +47,7 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
     Of trials that are equal in both it gives the first.
     """
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -each.y, each.trial)):
+    for point in sorted(points, key=lambda point: (point.x, -point.y, point.trial)):
         if not front or point.y > front[-1].y:
             front.append(point)
     return front
@@ -75,9 +75,9 @@ def dominated(
     cost, price = np.array(costs), np.array(default)
     if (price[cost] <= 0).any():
         return None
-    found = np.array(values).reshape(-1, len(cost))
-    worth = np.where(cost, 1 - found / np.where(cost, 2 * price, 1.0), found)
-    clipped = np.clip(worth, 0.0, 1.0)
+    rows = np.array(values).reshape(-1, len(cost))
+    shares = np.where(cost, 1 - rows / np.where(cost, 2 * price, 1.0), rows)
+    clipped = np.clip(shares, 0.0, 1.0)
     return float(moocore.hypervolume(clipped, ref=np.zeros(len(cost)), maximise=True))
 
 
@@ -98,10 +98,10 @@ def side_by_side(points: Sequence[Point], fixed: Sequence[Point]) -> dict[int, f
         The place by trial.
     """
     per_x = width_of(points) / _WIDTH
-    per_y = (max(each.top for each in points) - min(each.bottom for each in points)) / _HEIGHT
+    per_y = (max(point.top for point in points) - min(point.bottom for point in points)) / _HEIGHT
     first = {point.trial for point in fixed}
     placed: list[tuple[float, Point]] = []
-    for point in [*fixed, *(each for each in points if each.trial not in first)]:
+    for point in [*fixed, *(point for point in points if point.trial not in first)]:
         tries = [point.x + step * per_x * _BARS_APART for step in _steps()]
         free = (
             x for x in tries if not any(_covers(x, point, *other, per_x, per_y) for other in placed)

@@ -125,7 +125,7 @@ class SearchResult:
             "unfinished": self.unfinished,
             "texts": self.texts,
             "documents": self.documents,
-            "trials": [plain(each) for each in self.trials],
+            "trials": [plain(trial) for trial in self.trials],
         }
 
 
@@ -136,7 +136,7 @@ def plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

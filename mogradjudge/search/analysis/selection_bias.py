@@ -162,24 +162,24 @@ def corrected(
             option is out of its range.
     """
     check_options(confidence=confidence)
-    found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    _check(found, resampled, chosen, documents)
+    means = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    _check(means, resampled, chosen, documents)
     if documents is not None and documents < FEWEST_DOCUMENTS:
         return TOO_FEW
-    rivals = np.isfinite(found)
-    kept = np.isfinite(resampled[:, rivals]).all(axis=1)
-    if not kept.any() or kept.mean() < 0.5:
+    rivals = np.isfinite(means)
+    complete = np.isfinite(resampled[:, rivals]).all(axis=1)
+    if not complete.any() or complete.mean() < 0.5:
         return Undefined("most resamples lack the value of a trial")
-    best, luck = float(found[chosen]), _luck(found, resampled[kept], rivals)
-    own = resampled[kept, chosen] - best
+    best, optimism = float(means[chosen]), _luck(means, resampled[complete], rivals)
+    differences = resampled[complete, chosen] - best
     tail = (1 - confidence) / 2
-    low, high = np.quantile(own, (tail, 1 - tail)) * _widening(documents, confidence)
-    ends = best + low - _LOW_END * luck, best + high - _HIGH_END * luck
+    low, high = np.quantile(differences, (tail, 1 - tail)) * _widening(documents, confidence)
+    ends = best + low - _LOW_END * optimism, best + high - _HIGH_END * optimism
     low, high = np.clip(ends, -1.0, 1.0)  # a wider one would hold what no agreement can be
     return Corrected(
         value=best,
-        optimism=luck,
-        corrected=best - luck,
+        optimism=optimism,
+        corrected=best - optimism,
         low=float(low),
         high=float(high),
         confidence=confidence,

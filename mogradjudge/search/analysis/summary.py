@@ -81,8 +81,10 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     """Read what a study has found so far, and compute all that follows from it."""
     study = queue.study
     records = records_of(queue)
-    complete = [each for each in records if each.state == "complete" and each.mean is not None]
-    default = next((each for each in complete if _first(each)), None)
+    complete = [
+        record for record in records if record.state == "complete" and record.mean is not None
+    ]
+    default = next((record for record in complete if _first(record)), None)
     apart = distinct(complete)
     best = best_of(complete, default)
     texts = _texts(shared)
@@ -98,7 +100,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         default=default,
         selected=_selected(complete, best, default, means, texts),
         fresh=_fresh(shared, best, default, texts),
-        front=tuple(each.number for each in front),
+        front=tuple(record.number for record in front),
         hypervolume=_volume(eligible, default, names),
         importances=_importances(apart, queue.trials()),
         effects=_effects(complete, apart, default, means, texts),
@@ -119,7 +121,7 @@ def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> Tri
     # At equal agreement the one that is cheaper to use, then the earlier one.
     return max(
         eligible,
-        key=lambda each: (each.mean, -(each.calls_per_text or 0), -each.number),
+        key=lambda record: (record.mean, -(record.calls_per_text or 0), -record.number),
         default=None,
     )
 
@@ -131,7 +133,7 @@ def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) ->
     """
     if default is None:
         return list(complete)
-    return [each for each in complete if not _measures_less(default, each)]
+    return [record for record in complete if not _measures_less(default, record)]
 
 
 def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
@@ -149,8 +151,8 @@ def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
     and says nothing more.
     """
     first: dict[str, TrialRecord] = {}
-    for each in complete:
-        first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
+    for record in complete:
+        first.setdefault(json.dumps(record.config, sort_keys=True, default=str), record)
     return list(first.values())
 
 
@@ -169,14 +171,14 @@ def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Read an attempt at a trial."""
-    told = trial.user_attrs
-    details = told.get(DETAILS, {})
+    attributes = trial.user_attrs
+    details = attributes.get(DETAILS, {})
     seconds = None if trial.duration is None else trial.duration.total_seconds()
     return TrialRecord(
         number=trial.number,
-        task=str(told.get(TASK, trial.number)),
+        task=str(attributes.get(TASK, trial.number)),
         state=_STATES[trial.state],
-        why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
+        why=attributes.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
         params=dict(trial.params),
         config=details.get("config", {}),
         # Optuna gives a pruned trial the last value that it reported.
@@ -187,9 +189,9 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
             for name, ends in details.get("intervals", {}).items()
         },
         unscored=details.get("unscored", {}),
-        **{name: told.get(name) for name in ("calls", "cached", "tokens", "cost")},
-        **{name: told.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
-        worker=told.get(WORKER),
+        **{name: attributes.get(name) for name in ("calls", "cached", "tokens", "cost")},
+        **{name: attributes.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
+        worker=attributes.get(WORKER),
         seconds=seconds,
         instructions=details.get("instructions", {}),
     )
@@ -225,9 +227,9 @@ def _selected(
     if means is None:
         return TOO_FEW
     rivals = eligible_of(complete, default)
-    columns = [complete.index(each) for each in rivals]
+    columns = [complete.index(rival) for rival in rivals]
     return corrected(
-        [each.mean for each in rivals],
+        [rival.mean for rival in rivals],
         means[:, columns],
         rivals.index(best),
         documents=len(set(texts["groups"])),
@@ -265,13 +267,13 @@ def _effects(
     means: Array | None,
     texts: Mapping[str, Any],
 ) -> Effects | Undefined:
-    tried = [each for each in apart if "mode" in each.params]
+    tried = [record for record in apart if "mode" in record.params]
     if not tried:
         return Undefined("the mode was not searched")
-    columns = [complete.index(each) for each in tried]
+    columns = [complete.index(record) for record in tried]
     return mode_effects(
-        [each.params for each in tried],
-        [each.mean for each in tried],
+        [record.params for record in tried],
+        [record.mean for record in tried],
         None if means is None else means[:, columns],
         reference=None if default is None else default.mode,
         documents=None if means is None else len(set(texts["groups"])),
@@ -280,16 +282,16 @@ def _effects(
 
 def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
     if len(names) == 1:
-        by_number = {each.number: each for each in complete}
+        by_number = {record.number: record for record in complete}
         points = points_of(complete)
         unbeaten = {(point.x, point.y) for point in pareto_front(points)}
-        kept = [point for point in points if (point.x, point.y) in unbeaten]
-        kept.sort(key=lambda each: (each.x, each.trial))
-        return [by_number[point.trial] for point in kept]
-    losses = [_losses(each, names) for each in complete]
+        front = [point for point in points if (point.x, point.y) in unbeaten]
+        front.sort(key=lambda point: (point.x, point.trial))
+        return [by_number[point.trial] for point in front]
+    losses = [_losses(record, names) for record in complete]
     return [
-        each
-        for place, each in enumerate(complete)
+        record
+        for place, record in enumerate(complete)
         if not any(_beats(other, losses[place]) for other in losses)
     ]
 
@@ -297,11 +299,11 @@ def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialR
 def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") -> list[Point]:
     """Give the trials by what a text costs and by mean agreement."""
     points = []
-    for each in complete:
-        low, high = each.intervals.get("mean") or (None, None)
-        if each.mean is not None:
-            cost = float(getattr(each, price) or 0)
-            points.append(Point(each.number, cost, each.mean, each.mode or "?", low, high))
+    for record in complete:
+        low, high = record.intervals.get("mean") or (None, None)
+        if record.mean is not None:
+            cost = float(getattr(record, price) or 0)
+            points.append(Point(record.number, cost, record.mean, record.mode or "?", low, high))
     return points
 
 
@@ -310,7 +312,7 @@ def _volume(
 ) -> float | None:
     if len(names) < 2 or default is None or default.values is None:
         return None
-    values = [each.values for each in eligible if each.values is not None]
+    values = [record.values for record in eligible if record.values is not None]
     return dominated(values, [name in COSTS for name in names], default.values)
 
 
@@ -352,7 +354,7 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
 
     with quiet_optuna():
         study = optuna.create_study(direction="maximize")
-    by_number = {each.number: each for each in attempts}
+    by_number = {attempt.number: attempt for attempt in attempts}
     count = min(len(apart), _MOST_CONFIGURATIONS)
     for record in (apart[place * len(apart) // count] for place in range(count)):
         trial = by_number[record.number]
@@ -362,8 +364,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
             )
         )
     try:
-        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+        variances = FanovaImportanceEvaluator(seed=0).evaluate(study)
     except RuntimeError:  # all values are equal
         return {}
-    total = sum(found.values())
-    return {name: float(share / total) for name, share in found.items()} if total > 0 else {}
+    total = sum(variances.values())
+    return {name: float(share / total) for name, share in variances.items()} if total > 0 else {}

@@ -94,22 +94,22 @@ class Worker:
             replies = self.shared.replies()
             with self.queue.at_work(trial, replies.renew) as lost:
                 pool = Pool(TrialPurse(self.purse, lost), replies)
-                found = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
+                outcome = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
                 if not lost.is_set():
-                    self._keep(trial, task, found)
+                    self._keep(trial, task, outcome)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the trial is not lost by it
             return self._ended(trial, task, error)
         self._failures = 0
         return None
 
-    def _keep(self, trial: Trial, task: str, found: Outcome) -> None:
-        if found.values is None:
-            told = found.attributes["details"]["undefined"]
-            why = "; ".join(f"{name}: {what}" for name, what in told.items())
-            self.queue.give_back(trial, "error", f"no agreement: {why}", found.attributes)
+    def _keep(self, trial: Trial, task: str, outcome: Outcome) -> None:
+        if outcome.values is None:
+            reasons = outcome.attributes["details"]["undefined"]
+            why = "; ".join(f"{name}: {what}" for name, what in reasons.items())
+            self.queue.give_back(trial, "error", f"no agreement: {why}", outcome.attributes)
             return
-        self.shared.note(f"{SCORES}/{task}", found.scores)
-        self.queue.finish(trial, found.values, found.attributes)
+        self.shared.note(f"{SCORES}/{task}", outcome.scores)
+        self.queue.finish(trial, outcome.values, outcome.attributes)
 
     def _ended(self, trial: Trial, task: str, error: BaseException) -> SearchStop | None:
         """End an attempt that did not come to its end."""
