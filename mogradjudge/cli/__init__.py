@@ -57,7 +57,12 @@ for command in (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line by `run_command`, and exit."""
+    """Run the command line by `run_command`, and exit.
+
+    >>> main(["score"])
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
     run_command(cli, args, PROGRAM)
 
 
@@ -73,6 +78,10 @@ def run_command(
         command: A click command, also one of a script of your own.
         args: Its arguments; those of the Python process if not given.
         program: The name that the help shows; the script's if not given.
+
+    >>> run_command(click.Command("nothing"), [])
+    Traceback (most recent call last):
+    SystemExit: 0
     """
     arguments = list(sys.argv[1:] if args is None else args)
     words = [word for word in arguments if word != "--debug"]  # it may stand anywhere

@@ -15,6 +15,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
+from mogradjudge.search.analysis.summary import ranked_of
 from mogradjudge.search.analysis.verdict import AT_WORK, interval, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
@@ -68,19 +69,13 @@ def print_result(result: SearchResult) -> None:
 
 
 def _print_trials(result: SearchResult) -> None:
-    complete = _ranked(result)
+    complete = ranked_of(result.trials, result.best)
     done = {record.task for record in complete}
     others = [record for record in result.trials if record.task not in done]
     running = [record for record in others if record.state == "running"]
     ended = [record for record in others if record.state not in AT_WORK]
-    shown = (*complete, *running, *ended)
-    rows = [_row(record) for record in shown[:_MOST_ROWS]]
-    print_table(_TRIAL_COLUMNS, rows, f"Trials of study {result.study!r}, best first")
-    if len(shown) > _MOST_ROWS:
-        say(f"and {len(shown) - _MOST_ROWS} more: --json and search.json hold all of them")
-    for record in ended:
-        if record.why is not None:
-            say(f"trial {record.number} {record.state}: {_short(record.why)}")
+    _print_table_of([*complete, *running, *ended], f"Trials of study {result.study!r}, best first")
+    _print_reasons(ended)
     if result.unfinished:
         say(f"unfinished trials of all workers: {result.unfinished}")
     for record in complete[:_CONFIGURATIONS]:
@@ -88,13 +83,16 @@ def _print_trials(result: SearchResult) -> None:
     say("")
 
 
-def _ranked(result: SearchResult) -> list[TrialRecord]:
-    """Return the complete trials with an agreement, best first."""
-    complete = [record for record in result.trials if record.state == "complete"]
-    return sorted(
-        (record for record in complete if record.mean is not None),
-        key=lambda record: (record != result.best, -(record.mean or 0), record.number),
-    )
+def _print_reasons(ended: Sequence[TrialRecord]) -> None:
+    for record in ended:
+        if record.why is not None:
+            say(f"trial {record.number} {record.state}: {_short(record.why)}")
+
+
+def _print_table_of(records: Sequence[TrialRecord], title: str) -> None:
+    print_table(_TRIAL_COLUMNS, [_row(record) for record in records[:_MOST_ROWS]], title)
+    if len(records) > _MOST_ROWS:
+        say(f"and {len(records) - _MOST_ROWS} more: --json and search.json hold all of them")
 
 
 def _row(record: TrialRecord) -> list[str]:

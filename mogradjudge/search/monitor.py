@@ -1,4 +1,4 @@
-"""A study's trials while they are at work, here and elsewhere: a live table, or lines in a log."""
+"""Shows a study's trials while they run: a live table, or lines in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mogradjudge.display.terminal import WIDE, is_live, one_line, tell
 from mogradjudge.display.terminal import console as console_of
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import TrialRecord
-from mogradjudge.search.analysis.summary import best_of, records_of
+from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import Shared
@@ -39,7 +39,7 @@ _SPACE = 3  # columns beside each cell
 
 @dataclass(frozen=True)
 class Look:
-    """A study at one moment: all attempts, the best one, and how many trials are over."""
+    """A study at one moment: all attempts, the best one, and how many trials have ended."""
 
     records: tuple[TrialRecord, ...]
     best: TrialRecord | None
@@ -61,10 +61,10 @@ def look_at(queue: Queue, shared: Shared) -> Look:
 
 
 def watching(budget: Budget, *, console: Console | None = None, every: float = _EVERY) -> Watch:
-    """Give what shows a study while `search` is at work.
+    """Return a display of a study for `search`.
 
     On a terminal it is a table of the trials of all workers, otherwise a line when a trial ends. It
-    reads the study now and then, and what goes wrong with that does not touch the search.
+    reads the study now and then; an error while reading does not stop the search.
 
     Args:
         budget: The caps on all trials, to say what is left of them.
@@ -138,7 +138,7 @@ class Lines:
         self._printed: set[int] | None = None
 
     def __call__(self, look: Look) -> None:
-        """Tell what has ended since the last look."""
+        """Print the attempts that have ended since the last look."""
         ended = [record for record in look.records if record.state not in ("waiting", "running")]
         for record in ended if self._printed is not None else ():
             if record.number not in (self._printed or ()):
@@ -159,15 +159,19 @@ def line_of(record: TrialRecord) -> str:
 
 
 def state_of(look: Look) -> str:
-    """Say how many trials are over, and which is the best so far."""
+    """Say how many trials have ended, and which is the best so far."""
     best = look.best
     winner = "nothing yet" if best is None else f"trial {best.number}, {_number(best.mean)}"
     return f"{look.done} of {look.trials} trials done; best so far: {winner}"
 
 
 def left_of(spent: Spent, budget: Budget) -> str:
-    """Say what was spent, and what is left of each cap."""
-    said = []
+    """Say what was spent, and what is left of each cap.
+
+    >>> left_of(Spent(calls=30), Budget(max_calls=100))
+    'calls 30 of 100, 70 left'
+    """
+    parts = []
     for what, used, cap, digits in (
         ("calls", spent.calls, budget.max_calls, 0),
         ("tokens", spent.tokens, budget.max_tokens, 0),
@@ -175,26 +179,23 @@ def left_of(spent: Spent, budget: Budget) -> str:
     ):
         if cap is not None:
             left = max(0, cap - used)
-            said.append(f"{what} {used:.{digits}f} of {cap:.{digits}f}, {left:.{digits}f} left")
+            parts.append(f"{what} {used:.{digits}f} of {cap:.{digits}f}, {left:.{digits}f} left")
         elif used:
-            said.append(f"{what} {used:.{digits}f}")
-    return "; ".join(said) or "nothing spent"
+            parts.append(f"{what} {used:.{digits}f}")
+    return "; ".join(parts) or "nothing spent"
 
 
 def chosen_of(look: Look, rows: int) -> list[TrialRecord]:
-    """Choose what a table of so many rows shows: the best, those at work, the last that ended.
+    """Choose the attempts for a table of ``rows`` rows: the best, the running, the last ended.
 
-    Trials that wait are not shown. What is chosen stands in the order of numbers.
+    Waiting trials are not shown. The result is in the order of numbers.
     """
     started = [record for record in look.records if record.state != "waiting"]
     if len(started) <= rows:
         return started
     running = [record for record in started if record.state == "running"]
     ended = [record for record in started if record.state != "running"]
-    ranked = sorted(
-        (record for record in ended if record.state == "complete" and record.mean is not None),
-        key=lambda record: (record != look.best, -(record.mean or 0), record.number),
-    )
+    ranked = ranked_of(ended, look.best)
     third = max(1, rows // 3)
     order = [*ranked[:third], *running[-third:], *ended[::-1], *running[::-1]]
     by_number = {record.number: record for record in order}  # each once, in this order

@@ -1,4 +1,4 @@
-"""What a search is asked to do: checked before a call is paid, and the same for all its workers."""
+"""Checks a search before any call is paid, and that all its workers have the same settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mogradjudge.programs.identity import (
     judge_lms,
 )
 from mogradjudge.search.job import Job
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.samplers import Factory, grid_of, pruner_of, sampler_for
 from mogradjudge.search.workers.queue import Task
 from mogradjudge.search.workers.shared import ASKED, Shared
@@ -39,7 +39,7 @@ _LONGEST_NAME = 200  # tables hold 255, with a part's name after it
 
 @dataclass(frozen=True)
 class Plan:
-    """How trials are drawn."""
+    """How trials are chosen."""
 
     study: str
     trials: int
@@ -53,7 +53,7 @@ def check(job: Job, plan: Plan) -> None:
     """Check all that can be checked before any call is paid.
 
     Raises:
-        SetupError: If figures cannot come of it.
+        SetupError: If the search cannot give a result.
     """
     _check_plan(plan)
     if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
@@ -68,7 +68,7 @@ def check(job: Job, plan: Plan) -> None:
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
     for layout in job.space.layout or ():
-        relaid(job.judge, settings_with({"layout": layout}, job.judge.settings))
+        judge_with(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
     pruner_of(plan.pruner, len(job.value_names))
 
@@ -131,13 +131,13 @@ def claim(shared: Shared, settings: Mapping[str, Any]) -> None:
     shared.note(ASKED, settings, first=True)
     if different := differences(shared.noted(ASKED), settings):
         raise SetupError(
-            f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
+            f"The study {shared.study!r} has other settings: {'; '.join(different)}. "
             "Give another `study` and another `out`, or the same settings."
         )
 
 
 def tasks(job: Job, plan: Plan) -> list[Task]:
-    """Name the trials; the first one is the default, the others are sampled or the grid's."""
+    """Return the trials: the default first, then sampled ones or the grid's."""
     first = job.space.params_of(job.base, job.judge.settings)
     if plan.sampler != "grid":
         drawn: list[dict[str, Any]] = [{} for _ in range(plan.trials - 1)]

@@ -1,4 +1,4 @@
-"""A range of numbers that a search may try."""
+"""A range of numbers for a search to draw from."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Range:
 
     Raises:
         SetupError: If the numbers make no range.
+
+    >>> Range(0.1, 0.9, step=0.2).holds(0.5)
+    True
     """
 
     low: int | float

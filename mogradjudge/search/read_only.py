@@ -120,7 +120,7 @@ def _study(storage: RDBStorage, name: str) -> optuna.Study:
     if name not in names:
         first = ", ".join(map(repr, names[:_MOST_NAMED])) or "none"
         more = ", ..." if len(names) > _MOST_NAMED else ""
-        raise SetupError(f"There is no study {name!r} here. Those that are: {first}{more}.")
+        raise SetupError(f"There is no study {name!r} here. Known studies: {first}{more}.")
     return optuna.load_study(study_name=name, storage=storage)
 
 

@@ -106,7 +106,10 @@ def _reseeded(sampler: BaseSampler) -> Factory:
 
 
 def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
-    """Give a pruner.
+    """Return a pruner by its name.
+
+    >>> type(pruner_of("median", 1)).__name__
+    'MedianPruner'
 
     Raises:
         SetupError: If there is no such pruner, or the study has several values.
@@ -125,14 +128,14 @@ def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
 
 
 def _median() -> MedianPruner:
-    # Rung 0 holds the seed prompt's score alone, which tells nothing of what a run makes of it.
+    # Rung 0 holds only the initial instructions' score, which says nothing about the run.
     return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 
 
 def grid_of(
     space: SearchSpace, base: MOGradConfig, settings: JudgeSettings, seed: int
 ) -> list[dict[str, Any]]:
-    """Give all configurations of a space, each once, in a random order.
+    """Return all configurations of a space, each once, in a random order.
 
     Raises:
         SetupError: If a parameter has a range.

@@ -31,7 +31,7 @@ from mogradjudge.programs.evaluation import Judgement, agreement_of, check_score
 from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, values_of, within
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 
 RUN, SELECTION = "run", "selection"
@@ -58,7 +58,7 @@ class Unfinished(MogradError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial found: its values, its attributes, and its judge's scores on each text."""
+    """A trial's values, its attributes, and its judge's scores on each text."""
 
     values: list[float] | None
     attributes: Mapping[str, Any]
@@ -67,9 +67,9 @@ class Outcome:
 
 @dataclass
 class TrialPurse:
-    """The purse of all workers in the hands of one trial.
+    """The shared budget as one trial uses it.
 
-    ``refused`` tells that a call found it empty; ``lost`` that the trial is another worker's now.
+    ``refused`` is set when a call did not fit in it, ``lost`` when another worker has the trial.
     """
 
     purse: Purse
@@ -89,33 +89,33 @@ class TrialPurse:
         return taken
 
     def settle(self, taken: Spent, spent: Spent) -> None:
-        """Hand it on."""
+        """Replace what was taken for a call by what it cost."""
         self.purse.settle(taken, spent)
 
 
 def run_trial(
     job: Job, trial: Trial, task: str, pool: Pool, deadline: float | None, *, prunes: bool
 ) -> Outcome:
-    """Run a trial to its end, or take it up where an earlier attempt left it.
+    """Run a trial, or resume an earlier attempt at it.
 
     Args:
         job: What the search works on.
-        trial: What it is asked to try.
+        trial: Optuna's trial.
         task: Its name.
-        pool: What it has in common with the other trials; its purse is a `TrialPurse`.
+        pool: The shared replies and budget; its purse is a `TrialPurse`.
         deadline: When the search ends, on the monotonic clock.
-        prunes: Whether the study's pruner is asked.
+        prunes: Whether to use the study's pruner.
 
     Raises:
         Unfinished: If the budget of all trials is spent, or the user stopped the search.
         TakenAway: If another worker took the trial.
-        optuna.TrialPruned: If the pruner gave it up.
+        optuna.TrialPruned: If the pruner stops it.
         dspy.LMError: If the provider fails.
         ReplyError: If no text has a score.
     """
     config = job.space.suggest(trial, job.base)
     settings = job.space.suggest_settings(trial, job.judge.settings)
-    student, place = relaid(job.judge, settings), free_place(job.place(task))
+    student, place = judge_with(job.judge, settings), free_place(job.place(task))
     config = replace(config, budget=within(job.base.budget, job.budget, deadline))
     tried = {**config_values(config), **judge_values(settings)}
     attributes = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}

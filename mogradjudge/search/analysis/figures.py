@@ -1,4 +1,4 @@
-"""Pictures of a search: value against price, and what the parameters did."""
+"""Figures of a search: agreement by cost, and the effects of the parameters."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def front_figure(
     winner: int | None = None,
     default: int | None = 0,
 ) -> None:
-    """Draw all trials by price and value, and the line of those that no other one beats in both.
+    """Draw all trials by price and value, with the Pareto front as a line.
 
-    Trials that would cover one another stand side by side: those on the line in their true place,
-    the others moved to a side by a few points.
+    Trials that would cover one another are drawn side by side: those on the front in their true
+    place, the others a few points beside it.
 
     Args:
         points: The trials, at least one.
@@ -55,14 +55,9 @@ def front_figure(
         _draw_front(axes, front, max(point.x for point in points))
         for mode, look in _looks(point.mode for point in points).items():
             _draw_trials(axes, [p for p in points if p.mode == mode], places, look)
-        of_trial = {point.trial: point for point in points}
-        if default is not None and default in of_trial:
-            _ring(axes, of_trial[default], places, f"default (trial {default})", "o", 13)
-        if winner is not None and winner in of_trial:
-            _ring(axes, of_trial[winner], places, f"chosen (trial {winner})", "s", 14)
-        edge = width_of(points) * (0.06 if len({point.x for point in points}) > 1 else 0.5)
-        axes.set_xlim(min(places.values()) - edge, max(places.values()) + edge)
-        axes.margins(y=0.08)
+        _ring_trial(axes, points, places, default, ("default", "o", 13))
+        _ring_trial(axes, points, places, winner, ("chosen", "s", 14))
+        _set_limits(axes, points, places)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.8)
@@ -98,7 +93,7 @@ def effects_figure(
 
 
 def draw(result: SearchResult, folder: Path) -> list[Path]:
-    """Draw the trials that may win, and the effects, into a folder.
+    """Draw the eligible trials and the effects into a folder.
 
     Returns:
         The files, ``front.svg`` and ``effects.svg``; none if no trial has a value.
@@ -158,18 +153,32 @@ def _draw_trials(
     )
 
 
-def _ring(
-    axes: Axes, point: Point, places: Mapping[int, float], label: str, marker: str, size: float
+def _ring_trial(
+    axes: Axes,
+    points: Sequence[Point],
+    places: Mapping[int, float],
+    trial: int | None,
+    look: tuple[str, str, float],
 ) -> None:
-    axes.plot(
-        *([places[point.trial]], [point.y], marker),
-        markersize=size,
-        markerfacecolor="none",
-        markeredgecolor="black",
-        markeredgewidth=1.1,
-        label=label,
-        zorder=4,
-    )
+    """Mark a trial if it is among the points; ``look`` is its label, marker and size."""
+    label, marker, size = look
+    for point in points:
+        if point.trial == trial:
+            axes.plot(
+                *([places[point.trial]], [point.y], marker),
+                markersize=size,
+                markerfacecolor="none",
+                markeredgecolor="black",
+                markeredgewidth=1.1,
+                label=f"{label} (trial {trial})",
+                zorder=4,
+            )
+
+
+def _set_limits(axes: Axes, points: Sequence[Point], places: Mapping[int, float]) -> None:
+    edge = width_of(points) * (0.06 if len({point.x for point in points}) > 1 else 0.5)
+    axes.set_xlim(min(places.values()) - edge, max(places.values()) + edge)
+    axes.margins(y=0.08)
 
 
 def _draw_effects(axes: Axes, effects: Effects) -> None:
@@ -186,7 +195,7 @@ def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("agreement, less the mean of all")
+    axes.set_xlabel("agreement minus the mean of all")
     how = "" if effects.unadjusted is None else ", not adjusted"
     axes.set_title(f"effect of {effects.factor}{how}", loc="left")
 
@@ -212,7 +221,7 @@ def _say(axes: Axes, words: str) -> None:
 
 
 def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Give each level's colour and marker, in order; a mode's are the same in all pictures."""
+    """Return each level's colour and marker, in order; a mode's are the same in all figures."""
     modes = list(MODES)
     looks, others = {}, count(len(modes))
     wanted = set(names)

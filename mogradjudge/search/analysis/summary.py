@@ -1,4 +1,4 @@
-"""A study read as a result; nothing but the study's storage is needed."""
+"""Computes a search's result from the study's storage."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _LOOK_EVERY = 0.5  # seconds between two looks at whether another worker has sum
 
 
 def summary_of(queue: Queue, shared: Shared) -> SearchResult:
-    """Give what a study has found so far.
+    """Return a study's result so far.
 
-    One worker summarizes and keeps it, and the others wait for that.
+    One worker computes and stores it, and the others wait for it.
     """
     stage, turns = queue.stage(), shared.replies(SUMMARY)
     while (result := kept_summary(shared, stage)) is None:
@@ -63,7 +63,7 @@ def summary_of(queue: Queue, shared: Shared) -> SearchResult:
 
 
 def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
-    """Give what a worker has kept of a study; None if there is more by now.
+    """Return the stored result of a study; None if it is out of date.
 
     Args:
         shared: The study's tables.
@@ -78,7 +78,7 @@ def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
-    """Read what a study has found so far, and compute all that follows from it."""
+    """Compute a study's result so far."""
     study = queue.study
     records = records_of(queue)
     complete = [
@@ -116,7 +116,7 @@ def _texts(shared: Shared) -> dict[str, Any]:
 
 
 def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
-    """Choose the best of the trials that came to their end."""
+    """Return the best of the complete trials."""
     eligible = eligible_of(complete, default)
     # At equal agreement the one that is cheaper to use, then the earlier one.
     return max(
@@ -127,9 +127,9 @@ def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> Tri
 
 
 def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
-    """Give the trials that may be chosen, or stand on the front.
+    """Return the trials that can be the best, or on the front.
 
-    None wins by its agreement on fewer texts, or on fewer criteria, than the default has.
+    A trial with an agreement on fewer texts or criteria than the default is not among them.
     """
     if default is None:
         return list(complete)
@@ -145,10 +145,9 @@ def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
 
 
 def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Give the first trial of each configuration.
+    """Return the first trial of each configuration.
 
-    A later one is answered from the replies that the first one paid for, so its value is the same
-    and says nothing more.
+    A later one uses the first one's replies, so it has the same value and adds nothing.
     """
     first: dict[str, TrialRecord] = {}
     for record in complete:
@@ -157,7 +156,7 @@ def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
-    """Read all attempts at trials by number, and then the trials that wait."""
+    """Read all attempts at trials by number, then the waiting trials."""
     attempts = [record_of(trial) for trial in queue.trials()]
     nothing = optuna.create_trial(state=TrialState.WAITING)
     return (
@@ -204,7 +203,7 @@ def _first(record: TrialRecord) -> bool:
 def _resampled(
     shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
 ) -> Array | None:
-    """Give the trials' mean agreement on resampled documents; None where that cannot be had."""
+    """Return the trials' mean agreement on resampled documents; None if it is unknown."""
     if not complete or len(set(texts["groups"])) < _FEWEST:
         return None
     scores = shared.noted_below(SCORES)
@@ -280,24 +279,38 @@ def _effects(
     )
 
 
+def ranked_of(records: Sequence[TrialRecord], best: TrialRecord | None) -> list[TrialRecord]:
+    """Return the complete trials with an agreement, best first."""
+    complete = [record for record in records if record.state == "complete"]
+    return sorted(
+        (record for record in complete if record.mean is not None),
+        key=lambda record: (record != best, -(record.mean or 0), record.number),
+    )
+
+
 def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
-    if len(names) == 1:
-        by_number = {record.number: record for record in complete}
-        points = points_of(complete)
-        unbeaten = {(point.x, point.y) for point in pareto_front(points)}
-        front = [point for point in points if (point.x, point.y) in unbeaten]
-        front.sort(key=lambda point: (point.x, point.trial))
-        return [by_number[point.trial] for point in front]
+    if len(names) > 1:
+        return _unbeaten(complete, names)
+    by_number = {record.number: record for record in complete}
+    points = points_of(complete)
+    unbeaten = {(point.x, point.y) for point in pareto_front(points)}
+    front = [point for point in points if (point.x, point.y) in unbeaten]
+    front.sort(key=lambda point: (point.x, point.trial))
+    return [by_number[point.trial] for point in front]
+
+
+def _unbeaten(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
+    """Return the trials that no other one beats in all values."""
     losses = [_losses(record, names) for record in complete]
     return [
         record
-        for place, record in enumerate(complete)
-        if not any(_beats(other, losses[place]) for other in losses)
+        for record, own in zip(complete, losses, strict=True)
+        if not any(_beats(other, own) for other in losses)
     ]
 
 
 def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") -> list[Point]:
-    """Give the trials by what a text costs and by mean agreement."""
+    """Return the trials as points of cost per text and mean agreement."""
     points = []
     for record in complete:
         low, high = record.intervals.get("mean") or (None, None)
@@ -330,7 +343,7 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Keep Optuna's log to warnings while the block runs: our own table tells of each trial."""
+    """Log only Optuna's warnings while the block runs, as our own table shows each trial."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -340,10 +353,10 @@ def quiet_optuna() -> Iterator[None]:
 
 
 def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
-    """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
+    """Return each parameter's share of the variance of mean agreement, by Optuna's fANOVA.
 
-    Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
-    nothing varies. Of more than 500 configurations 500 are taken, evenly over the search.
+    Only parameters that every trial has. ``{}`` for fewer than 8 configurations, or if nothing
+    varies. Of more than 500 configurations it takes 500, evenly over the search.
 
     Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
     importance", ICML.

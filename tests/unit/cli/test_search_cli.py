@@ -197,7 +197,7 @@ def test_a_study_is_not_taken_up_with_other_texts(whole, table, server):
     server.reset()
     done = call(*words_for(table, server, whole[0], "--test-share", 0.3))
     assert done.status == 2
-    assert "asked for something else" in done.err and done.err.count("\n") == 2
+    assert "has other settings" in done.err and done.err.count("\n") == 2
     assert not server.calls
 
 
@@ -307,7 +307,7 @@ def test_a_look_at_nothing_makes_nothing(whole, tmp_path):
         assert contents(tmp_path) == before
     done = call("search", "--show", "--out", whole[0], "--study", "another")
     assert done.status == 2
-    assert "There is no study 'another' here. Those that are: 'search'." in done.err
+    assert "There is no study 'another' here. Known studies: 'search'." in done.err
 
 
 @pytest.fixture

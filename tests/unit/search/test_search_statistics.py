@@ -181,7 +181,7 @@ def test_an_interval_holds_nothing_that_no_agreement_can_be():
 @pytest.mark.parametrize("documents", [3, 7])
 def test_few_documents_say_nothing_about_luck(documents):
     resampled = 0.1 * np.random.default_rng(0).normal(size=(50, 3))
-    said = Undefined("fewer than 8 documents say nothing about the luck of the choice")
+    said = Undefined("fewer than 8 documents, too few to estimate the selection bias")
     assert corrected([0.1, 0.2, 0.3], resampled, 2, documents=documents) == said
     assert isinstance(corrected([0.1, 0.2, 0.3], resampled, 2, documents=8), Corrected)
 
