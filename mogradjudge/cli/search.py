@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,7 @@ def search_command(
     mogradjudge search ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out search
     mogradjudge search --show --out search
     """
-    from mogradjudge.cli.search_output import check_figures, draw_figures, print_result
+    from mogradjudge.cli.search_output import check_figures, draw_figures
 
     ctx = click.get_current_context()
     if figures:
@@ -160,8 +161,7 @@ def search_command(
     if as_json:
         click.echo(to_json(result.as_dict()))
     else:
-        print_result(result)
-        _print_files(result, out, files, next_command)
+        _print(result, out, files, next_command)
     _advise(result)
     if result.stop_reason == "interrupted":
         raise click.Abort
@@ -195,29 +195,37 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
     base = make_optimizer(chosen)
     budget = base.config.budget
     _note_split(texts, training, validation, selection)
+    with _advice_on_failure(), dspy.context(lm=lm, adapter=adapter_for(lm)):
+        return search(
+            make_judge(chosen, texts.rubric),
+            training,
+            validation,
+            selection,
+            space,
+            trials=options["trials"],
+            storage=options["storage"],
+            budget=budget,
+            sampler=options["sampler"],
+            pruner=options["pruner"],
+            seed=chosen.seed,
+            base=replace(base.config, budget=Budget()),
+            values=_names(options["values"]),
+            out=out,
+            study=options["study"],
+            prompt_lm=base.prompt_lm,
+            heartbeat=options["heartbeat"],
+            observers=_observers(),
+            watch=None if loudness() is Loudness.QUIET else watching(budget),
+        )
+
+
+@contextmanager
+def _advice_on_failure() -> Iterator[None]:
+    """Say how to resume if the provider fails."""
+    import dspy
+
     try:
-        with dspy.context(lm=lm, adapter=adapter_for(lm)):
-            return search(
-                make_judge(chosen, texts.rubric),
-                training,
-                validation,
-                selection,
-                space,
-                trials=options["trials"],
-                storage=options["storage"],
-                budget=budget,
-                sampler=options["sampler"],
-                pruner=options["pruner"],
-                seed=chosen.seed,
-                base=replace(base.config, budget=Budget()),
-                values=_names(options["values"]),
-                out=out,
-                study=options["study"],
-                prompt_lm=base.prompt_lm,
-                heartbeat=options["heartbeat"],
-                observers=_observers(),
-                watch=None if loudness() is Loudness.QUIET else watching(budget),
-            )
+        yield
     except dspy.LMConfigurationError:
         raise
     except dspy.LMError as error:
@@ -251,10 +259,13 @@ def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
         return kept_summary(shared, queue.stage()) or summarize(queue, shared)
 
 
-def _print_files(
+def _print(
     result: SearchResult, out: str | None, figures: Sequence[Path], next_command: str | None
 ) -> None:
-    """Say where the results are; a search that has run also says how to use the best one."""
+    """Print the result and its files; after a search also how to use the best configuration."""
+    from mogradjudge.cli.search_output import print_result
+
+    print_result(result)
     has_best = next_command is not None and result.best is not None
     if has_best:
         say(

@@ -87,7 +87,7 @@ def adjusted(
             if wider.rank > model.rank and wider.tells_levels_apart():
                 model, reason = wider, ""
                 break
-            reason = f"goes together with {_rival(alone.with_columns(columns), alone, factor)}"
+            reason = f"confounded with {_rival(alone.with_columns(columns), alone, factor)}"
         if reason:
             dropped[name] = reason
         else:
