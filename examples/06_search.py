@@ -27,7 +27,7 @@ from mogradjudge import (
     split_by_group,
 )
 from mogradjudge.cli import run_command
-from mogradjudge.cli.search_output import print_found
+from mogradjudge.cli.search_output import print_result
 from mogradjudge.lm.models import adapter_for, make_lm
 from mogradjudge.search import Range, SearchSpace, search
 
@@ -68,7 +68,7 @@ def main(lm: str, api_base: str | None, trials: int, steps: int, max_calls: int,
             budget=Budget(max_calls=max_calls),
             out=out,
         )
-    print_found(found)
+    print_result(found)
 
     # Nothing but Optuna from here on: a study can be read, plotted or exported by its own tools.
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{out}/study.sqlite3")

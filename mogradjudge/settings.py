@@ -174,7 +174,7 @@ class RunFields:
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
-    seed: int = default(0, Setting("Seeds the batches and every sampled reply.", low=0))
+    seed: int = default(0, Setting("Seed of the batches and of every sampled reply.", low=0))
     gate: Any = default(
         "mean",
         Setting(
@@ -185,21 +185,18 @@ class RunFields:
         ),
     )
     skip_tolerance: float | None = default(
-        None,
-        Setting("Write no critique for objective scores of at least 1 minus this.", low=0, high=1),
+        None, Setting("Write no critique for a score this close to the human one.", low=0, high=1)
     )
     critic_temperature: float | None = default(
-        0.3,
-        Setting("The critic's temperature; none leaves it to the provider.", low=0, part="writers"),
+        0.3, Setting("The critic's temperature; none sends no temperature.", low=0, part="writers")
     )
     coach_temperature: float | None = default(
-        0.3,
-        Setting("The coach's temperature; none leaves it to the provider.", low=0, part="writers"),
+        0.3, Setting("The coach's temperature; none sends no temperature.", low=0, part="writers")
     )
     editor_temperature: float | None = default(
         0.7,
         Setting(
-            "The editor's temperature; none leaves it to the provider.",
+            "The editor's temperature; none sends no temperature.",
             low=0,
             part="writers",
             between=(0.0, 1.0),
@@ -223,10 +220,15 @@ class RunFields:
     )
     reply_retries: int = default(
         2,
-        Setting("Retries after a reply of theirs that cannot be used.", low=0, part="writers"),
+        Setting(
+            "Retries after an unusable reply of critic, coach or editor.", low=0, part="writers"
+        ),
     )
     max_section_chars: int = default(
-        2000, Setting("The longest section that the editor may write.", low=1, part="writers")
+        2000,
+        Setting(
+            "Characters of the longest section that the editor may write.", low=1, part="writers"
+        ),
     )
     # To search the level would choose how the result is measured, not improve it.
     level: Level = default(
@@ -255,11 +257,13 @@ class RunFields:
         ),
     )
     num_threads: int = default(
-        8, Setting("The most LM calls in flight.", low=1, part="free", searched=False)
+        8, Setting("LM calls sent at the same time.", low=1, part="free", searched=False)
     )
     max_rpm: int | None = default(
         None,
-        Setting("The most LM calls in any minute.", low=1, part="free", searched=False),
+        Setting(
+            "Send at most this many LM calls in any minute.", low=1, part="free", searched=False
+        ),
     )
 
 
@@ -270,7 +274,7 @@ class GateFields:
     tolerance: float = default(
         0.0,
         Setting(
-            "For --gate criterion.",
+            "How much a criterion may fall with --gate criterion.",
             low=0,
             part="gate",
             tried=(0.0, 0.05, 0.1),
@@ -310,12 +314,12 @@ class JudgeFields:
         ),
     )
     rationale: bool = default(
-        False, Setting("Let the judge give reasons before its scores.", part="judge")
+        False, Setting("Let the judge write reasons before its scores.", part="judge")
     )
     fallback: Literal["integer"] | None = default(
         None,
         Setting(
-            "What an expected score becomes where it cannot be had.",
+            "What replaces an expected score that cannot be computed.",
             part="judge",
             condition=Condition("score_rule", ("expected",), None),
         ),

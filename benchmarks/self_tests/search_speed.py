@@ -33,7 +33,7 @@ from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.optimize.config import config_with
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search import SearchResult
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.settings import CONFIG_PARAMETERS, JUDGE_PARAMETERS
 
 LATENCY = 0.2  # seconds
@@ -112,7 +112,7 @@ def _one(texts: Texts, values: Config) -> tuple[dspy.Module, list[LedgerRow]]:
     settings = settings_with({name: values[name] for name in JUDGE_PARAMETERS}, judge.settings)
     optimizer = MOGrad.from_config(config, display_progress=False)
     result = optimizer.optimize(
-        relaid(judge, settings), trainset=texts.training, valset=texts.validation
+        judge_with(judge, settings), trainset=texts.training, valset=texts.validation
     )
     return result.program, [*result.ledger, *_scored(result.program, texts)]
 

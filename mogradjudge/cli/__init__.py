@@ -1,7 +1,7 @@
 """The command line: ``mogradjudge`` and its commands.
 
-What takes long to import, DSPy above all, is imported by a command when it runs: help, version and
-completion wait for nothing. A test holds that.
+Slow imports, DSPy above all, are made by a command when it runs, so that help, version and
+completion are fast. A test checks that.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mogradjudge.secrets import redact, secrets_in
 
 __all__ = ["cli", "main", "run_command"]
 
+_INTERRUPTED = 130  # the exit status
 # A database's URL: its user and password, which may hold any character but the "@" that ends it.
 _DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/@]*)(?::([^@]*))?@")
 
@@ -40,7 +41,7 @@ _DATABASE = re.compile(r"\b(?:postgres|mysql|mariadb|oracle|mssql)[\w+]*://([^:/
 @click.version_option(package_name="mogradjudge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Compile, score with and measure LLM judges that rate text on several criteria.
+    """Optimize, measure and use LLM judges that rate text on several criteria.
 
     \b
     mogradjudge demo
@@ -56,7 +57,12 @@ for command in (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run what the arguments ask for, as `run_command` does, and exit."""
+    """Run the command line by `run_command`, and exit.
+
+    >>> main(["score"])
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
     run_command(cli, args, PROGRAM)
 
 
@@ -65,16 +71,20 @@ def run_command(
 ) -> NoReturn:
     """Run a click command and exit; an error is one line on stderr, after a traceback if --debug.
 
-    The status is 0; 2 for what the caller must change; 1 for a failed run, or if nobody reads the
-    result to its end; 130 after Ctrl-C.
+    The status is 0 for success, 2 for a mistake of the caller, 1 for a failed run or a closed
+    stdout, and 130 after Ctrl-C.
 
     Args:
-        command: also one of a script of your own.
-        args: its words; those that Python was started with, if not given.
-        program: the name that the help shows; the script's, if not given.
+        command: A click command, also one of a script of your own.
+        args: Its arguments; those of the Python process if not given.
+        program: The name that the help shows; the script's if not given.
+
+    >>> run_command(click.Command("nothing"), [])
+    Traceback (most recent call last):
+    SystemExit: 0
     """
-    given = list(sys.argv[1:] if args is None else args)
-    words = [word for word in given if word != "--debug"]  # it may stand anywhere
+    arguments = list(sys.argv[1:] if args is None else args)
+    words = [word for word in arguments if word != "--debug"]  # it may stand anywhere
     texts = [*words, os.environ.get("MOGRADJUDGE_STORAGE", "")]
     known = frozenset(secret for text in texts for secret in _secrets(text))
     # Both would fetch newer prices, which are not needed here, and say so where they cannot.
@@ -83,60 +93,67 @@ def run_command(
     try:
         command.main(words, program, standalone_mode=False, obj=Secrets(known))
         sys.stdout.flush()  # a pipe that is closed is noticed here, if not before
-        status = 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        status = error.exit_code
-    except click.ClickException as error:
-        click.echo(f"Error: {redact(one_line(error.format_message()), known)}", err=True)
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        status = 130
-        _leave_now(status)
-    except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line
-        status = _status(error)
-        if not (isinstance(error, BrokenPipeError) and _nobody_reads()):
-            if "--debug" in given:
-                click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
-            click.echo(f"Error: {redact(_line(error), known)}", err=True)
-    sys.exit(status)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error becomes one line
+        sys.exit(_report(error, known, debug="--debug" in arguments))
+    sys.exit(0)
+
+
+def _report(error: Exception | KeyboardInterrupt, known: frozenset[str], *, debug: bool) -> int:
+    """Print an error as one line on stderr, without secrets, and return the exit status."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
+        case click.ClickException():
+            click.echo(f"Error: {redact(one_line(error.format_message()), known)}", err=True)
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            click.echo("Interrupted.", err=True)
+            _leave_now(_INTERRUPTED)
+            return _INTERRUPTED
+        case BrokenPipeError() if _is_output_closed():
+            return 1
+    if debug:
+        click.echo(redact(traceback.format_exc(), known), err=True, nl=False)
+    click.echo(f"Error: {redact(_line(error), known)}", err=True)
+    return _status(error)
 
 
 def _secrets(text: str) -> set[str]:
-    """Give what is secret in a word of the command line."""
-    found = _DATABASE.search(text)
-    if found is None:
+    """Return the secrets in an argument of the command line."""
+    url = _DATABASE.search(text)
+    if url is None:
         return secrets_in(text)
-    # A database's user is often called like the database, and no secret.
-    user, password = found.groups(default="")
+    # A database's user often has the database's name, and is no secret.
+    user, password = url.groups(default="")
     others = secrets_in(text) - {user, unquote(user)}
-    return others | {each for each in (password, unquote(password)) if each}
+    return others | ({password, unquote(password)} - {""})
 
 
 def _leave_now(status: int) -> None:
-    """End the process without the wait for calls in flight that Python's own exit would make."""
+    """Exit without waiting for calls in flight, as Python's own exit would."""
     if any(thread.name.startswith(WORKERS) for thread in threading.enumerate()):
         sys.stdout.flush()
         os._exit(status)
 
 
-def _nobody_reads() -> bool:
-    """Say whether stdout or stderr is a closed pipe; Python's own exit then writes to nobody."""
+def _is_output_closed() -> bool:
+    """Return whether stdout or stderr is a closed pipe; if so, redirect it to the null device."""
     closed = False
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
             closed = True
-            nobody = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nobody, stream.fileno())
-            os.close(nobody)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
     return closed
 
 
-def _line(error: Exception) -> str:
-    text = one_line(str(error))  # a provider's words may hold what a terminal would obey
+def _line(error: BaseException) -> str:
+    """Say in one line what failed."""
+    text = one_line(str(error))  # a provider's text may hold control characters
     if isinstance(error, MogradError):
         return text
     if "dspy" in sys.modules:
@@ -150,13 +167,13 @@ def _line(error: Exception) -> str:
         if isinstance(error, unusable):
             return f"The model cannot be used: {text}"
         if isinstance(error, dspy.LMInvalidRequestError):
-            return f"The provider refuses: {text}"
+            return f"The provider refused the call: {text}"
         if isinstance(error, dspy.LMError):
             return f"The provider failed ({type(error).__name__}): {text}"
-    return f"{type(error).__name__}: {text} (--debug shows where)"
+    return f"{type(error).__name__}: {text} (--debug shows the traceback)"
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException) -> int:
     if isinstance(error, SetupError):
         return 2
     if "dspy" in sys.modules:

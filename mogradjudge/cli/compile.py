@@ -18,7 +18,15 @@ from mogradjudge.cli.options import (
     rubric_option,
     run_options,
 )
-from mogradjudge.cli.output import Loudness, Work, display, loudness, note, output_options
+from mogradjudge.cli.output import (
+    RESUME,
+    Loudness,
+    Work,
+    display,
+    loudness,
+    note,
+    output_options,
+)
 from mogradjudge.cli.tables import print_estimate, print_run
 from mogradjudge.display.terminal import is_live, say
 from mogradjudge.files import to_json
@@ -31,9 +39,9 @@ if TYPE_CHECKING:
 def run(
     options: job.Options, ready: job.Job, out: str, experiment: str | None = None
 ) -> dict[str, Any]:
-    """Optimize into a run's folder; gives what `result.json` holds.
+    """Optimize into a run's folder, and return the contents of `result.json`.
 
-    An MLflow ``experiment`` is told of it.
+    With an ``experiment``, log the run to MLflow.
     """
     import dspy
 
@@ -45,8 +53,8 @@ def run(
         options.lm, options.api_base, options.temperature, options.max_tokens, options.timeout
     )
     shows = display()
-    told = shows is not False and not is_live()  # else the bar tells them
-    lines = event_lines(headlines=told, others=loudness() > Loudness.USUAL)
+    prints_headlines = shows is not False and not is_live()  # else the bar shows them
+    lines = event_lines(headlines=prints_headlines, others=loudness() > Loudness.USUAL)
     optimizer = make_optimizer(options, [lines], out, display=shows)
     if experiment is not None:
         from mogradjudge.tracking import log_to_mlflow
@@ -72,7 +80,7 @@ def run(
     "--mlflow",
     "experiment",
     metavar="EXPERIMENT",
-    help="Tell MLflow of the run, at MLFLOW_TRACKING_URI (extra mlflow).",
+    help="Log the run to this MLflow experiment, at MLFLOW_TRACKING_URI (extra mlflow).",
 )
 @output_options
 def compile_command(
@@ -83,7 +91,7 @@ def compile_command(
 ) -> None:
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
-    Running it again with the same RUN_DIR takes the run up where it was cut short.
+    Run the same command again to resume a run that was interrupted.
 
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
@@ -97,10 +105,10 @@ def compile_command(
     else:
         print_run(result)
         say(verdict(result))
-        say(f"{out}/judge.json holds the judge, {out}/result.json all figures.")
-        say(f"For a page of it: mogradjudge report {shlex.quote(out)}")
+        say(f"The judge is in {out}/judge.json, all figures are in {out}/result.json.")
+        say(f"To see it as a web page: mogradjudge report {shlex.quote(out)}")
     if result["stop_reason"] not in ("steps", "patience", "target"):
-        note(f"The same command takes the run in {out} up where it stands.")
+        note(f"The run is kept in {out}. {RESUME}")
     if result["stop_reason"] == "interrupted":
         raise click.Abort
 
@@ -108,9 +116,9 @@ def compile_command(
 _ENDS: Mapping[StopReason, str] = {
     "steps": "All steps were taken",
     "budget": "The budget ran out",
-    "patience": "Nothing better was found for a while",
+    "patience": "The agreement stopped improving",
     "target": "The target was reached",
-    "stop_file": "The stop file ended the run",
+    "stop_file": "The stop file stopped the run",
     "interrupted": "The run was interrupted",
 }
 
@@ -119,15 +127,15 @@ def verdict(result: Mapping[str, Any]) -> str:
     """Say in a sentence how the run ended."""
     reason = _ENDS[result["stop_reason"]]
     if result["seed_agreement"]["mean"] is None:
-        return f"{reason}. The seed instructions have no agreement to compare with: they stay."
+        return f"{reason}. The initial instructions have no agreement and stay."
     if all(step["unchanged"] for step in result["steps"]):
-        return f"{reason}. No rewritten instructions were scored: the seed instructions stay."
+        return f"{reason}. No rewrite was scored: the initial instructions stay."
     if result["seed_kept"]:
-        return f"{reason}. Nothing beat the seed instructions on the validation texts: they stay."
+        return f"{reason}. No rewrite beat the initial instructions on the validation texts."
     return f"{reason}. The rewritten instructions did best on the validation texts."
 
 
-@click.command("estimate", cls=Work, short_help="What compile would use, before paying.")
+@click.command("estimate", cls=Work, short_help="Estimate calls, tokens and cost of compile.")
 @data_argument
 @rubric_option
 @lm_options
@@ -137,7 +145,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 @limit_option
 @output_options
 def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
-    """Say which calls, tokens and dollars `compile` would use; sends no call.
+    """Estimate the calls, tokens and dollars that `compile` would use; sends no call.
 
     \b
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
@@ -148,7 +156,7 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     from mogradjudge.optimize.progress import spinner
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
-    with spinner("estimating the run", display=display()):
+    with spinner("simulating the run", display=display()):
         ready = prepare(chosen)
         writer = chosen.prompt_lm or chosen.lm
         models = {role: chosen.lm if role == "judge" else writer for role in ROLES}

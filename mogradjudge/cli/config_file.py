@@ -1,4 +1,4 @@
-"""Options from a file, for what the command line does not say."""
+"""Options from a TOML file; the command line takes precedence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AUTO = ("auto", "steps")  # either of them says how many steps are taken
 
 
 class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """What another type takes, or the word "none" for None."""
+    """Another type's values, or the word "none" for None."""
 
     name = "or none"
 
@@ -36,7 +36,7 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Offer what the other type offers, and the word."""
+        """Offer the other type's values, and "none"."""
         none = [CompletionItem("none")] if "none".startswith(incomplete) else []
         return [*self.inner.shell_complete(ctx, param, incomplete), *none]
 
@@ -45,10 +45,10 @@ def _is_none(value: object) -> bool:
     return isinstance(value, str) and value.lower() == "none"
 
 
-def _take_up(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+def _read_defaults(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
     if path is None:
         return
-    # Only who gives a file waits for the imports.
+    # Imported here, as they are slow and only needed with a file.
     from mogradjudge.search.config_file import check_table
     from mogradjudge.search.space_toml import read_table
 
@@ -73,19 +73,19 @@ config_option = click.option(
     metavar="TOML",
     is_eager=True,
     expose_value=False,
-    callback=_take_up,
-    help="Take options from this file, as batch_size = 4; those given here win.",
+    callback=_read_defaults,
+    help="Read options from this file, as batch_size = 4; the command line wins.",
 )
 
 
 def with_precedence(ctx: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Let go of a file's values that have no meaning with what the command line says.
+    """Drop a file's values that have no meaning with the command line's.
 
     ``--gate mean`` wins over a file's ``gate = "criterion"``, and so over its ``tolerance``.
     """
-    found = dict(options)
+    values = dict(options)
     if ctx.default_map is None:
-        return found
+        return values
     from mogradjudge.settings import PARAMETERS
 
     def is_overruled(name: str, by: str) -> bool:
@@ -95,26 +95,26 @@ def with_precedence(ctx: click.Context, options: Mapping[str, Any]) -> dict[str,
     for name, parameter in PARAMETERS.items():
         condition = parameter.condition
         if condition is not None and is_overruled(name, condition.parent):
-            meant = found[condition.parent] in condition.values
-            found[name] = found[name] if meant else condition.otherwise
+            has_meaning = values[condition.parent] in condition.values
+            values[name] = values[name] if has_meaning else condition.otherwise
     for name, by in (_AUTO, _AUTO[::-1]):
         if is_overruled(name, by):
-            found[name] = None
-    return found
+            values[name] = None
+    return values
 
 
 def _options(command: click.Command) -> Iterator[click.Option]:
-    """Give the options that say what is run; where it is kept, and shown how, is no setting."""
+    """Yield the options that a file may set: not the output's place or form."""
     from mogradjudge.cli.job import Options
 
     names = {field.name for field in fields(Options)}
-    for each in command.params:
-        if isinstance(each, click.Option) and each.name in names:
-            yield each
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name in names:
+            yield parameter
 
 
 def _check_kind(option: click.Option, value: object) -> None:
-    """Refuse what click would turn into another kind: 2.5 steps into 2, true into 1."""
+    """Refuse what click would convert to another type: 2.5 steps to 2, true to 1."""
     kind = option.type
     if isinstance(kind, OrNone):
         if _is_none(value):

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from mogradjudge.cli.job import Options
 
 _SMALL = "local/smollm2"
-# What `compile` would be given. A small model does not know when to stop, and works on one call at
-# a time.
+# Options of `compile`. A small model does not know when to stop, and works on one call at a time.
 _SETTINGS = (
     *("--max-tokens", "100", "--num-threads", "1"),
     *("--score-rule", "expected", "--fallback", "integer"),
@@ -30,17 +29,29 @@ _SETTINGS = (
 )
 
 
-@click.command("demo", cls=Work, short_help="The whole job in a few minutes; no key, no network.")
-@click.option("--lm", type=MODEL, default=_SMALL, show_default=True, metavar="MODEL")
+@click.command(
+    "demo", cls=Work, short_help="Optimize a judge in a few minutes; no key, no network."
+)
 @click.option(
-    "--out", type=FOLDER, metavar="RUN_DIR", help="Keep the run here; else nothing is kept."
+    "--lm",
+    type=MODEL,
+    default=_SMALL,
+    show_default=True,
+    metavar="MODEL",
+    help="The model of all roles.",
+)
+@click.option(
+    "--out",
+    type=FOLDER,
+    metavar="RUN_DIR",
+    help="Keep the run in this folder  [default: a folder that is deleted at the end]",
 )
 @output_options
 def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's
     """Optimize a judge of customer-support replies with a model inside this process.
 
-    The 36 replies are written for this purpose and come with the package, like the ratings: each
-    reply was written to show planned levels of three criteria.
+    The 36 replies and their ratings come with the package. Each reply was written to show planned
+    levels of three criteria.
 
     \b
     mogradjudge demo
@@ -64,17 +75,17 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
         if lm == _SMALL:
             say(
-                "A model of 135 million parameters shows the machinery and not the quality: its "
-                "ratings carry next to no signal, so take no figure above for a result."
+                "A model of 135 million parameters shows how a run works, not how well: its "
+                "ratings are close to noise, so the figures above mean nothing."
             )
     if result["stop_reason"] == "interrupted":
         raise click.Abort
 
 
 def _options(folder: Path, lm: str) -> Options:
-    """Give what `compile` would make of the demo's words."""
+    """Parse the demo's settings as options of `compile`."""
     from mogradjudge.cli.job import Options
 
     data, rubric = folder / "replies.jsonl", folder / "rubric.toml"
-    needed = [str(data), "--rubric", str(rubric), "--lm", lm, "--out", "."]
-    return Options.of(compile_command.make_context("compile", [*needed, *_SETTINGS]).params)
+    required = [str(data), "--rubric", str(rubric), "--lm", lm, "--out", "."]
+    return Options.of(compile_command.make_context("compile", [*required, *_SETTINGS]).params)

@@ -1,4 +1,4 @@
-"""What ``compile`` is asked to do, made ready: rubric, texts, judge, optimizer."""
+"""The options of ``compile``, and the rubric, texts, judge and optimizer they describe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VALIDATION_SHARE = 0.4  # of the texts that are not held out
 
 @dataclass(frozen=True, kw_only=True)
 class Options(RunFields, GateFields, JudgeFields):
-    """What the caller asked for; the names are those of the options."""
+    """The options' values, by their names."""
 
     data: str
     rubric: str
@@ -52,7 +52,7 @@ class Options(RunFields, GateFields, JudgeFields):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Take the options from among a command's values."""
+        """Pick the options from a command's values."""
         return cls(**{own.name: values[own.name] for own in fields(cls) if own.name in values})
 
 
@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Texts:
-    """A rubric and the rated texts: what the work may see, and what is held out."""
+    """A rubric and the rated texts: those to optimize on, and the held-out ones."""
 
     rubric: Rubric
     rest: list[dspy.Example]
@@ -85,10 +85,10 @@ def prepare(options: Options) -> Job:
 
 
 def read_texts(options: Options) -> Texts:
-    """Read rubric and texts, and hold the share of the test out.
+    """Read rubric and texts, and hold out ``test_share`` of the texts.
 
-    The texts are parted from the test before they are split any further, so that commands which
-    split them into other parts hold out the same ones, given the same seed.
+    The test texts are split off first, so that all commands hold out the same ones with the same
+    seed, however they split the rest.
 
     Raises:
         SetupError: If a file cannot be read, or a part would be empty.
@@ -105,7 +105,7 @@ def read_texts(options: Options) -> Texts:
 
 
 def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:
-    """Make the judge that is to be optimized."""
+    """Build the judge to optimize."""
     return MultiCriteriaJudge(rubric, **{name: getattr(options, name) for name in JUDGE_SETTINGS})
 
 
@@ -116,7 +116,7 @@ def make_optimizer(
     *,
     display: bool | None = None,
 ) -> MOGrad:
-    """Make the optimizer; LMs are given to it where they differ from the judge's."""
+    """Build the optimizer, with LMs of its own where they differ from the judge's."""
     values = {name: getattr(options, name) for name in RUN_SETTINGS if RUN_SETTINGS[name].option}
     values |= {
         "steps": resolve_steps(options.auto, options.steps),

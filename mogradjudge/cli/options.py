@@ -22,7 +22,7 @@ from mogradjudge.settings import (
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FILE = click.Path()
-"""A file, or what else stands in its place, so that shells complete it."""
+"""A file or another source of data; shells complete it as a file."""
 FOLDER = click.Path(file_okay=False)
 
 _TYPES: Mapping[type, click.ParamType[Any]] = {
@@ -33,7 +33,7 @@ _TYPES: Mapping[type, click.ParamType[Any]] = {
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """A text; shells offer those that are known."""
+    """A text; shells offer the known ones."""
 
     name = "text"
 
@@ -43,8 +43,8 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in new versio
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Offer the known names that go on from what is typed."""
-        return [CompletionItem(each) for each in self.known if each.startswith(incomplete)]
+        """Offer the known names that begin with ``incomplete``."""
+        return [CompletionItem(name) for name in self.known if name.startswith(incomplete)]
 
 
 MODEL = Names("local/smollm2", "local/hf:")
@@ -80,7 +80,7 @@ def lm_option_that(*, is_required: bool) -> Decorator:
         required=is_required,
         metavar="MODEL",
         help="The judge's model: PROVIDER/MODEL as litellm names it, or local/PATH.gguf, "
-        "local/smollm2, local/hf:REPO/FILE for one in this process.",
+        "local/smollm2 or local/hf:REPO/FILE for a model in this process.",
     )
 
 
@@ -90,7 +90,7 @@ rubric_option = rubric_option_that(is_required=True)
 
 
 def setting_options(*names: str, **changes: Any) -> Decorator:
-    """Make the options of settings, which are typed, bounded and explained as in `SETTINGS`.
+    """Make the options of settings, with type, range and help from `SETTINGS`.
 
     ``changes`` are arguments of `click.option` to use instead.
     """
@@ -126,10 +126,12 @@ call_options = together(
         default=0.0,
         show_default=True,
         metavar="[FLOAT|none]",
-        help="The judge's; none sends none, for models that take none.",
+        help="The judge's temperature; none sends no temperature, for models that accept none.",
     ),
     click.option(
-        "--max-tokens", type=click.IntRange(1), help="The longest reply  [default: the provider's]"
+        "--max-tokens",
+        type=click.IntRange(1),
+        help="Tokens of the longest reply  [default: the provider's]",
     ),
     setting_options("num_threads", "max_rpm"),
     click.option(
@@ -138,15 +140,15 @@ call_options = together(
         default=TIMEOUT,
         show_default=True,
         metavar="SECONDS",
-        help="A call that sends nothing for so long has failed and is tried again.",
+        help="Retry a call that sends nothing for this long.",
     ),
 )
 
 lm_options = together(lm_option_that(is_required=True), call_options)
 
-limit_option = click.option("--limit", type=int, help="Read only so many rows of DATA.")
+limit_option = click.option("--limit", type=int, help="Read at most this many rows of DATA.")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 level_option = setting_options("level")
 layout_option = setting_options("layout")
@@ -160,10 +162,11 @@ _steps_option = setting_options(
 )
 step_options = together(_steps_option, setting_options("batch_size", "gate", "tolerance"))
 
-_OTHERS = ("steps", "num_threads", "max_rpm")  # which have stood above
+_EFFORTS = ", ".join(map(str, AUTO_STEPS.values()))
+_OTHERS = ("steps", "num_threads", "max_rpm")  # which stand elsewhere
 config_options = together(
     click.option(
-        "--auto", type=click.Choice(tuple(AUTO_STEPS)), help="Effort, instead of --steps."
+        "--auto", type=click.Choice(tuple(AUTO_STEPS)), help=f"Effort: sets --steps to {_EFFORTS}."
     ),
     _steps_option,
     setting_options(
@@ -173,7 +176,7 @@ config_options = together(
         "--prompt-lm",
         type=MODEL,
         metavar="MODEL",
-        help="For critic, coach, editor; else --lm.",
+        help="The model of critic, coach and editor  [default: that of --lm]",
     ),
 )
 
@@ -182,45 +185,52 @@ def cap_options_for(whom: str = "") -> Decorator:
     """Make the options of a budget; ``whom`` says in the help whose calls count."""
     return together(
         click.option(
-            "--max-calls", type=int, help=f"Send no more LM calls{whom}, retries included."
+            "--max-calls",
+            type=int,
+            help=f"Send at most this many LM calls{whom}, retries included.",
         ),
         click.option(
-            "--max-total-tokens", type=int, help=f"Use no more tokens{whom}, prompts and replies."
+            "--max-total-tokens",
+            type=int,
+            help=f"Use at most this many tokens{whom}, prompts and replies.",
         ),
         click.option(
-            "--max-cost", type=float, metavar="USD", help=f"Spend no more US dollars{whom}."
+            "--max-cost",
+            type=float,
+            metavar="USD",
+            help=f"Spend at most this many US dollars{whom}.",
         ),
-        click.option("--max-seconds", type=float, help=f"Send no call{whom} after this time."),
+        click.option("--max-seconds", type=float, help="Send no call after this many seconds."),
     )
 
 
 keep_going_option = click.option(
     "--keep-going",
     is_flag=True,
-    help="Go on though none of the first 20 texts has a score.",
+    help="Continue even if none of the first 20 texts has a score.",
 )
 
 
 fallback_option = click.option(
     "--fallback",
     type=click.Choice(["integer"]),
-    help="What an expected score becomes where it cannot be had  [default: as it was saved]",
+    help="What replaces an expected score that cannot be computed  [default: as saved]",
 )
 
 
 def test_share_option_with(use: str) -> Decorator:
-    """Make the option of the share that is held out; ``use`` says what becomes of it."""
+    """Make the option of the held-out share; ``use`` says in the help what it is for."""
     return click.option(
         "--test-share",
         type=float,
         default=0.0,
         show_default=True,
-        help=f"Share of the texts, by whole groups, that the run never sees; {use}",
+        help=f"Share of the texts to hold out, in whole groups; {use}",
     )
 
 
 run_options = together(
     config_options,
     cap_options_for(),
-    test_share_option_with("the seed and the final instructions are scored on it at the end."),
+    test_share_option_with("the initial and the final instructions are scored on it at the end."),
 )

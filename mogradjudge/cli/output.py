@@ -1,4 +1,4 @@
-"""How much a command says: the result on stdout, and all else on stderr."""
+"""How much a command prints: the result on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from mogradjudge.cli.options import json_option, together
 from mogradjudge.display.terminal import one_line, tell
 from mogradjudge.secrets import redact
 
+RESUME = "Run the same command again to resume."
 _PACKAGE = "mogradjudge"
-_MEANT = f"{__name__}.loudness"  # the key in a context's meta
+_KEY = f"{__name__}.loudness"  # the key in a context's meta
 
 
 class Loudness(IntEnum):
-    """What is told beside the result."""
+    """What is printed besides the result."""
 
     QUIET = 0
     """Warnings and errors."""
@@ -41,41 +42,40 @@ _LEVELS: Final = {
 
 
 def loudness() -> Loudness:
-    """Give how loud the current command was asked to be."""
+    """Return the loudness of the current command."""
     ctx = click.get_current_context(silent=True)
-    found: Loudness = Loudness.USUAL if ctx is None else ctx.meta.get(_MEANT, Loudness.USUAL)
-    return found
+    return Loudness.USUAL if ctx is None else Loudness(ctx.meta.get(_KEY, Loudness.USUAL))
 
 
 def display() -> bool | None:
-    """Give what a display of progress is told: False if quiet, None to see for itself."""
+    """Return whether to show progress: False if quiet, None to decide by the terminal."""
     return False if loudness() is Loudness.QUIET else None
 
 
 def note(text: str) -> None:
-    """Say something on stderr that is neither a result nor a warning."""
+    """Print a line on stderr that is neither a result nor a warning."""
     if loudness() > Loudness.QUIET:
         tell(text)
 
 
-def _be_quiet(ctx: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's
-    if given:
-        _mean(ctx, Loudness.QUIET)
+def _be_quiet(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:  # noqa: FBT001 - click's
+    if is_set:
+        _set_loudness(ctx, Loudness.QUIET)
 
 
 def _be_verbose(ctx: click.Context, _: click.Parameter, times: int) -> None:
     if times:
-        _mean(ctx, Loudness(min(Loudness.USUAL + times, Loudness.DEBUG)))
+        _set_loudness(ctx, Loudness(min(Loudness.USUAL + times, Loudness.DEBUG)))
 
 
-def _mean(ctx: click.Context, meant: Loudness) -> None:
-    if _MEANT in ctx.meta:
+def _set_loudness(ctx: click.Context, loudness: Loudness) -> None:
+    if _KEY in ctx.meta:
         raise click.UsageError("Give --quiet or --verbose, not both.", ctx)
-    ctx.meta[_MEANT] = meant
+    ctx.meta[_KEY] = loudness
 
 
-def _be_plain(ctx: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's
-    if given:
+def _be_plain(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:  # noqa: FBT001 - click's
+    if is_set:
         ctx.color = False
 
 
@@ -87,7 +87,7 @@ output_options = together(
         is_flag=True,
         expose_value=False,
         callback=_be_quiet,
-        help="Say nothing beside the result but warnings and errors.",
+        help="Print only the result, warnings and errors.",
     ),
     click.option(
         "-v",
@@ -95,28 +95,28 @@ output_options = together(
         count=True,
         expose_value=False,
         callback=_be_verbose,
-        help="Tell each event and the log; -vv with details.",
+        help="Print each event and the log too; -vv adds details.",
     ),
     click.option(
         "--no-color",
         is_flag=True,
         expose_value=False,
         callback=_be_plain,
-        help="Print no colours, as with NO_COLOR.",
+        help="Print without colours, like NO_COLOR.",
     ),
 )
-"""What every command has; its function is given ``as_json``."""
+"""The options of every command; its function takes ``as_json``."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What stands on the command line and is not to be repeated."""
+    """Secrets on the command line, which are never printed."""
 
     known: frozenset[str] = frozenset()
 
 
 class Work(click.Command):
-    """A command that does work: the log goes to stderr while it does."""
+    """A command whose log goes to stderr while it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -143,14 +143,14 @@ class _Lines(logging.Handler):
 def _logged(level: int, secrets: Secrets | None) -> Iterator[None]:
     """Write the package's log and DSPy's to stderr while the block runs."""
     loggers = [logging.getLogger(name) for name in (_PACKAGE, "dspy")]
-    before = [(each.level, each.handlers[:]) for each in loggers]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
     handler = _Lines(secrets or Secrets())
-    for each in loggers:
-        each.handlers[:] = [handler]
-        each.setLevel(level)
+    for logger in loggers:
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
     try:
         yield
     finally:
-        for each, (old, handlers) in zip(loggers, before, strict=True):
-            each.handlers[:] = handlers
-            each.setLevel(old)
+        for logger, (old, handlers) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(old)

@@ -9,11 +9,13 @@ import click
 from mogradjudge.cli.output import Work, note, output_options
 
 
-@click.command("report", cls=Work, short_help="What a run or a search found, as one HTML file.")
+@click.command("report", cls=Work, short_help="Write a run or a search as one HTML file.")
 @click.argument("folder", metavar="RUN_DIR", type=click.Path(path_type=Path))
 @click.option("--out", metavar="FILE", help="The file to write  [default: RUN_DIR/report.html]")
 @click.option(
-    "--interference", metavar="RESULTS", help="Show the interference in these benchmark results."
+    "--interference",
+    metavar="RESULTS",
+    help="Also show the interference in these benchmark results.",
 )
 @output_options
 def report_command(
@@ -22,10 +24,10 @@ def report_command(
     interference: str | None,
     as_json: bool,  # noqa: FBT001 - click's
 ) -> None:
-    """Write what the run or the search in RUN_DIR found as one HTML file, and its figures.
+    """Write the results of the run or the search in RUN_DIR, with figures, as one HTML file.
 
-    The run may have ended, be under way, or have been cut short. The file needs no network.
-    Figures need the extra "figures"; without it the report has its tables alone.
+    The run may have ended, be running, or have been interrupted. The file needs no network.
+    Figures need the extra "figures"; without it the report has only tables.
 
     \b
     mogradjudge report run
@@ -41,4 +43,4 @@ def report_command(
     if as_json:
         click.echo(to_json({"report": str(path)}))
     else:
-        say(f"{path} holds the report.")
+        say(f"The report is in {path}.")

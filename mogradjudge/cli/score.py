@@ -21,7 +21,7 @@ from mogradjudge.cli.options import (
     limit_option,
     lm_options,
 )
-from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
 from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
 from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
 from mogradjudge.files import to_json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mogradjudge.judge.judge import MultiCriteriaJudge
     from mogradjudge.lm.budget import Budget
 
-_TAKEN_UP = " What is finished is kept in {}; the same command takes it up."
+_KEPT_IN = "Finished work is kept in {}. " + RESUME
 
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 
@@ -48,20 +48,20 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 @click.option(
     "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @click.option(
     "--ray",
     type=Names("auto", "local"),
     metavar="ADDRESS",
     help="Judge on a Ray cluster: `auto` or HOST:PORT joins one, from one of its machines; `local` "
-    "starts one on this machine for the while. --num-threads is then for each CPU.",
+    "starts one on this machine. --num-threads then holds for each CPU.",
 )
 @output_options
 def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
 
-    All columns of DATA are kept. DATA may be of any length: while it works, finished parts and paid
-    replies lie in FILE.parts, and the same command takes up what was cut short.
+    All columns of DATA are kept. DATA may be of any length. Until the end, finished parts and paid
+    replies are in FILE.parts; run the same command again to resume.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
@@ -70,7 +70,12 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     from mogradjudge.scoring.table import ScoringOptions, score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
-    with _ended_at_a_cap(as_json=as_json), _lm(options), _taken_up(out), _shown("rows") as watch:
+    with (
+        _failing_at_a_cap(as_json=as_json),
+        _lm(options),
+        _resumable(out),
+        _progress("rows") as watch,
+    ):
         scored = score_table(
             saved,
             options["data"],
@@ -93,8 +98,8 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
 
 
 @contextmanager
-def _taken_up(out: str) -> Iterator[None]:
-    """Say, where paid work is cut short, that it is not lost."""
+def _resumable(out: str) -> Iterator[None]:
+    """Tell the user how to resume if paid work is interrupted."""
     import dspy
 
     from mogradjudge.scoring.ray import ClusterFailed
@@ -104,42 +109,45 @@ def _taken_up(out: str) -> Iterator[None]:
         yield
     except (RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
-            note(_TAKEN_UP.format(folder).strip())
+            note(_KEPT_IN.format(folder))
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
     except dspy.LMConfigurationError:
         raise
     except (BudgetExhausted, ReplyError, ClusterFailed, dspy.LMError) as error:
-        raise _telling_what_is_kept(error, folder) from error
+        raise _with_advice(error, folder) from error
 
 
-def _telling_what_is_kept(error: Exception, folder: Path) -> MogradError:
+def _with_advice(error: Exception, folder: Path) -> MogradError:
+    """Add to an error where paid work is kept and how to go on."""
     import dspy
 
     if isinstance(error, ReplyError):
         return ReplyError(
-            f"{error} The replies are kept in {folder} and read again: delete it to ask anew, or "
-            "go on with --keep-going."
+            f"{error} The replies are kept in {folder}: delete it to send the calls again, or "
+            "continue with --keep-going."
         )
-    kept = _TAKEN_UP.format(folder) if folder.exists() else ""
+    advice = f" {_KEPT_IN.format(folder)}" if folder.exists() else ""
     if isinstance(error, MogradError):
-        return type(error)(f"{error}{kept}")
+        return type(error)(f"{error}{advice}")
     if isinstance(error, dspy.LMInvalidRequestError):
-        paid = f" What was paid before is kept in {folder}." if folder.exists() else ""
-        return MogradError(f"The provider refuses: {error}{paid}")
-    return MogradError(f"The provider failed ({type(error).__name__}): {error}{kept}")
+        replies = f" The paid replies are kept in {folder}." if folder.exists() else ""
+        return MogradError(f"The provider refused the call: {error}{replies}")
+    return MogradError(f"The provider failed ({type(error).__name__}): {error}{advice}")
 
 
 @contextmanager
-def _ended_at_a_cap(*, as_json: bool) -> Iterator[None]:
-    """Say that the budget ran out; without a result, unlike compile's, that is a failure."""
+def _failing_at_a_cap(*, as_json: bool) -> Iterator[None]:
+    """Report a spent budget as an error: unlike compile, there is no result to give."""
     try:
         yield
     except BudgetExhausted as error:
         if as_json:
             click.echo(to_json({"stop_reason": "budget", "cap": str(error)}))
-        raise BudgetExhausted(f"The budget ran out, and no result is written. {error}") from error
+        raise BudgetExhausted(
+            f"The budget ran out before the end, so there is no result. {error}"
+        ) from error
 
 
 def _budget(options: Mapping[str, Any]) -> Budget:
@@ -149,7 +157,7 @@ def _budget(options: Mapping[str, Any]) -> Budget:
     return Budget(*(options[name] for name in caps))
 
 
-@click.command("evaluate", cls=Work, short_help="Agreement of a saved judge with human ratings.")
+@click.command("evaluate", cls=Work, short_help="Measure a saved judge against human ratings.")
 @judge_argument
 @data_argument
 @lm_options
@@ -170,8 +178,8 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     examples = load_examples(data, saved.rubric, options["limit"])
-    kept, model = _replies(options["api_base"]), _lm(options)
-    with _ended_at_a_cap(as_json=as_json), kept, model, _counted(examples):
+    cache, model = _reply_cache(options["api_base"]), _lm(options)
+    with _failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
             report = evaluation_report(
                 *(saved, examples, options["num_threads"], options["level"], options["max_rpm"]),
@@ -181,9 +189,9 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         except RunStopped as stop:
             raise click.Abort from stop
         except BudgetExhausted as error:
-            raise BudgetExhausted(f"{error} {_kept(options['api_base'])}") from error
+            raise BudgetExhausted(f"{error} {_advice(options['api_base'])}") from error
         except ReplyError as error:
-            raise ReplyError(f"{error} --keep-going goes on.") from error
+            raise ReplyError(f"{error} Continue with --keep-going.") from error
     if as_json:
         click.echo(to_json(report))
     else:
@@ -191,7 +199,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
 
 
 def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Give the context of the model that is asked for."""
+    """Return the context in which the chosen model speaks."""
     import dspy
 
     from mogradjudge.lm.models import adapter_for, make_lm
@@ -204,50 +212,50 @@ def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:
 
 @contextmanager
 def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
-    """Show how many texts are judged; equal ones are judged once."""
+    """Show how many distinct texts are judged."""
     import dspy
 
     from mogradjudge.data import inputs_key
     from mogradjudge.optimize.progress import JudgedTexts
 
-    with _shown("texts") as watch:
+    with _progress("texts") as watch:
         if watch is None:
             yield
             return
-        counting = JudgedTexts(len({inputs_key(each) for each in examples}), watch)
+        counting = JudgedTexts(len({inputs_key(example) for example in examples}), watch)
         with dspy.context(callbacks=[*dspy.settings.callbacks, counting]):
             yield
 
 
-def _shown(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
-    """Give what shows the rows or texts that are done; nothing if nothing is to be shown."""
+def _progress(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """Return the display of the rows or texts that are done; none with --quiet."""
     from mogradjudge.optimize.progress import row_progress
 
     return nullcontext() if loudness() is Loudness.QUIET else row_progress(what=what)
 
 
-def _replies(api_base: str | None) -> AbstractContextManager[None]:
-    """Choose where replies are kept; DSPy's store does not tell one server from another."""
+def _reply_cache(api_base: str | None) -> AbstractContextManager[None]:
+    """Choose the reply cache; DSPy's own does not tell one server from another."""
     from mogradjudge.lm.reply_cache import replies_kept_in
 
     return nullcontext() if api_base is None else replies_kept_in(None)
 
 
-def _kept(api_base: str | None) -> str:
-    """Say what becomes of the replies that `_replies` has kept."""
+def _advice(api_base: str | None) -> str:
+    """Say whether a second run pays for the replies again."""
     if api_base is None:
-        return "The paid replies are in DSPy's cache; the same command takes them up."
-    return "With --api-base no reply is kept: the same command pays for all of them again."
+        return f"The paid replies are in DSPy's cache. {RESUME}"
+    return "With --api-base no reply is kept: a second run pays for all of them again."
 
 
 def _judge(path: str, fallback: Literal["integer"] | None) -> MultiCriteriaJudge:
-    """Load a judge; it speaks with the model asked for, not with one that its file names."""
+    """Load a judge without the model that its file names."""
     from mogradjudge.judge.judge import MultiCriteriaJudge
 
     judge = MultiCriteriaJudge.from_saved(path)
     judge.set_lm(None)
     if fallback is not None:
         judge.settings = replace(judge.settings, fallback=fallback)
-        for each in judge.judges.values():
-            each.manifest["settings"] = asdict(judge.settings)
+        for part in judge.judges.values():
+            part.manifest["settings"] = asdict(judge.settings)
     return judge

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from mogradjudge.cli.config_file import config_option, with_precedence
-from mogradjudge.cli.drawn import check_figures, draw_figures
 from mogradjudge.cli.options import (
     FILE,
     FOLDER,
@@ -27,7 +27,7 @@ from mogradjudge.cli.options import (
     test_share_option_with,
     together,
 )
-from mogradjudge.cli.output import Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
 from mogradjudge.display.terminal import say, tell
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
@@ -42,42 +42,50 @@ if TYPE_CHECKING:
     from mogradjudge.search.analysis.result import SearchResult
 
 _SHARES = (0.4, 0.25, 0.35)
-# Of the texts that are not held out: training, validation, selection. Critiques need texts to draw
-# batches from. The gate decides many times, but each time between two judges alone. The selection
-# set chooses among all trials, and its size sets how wide every reported interval is.
+# Shares of training, validation and selection in the texts that are not held out. Critiques need
+# texts to draw batches from. The gate decides many times, but only between two judges. The
+# selection set chooses among all trials, and its size sets how wide every reported interval is.
 
 _SAME_CALLS = ("rubric", "lm", "api_base", "temperature", "max_tokens", "timeout", "prompt_lm")
-# Options that `best.toml` does not hold, and that compile needs for the same judge.
+# Options that compile needs for the same judge, and that are not in `best.toml`.
 
 study_options = together(
     click.option(
         "--space",
         type=FILE,
         metavar="TOML",
-        help="What may be tried, as batch_size = [1, 4]; see examples/README.md.",
+        help="The values to try, as batch_size = [1, 4]; see examples/README.md.",
     ),
     click.option(
         "--trials",
         type=click.IntRange(1),
         default=20,
         show_default=True,
-        help="Trials of the study, by all workers; raise it to go on.",
+        help="Trials of the study, by all workers together; raise it to continue.",
     ),
     click.option(
         "--storage",
         metavar="URL",
         envvar="MOGRADJUDGE_STORAGE",
         show_envvar=True,
-        help="The study's database, as postgresql://USER@HOST/NAME; give it to several workers. "
+        help="The study's database, as postgresql://USER@HOST/NAME; several workers can share it. "
         " [default: an SQLite file in DIR]",
     ),
-    click.option("--study", default="search", show_default=True, help="Its name there."),
+    click.option(
+        "--study", default="search", show_default=True, help="The study's name in the database."
+    ),
     click.option(
         "--sampler",
         type=click.Choice(SAMPLERS),
-        help="Draws the trials  [default: tpe; nsga2 with several --values]",
+        help="How to choose configurations  [default: tpe; nsga2 with several --values]",
     ),
-    click.option("--pruner", type=click.Choice(PRUNERS), default="none", show_default=True),
+    click.option(
+        "--pruner",
+        type=click.Choice(PRUNERS),
+        default="none",
+        show_default=True,
+        help="Whether to stop a trial early that does worse than the median.",
+    ),
     click.option(
         "--values",
         type=Names(*VALUES),
@@ -85,7 +93,7 @@ study_options = together(
         default=("agreement",),
         show_default=True,
         metavar=f"[{'|'.join(VALUES)}]",
-        help="What is made large, or small; several with commas.",
+        help="What to optimize: agreement is maximized, costs are minimized; several with commas.",
     ),
     click.option(
         "--heartbeat",
@@ -93,14 +101,12 @@ study_options = together(
         default=10,
         show_default=True,
         metavar="SECONDS",
-        help="A worker without a sign of life for three times as long is dead.",
+        help="Time between signs of life; a worker without one for three times as long is dead.",
     ),
 )
 
 
-@click.command(
-    "search", cls=Work, short_help="Find the mode and settings that make the best judge."
-)
+@click.command("search", cls=Work, short_help="Search for the mode and settings of the best judge.")
 @click.argument("data", type=FILE, required=False)
 @rubric_option_that(is_required=False)
 @lm_option_that(is_required=False)
@@ -113,8 +119,10 @@ study_options = together(
 @config_option
 @limit_option
 @click.option("--out", type=FOLDER, metavar="DIR", help="The search's folder.")
-@click.option("--show", is_flag=True, help="Show what was found so far; nothing is changed.")
-@click.option("--figures", is_flag=True, help="Draw DIR/figures, or fail if that cannot be done.")
+@click.option("--show", is_flag=True, help="Show the results so far; changes nothing.")
+@click.option(
+    "--figures", is_flag=True, help="Draw DIR/figures; without matplotlib that is an error."
+)
 @output_options
 def search_command(
     data: str | None,
@@ -126,29 +134,36 @@ def search_command(
 ) -> None:
     """Search for the configuration that makes the best judge, on the rated texts of DATA.
 
-    Each trial is a compile; the other options make the first one, and --target and --patience hold
-    for each. DATA is split into texts to write critiques on, texts for the gates, and texts that
-    trials are compared on. The same command goes on with what was cut short; any number of workers
-    may run it at once, with one --storage.
+    Each trial is a compile. The first one takes the options as they are; --target and --patience
+    hold for each. DATA is split into texts to write critiques on, texts for the gates, and texts to
+    compare trials on. Run the same command again to resume. Any number of workers can run it at the
+    same time with the same --storage.
 
     \b
     mogradjudge search ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out search
     mogradjudge search --show --out search
     """
+    from mogradjudge.cli.search_output import check_figures, draw_figures
+
     ctx = click.get_current_context()
     if figures:
         check_figures(out)
     if show:
-        found = _read(out, options["storage"], options["study"])
-        again = None
+        result = _read(out, options["storage"], options["study"])
+        next_command = None
     else:
         chosen = _options(ctx, data, options)
         if out is None:
             raise click.UsageError("Missing option '--out'.")
-        found = _search(chosen, options, out)
-        again = _compile_words(ctx, chosen, out)
-    _report(found, out, again, as_json=as_json, draws=figures or not show)
-    if found.stop_reason == "interrupted":
+        result = _search(chosen, options, out)
+        next_command = _compile_command(ctx, chosen, out)
+    files = draw_figures(result, Path(out)) if out is not None and (figures or not show) else []
+    if as_json:
+        click.echo(to_json(result.as_dict()))
+    else:
+        _print(result, out, files, next_command)
+    _advise(result)
+    if result.stop_reason == "interrupted":
         raise click.Abort
 
 
@@ -179,53 +194,61 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
     lm = make_lm(chosen.lm, chosen.api_base, chosen.temperature, chosen.max_tokens, chosen.timeout)
     base = make_optimizer(chosen)
     budget = base.config.budget
-    _tell_parts(texts, training, validation, selection)
+    _note_split(texts, training, validation, selection)
+    with _advice_on_failure(), dspy.context(lm=lm, adapter=adapter_for(lm)):
+        return search(
+            make_judge(chosen, texts.rubric),
+            training,
+            validation,
+            selection,
+            space,
+            trials=options["trials"],
+            storage=options["storage"],
+            budget=budget,
+            sampler=options["sampler"],
+            pruner=options["pruner"],
+            seed=chosen.seed,
+            base=replace(base.config, budget=Budget()),
+            values=_names(options["values"]),
+            out=out,
+            study=options["study"],
+            prompt_lm=base.prompt_lm,
+            heartbeat=options["heartbeat"],
+            observers=_observers(),
+            watch=None if loudness() is Loudness.QUIET else watching(budget),
+        )
+
+
+@contextmanager
+def _advice_on_failure() -> Iterator[None]:
+    """Say how to resume if the provider fails."""
+    import dspy
+
     try:
-        with dspy.context(lm=lm, adapter=adapter_for(lm)):
-            return search(
-                make_judge(chosen, texts.rubric),
-                training,
-                validation,
-                selection,
-                space,
-                trials=options["trials"],
-                storage=options["storage"],
-                budget=budget,
-                sampler=options["sampler"],
-                pruner=options["pruner"],
-                seed=chosen.seed,
-                base=replace(base.config, budget=Budget()),
-                values=_names(options["values"]),
-                out=out,
-                study=options["study"],
-                prompt_lm=base.prompt_lm,
-                heartbeat=options["heartbeat"],
-                observers=_observers(),
-                watch=None if loudness() is Loudness.QUIET else watching(budget),
-            )
+        yield
     except dspy.LMConfigurationError:
         raise
     except dspy.LMError as error:
         failed = f"The provider failed ({type(error).__name__}): {error}"
-        raise MogradError(f"{failed} The same command goes on.") from error
+        raise MogradError(f"{failed} {RESUME}") from error
 
 
 def _observers() -> list[Observer]:
-    """Tell what happens in each trial, if that was asked for."""
+    """Return what prints each trial's events with --verbose."""
     from mogradjudge.optimize.progress import event_lines
 
     return [event_lines(headlines=True, others=True)] if loudness() > Loudness.USUAL else []
 
 
 def _names(values: Sequence[str]) -> list[str]:
-    return [name.strip() for each in values for name in each.split(",")]
+    return [name.strip() for value in values for name in value.split(",")]
 
 
-def _tell_parts(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
+def _note_split(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
     uses = ("to write critiques on", "for the gates", "to compare trials on")
-    told = ", ".join(f"{len(part)} {use}" for part, use in zip(parts, uses, strict=True))
+    split = ", ".join(f"{len(part)} {use}" for part, use in zip(parts, uses, strict=True))
     held = f"; {len(texts.test)} are held out" if texts.test else ""
-    note(f"{len(texts.rest)} texts: {told}{held}.")
+    note(f"{len(texts.rest)} texts: {split}{held}.")
 
 
 def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
@@ -236,38 +259,42 @@ def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
         return kept_summary(shared, queue.stage()) or summarize(queue, shared)
 
 
-def _report(
-    found: SearchResult, out: str | None, again: str | None, *, as_json: bool, draws: bool
+def _print(
+    result: SearchResult, out: str | None, figures: Sequence[Path], next_command: str | None
 ) -> None:
-    from mogradjudge.cli.search_output import print_found
+    """Print the result and its files; after a search also how to use the best configuration."""
+    from mogradjudge.cli.search_output import print_result
 
-    drawn = draw_figures(found, Path(out)) if draws and out is not None else []
-    if as_json:
-        click.echo(to_json(found.as_dict()))
-    else:
-        print_found(found)
-        if again is not None and found.best is not None:
-            say(
-                f"{out}/best.toml holds the best configuration, {out}/judge.json its judge, "
-                f"{out}/search.json all figures."
-            )
-        for path in drawn:
-            say(f"{path} is drawn.")
-        if again is not None and found.best is not None:
-            click.echo(again)
-    if found.stop_reason in ("budget", "interrupted") and found.unfinished:
-        trials = "1 trial is" if found.unfinished == 1 else f"{found.unfinished} trials are"
-        wider = ", with a larger budget," if found.stop_reason == "budget" else ""
-        note(f"{trials} not finished. The same command{wider} goes on.")
-    elif found.stop_reason == "failed":
-        tell(
-            "Some trials died or met a provider that was down, and were given up. The same command "
-            "tries them again."
+    print_result(result)
+    has_best = next_command is not None and result.best is not None
+    if has_best:
+        say(
+            f"The best configuration is in {out}/best.toml, its judge in {out}/judge.json, all "
+            f"figures in {out}/search.json."
         )
+    for path in figures:
+        say(f"Drawn: {path}")
+    if has_best:
+        click.echo(next_command)
 
 
-def _compile_words(ctx: click.Context, chosen: Options, out: str) -> str:
-    """Write the command that compiles the best configuration, with the same texts held out."""
+def _advise(result: SearchResult) -> None:
+    """Say on stderr how to continue a search that is not complete."""
+    if result.stop_reason == "failed":
+        tell(
+            "Some trials failed because their worker died or the provider was down. Run the same "
+            "command again to retry them."
+        )
+    elif result.stop_reason in ("budget", "interrupted") and result.unfinished:
+        trials = "1 trial is" if result.unfinished == 1 else f"{result.unfinished} trials are"
+        again = (
+            "with a larger budget to continue." if result.stop_reason == "budget" else "to resume."
+        )
+        note(f"{trials} not finished. Run the same command again {again}")
+
+
+def _compile_command(ctx: click.Context, chosen: Options, out: str) -> str:
+    """Write the command that compiles the best configuration, with the same held-out texts."""
     words = ["mogradjudge", "compile", chosen.data]
     for name in (*_SAME_CALLS, "limit"):
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:

@@ -1,12 +1,21 @@
-"""What a search found, as words and tables."""
+"""A search's result as text, tables and figures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
 from mogradjudge.agreement import Comparison, Interval, Undefined
+from mogradjudge.cli.output import note
+from mogradjudge.display.plotting import INSTALL, can_draw
 from mogradjudge.display.terminal import number, one_line, print_table, say
+from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
-from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
+from mogradjudge.search.analysis.summary import ranked_of
 from mogradjudge.search.analysis.verdict import AT_WORK, interval, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
@@ -14,52 +23,79 @@ from mogradjudge.settings import PARAMETERS
 _CONFIGURATIONS = 5  # that are written out
 _MOST_ROWS = 200  # of the table of trials: rich takes seconds for thousands
 _LONGEST = 100  # characters of a reason
+_TRIAL_COLUMNS = (
+    *("trial", "state", "mode", "layout", "agreement", "95 % interval", "unscored"),
+    *("calls", "cached", "tokens", "US$", "calls per text"),
+)
 
 
-def print_found(found: SearchResult) -> None:
-    """Print what a search found: the verdict first, then all that it rests on."""
-    say(verdict(found))
+def check_figures(out: str | None) -> None:
+    """Check that figures can be drawn, before any call is paid.
+
+    Raises:
+        SetupError: If matplotlib is missing.
+    """
+    if out is None:
+        raise click.UsageError("Missing option '--out': --figures draws in its folder.")
+    if not can_draw():
+        raise SetupError(f"--figures needs matplotlib, which is missing. {INSTALL}")
+
+
+def draw_figures(result: SearchResult, out: Path) -> list[Path]:
+    """Draw the figures if possible, and return their files."""
+    from mogradjudge.search.analysis.figures import draw
+
+    if not can_draw():
+        note(f"No figures are drawn: matplotlib is missing. {INSTALL}")
+        return []
+    files = draw(result, out / "figures")
+    if not files:
+        note("No figures are drawn: no trial has a value.")
+    return files
+
+
+def print_result(result: SearchResult) -> None:
+    """Print the verdict of a search, and the tables behind it."""
+    say(verdict(result))
     say("")
-    _print_trials(found)
-    _print_surety(found)
-    _print_effects(found.effects)
-    _print_importances(found)
-    _print_front(found)
-    spent = found.spent
+    _print_trials(result)
+    _print_best(result)
+    _print_effects(result.effects)
+    _print_importances(result)
+    _print_front(result)
+    spent = result.spent
     cost = f", US$ {spent.cost:.4f}" if spent.cost else ""
     say(f"Spent in all trials: {spent.calls} calls, {spent.tokens} tokens{cost}.")
 
 
-def _print_trials(found: SearchResult) -> None:
-    complete = sorted(
-        (each for each in found.trials if each.state == "complete" and each.mean is not None),
-        key=lambda each: (each != found.best, -(each.mean or 0), each.number),
-    )
-    finished = {each.task for each in complete}
-    others = [each for each in found.trials if each.task not in finished]
-    ended = [each for each in others if each.state not in AT_WORK]
-    running = [each for each in others if each.state == "running"]
-    rows = (*complete, *running, *ended)
-    columns = ("trial", "state", "mode", "layout", "agreement", "95 % interval", "unscored")
-    print_table(
-        (*columns, "calls", "cached", "tokens", "US$", "calls per text"),
-        [_row(record) for record in rows[:_MOST_ROWS]],
-        f"Trials of the study {found.study!r}, the best first",
-    )
-    if len(rows) > _MOST_ROWS:
-        say(f"and {len(rows) - _MOST_ROWS} more: --json and search.json hold all of them")
-    for each in ended:
-        if each.why is not None:
-            say(f"trial {each.number} {each.state}: {_short(each.why)}")
-    if found.unfinished:
-        say(f"not finished, here or elsewhere: {found.unfinished}")
-    for each in complete[:_CONFIGURATIONS]:
-        say(f"trial {each.number}: {_configuration(each)}")
+def _print_trials(result: SearchResult) -> None:
+    complete = ranked_of(result.trials, result.best)
+    done = {record.task for record in complete}
+    others = [record for record in result.trials if record.task not in done]
+    running = [record for record in others if record.state == "running"]
+    ended = [record for record in others if record.state not in AT_WORK]
+    _print_table_of([*complete, *running, *ended], f"Trials of study {result.study!r}, best first")
+    _print_reasons(ended)
+    if result.unfinished:
+        say(f"unfinished trials of all workers: {result.unfinished}")
+    for record in complete[:_CONFIGURATIONS]:
+        say(f"trial {record.number}: {_configuration(record)}")
     say("")
 
 
+def _print_reasons(ended: Sequence[TrialRecord]) -> None:
+    for record in ended:
+        if record.why is not None:
+            say(f"trial {record.number} {record.state}: {_short(record.why)}")
+
+
+def _print_table_of(records: Sequence[TrialRecord], title: str) -> None:
+    print_table(_TRIAL_COLUMNS, [_row(record) for record in records[:_MOST_ROWS]], title)
+    if len(records) > _MOST_ROWS:
+        say(f"and {len(records) - _MOST_ROWS} more: --json and search.json hold all of them")
+
+
 def _row(record: TrialRecord) -> list[str]:
-    unscored = sum(record.unscored.values())
     return [
         str(record.number),
         record.state,
@@ -67,16 +103,23 @@ def _row(record: TrialRecord) -> list[str]:
         str(record.config.get("layout", "-")),
         number(record.mean),
         interval(record.intervals.get("mean")),
-        str(unscored) if record.agreement else "-",
-        *("-" if each is None else str(each) for each in (record.calls, record.cached)),
-        "-" if record.tokens is None else str(record.tokens),
+        str(sum(record.unscored.values())) if record.agreement else "-",
+        *map(_count, (record.calls, record.cached, record.tokens)),
         number(record.cost, 4),
-        "-" if record.calls_per_text is None else f"{record.calls_per_text:g}",
+        _general(record.calls_per_text),
     ]
 
 
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _general(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
 def _configuration(record: TrialRecord) -> str:
-    """Name what was searched, in the order of the parameters."""
+    """Write the searched parameters, in their usual order."""
     return ", ".join(
         f"{name} {_value(record.params[name])}" for name in PARAMETERS if name in record.params
     )
@@ -88,109 +131,119 @@ def _value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _print_surety(found: SearchResult) -> None:
-    if found.best is None:
+def _print_best(result: SearchResult) -> None:
+    """Print how certain the best trial's agreement is."""
+    if result.best is None:
         return
-    match found.selected:
-        case Corrected() as each:
+    match result.selected:
+        case Corrected() as selected:
             say(
-                f"Trial {found.best.number} on the {found.texts} selection texts of "
-                f"{found.documents} documents: {number(each.value)}; the luck of the choice "
-                f"{number(each.optimism)}; without it {number(each.corrected)} "
-                f"{interval((each.low, each.high))}."
+                f"Trial {result.best.number} on the {result.texts} selection texts of "
+                f"{result.documents} documents: {number(selected.value)}; selection bias "
+                f"{number(selected.optimism)}; corrected {number(selected.corrected)} "
+                f"{interval((selected.low, selected.high))}."
             )
         case Undefined(reason):
-            say(f"How much of the best agreement is luck cannot be told: {reason}.")
-    if found.fresh is None:
-        say("The best judge and the default's were not scored anew.")
-        return
-    fresh, difference = found.fresh, found.fresh.difference
-    said = f"Scored anew on these texts: best {number(fresh.best)}, default {number(fresh.default)}"
-    match difference:
-        case Comparison():
+            say(f"The selection bias of the best agreement is unknown: {reason}.")
+    if result.fresh is None:
+        say("The best judge and the default's were not scored again.")
+    else:
+        _print_fresh(result.fresh)
+
+
+def _print_fresh(fresh: Fresh) -> None:
+    scores = f"best {number(fresh.best)}, default {number(fresh.default)}"
+    match fresh.difference:
+        case Comparison(difference=difference, low=low, high=high, p_value=p_value):
             say(
-                f"{said}; difference {difference.difference:+.3f} "
-                f"{interval((difference.low, difference.high))}, p = {difference.p_value:.3g}, "
-                "with the luck of the choice."
+                f"Scored again on these texts: {scores}; difference {difference:+.3f} "
+                f"{interval((low, high))}, p = {p_value:.3g}, not corrected for selection bias."
             )
         case Undefined(reason):
-            say(f"{said}; no difference: {reason}.")
+            say(f"Scored again on these texts: {scores}; no difference: {reason}.")
 
 
 def _print_effects(effects: Effects | Undefined) -> None:
     say("")
     if isinstance(effects, Undefined):
-        say(f"Effects of the modes: none, since {effects.reason}.")
+        say(f"The effects of the modes are unknown: {effects.reason}.")
         return
-    reference = f"less {effects.reference}" if effects.reference is not None else "difference"
+    reference = "difference" if effects.reference is None else f"minus {effects.reference}"
     print_table(
         (effects.factor, "trials", "effect", "95 % interval", reference, "95 % interval"),
         [
-            [str(each.level), str(each.n), *_estimate(each.effect), *_estimate(each.difference)]
-            for each in effects.levels
+            [str(level.level), str(level.n), *_cells(level.effect), *_cells(level.difference)]
+            for level in effects.levels
         ],
-        f"What the {effects.factor} adds to the mean agreement of all of them",
+        f"Effect of the {effects.factor} on mean agreement, relative to the mean of all levels",
     )
-    adjusted = ", ".join(effects.adjusted_for)
-    say(f"adjusted for: {adjusted or 'nothing'}")
+    say(f"adjusted for: {', '.join(effects.adjusted_for) or 'nothing'}")
     if effects.unadjusted is not None:
-        say(f"for no more, since {effects.unadjusted.reason}")
+        say(f"not adjusted for other parameters: {effects.unadjusted.reason}")
     for name, reason in effects.dropped.items():
-        say(f"not for {name}: {reason}")
-    reasons = {
-        each.interval.reason
-        for level in effects.levels
-        for each in (level.effect, level.difference)
-        if each is not None and isinstance(each.interval, Undefined)
-    }
-    for reason in sorted(reasons):
+        say(f"not adjusted for {name}: {reason}")
+    for reason in _missing_intervals(effects):
         say(f"no interval: {reason}")
 
 
-def _estimate(estimate: Estimate | None) -> list[str]:
+def _missing_intervals(effects: Effects) -> list[str]:
+    """Return why estimates have no interval, each reason once."""
+    estimates = [part for level in effects.levels for part in (level.effect, level.difference)]
+    intervals = [estimate.interval for estimate in estimates if estimate is not None]
+    return sorted({it.reason for it in intervals if isinstance(it, Undefined)})
+
+
+def _cells(estimate: Estimate | None) -> list[str]:
     if estimate is None:
         return ["-", "-"]
-    found = estimate.interval
-    ends = interval((found.low, found.high)) if isinstance(found, Interval) else "-"
-    return [f"{estimate.value:+.3f}", ends]
+    ends = estimate.interval
+    shown = interval((ends.low, ends.high)) if isinstance(ends, Interval) else "-"
+    return [f"{estimate.value:+.3f}", shown]
 
 
-def _print_importances(found: SearchResult) -> None:
+def _print_importances(result: SearchResult) -> None:
     say("")
-    if not found.importances:
-        say("Importance of the parameters: unknown, fewer than 8 configurations or nothing varies.")
+    if not result.importances:
+        say(
+            "The importances of the parameters are unknown: fewer than 8 configurations, or no "
+            "parameter varies."
+        )
         return
-    ranked = sorted(found.importances.items(), key=lambda each: (-each[1], each[0]))
+    ranked = sorted(result.importances.items(), key=lambda item: (-item[1], item[0]))
     rows = [[name, f"{share:.2f}"] for name, share in ranked]
-    title = "Shares of the variance of agreement, of the parameters that every trial has"
+    title = "Importance: share in the variance of agreement, of parameters that every trial has"
     print_table(("parameter", "share"), rows, title)
 
 
-def _print_front(found: SearchResult) -> None:
+def _print_front(result: SearchResult) -> None:
     say("")
-    several = len(found.value_names) > 1
-    what = ", ".join(found.value_names) if several else "agreement, calls per text"
-    if not found.front:
-        say(f"No trial to compare by {what}.")
+    several = len(result.value_names) > 1
+    columns = result.value_names if several else ("agreement", "calls per text")
+    if not result.front:
+        say(f"No trial to compare by {', '.join(columns)}.")
         return
-    by_number = {each.number: each for each in found.trials}
-    columns = found.value_names if several else ("agreement", "calls per text")
+    by_number = {record.number: record for record in result.trials}
     print_table(
         ("trial", "mode", *columns),
-        [_of_front(by_number[each], several=several) for each in found.front],
-        f"Trials that no other one beats in {what}",
+        _front_rows((by_number[trial] for trial in result.front), several=several),
+        f"Pareto front: trials that no other one beats in {', '.join(columns)}",
     )
-    if found.hypervolume is not None:
-        box = "the box of agreements from 0 to 1 and of costs up to twice the default's"
-        say(f"They dominate {found.hypervolume:.3f} of {box}.")
+    if result.hypervolume is not None:
+        box = "the box of agreements from 0 to 1 and costs up to twice the default's"
+        say(f"Hypervolume: they dominate {result.hypervolume:.3f} of {box}.")
 
 
-def _of_front(record: TrialRecord, *, several: bool) -> list[str]:
-    head = [str(record.number), str(record.mode or "-")]
+def _front_rows(records: Iterable[TrialRecord], *, several: bool) -> Sequence[list[str]]:
+    return [
+        [str(record.number), str(record.mode or "-"), *_front_values(record, several=several)]
+        for record in records
+    ]
+
+
+def _front_values(record: TrialRecord, *, several: bool) -> list[str]:
     if several:
-        return [*head, *(f"{value:.4g}" for value in record.values or ())]
-    cost = record.calls_per_text
-    return [*head, number(record.mean), "-" if cost is None else f"{cost:g}"]
+        return [f"{value:.4g}" for value in record.values or ()]
+    return [number(record.mean), _general(record.calls_per_text)]
 
 
 def _short(why: str) -> str:

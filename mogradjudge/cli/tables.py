@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mogradjudge.scoring.table import ScoredTable
 
 
-# Columns of `evaluate`'s second table: what is shown, and with how many digits.
-_BESIDE = {
+# Columns of `evaluate`'s second table: the key in its report, and the digits to show.
+_OTHER_MEASURES = {
     "Kendall": ("kendall", 3),
     "Pearson": ("pearson", 3),
     "QWK": ("qwk", 3),
@@ -29,13 +29,13 @@ _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 def print_run(result: Mapping[str, Any]) -> None:
     """Print what `result.json` holds: agreement before and after, and the ledger."""
-    seed, final = result["seed_agreement"], result["final_agreement"]
+    initial, final = result["seed_agreement"], result["final_agreement"]
     test = result.get("test")
-    columns = ["criterion", "seed", "final", *(["test seed", "test final"] if test else [])]
+    columns = ["criterion", "initial", "final", *(["test initial", "test final"] if test else [])]
     rows = [
-        [name, number(seed[name]), number(final[name])]
+        [name, number(initial[name]), number(final[name])]
         + ([number(test["seed"][name]), number(test["final"][name])] if test else [])
-        for name in [*(key for key in seed if key != "mean"), "mean"]
+        for name in [*(key for key in initial if key != "mean"), "mean"]
     ]
     level = result["config"]["level"]
     print_table(columns, rows, f"Agreement (Spearman, {level}), mode {result['mode']}")
@@ -44,17 +44,22 @@ def print_run(result: Mapping[str, Any]) -> None:
 
 
 def _print_losses(result: Mapping[str, Any]) -> None:
-    """Say what the figures had to do without, where it is anything."""
+    """Print how many scores are missing from the figures, if any."""
     losses = {
         "validation texts without a usable score": result["unscored"],
         "validation texts without a human score": result["missing_human"],
         "expected scores that fell back to the integer": result["fallbacks"],
     }
     for what, counts in losses.items():
-        if found := {name: count for name, count in counts.items() if count}:
-            say(f"{what}: {', '.join(f'{n} on {name}' for name, n in found.items())}")
+        if any(counts.values()):
+            say(f"{what}: {_by_criterion(counts)}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
         say(f"questions without a usable reply: {skipped}")
+
+
+def _by_criterion(counts: Mapping[str, int]) -> str:
+    """Write the counts above 0, as "2 on clarity, 1 on courtesy"."""
+    return ", ".join(f"{count} on {name}" for name, count in counts.items() if count) or "none"
 
 
 def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -74,7 +79,7 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
-    """Give a table's scoring as `score --json` prints it."""
+    """Return what `score --json` prints."""
     return {
         "out": str(scored.out),
         "texts": scored.texts,
@@ -85,16 +90,13 @@ def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
 
 
 def print_scored(scored: ScoredTable) -> None:
-    """Print what a table's scoring cost, what went wrong, and where the scores are."""
+    """Print the cost of scoring a table, the missing scores, and where the scores are."""
     print_ledger([row.as_dict() for row in scored.ledger])
-    counts = {"unscored": scored.unscored, "fallbacks": scored.fallbacks}
-    parts = [
-        f"{what}: {', '.join(f'{count} on {name}' for name, count in found.items()) or 'none'}"
-        for what, by_name in counts.items()
-        for found in [{name: count for name, count in by_name.items() if count}]
-    ]
     texts = "1 text" if scored.texts == 1 else f"{scored.texts} texts"
-    say(f"{scored.out} holds the scores of {texts}; {'; '.join(parts)}.")
+    say(
+        f"The scores of {texts} are in {scored.out}; unscored: {_by_criterion(scored.unscored)}; "
+        f"fallbacks: {_by_criterion(scored.fallbacks)}."
+    )
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:
@@ -111,17 +113,17 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     print_table(
         ("role", "calls", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
-        "If every proposal is accepted and nothing is asked again; what critic, coach and editor "
-        f"write is guessed at {PARAGRAPH_TOKENS} tokens per criterion",
+        "Estimate if every proposal is accepted and no call is retried; replies of critic, coach "
+        f"and editor are assumed to have {PARAGRAPH_TOKENS} tokens per criterion",
     )
 
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
     rows = [
-        [name, number(each["spearman"]), _interval(each["interval"])]
-        + [str(each[key]) for key in ("n", "unscored", "missing", "fallbacks")]
-        for name, each in report["criteria"].items()
+        [name, number(measures["spearman"]), _interval(measures["interval"])]
+        + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
+        for name, measures in report["criteria"].items()
     ]
     mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
     rows.append([*mean, "", "", "", ""])
@@ -132,12 +134,12 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     for note in report["notes"]:
         say(note)
     print_table(
-        ("criterion", *_BESIDE),
+        ("criterion", *_OTHER_MEASURES),
         [
-            [name, *(number(each[key], digits) for key, digits in _BESIDE.values())]
-            for name, each in report["criteria"].items()
+            [name, *(number(measures[key], digits) for key, digits in _OTHER_MEASURES.values())]
+            for name, measures in report["criteria"].items()
         ],
-        "Beside rho: MAE and bias are in points of the scale, above 0 the judge is lenient",
+        "Other measures; MAE and bias are in points of the scale, bias > 0 is a lenient judge",
     )
     print_ledger(report["ledger"])
 

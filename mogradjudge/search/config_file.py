@@ -1,4 +1,4 @@
-"""What a search found best, as a file that ``mogradjudge compile --config`` takes."""
+"""A search's best configuration as a file for ``mogradjudge compile --config``."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _OTHERS = tuple(
 def config_toml(config: MOGradConfig, settings: JudgeSettings) -> str:
     """Write a config and a judge's settings as TOML, by the names of compile's options.
 
-    All that is not at None is there, also the budget and the number of threads, so that compile
-    makes an equal config and equal settings of it.
+    It holds all values but None, also the budget and the number of threads, so that compile builds
+    an equal config and equal settings from it.
 
     Raises:
         SetupError: If the gate has no name.
@@ -57,11 +57,10 @@ def config_toml(config: MOGradConfig, settings: JudgeSettings) -> str:
 
 
 def check_table(table: Mapping[str, Any]) -> None:
-    """Pass what `config_toml` may have written; names of no config's setting are passed too.
+    """Check the values of a file as by `config_toml`; unknown names are ignored.
 
     Raises:
-        SetupError: If a value is one that its setting cannot have, alone or beside another one in
-            the table; the line names the setting.
+        SetupError: If a setting cannot have its value, alone or with another value in the table.
     """
     for name, value in table.items():
         if name in PARAMETERS:

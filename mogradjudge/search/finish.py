@@ -1,4 +1,4 @@
-"""The end of a search: the best trial's judge, scored anew beside the default's, and its files."""
+"""The end of a search: scores the best judge and the default again, and writes the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mogradjudge.programs.evaluation import agreement_of
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
 from mogradjudge.search.config_file import config_toml
 from mogradjudge.search.job import Job, within
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.trial import scored
 from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.shared import FRESH, Shared
@@ -30,7 +30,7 @@ _LOOK_EVERY = 0.5  # seconds between two looks at what another worker does
 
 
 def config_of(record: TrialRecord, job: Job) -> tuple[MOGradConfig, JudgeSettings]:
-    """Give the configuration that a trial tried."""
+    """Return a trial's configuration."""
     values = dict(record.config)
     own = {name: values[name] for name in CONFIG_PARAMETERS}
     judge = {name: values[name] for name in JUDGE_PARAMETERS}
@@ -38,17 +38,17 @@ def config_of(record: TrialRecord, job: Job) -> tuple[MOGradConfig, JudgeSetting
 
 
 def judge_of(job: Job, record: TrialRecord) -> MultiCriteriaJudge:
-    """Give the judge that a trial ended with."""
+    """Return a trial's final judge."""
     _, settings = config_of(record, job)
     texts = {path: Instructions.parse(text) for path, text in record.instructions.items()}
-    judge: MultiCriteriaJudge = Candidate(texts).written_into(relaid(job.judge, settings))
+    judge: MultiCriteriaJudge = Candidate(texts).written_into(judge_with(job.judge, settings))
     return judge
 
 
-def score_afresh(
+def score_again(
     job: Job, shared: Shared, records: Sequence[TrialRecord], deadline: float | None
 ) -> None:
-    """Score trials' judges on the selection texts by replies that no trial saw.
+    """Score trials' judges on the selection texts by new replies.
 
     Raises:
         BudgetExhausted: If a cap is reached.
@@ -65,7 +65,7 @@ def score_afresh(
                 budget = within(Budget(), job.budget, deadline)
                 try:
                     judgements, _ = scored(job, judge_of(job, record), place, pool, budget)
-                except InUse:  # another worker is at it, and will note what it finds
+                except InUse:  # another worker scores it, and will note the scores
                     time.sleep(_LOOK_EVERY)
                     continue
                 mean = agreement_of(judgements, objectives).mean
@@ -75,14 +75,14 @@ def score_afresh(
         purse.flush()
 
 
-def write_files(job: Job, found: SearchResult) -> None:
+def write_files(job: Job, result: SearchResult) -> None:
     """Write the result, and the best trial's configuration and judge."""
-    write_text(job.folder / SEARCH, to_json(found.as_dict()) + "\n")
-    if found.best is None or found.program is None:
+    write_text(job.folder / SEARCH, to_json(result.as_dict()) + "\n")
+    if result.best is None or result.program is None:
         return
-    config, settings = config_of(found.best, job)
+    config, settings = config_of(result.best, job)
     if gate_name(config.gate) is not None:  # compile's options have no word for another one
         write_text(job.folder / BEST, config_toml(config, settings))
     with replaced(job.folder / JUDGE) as partial:
-        found.program.save(partial)
+        result.program.save(partial)
     write_text(job.folder / RUBRIC, job.judge.rubric.to_toml())

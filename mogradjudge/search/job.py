@@ -27,7 +27,7 @@ from mogradjudge.settings import VALUES
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
 AGREEMENT, CRITERIA, *COSTS = VALUES
-_KEPT_BACK = 4  # of a cap on calls at most one in so many is kept for the end
+_RESERVED = 4  # at most one in so many calls of a cap is reserved
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Job:
         training: The texts that critiques are written on.
         validation: The texts that gates decide by.
         selection: The texts that trials are compared on.
-        space: What may be tried.
-        base: What is not tried; it is the first trial's configuration, too.
+        space: The values to try.
+        base: The settings that are not searched; also the first trial's configuration.
         budget: The caps on all trials together.
         values: The values of the study, as the user named them.
         lms: The LMs of the roles, as arguments of `MOGrad`.
         folder: The search's folder.
-        observers: They are told the events of every run.
+        observers: Called with the events of every run.
     """
 
     judge: MultiCriteriaJudge
@@ -74,8 +74,8 @@ class Job:
     def human(self) -> dict[str, list[float | None]]:
         """The human scores of the selection texts, by criterion."""
         return {
-            each.name: [example[each.human] for example in self.selection]
-            for each in self.judge.rubric.criteria
+            criterion.name: [example[criterion.human] for example in self.selection]
+            for criterion in self.judge.rubric.criteria
         }
 
     @cached_property
@@ -84,21 +84,23 @@ class Job:
         return [group_of(example, place) for place, example in enumerate(self.selection)]
 
     def scores_of(self, judgements: Sequence[Judgement]) -> dict[str, list[float | None]]:
-        """Give a judge's scores by criterion, in the texts' order; None where there is none."""
+        """Return a judge's scores by criterion, in the texts' order; None for a missing one."""
         return {
-            name: [_score(each, name) for each in judgements] for name in self.judge.rubric.names
+            name: [_score(judgement, name) for judgement in judgements]
+            for name in self.judge.rubric.names
         }
 
     def place(self, task: str) -> Path:
-        """Give the folder of a trial; an attempt after the first one finds its work there."""
+        """Return the folder of a trial, which all its attempts share."""
         return self.folder / "trials" / task
 
 
 def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
-    """Give the caps that hold for one run: its own, those of all, and the time that is left."""
+    """Return the caps of one run: the lowest of its own, the search's and the time left."""
     caps = {
         name: min(
-            (cap for each in (own, total) if (cap := getattr(each, name)) is not None), default=None
+            (cap for budget in (own, total) if (cap := getattr(budget, name)) is not None),
+            default=None,
         )
         for name in ("max_calls", "max_tokens", "max_cost", "max_seconds")
     }
@@ -108,8 +110,8 @@ def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
     return Budget(**caps)
 
 
-def calls_kept_back(job: Job) -> int:
-    """Say how many calls of the budget are for the end; 0 where the cap is too small for that."""
+def reserved_calls(job: Job) -> int:
+    """Return how many calls are reserved to score the best trial again; 0 for a small cap."""
     cap = job.budget.max_calls
     if cap is None:
         return 0
@@ -118,7 +120,7 @@ def calls_kept_back(job: Job) -> int:
     predictors = len(job.judge.rubric.names) if separate else 1
     samples = space.n.high if isinstance(space.n, Range) else max(space.n or (settings.n,))
     needed = int(2 * len(job.selection) * predictors * samples)
-    return needed if needed * _KEPT_BACK <= cap else 0
+    return needed if needed * _RESERVED <= cap else 0
 
 
 def _score(judgement: Judgement, name: str) -> float | None:
@@ -130,9 +132,20 @@ def _score(judgement: Judgement, name: str) -> float | None:
 def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:
     """Name each value of a study; ``criteria`` stands for one per criterion.
 
+    >>> expanded(["criteria", "calls_per_text"], ("clarity", "tone"))
+    ('agreement.clarity', 'agreement.tone', 'calls_per_text')
+
     Raises:
         SetupError: If a name is unknown or there twice, or there is no agreement among them.
     """
+    _check_values(values)
+    per_criterion = [f"{AGREEMENT}.{name}" for name in criteria]
+    return tuple(
+        value for name in values for value in (per_criterion if name == CRITERIA else [name])
+    )
+
+
+def _check_values(values: Sequence[str]) -> None:
     if isinstance(values, str) or not values:
         raise SetupError(f"`values` must be a list of some of {', '.join(VALUES)}, got {values!r}.")
     for name in values:
@@ -142,34 +155,30 @@ def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:
             )
     if not {AGREEMENT, CRITERIA} & set(values):
         raise SetupError(f"`values` must hold {AGREEMENT} or {CRITERIA}, got {list(values)}.")
-    per_criterion = [f"{AGREEMENT}.{name}" for name in criteria]
-    return tuple(
-        each for name in values for each in (per_criterion if name == CRITERIA else [name])
-    )
 
 
 def direction(value: str) -> Direction:
-    """Say whether more of a value is better."""
+    """Return whether to maximize or minimize a value."""
     return "minimize" if value in COSTS else "maximize"
 
 
 def values_of(
     names: Sequence[str], agreement: Mapping[str, float | None], costs: Mapping[str, float]
 ) -> list[float] | None:
-    """Give a trial's values; None if an agreement among them is undefined.
+    """Return a trial's values; None if one of them is undefined.
 
     Args:
         names: As by `expanded`.
         agreement: By criterion, and ``mean``.
         costs: By the names of `COSTS`.
     """
-    found = []
+    trial_values = []
     for name in names:
         if name in costs:
-            found.append(costs[name])
+            trial_values.append(costs[name])
             continue
         value = agreement["mean" if name == AGREEMENT else name.removeprefix(f"{AGREEMENT}.")]
         if value is None:
             return None
-        found.append(value)
-    return found
+        trial_values.append(value)
+    return trial_values

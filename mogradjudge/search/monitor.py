@@ -1,4 +1,4 @@
-"""A study's trials while they are at work, here and elsewhere: a live table, or lines in a log."""
+"""Shows a study's trials while they run: a live table, or lines in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mogradjudge.display.terminal import WIDE, is_live, one_line, tell
 from mogradjudge.display.terminal import console as console_of
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import TrialRecord
-from mogradjudge.search.analysis.summary import best_of, records_of
+from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import Shared
@@ -39,7 +39,7 @@ _SPACE = 3  # columns beside each cell
 
 @dataclass(frozen=True)
 class Look:
-    """A study at one moment: all attempts, the best one, and how many trials are over."""
+    """A study at one moment: all attempts, the best one, and how many trials have ended."""
 
     records: tuple[TrialRecord, ...]
     best: TrialRecord | None
@@ -51,18 +51,20 @@ class Look:
 def look_at(queue: Queue, shared: Shared) -> Look:
     """Read a study."""
     records = records_of(queue)
-    complete = [each for each in records if each.state == "complete" and each.mean is not None]
-    default = next((each for each in complete if each.task.strip("0") == ""), None)
+    complete = [
+        record for record in records if record.state == "complete" and record.mean is not None
+    ]
+    default = next((record for record in complete if record.task.strip("0") == ""), None)
     trials = queue.size()
     best, done = best_of(complete, default), trials - queue.unfinished()
     return Look(records, best, trials, done, spent_of(shared))
 
 
 def watching(budget: Budget, *, console: Console | None = None, every: float = _EVERY) -> Watch:
-    """Give what shows a study while `search` is at work.
+    """Return a display of a study for `search`.
 
     On a terminal it is a table of the trials of all workers, otherwise a line when a trial ends. It
-    reads the study now and then, and what goes wrong with that does not touch the search.
+    reads the study now and then; an error while reading does not stop the search.
 
     Args:
         budget: The caps on all trials, to say what is left of them.
@@ -133,15 +135,15 @@ class Lines:
     """Writes a line to stderr when an attempt has ended; those of the first look are known."""
 
     def __init__(self) -> None:
-        self._told: set[int] | None = None
+        self._printed: set[int] | None = None
 
     def __call__(self, look: Look) -> None:
-        """Tell what has ended since the last look."""
-        ended = [each for each in look.records if each.state not in ("waiting", "running")]
-        for each in ended if self._told is not None else ():
-            if each.number not in (self._told or ()):
-                tell(f"{line_of(each)}; {state_of(look)}")
-        self._told = {each.number for each in ended}
+        """Print the attempts that have ended since the last look."""
+        ended = [record for record in look.records if record.state not in ("waiting", "running")]
+        for record in ended if self._printed is not None else ():
+            if record.number not in (self._printed or ()):
+                tell(f"{line_of(record)}; {state_of(look)}")
+        self._printed = {record.number for record in ended}
 
 
 def line_of(record: TrialRecord) -> str:
@@ -157,15 +159,19 @@ def line_of(record: TrialRecord) -> str:
 
 
 def state_of(look: Look) -> str:
-    """Say how many trials are over, and which is the best so far."""
+    """Say how many trials have ended, and which is the best so far."""
     best = look.best
-    found = "nothing yet" if best is None else f"trial {best.number}, {_number(best.mean)}"
-    return f"{look.done} of {look.trials} trials done; best so far: {found}"
+    winner = "nothing yet" if best is None else f"trial {best.number}, {_number(best.mean)}"
+    return f"{look.done} of {look.trials} trials done; best so far: {winner}"
 
 
 def left_of(spent: Spent, budget: Budget) -> str:
-    """Say what was spent, and what is left of each cap."""
-    said = []
+    """Say what was spent, and what is left of each cap.
+
+    >>> left_of(Spent(calls=30), Budget(max_calls=100))
+    'calls 30 of 100, 70 left'
+    """
+    parts = []
     for what, used, cap, digits in (
         ("calls", spent.calls, budget.max_calls, 0),
         ("tokens", spent.tokens, budget.max_tokens, 0),
@@ -173,30 +179,27 @@ def left_of(spent: Spent, budget: Budget) -> str:
     ):
         if cap is not None:
             left = max(0, cap - used)
-            said.append(f"{what} {used:.{digits}f} of {cap:.{digits}f}, {left:.{digits}f} left")
+            parts.append(f"{what} {used:.{digits}f} of {cap:.{digits}f}, {left:.{digits}f} left")
         elif used:
-            said.append(f"{what} {used:.{digits}f}")
-    return "; ".join(said) or "nothing spent"
+            parts.append(f"{what} {used:.{digits}f}")
+    return "; ".join(parts) or "nothing spent"
 
 
 def chosen_of(look: Look, rows: int) -> list[TrialRecord]:
-    """Choose what a table of so many rows shows: the best, those at work, the last that ended.
+    """Choose the attempts for a table of ``rows`` rows: the best, the running, the last ended.
 
-    Trials that wait are not shown. What is chosen stands in the order of numbers.
+    Waiting trials are not shown. The result is in the order of numbers.
     """
-    started = [each for each in look.records if each.state != "waiting"]
+    started = [record for record in look.records if record.state != "waiting"]
     if len(started) <= rows:
         return started
-    running = [each for each in started if each.state == "running"]
-    ended = [each for each in started if each.state != "running"]
-    ranked = sorted(
-        (each for each in ended if each.state == "complete" and each.mean is not None),
-        key=lambda each: (each != look.best, -(each.mean or 0), each.number),
-    )
+    running = [record for record in started if record.state == "running"]
+    ended = [record for record in started if record.state != "running"]
+    ranked = ranked_of(ended, look.best)
     third = max(1, rows // 3)
     order = [*ranked[:third], *running[-third:], *ended[::-1], *running[::-1]]
-    by_number = {each.number: each for each in order}  # in the order in which they were put there
-    return sorted(list(by_number.values())[:rows], key=lambda each: each.number)
+    by_number = {record.number: record for record in order}  # each once, in this order
+    return sorted(list(by_number.values())[:rows], key=lambda record: record.number)
 
 
 def table_of(look: Look, budget: Budget, height: int, width: int = WIDE) -> Group:
@@ -207,15 +210,15 @@ def table_of(look: Look, budget: Budget, height: int, width: int = WIDE) -> Grou
     from rich.text import Text
 
     chosen = chosen_of(look, max(1, height - _FRAME))
-    rows = [dict(zip(_COLUMNS, cells_of(each), strict=True)) for each in chosen]
+    rows = [dict(zip(_COLUMNS, cells_of(record), strict=True)) for record in chosen]
     table = Table(box=box.SIMPLE_HEAD)
     names = _fitting(rows, width)
     for name in names:
         table.add_column(
             name, justify="left" if name in _LEFT else "right", no_wrap=True, overflow="ellipsis"
         )
-    for each, row in zip(chosen, rows, strict=True):
-        style = "bold" if look.best is not None and each.number == look.best.number else ""
+    for record, row in zip(chosen, rows, strict=True):
+        style = "bold" if look.best is not None and record.number == look.best.number else ""
         table.add_row(*(Text(row[name]) for name in names), style=style)
     lines = (state_of(look), left_of(look.spent, budget))
     return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
@@ -236,7 +239,7 @@ def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
 
 def cells_of(record: TrialRecord) -> Sequence[str]:
     """Give a trial's row, by the table's columns."""
-    calls, each = record.calls, record.calls_per_text
+    calls, per_text = record.calls, record.calls_per_text
     return (
         str(record.number),
         record.state,
@@ -245,7 +248,7 @@ def cells_of(record: TrialRecord) -> Sequence[str]:
         _number(record.mean),
         interval_of(record),
         "-" if calls is None else str(calls),
-        "-" if each is None else f"{each:g}",
+        "-" if per_text is None else f"{per_text:g}",
         one_line(record.worker or "-"),
     )
 

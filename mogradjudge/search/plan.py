@@ -1,4 +1,4 @@
-"""What a search is asked to do: checked before a call is paid, and the same for all its workers."""
+"""Checks a search before any call is paid, and that all its workers have the same settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mogradjudge.programs.identity import (
     judge_lms,
 )
 from mogradjudge.search.job import Job
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.samplers import Factory, grid_of, pruner_of, sampler_for
 from mogradjudge.search.workers.queue import Task
 from mogradjudge.search.workers.shared import ASKED, Shared
@@ -39,7 +39,7 @@ _LONGEST_NAME = 200  # tables hold 255, with a part's name after it
 
 @dataclass(frozen=True)
 class Plan:
-    """How trials are drawn."""
+    """How trials are chosen."""
 
     study: str
     trials: int
@@ -53,7 +53,7 @@ def check(job: Job, plan: Plan) -> None:
     """Check all that can be checked before any call is paid.
 
     Raises:
-        SetupError: If figures cannot come of it.
+        SetupError: If the search cannot give a result.
     """
     _check_plan(plan)
     if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
@@ -68,7 +68,7 @@ def check(job: Job, plan: Plan) -> None:
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
     for layout in job.space.layout or ():
-        relaid(job.judge, settings_with({"layout": layout}, job.judge.settings))
+        judge_with(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
     pruner_of(plan.pruner, len(job.value_names))
 
@@ -90,11 +90,11 @@ def _check_plan(plan: Plan) -> None:
         )
 
 
-def asked(job: Job, plan: Plan) -> dict[str, Any]:
-    """Name all that trials must have in common to be compared."""
+def study_settings(job: Job, plan: Plan) -> dict[str, Any]:
+    """Return the settings that comparable trials must share."""
     settings = {name: value for name, value in job.base.as_dict().items() if name not in FREE}
     lms = {**judge_lms(job.judge), **job.lms}
-    asked = {
+    common = {
         **settings,
         "space": job.space.to_toml(),
         "values": list(job.value_names),
@@ -112,7 +112,7 @@ def asked(job: Job, plan: Plan) -> dict[str, Any]:
         "search seed": plan.seed,
         **{f"{name} data": digest_of(examples) for name, examples in _parts(job).items()},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    plain: dict[str, Any] = json.loads(json.dumps(common))
     return plain
 
 
@@ -122,22 +122,22 @@ def _name(choice: object) -> str | None:
     return str(getattr(choice, "__qualname__", type(choice).__qualname__))
 
 
-def claim(shared: Shared, asked: Mapping[str, Any]) -> None:
-    """Pin what a study was asked, or compare it with what it was asked before.
+def claim(shared: Shared, settings: Mapping[str, Any]) -> None:
+    """Note a study's settings, or compare them with those noted before.
 
     Raises:
-        SetupError: If it was asked for something else.
+        SetupError: If the study has other settings.
     """
-    shared.note(ASKED, asked, first=True)
-    if different := differences(shared.noted(ASKED), asked):
+    shared.note(ASKED, settings, first=True)
+    if different := differences(shared.noted(ASKED), settings):
         raise SetupError(
-            f"The study {shared.study!r} asked for something else: {'; '.join(different)}. "
+            f"The study {shared.study!r} has other settings: {'; '.join(different)}. "
             "Give another `study` and another `out`, or the same settings."
         )
 
 
 def tasks(job: Job, plan: Plan) -> list[Task]:
-    """Name the trials; the first one is the default, the others are sampled or the grid's."""
+    """Return the trials: the default first, then sampled ones or the grid's."""
     first = job.space.params_of(job.base, job.judge.settings)
     if plan.sampler != "grid":
         drawn: list[dict[str, Any]] = [{} for _ in range(plan.trials - 1)]

@@ -1,17 +1,16 @@
-"""Step scores of a trial at equal numbers of calls, so that modes can be compared in mid-run.
+"""Step scores of a trial at equal numbers of calls, so that running trials can be compared.
 
 A step in one mode or layout takes more calls than in another, so what trials are compared at is not
 a number of steps. A rung is as many calls as one step of the search's default configuration; a
 trial's value at a rung is the best validation agreement that it had found by then.
 
-A trial is judged by what its steps brought and never by its seed prompt, which is the user's and in
-some layouts far from what a run makes of it: the pruner is not asked before a rung that the first
-step's end is in.
+A trial is judged by its steps and never by its initial instructions, which are the user's and in
+some layouts far from the result: the pruner is not asked before the rung of the first step's end.
 
 A run that ended stays a competitor. What it found stands at all later rungs, up to the last one
 that the dearest configuration of the space can reach, so that a cheap mode that was done at .9 on
-rung 2 is what a dear one is compared with on rung 4. A run cut short by its user or by a budget may
-go on, so its later rungs are left open.
+rung 2 is what a dear one is compared with on rung 4. A run that its user or a budget stopped may be
+resumed, so its later rungs are left open.
 """
 
 from __future__ import annotations
@@ -69,8 +68,8 @@ def last_rung(
     layouts = space.layout or (settings.layout,)
     rules = space.score_rule or (settings.score_rule,)
     samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
-    per_text = samples * max(len(LAYOUTS[each].groups(criteria)) for each in layouts)
-    modes = (base.mode,) if space.mode is None else [MODES[each] for each in space.mode]
+    per_text = samples * max(len(LAYOUTS[layout].groups(criteria)) for layout in layouts)
+    modes = (base.mode,) if space.mode is None else [MODES[name] for name in space.mode]
     batch = _most(space.batch_size, base.batch_size)
     step = max(_calls(mode, criteria, batch, validation, per_text) for mode in modes)
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)

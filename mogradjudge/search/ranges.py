@@ -1,4 +1,4 @@
-"""A range of numbers that a search may try."""
+"""A range of numbers for a search to draw from."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Range:
 
     Raises:
         SetupError: If the numbers make no range.
+
+    >>> Range(0.1, 0.9, step=0.2).holds(0.5)
+    True
     """
 
     low: int | float
@@ -52,8 +55,8 @@ class Range:
         if step <= 0:
             raise SetupError(f"`step` of a range must be above 0, got {step}.")
         # In decimals, as they are written: 0.3 is three steps of 0.1, which it is not in binary.
-        low, high, each = (Fraction(str(number)) for number in (self.low, self.high, step))
-        if (high - low) % each != 0:
+        low, high, width = (Fraction(str(number)) for number in (self.low, self.high, step))
+        if (high - low) % width != 0:
             raise SetupError(
                 f"`step` of a range must lead from `low` to `high`, got {step} between "
                 f"{self.low} and {self.high}."
@@ -62,7 +65,7 @@ class Range:
     @property
     def whole(self) -> bool:
         """Whether this is a range of whole numbers."""
-        return all(isinstance(each, int) for each in (self.low, self.high, self.step or 0))
+        return all(isinstance(end, int) for end in (self.low, self.high, self.step or 0))
 
     def holds(self, value: float) -> bool:
         """Say whether a number lies in the range and, but for rounding, on one of its steps."""

@@ -55,10 +55,10 @@ def _opened(url: sa.URL, name: str, stack: ExitStack) -> Queue:
     engine = sa.create_engine(shared_url, **_options(shared_url))
     stack.callback(engine.dispose)
     _check_tables(engine, _OURS)
-    kept = _storage(url)
-    stack.callback(kept.engine.dispose)
-    stack.callback(kept.remove_session)
-    study = _study(kept, name)
+    storage = _storage(url)
+    stack.callback(storage.engine.dispose)
+    stack.callback(storage.remove_session)
+    study = _study(storage, name)
     shared = Shared(engine, name, 0.0, makes=False)
     if shared.noted(ASKED) is None:
         raise SetupError(f"The study {name!r} was not made by a search of mogradjudge.")
@@ -89,10 +89,10 @@ def _check_there(url: sa.URL) -> sa.URL:
         return url
     file = Path(url.database or ":memory:")
     beside = file_beside(file)
-    for each in (file, beside):
-        if not each.is_file():
-            raise SetupError(f"There is no study here: {each} is missing.")
-        check_database(each)
+    for path in (file, beside):
+        if not path.is_file():
+            raise SetupError(f"There is no study here: {path} is missing.")
+        check_database(path)
     engine = sa.create_engine(_read_only(url), **_options(url))
     try:
         _check_tables(engine, _NEEDED)
@@ -115,13 +115,13 @@ def _storage(url: sa.URL) -> RDBStorage:
     )
 
 
-def _study(kept: RDBStorage, name: str) -> optuna.Study:
-    names = [each.study_name for each in kept.get_all_studies()]
+def _study(storage: RDBStorage, name: str) -> optuna.Study:
+    names = [study.study_name for study in storage.get_all_studies()]
     if name not in names:
-        some = ", ".join(map(repr, names[:_MOST_NAMED])) or "none"
+        first = ", ".join(map(repr, names[:_MOST_NAMED])) or "none"
         more = ", ..." if len(names) > _MOST_NAMED else ""
-        raise SetupError(f"There is no study {name!r} here. Those that are: {some}{more}.")
-    return optuna.load_study(study_name=name, storage=kept)
+        raise SetupError(f"There is no study {name!r} here. Known studies: {first}{more}.")
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def _read_only(url: sa.URL) -> sa.URL:

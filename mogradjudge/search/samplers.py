@@ -106,44 +106,47 @@ def _reseeded(sampler: BaseSampler) -> Factory:
 
 
 def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
-    """Give a pruner.
+    """Return a pruner by its name.
+
+    >>> type(pruner_of("median", 1)).__name__
+    'MedianPruner'
 
     Raises:
         SetupError: If there is no such pruner, or the study has several values.
     """
-    made = {"none": NopPruner, "median": _median}
-    if isinstance(pruner, str) and pruner not in made:
+    makers = {"none": NopPruner, "median": _median}
+    if isinstance(pruner, str) and pruner not in makers:
         raise SetupError(
             f"`pruner` must be one of {', '.join(PRUNERS)}, or one of Optuna's, got {pruner!r}."
         )
-    found = made[pruner or "none"]() if isinstance(pruner, str | None) else pruner
-    if values > 1 and not isinstance(found, NopPruner):
+    chosen = makers[pruner or "none"]() if isinstance(pruner, str | None) else pruner
+    if values > 1 and not isinstance(chosen, NopPruner):
         raise SetupError(
             f"`pruner` needs a search with one value, got {values} values: Optuna prunes no other."
         )
-    return found
+    return chosen
 
 
 def _median() -> MedianPruner:
-    # Rung 0 holds the seed prompt's score alone, which tells nothing of what a run makes of it.
+    # Rung 0 holds only the initial instructions' score, which says nothing about the run.
     return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 
 
 def grid_of(
     space: SearchSpace, base: MOGradConfig, settings: JudgeSettings, seed: int
 ) -> list[dict[str, Any]]:
-    """Give all configurations of a space, each once, in a random order.
+    """Return all configurations of a space, each once, in a random order.
 
     Raises:
         SetupError: If a parameter has a range.
     """
     grid = space.grid()
-    found: dict[str, dict[str, Any]] = {}
+    configurations: dict[str, dict[str, Any]] = {}
     for choice in itertools.product(*grid.values()):
         trial = FixedTrial(dict(zip(grid, choice, strict=True)))
         config, judge = space.suggest(trial, base), space.suggest_settings(trial, settings)
         params = space.params_of(config, judge)
-        found[digest(params)] = params
-    order = list(found.values())
+        configurations[digest(params)] = params
+    order = list(configurations.values())
     random.Random(seed).shuffle(order)
     return order

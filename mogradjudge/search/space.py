@@ -1,4 +1,4 @@
-"""What a search may try, as data."""
+"""The values that a search tries, by parameter."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def _with_a_field_per_parameter(cls: S) -> S:
 
 @_with_a_field_per_parameter
 class SearchSpace:
-    """The values that a search may try, by parameter: a tuple of choices, or a `Range` of numbers.
+    """The values that a search tries, by parameter: a tuple of choices, or a `Range` of numbers.
 
-    None is for a parameter that is not searched: it keeps the value that the base has. The default
-    space asks which mode, layout, batch size, gate and editor's temperature do best.
+    A parameter that is None is not searched and keeps the base's value. The default space searches
+    mode, layout, batch size, gate and the editor's temperature.
 
     The parameters are the `mogradjudge.settings.PARAMETERS`, of a run and of a judge. Those with a
-    condition are asked for only where they mean something: ``tolerance`` with the gate
+    condition are searched only where they have a meaning: ``tolerance`` with the gate
     ``"criterion"``, ``edit_preamble`` with a combined optimizer, ``n`` with ``"mean_of_n"`` (where
     it must have values of at least 2) and ``fallback`` with ``"expected"``. Modes and gates go by
     their names. None among the choices is a value like any other, where the setting may be None.
 
     Raises:
-        SetupError: If a value is one that the parameter cannot have, or stands there twice.
+        SetupError: If a parameter cannot have a value, or has one twice.
 
     >>> SearchSpace(steps=(6, 12), gate=None).searched
     ('mode', 'steps', 'batch_size', 'tolerance', 'editor_temperature', 'layout')
@@ -92,14 +92,14 @@ class SearchSpace:
         return settings_with(self._ask(trial, JUDGE_PARAMETERS, judge_values(base)), base)
 
     def params_of(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Any]:
-        """Give the parameters by which a trial is this config with this judge.
+        """Return a trial's parameters for this config and these settings.
 
-        ``study.enqueue_trial(space.params_of(config, settings))`` lets a study try it.
+        ``study.enqueue_trial(space.params_of(config, settings))`` queues it.
 
         Raises:
             SetupError: If the space does not hold one of the values; `including` adds it.
         """
-        params = self._asked(config, settings)
+        params = self._searched_values(config, settings)
         for name, value in params.items():
             domain = getattr(self, name)
             if isinstance(domain, Range):
@@ -112,12 +112,10 @@ class SearchSpace:
         return params
 
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
-        """Give the space that holds this config with this judge too, by further choices.
+        """Return the space with this config and these settings added to its choices.
 
-        The ranges that a space has by default give way, since nobody asked for them: one is widened
-        to a number outside of it, and where the config has None, which no range holds, the
-        parameter is not searched. A range that was given is the user's word and stays; so does one
-        that was read from a file, or widened before.
+        A default range is widened to hold the config's number; if the config has None, which no
+        range holds, the parameter is not searched. A range that the user has given stays as it is.
 
         Raises:
             SetupError: If a given range does not hold the config's value, or the gate has no name.
@@ -125,21 +123,15 @@ class SearchSpace:
         changes: dict[str, Any] = {}
         if self.score_rule is not None and settings.score_rule == "mean_of_n" and self.n is None:
             changes["n"] = (settings.n,)
-        for name, value in self._asked(config, settings).items():
-            domain = getattr(self, name)
-            if isinstance(domain, Range) and domain is _USUAL[name]:
-                changes[name] = None if value is None else _widened(domain, value)
-            elif isinstance(domain, Range):
-                _check_held(name, domain, value)
-            elif value not in domain:
-                changes[name] = (*domain, value)
+        for name, value in self._searched_values(config, settings).items():
+            changes[name] = _including(name, getattr(self, name), value)
         return type(self)(**{name: getattr(self, name) for name in PARAMETERS} | changes)
 
     def grid(self) -> dict[str, list[Value]]:
-        """Give all choices; the sampler ``"grid"`` tries each of their combinations once.
+        """Return all choices; the sampler ``"grid"`` tries each of their combinations once.
 
-        Conditions are not looked at: a configuration in which a parameter is not asked for comes
-        out of one combination for each value of that parameter, and the sampler counts it once.
+        Conditions are ignored here: combinations that differ only in a parameter without a meaning
+        are one configuration, which the sampler tries once.
 
         Raises:
             SetupError: If a parameter has a range.
@@ -186,8 +178,8 @@ class SearchSpace:
                 values[name] = _suggest(trial, name, getattr(self, name))
         return values
 
-    def _asked(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Value]:
-        """Give the values of the searched parameters that have a meaning in this config."""
+    def _searched_values(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Value]:
+        """Return the values of the searched parameters that have a meaning in this config."""
         values = {**config_values(config), **judge_values(settings)}
         if self.gate is not None and values["gate"] is None:
             raise SetupError(
@@ -233,6 +225,16 @@ def _check_domain(name: str, domain: object) -> None:
         check_value(name, value)
         if value in domain[:place]:
             raise SetupError(f"`{name}` must hold each choice once, got {value!r} twice.")
+
+
+def _including(name: str, domain: tuple[Value, ...] | Range, value: Value) -> Domain:
+    """Return a domain that holds the value too; None if no range can."""
+    if not isinstance(domain, Range):
+        return domain if value in domain else (*domain, value)
+    if domain is _USUAL[name]:
+        return None if value is None else _widened(domain, value)
+    _check_held(name, domain, value)
+    return domain
 
 
 def _widened(domain: Range, value: Any) -> Range:

@@ -1,4 +1,4 @@
-"""A search space's values from TOML, and back."""
+"""Reads and writes a search space's values as TOML."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ def domains_from_toml(table: Mapping[str, Any]) -> dict[str, tuple[Any, ...] | R
 
 
 def domains_to_toml(domains: Mapping[str, tuple[Any, ...] | Range]) -> str:
-    """Write the values to try, a line per parameter."""
+    """Write the values to try, a line per parameter.
+
+    >>> print(domains_to_toml({"steps": (6, 12), "batch_size": Range(1, 8)}), end="")
+    steps = [6, 12]
+    batch_size = { low = 1, high = 8, log = false }
+    """
     return "".join(f"{name} = {_written(domain)}\n" for name, domain in domains.items())
 
 
@@ -63,12 +68,16 @@ def value_from_toml(name: str, value: Any) -> Any:
 
 def _domain(name: str, value: object) -> tuple[Any, ...] | Range:
     if isinstance(value, list):
-        return tuple(value_from_toml(name, each) for each in value)
+        return tuple(value_from_toml(name, choice) for choice in value)
     if not isinstance(value, dict):
         raise SetupError(
             f"`{name}` must be an array of choices, as [1, 2], or a range, as "
             f"{{ low = 1, high = 8 }}, got {value!r}."
         )
+    return _range(name, value)
+
+
+def _range(name: str, value: dict[str, Any]) -> Range:
     known = ("low", "high", "step", "log")
     if unknown := [key for key in value if key not in known]:
         raise SetupError(

@@ -1,15 +1,17 @@
-"""The search itself: which configuration makes the best judge, at a known price."""
+"""Searches for the configuration of the best judge."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import dspy
 import optuna
@@ -25,9 +27,9 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
-from mogradjudge.search.finish import judge_of, score_afresh, write_files
+from mogradjudge.search.finish import judge_of, score_again, write_files
 from mogradjudge.search.job import Job, direction
-from mogradjudge.search.plan import Plan, asked, check, claim, tasks
+from mogradjudge.search.plan import Plan, check, claim, study_settings, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.workers.queue import Queue
@@ -37,111 +39,148 @@ from mogradjudge.search.workers.worker import SearchStop, Worker
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 HEARTBEAT = 10  # seconds
 NAME = "search"
 
 
-def search(
-    judge: MultiCriteriaJudge,
-    trainset: Iterable[dspy.Example],
-    valset: Iterable[dspy.Example],
-    selectionset: Iterable[dspy.Example],
-    space: SearchSpace | None = None,
-    *,
-    trials: int = 20,
-    storage: str | BaseStorage | None = None,
-    budget: Budget | None = None,
-    sampler: str | BaseSampler | Factory | None = None,
-    pruner: str | BasePruner | None = None,
-    seed: int = 0,
-    base: MOGradConfig | None = None,
-    values: Sequence[str] = ("agreement",),
-    out: str | Path = NAME,
-    study: str = NAME,
-    critic_lm: dspy.BaseLM | None = None,
-    coach_lm: dspy.BaseLM | None = None,
-    editor_lm: dspy.BaseLM | None = None,
-    prompt_lm: dspy.BaseLM | None = None,
-    heartbeat: int = HEARTBEAT,
-    observers: Sequence[Observer] = (),
-    watch: Callable[[Queue, Shared], Any] | None = None,
-) -> SearchResult:
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of `search`, which says what each one is for."""
+
+    judge: MultiCriteriaJudge
+    trainset: Iterable[dspy.Example]
+    valset: Iterable[dspy.Example]
+    selectionset: Iterable[dspy.Example]
+    space: SearchSpace | None = None
+    _: KW_ONLY
+    trials: int = 20
+    storage: str | BaseStorage | None = None
+    budget: Budget | None = None
+    sampler: str | BaseSampler | Factory | None = None
+    pruner: str | BasePruner | None = None
+    seed: int = 0
+    base: MOGradConfig | None = None
+    values: Sequence[str] = ("agreement",)
+    out: str | Path = NAME
+    study: str = NAME
+    critic_lm: dspy.BaseLM | None = None
+    coach_lm: dspy.BaseLM | None = None
+    editor_lm: dspy.BaseLM | None = None
+    prompt_lm: dspy.BaseLM | None = None
+    heartbeat: int = HEARTBEAT
+    observers: Sequence[Observer] = ()
+    watch: Callable[[Queue, Shared], Any] | None = None
+
+    def job(self) -> Job:
+        """Return what all trials work on."""
+        base = self.base or MOGradConfig()
+        space = (self.space or SearchSpace()).including(base, self.judge.settings)
+        roles = ("critic_lm", "coach_lm", "editor_lm", "prompt_lm")
+        return Job(
+            judge=self.judge,
+            training=listed(self.trainset, "trainset"),
+            validation=listed(self.valset, "valset"),
+            selection=listed(self.selectionset, "selectionset"),
+            space=space,
+            base=base,
+            budget=self.budget or Budget(),
+            values=self.values if isinstance(self.values, str) else tuple(self.values),
+            lms={role: getattr(self, role) for role in roles},
+            folder=_folder(self.out),
+            observers=tuple(self.observers),
+        )
+
+    def plan(self) -> Plan:
+        """Return how trials are chosen."""
+        return Plan(**{own.name: getattr(self, own.name) for own in fields(Plan)})
+
+
+def _taking_fields(
+    arguments: Callable[P, Arguments],
+) -> Callable[[Callable[[Arguments], R]], Callable[P, R]]:
+    """Let a function of `Arguments` be called with their fields, which editors and mypy check."""
+    signature = inspect.signature(arguments)
+
+    def decorate(function: Callable[[Arguments], R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            signature.bind(*args, **kwargs)
+            return function(arguments(*args, **kwargs))
+
+        called.__signature__ = signature.replace(return_annotation="SearchResult")  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+@_taking_fields(Arguments)
+def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes the fields
     """Search for the configuration that makes the best judge.
 
     Each trial is a run of `MOGrad` with one configuration. Three decisions are made on three sets
     of texts: critiques are written on the training set, gates decide by the validation set, and
     trials are compared on the selection set. Trial 0 is ``base``, so the best trial is never worse
-    there than the default. What one trial paid for is not paid for again by another: a request with
-    the same text, LM and settings has the same reply.
+    there than the default. Trials share replies: a request with the same text, LM and settings is
+    paid for once.
 
-    It may be called any number of times with the same ``storage`` and ``study``, at the same time
-    and on other machines: each call works on the trials that are left, and all of them together
-    keep to ``budget``. A call that was cut short is taken up by the next one.
+    It can be called any number of times with the same ``storage`` and ``study``, at the same time
+    and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
+    them together. The next call resumes one that was interrupted.
+
+    >>> search("judge", [], [], [], SearchSpace(), trails=3)
+    Traceback (most recent call last):
+    TypeError: got an unexpected keyword argument 'trails'
 
     Args:
         judge: The judge to start from; it is not changed.
         trainset: The examples that critiques are written on.
         valset: The examples that gates decide by.
         selectionset: The examples that trials are compared on.
-        space: What may be tried; the usual `SearchSpace` if it is not given.
-        trials: The trials of the study, at least 1, whoever works on them; raise it to go on.
-        storage: A database's URL, or any Optuna storage; an SQLite file in ``out`` if it is not
+        space: The values to try; the default `SearchSpace` if not given.
+        trials: The trials of the study by all workers, at least 1; raise it to continue.
+        storage: A database's URL, or any Optuna storage; an SQLite file in ``out`` if not
             given. Workers on other machines need a server, as ``postgresql://user@host/name``.
         budget: Caps on all trials together; ``max_seconds`` counts from this call. Of a cap on
-            calls that is large enough, a part is kept to score the best trial anew at the end.
+            calls that is large enough, a part is reserved to score the best trial again at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
             ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded
             at random for each trial, or a function that makes one for a trial's number.
-        pruner: ``"none"`` (the default: a trial that is given up tells nothing of its mode),
-            ``"median"``, or one of Optuna's; for one value alone.
+        pruner: ``"none"`` (the default: a pruned trial says nothing about its mode),
+            ``"median"``, or one of Optuna's; only with one value.
         seed: Seeds the sampler.
-        base: What is not searched, and the first trial; the default config if it is not given.
+        base: The settings that are not searched, and the first trial; the default if not given.
             Its budget holds for each trial by itself.
-        values: What is made large or small: ``"agreement"`` (the mean over criteria) or
-            ``"criteria"`` (each of them), ``"calls_per_text"``, ``"tokens_per_text"``.
+        values: What to optimize: ``"agreement"`` (the mean over criteria) or ``"criteria"`` (each
+            of them) is maximized, ``"calls_per_text"`` and ``"tokens_per_text"`` are minimized.
         out: The search's folder: a folder for each trial, ``best.toml`` for `compile --config`,
             the best ``judge.json``, and ``search.json``.
         study: The study's name in the storage.
-        critic_lm: Speaks as the critic; ``prompt_lm`` if it is not given.
-        coach_lm: Speaks as the coach; ``prompt_lm`` if it is not given.
-        editor_lm: Speaks as the editor; ``prompt_lm`` if it is not given.
-        prompt_lm: Speaks for the roles without an LM of their own; ``dspy.settings.lm`` without it.
-        heartbeat: Seconds between two signs of life. A worker that gave none for three times as
-            long is dead, and its trial is taken up by another one.
-        observers: They are told the events of every run.
-        watch: Called with the queue and the shared tables while the search is at work; what it
-            gives is a context that is open as long.
+        critic_lm: The critic's LM; ``prompt_lm`` if not given.
+        coach_lm: The coach's LM; ``prompt_lm`` if not given.
+        editor_lm: The editor's LM; ``prompt_lm`` if not given.
+        prompt_lm: The LM of roles without their own; ``dspy.settings.lm`` if not given.
+        heartbeat: Seconds between signs of life. A worker without one for three times as long is
+            dead, and another one takes its trial.
+        observers: Called with the events of every run.
+        watch: Called with the queue and the shared tables; returns a context that is open while
+            the search runs.
 
     Raises:
-        SetupError: If an argument has a value that it cannot have, or the study was asked for
-            something else.
-        dspy.LMError: If the provider stays down, or refuses what no other try can help.
+        SetupError: If an argument has an invalid value, or the study has other settings.
+        dspy.LMError: If the provider stays down, or refuses a call for good.
     """
-    base, budget = base or MOGradConfig(), budget or Budget()
-    space = (space or SearchSpace()).including(base, judge.settings)
-    lms = {"critic_lm": critic_lm, "coach_lm": coach_lm, "editor_lm": editor_lm}
-    job = Job(
-        judge=judge,
-        training=listed(trainset, "trainset"),
-        validation=listed(valset, "valset"),
-        selection=listed(selectionset, "selectionset"),
-        space=space,
-        base=base,
-        budget=budget,
-        values=values if isinstance(values, str) else tuple(values),
-        lms={**lms, "prompt_lm": prompt_lm},
-        folder=_folder(out),
-        observers=tuple(observers),
-    )
-    plan = Plan(study, trials, sampler, pruner, seed, heartbeat)
+    job, plan = arguments.job(), arguments.plan()
     check(job, plan)
-    drawn = tasks(job, plan)
-    deadline = None if budget.max_seconds is None else time.monotonic() + budget.max_seconds
-    with _opened_study(storage, job, plan) as (queue, shared):
-        claim(shared, asked(job, plan))
-        shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": base.level})
-        queue.fill(drawn)
-        with _watched(watch, queue, shared):
+    queued, seconds = tasks(job, plan), job.budget.max_seconds
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with _opened_study(arguments.storage, job, plan) as (queue, shared):
+        claim(shared, study_settings(job, plan))
+        shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": job.base.level})
+        queue.fill(queued)
+        with _watched(arguments.watch, queue, shared):
             prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
             stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
             return _finish(job, queue, shared, stop, deadline)
@@ -151,27 +190,27 @@ def search(
 def _opened_study(
     storage: str | BaseStorage | None, job: Job, plan: Plan
 ) -> Iterator[tuple[Queue, Shared]]:
-    """Open a study while the block runs; it is made if it is not there.
+    """Open a study while the block runs; create it if it does not exist.
 
     Raises:
         SetupError: If the storage cannot be opened.
     """
-    with quiet_optuna(), opened(storage, job.folder) as (kept, engine):
+    with quiet_optuna(), opened(storage, job.folder) as (backend, engine):
         shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
         names = job.value_names
         with shared.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
                 study_name=plan.study,
-                storage=kept,
-                directions=[direction(each) for each in names],
+                storage=backend,
+                directions=[direction(name) for name in names],
                 pruner=pruner_of(plan.pruner, len(names)),
                 load_if_exists=True,
             )
             if study.metric_names is None:
                 study.set_metric_names(list(names))
         sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
-        yield Queue(study, kept, shared, sampler), shared
+        yield Queue(study, backend, shared, sampler), shared
 
 
 def _folder(out: str | Path) -> Path:
@@ -199,26 +238,28 @@ def _watched(
 def _finish(
     job: Job, queue: Queue, shared: Shared, stop: SearchStop, deadline: float | None
 ) -> SearchResult:
-    """Score the best trial anew, and write what was found."""
-    found = _written(job, queue, shared, stop)
-    if found.best is not None and found.default is None:
-        logger.warning("Trial 0, the default configuration, has no value: nothing to compare with.")
-    if stop == "interrupted" or found.best is None or found.fresh is not None:
-        return found
-    ends = [found.best, *([] if found.default is None else [found.default])]
+    """Score the best trial again, and write the results."""
+    result = _written(job, queue, shared, stop)
+    if result.best is not None and result.default is None:
+        logger.warning(
+            "Trial 0, the default configuration, has no value, so there is nothing to compare with."
+        )
+    if stop == "interrupted" or result.best is None or result.fresh is not None:
+        return result
+    records = [result.best, *([] if result.default is None else [result.default])]
     try:
-        score_afresh(job, shared, ends, deadline)
+        score_again(job, shared, records, deadline)
     except BudgetExhausted as error:
-        logger.warning("The best trial is not scored anew: %s", error)
-        return found
+        logger.warning("The best trial is not scored again: %s", error)
+        return result
     except RunStopped:
         stop = "interrupted"
     return _written(job, queue, shared, stop)
 
 
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
-    found = summary_of(queue, shared)
-    program = None if found.best is None else judge_of(job, found.best)
-    found = replace(found, stop_reason=stop, program=program)
-    write_files(job, found)
-    return found
+    result = summary_of(queue, shared)
+    program = None if result.best is None else judge_of(job, result.best)
+    result = replace(result, stop_reason=stop, program=program)
+    write_files(job, result)
+    return result

@@ -31,7 +31,7 @@ from mogradjudge.programs.evaluation import Judgement, agreement_of, check_score
 from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, values_of, within
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 
 RUN, SELECTION = "run", "selection"
@@ -58,7 +58,7 @@ class Unfinished(MogradError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial found: its values, its attributes, and its judge's scores on each text."""
+    """A trial's values, its attributes, and its judge's scores on each text."""
 
     values: list[float] | None
     attributes: Mapping[str, Any]
@@ -67,9 +67,9 @@ class Outcome:
 
 @dataclass
 class TrialPurse:
-    """The purse of all workers in the hands of one trial.
+    """The shared budget as one trial uses it.
 
-    ``refused`` tells that a call found it empty; ``lost`` that the trial is another worker's now.
+    ``refused`` is set when a call did not fit in it, ``lost`` when another worker has the trial.
     """
 
     purse: Purse
@@ -89,38 +89,38 @@ class TrialPurse:
         return taken
 
     def settle(self, taken: Spent, spent: Spent) -> None:
-        """Hand it on."""
+        """Replace what was taken for a call by what it cost."""
         self.purse.settle(taken, spent)
 
 
 def run_trial(
     job: Job, trial: Trial, task: str, pool: Pool, deadline: float | None, *, prunes: bool
 ) -> Outcome:
-    """Run a trial to its end, or take it up where an earlier attempt left it.
+    """Run a trial, or resume an earlier attempt at it.
 
     Args:
         job: What the search works on.
-        trial: What it is asked to try.
+        trial: Optuna's trial.
         task: Its name.
-        pool: What it has in common with the other trials; its purse is a `TrialPurse`.
+        pool: The shared replies and budget; its purse is a `TrialPurse`.
         deadline: When the search ends, on the monotonic clock.
-        prunes: Whether the study's pruner is asked.
+        prunes: Whether to use the study's pruner.
 
     Raises:
         Unfinished: If the budget of all trials is spent, or the user stopped the search.
         TakenAway: If another worker took the trial.
-        optuna.TrialPruned: If the pruner gave it up.
+        optuna.TrialPruned: If the pruner stops it.
         dspy.LMError: If the provider fails.
         ReplyError: If no text has a score.
     """
     config = job.space.suggest(trial, job.base)
     settings = job.space.suggest_settings(trial, job.judge.settings)
-    student, place = relaid(job.judge, settings), free_place(job.place(task))
+    student, place = judge_with(job.judge, settings), free_place(job.place(task))
     config = replace(config, budget=within(job.base.budget, job.budget, deadline))
     tried = {**config_values(config), **judge_values(settings)}
-    told = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
-    told |= {BEFORE: before} if (before := spent_in(place)) else {}
-    for name, value in told.items():
+    attributes = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
+    attributes |= {BEFORE: before} if (before := spent_in(place)) else {}
+    for name, value in attributes.items():
         trial.set_user_attr(name, value)
     observers = list(job.observers)
     if prunes:
@@ -137,17 +137,17 @@ def run_trial(
         observers=observers,
         display_progress=False,
     )
-    found = optimizer.optimize(student, trainset=job.training, valset=job.validation)
+    result = optimizer.optimize(student, trainset=job.training, valset=job.validation)
     assert isinstance(pool.purse, TrialPurse)
-    if found.stop_reason in ("interrupted", "stop_file"):
+    if result.stop_reason in ("interrupted", "stop_file"):
         raise Unfinished("interrupted")
     late = deadline is not None and time.monotonic() >= deadline
-    if found.stop_reason == "budget" and (pool.purse.refused or late):
+    if result.stop_reason == "budget" and (pool.purse.refused or late):
         raise Unfinished("budget")
     budget = within(Budget(), job.budget, deadline)
-    judgements, ledger = scored(job, found.program, place / SELECTION, pool, budget)
-    spent = _less(_spending((*found.ledger, *ledger)), before)
-    return _outcome(job, found, judgements, tried, spent)
+    judgements, ledger = scored(job, result.program, place / SELECTION, pool, budget)
+    spent = _less(_spending((*result.ledger, *ledger)), before)
+    return _outcome(job, result, judgements, tried, spent)
 
 
 def scored(
@@ -163,9 +163,9 @@ def scored(
     """
     config = job.base
     ledger = Ledger(budget, config.num_threads, config.max_rpm, None, pool.purse)
-    asked = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
+    fingerprint = {"program": digest_of_program(program), "texts": digest_of(job.selection)}
     with ExitStack() as stack:
-        stack.enter_context(RunDirectory(place, pool.replies).at_work(asked, ledger))
+        stack.enter_context(RunDirectory(place, pool.replies).at_work(fingerprint, ledger))
         stack.enter_context(interruptible(ledger.stop_signal))
         judgements = judge_table(program, job.selection, ledger, config.num_threads)
     check_scored(judgements, "selection")
@@ -211,12 +211,12 @@ def free_place(place: Path) -> Path:
 
 def _outcome(
     job: Job,
-    found: OptimizationResult,
+    result: OptimizationResult,
     judgements: Sequence[Judgement],
     tried: Mapping[str, Any],
     spent: Mapping[str, Any],
 ) -> Outcome:
-    level, student = found.config.level, found.program
+    level, student = result.config.level, result.program
     agreement = agreement_of(judgements, rubric_objectives(job.judge.rubric, level))
     costs = {
         "calls_per_text": float(student.calls_per_text),
@@ -233,16 +233,16 @@ def _outcome(
         "agreement_low": low,
         "agreement_high": high,
         **{f"agreement.{name}": value for name, value in means.items() if name != "mean"},
-        "stop_reason": found.stop_reason,
-        "seed_kept": found.seed_kept,
-        "steps_taken": len(found.steps),
+        "stop_reason": result.stop_reason,
+        "seed_kept": result.seed_kept,
+        "steps_taken": len(result.steps),
         DETAILS: {
             "config": tried,
             "agreement": means,
             "intervals": intervals,
             "unscored": dict(agreement.unscored),
             "undefined": agreement.undefined(),
-            "validation_agreement": found.final_agreement.as_dict(),
+            "validation_agreement": result.final_agreement.as_dict(),
             "instructions": {
                 path: text.render() for path, text in Candidate.of(student).instructions.items()
             },
@@ -265,8 +265,8 @@ def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
 def _intervals(
     job: Job, level: Level, scores: Mapping[str, Sequence[float | None]]
 ) -> dict[str, list[float] | None]:
-    found = bootstrap_criteria(job.human, scores, job.groups, TestOptions(level=level))
+    intervals = bootstrap_criteria(job.human, scores, job.groups, TestOptions(level=level))
     return {
-        name: None if isinstance(each, Undefined) else [each.low, each.high]
-        for name, each in found.items()
+        name: None if isinstance(ends, Undefined) else [ends.low, ends.high]
+        for name, ends in intervals.items()
     }

@@ -298,7 +298,7 @@ def test_the_commands_of_the_pages_run_one_after_another(folder):
     with serving() as server:
         printed = run(folder, server.url, one_by_one, lines)
     assert printed.count("Agreement") >= 2
-    table = next(text for text in blocks("README.md", "text") if "seed" in text)
+    table = next(text for text in blocks("README.md", "text") if "test initial" in text)
     assert set(table.splitlines()) <= set(printed.splitlines())
     written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
     for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):

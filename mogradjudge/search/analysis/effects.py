@@ -1,4 +1,4 @@
-"""What a decomposition mode, or another parameter, does to the value of a trial.
+"""Estimates the effect of the decomposition mode, or another parameter, on a trial's value.
 
 The trials of a search differ in many parameters at once, so a level's mean also holds what the
 other parameters did. Least squares takes that out.
@@ -22,7 +22,7 @@ _FREEDOM = 2  # the t of 1 degree of freedom is 13 errors wide and says nothing
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference of values, in points of the agreement, and how sure it is.
+    """A difference of agreements with its interval.
 
     ``run_error`` says how far another run of the same configurations would move it, and
     ``document_error`` how far other documents would; both are standard errors, and None where they
@@ -37,7 +37,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LevelEffect:
-    """One level of the factor: its ``n`` trials, and what it adds to the mean of the levels.
+    """One level of the factor: its ``n`` trials, and its value minus the mean of the levels.
 
     In a `SearchResult`, ``n`` counts distinct configurations.
 
@@ -79,13 +79,18 @@ def mode_effects(
 ) -> Effects | Undefined:
     """Estimate what each level of a parameter adds to a trial's value, all else being equal.
 
+    >>> params = [{"mode": mode} for mode in ("SSS", "CCC") for _ in range(3)]
+    >>> effects = mode_effects(params, [0.70, 0.72, 0.74, 0.60, 0.62, 0.64])
+    >>> {level.level: round(level.effect.value, 2) for level in effects.levels}
+    {'CCC': -0.05, 'SSS': 0.05}
+
     Trials count as independent runs. One whose replies are another's, as those of a repeated
     configuration are, must be left out, or intervals are far too narrow.
 
     Least squares over all trials that have a value. A number is taken as linear, anything else as
     categories. A parameter that some trials lack is adjusted for where it is, about its mean there,
-    and its absence may shift a value. The effect of a level is the level less the plain mean of all
-    levels. A parameter that does not vary, or that cannot be told from the factor or from the
+    and its absence may shift a value. The effect of a level is its value minus the plain mean of
+    all levels. A parameter that does not vary, or that cannot be told from the factor or from the
     parameters before it in the order of names, is dropped.
 
     The interval is Student's. Its variance is that of least squares plus, with ``resampled``, that
@@ -122,14 +127,14 @@ def mode_effects(
     check_options(confidence=confidence)
     outcome = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     _check(params, outcome, resampled, documents)
-    kept = np.isfinite(outcome)
-    trials = [each for each, keep in zip(params, kept, strict=True) if keep]
+    has_value = np.isfinite(outcome)
+    trials = [trial for trial, keep in zip(params, has_value, strict=True) if keep]
     levels = _levels(trials, factor, reference)
     if len(levels) < 2:
         tried = f"all trials with a value have one {factor}" if levels else "no trial has a value"
         return Undefined(tried)
-    rows = None if resampled is None else resampled[:, kept]
-    data = _Data(outcome[kept], rows, documents, confidence)
+    rows = None if resampled is None else resampled[:, has_value]
+    data = _Data(outcome[has_value], rows, documents, confidence)
     model, adjusted_for, dropped = adjusted(of_levels(trials, factor, levels), trials, factor)
     reason = None
     if model.freedom < _FREEDOM and adjusted_for:
@@ -138,8 +143,8 @@ def mode_effects(
             f"{len(adjusted_for)} other parameters, and an adjusted effect needs {_FREEDOM}"
         )
         model, adjusted_for = of_levels(trials, factor, levels), ()
-    found = _level_effects(data, model, levels, reference)
-    return Effects(factor, found, reference, adjusted_for, dropped, model.freedom, reason)
+    effects = _level_effects(data, model, levels, reference)
+    return Effects(factor, effects, reference, adjusted_for, dropped, model.freedom, reason)
 
 
 def _level_effects(
@@ -147,15 +152,15 @@ def _level_effects(
 ) -> tuple[LevelEffect, ...]:
     weights = model.level_weights()
     base = None if reference is None else levels.index(reference)
-    found = []
+    effects = []
     for place, level in enumerate(levels):
         effect = data.estimate(weights[place] - weights.mean(axis=0), model)
         difference = None
         if base is not None and base != place:
             difference = data.estimate(weights[place] - weights[base], model)
         count = int(model.columns[:, 1 + place].sum())
-        found.append(LevelEffect(level, count, effect, difference))
-    return tuple(found)
+        effects.append(LevelEffect(level, count, effect, difference))
+    return tuple(effects)
 
 
 @dataclass(frozen=True)
@@ -190,12 +195,12 @@ class _Data:
     def _document_variance(self, weights: Array) -> float:
         if self.resampled is None:
             return 0.0
-        kept = self.resampled[np.isfinite(self.resampled).all(axis=1)]
-        if len(kept) < max(2, len(self.resampled) / 2):
+        complete = self.resampled[np.isfinite(self.resampled).all(axis=1)]
+        if len(complete) < max(2, len(self.resampled) / 2):
             return np.nan
         # A resample's variance is that of the documents over their number, not over one less.
         inflation = 1.0 if self.documents is None else self.documents / (self.documents - 1)
-        return float((kept @ weights).var(ddof=1)) * inflation
+        return float((complete @ weights).var(ddof=1)) * inflation
 
     def _t(self, of_runs: float, of_documents: float, model: Model) -> float:
         from scipy.special import stdtrit  # slow to import
@@ -216,13 +221,13 @@ def _root(variance: float) -> float | None:
 def _levels(
     trials: Sequence[Mapping[str, Setting]], factor: str, reference: Setting
 ) -> list[Setting]:
-    for place, each in enumerate(trials):
-        if factor not in each:
+    for place, trial in enumerate(trials):
+        if factor not in trial:
             raise SetupError(
                 f"Every trial must have {factor!r}, and number {place} of those with a value has "
-                f"only {sorted(each)}."
+                f"only {sorted(trial)}."
             )
-    levels = sorted({each[factor] for each in trials}, key=str)
+    levels = sorted({trial[factor] for trial in trials}, key=str)
     if reference is not None and reference not in levels:
         raise SetupError(
             f"`reference` must be a level of {factor!r} that was tried, one of {levels}, got "

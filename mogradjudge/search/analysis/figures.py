@@ -1,4 +1,4 @@
-"""Pictures of a search: value against price, and what the parameters did."""
+"""Figures of a search: agreement by cost, and the effects of the parameters."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def front_figure(
     winner: int | None = None,
     default: int | None = 0,
 ) -> None:
-    """Draw all trials by price and value, and the line of those that no other one beats in both.
+    """Draw all trials by price and value, with the Pareto front as a line.
 
-    Trials that would cover one another stand side by side: those on the line in their true place,
-    the others moved to a side by a few points.
+    Trials that would cover one another are drawn side by side: those on the front in their true
+    place, the others a few points beside it.
 
     Args:
         points: The trials, at least one.
@@ -55,14 +55,9 @@ def front_figure(
         _draw_front(axes, front, max(point.x for point in points))
         for mode, look in _looks(point.mode for point in points).items():
             _draw_trials(axes, [p for p in points if p.mode == mode], places, look)
-        of_trial = {point.trial: point for point in points}
-        if default is not None and default in of_trial:
-            _ring(axes, of_trial[default], places, f"default (trial {default})", "o", 13)
-        if winner is not None and winner in of_trial:
-            _ring(axes, of_trial[winner], places, f"chosen (trial {winner})", "s", 14)
-        edge = width_of(points) * (0.06 if len({point.x for point in points}) > 1 else 0.5)
-        axes.set_xlim(min(places.values()) - edge, max(places.values()) + edge)
-        axes.margins(y=0.08)
+        _ring_trial(axes, points, places, default, ("default", "o", 13))
+        _ring_trial(axes, points, places, winner, ("chosen", "s", 14))
+        _set_limits(axes, points, places)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.8)
@@ -97,8 +92,8 @@ def effects_figure(
         write_figure(figure, path)
 
 
-def draw(found: SearchResult, folder: Path) -> list[Path]:
-    """Draw the trials that may win, and the effects, into a folder.
+def draw(result: SearchResult, folder: Path) -> list[Path]:
+    """Draw the eligible trials and the effects into a folder.
 
     Returns:
         The files, ``front.svg`` and ``effects.svg``; none if no trial has a value.
@@ -106,8 +101,8 @@ def draw(found: SearchResult, folder: Path) -> list[Path]:
     Raises:
         SetupError: If matplotlib is missing.
     """
-    complete = [each for each in found.trials if each.state == "complete"]
-    points = points_of(eligible_of(complete, found.default))
+    complete = [trial for trial in result.trials if trial.state == "complete"]
+    points = points_of(eligible_of(complete, result.default))
     if not points:
         return []
     front, effects = folder / "front.svg", folder / "effects.svg"
@@ -116,10 +111,10 @@ def draw(found: SearchResult, folder: Path) -> list[Path]:
         front,
         "calls per text",
         "mean agreement on the selection texts",
-        winner=None if found.best is None else found.best.number,
-        default=None if found.default is None else found.default.number,
+        winner=None if result.best is None else result.best.number,
+        default=None if result.default is None else result.default.number,
     )
-    effects_figure(found.effects, found.importances, effects)
+    effects_figure(result.effects, result.importances, effects)
     return [front, effects]
 
 
@@ -158,41 +153,55 @@ def _draw_trials(
     )
 
 
-def _ring(
-    axes: Axes, point: Point, places: Mapping[int, float], label: str, marker: str, size: float
+def _ring_trial(
+    axes: Axes,
+    points: Sequence[Point],
+    places: Mapping[int, float],
+    trial: int | None,
+    look: tuple[str, str, float],
 ) -> None:
-    axes.plot(
-        *([places[point.trial]], [point.y], marker),
-        markersize=size,
-        markerfacecolor="none",
-        markeredgecolor="black",
-        markeredgewidth=1.1,
-        label=label,
-        zorder=4,
-    )
+    """Mark a trial if it is among the points; ``look`` is its label, marker and size."""
+    label, marker, size = look
+    for point in points:
+        if point.trial == trial:
+            axes.plot(
+                *([places[point.trial]], [point.y], marker),
+                markersize=size,
+                markerfacecolor="none",
+                markeredgecolor="black",
+                markeredgewidth=1.1,
+                label=f"{label} (trial {trial})",
+                zorder=4,
+            )
+
+
+def _set_limits(axes: Axes, points: Sequence[Point], places: Mapping[int, float]) -> None:
+    edge = width_of(points) * (0.06 if len({point.x for point in points}) > 1 else 0.5)
+    axes.set_xlim(min(places.values()) - edge, max(places.values()) + edge)
+    axes.margins(y=0.08)
 
 
 def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.axvline(0, color=GREY, linewidth=0.8)
-    looks = _looks(str(each.level) for each in effects.levels)
-    levels = sorted(effects.levels, key=lambda each: list(looks).index(str(each.level)))
-    for place, each in enumerate(levels):
-        colour, marker = looks[str(each.level)]
-        interval = each.effect.interval
+    looks = _looks(str(level.level) for level in effects.levels)
+    levels = sorted(effects.levels, key=lambda level: list(looks).index(str(level.level)))
+    for place, level in enumerate(levels):
+        colour, marker = looks[str(level.level)]
+        interval = level.effect.interval
         if isinstance(interval, Interval):
             axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=1.6)
-        axes.plot([each.effect.value], [place], marker, color=colour, markersize=7)
-    axes.set_yticks(range(len(levels)), [_named(each) for each in levels])
+        axes.plot([level.effect.value], [place], marker, color=colour, markersize=7)
+    axes.set_yticks(range(len(levels)), [_named(level) for level in levels])
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("agreement, less the mean of all")
+    axes.set_xlabel("agreement minus the mean of all")
     how = "" if effects.unadjusted is None else ", not adjusted"
     axes.set_title(f"effect of {effects.factor}{how}", loc="left")
 
 
-def _named(each: LevelEffect) -> str:
-    return f"{each.level} (n = {each.n})"
+def _named(level: LevelEffect) -> str:
+    return f"{level.level} (n = {level.n})"
 
 
 def _draw_importances(axes: Axes, importances: Mapping[str, float]) -> None:
@@ -212,11 +221,11 @@ def _say(axes: Axes, words: str) -> None:
 
 
 def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Give each level's colour and marker, in order; a mode's are the same in all pictures."""
+    """Return each level's colour and marker, in order; a mode's are the same in all figures."""
     modes = list(MODES)
-    found, others = {}, count(len(modes))
-    given = set(names)
-    for name in [*(mode for mode in modes if mode in given), *sorted(given - set(modes))]:
+    looks, others = {}, count(len(modes))
+    wanted = set(names)
+    for name in [*(mode for mode in modes if mode in wanted), *sorted(wanted - set(modes))]:
         place = modes.index(name) if name in modes else next(others)
-        found[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-    return found
+        looks[name] = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    return looks

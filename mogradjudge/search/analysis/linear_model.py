@@ -48,9 +48,9 @@ class Model:
         return self.inverse[1 : 1 + self.levels]
 
     def tells_levels_apart(self) -> bool:
-        """Say whether differences of levels are the same in every solution of least squares."""
-        each = np.eye(self.levels, self.columns.shape[1], k=1)
-        differences = each - each.mean(axis=0)
+        """Return whether differences of levels are the same in every least-squares solution."""
+        picks = np.eye(self.levels, self.columns.shape[1], k=1)
+        differences = picks - picks.mean(axis=0)
         seen = differences @ self.inverse @ self.columns
         return bool(np.abs(seen - differences).max() < _ROUNDING)
 
@@ -59,13 +59,13 @@ class Model:
         return Model(np.hstack([self.columns, more]), self.levels)
 
     def residuals(self, values: Array) -> Array:
-        """Give what the model leaves of values; both of shape (trials,)."""
+        """Return the residuals of values, shape (trials,)."""
         return values - self.columns @ (self.inverse @ values)
 
 
 def of_levels(trials: Trials, factor: str, levels: Sequence[Setting]) -> Model:
-    """Make the model that knows nothing but the factor."""
-    member = [[1.0, *(float(each[factor] == level) for level in levels)] for each in trials]
+    """Build the model of the factor alone."""
+    member = [[1.0, *(float(trial[factor] == level) for level in levels)] for trial in trials]
     return Model(np.array(member), len(levels))
 
 
@@ -78,25 +78,27 @@ def adjusted(
         The model, the parameters in it, and the reason for each that was dropped.
     """
     model, taken, dropped = alone, [], {}
-    for name in sorted({name for each in trials for name in each} - {factor}):
-        column = [each.get(name) for each in trials]
-        present = np.array([name in each for each in trials])
+    for name in sorted({name for trial in trials for name in trial} - {factor}):
+        column = [trial.get(name) for trial in trials]
+        present = np.array([name in trial for trial in trials])
         reason = "does not vary"
         for columns in _columns(column, present):
             wider = model.with_columns(columns)
             if wider.rank > model.rank and wider.tells_levels_apart():
                 model, reason = wider, ""
                 break
-            both = alone.with_columns(columns)
-            free = both.rank > alone.rank and both.tells_levels_apart()
-            reason = (
-                "goes together with other parameters" if free else f"goes together with {factor!r}"
-            )
+            reason = f"confounded with {_rival(alone.with_columns(columns), alone, factor)}"
         if reason:
             dropped[name] = reason
         else:
             taken.append(name)
     return model, tuple(taken), dropped
+
+
+def _rival(both: Model, alone: Model, factor: str) -> str:
+    """Name what a parameter cannot be told from: the factor, or other parameters."""
+    is_free = both.rank > alone.rank and both.tells_levels_apart()
+    return "other parameters" if is_free else repr(factor)
 
 
 def _columns(column: Sequence[Setting], present: npt.NDArray[np.bool_]) -> Iterator[Array]:

@@ -1,7 +1,4 @@
-"""The trials of a search by price and value: which of them no other beats, and where each is drawn.
-
-A picture of many trials has some that would cover one another, so some stand beside their place.
-"""
+"""Trials by price and value: Pareto front, hypervolume, and places in a figure."""
 
 from __future__ import annotations
 
@@ -42,12 +39,16 @@ class Point:
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """Give the trials that no other one beats in price and value, from cheap to dear.
+    """Return the trials that no other one beats in price and value, from cheap to dear.
 
-    Of trials that are equal in both it gives the first.
+    Of trials that are equal in both it returns the first.
+
+    >>> points = [Point(0, 1.0, 0.5, "SSC"), Point(1, 2.0, 0.4, "SSS"), Point(2, 3.0, 0.6, "SSS")]
+    >>> [point.trial for point in pareto_front(points)]
+    [0, 2]
     """
     front: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -each.y, each.trial)):
+    for point in sorted(points, key=lambda point: (point.x, -point.y, point.trial)):
         if not front or point.y > front[-1].y:
             front.append(point)
     return front
@@ -56,11 +57,14 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
 def dominated(
     values: Sequence[Sequence[float]], costs: Sequence[bool], default: Sequence[float]
 ) -> float | None:
-    """Give the hypervolume: the share of a box that is dominated by at least one trial.
+    """Return the hypervolume: the share of a box that at least one trial dominates.
 
-    The box is that of agreements from 0 to 1 and of costs from 0 to twice the default's, so that it
-    does not move with the trials. A judge that is at 0 or below in an agreement, or at least twice
-    as dear as the default, adds nothing.
+    The box has agreements from 0 to 1 and costs from 0 to twice the default's, so that it does not
+    depend on the trials. A judge with an agreement of 0 or less, or a cost of at least twice the
+    default's, adds nothing.
+
+    >>> dominated([(0.8, 2.0)], [False, True], default=(0.5, 2.0))
+    0.4
 
     Args:
         values: Each trial's values.
@@ -75,20 +79,24 @@ def dominated(
     cost, price = np.array(costs), np.array(default)
     if (price[cost] <= 0).any():
         return None
-    found = np.array(values).reshape(-1, len(cost))
-    worth = np.where(cost, 1 - found / np.where(cost, 2 * price, 1.0), found)
-    clipped = np.clip(worth, 0.0, 1.0)
+    rows = np.array(values).reshape(-1, len(cost))
+    shares = np.where(cost, 1 - rows / np.where(cost, 2 * price, 1.0), rows)
+    clipped = np.clip(shares, 0.0, 1.0)
     return float(moocore.hypervolume(clipped, ref=np.zeros(len(cost)), maximise=True))
 
 
 def width_of(points: Sequence[Point]) -> float:
-    """Give the range of prices, never 0."""
+    """Return the range of prices, never 0."""
     prices = [point.x for point in points]
     return max(prices) - min(prices) or 0.5 * abs(prices[0]) or 1.0
 
 
+def _height_of(points: Sequence[Point]) -> float:
+    return max(point.top for point in points) - min(point.bottom for point in points)
+
+
 def side_by_side(points: Sequence[Point], fixed: Sequence[Point]) -> dict[int, float]:
-    """Give the price at which each trial is drawn: the nearest to its own that is not covered.
+    """Return the price at which to draw each trial: the nearest free one to its own.
 
     Args:
         points: The trials, at least one, in the order in which they take their places.
@@ -97,11 +105,10 @@ def side_by_side(points: Sequence[Point], fixed: Sequence[Point]) -> dict[int, f
     Returns:
         The place by trial.
     """
-    per_x = width_of(points) / _WIDTH
-    per_y = (max(each.top for each in points) - min(each.bottom for each in points)) / _HEIGHT
+    per_x, per_y = width_of(points) / _WIDTH, _height_of(points) / _HEIGHT
     first = {point.trial for point in fixed}
     placed: list[tuple[float, Point]] = []
-    for point in [*fixed, *(each for each in points if each.trial not in first)]:
+    for point in [*fixed, *(point for point in points if point.trial not in first)]:
         tries = [point.x + step * per_x * _BARS_APART for step in _steps()]
         free = (
             x for x in tries if not any(_covers(x, point, *other, per_x, per_y) for other in placed)

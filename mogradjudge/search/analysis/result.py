@@ -1,4 +1,4 @@
-"""What a search found: every trial, the best one and how sure that is, and what it cost."""
+"""The result of a search: every trial, the best one with its uncertainty, and the cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrialRecord:
     """One attempt at a trial.
 
     ``task`` names the trial, ``number`` the attempt in the study. ``state`` is one of waiting,
-    running, complete, pruned and failed, and ``why`` tells of a failure. ``agreement`` and
+    running, complete, pruned and failed, and ``why`` explains a failure. ``agreement`` and
     ``intervals`` (95 %) are those on the selection texts, by criterion and ``mean``. ``calls``
     were paid for, ``cached`` were answered by what another trial had paid; ``cost`` is in US
     dollars, None where a price is unknown.
@@ -61,10 +61,13 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Fresh:
-    """The best trial's judge and the default's, scored anew on the selection texts.
+    """The best trial's judge and the default's, scored again on the selection texts by new replies.
 
-    Their replies are none that any trial saw. ``difference`` is the best one's mean agreement less
-    the default's, tested by sign flips over documents; the luck of the choice is still in it.
+    ``difference`` is the best one's mean agreement minus the default's, tested by sign flips over
+    documents; it is not corrected for selection bias.
+
+    >>> Fresh(best=0.61, default=None, difference=Undefined("the default has no agreement")).best
+    0.61
     """
 
     best: float | None
@@ -74,12 +77,12 @@ class Fresh:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All that `search` has to say.
+    """The result of `search`.
 
     ``best`` is the trial with the highest mean agreement on the selection texts, the cheaper to use
     on a tie; ``default`` is trial 0. Only trials that leave no more texts unscored than the default
     does, and no criterion without a value that it has a value on, may be the best one or stand on
-    the front. ``selected`` takes the luck of the choice off the best one's agreement. ``front``
+    the front. ``selected`` corrects the best one's agreement for selection bias. ``front``
     holds the numbers of the trials that no other one beats in all values of the study (of a study
     with one value: in agreement and calls per text), and ``hypervolume`` the share of a box that
     they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one value,
@@ -108,7 +111,7 @@ class SearchResult:
     program: dspy.Module | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the result as `search.json` holds it."""
+        """Return the result as `search.json` holds it."""
         return {
             "study": self.study,
             "values": list(self.value_names),
@@ -125,18 +128,22 @@ class SearchResult:
             "unfinished": self.unfinished,
             "texts": self.texts,
             "documents": self.documents,
-            "trials": [plain(each) for each in self.trials],
+            "trials": [plain(trial) for trial in self.trials],
         }
 
 
 def plain(value: Any) -> Any:
-    """Give a record as JSON holds it: what is undefined is null, with its reason."""
+    """Return a record as JSON holds it.
+
+    >>> plain({"effect": Undefined("one mode only"), "value": float("nan")})
+    {'effect': {'undefined': 'one mode only'}, 'value': None}
+    """
     if isinstance(value, Undefined):
         return {"undefined": value.reason}
     if hasattr(value, "__dataclass_fields__"):
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""How much too good the best of many trials looks on the texts that it was chosen on."""
+"""Corrects the best trial's agreement for selection bias."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mogradjudge.errors import SetupError
 
 FEWEST_DOCUMENTS = 8
 TOO_FEW = Undefined(
-    f"fewer than {FEWEST_DOCUMENTS} documents say nothing about the luck of the choice"
+    f"fewer than {FEWEST_DOCUMENTS} documents, too few to estimate the selection bias"
 )
 # How often the optimism is taken off the ends of an interval; see `corrected`.
 _LOW_END, _HIGH_END = 2**0.5, 0.5
@@ -25,10 +25,10 @@ _LOW_END, _HIGH_END = 2**0.5, 0.5
 
 @dataclass(frozen=True)
 class Corrected:
-    """The value of a chosen trial, and what it is after its luck is taken off.
+    """The value of a chosen trial, before and after correcting for selection bias.
 
-    ``corrected`` is ``value - optimism``; ``low`` and ``high`` hold the trial's true value, that on
-    new documents, with this confidence.
+    ``corrected`` is ``value - optimism``; ``low`` and ``high`` are an interval for the trial's true
+    value, the one on new documents.
     """
 
     value: float
@@ -45,7 +45,7 @@ def resampled_means(
     groups: Sequence[str],
     options: TestOptions,
 ) -> Array:
-    """Give the mean agreement of every trial on resampled documents.
+    """Return the mean agreement of every trial on resampled documents.
 
     Whole documents are drawn with replacement, the same ones for all trials and criteria, so that
     a row compares trials on equal texts. A document drawn twice counts as two. In each resample a
@@ -88,7 +88,7 @@ def resampled_means(
 def _columns(
     human: Mapping[str, Scores], judged: Sequence[Mapping[str, Scores]], groups: Sequence[str]
 ) -> list[list[tuple[Array, Array]]]:
-    """Give human and judge scores as numbers, by trial and criterion."""
+    """Return human and judge scores as numbers, by trial and criterion."""
     if not human:
         raise SetupError("`human` must hold the scores of at least one criterion, got none.")
     if not judged:
@@ -113,16 +113,21 @@ def corrected(
     documents: int | None = None,
     confidence: float = 0.95,
 ) -> Corrected | Undefined:
-    """Take the winner's luck off its value.
+    """Correct the best trial's value for selection bias.
+
+    >>> resampled = np.random.default_rng(0).normal([0.50, 0.52], 0.05, size=(1000, 2))
+    >>> result = corrected([0.50, 0.52], resampled, chosen=1)
+    >>> round(result.optimism, 2), round(result.corrected, 2)
+    (0.03, 0.49)
 
     The best of many trials is also the one that the texts at hand flatter most, so its value there
     is too high. Each resample repeats the choice: the trial that is best on it was chosen on it,
-    and its value there less that on all texts is one draw of the luck. Their mean is the optimism.
-    Of trials that are truly equal it takes off about 0.7 of the luck (it starts from values that
-    are already spread by luck), of a trial that is far the best next to nothing, as is right.
+    and its value there minus that on all texts is one draw of the bias. Their mean is the optimism.
+    Of truly equal trials it removes about 0.7 of the bias (it starts from values that chance has
+    already spread), of a trial that is by far the best almost nothing, as is right.
 
     The interval is the percentile interval of the chosen trial. Its low end is lowered by 1.41
-    times the optimism, all the luck of equal trials, and its high end by half of it, since the
+    times the optimism, all the bias of equal trials, and its high end by half of it, since the
     optimism is too large where one trial is truly better.
 
     In simulations (``python -m benchmarks search-statistics``) the interval, with ``documents``
@@ -162,35 +167,35 @@ def corrected(
             option is out of its range.
     """
     check_options(confidence=confidence)
-    found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    _check(found, resampled, chosen, documents)
+    means = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    _check(means, resampled, chosen, documents)
     if documents is not None and documents < FEWEST_DOCUMENTS:
         return TOO_FEW
-    rivals = np.isfinite(found)
-    kept = np.isfinite(resampled[:, rivals]).all(axis=1)
-    if not kept.any() or kept.mean() < 0.5:
+    rivals = np.isfinite(means)
+    complete = np.isfinite(resampled[:, rivals]).all(axis=1)
+    if not complete.any() or complete.mean() < 0.5:
         return Undefined("most resamples lack the value of a trial")
-    best, luck = float(found[chosen]), _luck(found, resampled[kept], rivals)
-    own = resampled[kept, chosen] - best
+    best, optimism = float(means[chosen]), _optimism(means, resampled[complete], rivals)
+    differences = resampled[complete, chosen] - best
     tail = (1 - confidence) / 2
-    low, high = np.quantile(own, (tail, 1 - tail)) * _widening(documents, confidence)
-    ends = best + low - _LOW_END * luck, best + high - _HIGH_END * luck
+    low, high = np.quantile(differences, (tail, 1 - tail)) * _widening(documents, confidence)
+    ends = best + low - _LOW_END * optimism, best + high - _HIGH_END * optimism
     low, high = np.clip(ends, -1.0, 1.0)  # a wider one would hold what no agreement can be
     return Corrected(
         value=best,
-        optimism=luck,
-        corrected=best - luck,
+        optimism=optimism,
+        corrected=best - optimism,
         low=float(low),
         high=float(high),
         confidence=confidence,
     )
 
 
-def _luck(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) -> float:
+def _optimism(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) -> float:
     best = np.where(rivals, resampled, -np.inf).argmax(axis=1)
-    luck = (resampled[np.arange(len(best)), best] - values[best]).mean()
-    # A choice is never unlucky; what falls below 0 is the small bias of resampled correlations.
-    return max(0.0, float(luck))
+    bias = (resampled[np.arange(len(best)), best] - values[best]).mean()
+    # The bias is never negative; what falls below 0 is the small bias of resampled correlations.
+    return max(0.0, float(bias))
 
 
 def _widening(documents: int | None, confidence: float) -> float:

@@ -1,4 +1,4 @@
-"""A study read as a result; nothing but the study's storage is needed."""
+"""Computes a search's result from the study's storage."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _LOOK_EVERY = 0.5  # seconds between two looks at whether another worker has sum
 
 
 def summary_of(queue: Queue, shared: Shared) -> SearchResult:
-    """Give what a study has found so far.
+    """Return a study's result so far.
 
-    One worker summarizes and keeps it, and the others wait for that.
+    One worker computes and stores it, and the others wait for it.
     """
     stage, turns = queue.stage(), shared.replies(SUMMARY)
     while (result := kept_summary(shared, stage)) is None:
@@ -63,7 +63,7 @@ def summary_of(queue: Queue, shared: Shared) -> SearchResult:
 
 
 def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
-    """Give what a worker has kept of a study; None if there is more by now.
+    """Return the stored result of a study; None if it is out of date.
 
     Args:
         shared: The study's tables.
@@ -78,11 +78,13 @@ def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
-    """Read what a study has found so far, and compute all that follows from it."""
+    """Compute a study's result so far."""
     study = queue.study
     records = records_of(queue)
-    complete = [each for each in records if each.state == "complete" and each.mean is not None]
-    default = next((each for each in complete if _first(each)), None)
+    complete = [
+        record for record in records if record.state == "complete" and record.mean is not None
+    ]
+    default = next((record for record in complete if _first(record)), None)
     apart = distinct(complete)
     best = best_of(complete, default)
     texts = _texts(shared)
@@ -98,7 +100,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         default=default,
         selected=_selected(complete, best, default, means, texts),
         fresh=_fresh(shared, best, default, texts),
-        front=tuple(each.number for each in front),
+        front=tuple(record.number for record in front),
         hypervolume=_volume(eligible, default, names),
         importances=_importances(apart, queue.trials()),
         effects=_effects(complete, apart, default, means, texts),
@@ -114,24 +116,24 @@ def _texts(shared: Shared) -> dict[str, Any]:
 
 
 def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
-    """Choose the best of the trials that came to their end."""
+    """Return the best of the complete trials."""
     eligible = eligible_of(complete, default)
     # At equal agreement the one that is cheaper to use, then the earlier one.
     return max(
         eligible,
-        key=lambda each: (each.mean, -(each.calls_per_text or 0), -each.number),
+        key=lambda record: (record.mean, -(record.calls_per_text or 0), -record.number),
         default=None,
     )
 
 
 def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
-    """Give the trials that may be chosen, or stand on the front.
+    """Return the trials that can be the best, or on the front.
 
-    None wins by its agreement on fewer texts, or on fewer criteria, than the default has.
+    A trial with an agreement on fewer texts or criteria than the default is not among them.
     """
     if default is None:
         return list(complete)
-    return [each for each in complete if not _measures_less(default, each)]
+    return [record for record in complete if not _measures_less(default, record)]
 
 
 def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
@@ -143,19 +145,18 @@ def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
 
 
 def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Give the first trial of each configuration.
+    """Return the first trial of each configuration.
 
-    A later one is answered from the replies that the first one paid for, so its value is the same
-    and says nothing more.
+    A later one uses the first one's replies, so it has the same value and adds nothing.
     """
     first: dict[str, TrialRecord] = {}
-    for each in complete:
-        first.setdefault(json.dumps(each.config, sort_keys=True, default=str), each)
+    for record in complete:
+        first.setdefault(json.dumps(record.config, sort_keys=True, default=str), record)
     return list(first.values())
 
 
 def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
-    """Read all attempts at trials by number, and then the trials that wait."""
+    """Read all attempts at trials by number, then the waiting trials."""
     attempts = [record_of(trial) for trial in queue.trials()]
     nothing = optuna.create_trial(state=TrialState.WAITING)
     return (
@@ -169,14 +170,14 @@ def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Read an attempt at a trial."""
-    told = trial.user_attrs
-    details = told.get(DETAILS, {})
+    attributes = trial.user_attrs
+    details = attributes.get(DETAILS, {})
     seconds = None if trial.duration is None else trial.duration.total_seconds()
     return TrialRecord(
         number=trial.number,
-        task=str(told.get(TASK, trial.number)),
+        task=str(attributes.get(TASK, trial.number)),
         state=_STATES[trial.state],
-        why=told.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
+        why=attributes.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
         params=dict(trial.params),
         config=details.get("config", {}),
         # Optuna gives a pruned trial the last value that it reported.
@@ -187,9 +188,9 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
             for name, ends in details.get("intervals", {}).items()
         },
         unscored=details.get("unscored", {}),
-        **{name: told.get(name) for name in ("calls", "cached", "tokens", "cost")},
-        **{name: told.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
-        worker=told.get(WORKER),
+        **{name: attributes.get(name) for name in ("calls", "cached", "tokens", "cost")},
+        **{name: attributes.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
+        worker=attributes.get(WORKER),
         seconds=seconds,
         instructions=details.get("instructions", {}),
     )
@@ -202,7 +203,7 @@ def _first(record: TrialRecord) -> bool:
 def _resampled(
     shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
 ) -> Array | None:
-    """Give the trials' mean agreement on resampled documents; None where that cannot be had."""
+    """Return the trials' mean agreement on resampled documents; None if it is unknown."""
     if not complete or len(set(texts["groups"])) < _FEWEST:
         return None
     scores = shared.noted_below(SCORES)
@@ -225,9 +226,9 @@ def _selected(
     if means is None:
         return TOO_FEW
     rivals = eligible_of(complete, default)
-    columns = [complete.index(each) for each in rivals]
+    columns = [complete.index(rival) for rival in rivals]
     return corrected(
-        [each.mean for each in rivals],
+        [rival.mean for rival in rivals],
         means[:, columns],
         rivals.index(best),
         documents=len(set(texts["groups"])),
@@ -265,43 +266,57 @@ def _effects(
     means: Array | None,
     texts: Mapping[str, Any],
 ) -> Effects | Undefined:
-    tried = [each for each in apart if "mode" in each.params]
+    tried = [record for record in apart if "mode" in record.params]
     if not tried:
         return Undefined("the mode was not searched")
-    columns = [complete.index(each) for each in tried]
+    columns = [complete.index(record) for record in tried]
     return mode_effects(
-        [each.params for each in tried],
-        [each.mean for each in tried],
+        [record.params for record in tried],
+        [record.mean for record in tried],
         None if means is None else means[:, columns],
         reference=None if default is None else default.mode,
         documents=None if means is None else len(set(texts["groups"])),
     )
 
 
+def ranked_of(records: Sequence[TrialRecord], best: TrialRecord | None) -> list[TrialRecord]:
+    """Return the complete trials with an agreement, best first."""
+    complete = [record for record in records if record.state == "complete"]
+    return sorted(
+        (record for record in complete if record.mean is not None),
+        key=lambda record: (record != best, -(record.mean or 0), record.number),
+    )
+
+
 def _front(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
-    if len(names) == 1:
-        by_number = {each.number: each for each in complete}
-        points = points_of(complete)
-        unbeaten = {(point.x, point.y) for point in pareto_front(points)}
-        kept = [point for point in points if (point.x, point.y) in unbeaten]
-        kept.sort(key=lambda each: (each.x, each.trial))
-        return [by_number[point.trial] for point in kept]
-    losses = [_losses(each, names) for each in complete]
+    if len(names) > 1:
+        return _unbeaten(complete, names)
+    by_number = {record.number: record for record in complete}
+    points = points_of(complete)
+    unbeaten = {(point.x, point.y) for point in pareto_front(points)}
+    front = [point for point in points if (point.x, point.y) in unbeaten]
+    front.sort(key=lambda point: (point.x, point.trial))
+    return [by_number[point.trial] for point in front]
+
+
+def _unbeaten(complete: Sequence[TrialRecord], names: Sequence[str]) -> list[TrialRecord]:
+    """Return the trials that no other one beats in all values."""
+    losses = [_losses(record, names) for record in complete]
     return [
-        each
-        for place, each in enumerate(complete)
-        if not any(_beats(other, losses[place]) for other in losses)
+        record
+        for record, own in zip(complete, losses, strict=True)
+        if not any(_beats(other, own) for other in losses)
     ]
 
 
 def points_of(complete: Sequence[TrialRecord], price: str = "calls_per_text") -> list[Point]:
-    """Give the trials by what a text costs and by mean agreement."""
+    """Return the trials as points of cost per text and mean agreement."""
     points = []
-    for each in complete:
-        low, high = each.intervals.get("mean") or (None, None)
-        if each.mean is not None:
-            cost = float(getattr(each, price) or 0)
-            points.append(Point(each.number, cost, each.mean, each.mode or "?", low, high))
+    for record in complete:
+        low, high = record.intervals.get("mean") or (None, None)
+        if record.mean is not None:
+            cost = float(getattr(record, price) or 0)
+            points.append(Point(record.number, cost, record.mean, record.mode or "?", low, high))
     return points
 
 
@@ -310,7 +325,7 @@ def _volume(
 ) -> float | None:
     if len(names) < 2 or default is None or default.values is None:
         return None
-    values = [each.values for each in eligible if each.values is not None]
+    values = [record.values for record in eligible if record.values is not None]
     return dominated(values, [name in COSTS for name in names], default.values)
 
 
@@ -328,7 +343,7 @@ def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Keep Optuna's log to warnings while the block runs: our own table tells of each trial."""
+    """Log only Optuna's warnings while the block runs, as our own table shows each trial."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -338,10 +353,10 @@ def quiet_optuna() -> Iterator[None]:
 
 
 def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) -> dict[str, float]:
-    """Give each parameter's share of the variance of the mean agreement, by Optuna's fANOVA.
+    """Return each parameter's share of the variance of mean agreement, by Optuna's fANOVA.
 
-    Only of the parameters that every trial has. ``{}`` for fewer than 8 configurations, or where
-    nothing varies. Of more than 500 configurations 500 are taken, evenly over the search.
+    Only parameters that every trial has. ``{}`` for fewer than 8 configurations, or if nothing
+    varies. Of more than 500 configurations it takes 500, evenly over the search.
 
     Source: Hutter, Hoos and Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
     importance", ICML.
@@ -352,7 +367,7 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
 
     with quiet_optuna():
         study = optuna.create_study(direction="maximize")
-    by_number = {each.number: each for each in attempts}
+    by_number = {attempt.number: attempt for attempt in attempts}
     count = min(len(apart), _MOST_CONFIGURATIONS)
     for record in (apart[place * len(apart) // count] for place in range(count)):
         trial = by_number[record.number]
@@ -362,8 +377,8 @@ def _importances(apart: Sequence[TrialRecord], attempts: Sequence[FrozenTrial]) 
             )
         )
     try:
-        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+        variances = FanovaImportanceEvaluator(seed=0).evaluate(study)
     except RuntimeError:  # all values are equal
         return {}
-    total = sum(found.values())
-    return {name: float(share / total) for name, share in found.items()} if total > 0 else {}
+    total = sum(variances.values())
+    return {name: float(share / total) for name, share in variances.items()} if total > 0 else {}

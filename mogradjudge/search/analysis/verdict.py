@@ -1,4 +1,4 @@
-"""What a search found, in a sentence or two."""
+"""The result of a search in a sentence or two."""
 
 from __future__ import annotations
 
@@ -12,47 +12,53 @@ AT_WORK = ("waiting", "running")
 """The states of a trial that has not ended."""
 
 
-def verdict(found: SearchResult) -> str:
-    """Say what came out, in a sentence or two."""
-    best, default = found.best, found.default
+def verdict(result: SearchResult) -> str:
+    """Say which trial did best, and whether it is better than the default.
+
+    >>> from mogradjudge.agreement import Undefined
+    >>> from mogradjudge.lm.budget import Spent
+    >>> none = Undefined("no trial")
+    >>> verdict(SearchResult("s", (), (), None, None, none, None, (), None, {}, none, Spent(), 0))
+    'No trial has an agreement: 0 ended without one, 0 are running, 0 are waiting.'
+    """
+    best, default = result.best, result.default
     if best is None:
-        counts = [sum(each.state == state for each in found.trials) for state in AT_WORK]
+        counts = [sum(trial.state == state for trial in result.trials) for state in AT_WORK]
         waiting, running = counts
-        over = len(found.trials) - waiting - running
+        ended = len(result.trials) - waiting - running
         return (
-            f"No trial has an agreement: {over} ended without one, {running} are at work, "
-            f"{waiting} wait."
+            f"No trial has an agreement: {ended} ended without one, {running} are running, "
+            f"{waiting} are waiting."
         )
     is_default = default is not None and best.number == default.number
     who = f"The default, trial {_name(best)}," if is_default else f"Trial {_name(best)}"
-    said = f"{who} did best: {number(best.mean)} on {found.texts} selection texts"
-    match found.selected:
-        case Corrected() as luckless:
-            ends = interval((luckless.low, luckless.high))
-            said += f", {number(luckless.corrected)} {ends} with the luck of the choice taken off"
+    sentence = f"{who} did best: {number(best.mean)} on {result.texts} selection texts"
+    match result.selected:
+        case Corrected(corrected=value, low=low, high=high):
+            sentence += f", {number(value)} {interval((low, high))} corrected for selection bias"
         case Undefined(reason):
-            said += f" (the luck of the choice is still in it: {reason})"
+            sentence += f" (not corrected for selection bias: {reason})"
     if is_default:
-        return f"{said}. Nothing that was tried beat it."
+        return f"{sentence}. No other trial beat it."
     had = "has no agreement" if default is None else f"had {number(default.mean)}"
-    return f"{said}; the default {had}. {_difference(found)}"
+    return f"{sentence}; the default {had}. {_difference(result)}"
 
 
-def _difference(found: SearchResult) -> str:
+def _difference(result: SearchResult) -> str:
     """Say whether the best trial is better than the default."""
     not_established = "The difference is not established"
-    if found.default is None:
+    if result.default is None:
         return f"{not_established}: there is nothing to compare with."
-    if found.fresh is None:
-        return f"{not_established}: the two judges were not scored anew."
-    difference = found.fresh.difference
+    if result.fresh is None:
+        return f"{not_established}: the two judges were not scored again."
+    difference = result.fresh.difference
     if isinstance(difference, Undefined):
         return f"{not_established}: {difference.reason}."
-    if isinstance(found.selected, Undefined):
-        return f"{not_established}: how much of it is luck is not known."
-    # Scored anew, but on the texts that the trial was chosen on.
-    if difference.low - found.selected.optimism > 0:
-        return "The difference is established, also without the luck of the choice."
+    if isinstance(result.selected, Undefined):
+        return f"{not_established}: the selection bias is unknown."
+    # Scored again, but on the texts that the trial was chosen on.
+    if difference.low - result.selected.optimism > 0:
+        return "The difference is established, also after correcting for selection bias."
     return f"{not_established}."
 
 

@@ -38,9 +38,9 @@ class SharedReplies:
             self._claimed.add(key)  # most often nobody has asked for it: one statement tells
             return None
         # As it is: SQLAlchemy would make bytes of a number that is there instead.
-        asked = sa.select(sa.type_coerce(REPLIES.c.reply, sa.types.NULLTYPE)).where(self._at(key))
+        query = sa.select(sa.type_coerce(REPLIES.c.reply, sa.types.NULLTYPE)).where(self._at(key))
 
-        rows = self.database.rows(asked)
+        rows = self.database.rows(query)
         return unpacked(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def set(self, key: str, value: Any) -> None:
@@ -49,9 +49,9 @@ class SharedReplies:
         Raises:
             TypeError: If it cannot be written.
         """
-        kept = {"reply": packed(value), "asker": self.asker, "since": self.database.clock()}
+        columns = {"reply": packed(value), "asker": self.asker, "since": self.database.clock()}
         # The first one stays: somebody may have gone on from it.
-        row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(kept)
+        row = sa.update(REPLIES).where(self._at(key), REPLIES.c.reply.is_(None)).values(columns)
         # A call that nobody counts has not been asked for before.
         if not self.database.change(row) and self._insert(key):
             self.database.change(row)

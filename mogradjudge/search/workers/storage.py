@@ -66,9 +66,9 @@ def _storage(storage: str | None, folder: Path) -> RDBStorage:
 
 
 def _engine_of(storage: BaseStorage) -> sa.Engine | None:
-    for each in (storage, getattr(storage, "_backend", None)):  # Optuna wraps a study's storage
-        if isinstance(each, RDBStorage):
-            return each.engine
+    for backend in (storage, getattr(storage, "_backend", None)):  # Optuna wraps a study's storage
+        if isinstance(backend, RDBStorage):
+            return backend.engine
     return None
 
 
@@ -152,7 +152,7 @@ def shown_of(url: sa.URL) -> str:
 def _secrets_of(url: sa.URL) -> set[str]:
     queried = [str(value) for name, value in url.query.items() if "pass" in name]
     passwords = {str(url.password or ""), *queried}
-    return {each for text in passwords for each in (text, *secrets_in(text)) if each}
+    return {secret for text in passwords for secret in (text, *secrets_in(text)) if secret}
 
 
 def url_of(text: str) -> sa.URL:

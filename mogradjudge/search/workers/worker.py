@@ -1,4 +1,4 @@
-"""One worker of a search: it pulls trials until none is left, and never makes a failure a score."""
+"""A worker of a search, which runs trials until none is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optuna.trial import Trial
 
 from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunStopped, SetupError
 from mogradjudge.optimize.directory import Pool
-from mogradjudge.search.job import Job, calls_kept_back
+from mogradjudge.search.job import Job, reserved_calls
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.queue import TASK, Queue
@@ -25,8 +25,8 @@ from mogradjudge.search.workers.shared import SCORES, Shared
 logger = logging.getLogger(__name__)
 
 SearchStop: TypeAlias = Literal["trials", "budget", "interrupted", "failed"]
-"""Why a search ended: all trials are over, and with ``"failed"`` some that died too often or whose
-provider was down, which the next start tries again."""
+"""Why a search ended. After ``"failed"``, the next start tries the trials again that died too often
+or whose provider was down."""
 
 _MOST_IN_A_ROW = 2  # trials that the provider failed
 # A missing or empty account is no trial's fault, nor is a full disk.
@@ -36,7 +36,7 @@ _LOOK_EVERY = 0.5  # seconds between two looks at what other workers do
 
 @dataclass
 class Worker:
-    """Pulls trials of a job.
+    """Runs trials of a job.
 
     Args:
         job: What the trials work on.
@@ -53,9 +53,9 @@ class Worker:
     prunes: bool = False
 
     def __post_init__(self) -> None:
-        budget, kept_back = self.job.budget, calls_kept_back(self.job)
+        budget, reserved = self.job.budget, reserved_calls(self.job)
         if budget.max_calls is not None:
-            budget = replace(budget, max_calls=budget.max_calls - kept_back)
+            budget = replace(budget, max_calls=budget.max_calls - reserved)
         self.purse = SharedBudget(self.shared, budget)
         self._failures = 0
 
@@ -63,8 +63,8 @@ class Worker:
         """Work until all trials are over, here or elsewhere.
 
         Raises:
-            dspy.LMError: If the provider refuses what no other try can help, or fails trial after
-                trial. What was paid for is kept, and the trials are queued again.
+            dspy.LMError: If the provider refuses a call for good, or fails trial after trial. Paid
+                replies are kept, and the trials are queued again.
         """
         try:
             while (trial := self.queue.pull()) is not None or self._others_work():
@@ -79,7 +79,7 @@ class Worker:
         return "budget" if self._late() and self.queue.unfinished() else "trials"
 
     def _others_work(self) -> bool:
-        """Wait a little for what other workers have; False once nothing is left to wait for."""
+        """Wait a little for other workers' trials; return False if there are none."""
         left = self.queue.unfinished()
         if not left or self._late():
             return False
@@ -88,31 +88,31 @@ class Worker:
         return True
 
     def _do(self, trial: Trial) -> SearchStop | None:
-        """Do one trial; gives why the worker must stop, if it must."""
+        """Run one trial; return why the worker must stop, if it must."""
         task = str(trial.user_attrs[TASK])
         try:
             replies = self.shared.replies()
             with self.queue.at_work(trial, replies.renew) as lost:
                 pool = Pool(TrialPurse(self.purse, lost), replies)
-                found = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
+                outcome = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
                 if not lost.is_set():
-                    self._keep(trial, task, found)
+                    self._keep(trial, task, outcome)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the trial is not lost by it
             return self._ended(trial, task, error)
         self._failures = 0
         return None
 
-    def _keep(self, trial: Trial, task: str, found: Outcome) -> None:
-        if found.values is None:
-            told = found.attributes["details"]["undefined"]
-            why = "; ".join(f"{name}: {what}" for name, what in told.items())
-            self.queue.give_back(trial, "error", f"no agreement: {why}", found.attributes)
+    def _keep(self, trial: Trial, task: str, outcome: Outcome) -> None:
+        if outcome.values is None:
+            reasons = outcome.attributes["details"]["undefined"]
+            why = "; ".join(f"{name}: {what}" for name, what in reasons.items())
+            self.queue.give_back(trial, "error", f"no agreement: {why}", outcome.attributes)
             return
-        self.shared.note(f"{SCORES}/{task}", found.scores)
-        self.queue.finish(trial, found.values, found.attributes)
+        self.shared.note(f"{SCORES}/{task}", outcome.scores)
+        self.queue.finish(trial, outcome.values, outcome.attributes)
 
     def _ended(self, trial: Trial, task: str, error: BaseException) -> SearchStop | None:
-        """End an attempt that did not come to its end."""
+        """End an attempt that failed, and return why the worker must stop, if it must."""
         back = partial(self.queue.give_back, trial, why=str(error), attributes=spent_by(trial))
         if (stop := _stop(error)) is not None:
             back(stop)
@@ -149,7 +149,7 @@ class Worker:
 
 
 def _stop(error: BaseException) -> Literal["budget", "interrupted"] | None:
-    """Say why an error ends the search in order, if it does."""
+    """Return why an error stops the search without a failure, if it does."""
     match error:
         case BudgetExhausted() | Unfinished(reason="budget"):
             return "budget"

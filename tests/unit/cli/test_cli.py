@@ -197,7 +197,7 @@ def test_score_writes_a_row_per_text_in_order(table, judge, server, tmp_path, ca
         ]
         assert all(score in (1, 2, 3, 4, 5) for score in rows["coherence"])
         shown = capsys.readouterr().out
-        assert "24 texts; unscored: none; fallbacks: none." in shown
+        assert "unscored: none; fallbacks: none." in shown
         assert not (tmp_path / f"{name}.parts").exists()
 
 
@@ -220,7 +220,7 @@ def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, cap
     monkeypatch.setattr("mogradjudge.scoring.table.score_table", interrupt)
     words = ["score", judge, table, "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "s.csv"]
     assert call(*words) == 130
-    assert "the same command takes it up" in capsys.readouterr().err
+    assert "Run the same command again" in capsys.readouterr().err
 
 
 def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, monkeypatch):
@@ -382,7 +382,7 @@ def test_what_helps_where_no_text_can_be_read_helps(command, table, tmp_path, ca
         assert "--keep-going" in said
         if command == "score":
             folder = tmp_path / "s.parquet.parts"
-            assert str(folder) in said and "takes it up" not in said
+            assert str(folder) in said and "same command" not in said
             shutil.rmtree(folder)
         assert call(*words) == 1
         assert server.calls.total() >= paid + 20  # asked anew

@@ -95,7 +95,7 @@ def test_a_search_reports_what_it_found(whole, table):
     assert f"{best['agreement']['mean']:.3f} on {found['texts']} selection texts" in verdict
     rows = re.findall(r"^  (\d+) +complete", done.out, re.MULTILINE)
     assert sorted(map(int, rows)) == list(range(TRIALS)) and int(rows[0]) == best["number"]
-    for part in ("Scored anew", "What the mode adds", "adjusted for", "that no other one beats"):
+    for part in ("Scored again", "Effect of the mode", "adjusted for", "that no other one beats"):
         assert part in done.out
     assert f"Spent in all trials: {found['spent']['calls']} calls" in done.out
     assert {path.name for path in (out / "figures").iterdir()} == {"front.svg", "effects.svg"}
@@ -197,7 +197,7 @@ def test_a_study_is_not_taken_up_with_other_texts(whole, table, server):
     server.reset()
     done = call(*words_for(table, server, whole[0], "--test-share", 0.3))
     assert done.status == 2
-    assert "asked for something else" in done.err and done.err.count("\n") == 2
+    assert "has other settings" in done.err and done.err.count("\n") == 2
     assert not server.calls
 
 
@@ -207,7 +207,7 @@ def test_a_spent_budget_is_no_failure_and_says_how_to_go_on(table, server, tmp_p
     done = call(*words_for(table, server, out, "--max-calls", 30))
     assert done.status == 0
     assert server.calls.total() <= 30
-    assert "not finished. The same command, with a larger budget, goes on." in done.err
+    assert "not finished. Run the same command again with a larger budget" in done.err
     assert read(out / "search.json")["stop_reason"] == "budget"
     done = call(*words_for(table, server, out, "--max-calls", 2000))
     assert done.status == 0
@@ -219,7 +219,7 @@ def test_several_values_have_a_front(table, server, tmp_path):
     words = ["--values", "agreement,calls_per_text", "--sampler", "random"]
     done = call(*words_for(table, server, tmp_path / "search", *words, "--trials", 2))
     assert done.status == 0
-    assert "Trials that no other one beats in agreement, calls_per_text" in done.out
+    assert "trials that no other one beats in agreement, calls_per_text" in done.out
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_look_at_nothing_makes_nothing(whole, tmp_path):
         assert contents(tmp_path) == before
     done = call("search", "--show", "--out", whole[0], "--study", "another")
     assert done.status == 2
-    assert "There is no study 'another' here. Those that are: 'search'." in done.err
+    assert "There is no study 'another' here. Known studies: 'search'." in done.err
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_an_interrupted_search_goes_on(table, tmp_path):
             time.sleep(0.02)  # the server needs the time
         os.kill(worker.process.pid, signal.SIGINT)
         _, said = worker.ended(status=130)
-        assert "not finished. The same command goes on." in said
+        assert "not finished. Run the same command again" in said
         assert read(out / "search.json")["stop_reason"] == "interrupted"
         paid = server.calls.total()
         server.latency = 0
@@ -418,7 +418,7 @@ def test_a_provider_that_is_down_is_status_1(table, tmp_path, monkeypatch):
     done = call("search", table, "--rubric", rubric, *words, "--out", tmp_path / "search")
     assert done.status == 1
     assert "The provider failed" in done.err.splitlines()[-1]
-    assert done.err.rstrip().endswith("The same command goes on.")
+    assert done.err.rstrip().endswith("Run the same command again to resume.")
 
 
 def test_names_in_the_help_are_those_of_the_search():

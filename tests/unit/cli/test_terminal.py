@@ -144,7 +144,7 @@ def test_names_of_any_script_and_length_are_shown_whole(tmp_path, server):
     status, said, err = call("score", tmp_path / "judge.json", path, *lm, "--out", out)
     assert (status, err) == (0, "")
     assert all(name in said for name in names)
-    assert "[red]scores.csv holds the scores of 12 texts" in said
+    assert "/[red]scores.csv; unscored: none" in said
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     _, out, err = call(*words, "-v")
     lines = err.splitlines()
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
-    told = [line for line in lines if not line.startswith(("Info", "The same"))]
+    told = [line for line in lines if not line.startswith(("Info", "The run is kept"))]
     assert len(told) == len(events)
     for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Stopped"):
         assert any(line.startswith(what) for line in lines)
@@ -347,7 +347,7 @@ def test_another_pipe_that_breaks_is_an_error(table, server, tmp_path, monkeypat
     monkeypatch.setattr("mogradjudge.optimize.estimate.estimate", fail)
     status, _, err = call(*words_for("estimate", table, server, tmp_path))
     assert status == 1
-    assert err == "Error: BrokenPipeError: the database's (--debug shows where)\n"
+    assert err == "Error: BrokenPipeError: the database's (--debug shows the traceback)\n"
 
 
 EXAMPLE = re.compile(r"^ *(mogradjudge .+)$", re.MULTILINE)

@@ -421,7 +421,7 @@ def test_the_command_says_where_the_report_is(run_dir, tmp_path):
     out = tmp_path / "new" / "r.html"
     found = CliRunner().invoke(cli, ["report", str(run_dir), "--out", str(out)])
     assert found.exit_code == 0, found.output
-    assert f"{out} holds the report." in found.output
+    assert f"The report is in {out}." in found.output
     assert (out.parent / "figures" / "costs.svg").exists()
     assert judged(0, ("a",)).lengths == {"output": 10}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mogradjudge.agreement import Comparison, Undefined
-from mogradjudge.cli.search_output import print_found, verdict
+from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
@@ -226,12 +226,12 @@ def fresh(low: float, high: float) -> Fresh:
     return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, 0.03, 20))
 
 
-WON = "Trial 7 (SSS, separate) did best: 0.410 on 60 selection texts, 0.370 [0.210, 0.500] with "
-WON += "the luck of the choice taken off; the default had 0.330. "
+WON = "Trial 7 (SSS, separate) did best: 0.410 on 60 selection texts, 0.370 [0.210, 0.500] "
+WON += "corrected for selection bias; the default had 0.330. "
 WORDS = {
     "the difference holds": (
         {"fresh": fresh(0.05, 0.2)},
-        WON + "The difference is established, also without the luck of the choice.",
+        WON + "The difference is established, also after correcting for selection bias.",
     ),
     "less the luck it does not hold": (
         {"fresh": fresh(0.03, 0.2)},
@@ -239,7 +239,7 @@ WORDS = {
     ),
     "nothing was scored anew": (
         {},
-        WON + "The difference is not established: the two judges were not scored anew.",
+        WON + "The difference is not established: the two judges were not scored again.",
     ),
     "no difference": (
         {"fresh": Fresh(0.4, None, NONE)},
@@ -257,15 +257,15 @@ def test_the_verdict_says_no_more_than_is_known(case):
 def test_the_luck_that_cannot_be_told_is_said_to_be_in_it():
     found = result(record(7, mean=0.41), record(0, mean=0.33), selected=NONE, fresh=fresh(0.1, 0.2))
     said = verdict(found)
-    assert "(the luck of the choice is still in it: fewer than 3 documents)" in said
-    assert said.endswith("not established: how much of it is luck is not known.")
+    assert "(not corrected for selection bias: fewer than 3 documents)" in said
+    assert said.endswith("not established: the selection bias is unknown.")
 
 
 def test_a_default_that_stays_the_best_is_said():
     default = record(0, mean=0.41)
     said = verdict(result(default, default))
     assert said.startswith("The default, trial 0 (SSS, separate), did best: 0.410")
-    assert said.endswith("Nothing that was tried beat it.")
+    assert said.endswith("No other trial beat it.")
 
 
 def test_a_default_without_a_value_is_said():
@@ -275,7 +275,7 @@ def test_a_default_without_a_value_is_said():
 
 def test_a_table_of_very_many_trials_holds_the_best_ones(capsys):
     records = tuple(record(number, mean=number / 1000) for number in range(250))
-    print_found(result(records[-1], records[0], trials=records))
+    print_result(result(records[-1], records[0], trials=records))
     shown = capsys.readouterr().out
     assert "and 50 more: --json" in shown
     rows = [line.split()[0] for line in shown.splitlines() if " complete " in line]
@@ -286,10 +286,10 @@ def test_no_value_at_all_is_said(capsys):
     waiting = record(1, "waiting")
     found = result(None, None, trials=(record(0, "failed", why="[/b] no \n agreement"), waiting))
     assert verdict(found) == (
-        "No trial has an agreement: 1 ended without one, 0 are at work, 1 wait."
+        "No trial has an agreement: 1 ended without one, 0 are running, 1 are waiting."
     )
-    print_found(found)
+    print_result(found)
     shown = capsys.readouterr().out
     assert "trial 0 failed: [/b] no agreement" in shown
-    assert "Effects of the modes: none, since the mode was not searched." in shown
-    assert "Importance of the parameters: unknown" in shown
+    assert "effects of the modes are unknown: the mode was not searched." in shown
+    assert "importances of the parameters are unknown" in shown

@@ -18,7 +18,7 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import RunEnded, SeedScored, StepEnded
 from mogradjudge.search.job import Job
-from mogradjudge.search.judge_variant import relaid
+from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.plan import Plan, tasks
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
 from mogradjudge.search.ranges import Range
@@ -173,12 +173,12 @@ def spaces(draw):
 def test_no_run_of_a_space_gets_beyond_the_last_rung(space, validation, sampled, seed):
     base = MOGradConfig(steps=3)
     own = JudgeSettings(score_rule="mean_of_n", n=3) if sampled else JudgeSettings()
-    judge = relaid(MultiCriteriaJudge(RUBRIC), own)
+    judge = judge_with(MultiCriteriaJudge(RUBRIC), own)
     space = space.including(base, own) if not _has_ranges(space) else space
     last = last_rung(space, base, judge, validation)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
     config, settings = space.suggest(trial, base), space.suggest_settings(trial, own)
-    step = calls_per_step(config, relaid(judge, settings), validation)
+    step = calls_per_step(config, judge_with(judge, settings), validation)
     assert config.steps * step // calls_per_step(base, judge, validation) <= last
 
 

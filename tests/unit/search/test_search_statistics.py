@@ -181,7 +181,7 @@ def test_an_interval_holds_nothing_that_no_agreement_can_be():
 @pytest.mark.parametrize("documents", [3, 7])
 def test_few_documents_say_nothing_about_luck(documents):
     resampled = 0.1 * np.random.default_rng(0).normal(size=(50, 3))
-    said = Undefined("fewer than 8 documents say nothing about the luck of the choice")
+    said = Undefined("fewer than 8 documents, too few to estimate the selection bias")
     assert corrected([0.1, 0.2, 0.3], resampled, 2, documents=documents) == said
     assert isinstance(corrected([0.1, 0.2, 0.3], resampled, 2, documents=8), Corrected)
 
@@ -365,16 +365,16 @@ def test_a_parameter_that_cannot_be_told_apart_is_dropped_and_named():
     found = mode_effects(params, values)
     assert found.adjusted_for == ("steps",)
     assert found.dropped == {
-        "own": "goes together with 'mode'",
+        "own": "confounded with 'mode'",
         "still": "does not vary",
-        "twice": "goes together with other parameters",
+        "twice": "confounded with other parameters",
     }
     # One of three levels of a parameter is the mode itself: no effect of the mode is left.
     halves = [
         {**each, "own": None if each["mode"] == "SSS" else each["steps"] > 6} for each in params
     ]
     found = mode_effects(halves, values)
-    assert found.dropped["own"] == "goes together with 'mode'"
+    assert found.dropped["own"] == "confounded with 'mode'"
     assert estimates(found) == pytest.approx({"CCC": -0.5, "SSS": 0.5}, abs=1e-9)
 
 

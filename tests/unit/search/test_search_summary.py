@@ -306,6 +306,6 @@ def test_the_luck_is_that_among_the_trials_that_may_win(found):
 def test_few_documents_say_nothing_about_the_choice(found, documents):
     drawn = [trial(number, 0.3 + 0.02 * number, steps=number) for number in range(3)]
     texts, scores = judged(drawn, documents)
-    said = "fewer than 8 documents say nothing about the luck of the choice"
+    said = "fewer than 8 documents, too few to estimate the selection bias"
     assert found(drawn, texts=texts, scores=scores).selected == Undefined(said)
     assert found([]).selected == Undefined("no trial has a value")
