@@ -15,7 +15,11 @@ from mogradjudge.settings import MODES as MODE_NAMES
 
 
 class Scope(Enum):
-    """How many criteria a stage puts in one call: one (``"S"``), or all (``"C"``)."""
+    """How many criteria a stage puts in one call: one (``"S"``), or all (``"C"``).
+
+    >>> Scope("S").groups(("clarity", "courtesy"))
+    (('clarity',), ('courtesy',))
+    """
 
     SEPARATE = "S"
     COMBINED = "C"

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "mogradjudge"
 
 LEAVES = ("errors", "files", "hashing", "secrets", "concurrency")
 ROOMS = [
-    *(*LEAVES, "settings", "display", "criteria", "agreement", "data", "lm", "judge", "objectives"),
+    *(*LEAVES, "settings", "display", "lm", "criteria", "agreement", "data", "judge", "objectives"),
     *("programs", "stages", "scoring", "optimize", "search", "tracking", "demo", "report", "cli"),
     "__main__",
 ]
