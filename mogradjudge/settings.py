@@ -389,7 +389,8 @@ def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[
     """
 
     def add(owner: type[T]) -> type[T]:
-        lines = [f"    {name}: {setting.help}" for name, setting in settings.items()]
+        own = {name: setting for name, setting in settings.items() if setting.part != "gate"}
+        lines = [f"    {name}: {setting.help}" for name, setting in own.items()]
         owner.__doc__ = "\n".join([inspect.cleandoc(owner.__doc__ or ""), "", "Args:", *lines])
         return owner
 

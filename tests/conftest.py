@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 import tempfile
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(config, items):
     ]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
+
+
+def pytest_collection_finish():
+    """Spare each collection of garbage the millions of objects that imports have left."""
+    gc.collect()
+    gc.freeze()
 
 
 def starts_processes(item):

@@ -36,7 +36,7 @@ def configs(draw):
     plain = {name: draw(VALUES[name]) for name in FREE_OF_OTHERS}
     return MOGradConfig(
         mode=mode,
-        gate=make_gate(gate, draw(VALUES["tolerance"]) if gate == "criterion" else 0.0),
+        gate=make_gate(gate, tolerance=draw(VALUES["tolerance"]) if gate == "criterion" else 0.0),
         edit_preamble=mode.name != "SSS" and draw(st.booleans()),
         **plain,
     )

@@ -76,7 +76,7 @@ class Plan:
             "steps": self.steps,
             "batch_size": self.batch_size,
             "seed": seed,
-            "gate": make_gate(self.gate, self.tolerance),
+            "gate": make_gate(self.gate, tolerance=self.tolerance),
         }
 
 

@@ -17,6 +17,7 @@ from mogradjudge.settings import (
     CONFIG_PARAMETERS,
     PARAMETERS,
     RUN_SETTINGS,
+    GateFields,
     RunFields,
     Value,
     with_arguments,
@@ -134,11 +135,11 @@ def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
     AlwaysAccept()
     """
     changes = dict(values)
-    tolerance = changes.pop("tolerance", 0.0)
+    of_gate = {own.name: changes.pop(own.name) for own in fields(GateFields) if own.name in changes}
     if "mode" in changes:
         changes["mode"] = DecompositionMode.parse(changes["mode"])
     if (name := changes.pop("gate", None)) is not None:
-        changes["gate"] = make_gate(name, tolerance)
+        changes["gate"] = make_gate(name, **of_gate)
     return replace(base, **changes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from inspect import isroutine
 from typing import Any, Protocol, final
@@ -97,7 +97,7 @@ class NoCriterionRegression:
         )
 
 
-_CLASSES: Mapping[str, Callable[..., Gate]] = {
+_CLASSES: Mapping[str, type[Any]] = {
     "mean": NoMeanRegression,
     "criterion": NoCriterionRegression,
     "none": AlwaysAccept,
@@ -105,28 +105,33 @@ _CLASSES: Mapping[str, Callable[..., Gate]] = {
 """The gates by their names in `mogradjudge.settings.GATES`."""
 
 
-def make_gate(name: str, tolerance: float = 0.0) -> Gate:
+def make_gate(name: str, **settings: Any) -> Gate:
     """Make a gate from its name.
 
     Args:
         name: One of `mogradjudge.settings.GATES`.
-        tolerance: For ``"criterion"``, as in `NoCriterionRegression`; 0 otherwise.
+        settings: Settings of `mogradjudge.settings.GateFields`; those that the gate has no field
+            for must have their defaults.
 
     Raises:
-        SetupError: If the name is unknown, or the tolerance has no meaning or is negative.
+        SetupError: If the name is unknown, or a setting is invalid or has no meaning for the gate.
 
-    >>> make_gate("criterion", 0.05)
+    >>> make_gate("criterion", tolerance=0.05)
     NoCriterionRegression(tolerance=0.05)
     """
     if name not in GATES:
         raise SetupError(f"`gate` must be one of {', '.join(GATES)}, got {name!r}.")
-    if name == "criterion":
-        return NoCriterionRegression(tolerance)
-    if tolerance:
-        raise SetupError(
-            f"`tolerance` goes with the gate 'criterion' (`--gate criterion`), got {name!r}."
-        )
-    return _CLASSES[name]()
+    kind = _CLASSES[name]
+    for key in settings.keys() - _names_of(kind):
+        if settings[key] != getattr(GateFields, key):
+            owners = [repr(other) for other in GATES if key in _names_of(_CLASSES[other])]
+            raise SetupError(f"`{key}` goes with the gate {' or '.join(owners)}, got {name!r}.")
+    gate: Gate = kind(**{key: value for key, value in settings.items() if key in _names_of(kind)})
+    return gate
+
+
+def _names_of(kind: type[Any]) -> set[str]:
+    return {field.name for field in fields(kind)}
 
 
 def gate_name(gate: Gate) -> str | None:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
 from mogradjudge.errors import ReplyError
-from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, told
+from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
 from mogradjudge.optimize.events import as_json
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import judge_examples
@@ -274,7 +274,7 @@ VALUES_OF_ALL_KINDS = {
 @pytest.mark.parametrize("kind", VALUES_OF_ALL_KINDS)
 def test_each_kind_of_value_is_told_in_words(kind):
     value, shown = VALUES_OF_ALL_KINDS[kind]
-    found = told({"field": value}, LONGEST_EVIDENCE)["field"]
+    found = for_prompt({"field": value}, LONGEST_EVIDENCE)["field"]
     assert found.startswith(shown) if kind == "base64 in lines" else found == shown
     assert len(json.dumps(found)) < 3_000
 
@@ -287,14 +287,14 @@ def test_a_frame_and_what_cannot_be_described_are_told_briefly():
     cyclic: list[object] = [1]
     cyclic.append(cyclic)
     frame = pd.DataFrame({"x": range(50_000)})
-    found = told({"frame": frame, "mute": Mute(), "cyclic": cyclic}, LONGEST_EVIDENCE)
+    found = for_prompt({"frame": frame, "mute": Mute(), "cyclic": cyclic}, LONGEST_EVIDENCE)
     assert len(found.pop("frame")) < 3_000
     assert found == {"mute": "(Mute)", "cyclic": [1, "[...]"]}
 
 
 def test_a_long_text_keeps_its_head_and_tail_and_short_ones_stay_whole():
     text = "".join(f"{n} " for n in range(60_000))
-    found = told({"short": "a" * 1_000, "text": text, "other": text}, LONGEST_EVIDENCE)
+    found = for_prompt({"short": "a" * 1_000, "text": text, "other": text}, LONGEST_EVIDENCE)
     assert found["short"] == "a" * 1_000
     head, tail = found["text"].split(" [...] ")
     assert text.startswith(head)
@@ -312,7 +312,7 @@ ANY_VALUE = st.recursive(
 @settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from("abc"), ANY_VALUE), st.integers(400, 2_000))
 def test_whatever_is_told_fits_and_keeps_its_shape(value, longest):
-    found = told(value, longest)
+    found = for_prompt(value, longest)
     assert found.keys() == value.keys()
     assert sum(map(len, texts_in(found))) <= longest
     assert [type(found[key]) for key in found] == [type(value[key]) for key in found]
@@ -336,13 +336,13 @@ UNWIELDY = {
 @pytest.mark.parametrize("kind", UNWIELDY)
 @pytest.mark.parametrize("longest", [SHORTEST_VALUE, 1_000, LONGEST_RESULTS])
 def test_a_value_of_any_shape_fits(kind, longest):
-    assert size_as_json(told(UNWIELDY[kind], longest)) <= longest + len('""')
+    assert size_as_json(for_prompt(UNWIELDY[kind], longest)) <= longest + len('""')
 
 
 @settings(max_examples=100)
 @given(ANY_VALUE, st.integers(SHORTEST_VALUE, 2_000))
 def test_any_value_fits(value, longest):
-    assert size_as_json(told(value, longest)) <= longest + len('""')
+    assert size_as_json(for_prompt(value, longest)) <= longest + len('""')
 
 
 def size_as_json(value: object) -> int:
@@ -365,7 +365,7 @@ def size_as_json(value: object) -> int:
 def test_a_text_that_is_nearly_a_data_url_is_told_in_linear_time(unit):
     text = "data:a/b" + unit * (300_000 // len(unit))
     started = time.process_time()
-    told(text, LONGEST_RESULTS)
+    for_prompt(text, LONGEST_RESULTS)
     assert time.process_time() - started < 1.0
 
 

@@ -94,7 +94,7 @@ def test_each_gate_has_a_name():
     assert make_gate("criterion") == NoCriterionRegression()
     assert make_gate("none") == AlwaysAccept()
     assert tuple(gate_name(make_gate(name)) for name in GATES) == GATES
-    assert make_gate("criterion", 0.1) == LOOSE
+    assert make_gate("criterion", tolerance=0.1) == LOOSE
     assert gate_name(LOOSE) == "criterion"
 
 
@@ -118,4 +118,4 @@ def test_a_gate_of_ones_own_has_no_name():
 )
 def test_a_gate_that_cannot_be_made_is_refused(name, tolerance, words):
     with pytest.raises(SetupError, match=words):
-        make_gate(name, tolerance)
+        make_gate(name, tolerance=tolerance)
