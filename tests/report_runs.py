@@ -17,7 +17,6 @@ from mogradjudge.optimize.events import (
     Event,
     GateDecided,
     GradientWritten,
-    JudgedText,
     RunEnded,
     RunStarted,
     SectionRewritten,
@@ -26,6 +25,7 @@ from mogradjudge.optimize.events import (
     StepStarted,
     as_json,
 )
+from mogradjudge.optimize.judged_text import JudgedText
 
 RUBRIC = toy_rubric("fluency", "coherence")
 

@@ -33,7 +33,6 @@ from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
     from mogradjudge.cli import job
-    from mogradjudge.optimize.result import StopReason
 
 
 def run(
@@ -113,19 +112,12 @@ def compile_command(
         raise click.Abort
 
 
-_ENDS: Mapping[StopReason, str] = {
-    "steps": "All steps were taken",
-    "budget": "The budget ran out",
-    "patience": "The agreement stopped improving",
-    "target": "The target was reached",
-    "stop_file": "The stop file stopped the run",
-    "interrupted": "The run was interrupted",
-}
-
-
 def verdict(result: Mapping[str, Any]) -> str:
     """Say in a sentence how the run ended."""
-    reason = _ENDS[result["stop_reason"]]
+    from mogradjudge.optimize.result import STOPPED
+
+    stopped = STOPPED[result["stop_reason"]]
+    reason = stopped[0].upper() + stopped[1:]
     if result["seed_agreement"]["mean"] is None:
         return f"{reason}. The initial instructions have no agreement and stay."
     if all(step["unchanged"] for step in result["steps"]):

@@ -19,7 +19,6 @@ from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
     GateDecided,
-    JudgedText,
     Observer,
     RunEnded,
     RunResumed,
@@ -28,6 +27,7 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepStarted,
 )
+from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,

@@ -24,8 +24,8 @@ from mogradjudge.optimize.events import (
     SeedScored,
     StepEnded,
     StepStarted,
-    Values,
 )
+from mogradjudge.optimize.judged_text import Values
 
 if TYPE_CHECKING:
     from rich.progress import Progress

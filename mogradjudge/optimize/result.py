@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +14,15 @@ from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
 
 StopReason: TypeAlias = Literal["steps", "budget", "patience", "target", "stop_file", "interrupted"]
+STOPPED: Mapping[str, str] = {
+    "steps": "all steps were taken",
+    "budget": "the budget ran out",
+    "patience": "several steps in a row brought no improvement",
+    "target": "the target was reached",
+    "stop_file": "the stop file was found",
+    "interrupted": "the run was interrupted",
+}
+"""The reasons for which a run stops, in words."""
 
 
 @dataclass(frozen=True)

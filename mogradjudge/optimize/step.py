@@ -18,11 +18,11 @@ from mogradjudge.optimize.events import (
     BatchJudged,
     CritiqueWritten,
     GradientWritten,
-    JudgedText,
     Observer,
     QuestionSkipped,
     SectionRewritten,
 )
+from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Brief, Candidate, Slot
 from mogradjudge.programs.dspy_internals import with_callbacks
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples

@@ -14,10 +14,10 @@ from mogradjudge.optimize.events import (
     CritiqueWritten,
     GateDecided,
     GradientWritten,
-    JudgedText,
     QuestionSkipped,
     SectionRewritten,
 )
+from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.report.run_data import RunData, Step
 from mogradjudge.report.section import Findings, Limits, Section

@@ -18,7 +18,6 @@ from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
     GateDecided,
-    JudgedText,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -28,6 +27,7 @@ from mogradjudge.optimize.events import (
     StepStarted,
     read_events,
 )
+from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
 

@@ -18,7 +18,7 @@ from mogradjudge.agreement import (
     reported_intervals,
 )
 from mogradjudge.agreement.claims import Claim, claim
-from mogradjudge.optimize.events import JudgedText
+from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring
 from mogradjudge.report.run_data import VALIDATION, RunData

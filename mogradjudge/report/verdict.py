@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.display.plotting import INSTALL
+from mogradjudge.optimize.result import STOPPED
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
 from mogradjudge.report.run_data import TEST, VALIDATION, RunData
@@ -27,14 +27,6 @@ HOW = (
 OPTIMISTIC = (
     "These figures are optimistic: the final instructions were chosen on the same validation texts."
 )
-_ENDS: Mapping[str, str] = {
-    "steps": "all steps were taken",
-    "budget": "the budget ran out",
-    "patience": "several steps in a row brought no improvement",
-    "target": "the target was reached",
-    "stop_file": "the stop file was found",
-    "interrupted": "the run was interrupted",
-}
 
 
 @dataclass(frozen=True)
@@ -182,4 +174,4 @@ def _how_it_ended(run: RunData) -> str:
     if run.ended is None:
         return f"The run has not ended: it is still running, or was interrupted. {taken}."
     reason = run.ended.stop_reason
-    return f"The run has ended: {_ENDS.get(reason, reason)}. {taken}."
+    return f"The run has ended: {STOPPED.get(reason, reason)}. {taken}."

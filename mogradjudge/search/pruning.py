@@ -26,7 +26,8 @@ from mogradjudge.criteria.decomposition import MODES, DecompositionMode
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import LAYOUTS
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded, Values
+from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded
+from mogradjudge.optimize.judged_text import Values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 

@@ -25,10 +25,10 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepEvent,
     StepStarted,
-    Values,
     named,
     read_events,
 )
+from mogradjudge.optimize.judged_text import Values
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program
 from mogradjudge.secrets import redact
