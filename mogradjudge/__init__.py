@@ -1,4 +1,4 @@
-"""Compile, benchmark and drop in LLM judges that rate text on several criteria at once."""
+"""Compile, benchmark and use LLM judges that rate text on several criteria at once."""
 
 from importlib.metadata import version
 

@@ -32,7 +32,7 @@ class SetupError(MogradError, ValueError):
 
 
 class ResourceError(SetupError):
-    """The machine lacks something: open files, connections, disk space, a writable folder."""
+    """A resource is missing: open files, connections, disk space, a writable folder."""
 
 
 class ReplyError(MogradError):

@@ -1,4 +1,4 @@
-"""Files that stay whole in a crash: they are replaced at once, or grow line by line."""
+"""Files that survive a crash: they are replaced at once, or grow line by line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MAKE_ROOM = "Free some space and run the same command again; what is in the fol
 _MENDING = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
-    errno.ENOENT: "Its folder was removed or renamed meanwhile.",
+    errno.ENOENT: "Its folder was removed or renamed meanwhile. Run the command again.",
     errno.EISDIR: _REMOVE_FOLDER,
     errno.EEXIST: "Remove or rename the file of that name.",
 }
@@ -47,7 +47,7 @@ _VAGUE = (sqlite3.OperationalError, socket.gaierror)
 
 
 class LineLog:
-    """A JSON-lines file that only grows; each line is handed to the system when `add` returns.
+    """A JSON-lines file that only grows; each line is passed to the system when `add` returns.
 
     A line that a crash cut short is removed when the file is opened again.
 
@@ -315,7 +315,7 @@ def _read(path: Path, instead_of_folder: str = _REMOVE_FOLDER) -> Iterator[None]
 
 
 def check_folder(folder: Path) -> None:
-    """Check that nothing in a folder, which may be a stranger's, leads to a file outside of it.
+    """Check that nothing in an untrusted folder leads to a file outside of it.
 
     Raises:
         SetupError: If it is or contains a symbolic link, a pipe, a socket or a device.

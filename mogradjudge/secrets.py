@@ -70,7 +70,7 @@ def secrets_known(secrets: frozenset[str]) -> Iterator[None]:
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
-    """Blank what is, or looks like, a key.
+    """Mask what is, or looks like, a key.
 
     Blanked are values of environment variables named like secrets, the credentials in URLs, and the
     common shapes of keys. A known key is also blanked where it is cut, or escaped as in JSON, URLs

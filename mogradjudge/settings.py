@@ -167,7 +167,7 @@ class RunFields:
     mode: Any = default(
         "SSC",
         Setting(
-            "For critic, coach and editor, S makes a call per criterion, C one call for all.",
+            "Letters for critic, coach, editor: S = one call per criterion, C = one for all.",
             names=MODES,
             tried=MODES,
         ),
@@ -178,8 +178,8 @@ class RunFields:
     gate: Any = default(
         "mean",
         Setting(
-            "Accept a rewrite unless the mean, or any criterion by more than --tolerance, falls; "
-            "or always.",
+            "mean: reject if the mean falls; criterion: if one falls by over --tolerance; none: "
+            "never.",
             names=GATES,
             tried=GATES,
         ),
@@ -213,7 +213,7 @@ class RunFields:
         "all",
         Setting(
             'Whose sections a step edits: "all"; each in turn, one a step ("round_robin"); or '
-            "those of these names. The whole program is run and scored all the same.",
+            "those of these names. The whole program is always run and scored.",
             option=False,
             searched=False,  # a search is of judges, and a judge's predictors are its criteria
         ),
@@ -226,9 +226,7 @@ class RunFields:
     )
     max_section_chars: int = default(
         2000,
-        Setting(
-            "Characters of the longest section that the editor may write.", low=1, part="writers"
-        ),
+        Setting("Maximum characters of a section that the editor writes.", low=1, part="writers"),
     )
     # To search the level would choose how the result is measured, not improve it.
     level: Level = default(
@@ -298,7 +296,7 @@ class JudgeFields:
     score_rule: ScoreRule = default(
         "integer",
         Setting(
-            "Take the score as written, weigh the scale by the scores' probabilities, or average "
+            "integer: as written; expected: weighted by probabilities; mean_of_n: average of "
             "several replies.",
             part="judge",
         ),

@@ -84,7 +84,7 @@ def bootstrap_criteria(
     """
     check_names("Judge scores", judge, human)
     if "mean" in human:
-        raise SetupError("A criterion must not be named 'mean': it names the mean of all.")
+        raise SetupError("A criterion must not be named 'mean': results use that name.")
     documents = group_codes(groups)
     if len(documents) < FEWEST:
         few = Undefined(f"{len(documents)} groups, and an interval needs {FEWEST}")

@@ -36,7 +36,7 @@ def finite(name: str, values: Numbers) -> Array:
     """
     scores = _floats(name, values)
     if not np.isfinite(scores).all():
-        raise SetupError(f"`{name}` must hold finite numbers; leave out texts without one.")
+        raise SetupError(f"`{name}` must be finite numbers; leave out texts without one.")
     return scores
 
 
@@ -49,7 +49,7 @@ def gappy(name: str, values: Scores) -> Array:
     scores = _floats(name, values)
     missing = np.fromiter((value is None for value in values), dtype=bool, count=len(scores))
     if not (np.isfinite(scores) | missing).all():
-        raise SetupError(f"`{name}` must hold finite numbers, or None where there is no score.")
+        raise SetupError(f"`{name}` must be finite numbers, or None where there is no score.")
     return scores
 
 

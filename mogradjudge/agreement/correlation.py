@@ -87,7 +87,7 @@ def correlate(
     values = group_values(x, y, numbered.codes, len(numbered), method, constant)
     defined = np.isfinite(values)
     constant_judge = constant_groups(y, numbered.codes, len(numbered)) & defined
-    value = Undefined("no group tells its texts apart")
+    value = Undefined("in each group all human scores are equal")
     return Correlation(
         float(values[defined].mean()) if defined.any() else value,
         len(x),

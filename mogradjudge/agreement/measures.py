@@ -157,7 +157,7 @@ def _skill(accuracy: float | Undefined, constant: float | Undefined) -> float | 
     if isinstance(accuracy, Undefined) or isinstance(constant, Undefined):
         return accuracy
     if constant == 1:
-        return Undefined("humans tie all pairs")
+        return Undefined("humans scored the texts of each pair equally")
     return (accuracy - constant) / (1 - constant)
 
 

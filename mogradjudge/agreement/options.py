@@ -39,7 +39,7 @@ def check_options(
             raise SetupError(f"`{name}` must be one of {words}, got {value!r}.")
     for name, count in {"resamples": resamples, "flips": flips}.items():
         if count < 1:
-            raise SetupError(f"`{name} >= 1` must hold, got {count!r}.")
+            raise SetupError(f"`{name}` must be >= 1, got {count!r}.")
     if not 0 < confidence < 1:
         raise SetupError(f"`confidence` must lie between 0 and 1, got {confidence!r}.")
 

@@ -45,7 +45,7 @@ def pair_accuracy(
         SetupError: If the lengths differ, a score is not finite, or ``epsilon`` is below 0.
     """
     if not epsilon >= 0:
-        raise SetupError(f"`epsilon >= 0` must hold, got {epsilon!r}.")
+        raise SetupError(f"`epsilon` must be >= 0, got {epsilon!r}.")
     right = pairs = 0
     for x, y in _differences(human, judge, groups):
         tied = np.abs(y) <= epsilon

@@ -111,7 +111,7 @@ def minimum_detectable_difference(
     """
     _check_power(alpha, power)
     if documents < 2:
-        raise SetupError(f"`documents >= 2` must hold, got {documents!r}.")
+        raise SetupError(f"`documents` must be >= 2, got {documents!r}.")
     return _detectable(_spread(values), documents, alpha, power)
 
 

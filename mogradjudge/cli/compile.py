@@ -104,7 +104,7 @@ def compile_command(
     else:
         print_run(result)
         say(verdict(result))
-        say(f"The judge is in {out}/judge.json, all figures are in {out}/result.json.")
+        say(f"The judge is in {out}/judge.json, all numbers are in {out}/result.json.")
         say(f"To see it as a web page: mogradjudge report {shlex.quote(out)}")
     if result["stop_reason"] not in ("steps", "patience", "target"):
         note(f"The run is kept in {out}. {RESUME}")
@@ -119,9 +119,9 @@ def verdict(result: Mapping[str, Any]) -> str:
     stopped = STOPPED[result["stop_reason"]]
     reason = stopped[0].upper() + stopped[1:]
     if result["seed_agreement"]["mean"] is None:
-        return f"{reason}. The initial instructions have no agreement and stay."
+        return f"{reason}. The initial instructions have no agreement and are kept."
     if all(step["unchanged"] for step in result["steps"]):
-        return f"{reason}. No rewrite was scored: the initial instructions stay."
+        return f"{reason}. No rewrite was scored: the initial instructions are kept."
     if result["seed_kept"]:
         return f"{reason}. No rewrite beat the initial instructions on the validation texts."
     return f"{reason}. The rewritten instructions did best on the validation texts."

@@ -26,7 +26,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     Or only in this shell:
 
     \b
-    eval "$(mogradjudge completion bash)"    # bash 4.4 or newer; zsh alike
+    eval "$(mogradjudge completion bash)"    # bash 4.4 or newer; also zsh
     mogradjudge completion fish | source     # fish
     """
     completion = get_completion_class(shell)

@@ -74,7 +74,7 @@ config_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=_read_defaults,
-    help="Read options from this file, as batch_size = 4; the command line wins.",
+    help="Read options from this file (batch_size = 4); CLI options override it.",
 )
 
 

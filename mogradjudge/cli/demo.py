@@ -75,8 +75,8 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         say(f"{verdict(result)} It took {time.monotonic() - started:.0f} s.")
         if lm == _SMALL:
             say(
-                "A model of 135 million parameters shows how a run works, not how well: its "
-                "ratings are close to noise, so the figures above mean nothing."
+                "A model of 135 million parameters only shows how a run works: its "
+                "ratings are close to noise, so the numbers above mean nothing."
             )
     if result["stop_reason"] == "interrupted":
         raise click.Abort

@@ -96,7 +96,7 @@ def read_texts(options: Options) -> Texts:
     rubric = Rubric.from_toml(options.rubric)
     examples = load_examples(options.data, rubric, options.limit)
     if not 0 <= options.test_share < 1:
-        raise SetupError(f"`--test-share` must lie in [0, 1), got {options.test_share!r}.")
+        raise SetupError(f"`--test-share` must be in [0, 1), got {options.test_share!r}.")
     if not options.test_share:
         return Texts(rubric, examples, [])
     shares = (1 - options.test_share, options.test_share)

@@ -126,12 +126,12 @@ call_options = together(
         default=0.0,
         show_default=True,
         metavar="[FLOAT|none]",
-        help="The judge's temperature; none sends no temperature, for models that accept none.",
+        help="The judge's temperature; none sends no temperature, for models that refuse it.",
     ),
     click.option(
         "--max-tokens",
         type=click.IntRange(1),
-        help="Tokens of the longest reply  [default: the provider's]",
+        help="Maximum tokens of a reply  [default: the provider's]",
     ),
     setting_options("num_threads", "max_rpm"),
     click.option(
@@ -140,7 +140,7 @@ call_options = together(
         default=TIMEOUT,
         show_default=True,
         metavar="SECONDS",
-        help="Retry a call that sends nothing for this long.",
+        help="Retry a call that gets no data for this long.",
     ),
 )
 
@@ -176,7 +176,7 @@ config_options = together(
         "--prompt-lm",
         type=MODEL,
         metavar="MODEL",
-        help="The model of critic, coach and editor  [default: that of --lm]",
+        help="The model of critic, coach and editor  [default: same as --lm]",
     ),
 )
 

@@ -54,7 +54,7 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
     type=Names("auto", "local"),
     metavar="ADDRESS",
     help="Judge on a Ray cluster: `auto` or HOST:PORT joins one, from one of its machines; `local` "
-    "starts one on this machine. --num-threads then holds for each CPU.",
+    "starts one on this machine. --num-threads then counts per CPU.",
 )
 @output_options
 def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001

@@ -54,7 +54,7 @@ study_options = together(
         "--space",
         type=FILE,
         metavar="TOML",
-        help="The values to try, as batch_size = [1, 4]; see examples/README.md.",
+        help="Values to try, e.g. batch_size = [1, 4]; see examples/README.md.",
     ),
     click.option(
         "--trials",
@@ -68,7 +68,7 @@ study_options = together(
         metavar="URL",
         envvar="MOGRADJUDGE_STORAGE",
         show_envvar=True,
-        help="The study's database, as postgresql://USER@HOST/NAME; several workers can share it. "
+        help="Study database, e.g. postgresql://USER@HOST/NAME; several workers can share it. "
         " [default: an SQLite file in DIR]",
     ),
     click.option(
@@ -101,7 +101,7 @@ study_options = together(
         default=10,
         show_default=True,
         metavar="SECONDS",
-        help="Time between signs of life; a worker without one for three times as long is dead.",
+        help="Time between heartbeats; a worker that sends none for 3 times as long is dead.",
     ),
 )
 
@@ -120,9 +120,7 @@ study_options = together(
 @limit_option
 @click.option("--out", type=FOLDER, metavar="DIR", help="The search's folder.")
 @click.option("--show", is_flag=True, help="Show the results so far; changes nothing.")
-@click.option(
-    "--figures", is_flag=True, help="Draw DIR/figures; without matplotlib that is an error."
-)
+@click.option("--figures", is_flag=True, help="Draw figures into DIR/figures; needs matplotlib.")
 @output_options
 def search_command(
     data: str | None,
@@ -135,7 +133,7 @@ def search_command(
     """Search for the configuration that makes the best judge, on the rated texts of DATA.
 
     Each trial is a compile. The first one takes the options as they are; --target and --patience
-    hold for each. DATA is split into texts to write critiques on, texts for the gates, and texts to
+    apply to each. DATA is split into texts to write critiques on, texts for the gates, and texts to
     compare trials on. Run the same command again to resume. Any number of workers can run it at the
     same time with the same --storage.
 
@@ -270,7 +268,7 @@ def _print(
     if has_best:
         say(
             f"The best configuration is in {out}/best.toml, its judge in {out}/judge.json, all "
-            f"figures in {out}/search.json."
+            f"numbers in {out}/search.json."
         )
     for path in figures:
         say(f"Drawn: {path}")

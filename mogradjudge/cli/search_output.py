@@ -92,7 +92,7 @@ def _print_reasons(ended: Sequence[TrialRecord]) -> None:
 def _print_table_of(records: Sequence[TrialRecord], title: str) -> None:
     print_table(_TRIAL_COLUMNS, [_row(record) for record in records[:_MOST_ROWS]], title)
     if len(records) > _MOST_ROWS:
-        say(f"and {len(records) - _MOST_ROWS} more: --json and search.json hold all of them")
+        say(f"and {len(records) - _MOST_ROWS} more: --json and search.json have all of them")
 
 
 def _row(record: TrialRecord) -> list[str]:
@@ -146,7 +146,7 @@ def _print_best(result: SearchResult) -> None:
         case Undefined(reason):
             say(f"The selection bias of the best agreement is unknown: {reason}.")
     if result.fresh is None:
-        say("The best judge and the default's were not scored again.")
+        say("The best and the default judge were not scored again.")
     else:
         _print_fresh(result.fresh)
 
@@ -211,7 +211,7 @@ def _print_importances(result: SearchResult) -> None:
         return
     ranked = sorted(result.importances.items(), key=lambda item: (-item[1], item[0]))
     rows = [[name, f"{share:.2f}"] for name, share in ranked]
-    title = "Importance: share in the variance of agreement, of parameters that every trial has"
+    title = "Importance: share of the variance of agreement; parameters that every trial has"
     print_table(("parameter", "share"), rows, title)
 
 
@@ -230,7 +230,7 @@ def _print_front(result: SearchResult) -> None:
     )
     if result.hypervolume is not None:
         box = "the box of agreements from 0 to 1 and costs up to twice the default's"
-        say(f"Hypervolume: they dominate {result.hypervolume:.3f} of {box}.")
+        say(f"Hypervolume: the front dominates {result.hypervolume:.3f} of {box}.")
 
 
 def _front_rows(records: Iterable[TrialRecord], *, several: bool) -> Sequence[list[str]]:

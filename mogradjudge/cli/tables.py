@@ -48,13 +48,13 @@ def _print_losses(result: Mapping[str, Any]) -> None:
     losses = {
         "validation texts without a usable score": result["unscored"],
         "validation texts without a human score": result["missing_human"],
-        "expected scores that fell back to the integer": result["fallbacks"],
+        "expected scores replaced by the integer": result["fallbacks"],
     }
     for what, counts in losses.items():
         if any(counts.values()):
             say(f"{what}: {_by_criterion(counts)}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
-        say(f"questions without a usable reply: {skipped}")
+        say(f"calls without a usable reply: {skipped}")
 
 
 def _by_criterion(counts: Mapping[str, int]) -> str:

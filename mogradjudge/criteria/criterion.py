@@ -47,7 +47,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not all(type(bound) is int for bound in (self.low, self.high)):
-            raise SetupError(f"`scale` must hold two integers, got {(self.low, self.high)!r}.")
+            raise SetupError(f"`scale` must be two integers, got {(self.low, self.high)!r}.")
         if self.low >= self.high:
             raise SetupError(f"`scale` must rise, low < high, got {(self.low, self.high)!r}.")
         bounds = reprlib.repr((self.low, self.high))  # a file may hold thousands of digits

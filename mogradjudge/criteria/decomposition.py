@@ -49,7 +49,7 @@ class StageCalls:
 
     @property
     def total(self) -> int:
-        """Calls of all three stages; the judge's and the gate's come on top."""
+        """Calls of all three stages; without the judge's and the gate's."""
         return self.loss + self.gradient + self.optimizer
 
 
@@ -73,7 +73,7 @@ class DecompositionMode:
         # Text written for all criteria cannot be cut back into one text per criterion.
         if "CS" in self.name:
             raise SetupError(
-                f"A combined stage cannot feed a separate one, got mode {self.name!r}. "
+                f"An S stage cannot follow a C stage, got mode {self.name!r}. "
                 f"Valid modes: {', '.join(MODE_NAMES)}."
             )
 
@@ -188,7 +188,7 @@ def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> I
     yield _wrapped(
         f"{mode}, one step on {_count(batch_size, 'text')} with {_criteria(len(criteria))} "
         f"({', '.join(criteria)}): {_count(counted.total, 'call')}, {by_role}. The judge's calls "
-        "come before them and the gate's after, as many in every mode. The calls of a stage are in "
+        "come before them and the gate's after, equal in every mode. The calls of a stage are in "
         "flight together, up to `num_threads`; a stage waits for the whole stage before it."
     )
     before: tuple[Group, ...] = ()
@@ -254,13 +254,13 @@ def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
     if shared:
         every = " and ".join(f"each {record}" for record in shared)
         dilution = f"{every} speaks about {_criteria(len(criteria))} in one text"
-    interference = f"an editor reads all {_count(edited, 'section')} that it may make fit together"
+    interference = f"an editor reads all {_count(edited, 'section')} and can make them consistent"
     if len(criteria) == 1:
-        interference = "there is one section, and none beside it"
+        interference = "there is only one section"
     elif edited < len(criteria):
         interference = (
             f"an editor reads {edited} of {len(criteria)} sections, and the judge in its combined "
-            "layout all in one prompt: nobody has made them fit together"
+            "layout all in one prompt: no call made them consistent"
         )
     yield _row("dilution", dilution)
     yield _row("interference", interference)

@@ -99,10 +99,10 @@ class Rubric:
         if not self.inputs:
             raise SetupError("`inputs` must name at least one column, got none.")
         if not self.criteria:
-            raise SetupError("`criteria` must hold at least one criterion, got none.")
+            raise SetupError("`criteria` must have at least one criterion, got none.")
         for name, count in (("inputs", len(self.inputs)), ("criteria", len(self.criteria))):
             if count > _MOST_FIELDS:
-                raise SetupError(f"`{name}` must hold at most {_MOST_FIELDS}, got {count}.")
+                raise SetupError(f"`{name}` must have at most {_MOST_FIELDS}, got {count}.")
         if strange := [item for item in self.criteria if not isinstance(item, Criterion)]:
             raise SetupError(f"`criteria` must hold criteria, got {strange[0]!r}.")
         for name in self.inputs:

@@ -53,7 +53,7 @@ def load_examples(
         't01'
     """
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise SetupError(f"`limit >= 1` must hold, got {limit!r}.")
+        raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
     labels = [criterion.human for criterion in rubric.criteria]
     labels += [rubric.group] if rubric.group is not None else []
     table = read_table(str(source), (*rubric.inputs, *labels), limit)

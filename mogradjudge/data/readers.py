@@ -124,7 +124,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, object]:
 
 
 def read_parquet(path: Path, wanted: Group, size: int, *, whole: bool) -> Iterator[Batch]:
-    """Read a file; of the columns that are not wanted nothing is read, unless all are to be kept.
+    """Read a file; unwanted columns are read only if all are to be kept.
 
     Raises:
         SetupError: If a column's name is used twice.

@@ -74,7 +74,7 @@ def split_by_group(
 
 def _check_fractions(fractions: Sequence[float]) -> None:
     if len(fractions) < 2 or not all(share > 0 for share in fractions):
-        raise SetupError(f"`fractions` must hold two or more positive numbers, got {fractions!r}.")
+        raise SetupError(f"`fractions` must be two or more positive numbers, got {fractions!r}.")
     if abs(sum(fractions) - 1) > 1e-6:
         raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
 

@@ -1,6 +1,6 @@
 """Reads files and hub data sets as rows of a table, and checks them before any LM call.
 
-Text stays text: no value is converted by its looks.
+Text stays text: '01' does not become 1.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Table:
 
 
 def read_table(source: str, wanted: Group, limit: int | None) -> Table:
-    """Read the existing ones of the wanted columns from a source's first rows.
+    """Read the wanted columns that exist from a source's first rows.
 
     Raises:
         SetupError: If the source cannot be read.
@@ -162,7 +162,7 @@ def texts_of(table: Table, name: str) -> list[str]:
     values = ["" if is_nan(value) else value for value in table.column(name)]
     kinds = (str, int, float)
     if other := [(n, v) for n, v in enumerate(values, table.first) if not isinstance(v, kinds)]:
-        raise SetupError(f"{table.source}: {name!r} must hold texts, got {named_rows(other)}.")
+        raise SetupError(f"{table.source}: {name!r} must be texts, got {named_rows(other)}.")
     return [str(value) for value in values]
 
 

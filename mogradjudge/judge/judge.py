@@ -341,7 +341,7 @@ def _saved(path: Path) -> dict[str, Any]:
 def _saved_state(path: Path) -> Any:
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; no judge is.")
+            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; not a judge.")
         return json.loads(path.read_text(encoding="utf-8"))
     except SetupError:  # a ValueError too
         raise

@@ -1,4 +1,4 @@
-"""Parses replies: field by field, so that one bad field costs no other, or as a whole."""
+"""Parses replies: field by field, so one bad field affects no other, or as a whole."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What lm/, judge/ and scoring/ use of the internals of DSPy and litellm, and why.
 
-No other module of these rooms names them, so a new DSPy is met here; the names are listed in
+No other module of these rooms names them, so a new DSPy is handled here; the names are listed in
 tests/unit/test_dspy_contact.py. They are those of DSPy 3.4.1 and litellm 1.110. DSPy 3.5 (pull
 10401) will refuse `lm(messages=...)`, drop `BaseLM.forward` and return a `Prompt` from
 `Adapter.format`.

@@ -1,4 +1,4 @@
-"""Books a run's calls, tokens and cost by role and criteria, and enforces its budget."""
+"""Counts a run's calls, tokens and cost by role and criteria; enforces its budget."""
 
 from __future__ import annotations
 

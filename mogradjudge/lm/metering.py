@@ -1,4 +1,4 @@
-"""Limits and books each attempt of every LM call during a run.
+"""Limits and counts all attempts of LM calls during a run.
 
 All of DSPy's LMs send through the same functions, also LMs that a program makes while it runs. Ours
 replace them while a run is active; DSPy's own are restored when the last run ends.
@@ -133,7 +133,7 @@ class _Layer:
             self._has_warned = True
             logger.warning(
                 "While a run is active, an LM is called outside of it, for example by a thread "
-                "that started before the run. Such calls are neither booked nor capped. Start the "
+                "that started before the run. Such calls are not counted or capped. Start the "
                 "thread in `forward`."
             )
         return None

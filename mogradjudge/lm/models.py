@@ -69,7 +69,7 @@ def _check_remote(model: str, temperature: float | None, timeout: float) -> None
         raise SetupError(f"`temperature` must be a number >= 0, got {temperature!r}.")
     if not model.partition("/")[2]:
         raise SetupError(
-            f"A model must be PROVIDER/MODEL, as openai/gpt-4o-mini, or local/..., got {model!r}."
+            f"A model is PROVIDER/MODEL, e.g. openai/gpt-4o-mini, or local/..., got {model!r}."
         )
     if not 0 < timeout < math.inf:
         raise SetupError(f"`timeout` must be a number of seconds above 0, got {timeout!r}.")

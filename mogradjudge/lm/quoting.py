@@ -92,7 +92,7 @@ _ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _CONTROL)
 def quote(
     text: str, fields: Iterable[str] = (), *, headings: bool = True, labels: bool = False
 ) -> str:
-    """Make a text from outside inert: it can open neither a field nor a section nor a turn.
+    """Escape a text from outside: it can open no field, section or turn of a prompt.
 
     A backslash goes into DSPy's field markers, its custom-type markers, our headings, the control
     tokens of models and the XML tags of ``fields``, whatever invisible characters, blanks and

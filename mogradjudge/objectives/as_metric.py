@@ -70,7 +70,7 @@ class ObjectivesMetric:
         if not isinstance(self.failure_score, Real) or not math.isfinite(self.failure_score):
             raise SetupError(f"`failure_score` must be a number, got {self.failure_score!r}.")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
-            raise SetupError(f"`0 <= threshold <= 1` must hold, got {self.threshold!r}.")
+            raise SetupError(f"`threshold` must be in [0, 1], got {self.threshold!r}.")
 
     @property
     def __name__(self) -> str:  # a function has one, and tables and logs print it
@@ -108,7 +108,7 @@ class ObjectivesMetric:
         }
         if not scores:
             raise SetupError(
-                f"There is nothing to score {excerpt(str(dict(gold)))} by, on any of "
+                f"Nothing to score in {excerpt(str(dict(gold)))}, for any of "
                 f"{', '.join(results)}. Leave the example out."
             )
         return scores

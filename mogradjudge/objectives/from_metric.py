@@ -160,7 +160,7 @@ class MetricPart:
         if isinstance(verdict.score, Unscored):
             return verdict.score
         if verdict.parts is None:
-            raise BadScore(f"no `objective_scores`, and {excerpt_of(verdict.score)} alone")
+            raise BadScore(f"no `objective_scores`, only {excerpt_of(verdict.score)}")
         if self.key not in verdict.parts:  # misspelt, say
             raise BadScore(f"`objective_scores` are for {list(verdict.parts)} and not {self.key!r}")
         return verdict.parts[self.key]
@@ -214,7 +214,7 @@ def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> 
     if not callable(metric):
         raise SetupError(f"A metric must be a function, got {metric!r}.")
     if is_async(metric):
-        raise SetupError(f"A metric must be no coroutine function, got {metric!r}.")
+        raise SetupError(f"A metric must not be async, got {metric!r}.")
     try:
         signature = inspect.signature(metric)
     except ValueError:  # some functions written in C have no signature
@@ -227,4 +227,4 @@ def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> 
             continue
         return (None, pred_name, None)[: count - 2]
     needed = "the five arguments of GEPA's metrics, for `pred_name`," if pred_name else "an example"
-    raise SetupError(f"A metric must take {needed} and a prediction, got one of {signature}.")
+    raise SetupError(f"A metric must take {needed} and a prediction, got {signature}.")

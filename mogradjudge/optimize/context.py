@@ -167,7 +167,7 @@ def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple
     slots = find_slots(student, criteria)
     if not slots:
         raise SetupError(
-            f"{type(student).__name__} has no predictor to optimize. One whose module is marked "
+            f"{type(student).__name__} has no predictor to optimize. A module that is marked "
             "_compiled is frozen: set _compiled = False."
         )
     if missing := set(criteria) - {slot.criterion for slot in slots}:

@@ -75,5 +75,5 @@ def _parts(
 def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
     rows = listed(examples, name)
     if not rows:
-        raise SetupError(f"`{name}` must hold at least one example, got none.")
+        raise SetupError(f"`{name}` must have at least one example, got none.")
     return rows

@@ -258,7 +258,7 @@ class RunEnded(Event, headline=True):
 
     def describe(self) -> str:
         stopped = _STOPPED.get(self.stop_reason, f"Stopped ({self.stop_reason})")
-        note = " The initial instructions stay." if self.seed_kept else ""
+        note = " The initial instructions are kept." if self.seed_kept else ""
         return f"{stopped}: {show(self.agreement)}.{note}"
 
 

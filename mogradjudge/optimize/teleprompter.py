@@ -176,7 +176,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
 
         Raises:
             SetupError: If the program, the examples, the LMs or the folder cannot be used.
-            dspy.LMError: If a provider stays down, or refuses a request for good.
+            dspy.LMError: If a provider stays down, or always refuses a request.
         """
         config = self._config_for(student, num_threads)
         objectives = self._objectives(student)
@@ -268,6 +268,6 @@ def _check_caching(lms: Mapping[str, dspy.BaseLM | None]) -> None:
     for role, lm in lms.items():
         if lm is not None and not asks_cache(lm):
             raise SetupError(
-                f"`run_dir` needs LMs with DSPy's cache, but that of the {role}, {lm.model!r}, has "
+                f"`run_dir` needs LMs with DSPy's cache, but the {role}'s, {lm.model!r}, has "
                 "cache=False or its own forward. Set cache=True."
             )

@@ -34,7 +34,7 @@ def save_program(program: dspy.Module, path: Path) -> None:
 
 
 def state_without_lms(program: dspy.Module) -> dict[str, Any]:
-    """Return a program's state without its LMs, which may be such that cannot be saved."""
+    """Return a program's state without its LMs: some LMs cannot be saved."""
     state: dict[str, Any] = _with_lm_states(program, keep=False).dump_state()
     return state
 

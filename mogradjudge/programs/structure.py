@@ -14,7 +14,7 @@ from mogradjudge.programs.dspy_internals import RESULTS, TRIAL_LOGS, put_callbac
 
 
 def without_results(program: dspy.Module) -> dspy.Module:
-    """Return a shallow copy of a program without what optimizers set on it: other programs, say.
+    """Return a shallow copy of a program without what optimizers set on it (other programs).
 
     The parts are shared with the program; do not change them. A program's own attributes that bear
     an optimizer's names stay.

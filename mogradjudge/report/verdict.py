@@ -19,13 +19,13 @@ Word: TypeAlias = Literal[
 
 HOW = (
     "A difference is established if its 95 % interval excludes 0 and its p-value is below 0.05. "
-    "p-values of single criteria are adjusted for their number (Holm); that of the mean is not. "
+    "p-values of single criteria are adjusted for their number (Holm); the mean's is not. "
     "'Not established' does not mean that there is no difference. Tests exchange initial and final "
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
     "interval of a single value is a bootstrap over documents."
 )
 OPTIMISTIC = (
-    "These figures are optimistic: the final instructions were chosen on the same validation texts."
+    "These values are optimistic: the final instructions were chosen on the same validation texts."
 )
 
 
@@ -134,7 +134,7 @@ def _meaning(run: RunData, ends: Ends) -> str:
     if claim.verdict == "established":
         better = "better" if claim.estimate > 0 else "worse"
         return f"{final} {agree} {better}{do} than the initial ones: {figures}."
-    return f"it is open whether {final} {agree} better{do} than the initial ones: {figures}."
+    return f"it is unknown if {final} {agree} better{do} than the initial ones: {figures}."
 
 
 def _tested(ends: Ends) -> str:
@@ -146,7 +146,7 @@ def _tested(ends: Ends) -> str:
 def _both_ends(ends: Ends) -> str:
     seed, final = (end.by_criterion[MEAN].value for end in (ends.seed, ends.final))
     without = (
-        f" (without {', '.join(ends.left_out)}: not both have a value)" if ends.left_out else ""
+        f" (without {', '.join(ends.left_out)}: one value is missing)" if ends.left_out else ""
     )
     return f"{_what(ends)} {number(final)} against {number(seed)}{without}"
 

@@ -34,11 +34,10 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
     if path.suffix not in OUTPUTS:
         raise SetupError(f"`--out` must end with one of {', '.join(OUTPUTS)}, got {path.name!r}.")
     if not path.parent.is_dir():
-        raise SetupError(f"`--out` must lie in an existing folder, got {path}.")
+        raise SetupError(f"`--out` must be in an existing folder, got {path}.")
     if path.is_dir() or (path.exists() and not overwrite):
         raise SetupError(
-            f"`--out` must be a new file, and {path} is there already. Give another one, or "
-            "`--overwrite`."
+            f"`--out` must be a new file, but {path} exists. Give another one, or `--overwrite`."
         )
 
 

@@ -209,7 +209,7 @@ def _check_files(source: Path, out: Path, options: ScoringOptions) -> None:
         check_ray(options.ray)
     check_output(out, overwrite=options.overwrite)
     if source.exists() and out.exists() and out.samefile(source):
-        raise SetupError(f"`--out` must be another file than the table that is read, got {out}.")
+        raise SetupError(f"`--out` must not be the table that is read, got {out}.")
 
 
 def _machines(

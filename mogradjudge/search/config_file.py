@@ -93,6 +93,6 @@ def _check_parameter(name: str, value: object, table: Mapping[str, Any]) -> None
     check_value(name, value)
     if parent is not None and parent not in condition.values:
         raise SetupError(
-            f"`{name}` has a meaning with `{condition.parent}` = {' or '.join(condition.values)} "
-            f"only, got {parent!r}."
+            f"`{name}` needs `{condition.parent}` = {' or '.join(condition.values)} "
+            f"but got {parent!r}."
         )

@@ -132,7 +132,7 @@ def _looking(
 
 
 class Lines:
-    """Writes a line to stderr when an attempt has ended; those of the first look are known."""
+    """Writes a line to stderr when an attempt has ended; earlier ones are skipped."""
 
     def __init__(self) -> None:
         self._printed: set[int] | None = None

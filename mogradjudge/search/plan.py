@@ -61,7 +61,7 @@ def check(job: Job, plan: Plan) -> None:
     parts = _parts(job)
     for name, examples in parts.items():
         if not examples:
-            raise SetupError(f"The {name} set must hold at least one example, got none.")
+            raise SetupError(f"The {name} set must have at least one example, got none.")
         check_ratings(examples, job.judge.rubric, name)
         if name != "training":
             check_measurable(examples, job.judge.rubric, job.base.level, name)

@@ -1,15 +1,15 @@
 """Step scores of a trial at equal numbers of calls, so that running trials can be compared.
 
-A step in one mode or layout takes more calls than in another, so what trials are compared at is not
-a number of steps. A rung is as many calls as one step of the search's default configuration; a
+A step in one mode or layout takes more calls than in another, so trials are not compared by their
+number of steps. A rung is as many calls as one step of the search's default configuration; a
 trial's value at a rung is the best validation agreement that it had found by then.
 
 A trial is judged by its steps and never by its initial instructions, which are the user's and in
 some layouts far from the result: the pruner is not asked before the rung of the first step's end.
 
-A run that ended stays a competitor. What it found stands at all later rungs, up to the last one
-that the dearest configuration of the space can reach, so that a cheap mode that was done at .9 on
-rung 2 is what a dear one is compared with on rung 4. A run that its user or a budget stopped may be
+A run that ended is still compared. Its value counts at all later rungs, up to the last one
+that the most expensive configuration can reach. For example, a cheap mode that ended with .9 on
+rung 2 is compared with an expensive one on rung 4. A run that its user or a budget stopped may be
 resumed, so its later rungs are left open.
 """
 
@@ -84,7 +84,7 @@ def _most(domain: tuple[int, ...] | Range | None, otherwise: int) -> int:
 
 @dataclass
 class Rungs:
-    """An observer that reports a run's progress to its trial, and ends it where that is hopeless.
+    """An observer that reports a run's progress to its trial, and ends it if it has no chance.
 
     Args:
         trial: The trial.

@@ -43,7 +43,7 @@ class Range:
         if not isinstance(self.log, bool):
             raise SetupError(f"`log` of a range must be True or False, got {self.log!r}.")
         if self.low > self.high:
-            raise SetupError(f"`low <= high` must hold in a range, got {self.low} and {self.high}.")
+            raise SetupError(f"A range must have `low <= high`, got {self.low} and {self.high}.")
         if self.log and self.low <= 0:
             raise SetupError(f"`low` of a range with log=True must be above 0, got {self.low}.")
         if self.step is not None:
@@ -58,7 +58,7 @@ class Range:
         low, high, width = (Fraction(str(number)) for number in (self.low, self.high, step))
         if (high - low) % width != 0:
             raise SetupError(
-                f"`step` of a range must lead from `low` to `high`, got {step} between "
+                f"`step` of a range must divide `high` - `low`, got {step} between "
                 f"{self.low} and {self.high}."
             )
 

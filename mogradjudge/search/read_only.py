@@ -33,7 +33,7 @@ _MOST_NAMED = 5
 
 @contextmanager
 def to_read(storage: str | None, folder: Path | None, name: str) -> Iterator[tuple[Queue, Shared]]:
-    """Open a study to read it while the block runs; workers may be at it.
+    """Open a study to read it while the block runs; workers may use it.
 
     Args:
         storage: The database's URL; None for the file that `search` makes in ``folder``.
@@ -91,7 +91,7 @@ def _check_there(url: sa.URL) -> sa.URL:
     beside = file_beside(file)
     for path in (file, beside):
         if not path.is_file():
-            raise SetupError(f"There is no study here: {path} is missing.")
+            raise SetupError(f"No study found: {path} is missing.")
         check_database(path)
     engine = sa.create_engine(_read_only(url), **_options(url))
     try:
@@ -105,7 +105,7 @@ def _check_tables(engine: sa.Engine, names: tuple[str, ...]) -> None:
     there = sa.inspect(engine)
     for name in names:
         if not there.has_table(name):
-            raise SetupError(f"There is no study here: {shown_of(engine.url)} has no table {name}.")
+            raise SetupError(f"No study found: {shown_of(engine.url)} has no table {name}.")
 
 
 def _storage(url: sa.URL) -> RDBStorage:
@@ -120,7 +120,7 @@ def _study(storage: RDBStorage, name: str) -> optuna.Study:
     if name not in names:
         first = ", ".join(map(repr, names[:_MOST_NAMED])) or "none"
         more = ", ..." if len(names) > _MOST_NAMED else ""
-        raise SetupError(f"There is no study {name!r} here. Known studies: {first}{more}.")
+        raise SetupError(f"Unknown study {name!r}. Known studies: {first}{more}.")
     return optuna.load_study(study_name=name, storage=storage)
 
 

@@ -39,9 +39,9 @@ def sampler_for(
 ) -> Factory:
     """Give the sampler of each trial, by the trial's number.
 
-    A named one is seeded by ``seed`` and the number: a search that goes on draws nothing again, and
-    two workers never draw the same. A sampler object is copied for each trial and seeded anew, at
-    random, since its own seed would make all trials alike; for draws that come out the same in
+    A named one is seeded by ``seed`` and the number: a resumed search repeats no draw, and
+    two workers never draw the same. A sampler object is copied for each trial and reseeded, at
+    random, since its own seed would make all trials equal; for draws that are the same in
     another search give a name, or a factory that seeds by the number.
 
     Args:
@@ -90,7 +90,7 @@ def _usable(sampler: object) -> BaseSampler:
         )
     if isinstance(sampler, GridSampler | BruteForceSampler):
         raise SetupError(
-            f"`sampler` cannot be Optuna's {type(sampler).__name__}, which knows nothing of queued "
+            f"`sampler` cannot be Optuna's {type(sampler).__name__}, which ignores queued "
             'trials: give sampler="grid".'
         )
     return sampler
@@ -122,7 +122,7 @@ def pruner_of(pruner: str | BasePruner | None, values: int) -> BasePruner:
     chosen = makers[pruner or "none"]() if isinstance(pruner, str | None) else pruner
     if values > 1 and not isinstance(chosen, NopPruner):
         raise SetupError(
-            f"`pruner` needs a search with one value, got {values} values: Optuna prunes no other."
+            f"`pruner` needs a search with one value, got {values} values: Optuna needs just one."
         )
     return chosen
 

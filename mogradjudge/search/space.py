@@ -139,7 +139,7 @@ class SearchSpace:
         domains = {name: getattr(self, name) for name in self.searched if self._reachable(name)}
         if ranges := [f"`{name}`" for name, it in domains.items() if isinstance(it, Range)]:
             raise SetupError(
-                f"A grid needs choices, but {', '.join(ranges)} must lie in a range: give choices, "
+                f"A grid needs choices, not ranges: for {', '.join(ranges)} give choices, "
                 "as (1, 2, 4)."
             )
         return {name: list(domain) for name, domain in domains.items()}
@@ -244,6 +244,6 @@ def _widened(domain: Range, value: Any) -> Range:
 
 def _check_held(name: str, domain: Range, value: Value) -> None:
     if not isinstance(value, int | float):
-        raise SetupError(f"`{name}` is {value!r}, which no range holds: give choices instead.")
+        raise SetupError(f"`{name}` is {value!r}, which is no number: give choices instead.")
     if not domain.holds(value):
         raise SetupError(f"`{name}` must lie in the range {domain}, got {value!r}: widen it.")

@@ -143,8 +143,8 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         trials: The trials of the study by all workers, at least 1; raise it to continue.
         storage: A database's URL, or any Optuna storage; an SQLite file in ``out`` if not
             given. Workers on other machines need a server, as ``postgresql://user@host/name``.
-        budget: Caps on all trials together; ``max_seconds`` counts from this call. Of a cap on
-            calls that is large enough, a part is reserved to score the best trial again at the end.
+        budget: Caps on all trials together; ``max_seconds`` counts from this call. If a cap on
+            calls is large enough, a part is reserved to score the best trial again at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
             ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded
             at random for each trial, or a function that makes one for a trial's number.
@@ -170,7 +170,7 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
 
     Raises:
         SetupError: If an argument has an invalid value, or the study has other settings.
-        dspy.LMError: If the provider stays down, or refuses a call for good.
+        dspy.LMError: If the provider stays down, or always refuses a call.
     """
     job, plan = arguments.job(), arguments.plan()
     check(job, plan)

@@ -45,7 +45,7 @@ class TakenAway(MogradError):
 
 
 class Unfinished(MogradError):
-    """The run ended before its end; it can be taken up.
+    """The run stopped too early; it can be resumed.
 
     Args:
         reason: ``"budget"`` or ``"interrupted"``.
@@ -198,7 +198,7 @@ def _less(spent: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
 
 
 def free_place(place: Path) -> Path:
-    """Give a trial's folder, or another one while a worker that was given up holds on to it."""
+    """Give a trial's folder, or another one while a dead worker still uses it."""
     for attempt in range(1, 100):
         free = place if attempt == 1 else place.with_name(f"{place.name}-{attempt}")
         try:

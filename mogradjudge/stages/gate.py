@@ -88,7 +88,7 @@ class NoCriterionRegression:
 
     def __post_init__(self) -> None:
         if self.tolerance < 0:
-            raise SetupError(f"`tolerance >= 0` must hold, got {self.tolerance}.")
+            raise SetupError(f"`tolerance` must be >= 0, got {self.tolerance}.")
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
         return not measures_less(current, proposed) and all(

@@ -43,7 +43,7 @@ class Model:
         except RuntimeError as error:
             raise SetupError(
                 f"llama.cpp cannot load {settings.path} ({error}). The file may be damaged or too "
-                "new for this xllamacpp, or memory is short. Give another file."
+                "new for this xllamacpp, or memory is full. Give another file."
             ) from error
 
     def chat(self, payload: dict[str, Any]) -> dict[str, Any]:

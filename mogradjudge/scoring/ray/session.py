@@ -78,7 +78,7 @@ def joined(address: str) -> Iterator[None]:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
     except Exception as error:  # a Ray that starts too slowly raises nothing narrower
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SetupError(f"`--ray {address}` cannot be joined: {reason}") from error
+        raise SetupError(f"`--ray {address}` cannot connect: {reason}") from error
     try:
         yield
     finally:

@@ -190,7 +190,7 @@ class _Data:
     def _none(self, model: Model) -> Undefined:
         if model.freedom < _FREEDOM:
             return Undefined(f"{model.freedom} degrees of freedom, and an interval needs 2")
-        return Undefined("most resamples lack the value of a trial")
+        return Undefined("a trial has no value in most resamples")
 
     def _document_variance(self, weights: Array) -> float:
         if self.resampled is None:

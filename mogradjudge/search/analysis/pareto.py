@@ -39,7 +39,7 @@ class Point:
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """Return the trials that no other one beats in price and value, from cheap to dear.
+    """Return the trials that no other one beats in price and value, cheapest first.
 
     Of trials that are equal in both it returns the first.
 

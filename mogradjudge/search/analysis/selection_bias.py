@@ -174,7 +174,7 @@ def corrected(
     rivals = np.isfinite(means)
     complete = np.isfinite(resampled[:, rivals]).all(axis=1)
     if not complete.any() or complete.mean() < 0.5:
-        return Undefined("most resamples lack the value of a trial")
+        return Undefined("a trial has no value in most resamples")
     best, optimism = float(means[chosen]), _optimism(means, resampled[complete], rivals)
     differences = resampled[complete, chosen] - best
     tail = (1 - confidence) / 2

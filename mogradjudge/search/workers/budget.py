@@ -19,7 +19,7 @@ BLOCK, _ROOM = 16, 200  # calls taken at a time, while so many more are left for
 
 
 def spent_of(shared: Shared) -> Spent:
-    """Give what the workers of a study have spent and have under way, as far as they have told."""
+    """Give what the workers of a study have spent and have under way, as far as they reported."""
     row = sa.select(PURSES.c.calls, PURSES.c.tokens, PURSES.c.cost)
     (spent,) = shared.database.rows(row.where(PURSES.c.study == shared.study))
     return Spent(*spent)
@@ -62,7 +62,7 @@ class SharedBudget:
         return self._take(weight)
 
     def settle(self, taken: Spent, spent: Spent) -> None:
-        """Enter what a call came to in the place of what was taken for it."""
+        """Replace what was reserved for a call by what it cost."""
         self._later(spent - taken)
 
     def flush(self) -> None:

@@ -98,7 +98,7 @@ def retry_database(action: Callable[[], T], dialect: str) -> T:
 
 
 class Database:
-    """A database that is asked for one thing at a time, and waited for while it is away.
+    """A database with one request at a time; calls wait while it cannot be reached.
 
     Args:
         engine: Its connections.

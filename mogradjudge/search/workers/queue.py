@@ -84,7 +84,7 @@ class Queue:
     def fill(self, tasks: Sequence[Task], *, failed: bool = False) -> None:
         """Queue the tasks that nobody has queued yet, and those that were given up.
 
-        A new start has no part in it that earlier ones died or had a provider that was down.
+        Failures of earlier starts (a dead worker, a provider that was down) do not count.
 
         Args:
             tasks: The tasks, in their order.
@@ -210,11 +210,11 @@ class Queue:
         return counts[_WAITING] + counts[_RUNNING]
 
     def given_up(self) -> int:
-        """Count the tasks that died or met a provider that was down too often; `fill` revives."""
+        """Count the tasks that failed too often by worker or provider; `fill` retries them."""
         return self._counts()[_GIVEN_UP]
 
     def stage(self) -> str:
-        """Give a word that changes whenever an attempt begins or a task changes its state."""
+        """Give a digest that changes when an attempt begins or a task changes its state."""
         begun = self._database.rows(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][
             0
         ]
@@ -372,9 +372,9 @@ def failure_of(trial: FrozenTrial) -> Failure:
 
 
 def earlier_version(study: str) -> str:
-    """Say in one line that a study cannot be gone on with."""
+    """Say in one line that a study cannot be continued."""
     return (
         f"The study {study!r} was made by mogradjudge 0.1.1 or earlier, which queued its trials "
-        "in another way. Its search.json stays readable with `mogradjudge report`; go on with that "
+        "in another way. Its search.json stays readable with `mogradjudge report`; use that "
         "version, or give another `study` and another `out`."
     )

@@ -29,7 +29,7 @@ class SharedReplies:
         self._claimed: set[str] = set()
 
     def get(self, key: str) -> Any:
-        """Give a reply; None if there is none, and the request is this worker's or another's.
+        """Give a reply; None if there is none: this worker or another one sends the request.
 
         Raises:
             Unreadable: If what is kept is none.

@@ -84,7 +84,7 @@ class Shared:
     def note(self, name: str, value: Any, *, first: bool = False) -> None:
         """Keep something under a name, as JSON.
 
-        It takes the place of what was there; with ``first``, what was there stays.
+        It replaces the value under that name; with ``first``, the old one stays.
         """
         row = {"note": to_json(value, indent=None).encode()}
         there = sa.update(NOTES).where(self._named(name)).values(row)

@@ -25,7 +25,7 @@ _LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
 def opened(
     storage: str | BaseStorage | None, folder: Path
 ) -> Iterator[tuple[BaseStorage, sa.Engine]]:
-    """Open what a study is kept in while the block runs; it is made if it is not there.
+    """Open a study's storage while the block runs; create it if it does not exist.
 
     Gives the storage, and the database in which workers keep what they share beside the trials.
 
@@ -144,7 +144,7 @@ def said_plainly(url: sa.URL) -> Iterator[None]:
 
 
 def shown_of(url: sa.URL) -> str:
-    """Write a database's URL without its password, which may stand in the query too."""
+    """Write a database's URL without its password, which may be in the query too."""
     hidden = {name: "***" for name in url.query if "pass" in name}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
@@ -165,13 +165,13 @@ def url_of(text: str) -> sa.URL:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):  # the latter quotes what may be a password
         raise SetupError(
-            "`storage` must be a database's URL, as sqlite:///study.sqlite3 or "
-            "postgresql://user@host/name; what was given is none."
+            "`storage` must be a database URL, e.g. sqlite:///study.sqlite3 or "
+            "postgresql://user@host/name; got something else."
         ) from None
     if url.get_backend_name() != "sqlite" and _login_is_cut(text, url):
         raise SetupError(
             "`storage` has an @ in its user name or password that is not escaped, so that a part "
-            "of it would be taken for the host. Write %40 for it (and %2F for /, %3F for ?)."
+            "of it would be read as the host. Write %40 for @ (and %2F for /, %3F for ?)."
         )
     # SQLAlchemy's own choice of a driver has changed between its versions.
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
@@ -189,7 +189,7 @@ def _install(url: sa.URL) -> str:
 
 
 def distrust(connection: object, record: object) -> None:
-    """Let nothing run that stands in an SQLite file, which may come from anybody.
+    """Run no code from an SQLite file: the file may come from anybody.
 
     Raises:
         SetupError: If it holds what runs by itself.
@@ -201,7 +201,7 @@ def distrust(connection: object, record: object) -> None:
     cursor.close()
     if strange is not None:
         raise SetupError(
-            "The study's database holds a {} {!r}, which is none of ours. Remove it from there, or "
+            "The study's database holds a {} {!r}, which is not ours. Remove it from there, or "
             "give another database.".format(*strange)
         )
 

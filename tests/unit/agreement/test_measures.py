@@ -113,7 +113,7 @@ def test_a_constant_judge_is_right_on_ties_and_has_no_skill():
     assert found.skill == found.spearman == found.qwk == 0.0
     assert (found.mae, found.bias) == (0.25, 0.25)
     same = measures([5, 5, 5], [5, 4, 5], (1, 5))
-    assert same.skill == Undefined("humans tie all pairs")
+    assert same.skill == Undefined("humans scored the texts of each pair equally")
 
 
 def test_a_perfect_judge_has_all_of_it():
@@ -182,7 +182,7 @@ def test_ties_are_calibrated_on_other_texts_and_only_for_scores_that_are_not_who
             lambda: measures([1, 2], [1, 1.5], (1, 5), ["a", "a"], calibrate_on=([1], [2])),
             "`calibrate_on` must hold human scores and judge scores, and groups if",
         ),
-        (lambda: pair_accuracy([1], [1], epsilon=-1), "`epsilon >= 0` must hold, got -1"),
+        (lambda: pair_accuracy([1], [1], epsilon=-1), "`epsilon` must be >= 0, got -1"),
         (lambda: bias([1, 2], [1]), "human and judge must have one length"),
         (lambda: mean_absolute_error([1, None], [1, 2]), "`human` must hold finite numbers"),
     ],

@@ -178,7 +178,7 @@ def test_an_interaction_of_four_arms_is_found():
         ),
         (lambda: sample_size(0.2, 0), "`difference` must lie above 0, got 0"),
         (lambda: sample_size(0.2, 1e-9), "`difference` is too small"),
-        (lambda: minimum_detectable_difference(0.2, 1), "`documents >= 2` must hold, got 1"),
+        (lambda: minimum_detectable_difference(0.2, 1), "`documents` must be >= 2, got 1"),
         (lambda: equivalence([1, 2, 3], bound=0), "`bound` must lie above 0, got 0"),
         (lambda: equivalence([1, 2, 3], alpha=0.6), "`alpha` must lie between 0 and 0.5, got 0.6"),
     ],

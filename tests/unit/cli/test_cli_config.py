@@ -262,7 +262,7 @@ def test_compile_runs_what_the_file_says(table, server, tmp_path, config, capsys
         ('mode = "SSS"\nedit_preamble = true', "`edit_preamble` has a meaning with `mode` = SSC"),
         ('score_rule = "integer"\nn = 3', "`n` has a meaning with `score_rule` = mean_of_n only"),
         ('score_rule = "mean_of_n"\nn = 1', "`n` must be at least 2"),
-        ("tolerance = -0.1", "`tolerance >= 0` must hold"),
+        ("tolerance = -0.1", "`tolerance` must be >= 0"),
         ('auto = "light"\nsteps = 3', "Give `auto` or `steps`, not both"),
         ('auto = "much"', "`auto`: 'much' is not one of"),
         ('level = "texts"', "`level` must be one of pooled, group, got 'texts'"),

@@ -199,7 +199,7 @@ def test_limit_takes_the_first_rows_and_closes_the_file(kind, limit, tmp_path):
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True])
 def test_limit_is_checked(limit, tmp_path):
-    with pytest.raises(SetupError, match=r"`limit >= 1` must hold, got"):
+    with pytest.raises(SetupError, match=r"`limit` must be >= 1, got"):
         load_examples(write(tmp_path / "a.csv"), RUBRIC, limit)
 
 
@@ -332,8 +332,8 @@ def test_a_bad_file_is_refused_in_one_line(name, content, parts, tmp_path):
 @pytest.mark.parametrize(
     ["changes", "part"],
     [
-        ({"source": ["a", "b"]}, "'source' must hold texts, got ['a', 'b'] in row 1"),
-        ({"output": {"a": 1}}, "'output' must hold texts, got {'a': 1} in row 1"),
+        ({"source": ["a", "b"]}, "'source' must be texts, got ['a', 'b'] in row 1"),
+        ({"output": {"a": 1}}, "'output' must be texts, got {'a': 1} in row 1"),
         ({"output": None}, "the input 'output', but it is empty in row 1"),
         ({"human_fluency": [4]}, "'human_fluency' must hold numbers or nothing, got [4] in row 1"),
         (

@@ -181,7 +181,7 @@ def test_a_metric_goes_there_and_back():
     [
         ([], {}, r"needs objectives, each with its own name, got \[\]"),
         (OBJECTIVES[:1] * 2, {}, "each with its own name, got .*coherence"),
-        (OBJECTIVES, {"threshold": 75}, "`0 <= threshold <= 1` must hold, got 75"),
+        (OBJECTIVES, {"threshold": 75}, "`threshold` must be in [0, 1], got 75"),
         (OBJECTIVES, {"failure_score": float("nan")}, "`failure_score` must be a number, got nan"),
         (OBJECTIVES, {"failure_score": None}, "`failure_score` must be a number, got None"),
     ],

@@ -513,8 +513,8 @@ CHAIN = dspy.ChainOfThought("output -> answer")
     ["changes", "message"],
     [
         ({"trainset": TRAIN, "valset": TRAIN[-1:]}, "training and validation examples overlap"),
-        ({"trainset": []}, "`trainset` must hold at least one example, got none"),
-        ({"valset": []}, "`valset` must hold at least one example, got none"),
+        ({"trainset": []}, "`trainset` must have at least one example, got none"),
+        ({"valset": []}, "`valset` must have at least one example, got none"),
         ({"trainset": TRAIN[:1], "valset": None}, "needs at least as many groups"),
         ({"valset": [constant(each) for each in VALIDATION]}, "cannot be measured on the"),
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),

@@ -487,7 +487,7 @@ def test_what_holds_no_examples_is_refused_in_a_line_that_names_it(given, named,
 @pytest.mark.parametrize("part", ["trainset", "valset"])
 @pytest.mark.parametrize("given", [[], (), iter([]), filter(None, []), np.array([])])
 def test_a_part_without_examples_is_refused_by_name(given, part):
-    with pytest.raises(SetupError, match=f"`{part}` must hold at least one example"):
+    with pytest.raises(SetupError, match=f"`{part}` must have at least one example"):
         optimize(dspy.Predict("question -> answer"), **{part: given})
 
 

@@ -466,7 +466,7 @@ def test_a_program_that_is_no_judge_is_reported_by_its_own_scores(tmp_path):
     assert claims["right"].estimate == claims["mean"].estimate == pytest.approx(0.035)
     assert claims["right"].verdict == "established"
     text = page_of(tmp_path).text
-    for word in ("human", "does not take the mean", "baseline", "where the judge missed"):
+    for word in ("human", "does not take the mean", "baseline", "where the judge failed"):
         assert word not in text
     assert "not a judge with a rubric" in text
     assert "by the run's own objectives" in text

@@ -333,7 +333,7 @@ def constant() -> list[dspy.Example]:
         ({"values": "agreement"}, "`values` must be a list"),
         ({"sampler": "grid", "space": SearchSpace(batch_size=Range(1, 8))}, "grid needs choices"),
         ({"space": SearchSpace(batch_size=Range(4, 8))}, "`batch_size` must lie in the range"),
-        ({"selectionset": []}, "The selection set must hold at least one example"),
+        ({"selectionset": []}, "The selection set must have at least one example"),
         ({"selectionset": constant()}, "Agreement cannot be measured"),
         ({"selectionset": VALIDATION}, "validation"),
         ({"valset": TRAIN}, "training"),

@@ -204,7 +204,7 @@ def test_trials_and_resamples_without_a_value_are_left_out():
     holes = np.vstack([resampled, [np.nan, 5.0, 5.0]])
     assert corrected(values, holes, best) == found
     none = np.where(np.arange(50)[:, None] < 30, np.nan, resampled)
-    assert corrected(values, none, best) == Undefined("most resamples lack the value of a trial")
+    assert corrected(values, none, best) == Undefined("a trial has no value in most resamples")
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_trials_without_a_value_are_left_out_of_effects():
     assert mode_effects(failed, [np.nan, *values], beside) == found
     holes = np.where(np.arange(9)[:, None] < 5, np.nan, resampled)
     none = mode_effects(params, values, holes).levels[0].effect.interval
-    assert none == Undefined("most resamples lack the value of a trial")
+    assert none == Undefined("a trial has no value in most resamples")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_what_passes_on_every_criterion_passes_on_the_mean(before, shifts):
 
 
 def test_a_negative_tolerance_is_refused():
-    with pytest.raises(SetupError, match=r"`tolerance >= 0` must hold, got -0\.1"):
+    with pytest.raises(SetupError, match=r"`tolerance` must be >= 0, got -0\.1"):
         NoCriterionRegression(-0.1)
 
 
@@ -113,7 +113,7 @@ def test_a_gate_of_ones_own_has_no_name():
         ("best", 0.0, f"`gate` must be one of {', '.join(GATES)}, got 'best'"),
         ("mean", 0.1, "`tolerance` goes with the gate 'criterion'"),
         ("none", -0.1, "`tolerance` goes with the gate 'criterion'"),
-        ("criterion", -0.1, "`tolerance >= 0` must hold"),
+        ("criterion", -0.1, "`tolerance` must be >= 0"),
     ],
 )
 def test_a_gate_that_cannot_be_made_is_refused(name, tolerance, words):
