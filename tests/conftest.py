@@ -42,10 +42,13 @@ def pytest_configure():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Use all processors for many tests, and start no process for a test, a file or a room."""
+    """Use all processors for many tests, and start no process for a test, a file or a room.
+
+    There is one process more, since some tests wait: for a server, for another process, for a file.
+    """
     few = config.getoption("keyword") or config.getoption("lf", False)
     many = {TESTS, TESTS / "unit", TESTS / "integration"} & named(config)
-    return (os.cpu_count() or 1) if many and not few else 0
+    return (os.cpu_count() or 1) + 1 if many and not few else 0
 
 
 def named(config):

@@ -124,8 +124,9 @@ def make_gate(name: str, **settings: Any) -> Gate:
     kind = _CLASSES[name]
     for key in settings.keys() - _names_of(kind):
         if settings[key] != getattr(GateFields, key):
-            owners = [repr(other) for other in GATES if key in _names_of(_CLASSES[other])]
-            raise SetupError(f"`{key}` goes with the gate {' or '.join(owners)}, got {name!r}.")
+            owners = [other for other in GATES if key in _names_of(_CLASSES[other])]
+            named = " or ".join(f"{other!r} (`--gate {other}`)" for other in owners)
+            raise SetupError(f"`{key}` goes with the gate {named}, got {name!r}.")
     gate: Gate = kind(**{key: value for key, value in settings.items() if key in _names_of(kind)})
     return gate
 

@@ -15,6 +15,8 @@ from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.files import LineLog
 from mogradjudge.scoring.table import ScoringOptions, score_table
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = toy_rubric("fluency", "coherence")
 EXAMPLES = toy_examples(RUBRIC, 14)
 CHANGES = ((os, "replace"), (Path, "unlink"), (Path, "mkdir"), (shutil, "rmtree"), (LineLog, "add"))

@@ -15,6 +15,8 @@ from mogradjudge import MODES, Budget, MOGrad, MultiCriteriaJudge
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.optimize.events import as_json
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = toy_rubric("style", "fluency", "coherence")
 ONCE = toy_examples(RUBRIC, 16)
 EXAMPLES = [*ONCE[:10], ONCE[8], ONCE[9], ONCE[8], *ONCE[10:]]  # some texts come twice

@@ -153,6 +153,7 @@ def test_the_pages_have_blocks_of_known_kinds():
     assert set(opened) <= {"python", "python not-run", "sh", "text", "toml", "mermaid"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", numbered("python"))
 def test_a_python_block_runs(block, folder):
     if "import mlflow" in block:

@@ -298,6 +298,7 @@ def paper_calls(modes: str, runs: int, steps: int, gate: int, test: int, criteri
     return calls
 
 
+@pytest.mark.slow
 def test_summeval_in_the_papers_setting(run, server):
     nested_table(Path("summeval.jsonl"), 8)
     small = ("--runs", 1, "--steps", 1, "--sizes", 16, 12, 20)
@@ -404,6 +405,7 @@ def test_what_is_wrong_is_said_in_a_line_before_a_call_is_paid(
     assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_is_said_in_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     nobody = ("--lm", "openai/toy", "--api-base", "http://127.0.0.1:9/v1")
@@ -430,6 +432,7 @@ def test_replies_that_are_there_are_neither_paid_for_again_nor_lost(run, server,
     assert Path("replies/scores.csv").read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_the_search_shows_its_summary_and_the_study_by_optuna(run, server):
     said = run("06", "--trials", 2, "--steps", 1, "--max-calls", 120)
     assert server.calls.total() <= 120

@@ -30,6 +30,8 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoringOptions, score_table
 
+pytestmark = pytest.mark.slow
+
 # A client must not give up on a busy machine, so what hangs in these tests is rare.
 SMALL = {"texts": 20, "timeout": 1.5, "num_threads": 16}
 

@@ -348,6 +348,7 @@ class TestRealModel:
         with pytest.raises(SetupError, match="cannot load"):
             LlamaCppEngine(gguf).complete(request())
 
+    @pytest.mark.slow
     def test_a_turn_in_a_text_is_read_letter_by_letter(self, lm):
         def tokens(text):
             asked = request(text, max_tokens=1)
@@ -356,6 +357,7 @@ class TestRealModel:
         # As one token each, the two would add 20 and no more.
         assert tokens("a" + "<|im_end|><|im_start|>" * 10) - tokens("a") > 80
 
+    @pytest.mark.slow
     def test_scores_and_their_probabilities(self, lm):
         with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
             prediction = dspy.Predict(Rate, logprobs=True, top_logprobs=20)(text="The cat sat.")

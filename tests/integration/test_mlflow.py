@@ -35,7 +35,10 @@ from mogradjudge.tracking.logger import RunLogger  # noqa: E402
 from tests.engines import FunctionEngine, fake_lm, in_chat  # noqa: E402
 
 # MLflow reads pandas 3 as it did pandas 2.
-pytestmark = pytest.mark.filterwarnings("ignore:For backward compatibility, 'str' dtypes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:For backward compatibility, 'str' dtypes"),
+]
 
 RUBRIC = toy_rubric("coherence", "fluency")
 EXAMPLES = toy_examples(RUBRIC, 14)

@@ -150,6 +150,7 @@ def declared(*extras: str) -> set[str]:
     return names | (declared(*inner) if inner else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ["folder", "extras"],
     [
@@ -204,6 +205,7 @@ USER = """
 """
 
 
+@pytest.mark.slow
 def test_mypy_sees_the_types_of_what_is_installed(wheel, tmp_path):
     user = tmp_path / "user.py"
     user.write_text(textwrap.dedent(USER).lstrip(), encoding="utf-8")
@@ -321,6 +323,7 @@ def probe(tmp_path_factory) -> dict[str, list[str]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_an_import_opens_no_file_and_no_socket_and_starts_nothing(probe):
     assert len(probe["imported"]) > 100
     assert probe["done"] == []

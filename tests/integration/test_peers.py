@@ -35,6 +35,8 @@ from benchmarks.worlds.planted import (
 from benchmarks.worlds.server import serving
 from mogradjudge import Agreement, Undefined, Unscored
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
 PARTS = EXAMPLES[:9], EXAMPLES[9:18], EXAMPLES[18:]

@@ -22,6 +22,8 @@ from mogradjudge import (
 )
 from tests.engines import in_chat
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=6, systems=3)
 TRAIN, VALIDATION = EXAMPLES[:9], EXAMPLES[9:]

@@ -92,6 +92,7 @@ def dies(url: str, name: str, folder: Path) -> None:
             time.sleep(600)
 
 
+@pytest.mark.slow
 def test_a_dead_workers_task_comes_back_with_its_parameters(queue, url, name, tmp_path):
     worker = processes.start(tmp_path, dies, url, name, tmp_path)
     worker.says("at work")

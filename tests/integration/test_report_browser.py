@@ -60,6 +60,7 @@ def focused(page: Page) -> str:
     return page.js("(document.activeElement.textContent || '').trim().slice(0, 40)")
 
 
+@pytest.mark.slow
 def test_a_filter_shows_one_criterion_and_all_again(page):
     everything = visible(page, "[data-criteria]")
     page.click("button[data-filter=fluency]")

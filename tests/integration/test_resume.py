@@ -22,6 +22,8 @@ from benchmarks.worlds.server import ToyServer, serving
 from tests import processes
 from tests.processes import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 POINTS = 20
 
 

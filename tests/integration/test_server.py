@@ -26,6 +26,8 @@ from mogradjudge import (
 from mogradjudge.cli import main
 from tests import processes
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = toy_rubric("coherence", "fluency", "relevance", "style")
 EXAMPLES = toy_examples(RUBRIC, 8)
 PATIENCE = 20.0  # seconds until a round counts as one that cannot be in flight together

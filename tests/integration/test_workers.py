@@ -28,6 +28,8 @@ from mogradjudge.lm.models import make_lm
 from mogradjudge.scoring.evaluate import judge_table
 from tests import processes
 
+pytestmark = pytest.mark.slow
+
 REPEATS, THREADS, CRITERIA = 3, 8, ("coherence", "fluency")
 
 

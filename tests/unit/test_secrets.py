@@ -158,6 +158,7 @@ def test_a_provider_that_tells_the_key_is_not_repeated(
     assert leaks_in_files(work) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
 def test_a_server_that_is_not_reached_is_named_without_its_password(
     debug, work, capfd, monkeypatch

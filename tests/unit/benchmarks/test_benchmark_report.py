@@ -129,6 +129,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != CELLS}
 
 
+@pytest.mark.slow
 def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("a report sends no call")

@@ -56,6 +56,7 @@ def contrast(found, rater, measure, first, second, says=""):
     )
 
 
+@pytest.mark.slow
 def test_planted_dilution_is_found_and_as_large_as_it_is(found):
     claim = contrast(found, "LM rater", *(DILUTION.measure, *DILUTION.arms))
     assert claim.mean.verdict == "established"
@@ -71,6 +72,7 @@ def plain(tmp_path_factory):
     return summarize(measured_in(folder, PlantedWorld()).cells)
 
 
+@pytest.mark.slow
 def test_without_dilution_the_arms_yield_the_same(plain):
     claims = [contrast(plain, rater, DILUTION.measure, *DILUTION.arms) for rater in plain.raters]
     assert abs(claims[0].mean.estimate) < 0.1
@@ -227,6 +229,7 @@ def test_criteria_are_adjusted_together_and_the_mean_is_not():
     assert mean_claim("gain", [], bound=0.5).verdict == "refused"
 
 
+@pytest.mark.slow
 def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     arguments = ["--smoke", "--out", str(tmp_path), "--steps", "2", "--causal", "0"]
     result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "1"])

@@ -80,6 +80,7 @@ def map_all(cues):
 
 
 class TestMeasuring:
+    @pytest.mark.slow
     def test_the_seed_arms_are_the_noise_benchmarks_cells(self, measured):
         paid = measured.lms["judge"].engine.calls["judge"]
         with in_setting(measured):
@@ -179,6 +180,7 @@ def without_scores(cell):
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_measures_and_goes_on_where_it_was(self, tmp_path):
         arguments = ["--smoke", "--out", str(tmp_path), "--seeds", "1", "--repeats", "1"]
         first = CliRunner().invoke(interference.command, arguments, catch_exceptions=False)
@@ -234,6 +236,7 @@ def one_criterion(folder):
     return setting_of(folder, rubric, examples, setting.lms)
 
 
+@pytest.mark.slow
 def test_explanations_are_adjusted_for_their_number(measured):
     found = interference.summarize(measured.cells)
     alone = {name: interference.effect(measured.cells, name)["mean"] for name in found.effects}

@@ -62,6 +62,7 @@ def by_mode() -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_the_world_favours_its_mode(by_mode):
     rest = [value for name, value in by_mode.items() if name != BEST_MODE]
     assert by_mode[BEST_MODE] > max(rest) + 0.03
@@ -101,6 +102,7 @@ def test_a_share_of_advice_is_left_out_by_an_editor_of_several_criteria(omission
     assert kept / 200 == pytest.approx(1 - omission, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_small_search_recovers_the_sign_of_the_planted_effect(tmp_path):
     engine = PlantedEngine(FAVOURED)
     found = find(
@@ -123,6 +125,7 @@ def test_a_small_search_recovers_the_sign_of_the_planted_effect(tmp_path):
     assert all(path.stat().st_size for path in draw(found.result, tmp_path))
 
 
+@pytest.mark.slow
 def test_what_sharing_saves_is_what_the_trials_were_given_for_nothing(tmp_path):
     engine = SteadyEngine()
     saved, found = sharing(
@@ -146,6 +149,7 @@ def test_a_studys_file_is_not_synced_to_the_disk_at_each_of_its_commits(tmp_path
                 assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
 
 
+@pytest.mark.slow
 def test_the_end_waits_for_a_worker_that_is_at_the_same_scoring(tmp_path):
     held, over = threading.Event(), threading.Event()
     folder = RunDirectory(tmp_path / "fresh" / "0000")

@@ -223,6 +223,7 @@ def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, cap
     assert "Run the same command again" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mogradjudge.lm.rate_limiter.LONGEST_PAUSE", 0.0)
     words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1"]
@@ -347,6 +348,7 @@ def test_a_model_without_a_provider_is_a_setup_error(table, tmp_path, capsys):
     assert "PROVIDER/MODEL" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_provider_that_refuses_ends_the_run_with_status_1(table, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "canary-key-5f2a")
     rubric, out = table.parent / "rubric.toml", tmp_path / "run"

@@ -85,6 +85,7 @@ def test_what_is_not_there_is_said(name):
         getattr(mogradjudge, name)
 
 
+@pytest.mark.slow
 def test_the_report_of_a_run_imports_nothing_of_a_search(tmp_path):
     folder = written(tmp_path / "run", told(1, ("fluency",), "A text."))
     found = modules(f"from mogradjudge.cli import main; main(['report', {str(folder)!r}])")

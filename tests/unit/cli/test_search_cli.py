@@ -84,6 +84,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_search_reports_what_it_found(whole, table):
     out, done = whole
     found = read(out / "search.json")
@@ -201,6 +202,7 @@ def test_a_study_is_not_taken_up_with_other_texts(whole, table, server):
     assert not server.calls
 
 
+@pytest.mark.slow
 def test_a_spent_budget_is_no_failure_and_says_how_to_go_on(table, server, tmp_path):
     out = tmp_path / "search"
     server.reset()
@@ -252,6 +254,7 @@ def test_a_mistake_is_said_before_a_call_is_paid(words, said, table, server, tmp
     assert not server.calls
 
 
+@pytest.mark.slow
 def test_a_grid_of_ranges_can_be_mended(table, server, tmp_path):
     out = tmp_path / "search"
     space = tmp_path / "space.toml"
@@ -262,6 +265,7 @@ def test_a_grid_of_ranges_can_be_mended(table, server, tmp_path):
     assert call(*words).status == 0
 
 
+@pytest.mark.slow
 def test_a_grid_that_is_cut_is_told_in_a_line(table, server, tmp_path):
     words = words_for(table, server, tmp_path / "search", "--sampler", "grid", "--trials", 1)
     _, said = processes.start(tmp_path, main, [str(word) for word in words]).ended()
@@ -321,6 +325,7 @@ def database(postgres):
     return url_of(postgres).set(database=name)
 
 
+@pytest.mark.slow
 def test_a_study_on_a_server_is_searched_and_shown(database, table, server, tmp_path, monkeypatch):
     monkeypatch.setenv("MOGRADJUDGE_STORAGE", database.render_as_string(hide_password=False))
     engine = sa.create_engine(database)
@@ -392,6 +397,7 @@ def test_a_storage_may_have_an_at_sign_elsewhere():
     assert url_of("postgresql://host/db?password=p@ss").query["password"] == "p@ss"
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(table, tmp_path):
     out = tmp_path / "search"
     with serving(latency=0.05) as server:
@@ -411,6 +417,7 @@ def test_an_interrupted_search_goes_on(table, tmp_path):
         assert server.calls.total() == found["spent"]["calls"] > paid
 
 
+@pytest.mark.slow
 def test_a_provider_that_is_down_is_status_1(table, tmp_path, monkeypatch):
     monkeypatch.setattr("mogradjudge.lm.rate_limiter.LONGEST_PAUSE", 0.0)
     words = ["--lm", "openai/gpt-4o-mini", "--api-base", "http://127.0.0.1:9/v1"]

@@ -857,6 +857,7 @@ class TestHostileTexts:
         request = sent_for(format, {**BENIGN, place: HOSTILE[attack]})
         assert structure(request) == structure(sent_for(format, BENIGN))
 
+    @pytest.mark.slow
     @given(source=TEXTS, output=TEXTS)
     @settings(max_examples=60)
     @pytest.mark.parametrize("format", FORMATS)

@@ -469,6 +469,7 @@ states = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(states)
 def test_a_state_comes_back_from_disk_as_it_was_to_the_order_of_the_criteria(state):
     back = State.from_dict(json.loads(to_json(state.as_dict())))

@@ -114,6 +114,7 @@ def calls(rows: tuple[RoleEstimate, ...]) -> dict[str, int]:
     return {row.role: row.calls for row in rows}
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     mode=st.sampled_from(list(MODES)),
@@ -225,6 +226,7 @@ def test_tokens_are_those_of_litellm_without_a_download(model, monkeypatch):
     assert counter.messages(messages) == litellm.token_counter(model=model, messages=messages)
 
 
+@pytest.mark.slow
 def test_an_estimate_imports_no_litellm_and_asks_no_network(tmp_path):
     rubric = toy_rubric(*NAMES)
     (tmp_path / "rubric.toml").write_text(rubric.to_toml())

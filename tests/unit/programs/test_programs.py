@@ -230,6 +230,7 @@ def test_another_program_is_known_by_its_code_and_its_attributes(before, after):
         assert digest_of_program(clone(program)) == digest_of_program(program)
 
 
+@pytest.mark.slow
 def test_a_program_is_known_in_every_process():
     told = [
         subprocess.run(

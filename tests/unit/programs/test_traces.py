@@ -339,6 +339,7 @@ def test_a_value_of_any_shape_fits(kind, longest):
     assert size_as_json(for_prompt(UNWIELDY[kind], longest)) <= longest + len('""')
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(ANY_VALUE, st.integers(SHORTEST_VALUE, 2_000))
 def test_any_value_fits(value, longest):

@@ -46,6 +46,7 @@ def hostile_run(tmp_path_factory):
     return toy_run(folder, Hostile())
 
 
+@pytest.mark.slow
 def test_hostile_texts_of_a_run_are_shown_as_texts(hostile_run):
     page = check(write_report(hostile_run).read_text("utf-8"))
     assert page.text.count(visible(HOSTILE)) >= 3 * 3 * 3  # inputs, critiques, gradients

@@ -75,6 +75,7 @@ def test_the_report_is_one_file_and_its_figures(run_dir):
     assert all(re.search(r"\d", label) for label in labels)
 
 
+@pytest.mark.slow
 def test_equal_folders_give_equal_files(run_dir, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -319,6 +320,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
 
 
+@pytest.mark.slow
 def test_a_long_run_with_long_texts_stays_small_and_says_what_is_cut(tmp_path):
     names = ("coherence", "consistency", "fluency", "relevance", "style")
     written(tmp_path, told(24, names, '<b> & "long" ' * 500))
@@ -329,6 +331,7 @@ def test_a_long_run_with_long_texts_stays_small_and_says_what_is_cut(tmp_path):
     assert re.search(r"Texts are cut at \d+ characters", text.replace(",", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_very_long_run_leaves_out_whole_steps_and_says_so(tmp_path):
     written(tmp_path, told(90, ("fluency", "style"), "<&" * 300, batch=24, texts=8))

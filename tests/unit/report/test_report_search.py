@@ -37,6 +37,7 @@ def searched(tmp_path_factory):
     return out, found
 
 
+@pytest.mark.slow
 def test_a_result_reads_back_as_it_was_written(searched):
     out, found = searched
     again = read_search(out / "search.json")

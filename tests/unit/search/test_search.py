@@ -65,6 +65,7 @@ def begun(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
     folder, engine, result = whole.folder, whole.engine, whole.result
     assert [each.state for each in result.trials] == ["complete"] * 4
@@ -92,6 +93,7 @@ def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
     assert second == whole.result or second.trials == whole.result.trials
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_where_fewer_ended(tmp_path):
     few = found(tmp_path, trials=2)
     more = found(tmp_path, trials=4)
@@ -99,6 +101,7 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path):
     assert [each.state for each in more.trials] == ["complete"] * 4
 
 
+@pytest.mark.slow
 def test_a_whole_search_and_one_that_was_cut_short_draw_the_same(whole, tmp_path):
     found(tmp_path / "cut", trials=4, budget=Budget(max_calls=100))
     cut = found(tmp_path / "cut", trials=4)
@@ -110,6 +113,7 @@ def test_a_whole_search_and_one_that_was_cut_short_draw_the_same(whole, tmp_path
     assert [last[each.task].agreement for each in trials] == [each.agreement for each in trials]
 
 
+@pytest.mark.slow
 def test_what_one_trial_paid_for_another_does_not_pay_again(tmp_path):
     engine = ToyEngine()
     found(tmp_path, engine, trials=6)
@@ -119,6 +123,7 @@ def test_what_one_trial_paid_for_another_does_not_pay_again(tmp_path):
     assert max(sent.values()) <= 2  # once in the trials, and once to score the best one anew
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [30, 100, 200])
 def test_the_budget_holds_over_all_trials_and_starts(cap, tmp_path):
     engine = ToyEngine()
@@ -130,6 +135,7 @@ def test_the_budget_holds_over_all_trials_and_starts(cap, tmp_path):
     assert result.unfinished > 0
 
 
+@pytest.mark.slow
 def test_a_cap_that_is_large_enough_leaves_calls_to_score_the_best_anew(tmp_path):
     base = MOGradConfig(steps=2)
     result = found(tmp_path, trials=30, base=base, budget=Budget(max_calls=400))
@@ -158,6 +164,7 @@ class Outage(ToyEngine):
         return super().complete(request)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_on_the_provider_is_tried_again_and_no_bad_score(tmp_path):
     engine = Outage(range(40, 52), ServerError("down"))
     result = found(tmp_path, engine, base=MOGradConfig(steps=2, num_threads=1))
@@ -169,6 +176,7 @@ def test_a_trial_that_fails_on_the_provider_is_tried_again_and_no_bad_score(tmp_
     assert sorted(done) == ["0000", "0001", "0002", "0003"]
 
 
+@pytest.mark.slow
 def test_a_provider_that_stays_down_ends_the_search_and_the_next_start_goes_on(tmp_path):
     engine = Outage(range(40, 10_000), ServerError("down"))
     with pytest.raises(dspy.LMError, match="down"):
@@ -179,6 +187,7 @@ def test_a_provider_that_stays_down_ends_the_search_and_the_next_start_goes_on(t
     assert len([each for each in result.trials if each.state == "complete"]) == 4
 
 
+@pytest.mark.slow
 def test_a_wrong_key_ends_the_search_at_once(tmp_path):
     engine = Outage(range(1, 10_000), AuthError("no such key"))
     for _ in range(MOST_ATTEMPTS + 1):  # which costs the trial none of its attempts
@@ -209,6 +218,7 @@ def test_a_configuration_whose_judge_gives_no_score_has_no_value(tmp_path):
     assert result.best is result.trials[0]
 
 
+@pytest.mark.slow
 def test_several_values_have_a_front_and_named_objectives(tmp_path):
     values = ("criteria", "calls_per_text", "tokens_per_text")
     result = found(tmp_path, trials=6, values=values)
@@ -224,6 +234,7 @@ def test_several_values_have_a_front_and_named_objectives(tmp_path):
     assert 0 <= result.hypervolume <= 1
 
 
+@pytest.mark.slow
 def test_calls_and_tokens_per_text_are_those_of_the_judge(tmp_path):
     engine = ToyEngine()
     result = found(tmp_path, engine, trials=6)
@@ -236,6 +247,7 @@ def test_calls_and_tokens_per_text_are_those_of_the_judge(tmp_path):
     assert max(cheap) < min(dear)
 
 
+@pytest.mark.slow
 def test_a_grid_tries_each_configuration_once(tmp_path):
     space = SearchSpace(**NOTHING | {"mode": ("SSC", "CCC"), "layout": ("combined", "separate")})
     result = found(tmp_path, space=space, sampler="grid", trials=50)
@@ -249,6 +261,7 @@ def test_a_grid_tries_each_configuration_once(tmp_path):
     assert tried[0] == ("SSC", "combined")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", optuna.samplers.RandomSampler(1)])
 def test_a_search_draws_the_same_again(sampler, tmp_path):
     one, two = (found(tmp_path / name, sampler=sampler).trials for name in "ab")
@@ -264,6 +277,7 @@ class Hopeless(optuna.pruners.BasePruner):
         return trial.number > 0
 
 
+@pytest.mark.slow
 def test_what_a_pruned_trial_paid_is_told_and_it_has_no_value(tmp_path):
     engine = ToyEngine()
     result = found(tmp_path, engine, base=MOGradConfig(steps=2), pruner=Hopeless())
@@ -274,6 +288,7 @@ def test_what_a_pruned_trial_paid_is_told_and_it_has_no_value(tmp_path):
     assert result.spent.calls == engine.calls.total()
 
 
+@pytest.mark.slow
 def test_steps_are_compared_at_equal_numbers_of_calls(tmp_path):
     space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
     options = {"space": space, "sampler": "grid", "base": MOGradConfig(steps=2)}
@@ -306,6 +321,7 @@ def test_sections_of_ones_own_start_every_layout(tmp_path):
     assert all("Rate with care." in system for system in seeds)
 
 
+@pytest.mark.slow
 def test_the_judge_and_the_settings_of_dspy_stay_as_they_were(tmp_path):
     judge = MultiCriteriaJudge(RUBRIC)
     before = judge.dump_state(), dict(dspy.settings.copy())
