@@ -339,7 +339,7 @@ def test_a_database_file_that_runs_something_is_refused(reads, name, tmp_path):
 @pytest.mark.parametrize(
     ("storage", "said"),
     [
-        ("nonsense", "must be a database's URL"),
+        ("nonsense", "must be a database URL"),
         ("oracle7://user:hunter2secret@host/name", "needs a driver"),
         ("sqlite:////no/such/folder/study.sqlite3", "cannot be opened: unable to open"),
     ],

@@ -175,11 +175,11 @@ def test_a_rank_coefficient_is_blind_to_a_monotone_change(rows, method):
         (lambda: correlate([1, 2], [1, 2], method="rho"), r"`method` must be one of 'spearman',"),
         (lambda: correlate([1, 2], [1, 2], level="doc"), r"`level` must be one of 'pooled', 'gr"),
         (lambda: correlate([1, 2], [1, 2], constant="no"), r"`constant` must be one of 'zero', "),
-        (lambda: correlate([1, None], [1, 2]), "`human` must hold finite numbers"),
-        (lambda: correlate([1, 2], [1, float("inf")]), "`judge` must hold finite numbers"),
+        (lambda: correlate([1, None], [1, 2]), "`human` must .*finite numbers"),
+        (lambda: correlate([1, 2], [1, float("inf")]), "`judge` must .*finite numbers"),
         (lambda: correlate([1, 2], ["x", 2]), "`judge` must hold one number per text"),
         (lambda: correlate([[1, 2]], [1]), "`human` must be one list of numbers, got 2"),
-        (lambda: document_values([1], [float("nan")], ["a"]), "`judge` must hold .* or None"),
+        (lambda: document_values([1], [float("nan")], ["a"]), "`judge` must .* or None"),
     ],
 )
 def test_what_cannot_be_correlated_is_refused_in_one_line(call, message):

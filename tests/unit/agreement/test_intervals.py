@@ -170,7 +170,7 @@ def test_an_interval_keeps_its_two_plain_arguments():
 @pytest.mark.parametrize(
     ["call", "message"],
     [
-        (lambda h, j, g: bootstrap(h, j, g, resamples=0), "`resamples >= 1` must hold, got 0"),
+        (lambda h, j, g: bootstrap(h, j, g, resamples=0), "`resamples` must be >= 1, got 0"),
         (lambda h, j, g: bootstrap(h, j, g, confidence=95), "`confidence` must lie between 0 and"),
         (lambda h, j, g: bootstrap(h, j[1:], g), "human, judge and groups must have one length"),
         (lambda h, j, g: bootstrap_criteria({"a": h}, {"b": j}, g), r"for \['a'\], got \['b'\]"),

@@ -236,7 +236,7 @@ def test_several_values_have_a_front(table, server, tmp_path):
         (["--values", "agreement,agreement"], "`values` must name each of"),
         (["--values", "agreement,calls_per_text", "--pruner", "median"], "`pruner` needs"),
         (["--space", "no.toml"], "no.toml: This file cannot be read"),
-        (["--storage", "nonsense"], "must be a database's URL"),
+        (["--storage", "nonsense"], "must be a database URL"),
         (["--storage", "sqlite:////no/such/folder/study.sqlite3"], "cannot be opened"),
         (["--test-share", "1"], "--test-share"),
         (["--limit", "2"], "groups"),
@@ -260,7 +260,7 @@ def test_a_grid_of_ranges_can_be_mended(table, server, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text("batch_size = { low = 2, high = 3 }")
     words = words_for(table, server, out, "--sampler", "grid", "--space", space, "--trials", 1)
-    assert "must lie in a range: give choices" in call(*words).err
+    assert "for `batch_size` give choices" in call(*words).err
     space.write_text("batch_size = [2, 3]")
     assert call(*words).status == 0
 
@@ -307,11 +307,11 @@ def test_a_look_at_nothing_makes_nothing(whole, tmp_path):
         before = contents(tmp_path)
         done = call("search", "--show", *words)
         assert (done.status, done.out) == (2, "")
-        assert "There is no study here" in done.err and done.err.count("\n") == 1
+        assert "No study found" in done.err and done.err.count("\n") == 1
         assert contents(tmp_path) == before
     done = call("search", "--show", "--out", whole[0], "--study", "another")
     assert done.status == 2
-    assert "There is no study 'another' here. Known studies: 'search'." in done.err
+    assert "Unknown study 'another'. Known studies: 'search'." in done.err
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def test_a_study_on_a_server_is_searched_and_shown(database, table, server, tmp_
     monkeypatch.setenv("MOGRADJUDGE_STORAGE", database.render_as_string(hide_password=False))
     engine = sa.create_engine(database)
     done = call("search", "--show")
-    assert done.status == 2 and "There is no study here" in done.err
+    assert done.status == 2 and "No study found" in done.err
     assert sa.inspect(engine).get_table_names() == []
     assert call(*words_for(table, server, tmp_path / "search", "--trials", 2)).status == 0
     tables = sa.inspect(engine).get_table_names()

@@ -49,6 +49,6 @@ def test_what_a_column_points_at_is_not_opened(kind, tmp_path):
         pq.write_table(table.replace_schema_metadata(notes), path)
         asked = []
         server.finish_request = lambda *_: asked.append(kind)
-        with pytest.raises(SetupError, match="must hold texts"):
+        with pytest.raises(SetupError, match="must be texts"):
             load_examples(path, RUBRIC)
     assert asked == []

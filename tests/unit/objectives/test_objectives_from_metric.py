@@ -465,7 +465,7 @@ def test_a_run_in_a_folder_needs_replies_that_are_kept_of_a_metrics_lm_too(tmp_p
     metric.set_lm(toy_lm(Rated()))  # uncached
     program = dspy.Predict("question -> response")
     own_lm = dspy.LM("toy/world", engine=Rated(), temperature=0.0)
-    with dspy.context(lm=own_lm), pytest.raises(SetupError, match="of the metric right module"):
+    with dspy.context(lm=own_lm), pytest.raises(SetupError, match="the metric right module"):
         MOGrad(objectives=[from_metric(metric)], steps=1, run_dir=tmp_path / "run").optimize(
             program, trainset=QUESTIONS[:3], valset=QUESTIONS[3:]
         )

@@ -133,7 +133,7 @@ def test_a_date_that_python_has_no_year_for_is_written_as_text(tmp_path):
 
 def test_a_table_is_not_written_over_what_it_is_read_from(tmp_path):
     path = lines(tmp_path / "t.jsonl", [{"output": "text 1"}])
-    with pytest.raises(SetupError, match="must be another file"):
+    with pytest.raises(SetupError, match="`--out` must not be the table"):
         Judged().score(path, path, overwrite=True)
 
 
@@ -310,7 +310,7 @@ def test_a_bad_row_at_the_end_is_found_before_a_call(tmp_path):
 def test_a_file_that_is_there_is_refused_unless_it_may_be_replaced(table, tmp_path):
     judged, out = Judged(), tmp_path / "s.csv"
     out.write_text("mine")
-    with pytest.raises(SetupError, match="there already"):
+    with pytest.raises(SetupError, match="`--out` must be a new file"):
         judged.score(table, out)
     assert not judged.paid and out.read_text() == "mine"
     assert judged.score(table, out, overwrite=True).texts == 23
