@@ -31,6 +31,8 @@ from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.workers.storage import opened
 from mogradjudge.settings import PARAMETERS
 
+pytestmark = pytest.mark.slow
+
 NOTHING = dict.fromkeys(PARAMETERS)
 
 

@@ -189,6 +189,7 @@ def test_a_key_that_a_json_row_leaves_out_is_empty(tmp_path):
     assert missing_human(load_examples(path, RUBRIC), RUBRIC) == {"fluency": 0, "grounded": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [1, 2, 3, 99])
 def test_limit_takes_the_first_rows_and_closes_the_file(kind, limit, tmp_path):

@@ -388,6 +388,7 @@ UNITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_megabyte_is_quoted_in_well_under_a_second(unit):
     started = time.process_time()

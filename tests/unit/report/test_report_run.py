@@ -379,6 +379,7 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
         write_report(run_dir, interference=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
