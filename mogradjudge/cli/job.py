@@ -15,6 +15,7 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.models import make_lm
 from mogradjudge.optimize.config import MOGradConfig, config_with, resolve_steps
+from mogradjudge.optimize.datasets import VALIDATION_SHARE
 from mogradjudge.optimize.events import Observer
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.settings import (
@@ -25,8 +26,6 @@ from mogradjudge.settings import (
     JudgeFields,
     RunFields,
 )
-
-_VALIDATION_SHARE = 0.4  # of the texts that are not held out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ class Texts:
 def prepare(options: Options) -> Job:
     """Read rubric and data, and split the texts."""
     texts = read_texts(options)
-    shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
+    shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
     train, validation = split_by_group(texts.rest, shares, options.seed)
     return Job(texts.rubric, make_judge(options, texts.rubric), train, validation, texts.test)
 

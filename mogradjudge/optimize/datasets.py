@@ -12,7 +12,8 @@ from mogradjudge.errors import SetupError
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 
-_VALIDATION_SHARE = 0.4  # of the training set, where no validation set is given
+VALIDATION_SHARE = 0.4
+"""The validation set's share of the training texts, where none is given."""
 
 
 def examples_of(
@@ -64,7 +65,7 @@ def _parts(
 ) -> tuple[list[dspy.Example], list[dspy.Example]]:
     train = _nonempty(trainset, "trainset")
     if valset is None:
-        shares = (1 - _VALIDATION_SHARE, _VALIDATION_SHARE)
+        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
         train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
     else:
         validation = _nonempty(valset, "valset")
