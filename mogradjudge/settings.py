@@ -35,6 +35,8 @@ Auto: TypeAlias = Literal["light", "medium", "heavy"]
 Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Layout: TypeAlias = Literal["combined", "separate"]
+Race: TypeAlias = Literal["blocks", "off"]
+Confirm: TypeAlias = Literal["report", "require", "off"]
 ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
 
 MODES: Final = ("SSS", "SSC", "SCC", "CCC")
@@ -182,6 +184,22 @@ class RunFields:
             "never.",
             names=GATES,
             tried=GATES,
+        ),
+    )
+    race: Race = default(
+        "blocks",
+        Setting(
+            "blocks: stop scoring a rewrite once it is unlikely to be accepted; off: score each "
+            "on all validation texts.",
+            tried=get_args(Race),
+        ),
+    )
+    confirm: Confirm = default(
+        "report",
+        Setting(
+            "Score the best rewrite on texts that chose nothing. report: return it if it is ahead "
+            "there; require: only if that is confirmed; off: no such texts are set aside.",
+            searched=False,  # a search sets texts aside of its own
         ),
     )
     skip_tolerance: float | None = default(

@@ -60,9 +60,7 @@ def run(
 
         optimizer = log_to_mlflow(optimizer, experiment)
     with dspy.context(lm=lm, adapter=adapter_for(lm)):
-        outcome = optimizer.optimize(
-            ready.judge, trainset=ready.train, valset=ready.validation, testset=ready.test
-        )
+        outcome = optimizer.optimize(ready.judge, trainset=ready.examples, testset=ready.test)
     return outcome.as_dict()
 
 
@@ -122,9 +120,7 @@ def verdict(result: Mapping[str, Any]) -> str:
         return f"{reason}. The initial instructions have no agreement and are kept."
     if all(step["unchanged"] for step in result["steps"]):
         return f"{reason}. No rewrite was scored: the initial instructions are kept."
-    if result["seed_kept"]:
-        return f"{reason}. No rewrite beat the initial instructions on the validation texts."
-    return f"{reason}. The rewritten instructions did best on the validation texts."
+    return f"{reason}. {result['confirmation']['sentence']}"
 
 
 @click.command("estimate", cls=Work, short_help="Estimate calls, tokens and cost of compile.")
@@ -153,7 +149,7 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
         writer = chosen.prompt_lm or chosen.lm
         models = {role: chosen.lm if role == "judge" else writer for role in ROLES}
         config = make_optimizer(chosen).config
-        rows = estimate(config, ready.judge, ready.train, ready.validation, models, ready.test)
+        rows = estimate(config, ready.judge, ready.examples, None, models, ready.test)
     if as_json:
         click.echo(to_json([row.as_dict() for row in rows]))
     else:

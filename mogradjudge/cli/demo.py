@@ -64,7 +64,7 @@ def demo_command(lm: str, out: str | None, as_json: bool) -> None:  # noqa: FBT0
         options = _options(folder, lm)
         job = prepare(options)
         note(
-            f"Optimizing a judge of {len(job.train) + len(job.validation)} customer-support "
+            f"Optimizing a judge of {len(job.examples)} customer-support "
             f"replies on {', '.join(job.rubric.names)} with {lm}."
         )
         result = run(options, job, out or scratch)

@@ -15,7 +15,6 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.models import make_lm
 from mogradjudge.optimize.config import MOGradConfig, config_with, resolve_steps
-from mogradjudge.optimize.datasets import VALIDATION_SHARE
 from mogradjudge.optimize.events import Observer
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.settings import (
@@ -61,8 +60,7 @@ class Job:
 
     rubric: Rubric
     judge: MultiCriteriaJudge
-    train: list[dspy.Example]
-    validation: list[dspy.Example]
+    examples: list[dspy.Example]
     test: list[dspy.Example]
 
 
@@ -76,11 +74,9 @@ class Texts:
 
 
 def prepare(options: Options) -> Job:
-    """Read rubric and data, and split the texts."""
+    """Read rubric and data, and hold out the test texts; the optimizer splits the others."""
     texts = read_texts(options)
-    shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
-    train, validation = split_by_group(texts.rest, shares, options.seed)
-    return Job(texts.rubric, make_judge(options, texts.rubric), train, validation, texts.test)
+    return Job(texts.rubric, make_judge(options, texts.rubric), texts.rest, texts.test)
 
 
 def read_texts(options: Options) -> Texts:

@@ -29,13 +29,18 @@ _SUMMED = ("calls", "prompt_tokens", "completion_tokens")
 
 def print_run(result: Mapping[str, Any]) -> None:
     """Print what `result.json` holds: agreement before and after, and the ledger."""
-    initial, final = result["seed_agreement"], result["final_agreement"]
-    test = result.get("test")
-    columns = ["criterion", "initial", "final", *(["test initial", "test final"] if test else [])]
+    confirmation, test = result["confirmation"], result["test"]
+    pairs = {"validation": result["selection"]}
+    if confirmation["seed"] is not None:
+        compared = {"seed": confirmation["seed"], "final": confirmation["best"]}
+        pairs = {"confirmation": compared, "optimistic": result["selection"]}
+    pairs |= {"test": test} if test else {}
+    columns = ["criterion"]
+    for split in pairs:
+        columns += [f"{split} initial", f"{split} best"]
     rows = [
-        [name, number(initial[name]), number(final[name])]
-        + ([number(test["seed"][name]), number(test["final"][name])] if test else [])
-        for name in [*(key for key in initial if key != "mean"), "mean"]
+        [name, *(number(pair[end][name]) for pair in pairs.values() for end in ("seed", "final"))]
+        for name in result["seed_agreement"]
     ]
     level = result["config"]["level"]
     print_table(columns, rows, f"Agreement (Spearman, {level}), mode {result['mode']}")

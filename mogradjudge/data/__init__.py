@@ -9,6 +9,7 @@ from mogradjudge.data.splits import (
     group_of,
     inputs_key,
     key_of,
+    places_by_group,
     split_by_group,
 )
 from mogradjudge.data.tables import (
@@ -39,6 +40,7 @@ __all__ = [
     "listed",
     "load_examples",
     "missing_human",
+    "places_by_group",
     "split_by_group",
     "stream_table",
     "survey",

@@ -60,7 +60,7 @@ def split_by_group(
     """
     _check_fractions(fractions)
     examples = listed(examples, "examples")
-    groups = _groups(examples, by_group=by_group)
+    groups = places_by_group(examples, by_group=by_group)
     if len(groups) < len(fractions):
         raise SetupError(
             f"A split into {len(fractions)} parts needs at least as many groups, got "
@@ -79,8 +79,17 @@ def _check_fractions(fractions: Sequence[float]) -> None:
         raise SetupError(f"`fractions` must sum to 1, got {fractions!r}: {sum(fractions):g}.")
 
 
-def _groups(examples: Sequence[dspy.Example], *, by_group: bool) -> list[list[int]]:
-    """Return the indices of the examples that belong together, group by group."""
+def places_by_group(examples: Sequence[dspy.Example], *, by_group: bool = True) -> list[list[int]]:
+    """Return the places of the examples that belong together, group by group.
+
+    Args:
+        examples: Each with a ``group``, or a group of its own; equal inputs belong together.
+        by_group: Whether a field ``group`` names the group; else it is a field like all others.
+
+    Example:
+        >>> places_by_group([dspy.Example(text=text, group=text[0]) for text in ("a1", "b1", "a2")])
+        [[0, 2], [1]]
+    """
     firsts = list(range(len(examples)))  # the first place of an example's group, or nearer to it
     known: dict[str, int] = {}
 

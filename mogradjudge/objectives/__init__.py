@@ -16,6 +16,7 @@ from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import (
     AggregateFailed,
     Objective,
+    has_own_aggregate,
     metric_lms,
     metric_of,
     objectives_from_metric,
@@ -36,6 +37,7 @@ __all__ = [
     "ShowHook",
     "as_metric",
     "feedback_on",
+    "has_own_aggregate",
     "is_of_rubric",
     "mean_score",
     "metric_lms",

@@ -371,6 +371,17 @@ def metric_of(objective: Objective) -> object:
     return objective.score.metric if isinstance(objective.score, MetricPart) else objective.score
 
 
+def has_own_aggregate(objective: Objective) -> bool:
+    """Say whether this package aggregates an objective, and no function of the user's.
+
+    Example:
+        >>> has_own_aggregate(Objective("short", "Is short.", lambda example, prediction: 1.0))
+        True
+    """
+    function = getattr(objective.aggregate, "func", objective.aggregate)  # of a partial
+    return str(getattr(function, "__module__", "")).startswith("mogradjudge.objectives.")
+
+
 def _module(objective: Objective) -> dspy.Module | None:
     metric = metric_of(objective)
     scoring = metric.metric if isinstance(metric, CachedMetric) else metric

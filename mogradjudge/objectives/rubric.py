@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from typing import Any
 
 import dspy
+import numpy as np
 
-from mogradjudge.agreement import Level, Undefined, correlate
+from mogradjudge.agreement import Level, TestOptions, Undefined, correlate
+from mogradjudge.agreement.bootstrap import resampled_values
+from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.data import group_of
 from mogradjudge.errors import SetupError
@@ -36,7 +40,7 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
             name=criterion.name,
             description=criterion.description,
             score=partial(_closeness, criterion),
-            aggregate=partial(_spearman, criterion, level),
+            aggregate=Rho(criterion, level),
             show=partial(_comparison, criterion),
             labels=partial(_labels, criterion),
         )
@@ -65,13 +69,47 @@ def _closeness(
     return 1.0 - abs(float(judge) - float(human)) / criterion.scale.width
 
 
-def _spearman(criterion: Criterion, level: Level, scored: Sequence[Scored]) -> float | Undefined:
-    return correlate(
-        [float(result.example[criterion.human]) for result in scored],
-        [float(result.prediction[criterion.name]) for result in scored],
-        [result.group for result in scored],
-        level=level,
-    ).value
+@dataclass(frozen=True)
+class Rho:
+    """The agreement on a criterion: Spearman's rho over texts, or its mean over groups.
+
+    Example:
+        >>> rho = Rho(Criterion("clarity", "Is easy to read."), "pooled")
+        >>> pairs = [(1, 2), (2, 1), (3, 3)]
+        >>> rho(
+        ...     [
+        ...         Scored(dspy.Example(human_clarity=h), dspy.Prediction(clarity=j), 1.0, "a")
+        ...         for h, j in pairs
+        ...     ]
+        ... )
+        0.5
+    """
+
+    criterion: Criterion
+    level: Level
+
+    def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
+        """Return the agreement over some texts."""
+        groups = [result.group for result in scored]
+        return correlate(*self._columns(scored), groups, level=self.level).value
+
+    def without_each(self, scored: Sequence[Scored], parts: Mapping[str, int]) -> list[float]:
+        """Return the agreement without each part, nan where it is undefined.
+
+        Args:
+            scored: The texts.
+            parts: The number of each group's part, from 0.
+        """
+        documents = group_codes([result.group for result in scored])
+        numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
+        human, judge = (np.array(column) for column in self._columns(scored))
+        weights = 1.0 - (np.arange(1 + max(parts.values()))[:, None] == numbers)
+        options = TestOptions(level=self.level)
+        return [float(v) for v in resampled_values(human, judge, documents, weights, options)]
+
+    def _columns(self, scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
+        human = [float(result.example[self.criterion.human]) for result in scored]
+        return human, [float(result.prediction[self.criterion.name]) for result in scored]
 
 
 def _labels(

@@ -14,7 +14,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
-from mogradjudge.objectives import Objective
+from mogradjudge.objectives import Objective, has_own_aggregate
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.programs.candidate import Brief, Candidate, Slot, find_slots, preamble_slots
 from mogradjudge.programs.execution import judging
@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every step of a run uses: the program, the objectives, the roles and the ledger."""
+    """What every step of a run uses: the program, the objectives, the roles and the ledger.
+
+    ``can_race`` says that agreement can be computed as often as a race needs it: no aggregate is a
+    function of the user's, which may be slow or call a model.
+    """
 
     program: dspy.Module
     objectives: tuple[Objective, ...]
@@ -37,6 +41,7 @@ class RunContext:
     editor: Role
     config: MOGradConfig
     ledger: Ledger
+    can_race: bool = True
     role_monitor: RoleMonitor = field(default_factory=RoleMonitor)
 
     @property
@@ -103,6 +108,7 @@ def make_context(
         editor=_role("editor", lms["editor"], config.editor_temperature, config, ledger),
         config=config,
         ledger=ledger,
+        can_race=all(map(has_own_aggregate, objectives)),
     )
 
 
@@ -229,7 +235,9 @@ def _booked(objectives: tuple[Objective, ...], ledger: Ledger) -> tuple[Objectiv
     return tuple(
         replace(
             objective,
-            aggregate=bookable(objective.aggregate),
+            aggregate=objective.aggregate  # of ours, it calls no model
+            if has_own_aggregate(objective)
+            else bookable(objective.aggregate),
             show=bookable(objective.show),
             labels=bookable(objective.labels),
         )  # scores are computed where the program runs, and booked there

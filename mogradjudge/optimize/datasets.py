@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import dspy
 
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, listed, split_by_group
+from mogradjudge.data import check_disjoint, listed, places_by_group, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.confirmation import FEWEST_DOCUMENTS, documents_needed
 
-VALIDATION_SHARE = 0.4
-"""The validation set's share of the training texts, where none is given."""
+SHARES = {"training": 0.4, "validation": 0.3, "confirmation": 0.3}
+"""The parts of the training set where no validation set is given."""
+SHARES_WITHOUT_CONFIRMATION = {"training": 0.6, "validation": 0.4}
+SHARES_OF_VALIDATION = {"validation": 0.6, "confirmation": 0.4}
+"""The parts of a validation set that is given."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run's examples by part, and how many documents a confirmation would need.
+
+    ``parts`` holds ``"training"``, ``"validation"``, ``"confirmation"`` and ``"test"``; the last
+    two may be empty. ``needed`` is None unless there are too few documents to confirm on.
+    """
+
+    parts: Mapping[str, list[dspy.Example]]
+    needed: int | None = None
 
 
 def examples_of(
@@ -24,15 +41,17 @@ def examples_of(
     testset: Iterable[dspy.Example],
     *,
     by_group: bool = True,
-) -> dict[str, list[dspy.Example]]:
-    """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
+) -> RunData:
+    """Split and check a run's examples.
 
     Args:
         config: The run's settings.
         rubric: What the examples must be rated on; None if the objectives read other fields.
         trainset: The examples that critiques are written on.
-        valset: The examples that candidates are compared on; if None, two fifths of the training
-            set, by whole groups.
+        valset: The examples that candidates are compared on. Two fifths of them, by whole groups,
+            are set aside to confirm the result. If None, the training set is split into 40, 30 and
+            30 % for training, validation and confirmation. Where fewer than 16 documents would be
+            left to confirm on, none are set aside.
         testset: The held-out examples; it may be empty.
         by_group: Whether a field ``group`` names the group; else only equal inputs form one.
 
@@ -41,19 +60,21 @@ def examples_of(
 
     >>> examples = [dspy.Example(text=text).with_inputs("text") for text in "abcde"]
     >>> data = examples_of(MOGradConfig(), None, examples, None, (), by_group=False)
-    >>> {name: len(part) for name, part in data.items()}
-    {'training': 3, 'validation': 2, 'test': 0}
+    >>> {name: len(part) for name, part in data.parts.items()}, data.needed
+    ({'training': 3, 'validation': 2, 'confirmation': 0, 'test': 0}, 54)
     """
-    train, validation = _parts(config, trainset, valset, by_group=by_group)
-    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
-    check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
+    data = _parts(config, trainset, valset, by_group=by_group)
+    test = listed(testset, "testset")
+    known = [example for part in data.parts.values() for example in part]
+    check_disjoint(known, test, ("training or validation", "test"))
+    parts = {**data.parts, "test": test}
     if rubric is None:
-        return data
-    for name, examples in data.items():
+        return replace(data, parts=parts)
+    for name, examples in parts.items():
         check_ratings(examples, rubric, name)
         if examples and name != "training":
             check_measurable(examples, rubric, config.level, name)
-    return data
+    return replace(data, parts=parts)
 
 
 def _parts(
@@ -62,15 +83,45 @@ def _parts(
     valset: Iterable[dspy.Example] | None,
     *,
     by_group: bool,
-) -> tuple[list[dspy.Example], list[dspy.Example]]:
+) -> RunData:
     train = _nonempty(trainset, "trainset")
     if valset is None:
-        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
-        train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
+        data = _split(config, train, SHARES, by_group=by_group)
+        if not data.parts["confirmation"]:
+            shares = tuple(SHARES_WITHOUT_CONFIRMATION.values())
+            train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
+            data = replace(
+                data, parts={"training": train, "validation": validation, "confirmation": []}
+            )
     else:
         validation = _nonempty(valset, "valset")
-    check_disjoint(train, validation, ("training", "validation"))
-    return train, validation
+        check_disjoint(train, validation, ("training", "validation"))
+        data = _split(config, validation, SHARES_OF_VALIDATION, by_group=by_group)
+        if not data.parts["confirmation"]:
+            data = replace(data, parts={"validation": validation, "confirmation": []})
+        data = replace(data, parts={"training": train, **data.parts})
+    return data
+
+
+def _split(
+    config: MOGradConfig,
+    examples: list[dspy.Example],
+    shares: Mapping[str, float],
+    *,
+    by_group: bool,
+) -> RunData:
+    """Split off a part to confirm on; it is empty where none is wanted or it would be too small."""
+    nothing = RunData({"confirmation": []})
+    if config.confirm == "off":
+        return nothing
+    needed = documents_needed(shares["confirmation"])
+    if len(places_by_group(examples, by_group=by_group)) >= needed:
+        split = split_by_group(examples, tuple(shares.values()), config.seed, by_group=by_group)
+        parts = dict(zip(shares, split, strict=True))
+        documents = len(places_by_group(parts["confirmation"], by_group=by_group))
+        if documents >= FEWEST_DOCUMENTS:
+            return RunData(parts)
+    return replace(nothing, needed=needed)
 
 
 def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:

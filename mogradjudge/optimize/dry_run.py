@@ -67,7 +67,8 @@ def dry_run(
     replying.role_calls, replying.max_chars = [], config.max_section_chars
     names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
-    settings |= {"gate": AlwaysAccept(), "skip_tolerance": None, "num_threads": 1}
+    settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off"}
+    settings |= {"skip_tolerance": None, "num_threads": 1}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
     optimizer = MOGrad(**settings, objectives=objectives, display_progress=False)
     no_model = dspy.LM("dry-run/none", engine=_NoModel())

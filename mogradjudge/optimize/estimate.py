@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from mogradjudge.data import example_key, listed
+from mogradjudge.data import example_key
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.predictor import ScorePredict
@@ -20,6 +20,7 @@ from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
 from mogradjudge.lm.pricing import TokenCounter, price
 from mogradjudge.optimize.config import MOGradConfig, batches
+from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.dry_run import dry_run, usual_scores
 from mogradjudge.programs.candidate import Candidate
 
@@ -29,8 +30,8 @@ class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is unknown.
 
     Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
-    new and accepted, the initial instructions are not the result, no reply comes from a cache and
-    no `skip_tolerance` saves a critique.
+    new, accepted and scored on all validation texts, the initial instructions are not the result,
+    no reply comes from a cache and no `skip_tolerance` saves a critique.
 
     Prompts are those that the run would send, and a judge's replies have the expected form, both
     counted by the model's tokenizer if it is available. How much critic, coach, editor and a
@@ -63,36 +64,35 @@ class _Sum:
 def estimate(
     config: MOGradConfig,
     judge: MultiCriteriaJudge,
-    train: Iterable[dspy.Example],
-    validation: Iterable[dspy.Example],
+    trainset: Iterable[dspy.Example],
+    valset: Iterable[dspy.Example] | None,
     models: Mapping[str, str],
-    test: Iterable[dspy.Example] = (),
+    testset: Iterable[dspy.Example] = (),
 ) -> tuple[RoleEstimate, ...]:
     """Estimate what `MOGrad.optimize` would use.
 
     Args:
         config: The run's settings.
         judge: The judge to optimize.
-        train: The examples that critiques are written on.
-        validation: The examples that candidates are compared on.
+        trainset: As for `MOGrad.optimize`.
+        valset: As for `MOGrad.optimize`.
         models: The model of each role, for its tokenizer and its price.
-        test: The examples that the initial and the final instructions are scored on at the end.
+        testset: As for `MOGrad.optimize`.
 
     Raises:
         SetupError: If the program is no judge.
     """
     _check_judge(judge)
-    train, validation = listed(train, "train"), listed(validation, "validation")
-    test = listed(test, "test")
+    parts = examples_of(config, None, trainset, valset, testset).parts
     adapter = as_a_whole(adapter_named(models["judge"]))
     counters = {model: TokenCounter(model) for model in set(models.values())}
     sums = {role: _Sum() for role in ROLES}
-    run = dry_run(config, judge, train, adapter)
+    run = dry_run(config, judge, parts["training"], adapter)
     for call in run.role_calls:
         counter = counters[models[call.role]]
         sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples in _rounds(config, run.candidates, train, validation, test):
+    for candidate, examples in _rounds(config, run.candidates, parts):
         # A round judges equal texts once.
         for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
@@ -131,20 +131,21 @@ def _check_judge(judge: object) -> None:
 def _rounds(
     config: MOGradConfig,
     candidates: Sequence[Candidate],
-    train: Sequence[dspy.Example],
-    validation: Sequence[dspy.Example],
-    test: Sequence[dspy.Example],
+    parts: Mapping[str, Sequence[dspy.Example]],
 ) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
     """Yield each candidate and the examples that it is scored on, as the loop does."""
-    yield candidates[0], validation
-    drawn = batches(train, config.batch_size, Random(config.seed))
+    yield candidates[0], parts["validation"]
+    drawn = batches(parts["training"], config.batch_size, Random(config.seed))
     for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
         yield current, batch
         if proposed != current:
-            yield proposed, validation
-    yield candidates[0], test
-    if candidates[-1] != candidates[0]:
-        yield candidates[-1], test
+            yield proposed, parts["validation"]
+    final = candidates[-1]
+    yield candidates[0], parts["test"]
+    if final != candidates[0]:
+        yield final, parts["test"]
+        yield candidates[0], parts["confirmation"]
+        yield final, parts["confirmation"]
 
 
 class _JudgePrompts:

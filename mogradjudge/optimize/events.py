@@ -201,19 +201,61 @@ class QuestionSkipped(StepEvent, headline=True):
 
 
 @dataclass(frozen=True)
+class RaceEnded(StepEvent, headline=True):
+    """A candidate was scored no further: its chance to be accepted had become small."""
+
+    texts: int
+    of: int
+    chance: float
+
+    def describe(self) -> str:
+        return (
+            f"Step {self.step}: scored on {self.texts} of {self.of} texts; "
+            f"the chance to be accepted is {self.chance:.2f}."
+        )
+
+    def figures(self) -> Mapping[str, float]:
+        return {"texts": self.texts}
+
+
+@dataclass(frozen=True)
+class ResultConfirmed(Event, headline=True):
+    """Initial and best instructions were compared on the confirmation texts, or why not.
+
+    ``difference`` is that of the mean agreement; None if there is none.
+    """
+
+    sentence: str
+    difference: float | None
+
+    def describe(self) -> str:
+        return self.sentence
+
+    def figures(self) -> Mapping[str, float]:
+        return {} if self.difference is None else {"confirmed/difference": self.difference}
+
+
+@dataclass(frozen=True)
 class GateDecided(StepEvent, headline=True):
-    """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring."""
+    """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring.
+
+    ``current`` and ``proposed`` are agreements on the same texts. ``sections`` names the criteria
+    whose sections were accepted, where not all were.
+    """
 
     accepted: bool
     unchanged: bool
     current: Values
     proposed: Values
     unscored: Mapping[str, int]
+    sections: Group = ()
 
     def describe(self) -> str:
         if self.unchanged:
             return f"Step {self.step}: the editor kept the instructions as they are."
         verdict = "accepted" if self.accepted else "rejected"
+        if self.sections:
+            verdict += f" ({', '.join(self.sections)})"
         return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}."
 
     def figures(self) -> Mapping[str, float]:

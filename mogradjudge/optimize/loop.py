@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import dspy
 
+from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.lm.ledger import totals
 from mogradjudge.optimize.config import batches
+from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.context import RunContext
+from mogradjudge.optimize.datasets import RunData
 from mogradjudge.optimize.directory import RunDirectory
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
     GateDecided,
     Observer,
+    RaceEnded,
+    ResultConfirmed,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -28,25 +34,48 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.judged_text import JudgedText
+from mogradjudge.optimize.race import race_over
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,
     OptimizationResult,
+    Selection,
     StepRecord,
     StopReason,
 )
+from mogradjudge.optimize.sections import is_split, with_scores_of, with_sections
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
 from mogradjudge.optimize.step import judge, propose
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import (
     Agreement,
+    Judgement,
     agreement_of,
+    asks_groups,
     check_scored,
     check_summed,
     name_examples,
 )
+from mogradjudge.stages.gate import that_hold
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a proposal.
+
+    ``current`` and ``proposed`` are agreements on the same texts, all of them unless ``texts`` says
+    how many were read; ``proposed`` is None if nothing was proposed. ``accepted`` are the new
+    current instructions, None if they stay; ``sections`` names the criteria whose sections are new,
+    where not all are.
+    """
+
+    current: Agreement
+    proposed: Agreement | None = None
+    accepted: Measured | None = None
+    texts: int | None = None
+    sections: Group = ()
 
 
 class Run:
@@ -55,7 +84,8 @@ class Run:
     Args:
         context: What every step works with.
         data: The examples: ``"training"`` for batches, ``"validation"`` to compare candidates,
-            ``"test"`` to score the initial and the final instructions.
+            ``"confirmation"`` to compare the best with the initial instructions, ``"test"`` to
+            score the initial and the final instructions.
         observers: Functions that are called with every event.
         folder: Where each new state is saved; None saves nothing.
         state: The state of an earlier start of this run.
@@ -64,16 +94,33 @@ class Run:
     def __init__(
         self,
         context: RunContext,
-        data: Mapping[str, Sequence[dspy.Example]],
+        data: RunData,
         observers: Sequence[Observer],
         folder: RunDirectory | None = None,
         state: State | None = None,
     ) -> None:
         self.context = context
-        self.data = data
+        self.parts = data.parts
+        self.needed = data.needed
         self.observers = observers
         self.folder = folder
         self.state = state or State()
+        self.judged: dict[int, tuple[Judgement, ...]] = {}  # on all validation texts, by step
+        self.race = race_over(
+            self.parts["validation"],
+            context.objectives,
+            context.config.gate,
+            seed=context.config.seed,
+            by_group=asks_groups(context.program, context.objectives),
+            in_blocks=context.config.race != "off" and context.can_race,
+            by_section=self.by_section,
+        )
+
+    @property
+    def by_section(self) -> bool:
+        """Whether each criterion's section is accepted or refused by itself."""
+        config = self.context.config
+        return is_split(self.context.program) and hasattr(config.gate, "may_fall")
 
     def execute(self) -> OptimizationResult:
         """Take all steps, unless the budget, a limit or the user stops the run."""
@@ -81,7 +128,9 @@ class Run:
         stop_reason: StopReason
         try:
             stop_reason = self.take_steps()
-            if self.data["test"] and self.state.test is None:
+            if self.state.confirmation is None:
+                self.confirm()
+            if self.parts["test"] and self.state.test is None:
                 self.score_test()
         except BudgetExhausted as error:
             logger.info("%s", error)
@@ -110,8 +159,8 @@ class Run:
                 mode=config.mode.name,
                 steps=config.steps,
                 criteria=self.context.criteria,
-                train=len(self.data["training"]),
-                validation=len(self.data["validation"]),
+                train=len(self.parts["training"]),
+                validation=len(self.parts["validation"]),
             )
         )
 
@@ -120,7 +169,7 @@ class Run:
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
-        draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
+        draws = batches(self.parts["training"], config.batch_size, random.Random(config.seed))
         for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
             if reason := self.reached_limit():
                 return reason
@@ -139,7 +188,10 @@ class Run:
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
         seed = Candidate.of(self.context.program)
-        agreement = self.measure(0, "validation", seed)
+        self.judged[0] = self.judge(0, "validation", seed)
+        check_scored(self.judged[0], "validation")
+        agreement = agreement_of(self.judged[0], self.context.objectives)
+        check_summed(agreement, self.context.objectives, "validation")
         calls = self.context.ledger.calls
         self.notify(
             SeedScored(
@@ -153,84 +205,155 @@ class Run:
         )
         self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
 
+    def confirm(self) -> None:
+        """Compare the best with the initial instructions on texts that chose neither."""
+        confirmation = self.untested()
+        if confirmation.verdict == "not reached":
+            first, best = self.state.measured[0], self.state.best
+            seed, final = (
+                self.judge(measured.step, "confirmation", measured.candidate)
+                for measured in (first, best)
+            )
+            required = self.context.config.confirm == "require"
+            confirmation = confirmed(seed, final, self.context.objectives, required=required)
+        self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
+        self.advance(replace(self.state, confirmation=confirmation))
+
+    def untested(self) -> Confirmation:
+        """Return why the best instructions were not compared with the initial ones."""
+        confirm = self.context.config.confirm
+        if confirm == "off":
+            return Confirmation("off")
+        if not self.state.measured or self.state.best.step == 0:
+            return Confirmation("nothing to confirm")
+        takes_back = confirm == "require"
+        if self.needed is not None:
+            return Confirmation("too few documents", needed=self.needed, takes_back=takes_back)
+        return Confirmation("not reached", takes_back=takes_back)
+
     def score_test(self) -> None:
         """Score the initial and the final instructions on the held-out texts."""
-        first, best = self.state.measured[0], self.state.best
+        first, chosen = self.state.measured[0], self.state.chosen
         seed = self.measure(0, "test", first.candidate)
-        is_seed = best.candidate == first.candidate
-        final = seed if is_seed else self.measure(best.step, "test", best.candidate)
-        self.advance(replace(self.state, test=HeldOut(len(self.data["test"]), seed, final)))
+        is_seed = chosen.candidate == first.candidate
+        final = seed if is_seed else self.measure(chosen.step, "test", chosen.candidate)
+        self.advance(replace(self.state, test=HeldOut(len(self.parts["test"]), seed, final)))
 
-    def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
-        """Score the instructions of a step, 0 for the initial ones, on the texts of a split."""
-        judgements = judge(self.context, candidate, self.data[split])
-        if (step, split) == (0, "validation"):
-            check_scored(judgements, split)
+    def judge(self, step: int, split: str, candidate: Candidate) -> tuple[Judgement, ...]:
+        """Judge the texts of a split with the instructions of a step, 0 for the initial ones."""
+        judgements = judge(self.context, candidate, self.parts[split])
         texts = JudgedText.all_of(judgements, self.context.objectives)
         self.notify(CandidateScored(step, split, texts))
-        agreement = agreement_of(judgements, self.context.objectives)
-        if (step, split) == (0, "validation"):
-            check_summed(agreement, self.context.objectives, split)
-        return agreement
+        return judgements
+
+    def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
+        """Score the instructions of a step on the texts of a split."""
+        return agreement_of(self.judge(step, split, candidate), self.context.objectives)
 
     def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
         """Take one step, and accept or reject its proposal."""
         self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1]
         proposal = propose(self.context, current.candidate, batch, step, self.notify)
-        proposed = self.score(step, proposal.candidate)
-        accepted = proposed is not None and self.context.config.gate(current.agreement, proposed)
-        agreement = proposed if accepted and proposed is not None else current.agreement
+        trial = self.score(step, proposal.candidate)
+        agreement = current.agreement if trial.accepted is None else trial.accepted.agreement
         calls = self.context.ledger.calls
         record = StepRecord(
-            step, accepted, agreement, proposed, calls - self.state.calls, len(proposal.skipped)
+            step,
+            trial.accepted is not None,
+            agreement,
+            trial.proposed,
+            calls - self.state.calls,
+            len(proposal.skipped),
+            trial.texts,
         )
         self.notify(
             GateDecided(
                 step=step,
-                accepted=accepted,
-                unchanged=proposed is None,
-                current=current.agreement.as_dict(),
-                proposed=(proposed or current.agreement).as_dict(),
-                unscored=(proposed or current.agreement).unscored,
+                accepted=record.accepted,
+                unchanged=trial.proposed is None,
+                current=trial.current.as_dict(),
+                proposed=(trial.proposed or trial.current).as_dict(),
+                unscored=(trial.proposed or trial.current).unscored,
+                sections=trial.sections,
             )
         )
         self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.context.ledger.rows)))
-        self.advance(self.state.after(record, proposal.candidate, calls))
+        accepted = proposal.candidate if trial.accepted is None else trial.accepted.candidate
+        self.advance(self.state.after(record, accepted, calls))
 
-    def score(self, step: int, candidate: Candidate) -> Agreement | None:
+    def score(self, step: int, candidate: Candidate) -> Trial:
         """Score a candidate, unless it is the current one or was scored before."""
-        if candidate == self.state.measured[-1].candidate:
-            return None
-        return self.state.known(candidate) or self.measure(step, "validation", candidate)
+        current, config = self.state.measured[-1], self.context.config
+        if candidate == current.candidate:
+            return Trial(current.agreement)
+        if (known := self.state.known(candidate)) is not None:
+            passes = known.texts is None and config.gate(current.agreement, known.agreement)
+            accepted = replace(known, step=step) if passes else None
+            return Trial(current.agreement, known.agreement, accepted, known.texts)
+        raced = self.race.run(self.held(current), partial(judge, self.context, candidate))
+        texts = JudgedText.all_of(raced.judgements, self.context.objectives)
+        self.notify(CandidateScored(step, "validation", texts))
+        trial = Trial(raced.current, raced.agreement)
+        if raced.chance is not None:
+            everything = len(self.parts["validation"])
+            self.notify(RaceEnded(step, len(texts), everything, raced.chance))
+            return replace(trial, texts=len(texts))
+        self.judged[step] = raced.judgements
+        if config.gate(raced.current, raced.agreement):
+            return replace(trial, accepted=Measured(step, candidate, raced.agreement))
+        return self.with_winners(step, candidate, trial) if self.by_section else trial
+
+    def with_winners(self, step: int, candidate: Candidate, trial: Trial) -> Trial:
+        """Accept the sections that did no worse, where each is scored by itself."""
+        current, slots = self.state.measured[-1], self.context.slots
+        assert trial.proposed is not None  # it was scored
+        criteria = that_hold(trial.current, trial.proposed)
+        mixed = with_sections(current.candidate, candidate, slots, criteria)
+        if mixed == current.candidate:
+            return trial
+        pairs = zip(self.held(current), self.judged[step], strict=True)
+        self.judged[step] = tuple(with_scores_of(*pair, criteria) for pair in pairs)
+        agreement = agreement_of(self.judged[step], self.context.objectives)
+        return replace(trial, accepted=Measured(step, mixed, agreement), sections=criteria)
+
+    def held(self, measured: Measured) -> tuple[Judgement, ...]:
+        """Return a candidate's judgements of all validation texts; a resumed run replays them."""
+        if measured.step not in self.judged:
+            texts = self.parts["validation"]
+            self.judged[measured.step] = judge(self.context, measured.candidate, texts)
+        return self.judged[measured.step]
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""
         seed = Candidate.of(self.context.program)
         state = self.state if self.state.measured else unmeasured_state(seed, self.context.criteria)
-        best = state.best
-        seed_kept = best.candidate == seed
-        self.notify(
-            RunEnded(stop_reason, seed_kept, best.agreement.as_dict(), self.context.ledger.calls)
-        )
+        confirmation = state.confirmation or self.untested()
+        state = replace(state, confirmation=confirmation)
+        first, best, chosen = state.measured[0], state.best, state.chosen
+        is_seed = chosen.candidate == seed
+        agreement = (confirmation.seed if is_seed else confirmation.best) or chosen.agreement
+        self.notify(RunEnded(stop_reason, is_seed, agreement.as_dict(), self.context.ledger.calls))
         return OptimizationResult(
-            program=best.candidate.written_into(self.context.program),
+            program=chosen.candidate.written_into(self.context.program),
             config=self.context.config,
-            seed_agreement=state.measured[0].agreement,
-            final_agreement=best.agreement,
+            seed_agreement=confirmation.seed or first.agreement,
+            final_agreement=agreement,
             steps=state.steps,
             stop_reason=stop_reason,
-            seed_kept=seed_kept,
+            seed_kept=is_seed,
             ledger=self.context.ledger.rows,
             measured=state.measured,
             test=state.test,
+            confirmation=confirmation,
+            selection=Selection(first.agreement, best.agreement),
         )
 
     def advance(self, state: State) -> None:
         """Save a new state and make it the current one."""
-        if self.folder is not None:
-            self.folder.save(state, state.best.candidate.written_into(self.context.program))
         self.state = state
+        if self.folder is not None:
+            self.folder.save(state, self.state.chosen.candidate.written_into(self.context.program))
 
     def notify(self, event: Event) -> None:
         """Send an event to every observer."""

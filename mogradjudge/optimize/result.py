@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import dspy
 
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
 
@@ -27,11 +28,15 @@ STOPPED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate and its agreement on the validation set; step 0 is the initial one."""
+    """A candidate and its agreement on the validation set; step 0 is the initial one.
+
+    ``texts`` counts the texts that were read where a race ended early; None if all were.
+    """
 
     step: int
     candidate: Candidate
     agreement: Agreement
+    texts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class StepRecord:
 
     ``proposed`` is the proposal's agreement, None if it equals the current instructions.
     ``agreement`` is that of the current instructions after the step, ``calls`` the number of calls
-    in the step, and ``skipped`` the number of questions without a usable reply.
+    in the step, and ``skipped`` the number of questions without a usable reply. ``texts`` counts
+    the validation texts that were read where a race ended early; None if all were.
     """
 
     step: int
@@ -49,6 +55,7 @@ class StepRecord:
     proposed: Agreement | None
     calls: int
     skipped: int
+    texts: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as `result.json` holds it."""
@@ -61,6 +68,7 @@ class StepRecord:
             "unscored": dict((self.proposed or self.agreement).unscored),
             "calls": self.calls,
             "skipped": self.skipped,
+            "texts": self.texts,
         }
 
 
@@ -78,11 +86,28 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Agreement of the initial and the best instructions on the texts that chose the best.
+
+    The choice favoured the texts' luck, so the best ones' agreement is optimistic.
+    """
+
+    seed: Agreement
+    best: Agreement
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as `result.json` holds them."""
+        return {"seed": self.seed.as_dict(), "final": self.best.as_dict()}
+
+
+@dataclass(frozen=True)
 class OptimizationResult:
     """The result of `MOGrad.optimize`.
 
-    ``program`` has the instructions that did best on the validation set, the earlier ones on a tie;
-    ``seed_kept`` says whether they are the initial ones. ``measured`` holds the initial
+    ``program`` has the instructions that did best on the validation set, the earlier ones on a tie,
+    unless the confirmation took them back; ``seed_kept`` says whether they are the initial ones.
+    ``seed_agreement`` and ``final_agreement`` are measured on the confirmation texts where there
+    are any; ``selection`` holds those on the validation set. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
     or the run stopped early.
 
@@ -105,6 +130,8 @@ class OptimizationResult:
     ledger: tuple[LedgerRow, ...]
     measured: tuple[Measured, ...]
     test: HeldOut | None = None
+    confirmation: Confirmation = field(default_factory=lambda: Confirmation("off"))
+    selection: Selection | None = None
 
     @property
     def calls(self) -> int:
@@ -125,6 +152,8 @@ class OptimizationResult:
             "fallbacks": dict(self.final_agreement.fallbacks),
             "config": self.config.as_dict(),
             "test": None if self.test is None else self.test.as_dict(),
+            "confirmation": self.confirmation.as_dict(),
+            "selection": None if self.selection is None else self.selection.as_dict(),
             "calls": self.calls,
             "ledger": [row.as_dict() for row in self.ledger],
             "steps": [step.as_dict() for step in self.steps],

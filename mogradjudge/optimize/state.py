@@ -14,6 +14,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.files import decoded, read_json
 from mogradjudge.judge.instructions import Instructions
+from mogradjudge.optimize.confirmation import Confirmation, Verdict
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
@@ -39,6 +40,7 @@ class State:
         rejected: The candidates that the gate rejected.
         steps: The steps that were taken.
         calls: LM calls sent up to the end of the last step.
+        confirmation: The comparison on the confirmation examples, once it was made.
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
 
@@ -50,6 +52,7 @@ class State:
     rejected: tuple[Measured, ...] = ()
     steps: tuple[StepRecord, ...] = ()
     calls: int = 0
+    confirmation: Confirmation | None = None
     test: HeldOut | None = None
 
     @property
@@ -64,27 +67,42 @@ class State:
         return max(eligible, key=lambda candidate: rank_value(candidate.agreement))
 
     @property
+    def chosen(self) -> Measured:
+        """The best candidate, or the initial one if the confirmation took it back."""
+        takes_back = self.confirmation is not None and self.confirmation.takes_back
+        return self.measured[0] if takes_back else self.best
+
+    @property
     def idle_steps(self) -> int:
         """Steps since the best candidate was found."""
         return len(self.steps) - self.best.step
 
-    def known(self, candidate: Candidate) -> Agreement | None:
-        """Return a candidate's agreement if it was measured before."""
+    def known(self, candidate: Candidate) -> Measured | None:
+        """Return a candidate with its agreement if it was measured before."""
         for measured in (*self.measured, *self.rejected):
             if candidate == measured.candidate:
-                return measured.agreement
+                return measured
         return None
 
     def after(self, record: StepRecord, candidate: Candidate, calls: int) -> State:
-        """Return the state after one more step."""
-        # The best candidate may be another one now, so the test examples are scored again.
-        state = replace(self, steps=(*self.steps, record), calls=calls, test=None)
+        """Return the state after one more step.
+
+        Args:
+            record: The step.
+            candidate: The instructions that it accepted or, if it accepted none, proposed.
+            calls: LM calls sent up to its end.
+        """
+        # The best candidate may be another one now, so it is compared with the initial one again.
+        state = replace(
+            self, steps=(*self.steps, record), calls=calls, confirmation=None, test=None
+        )
         if record.proposed is None:
             return state
-        measured = Measured(record.step, candidate, record.proposed)
         if record.accepted:
-            return replace(state, measured=(*self.measured, measured))
-        return replace(state, rejected=(*self.rejected, measured))
+            accepted = Measured(record.step, candidate, record.agreement)
+            return replace(state, measured=(*self.measured, accepted))
+        rejected = Measured(record.step, candidate, record.proposed, record.texts)
+        return replace(state, rejected=(*self.rejected, rejected))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as `state.json` holds it."""
@@ -94,6 +112,7 @@ class State:
             rejected=tuple(map(_Measured.of, self.rejected)),
             steps=tuple(map(_Step.of, self.steps)),
             test=None if self.test is None else _HeldOut.of(self.test),
+            confirmation=None if self.confirmation is None else _Confirmation.of(self.confirmation),
         )
         # The last two repeat what the others say, for a reader of the file.
         best_step = self.best.step if self.measured else 0
@@ -132,6 +151,7 @@ class State:
             steps=tuple(step.record for step in stored.steps),
             calls=stored.calls,
             test=None if stored.test is None else stored.test.held_out,
+            confirmation=None if stored.confirmation is None else stored.confirmation.confirmation,
         )
 
     def check_matches(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
@@ -177,6 +197,9 @@ class State:
                 agreements.append(step.proposed)
         if self.test is not None:
             agreements += [self.test.seed, self.test.final]
+        if self.confirmation is not None:
+            compared = self.confirmation.seed, self.confirmation.best
+            agreements += [agreement for agreement in compared if agreement is not None]
         return agreements
 
 
@@ -246,17 +269,18 @@ class _Measured:
     step: _Count
     instructions: tuple[tuple[str, str], ...]
     agreement: _Rows
+    texts: _Count | None = None
 
     @classmethod
     def of(cls, measured: Measured) -> Self:
         texts = measured.candidate.instructions.items()
         rendered = tuple((path, instructions.render()) for path, instructions in texts)
-        return cls(measured.step, rendered, _rows(measured.agreement))
+        return cls(measured.step, rendered, _rows(measured.agreement), measured.texts)
 
     @property
     def measured(self) -> Measured:
         texts = {path: Instructions.parse(text) for path, text in self.instructions}
-        return Measured(self.step, Candidate(texts), _agreement(self.agreement))
+        return Measured(self.step, Candidate(texts), _agreement(self.agreement), self.texts)
 
 
 @dataclass(frozen=True)
@@ -267,6 +291,7 @@ class _Step:
     proposed: _Rows | None
     calls: _Count
     skipped: _Count
+    texts: _Count | None = None
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:
@@ -297,6 +322,35 @@ class _HeldOut:
 
 
 @dataclass(frozen=True)
+class _Confirmation:
+    verdict: Verdict
+    seed: _Rows | None
+    best: _Rows | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    documents: _Count
+    texts: _Count
+    needed: _Count | None
+    takes_back: bool
+
+    @classmethod
+    def of(cls, confirmation: Confirmation) -> Self:
+        rows = {
+            name: None if agreement is None else _rows(agreement)
+            for name, agreement in (("seed", confirmation.seed), ("best", confirmation.best))
+        }
+        return cls(**{**vars(confirmation), **rows})
+
+    @property
+    def confirmation(self) -> Confirmation:
+        agreements = {
+            name: None if rows is None else _agreement(rows)
+            for name, rows in (("seed", self.seed), ("best", self.best))
+        }
+        return Confirmation(**{**vars(self), **agreements})
+
+
+@dataclass(frozen=True)
 class _State:
     """A state as `state.json` holds it."""
 
@@ -305,3 +359,4 @@ class _State:
     rejected: tuple[_Measured, ...]
     steps: tuple[_Step, ...]
     test: _HeldOut | None
+    confirmation: _Confirmation | None = None

@@ -189,7 +189,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         context = make_context(student, objectives, config, ledger, lms)
         with (
             cut_replies_counted(),
-            _resumed(folder, context, objectives, lms, data) as state,
+            _resumed(folder, context, objectives, lms, data.parts) as state,
             interruptible(ledger.stop_signal),
             usage_shared(),
             layer_held(ledger),

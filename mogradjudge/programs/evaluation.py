@@ -32,6 +32,8 @@ from mogradjudge.programs.structure import copy_of
 
 Score: TypeAlias = float | Unscored | None
 
+MEAN = "mean"
+"""The name of the mean over the criteria, beside theirs."""
 MOST_FAILURES = 0.5
 """The highest share of a first round's texts on which an objective's own function may fail."""
 
@@ -103,7 +105,7 @@ class Agreement:
             name: None if isinstance(value, Undefined) else value
             for name, value in self.by_criterion.items()
         }
-        return {**values, "mean": self.mean}
+        return {**values, MEAN: self.mean}
 
     def undefined(self) -> dict[str, str]:
         """Return the reason for each criterion that has no value."""
@@ -342,12 +344,16 @@ def _score(objective: Objective, example: dspy.Example, prediction: Returned) ->
 
 
 def _aggregate(objective: Objective, judgements: Iterable[Judgement]) -> float | Undefined:
-    scored = [
+    return objective.summed(scored_on(objective, judgements))
+
+
+def scored_on(objective: Objective, judgements: Iterable[Judgement]) -> list[Scored]:
+    """Return the judgements that have a score on an objective, as its functions get them."""
+    return [
         Scored(judgement.example, judgement.read_by(objective.name), score, judgement.group)
         for judgement in judgements
         if isinstance(score := judgement.scores[objective.name], float)
     ]
-    return objective.summed(scored)
 
 
 def _is_fallback(judgement: Judgement, name: str) -> bool:

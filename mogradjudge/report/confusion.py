@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import TEST, VALIDATION, RunData
+from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
 from mogradjudge.report.scores import human_of, judge_of
 from mogradjudge.report.section import Findings, Section
 
@@ -59,7 +59,7 @@ class Confusion:
 def section(findings: Findings) -> Section:
     """Count the scores of the best instructions, on the held-out texts if there are any."""
     run = findings.run
-    split = TEST if TEST in findings.ends else VALIDATION
+    split = next((split for split in (TEST, CONFIRMATION) if split in findings.ends), VALIDATION)
     counted = confusions(run, run.texts(run.best, split) or run.texts(0, split))
     rows = tuple((confusion, _picture(findings, confusion)) for confusion in counted)
     of_judge = run.rubric is not None

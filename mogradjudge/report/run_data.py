@@ -12,6 +12,7 @@ from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
 from mogradjudge.files import LineLog, decoded, read_json
 from mogradjudge.lm.ledger import Ledger, LedgerRow
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.directory import ASKED, CALLS, EVENTS, REPLAY, STATE
 from mogradjudge.optimize.events import (
     BatchJudged,
@@ -31,7 +32,7 @@ from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
 
-VALIDATION, TEST = "validation", "test"
+VALIDATION, CONFIRMATION, TEST = "validation", "confirmation", "test"
 Kind = TypeVar("Kind", bound=Event)
 
 
@@ -106,10 +107,15 @@ class RunData:
 
     @property
     def seed_kept(self) -> bool:
-        """Whether the best instructions so far are the initial ones."""
+        """Whether the result, or the best instructions so far, are the initial ones."""
         if self.state is None or not self.state.measured:
             return False
-        return self.state.best.candidate == self.state.measured[0].candidate
+        return self.state.chosen.candidate == self.state.measured[0].candidate
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The comparison on the confirmation texts; None if it was not made yet."""
+        return None if self.state is None else self.state.confirmation
 
     @property
     def holds_out(self) -> bool | None:
@@ -227,7 +233,7 @@ def _forget_after(history: _History, steps: int) -> None:
     history.scored = {
         (step, split): texts
         for (step, split), texts in history.scored.items()
-        if step <= steps or split == TEST
+        if step <= steps or split in (CONFIRMATION, TEST)
     }
 
 

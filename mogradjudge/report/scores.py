@@ -21,7 +21,7 @@ from mogradjudge.agreement.claims import Claim, claim
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring
-from mogradjudge.report.run_data import VALIDATION, RunData
+from mogradjudge.report.run_data import CONFIRMATION, VALIDATION, RunData
 
 Column: TypeAlias = Sequence[float | None]
 Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
@@ -71,7 +71,8 @@ def ends(run: RunData, split: str) -> Ends | None:
 
     Nothing is tested if the initial instructions were kept.
     """
-    seed_kept = run.state is None or run.seed_kept
+    # On the confirmation texts the best rewrite is compared even if it was taken back.
+    seed_kept = run.state is None or (run.seed_kept if split != CONFIRMATION else run.best == 0)
     seed = scoring(run, 0, split)
     final = seed if seed_kept else scoring(run, run.best, split)
     if seed is None or final is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mogradjudge.display.plotting import can_draw
 from mogradjudge.report.estimates import Ends, Scoring
 from mogradjudge.report.pictures import Picture, picture
-from mogradjudge.report.run_data import TEST, VALIDATION, RunData
+from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
 from mogradjudge.report.scores import ends, scorings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Findings:
     @cached_property
     def ends(self) -> Mapping[str, Ends]:
         """Initial against final by split, test texts first; only splits that both have."""
-        by_split = {split: ends(self.run, split) for split in (TEST, VALIDATION)}
+        by_split = {split: ends(self.run, split) for split in (TEST, CONFIRMATION, VALIDATION)}
         return {split: compared for split, compared in by_split.items() if compared is not None}
 
     @cached_property

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.display.plotting import INSTALL
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.result import STOPPED
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
-from mogradjudge.report.run_data import TEST, VALIDATION, RunData
+from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
 from mogradjudge.report.section import Findings, Section
 
 Word: TypeAlias = Literal[
-    "established", "equivalent", "not established", "refused", "initial kept", "not ended"
+    "established",
+    "equivalent",
+    "not established",
+    "refused",
+    "confirmed",
+    "not confirmed",
+    "initial kept",
+    "not ended",
 ]
 
 HOW = (
@@ -40,13 +49,12 @@ class RunVerdict:
 
 def section(findings: Findings) -> Section:
     """State the result, with notes on how to read the report."""
-    ends = findings.ends
     return Section(
         anchor="verdict",
         title="Verdict",
         template="run_verdict.html.j2",
         values={
-            "verdict": verdict(findings.run, ends.get(TEST), ends.get(VALIDATION)),
+            "verdict": verdict(findings.run, findings.ends),
             "notes": _notes(findings),
             "how": HOW,
         },
@@ -66,16 +74,24 @@ def _notes(findings: Findings) -> list[str]:
     return notes
 
 
-def verdict(run: RunData, test: Ends | None, validation: Ends | None) -> RunVerdict:
-    """Judge a run by its held-out texts; without them, nothing is established."""
+def verdict(run: RunData, ends: Mapping[str, Ends]) -> RunVerdict:
+    """Judge a run by its held-out texts, or by the confirmation; else nothing is established.
+
+    Args:
+        run: The run.
+        ends: Initial against final by split, as far as both were scored.
+    """
+    test, confirmation, validation = map(ends.get, (TEST, CONFIRMATION, VALIDATION))
     word, sentence = _said(run, test, validation)
     notes = [_how_it_ended(run)]
+    if test is not None and confirmation is not None and run.confirmation is not None:
+        notes.append(run.confirmation.describe())
     if validation is not None and validation.claims:
         notes.append(
             f"On {_texts(validation)}, which decided each step: "
             f"{validation.claims[MEAN].verdict}, {_tested(validation)}. {OPTIMISTIC}"
         )
-    deciding = test or validation
+    deciding = test or confirmation or validation
     documents = 0 if deciding is None else deciding.final.documents
     if FEWEST_DOCUMENTS <= documents < NARROW_DOCUMENTS:
         notes.append(
@@ -90,6 +106,9 @@ def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Wor
         return "refused", "The initial instructions have no value yet, so there is no verdict."
     if run.ended is None:
         return "not ended", _so_far(run, validation)
+    if test is None and run.confirmation is not None and run.confirmation.seed is not None:
+        word: Word = "confirmed" if run.confirmation.verdict == "confirmed" else "not confirmed"
+        return word, run.confirmation.describe()
     if run.seed_kept:
         held = "" if test is None else f" Held-out texts: {_one_end(test)}."
         return "initial kept", f"The initial instructions are kept: no proposal was better.{held}"
@@ -100,13 +119,19 @@ def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Wor
     hint = (
         "The held-out texts were not scored before the run ended."
         if run.holds_out
-        else "Use `compile --test-share` to hold texts out."
+        else _hint(run.confirmation)
     )
     return "not established", (
         f"No held-out texts were scored, so nothing is established for new texts. On the "
         f"validation texts the instructions of step {run.best} were best{how}. That is optimistic: "
         f"they were chosen on these texts. {hint}"
     )
+
+
+def _hint(confirmation: Confirmation | None) -> str:
+    if confirmation is not None and confirmation.verdict != "off":
+        return confirmation.describe()
+    return "Use `compile --test-share` to hold texts out."
 
 
 def _so_far(run: RunData, validation: Ends | None) -> str:
@@ -161,7 +186,7 @@ def _one_end(ends: Ends) -> str:
 
 
 def _texts(ends: Ends) -> str:
-    kind = "held-out test text" if ends.split == "test" else "validation text"
+    kind = {TEST: "held-out test text"}.get(ends.split, f"{ends.split} text")
     documents = counted(ends.final.documents, "document")
     return f"{counted(ends.final.texts, kind)} of {documents}"
 

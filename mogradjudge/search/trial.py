@@ -116,7 +116,8 @@ def run_trial(
     config = job.space.suggest(trial, job.base)
     settings = job.space.suggest_settings(trial, job.judge.settings)
     student, place = judge_with(job.judge, settings), free_place(job.place(task))
-    config = replace(config, budget=within(job.base.budget, job.budget, deadline))
+    # The selection texts, which no run reads, are what the trials are compared on.
+    config = replace(config, budget=within(job.base.budget, job.budget, deadline), confirm="off")
     tried = {**config_values(config), **judge_values(settings)}
     attributes = {"mode": config.mode.name, RUN_DIR: str(place / RUN), DETAILS: {"config": tried}}
     attributes |= {BEFORE: before} if (before := spent_in(place)) else {}

@@ -8,9 +8,10 @@ from inspect import isroutine
 from typing import Any, Protocol, final
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
-from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.programs.evaluation import MEAN, Agreement
 from mogradjudge.settings import GATES, GateFields, Value
 
 
@@ -18,6 +19,9 @@ class Gate(Protocol):
     """Says whether ``proposed`` may replace ``current``, both measured on the validation set.
 
     Any function of two `Agreement` is a gate. It is not called for a proposal that changes nothing.
+    A gate with a method ``may_fall(criteria)``, which returns by how much the mean (``"mean"``) or
+    a criterion may fall, may be raced: it is then called only for a candidate that was scored on
+    all texts.
 
     >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
     >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
@@ -63,6 +67,10 @@ class NoMeanRegression:
             return False
         return proposed.mean_over(current) >= current.mean_over(current)
 
+    def may_fall(self, criteria: Group) -> Mapping[str, float]:
+        """Return the limits for a race: the mean must not fall."""
+        return {MEAN: 0.0}
+
 
 @final
 @dataclass(frozen=True)
@@ -91,10 +99,12 @@ class NoCriterionRegression:
             raise SetupError(f"`tolerance` must be >= 0, got {self.tolerance}.")
 
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
-        return not measures_less(current, proposed) and all(
-            _holds(before, proposed.by_criterion[name], self.tolerance)
-            for name, before in current.by_criterion.items()
-        )
+        criteria = set(current.by_criterion)
+        return set(that_hold(current, proposed, self.tolerance)) == criteria
+
+    def may_fall(self, criteria: Group) -> Mapping[str, float]:
+        """Return the limits for a race: how much each criterion may fall."""
+        return dict.fromkeys(criteria, self.tolerance)
 
 
 _CLASSES: Mapping[str, type[Any]] = {
@@ -157,6 +167,22 @@ def gate_as_dict(gate: Gate) -> dict[str, Any]:
     return {"name": name} | {
         key: value if isinstance(value, plain) else digest(value) for key, value in settings.items()
     }
+
+
+def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -> Group:
+    """Return the criteria that fall by no more than ``tolerance``, nor leave more texts unscored.
+
+    >>> texts = {"tone": 9, "length": 9}, {"tone": 0, "length": 0}, {}, {}
+    >>> before = Agreement({"tone": 0.5, "length": 0.5}, *texts)
+    >>> that_hold(before, Agreement({"tone": 0.6, "length": 0.4}, *texts))
+    ('tone',)
+    """
+    return tuple(
+        name
+        for name, before in current.by_criterion.items()
+        if proposed.unscored[name] <= current.unscored[name]
+        and _holds(before, proposed.by_criterion[name], tolerance)
+    )
 
 
 def _holds(before: float | Undefined, after: float | Undefined, tolerance: float) -> bool:

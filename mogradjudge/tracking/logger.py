@@ -128,10 +128,13 @@ class RunLogger:
         """Record the result."""
         with self._guarded():
             ended = {"stop_reason": result.stop_reason, "seed_kept": str(result.seed_kept)}
+            ended["confirmation"] = result.confirmation.verdict
             undefined = result.final_agreement.undefined()
             ended |= {f"undefined.{name}": why for name, why in undefined.items()}
             self.tags |= {TAG + key: value for key, value in ended.items()}
             self.ends |= named("final", result.final_agreement.as_dict())
+            if result.selection is not None:
+                self.ends |= named("optimistic", result.selection.best.as_dict())
             if result.test is not None:
                 self.ends |= named("test_seed", result.test.seed.as_dict())
                 self.ends |= named("test_final", result.test.final.as_dict())

@@ -1,0 +1,158 @@
+"""Confirms a result: initial and best instructions on texts that chose nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from mogradjudge.objectives import Objective
+from mogradjudge.optimize.difference import difference_between
+from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement
+
+FEWEST_DOCUMENTS = 16
+"""With fewer documents to confirm on, no texts are set aside."""
+ALPHA = 0.10
+"""One-sided: the chance that instructions that are no better are called confirmed."""
+CONFIDENCE = 0.95
+
+Verdict: TypeAlias = Literal[
+    "confirmed", "not confirmed", "nothing to confirm", "too few documents", "not reached", "off"
+]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Initial and best instructions on the same texts, which neither training nor race has read.
+
+    Args:
+        verdict: Whether the best ones are better; or why that was not tested.
+        seed: The initial instructions' agreement; None if they were not scored.
+        best: The best ones' agreement.
+        difference: Mean agreement of the best ones minus that of the initial ones.
+        interval: Its 95 % interval.
+        documents: How many documents were read.
+        texts: How many texts were read.
+        needed: With too few documents, how many would do.
+        takes_back: Whether the initial instructions are the result after all.
+
+    >>> print(Confirmation("too few documents", needed=40).describe())
+    Too few documents to confirm: it takes 40. The agreement is that of the texts that chose \
+the instructions, and optimistic.
+    """
+
+    verdict: Verdict
+    seed: Agreement | None = None
+    best: Agreement | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    documents: int = 0
+    texts: int = 0
+    needed: int | None = None
+    takes_back: bool = False
+
+    def describe(self) -> str:
+        """Say in a sentence or two what was confirmed."""
+        if self.seed is not None:
+            return f"{self._measured()} {self._consequence()}"
+        return f"{_UNTESTED[self.verdict]}{self._needed()}{_optimistic(self.verdict)}"
+
+    def _measured(self) -> str:
+        word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
+        where = f"on {self.texts} texts of {self.documents} documents that chose nothing"
+        if self.difference is None:
+            return f"{word}: no agreement is defined {where}."
+        low, high = self.interval or (float("nan"), float("nan"))
+        return (
+            f"{word}: the best rewrite minus the initial instructions is {self.difference:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}] {where}."
+        )
+
+    def _consequence(self) -> str:
+        if self.takes_back:
+            return "The initial instructions are kept."
+        return "The rewritten instructions are returned."
+
+    def _needed(self) -> str:
+        return "." if self.needed is None else f": it takes {self.needed}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as `result.json` holds them."""
+        return {
+            "verdict": self.verdict,
+            "sentence": self.describe(),
+            "seed": None if self.seed is None else self.seed.as_dict(),
+            "best": None if self.best is None else self.best.as_dict(),
+            "difference": self.difference,
+            "interval": None if self.interval is None else list(self.interval),
+            "documents": self.documents,
+            "texts": self.texts,
+            "looks": int(self.seed is not None),
+            "needed": self.needed,
+        }
+
+
+_UNTESTED: Mapping[Verdict, str] = {
+    "nothing to confirm": "No rewrite did better than the initial instructions",
+    "too few documents": "Too few documents to confirm",
+    "not reached": "The run ended before its result could be confirmed",
+    "off": "Nothing was confirmed (--confirm off)",
+}
+
+
+def _optimistic(verdict: Verdict) -> str:
+    if verdict == "nothing to confirm":
+        return ""
+    return " The agreement is that of the texts that chose the instructions, and optimistic."
+
+
+def confirmed(
+    seed: Sequence[Judgement],
+    best: Sequence[Judgement],
+    objectives: Sequence[Objective],
+    *,
+    required: bool = False,
+) -> Confirmation:
+    """Test whether the best instructions are better than the initial ones.
+
+    All texts are read in one look: to stop early because the difference is small, or large, would
+    bias what is printed. The test is one-sided at 0.10, Student's t on the difference of the mean
+    agreement and its jackknife error (`difference_between`).
+
+    Args:
+        seed: The initial instructions' judgements.
+        best: The best ones', of the same texts in the same order.
+        objectives: What agreement is measured on.
+        required: Whether the initial instructions are kept unless the best ones are confirmed, and
+            not only where these are behind.
+    """
+    from scipy.special import stdtrit  # slow to import
+
+    difference = difference_between(seed, best, objectives)
+    value, error = difference.mean, difference.errors.get(MEAN)
+    interval, is_clear = None, False
+    if value is not None and error is not None:
+        freedom = difference.parts - 1
+        reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+        interval = (value - reach, value + reach)
+        is_clear = value > float(stdtrit(freedom, 1 - ALPHA)) * error
+    return Confirmation(
+        "confirmed" if is_clear else "not confirmed",
+        difference.current,
+        difference.proposed,
+        value,
+        interval,
+        documents=len({judgement.group for judgement in seed}),
+        texts=len(seed),
+        takes_back=not (is_clear if required else value is not None and value > 0),
+    )
+
+
+def documents_needed(share: float) -> int:
+    """Return how many documents a set needs so that a share of it can confirm.
+
+    >>> documents_needed(0.4)
+    40
+    """
+    return math.ceil(FEWEST_DOCUMENTS / share)

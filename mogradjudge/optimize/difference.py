@@ -1,0 +1,113 @@
+"""Two candidates on the same texts: the difference of their agreement, and its standard error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mogradjudge.agreement.coefficients import Array
+from mogradjudge.objectives import Objective
+from mogradjudge.objectives.rubric import Rho
+from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement, agreement_of, scored_on
+
+_PARTS = 20
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The agreement of two candidates on the same texts.
+
+    ``values`` holds the second one's agreement minus the first one's, by criterion and as
+    ``"mean"``; a criterion that has no value for one of them is left out. ``errors`` holds their
+    standard errors; None where there are too few documents for one.
+
+    >>> agreement = Agreement.unmeasured(("fluency",))
+    >>> Difference(agreement, agreement, {"mean": 0.1}, {"mean": 0.05}, parts=12).mean
+    0.1
+    """
+
+    current: Agreement
+    proposed: Agreement
+    values: Mapping[str, float]
+    errors: Mapping[str, float | None]
+    parts: int
+
+    @property
+    def mean(self) -> float | None:
+        """The difference of the mean agreement; None if no criterion has a value for both."""
+        return self.values.get(MEAN)
+
+
+def difference_between(
+    current: Sequence[Judgement], proposed: Sequence[Judgement], objectives: Sequence[Objective]
+) -> Difference:
+    """Compare two candidates that were judged on the same texts.
+
+    The standard errors are a delete-a-group jackknife's: documents are dealt into up to 20 parts,
+    and each part is left out once. Source: Kott 2001, "The Delete-a-Group Jackknife", Journal of
+    Official Statistics 17(4).
+
+    Args:
+        current: The first candidate's judgements.
+        proposed: The second one's, of the same texts in the same order.
+        objectives: What agreement is measured on.
+
+    >>> import dspy
+    >>> from mogradjudge import Objective
+    >>> right = Objective("right", "Is right.", lambda example, prediction: 1.0)
+    >>> def judged(*scores):
+    ...     texts = [(str(number), score) for number, score in enumerate(scores)]
+    ...     return [Judgement(t, t, dspy.Example(), None, {"right": s}) for t, s in texts]
+    >>> difference = difference_between(judged(0.0, 0.0, 1.0), judged(1.0, 0.0, 1.0), [right])
+    >>> round(difference.mean, 3), round(difference.errors["mean"], 3)
+    (0.333, 0.333)
+    """
+    before, after = agreement_of(current, objectives), agreement_of(proposed, objectives)
+    values = {
+        name: second - first
+        for name, first in before.by_criterion.items()
+        if isinstance(first, float) and isinstance(second := after.by_criterion[name], float)
+    }
+    parts = _dealt([judgement.group for judgement in current])
+    without = {
+        objective.name: _without_each(objective, proposed, parts)
+        - _without_each(objective, current, parts)
+        for objective in objectives
+        if objective.name in values
+    }
+    if values:
+        values |= {MEAN: sum(values.values()) / len(values)}
+        without |= {MEAN: np.mean(list(without.values()), axis=0)}
+    errors = {name: _error(leaving_out) for name, leaving_out in without.items()}
+    return Difference(before, after, values, errors, 1 + max(parts.values(), default=-1))
+
+
+def _dealt(groups: Sequence[str]) -> dict[str, int]:
+    """Deal the documents into parts of about one size; returns the number of each one's part."""
+    documents = list(dict.fromkeys(groups))
+    return {name: number % min(_PARTS, len(documents)) for number, name in enumerate(documents)}
+
+
+def _without_each(
+    objective: Objective, judgements: Sequence[Judgement], parts: Mapping[str, int]
+) -> Array:
+    """Return the agreement without each part, nan where it is undefined; shape (parts,)."""
+    scored = scored_on(objective, judgements)
+    if isinstance(objective.aggregate, Rho):
+        return np.array(objective.aggregate.without_each(scored, parts))
+    values = [
+        objective.summed([result for result in scored if parts[result.group] != part])
+        for part in range(1 + max(parts.values()))
+    ]
+    return np.array([value if isinstance(value, float) else np.nan for value in values])
+
+
+def _error(without: Array) -> float | None:
+    """Return the jackknife's standard error; None if a value is missing."""
+    count = len(without)
+    if count < 2 or not np.isfinite(without).all():
+        return None
+    return math.sqrt(float(((without - without.mean()) ** 2).sum()) * (count - 1) / count)
