@@ -152,6 +152,7 @@ class Ledger:
     ) -> None:
         self.budget = budget or Budget()
         self.purse = purse
+        self.reserve: Spent | None = None
         self.stop_signal = StopSignal(self.budget.max_seconds, stop_file)
         self.limiter = Limiter(max_in_flight, max_rpm, self.stop_signal)
         self._journal: LineLog | None = None
@@ -173,6 +174,16 @@ class Ledger:
         with self._lock:
             keys = sorted(self._accounts, key=_order)
             return tuple(_row(*key, self._accounts[key]) for key in keys)
+
+    def set_aside(self, reserve: Spent | None) -> None:
+        """Keep a reserve for later: until it is released, the caps are lower by it.
+
+        None releases it. One that is more than half of what is left is not
+        kept, since calls before it would get less than it.
+        """
+        with self._lock:
+            fits = reserve and self._with(reserve + reserve).passes(self.budget) is None
+            self.reserve = reserve if fits else None
 
     def depart(self, purpose: Purpose, weight: Spent) -> Sent:
         """Reserve a call in the budget, just before it is sent.
@@ -197,7 +208,8 @@ class Ledger:
     def depart_now(self, purpose: Purpose, weight: Spent) -> Sent | None:
         """Reserve a call as `depart` does; None where that would wait."""
         with self._lock:
-            cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
+            wanted = self._with(weight + (self.reserve or Spent()))
+            cap = wanted.passes(self.budget) if self.budget.caps_calls else None
             if cap is None and self.purse is not None and not self.purse.take(weight):
                 cap = "all runs together"
             if cap is None:

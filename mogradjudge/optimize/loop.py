@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import BudgetExhausted, RunStopped
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.ledger import totals
 from mogradjudge.optimize.config import batches
 from mogradjudge.optimize.confirmation import Confirmation, confirmed
@@ -59,6 +62,8 @@ from mogradjudge.programs.evaluation import (
 from mogradjudge.stages.gate import that_hold
 
 logger = logging.getLogger(__name__)
+
+_ROOM = 1.25  # the confirmation's texts may be longer than those before
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Run:
         self.announce()
         stop_reason: StopReason
         try:
-            stop_reason = self.take_steps()
+            stop_reason = self.take_affordable_steps()
             if self.state.confirmation is None:
                 self.confirm()
             if self.parts["test"] and self.state.test is None:
@@ -164,11 +169,42 @@ class Run:
             )
         )
 
+    def take_affordable_steps(self) -> StopReason:
+        """Take the steps, as far as the budget leaves enough to confirm their result."""
+        ledger = self.context.ledger
+        try:
+            return self.take_steps()
+        except BudgetExhausted as error:
+            if not ledger.reserve:
+                raise
+            logger.info("%s", error)
+            return "budget"
+        finally:
+            ledger.set_aside(None)
+
+    def for_confirmation(self) -> Spent | None:
+        """Return what the confirmation will spend, going by the judge's calls so far."""
+        texts = 2 * len(self.parts["confirmation"])
+        rows = [row for row in self.context.ledger.rows if row.role == "judge"]
+        calls = sum(row.calls for row in rows)
+        if not texts or not calls:
+            return None
+        program = self.context.program
+        per_text = (
+            program.calls_per_text
+            if isinstance(program, MultiCriteriaJudge)
+            else len(program.predictors())
+        )
+        tokens, cost = totals(rows)
+        share = _ROOM * texts * per_text / calls
+        return Spent(texts * per_text, math.ceil(share * tokens), share * (cost or 0.0))
+
     def take_steps(self) -> StopReason:
         """Score the initial instructions, take the remaining steps, and return why they ended."""
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
+        self.context.ledger.set_aside(self.for_confirmation())
         draws = batches(self.parts["training"], config.batch_size, random.Random(config.seed))
         for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
             if reason := self.reached_limit():
@@ -291,7 +327,8 @@ class Run:
             passes = known.texts is None and config.gate(current.agreement, known.agreement)
             accepted = replace(known, step=step) if passes else None
             return Trial(current.agreement, known.agreement, accepted, known.texts)
-        raced = self.race.run(self.held(current), partial(judge, self.context, candidate))
+        judging = partial(judge, self.context, candidate)
+        raced = self.race.run(current.agreement, partial(self.held, current), judging)
         texts = JudgedText.all_of(raced.judgements, self.context.objectives)
         self.notify(CandidateScored(step, "validation", texts))
         trial = Trial(raced.current, raced.agreement)

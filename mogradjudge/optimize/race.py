@@ -24,6 +24,7 @@ LEAST_CHANCE = 0.2
 """A candidate whose chance to be accepted falls below this is read no further."""
 
 Block: TypeAlias = tuple[int, ...]
+Judgements: TypeAlias = Sequence[Judgement]
 Judging: TypeAlias = Callable[[Sequence[dspy.Example]], tuple[Judgement, ...]]
 
 
@@ -61,40 +62,34 @@ class Race:
     gate: Gate
     by_section: bool = False
 
-    def run(self, held: Sequence[Judgement], judge: Judging) -> Raced:
+    def run(self, current: Agreement, held: Callable[[], Judgements], judge: Judging) -> Raced:
         """Score a candidate until its fate is likely.
 
         Args:
-            held: The current instructions' judgements of all validation texts.
+            current: The current instructions' agreement on all validation texts.
+            held: Returns their judgements of these texts.
             judge: Judges texts with the candidate.
         """
         judged: dict[int, Judgement] = {}
         for block in self.blocks:
             texts = [self.examples[place] for place in block]
             judged |= zip(block, judge(texts), strict=True)
-            if (chance := self._chance(held, judged)) < LEAST_CHANCE:
-                return self._raced(held, judged, chance)
-        return self._raced(held, judged, None)
+            places = sorted(judged)
+            after = tuple(judged[place] for place in places)
+            if len(places) == len(self.examples):
+                break
+            before = [held()[place] for place in places]
+            difference = difference_between(before, after, self.objectives)
+            chance = self._chance(difference, len(places) / len(self.examples))
+            if chance < LEAST_CHANCE:
+                return Raced(after, difference.current, difference.proposed, chance)
+        return Raced(after, current, agreement_of(after, self.objectives), None)
 
-    def _raced(
-        self, held: Sequence[Judgement], judged: dict[int, Judgement], chance: float | None
-    ) -> Raced:
-        places = sorted(judged)
-        judgements = tuple(judged[place] for place in places)
-        current = agreement_of([held[place] for place in places], self.objectives)
-        return Raced(judgements, current, agreement_of(judgements, self.objectives), chance)
-
-    def _chance(self, held: Sequence[Judgement], judged: dict[int, Judgement]) -> float:
-        """Return the chance that the gate accepts the candidate after all texts."""
-        limits = getattr(self.gate, "may_fall", None)
-        if len(judged) == len(self.examples) or limits is None:
-            return 1.0
-        places = sorted(judged)
-        before, after = [held[place] for place in places], [judged[place] for place in places]
-        difference = difference_between(before, after, self.objectives)
-        share = len(places) / len(self.examples)
+    def _chance(self, difference: Difference, share: float) -> float:
+        """Return the chance that the gate accepts the candidate, or a section of it, in the end."""
         criteria = tuple(objective.name for objective in self.objectives)
-        margins = dict.fromkeys(criteria, 0.0) if self.by_section else limits(criteria)
+        limits = getattr(self.gate, "may_fall")(criteria)  # noqa: B009 - `race_over` checks it
+        margins = dict.fromkeys(criteria, 0.0) if self.by_section else limits
         chances = [
             chance_to_hold(difference, name, limit, share) for name, limit in margins.items()
         ]

@@ -90,10 +90,10 @@ def test_a_file_says_what_is_left_at_its_default_too():
     meaningless = ("tolerance", "n", "fallback")  # with these gate and score rule
     usual = {name: it.default for name, it in PARAMETERS.items() if name not in meaningless}
     searched = {name: "none" if value is None else value for name, value in usual.items()}
-    assert written == searched | {"level": "pooled", "num_threads": 8}
+    assert written == searched | {"level": "pooled", "confirm": "report", "num_threads": 8}
     assert [written[name] for name in ("mode", "steps", "gate")] == ["SSC", 6, "mean"]
     assert written["skip_tolerance"] == "none"
-    assert list(written)[-4:] == ["score_rule", "rationale", "level", "num_threads"]
+    assert list(written)[-4:] == ["rationale", "confirm", "level", "num_threads"]
 
 
 def own_gate(current, proposed):

@@ -262,7 +262,7 @@ def test_an_unchanged_proposal_costs_no_validation_call():
 def test_the_same_instructions_are_never_scored_twice(bias):
     # The proposals alternate; the gate takes those with bias 0 and rejects those with bias 4.
     engine = Editor(lambda text, number: f"{'AB'[number % 2]} BIAS={bias}")
-    result = optimize(engine, steps=6)
+    result = optimize(engine, steps=6, race="off")
     assert engine.calls["judge"] == 3 * len(VALIDATION) + 6 * 3
     assert [step.accepted for step in result.steps] == [bias == 0] * 6
 

@@ -1,0 +1,434 @@
+"""Candidates are raced on blocks of documents; the result is confirmed on texts that chose nothing.
+
+The loop runs in the toy world, where ``BIAS=0`` is perfect and the editor is the test's own.
+"""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import dspy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_lm, toy_rubric
+from mogradjudge import (
+    AlwaysAccept,
+    Budget,
+    MOGrad,
+    MultiCriteriaJudge,
+    NoMeanRegression,
+    Objective,
+    OptimizationResult,
+)
+from mogradjudge.data import example_key
+from mogradjudge.judge.scores import Unscored
+from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.confirmation import confirmed, documents_needed
+from mogradjudge.optimize.datasets import examples_of
+from mogradjudge.optimize.difference import Difference, difference_between
+from mogradjudge.optimize.events import (
+    CandidateScored,
+    Event,
+    RaceEnded,
+    ResultConfirmed,
+    StepEnded,
+    StepStarted,
+)
+from mogradjudge.optimize.race import chance_to_hold, race_over
+from mogradjudge.programs.evaluation import Agreement, Judgement
+from mogradjudge.scoring.evaluate import evaluation_report
+
+RUBRIC = toy_rubric("coherence", "fluency")
+TEXTS = toy_examples(RUBRIC, 60)
+TRAIN, VALIDATION = TEXTS[:12], TEXTS[12:]
+OBJECTIVES = rubric_objectives(RUBRIC)
+
+
+class Editor(ToyEngine):
+    """The toy world with another editor: ``biases`` are those that it writes, step by step.
+
+    ``flips`` says of a judge's prompt whether the bias takes the other sign there: what helps on
+    some texts hurts on others.
+    """
+
+    def __init__(
+        self,
+        *biases: dict[str, int],
+        flips: Callable[[str], bool] = lambda user: False,
+    ) -> None:
+        super().__init__()
+        self.biases = biases
+        self.flips = flips
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "editor":
+            biases = self.biases[min(self.calls["editor"], len(self.biases)) - 1]
+            new = {name: f"Rate it. BIAS={bias}" for name, bias in biases.items()}
+            return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
+        if role_of(system) == "judge" and self.flips(user):
+            system = system.replace("BIAS=0", "BIAS=5").replace("BIAS=2", "BIAS=0")
+        return super().answer(system, user)
+
+
+def both(bias: int) -> dict[str, int]:
+    return {"coherence": bias, "fluency": bias}
+
+
+def optimize(
+    engine: ToyEngine,
+    *,
+    layout: str = "combined",
+    trainset: Iterable[dspy.Example] = TRAIN,
+    valset: Iterable[dspy.Example] | None = VALIDATION,
+    events: list[Event] | None = None,
+    **changes: object,
+) -> OptimizationResult:
+    optimizer = MOGrad(
+        **{"steps": 1, "mode": "SSC"} | changes,
+        observers=[] if events is None else [events.append],
+    )
+    with dspy.context(lm=toy_lm(engine)):
+        judge = MultiCriteriaJudge(RUBRIC, layout=layout)
+        return optimizer.optimize(judge, trainset=trainset, valset=valset)
+
+
+def texts_of(events: list[Event], split: str) -> list[set[str]]:
+    scored = [event for event in events if isinstance(event, CandidateScored)]
+    return [{text.example_id for text in event.texts} for event in scored if event.split == split]
+
+
+# The race
+
+
+def test_a_hopeless_candidate_is_read_no_further_and_refused():
+    events: list[Event] = []
+    engine = Editor(both(4))
+    result = optimize(engine, confirm="off", events=events)
+    (record,) = result.steps
+    (ended,) = (event for event in events if isinstance(event, RaceEnded))
+    assert not record.accepted
+    assert record.texts == ended.texts < len(VALIDATION) == ended.of
+    assert [len(texts) for texts in texts_of(events, "validation")] == [48, record.texts]
+    assert result.as_dict()["steps"][0]["texts"] == record.texts
+
+
+def test_no_candidate_is_accepted_before_all_texts_are_read():
+    events: list[Event] = []
+    result = optimize(Editor(both(0)), confirm="off", events=events)
+    assert result.steps[0].accepted
+    assert result.steps[0].texts is None
+    assert [len(texts) for texts in texts_of(events, "validation")] == [48, 48]
+
+
+@pytest.mark.parametrize("gate", [AlwaysAccept(), lambda current, proposed: False])
+def test_a_gate_that_names_no_limits_sees_all_texts(gate):
+    events: list[Event] = []
+    optimize(Editor(both(4)), confirm="off", gate=gate, events=events)
+    assert [len(texts) for texts in texts_of(events, "validation")] == [48, 48]
+
+
+def test_an_aggregate_of_the_users_is_called_once_a_candidate():
+    calls: list[int] = []
+
+    def mean(scored):
+        calls.append(len(scored))
+        return sum(result.score for result in scored) / len(scored)
+
+    close = OBJECTIVES[0].score
+    mine = Objective("coherence", "Is coherent.", close, aggregate=mean)
+    optimize(Editor({"coherence": 4}), objectives=[mine], confirm="off")
+    assert set(calls) == {48}
+
+
+def test_a_refused_candidate_is_not_paid_again_however_little_was_read():
+    engine = Editor(both(4))
+    optimize(engine, confirm="off", steps=2)
+    once = engine.calls["judge"]
+    engine = Editor(both(4))
+    optimize(engine, confirm="off", steps=3)
+    assert engine.calls["judge"] == once + 3  # the third batch
+
+
+def test_races_without_a_race_end_alike_where_the_candidates_differ_much():
+    raced = optimize(Editor(both(4), both(1), both(3), both(0)), confirm="off", steps=4)
+    whole = optimize(Editor(both(4), both(1), both(3), both(0)), confirm="off", steps=4, race="off")
+    assert [step.accepted for step in raced.steps] == [step.accepted for step in whole.steps]
+    assert raced.final_agreement == whole.final_agreement
+    assert raced.calls < whole.calls
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=40),
+    seed=st.integers(0, 5),
+)
+def test_blocks_share_no_document_and_leave_out_no_text(sizes, seed):
+    groups = [str(number) for number, size in enumerate(sizes) for _ in range(size)]
+    texts = [
+        dspy.Example(text=str(place), group=group).with_inputs("text")
+        for place, group in enumerate(groups)
+    ]
+    race = race_over(
+        texts, OBJECTIVES, NoMeanRegression(), seed=seed, by_group=True, in_blocks=True
+    )
+    assert sorted(place for block in race.blocks for place in block) == list(range(len(texts)))
+    documents = [{groups[place] for place in block} for block in race.blocks]
+    assert sum(map(len, documents)) == len(sizes)
+    assert len(race.blocks) == 1 if len(sizes) < 8 else len(race.blocks) > 1
+
+
+def difference_of(value: float, error: float | None) -> Difference:
+    nothing = Agreement.unmeasured(("tone",))
+    return Difference(nothing, nothing, {"mean": value}, {"mean": error}, parts=20)
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.001, 0.5), st.floats(0.1, 0.9))
+def test_the_chance_rises_with_the_difference_and_is_half_at_the_limit(value, more, error, share):
+    low = chance_to_hold(difference_of(value, error), "mean", 0.0, share)
+    high = chance_to_hold(difference_of(value + more, error), "mean", 0.0, share)
+    assert 0 <= low <= high <= 1
+    assert chance_to_hold(difference_of(-0.1, error), "mean", 0.1, share) == pytest.approx(0.5)
+
+
+def test_without_a_standard_error_nothing_ends_early():
+    assert chance_to_hold(difference_of(-0.5, None), "mean", 0.0, 0.5) == 1.0
+    assert chance_to_hold(difference_of(-0.5, 0.1), "tone", 0.0, 0.5) == 1.0
+
+
+def judged(scores: list[tuple[int, int]], documents: int) -> list[Judgement]:
+    judgements = []
+    for place, (human, judge) in enumerate(scores):
+        example = dspy.Example(human_coherence=float(human), human_fluency=float(human))
+        prediction = dspy.Prediction(coherence=judge, fluency=6 - judge)
+        scores_of_both = {it.name: it.scored(example, prediction) for it in OBJECTIVES}
+        group = str(place % documents)
+        judgements.append(Judgement(str(place), group, example, prediction, scores_of_both))
+    return judgements
+
+
+SCORES = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
+
+
+@pytest.mark.parametrize("level", ["pooled", "group"])
+@settings(max_examples=30)
+@given(data=st.lists(SCORES, min_size=6, max_size=40), documents=st.integers(2, 25))
+def test_standard_errors_are_those_of_leaving_parts_out_one_by_one(level, data, documents):
+    objectives = rubric_objectives(RUBRIC, level)
+    slow = tuple(
+        replace(it, aggregate=lambda scored, own=it.aggregate: own(scored)) for it in objectives
+    )
+    first = judged([(human, one) for human, one, _ in data], documents)
+    second = judged([(human, other) for human, _, other in data], documents)
+    fast, oracle = (difference_between(first, second, its) for its in (objectives, slow))
+    assert fast.values == oracle.values
+    for name, error in oracle.errors.items():
+        assert fast.errors[name] == (None if error is None else pytest.approx(error, abs=1e-9))
+
+
+# Sections that are judged by themselves
+
+
+def test_in_the_separate_layout_a_section_is_kept_or_refused_by_itself():
+    engine = Editor({"coherence": 0, "fluency": 4})
+    result = optimize(engine, layout="separate", confirm="off")
+    sections = {
+        name: section
+        for predictor in result.program.predictors()
+        for name, section in re.findall(
+            r"### Criterion: (\w+)\n(.*)", predictor.signature.instructions
+        )
+    }
+    assert result.steps[0].accepted
+    assert "BIAS=0" in sections["coherence"]
+    assert "BIAS=4" not in sections["fluency"]
+    sent = engine.calls["judge"]
+    with dspy.context(lm=toy_lm(engine)):
+        measured = evaluation_report(result.program, VALIDATION, 4)
+    assert engine.calls["judge"] == sent + 2 * len(VALIDATION)
+    values = {name: it["spearman"] for name, it in measured["criteria"].items()}
+    assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
+
+
+def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
+    biases = ({"coherence": 0, "fluency": 4}, {"coherence": 4, "fluency": 0})
+    result = optimize(Editor(*biases), layout="separate", confirm="off", steps=2)
+    assert [step.accepted for step in result.steps] == [True, True]
+    assert result.final_agreement.mean == pytest.approx(1.0)
+
+
+# The confirmation
+
+
+def parts_of(trainset, valset, **changes):
+    return examples_of(MOGradConfig(**changes), RUBRIC, trainset, valset, ())
+
+
+@pytest.mark.parametrize("valset", [None, VALIDATION])
+def test_the_texts_that_confirm_are_in_no_other_part(valset):
+    trainset = TEXTS if valset is None else TRAIN
+    data = parts_of(trainset, valset)
+    keys = {name: {example_key(text) for text in part} for name, part in data.parts.items()}
+    assert data.needed is None
+    assert len(keys["confirmation"]) >= 16
+    names = ("training", "validation", "confirmation")
+    assert sum(len(keys[name]) for name in names) == len(set().union(*keys.values())) == 60
+
+
+@pytest.mark.parametrize(
+    ("trainset", "valset", "needed"), [(TEXTS[:50], None, 54), (TRAIN, 30, 40)]
+)
+def test_too_few_documents_leave_all_texts_to_the_race(trainset, valset, needed):
+    valset = valset and VALIDATION[:valset]
+    data = parts_of(trainset, valset)
+    without = parts_of(trainset, valset, confirm="off")
+    assert data.needed == needed
+    assert data.parts == without.parts
+    assert not data.parts["confirmation"]
+    result = optimize(Editor(both(0)), trainset=trainset, valset=valset)
+    assert result.confirmation.verdict == "too few documents"
+    assert result.as_dict()["confirmation"]["needed"] == needed
+    assert not result.seed_kept
+
+
+def test_documents_count_and_not_texts():
+    texts = [replace_group(text, str(place // 4)) for place, text in enumerate(VALIDATION)]
+    assert parts_of(TRAIN, texts).needed == documents_needed(0.4) == 40
+
+
+def replace_group(text: dspy.Example, group: str) -> dspy.Example:
+    return dspy.Example(**{**dict(text), "group": group}).with_inputs("output")
+
+
+def test_a_true_gain_is_confirmed_and_its_agreement_is_that_of_fresh_texts():
+    events: list[Event] = []
+    engine = Editor(both(0))
+    result = optimize(engine, events=events)
+    fresh = parts_of(TRAIN, VALIDATION).parts["confirmation"]
+    assert result.confirmation.verdict == "confirmed"
+    assert not result.seed_kept
+    assert texts_of(events, "confirmation") == 2 * [{example_key(text) for text in fresh}]
+    with dspy.context(lm=toy_lm()):
+        before, after = (
+            evaluation_report(program, fresh, 4)["mean"]
+            for program in (MultiCriteriaJudge(RUBRIC), result.program)
+        )
+    assert result.seed_agreement.mean == pytest.approx(before)
+    assert result.final_agreement.mean == pytest.approx(after)
+    assert result.confirmation.difference == pytest.approx(after - before)
+    low, high = result.confirmation.interval
+    assert low < after - before < high
+    assert any(isinstance(event, ResultConfirmed) for event in events)
+
+
+def lucky() -> Editor:
+    """Make a world in which what helps on the validation texts hurts on all others."""
+    chosen = [text.output for text in parts_of(TRAIN, VALIDATION).parts["confirmation"]]
+    return Editor(both(0), flips=lambda user: any(text in user for text in chosen))
+
+
+@pytest.mark.parametrize("confirm", ["report", "require"])
+def test_luck_on_the_validation_texts_is_not_returned(confirm):
+    result = optimize(lucky(), confirm=confirm)
+    assert result.steps[0].accepted
+    assert result.selection.best.mean > result.selection.seed.mean
+    assert result.confirmation.verdict == "not confirmed"
+    assert result.confirmation.difference < 0
+    assert result.seed_kept
+    assert result.final_agreement == result.seed_agreement
+
+
+def test_without_a_confirmation_luck_is_returned():
+    texts = parts_of(TRAIN, VALIDATION).parts["validation"]
+    assert not optimize(lucky(), valset=texts, confirm="off").seed_kept
+
+
+def test_what_is_required_is_confirmed_or_the_initial_instructions_are_kept():
+    few = optimize(Editor(both(0)), valset=VALIDATION[:30], confirm="require")
+    assert few.seed_kept
+    assert few.confirmation.verdict == "too few documents"
+    assert not optimize(Editor(both(0)), confirm="require").seed_kept
+
+
+def test_nothing_is_paid_to_confirm_the_initial_instructions():
+    events: list[Event] = []
+    result = optimize(Editor(both(4)), events=events)
+    assert result.confirmation.verdict == "nothing to confirm"
+    assert texts_of(events, "confirmation") == []
+
+
+def test_equal_candidates_are_confirmed_in_few_cases():
+    rng, verdicts = random.Random(0), []
+    for _ in range(120):
+        rows = [(rng.randint(1, 5), rng.randint(1, 5), rng.randint(1, 5)) for _ in range(40)]
+        first = judged([(human, one) for human, one, _ in rows], 20)
+        second = judged([(human, other) for human, _, other in rows], 20)
+        verdicts.append(confirmed(first, second, OBJECTIVES[:1]).verdict == "confirmed")
+    assert 0.03 <= sum(verdicts) / len(verdicts) <= 0.18  # 0.10, with 120 draws
+
+
+def test_texts_that_nobody_could_score_confirm_nothing():
+    empty = [
+        replace(it, prediction=Unscored("no"), scores=dict.fromkeys(it.scores, Unscored("no")))
+        for it in judged([(1, 1)] * 20, 20)
+    ]
+    confirmation = confirmed(empty, empty, OBJECTIVES)
+    assert confirmation.verdict == "not confirmed"
+    assert confirmation.difference is None
+    assert confirmation.takes_back
+
+
+# Caps and resumption
+
+
+def test_a_cap_leaves_enough_to_confirm():
+    engine = Editor(*(both(bias) for bias in (1, 0)))
+    capped = optimize(engine, steps=50, budget=Budget(max_calls=200))
+    assert capped.stop_reason == "budget"
+    assert capped.confirmation.verdict == "confirmed"
+    assert engine.calls.total() == capped.calls <= 200
+
+
+def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
+    capped = optimize(Editor(both(0)), steps=50, budget=Budget(max_calls=80))
+    assert capped.steps
+    assert capped.confirmation.verdict == "not reached"
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_path: Path):
+    def run(folder: str, cut_at: Callable[[Event], bool] = lambda event: False):
+        def interrupt(event: Event) -> None:
+            if cut_at(event):
+                raise KeyboardInterrupt
+
+        lm = toy_lm()
+        lm.cache = True
+        with dspy.context(lm=lm):
+            return MOGrad(
+                steps=2,
+                mode="SSC",
+                run_dir=tmp_path / folder,
+                num_threads=1,
+                observers=[interrupt],
+            ).optimize(MultiCriteriaJudge(RUBRIC, layout=layout), trainset=TRAIN, valset=VALIDATION)
+
+    whole = run("whole")
+    for cut_at in (
+        lambda event: isinstance(event, CandidateScored) and event.step == 1,
+        lambda event: isinstance(event, StepEnded) and event.step == 1,
+        lambda event: isinstance(event, StepStarted) and event.step == 2,
+        lambda event: isinstance(event, CandidateScored) and event.split == "confirmation",
+    ):
+        assert run("cut", cut_at).stop_reason == "interrupted"
+    resumed = run("cut")
+    assert resumed.stop_reason == "steps"
+    assert resumed.confirmation == whole.confirmation
+    assert resumed.confirmation.seed is not None
+    assert resumed.final_agreement == whole.final_agreement
+    assert [step.proposed for step in resumed.steps] == [step.proposed for step in whole.steps]
+    assert resumed.calls == whole.calls
