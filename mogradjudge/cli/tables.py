@@ -24,7 +24,7 @@ _OTHER_MEASURES = {
 }
 
 
-_SUMMED = ("calls", "prompt_tokens", "completion_tokens")
+_SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 
 def print_run(result: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     ]
     sums = [sum(getattr(row, key) for row in rows) for key in _SUMMED]
     print_table(
-        ("role", "calls", "tokens in", "tokens out", "US$"),
+        ("role", "calls at most", "likely", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
         "Estimate if every proposal is accepted and no call is retried; replies of critic, coach "
         f"and editor are assumed to have {PARAGRAPH_TOKENS} tokens per criterion",

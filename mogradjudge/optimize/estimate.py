@@ -24,10 +24,15 @@ from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.dry_run import dry_run, usual_scores
 from mogradjudge.programs.candidate import Candidate
 
+RACE_READS = 0.6
+"""The share of the validation texts that a race reads, about: fewer where rewrites do harm."""
+
 
 @dataclass(frozen=True)
 class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is unknown.
+
+    ``likely_calls`` is what ``calls`` would be if each race read `RACE_READS` of the texts.
 
     Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
     new, accepted and scored on all validation texts, the initial instructions are not the result,
@@ -40,6 +45,7 @@ class RoleEstimate:
 
     role: str
     calls: int
+    likely_calls: int
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
@@ -52,11 +58,13 @@ class RoleEstimate:
 @dataclass
 class _Sum:
     calls: int = 0
+    likely: float = 0.0
     prompt: int = 0
     completion: int = 0
 
-    def add(self, prompt: int, completion: int, calls: int = 1) -> None:
+    def add(self, prompt: int, completion: int, calls: int = 1, share: float = 1.0) -> None:
         self.calls += calls
+        self.likely += share * calls
         self.prompt += prompt * calls
         self.completion += completion * calls
 
@@ -92,12 +100,12 @@ def estimate(
         counter = counters[models[call.role]]
         sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples in _rounds(config, run.candidates, parts):
+    for candidate, examples, share in _rounds(config, run.candidates, parts):
         # A round judges equal texts once.
         for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
                 used = prompts.tokens(path, candidate, example)
-                sums["judge"].add(*used, calls=judge.settings.n)
+                sums["judge"].add(*used, calls=judge.settings.n, share=share)
     return tuple(_estimate(role, sums[role], models[role]) for role in ROLES)
 
 
@@ -132,20 +140,21 @@ def _rounds(
     config: MOGradConfig,
     candidates: Sequence[Candidate],
     parts: Mapping[str, Sequence[dspy.Example]],
-) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
-    """Yield each candidate and the examples that it is scored on, as the loop does."""
-    yield candidates[0], parts["validation"]
+) -> Iterator[tuple[Candidate, Sequence[dspy.Example], float]]:
+    """Yield each candidate, the examples that it is scored on, and how many of them are likely."""
+    raced = RACE_READS if config.race != "off" and hasattr(config.gate, "may_fall") else 1.0
+    yield candidates[0], parts["validation"], 1.0
     drawn = batches(parts["training"], config.batch_size, Random(config.seed))
     for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
-        yield current, batch
+        yield current, batch, 1.0
         if proposed != current:
-            yield proposed, parts["validation"]
+            yield proposed, parts["validation"], raced
     final = candidates[-1]
-    yield candidates[0], parts["test"]
+    yield candidates[0], parts["test"], 1.0
     if final != candidates[0]:
-        yield final, parts["test"]
-        yield candidates[0], parts["confirmation"]
-        yield final, parts["confirmation"]
+        yield final, parts["test"], 1.0
+        yield candidates[0], parts["confirmation"], 1.0
+        yield final, parts["confirmation"], 1.0
 
 
 class _JudgePrompts:
@@ -197,4 +206,4 @@ def _estimate(role: str, used: _Sum, model: str) -> RoleEstimate:
     known = price(model)
     mean = [tokens / max(1, used.calls) for tokens in (used.prompt, used.completion)]
     cost = None if known is None else used.calls * known.of(*mean)
-    return RoleEstimate(role, used.calls, used.prompt, used.completion, cost)
+    return RoleEstimate(role, used.calls, round(used.likely), used.prompt, used.completion, cost)
