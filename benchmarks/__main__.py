@@ -16,6 +16,7 @@ from benchmarks.self_tests import (
     calibration,
     cost,
     faults,
+    luck,
     resume,
     scale,
     search,
@@ -25,7 +26,7 @@ from benchmarks.self_tests import (
 
 BENCHMARKS = (
     *(noise, dilution, interference, modes, peers, report, calibration, statistics),
-    *(search, search_statistics, attacks, cost, faults, resume, scale),
+    *(search, search_statistics, luck, attacks, cost, faults, resume, scale),
 )
 
 
