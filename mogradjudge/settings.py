@@ -186,6 +186,14 @@ class RunFields:
             tried=GATES,
         ),
     )
+    proposals: int = default(
+        1,
+        Setting(
+            "Steps taken side by side from the same instructions; the best rewrite is accepted.",
+            low=1,
+            high=32,
+        ),
+    )
     race: Race = default(
         "blocks",
         Setting(

@@ -24,7 +24,7 @@ from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.dry_run import dry_run, usual_scores
 from mogradjudge.programs.candidate import Candidate
 
-RACE_READS = 0.6
+RACE_READS = 0.5
 """The share of the validation texts that a race reads, about: fewer where rewrites do harm."""
 
 

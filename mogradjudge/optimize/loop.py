@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TypeVar
 
 import dspy
 
-from mogradjudge.criteria import Group
+from mogradjudge.concurrency import in_parallel
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Spent
@@ -27,7 +27,6 @@ from mogradjudge.optimize.events import (
     Event,
     GateDecided,
     Observer,
-    RaceEnded,
     ResultConfirmed,
     RunEnded,
     RunResumed,
@@ -37,7 +36,6 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.judged_text import JudgedText
-from mogradjudge.optimize.race import race_over
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,
@@ -46,41 +44,24 @@ from mogradjudge.optimize.result import (
     StepRecord,
     StopReason,
 )
-from mogradjudge.optimize.sections import is_split, with_scores_of, with_sections
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
-from mogradjudge.optimize.step import judge, propose
+from mogradjudge.optimize.step import Proposal, judge, propose
+from mogradjudge.optimize.trials import Trial, Trials, best_only
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import (
     Agreement,
     Judgement,
     agreement_of,
-    asks_groups,
     check_scored,
     check_summed,
     name_examples,
 )
-from mogradjudge.stages.gate import that_hold
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 _ROOM = 1.25  # the confirmation's texts may be longer than those before
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of a proposal.
-
-    ``current`` and ``proposed`` are agreements on the same texts, all of them unless ``texts`` says
-    how many were read; ``proposed`` is None if nothing was proposed. ``accepted`` are the new
-    current instructions, None if they stay; ``sections`` names the criteria whose sections are new,
-    where not all are.
-    """
-
-    current: Agreement
-    proposed: Agreement | None = None
-    accepted: Measured | None = None
-    texts: int | None = None
-    sections: Group = ()
 
 
 class Run:
@@ -110,22 +91,7 @@ class Run:
         self.observers = observers
         self.folder = folder
         self.state = state or State()
-        self.judged: dict[int, tuple[Judgement, ...]] = {}  # on all validation texts, by step
-        self.race = race_over(
-            self.parts["validation"],
-            context.objectives,
-            context.config.gate,
-            seed=context.config.seed,
-            by_group=asks_groups(context.program, context.objectives),
-            in_blocks=context.config.race != "off" and context.can_race,
-            by_section=self.by_section,
-        )
-
-    @property
-    def by_section(self) -> bool:
-        """Whether each criterion's section is accepted or refused by itself."""
-        config = self.context.config
-        return is_split(self.context.program) and hasattr(config.gate, "may_fall")
+        self.trials = Trials(context, self.parts["validation"])
 
     def execute(self) -> OptimizationResult:
         """Take all steps, unless the budget, a limit or the user stops the run."""
@@ -206,10 +172,11 @@ class Run:
             self.score_seed()
         self.context.ledger.set_aside(self.for_confirmation())
         draws = batches(self.parts["training"], config.batch_size, random.Random(config.seed))
-        for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
+        steps = islice(enumerate(draws, 1), len(self.state.steps), config.steps)
+        while batch := dict(islice(steps, config.proposals)):
             if reason := self.reached_limit():
                 return reason
-            self.take(step, batch)
+            self.take(batch)
         return "steps"
 
     def reached_limit(self) -> StopReason | None:
@@ -224,9 +191,10 @@ class Run:
     def score_seed(self) -> None:
         """Score the instructions that the run starts from."""
         seed = Candidate.of(self.context.program)
-        self.judged[0] = self.judge(0, "validation", seed)
-        check_scored(self.judged[0], "validation")
-        agreement = agreement_of(self.judged[0], self.context.objectives)
+        judgements = self.judge(0, "validation", seed)
+        check_scored(judgements, "validation")
+        self.trials.judged[0] = judgements
+        agreement = agreement_of(judgements, self.context.objectives)
         check_summed(agreement, self.context.objectives, "validation")
         calls = self.context.ledger.calls
         self.notify(
@@ -286,80 +254,73 @@ class Run:
         """Score the instructions of a step on the texts of a split."""
         return agreement_of(self.judge(step, split, candidate), self.context.objectives)
 
-    def take(self, step: int, batch: Sequence[dspy.Example]) -> None:
-        """Take one step, and accept or reject its proposal."""
-        self.notify(StepStarted(step, tuple(name_examples(batch))))
-        current = self.state.measured[-1]
-        proposal = propose(self.context, current.candidate, batch, step, self.notify)
-        trial = self.score(step, proposal.candidate)
-        agreement = current.agreement if trial.accepted is None else trial.accepted.agreement
-        calls = self.context.ledger.calls
-        record = StepRecord(
-            step,
-            trial.accepted is not None,
-            agreement,
-            trial.proposed,
-            calls - self.state.calls,
-            len(proposal.skipped),
-            trial.texts,
+    def take(self, batches: Mapping[int, Sequence[dspy.Example]]) -> None:
+        """Take one step, or several from the same instructions, and accept or reject proposals.
+
+        Args:
+            batches: The batch of each step.
+        """
+        for step, batch in batches.items():
+            self.notify(StepStarted(step, tuple(name_examples(batch))))
+        current = self.state.measured[-1].candidate
+        proposals = self.side_by_side(
+            tuple(batches),
+            lambda step, notify: propose(self.context, current, batches[step], step, notify),
         )
-        self.notify(
-            GateDecided(
-                step=step,
-                accepted=record.accepted,
-                unchanged=trial.proposed is None,
-                current=trial.current.as_dict(),
-                proposed=(trial.proposed or trial.current).as_dict(),
-                unscored=(trial.proposed or trial.current).unscored,
-                sections=trial.sections,
+        candidates = {step: proposal.candidate for step, proposal in proposals.items()}
+        trials = self.side_by_side(
+            tuple(batches),
+            lambda step, notify: self.trials.score(step, candidates, self.state, notify),
+        )
+        self.decide(proposals, best_only(trials))
+
+    def side_by_side(
+        self, steps: Sequence[int], work: Callable[[int, Observer], Result]
+    ) -> dict[int, Result]:
+        """Do a part of several steps at once; their events come step by step."""
+        if len(steps) == 1:
+            return {steps[0]: work(steps[0], self.notify)}
+        events: dict[int, list[Event]] = {step: [] for step in steps}
+        try:
+            results = in_parallel(lambda step: work(step, events[step].append), steps, len(steps))
+        finally:
+            for event in chain(*events.values()):
+                self.notify(event)
+        return dict(zip(steps, results, strict=True))
+
+    def decide(self, proposals: Mapping[int, Proposal], trials: Mapping[int, Trial]) -> None:
+        """Record what came of the proposals, and save the state once."""
+        state, calls = self.state, self.context.ledger.calls
+        sent = calls - state.calls  # by all steps of the round; they are booked on the last one
+        for step, trial in trials.items():
+            proposal = proposals[step]
+            current = state.measured[-1].agreement
+            agreement = current if trial.accepted is None else trial.accepted.agreement
+            record = StepRecord(
+                step,
+                trial.accepted is not None,
+                agreement,
+                trial.proposed,
+                sent if step == max(trials) else 0,
+                len(proposal.skipped),
+                trial.texts,
             )
-        )
-        self.notify(StepEnded(step, agreement.as_dict(), calls, *totals(self.context.ledger.rows)))
-        accepted = proposal.candidate if trial.accepted is None else trial.accepted.candidate
-        self.advance(self.state.after(record, accepted, calls))
-
-    def score(self, step: int, candidate: Candidate) -> Trial:
-        """Score a candidate, unless it is the current one or was scored before."""
-        current, config = self.state.measured[-1], self.context.config
-        if candidate == current.candidate:
-            return Trial(current.agreement)
-        if (known := self.state.known(candidate)) is not None:
-            passes = known.texts is None and config.gate(current.agreement, known.agreement)
-            accepted = replace(known, step=step) if passes else None
-            return Trial(current.agreement, known.agreement, accepted, known.texts)
-        judging = partial(judge, self.context, candidate)
-        raced = self.race.run(current.agreement, partial(self.held, current), judging)
-        texts = JudgedText.all_of(raced.judgements, self.context.objectives)
-        self.notify(CandidateScored(step, "validation", texts))
-        trial = Trial(raced.current, raced.agreement)
-        if raced.chance is not None:
-            everything = len(self.parts["validation"])
-            self.notify(RaceEnded(step, len(texts), everything, raced.chance))
-            return replace(trial, texts=len(texts))
-        self.judged[step] = raced.judgements
-        if config.gate(raced.current, raced.agreement):
-            return replace(trial, accepted=Measured(step, candidate, raced.agreement))
-        return self.with_winners(step, candidate, trial) if self.by_section else trial
-
-    def with_winners(self, step: int, candidate: Candidate, trial: Trial) -> Trial:
-        """Accept the sections that did no worse, where each is scored by itself."""
-        current, slots = self.state.measured[-1], self.context.slots
-        assert trial.proposed is not None  # it was scored
-        criteria = that_hold(trial.current, trial.proposed)
-        mixed = with_sections(current.candidate, candidate, slots, criteria)
-        if mixed == current.candidate:
-            return trial
-        pairs = zip(self.held(current), self.judged[step], strict=True)
-        self.judged[step] = tuple(with_scores_of(*pair, criteria) for pair in pairs)
-        agreement = agreement_of(self.judged[step], self.context.objectives)
-        return replace(trial, accepted=Measured(step, mixed, agreement), sections=criteria)
-
-    def held(self, measured: Measured) -> tuple[Judgement, ...]:
-        """Return a candidate's judgements of all validation texts; a resumed run replays them."""
-        if measured.step not in self.judged:
-            texts = self.parts["validation"]
-            self.judged[measured.step] = judge(self.context, measured.candidate, texts)
-        return self.judged[measured.step]
+            self.notify(
+                GateDecided(
+                    step=step,
+                    accepted=record.accepted,
+                    unchanged=trial.proposed is None,
+                    current=trial.current.as_dict(),
+                    proposed=(trial.proposed or trial.current).as_dict(),
+                    unscored=(trial.proposed or trial.current).unscored,
+                    sections=trial.sections,
+                )
+            )
+            ended = calls, *totals(self.context.ledger.rows)
+            self.notify(StepEnded(step, agreement.as_dict(), *ended))
+            candidate = trial.accepted.candidate if trial.accepted else proposal.candidate
+            state = state.after(record, candidate, calls)
+        self.advance(state)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""

@@ -432,3 +432,62 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
     assert resumed.final_agreement == whole.final_agreement
     assert [step.proposed for step in resumed.steps] == [step.proposed for step in whole.steps]
     assert resumed.calls == whole.calls
+
+
+# Several proposals at once
+
+
+def run_side_by_side(threads: int, events: list[Event], **changes: object) -> OptimizationResult:
+    return optimize(
+        ToyEngine(), steps=7, proposals=3, num_threads=threads, events=events, **changes
+    )
+
+
+def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_one_wins():
+    events: list[Event] = []
+    result = run_side_by_side(8, events, confirm="off")
+    rounds = [result.steps[:3], result.steps[3:6], result.steps[6:]]
+    assert [step.step for step in result.steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert [sum(step.accepted for step in steps) <= 1 for steps in rounds] == [True] * 3
+    best = max(step.proposed.mean for step in rounds[0] if step.proposed is not None)
+    (accepted,) = (step for step in rounds[0] if step.accepted)
+    assert accepted.proposed.mean == best
+    assert sum(step.calls for step in result.steps) + len(VALIDATION) == result.calls
+    started = [event.step for event in events if isinstance(event, StepStarted)]
+    ended = [event.step for event in events if isinstance(event, StepEnded)]
+    assert started == ended == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, many = [], []
+    alone, together = run_side_by_side(1, one), run_side_by_side(8, many)
+    assert alone.measured == together.measured
+    assert alone.confirmation == together.confirmation
+    assert one == many
+
+
+def test_equal_proposals_are_scored_once():
+    engine = Editor(both(1))
+    optimize(engine, steps=3, proposals=3, confirm="off")
+    assert engine.calls["judge"] == 2 * len(VALIDATION) + 3 * 3
+
+
+def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
+    def run(folder: str, cap: int | None = None) -> OptimizationResult:
+        lm = toy_lm()
+        lm.cache = True
+        with dspy.context(lm=lm):
+            return MOGrad(
+                steps=6,
+                proposals=3,
+                run_dir=tmp_path / folder,
+                budget=Budget(max_calls=cap),
+                confirm="off",
+            ).optimize(MultiCriteriaJudge(RUBRIC), trainset=TRAIN, valset=VALIDATION)
+
+    whole = run("whole")
+    for cap in (whole.calls // 3, whole.calls - 5):
+        assert run("cut", cap).stop_reason == "budget"
+    resumed = run("cut")
+    assert resumed.measured == whole.measured
+    assert resumed.calls == whole.calls
