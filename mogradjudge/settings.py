@@ -199,7 +199,6 @@ class RunFields:
         Setting(
             "blocks: stop scoring a rewrite once it is unlikely to be accepted; off: score each "
             "on all validation texts.",
-            tried=get_args(Race),
         ),
     )
     confirm: Confirm = default(

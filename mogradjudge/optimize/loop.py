@@ -220,7 +220,7 @@ class Run:
             )
             required = self.context.config.confirm == "require"
             confirmation = confirmed(seed, final, self.context.objectives, required=required)
-        self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
+            self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
         self.advance(replace(self.state, confirmation=confirmation))
 
     def untested(self) -> Confirmation:

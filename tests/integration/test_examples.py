@@ -141,7 +141,7 @@ def test_a_script_is_a_command():
 def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
     said = run("01")
     assert server.calls.total() == stated_calls("01")
-    assert "test final" in said
+    assert "test best" in said
     assert "### Criterion: empathy" in said
     judge = MultiCriteriaJudge.from_saved("support-run/judge.json")
     assert judge.rubric == Rubric.from_toml(RUBRICS / "support.toml")

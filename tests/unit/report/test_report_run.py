@@ -47,7 +47,9 @@ def page_of(folder, **options):
 
 
 def judge_run(folder):
-    return verdict(read_run(folder), *(ends(read_run(folder), s) for s in ("test", "validation")))
+    run = read_run(folder)
+    splits = {split: ends(run, split) for split in ("test", "confirmation", "validation")}
+    return verdict(run, {split: compared for split, compared in splits.items() if compared})
 
 
 def copied(source, target, events=None):
@@ -185,12 +187,12 @@ def test_both_means_are_over_the_criteria_that_both_ends_have(run_dir):
         assert (mean.value, mean.texts) == (fluency.value, fluency.texts)
     gap = found.final.by_criterion["mean"].value - found.seed.by_criterion["mean"].value
     assert found.claims["mean"].estimate == pytest.approx(gap)
-    assert "without coherence" in verdict(run, found, None).sentence
+    assert "without coherence" in verdict(run, {"test": found}).sentence
 
 
 def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
     run = dataclasses.replace(read_run(run_dir), ended=None)
-    found = verdict(run, None, ends(run, "validation"))
+    found = verdict(run, {"validation": ends(run, "validation")})
     assert found.word == "not ended"
     assert "So far" in found.sentence
     assert "Held-out texts are scored at the end" in found.sentence
@@ -198,7 +200,7 @@ def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
     bare = dataclasses.replace(run, state=None, seeded=None)
     assert not bare.seed_kept
     assert ends(bare, "validation").claims == {}
-    assert verdict(bare, None, None).word == "refused"
+    assert verdict(bare, {}).word == "refused"
     assert confusions(bare, ()) == ()
 
 
@@ -206,7 +208,7 @@ def test_one_reason_for_all_is_one_sentence(tmp_path):
     run = read_run(written(tmp_path, told(1, ("fluency",), "x", texts=6)))
     found = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation")
     assert found.reasons == ("no interval: 3 documents, and it needs 8",)
-    assert not any("too narrow" in note for note in verdict(run, None, found).notes)
+    assert not any("too narrow" in note for note in verdict(run, {"validation": found}).notes)
 
 
 def test_a_roles_temperature_wins_over_the_models(run_dir):
