@@ -2,6 +2,7 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
+│   ├── SetupErrors   several things
 │   └── ResourceError
 ├── ReplyError        a model's answer cannot be used; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
@@ -29,6 +30,10 @@ class SetupError(MogradError, ValueError):
     Traceback (most recent call last):
     mogradjudge.errors.SetupError: `max_calls` must be a whole number >= 1 or None, got 0.
     """
+
+
+class SetupErrors(SetupError):
+    """The caller must change several things; its text has a line for each, after a first line."""
 
 
 class ResourceError(SetupError):

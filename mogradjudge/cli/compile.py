@@ -13,8 +13,8 @@ from mogradjudge.cli.options import (
     FOLDER,
     data_argument,
     judge_options,
-    limit_option,
     lm_options,
+    reading_options,
     rubric_option,
     run_options,
 )
@@ -73,7 +73,7 @@ def run(
 @judge_options
 @run_options
 @config_option
-@limit_option
+@reading_options
 @click.option("--out", type=FOLDER, required=True, metavar="RUN_DIR", help="The run's folder.")
 @click.option(
     "--mlflow",
@@ -134,7 +134,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 @judge_options
 @run_options
 @config_option
-@limit_option
+@reading_options
 @output_options
 def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
     """Estimate the calls, tokens and dollars that `compile` would use; sends no call.

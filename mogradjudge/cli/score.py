@@ -18,8 +18,9 @@ from mogradjudge.cli.options import (
     fallback_option,
     keep_going_option,
     level_option,
-    limit_option,
     lm_options,
+    reading_of,
+    reading_options,
 )
 from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
 from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
@@ -41,7 +42,7 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 @judge_argument
 @data_argument
 @lm_options
-@limit_option
+@reading_options
 @cap_options_for()
 @keep_going_option
 @fallback_option
@@ -49,6 +50,12 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
     "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--prefix",
+    metavar="TEXT",
+    help="What the names of the added columns begin with  [default: `judge_` if DATA has a column "
+    "of such a name]",
+)
 @click.option(
     "--ray",
     type=Names("auto", "local"),
@@ -70,6 +77,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     from mogradjudge.scoring.table import ScoringOptions, score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
+    reading = reading_of(options)
     with (
         _failing_at_a_cap(as_json=as_json),
         _lm(options),
@@ -88,6 +96,8 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
                 ray=options["ray"],
                 budget=budget,
                 keep_going=options["keep_going"],
+                reading=reading,
+                prefix=options["prefix"],
             ),
             watch=watch,
         )
@@ -161,7 +171,7 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @judge_argument
 @data_argument
 @lm_options
-@limit_option
+@reading_options
 @cap_options_for()
 @keep_going_option
 @fallback_option
@@ -177,7 +187,8 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
-    examples = load_examples(data, saved.rubric, options["limit"])
+    reading = reading_of(options)
+    examples = load_examples(data, saved.rubric, options["limit"], options=reading)
     cache, model = _reply_cache(options["api_base"]), _lm(options)
     with _failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:

@@ -21,8 +21,8 @@ from mogradjudge.cli.options import (
     cap_options_for,
     config_options,
     judge_options,
-    limit_option,
     lm_option_that,
+    reading_options,
     rubric_option_that,
     test_share_option_with,
     together,
@@ -117,7 +117,7 @@ study_options = together(
 @cap_options_for(" in all trials together")
 @test_share_option_with("`compile --config` with the same --seed holds out the same ones.")
 @config_option
-@limit_option
+@reading_options
 @click.option("--out", type=FOLDER, metavar="DIR", help="The search's folder.")
 @click.option("--show", is_flag=True, help="Show the results so far; changes nothing.")
 @click.option("--figures", is_flag=True, help="Draw figures into DIR/figures; needs matplotlib.")
@@ -294,10 +294,11 @@ def _advise(result: SearchResult) -> None:
 def _compile_command(ctx: click.Context, chosen: Options, out: str) -> str:
     """Write the command that compiles the best configuration, with the same held-out texts."""
     words = ["mogradjudge", "compile", chosen.data]
-    for name in (*_SAME_CALLS, "limit"):
+    for name in (*_SAME_CALLS, "limit", "sep", "encoding"):
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             value = getattr(chosen, name)
             words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
+    words += ["--skip-bad"] if chosen.skip_bad else []
     words += ["--config", f"{out}/best.toml"]
     if chosen.test_share:
         words += ["--test-share", str(chosen.test_share), "--seed", str(chosen.seed)]

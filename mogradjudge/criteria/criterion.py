@@ -158,8 +158,9 @@ def check_name(name: object, what: str) -> None:
 
 
 def _column(name: str, human: object) -> str:
-    if not isinstance(human, str) or not human:
+    if not isinstance(human, str) or not human.strip():
         raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+    human = human.strip()  # as the columns' names are
     if len(human) > _LONGEST_COLUMN:
         raise SetupError(
             f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "

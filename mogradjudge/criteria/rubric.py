@@ -53,6 +53,8 @@ class Rubric:
         put = object.__setattr__  # the dataclass is frozen
         put(self, "inputs", tuple(inputs))
         put(self, "criteria", tuple(criteria))
+        if isinstance(group, str):
+            group = group.strip()  # as the columns' names are
         put(self, "group", group)
         if not isinstance(task, str | None):
             raise SetupError(f"`task` must be a text, got {task!r}.")

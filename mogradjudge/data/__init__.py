@@ -2,6 +2,7 @@
 
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.examples import listed, load_examples, missing_human
+from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
 from mogradjudge.data.readers import HUB, write_parquet
 from mogradjudge.data.splits import (
     check_disjoint,
@@ -17,6 +18,7 @@ from mogradjudge.data.tables import (
     Table,
     check_columns,
     inputs_of,
+    judgeable,
     kept_table,
     stream_table,
     survey,
@@ -25,7 +27,9 @@ from mogradjudge.data.tables import (
 __all__ = [
     "HUB",
     "KINDS",
+    "READ_DEFAULTS",
     "Batch",
+    "ReadOptions",
     "Survey",
     "Table",
     "check_columns",
@@ -34,6 +38,7 @@ __all__ = [
     "group_of",
     "inputs_key",
     "inputs_of",
+    "judgeable",
     "kept_table",
     "key_of",
     "listed",

@@ -13,7 +13,7 @@ import dspy
 
 from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
-from mogradjudge.data import Batch, inputs_of, key_of, stream_table
+from mogradjudge.data import Batch, ReadOptions, inputs_of, judgeable, key_of
 from mogradjudge.files import LineLog
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
@@ -63,10 +63,11 @@ class Source:
     limit: int | None
     part_rows: int
     missing: Set[int]
+    reading: ReadOptions
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """Yield the number and rows of each missing part, in the order of the table."""
-        read = stream_table(str(self.path), self.inputs, self.limit, self.part_rows, whole=True)
+        read = judgeable(self.path, self.inputs, self.limit, self.part_rows, self.reading)
         for number, batch in enumerate(read):
             if number in self.missing:
                 yield number, batch

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,9 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.data import (
     HUB,
+    READ_DEFAULTS,
     Batch,
+    ReadOptions,
     Survey,
     Table,
     check_columns,
@@ -42,9 +44,9 @@ from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
 from mogradjudge.scoring.evaluate import check_lm
 from mogradjudge.scoring.output import (
     UNSCORED,
-    check_added,
     check_output,
     count_sources,
+    prefix_of,
     with_added,
     with_scores,
     write_output,
@@ -111,6 +113,9 @@ class ScoringOptions:
             ``HOST:PORT`` joins a running one; None is this process. It needs the extra ``ray``.
         budget: Caps on the calls, earlier starts included; not with ``ray``.
         keep_going: Whether to continue if none of the first texts has a score.
+        reading: How the table is read where its file leaves a choice.
+        prefix: What the names of the added columns begin with; None is ``judge_`` if they would
+            meet columns of the table, else nothing.
 
     Raises:
         SetupError: If a count is not a whole number of at least 1, or caps are given with ``ray``.
@@ -124,6 +129,8 @@ class ScoringOptions:
     ray: str | None = None
     budget: Budget | None = None
     keep_going: bool = False
+    reading: ReadOptions = READ_DEFAULTS
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Check the counts, and the caps."""
@@ -151,7 +158,8 @@ def score_table(
     The table is read as a stream. All its columns and rows are kept, in their order; columns of
     Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
     ``<criterion>`` (a float, null without a score), ``<criterion>_source`` (where the score came
-    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score).
+    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score), with
+    the options' prefix.
 
     Equal texts are paid for once. Until the table is done, finished parts and replies lie in the
     folder ``<out>.parts``; the same call resumes an interrupted one.
@@ -253,13 +261,15 @@ class _Task:
     seen: Survey
     inputs: Group
     criteria: Group
+    prefix: str
+    reading: ReadOptions
     request: Mapping[str, Any]
 
     def source(self, finished: frozenset[int]) -> Source:
         """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
-        return Source(self.path, self.inputs, limit, rows, missing)
+        return Source(self.path, self.inputs, limit, rows, missing, self.reading)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
@@ -271,7 +281,8 @@ def _task(
     judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria, limit = judge.rubric.inputs, judge.rubric.names, options.limit
+    inputs, criteria = judge.rubric.inputs, judge.rubric.names
+    limit, reading = options.limit, options.reading
     path = Path(source)
     if source.startswith(HUB):
         # A data set of the hub may change, and each reading is a download.
@@ -279,9 +290,10 @@ def _task(
         path = checkpoint.copy_of(name)
         if not path.exists():
             _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
-    seen = survey(path, inputs, limit)
-    check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, options.part_rows))
+    seen = survey(path, inputs, limit, reading)
+    prefix = prefix_of(tuple(seen.schema.names), criteria, options.prefix)
+    request = _request(judge, seen, options) | {"prefix": prefix}
+    return _Task(path, seen, inputs, criteria, prefix, reading, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
@@ -347,27 +359,26 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     """Join a part's columns and its scores."""
     shards = sorted(shards, key=lambda shard: shard.first)
     table = kept_table(task.path, batch, task.seen.schema.names)
-    return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
+    cells = [row for shard in shards for row in shard.cells]
+    return with_scores(table, cells, task.criteria, task.prefix)
 
 
 def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Write the parts as one file; count unscored texts and fallbacks."""
     unscored, fallbacks = Counter[str](), Counter[str]()
-    schema = with_added(task.seen.schema, task.criteria)
+    schema = with_added(task.seen.schema, task.criteria, task.prefix)
 
     def counted() -> Iterator[pa.Table]:
         for table in checkpoint.read(tuple(schema.names), task.rows_of):
-            unscored.update(count_sources(table, task.criteria, None))
-            fallbacks.update(count_sources(table, task.criteria, "fallback"))
+            unscored.update(count_sources(table, task.criteria, task.prefix, None))
+            fallbacks.update(count_sources(table, task.criteria, task.prefix, "fallback"))
             yield table
 
     write_output(out, schema, counted())
     return dict(unscored), dict(fallbacks)
 
 
-def _request(
-    judge: MultiCriteriaJudge, seen: Survey, limit: int | None, part_rows: int
-) -> dict[str, Any]:
+def _request(judge: MultiCriteriaJudge, seen: Survey, options: ScoringOptions) -> dict[str, Any]:
     """Return what the scores depend on, as plain JSON values without keys."""
     lm = dspy.settings.lm
     versions = {name: version(name) for name in ("dspy", "mogradjudge")}
@@ -376,8 +387,9 @@ def _request(
         "data": seen.digest,
         "model": describe_lm(lm),
         "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,
-        "limit": limit,
-        "part_rows": part_rows,
+        "limit": options.limit,
+        "part_rows": options.part_rows,
+        **asdict(options.reading),
         **versions,
     }
 

@@ -262,8 +262,9 @@ def test_a_table_to_score_keeps_the_scores_and_groups_that_it_has(tmp_path):
 
 
 HEADER = b"doc,source,output,human_fluency,true_to_source\n"
+ROW = json.dumps(dict(zip(COLUMNS, ROWS[0], strict=True))).encode()
 BAD_FILES = [
-    ("a.txt", b"x", ["`source` must be a .csv, .tsv, .jsonl, .parquet file or hf:OWNER/NAME"]),
+    ("a.txt", b"x", ["`source` must be a .csv, .tsv, .jsonl, .parquet", "file or hf:OWNER/NAME"]),
     ("a", b"x", ["`source` must be a .csv"]),
     ("a.csv", None, ["Cannot read", "there is no such file"]),
     ("a.csv", b"", ["is empty: it needs source, output, human_fluency"]),
@@ -308,9 +309,9 @@ BAD_FILES = [
         ["column name must be used once, got 'source' twice"],
     ),
     ("a.csv", HEADER + b"d,s,\xe4,1,1\n", ["is not UTF-8 text: byte 5 of line 2"]),
-    ("a.tsv", b"\xff\xfea\x00", ["is not UTF-8 text: byte 1 of line 1"]),
+    ("a.tsv", b"\xff\xfea\x00b", ["a.tsv", "utf-16"]),
     ("a.jsonl", b'{"source": "\xe4"}', ["is not UTF-8 text: byte 13 of line 1"]),
-    ("a.jsonl", b'{"source": "s"}\n\n{"source: \n', ["line 3 is not valid JSON: ", "at column 2."]),
+    ("a.jsonl", ROW + b'\n\n{"source: \n', ["line 3 is not valid JSON: ", "at column 2."]),
     ("a.jsonl", b'["source"]\n', ["line 1 must be a JSON object, got '[\"source\"]'"]),
     ("a.parquet", b"PAR1 nonsense PAR1", ["Cannot read", "a.parquet: "]),
     ("a.parquet", b"", ["Cannot read", "a.parquet: "]),

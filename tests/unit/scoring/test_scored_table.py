@@ -15,7 +15,7 @@ from dspy.lm15 import AuthError, InvalidRequestError
 
 from benchmarks.worlds.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
-from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
+from mogradjudge import Criterion, MultiCriteriaJudge, ReadOptions, Rubric, Unscored
 from mogradjudge.concurrency import AHEAD
 from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.lm.budget import Budget
@@ -288,13 +288,88 @@ def test_a_fallback_is_counted(table, tmp_path):
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_a_column_in_the_way_is_refused_before_a_call(name, tmp_path):
-    judged, out = Judged(), tmp_path / "s.parquet"
+def test_a_column_in_the_way_gives_all_added_ones_a_prefix(name, tmp_path, caplog):
+    out = tmp_path / "s.parquet"
     source = lines(tmp_path / "t.jsonl", [{"output": "text 1", name: "mine"}])
-    with pytest.raises(SetupError, match=f"column '{name}'"):
-        judged.score(source, out)
+    scored = Judged(fallback="integer", score_rule="expected").score(source, out)
+    [row] = read(out)
+    assert list(row) == ["output", name, *(f"judge_{added}" for added in ADDED)]
+    assert row[name] == "mine"
+    assert row["judge_fluency"] == 2.0
+    assert scored.fallbacks == {"fluency": 1, "coherence": 1}
+    assert f"'{name}'" in caplog.text
+
+
+@pytest.mark.parametrize(["prefix", "column"], [("", "fluency"), ("x_", "x_coherence_source")])
+def test_a_prefix_that_leaves_a_column_in_the_way_is_refused_before_a_call(
+    prefix, column, tmp_path
+):
+    judged, out = Judged(), tmp_path / "s.parquet"
+    source = lines(tmp_path / "t.jsonl", [{"output": "text 1", column: "mine"}])
+    with pytest.raises(SetupError, match=f"column '{column}'"):
+        judged.score(source, out, prefix=prefix)
     assert not judged.paid
     assert not (tmp_path / "s.parquet.parts").exists()
+    assert judged.score(source, out, prefix="y_").texts == 1
+
+
+def test_a_default_prefix_that_is_in_use_too_is_refused(tmp_path):
+    row = {"output": "text 1", "fluency": 1, "judge_fluency": 2}
+    with pytest.raises(SetupError, match="'judge_fluency'"):
+        Judged().score(lines(tmp_path / "t.jsonl", [row]), tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    "change", [{"prefix": "x_"}, {"reading": ReadOptions(separator=",")}], ids=str
+)
+def test_parts_with_other_columns_or_rows_are_not_taken_up(change, table, tmp_path):
+    out = tmp_path / "s.parquet"
+    with pytest.raises(RuntimeError):
+        Judged().score(table, out, 1, watch=stop_at(7))
+    with pytest.raises(SetupError, match="other settings"):
+        Judged().score(table, out, **change)
+    assert Judged().score(table, out).texts == 23
+
+
+def test_rows_that_cannot_be_judged_are_left_out_and_the_others_keep_their_order(tmp_path, caplog):
+    judged, out, source = Judged(), tmp_path / "s.parquet", tmp_path / "t.csv"
+    bad = {0: ",0", 6: "  ,6", 7: "text 7", 22: ",22"}
+    rows = [bad.get(number, f"text {number},{number}") for number in range(23)]
+    source.write_text("\n".join(["output,n", *rows]))
+    with pytest.raises(SetupError, match="2 problems"):
+        judged.score(source, out)
+    assert not judged.paid
+    good = [number for number in range(23) if number not in bad]
+    leaving = {"reading": ReadOptions(skip_bad=True)}
+    with pytest.raises(RuntimeError):
+        judged.score(source, out, 1, watch=stop_at(7), **leaving)
+    scored = judged.score(source, out, **leaving)
+    assert scored.texts == 19
+    assert [row["n"] for row in read(out)] == list(map(str, good))
+    assert [row["fluency"] for row in read(out)] == [number % 5 + 1 for number in good]
+    assert judged.paid == 19
+    assert "4 of 23 rows" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_typed_rows_that_cannot_be_judged_are_left_out(kind, tmp_path):
+    texts = [None if number % 4 == 1 else f"text {number}" for number in range(23)]
+    source, out = tmp_path / f"t.{kind}", tmp_path / "s.parquet"
+    if kind == "jsonl":
+        lines(source, [{"output": text, "n": n} for n, text in enumerate(texts)])
+    else:
+        pq.write_table(pa.table({"output": texts, "n": range(23)}), source)
+    Judged().score(source, out, reading=ReadOptions(skip_bad=True))
+    assert [int(row["n"]) for row in read(out)] == [n for n in range(23) if n % 4 != 1]
+
+
+def test_the_names_that_are_written_have_no_blanks_around_them(tmp_path):
+    source, out = tmp_path / "t.csv", tmp_path / "s.csv"
+    source.write_text(" n ;output ;;\n1;text 1;;\n;;;\n")
+    assert Judged().score(source, out).texts == 1
+    assert out.read_text().splitlines()[0].split(",") == [
+        f'"{name}"' for name in ("n", "output", *ADDED)
+    ]
 
 
 def test_a_bad_row_at_the_end_is_found_before_a_call(tmp_path):
