@@ -69,7 +69,8 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
         try:
             score, form = _read(cell, scale, table.separator)
         except (TypeError, ValueError, OverflowError) as error:
-            advice = str(error) if isinstance(error, _NotAScoreError) else ""
+            advice = f"Write a number on the scale {scale}."
+            advice = str(error) if isinstance(error, _NotAScoreError) else advice
             rule = f"{name!r} must hold numbers or nothing, got"
             scores.faults.append(table.fault(place, rule, cell, advice))
         else:

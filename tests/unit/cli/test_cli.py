@@ -5,6 +5,7 @@ import re
 import shutil
 
 import dspy
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from dspy.lm15 import InvalidRequestError
@@ -373,6 +374,68 @@ def scoring_words(command, table, server, tmp_path, *more: object) -> list[objec
     MultiCriteriaJudge(RUBRIC).save(judge)
     out = ["--out", tmp_path / "s.parquet"] if command == "score" else []
     return [command, judge, table, *lm(server), *out, *more]
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """A table that names its separator nowhere, in an old encoding, with a bad row."""
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    lines = ["~".join(f" {name} " for name in rows[0])]
+    lines += ["~".join(f"{value}" for value in row.values()) for row in rows]
+    path = tmp_path / "ratings.csv"
+    path.write_bytes("\n".join([*lines, "\xe4~~", ""]).encode("cp1252"))
+    return path
+
+
+READING = ("--sep", "~", "--encoding", "cp1252", "--skip-bad")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("compile", "estimate", "evaluate", "score"),
+        pytest.param("search", marks=pytest.mark.slow),
+    ],
+)
+def test_every_command_that_reads_a_table_takes_how_it_is_read(
+    command, messy, server, tmp_path, capsys
+):
+    if command in ("evaluate", "score"):
+        words = scoring_words(command, messy, server, tmp_path)
+    else:
+        out = [] if command == "estimate" else ["--out", tmp_path / "out"]
+        rubric = ["--rubric", tmp_path / "rubric.toml"]
+        words = [command, messy, *rubric, *lm(server), "--steps", 1, *out]
+        words += ["--trials", 1] if command == "search" else []
+    for missing in READING[0], READING[2], READING[4]:
+        place = READING.index(missing)
+        others = READING[:place] + READING[place + 2 :]
+        assert call(*words, *others) == 2
+        assert "ratings.csv" in capsys.readouterr().err
+    assert call(*words, *READING) == 0
+    shown = capsys.readouterr()
+    assert "1 of 25 rows" in shown.err
+    if command == "search":
+        assert "--sep '~' --encoding cp1252 --skip-bad" in shown.out
+
+
+def test_a_table_with_several_problems_has_a_line_for_each(table, server, tmp_path, capsys):
+    edited(table, '_fluency": 5.0', '_fluency": 9')
+    edited(table, '_coherence": 5.0', '_coherence": "\\u001bgood"')
+    assert call(*compile_words(table, server, tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and error.count("\n") == 3
+    assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    ["words", "first"], [([], "coherence"), (["--prefix", "x_"], "x_coherence")]
+)
+def test_the_added_columns_take_a_prefix(words, first, table, server, tmp_path):
+    assert call(*scoring_words("score", table, server, tmp_path, *words)) == 0
+    names = pq.read_schema(tmp_path / "s.parquet").names
+    assert names.index(first) == names.index(f"{first}_source") - 1
 
 
 @pytest.mark.parametrize("command", ["score", "evaluate"])
