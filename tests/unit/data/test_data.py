@@ -24,6 +24,7 @@ from mogradjudge.data import (
     split_by_group,
 )
 from mogradjudge.errors import SetupError
+from workbooks import workbook
 
 RUBRIC = Rubric(
     inputs=("source", "output"),
@@ -46,7 +47,9 @@ SHARED = Path(__file__).parents[4] / "shared" / "data"
 def write(
     path: Path, rows: Sequence[Sequence[object]] = ROWS, columns: Sequence[str] = COLUMNS
 ) -> Path:
-    if path.suffix == ".jsonl":
+    if path.suffix == ".xlsx":
+        workbook(path, [columns, *rows])
+    elif path.suffix == ".jsonl":
         lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     elif path.suffix == ".parquet":
@@ -81,7 +84,7 @@ def texts(examples: Iterable[dspy.Example]) -> list[str]:
     return [example["text"] for example in examples]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "xlsx"])
 def test_each_kind_of_file_gives_the_same_examples(kind, tmp_path):
     examples = load_examples(write(tmp_path / f"ratings.{kind}"), RUBRIC)
 
