@@ -85,7 +85,7 @@ class _Lines(Iterator[Line]):
         # The limit is the whole process's, so it is back before anything else runs.
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
-            fields = next(filter(_has_text, self.reader))
+            fields = next(filter(has_text, self.reader))
         except csv.Error as error:
             return self._unread(error)
         finally:
@@ -99,7 +99,8 @@ class _Lines(Iterator[Line]):
         return BadRow(statement, _QUOTES)
 
 
-def _has_text(fields: Sequence[str]) -> bool:
+def has_text(fields: Sequence[str]) -> bool:
+    """Return whether a row is not blank."""
     return any(map(str.strip, fields))
 
 

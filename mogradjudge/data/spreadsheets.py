@@ -8,7 +8,7 @@ from datetime import date, time
 from pathlib import Path
 
 from mogradjudge.data.batches import Batch
-from mogradjudge.data.delimited import batches_of
+from mogradjudge.data.delimited import batches_of, has_text
 from mogradjudge.errors import SetupError
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -28,11 +28,8 @@ def read_spreadsheet(path: Path, size: int) -> Iterator[Batch]:
             cells = book.get_sheet_by_index(0).to_python()
     except CalamineError as error:
         raise SetupError(f"Cannot read {path}: {error}.") from error
-    lines = (
-        (f"row {number}", texts)
-        for number, row in enumerate(cells)
-        if any(map(str.strip, texts := [_text(cell) for cell in row]))
-    )
+    texts = filter(has_text, ([_text(cell) for cell in row] for row in cells))
+    lines = ((f"row {number}", row) for number, row in enumerate(texts))  # the header is row 0
     others = len(names) - 1
     notes = (f"only the first of {others + 1} sheets, {names[0]!r}, is read",) if others else ()
     for batch in batches_of(str(path), lines, size):
