@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import dspy
@@ -160,13 +159,12 @@ def unnested(table: Table, inputs: Group, scores: Group) -> Table:
     row per article, with 16 summaries and 16 scores per criterion.) A row whose lists differ in
     length is bad.
     """
-    rows, numbers = [], []
-    for number, row in enumerate(table.rows, 1):
+
+    def parts(number: int, row: Row) -> list[Row]:
         is_nested = _holds_list(row, inputs) and _holds_list(row, scores)
-        texts = _texts(number, row) if is_nested else [row]
-        rows += texts
-        numbers += [number] * len(texts)
-    return replace(table, rows=rows, numbers=numbers)
+        return _texts(number, row) if is_nested else [row]
+
+    return table.split(parts)
 
 
 def _holds_list(row: Row, names: Group) -> bool:

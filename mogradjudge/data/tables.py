@@ -10,8 +10,8 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,17 @@ class Table:
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
+
+    def split(self, parts: Callable[[int, Row], Iterable[Row]]) -> Table:
+        """Return a table of the parts of each row, which keep the row's number."""
+        numbers = self.numbers or range(1, len(self.rows) + 1)
+        split = [
+            (number, part)
+            for number, row in zip(numbers, self.rows, strict=True)
+            for part in parts(number, row)
+        ]
+        rows, numbers = [part for _, part in split], [number for number, _ in split]
+        return replace(self, rows=rows, numbers=numbers)
 
     def fault(self, place: int, rule: str, value: object = ..., advice: str = "") -> Fault:
         """Return that a row breaks a rule, by its value if there is one."""
