@@ -293,12 +293,12 @@ class TestProblems:
         assert "'good' in row 3" in note
 
     def test_lines_that_are_no_json_are_left_out(self, tmp_path, caplog):
-        good = json.dumps({"text": "a", "human_tone": 4})
-        path = put(tmp_path / "a.jsonl", f'{good}\n{{"text\n[1]\n{good}\n')
+        one, other = (json.dumps({"text": text, "human_tone": 4}) for text in "ab")
+        path = put(tmp_path / "a.jsonl", f'{one}\n{{"text\n[1]\n{other}\n')
         lines = refused(path)
         assert "line 2 is not valid JSON" in lines
         assert "line 3 must be a JSON object" in lines
-        assert read(path, skip_bad=True) == [("a", 4)] * 2
+        assert read(path, skip_bad=True) == [("a", 4), ("b", 4)]
         assert "2 of 4 rows" in caplog.text
 
     def test_a_list_of_another_length_is_left_out(self, tmp_path):
