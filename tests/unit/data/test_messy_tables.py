@@ -58,7 +58,7 @@ class TestSeparators:
 
     @pytest.mark.parametrize("kind", ["csv", "tsv"])
     @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(
         rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=6),
