@@ -15,12 +15,16 @@ from mogradjudge.errors import SetupError
 Group: TypeAlias = tuple[str, ...]
 """The criteria, by name, that one call speaks about."""
 
+SINGLE_RATINGS = "single_ratings"
+"""The field of an example that holds the ratings behind the mean scores."""
+
 # Names that an example, a prediction, a predictor's call or an adapter uses for something else.
 RESERVED = frozenset(
     {"base", "completed", "config", "demos", "group", "lm", "logprobs", "mean", "new_signature"}
-    | {"prediction", "rationale", "readings", "self"}
+    | {"prediction", "rationale", "readings", "self", SINGLE_RATINGS}
 )
-
+# Arguments of DSPy's own functions that a module's inputs are passed through.
+_CALL_ARGUMENTS = frozenset({"completions", "instance"})
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
@@ -116,6 +120,9 @@ class Criterion:
             SetupError: If a field breaks one of these rules.
         """
         check_name(name, "a criterion name")
+        if hasattr(dspy.Prediction, name):
+            column = f"human = {human or f'human_{name}'!r}"
+            raise _hidden(name, "A criterion name", "prediction", column)
         if not isinstance(definition, str) or not definition.strip():
             raise SetupError(
                 f"`definition` of criterion {name!r} must be a text, got {definition!r}."
@@ -152,9 +159,25 @@ def check_name(name: object, what: str) -> None:
         )
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
-    # A field of a signature must not hide one of the signature's own attributes.
-    if name in RESERVED or name.startswith("_") or hasattr(dspy.Signature, name):
+    # A field of a signature must not hide one of the signature's own attributes, and an example
+    # does not list fields of its own that begin with dspy_.
+    hides = name in RESERVED or hasattr(dspy.Signature, name)
+    if hides or name.startswith(("_", "dspy_")):
         raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
+
+
+def check_input_name(name: str) -> None:
+    """Check that a name can be an input: a field that an example shows and a call passes on."""
+    check_name(name, "an input name")
+    if hasattr(dspy.Example, name) or name in _CALL_ARGUMENTS:
+        raise _hidden(name, "An input name", "example", f"inputs = {{{name}_ = {name!r}, ...}}")
+
+
+def _hidden(name: str, what: str, holder: str, proposal: str) -> SetupError:
+    return SetupError(
+        f"{what} must not be reserved, got {name!r}: DSPy uses it for an attribute of each "
+        f"{holder}. Call it '{name}_' and name its column: {proposal}."
+    )
 
 
 def _column(name: str, human: object) -> str:
@@ -165,8 +188,8 @@ def _column(name: str, human: object) -> str:
             f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
             f"got {len(human)}."
         )
-    if human == "group":
-        raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
+    if human in ("group", SINGLE_RATINGS):
+        raise SetupError(f"`human` of criterion {name!r} must not be {human!r}: it is reserved.")
     return human
 
 

@@ -2,14 +2,17 @@
 
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.examples import listed, load_examples, missing_human
+from mogradjudge.data.ratings import Rating
 from mogradjudge.data.readers import HUB, write_parquet
 from mogradjudge.data.splits import (
     check_disjoint,
     example_key,
     group_of,
+    has_groups,
     inputs_key,
     key_of,
     split_by_group,
+    with_groups,
 )
 from mogradjudge.data.tables import (
     KINDS,
@@ -26,12 +29,14 @@ __all__ = [
     "HUB",
     "KINDS",
     "Batch",
+    "Rating",
     "Survey",
     "Table",
     "check_columns",
     "check_disjoint",
     "example_key",
     "group_of",
+    "has_groups",
     "inputs_key",
     "inputs_of",
     "kept_table",
@@ -42,5 +47,6 @@ __all__ = [
     "split_by_group",
     "stream_table",
     "survey",
+    "with_groups",
     "write_parquet",
 ]

@@ -10,6 +10,8 @@ import dspy
 
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data.batches import Row
+from mogradjudge.data.grouping import found_groups
+from mogradjudge.data.ratings import Columns, merged, one_rating_a_row
 from mogradjudge.data.tables import (
     Table,
     check_columns,
@@ -26,13 +28,23 @@ _NO_SCORE = frozenset({"", "na", "n/a", "nan", "none", "null"})
 
 
 def load_examples(
-    source: str | Path, rubric: Rubric, limit: int | None = None, *, require_human: bool = True
+    source: str | Path,
+    rubric: Rubric,
+    limit: int | None = None,
+    *,
+    require_human: bool = True,
+    merge: bool = True,
 ) -> list[dspy.Example]:
-    """Read a table of texts and human scores, one example per row.
+    """Read a table of texts and human scores, one example per text.
 
     Each example holds the inputs as texts, the human scores as floats (None where there is none)
     and the name of its ``group``. A row that holds lists of texts and of scores becomes one example
     per list item.
+
+    A text may have several ratings, in rows with equal inputs or as a list in a human column. Its
+    human score is then their mean, and ``single_ratings`` holds each `Rating` (`merged`).
+
+    Without ``group`` in the rubric, texts that share an input may form the groups (`found_groups`).
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
@@ -41,6 +53,7 @@ def load_examples(
         limit: The number of rows to read from the top; None for all.
         require_human: Whether the human columns and the group column must exist. Without a group
             column each row is a group of its own, named by its number.
+        merge: Whether rated rows with equal inputs become one example; else each row is one.
 
     Raises:
         SetupError: If the table cannot be read or does not fit the rubric.
@@ -54,25 +67,43 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    labels = [criterion.human for criterion in rubric.criteria]
-    labels += [rubric.group] if rubric.group is not None else []
-    table = read_table(str(source), (*rubric.inputs, *labels), limit)
-    table = unnested(table, rubric.inputs, tuple(labels))
-    required = [*rubric.inputs, *(labels if require_human else ())]
+    humans = [criterion.human for criterion in rubric.criteria]
+    labels = [*humans, *(name for name in (rubric.group, rubric.rater) if name)]
+    table = read_table(str(source), (*rubric.columns, *labels), limit)
+    table = unnested(table, rubric.columns, tuple(labels))
+    required = [*rubric.columns, *(labels if require_human else ())]
     check_columns(table, list(dict.fromkeys(required)))
+    merge = merge and require_human
+    if merge:
+        table = one_rating_a_row(table, tuple(humans), rubric.rater)
     columns = _columns(table, rubric, require_human=require_human)
+    if merge:
+        raters = None if rubric.rater is None else _named(table, rubric.rater, "rater")
+        columns = merged(table.source, columns, rubric, raters)
+    if rubric.group is None:
+        columns |= _found_groups(table, columns, rubric)
     return [
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
 
 
-def _columns(table: Table, rubric: Rubric, *, require_human: bool) -> dict[str, Sequence[object]]:
-    columns: dict[str, Sequence[object]] = {
-        name: input_texts(table, name) for name in rubric.inputs
+def _columns(table: Table, rubric: Rubric, *, require_human: bool) -> Columns:
+    columns: Columns = {
+        name: input_texts(table, column)
+        for name, column in zip(rubric.inputs, rubric.columns, strict=True)
     }
     columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
-    return columns | {"group": _groups(table, rubric.group, required=require_human)}
+    group = _named(table, rubric.group or None, "group", required=require_human)
+    return columns | {"group": group}
+
+
+def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:
+    inputs = {
+        column: columns[name] for name, column in zip(rubric.inputs, rubric.columns, strict=True)
+    }
+    groups = found_groups(inputs, f"{table.source}: no group is set", "group = false")
+    return {} if groups is None else {"group": groups}
 
 
 def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
@@ -118,13 +149,14 @@ def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str,
     }
 
 
-def _groups(table: Table, name: str | None, *, required: bool) -> list[str]:
+def _named(table: Table, name: str | None, what: str, *, required: bool = True) -> list[str]:
+    """Return each row's group or rater; the row's number where there is none."""
     texts = [""] * len(table.rows) if name is None else texts_of(table, name)
     empty = [(row, text) for row, text in enumerate(texts, 1) if not text.strip()]
     if empty and required and name is not None:
         raise SetupError(
-            f"{table.source}: each row needs its group, but {name!r} is empty in "
-            f"{named_rows(empty, show=False)}. Fill it in, or remove `group` from the rubric."
+            f"{table.source}: each row needs its {what}, but {name!r} is empty in "
+            f"{named_rows(empty, show=False)}. Fill it in, or remove `{what}` from the rubric."
         )
     return [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
 

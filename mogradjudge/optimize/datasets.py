@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import dspy
 
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, listed, split_by_group
+from mogradjudge.data import check_disjoint, has_groups, listed, split_by_group, with_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
@@ -27,6 +28,9 @@ def examples_of(
 ) -> dict[str, list[dspy.Example]]:
     """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
+    Where no example has a ``group``, those that a rubric rates may be grouped by an input that they
+    share (`with_groups`).
+
     Args:
         config: The run's settings.
         rubric: What the examples must be rated on; None if the objectives read other fields.
@@ -44,9 +48,23 @@ def examples_of(
     >>> {name: len(part) for name, part in data.items()}
     {'training': 3, 'validation': 2, 'test': 0}
     """
-    train, validation = _parts(config, trainset, valset, by_group=by_group)
-    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
-    check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
+    data = {
+        "training": _nonempty(trainset, "trainset"),
+        "validation": [] if valset is None else _nonempty(valset, "valset"),
+        "test": listed(testset, "testset"),
+    }
+    if rubric is not None:
+        data = grouped(data, rubric)
+    if valset is None:
+        # Only a judge's texts are grouped by what they share, and that is done.
+        by_group = by_group and has_groups(data["training"])
+        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
+        data["training"], data["validation"] = split_by_group(
+            data["training"], shares, config.seed, by_group=by_group
+        )
+    check_disjoint(data["training"], data["validation"], ("training", "validation"))
+    read = [*data["training"], *data["validation"]]
+    check_disjoint(read, data["test"], ("training or validation", "test"))
     if rubric is None:
         return data
     for name, examples in data.items():
@@ -56,21 +74,20 @@ def examples_of(
     return data
 
 
-def _parts(
-    config: MOGradConfig,
-    trainset: Iterable[dspy.Example],
-    valset: Iterable[dspy.Example] | None,
-    *,
-    by_group: bool,
-) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    train = _nonempty(trainset, "trainset")
-    if valset is None:
-        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
-        train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
-    else:
-        validation = _nonempty(valset, "valset")
-    check_disjoint(train, validation, ("training", "validation"))
-    return train, validation
+def grouped(
+    data: Mapping[str, Sequence[dspy.Example]], rubric: Rubric
+) -> dict[str, list[dspy.Example]]:
+    """Return the sets with a ``group`` in each example, if none has one and they share an input.
+
+    >>> from mogradjudge import Criterion
+    >>> rubric = Rubric(["a", "b"], [Criterion("clarity", "Is easy to read.")])
+    >>> sets = {"one": [dspy.Example(a="x", b="1").with_inputs("a", "b")]}
+    >>> sets["two"] = [dspy.Example(a=a, b=a).with_inputs("a", "b") for a in "xy"]
+    >>> [example.group for example in grouped(sets, rubric)["two"]]
+    ['x', 'y']
+    """
+    examples = iter(with_groups([*chain(*data.values())], rubric.group))
+    return {name: [next(examples) for _ in part] for name, part in data.items()}
 
 
 def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
