@@ -252,6 +252,7 @@ class _Task:
     path: Path
     seen: Survey
     inputs: Group
+    columns: Group
     criteria: Group
     request: Mapping[str, Any]
 
@@ -259,7 +260,7 @@ class _Task:
         """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
-        return Source(self.path, self.inputs, limit, rows, missing)
+        return Source(self.path, self.inputs, self.columns, limit, rows, missing)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
@@ -271,17 +272,18 @@ def _task(
     judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria, limit = judge.rubric.inputs, judge.rubric.names, options.limit
+    columns, criteria, limit = judge.rubric.columns, judge.rubric.names, options.limit
     path = Path(source)
     if source.startswith(HUB):
         # A data set of the hub may change, and each reading is a download.
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
         path = checkpoint.copy_of(name)
         if not path.exists():
-            _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
-    seen = survey(path, inputs, limit)
+            _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
+    seen = survey(path, columns, limit)
     check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, options.part_rows))
+    request = _request(judge, seen, limit, options.part_rows)
+    return _Task(path, seen, judge.rubric.inputs, columns, criteria, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:

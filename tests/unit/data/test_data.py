@@ -237,6 +237,22 @@ def test_nothing_is_written_to_the_console(kind, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_may_have_a_column_of_another_name(kind, tmp_path):
+    columns = ("User Query", "source", "human_fluency")
+    path = write(tmp_path / f"a.{kind}", [("Why?", "A reply.", "4")], columns)
+    rubric = Rubric({"query": "User Query", "output": "source"}, RUBRIC.criteria[:1])
+    (example,) = load_examples(path, rubric)
+    assert dict(example.inputs()) == {"query": "Why?", "output": "A reply."}
+
+
+def test_a_missing_column_is_named_as_in_the_rubric(tmp_path):
+    path = write(tmp_path / "a.csv", [("Why?", "4")], ("User query", "human_fluency"))
+    rubric = Rubric({"query": "User Query"}, RUBRIC.criteria[:1])
+    with pytest.raises(SetupError, match=r"no column 'User Query' .*'User query'"):
+        load_examples(path, rubric)
+
+
 def test_without_a_group_column_each_row_is_a_group(tmp_path):
     rubric = Rubric(RUBRIC.inputs, RUBRIC.criteria, group=False)
     examples = load_examples(write(tmp_path / "a.csv"), rubric)

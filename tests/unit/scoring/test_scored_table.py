@@ -452,6 +452,23 @@ def test_parts_are_finished_in_any_order(table, tmp_path):
     assert told == [(n, 23) for n in range(10, 24)]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_input_is_read_from_its_column(kind, tmp_path):
+    source, out = tmp_path / f"t.{kind}", tmp_path / "s.parquet"
+    rows = [{"The reply": f"text {n}", "output": "?"} for n in range(7)]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    elif kind == "jsonl":
+        lines(source, rows)
+    else:
+        source.write_text("The reply,output\n" + "".join(f"text {n},?\n" for n in range(7)))
+    judged = Judged()
+    judged.judge = MultiCriteriaJudge(Rubric({"output": "The reply"}, RUBRIC.criteria))
+    judged.score(source, out)
+    assert [row["fluency"] for row in read(out)] == [n % 5 + 1 for n in range(7)]
+    assert [row["The reply"] for row in read(out)] == [row["The reply"] for row in rows]
+
+
 def test_unscored_is_told_apart_from_a_low_score():
     from mogradjudge.scoring.output import cells_of
 
