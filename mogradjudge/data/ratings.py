@@ -24,6 +24,10 @@ class Rating(NamedTuple):
     """A rater's score of a text on a criterion.
 
     A rater without a name is called by the rating's place among those of the text, from "1" on.
+
+    Example:
+        >>> Rating("ann", "clarity", 4.0).score
+        4.0
     """
 
     rater: str

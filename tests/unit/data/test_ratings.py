@@ -92,6 +92,12 @@ def test_a_cell_may_hold_a_list_of_ratings(kind, tmp_path):
     )
 
 
+def test_a_list_of_raters_names_those_of_a_list_of_ratings(tmp_path):
+    row = {"text": "a", "annotator": ["ann", "bob"], "human_clarity": [4, 5], "human_tone": None}
+    (example,) = load_examples(json_lines(tmp_path / "a.jsonl", row), NAMED)
+    assert [rating.rater for rating in example.single_ratings] == ["ann", "bob"]
+
+
 def test_a_list_of_texts_with_lists_of_ratings_is_a_text_per_item(tmp_path):
     row = {"text": ["a", "b"], "human_clarity": [[4, 5], [1, 2]], "human_tone": [3, 4]}
     examples = load_examples(json_lines(tmp_path / "a.jsonl", row), RUBRIC)
