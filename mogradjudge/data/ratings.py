@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -100,7 +101,7 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
     """
     texts = list(_equal_rows([columns[name] for name in rubric.inputs]))
     if rubric.group:
-        _check_groups(source, texts, columns["group"])
+        _check_groups(source, texts, columns["group"], columns[rubric.inputs[-1]])
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     ratings = [
         tuple(
@@ -127,13 +128,15 @@ def _equal_rows(inputs: Sequence[Sequence[str]]) -> Iterator[list[int]]:
     yield from rows.values()
 
 
-def _check_groups(source: str, texts: Sequence[Sequence[int]], groups: Sequence[str]) -> None:
+def _check_groups(
+    source: str, texts: Sequence[Sequence[int]], groups: Sequence[str], shown: Sequence[str]
+) -> None:
     for first, row in ((rows[0], row) for rows in texts for row in rows[1:]):
         if groups[first] != groups[row]:
             raise SetupError(
-                f"{source}: rows with the same inputs must have one group, but row {first + 1} has "
-                f"{groups[first]!r} and row {row + 1} {groups[row]!r}. Correct one of them, or "
-                "leave it out."
+                f"{source}: rows with the same inputs must have one group, but those of "
+                f"{reprlib.repr(shown[row])} have {groups[first]!r} and {groups[row]!r}. Correct "
+                "one of them, or leave it out."
             )
 
 
