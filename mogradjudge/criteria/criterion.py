@@ -119,10 +119,12 @@ class Criterion:
         Raises:
             SetupError: If a field breaks one of these rules.
         """
+        if _is_attribute(name, dspy.Prediction):
+            proposal = f"human = {human or f'human_{name}'!r}"
+            raise _taken(
+                name, "A criterion name", "DSPy's predictions have such an attribute", proposal
+            )
         check_name(name, "a criterion name")
-        if hasattr(dspy.Prediction, name):
-            column = f"human = {human or f'human_{name}'!r}"
-            raise _hidden(name, "A criterion name", "prediction", column)
         if not isinstance(definition, str) or not definition.strip():
             raise SetupError(
                 f"`definition` of criterion {name!r} must be a text, got {definition!r}."
@@ -168,15 +170,22 @@ def check_name(name: object, what: str) -> None:
 
 def check_input_name(name: str) -> None:
     """Check that a name can be an input: a field that an example shows and a call passes on."""
+    proposal = f"inputs = {{{name}_ = {name!r}, ...}}"
+    if _is_attribute(name, dspy.Example):
+        raise _taken(name, "An input name", "DSPy's examples have such an attribute", proposal)
+    if name in _CALL_ARGUMENTS:
+        raise _taken(name, "An input name", "DSPy's calls have such an argument", proposal)
     check_name(name, "an input name")
-    if hasattr(dspy.Example, name) or name in _CALL_ARGUMENTS:
-        raise _hidden(name, "An input name", "example", f"inputs = {{{name}_ = {name!r}, ...}}")
 
 
-def _hidden(name: str, what: str, holder: str, proposal: str) -> SetupError:
+def _is_attribute(name: object, kind: type) -> bool:
+    return isinstance(name, str) and not name.startswith("_") and hasattr(kind, name)
+
+
+def _taken(name: str, what: str, reason: str, proposal: str) -> SetupError:
     return SetupError(
-        f"{what} must not be reserved, got {name!r}: DSPy uses it for an attribute of each "
-        f"{holder}. Call it '{name}_' and name its column: {proposal}."
+        f"{what} must not be reserved, got {name!r}: {reason}. Call it '{name}_' and name its "
+        f"column: {proposal}."
     )
 
 

@@ -119,11 +119,8 @@ def attributes(kind: type) -> list[str]:
 @pytest.mark.parametrize("name", attributes(dspy.Prediction))
 def test_a_criterion_that_a_prediction_would_hide_is_refused(name):
     assert not isinstance(getattr(dspy.Prediction(**{name: 4}), name), int)
-    with pytest.raises(SetupError, match=f"'{name}'"):
-        Criterion(name, "Is it good?")
-    if not hasattr(dspy.Signature, name):
-        with pytest.raises(SetupError, match=f"Call it '{name}_' .*'the {name}'"):
-            Criterion(name, "Is it good?", human=f"the {name}")
+    with pytest.raises(SetupError, match=f"'{name}'.*'{name}_' .*'the {name}'"):
+        Criterion(name, "Is it good?", human=f"the {name}")
     assert Criterion(f"{name}_", "Is it good?", human=name).name == f"{name}_"
 
 
