@@ -48,23 +48,15 @@ def examples_of(
     >>> {name: len(part) for name, part in data.items()}
     {'training': 3, 'validation': 2, 'test': 0}
     """
-    data = {
-        "training": _nonempty(trainset, "trainset"),
-        "validation": [] if valset is None else _nonempty(valset, "valset"),
-        "test": listed(testset, "testset"),
-    }
+    sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
+    if valset is not None:
+        sets["valset"] = _nonempty(valset, "valset")
     if rubric is not None:
-        data = grouped(data, rubric)
-    if valset is None:
-        # Only a judge's texts are grouped by what they share, and that is done.
-        by_group = by_group and has_groups(data["training"])
-        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
-        data["training"], data["validation"] = split_by_group(
-            data["training"], shares, config.seed, by_group=by_group
-        )
-    check_disjoint(data["training"], data["validation"], ("training", "validation"))
-    read = [*data["training"], *data["validation"]]
-    check_disjoint(read, data["test"], ("training or validation", "test"))
+        sets = grouped(sets, rubric)
+    by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
+    train, validation = _parts(config, sets["trainset"], sets.get("valset"), by_group=by_group)
+    data = {"training": train, "validation": validation, "test": sets["testset"]}
+    check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
     if rubric is None:
         return data
     for name, examples in data.items():
@@ -72,6 +64,20 @@ def examples_of(
         if examples and name != "training":
             check_measurable(examples, rubric, config.level, name)
     return data
+
+
+def _parts(
+    config: MOGradConfig,
+    train: list[dspy.Example],
+    validation: list[dspy.Example] | None,
+    *,
+    by_group: bool,
+) -> tuple[list[dspy.Example], list[dspy.Example]]:
+    if validation is None:
+        shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
+        train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
+    check_disjoint(train, validation, ("training", "validation"))
+    return train, validation
 
 
 def grouped(
