@@ -24,7 +24,8 @@ from mogradjudge.cli.options import (
 )
 from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
 from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
-from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
+from mogradjudge.display.terminal import tell
+from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped, SetupError
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _KEPT_IN = "Finished work is kept in {}. " + RESUME
 
-judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
+judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
 
 
 @click.command("score", cls=Work, short_help="Score a table with a saved judge.")
@@ -65,10 +66,11 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 )
 @output_options
 def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+    """Score every text of DATA with the saved judge JUDGE; ratings are not needed.
 
-    All columns of DATA are kept. DATA may be of any length. Until the end, finished parts and paid
-    replies are in FILE.parts; run the same command again to resume.
+    JUDGE is a judge.json, or the folder of a run. All columns of DATA are kept. DATA may be of any
+    length. Until the end, finished parts and paid replies are in FILE.parts; run the same command
+    again to resume.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
@@ -176,19 +178,27 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @keep_going_option
 @fallback_option
 @level_option
+@click.option(
+    "--held-out",
+    is_flag=True,
+    help="Take only the texts that the judge's run held out (--test-share), or did not read.",
+)
 @output_options
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
+    """Measure how well the saved judge JUDGE agrees with the human columns of DATA.
+
+    JUDGE is a judge.json, or the folder of a run.
 
     \b
-    mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
+    mogradjudge evaluate run ratings.csv --held-out --lm openai/gpt-4o-mini
     """
     from mogradjudge.data import load_examples
     from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     reading = reading_of(options)
-    examples = load_examples(data, saved.rubric, options["limit"], options=reading)
+    rated = load_examples(data, saved.rubric, options["limit"], options=reading)
+    examples, read = _unread(Path(judge), rated, held_out=options["held_out"])
     cache, model = _reply_cache(options["api_base"]), _lm(options)
     with _failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
@@ -204,9 +214,40 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         except ReplyError as error:
             raise ReplyError(f"{error} Continue with --keep-going.") from error
     if as_json:
-        click.echo(to_json(report))
+        click.echo(to_json({**report, "read_by_run": read}))
     else:
         print_evaluation(report)
+
+
+def _unread(
+    judge: Path, examples: Sequence[dspy.Example], *, held_out: bool
+) -> tuple[Sequence[dspy.Example], int | None]:
+    """Return the texts to evaluate on, and how many of them the judge's run has read.
+
+    The number is None where no run has written its parts beside the judge.
+
+    Raises:
+        SetupError: If held-out texts are wanted, and there are none or they are not known.
+    """
+    from mogradjudge.optimize.parts import PARTS, Parts
+
+    folder = judge if judge.is_dir() else judge.parent
+    parts = Parts.read_from(folder)
+    if parts is None:
+        if held_out:
+            raise SetupError(
+                f"--held-out needs a run's {PARTS}, and {folder} has none. Give the folder of a "
+                "run, or leave --held-out out."
+            )
+        return examples, None
+    if held_out:
+        examples = parts.held_out(examples)
+    if read := len(parts.read(examples)):
+        tell(
+            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
+            "optimistic. --held-out takes the others."
+        )
+    return examples, read
 
 
 def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:

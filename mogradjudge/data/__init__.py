@@ -3,14 +3,17 @@
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.examples import listed, load_examples, missing_human
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
+from mogradjudge.data.ratings import Rating
 from mogradjudge.data.readers import HUB, write_parquet
 from mogradjudge.data.splits import (
     check_disjoint,
     example_key,
     group_of,
+    has_groups,
     inputs_key,
     key_of,
     split_by_group,
+    with_groups,
 )
 from mogradjudge.data.tables import (
     KINDS,
@@ -29,6 +32,7 @@ __all__ = [
     "KINDS",
     "READ_DEFAULTS",
     "Batch",
+    "Rating",
     "ReadOptions",
     "Survey",
     "Table",
@@ -36,6 +40,7 @@ __all__ = [
     "check_disjoint",
     "example_key",
     "group_of",
+    "has_groups",
     "inputs_key",
     "inputs_of",
     "judgeable",
@@ -47,5 +52,6 @@ __all__ = [
     "split_by_group",
     "stream_table",
     "survey",
+    "with_groups",
     "write_parquet",
 ]

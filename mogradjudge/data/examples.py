@@ -10,10 +10,14 @@ import dspy
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data.batches import BadRow, Row
 from mogradjudge.data.faults import Fault, Findings, say_notes
+from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
+from mogradjudge.data.ratings import Columns, merged, one_rating_a_row
 from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table, find_missing, input_texts, read_table, texts_of
 from mogradjudge.errors import SetupError
+
+_RATER = "rater of the row"  # a column beside the fields of an example, none of which is called so
 
 
 def load_examples(
@@ -23,12 +27,18 @@ def load_examples(
     *,
     require_human: bool = True,
     options: ReadOptions = READ_DEFAULTS,
+    merge: bool = True,
 ) -> list[dspy.Example]:
-    """Read a table of texts and human scores, one example per row.
+    """Read a table of texts and human scores, one example per text.
 
     Each example holds the inputs as texts, the human scores as floats (None where there is none)
     and the name of its ``group``. A row that holds lists of texts and of scores becomes one example
     per list item.
+
+    A text may have several ratings, in rows with equal inputs or as a list in a human column. Its
+    human score is then their mean, and ``single_ratings`` holds each `Rating` (`merged`).
+
+    Without ``group`` in the rubric, texts that share an input may form the groups (`found_groups`).
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
@@ -38,6 +48,7 @@ def load_examples(
         require_human: Whether the human columns and the group column must exist. Without a group
             column each row is a group of its own, named by its number.
         options: How the table is read where its file leaves a choice.
+        merge: Whether rated rows with equal inputs become one example; else each row is one.
 
     Raises:
         SetupError: If the table cannot be read or does not fit the rubric; it names all that is
@@ -52,21 +63,27 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    labels = [criterion.human for criterion in rubric.criteria]
-    labels += [rubric.group] if rubric.group is not None else []
-    table = read_table(str(source), (*rubric.inputs, *labels), limit, options)
-    table = unnested(table, rubric.inputs, tuple(labels))
-    required = [*rubric.inputs, *(labels if require_human else ())]
+    humans = [criterion.human for criterion in rubric.criteria]
+    labels = [*humans, *(name for name in (rubric.group, rubric.rater) if name)]
+    table = read_table(str(source), (*rubric.columns, *labels), limit, options)
+    table = unnested(table, rubric.columns, tuple(labels))
+    merge = merge and require_human
+    if merge:
+        table = one_rating_a_row(table, tuple(humans), rubric.rater)
+    required = [*rubric.columns, *(labels if require_human else ())]
     columns = _columns(table, rubric, tuple(dict.fromkeys(required)), skip_bad=options.skip_bad)
+    raters = columns.pop(_RATER, None)
+    if merge:
+        columns = merged(table.source, columns, rubric, raters)
+    if rubric.group is None:
+        columns |= _found_groups(table, columns, rubric)
     return [
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
 
 
-def _columns(
-    table: Table, rubric: Rubric, required: Group, *, skip_bad: bool
-) -> dict[str, list[object]]:
+def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -> Columns:
     """Check a table, and return its columns by the examples' fields, without bad rows.
 
     Raises:
@@ -74,24 +91,37 @@ def _columns(
     """
     findings = Findings(table.source)
     find_missing(table, required, findings)
-    columns: dict[str, Sequence[object]] = {}
+    columns: Columns = {}
     faults, notes = [], [*table.notes]
-    for name in rubric.inputs:
-        columns[name], wrong = input_texts(table, name)
-        faults += wrong if name in table.columns else []
+    for name, column in zip(rubric.inputs, rubric.columns, strict=True):
+        columns[name], wrong = input_texts(table, column)
+        faults += wrong if column in table.columns else []
     for criterion in rubric.criteria:
         scores = read_scores(table, criterion)
         columns[criterion.human] = scores.values
         faults += scores.faults
         notes += scores.notes
-    columns["group"], wrong = _groups(table, rubric.group, required=rubric.group in required)
-    bad = findings.add(table.faults([*faults, *wrong]))
+    labels = {"group": rubric.group or None, _RATER: rubric.rater}
+    for field, label in labels.items():
+        if field == "group" or label in required:
+            what = field.split()[0]
+            columns[field], wrong = _labels(table, label, what, required=label in required)
+            faults += wrong
+    bad = findings.add(table.faults(faults))
     findings.conclude(len(table.rows), skip_bad=skip_bad)
     say_notes(table.source, notes)
     return {
         name: [value for place, value in enumerate(values) if place not in bad]
         for name, values in columns.items()
     }
+
+
+def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:
+    inputs = {
+        column: columns[name] for name, column in zip(rubric.inputs, rubric.columns, strict=True)
+    }
+    groups = found_groups(inputs, f"{table.source}: no group is set", "group = false")
+    return {} if groups is None else {"group": groups}
 
 
 def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
@@ -138,18 +168,20 @@ def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str,
     }
 
 
-def _groups(table: Table, name: str | None, *, required: bool) -> tuple[list[str], list[Fault]]:
-    """Return each row's group, its number if it has none, and what is wrong with rows."""
+def _labels(
+    table: Table, name: str | None, what: str, *, required: bool
+) -> tuple[list[str], list[Fault]]:
+    """Return each row's group or rater, its number if it has none, and what is wrong with rows."""
     if name is None or name not in table.columns:
         return [str(row) for row, _ in enumerate(table.rows, 1)], []
     texts, faults = texts_of(table, name)
-    groups = [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
+    labels = [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
     if not required:
-        return groups, faults
-    rule = f"each row needs its group, but {name!r} is empty in"
-    advice = "Fill it in, or remove `group` from the rubric."
+        return labels, faults
+    rule = f"each row needs its {what}, but {name!r} is empty in"
+    advice = f"Fill it in, or remove `{what}` from the rubric."
     empty = [n for n, text in enumerate(texts) if not text.strip()]
-    return groups, [*faults, *(table.fault(n, rule, advice=advice) for n in empty)]
+    return labels, [*faults, *(table.fault(n, rule, advice=advice) for n in empty)]
 
 
 def unnested(table: Table, inputs: Group, scores: Group) -> Table:

@@ -83,7 +83,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         """Load a saved judge with the settings that it was saved with.
 
         Args:
-            path: A JSON file written by `save`.
+            path: A JSON file written by `save`, or a run's folder.
             rubric: Its rubric. Default: ``rubric.toml`` beside the file, or else the rubric that is
                 saved in the file.
 
@@ -99,6 +99,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             3
         """
         path = Path(path)
+        path = path / "judge.json" if path.is_dir() else path
         beside = path.parent / "rubric.toml"
         try:
             saved = _saved(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import dspy
 
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, listed, split_by_group
+from mogradjudge.data import check_disjoint, has_groups, listed, split_by_group, with_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
@@ -27,6 +28,9 @@ def examples_of(
 ) -> dict[str, list[dspy.Example]]:
     """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
+    Where no example has a ``group``, those that a rubric rates may be grouped by an input that they
+    share (`with_groups`).
+
     Args:
         config: The run's settings.
         rubric: What the examples must be rated on; None if the objectives read other fields.
@@ -44,8 +48,14 @@ def examples_of(
     >>> {name: len(part) for name, part in data.items()}
     {'training': 3, 'validation': 2, 'test': 0}
     """
-    train, validation = _parts(config, trainset, valset, by_group=by_group)
-    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
+    sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
+    if valset is not None:
+        sets["valset"] = _nonempty(valset, "valset")
+    if rubric is not None:
+        sets = grouped(sets, rubric)
+    by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
+    train, validation = _parts(config, sets["trainset"], sets.get("valset"), by_group=by_group)
+    data = {"training": train, "validation": validation, "test": sets["testset"]}
     check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
     if rubric is None:
         return data
@@ -58,19 +68,32 @@ def examples_of(
 
 def _parts(
     config: MOGradConfig,
-    trainset: Iterable[dspy.Example],
-    valset: Iterable[dspy.Example] | None,
+    train: list[dspy.Example],
+    validation: list[dspy.Example] | None,
     *,
     by_group: bool,
 ) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    train = _nonempty(trainset, "trainset")
-    if valset is None:
+    if validation is None:
         shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
         train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
-    else:
-        validation = _nonempty(valset, "valset")
     check_disjoint(train, validation, ("training", "validation"))
     return train, validation
+
+
+def grouped(
+    data: Mapping[str, Sequence[dspy.Example]], rubric: Rubric
+) -> dict[str, list[dspy.Example]]:
+    """Return the sets with a ``group`` in each example, if none has one and they share an input.
+
+    >>> from mogradjudge import Criterion
+    >>> rubric = Rubric(["a", "b"], [Criterion("clarity", "Is easy to read.")])
+    >>> sets = {"one": [dspy.Example(a="x", b="1").with_inputs("a", "b")]}
+    >>> sets["two"] = [dspy.Example(a=a, b=a).with_inputs("a", "b") for a in "xy"]
+    >>> [example.group for example in grouped(sets, rubric)["two"]]
+    ['x', 'y']
+    """
+    examples = iter(with_groups([*chain(*data.values())], rubric.group))
+    return {name: [next(examples) for _ in part] for name, part in data.items()}
 
 
 def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:

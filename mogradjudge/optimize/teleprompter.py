@@ -33,6 +33,7 @@ from mogradjudge.optimize.context import RunContext, make_context
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.directory import STATE, RunDirectory
 from mogradjudge.optimize.loop import Run
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.optimize.progress import progress_bar
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.state import State, best_first
@@ -261,6 +262,7 @@ def _resumed(
         if state is not None:
             seed = Candidate.of(student)
             state.check_matches(folder.path / STATE, seed, context.criteria, config.steps)
+        folder.keep(Parts.of(data))
         yield state
 
 

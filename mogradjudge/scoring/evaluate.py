@@ -12,10 +12,13 @@ from mogradjudge.agreement import (
     Interval,
     Level,
     Undefined,
+    human_ceiling,
     measures,
     reported_intervals,
 )
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria.criterion import SINGLE_RATINGS
+from mogradjudge.data import with_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
@@ -74,10 +77,11 @@ def evaluation_report(
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing or too
-    narrow. ``n`` counts scored texts, ``unscored`` those without a usable
-    score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
-    are scored. The other measures are those of `agreement.measures`, with only equal judge scores
-    tied. An undefined value is None; ``undefined`` has the reasons for rho.
+    narrow. ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
+    those without a human one; ``coverage`` is the share of rated texts that are scored. The other
+    measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
+    value is None; ``undefined`` has the reasons for rho. ``ceiling`` is the raters' agreement among
+    themselves (`human_ceiling`); it is empty if no text has several ratings.
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
@@ -92,6 +96,7 @@ def evaluation_report(
         BudgetExhausted: If a cap of the ``budget`` is reached.
         ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.
     """
+    examples = with_groups(examples, judge.rubric.group)
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
     first = None if keep_going else FirstTexts()
@@ -122,6 +127,7 @@ def evaluation_report(
         "mean_interval": _ends(intervals["mean"]),
         "documents": documents,
         "notes": _notes(intervals, documents),
+        "ceiling": _ceiling(judge.rubric, judgements, level),
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -143,6 +149,21 @@ def _measured(
         measured = measures(human, judge, scale, within, level=level)
         values[criterion.name] = {name: _plain(getattr(measured, name)) for name in _MEASURES}
     return values
+
+
+def _ceiling(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, float | None]:
+    """Compute how well raters agree among themselves; empty if no text has several ratings."""
+    ratings = [judgement.example.get(SINGLE_RATINGS, ()) for judgement in judgements]
+    if not any(ratings):
+        return {}
+    groups = [judgement.group for judgement in judgements]
+    scores = {
+        name: [{one.rater: one.score for one in text if one.criterion == name} for text in ratings]
+        for name in rubric.names
+    }
+    return {name: _plain(human_ceiling(scores[name], groups, level=level)) for name in scores}
 
 
 def _intervals(

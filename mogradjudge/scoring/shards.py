@@ -56,10 +56,14 @@ class ScoredShard:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of the missing parts of a table; it can be sent to another process."""
+    """The source of the missing parts of a table; it can be sent to another process.
+
+    ``columns`` holds the column of each of the ``inputs``.
+    """
 
     path: Path
     inputs: Group
+    columns: Group
     limit: int | None
     part_rows: int
     missing: Set[int]
@@ -67,14 +71,16 @@ class Source:
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """Yield the number and rows of each missing part, in the order of the table."""
-        read = judgeable(self.path, self.inputs, self.limit, self.part_rows, self.reading)
+        read = judgeable(self.path, self.columns, self.limit, self.part_rows, self.reading)
         for number, batch in enumerate(read):
             if number in self.missing:
                 yield number, batch
 
     def shard(self, number: int, batch: Batch) -> Shard:
         """Return the rows of a part as one shard."""
-        return Shard(number, 0, inputs_of(self.path, batch, self.inputs))
+        pairs = list(zip(self.inputs, self.columns, strict=True))
+        rows = inputs_of(self.path, batch, self.columns)
+        return Shard(number, 0, [{name: row[column] for name, column in pairs} for row in rows])
 
 
 class SourceReader:

@@ -260,6 +260,7 @@ class _Task:
     path: Path
     seen: Survey
     inputs: Group
+    columns: Group
     criteria: Group
     prefix: str
     reading: ReadOptions
@@ -269,7 +270,7 @@ class _Task:
         """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
-        return Source(self.path, self.inputs, limit, rows, missing, self.reading)
+        return Source(self.path, self.inputs, self.columns, limit, rows, missing, self.reading)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
@@ -281,7 +282,7 @@ def _task(
     judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria = judge.rubric.inputs, judge.rubric.names
+    columns, criteria = judge.rubric.columns, judge.rubric.names
     limit, reading = options.limit, options.reading
     path = Path(source)
     if source.startswith(HUB):
@@ -289,11 +290,11 @@ def _task(
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
         path = checkpoint.copy_of(name)
         if not path.exists():
-            _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
-    seen = survey(path, inputs, limit, reading)
+            _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
+    seen = survey(path, columns, limit, reading)
     prefix = prefix_of(tuple(seen.schema.names), criteria, options.prefix)
     request = _request(judge, seen, options) | {"prefix": prefix}
-    return _Task(path, seen, inputs, criteria, prefix, reading, request)
+    return _Task(path, seen, judge.rubric.inputs, columns, criteria, prefix, reading, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:

@@ -24,6 +24,7 @@ from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.datasets import grouped
 from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
@@ -79,11 +80,14 @@ class Arguments:
         base = self.base or MOGradConfig()
         space = (self.space or SearchSpace()).including(base, self.judge.settings)
         roles = ("critic_lm", "coach_lm", "editor_lm", "prompt_lm")
+        sets = {
+            "training": listed(self.trainset, "trainset"),
+            "validation": listed(self.valset, "valset"),
+            "selection": listed(self.selectionset, "selectionset"),
+        }
         return Job(
             judge=self.judge,
-            training=listed(self.trainset, "trainset"),
-            validation=listed(self.valset, "valset"),
-            selection=listed(self.selectionset, "selectionset"),
+            **grouped(sets, self.judge.rubric),
             space=space,
             base=base,
             budget=self.budget or Budget(),

@@ -26,7 +26,14 @@ from mlflow.utils.autologging_utils.safety import revert_patches  # noqa: E402
 
 from benchmarks.worlds.server import ToyServer, serving  # noqa: E402
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa: E402
-from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, SetupError, Unscored  # noqa: E402
+from mogradjudge import (  # noqa: E402
+    MOGrad,
+    MultiCriteriaJudge,
+    Objective,
+    Rubric,
+    SetupError,
+    Unscored,
+)
 from mogradjudge.cli import main  # noqa: E402
 from mogradjudge.lm.budget import Budget  # noqa: E402
 from mogradjudge.optimize.events import SectionRewritten, StepStarted  # noqa: E402
@@ -578,6 +585,18 @@ def test_a_logged_judge_scores_tables():
     assert one["coherence"].tolist() == [2.0]
     assert list(table.columns) == info.signature.outputs.input_names()
     assert info.signature.inputs.input_names() == ["output"]
+
+
+def test_a_logged_judge_reads_its_inputs_from_their_columns():
+    import pandas as pd
+
+    judge = MultiCriteriaJudge(Rubric({"output": "The reply"}, RUBRIC.criteria))
+    info = log_judge(judge)
+    assert info.signature.inputs.input_names() == ["The reply"]
+    table = pd.DataFrame({"The reply": [row["output"] for row in TEXTS], "output": "?"})
+    with dspy.context(lm=toy_lm()):
+        scores = mlflow.pyfunc.load_model(info.model_uri).predict(table)
+    assert scores["coherence"].notna().all()
 
 
 def test_a_logged_judge_says_why_it_has_no_score():

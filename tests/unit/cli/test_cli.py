@@ -269,6 +269,53 @@ def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, jud
     assert report["notes"][0] in printed.out + printed.err
 
 
+def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    parts = read(out / "parts.json")
+    assert sum(map(len, parts.values())) == 24
+    assert set(parts) == {"training", "validation", "test"}
+    for judge in (out, out / "judge.json"):
+        capsys.readouterr()
+        assert call("evaluate", judge, table, *lm(server), "--json") == 0
+        printed = capsys.readouterr()
+        unread = len(parts["test"])
+        assert json.loads(printed.out)["read_by_run"] == 24 - unread
+        assert f"{24 - unread} of these 24 texts" in printed.err
+
+
+@pytest.mark.parametrize("share", [0.3, 0])
+def test_evaluate_takes_the_held_out_texts(share, table, server, tmp_path, capsys):
+    out, other = tmp_path / "run", tmp_path / "more.jsonl"
+    assert call(*compile_words(table, server, out, "--test-share", share)) == 0
+    other.write_text(table.read_text() + "\n" + table.read_text().replace("Text", "Other text"))
+    capsys.readouterr()
+    assert call("evaluate", out, other, *lm(server), "--json", "--held-out") == 0
+    printed = capsys.readouterr()
+    report, test = json.loads(printed.out), read(out / "parts.json")["test"]
+    assert report["criteria"]["coherence"]["n"] == (len(test) if share else 24)
+    assert report["read_by_run"] == 0
+    assert "were used" not in printed.err
+
+
+def test_held_out_texts_are_refused_where_there_are_none(table, judge, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    server.reset()
+    for folder, part in ((out, "24 texts"), (judge, "parts.json")):
+        capsys.readouterr()
+        assert call("evaluate", folder, table, *lm(server), "--held-out") == 2
+        error = capsys.readouterr().err
+        assert part in error
+        assert error.count("\n") == 1
+    assert not server.calls
+
+
+def test_score_takes_a_runs_folder(table, judge, server, tmp_path, capsys):
+    assert call("score", judge.parent, table, *lm(server), "--out", tmp_path / "scores.csv") == 0
+    assert "24 texts" in capsys.readouterr().out
+
+
 def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out)) == 0

@@ -129,7 +129,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(rows=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4))
+@given(rows=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4, unique=True))
 def test_every_text_arrives_as_it_was_written(kind, rows, tmp_path):
     table = [a_row(source=source, output=output) for source, output in rows]
     examples = load_examples(write(tmp_path / f"a.{kind}", table), RUBRIC)
@@ -180,7 +180,7 @@ def test_a_score_may_be_a_number_or_nothing(kind, value, tmp_path):
 
 @pytest.mark.parametrize("text", ["", " ", "NaN", "NA", "n/a", "None", "null"])
 def test_a_score_that_nobody_gave_is_none(text, tmp_path):
-    rows = [a_row(human_fluency=text), a_row()]
+    rows = [a_row(human_fluency=text), a_row(output="Another.")]
     examples = load_examples(write(tmp_path / "a.csv", rows), RUBRIC)
     assert [example.human_fluency for example in examples] == [None, 4.0]
     assert missing_human(examples, RUBRIC) == {"fluency": 1, "grounded": 0}
@@ -240,8 +240,24 @@ def test_nothing_is_written_to_the_console(kind, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_may_have_a_column_of_another_name(kind, tmp_path):
+    columns = ("User Query", "source", "human_fluency")
+    path = write(tmp_path / f"a.{kind}", [("Why?", "A reply.", "4")], columns)
+    rubric = Rubric({"query": "User Query", "output": "source"}, RUBRIC.criteria[:1])
+    (example,) = load_examples(path, rubric)
+    assert dict(example.inputs()) == {"query": "Why?", "output": "A reply."}
+
+
+def test_a_missing_column_is_named_as_in_the_rubric(tmp_path):
+    path = write(tmp_path / "a.csv", [("Why?", "4")], ("User query", "human_fluency"))
+    rubric = Rubric({"query": "User Query"}, RUBRIC.criteria[:1])
+    with pytest.raises(SetupError, match=r"no column 'User Query' .*'User query'"):
+        load_examples(path, rubric)
+
+
 def test_without_a_group_column_each_row_is_a_group(tmp_path):
-    rubric = Rubric(RUBRIC.inputs, RUBRIC.criteria)
+    rubric = Rubric(RUBRIC.inputs, RUBRIC.criteria, group=False)
     examples = load_examples(write(tmp_path / "a.csv"), rubric)
     assert [example.group for example in examples] == ["1", "2", "3"]
 
@@ -340,7 +356,7 @@ def test_a_bad_file_is_refused_in_one_line(name, content, parts, tmp_path):
         ({"source": ["a", "b"]}, "'source' must be texts, got ['a', 'b'] in row 1"),
         ({"output": {"a": 1}}, "'output' must be texts, got {'a': 1} in row 1"),
         ({"output": None}, "the input 'output', but it is empty in row 1"),
-        ({"human_fluency": [4]}, "'human_fluency' must hold numbers or nothing, got [4] in row 1"),
+        ({"human_fluency": [[4]]}, "'human_fluency' must hold numbers or nothing, got [4] in row"),
         (
             {"human_fluency": True},
             "'human_fluency' must hold numbers or nothing, got True in row 1",
@@ -600,7 +616,7 @@ FIVE, THREE, ONE = (1, 5), (1, 3), (0, 1)
         (
             "summeval",
             shared_rubric(coherence=FIVE, consistency=FIVE, fluency=FIVE, relevance=FIVE),
-            960,
+            932,  # of 960 rows: systems that copy sentences write the same summary
             60,
         ),
         (

@@ -15,13 +15,21 @@ from dspy.lm15 import AuthError, InvalidRequestError
 
 from benchmarks.worlds.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
-from mogradjudge import Criterion, MultiCriteriaJudge, ReadOptions, Rubric, Unscored
+from mogradjudge import (
+    Criterion,
+    MultiCriteriaJudge,
+    ReadOptions,
+    Rubric,
+    Unscored,
+    load_examples,
+)
 from mogradjudge.concurrency import AHEAD
 from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
+from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
 
 RUBRIC = Rubric(
@@ -526,6 +534,23 @@ def test_parts_are_finished_in_any_order(table, tmp_path):
     assert told == [(n, 23) for n in range(10, 24)]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_input_is_read_from_its_column(kind, tmp_path):
+    source, out = tmp_path / f"t.{kind}", tmp_path / "s.parquet"
+    rows = [{"The reply": f"text {n}", "output": "?"} for n in range(7)]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    elif kind == "jsonl":
+        lines(source, rows)
+    else:
+        source.write_text("The reply,output\n" + "".join(f"text {n},?\n" for n in range(7)))
+    judged = Judged()
+    judged.judge = MultiCriteriaJudge(Rubric({"output": "The reply"}, RUBRIC.criteria))
+    judged.score(source, out)
+    assert [row["fluency"] for row in read(out)] == [n % 5 + 1 for n in range(7)]
+    assert [row["The reply"] for row in read(out)] == [row["The reply"] for row in rows]
+
+
 def test_unscored_is_told_apart_from_a_low_score():
     from mogradjudge.scoring.output import cells_of
 
@@ -695,3 +720,24 @@ def test_the_part_at_hand_outlives_the_folder_of_the_parts(table, tmp_path):
     assert [row["id"] for row in read(out)] == [str(n) for n in range(23)]
     # The first five were lost with the folder; the next five are in the part that was at hand.
     assert judged.paid == 23 + 5
+
+
+@pytest.mark.parametrize("raters", [1, 2])
+def test_an_evaluation_says_how_well_raters_agree_among_themselves(raters, tmp_path):
+    rubric = Rubric(("output",), RUBRIC.criteria)
+    rows = [
+        {"output": f"text {n}", "human_fluency": 1 + (n + rater) % 5, "human_coherence": 1 + n % 5}
+        for n in range(9)
+        for rater in range(raters)
+    ]
+    examples = load_examples(lines(tmp_path / "r.jsonl", rows), rubric)
+    assert len(examples) == 9
+    judged = Judged()
+    with dspy.context(lm=judged.lm):
+        report = evaluation_report(judged.judge, examples, 2)
+    assert report["criteria"]["fluency"]["n"] == 9
+    if raters == 1:
+        assert report["ceiling"] == {}
+    else:
+        assert report["ceiling"]["coherence"] == 1.0
+        assert -1 <= report["ceiling"]["fluency"] < 1

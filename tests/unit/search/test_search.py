@@ -19,7 +19,9 @@ from mogradjudge import (
     Rubric,
     SetupError,
 )
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.search import Range, SearchResult, SearchSpace, search
+from mogradjudge.search.study import Arguments
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
@@ -79,11 +81,23 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
     assert paid_in_trials + 2 * len(SELECTION) >= result.spent.calls > paid_in_trials
     kept = json.loads((folder / "search.json").read_text())
     assert kept["trials"][2]["agreement"] == dict(result.trials[2].agreement)
-    judge = MultiCriteriaJudge.from_saved(folder / "judge.json")
+    assert Parts.read_from(folder).read([*TRAIN, *SELECTION]) == [*TRAIN, *SELECTION]
+    judge = MultiCriteriaJudge.from_saved(folder)
     assert judge.settings.layout == result.best.config["layout"]
     assert {path: each.signature.instructions for path, each in judge.named_predictors()} == dict(
         result.best.instructions
     )
+
+
+def test_texts_made_by_hand_are_grouped_by_the_input_that_they_share(tmp_path):
+    rubric = Rubric(("article", "output"), RUBRIC.criteria)
+    texts = [
+        dspy.Example(article=f"{n // 3}", output=f"{n}").with_inputs("article", "output")
+        for n in range(18)
+    ]
+    judge = MultiCriteriaJudge(rubric)
+    job = Arguments(judge, texts[:6], texts[6:9], texts[9:], out=tmp_path).job()
+    assert job.groups == [str(n // 3) for n in range(9, 18)]
 
 
 def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
