@@ -108,21 +108,19 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
         _check_groups(source, texts, columns["group"], columns[rubric.inputs[-1]])
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     ratings = [
-        tuple(
-            sorted(_ratings(rows, columns, rubric, raters), key=lambda one: order.get(one.rater, 0))
-        )
+        sorted(_ratings(rows, columns, rubric, raters), key=lambda one: order.get(one.rater, 0))
         for rows in texts
     ]
-    counts = [len({rating.rater for rating in given}) for given in ratings]
+    counts = [len({rating.rater for rating in of_text}) for of_text in ratings]
     merged: Columns = {
         name: [values[rows[0]] for rows in texts] for name, values in columns.items()
     }
     for criterion in rubric.criteria:
-        merged[criterion.human] = [_mean(given, criterion.name) for given in ratings]
+        merged[criterion.human] = [_mean(of_text, criterion.name) for of_text in ratings]
     if max(counts, default=0) < 2:
         return merged
     logger.warning("%s: %s; their means are the human scores.", source, _described(counts))
-    return {**merged, SINGLE_RATINGS: ratings}
+    return {**merged, SINGLE_RATINGS: [tuple(of_text) for of_text in ratings]}
 
 
 def _equal_rows(inputs: Sequence[Sequence[str]]) -> Iterator[list[int]]:
