@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -15,7 +14,6 @@ from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data.batches import Row
 from mogradjudge.data.tables import Table
-from mogradjudge.errors import SetupError
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +81,17 @@ def _as_list(value: object) -> list[object] | None:
 def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] | None) -> Columns:
     """Merge rows with equal inputs into one text, and say how many ratings the texts have.
 
+    Where a column names the group, rows of different groups are different texts.
+
     A human score becomes the mean over its raters; a rater who rated a text twice counts once, with
     the mean of both. If a text has several ratings, all are kept in a column of `Rating` per text.
     The text takes the place of its first row.
 
     Args:
-        source: The table's name, for the line and for errors.
+        source: The table's name, for the line.
         columns: Inputs, human scores (None where there is none) and ``group``, by row.
         rubric: Names the inputs and the human scores.
         raters: Who gave each row's scores; None if the table does not say.
-
-    Raises:
-        SetupError: If rows with equal inputs have different groups.
 
     Example:
         >>> from mogradjudge.criteria import Criterion
@@ -103,9 +100,9 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
         >>> merged("a.csv", columns, rubric, None)["human_clarity"]
         [4.5]
     """
-    texts = list(_equal_rows([columns[name] for name in rubric.inputs]))
-    if rubric.group:
-        _check_groups(source, texts, columns["group"], columns[rubric.inputs[-1]])
+    # The same words in two conversations are two texts; each was rated in its own.
+    names = (*rubric.inputs, *(("group",) if rubric.group else ()))
+    texts = list(_equal_rows([columns[name] for name in names]))
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     ratings = [
         sorted(_ratings(rows, columns, rubric, raters), key=lambda one: order.get(one.rater, 0))
@@ -128,18 +125,6 @@ def _equal_rows(inputs: Sequence[Sequence[str]]) -> Iterator[list[int]]:
     for row, values in enumerate(zip(*inputs, strict=True)):
         rows.setdefault(values, []).append(row)
     yield from rows.values()
-
-
-def _check_groups(
-    source: str, texts: Sequence[Sequence[int]], groups: Sequence[str], shown: Sequence[str]
-) -> None:
-    for first, row in ((rows[0], row) for rows in texts for row in rows[1:]):
-        if groups[first] != groups[row]:
-            raise SetupError(
-                f"{source}: rows with the same inputs must have one group, but those of "
-                f"{reprlib.repr(shown[row])} have {groups[first]!r} and {groups[row]!r}. Correct "
-                "one of them, or leave it out."
-            )
 
 
 def _ratings(
