@@ -44,8 +44,9 @@ SYSTEM = "system_id"  # a column of the table; who wrote a text is kept from the
 
 @dataclass(frozen=True)
 class Setting:
-    """Models, texts and sizes. ``test`` is what claims are made on; it decides nothing.
+    """Models, texts and sizes.
 
+    Claims about agreement are made on ``test``, which decides nothing.
     ``lms`` has an LM for each of `ROLES`. ``seeds`` are the runs that an optimizer is given,
     ``repeats`` how often the same texts are scored afresh. ``stays`` says whether the folder does.
     """

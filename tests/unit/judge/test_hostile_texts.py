@@ -51,6 +51,7 @@ TOKENS = [
     ),
     *("<sop>", "<eop>", "<think/>", "<think foo>", "<\u2223im_start\u2223>", "<\u01c0user\u01c0>"),
     *("<\u2502end\u2502>", "[PREFIX][SUFFIX]", "[ARGS]{"),
+    *("]~!b[", "<arg_key>", "</arg_value>", "<CLS>", "<SEP>", "[end_header_id]"),
 ]
 HARMLESS = "It rained all day."
 ATTACKS = [

@@ -3,8 +3,10 @@
 import csv
 import json
 import re
+import resource
 import shutil
 import sys
+from collections import deque
 from pathlib import Path
 
 import dspy
@@ -31,6 +33,7 @@ from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
+from tests import processes
 
 RUBRIC = Rubric(
     inputs=("output",), criteria=(Criterion("fluency", "?"), Criterion("coherence", "?"))
@@ -741,3 +744,24 @@ def test_an_evaluation_says_how_well_raters_agree_among_themselves(raters, tmp_p
     else:
         assert report["ceiling"]["coherence"] == 1.0
         assert -1 <= report["ceiling"]["fluency"] < 1
+
+
+def write_peak(rows: int, folder: Path) -> None:
+    """Score long texts, 20 KB each, and write the peak of this process's memory in MB."""
+    folder.mkdir()
+    with (source := folder / "t.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            file.write(f'{{"output": "text {number} {"word " * 4000}"}}\n')
+    judged = Judged()
+    judged.engine.requests = deque(maxlen=1)
+    judged.score(source, folder / "s.parquet", part_rows=100)
+    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    workers = [  # up to 1000 prompts stay in memory with their replies
+        processes.start(tmp_path, write_peak, rows, tmp_path / str(rows)) for rows in (1200, 3600)
+    ]
+    few, many = (int(worker.ended()[0]) for worker in workers)
+    assert many < few + 20  # the texts of the further rows have 48 MB
