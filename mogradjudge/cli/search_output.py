@@ -16,7 +16,7 @@ from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import ranked_of
-from mogradjudge.search.analysis.verdict import AT_WORK, interval, verdict
+from mogradjudge.search.analysis.verdict import AT_WORK, exhaustion, interval, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -57,6 +57,8 @@ def draw_figures(result: SearchResult, out: Path) -> list[Path]:
 def print_result(result: SearchResult) -> None:
     """Print the verdict of a search, and the tables behind it."""
     say(verdict(result))
+    if sentence := exhaustion(result):
+        say(sentence)
     say("")
     _print_trials(result)
     _print_best(result)

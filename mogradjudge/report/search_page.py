@@ -14,7 +14,7 @@ from mogradjudge.report.numbers import bounds_of, number
 from mogradjudge.report.pictures import Picture, kept_picture
 from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
-from mogradjudge.search.analysis.verdict import verdict
+from mogradjudge.search.analysis.verdict import exhaustion, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -83,6 +83,8 @@ def search_page(result: SearchResult) -> SearchPage:
         notes.append(
             f"The selection bias of the best agreement is unknown: {result.selected.reason}."
         )
+    if sentence := exhaustion(result):
+        notes.append(sentence)
     if result.unfinished:
         notes.append(f"Unfinished trials: {result.unfinished}.")
     if not can_draw():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mogradjudge.agreement import Undefined
-from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
 from mogradjudge.search.analysis.selection_bias import Corrected
 
 AT_WORK = ("waiting", "running")
@@ -60,6 +60,17 @@ def _difference(result: SearchResult) -> str:
     if difference.low - result.selected.optimism > 0:
         return "The difference is established, also after correcting for selection bias."
     return f"{not_established}."
+
+
+def exhaustion(result: SearchResult) -> str | None:
+    """Say that a search has tried each configuration of its space; None before that."""
+    ended = [trial for trial in result.trials if trial.state not in AT_WORK and trial.config]
+    tried, measured = distinct(ended), distinct([it for it in ended if it.mean is not None])
+    if result.unfinished or result.configurations is None or len(tried) < result.configurations:
+        return None
+    if len(measured) == len(tried):
+        return f"All {len(tried)} configurations of the space were measured."
+    return f"All {len(tried)} configurations of the space were tried; {len(measured)} have a value."
 
 
 def interval(ends: Sequence[float] | None) -> str:

@@ -19,14 +19,16 @@ from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, reserved_calls
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 from mogradjudge.search.workers.budget import SharedBudget
-from mogradjudge.search.workers.queue import TASK, Queue
+from mogradjudge.search.workers.existing import TASK
+from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import SCORES, Shared
 
 logger = logging.getLogger(__name__)
 
-SearchStop: TypeAlias = Literal["trials", "budget", "interrupted", "failed"]
-"""Why a search ended. After ``"failed"``, the next start tries the trials again that died too often
-or whose provider was down."""
+SearchStop: TypeAlias = Literal["trials", "space", "budget", "interrupted", "failed"]
+"""Why a search ended. After ``"space"`` each configuration of the space was tried. After
+``"failed"``, the next start tries the trials again that died too often or whose provider was
+down."""
 
 _MOST_IN_A_ROW = 2  # trials that the provider failed
 # A missing or empty account is no trial's fault, nor is a full disk.
