@@ -209,7 +209,8 @@ def _opened_study(
             shared.note(SIZE, draws.size)
             queue = Queue(study, backend, shared, draws)
             queue.fill(queued)
-        yield queue, shared
+        with said_plainly(engine.url, begun=True):
+            yield queue, shared
 
 
 def _study(backend: BaseStorage, shared: Shared, job: Job, plan: Plan) -> optuna.Study:

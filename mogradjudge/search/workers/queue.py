@@ -126,6 +126,9 @@ class Queue:
 
         A task that is not there may still come back: `unfinished` says how many are at work.
         """
+        return self._database.retry(self._pull)
+
+    def _pull(self) -> Trial | None:
         with self.shared.alone() as connection:
             while (row := self._next(connection)) is not None:
                 if (trial := self._take(connection, row)) is not None:
@@ -155,6 +158,9 @@ class Queue:
         thread.start()
         try:
             yield lost
+        except KeyboardInterrupt:
+            self._database.hurry()
+            raise
         finally:
             over.set()
             thread.join()
