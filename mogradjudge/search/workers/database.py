@@ -132,12 +132,10 @@ class Outage:
             if self._told is not None and now - self._told < _TOLD_EVERY:
                 return
             self._told = now
-            logger.warning(
-                "The study's database has not answered for %.0f min; waiting, up to %.0f min. "
-                "Nothing that was paid for is lost.",
-                (now - self._since) / 60,
-                self.longest / 60,
-            )
+            minutes = round((now - self._since) / 60)
+            state = f"has not answered for {minutes} min" if minutes else "does not answer"
+            longest = f"up to {self.longest / 60:g} min; nothing that was paid for is lost"
+            logger.warning("The study's database %s; waiting (%s).", state, longest)
 
     def _is_over(self) -> None:
         if self._since is not None:
