@@ -100,9 +100,7 @@ def search_page(result: SearchResult) -> SearchPage:
 
 
 def _claim(difference: Comparison | Undefined) -> Claim:
-    return claim(
-        "best minus default", difference, note="not corrected for selection bias: optimistic"
-    )
+    return claim("best minus default", difference, note="not corrected for selection: optimistic")
 
 
 def _ranked(result: SearchResult) -> list[TrialRecord]:
@@ -150,7 +148,7 @@ def _pictures(result: SearchResult) -> tuple[Picture, ...]:
     says: dict[str, tuple[str, Callable[[SearchResult], str]]] = {
         "front": ("Mean agreement on the selection texts by calls per text.", _alt_of_front),
         "effects": (
-            "Effect of each mode on agreement, and importance of the parameters.",
+            "Effect of each mode at the settings tried, and importance of the parameters.",
             _alt_of_effects,
         ),
     }
@@ -175,6 +173,6 @@ def _alt_of_front(result: SearchResult) -> str:
 def _alt_of_effects(result: SearchResult) -> str:
     if isinstance(result.effects, Undefined):
         return f"No effects: {result.effects.reason}."
-    levels = [f"{level.level}: {level.effect.value:+.3f}" for level in result.effects.levels]
+    levels = [f"{level.level}: {level.effect.value:+z.3f}" for level in result.effects.levels]
     shares = [f"{name}: {share:.2f}" for name, share in result.importances.items()]
     return f"Effects. {'; '.join(levels)}. Importances. {'; '.join(shares) or 'unknown'}."

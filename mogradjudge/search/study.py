@@ -131,7 +131,11 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
 
     It can be called any number of times with the same ``storage`` and ``study``, at the same time
     and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
-    them together. The next call resumes one that was interrupted.
+    them together. The next call resumes one that was interrupted. No configuration is drawn twice,
+    and a search ends early once it has tried all of a finite space. A trial that was queued with
+    ``study.enqueue_trial`` runs too, a repeat as well; its missing parameters are drawn, and one
+    that the space does not have fails by itself. While a database server is away, the search waits,
+    up to an hour.
 
     >>> search("judge", [], [], [], SearchSpace(), trails=3)
     Traceback (most recent call last):
@@ -172,7 +176,9 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
             the search runs.
 
     Raises:
-        SetupError: If an argument has an invalid value, or the study has other settings.
+        SetupError: If an argument has an invalid value, the study has other settings or trials of
+            other code, or its database cannot be used.
+        MogradError: If the database fails later on.
         dspy.LMError: If the provider stays down, or always refuses a call.
     """
     job, plan = arguments.job(), arguments.plan()

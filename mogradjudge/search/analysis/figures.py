@@ -197,7 +197,7 @@ def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("agreement minus the mean of all")
     how = "" if effects.unadjusted is None else ", not adjusted"
-    axes.set_title(f"effect of {effects.factor}{how}", loc="left")
+    axes.set_title(f"effect of {effects.factor} at the settings tried{how}", loc="left")
 
 
 def _named(level: LevelEffect) -> str:

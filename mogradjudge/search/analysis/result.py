@@ -72,8 +72,8 @@ def distinct(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 class Fresh:
     """The best trial's judge and the default's, scored again on the selection texts by new replies.
 
-    ``difference`` is the best one's mean agreement minus the default's, tested by sign flips over
-    documents; it is not corrected for selection bias.
+    ``difference`` is the best one's mean agreement minus the default's, over documents. It is not
+    corrected for selection, and neither is its p-value, which is nowhere printed.
 
     >>> Fresh(best=0.61, default=None, difference=Undefined("the default has no agreement")).best
     0.61

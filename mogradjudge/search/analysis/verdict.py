@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.display.terminal import number
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
 from mogradjudge.search.analysis.selection_bias import Corrected
 
@@ -35,9 +36,10 @@ def verdict(result: SearchResult) -> str:
     sentence = f"{who} did best: {number(best.mean)} on {result.texts} selection texts"
     match result.selected:
         case Corrected(corrected=value, low=low, high=high):
-            sentence += f", {number(value)} {interval((low, high))} corrected for selection bias"
+            corrected = f"{number(value)} {interval((low, high))}"
+            sentence += f", {corrected} corrected for selection, at most in part"
         case Undefined(reason):
-            sentence += f" (not corrected for selection bias: {reason})"
+            sentence += f" (not corrected for selection: {reason})"
     if is_default:
         return f"{sentence}. No other trial beat it."
     had = "has no agreement" if default is None else f"had {number(default.mean)}"
@@ -58,7 +60,7 @@ def _difference(result: SearchResult) -> str:
         return f"{not_established}: the selection bias is unknown."
     # Scored again, but on the texts that the trial was chosen on.
     if difference.low - result.selected.optimism > 0:
-        return "The difference is established, also after correcting for selection bias."
+        return "The difference is established, corrected for selection at most in part."
     return f"{not_established}."
 
 
@@ -75,12 +77,7 @@ def exhaustion(result: SearchResult) -> str | None:
 
 def interval(ends: Sequence[float] | None) -> str:
     """Write an interval, or a dash where there is none."""
-    return "-" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
-
-
-def number(value: float | None) -> str:
-    """Write an agreement, or a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if ends is None else f"[{number(ends[0])}, {number(ends[1])}]"
 
 
 def _name(record: TrialRecord) -> str:
