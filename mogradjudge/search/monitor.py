@@ -17,6 +17,7 @@ from mogradjudge.search.analysis.result import TrialRecord
 from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
 from mogradjudge.search.analysis.verdict import interval
 from mogradjudge.search.workers.budget import spent_of
+from mogradjudge.search.workers.database import reason
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import Shared
 
@@ -109,7 +110,7 @@ def _looking(
             show(look_at(queue, shared))
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
             if not complained.is_set():
-                logger.warning("The trials cannot be shown: %s", error)
+                logger.warning("The trials cannot be shown: %s", reason(error))
             complained.set()
 
     def run() -> None:

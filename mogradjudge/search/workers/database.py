@@ -82,6 +82,16 @@ def is_away(error: BaseException) -> bool:
     return isinstance(cause, _AWAY)
 
 
+def reason(error: Exception) -> str:
+    """Return a database's own line on an error, which Optuna hides behind one of its own.
+
+    >>> reason(sa.exc.OperationalError("SELECT 1", {}, Exception("disk I/O error")))
+    'disk I/O error'
+    """
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
+
+
 class Outage:
     """The patience of all threads of a worker with one server that does not answer.
 

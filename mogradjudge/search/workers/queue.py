@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
-from mogradjudge.search.workers.database import TASKS
+from mogradjudge.search.workers.database import TASKS, reason
 from mogradjudge.search.workers.existing import TASK, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
@@ -152,7 +152,7 @@ class Queue:
                         lost.set()
                     renew()
                 except Exception as error:  # noqa: BLE001 - a database that is away may come back
-                    logger.warning("The study's storage cannot be reached: %s", error)
+                    logger.warning("The study's storage cannot be reached: %s", reason(error))
 
         thread = threading.Thread(target=live, name="signs of life", daemon=True)
         thread.start()

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import check_database, check_folder
-from mogradjudge.search.workers.database import outage_of
+from mogradjudge.search.workers.database import outage_of, reason
 from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
@@ -177,20 +177,20 @@ def said_plainly(url: sa.URL, *, begun: bool = False) -> Iterator[None]:
         what = f"`storage` {shown} needs a driver: {error}."
         raise SetupError(f"{what} {_install(url)}") from error
     except (sa.exc.DBAPIError, StorageInternalError, RuntimeError) as error:
-        if (reason := _reason(error)) is None:
+        if (line := _line(error)) is None:
             raise
-        why = redact(reason, _secrets_of(url))
+        why = redact(line, _secrets_of(url))
         if not begun:
             raise SetupError(f"`storage` {shown} cannot be opened: {why}") from error
         again = "Run the same command again to resume; nothing that was paid for is lost."
         raise MogradError(f"`storage` {shown} failed: {why}. {again}") from error
 
 
-def _reason(error: Exception) -> str | None:
+def _line(error: Exception) -> str | None:
     """Return a database's own line in an error; None for an error of something else."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(cause, sa.exc.DBAPIError):
-        return str(cause.orig).strip().partition("\n")[0]
+        return reason(error)
     if isinstance(error, RuntimeError) and "table schema" in str(error):  # Optuna's, of its tables
         return str(error)
     return None

@@ -21,6 +21,7 @@ from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, reserved_calls
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 from mogradjudge.search.workers.budget import SharedBudget
+from mogradjudge.search.workers.database import reason
 from mogradjudge.search.workers.existing import TASK
 from mogradjudge.search.workers.queue import Failure, Queue
 from mogradjudge.search.workers.shared import SCORES, Shared
@@ -160,7 +161,7 @@ def _unless_away(what: str) -> Iterator[None]:
     try:
         yield
     except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        logger.warning("%s: the database failed (%s).", what, type(error).__name__)
+        logger.warning("%s: %s", what, reason(error))
 
 
 def _stop(error: BaseException) -> Literal["budget", "interrupted"] | None:
