@@ -148,4 +148,4 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+    return "-" if bounds is None else f"{bounds[0]:z.3f} to {bounds[1]:z.3f}"

@@ -71,7 +71,7 @@ class _Account:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
-    unpriced: bool = False  # a paid call reported no tokens, or its model has no price
+    unpriced: bool = False  # a paid call reported no tokens, or a call's model has no price
 
 
 @dataclass(frozen=True)
@@ -322,13 +322,16 @@ class Ledger:
         account.completion_tokens += completion
         account.cost += cost
         is_paid = landing.answered or prompt or completion
-        account.unpriced |= bool(is_paid) and (known is None or landing.unknown)
+        account.unpriced |= bool(is_paid) and landing.unknown
         spent = sent.weight if landing.unknown else Spent(1, prompt + completion, cost)
         self._spent += spent
         return spent
 
     def _account(self, purpose: Purpose) -> _Account:
-        return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+        account = self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+        # Also where all replies were cached: 0 dollars would look like a price.
+        account.unpriced = account.unpriced or price(purpose.model) is None
+        return account
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._journal is not None:

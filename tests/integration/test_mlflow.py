@@ -22,6 +22,7 @@ with warnings.catch_warnings(action="ignore"):  # it has warnings about itself
     import mlflow.pyfunc
     import mlflow.store.tracking.sqlalchemy_store
 
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED  # noqa: E402
 from mlflow.utils.autologging_utils.safety import revert_patches  # noqa: E402
 
 from benchmarks.worlds.server import ToyServer, serving  # noqa: E402
@@ -238,6 +239,29 @@ def test_a_server_that_is_away_costs_one_warning_and_not_the_run(caplog, tmp_pat
     warned = [each for each in caplog.records if each.name.startswith("mogradjudge")]
     assert len(warned) == 1
     assert "Logging to MLflow failed; the run continues" in warned[0].getMessage()
+
+
+def refused_at(experiment: str, match: str) -> None:
+    engine = ToyEngine()
+    lm = dspy.LM("toy/world", engine=engine, temperature=0.0, cache=True)
+    with pytest.raises(SetupError, match=match) as refused:
+        optimize(log_to_mlflow(MOGrad(steps=1), experiment=experiment), lm)
+    assert "\n" not in str(refused.value)
+    assert engine.calls.total() == 0
+
+
+def test_a_deleted_experiment_is_refused_before_a_call_is_paid():
+    mlflow.delete_experiment(mlflow.create_experiment("gone"))
+    refused_at("gone", "'gone'.*restore")
+
+
+def test_an_experiment_that_is_closed_to_the_user_is_refused_before_a_call_is_paid(monkeypatch):
+    def closed(store, name):
+        raise mlflow.MlflowException(f"{KEY} may not", error_code=PERMISSION_DENIED)
+
+    store = mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore
+    monkeypatch.setattr(store, "get_experiment_by_name", closed)
+    refused_at("closed", "'closed'")
 
 
 def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):

@@ -59,7 +59,7 @@ def table(tmp_path_factory):
     (folder / "rubric.toml").write_text(RUBRIC.to_toml())
     rows = [example.toDict() for example in toy_examples(RUBRIC, TEXTS)]
     (folder / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3]\n')
+    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3, 4]\n')
     return folder / "ratings.jsonl"
 
 
@@ -270,7 +270,7 @@ def test_a_grid_that_is_cut_is_told_in_a_line(table, server, tmp_path):
     words = words_for(table, server, tmp_path / "search", "--sampler", "grid", "--trials", 1)
     _, said = processes.start(tmp_path, main, [str(word) for word in words]).ended()
     assert said.splitlines()[1] == (
-        "1 of the grid's 4 configurations will be tried; raise `trials`."
+        "1 of the grid's 6 configurations will be tried; raise `trials`."
     )
 
 
