@@ -2,6 +2,7 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
+│   ├── InputError
 │   └── ResourceError
 ├── ReplyError        a model's answer cannot be used; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
@@ -28,6 +29,14 @@ class SetupError(MogradError, ValueError):
     >>> Budget(max_calls=0)
     Traceback (most recent call last):
     mogradjudge.errors.SetupError: `max_calls` must be a whole number >= 1 or None, got 0.
+    """
+
+
+class InputError(SetupError):
+    """A judge cannot rate an input: it is missing, blank or no text.
+
+    >>> issubclass(InputError, SetupError)
+    True
     """
 
 

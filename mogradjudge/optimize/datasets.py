@@ -9,6 +9,7 @@ import dspy
 from mogradjudge.criteria import Rubric
 from mogradjudge.data import check_disjoint, listed, split_by_group
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 
@@ -24,6 +25,7 @@ def examples_of(
     testset: Iterable[dspy.Example],
     *,
     by_group: bool = True,
+    judged: Rubric | None = None,
 ) -> dict[str, list[dspy.Example]]:
     """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
@@ -35,6 +37,7 @@ def examples_of(
             set, by whole groups.
         testset: The held-out examples; it may be empty.
         by_group: Whether a field ``group`` names the group; else only equal inputs form one.
+        judged: The rubric of the judge that reads the examples; None for another program.
 
     Raises:
         SetupError: If an agreement cannot be computed from them.
@@ -44,8 +47,14 @@ def examples_of(
     >>> {name: len(part) for name, part in data.items()}
     {'training': 3, 'validation': 2, 'test': 0}
     """
-    train, validation = _parts(config, trainset, valset, by_group=by_group)
-    data = {"training": train, "validation": validation, "test": listed(testset, "testset")}
+    sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
+    if valset is not None:
+        sets["valset"] = _nonempty(valset, "valset")
+    if judged is not None:
+        for name, examples in sets.items():
+            check_inputs(examples, judged, name)
+    train, validation = _parts(config, sets["trainset"], sets.get("valset"), by_group=by_group)
+    data = {"training": train, "validation": validation, "test": sets["testset"]}
     check_disjoint([*train, *validation], data["test"], ("training or validation", "test"))
     if rubric is None:
         return data
@@ -58,17 +67,14 @@ def examples_of(
 
 def _parts(
     config: MOGradConfig,
-    trainset: Iterable[dspy.Example],
-    valset: Iterable[dspy.Example] | None,
+    train: list[dspy.Example],
+    validation: list[dspy.Example] | None,
     *,
     by_group: bool,
 ) -> tuple[list[dspy.Example], list[dspy.Example]]:
-    train = _nonempty(trainset, "trainset")
-    if valset is None:
+    if validation is None:
         shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
         train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
-    else:
-        validation = _nonempty(valset, "valset")
     check_disjoint(train, validation, ("training", "validation"))
     return train, validation
 

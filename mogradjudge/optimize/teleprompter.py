@@ -182,7 +182,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
         by_group = asks_groups(student, objectives)
-        data = examples_of(config, rubric, trainset, valset, testset, by_group=by_group)
+        judged = student.rubric if isinstance(student, MultiCriteriaJudge) else None
+        sets = (trainset, valset, testset)
+        data = examples_of(config, rubric, *sets, by_group=by_group, judged=judged)
         folder = self._folder()
         ledger = self._ledger(config, folder)
         lms = {role: self._role_lm(role) for role in self.role_lms}

@@ -16,6 +16,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Reading, Unscored
 from mogradjudge.objectives import (
@@ -129,6 +130,7 @@ def judge_examples(
     judged once; each is scored on a copy of the prediction, as far as it can be copied.
 
     Raises:
+        SetupError: If a judge's input is missing, blank or no text.
         dspy.LMError: If the provider fails; an outage is never a score.
         ReplyError: If none of the ``first`` texts has a score.
 
@@ -143,6 +145,8 @@ def judge_examples(
     {'exact': 1.0}
     """
     examples = listed(examples, "examples")
+    if isinstance(program, MultiCriteriaJudge):
+        check_inputs(examples, program.rubric, "examples")
     task = _JudgingTask(
         program=program,
         examples=examples,
