@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, Self, TypeAlias
 
 import dspy
 
@@ -106,7 +106,7 @@ class Unscored:
 class Refused(Unscored):
     """The provider refuses the text, and another try cannot help.
 
-    A copy is a plain `Unscored`: the error may hold what cannot be copied.
+    Once pickled, it is a plain `Unscored`: the error may hold what cannot be pickled.
 
     Example:
         >>> Refused("refused: 'flagged'", dspy.LMInvalidRequestError("flagged")).error.message
@@ -117,6 +117,9 @@ class Refused(Unscored):
 
     def __reduce__(self) -> tuple[type[Unscored], tuple[str]]:
         return Unscored, (self.reason,)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
 
 Score: TypeAlias = float | Unscored
