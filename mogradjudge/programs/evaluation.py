@@ -23,8 +23,10 @@ from mogradjudge.objectives import (
     AggregateFailed,
     MetricFailed,
     Objective,
+    Objectives,
     Scored,
     is_of_rubric,
+    listed_objectives,
     metric_of,
 )
 from mogradjudge.programs.execution import Returned, Trace, judging, run_program, traced
@@ -118,7 +120,7 @@ class Agreement:
 def judge_examples(
     program: dspy.Module,
     examples: Iterable[dspy.Example],
-    objectives: Sequence[Objective],
+    objectives: Objectives,
     num_threads: int,
     *,
     with_traces: bool = False,
@@ -144,7 +146,7 @@ def judge_examples(
     >>> dict(judgement.scores)
     {'exact': 1.0}
     """
-    examples = listed(examples, "examples")
+    examples, objectives = listed(examples, "examples"), listed_objectives(objectives)
     if isinstance(program, MultiCriteriaJudge):
         check_inputs(examples, program.rubric, "examples")
     task = _JudgingTask(
@@ -219,7 +221,7 @@ def asks_groups(program: dspy.Module, objectives: Iterable[Objective]) -> bool:
     return isinstance(program, MultiCriteriaJudge) or any(map(is_of_rubric, objectives))
 
 
-def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective]) -> Agreement:
+def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agreement:
     """Aggregate judgements per objective, over the examples that have a score.
 
     >>> from mogradjudge import Objective
@@ -232,6 +234,7 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
     >>> dict(agreement.by_criterion), dict(agreement.missing)
     ({'exact': 0.5}, {'exact': 1})
     """
+    objectives = listed_objectives(objectives)
 
     def count(applies: Callable[[Judgement, str], bool]) -> dict[str, int]:
         return {

@@ -590,12 +590,6 @@ def test_the_signatures_name_every_argument():
     assert "objectives" in inspect.getfullargspec(MOGrad.__init__).kwonlyargs
 
 
-@pytest.mark.parametrize("objectives", [len, [len], "brevity", 7, [BRIEF_ONE, len]])
-def test_what_is_no_objective_is_refused(objectives):
-    with pytest.raises(SetupError, match="`objectives` must be a list of Objective, got"):
-        MOGrad(objectives=objectives)
-
-
 @pytest.mark.parametrize(
     ["role_lms", "pinned", "message"],
     [
