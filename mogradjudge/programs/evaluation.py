@@ -50,11 +50,11 @@ class Judgement:
 
     example_id: str
     group: str
-    example: dspy.Example
-    prediction: Returned
+    example: dspy.Example = field(repr=False)
+    prediction: Returned = field(repr=False)
     scores: Mapping[str, Score]
-    trace: Trace | None = None
-    copies: Mapping[str, Returned] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, repr=False)
+    copies: Mapping[str, Returned] = field(default_factory=dict, repr=False)
 
     def read_by(self, name: str) -> Returned:
         """Return the prediction that an objective got."""

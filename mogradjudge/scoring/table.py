@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -78,7 +78,7 @@ class ScoredTable:
     texts: int
     unscored: Mapping[str, int]
     fallbacks: Mapping[str, int]
-    ledger: tuple[LedgerRow, ...]
+    ledger: tuple[LedgerRow, ...] = field(repr=False)
 
 
 def _check_count(name: str, value: object) -> None:

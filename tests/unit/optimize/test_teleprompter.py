@@ -36,6 +36,8 @@ from mogradjudge import (
     Undefined,
     Unscored,
     correlate,
+    judge_examples,
+    rubric_objectives,
 )
 from mogradjudge.data import example_key
 from mogradjudge.lm.media import plain
@@ -404,6 +406,18 @@ def test_a_compiled_program_carries_what_dspys_optimizers_leave_on_one():
     assert seed.dump_state() == MultiCriteriaJudge(RUBRIC).dump_state()
     assert list(program.trial_logs) == [1, 2, 3]
     assert program.trial_logs[1]["agreement"]["mean"] == agreements(result)[0]
+
+
+def test_records_that_carry_everything_are_shown_in_a_line():
+    result = compiled_judge(mode="SSC").detailed_results
+    with dspy.context(lm=toy_lm()):
+        judgements = judge_examples(result.program, TRAIN, rubric_objectives(RUBRIC), 1)
+    for record in (result, judgements[0], result.measured[-1]):
+        assert "\n" not in repr(record)
+        assert len(repr(record)) < 500
+        assert "Rate from" not in repr(record)  # the instructions
+    for said in ("SSC", f"{result.seed_agreement.mean:.3f} -> 1.000", str(result.calls), "steps"):
+        assert said in repr(result)
 
 
 def test_a_compiled_judge_is_saved_and_loaded_with_what_it_learned(tmp_path):
