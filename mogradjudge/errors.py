@@ -55,9 +55,17 @@ class ReplyError(MogradError):
 class BudgetExhausted(MogradError):
     """The next call would pass a cap of the `Budget`, so it was not sent.
 
-    >>> isinstance(BudgetExhausted("The cap of max_calls=20 is reached."), MogradError)
-    True
+    Args:
+        message: The line for the user.
+        cap: The cap's field in `Budget`; None if the budget is shared with other runs.
+
+    >>> BudgetExhausted("The cap of max_calls=20 is reached.", "max_calls").cap
+    'max_calls'
     """
+
+    def __init__(self, message: str, cap: str | None = None) -> None:
+        super().__init__(message)
+        self.cap = cap
 
 
 class RunStopped(MogradError):

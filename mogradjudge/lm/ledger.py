@@ -198,12 +198,11 @@ class Ledger:
         """Reserve a call as `depart` does; None where that would wait."""
         with self._lock:
             cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
-            if cap is None and self.purse is not None and not self.purse.take(weight):
-                cap = "all runs together"
-            if cap is None:
+            if cap is None and (self.purse is None or self.purse.take(weight)):
                 return self._enter_sent(purpose, weight)
             if not self._under_way:
-                raise BudgetExhausted(f"The cap of {cap} is reached.")
+                of = "all runs together" if cap is None else self.budget.named(cap)
+                raise BudgetExhausted(f"The cap of {of} is reached.", cap)
             return None
 
     def withdraw(self, sent: Sent) -> bool:

@@ -84,7 +84,7 @@ class OptimizationResult:
     ``program`` has the instructions that did best on the validation set, the earlier ones on a tie;
     ``seed_kept`` says whether they are the initial ones. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
-    or the run stopped early.
+    or the run stopped early. ``cap`` is the cap that ended the run, such as ``max_calls``.
 
     >>> agreement = Agreement.unmeasured(("fluency",))
     >>> result = OptimizationResult(
@@ -108,6 +108,7 @@ class OptimizationResult:
     ledger: tuple[LedgerRow, ...]
     measured: tuple[Measured, ...]
     test: HeldOut | None = None
+    cap: str | None = None
 
     def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
         means = (self.seed_agreement.mean, self.final_agreement.mean)
@@ -130,6 +131,7 @@ class OptimizationResult:
             "mode": self.config.mode.name,
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
+            "cap": self.cap,
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
             "undefined": self.final_agreement.undefined(),
