@@ -72,6 +72,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         fallback: Literal["integer"] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(rubric, Rubric):
+            raise SetupError(
+                f"`rubric` must be a Rubric, got {rubric!r}. Rubric.from_toml reads one."
+            )
         self.rubric = rubric
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
         self._logprobs = TopLogprobs()

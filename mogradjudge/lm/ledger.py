@@ -150,6 +150,8 @@ class Ledger:
         stop_file: Path | None = None,
         purse: Purse | None = None,
     ) -> None:
+        if not isinstance(budget, Budget | None):
+            raise SetupError(f"`budget` must be a Budget(...), got {budget!r}.")
         self.budget = budget or Budget()
         self.purse = purse
         self.stop_signal = StopSignal(self.budget.max_seconds, stop_file)

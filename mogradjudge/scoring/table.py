@@ -39,7 +39,7 @@ from mogradjudge.programs.execution import judging
 from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
 from mogradjudge.programs.identity import describe_lm, digest_of_program
 from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
-from mogradjudge.scoring.evaluate import check_lm
+from mogradjudge.scoring.evaluate import check_ready
 from mogradjudge.scoring.output import (
     UNSCORED,
     check_added,
@@ -129,8 +129,9 @@ class ScoringOptions:
         """Check the counts, and the caps."""
         _check_count("num_threads", self.num_threads)
         _check_count("part_rows", self.part_rows)
-        if self.limit is not None:
-            _check_count("limit", self.limit)
+        for name in ("limit", "max_rpm"):
+            if (value := getattr(self, name)) is not None:
+                _check_count(name, value)
         if self.ray is not None:
             _check_no_caps(self.budget)
 
@@ -187,7 +188,7 @@ def score_table(
         ClusterFailed: If Ray fails; what is finished is kept.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
-    check_lm()
+    check_ready(judge)
     out = Path(out)
     _check_files(Path(source), out, options)
     with open_checkpoint(out) as checkpoint:
