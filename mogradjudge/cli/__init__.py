@@ -72,7 +72,7 @@ def run_command(
     """Run a click command and exit; an error is one line on stderr, after a traceback if --debug.
 
     The status is 0 for success, 2 for a mistake of the caller, 1 for a failed run or a closed
-    stdout, and 130 after Ctrl-C.
+    stdout, 3 for a run without a scored proposal, and 130 after Ctrl-C.
 
     Args:
         command: A click command, also one of a script of your own.

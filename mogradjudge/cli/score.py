@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +22,16 @@ from mogradjudge.cli.options import (
     reading_of,
     reading_options,
 )
-from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.output import (
+    RESUME,
+    Loudness,
+    Work,
+    how_to_resume,
+    loudness,
+    note,
+    option_of,
+    output_options,
+)
 from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped, SetupError
@@ -33,8 +42,6 @@ if TYPE_CHECKING:
 
     from mogradjudge.judge.judge import MultiCriteriaJudge
     from mogradjudge.lm.budget import Budget
-
-_KEPT_IN = "Finished work is kept in {}. " + RESUME
 
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
 
@@ -121,7 +128,7 @@ def _resumable(out: str) -> Iterator[None]:
         yield
     except (RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
-            note(_KEPT_IN.format(folder))
+            note(_kept_in(folder))
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
@@ -129,6 +136,10 @@ def _resumable(out: str) -> Iterator[None]:
         raise
     except (BudgetExhausted, ReplyError, ClusterFailed, dspy.LMError) as error:
         raise _with_advice(error, folder) from error
+
+
+def _kept_in(folder: Path, caps: Collection[str] = ()) -> str:
+    return f"Finished work is kept in {folder}. {how_to_resume(caps)}"
 
 
 def _with_advice(error: Exception, folder: Path) -> MogradError:
@@ -140,7 +151,8 @@ def _with_advice(error: Exception, folder: Path) -> MogradError:
             f"{error} The replies are kept in {folder}: delete it to send the calls again, or "
             "continue with --keep-going."
         )
-    advice = f" {_KEPT_IN.format(folder)}" if folder.exists() else ""
+    caps = [error.cap] if isinstance(error, BudgetExhausted) and error.cap else []
+    advice = f" {_kept_in(folder, caps)}" if folder.exists() else ""
     if isinstance(error, MogradError):
         return type(error)(f"{error}{advice}")
     if isinstance(error, dspy.LMInvalidRequestError):
@@ -210,7 +222,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         except RunStopped as stop:
             raise click.Abort from stop
         except BudgetExhausted as error:
-            raise BudgetExhausted(f"{error} {_advice(options['api_base'])}") from error
+            raise BudgetExhausted(f"{error} {_advice(error, options['api_base'])}") from error
         except ReplyError as error:
             raise ReplyError(f"{error} Continue with --keep-going.") from error
     if as_json:
@@ -293,11 +305,12 @@ def _reply_cache(api_base: str | None) -> AbstractContextManager[None]:
     return nullcontext() if api_base is None else replies_kept_in(None)
 
 
-def _advice(api_base: str | None) -> str:
-    """Say whether a second run pays for the replies again."""
+def _advice(error: BudgetExhausted, api_base: str | None) -> str:
+    """Say how to go on; a reply from the cache does not count again."""
     if api_base is None:
         return f"The paid replies are in DSPy's cache. {RESUME}"
-    return "With --api-base no reply is kept: a second run pays for all of them again."
+    raised = f"raise {option_of(error.cap)}; " if error.cap else ""
+    return f"With --api-base no reply is kept: {raised}a second run pays for all of them again."
 
 
 def _judge(path: str, fallback: Literal["integer"] | None) -> MultiCriteriaJudge:

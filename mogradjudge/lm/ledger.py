@@ -150,6 +150,8 @@ class Ledger:
         stop_file: Path | None = None,
         purse: Purse | None = None,
     ) -> None:
+        if not isinstance(budget, Budget | None):
+            raise SetupError(f"`budget` must be a Budget(...), got {budget!r}.")
         self.budget = budget or Budget()
         self.purse = purse
         self.stop_signal = StopSignal(self.budget.max_seconds, stop_file)
@@ -198,12 +200,11 @@ class Ledger:
         """Reserve a call as `depart` does; None where that would wait."""
         with self._lock:
             cap = self._with(weight).passes(self.budget) if self.budget.caps_calls else None
-            if cap is None and self.purse is not None and not self.purse.take(weight):
-                cap = "all runs together"
-            if cap is None:
+            if cap is None and (self.purse is None or self.purse.take(weight)):
                 return self._enter_sent(purpose, weight)
             if not self._under_way:
-                raise BudgetExhausted(f"The cap of {cap} is reached.")
+                of = "all runs together" if cap is None else self.budget.named(cap)
+                raise BudgetExhausted(f"The cap of {of} is reached.", cap)
             return None
 
     def withdraw(self, sent: Sent) -> bool:

@@ -12,6 +12,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
+from mogradjudge.objectives.listed import Metric, Objectives, listed_objectives
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import (
     AggregateFailed,
@@ -28,8 +29,10 @@ __all__ = [
     "Label",
     "LabelsHook",
     "Measure",
+    "Metric",
     "MetricFailed",
     "Objective",
+    "Objectives",
     "ObjectivesMetric",
     "ScoreHook",
     "Scored",
@@ -37,6 +40,7 @@ __all__ = [
     "as_metric",
     "feedback_on",
     "is_of_rubric",
+    "listed_objectives",
     "mean_score",
     "metric_lms",
     "metric_of",

@@ -10,6 +10,7 @@ import dspy
 from mogradjudge.criteria import Rubric
 from mogradjudge.data import check_disjoint, has_groups, listed, split_by_group, with_groups
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 
@@ -25,6 +26,7 @@ def examples_of(
     testset: Iterable[dspy.Example],
     *,
     by_group: bool = True,
+    judged: Rubric | None = None,
 ) -> dict[str, list[dspy.Example]]:
     """Return a run's examples as ``"training"``, ``"validation"`` and ``"test"``.
 
@@ -39,6 +41,7 @@ def examples_of(
             set, by whole groups.
         testset: The held-out examples; it may be empty.
         by_group: Whether a field ``group`` names the group; else only equal inputs form one.
+        judged: The rubric of the judge that reads the examples; None for another program.
 
     Raises:
         SetupError: If an agreement cannot be computed from them.
@@ -51,6 +54,9 @@ def examples_of(
     sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
     if valset is not None:
         sets["valset"] = _nonempty(valset, "valset")
+    if judged is not None:
+        for name, examples in sets.items():
+            check_inputs(examples, judged, name)
     if rubric is not None:
         sets = grouped(sets, rubric)
     by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups

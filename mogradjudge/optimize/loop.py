@@ -79,13 +79,14 @@ class Run:
         """Take all steps, unless the budget, a limit or the user stops the run."""
         self.announce()
         stop_reason: StopReason
+        cap = None
         try:
             stop_reason = self.take_steps()
             if self.data["test"] and self.state.test is None:
                 self.score_test()
         except BudgetExhausted as error:
             logger.info("%s", error)
-            stop_reason = "budget"
+            stop_reason, cap = "budget", error.cap
         except RunStopped as error:
             stop_reason = error.reason
         except KeyboardInterrupt:
@@ -94,7 +95,7 @@ class Run:
                 raise
             stop_signal.set("interrupted")  # for what still runs in the background
             stop_reason = "interrupted"
-        result = self.result(stop_reason)
+        result = self.result(stop_reason, cap)
         if self.folder is not None:
             self.folder.finish(result.program, result.as_dict())
         return result
@@ -204,7 +205,7 @@ class Run:
             return None
         return self.state.known(candidate) or self.measure(step, "validation", candidate)
 
-    def result(self, stop_reason: StopReason) -> OptimizationResult:
+    def result(self, stop_reason: StopReason, cap: str | None = None) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""
         seed = Candidate.of(self.context.program)
         state = self.state if self.state.measured else unmeasured_state(seed, self.context.criteria)
@@ -224,6 +225,7 @@ class Run:
             ledger=self.context.ledger.rows,
             measured=state.measured,
             test=state.test,
+            cap=cap,
         )
 
     def advance(self, state: State) -> None:

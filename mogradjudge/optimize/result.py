@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import dspy
@@ -30,7 +30,7 @@ class Measured:
     """A candidate and its agreement on the validation set; step 0 is the initial one."""
 
     step: int
-    candidate: Candidate
+    candidate: Candidate = field(repr=False)
     agreement: Agreement
 
 
@@ -84,7 +84,7 @@ class OptimizationResult:
     ``program`` has the instructions that did best on the validation set, the earlier ones on a tie;
     ``seed_kept`` says whether they are the initial ones. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
-    or the run stopped early.
+    or the run stopped early. ``cap`` is the cap that ended the run, such as ``max_calls``.
 
     >>> agreement = Agreement.unmeasured(("fluency",))
     >>> result = OptimizationResult(
@@ -93,6 +93,9 @@ class OptimizationResult:
     ... )
     >>> result.calls, result.as_dict()["stop_reason"]
     (0, 'budget')
+    >>> result
+    OptimizationResult(mode='SSC', agreement=none -> none, steps=0 (0 accepted), calls=0,
+    stop_reason='budget')
     """
 
     program: dspy.Module
@@ -105,6 +108,17 @@ class OptimizationResult:
     ledger: tuple[LedgerRow, ...]
     measured: tuple[Measured, ...]
     test: HeldOut | None = None
+    cap: str | None = None
+
+    def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
+        means = (self.seed_agreement.mean, self.final_agreement.mean)
+        before, after = ("none" if mean is None else f"{mean:.3f}" for mean in means)
+        accepted = sum(step.accepted for step in self.steps)
+        return (
+            f"{type(self).__name__}(mode={self.config.mode.name!r}, agreement={before} -> {after}, "
+            f"steps={len(self.steps)} ({accepted} accepted), calls={self.calls}, "
+            f"stop_reason={self.stop_reason!r})"
+        )
 
     @property
     def calls(self) -> int:
@@ -117,6 +131,7 @@ class OptimizationResult:
             "mode": self.config.mode.name,
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
+            "cap": self.cap,
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
             "undefined": self.final_agreement.undefined(),

@@ -21,8 +21,8 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
-from mogradjudge.programs.execution import Refused, run_program
-from mogradjudge.programs.first_texts import FirstTexts
+from mogradjudge.programs.execution import run_program
+from mogradjudge.programs.first_texts import FirstTexts, refusal_of
 from mogradjudge.scoring.output import Cells, cells_of
 
 OnRows: TypeAlias = Callable[[int], None]
@@ -221,7 +221,7 @@ def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[
 def _scored(
     shard: Shard, predictions: Sequence[dspy.Prediction | Unscored], criteria: Group
 ) -> ScoredShard:
-    refusals = [prediction.error for prediction in predictions if isinstance(prediction, Refused)]
+    refusals = [error for text in predictions if (error := refusal_of(text)) is not None]
     cells = [cells_of(prediction, criteria) for prediction in predictions]
     first = refusals[0] if refusals else None
     return ScoredShard(shard.part, shard.first, cells, len(refusals), first)

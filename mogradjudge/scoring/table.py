@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -41,7 +41,7 @@ from mogradjudge.programs.execution import judging
 from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
 from mogradjudge.programs.identity import describe_lm, digest_of_program
 from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
-from mogradjudge.scoring.evaluate import check_lm
+from mogradjudge.scoring.evaluate import check_ready
 from mogradjudge.scoring.output import (
     UNSCORED,
     check_output,
@@ -80,7 +80,7 @@ class ScoredTable:
     texts: int
     unscored: Mapping[str, int]
     fallbacks: Mapping[str, int]
-    ledger: tuple[LedgerRow, ...]
+    ledger: tuple[LedgerRow, ...] = field(repr=False)
 
 
 def _check_count(name: str, value: object) -> None:
@@ -136,8 +136,9 @@ class ScoringOptions:
         """Check the counts, and the caps."""
         _check_count("num_threads", self.num_threads)
         _check_count("part_rows", self.part_rows)
-        if self.limit is not None:
-            _check_count("limit", self.limit)
+        for name in ("limit", "max_rpm"):
+            if (value := getattr(self, name)) is not None:
+                _check_count(name, value)
         if self.ray is not None:
             _check_no_caps(self.budget)
 
@@ -195,7 +196,7 @@ def score_table(
         ClusterFailed: If Ray fails; what is finished is kept.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
-    check_lm()
+    check_ready(judge)
     out = Path(out)
     _check_files(Path(source), out, options)
     with open_checkpoint(out) as checkpoint:

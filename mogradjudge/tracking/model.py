@@ -9,9 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dspy
+
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Rubric
 from mogradjudge.files import write_text
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.execution import judging, run_program
@@ -108,6 +111,8 @@ class _Scorer:
         rows = pd.DataFrame({name: table[column] for name, column in columns.items()}).to_dict(
             "records"
         )
+
+        check_inputs([dspy.Example(row) for row in rows], rubric, "model_input")
 
         def score(row: Mapping[str, Any]) -> Mapping[str, Any]:
             return cells_of(run_program(self.judge, row), rubric.names)

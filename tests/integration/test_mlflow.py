@@ -623,6 +623,16 @@ def test_a_logged_judge_reads_its_inputs_from_their_columns():
     assert scores["coherence"].notna().all()
 
 
+@pytest.mark.parametrize("text", ["", None, float("nan")])
+def test_a_logged_judge_refuses_a_table_without_a_text_before_any_call(text):
+    model = mlflow.pyfunc.load_model(log_judge(MultiCriteriaJudge(RUBRIC)).model_uri)
+    engine = FunctionEngine(lambda request: in_chat({"coherence": 3, "fluency": 3}))
+    rows = [TEXTS[0], {"output": text}]
+    with dspy.context(lm=fake_lm(engine)), pytest.raises(Exception, match="output"):
+        model.predict(rows)
+    assert engine.requests == []
+
+
 def test_a_logged_judge_says_why_it_has_no_score():
     model = mlflow.pyfunc.load_model(log_judge(MultiCriteriaJudge(RUBRIC)).model_uri)
     with dspy.context(lm=fake_lm(FunctionEngine(lambda request: in_chat({"coherence": 3})))):

@@ -121,6 +121,19 @@ class SearchResult:
     stop_reason: SearchStop | None = None
     program: dspy.Module | None = None
 
+    def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
+        means = {
+            "best": self.best and self.best.mean,
+            "default": self.default and self.default.mean,
+        }
+        shown = (
+            f"{name}={'none' if mean is None else f'{mean:.3f}'}" for name, mean in means.items()
+        )
+        return (
+            f"{type(self).__name__}(study={self.study!r}, trials={len(self.trials)}, "
+            f"{', '.join(shown)}, calls={self.spent.calls}, stop_reason={self.stop_reason!r})"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the result as `search.json` holds it."""
         return {

@@ -11,7 +11,14 @@ from datasets import load_dataset
 from dspy.lm15 import InvalidRequestError
 
 from benchmarks.worlds.server import ToyServer, serving
-from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
+from benchmarks.worlds.world import (
+    ToyEngine,
+    fields,
+    reply,
+    role_of,
+    toy_examples,
+    toy_rubric,
+)
 from mogradjudge import MODES, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli, main
 from mogradjudge.lm.refusals import with_remedy
@@ -109,7 +116,7 @@ def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
 def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "cut"
     assert call(*compile_words(table, server, whole)) == 0
-    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0  # one was scored
     assert read(out / "result.json")["stop_reason"] == "budget"
     server.reset()
     assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
@@ -136,8 +143,68 @@ def test_a_folder_with_other_files_is_not_a_run(table, server, tmp_path, capsys)
 
 def test_the_cap_on_calls_holds_at_the_server(table, server, tmp_path):
     server.reset()
-    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 0
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 3
     assert server.calls.total() == 23
+
+
+CAPS = [
+    (["--max-calls", 23], "Raise --max-calls and run the same command again"),
+    (["--max-total-tokens", 9000], "Raise --max-total-tokens and run the same command again"),
+    (["--max-cost", 0.002], "Raise --max-cost and run the same command again"),
+    (["--max-calls", 23, "--max-cost", 9], "Raise --max-calls and run the same command again"),
+    (["--max-seconds", 0.001], "Run the same command again"),  # the time counts anew
+]
+
+
+@pytest.mark.parametrize(["cap", "how"], CAPS, ids=str)
+def test_a_run_that_scored_no_rewrite_has_a_status_of_its_own_and_names_the_cap(
+    cap, how, table, server, tmp_path, capsys
+):
+    words = compile_words(table, server, tmp_path / "run", "--max-tokens", 100, "-q", *cap)
+    for _ in range(2):
+        assert call(*words) == 3
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert "No rewrite was scored" in last and how in last
+        assert ("Raise" in last) is how.startswith("Raise")
+    assert read(tmp_path / "run" / "result.json")["cap"] == cap[0].removeprefix("--").replace(
+        "-", "_"
+    ).replace("total_", "")
+
+
+def test_a_cap_after_a_scored_rewrite_is_named_too(table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 60)) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "Raise --max-calls and run the same command again" in last
+
+
+def unchanging(system, user):
+    """Answer as the toy world does, but let the editor keep all instructions."""
+    if role_of(system) != "editor":
+        return reply(system, user)
+    shown = re.search(r"current_instructions ## \]\]\n(.*)\n", user)
+    return fields({"new_instructions": shown.group(1)})
+
+
+@pytest.mark.parametrize(
+    ["more", "status"], [([], 3), (["--target", -1], 0)], ids=["steps", "target"]
+)
+def test_a_run_whose_editor_changes_nothing_fails_unless_no_change_was_needed(
+    more, status, table, tmp_path, capsys
+):
+    with serving(world=unchanging) as server:
+        assert call(*compile_words(table, server, tmp_path / "run", *more)) == status
+    said = capsys.readouterr()
+    assert "No rewrite was scored" in said.out
+    assert ("No rewrite was scored" in said.err) is (status == 3)
+
+
+def test_a_demo_without_a_scored_rewrite_is_a_success(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving(world=unchanging) as server:
+        for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+            monkeypatch.setenv(name, server.url)
+        assert call("demo", "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "run") == 0
+    assert "No rewrite was scored" in capsys.readouterr().out
 
 
 def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
@@ -556,6 +623,7 @@ def test_a_cap_ends_score_and_evaluate_without_a_result_and_says_what_is_kept(
     assert "max_calls=7" in said.err
     kept = str(tmp_path / "s.parquet.parts") if command == "score" else "no reply is kept"
     assert kept in said.err
+    assert re.search("[rR]aise --max-calls", said.err)
     if as_json:
         assert json.loads(said.out)["stop_reason"] == "budget"
     assert not (tmp_path / "s.parquet").exists()

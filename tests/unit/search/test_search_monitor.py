@@ -225,6 +225,14 @@ def result(best: TrialRecord | None, default: TrialRecord | None, **others: obje
     return SearchResult(**{**found, **others})
 
 
+def test_a_search_is_shown_in_a_line():
+    best = record(7, mean=0.614)
+    shown = repr(result(best, None, stop_reason="trials"))
+    assert "\n" not in shown and len(shown) < 200
+    for said in ("'a'", "best=0.614", "default=none", "calls=9", "'trials'"):
+        assert said in shown
+
+
 def fresh(low: float, high: float) -> Fresh:
     return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, 0.03, 20))
 
