@@ -17,6 +17,7 @@ kept in ``--out``; the same command takes up what was cut short. Calls: at most 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def run(
         return result.program, result.calls
     together, calls = MultiCriteriaJudge(rubric, layout="separate"), 0
     for each in rubric.criteria:
-        alone = Rubric(rubric.inputs, [each], rubric.group, rubric.task)
+        alone = replace(rubric, criteria=(each,))
         single, paid = run("SSS", alone, steps, seed, out / f"ST-{each.name}", parts)
         together.judges[each.name].signature = single.judges[each.name].signature
         calls += paid

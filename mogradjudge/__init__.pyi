@@ -1,7 +1,7 @@
 from .agreement import Undefined, correlate
 from .criteria import Criterion, Rubric, Scale
 from .criteria.decomposition import MODES, DecompositionMode, Scope
-from .data import load_examples, split_by_group
+from .data import ReadOptions, load_examples, split_by_group
 from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
 from .judge.instructions import Instructions
 from .judge.judge import MultiCriteriaJudge
@@ -38,6 +38,7 @@ __all__ = [
     "NoMeanRegression",
     "Objective",
     "OptimizationResult",
+    "ReadOptions",
     "Reading",
     "ReplyError",
     "Rubric",

@@ -2,6 +2,8 @@
 
 MogradError
 ├── SetupError        the caller must change something; never retried
+│   ├── SetupErrors   several things
+│   ├── InputError    an input that a judge cannot rate
 │   └── ResourceError
 ├── ReplyError        a model's answer cannot be used; another try may help
 ├── BudgetExhausted   a cap was reached before a call was sent
@@ -31,6 +33,18 @@ class SetupError(MogradError, ValueError):
     """
 
 
+class SetupErrors(SetupError):
+    """The caller must change several things; its text has a line for each, after a first line."""
+
+
+class InputError(SetupError):
+    """A judge cannot rate an input: it is missing, blank or no text.
+
+    >>> issubclass(InputError, SetupError)
+    True
+    """
+
+
 class ResourceError(SetupError):
     """A resource is missing: open files, connections, disk space, a writable folder."""
 
@@ -46,9 +60,17 @@ class ReplyError(MogradError):
 class BudgetExhausted(MogradError):
     """The next call would pass a cap of the `Budget`, so it was not sent.
 
-    >>> isinstance(BudgetExhausted("The cap of max_calls=20 is reached."), MogradError)
-    True
+    Args:
+        message: The line for the user.
+        cap: The cap's field in `Budget`; None if the budget is shared with other runs.
+
+    >>> BudgetExhausted("The cap of max_calls=20 is reached.", "max_calls").cap
+    'max_calls'
     """
+
+    def __init__(self, message: str, cap: str | None = None) -> None:
+        super().__init__(message)
+        self.cap = cap
 
 
 class RunStopped(MogradError):

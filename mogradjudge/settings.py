@@ -176,7 +176,10 @@ class RunFields:
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
-    seed: int = default(0, Setting("Seed of the batches and of every sampled reply.", low=0))
+    seed: int = default(
+        0,
+        Setting("Seed of splits and batches, and of what critic, coach and editor sample.", low=0),
+    )
     gate: Any = default(
         "mean",
         Setting(

@@ -164,7 +164,11 @@ def _print_contrasts(dilution: Dilution) -> None:
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
 @with_setting
 def command(setting: Setting, **sizes: int | None) -> None:
-    """Whether joint gradients are diluted, with the controls that tell it from arithmetic."""
+    """Whether joint gradients are diluted, with the controls that tell it from arithmetic.
+
+    A step of B texts and K criteria takes up to B (K^2 + 5 K + 3) + 4 K + 2 calls, and 2 per
+    sentence of its gradients; benchmarks/README.md has the calls of all parts.
+    """
     chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
     measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))
     print_dilution(summarize(setting.cells))

@@ -44,8 +44,9 @@ SYSTEM = "system_id"  # a column of the table; who wrote a text is kept from the
 
 @dataclass(frozen=True)
 class Setting:
-    """Models, texts and sizes. ``test`` is what claims are made on; it decides nothing.
+    """Models, texts and sizes.
 
+    Claims about agreement are made on ``test``, which decides nothing.
     ``lms`` has an LM for each of `ROLES`. ``seeds`` are the runs that an optimizer is given,
     ``repeats`` how often the same texts are scored afresh. ``stays`` says whether the folder does.
     """
@@ -145,13 +146,15 @@ def drawn(
 def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
     """Read a table of rated texts; who wrote each comes along, if the table says so.
 
+    Two systems that wrote the same text keep one each.
+
     Raises:
         SetupError: If the table does not fit the rubric.
     """
-    examples = load_examples(source, rubric)
     scores = tuple(criterion.human for criterion in rubric.criteria)
-    table = read_table(source, (SYSTEM, *rubric.inputs, *scores), None)
-    table = unnested(table, rubric.inputs, scores)
+    table = read_table(source, (SYSTEM, *rubric.columns, *scores), None)
+    table = unnested(table, rubric.columns, scores)
+    examples = load_examples(source, rubric, merge=SYSTEM not in table.columns)
     if SYSTEM in table.columns:
         for example, system in zip(examples, table.column(SYSTEM), strict=True):
             example[SYSTEM] = str(system)

@@ -30,7 +30,7 @@ def signed(value: float | None, digits: int = 3) -> str:
     >>> signed(0.5, 1), signed(None)
     ('+0.5', '-')
     """
-    return "-" if value is None else f"{value:+.{digits}f}"
+    return "-" if value is None else f"{value:+z.{digits}f}"
 
 
 def percent(share: float | None) -> str:

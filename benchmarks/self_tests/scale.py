@@ -169,6 +169,11 @@ def _report(turns: list[dict[str, Run]], longer: list[Run], title: str) -> None:
         ],
         title,
     )
+    ours = sorted((run for run in every if run.kind == OURS), key=lambda run: run.rows)
+    print(
+        f"Peak memory of score at {ours[-1].rows} rows / at {ours[0].rows}: "
+        f"{ours[-1].memory / ours[0].memory:.2f}"
+    )
     for kind in LOOPS:
         faster = ratios(turns, kind, OURS)
         own = statistics.median(turn[kind].cpu / turn[kind].rows * 1000 for turn in turns)

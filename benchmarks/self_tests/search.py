@@ -137,9 +137,9 @@ def _print_effects(effects: Effects, true: Effects | Undefined) -> None:
         ("mode", "trials", "effect", "95 % interval", "true"),
         [
             [
-                *(str(level.level), str(level.n), f"{level.effect.value:+.3f}"),
+                *(str(level.level), str(level.n), f"{level.effect.value:+z.3f}"),
                 _interval(level.effect.interval),
-                f"{truth[level.level].effect.value:+.3f}" if level.level in truth else "-",
+                f"{truth[level.level].effect.value:+z.3f}" if level.level in truth else "-",
             ]
             for level in effects.levels
         ],
@@ -155,7 +155,7 @@ def _selected_rows(result: SearchResult) -> list[list[str]]:
     ends = f"[{selected.low:.3f}, {selected.high:.3f}]"
     return [
         ["on the selection texts", number(selected.value), ""],
-        ["corrected for selection bias", number(selected.corrected), ends],
+        ["corrected for selection, in part", number(selected.corrected), ends],
     ]
 
 
@@ -232,7 +232,7 @@ def _print_calls(result: SearchResult, calls: int) -> None:
 def _interval(interval: Interval | Undefined) -> str:
     if isinstance(interval, Undefined):
         return "-"
-    return f"[{interval.low:+.3f}, {interval.high:+.3f}]"
+    return f"[{interval.low:+z.3f}, {interval.high:+z.3f}]"
 
 
 def _yes(value: bool) -> str:  # noqa: FBT001 - it is all that there is

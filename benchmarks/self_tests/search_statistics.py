@@ -1,8 +1,8 @@
 """Whether the statistics of a search tell the truth, in simulated searches of known truth.
 
-Of the winner: how much too good it looks before and after its luck is taken off, and how often the
-interval holds its true agreement. Of the modes: how often the interval of a planted effect holds
-it, where trials are drawn at random and where the sampler follows its luck.
+Of the winner: how much too good it looks before and after it is corrected for selection, and how
+often the interval holds its true agreement. Of the modes: how often the interval of a planted
+effect holds it, where trials are drawn at random and where the sampler follows chance.
 """
 
 from __future__ import annotations
@@ -287,8 +287,8 @@ def command(simulations: int, smoke: bool) -> None:  # noqa: FBT001
                 [
                     spread,
                     str(documents),
-                    f"{choice.naive:+.3f}",
-                    f"{choice.corrected:+.3f}",
+                    f"{choice.naive:+z.3f}",
+                    f"{choice.corrected:+z.3f}",
                     f"{choice.naive_held:.2f}",
                     f"{choice.held:.2f}",
                 ]
@@ -313,7 +313,7 @@ def _print_effects(simulations: int, sizes: tuple[int, ...]) -> None:
             numbers = (effects.held, effects.lowest, effects.held_without_documents)
             shares = [f"{number:.2f}" for number in numbers]
             rows.append(
-                [name, how, str(size), *shares, f"{effects.width:.3f}", f"{effects.bias:+.3f}"]
+                [name, how, str(size), *shares, f"{effects.width:.3f}", f"{effects.bias:+z.3f}"]
             )
     print_table(
         (

@@ -11,6 +11,7 @@ from mogradjudge.agreement.bootstrap import (
     hierarchical,
     reported_intervals,
 )
+from mogradjudge.agreement.ceiling import human_ceiling
 from mogradjudge.agreement.coefficients import Undefined
 from mogradjudge.agreement.contrasts import compare
 from mogradjudge.agreement.correlation import Correlation, correlate
@@ -64,6 +65,7 @@ __all__ = [
     "equivalence",
     "hierarchical",
     "holm",
+    "human_ceiling",
     "krippendorff_alpha",
     "mean_absolute_error",
     "measures",

@@ -118,8 +118,8 @@ class Claim:
             note = f"; {missed}{note}"
         p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
         return (
-            f"{self.name}: {self.verdict}{inside} ({self.estimate:+.3f} "
-            f"[{self.low:+.3f}, {self.high:+.3f}]{p_value}, n {self.n}{note})"
+            f"{self.name}: {self.verdict}{inside} ({self.estimate:+z.3f} "
+            f"[{self.low:+z.3f}, {self.high:+z.3f}]{p_value}, n {self.n}{note})"
         )
 
 

@@ -27,7 +27,7 @@ from mogradjudge.cli.score import evaluate_command, score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.display.terminal import one_line
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.errors import MogradError, SetupError, SetupErrors
 from mogradjudge.secrets import redact, secrets_in
 
 __all__ = ["cli", "main", "run_command"]
@@ -72,7 +72,7 @@ def run_command(
     """Run a click command and exit; an error is one line on stderr, after a traceback if --debug.
 
     The status is 0 for success, 2 for a mistake of the caller, 1 for a failed run or a closed
-    stdout, and 130 after Ctrl-C.
+    stdout, 3 for a run without a scored proposal, and 130 after Ctrl-C.
 
     Args:
         command: A click command, also one of a script of your own.
@@ -152,7 +152,9 @@ def _is_output_closed() -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """Say in one line what failed."""
+    """Say in one line what failed, or in a line each where several things are wrong."""
+    if isinstance(error, SetupErrors):
+        return str(error)
     text = one_line(str(error))  # a provider's text may hold control characters
     if isinstance(error, MogradError):
         return text

@@ -13,16 +13,17 @@ from mogradjudge.cli.options import (
     FOLDER,
     data_argument,
     judge_options,
-    limit_option,
     lm_options,
+    reading_options,
     rubric_option,
     run_options,
 )
 from mogradjudge.cli.output import (
-    RESUME,
     Loudness,
+    NothingScored,
     Work,
     display,
+    how_to_resume,
     loudness,
     note,
     output_options,
@@ -71,7 +72,7 @@ def run(
 @judge_options
 @run_options
 @config_option
-@limit_option
+@reading_options
 @click.option("--out", type=FOLDER, required=True, metavar="RUN_DIR", help="The run's folder.")
 @click.option(
     "--mlflow",
@@ -88,7 +89,8 @@ def compile_command(
 ) -> None:
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
-    Run the same command again to resume a run that was interrupted.
+    Run the same command again to resume a run that was interrupted. The exit status is 3 if no
+    rewrite was scored.
 
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
@@ -104,10 +106,33 @@ def compile_command(
         say(verdict(result))
         say(f"The judge is in {out}/judge.json, all numbers are in {out}/result.json.")
         say(f"To see it as a web page: mogradjudge report {shlex.quote(out)}")
-    if result["stop_reason"] not in ("steps", "patience", "target"):
-        note(f"The run is kept in {out}. {RESUME}")
-    if result["stop_reason"] == "interrupted":
+    _advise(result, out)
+
+
+def _advise(result: Mapping[str, Any], out: str) -> None:
+    """Say on stderr how to go on.
+
+    Raises:
+        NothingScored: If no proposal was scored, and none was needed.
+        click.Abort: If the user stopped the run.
+    """
+    reason = result["stop_reason"]
+    is_complete = reason in ("steps", "patience", "target")
+    how = how_to_resume([result["cap"]] if result["cap"] else [])
+    if reason not in ("target", "interrupted") and not _has_scored(result):
+        remedy = f"See the steps in {out}/events.jsonl; perhaps another --prompt-lm helps."
+        raise NothingScored(
+            f"No rewrite was scored: {out}/judge.json has the initial instructions. "
+            f"{remedy if is_complete else how}"
+        )
+    if not is_complete:
+        note(f"The run is kept in {out}. {how}")
+    if reason == "interrupted":
         raise click.Abort
+
+
+def _has_scored(result: Mapping[str, Any]) -> bool:
+    return not all(step["unchanged"] for step in result["steps"])
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -118,7 +143,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     reason = stopped[0].upper() + stopped[1:]
     if result["seed_agreement"]["mean"] is None:
         return f"{reason}. The initial instructions have no agreement and are kept."
-    if all(step["unchanged"] for step in result["steps"]):
+    if not _has_scored(result):
         return f"{reason}. No rewrite was scored: the initial instructions are kept."
     return f"{reason}. {result['confirmation']['sentence']}"
 
@@ -130,7 +155,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 @judge_options
 @run_options
 @config_option
-@limit_option
+@reading_options
 @output_options
 def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click's
     """Estimate the calls, tokens and dollars that `compile` would use; sends no call.

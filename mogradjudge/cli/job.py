@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import dspy
 
+from mogradjudge.cli.options import reading_of
 from mogradjudge.criteria import Rubric
 from mogradjudge.data import load_examples, split_by_group
 from mogradjudge.errors import SetupError
@@ -47,6 +48,9 @@ class Options(RunFields, GateFields, JudgeFields):
     prompt_lm: str | None
     test_share: float
     limit: int | None
+    sep: str | None = None
+    encoding: str | None = None
+    skip_bad: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -89,7 +93,8 @@ def read_texts(options: Options) -> Texts:
         SetupError: If a file cannot be read, or a part would be empty.
     """
     rubric = Rubric.from_toml(options.rubric)
-    examples = load_examples(options.data, rubric, options.limit)
+    reading = reading_of(vars(options))
+    examples = load_examples(options.data, rubric, options.limit, options=reading)
     if not 0 <= options.test_share < 1:
         raise SetupError(f"`--test-share` must be in [0, 1), got {options.test_share!r}.")
     if not options.test_share:

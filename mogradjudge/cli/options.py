@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,6 +18,9 @@ from mogradjudge.settings import (
     RunFields,
     Setting,
 )
+
+if TYPE_CHECKING:
+    from mogradjudge.data import ReadOptions
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -146,7 +149,29 @@ call_options = together(
 
 lm_options = together(lm_option_that(is_required=True), call_options)
 
-limit_option = click.option("--limit", type=int, help="Read at most this many rows of DATA.")
+reading_options = together(
+    click.option("--limit", type=int, help="Read at most this many rows of DATA."),
+    click.option(
+        "--sep",
+        metavar="CHARACTER",
+        help="What separates the fields of a CSV or TSV file, or `tab`  [default: found]",
+    ),
+    click.option(
+        "--encoding", help="The encoding of a text file, e.g. cp1252  [default: UTF-8 or UTF-16]"
+    ),
+    click.option(
+        "--skip-bad", is_flag=True, help="Leave out, and count, rows of DATA that cannot be used."
+    ),
+)
+"""How DATA is read; `reading_of` makes one value of it."""
+
+
+def reading_of(options: Mapping[str, Any]) -> ReadOptions:
+    """Return how DATA is read."""
+    from mogradjudge.data import ReadOptions
+
+    return ReadOptions(options["sep"], options["encoding"], options["skip_bad"])
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,8 +16,29 @@ from mogradjudge.display.terminal import one_line, tell
 from mogradjudge.secrets import redact
 
 RESUME = "Run the same command again to resume."
+_CAP_OPTIONS = {"max_tokens": "--max-total-tokens"}
 _PACKAGE = "mogradjudge"
 _KEY = f"{__name__}.loudness"  # the key in a context's meta
+
+
+class NothingScored(click.ClickException):
+    """A run ended without having scored a proposal; the result is written and printed."""
+
+    exit_code = 3
+
+
+def option_of(cap: str) -> str:
+    """Return the option of a field of `Budget`."""
+    return _CAP_OPTIONS.get(cap, f"--{cap.replace('_', '-')}")
+
+
+def how_to_resume(caps: Collection[str]) -> str:
+    """Say how to go on after a stop; ``caps`` are the caps that ended it, or one of which did.
+
+    The time counts from each start, all other caps count earlier starts too.
+    """
+    raised = " or ".join(option_of(cap) for cap in caps if cap != "max_seconds")
+    return f"Raise {raised} and run the same command again to resume." if raised else RESUME
 
 
 class Loudness(IntEnum):

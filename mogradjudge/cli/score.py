@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,12 +18,23 @@ from mogradjudge.cli.options import (
     fallback_option,
     keep_going_option,
     level_option,
-    limit_option,
     lm_options,
+    reading_of,
+    reading_options,
 )
-from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.output import (
+    RESUME,
+    Loudness,
+    Work,
+    how_to_resume,
+    loudness,
+    note,
+    option_of,
+    output_options,
+)
 from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
-from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
+from mogradjudge.display.terminal import tell
+from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped, SetupError
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
@@ -32,16 +43,14 @@ if TYPE_CHECKING:
     from mogradjudge.judge.judge import MultiCriteriaJudge
     from mogradjudge.lm.budget import Budget
 
-_KEPT_IN = "Finished work is kept in {}. " + RESUME
-
-judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
+judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
 
 
 @click.command("score", cls=Work, short_help="Score a table with a saved judge.")
 @judge_argument
 @data_argument
 @lm_options
-@limit_option
+@reading_options
 @cap_options_for()
 @keep_going_option
 @fallback_option
@@ -49,6 +58,12 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
     "--out", type=FILE, required=True, metavar="FILE", help="A .parquet, .csv or .jsonl file."
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--prefix",
+    metavar="TEXT",
+    help="What the names of the added columns begin with  [default: `judge_` if DATA has a column "
+    "of such a name]",
+)
 @click.option(
     "--ray",
     type=Names("auto", "local"),
@@ -58,10 +73,11 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE.json")
 )
 @output_options
 def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Score every text of DATA with the saved judge JUDGE.json; ratings are not needed.
+    """Score every text of DATA with the saved judge JUDGE; ratings are not needed.
 
-    All columns of DATA are kept. DATA may be of any length. Until the end, finished parts and paid
-    replies are in FILE.parts; run the same command again to resume.
+    JUDGE is a judge.json, or the folder of a run. All columns of DATA are kept. DATA may be of any
+    length. Until the end, finished parts and paid replies are in FILE.parts; run the same command
+    again to resume.
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
@@ -70,6 +86,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     from mogradjudge.scoring.table import ScoringOptions, score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
+    reading = reading_of(options)
     with (
         _failing_at_a_cap(as_json=as_json),
         _lm(options),
@@ -88,6 +105,8 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
                 ray=options["ray"],
                 budget=budget,
                 keep_going=options["keep_going"],
+                reading=reading,
+                prefix=options["prefix"],
             ),
             watch=watch,
         )
@@ -109,7 +128,7 @@ def _resumable(out: str) -> Iterator[None]:
         yield
     except (RunStopped, KeyboardInterrupt) as stop:
         if folder.exists():
-            note(_KEPT_IN.format(folder))
+            note(_kept_in(folder))
         if isinstance(stop, RunStopped):
             raise click.Abort from stop
         raise
@@ -117,6 +136,10 @@ def _resumable(out: str) -> Iterator[None]:
         raise
     except (BudgetExhausted, ReplyError, ClusterFailed, dspy.LMError) as error:
         raise _with_advice(error, folder) from error
+
+
+def _kept_in(folder: Path, caps: Collection[str] = ()) -> str:
+    return f"Finished work is kept in {folder}. {how_to_resume(caps)}"
 
 
 def _with_advice(error: Exception, folder: Path) -> MogradError:
@@ -128,7 +151,8 @@ def _with_advice(error: Exception, folder: Path) -> MogradError:
             f"{error} The replies are kept in {folder}: delete it to send the calls again, or "
             "continue with --keep-going."
         )
-    advice = f" {_KEPT_IN.format(folder)}" if folder.exists() else ""
+    caps = [error.cap] if isinstance(error, BudgetExhausted) and error.cap else []
+    advice = f" {_kept_in(folder, caps)}" if folder.exists() else ""
     if isinstance(error, MogradError):
         return type(error)(f"{error}{advice}")
     if isinstance(error, dspy.LMInvalidRequestError):
@@ -161,23 +185,32 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @judge_argument
 @data_argument
 @lm_options
-@limit_option
+@reading_options
 @cap_options_for()
 @keep_going_option
 @fallback_option
 @level_option
+@click.option(
+    "--held-out",
+    is_flag=True,
+    help="Take only the texts that the judge's run held out (--test-share), or did not read.",
+)
 @output_options
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Measure how well the saved judge JUDGE.json agrees with the human columns of DATA.
+    """Measure how well the saved judge JUDGE agrees with the human columns of DATA.
+
+    JUDGE is a judge.json, or the folder of a run.
 
     \b
-    mogradjudge evaluate run/judge.json held_out.csv --lm openai/gpt-4o-mini
+    mogradjudge evaluate run ratings.csv --held-out --lm openai/gpt-4o-mini
     """
     from mogradjudge.data import load_examples
     from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
-    examples = load_examples(data, saved.rubric, options["limit"])
+    reading = reading_of(options)
+    rated = load_examples(data, saved.rubric, options["limit"], options=reading)
+    examples, read = _unread(Path(judge), rated, held_out=options["held_out"])
     cache, model = _reply_cache(options["api_base"]), _lm(options)
     with _failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
@@ -189,13 +222,44 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         except RunStopped as stop:
             raise click.Abort from stop
         except BudgetExhausted as error:
-            raise BudgetExhausted(f"{error} {_advice(options['api_base'])}") from error
+            raise BudgetExhausted(f"{error} {_advice(error, options['api_base'])}") from error
         except ReplyError as error:
             raise ReplyError(f"{error} Continue with --keep-going.") from error
     if as_json:
-        click.echo(to_json(report))
+        click.echo(to_json({**report, "read_by_run": read}))
     else:
         print_evaluation(report)
+
+
+def _unread(
+    judge: Path, examples: Sequence[dspy.Example], *, held_out: bool
+) -> tuple[Sequence[dspy.Example], int | None]:
+    """Return the texts to evaluate on, and how many of them the judge's run has read.
+
+    The number is None where no run has written its parts beside the judge.
+
+    Raises:
+        SetupError: If held-out texts are wanted, and there are none or they are not known.
+    """
+    from mogradjudge.optimize.parts import PARTS, Parts
+
+    folder = judge if judge.is_dir() else judge.parent
+    parts = Parts.read_from(folder)
+    if parts is None:
+        if held_out:
+            raise SetupError(
+                f"--held-out needs a run's {PARTS}, and {folder} has none. Give the folder of a "
+                "run, or leave --held-out out."
+            )
+        return examples, None
+    if held_out:
+        examples = parts.held_out(examples)
+    if read := len(parts.read(examples)):
+        tell(
+            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
+            "optimistic. --held-out takes the others."
+        )
+    return examples, read
 
 
 def _lm(options: Mapping[str, Any]) -> AbstractContextManager[None]:
@@ -241,11 +305,12 @@ def _reply_cache(api_base: str | None) -> AbstractContextManager[None]:
     return nullcontext() if api_base is None else replies_kept_in(None)
 
 
-def _advice(api_base: str | None) -> str:
-    """Say whether a second run pays for the replies again."""
+def _advice(error: BudgetExhausted, api_base: str | None) -> str:
+    """Say how to go on; a reply from the cache does not count again."""
     if api_base is None:
         return f"The paid replies are in DSPy's cache. {RESUME}"
-    return "With --api-base no reply is kept: a second run pays for all of them again."
+    raised = f"raise {option_of(error.cap)}; " if error.cap else ""
+    return f"With --api-base no reply is kept: {raised}a second run pays for all of them again."
 
 
 def _judge(path: str, fallback: Literal["integer"] | None) -> MultiCriteriaJudge:

@@ -21,13 +21,22 @@ from mogradjudge.cli.options import (
     cap_options_for,
     config_options,
     judge_options,
-    limit_option,
     lm_option_that,
+    reading_options,
     rubric_option_that,
     test_share_option_with,
     together,
 )
-from mogradjudge.cli.output import RESUME, Loudness, Work, loudness, note, output_options
+from mogradjudge.cli.output import (
+    RESUME,
+    Loudness,
+    NothingScored,
+    Work,
+    how_to_resume,
+    loudness,
+    note,
+    output_options,
+)
 from mogradjudge.display.terminal import say, tell
 from mogradjudge.errors import MogradError
 from mogradjudge.files import to_json
@@ -48,6 +57,8 @@ _SHARES = (0.4, 0.25, 0.35)
 
 _SAME_CALLS = ("rubric", "lm", "api_base", "temperature", "max_tokens", "timeout", "prompt_lm")
 # Options that compile needs for the same judge, and that are not in `best.toml`.
+
+_CAPS = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
 
 study_options = together(
     click.option(
@@ -117,7 +128,7 @@ study_options = together(
 @cap_options_for(" in all trials together")
 @test_share_option_with("`compile --config` with the same --seed holds out the same ones.")
 @config_option
-@limit_option
+@reading_options
 @click.option("--out", type=FOLDER, metavar="DIR", help="The search's folder.")
 @click.option("--show", is_flag=True, help="Show the results so far; changes nothing.")
 @click.option("--figures", is_flag=True, help="Draw figures into DIR/figures; needs matplotlib.")
@@ -135,7 +146,7 @@ def search_command(
     Each trial is a compile. The first one takes the options as they are; --target and --patience
     apply to each. DATA is split into texts to write critiques on, texts for the gates, and texts to
     compare trials on. Run the same command again to resume. Any number of workers can run it at the
-    same time with the same --storage.
+    same time with the same --storage. The exit status is 3 if no trial has a result.
 
     \b
     mogradjudge search ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out search
@@ -148,21 +159,22 @@ def search_command(
         check_figures(out)
     if show:
         result = _read(out, options["storage"], options["study"])
-        next_command = None
+        next_command, caps = None, []
     else:
         chosen = _options(ctx, data, options)
         if out is None:
             raise click.UsageError("Missing option '--out'.")
         result = _search(chosen, options, out)
+        caps = [name for name in _CAPS if getattr(chosen, name) is not None]
         next_command = _compile_command(ctx, chosen, out)
     files = draw_figures(result, Path(out)) if out is not None and (figures or not show) else []
     if as_json:
         click.echo(to_json(result.as_dict()))
     else:
         _print(result, out, files, next_command)
-    _advise(result)
-    if result.stop_reason == "interrupted":
-        raise click.Abort
+    _advise(result, caps)
+    if not show:
+        _check_best(result, caps)
 
 
 def _options(ctx: click.Context, data: str | None, options: Mapping[str, Any]) -> Options:
@@ -276,8 +288,12 @@ def _print(
         click.echo(next_command)
 
 
-def _advise(result: SearchResult) -> None:
-    """Say on stderr how to continue a search that is not complete."""
+def _advise(result: SearchResult, caps: Sequence[str]) -> None:
+    """Say on stderr how to continue a search that is not complete; ``caps`` are those it had.
+
+    Raises:
+        click.Abort: If the user stopped it.
+    """
     if result.stop_reason == "failed":
         tell(
             "Some trials failed because their worker died or the provider was down. Run the same "
@@ -285,19 +301,34 @@ def _advise(result: SearchResult) -> None:
         )
     elif result.stop_reason in ("budget", "interrupted") and result.unfinished:
         trials = "1 trial is" if result.unfinished == 1 else f"{result.unfinished} trials are"
-        again = (
-            "with a larger budget to continue." if result.stop_reason == "budget" else "to resume."
-        )
-        note(f"{trials} not finished. Run the same command again {again}")
+        note(f"{trials} not finished. {_how_to_resume(result, caps)}")
+    if result.stop_reason == "interrupted":
+        raise click.Abort
+
+
+def _how_to_resume(result: SearchResult, caps: Sequence[str]) -> str:
+    return how_to_resume(caps if result.stop_reason == "budget" else [])
+
+
+def _check_best(result: SearchResult, caps: Sequence[str]) -> None:
+    """Check that a search that ended has a result.
+
+    Raises:
+        NothingScored: If it has none.
+    """
+    if result.best is None:
+        how = _how_to_resume(result, caps) if result.unfinished else "Each trial has its reason."
+        raise NothingScored(f"No trial has a result, so there is no best configuration. {how}")
 
 
 def _compile_command(ctx: click.Context, chosen: Options, out: str) -> str:
     """Write the command that compiles the best configuration, with the same held-out texts."""
     words = ["mogradjudge", "compile", chosen.data]
-    for name in (*_SAME_CALLS, "limit"):
+    for name in (*_SAME_CALLS, "limit", "sep", "encoding"):
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             value = getattr(chosen, name)
             words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
+    words += ["--skip-bad"] if chosen.skip_bad else []
     words += ["--config", f"{out}/best.toml"]
     if chosen.test_share:
         words += ["--test-share", str(chosen.test_share), "--seed", str(chosen.seed)]

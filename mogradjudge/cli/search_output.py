@@ -16,7 +16,7 @@ from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import ranked_of
-from mogradjudge.search.analysis.verdict import AT_WORK, interval, verdict
+from mogradjudge.search.analysis.verdict import AT_WORK, exhaustion, interval, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -57,6 +57,8 @@ def draw_figures(result: SearchResult, out: Path) -> list[Path]:
 def print_result(result: SearchResult) -> None:
     """Print the verdict of a search, and the tables behind it."""
     say(verdict(result))
+    if sentence := exhaustion(result):
+        say(sentence)
     say("")
     _print_trials(result)
     _print_best(result)
@@ -139,9 +141,9 @@ def _print_best(result: SearchResult) -> None:
         case Corrected() as selected:
             say(
                 f"Trial {result.best.number} on the {result.texts} selection texts of "
-                f"{result.documents} documents: {number(selected.value)}; selection bias "
-                f"{number(selected.optimism)}; corrected {number(selected.corrected)} "
-                f"{interval((selected.low, selected.high))}."
+                f"{result.documents} documents: {number(selected.value)}; "
+                f"{number(selected.corrected)} {interval((selected.low, selected.high))} corrected "
+                f"for selection, at most in part (by {number(selected.optimism)})."
             )
         case Undefined(reason):
             say(f"The selection bias of the best agreement is unknown: {reason}.")
@@ -154,10 +156,10 @@ def _print_best(result: SearchResult) -> None:
 def _print_fresh(fresh: Fresh) -> None:
     scores = f"best {number(fresh.best)}, default {number(fresh.default)}"
     match fresh.difference:
-        case Comparison(difference=difference, low=low, high=high, p_value=p_value):
+        case Comparison(difference=difference, low=low, high=high):
             say(
-                f"Scored again on these texts: {scores}; difference {difference:+.3f} "
-                f"{interval((low, high))}, p = {p_value:.3g}, not corrected for selection bias."
+                f"Scored again on these texts: {scores}; difference {difference:+z.3f} "
+                f"{interval((low, high))}, not corrected for selection."
             )
         case Undefined(reason):
             say(f"Scored again on these texts: {scores}; no difference: {reason}.")
@@ -175,7 +177,8 @@ def _print_effects(effects: Effects | Undefined) -> None:
             [str(level.level), str(level.n), *_cells(level.effect), *_cells(level.difference)]
             for level in effects.levels
         ],
-        f"Effect of the {effects.factor} on mean agreement, relative to the mean of all levels",
+        f"Effect of the {effects.factor} on mean agreement at the settings tried, relative to the "
+        "mean of all levels",
     )
     say(f"adjusted for: {', '.join(effects.adjusted_for) or 'nothing'}")
     if effects.unadjusted is not None:
@@ -198,7 +201,7 @@ def _cells(estimate: Estimate | None) -> list[str]:
         return ["-", "-"]
     ends = estimate.interval
     shown = interval((ends.low, ends.high)) if isinstance(ends, Interval) else "-"
-    return [f"{estimate.value:+.3f}", shown]
+    return [f"{estimate.value:+z.3f}", shown]
 
 
 def _print_importances(result: SearchResult) -> None:
@@ -242,7 +245,7 @@ def _front_rows(records: Iterable[TrialRecord], *, several: bool) -> Sequence[li
 
 def _front_values(record: TrialRecord, *, several: bool) -> list[str]:
     if several:
-        return [f"{value:.4g}" for value in record.values or ()]
+        return [f"{value:z.4g}" for value in record.values or ()]
     return [number(record.mean), _general(record.calls_per_text)]
 
 

@@ -136,6 +136,9 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     documents = report["documents"]
     over = f"{documents} document{'' if documents == 1 else 's'}"
     print_table(columns, rows, f"Agreement ({report['level']}), intervals over {over}")
+    if ceiling := report["ceiling"]:
+        shown = ", ".join(f"{number(value)} on {name}" for name, value in ceiling.items())
+        say(f"raters among themselves (one with the mean of the others): {shown}")
     for note in report["notes"]:
         say(note)
     print_table(
@@ -150,4 +153,4 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+    return "-" if bounds is None else f"{bounds[0]:z.3f} to {bounds[1]:z.3f}"

@@ -15,12 +15,16 @@ from mogradjudge.errors import SetupError
 Group: TypeAlias = tuple[str, ...]
 """The criteria, by name, that one call speaks about."""
 
+SINGLE_RATINGS = "single_ratings"
+"""The field of an example that holds the ratings behind the mean scores."""
+
 # Names that an example, a prediction, a predictor's call or an adapter uses for something else.
 RESERVED = frozenset(
     {"base", "completed", "config", "demos", "group", "lm", "logprobs", "mean", "new_signature"}
-    | {"prediction", "rationale", "readings", "self"}
+    | {"prediction", "rationale", "readings", "self", SINGLE_RATINGS}
 )
-
+# Arguments of DSPy's own functions that a module's inputs are passed through.
+_CALL_ARGUMENTS = frozenset({"completions", "instance"})
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
@@ -115,6 +119,11 @@ class Criterion:
         Raises:
             SetupError: If a field breaks one of these rules.
         """
+        if _is_attribute(name, dspy.Prediction):
+            proposal = f"human = {human or f'human_{name}'!r}"
+            raise _taken(
+                name, "A criterion name", "DSPy's predictions have such an attribute", proposal
+            )
         check_name(name, "a criterion name")
         if not isinstance(definition, str) or not definition.strip():
             raise SetupError(
@@ -152,21 +161,45 @@ def check_name(name: object, what: str) -> None:
         )
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
-    # A field of a signature must not hide one of the signature's own attributes.
-    if name in RESERVED or name.startswith("_") or hasattr(dspy.Signature, name):
+    # A field of a signature must not hide one of the signature's own attributes, and an example
+    # does not list fields of its own that begin with dspy_.
+    hides = name in RESERVED or hasattr(dspy.Signature, name)
+    if hides or name.startswith(("_", "dspy_")):
         raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
 
 
+def check_input_name(name: str) -> None:
+    """Check that a name can be an input: a field that an example shows and a call passes on."""
+    proposal = f"inputs = {{{name}_ = {name!r}, ...}}"
+    if _is_attribute(name, dspy.Example):
+        raise _taken(name, "An input name", "DSPy's examples have such an attribute", proposal)
+    if name in _CALL_ARGUMENTS:
+        raise _taken(name, "An input name", "DSPy's calls have such an argument", proposal)
+    check_name(name, "an input name")
+
+
+def _is_attribute(name: object, kind: type) -> bool:
+    return isinstance(name, str) and not name.startswith("_") and hasattr(kind, name)
+
+
+def _taken(name: str, what: str, reason: str, proposal: str) -> SetupError:
+    return SetupError(
+        f"{what} must not be reserved, got {name!r}: {reason}. Call it '{name}_' and name its "
+        f"column: {proposal}."
+    )
+
+
 def _column(name: str, human: object) -> str:
-    if not isinstance(human, str) or not human:
+    if not isinstance(human, str) or not human.strip():
         raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
+    human = human.strip()  # as the columns' names are
     if len(human) > _LONGEST_COLUMN:
         raise SetupError(
             f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
             f"got {len(human)}."
         )
-    if human == "group":
-        raise SetupError(f"`human` of criterion {name!r} must not be 'group': it is reserved.")
+    if human in ("group", SINGLE_RATINGS):
+        raise SetupError(f"`human` of criterion {name!r} must not be {human!r}: it is reserved.")
     return human
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from mogradjudge.criteria.criterion import Criterion, Group, check_length, check_name
+from mogradjudge.criteria.criterion import Criterion, Group, check_input_name, check_length
 from mogradjudge.criteria.toml import fields_from_toml, fields_to_toml
 from mogradjudge.errors import SetupError
 
@@ -18,46 +18,63 @@ _MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 class Rubric:
     """An ordered set of criteria, and the names of the inputs that the judge reads.
 
+    ``columns`` are the inputs' columns in a table, in the inputs' order.
+
     Example:
         >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
         >>> rubric.names
         ('clarity',)
+        >>> rubric = Rubric(["User Query", "reply"], rubric.criteria)
+        >>> rubric.inputs, rubric.columns
+        (('user_query', 'reply'), ('User Query', 'reply'))
     """
 
     inputs: tuple[str, ...]
+    columns: tuple[str, ...]
     criteria: tuple[Criterion, ...]
-    group: str | None
+    group: str | Literal[False] | None
+    rater: str | None
     task: str | None
 
     def __init__(
         self,
-        inputs: Iterable[str],
+        inputs: Iterable[str] | Mapping[str, str],
         criteria: Iterable[Criterion],
-        group: str | None = None,
+        group: str | Literal[False] | None = None,
         task: str | None = None,
+        rater: str | None = None,
+        columns: Iterable[str] | None = None,
     ) -> None:
         """Check and store the fields.
 
         Args:
-            inputs: The columns that the judge reads, in this order; at least one.
+            inputs: What the judge reads, in this order; at least one. Names of columns, or a
+                mapping from names to columns. An input is called by its name in Python; a column
+                that is no identifier, as ``"User Query"``, gives the name ``user_query``.
             criteria: What it rates, in this order; at least one, each name once.
             group: The column that names a row's group (a document, for example); a split keeps
-                groups together. Without one every row is a group of its own.
+                groups together. With None, an input that many rows share is found, if there is one
+                (`found_groups`); with False, every row is a group of its own.
             task: One or two sentences that say what the judge rates.
+            rater: The column that names who gave a row's ratings, if a text has several rows.
+            columns: The inputs' columns, if ``inputs`` does not say.
 
         Raises:
             SetupError: If a field breaks one of these rules.
         """
         if isinstance(inputs, str):
             raise SetupError(f"`inputs` must be a list of names, got the text {inputs!r}.")
+        names, columns = _named_columns(inputs, columns)
         put = object.__setattr__  # the dataclass is frozen
-        put(self, "inputs", tuple(inputs))
+        put(self, "inputs", names)
+        put(self, "columns", columns)
         put(self, "criteria", tuple(criteria))
-        put(self, "group", group)
+        put(self, "group", group if group is False else _column(group, "group"))
+        put(self, "rater", _column(rater, "rater"))
+        if rater in columns:
+            raise SetupError(f"`rater` must not be an input, got {rater!r}.")
         if not isinstance(task, str | None):
             raise SetupError(f"`task` must be a text, got {task!r}.")
-        if not isinstance(group, str | None) or group == "":
-            raise SetupError(f"`group` must name a column, got {group!r}.")
         check_length(task or "", "`task`")
         put(self, "task", (task or "").strip() or None)
         self._check()
@@ -82,7 +99,10 @@ class Rubric:
 
     def to_toml(self) -> str:
         """Write the rubric as TOML that `from_toml` reads back to an equal rubric."""
-        return fields_to_toml(self.inputs, self.criteria, self.group, self.task)
+        columns = dict(zip(self.inputs, self.columns, strict=True))
+        others = {"group": self.group, "rater": self.rater, "task": self.task}
+        written = {name: value for name, value in others.items() if value is not None}
+        return fields_to_toml(columns, self.criteria, written)
 
     @property
     def names(self) -> Group:
@@ -106,30 +126,67 @@ class Rubric:
         if strange := [item for item in self.criteria if not isinstance(item, Criterion)]:
             raise SetupError(f"`criteria` must hold criteria, got {strange[0]!r}.")
         for name in self.inputs:
-            check_name(name, "an input name")
-        _check_unique(self.inputs, "input")
+            check_input_name(name)
+        _check_unique(self.inputs, "input", self.columns)
         _check_unique(self.names, "criterion")
         for criterion in self.criteria:
-            _check_apart(criterion, self.inputs)
+            _check_apart(criterion, self.inputs, self.columns)
 
 
-def _check_apart(criterion: Criterion, inputs: Group) -> None:
-    """Check that a criterion shares no field with the inputs."""
+def _named_columns(
+    inputs: Iterable[str] | Mapping[str, str], columns: Iterable[str] | None
+) -> tuple[Group, Group]:
+    """Return the inputs' names and columns."""
+    names = _stripped(inputs)
+    if isinstance(inputs, Mapping):
+        columns = inputs.values()
+    columns = names if columns is None else _stripped(columns)
+    if len(names) != len(columns):
+        raise SetupError(f"`columns` must have one for each of {names!r}, got {columns!r}.")
+    for column in columns:
+        _column(column, "inputs")
+    return tuple(map(_field_name, names)), columns
+
+
+def _stripped(names: Iterable[str]) -> Group:
+    """Strip names, as a table's headers are stripped."""
+    return tuple(name.strip() if isinstance(name, str) else name for name in names)
+
+
+def _field_name(column: str) -> str:
+    """Make a name of a column that is no identifier: ``user_query`` of ``User Query``."""
+    if not isinstance(column, str) or column.isidentifier():
+        return column
+    letters = [letter if f"a{letter}".isidentifier() else "_" for letter in column.lower()]
+    name = "_".join(filter(None, "".join(letters).split("_")))
+    return name if name.isidentifier() or not name else f"input_{name}"
+
+
+def _column(column: str | None, what: str) -> str | None:
+    if not isinstance(column, str | None) or (column is not None and not column.strip()):
+        raise SetupError(f"`{what}` must name a column, got {column!r}.")
+    return None if column is None else column.strip()  # as the columns' names are
+
+
+def _check_apart(criterion: Criterion, inputs: Group, columns: Group) -> None:
+    """Check that a criterion shares no field and no column with the inputs."""
     if criterion.name in inputs:
         raise SetupError(
             f"A criterion must not share its name with an input, got {criterion.name!r}."
         )
-    if criterion.human in inputs:
+    if criterion.human in (*inputs, *columns):
         raise SetupError(
             f"The human column of {criterion.name!r} must not be an input: "
             f"the judge would read the answer, got {criterion.human!r}."
         )
 
 
-def _check_unique(names: Group, what: str) -> None:
+def _check_unique(names: Group, what: str, columns: Group = ()) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise SetupError(f"Each {what} name must be used once, got {name!r} twice.")
+            same = [column for column, other in zip(columns, names, strict=False) if other == name]
+            of = f" (of {' and '.join(map(repr, same))})" if len(set(same)) > 1 else ""
+            raise SetupError(f"Each {what} name must be used once, got {name!r} twice{of}.")
 
 
 def _read(path: Path) -> str:

@@ -32,30 +32,35 @@ def fields_from_toml(text: str) -> dict[str, Any]:
         raise SetupError(f"This is not valid TOML: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
         raise SetupError(f"This TOML cannot be read: {error}.") from error
-    _check_keys(table, {"inputs", "group", "task", "criteria"}, "the rubric")
+    _check_keys(table, {"inputs", "group", "rater", "task", "criteria"}, "the rubric")
     entries = table.get("criteria", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SetupError("`criteria` must be tables, each under a line [[criteria]].")
     return {
         "inputs": _names(table.get("inputs", [])),
         "criteria": [_criterion(entry) for entry in entries],
-        "group": table.get("group"),
-        "task": table.get("task"),
+        **{name: table.get(name) for name in ("group", "rater", "task")},
     }
 
 
 def fields_to_toml(
-    inputs: Sequence[str], criteria: Sequence[Criterion], group: str | None, task: str | None
+    columns: Mapping[str, str], criteria: Sequence[Criterion], others: Mapping[str, str | bool]
 ) -> str:
-    """Write a rubric's fields as TOML that reads back to the same ones."""
+    """Write a rubric's fields as TOML that reads back to the same ones.
+
+    Args:
+        columns: The column of each input.
+        criteria: The criteria.
+        others: The fields that are set, besides.
+    """
     import tomli_w
 
-    table: dict[str, Any] = {"inputs": list(inputs)}
-    if group is not None:
-        table["group"] = group
-    if task is not None:
-        table["task"] = task
-    table["criteria"] = [_criterion_table(criterion) for criterion in criteria]
+    named = list(columns) == list(columns.values())
+    table = {
+        "inputs": list(columns) if named else dict(columns),
+        **others,
+        "criteria": [_criterion_table(criterion) for criterion in criteria],
+    }
     return tomli_w.dumps(table)
 
 
@@ -92,7 +97,10 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
     return table
 
 
-def _names(value: object) -> tuple[str, ...]:
+def _names(value: object) -> tuple[str, ...] | dict[str, str]:
+    """Read the inputs: a list of names, or a table from names to columns."""
+    if isinstance(value, dict) and all(isinstance(column, str) for column in value.values()):
+        return value
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise SetupError(f"`inputs` must be a list of names, got {value!r}.")
     return tuple(value)

@@ -2,15 +2,19 @@
 
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.examples import listed, load_examples, missing_human
+from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
+from mogradjudge.data.ratings import Rating
 from mogradjudge.data.readers import HUB, write_parquet
 from mogradjudge.data.splits import (
     check_disjoint,
     example_key,
     group_of,
+    has_groups,
     inputs_key,
     key_of,
     places_by_group,
     split_by_group,
+    with_groups,
 )
 from mogradjudge.data.tables import (
     KINDS,
@@ -18,6 +22,7 @@ from mogradjudge.data.tables import (
     Table,
     check_columns,
     inputs_of,
+    judgeable,
     kept_table,
     stream_table,
     survey,
@@ -26,15 +31,20 @@ from mogradjudge.data.tables import (
 __all__ = [
     "HUB",
     "KINDS",
+    "READ_DEFAULTS",
     "Batch",
+    "Rating",
+    "ReadOptions",
     "Survey",
     "Table",
     "check_columns",
     "check_disjoint",
     "example_key",
     "group_of",
+    "has_groups",
     "inputs_key",
     "inputs_of",
+    "judgeable",
     "kept_table",
     "key_of",
     "listed",
@@ -44,5 +54,6 @@ __all__ = [
     "split_by_group",
     "stream_table",
     "survey",
+    "with_groups",
     "write_parquet",
 ]

@@ -1,9 +1,9 @@
-"""Batches of a table's rows, and how rows and Arrow tables are cut into them."""
+"""Batches of a table's rows, and how they are cut."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,33 +18,87 @@ BATCH_ROWS = 1000
 Row: TypeAlias = Mapping[str, object]
 
 
+class BadRow(dict[str, object]):
+    """A row that cannot be read; it has no cells.
+
+    Args:
+        statement: What is wrong and where: "line 3 is not valid JSON".
+        advice: What to do.
+    """
+
+    def __init__(self, statement: str, advice: str = "") -> None:
+        super().__init__()
+        self.statement, self.advice = statement, advice
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Consecutive rows of a table; ``typed`` holds all columns if their source has types.
+    """Consecutive rows of a table.
+
+    Args:
+        columns: The names of all columns.
+        rows: The rows, which hold the wanted columns.
+        typed: All columns, if their source has types.
+        separator: What stands between the fields of a text file.
+        notes: What the reader has to say about the source.
 
     Example:
-        >>> Batch(("text",), [{"text": "a"}, {"text": "b"}]).top(1).rows
+        >>> Batch(("text",), [{"text": "a"}, {"text": "b"}]).part(0, 1).rows
         [{'text': 'a'}]
     """
 
     columns: Group
     rows: Sequence[Row]
     typed: pa.Table | None = None
+    separator: str | None = None
+    notes: Group = ()
 
-    def top(self, count: int) -> Batch:
-        """Return a batch of the first rows."""
-        typed = None if self.typed is None else self.typed.slice(0, count)
-        return Batch(self.columns, self.rows[:count], typed)
+    def part(self, start: int, stop: int | None = None) -> Batch:
+        """Return a batch of some of the rows."""
+        if start == 0 and (stop is None or stop >= len(self.rows)):
+            return self
+        rows = self.rows[start:stop]
+        typed = None if self.typed is None else self.typed.slice(start, len(rows))
+        return replace(self, rows=rows, typed=typed)
+
+    def chosen(self, places: Sequence[int]) -> Batch:
+        """Return a batch of the rows at these places."""
+        typed = None if self.typed is None else self.typed.take(list(places))
+        return replace(self, rows=[self.rows[place] for place in places], typed=typed)
+
+    def joined(self, other: Batch) -> Batch:
+        """Return a batch of these rows and the other's."""
+        import pyarrow as pa
+
+        both = self.typed is not None and other.typed is not None
+        return replace(
+            self,
+            columns=tuple(dict.fromkeys([*self.columns, *other.columns])),
+            rows=[*self.rows, *other.rows],
+            typed=pa.concat_tables([self.typed, other.typed]) if both else None,
+        )
 
 
 def up_to(batches: Iterable[Batch], limit: int | None) -> Iterator[Batch]:
     """Yield the batches of the first ``limit`` rows, and read no further."""
     left = limit
     for batch in batches:
-        yield batch if left is None else batch.top(left)
+        yield batch.part(0, left)
         left = None if left is None else left - len(batch.rows)
         if left is not None and left <= 0:
             return
+
+
+def recut(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """Cut batches of any length into batches of one length, at least one if there is one."""
+    rest, is_first = None, True
+    for batch in batches:
+        rest = batch if rest is None else rest.joined(batch)
+        while len(rest.rows) >= size:
+            yield rest.part(0, size)
+            rest, is_first = rest.part(size), False
+    if rest is not None and (rest.rows or is_first):
+        yield rest
 
 
 def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
@@ -54,35 +108,30 @@ def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
         yield Batch(columns, chunk)
 
 
-def of_tables(
-    schema: pa.Schema, tables: Iterable[pa.Table], wanted: Group, size: int
-) -> Iterator[Batch]:
-    """Cut Arrow tables of any length into batches of one length, at least one."""
-    import pyarrow as pa
-
-    rest = schema.empty_table()
-    is_empty = True  # no batch yet
-    for table in tables:
-        rest = pa.concat_tables([rest, table])
-        while rest.num_rows >= size:
-            yield _typed(rest.slice(0, size), wanted)
-            rest, is_empty = rest.slice(size), False
-    if rest.num_rows or is_empty:
-        yield _typed(rest, wanted)
-
-
-def _typed(table: pa.Table, wanted: Group) -> Batch:
+def of_table(table: pa.Table, wanted: Group) -> Batch:
+    """Make a batch of an Arrow table."""
     columns = tuple(table.column_names)
     present = [name for name in dict.fromkeys(wanted) if name in columns]
     rows = table.select(present).to_pylist() if present else [{}] * table.num_rows
     return Batch(columns, rows, table)
 
 
-def check_unique(source: str, columns: Group) -> None:
-    """Check that no two columns have one name.
+def bare(name: object) -> str:
+    """Return a column's name without the blanks and marks around it.
+
+    >>> bare(" Summary ")
+    'Summary'
+    """
+    return str(name).strip().strip("\ufeff\u200b").strip()
+
+
+def header_of(source: str, columns: Iterable[object]) -> Group:
+    """Return the bare names of columns.
 
     Raises:
-        SetupError: If two have.
+        SetupError: If two have one name.
     """
-    if twice := [name for name in columns if columns.count(name) > 1]:
+    names = tuple(bare(name) for name in columns)
+    if twice := [name for name in names if name and names.count(name) > 1]:
         raise SetupError(f"{source}: each column name must be used once, got {twice[0]!r} twice.")
+    return names

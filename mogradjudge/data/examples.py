@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import dspy
 
-from mogradjudge.criteria import Criterion, Group, Rubric
-from mogradjudge.data.batches import Row
-from mogradjudge.data.tables import (
-    Table,
-    check_columns,
-    input_texts,
-    is_nan,
-    named_rows,
-    read_table,
-    texts_of,
-)
+from mogradjudge.criteria import Group, Rubric
+from mogradjudge.data.batches import BadRow, Row
+from mogradjudge.data.faults import Fault, Findings, say_notes
+from mogradjudge.data.grouping import found_groups
+from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
+from mogradjudge.data.ratings import Columns, merged, one_rating_a_row
+from mogradjudge.data.scores import read_scores
+from mogradjudge.data.tables import Table, find_missing, input_texts, read_table, texts_of
 from mogradjudge.errors import SetupError
 
-# How a score column writes a missing score, in lower case.
-_NO_SCORE = frozenset({"", "na", "n/a", "nan", "none", "null"})
+_RATER = "rater of the row"  # a column beside the fields of an example, none of which is called so
 
 
 def load_examples(
-    source: str | Path, rubric: Rubric, limit: int | None = None, *, require_human: bool = True
+    source: str | Path,
+    rubric: Rubric,
+    limit: int | None = None,
+    *,
+    require_human: bool = True,
+    options: ReadOptions = READ_DEFAULTS,
+    merge: bool = True,
 ) -> list[dspy.Example]:
-    """Read a table of texts and human scores, one example per row.
+    """Read a table of texts and human scores, one example per text.
 
     Each example holds the inputs as texts, the human scores as floats (None where there is none)
     and the name of its ``group``. A row that holds lists of texts and of scores becomes one example
     per list item.
+
+    A text may have several ratings, in rows with equal inputs or as a list in a human column. Its
+    human score is then their mean, and ``single_ratings`` holds each `Rating` (`merged`).
+
+    Without ``group`` in the rubric, texts that share an input may form the groups (`found_groups`).
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
@@ -41,9 +47,12 @@ def load_examples(
         limit: The number of rows to read from the top; None for all.
         require_human: Whether the human columns and the group column must exist. Without a group
             column each row is a group of its own, named by its number.
+        options: How the table is read where its file leaves a choice.
+        merge: Whether rated rows with equal inputs become one example; else each row is one.
 
     Raises:
-        SetupError: If the table cannot be read or does not fit the rubric.
+        SetupError: If the table cannot be read or does not fit the rubric; it names all that is
+            wrong.
 
     Example:
         >>> from mogradjudge import demo
@@ -54,25 +63,65 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    labels = [criterion.human for criterion in rubric.criteria]
-    labels += [rubric.group] if rubric.group is not None else []
-    table = read_table(str(source), (*rubric.inputs, *labels), limit)
-    table = unnested(table, rubric.inputs, tuple(labels))
-    required = [*rubric.inputs, *(labels if require_human else ())]
-    check_columns(table, list(dict.fromkeys(required)))
-    columns = _columns(table, rubric, require_human=require_human)
+    humans = [criterion.human for criterion in rubric.criteria]
+    labels = [*humans, *(name for name in (rubric.group, rubric.rater) if name)]
+    table = read_table(str(source), (*rubric.columns, *labels), limit, options)
+    table = unnested(table, rubric.columns, tuple(labels))
+    merge = merge and require_human
+    if merge:
+        table = one_rating_a_row(table, tuple(humans), rubric.rater)
+    required = [*rubric.columns, *(labels if require_human else ())]
+    columns = _columns(table, rubric, tuple(dict.fromkeys(required)), skip_bad=options.skip_bad)
+    raters = columns.pop(_RATER, None)
+    if merge:
+        columns = merged(table.source, columns, rubric, raters)
+    if rubric.group is None:
+        columns |= _found_groups(table, columns, rubric)
     return [
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
 
 
-def _columns(table: Table, rubric: Rubric, *, require_human: bool) -> dict[str, Sequence[object]]:
-    columns: dict[str, Sequence[object]] = {
-        name: input_texts(table, name) for name in rubric.inputs
+def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -> Columns:
+    """Check a table, and return its columns by the examples' fields, without bad rows.
+
+    Raises:
+        SetupError: If columns are missing, or rows are bad and not left out.
+    """
+    findings = Findings(table.source)
+    find_missing(table, required, findings)
+    columns: Columns = {}
+    faults, notes = [], [*table.notes]
+    for name, column in zip(rubric.inputs, rubric.columns, strict=True):
+        columns[name], wrong = input_texts(table, column)
+        faults += wrong if column in table.columns else []
+    for criterion in rubric.criteria:
+        scores = read_scores(table, criterion)
+        columns[criterion.human] = scores.values
+        faults += scores.faults
+        notes += scores.notes
+    labels = {"group": rubric.group or None, _RATER: rubric.rater}
+    for field, label in labels.items():
+        if field == "group" or label in required:
+            what = field.split()[0]
+            columns[field], wrong = _labels(table, label, what, required=label in required)
+            faults += wrong
+    bad = findings.add(table.faults(faults))
+    findings.conclude(len(table.rows), skip_bad=skip_bad)
+    say_notes(table.source, notes)
+    return {
+        name: [value for place, value in enumerate(values) if place not in bad]
+        for name, values in columns.items()
     }
-    columns |= {criterion.human: _scores(table, criterion) for criterion in rubric.criteria}
-    return columns | {"group": _groups(table, rubric.group, required=require_human)}
+
+
+def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:
+    inputs = {
+        column: columns[name] for name, column in zip(rubric.inputs, rubric.columns, strict=True)
+    }
+    groups = found_groups(inputs, f"{table.source}: no group is set", "group = false")
+    return {} if groups is None else {"group": groups}
 
 
 def listed(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:
@@ -108,6 +157,7 @@ def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str,
     """Count, for each criterion, the examples without a human score.
 
     Example:
+        >>> from mogradjudge import Criterion
         >>> rubric = Rubric(["text"], [Criterion("clarity", "Is easy to read.")])
         >>> missing_human([dspy.Example(human_clarity=None), dspy.Example(human_clarity=4)], rubric)
         {'clarity': 1}
@@ -118,78 +168,47 @@ def missing_human(examples: Sequence[dspy.Example], rubric: Rubric) -> dict[str,
     }
 
 
-def _groups(table: Table, name: str | None, *, required: bool) -> list[str]:
-    texts = [""] * len(table.rows) if name is None else texts_of(table, name)
-    empty = [(row, text) for row, text in enumerate(texts, 1) if not text.strip()]
-    if empty and required and name is not None:
-        raise SetupError(
-            f"{table.source}: each row needs its group, but {name!r} is empty in "
-            f"{named_rows(empty, show=False)}. Fill it in, or remove `group` from the rubric."
-        )
-    return [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
-
-
-def _scores(table: Table, criterion: Criterion) -> list[float | None]:
-    scores: list[float | None] = []
-    odd: list[tuple[int, object]] = []
-    outside: list[tuple[int, object]] = []
-    for row, value in enumerate(table.column(criterion.human), 1):
-        try:
-            scores.append(_score(value))
-        except (TypeError, ValueError, OverflowError):
-            odd.append((row, value))
-        else:
-            if scores[-1] is not None and not criterion.scale.covers(scores[-1]):
-                outside.append((row, value))
-    where = f"{table.source}: {criterion.human!r} must"
-    if odd:
-        raise SetupError(f"{where} hold numbers or nothing, got {named_rows(odd)}.")
-    if outside:
-        raise SetupError(f"{where} lie on the scale {criterion.scale}, got {named_rows(outside)}.")
-    return scores
-
-
-def _score(value: object) -> float | None:
-    if is_nan(value) or (isinstance(value, str) and value.strip().lower() in _NO_SCORE):
-        return None
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)  # type: ignore[arg-type]  # a TypeError is the answer for other types
+def _labels(
+    table: Table, name: str | None, what: str, *, required: bool
+) -> tuple[list[str], list[Fault]]:
+    """Return each row's group or rater, its number if it has none, and what is wrong with rows."""
+    if name is None or name not in table.columns:
+        return [str(row) for row, _ in enumerate(table.rows, 1)], []
+    texts, faults = texts_of(table, name)
+    labels = [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
+    if not required:
+        return labels, faults
+    rule = f"each row needs its {what}, but {name!r} is empty in"
+    advice = f"Fill it in, or remove `{what}` from the rubric."
+    empty = [n for n, text in enumerate(texts) if not text.strip()]
+    return labels, [*faults, *(table.fault(n, rule, advice=advice) for n in empty)]
 
 
 def unnested(table: Table, inputs: Group, scores: Group) -> Table:
     """Split rows of lists into one row per text; other values are copied to each.
 
     A row is split if both an input and a score of it are lists. (`mteb/summeval` on the hub has one
-    row per article, with 16 summaries and 16 scores per criterion.)
-
-    Raises:
-        SetupError: If a row's lists differ in length.
+    row per article, with 16 summaries and 16 scores per criterion.) A row whose lists differ in
+    length is bad.
     """
-    rows = [
-        text
-        for number, row in enumerate(table.rows, table.first)
-        for text in (
-            _texts(table.source, number, row)
-            if _holds_list(row, inputs) and _holds_list(row, scores)
-            else [row]
-        )
-    ]
-    return replace(table, rows=rows)
+
+    def parts(number: int, row: Row) -> list[Row]:
+        is_nested = _holds_list(row, inputs) and _holds_list(row, scores)
+        return _texts(number, row) if is_nested else [row]
+
+    return table.split(parts)
 
 
 def _holds_list(row: Row, names: Group) -> bool:
     return any(isinstance(row.get(name), list) for name in names)
 
 
-def _texts(source: str, number: int, row: Row) -> Iterator[Row]:
+def _texts(number: int, row: Row) -> list[Row]:
     lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise SetupError(
-            f"{source}: the lists of a row must have one length, but in row {number} {sizes}."
-        )
-    for place in range(max(lengths.values(), default=1)):
-        yield {
-            name: value[place] if isinstance(value, list) else value for name, value in row.items()
-        }
+        return [BadRow(f"the lists of a row must have one length, but in row {number} {sizes}")]
+    return [
+        {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
+        for place in range(max(lengths.values(), default=1))
+    ]

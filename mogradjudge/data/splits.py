@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, permutations, product
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
 from mogradjudge.data.examples import listed
+from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 
@@ -30,6 +31,55 @@ def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str
     return f"example {index}" if group is None else str(group)
 
 
+def with_groups(
+    examples: Sequence[dspy.Example],
+    group: str | Literal[False] | None = None,
+    off: str = "Rubric(group=False)",
+) -> Sequence[dspy.Example]:
+    """Return the examples with a ``group`` each, if none has one and their fields name it.
+
+    Args:
+        examples: The examples; they are not changed.
+        group: The field that names an example's group; with None, or where it is missing, an input
+            that many examples share (`found_groups`); with False none.
+        off: What turns the search for an input off, for the line that says so.
+
+    Example:
+        >>> rows = [dspy.Example(a=n // 2, b=n).with_inputs("a", "b") for n in range(4)]
+        >>> [example.group for example in with_groups(rows)]
+        ['0', '0', '1', '1']
+    """
+    if group is False or not examples or has_groups(examples):
+        return examples
+    groups: Sequence[object] | None
+    if group is not None and all(group in example for example in examples):
+        groups = [example[group] for example in examples]
+    else:
+        groups = _found_groups(examples, off)
+    if groups is None:
+        return examples
+    return [example.copy(group=str(name)) for example, name in zip(examples, groups, strict=True)]
+
+
+def has_groups(examples: Iterable[dspy.Example]) -> bool:
+    """Say whether some examples have a ``group``.
+
+    Example:
+        >>> has_groups([dspy.Example(text="a"), dspy.Example(text="b", group="1")])
+        True
+    """
+    return any(example.get("group") is not None for example in examples)
+
+
+def _found_groups(examples: Sequence[dspy.Example], off: str) -> list[str] | None:
+    try:
+        rows = [_shown(example) for example in examples]
+    except SetupError:  # they name no inputs yet
+        return None
+    inputs = {name: [str(row.get(name)) for row in rows] for name in rows[0]}
+    return found_groups(inputs, "No group is set", off)
+
+
 def split_by_group(
     examples: Iterable[dspy.Example],
     fractions: Sequence[float] = (0.5, 0.2, 0.3),
@@ -39,9 +89,10 @@ def split_by_group(
 ) -> tuple[list[dspy.Example], ...]:
     """Split examples at random into parts of about these sizes, without splitting a group.
 
-    Examples with equal inputs belong together, too. No part is empty, and no move or
-    exchange of groups would bring the numbers of examples closer to the fractions. Inside a part
-    the examples keep their order.
+    Examples with equal inputs belong together, too; so do those that share an input, where no
+    example has a ``group`` (`with_groups`). No part is empty, and no move or exchange of groups
+    would bring the numbers of examples closer to the fractions. Inside a part the examples keep
+    their order.
 
     Args:
         examples: Each with a ``group``, or a group of its own.
@@ -60,7 +111,8 @@ def split_by_group(
     """
     _check_fractions(fractions)
     examples = listed(examples, "examples")
-    groups = places_by_group(examples, by_group=by_group)
+    named = with_groups(examples, off="by_group=False") if by_group else examples
+    groups = places_by_group(named, by_group=by_group)
     if len(groups) < len(fractions):
         raise SetupError(
             f"A split into {len(fractions)} parts needs at least as many groups, got "

@@ -10,22 +10,27 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BATCH_ROWS, Batch, Row, up_to
-from mogradjudge.data.readers import HUB, read_delimited, read_hub, read_json_lines, read_parquet
+from mogradjudge.data.batches import BATCH_ROWS, BadRow, Batch, Row, recut, up_to
+from mogradjudge.data.delimited import read_delimited
+from mogradjudge.data.faults import Fault, Findings, say_notes
+from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
+from mogradjudge.data.readers import HUB, read_hub, read_json_lines, read_parquet
+from mogradjudge.data.spreadsheets import SPREADSHEETS, read_spreadsheet
 from mogradjudge.errors import SetupError
 from mogradjudge.secrets import redact
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
+_OWN_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+KINDS = (*_OWN_SEPARATORS, ".jsonl", ".parquet", *SPREADSHEETS)
 """The suffixes of table files that can be read."""
 
 
@@ -33,7 +38,13 @@ KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 class Table:
     """All column names of a source, and rows that hold the wanted columns.
 
-    ``first`` is the number of the first row in the source.
+    Args:
+        source: The file or data set.
+        columns: The names of all columns.
+        rows: The rows.
+        numbers: The rows' numbers in the source, if they are not 1, 2, ...
+        separator: What stands between the fields of a text file.
+        notes: What the reader has to say about the source.
 
     Example:
         >>> Table("a.csv", ("text",), [{"text": "a"}, {"text": "b"}]).column("text")
@@ -43,21 +54,52 @@ class Table:
     source: str
     columns: Group
     rows: Sequence[Row]
-    first: int = 1
+    numbers: Sequence[int] = ()
+    separator: str | None = None
+    notes: Group = ()
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
 
+    def split(self, parts: Callable[[int, Row], Iterable[Row]]) -> Table:
+        """Return a table of the parts of each row, which keep the row's number."""
+        numbers = self.numbers or range(1, len(self.rows) + 1)
+        split = [
+            (number, part)
+            for number, row in zip(numbers, self.rows, strict=True)
+            for part in parts(number, row)
+        ]
+        rows, numbers = [part for _, part in split], [number for number, _ in split]
+        return replace(self, rows=rows, numbers=numbers)
 
-def read_table(source: str, wanted: Group, limit: int | None) -> Table:
+    def fault(self, place: int, rule: str, value: object = ..., advice: str = "") -> Fault:
+        """Return that a row breaks a rule, by its value if there is one."""
+        row = f"row {self.numbers[place] if self.numbers else place + 1}"
+        shown = row if value is ... else f"{reprlib.repr(value)} in {row}"
+        return Fault(place, rule, shown, advice)
+
+    def faults(self, others: Iterable[Fault]) -> Iterator[Fault]:
+        """Yield the rows that cannot be read, and what is wrong with others."""
+        unread = {place for place, row in enumerate(self.rows) if isinstance(row, BadRow)}
+        for place, row in enumerate(self.rows):
+            if isinstance(row, BadRow):
+                yield Fault(place, "", row.statement, row.advice)
+        yield from (fault for fault in others if fault.place not in unread)
+
+
+def read_table(
+    source: str, wanted: Group, limit: int | None, options: ReadOptions = READ_DEFAULTS
+) -> Table:
     """Read the wanted columns that exist from a source's first rows.
 
     Raises:
         SetupError: If the source cannot be read.
     """
-    batches = list(stream_table(source, wanted, limit))
+    batches = list(stream_table(source, wanted, limit, options=options))
     columns = tuple(dict.fromkeys(chain.from_iterable(batch.columns for batch in batches)))
-    return Table(source, columns, [row for batch in batches for row in batch.rows])
+    rows = [row for batch in batches for row in batch.rows]
+    separator, notes = (batches[0].separator, batches[0].notes) if batches else (None, ())
+    return Table(source, columns, rows, separator=separator, notes=notes)
 
 
 def stream_table(
@@ -66,6 +108,7 @@ def stream_table(
     limit: int | None = None,
     size: int = BATCH_ROWS,
     *,
+    options: ReadOptions = READ_DEFAULTS,
     whole: bool = False,
 ) -> Iterator[Batch]:
     """Read the first rows of a source in batches that hold the wanted columns.
@@ -75,6 +118,7 @@ def stream_table(
         wanted: The columns that the rows hold, if the source has them.
         limit: The largest number of rows to read; None for all.
         size: The rows of a batch; the last one may have fewer.
+        options: How the source is read where it leaves a choice.
         whole: Whether the batches keep the other columns, too.
 
     Raises:
@@ -87,7 +131,8 @@ def stream_table(
         [20, 16]
     """
     try:
-        yield from up_to(_reader(source, wanted, size, whole=whole), limit)
+        batches = _reader(source, wanted, size, options, whole=whole)
+        yield from recut(up_to(batches, limit), size)
     except SetupError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
@@ -95,7 +140,9 @@ def stream_table(
         raise SetupError(f"Cannot read {source}: {reason[:300].rstrip('.')}.") from error
 
 
-def _reader(source: str, wanted: Group, size: int, *, whole: bool) -> Iterator[Batch]:
+def _reader(
+    source: str, wanted: Group, size: int, options: ReadOptions, *, whole: bool
+) -> Iterator[Batch]:
     if source.startswith(HUB):
         return read_hub(source, wanted, size)
     path = Path(source)
@@ -110,9 +157,11 @@ def _reader(source: str, wanted: Group, size: int, *, whole: bool) -> Iterator[B
         case ".parquet":
             return read_parquet(path, wanted, size, whole=whole)
         case ".jsonl":
-            return read_json_lines(path, size)
+            return read_json_lines(path, size, options)
+        case ".csv" | ".tsv":
+            return read_delimited(path, _OWN_SEPARATORS[kind], size, options)
         case _:
-            return read_delimited(path, "," if kind == ".csv" else "\t", size)
+            return read_spreadsheet(path, size)
 
 
 def check_columns(table: Table, required: Sequence[str]) -> None:
@@ -124,60 +173,60 @@ def check_columns(table: Table, required: Sequence[str]) -> None:
     Example:
         >>> check_columns(Table("a.csv", ("text",), [{"text": "a"}]), ["text"])
     """
-    if not table.columns:
+    findings = Findings(table.source)
+    find_missing(table, required, findings)
+    findings.conclude(len(table.rows), skip_bad=False)
+
+
+def find_missing(table: Table, required: Sequence[str], findings: Findings) -> None:
+    """Add the columns that a table has not, with similar names.
+
+    Raises:
+        SetupError: If it has no columns or no rows.
+    """
+    if not table.columns and not table.rows:
         raise SetupError(f"{table.source} is empty: it needs {', '.join(required)} and rows.")
+    if not table.columns:
+        return  # no row could be read
     if missing := [name for name in required if name not in table.columns]:
         near = chain(*(difflib.get_close_matches(name, table.columns, 1) for name in missing))
         hint = " or ".join(repr(name) for name in dict.fromkeys(near))
-        raise SetupError(
-            f"{table.source} has no column {', '.join(map(repr, missing))}"
+        findings.add_line(
+            f"the table has no column {', '.join(map(repr, missing))}"
             f"{f' (did you mean {hint}?)' if hint else ''}. "
             f"Its columns: {', '.join(table.columns)}."
         )
-    if not table.rows:
+    elif not table.rows:
         raise SetupError(f"{table.source} has columns but no rows.")
 
 
-def input_texts(table: Table, name: str) -> list[str]:
-    """Return a column's texts, none of them empty.
-
-    Raises:
-        SetupError: If a value is empty or no text.
-    """
-    texts = texts_of(table, name)
-    if empty := [(row, text) for row, text in enumerate(texts, table.first) if not text.strip()]:
-        raise SetupError(
-            f"{table.source}: each row needs the input {name!r}, but it is empty in "
-            f"{named_rows(empty, show=False)}. Fill them in or remove the rows."
-        )
-    return texts
+def input_texts(table: Table, name: str) -> tuple[list[str], list[Fault]]:
+    """Return a column's texts, and what is wrong with those that are empty or no text."""
+    texts, faults = texts_of(table, name)
+    rule = f"each row needs the input {name!r}, but it is empty in"
+    advice = "Fill them in or remove the rows."
+    faults += [
+        table.fault(place, rule, advice=advice)
+        for place, text in enumerate(texts)
+        if not text.strip()
+    ]
+    return texts, faults
 
 
-def texts_of(table: Table, name: str) -> list[str]:
-    """Return a column's values as texts.
-
-    Raises:
-        SetupError: If a value is neither a text nor a number.
-    """
+def texts_of(table: Table, name: str) -> tuple[list[str], list[Fault]]:
+    """Return a column's values as texts, and what is wrong with those that are no text."""
     values = ["" if is_nan(value) else value for value in table.column(name)]
-    kinds = (str, int, float)
-    if other := [(n, v) for n, v in enumerate(values, table.first) if not isinstance(v, kinds)]:
-        raise SetupError(f"{table.source}: {name!r} must be texts, got {named_rows(other)}.")
-    return [str(value) for value in values]
+    faults = [
+        table.fault(place, f"{name!r} must be texts, got", value)
+        for place, value in enumerate(values)
+        if not isinstance(value, str | int | float)
+    ]
+    return [str(value) for value in values], faults
 
 
 def is_nan(value: object) -> bool:
     """Say whether a value is missing: None or nan."""
     return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def named_rows(rows: Sequence[tuple[int, object]], *, show: bool = True) -> str:
-    """Name the first three rows (and their values) in an error, and count the others."""
-    names = [
-        f"{reprlib.repr(value)} in row {number}" if show else f"row {number}"
-        for number, value in rows[:3]
-    ]
-    return ", ".join(names) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 
 @dataclass(frozen=True)
@@ -195,8 +244,12 @@ class Survey:
     digest: str
 
 
-def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
+def survey(
+    path: Path, inputs: Group, limit: int | None, options: ReadOptions = READ_DEFAULTS
+) -> Survey:
     """Read a file's first rows, and check that each one can be judged and written.
+
+    Rows that cannot be judged are not counted if the options leave them out.
 
     Raises:
         SetupError: If the file cannot be read, lacks an input column, has no rows or an empty
@@ -211,24 +264,59 @@ def survey(path: Path, inputs: Group, limit: int | None) -> Survey:
     import pyarrow as pa
 
     columns: dict[str, None] = {}
-    typed, rows = None, 0
-    for batch in stream_table(str(path), inputs, limit, whole=True):
+    typed, rows, findings = None, 0, Findings(str(path))
+    for batch in stream_table(str(path), inputs, limit, options=options, whole=True):
         columns |= dict.fromkeys(batch.columns)
-        check_columns(Table(str(path), tuple(columns), batch.rows), inputs)
-        inputs_of(path, batch, inputs, rows + 1)
-        table = kept_table(path, batch, batch.columns)
-        typed = table.schema if batch.typed is not None else None
+        table = _table(str(path), batch, tuple(columns), rows + 1)
+        if not rows:
+            find_missing(table, inputs, findings)
+            say_notes(str(path), batch.notes)
+        findings.add(_input_faults(table, inputs))
+        kept = kept_table(path, batch, batch.columns)
+        typed = None if batch.typed is None else kept.schema
         rows += len(batch.rows)
     if not rows:
         check_columns(Table(str(path), tuple(columns), ()), inputs)
+    findings.conclude(rows, skip_bad=options.skip_bad)
     schema = typed or pa.schema([(name, pa.string()) for name in columns])
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Survey(rows, schema, digest)
+    return Survey(rows - findings.bad_rows, schema, digest)
 
 
-def inputs_of(path: Path, batch: Batch, inputs: Group, first: int = 1) -> list[dict[str, str]]:
-    """Return the inputs of a batch's rows, which begin at the source's row ``first``.
+def _table(source: str, batch: Batch, columns: Group, first: int = 1) -> Table:
+    return Table(source, columns, batch.rows, range(first, first + len(batch.rows)))
+
+
+def _input_faults(table: Table, inputs: Group) -> Iterator[Fault]:
+    present = [name for name in inputs if name in table.columns]
+    return table.faults(chain.from_iterable(input_texts(table, name)[1] for name in present))
+
+
+def judgeable(
+    path: Path, inputs: Group, limit: int | None, size: int, options: ReadOptions
+) -> Iterator[Batch]:
+    """Read all columns of the rows that `survey` counted, in batches of one length.
+
+    Example:
+        >>> from mogradjudge import demo
+        >>> table = Path(demo.__file__).parent / "replies.jsonl"
+        >>> batches = judgeable(table, ("reply",), None, 20, ReadOptions(skip_bad=True))
+        >>> [len(batch.rows) for batch in batches]
+        [20, 16]
+    """
+    batches = stream_table(str(path), inputs, limit, size, options=options, whole=True)
+    return recut((_without_bad(batch, inputs) for batch in batches), size)
+
+
+def _without_bad(batch: Batch, inputs: Group) -> Batch:
+    faults = _input_faults(_table("", batch, batch.columns), inputs)
+    bad = {fault.place for fault in faults}
+    return batch.chosen([n for n in range(len(batch.rows)) if n not in bad]) if bad else batch
+
+
+def inputs_of(path: Path, batch: Batch, inputs: Group) -> list[dict[str, str]]:
+    """Return the inputs of a batch's rows.
 
     Raises:
         SetupError: If an input is empty or no text.
@@ -238,8 +326,10 @@ def inputs_of(path: Path, batch: Batch, inputs: Group, first: int = 1) -> list[d
         >>> inputs_of(Path("a.csv"), batch, ("text",))
         [{'text': 'a'}]
     """
-    table = Table(str(path), batch.columns, batch.rows, first)
-    texts = [input_texts(table, name) for name in inputs]
+    table, findings = _table(str(path), batch, inputs), Findings(str(path))
+    findings.add(_input_faults(table, inputs))
+    findings.conclude(len(table.rows), skip_bad=False)
+    texts = [input_texts(table, name)[0] for name in inputs]
     return [dict(zip(inputs, row, strict=True)) for row in zip(*texts, strict=True)]
 
 

@@ -176,9 +176,9 @@ def _print(out: Console, table: Table) -> None:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Format a number; None becomes a dash.
+    """Format a number; None becomes a dash, and what rounds to 0 has no sign.
 
-    >>> number(0.12345), number(None)
-    ('0.123', '-')
+    >>> number(0.12345), number(-0.0001), number(None)
+    ('0.123', '0.000', '-')
     """
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:z.{digits}f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,14 +13,16 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
+from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.judge.finish_reason import Ending, reading
+from mogradjudge.judge.inputs import check_inputs, text_inputs
 from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
 from mogradjudge.judge.reply import field_by_field, is_read_by_field
-from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Reading, Unscored
+from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Reading, Refused, Unscored
 from mogradjudge.lm.quoting import quote, reason_of
-from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal
+from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal, concerns_the_text
 from mogradjudge.settings import Layout, ScoreRule
 
 _LARGEST_FILE = 50_000_000  # bytes
@@ -70,6 +72,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         fallback: Literal["integer"] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(rubric, Rubric):
+            raise SetupError(
+                f"`rubric` must be a Rubric, got {rubric!r}. Rubric.from_toml reads one."
+            )
         self.rubric = rubric
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
         self._logprobs = TopLogprobs()
@@ -83,7 +89,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         """Load a saved judge with the settings that it was saved with.
 
         Args:
-            path: A JSON file written by `save`.
+            path: A JSON file written by `save`, or a run's folder.
             rubric: Its rubric. Default: ``rubric.toml`` beside the file, or else the rubric that is
                 saved in the file.
 
@@ -99,6 +105,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             3
         """
         path = Path(path)
+        path = path / "judge.json" if path.is_dir() else path
         beside = path.parent / "rubric.toml"
         try:
             saved = _saved(path)
@@ -123,7 +130,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         """Score one text.
 
         Raises:
-            SetupError: If an input is missing, or if logprobs are missing and no fallback is set.
+            SetupError: If an input is missing, blank or no text, or if logprobs are missing and no
+                fallback is set.
             dspy.LMError: If the provider fails.
         """
         quoted, calls = self._quoted(inputs), self._calls()
@@ -139,6 +147,16 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         with dspy.context(adapter=adapter):
             replies = await asyncio.gather(*(_asend(call, quoted) for call in calls))
         return self._prediction(replies, adapter)
+
+    def batch(self, examples: Iterable[dspy.Example], *settings: Any, **options: Any) -> Any:
+        """Score examples in parallel, as `dspy.Module.batch` does.
+
+        Raises:
+            SetupError: Before any call, if an input is missing, blank or no text.
+        """
+        examples = listed(examples, "examples")
+        check_inputs(examples, self.rubric, "examples")
+        return super().batch(examples, *settings, **options)
 
     def load_state(self, state: Mapping[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Restore a saved state; see `ScorePredict.load_state`.
@@ -178,13 +196,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
                 return {}
 
     def _quoted(self, inputs: Mapping[str, object]) -> dict[str, str]:
-        if missing := [name for name in self.rubric.inputs if inputs.get(name) is None]:
-            raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.")
+        texts = text_inputs(inputs, self.rubric)
         fields = (*self.rubric.inputs, *self.rubric.names, "rationale")
         labels = isinstance(dspy.settings.adapter, dspy.TwoStepAdapter)
-        return {
-            name: quote(str(inputs[name]), fields, labels=labels) for name in self.rubric.inputs
-        }
+        return {name: quote(text, fields, labels=labels) for name, text in texts.items()}
 
     def _prediction(self, replies: Sequence[_Reply], adapter: dspy.Adapter) -> dspy.Prediction:
         taken: dict[str, list[Reading]] = {name: [] for name in self.rubric.names}
@@ -284,6 +299,8 @@ def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         except _UNREADABLE as error:
             return _without_scores(call, error, ending)
         except REFUSALS as error:
+            if refused := _refused(call, error):
+                return refused
             return _send(call.after(error), inputs)
         call.note_taken()
         return _with_scores(call, prediction, ending)
@@ -296,6 +313,8 @@ async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
         except _UNREADABLE as error:
             return _without_scores(call, error, ending)
         except REFUSALS as error:
+            if refused := _refused(call, error):
+                return refused
             return await _asend(call.after(error), inputs)
         call.note_taken()
         return _with_scores(call, prediction, ending)
@@ -316,6 +335,14 @@ def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _R
 def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
     reason = ending.reason or reason_of(error, call.lm)
     return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {reason}"))
+
+
+def _refused(call: _Call, error: dspy.LMError) -> _Reply | None:
+    """Return a reply without scores if the provider refuses the text, by a filter for example."""
+    if not (isinstance(error, dspy.LMInvalidRequestError) and concerns_the_text(error)):
+        return None
+    reason = f"refused: {reason_of(error, call.lm)}"
+    return _Reply(call.predictor.criteria, Refused(reason, error))
 
 
 def _mean(samples: Sequence[Reading]) -> Reading:

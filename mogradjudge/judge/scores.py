@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, NoReturn, Self, TypeAlias
+
+import dspy
 
 from mogradjudge.criteria.decomposition import Scope
 from mogradjudge.errors import SetupError
@@ -72,12 +74,52 @@ def settings_with(values: Mapping[str, Any], base: JudgeSettings) -> JudgeSettin
 class Unscored:
     """Why there is no usable score; never mixed with a low score.
 
+    It is false where a truth value is asked for, and no number: arithmetic and comparisons raise a
+    TypeError. `dspy.Prediction.toDict` writes None for it.
+
     Example:
         >>> Unscored("no readable clarity in the reply '?'").reason
         "no readable clarity in the reply '?'"
+        >>> sum([4, Unscored("no reply")])
+        Traceback (most recent call last):
+        TypeError: There is no score (no reply). Leave it out: isinstance(score, Unscored).
     """
 
     reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+    def _refuse(self, _: object) -> NoReturn:
+        raise TypeError(
+            f"There is no score ({self.reason}). Leave it out: isinstance(score, Unscored)."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+    def toDict(self) -> None:  # DSPy's name
+        """Return None, as `dspy.Prediction.toDict` writes it."""
+
+
+@dataclass(frozen=True)
+class Refused(Unscored):
+    """The provider refuses the text, and another try cannot help.
+
+    Once pickled, it is a plain `Unscored`: the error may hold what cannot be pickled.
+
+    Example:
+        >>> Refused("refused: 'flagged'", dspy.LMInvalidRequestError("flagged")).error.message
+        'flagged'
+    """
+
+    error: dspy.LMError = field(compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Unscored], tuple[str]]:
+        return Unscored, (self.reason,)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
 
 Score: TypeAlias = float | Unscored
@@ -102,3 +144,10 @@ class Reading:
     distribution: tuple[tuple[int, float], ...] = ()
     support: float | None = None
     rationale: str | None = None
+
+    def toDict(self) -> dict[str, Any]:  # DSPy's name
+        """Return plain values for `dspy.Prediction.toDict`; ``unscored`` is the reason or None."""
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        if isinstance(self.score, Unscored):
+            return {**values, "score": None, "unscored": self.score.reason}
+        return {**values, "unscored": None}

@@ -81,7 +81,8 @@ class Budget:
         if cap := self.weigh(lm, "", None, lm.kwargs.get("n") or 1).passes(self):
             raise SetupError(
                 f"One call of {lm.model!r}, with a reply of up to {longest_reply(lm)} tokens, may "
-                f"pass the cap of {cap}. Raise it, or set `max_tokens` on that LM (--max-tokens)."
+                f"pass the cap of {self.named(cap)}. Raise it, or set `max_tokens` on that LM "
+                "(--max-tokens)."
             )
 
     def weigh(self, lm: dspy.BaseLM, prompt: object, reply: int | None, replies: int) -> Spent:
@@ -104,6 +105,10 @@ class Budget:
                 "unknown. Set `max_tokens` on that LM (--max-tokens)."
             )
         return largest(lm, prompt, reply, replies)
+
+    def named(self, cap: str) -> str:
+        """Name a cap with its value, and its option where that has another name."""
+        return f"{cap}={getattr(self, cap)}{_OPTIONS.get(cap, '')}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the caps as `result.json` holds them."""
@@ -129,7 +134,7 @@ class Spent:
         return Spent(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
 
     def passes(self, budget: Budget) -> str | None:
-        """Name the first cap that this spending passes, such as ``max_calls=20``; None if none."""
+        """Name the first cap that this spending passes, such as ``max_calls``; None if none."""
         caps = {
             "max_calls": (self.calls, budget.max_calls),
             "max_tokens": (self.tokens, budget.max_tokens),
@@ -137,7 +142,7 @@ class Spent:
         }
         for name, (value, cap) in caps.items():
             if cap is not None and value > cap:
-                return f"{name}={cap}{_OPTIONS.get(name, '')}"
+                return name
         return None
 
 

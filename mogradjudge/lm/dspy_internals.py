@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 import dspy
 from dspy._vendor.lm15.providers import openai_chat
 from dspy.adapters.utils import parse_value as parse_value
-from dspy.clients import _get_dspy_cache, base_lm, execution
+from dspy.clients import _get_dspy_cache, base_lm, costs, execution
 from dspy.clients.cache import Cache
 from dspy.clients.call_result import CACHE_FORMAT as CACHE_FORMAT
 from dspy.clients.call_result import AttributeDict as AttributeDict
@@ -104,6 +104,7 @@ READ_MESSAGE: Place = (
 )  # reads a missing message as an empty one
 READ_USAGE: Place = (openai_chat, "_usage_from_chat")  # fails on an odd usage, and loses the reply
 RECORD_HISTORY: Place = (base_lm, "record_history")  # keeps 10,000 calls per LM and module
+MODEL_INFO: Place = (costs, "model_info")  # reads the whole catalogue for a model that it lacks
 START_THREAD: Place = (threading.Thread, "start")  # a plain thread gets no settings of DSPy
 
 # --- LMs that do not send through `EXECUTE`: a user's own `BaseLM.forward`. DSPy 3.5 drops it.

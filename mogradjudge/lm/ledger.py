@@ -71,7 +71,7 @@ class _Account:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
-    unpriced: bool = False  # a paid call reported no tokens, or its model has no price
+    unpriced: bool = False  # a paid call reported no tokens, or a call's model has no price
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ class Ledger:
         stop_file: Path | None = None,
         purse: Purse | None = None,
     ) -> None:
+        if not isinstance(budget, Budget | None):
+            raise SetupError(f"`budget` must be a Budget(...), got {budget!r}.")
         self.budget = budget or Budget()
         self.purse = purse
         self.reserve: Spent | None = None
@@ -210,12 +212,11 @@ class Ledger:
         with self._lock:
             wanted = self._with(weight + (self.reserve or Spent()))
             cap = wanted.passes(self.budget) if self.budget.caps_calls else None
-            if cap is None and self.purse is not None and not self.purse.take(weight):
-                cap = "all runs together"
-            if cap is None:
+            if cap is None and (self.purse is None or self.purse.take(weight)):
                 return self._enter_sent(purpose, weight)
             if not self._under_way:
-                raise BudgetExhausted(f"The cap of {cap} is reached.")
+                of = "all runs together" if cap is None else self.budget.named(cap)
+                raise BudgetExhausted(f"The cap of {of} is reached.", cap)
             return None
 
     def withdraw(self, sent: Sent) -> bool:
@@ -334,13 +335,16 @@ class Ledger:
         account.completion_tokens += completion
         account.cost += cost
         is_paid = landing.answered or prompt or completion
-        account.unpriced |= bool(is_paid) and (known is None or landing.unknown)
+        account.unpriced |= bool(is_paid) and landing.unknown
         spent = sent.weight if landing.unknown else Spent(1, prompt + completion, cost)
         self._spent += spent
         return spent
 
     def _account(self, purpose: Purpose) -> _Account:
-        return self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+        account = self._accounts.setdefault((purpose.role, purpose.criteria), _Account())
+        # Also where all replies were cached: 0 dollars would look like a price.
+        account.unpriced = account.unpriced or price(purpose.model) is None
+        return account
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         if self._journal is not None:

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import dspy
@@ -33,6 +33,7 @@ from mogradjudge.lm.dspy_internals import (
     ATTEMPT_ASYNC,
     EXECUTE,
     EXECUTE_ASYNC,
+    MODEL_INFO,
     READ_MESSAGE,
     READ_USAGE,
     RECORD_HISTORY,
@@ -56,6 +57,7 @@ from mogradjudge.secrets import redact_error, redact_reply, secrets_known, secre
 logger = logging.getLogger(__name__)
 
 _BOOKING: Setting[Booking] = Setting("booking")
+_MOST_MODELS = 256  # whose entries in DSPy's catalogue are remembered
 
 
 @contextmanager
@@ -160,9 +162,20 @@ def _functions_on_the_way(history: History) -> Iterator[tuple[Place, Callable[[A
     yield READ_MESSAGE, reading_message
     yield READ_USAGE, reading_usage
     yield RECORD_HISTORY, partial(history.recording, _is_in_run)
+    yield MODEL_INFO, _remembering
     yield START_THREAD, _starting
     for kind, name in custom_methods():
         yield (kind, name), partial(_custom_method_of, name)
+
+
+def _remembering(dspys: Function) -> Function:
+    """Look each model up once: DSPy does so twice for each reply, to estimate its cost."""
+    return partial(_model_info, dspys)
+
+
+@lru_cache(_MOST_MODELS)
+def _model_info(dspys: Function, provider: Any, model: Any, namespaces: Any = None) -> Any:
+    return dspys(provider, model, namespaces=namespaces)
 
 
 def _custom_method_of(name: str, theirs: Any) -> Function:

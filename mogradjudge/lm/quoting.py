@@ -64,9 +64,10 @@ _HEADING = re.compile(  # ours; also in a quotation or a list
 # The control tokens of model families. Where a server or llama.cpp reads a prompt as a whole, they
 # would begin and end turns inside of a message's text too.
 _WORDS = (
-    r"s|bos|eos|eod|eot|sop|eop|BOS|EOS|EOD|EOT|PAD|UNK|pad|unk|mask|cls|sep|\w{1,20}_TOKEN|(?:unused|reserved_|SPECIAL_|extra_id_)\d{1,5}"
+    r"s|bos|eos|eod|eot|sop|eop|BOS|EOS|EOD|EOT|PAD|UNK|pad|unk|mask|cls|sep|CLS|SEP"
+    r"|\w{1,20}_TOKEN|(?:unused|reserved_|SPECIAL_|extra_id_)\d{1,5}"
     r"|(?:start|end)_of_\w{1,20}|(?:start|end)_function_\w{1,20}|(?:image|audio)_soft_token"
-    r"|fim_(?:prefix|middle|suffix|pad)|file_sep|repo_name|tool_(?:calls?|response|sep|result)"
+    r"|fim_(?:prefix|middle|suffix|pad)|file_sep|repo_name|tool_(?:calls?|response|sep|result)|arg_(?:key|value)"
 )
 _ANGLES = (
     r"<(?=\|[^\w\s<>]*+\w[^\s<>]*+>)"  # ChatML, Llama 3, DeepSeek, Harmony, Phi, Cohere
@@ -79,11 +80,11 @@ _WORDY = "(?:ARGS|AUDIO|PREFIX|MIDDLE|SUFFIX)"
 _SQUARES = (
     r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|CALL_ID"
     r"|THINK|MODEL_SETTINGS|IMG(?:_BREAK|_END)?|BEGIN_AUDIO"
-    r"|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|EOT)\])"  # Mistral, GLM
+    r"|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|EOT|(?:start|end)_header_id)\])"  # Mistral, GLM, Kimi
     # Ordinary words in brackets, but next to another token.
     rf"|(?<=\])\[(?={_WORDY}\])|\[(?={_WORDY}\][\[{{])"
     r"|\[(?=\|\w+\|\])"  # EXAONE
-    r"|\](?=~b\]|!\w~\[)|\[(?=e~\[)"  # MiniMax
+    r"|\](?=~b\]|~!b\[|!\w~\[)|\[(?=e~\[)"  # MiniMax
 )
 _CONTROL = re.compile(f"{_ANGLES}|{_SQUARES}")
 _ALWAYS = (re.compile(f"{_MARKER}|{_CUSTOM_TYPE}"), _CONTROL)

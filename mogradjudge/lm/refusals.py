@@ -21,8 +21,11 @@ _TOP_LOGPROBS = 20  # the most that OpenAI's interface gives
 _FEW_LOGPROBS = 5  # what others give at least
 
 _OF_THE_TEXT = re.compile(
-    r"content[ _-]?(filter|policy|management)|flagged|moderat|safety|usage polic", re.IGNORECASE
+    r"content[ _-]?(filter|policy|management)|flagged|moderat|safety|usage polic"
+    r"|^(?!.*max_\w*tokens).*context[ _-]?(size|length|window)",  # DSPy knows OpenAI's error alone
+    re.IGNORECASE | re.DOTALL,
 )
+_TOO_LARGE = 413  # the status of a server in front of the model's
 
 # What a refusal names, and the setting behind it; {role}_ is nothing for the judge.
 _REMEDIES = (
@@ -109,7 +112,11 @@ def _address(lm: dspy.BaseLM | None) -> tuple[str, str]:
 
 def concerns_the_text(error: Exception) -> bool:
     """Return whether one text was refused, for its content or its length."""
+    if isinstance(error, dspy.LMUnsupportedModelError):  # a model for moderation, say
+        return False
     if isinstance(error, dspy.ContextWindowExceededError):
+        return True
+    if getattr(error, "status", None) == _TOO_LARGE:
         return True
     said = getattr(error, "message", error)
     return _OF_THE_TEXT.search(f"{getattr(error, 'provider_code', None)} {said}") is not None

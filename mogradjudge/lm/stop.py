@@ -75,7 +75,8 @@ class StopSignal:
         if self.reason is not None:
             raise RunStopped(self.reason)
         if self._deadline is not None and now >= self._deadline:
-            raise BudgetExhausted(f"The cap of max_seconds={self.max_seconds:g} is reached.")
+            said = f"The cap of max_seconds={self.max_seconds:g} is reached."
+            raise BudgetExhausted(said, "max_seconds")
 
 
 @contextmanager

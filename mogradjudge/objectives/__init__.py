@@ -12,6 +12,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
+from mogradjudge.objectives.listed import Metric, Objectives, listed_objectives
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import (
     AggregateFailed,
@@ -29,8 +30,10 @@ __all__ = [
     "Label",
     "LabelsHook",
     "Measure",
+    "Metric",
     "MetricFailed",
     "Objective",
+    "Objectives",
     "ObjectivesMetric",
     "ScoreHook",
     "Scored",
@@ -39,6 +42,7 @@ __all__ = [
     "feedback_on",
     "has_own_aggregate",
     "is_of_rubric",
+    "listed_objectives",
     "mean_score",
     "metric_lms",
     "metric_of",

@@ -64,8 +64,8 @@ class ObjectivesMetric:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
-        names = [objective.name for objective in self.objectives]
-        if not names or len(set(names)) < len(names):
+        names = [getattr(objective, "name", None) for objective in self.objectives]  # of a function
+        if not names or None in names or len(set(names)) < len(names):
             raise SetupError(f"A metric needs objectives, each with its own name, got {names}.")
         if not isinstance(self.failure_score, Real) or not math.isfinite(self.failure_score):
             raise SetupError(f"`failure_score` must be a number, got {self.failure_score!r}.")

@@ -211,7 +211,7 @@ def _read(answer: object) -> Verdict:
 
 def _further_arguments(metric: Callable[..., object], pred_name: str | None) -> tuple[Any, ...]:
     """Return the arguments that a metric takes after the example and the prediction."""
-    if not callable(metric):
+    if not callable(metric) or isinstance(metric, type):
         raise SetupError(f"A metric must be a function, got {metric!r}.")
     if is_async(metric):
         raise SetupError(f"A metric must not be async, got {metric!r}.")

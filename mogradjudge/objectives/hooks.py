@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard
 import dspy
 
 from mogradjudge.agreement import Undefined
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.errors import InputError, MogradError, SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.quoting import reason_of
 
@@ -181,7 +181,9 @@ def call_with_retry(function: Callable[..., object], *arguments: object) -> obje
 
 
 def call_hook(function: Callable[..., object], *arguments: object) -> object:
-    """Call a function that may call an LM; an unusable reply of that LM becomes `Unscored`.
+    """Call a function that may call an LM; it is `Unscored` if the LM's reply cannot be used.
+
+    So it is if a judge inside the function is given no text.
 
     Raises:
         dspy.LMError: If the provider fails, other than by refusing the one text.
@@ -196,6 +198,8 @@ def call_hook(function: Callable[..., object], *arguments: object) -> object:
             raise
         said = reason_of(error, dspy.settings.lm)
         return Unscored(f"the metric's own LM gave no usable reply: {said}")
+    except InputError as error:
+        return Unscored(f"the metric's own judge cannot rate it: {error}")
     if inspect.iscoroutine(answer):
         answer.close()
         raise SetupError(f"A metric must return a number, but {function!r} returns a coroutine.")

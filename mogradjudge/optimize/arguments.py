@@ -16,7 +16,7 @@ import dspy
 from mogradjudge.criteria.decomposition import DecompositionMode
 from mogradjudge.errors import SetupError
 from mogradjudge.lm.budget import Budget
-from mogradjudge.objectives import Objective
+from mogradjudge.objectives import Objectives
 from mogradjudge.optimize.config import MOGradConfig, resolve_steps
 from mogradjudge.optimize.directory import Pool
 from mogradjudge.optimize.events import Observer
@@ -88,7 +88,7 @@ class Arguments(RunFields):
     gate: Gate | None = None
     budget: Budget | None = None
     auto: Auto | None = None
-    objectives: Iterable[Objective] | None = None
+    objectives: Objectives | None = None
     critic_lm: dspy.BaseLM | None = None
     coach_lm: dspy.BaseLM | None = None
     editor_lm: dspy.BaseLM | None = None
@@ -189,24 +189,6 @@ def _instead(name: str, signature: inspect.Signature, optimizer: Any) -> str:
             return f": it is one of {where}(...)"
     near = difflib.get_close_matches(name, signature.parameters, 1, _ALIKE)
     return f": perhaps {near[0]!r} is meant" if near else "; help(MOGrad) lists all arguments"
-
-
-def listed_objectives(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
-    """Return the objectives as a tuple.
-
-    Raises:
-        SetupError: If one of them is no `Objective`.
-    """
-    if isinstance(objectives, Objective):
-        raise SetupError("`objectives` must be a list, got a single Objective. Give [objective].")
-    listed = tuple(objectives) if isinstance(objectives, Iterable) else (objectives,)
-    for objective in listed:
-        if not isinstance(objective, Objective):
-            raise SetupError(
-                f"`objectives` must be a list of Objective, got {objective!r}. "
-                "Objective.from_metric(metric, name, description) makes one from a metric."
-            )
-    return listed
 
 
 def listed(values: Any, name: str, what: str, fits: Callable[[Any], bool]) -> list[Any]:

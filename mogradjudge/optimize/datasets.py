@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import dspy
 
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import check_disjoint, listed, places_by_group, split_by_group
+from mogradjudge.data import (
+    check_disjoint,
+    has_groups,
+    listed,
+    places_by_group,
+    split_by_group,
+    with_groups,
+)
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import FEWEST_DOCUMENTS, documents_needed
@@ -41,8 +50,12 @@ def examples_of(
     testset: Iterable[dspy.Example],
     *,
     by_group: bool = True,
+    judged: Rubric | None = None,
 ) -> RunData:
     """Split and check a run's examples.
+
+    Where no example has a ``group``, those that a rubric rates may be grouped by an input that they
+    share (`with_groups`).
 
     Args:
         config: The run's settings.
@@ -54,6 +67,7 @@ def examples_of(
             left to confirm on, none are set aside.
         testset: The held-out examples; it may be empty.
         by_group: Whether a field ``group`` names the group; else only equal inputs form one.
+        judged: The rubric of the judge that reads the examples; None for another program.
 
     Raises:
         SetupError: If an agreement cannot be computed from them.
@@ -63,11 +77,19 @@ def examples_of(
     >>> {name: len(part) for name, part in data.parts.items()}, data.needed
     ({'training': 3, 'validation': 2, 'confirmation': 0, 'test': 0}, 54)
     """
-    data = _parts(config, trainset, valset, by_group=by_group)
-    test = listed(testset, "testset")
+    sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
+    if valset is not None:
+        sets["valset"] = _nonempty(valset, "valset")
+    if judged is not None:
+        for name, examples in sets.items():
+            check_inputs(examples, judged, name)
+    if rubric is not None:
+        sets = grouped(sets, rubric)
+    by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
+    data = _parts(config, sets["trainset"], sets.get("valset"), by_group=by_group)
     known = [example for part in data.parts.values() for example in part]
-    check_disjoint(known, test, ("training or validation", "test"))
-    parts = {**data.parts, "test": test}
+    check_disjoint(known, sets["testset"], ("training or validation", "test"))
+    parts = {**data.parts, "test": sets["testset"]}
     if rubric is None:
         return replace(data, parts=parts)
     for name, examples in parts.items():
@@ -79,13 +101,12 @@ def examples_of(
 
 def _parts(
     config: MOGradConfig,
-    trainset: Iterable[dspy.Example],
-    valset: Iterable[dspy.Example] | None,
+    train: list[dspy.Example],
+    validation: list[dspy.Example] | None,
     *,
     by_group: bool,
 ) -> RunData:
-    train = _nonempty(trainset, "trainset")
-    if valset is None:
+    if validation is None:
         data = _split(config, train, SHARES, by_group=by_group)
         if not data.parts["confirmation"]:
             shares = tuple(SHARES_WITHOUT_CONFIRMATION.values())
@@ -94,7 +115,6 @@ def _parts(
                 data, parts={"training": train, "validation": validation, "confirmation": []}
             )
     else:
-        validation = _nonempty(valset, "valset")
         check_disjoint(train, validation, ("training", "validation"))
         data = _split(config, validation, SHARES_OF_VALIDATION, by_group=by_group)
         if not data.parts["confirmation"]:
@@ -122,6 +142,22 @@ def _split(
         if documents >= FEWEST_DOCUMENTS:
             return RunData(parts)
     return replace(nothing, needed=needed)
+
+
+def grouped(
+    data: Mapping[str, Sequence[dspy.Example]], rubric: Rubric
+) -> dict[str, list[dspy.Example]]:
+    """Return the sets with a ``group`` in each example, if none has one and they share an input.
+
+    >>> from mogradjudge import Criterion
+    >>> rubric = Rubric(["a", "b"], [Criterion("clarity", "Is easy to read.")])
+    >>> sets = {"one": [dspy.Example(a="x", b="1").with_inputs("a", "b")]}
+    >>> sets["two"] = [dspy.Example(a=a, b=a).with_inputs("a", "b") for a in "xy"]
+    >>> [example.group for example in grouped(sets, rubric)["two"]]
+    ['x', 'y']
+    """
+    examples = iter(with_groups([*chain(*data.values())], rubric.group))
+    return {name: [next(examples) for _ in part] for name, part in data.items()}
 
 
 def _nonempty(examples: Iterable[dspy.Example], name: str) -> list[dspy.Example]:

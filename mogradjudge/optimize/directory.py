@@ -29,6 +29,7 @@ from mogradjudge.lm.budget import Purse
 from mogradjudge.lm.ledger import ROLES, Ledger
 from mogradjudge.lm.reply_cache import ReplyStore, replies_kept_in
 from mogradjudge.optimize.events import Event, as_json
+from mogradjudge.optimize.parts import PARTS, Parts
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import differences
 from mogradjudge.programs.saving import save_program
@@ -39,7 +40,10 @@ ASKED, STATE, EVENTS, CALLS = "asked.json", "state.json", "events.jsonl", "calls
 CACHE, LOCK, STOP, TRACKING = "cache", "lock", "stop", "mlflow.json"
 REPLAY = f"Delete it and {STATE} to replay the run from its paid replies."
 """What to do if `asked.json` is damaged."""
-_OURS = {JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, STATE, EVENTS, CALLS, CACHE, LOCK, STOP, TRACKING}
+_OURS = {
+    *(JUDGE, PROGRAM, RESULT, RUBRIC, ASKED, PARTS, STATE, EVENTS, CALLS, CACHE, LOCK, STOP),
+    TRACKING,
+}
 
 _ROLES = ROLES[1:]  # those that write
 
@@ -85,6 +89,7 @@ class RunDirectory:
         self._replies = replies or self.path / CACHE
         self._events = LineLog(self.path / EVENTS)
         self._fingerprint: Mapping[str, Any] = {}
+        self._parts: Parts | None = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -135,6 +140,15 @@ class RunDirectory:
             self._lock(stack)
             yield
 
+    def keep(self, parts: Parts) -> None:
+        """Write which texts belong to which part of the run.
+
+        Raises:
+            SetupError: If they cannot be written.
+        """
+        self._parts = parts
+        parts.write_to(self.path)
+
     def write(self, event: Event) -> None:
         """Append an event."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
@@ -168,6 +182,8 @@ class RunDirectory:
             with written(self.path):
                 self.path.mkdir(parents=True)
             write_text(self.path / ASKED, to_json(self._fingerprint) + "\n")
+            if self._parts is not None:
+                self._parts.write_to(self.path)
         yield
         if removed:
             raise ResourceError(

@@ -365,7 +365,7 @@ def show(values: Values) -> str:
     'mean 0.200 (fluency 0.200, coherence undefined)'
     """
     parts = {
-        name: "undefined" if value is None else f"{value:.3f}" for name, value in values.items()
+        name: "undefined" if value is None else f"{value:z.3f}" for name, value in values.items()
     }
     mean = parts.pop("mean")
     return f"mean {mean} ({', '.join(f'{name} {value}' for name, value in parts.items())})"

@@ -91,6 +91,7 @@ class Run:
         self.observers = observers
         self.folder = folder
         self.state = state or State()
+        self.cap: str | None = None  # that ended the steps
         self.trials = Trials(context, self.parts["validation"])
 
     def execute(self) -> OptimizationResult:
@@ -105,7 +106,7 @@ class Run:
                 self.score_test()
         except BudgetExhausted as error:
             logger.info("%s", error)
-            stop_reason = "budget"
+            stop_reason, self.cap = "budget", error.cap
         except RunStopped as error:
             stop_reason = error.reason
         except KeyboardInterrupt:
@@ -144,6 +145,7 @@ class Run:
             if not ledger.reserve:
                 raise
             logger.info("%s", error)
+            self.cap = error.cap
             return "budget"
         finally:
             ledger.set_aside(None)
@@ -345,6 +347,7 @@ class Run:
             test=state.test,
             confirmation=confirmation,
             selection=Selection(first.agreement, best.agreement),
+            cap=self.cap,
         )
 
     def advance(self, state: State) -> None:

@@ -245,7 +245,7 @@ def _print_above(bar: Progress, text: str) -> None:
 def _state(agreement: Values, calls: int) -> str:
     """Return what fits beside the bar; the lines above it show the criteria."""
     mean = agreement["mean"]
-    return f"mean {'undefined' if mean is None else f'{mean:.3f}'}, {calls} calls"
+    return f"mean {'undefined' if mean is None else f'{mean:z.3f}'}, {calls} calls"
 
 
 def _ignore(event: Event) -> None:

@@ -34,7 +34,7 @@ class Measured:
     """
 
     step: int
-    candidate: Candidate
+    candidate: Candidate = field(repr=False)
     agreement: Agreement
     texts: int | None = None
 
@@ -109,7 +109,7 @@ class OptimizationResult:
     ``seed_agreement`` and ``final_agreement`` are measured on the confirmation texts where there
     are any; ``selection`` holds those on the validation set. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
-    or the run stopped early.
+    or the run stopped early. ``cap`` is the cap that ended the run, such as ``max_calls``.
 
     >>> agreement = Agreement.unmeasured(("fluency",))
     >>> result = OptimizationResult(
@@ -118,6 +118,9 @@ class OptimizationResult:
     ... )
     >>> result.calls, result.as_dict()["stop_reason"]
     (0, 'budget')
+    >>> result
+    OptimizationResult(mode='SSC', agreement=none -> none, steps=0 (0 accepted), calls=0,
+    stop_reason='budget')
     """
 
     program: dspy.Module
@@ -132,6 +135,17 @@ class OptimizationResult:
     test: HeldOut | None = None
     confirmation: Confirmation = field(default_factory=lambda: Confirmation("off"))
     selection: Selection | None = None
+    cap: str | None = None
+
+    def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
+        means = (self.seed_agreement.mean, self.final_agreement.mean)
+        before, after = ("none" if mean is None else f"{mean:.3f}" for mean in means)
+        accepted = sum(step.accepted for step in self.steps)
+        return (
+            f"{type(self).__name__}(mode={self.config.mode.name!r}, agreement={before} -> {after}, "
+            f"steps={len(self.steps)} ({accepted} accepted), calls={self.calls}, "
+            f"stop_reason={self.stop_reason!r})"
+        )
 
     @property
     def calls(self) -> int:
@@ -144,6 +158,7 @@ class OptimizationResult:
             "mode": self.config.mode.name,
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
+            "cap": self.cap,
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
             "undefined": self.final_agreement.undefined(),

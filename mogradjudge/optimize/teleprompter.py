@@ -20,11 +20,10 @@ from mogradjudge.lm.dspy_records import usage_shared
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import layer_held
 from mogradjudge.lm.stop import interruptible
-from mogradjudge.objectives import Objective, metric_lms, rubric_objectives
+from mogradjudge.objectives import Objective, listed_objectives, metric_lms, rubric_objectives
 from mogradjudge.optimize.arguments import (
     Arguments,
     listed,
-    listed_objectives,
     taking_arguments,
     with_argument_hints,
 )
@@ -33,6 +32,7 @@ from mogradjudge.optimize.context import RunContext, make_context
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.directory import STATE, RunDirectory
 from mogradjudge.optimize.loop import Run
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.optimize.progress import progress_bar
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.state import State, best_first
@@ -54,7 +54,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     Args:
         mode: ``"SSS"``, ``"SSC"``, ``"SCC"`` or ``"CCC"``: for critic, coach and editor, one call
             per criterion (S) or one for all (C).
-        objectives: What to maximize. A `MultiCriteriaJudge` has its own, so it may be left out.
+        objectives: What to maximize: a list of `Objective` or of metrics, or a dict of metrics by
+            name. A metric's docstring is its description, its score lies in [0, 1]. A
+            `MultiCriteriaJudge` has objectives of its own, so it may be left out.
         auto: ``"light"`` (6 steps, the default), ``"medium"`` (12) or ``"heavy"`` (24).
         steps: An explicit number of steps instead.
         gate: Accepts or rejects candidates; `NoMeanRegression` by default.
@@ -182,7 +184,9 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
         by_group = asks_groups(student, objectives)
-        data = examples_of(config, rubric, trainset, valset, testset, by_group=by_group)
+        judged = student.rubric if isinstance(student, MultiCriteriaJudge) else None
+        sets = (trainset, valset, testset)
+        data = examples_of(config, rubric, *sets, by_group=by_group, judged=judged)
         folder = self._folder()
         ledger = self._ledger(config, folder)
         lms = {role: self._role_lm(role) for role in self.role_lms}
@@ -261,6 +265,7 @@ def _resumed(
         if state is not None:
             seed = Candidate.of(student)
             state.check_matches(folder.path / STATE, seed, context.criteria, config.steps)
+        folder.keep(Parts.of(data))
         yield state
 
 

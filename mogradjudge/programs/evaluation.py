@@ -16,14 +16,17 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Reading, Unscored
 from mogradjudge.objectives import (
     AggregateFailed,
     MetricFailed,
     Objective,
+    Objectives,
     Scored,
     is_of_rubric,
+    listed_objectives,
     metric_of,
 )
 from mogradjudge.programs.execution import Returned, Trace, judging, run_program, traced
@@ -49,11 +52,11 @@ class Judgement:
 
     example_id: str
     group: str
-    example: dspy.Example
-    prediction: Returned
+    example: dspy.Example = field(repr=False)
+    prediction: Returned = field(repr=False)
     scores: Mapping[str, Score]
-    trace: Trace | None = None
-    copies: Mapping[str, Returned] = field(default_factory=dict)
+    trace: Trace | None = field(default=None, repr=False)
+    copies: Mapping[str, Returned] = field(default_factory=dict, repr=False)
 
     def read_by(self, name: str) -> Returned:
         """Return the prediction that an objective got."""
@@ -119,7 +122,7 @@ class Agreement:
 def judge_examples(
     program: dspy.Module,
     examples: Iterable[dspy.Example],
-    objectives: Sequence[Objective],
+    objectives: Objectives,
     num_threads: int,
     *,
     with_traces: bool = False,
@@ -131,6 +134,7 @@ def judge_examples(
     judged once; each is scored on a copy of the prediction, as far as it can be copied.
 
     Raises:
+        SetupError: If a judge's input is missing, blank or no text.
         dspy.LMError: If the provider fails; an outage is never a score.
         ReplyError: If none of the ``first`` texts has a score.
 
@@ -144,7 +148,9 @@ def judge_examples(
     >>> dict(judgement.scores)
     {'exact': 1.0}
     """
-    examples = listed(examples, "examples")
+    examples, objectives = listed(examples, "examples"), listed_objectives(objectives)
+    if isinstance(program, MultiCriteriaJudge):
+        check_inputs(examples, program.rubric, "examples")
     task = _JudgingTask(
         program=program,
         examples=examples,
@@ -217,7 +223,7 @@ def asks_groups(program: dspy.Module, objectives: Iterable[Objective]) -> bool:
     return isinstance(program, MultiCriteriaJudge) or any(map(is_of_rubric, objectives))
 
 
-def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective]) -> Agreement:
+def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agreement:
     """Aggregate judgements per objective, over the examples that have a score.
 
     >>> from mogradjudge import Objective
@@ -230,6 +236,7 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Sequence[Objective
     >>> dict(agreement.by_criterion), dict(agreement.missing)
     ({'exact': 0.5}, {'exact': 1})
     """
+    objectives = listed_objectives(objectives)
 
     def count(applies: Callable[[Judgement, str], bool]) -> dict[str, int]:
         return {

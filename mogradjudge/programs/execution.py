@@ -9,18 +9,18 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import dspy
 from dspy.utils.callback import BaseCallback
 
 from mogradjudge.concurrency import WORKERS
-from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.errors import InputError, MogradError, SetupError
 from mogradjudge.files import resource_error
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.reply import as_a_whole
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import Refused, Unscored
 from mogradjudge.lm.media import SHORTEST_VALUE, as_text, cut
 from mogradjudge.lm.metering import layer_held
 from mogradjudge.lm.quoting import reason_of
@@ -39,13 +39,6 @@ LONGEST_TRACE = 20_000
 
 Returned: TypeAlias = Any
 """What a program returned, of any type; `Unscored` if it returned nothing."""
-
-
-@dataclass(frozen=True)
-class Refused(Unscored):
-    """The provider refuses the text, and another try cannot help."""
-
-    error: dspy.LMError = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -156,7 +149,8 @@ def call_program(program: dspy.Module, inputs: Mapping[str, Any]) -> Any:
     except Exception as error:
         if errors and error is not errors[0]:
             raise errors[0] from error
-        if isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError)):
+        is_ours = isinstance(error, (MogradError, dspy.LMError, dspy.AdapterParseError))
+        if is_ours and not isinstance(error, InputError):  # of a judge inside the program
             raise
         if lack := resource_error(error):
             raise lack from error

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 import dspy
 
 from mogradjudge.errors import ReplyError
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import Refused, Unscored
 from mogradjudge.lm.refusals import with_remedy
-from mogradjudge.programs.execution import Failed, Refused, Returned
+from mogradjudge.programs.execution import Failed, Returned
 
 FIRST_TEXTS = 20
 """A scoring stops if none of the first texts has a score: the cause is then not in the texts."""
@@ -20,13 +20,21 @@ def nothing_scored(
     outputs: Sequence[Returned], first: Unscored, which: str
 ) -> dspy.LMError | ReplyError:
     """Return the error for texts that all have no score: the provider's, if it refused them all."""
-    refusals = [output.error for output in outputs if isinstance(output, Refused)]
+    refusals = [error for output in outputs if (error := refusal_of(output)) is not None]
     if len(refusals) == len(outputs):
         return refusal_of_all(refusals[0])
     remedy = "Look at the model's replies, and whether it has enough tokens for them."
     if isinstance(first, Failed):
         remedy = "Correct the program or the examples' inputs."
     return ReplyError(f"None of the {which} texts has a score; the first: {first.reason}. {remedy}")
+
+
+def refusal_of(output: Returned) -> dspy.LMError | None:
+    """Return the provider's error if it refused a text, a judge's on every criterion."""
+    is_fields = isinstance(output, dspy.Prediction)
+    values = [output[name] for name in output if name != "readings"] if is_fields else [output]
+    errors = [value.error for value in values if isinstance(value, Refused)]
+    return errors[0] if errors and len(errors) == len(values) else None
 
 
 def refusal_of_all(error: dspy.LMError) -> dspy.LMError:

@@ -17,7 +17,7 @@ def number(value: float | None, digits: int = 3) -> str:
     >>> number(0.51234)
     '0.512'
     """
-    return NONE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+    return NONE if value is None else f"{value:z.{digits}f}".replace("-", MINUS)
 
 
 def whole(value: int | None) -> str:
@@ -28,10 +28,10 @@ def whole(value: int | None) -> str:
 def signed(value: float | None, digits: int = 3) -> str:
     """Write a difference with its sign.
 
-    >>> signed(0.25, 2)
-    '+0.25'
+    >>> signed(0.25, 2), signed(-0.001, 2)
+    ('+0.25', '+0.00')
     """
-    return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+    return NONE if value is None else f"{value:+z.{digits}f}".replace("-", MINUS)
 
 
 def bounds(interval: Interval | None, digits: int = 2) -> str:

@@ -14,7 +14,7 @@ from mogradjudge.report.numbers import bounds_of, number
 from mogradjudge.report.pictures import Picture, kept_picture
 from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
-from mogradjudge.search.analysis.verdict import verdict
+from mogradjudge.search.analysis.verdict import exhaustion, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -83,6 +83,8 @@ def search_page(result: SearchResult) -> SearchPage:
         notes.append(
             f"The selection bias of the best agreement is unknown: {result.selected.reason}."
         )
+    if sentence := exhaustion(result):
+        notes.append(sentence)
     if result.unfinished:
         notes.append(f"Unfinished trials: {result.unfinished}.")
     if not can_draw():
@@ -98,9 +100,7 @@ def search_page(result: SearchResult) -> SearchPage:
 
 
 def _claim(difference: Comparison | Undefined) -> Claim:
-    return claim(
-        "best minus default", difference, note="not corrected for selection bias: optimistic"
-    )
+    return claim("best minus default", difference, note="not corrected for selection: optimistic")
 
 
 def _ranked(result: SearchResult) -> list[TrialRecord]:
@@ -148,7 +148,7 @@ def _pictures(result: SearchResult) -> tuple[Picture, ...]:
     says: dict[str, tuple[str, Callable[[SearchResult], str]]] = {
         "front": ("Mean agreement on the selection texts by calls per text.", _alt_of_front),
         "effects": (
-            "Effect of each mode on agreement, and importance of the parameters.",
+            "Effect of each mode at the settings tried, and importance of the parameters.",
             _alt_of_effects,
         ),
     }
@@ -173,6 +173,6 @@ def _alt_of_front(result: SearchResult) -> str:
 def _alt_of_effects(result: SearchResult) -> str:
     if isinstance(result.effects, Undefined):
         return f"No effects: {result.effects.reason}."
-    levels = [f"{level.level}: {level.effect.value:+.3f}" for level in result.effects.levels]
+    levels = [f"{level.level}: {level.effect.value:+z.3f}" for level in result.effects.levels]
     shares = [f"{name}: {share:.2f}" for name, share in result.importances.items()]
     return f"Effects. {'; '.join(levels)}. Importances. {'; '.join(shares) or 'unknown'}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -12,20 +12,25 @@ from mogradjudge.agreement import (
     Interval,
     Level,
     Undefined,
+    human_ceiling,
     measures,
     reported_intervals,
 )
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria.criterion import SINGLE_RATINGS
+from mogradjudge.data import listed, with_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.finish_reason import cut_replies_counted
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
+from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.objectives.rubric import check_measurable
+from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 
@@ -45,25 +50,27 @@ def judge_table(
     first: FirstTexts | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge all examples with the LM of the context and record the calls in a ledger."""
-    check_lm()
+    check_ready(judge)
     objectives = rubric_objectives(judge.rubric)
     with booked(ledger, "judge", judge.rubric.names):
         return judge_examples(judge, examples, objectives, num_threads, first=first)
 
 
-def check_lm() -> None:
-    """Check that an LM is set.
+def check_ready(judge: object) -> None:
+    """Check that there is a judge and an LM.
 
     Raises:
-        SetupError: If there is none.
+        SetupError: If one is missing.
     """
+    if not isinstance(judge, MultiCriteriaJudge):
+        raise SetupError(f"`judge` must be a MultiCriteriaJudge, got {excerpt_of(judge)}.")
     if dspy.settings.lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
 
 
 def evaluation_report(
     judge: MultiCriteriaJudge,
-    examples: Sequence[dspy.Example],
+    examples: Iterable[dspy.Example],
     num_threads: int,
     level: Level = "pooled",
     max_rpm: int | None = None,
@@ -74,10 +81,11 @@ def evaluation_report(
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing or too
-    narrow. ``n`` counts scored texts, ``unscored`` those without a usable
-    score and ``missing`` those without a human one; ``coverage`` is the share of rated texts that
-    are scored. The other measures are those of `agreement.measures`, with only equal judge scores
-    tied. An undefined value is None; ``undefined`` has the reasons for rho.
+    narrow. ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
+    those without a human one; ``coverage`` is the share of rated texts that are scored. The other
+    measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
+    value is None; ``undefined`` has the reasons for rho. ``ceiling`` is the raters' agreement among
+    themselves (`human_ceiling`); it is empty if no text has several ratings.
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
@@ -89,9 +97,15 @@ def evaluation_report(
     (1.0, 3)
 
     Raises:
+        SetupError: Before any call is paid, if an example lacks a text, or a score on its scale.
         BudgetExhausted: If a cap of the ``budget`` is reached.
         ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.
     """
+    check_ready(judge)
+    examples = listed(examples, "examples")
+    check_inputs(examples, judge.rubric, "examples")
+    check_ratings(examples, judge.rubric, "rated")
+    examples = with_groups(examples, judge.rubric.group)
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
     first = None if keep_going else FirstTexts()
@@ -122,6 +136,7 @@ def evaluation_report(
         "mean_interval": _ends(intervals["mean"]),
         "documents": documents,
         "notes": _notes(intervals, documents),
+        "ceiling": _ceiling(judge.rubric, judgements, level),
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -143,6 +158,21 @@ def _measured(
         measured = measures(human, judge, scale, within, level=level)
         values[criterion.name] = {name: _plain(getattr(measured, name)) for name in _MEASURES}
     return values
+
+
+def _ceiling(
+    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+) -> dict[str, float | None]:
+    """Compute how well raters agree among themselves; empty if no text has several ratings."""
+    ratings = [judgement.example.get(SINGLE_RATINGS, ()) for judgement in judgements]
+    if not any(ratings):
+        return {}
+    groups = [judgement.group for judgement in judgements]
+    scores = {
+        name: [{one.rater: one.score for one in text if one.criterion == name} for text in ratings]
+        for name in rubric.names
+    }
+    return {name: _plain(human_ceiling(scores[name], groups, level=level)) for name in scores}
 
 
 def _intervals(

@@ -1,11 +1,12 @@
 """A scored table as a file, and the columns of a criterion's scores.
 
 For the criterion ``fluency`` the columns are ``fluency`` (its score), ``fluency_source`` (where the
-score came from) and ``fluency_unscored`` (why there is no score).
+score came from) and ``fluency_unscored`` (why there is no score), each with a prefix if need be.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,8 @@ from mogradjudge.judge.scores import Unscored
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 OUTPUTS = (".parquet", ".csv", ".jsonl")
 """The formats of scored tables, by file suffix."""
@@ -108,41 +111,67 @@ def _json(value: object) -> bytes:
 
 
 SOURCE, UNSCORED = "_source", "_unscored"
+_PREFIX = "judge_"
 
 
 Cells: TypeAlias = Mapping[str, float | str | None]
 """One row's values in the added columns."""
 
 
-def added_schema(criteria: Group) -> pa.Schema:
+def added_schema(criteria: Group, prefix: str = "") -> pa.Schema:
     """Return the added columns and their types."""
     import pyarrow as pa
 
     kinds = (("", pa.float64()), (SOURCE, pa.string()), (UNSCORED, pa.string()))
-    return pa.schema([(name + end, kind) for name in criteria for end, kind in kinds])
+    return pa.schema([(prefix + name + end, kind) for name in criteria for end, kind in kinds])
 
 
-def check_added(columns: Group, criteria: Group) -> None:
-    """Check that no added column has the name of another column.
+def prefix_of(columns: Group, criteria: Group, prefix: str | None) -> str:
+    """Return what the added columns' names begin with.
+
+    Args:
+        columns: The table's columns.
+        criteria: The criteria.
+        prefix: The caller's choice; None is nothing, or ``judge_`` and a log line where a name is
+            in use.
 
     Raises:
-        SetupError: If one has.
+        SetupError: If a name is still in use.
+
+    >>> prefix_of(("text", "fluency"), ("tone",), None)
+    ''
     """
+    used = _used(columns, criteria, prefix or "")
+    if used and prefix is None:
+        prefix = _PREFIX
+        logger.warning(
+            "The table has a column %r, so the names of the scores' columns begin with %r.",
+            *(used, prefix),
+        )
+        used = _used(columns, criteria, prefix)
+    if used:
+        raise SetupError(
+            f"The scores go to a column {used!r}, but there is another column of that name. "
+            "Give another `--prefix`, or rename the column or the criterion."
+        )
+    return prefix or ""
+
+
+def _used(columns: Group, criteria: Group, prefix: str) -> str | None:
+    """Return the first added column whose name another column has."""
     seen = set(columns)
-    for name in added_schema(criteria).names:
+    for name in added_schema(criteria, prefix).names:
         if name in seen:
-            raise SetupError(
-                f"The scores go to a column {name!r}, but the table already has a column of that "
-                "name. Rename the column or the criterion."
-            )
+            return str(name)
         seen.add(name)
+    return None
 
 
-def with_added(columns: pa.Schema, criteria: Group) -> pa.Schema:
+def with_added(columns: pa.Schema, criteria: Group, prefix: str) -> pa.Schema:
     """Append the added columns to those of the table."""
     import pyarrow as pa
 
-    return pa.schema([*columns, *added_schema(criteria)])
+    return pa.schema([*columns, *added_schema(criteria, prefix)])
 
 
 def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
@@ -163,16 +192,19 @@ def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
     return cells
 
 
-def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group) -> pa.Table:
+def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group, prefix: str) -> pa.Table:
     """Append the scores of a table's rows as columns."""
     import pyarrow as pa
 
-    for field in added_schema(criteria):
-        table = table.append_column(field, pa.array([row[field.name] for row in rows], field.type))
+    added = zip(added_schema(criteria).names, added_schema(criteria, prefix), strict=True)
+    for name, field in added:
+        table = table.append_column(field, pa.array([row[name] for row in rows], field.type))
     return table
 
 
-def count_sources(table: pa.Table, criteria: Group, source: str | None) -> dict[str, int]:
+def count_sources(
+    table: pa.Table, criteria: Group, prefix: str, source: str | None
+) -> dict[str, int]:
     """Count, for each criterion, the scores from a source; None counts the texts without one."""
     import pyarrow.compute as pc
 
@@ -180,4 +212,4 @@ def count_sources(table: pa.Table, criteria: Group, source: str | None) -> dict[
         hits = pc.is_null(column) if source is None else pc.equal(column, source)
         return int(pc.sum(hits).as_py() or 0)
 
-    return {name: count(table[name + SOURCE]) for name in criteria}
+    return {name: count(table[prefix + name + SOURCE]) for name in criteria}

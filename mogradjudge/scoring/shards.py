@@ -13,7 +13,7 @@ import dspy
 
 from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
-from mogradjudge.data import Batch, inputs_of, key_of, stream_table
+from mogradjudge.data import Batch, ReadOptions, inputs_of, judgeable, key_of
 from mogradjudge.files import LineLog
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
@@ -21,8 +21,8 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
-from mogradjudge.programs.execution import Refused, run_program
-from mogradjudge.programs.first_texts import FirstTexts
+from mogradjudge.programs.execution import run_program
+from mogradjudge.programs.first_texts import FirstTexts, refusal_of
 from mogradjudge.scoring.output import Cells, cells_of
 
 OnRows: TypeAlias = Callable[[int], None]
@@ -56,24 +56,31 @@ class ScoredShard:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of the missing parts of a table; it can be sent to another process."""
+    """The source of the missing parts of a table; it can be sent to another process.
+
+    ``columns`` holds the column of each of the ``inputs``.
+    """
 
     path: Path
     inputs: Group
+    columns: Group
     limit: int | None
     part_rows: int
     missing: Set[int]
+    reading: ReadOptions
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """Yield the number and rows of each missing part, in the order of the table."""
-        read = stream_table(str(self.path), self.inputs, self.limit, self.part_rows, whole=True)
+        read = judgeable(self.path, self.columns, self.limit, self.part_rows, self.reading)
         for number, batch in enumerate(read):
             if number in self.missing:
                 yield number, batch
 
     def shard(self, number: int, batch: Batch) -> Shard:
         """Return the rows of a part as one shard."""
-        return Shard(number, 0, inputs_of(self.path, batch, self.inputs))
+        pairs = list(zip(self.inputs, self.columns, strict=True))
+        rows = inputs_of(self.path, batch, self.columns)
+        return Shard(number, 0, [{name: row[column] for name, column in pairs} for row in rows])
 
 
 class SourceReader:
@@ -214,7 +221,7 @@ def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[
 def _scored(
     shard: Shard, predictions: Sequence[dspy.Prediction | Unscored], criteria: Group
 ) -> ScoredShard:
-    refusals = [prediction.error for prediction in predictions if isinstance(prediction, Refused)]
+    refusals = [error for text in predictions if (error := refusal_of(text)) is not None]
     cells = [cells_of(prediction, criteria) for prediction in predictions]
     first = refusals[0] if refusals else None
     return ScoredShard(shard.part, shard.first, cells, len(refusals), first)

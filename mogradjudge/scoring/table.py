@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,9 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.data import (
     HUB,
+    READ_DEFAULTS,
     Batch,
+    ReadOptions,
     Survey,
     Table,
     check_columns,
@@ -39,12 +41,12 @@ from mogradjudge.programs.execution import judging
 from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
 from mogradjudge.programs.identity import describe_lm, digest_of_program
 from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
-from mogradjudge.scoring.evaluate import check_lm
+from mogradjudge.scoring.evaluate import check_ready
 from mogradjudge.scoring.output import (
     UNSCORED,
-    check_added,
     check_output,
     count_sources,
+    prefix_of,
     with_added,
     with_scores,
     write_output,
@@ -78,7 +80,7 @@ class ScoredTable:
     texts: int
     unscored: Mapping[str, int]
     fallbacks: Mapping[str, int]
-    ledger: tuple[LedgerRow, ...]
+    ledger: tuple[LedgerRow, ...] = field(repr=False)
 
 
 def _check_count(name: str, value: object) -> None:
@@ -111,6 +113,9 @@ class ScoringOptions:
             ``HOST:PORT`` joins a running one; None is this process. It needs the extra ``ray``.
         budget: Caps on the calls, earlier starts included; not with ``ray``.
         keep_going: Whether to continue if none of the first texts has a score.
+        reading: How the table is read where its file leaves a choice.
+        prefix: What the names of the added columns begin with; None is ``judge_`` if they would
+            meet columns of the table, else nothing.
 
     Raises:
         SetupError: If a count is not a whole number of at least 1, or caps are given with ``ray``.
@@ -124,13 +129,16 @@ class ScoringOptions:
     ray: str | None = None
     budget: Budget | None = None
     keep_going: bool = False
+    reading: ReadOptions = READ_DEFAULTS
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Check the counts, and the caps."""
         _check_count("num_threads", self.num_threads)
         _check_count("part_rows", self.part_rows)
-        if self.limit is not None:
-            _check_count("limit", self.limit)
+        for name in ("limit", "max_rpm"):
+            if (value := getattr(self, name)) is not None:
+                _check_count(name, value)
         if self.ray is not None:
             _check_no_caps(self.budget)
 
@@ -151,7 +159,8 @@ def score_table(
     The table is read as a stream. All its columns and rows are kept, in their order; columns of
     Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
     ``<criterion>`` (a float, null without a score), ``<criterion>_source`` (where the score came
-    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score).
+    from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score), with
+    the options' prefix.
 
     Equal texts are paid for once. Until the table is done, finished parts and replies lie in the
     folder ``<out>.parts``; the same call resumes an interrupted one.
@@ -187,7 +196,7 @@ def score_table(
         ClusterFailed: If Ray fails; what is finished is kept.
         RunStopped: After Ctrl-C or SIGTERM, once the calls in flight have ended.
     """
-    check_lm()
+    check_ready(judge)
     out = Path(out)
     _check_files(Path(source), out, options)
     with open_checkpoint(out) as checkpoint:
@@ -252,14 +261,17 @@ class _Task:
     path: Path
     seen: Survey
     inputs: Group
+    columns: Group
     criteria: Group
+    prefix: str
+    reading: ReadOptions
     request: Mapping[str, Any]
 
     def source(self, finished: frozenset[int]) -> Source:
         """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
-        return Source(self.path, self.inputs, limit, rows, missing)
+        return Source(self.path, self.inputs, self.columns, limit, rows, missing, self.reading)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
@@ -271,17 +283,19 @@ def _task(
     judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    inputs, criteria, limit = judge.rubric.inputs, judge.rubric.names, options.limit
+    columns, criteria = judge.rubric.columns, judge.rubric.names
+    limit, reading = options.limit, options.reading
     path = Path(source)
     if source.startswith(HUB):
         # A data set of the hub may change, and each reading is a download.
         name = hashlib.sha256(f"{source} {limit}".encode()).hexdigest()[:16]
         path = checkpoint.copy_of(name)
         if not path.exists():
-            _copy(stream_table(source, inputs, limit, whole=True), source, inputs, path)
-    seen = survey(path, inputs, limit)
-    check_added(tuple(seen.schema.names), criteria)
-    return _Task(path, seen, inputs, criteria, _request(judge, seen, limit, options.part_rows))
+            _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
+    seen = survey(path, columns, limit, reading)
+    prefix = prefix_of(tuple(seen.schema.names), criteria, options.prefix)
+    request = _request(judge, seen, options) | {"prefix": prefix}
+    return _Task(path, seen, judge.rubric.inputs, columns, criteria, prefix, reading, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
@@ -347,27 +361,26 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     """Join a part's columns and its scores."""
     shards = sorted(shards, key=lambda shard: shard.first)
     table = kept_table(task.path, batch, task.seen.schema.names)
-    return with_scores(table, [row for shard in shards for row in shard.cells], task.criteria)
+    cells = [row for shard in shards for row in shard.cells]
+    return with_scores(table, cells, task.criteria, task.prefix)
 
 
 def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Write the parts as one file; count unscored texts and fallbacks."""
     unscored, fallbacks = Counter[str](), Counter[str]()
-    schema = with_added(task.seen.schema, task.criteria)
+    schema = with_added(task.seen.schema, task.criteria, task.prefix)
 
     def counted() -> Iterator[pa.Table]:
         for table in checkpoint.read(tuple(schema.names), task.rows_of):
-            unscored.update(count_sources(table, task.criteria, None))
-            fallbacks.update(count_sources(table, task.criteria, "fallback"))
+            unscored.update(count_sources(table, task.criteria, task.prefix, None))
+            fallbacks.update(count_sources(table, task.criteria, task.prefix, "fallback"))
             yield table
 
     write_output(out, schema, counted())
     return dict(unscored), dict(fallbacks)
 
 
-def _request(
-    judge: MultiCriteriaJudge, seen: Survey, limit: int | None, part_rows: int
-) -> dict[str, Any]:
+def _request(judge: MultiCriteriaJudge, seen: Survey, options: ScoringOptions) -> dict[str, Any]:
     """Return what the scores depend on, as plain JSON values without keys."""
     lm = dspy.settings.lm
     versions = {name: version(name) for name in ("dspy", "mogradjudge")}
@@ -376,8 +389,9 @@ def _request(
         "data": seen.digest,
         "model": describe_lm(lm),
         "adapter": type(dspy.settings.adapter or dspy.ChatAdapter()).__name__,
-        "limit": limit,
-        "part_rows": part_rows,
+        "limit": options.limit,
+        "part_rows": options.part_rows,
+        **asdict(options.reading),
         **versions,
     }
 

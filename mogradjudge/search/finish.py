@@ -13,6 +13,7 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import MOGradConfig, config_with
 from mogradjudge.optimize.directory import JUDGE, RUBRIC, InUse, Pool
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import agreement_of
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
@@ -86,3 +87,5 @@ def write_files(job: Job, result: SearchResult) -> None:
     with replaced(job.folder / JUDGE) as partial:
         result.program.save(partial)
     write_text(job.folder / RUBRIC, job.judge.rubric.to_toml())
+    sets = {"training": job.training, "validation": job.validation, "selection": job.selection}
+    Parts.of(sets).write_to(job.folder)

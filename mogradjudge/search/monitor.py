@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mogradjudge.display.terminal import WIDE, is_live, one_line, tell
+from mogradjudge.display.terminal import WIDE, is_live, number, one_line, tell
 from mogradjudge.display.terminal import console as console_of
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import TrialRecord
 from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
+from mogradjudge.search.analysis.verdict import interval
 from mogradjudge.search.workers.budget import spent_of
+from mogradjudge.search.workers.database import reason
 from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import Shared
 
@@ -108,7 +110,7 @@ def _looking(
             show(look_at(queue, shared))
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
             if not complained.is_set():
-                logger.warning("The trials cannot be shown: %s", error)
+                logger.warning("The trials cannot be shown: %s", reason(error))
             complained.set()
 
     def run() -> None:
@@ -155,13 +157,13 @@ def line_of(record: TrialRecord) -> str:
         )
     interval = f" {interval_of(record)}" if interval_of(record) else ""
     calls = f"{record.calls} calls, {record.calls_per_text:g} per text"
-    return f"{tried}: agreement {_number(record.mean)}{interval}, {calls}"
+    return f"{tried}: agreement {number(record.mean)}{interval}, {calls}"
 
 
 def state_of(look: Look) -> str:
     """Say how many trials have ended, and which is the best so far."""
     best = look.best
-    winner = "nothing yet" if best is None else f"trial {best.number}, {_number(best.mean)}"
+    winner = "nothing yet" if best is None else f"trial {best.number}, {number(best.mean)}"
     return f"{look.done} of {look.trials} trials done; best so far: {winner}"
 
 
@@ -245,7 +247,7 @@ def cells_of(record: TrialRecord) -> Sequence[str]:
         record.state,
         str(record.mode or "-"),
         str(record.config.get("layout", "-")),
-        _number(record.mean),
+        number(record.mean),
         interval_of(record),
         "-" if calls is None else str(calls),
         "-" if per_text is None else f"{per_text:g}",
@@ -256,7 +258,7 @@ def cells_of(record: TrialRecord) -> Sequence[str]:
 def interval_of(record: TrialRecord) -> str:
     """Write the interval of a trial's mean agreement; nothing where there is none."""
     ends = record.intervals.get("mean")
-    return "" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
+    return "" if ends is None else interval(ends)
 
 
 def _tried(record: TrialRecord) -> str:
@@ -264,7 +266,3 @@ def _tried(record: TrialRecord) -> str:
         ", ".join(str(record.config[name]) for name in ("mode", "layout") if name in record.config)
         or "not started"
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

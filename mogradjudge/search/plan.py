@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler
 
 from mogradjudge.data import check_disjoint
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.scores import settings_with
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.programs.identity import (
@@ -62,6 +63,7 @@ def check(job: Job, plan: Plan) -> None:
     for name, examples in parts.items():
         if not examples:
             raise SetupError(f"The {name} set must have at least one example, got none.")
+        check_inputs(examples, job.judge.rubric, name)
         check_ratings(examples, job.judge.rubric, name)
         if name != "training":
             check_measurable(examples, job.judge.rubric, job.base.level, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -75,6 +76,21 @@ class Range:
             return True
         steps = (value - self.low) / self.step
         return abs(steps - round(steps)) < _ROUNDING
+
+    def choices(self, kind: type) -> Sequence[int | float] | None:
+        """Return the numbers that a parameter of a kind can have; None for any number in between.
+
+        >>> Range(0, 1, step=0.25).choices(float)
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+        """
+        if kind is int:
+            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
+        if self.low == self.high:
+            return [self.low]
+        if self.step is None:
+            return None
+        steps = round((self.high - self.low) / self.step)
+        return [self.low + float(place * self.step) for place in range(steps + 1)]
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}" + ("" if self.step is None else f" by {self.step}")

@@ -14,7 +14,8 @@ from optuna.storages import RDBStorage
 from mogradjudge.errors import SetupError
 from mogradjudge.files import check_database
 from mogradjudge.search.workers.database import TASKS
-from mogradjudge.search.workers.queue import Queue, earlier_version
+from mogradjudge.search.workers.existing import check_version, earlier_version
+from mogradjudge.search.workers.queue import Queue
 from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import (
     STUDY,
@@ -66,7 +67,7 @@ def _opened(url: sa.URL, name: str, stack: ExitStack) -> Queue:
         raise SetupError(earlier_version(name))
     queue = Queue(study, study._storage, shared)
     with engine.begin() as connection:
-        queue.check_version(connection)
+        check_version(connection, study)
     return queue
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +34,8 @@ def _usual(setting: Setting) -> Domain:
     return Range(*setting.between) if setting.between else setting.tried or None
 
 
+PARENTS = frozenset(it.condition.parent for it in PARAMETERS.values() if it.condition)
+"""The parameters that others have a meaning with."""
 _USUAL = MappingProxyType({name: _usual(setting) for name, setting in PARAMETERS.items()})
 
 
@@ -91,6 +94,11 @@ class SearchSpace:
         """Ask a trial for the searched parameters of a judge; the others stay as in ``base``."""
         return settings_with(self._ask(trial, JUDGE_PARAMETERS, judge_values(base)), base)
 
+    def ask(self, trial: BaseTrial, base: MOGradConfig, settings: JudgeSettings) -> None:
+        """Ask a trial for all searched parameters."""
+        self._ask(trial, CONFIG_PARAMETERS, config_values(base))
+        self._ask(trial, JUDGE_PARAMETERS, judge_values(settings))
+
     def params_of(self, config: MOGradConfig, settings: JudgeSettings) -> dict[str, Any]:
         """Return a trial's parameters for this config and these settings.
 
@@ -100,7 +108,23 @@ class SearchSpace:
             SetupError: If the space does not hold one of the values; `including` adds it.
         """
         params = self._searched_values(config, settings)
+        self.check(params)
+        return params
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Check that the space holds each of some parameters.
+
+        >>> SearchSpace().check({"batch_size": 0})
+        Traceback (most recent call last):
+        mogradjudge.errors.SetupError: `batch_size` must lie in the range 1 to 8, got 0: widen it.
+
+        Raises:
+            SetupError: If a parameter is not searched, or cannot have its value.
+        """
         for name, value in params.items():
+            if name not in self.searched:
+                searched = ", ".join(self.searched)
+                raise SetupError(f"`{name}` is not searched; the space has {searched}.")
             domain = getattr(self, name)
             if isinstance(domain, Range):
                 _check_held(name, domain, value)
@@ -109,7 +133,33 @@ class SearchSpace:
                     f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
                     "add it."
                 )
-        return params
+
+    def searched_in(self, values: Mapping[str, Value]) -> list[str]:
+        """Name the searched parameters that have a meaning beside these values."""
+        return [name for name in self.searched if _has_meaning(name, values)]
+
+    def choices(self, name: str) -> Sequence[Value] | None:
+        """Return all values of a searched parameter; None if there is no end of them."""
+        domain = getattr(self, name)
+        return domain.choices(PARAMETERS[name].kind) if isinstance(domain, Range) else domain
+
+    def count(self, values: Mapping[str, Value]) -> float:
+        """Count the configurations that have these values; infinite with a range without steps.
+
+        Args:
+            values: Those of all parameters that are not searched, and of any that are.
+
+        >>> SearchSpace(gate=None, editor_temperature=None, layout=("separate",)).count(
+        ...     {"gate": "mean"}
+        ... )
+        32
+        """
+        undecided = [name for name in self.searched if name not in values]
+        if parent := next((name for name in undecided if name in PARENTS), None):
+            return sum(self.count({**values, parent: value}) for value in getattr(self, parent))
+        meant = [name for name in undecided if _has_meaning(name, values)]
+        choices = [self.choices(name) for name in meant]
+        return math.prod(math.inf if values is None else len(values) for values in choices)
 
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
         """Return the space with this config and these settings added to its choices.
@@ -170,7 +220,7 @@ class SearchSpace:
         values: dict[str, Value] = {}
         for name in names:
             condition = PARAMETERS[name].condition
-            if condition is not None and values[condition.parent] not in condition.values:
+            if condition is not None and not _has_meaning(name, values):
                 values[name] = condition.otherwise
             elif getattr(self, name) is None:
                 values[name] = base[name]
@@ -185,17 +235,17 @@ class SearchSpace:
             raise SetupError(
                 f"`gate` can be searched from one of {', '.join(GATES)} only, got {config.gate!r}."
             )
-        conditions = {name: PARAMETERS[name].condition for name in self.searched}
-        return {
-            name: values[name]
-            for name, condition in conditions.items()
-            if condition is None or values[condition.parent] in condition.values
-        }
+        return {name: values[name] for name in self.searched_in(values)}
 
     def _reachable(self, name: str) -> bool:
         condition = PARAMETERS[name].condition
         parents = None if condition is None else getattr(self, condition.parent)
         return condition is None or parents is None or bool({*parents} & {*condition.values})
+
+
+def _has_meaning(name: str, values: Mapping[str, Value]) -> bool:
+    condition = PARAMETERS[name].condition
+    return condition is None or values[condition.parent] in condition.values
 
 
 def _suggest(trial: BaseTrial, name: str, domain: tuple[Value, ...] | Range) -> Value:

@@ -24,17 +24,21 @@ from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.datasets import grouped
 from mogradjudge.optimize.events import Observer
 from mogradjudge.search.analysis.result import SearchResult
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
+from mogradjudge.search.analysis.verdict import exhaustion
+from mogradjudge.search.draws import Draws
 from mogradjudge.search.finish import judge_of, score_again, write_files
 from mogradjudge.search.job import Job, direction
 from mogradjudge.search.plan import Plan, check, claim, study_settings, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.search.workers.existing import check_study
 from mogradjudge.search.workers.queue import Queue
-from mogradjudge.search.workers.shared import TEXTS, Shared
-from mogradjudge.search.workers.storage import opened
+from mogradjudge.search.workers.shared import SIZE, TEXTS, Shared
+from mogradjudge.search.workers.storage import opened, said_plainly
 from mogradjudge.search.workers.worker import SearchStop, Worker
 
 logger = logging.getLogger(__name__)
@@ -79,11 +83,14 @@ class Arguments:
         base = self.base or MOGradConfig()
         space = (self.space or SearchSpace()).including(base, self.judge.settings)
         roles = ("critic_lm", "coach_lm", "editor_lm", "prompt_lm")
+        sets = {
+            "training": listed(self.trainset, "trainset"),
+            "validation": listed(self.valset, "valset"),
+            "selection": listed(self.selectionset, "selectionset"),
+        }
         return Job(
             judge=self.judge,
-            training=listed(self.trainset, "trainset"),
-            validation=listed(self.valset, "valset"),
-            selection=listed(self.selectionset, "selectionset"),
+            **grouped(sets, self.judge.rubric),
             space=space,
             base=base,
             budget=self.budget or Budget(),
@@ -128,7 +135,11 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
 
     It can be called any number of times with the same ``storage`` and ``study``, at the same time
     and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
-    them together. The next call resumes one that was interrupted.
+    them together. The next call resumes one that was interrupted. No configuration is drawn twice,
+    and a search ends early once it has tried all of a finite space. A trial that was queued with
+    ``study.enqueue_trial`` runs too, a repeat as well; its missing parameters are drawn, and one
+    that the space does not have fails by itself. While a database server is away, the search waits,
+    up to an hour.
 
     >>> search("judge", [], [], [], SearchSpace(), trails=3)
     Traceback (most recent call last):
@@ -169,48 +180,70 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
             the search runs.
 
     Raises:
-        SetupError: If an argument has an invalid value, or the study has other settings.
+        SetupError: If an argument has an invalid value, the study has other settings or trials of
+            other code, or its database cannot be used.
+        MogradError: If the database fails later on.
         dspy.LMError: If the provider stays down, or always refuses a call.
     """
     job, plan = arguments.job(), arguments.plan()
     check(job, plan)
-    queued, seconds = tasks(job, plan), job.budget.max_seconds
+    seconds = job.budget.max_seconds
     deadline = None if seconds is None else time.monotonic() + seconds
-    with _opened_study(arguments.storage, job, plan) as (queue, shared):
-        claim(shared, study_settings(job, plan))
-        shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": job.base.level})
-        queue.fill(queued)
-        with _watched(arguments.watch, queue, shared):
-            prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
-            stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
-            return _finish(job, queue, shared, stop, deadline)
+    with (
+        _opened_study(arguments.storage, job, plan) as (queue, shared),
+        _watched(arguments.watch, queue, shared),
+    ):
+        prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
+        stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
+        return _finish(job, queue, shared, stop, deadline)
 
 
 @contextmanager
 def _opened_study(
     storage: str | BaseStorage | None, job: Job, plan: Plan
 ) -> Iterator[tuple[Queue, Shared]]:
-    """Open a study while the block runs; create it if it does not exist.
+    """Open a study with its trials queued while the block runs; create it if it does not exist.
 
     Raises:
-        SetupError: If the storage cannot be opened.
+        SetupError: If the storage cannot be opened, or the study is of another search.
     """
+    queued = tasks(job, plan)
     with quiet_optuna(), opened(storage, job.folder) as (backend, engine):
-        shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
-        names = job.value_names
-        with shared.alone(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(
-                study_name=plan.study,
-                storage=backend,
-                directions=[direction(name) for name in names],
-                pruner=pruner_of(plan.pruner, len(names)),
-                load_if_exists=True,
-            )
-            if study.metric_names is None:
-                study.set_metric_names(list(names))
-        sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(names))
-        yield Queue(study, backend, shared, sampler), shared
+        with said_plainly(engine.url):
+            shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
+            study = _study(backend, shared, job, plan)
+            claim(shared, study_settings(job, plan))
+            shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": job.base.level})
+            sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
+            draws = Draws(job.space, job.base, job.judge.settings, sampler)
+            shared.note(SIZE, draws.size)
+            queue = Queue(study, backend, shared, draws)
+            queue.fill(queued)
+        with said_plainly(engine.url, begun=True):
+            yield queue, shared
+
+
+def _study(backend: BaseStorage, shared: Shared, job: Job, plan: Plan) -> optuna.Study:
+    """Create a study, or check the one that is there.
+
+    Raises:
+        SetupError: If it is of another search.
+    """
+    names = job.value_names
+    directions = [direction(name) for name in names]
+    with shared.alone(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(
+            study_name=plan.study,
+            storage=backend,
+            directions=directions,
+            pruner=pruner_of(plan.pruner, len(names)),
+            load_if_exists=True,
+        )
+        check_study(study, names, directions)
+        if study.metric_names is None:
+            study.set_metric_names(list(names))
+    return study
 
 
 def _folder(out: str | Path) -> Path:
@@ -260,6 +293,8 @@ def _finish(
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
     result = summary_of(queue, shared)
     program = None if result.best is None else judge_of(job, result.best)
+    if stop == "trials" and exhaustion(result):
+        stop = "space"
     result = replace(result, stop_reason=stop, program=program)
     write_files(job, result)
     return result

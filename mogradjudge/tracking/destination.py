@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mogradjudge.display.terminal import one_line
 from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.secrets import redact
 
 TAG = "mogradjudge."
 """The prefix of our tags."""
 OURS = f"{TAG}version"
 """The tag of an MLflow run that has a run of this package."""
+_REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAUTHORIZED", "CUSTOMER_UNAUTHORIZED")
 
 
 def import_mlflow() -> Any:
@@ -47,6 +50,26 @@ class Destination:
         self.experiment, self.run_name = experiment, run_name
         self.run_id: str | None = None
         self.own = False
+
+    def check(self) -> None:
+        """Check that a new MLflow run can be in the experiment; a server that is away may come.
+
+        Raises:
+            SetupError: If the experiment is deleted, or this user may not see it.
+        """
+        if self.experiment is None or self.mlflow.active_run() is not None:
+            return
+        try:
+            known = self.mlflow.get_experiment_by_name(self.experiment)
+        except Exception as error:  # noqa: BLE001 - of many kinds, and a server may come back
+            if getattr(error, "error_code", None) not in _REFUSALS:
+                return
+            why = f"is not open to you ({one_line(redact(str(error)))})"
+        else:
+            if known is None or known.lifecycle_stage != "deleted":
+                return
+            why = f"is deleted: `mlflow experiments restore -x {known.experiment_id}` restores it"
+        raise SetupError(f"The MLflow experiment {self.experiment!r} {why}. Or give another name.")
 
     def open(self, *, resumed: bool) -> str:
         """Return the MLflow run's id; if ``resumed``, that of an earlier start."""

@@ -9,9 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dspy
+
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Rubric
 from mogradjudge.files import write_text
+from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.execution import judging, run_program
@@ -32,10 +35,11 @@ def log_judge(
     and credentials, and uses its provider's usual address; any other judge uses the
     ``dspy.settings.lm`` of the process that uses the model.
 
-    Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the rubric's inputs as
-    columns (any others are ignored) and gives, row by row and for each criterion, ``fluency`` (NaN
-    where there is no score), ``fluency_source`` and ``fluency_unscored`` (why there is none). The
-    setting ``num_threads`` (8) of its ``model_config`` is how many texts are judged at once.
+    Loaded with ``mlflow.pyfunc.load_model``, `predict` takes a table with the columns of the
+    rubric's inputs (any others are ignored) and gives, row by row and for each criterion,
+    ``fluency`` (NaN where there is no score), ``fluency_source`` and ``fluency_unscored`` (why
+    there is none). The setting ``num_threads`` (8) of its ``model_config`` is how many texts are
+    judged at once.
 
     ``mlflow.dspy.log_model`` takes a judge as well, but pickles ``dspy.settings.lm`` into the
     model, with any key that was given to it in Python.
@@ -102,7 +106,13 @@ class _Scorer:
         import pandas as pd
 
         rubric = self.judge.rubric
-        rows = pd.DataFrame(model_input)[list(rubric.inputs)].to_dict("records")
+        columns = dict(zip(rubric.inputs, rubric.columns, strict=True))
+        table = pd.DataFrame(model_input)
+        rows = pd.DataFrame({name: table[column] for name, column in columns.items()}).to_dict(
+            "records"
+        )
+
+        check_inputs([dspy.Example(row) for row in rows], rubric, "model_input")
 
         def score(row: Mapping[str, Any]) -> Mapping[str, Any]:
             return cells_of(run_program(self.judge, row), rubric.names)
@@ -123,6 +133,6 @@ def _signature(mlflow: Any, rubric: Rubric) -> Any:
         for field in added_schema(rubric.names)
     ]
     return mlflow.models.ModelSignature(
-        inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.inputs]),
+        inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.columns]),
         outputs=mlflow.types.Schema(outputs),
     )

@@ -46,7 +46,8 @@ def log_to_mlflow(
         run_name: The name of a new MLflow run; None lets MLflow choose.
 
     Raises:
-        SetupError: If mlflow is not installed.
+        SetupError: If mlflow is not installed. A compile raises it where the experiment is deleted
+            or not open to the user, before any call.
     """
     import_mlflow()
     return _Tracked(optimizer, experiment, run_name)
@@ -77,6 +78,7 @@ class _Tracked(MOGrad):
             describe,
             is_judge=isinstance(student, MultiCriteriaJudge),
         )
+        run_logger.destination.check()
         optimizer.observers = (*optimizer.observers, run_logger.tell)
         status = "FAILED"
         try:

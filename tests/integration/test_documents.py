@@ -18,7 +18,7 @@ import pytest
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.peers.textgrad_methods import prepare
 from benchmarks.worlds.server import serving
-from mogradjudge import MultiCriteriaJudge, Rubric
+from mogradjudge import MODES, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli
 from mogradjudge.cli import main as mogradjudge
 from mogradjudge.search import SearchSpace
@@ -254,6 +254,26 @@ def test_the_package_page_names_files_that_are_there():
 def test_the_package_page_lists_the_rooms_in_their_order():
     listed = re.findall(r"^\| `(\w+)(?:\.py|/)`", TEXTS["mogradjudge/README.md"], re.MULTILINE)
     assert [*listed, "__main__"] == ROOMS
+
+
+# Numbers
+
+
+def test_the_calls_by_mode_are_those_of_the_modes():
+    row = r"^\| (\w{3}) \|.*\| ([^|]+) \| (\d+) \|$"
+    table = {name: (text, int(n)) for name, text, n in re.findall(row, TEXTS["README.md"], re.M)}
+    assert [*table] == [*MODES]
+    for name, (formula, number) in table.items():
+        product = re.sub(r"(?<=[\dBK])(?=[BK])", "*", formula)
+        for texts, names in ((3, "abcd"), (5, "ab"), (1, "a")):
+            count = eval(product, {}, {"B": texts, "K": len(names)})
+            assert count == MODES[name].calls(texts, tuple(names)).total
+        assert number == MODES[name].calls(3, tuple("abcd")).total
+    words = " ".join(TEXTS["README.md"].split())
+    numbers = r"with (\d+) validation texts.{1,40}step takes (\d+) calls in SSS and (\d+) in CCC"
+    per_step = re.search(numbers, words)
+    validation, *both = map(int, per_step.groups())
+    assert both == [validation + 3 + table[name][1] for name in ("SSS", "CCC")]
 
 
 # Commands

@@ -140,7 +140,7 @@ def test_a_failure_that_stays_ends_the_run_and_leaves_a_folder_to_take_up(
 def test_a_longer_timeout_takes_the_same_run_up_and_its_replies(words, tmp_path):
     with server_with("") as server:
         cut = [*words(server), "--max-calls", "40"]
-        assert call(cut) == 0
+        assert call(cut) in (0, 3)
         server.reset()
         assert call([*words(server), "--timeout", "5"]) == 0
         result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -22,11 +22,19 @@ with warnings.catch_warnings(action="ignore"):  # it has warnings about itself
     import mlflow.pyfunc
     import mlflow.store.tracking.sqlalchemy_store
 
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED  # noqa: E402
 from mlflow.utils.autologging_utils.safety import revert_patches  # noqa: E402
 
 from benchmarks.worlds.server import ToyServer, serving  # noqa: E402
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa: E402
-from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, SetupError, Unscored  # noqa: E402
+from mogradjudge import (  # noqa: E402
+    MOGrad,
+    MultiCriteriaJudge,
+    Objective,
+    Rubric,
+    SetupError,
+    Unscored,
+)
 from mogradjudge.cli import main  # noqa: E402
 from mogradjudge.lm.budget import Budget  # noqa: E402
 from mogradjudge.optimize.events import SectionRewritten, StepStarted  # noqa: E402
@@ -231,6 +239,29 @@ def test_a_server_that_is_away_costs_one_warning_and_not_the_run(caplog, tmp_pat
     warned = [each for each in caplog.records if each.name.startswith("mogradjudge")]
     assert len(warned) == 1
     assert "Logging to MLflow failed; the run continues" in warned[0].getMessage()
+
+
+def refused_at(experiment: str, match: str) -> None:
+    engine = ToyEngine()
+    lm = dspy.LM("toy/world", engine=engine, temperature=0.0, cache=True)
+    with pytest.raises(SetupError, match=match) as refused:
+        optimize(log_to_mlflow(MOGrad(steps=1), experiment=experiment), lm)
+    assert "\n" not in str(refused.value)
+    assert engine.calls.total() == 0
+
+
+def test_a_deleted_experiment_is_refused_before_a_call_is_paid():
+    mlflow.delete_experiment(mlflow.create_experiment("gone"))
+    refused_at("gone", "'gone'.*restore")
+
+
+def test_an_experiment_that_is_closed_to_the_user_is_refused_before_a_call_is_paid(monkeypatch):
+    def closed(store, name):
+        raise mlflow.MlflowException(f"{KEY} may not", error_code=PERMISSION_DENIED)
+
+    store = mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore
+    monkeypatch.setattr(store, "get_experiment_by_name", closed)
+    refused_at("closed", "'closed'")
 
 
 def test_what_a_server_missed_is_sent_with_the_next_step(tmp_path, tracking):
@@ -578,6 +609,28 @@ def test_a_logged_judge_scores_tables():
     assert one["coherence"].tolist() == [2.0]
     assert list(table.columns) == info.signature.outputs.input_names()
     assert info.signature.inputs.input_names() == ["output"]
+
+
+def test_a_logged_judge_reads_its_inputs_from_their_columns():
+    import pandas as pd
+
+    judge = MultiCriteriaJudge(Rubric({"output": "The reply"}, RUBRIC.criteria))
+    info = log_judge(judge)
+    assert info.signature.inputs.input_names() == ["The reply"]
+    table = pd.DataFrame({"The reply": [row["output"] for row in TEXTS], "output": "?"})
+    with dspy.context(lm=toy_lm()):
+        scores = mlflow.pyfunc.load_model(info.model_uri).predict(table)
+    assert scores["coherence"].notna().all()
+
+
+@pytest.mark.parametrize("text", ["", None, float("nan")])
+def test_a_logged_judge_refuses_a_table_without_a_text_before_any_call(text):
+    model = mlflow.pyfunc.load_model(log_judge(MultiCriteriaJudge(RUBRIC)).model_uri)
+    engine = FunctionEngine(lambda request: in_chat({"coherence": 3, "fluency": 3}))
+    rows = [TEXTS[0], {"output": text}]
+    with dspy.context(lm=fake_lm(engine)), pytest.raises(Exception, match="output"):
+        model.predict(rows)
+    assert engine.requests == []
 
 
 def test_a_logged_judge_says_why_it_has_no_score():

@@ -24,7 +24,7 @@ IMPORTED = {
     LM: {
         "dspy._vendor.lm15.providers": {"openai_chat"},
         "dspy.adapters.utils": {"parse_value"},
-        "dspy.clients": {"_get_dspy_cache", "base_lm", "execution"},
+        "dspy.clients": {"_get_dspy_cache", "base_lm", "costs", "execution"},
         "dspy.clients.cache": {"Cache"},
         "dspy.clients.call_result": {"CACHE_FORMAT", "AttributeDict", "CallResult", "attributes"},
         "dspy.clients.errors": {"error_boundary"},
@@ -51,6 +51,7 @@ REPLACED = {
         "lm call backend request provider state results",
     ),
     "HAND_OVER": ("dspy.clients.execution", "finalize", "lm call result"),
+    "MODEL_INFO": ("dspy.clients.costs", "model_info", "provider model namespaces"),
     "READ_MESSAGE": (
         *("dspy._vendor.lm15.providers.openai_chat", "_response_from_chat_body"),
         "provider data model choice on_error",

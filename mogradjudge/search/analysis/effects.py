@@ -102,7 +102,9 @@ def mode_effects(
     2.5 times as far in .91 to .96; robust errors (HC3) were a third wider at 12 trials. A sampler
     that leaves what did badly at first can make it look worse than it is (Nie, Tian, Taylor and Zou
     2017, "Why adaptively collected data have negative bias and how to correct for it", arXiv
-    1708.01977); with Optuna's TPE that was less than .005 here.
+    1708.01977); with Optuna's TPE that was less than .005 here. Where the factor interacts with
+    another parameter, say the mode with the steps, the effect is that at the settings tried, which
+    such a sampler chooses, and not that over the whole space.
 
     Args:
         params: The parameters of each trial, by name.

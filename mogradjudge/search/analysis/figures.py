@@ -195,7 +195,7 @@ def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("agreement minus the mean of all")
+    axes.set_xlabel("agreement minus the mean of all,\nat the settings tried")
     how = "" if effects.unadjusted is None else ", not adjusted"
     axes.set_title(f"effect of {effects.factor}{how}", loc="left")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -59,12 +60,20 @@ class TrialRecord:
         return self.config.get("mode")
 
 
+def distinct(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the first trial of each configuration; a later one has the same replies and value."""
+    first: dict[str, TrialRecord] = {}
+    for record in records:
+        first.setdefault(json.dumps(record.config, sort_keys=True, default=str), record)
+    return list(first.values())
+
+
 @dataclass(frozen=True)
 class Fresh:
     """The best trial's judge and the default's, scored again on the selection texts by new replies.
 
-    ``difference`` is the best one's mean agreement minus the default's, tested by sign flips over
-    documents; it is not corrected for selection bias.
+    ``difference`` is the best one's mean agreement minus the default's, over documents. It is not
+    corrected for selection, and neither is its p-value, which is nowhere printed.
 
     >>> Fresh(best=0.61, default=None, difference=Undefined("the default has no agreement")).best
     0.61
@@ -88,7 +97,8 @@ class SearchResult:
     they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one value,
     and without a default. ``importances`` are shares of the variance of the mean agreement, of the
     parameters that every trial has, and sum to 1; there are none below 8 distinct configurations.
-    ``effects`` are those of the mode; a repeated configuration counts once in both. ``texts``
+    ``effects`` are those of the mode; a repeated configuration counts once in both.
+    ``configurations`` counts those of the space, None if there is no end of them. ``texts``
     and ``documents`` count what trials were compared on.
     """
 
@@ -105,10 +115,24 @@ class SearchResult:
     effects: Effects | Undefined
     spent: Spent
     unfinished: int
+    configurations: int | None = None
     texts: int = 0
     documents: int = 0
     stop_reason: SearchStop | None = None
     program: dspy.Module | None = None
+
+    def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
+        means = {
+            "best": self.best and self.best.mean,
+            "default": self.default and self.default.mean,
+        }
+        shown = (
+            f"{name}={'none' if mean is None else f'{mean:.3f}'}" for name, mean in means.items()
+        )
+        return (
+            f"{type(self).__name__}(study={self.study!r}, trials={len(self.trials)}, "
+            f"{', '.join(shown)}, calls={self.spent.calls}, stop_reason={self.stop_reason!r})"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as `search.json` holds it."""
@@ -126,6 +150,7 @@ class SearchResult:
             "effects": plain(self.effects),
             "spent": asdict(self.spent),
             "unfinished": self.unfinished,
+            "configurations": self.configurations,
             "texts": self.texts,
             "documents": self.documents,
             "trials": [plain(trial) for trial in self.trials],

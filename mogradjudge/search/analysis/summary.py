@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.analysis.effects import Effects, mode_effects
 from mogradjudge.search.analysis.load import result_of
 from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
-from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
+from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord, distinct
 from mogradjudge.search.analysis.selection_bias import (
     TOO_FEW,
     Corrected,
@@ -27,8 +26,9 @@ from mogradjudge.search.analysis.selection_bias import (
 from mogradjudge.search.job import AGREEMENT, COSTS, direction
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.budget import spent_of
-from mogradjudge.search.workers.queue import TASK, WHY, WORKER, Queue
-from mogradjudge.search.workers.shared import FRESH, SCORES, SUMMARY, TEXTS, Shared
+from mogradjudge.search.workers.existing import TASK
+from mogradjudge.search.workers.queue import WHY, WORKER, Queue
+from mogradjudge.search.workers.shared import FRESH, SCORES, SIZE, SUMMARY, TEXTS, Shared
 
 _STATES = {
     TrialState.WAITING: "waiting",
@@ -91,7 +91,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     means = _resampled(shared, complete, texts)
     names = tuple(study.metric_names or (AGREEMENT,))
     eligible = eligible_of(complete, default)
-    front = _front(eligible, names)
+    front = _front(distinct(eligible), names)
     return SearchResult(
         study=study.study_name,
         value_names=names,
@@ -106,6 +106,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         effects=_effects(complete, apart, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
+        configurations=shared.noted(SIZE),
         texts=len(texts["groups"]),
         documents=len(set(texts["groups"])),
     )
@@ -142,17 +143,6 @@ def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
         value is not None and record.agreement.get(name) is None
         for name, value in default.agreement.items()
     )
-
-
-def distinct(complete: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the first trial of each configuration.
-
-    A later one uses the first one's replies, so it has the same value and adds nothing.
-    """
-    first: dict[str, TrialRecord] = {}
-    for record in complete:
-        first.setdefault(json.dumps(record.config, sort_keys=True, default=str), record)
-    return list(first.values())
 
 
 def records_of(queue: Queue) -> tuple[TrialRecord, ...]:

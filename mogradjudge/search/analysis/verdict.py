@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mogradjudge.agreement import Undefined
-from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.display.terminal import number
+from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
 from mogradjudge.search.analysis.selection_bias import Corrected
 
 AT_WORK = ("waiting", "running")
@@ -35,9 +36,10 @@ def verdict(result: SearchResult) -> str:
     sentence = f"{who} did best: {number(best.mean)} on {result.texts} selection texts"
     match result.selected:
         case Corrected(corrected=value, low=low, high=high):
-            sentence += f", {number(value)} {interval((low, high))} corrected for selection bias"
+            corrected = f"{number(value)} {interval((low, high))}"
+            sentence += f", {corrected} corrected for selection, at most in part"
         case Undefined(reason):
-            sentence += f" (not corrected for selection bias: {reason})"
+            sentence += f" (not corrected for selection: {reason})"
     if is_default:
         return f"{sentence}. No other trial beat it."
     had = "has no agreement" if default is None else f"had {number(default.mean)}"
@@ -58,18 +60,24 @@ def _difference(result: SearchResult) -> str:
         return f"{not_established}: the selection bias is unknown."
     # Scored again, but on the texts that the trial was chosen on.
     if difference.low - result.selected.optimism > 0:
-        return "The difference is established, also after correcting for selection bias."
+        return "The difference is established, corrected for selection at most in part."
     return f"{not_established}."
+
+
+def exhaustion(result: SearchResult) -> str | None:
+    """Say that a search has tried each configuration of its space; None before that."""
+    ended = [trial for trial in result.trials if trial.state not in AT_WORK and trial.config]
+    tried, measured = distinct(ended), distinct([it for it in ended if it.mean is not None])
+    if result.unfinished or result.configurations is None or len(tried) < result.configurations:
+        return None
+    if len(measured) == len(tried):
+        return f"All {len(tried)} configurations of the space were measured."
+    return f"All {len(tried)} configurations of the space were tried; {len(measured)} have a value."
 
 
 def interval(ends: Sequence[float] | None) -> str:
     """Write an interval, or a dash where there is none."""
-    return "-" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
-
-
-def number(value: float | None) -> str:
-    """Write an agreement, or a dash where there is none."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if ends is None else f"[{number(ends[0])}, {number(ends[1])}]"
 
 
 def _name(record: TrialRecord) -> str:

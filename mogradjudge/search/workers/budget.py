@@ -9,7 +9,7 @@ import time
 import sqlalchemy as sa
 
 from mogradjudge.lm.budget import Budget, Spent
-from mogradjudge.search.workers.database import PURSES
+from mogradjudge.search.workers.database import PURSES, reason
 from mogradjudge.search.workers.shared import Shared
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class SharedBudget:
             try:
                 self.flush()
             except sa.exc.SQLAlchemyError as error:  # a reply that was paid for is not lost by this
-                logger.warning("The study's spending is written later: %s", error)
+                logger.warning("The study's spending is written later: %s", reason(error))
 
     def _add(self, change: Spent, caps: Budget | None = None, room: int = 0) -> bool:
         """Enter an amount; False, and nothing entered, where it would pass a cap."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
@@ -62,39 +64,102 @@ NOTES = sa.Table(
     sa.Column("note", sa.LargeBinary(2**24), nullable=False),  # JSON; MySQL cuts texts short
 )
 
-LONGEST = 60.0  # seconds for which a server is waited for
+LONGEST = 3600.0  # seconds for which a server is waited for
+_HURRIED = 5.0  # the same, once the user or another thread has given up
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
-_AWAY = (
-    *(sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError),
-    StorageInternalError,
-)
+_TOLD_EVERY = 60.0  # seconds between two lines on one outage
+_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
 
 
-def retry_database(action: Callable[[], T], dialect: str) -> T:
-    """Do something with a database; again and again while its server cannot be reached.
+def is_away(error: BaseException) -> bool:
+    """Return whether an error says that a database cannot be reached.
+
+    >>> is_away(sa.exc.TimeoutError())
+    True
+    """
+    # Optuna's own error says only that a commit failed, and speaks of invalid data.
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, _AWAY)
+
+
+def reason(error: Exception) -> str:
+    """Return a database's own line on an error, which Optuna hides behind one of its own.
+
+    >>> reason(sa.exc.OperationalError("SELECT 1", {}, Exception("disk I/O error")))
+    'disk I/O error'
+    """
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
+
+
+class Outage:
+    """The patience of all threads of a worker with one server that does not answer.
 
     An SQLite file is never away: what it refuses it refuses again.
 
     Args:
-        action: What is done.
-        dialect: SQLAlchemy's name of the database.
-
-    Raises:
-        sqlalchemy.exc.SQLAlchemyError: What the last try raised.
-
-    >>> retry_database(lambda: 3, "sqlite")
-    3
+        longest: Seconds for which one thread waits.
     """
-    started, pause = time.monotonic(), _FIRST_PAUSE
-    while True:
-        try:
-            return action()
-        except _AWAY as error:
-            if dialect == "sqlite" or time.monotonic() - started > LONGEST:
-                raise
-            logger.warning("The study's database cannot be reached; trying again: %s", error)
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._told: float | None = None  # when the last line was written
+
+    def retry(self, action: Callable[[], T]) -> T:
+        """Do something with the database; again and again while it cannot be reached.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: What the last try raised.
+            StorageInternalError: The same, from Optuna.
+        """
+        started, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
+            try:
+                result = action()
+            except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+                if not is_away(error):
+                    raise
+                if time.monotonic() - started >= self.longest:
+                    self.hurry()  # whoever waits beside has waited as long
+                    raise
+                self._goes_on()
+            else:
+                self._is_over()
+                return result
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def hurry(self) -> None:
+        """Wait no longer than a few seconds from now on."""
+        self.longest = min(self.longest, _HURRIED)
+
+    def _goes_on(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._since = now if self._since is None else self._since
+            if self._told is not None and now - self._told < _TOLD_EVERY:
+                return
+            self._told = now
+            minutes = round((now - self._since) / 60)
+            state = f"has not answered for {minutes} min" if minutes else "does not answer"
+            longest = f"up to {self.longest / 60:g} min; nothing that was paid for is lost"
+            logger.warning("The study's database %s; waiting (%s).", state, longest)
+
+    def _is_over(self) -> None:
+        if self._since is not None:
+            with self._lock:
+                self._since = None
+
+
+_OUTAGES: WeakKeyDictionary[sa.Engine, Outage] = WeakKeyDictionary()
+
+
+def outage_of(engine: sa.Engine) -> Outage:
+    """Return the patience that all who use an engine share."""
+    longest = 0.0 if engine.dialect.name == "sqlite" else LONGEST
+    return _OUTAGES.setdefault(engine, Outage(longest))
 
 
 class Database:
@@ -130,8 +195,12 @@ class Database:
         return self.retry(once)
 
     def retry(self, action: Callable[[], T]) -> T:
-        """Do something with the database, by `retry_database`."""
-        return retry_database(action, self.dialect)
+        """Do something with the database; wait while it cannot be reached."""
+        return outage_of(self.engine).retry(action)
+
+    def hurry(self) -> None:
+        """Let nobody wait long for the database from now on."""
+        outage_of(self.engine).hurry()
 
     def clock(self) -> Any:
         """Give the time in seconds for a statement: a server's own, since workers' clocks differ.

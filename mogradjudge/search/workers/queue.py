@@ -22,20 +22,21 @@ from typing import Any, Literal, TypeAlias
 import optuna
 import sqlalchemy as sa
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
-from mogradjudge.search.workers.database import TASKS
+from mogradjudge.search.draws import Draws
+from mogradjudge.search.workers.database import TASKS, reason
+from mogradjudge.search.workers.existing import TASK, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
-TASK, FAILED, WHY, WORKER = "task", "failed", "why", "worker"
-"""User attributes: the task's name, how an attempt at it failed and why, and who made it."""
+FAILED, WHY, WORKER = "failed", "why", "worker"
+"""User attributes: how an attempt at a task failed and why, and who made it."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -47,6 +48,7 @@ _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _WAITING, _RUNNING, _OVER, _FAILED, _GIVEN_UP = "waiting", "running", "over", "failed", "given up"
 """States of a task: one that failed by an error of its own is not tried again, and one that was
 given up is tried again at the next start."""
+_TO_DRAW = b"{}"  # the parameters of a task whose trial draws all of them
 _SIGNS = 3  # of life, in the time after which a worker without one is dead
 
 
@@ -66,8 +68,8 @@ class Queue:
         storage: The study's storage.
         shared: The study's tables; a worker that gave no sign of life for ``shared.patience``
             seconds is dead.
-        sampler: Gives the sampler for a task's place, so that what is sampled depends on the
-            trials that are over and not on who asks. None leaves the study's.
+        draws: Draws the parameters of trials that are not given, so that what is drawn depends
+            on the trials before and not on who asks. None leaves that to the study's sampler.
     """
 
     def __init__(
@@ -75,9 +77,9 @@ class Queue:
         study: optuna.Study,
         storage: BaseStorage,
         shared: Shared,
-        sampler: Callable[[int], BaseSampler] | None = None,
+        draws: Draws | None = None,
     ) -> None:
-        self.study, self.storage, self.shared, self.sampler = study, storage, shared, sampler
+        self.study, self.storage, self.shared, self.draws = study, storage, shared, draws
         self._database = shared.database
         self._mine = TASKS.c.study == shared.study
 
@@ -94,7 +96,7 @@ class Queue:
             SetupError: If an earlier version has made the study.
         """
         with self.shared.alone() as connection:
-            self.check_version(connection)
+            check_version(connection, self.study)
             self._forget_lost_trials(connection)
             self._fail_unheld_trials(connection)
             known = set(connection.execute(sa.select(TASKS.c.name).where(self._mine)).scalars())
@@ -124,16 +126,14 @@ class Queue:
 
         A task that is not there may still come back: `unfinished` says how many are at work.
         """
+        return self._database.retry(self._pull)
+
+    def _pull(self) -> Trial | None:
         with self.shared.alone() as connection:
-            while (row := self._next(connection)) is not None and row.state == _RUNNING:
-                # What its dead worker has left is not there to be pulled, or waits now.
-                self._change(connection, row.name, self._after_death(row))
-            if row is None:
-                return self._strangers(connection)
-            trial = self._begin(row)
-            hold = {"state": _RUNNING, "trial": trial._trial_id, "attempts": row.attempts + 1}
-            self._change(connection, row.name, hold)
-        return trial
+            while (row := self._next(connection)) is not None:
+                if (trial := self._take(connection, row)) is not None:
+                    return trial
+            return self._strangers(connection)
 
     @contextmanager
     def at_work(
@@ -152,12 +152,15 @@ class Queue:
                         lost.set()
                     renew()
                 except Exception as error:  # noqa: BLE001 - a database that is away may come back
-                    logger.warning("The study's storage cannot be reached: %s", error)
+                    logger.warning("The study's storage cannot be reached: %s", reason(error))
 
         thread = threading.Thread(target=live, name="signs of life", daemon=True)
         thread.start()
         try:
             yield lost
+        except KeyboardInterrupt:
+            self._database.hurry()
+            raise
         finally:
             over.set()
             thread.join()
@@ -220,16 +223,6 @@ class Queue:
         ]
         return digest([begun, sorted(self._counts().items())])
 
-    def check_version(self, connection: sa.Connection) -> None:
-        """Check that the study's trials were tasks of this table.
-
-        Raises:
-            SetupError: If an earlier version has made the study.
-        """
-        there = connection.execute(sa.select(TASKS.c.name).where(self._mine).limit(1)).first()
-        if there is None and any(TASK in trial.user_attrs for trial in self.trials()):
-            raise SetupError(earlier_version(self.shared.study))
-
     def _forget_lost_trials(self, connection: sa.Connection) -> None:
         """Begin anew where the trials were in a memory that is gone."""
         begun = sa.select(TASKS.c.trial).where(self._mine, TASKS.c.trial.is_not(None)).limit(1)
@@ -268,6 +261,34 @@ class Queue:
         held_by_the_dead = rows.where(TASKS.c.state == _RUNNING, dead)
         return connection.execute(waiting).first() or connection.execute(held_by_the_dead).first()
 
+    def _take(self, connection: sa.Connection, row: Any) -> Trial | None:
+        """Begin a trial of a row's task; None if there is nothing to begin."""
+        if row.state == _RUNNING:
+            # What its dead worker has left is not there to be pulled, or waits now.
+            self._change(connection, row.name, self._after_death(row))
+            return None
+        is_new = row.trial is None and row.params == _TO_DRAW
+        if is_new and self.draws is not None and self.draws.is_exhausted(self.study):
+            new = TASKS.c.trial.is_(None) & (TASKS.c.params == _TO_DRAW)
+            connection.execute(sa.delete(TASKS).where(self._mine, new))
+            return None
+        trial = self._begin(row)
+        state = _RUNNING if self._draw(trial) else _FAILED
+        attempt = {"trial": trial._trial_id, "attempts": row.attempts + 1}
+        self._change(connection, row.name, {"state": state, **attempt})
+        return trial if state == _RUNNING else None
+
+    def _draw(self, trial: Trial) -> bool:
+        """Draw a trial's parameters; False, and it has failed, if the space has no such trial."""
+        if self.draws is None:
+            return True
+        try:
+            self.draws.draw(trial)
+        except SetupError as error:
+            self._end(trial, TrialState.FAIL, None, {FAILED: "error", WHY: redact(str(error))})
+            return False
+        return True
+
     def _begin(self, row: Any) -> Trial:
         """Begin a trial of the study; one that was begun before has the parameters that it had."""
         who = {TASK: row.name, WORKER: f"{socket.gethostname()}:{os.getpid()}"}
@@ -288,8 +309,8 @@ class Queue:
                 system_attrs=last.system_attrs,
                 intermediate_values=last.intermediate_values,
             )
-        if self.sampler is not None:
-            self.study.sampler = self.sampler(row.place)
+        if self.draws is not None:
+            self.draws.prepare(self.study, row.place)
         self.study._thread_local.cached_all_trials = None  # as `Study.ask` does
         identity = self.study._storage.create_new_trial(self.study._study_id, template)
         return Trial(self.study, identity)
@@ -298,15 +319,19 @@ class Queue:
         """Take a trial that somebody else has queued with Optuna; None if there is none."""
         for queued in self._attempts_in(TrialState.WAITING):
             self.trials()  # Optuna must have read a trial that it is asked to change
+            if self.draws is not None:
+                self.draws.prepare(self.study, queued.number)
             self.study._storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
             trial = Trial(self.study, queued._trial_id)
             name = f"extra-{trial.number}"
             trial.set_user_attr(TASK, name)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            row = self._row(Task(name), trial.number, _RUNNING)
+            state = _RUNNING if self._draw(trial) else _FAILED
+            row = self._row(Task(name), trial.number, state)
             hold = {"trial": trial._trial_id, "attempts": 1, "since": self._database.clock()}
             connection.execute(sa.insert(TASKS).values({**row, **hold}))
-            return trial
+            if state == _RUNNING:
+                return trial
         return None
 
     def _after_death(self, row: Any) -> dict[str, Any]:
@@ -369,12 +394,3 @@ def failure_of(trial: FrozenTrial) -> Failure:
     """Say why an attempt failed; a dead worker could not say."""
     failure: Failure = trial.user_attrs.get(FAILED, "died")
     return failure
-
-
-def earlier_version(study: str) -> str:
-    """Say in one line that a study cannot be continued."""
-    return (
-        f"The study {study!r} was made by mogradjudge 0.1.1 or earlier, which queued its trials "
-        "in another way. Its search.json stays readable with `mogradjudge report`; use that "
-        "version, or give another `study` and another `out`."
-    )

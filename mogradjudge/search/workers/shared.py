@@ -23,9 +23,11 @@ from mogradjudge.search.workers.storage import making_tables
 
 logger = logging.getLogger(__name__)
 
-ASKED, TEXTS, SCORES, FRESH, SUMMARY = "asked", "texts", "scores", "fresh", "summary"
-"""Names of notes, or what they begin with: what a study was asked; the selection texts; a trial's
-scores on them; those of the best trial and of the default, once more; what a worker made of it."""
+ASKED, TEXTS, SIZE = "asked", "texts", "configurations"
+SCORES, FRESH, SUMMARY = "scores", "fresh", "summary"
+"""Names of notes, or what they begin with: what a study was asked; the selection texts; how many
+configurations there are; a trial's scores on the texts; those of the best trial and of the default,
+once more; what a worker made of it."""
 
 
 class Shared:

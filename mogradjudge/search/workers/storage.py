@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import check_database, check_folder
+from mogradjudge.search.workers.database import outage_of, reason
 from mogradjudge.secrets import redact, secrets_in
 
 STUDY, SHARED = "study.sqlite3", "shared.sqlite3"
 _BUSY = 60  # seconds that a connection waits for another one's transaction
 _POOL, _SERVER_POOL = 16, 2  # connections that are kept open: a run has many calls in flight
+_USED_BY_THE_CACHE = ("_create_new_trial", "_get_trials", "_set_trial_param", "_get_best_trial_id")
+_USES_NO_SERVER = ("check_trial_is_updatable", "remove_session")
+_CONNECTING = 10  # seconds
 _LOCK = 0x6D6F67726164  # names the lock; any number that others do not use
 
 
@@ -62,7 +69,29 @@ def _storage(storage: str | None, folder: Path) -> RDBStorage:
         check_database(Path(str(url.database)))
     engine_kwargs = _file_options() if _is_file(url) else _server_options(url)
     with making_tables(url):
-        return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs)
+        return _PatientStorage(url.render_as_string(hide_password=False), engine_kwargs)
+
+
+def _patient(cls: type[RDBStorage]) -> type[RDBStorage]:
+    """Let all methods that Optuna's studies use wait for a server that cannot be reached."""
+    for name in (*dir(BaseStorage), *_USED_BY_THE_CACHE):
+        method = getattr(RDBStorage, name)
+        if inspect.isfunction(method) and name not in _USES_NO_SERVER and name[:2] != "__":
+            setattr(cls, name, _retried(method))
+    return cls
+
+
+def _retried(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def called(self: RDBStorage, *args: Any, **kwargs: Any) -> Any:
+        return outage_of(self.engine).retry(functools.partial(method, self, *args, **kwargs))
+
+    return called
+
+
+@_patient
+class _PatientStorage(RDBStorage):
+    """Optuna's storage that waits while its server cannot be reached."""
 
 
 def _engine_of(storage: BaseStorage) -> sa.Engine | None:
@@ -104,7 +133,11 @@ def _server_options(url: sa.URL) -> dict[str, Any]:
     bounds = {"pool_size": _SERVER_POOL, "max_overflow": 0, **waits}
     if url.get_backend_name() != "postgresql":
         return bounds
-    return {**bounds, "pool_events": [(_bounded, "connect")]}
+    return {
+        **bounds,
+        "pool_events": [(_bounded, "connect")],
+        "connect_args": {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECTING},
+    }
 
 
 @contextmanager
@@ -126,11 +159,16 @@ def making_tables(url: sa.URL) -> Iterator[None]:
 
 
 @contextmanager
-def said_plainly(url: sa.URL) -> Iterator[None]:
+def said_plainly(url: sa.URL, *, begun: bool = False) -> Iterator[None]:
     """Say in one line what is wrong with a database; a password is never in it.
+
+    Args:
+        url: The database.
+        begun: Whether the work has begun, so that it was open.
 
     Raises:
         SetupError: If the database cannot be opened while the block runs.
+        MogradError: If it fails after the beginning.
     """
     shown = shown_of(url)
     try:
@@ -138,9 +176,24 @@ def said_plainly(url: sa.URL) -> Iterator[None]:
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         what = f"`storage` {shown} needs a driver: {error}."
         raise SetupError(f"{what} {_install(url)}") from error
-    except sa.exc.DBAPIError as error:
-        first = redact(str(error.orig).strip().partition("\n")[0], _secrets_of(url))
-        raise SetupError(f"`storage` {shown} cannot be opened: {first}") from error
+    except (sa.exc.DBAPIError, StorageInternalError, RuntimeError) as error:
+        if (line := _line(error)) is None:
+            raise
+        why = redact(line, _secrets_of(url))
+        if not begun:
+            raise SetupError(f"`storage` {shown} cannot be opened: {why}") from error
+        again = "Run the same command again to resume; nothing that was paid for is lost."
+        raise MogradError(f"`storage` {shown} failed: {why}. {again}") from error
+
+
+def _line(error: Exception) -> str | None:
+    """Return a database's own line in an error; None for an error of something else."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, sa.exc.DBAPIError):
+        return reason(error)
+    if isinstance(error, RuntimeError) and "table schema" in str(error):  # Optuna's, of its tables
+        return str(error)
+    return None
 
 
 def shown_of(url: sa.URL) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
@@ -11,7 +13,7 @@ from typing import Literal, TypeAlias
 import dspy
 import optuna
 import sqlalchemy as sa
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunStopped, SetupError
@@ -19,14 +21,17 @@ from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, reserved_calls
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 from mogradjudge.search.workers.budget import SharedBudget
-from mogradjudge.search.workers.queue import TASK, Queue
+from mogradjudge.search.workers.database import reason
+from mogradjudge.search.workers.existing import TASK
+from mogradjudge.search.workers.queue import Failure, Queue
 from mogradjudge.search.workers.shared import SCORES, Shared
 
 logger = logging.getLogger(__name__)
 
-SearchStop: TypeAlias = Literal["trials", "budget", "interrupted", "failed"]
-"""Why a search ended. After ``"failed"``, the next start tries the trials again that died too often
-or whose provider was down."""
+SearchStop: TypeAlias = Literal["trials", "space", "budget", "interrupted", "failed"]
+"""Why a search ended. After ``"space"`` each configuration of the space was tried. After
+``"failed"``, the next start tries the trials again that died too often or whose provider was
+down."""
 
 _MOST_IN_A_ROW = 2  # trials that the provider failed
 # A missing or empty account is no trial's fault, nor is a full disk.
@@ -113,7 +118,7 @@ class Worker:
 
     def _ended(self, trial: Trial, task: str, error: BaseException) -> SearchStop | None:
         """End an attempt that failed, and return why the worker must stop, if it must."""
-        back = partial(self.queue.give_back, trial, why=str(error), attributes=spent_by(trial))
+        back = partial(self._give_back, trial, error)
         if (stop := _stop(error)) is not None:
             back(stop)
             return stop
@@ -138,14 +143,25 @@ class Worker:
                 raise error
         return None
 
+    def _give_back(self, trial: Trial, error: BaseException, failure: Failure) -> None:
+        with _unless_away("The trial's end is not noted, so it counts as a dead worker's"):
+            self.queue.give_back(trial, failure, str(error), spent_by(trial))
+
     def _flush(self) -> None:
-        try:
+        with _unless_away("The study's spending is not written"):
             self.purse.flush()
-        except sa.exc.SQLAlchemyError as error:  # it must not hide what ended the work
-            logger.warning("The study's spending is not written: %s", error)
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+@contextmanager
+def _unless_away(what: str) -> Iterator[None]:
+    """Warn if the database fails: that must not hide what ended the work."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+        logger.warning("%s: %s", what, reason(error))
 
 
 def _stop(error: BaseException) -> Literal["budget", "interrupted"] | None:

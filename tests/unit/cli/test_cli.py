@@ -5,12 +5,20 @@ import re
 import shutil
 
 import dspy
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from dspy.lm15 import InvalidRequestError
 
 from benchmarks.worlds.server import ToyServer, serving
-from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
+from benchmarks.worlds.world import (
+    ToyEngine,
+    fields,
+    reply,
+    role_of,
+    toy_examples,
+    toy_rubric,
+)
 from mogradjudge import MODES, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli, main
 from mogradjudge.lm.refusals import with_remedy
@@ -108,7 +116,7 @@ def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
 def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "cut"
     assert call(*compile_words(table, server, whole)) == 0
-    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0  # one was scored
     assert read(out / "result.json")["stop_reason"] == "budget"
     server.reset()
     assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
@@ -135,8 +143,68 @@ def test_a_folder_with_other_files_is_not_a_run(table, server, tmp_path, capsys)
 
 def test_the_cap_on_calls_holds_at_the_server(table, server, tmp_path):
     server.reset()
-    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 0
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 23)) == 3
     assert server.calls.total() == 23
+
+
+CAPS = [
+    (["--max-calls", 23], "Raise --max-calls and run the same command again"),
+    (["--max-total-tokens", 9000], "Raise --max-total-tokens and run the same command again"),
+    (["--max-cost", 0.002], "Raise --max-cost and run the same command again"),
+    (["--max-calls", 23, "--max-cost", 9], "Raise --max-calls and run the same command again"),
+    (["--max-seconds", 0.001], "Run the same command again"),  # the time counts anew
+]
+
+
+@pytest.mark.parametrize(["cap", "how"], CAPS, ids=str)
+def test_a_run_that_scored_no_rewrite_has_a_status_of_its_own_and_names_the_cap(
+    cap, how, table, server, tmp_path, capsys
+):
+    words = compile_words(table, server, tmp_path / "run", "--max-tokens", 100, "-q", *cap)
+    for _ in range(2):
+        assert call(*words) == 3
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert "No rewrite was scored" in last and how in last
+        assert ("Raise" in last) is how.startswith("Raise")
+    assert read(tmp_path / "run" / "result.json")["cap"] == cap[0].removeprefix("--").replace(
+        "-", "_"
+    ).replace("total_", "")
+
+
+def test_a_cap_after_a_scored_rewrite_is_named_too(table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 60)) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "Raise --max-calls and run the same command again" in last
+
+
+def unchanging(system, user):
+    """Answer as the toy world does, but let the editor keep all instructions."""
+    if role_of(system) != "editor":
+        return reply(system, user)
+    shown = re.search(r"current_instructions ## \]\]\n(.*)\n", user)
+    return fields({"new_instructions": shown.group(1)})
+
+
+@pytest.mark.parametrize(
+    ["more", "status"], [([], 3), (["--target", -1], 0)], ids=["steps", "target"]
+)
+def test_a_run_whose_editor_changes_nothing_fails_unless_no_change_was_needed(
+    more, status, table, tmp_path, capsys
+):
+    with serving(world=unchanging) as server:
+        assert call(*compile_words(table, server, tmp_path / "run", *more)) == status
+    said = capsys.readouterr()
+    assert "No rewrite was scored" in said.out
+    assert ("No rewrite was scored" in said.err) is (status == 3)
+
+
+def test_a_demo_without_a_scored_rewrite_is_a_success(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving(world=unchanging) as server:
+        for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+            monkeypatch.setenv(name, server.url)
+        assert call("demo", "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "run") == 0
+    assert "No rewrite was scored" in capsys.readouterr().out
 
 
 def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
@@ -268,6 +336,53 @@ def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, jud
     assert report["notes"][0] in printed.out + printed.err
 
 
+def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    parts = read(out / "parts.json")
+    assert sum(map(len, parts.values())) == 24
+    assert set(parts) == {"training", "validation", "test"}
+    for judge in (out, out / "judge.json"):
+        capsys.readouterr()
+        assert call("evaluate", judge, table, *lm(server), "--json") == 0
+        printed = capsys.readouterr()
+        unread = len(parts["test"])
+        assert json.loads(printed.out)["read_by_run"] == 24 - unread
+        assert f"{24 - unread} of these 24 texts" in printed.err
+
+
+@pytest.mark.parametrize("share", [0.3, 0])
+def test_evaluate_takes_the_held_out_texts(share, table, server, tmp_path, capsys):
+    out, other = tmp_path / "run", tmp_path / "more.jsonl"
+    assert call(*compile_words(table, server, out, "--test-share", share)) == 0
+    other.write_text(table.read_text() + "\n" + table.read_text().replace("Text", "Other text"))
+    capsys.readouterr()
+    assert call("evaluate", out, other, *lm(server), "--json", "--held-out") == 0
+    printed = capsys.readouterr()
+    report, test = json.loads(printed.out), read(out / "parts.json")["test"]
+    assert report["criteria"]["coherence"]["n"] == (len(test) if share else 24)
+    assert report["read_by_run"] == 0
+    assert "were used" not in printed.err
+
+
+def test_held_out_texts_are_refused_where_there_are_none(table, judge, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    server.reset()
+    for folder, part in ((out, "24 texts"), (judge, "parts.json")):
+        capsys.readouterr()
+        assert call("evaluate", folder, table, *lm(server), "--held-out") == 2
+        error = capsys.readouterr().err
+        assert part in error
+        assert error.count("\n") == 1
+    assert not server.calls
+
+
+def test_score_takes_a_runs_folder(table, judge, server, tmp_path, capsys):
+    assert call("score", judge.parent, table, *lm(server), "--out", tmp_path / "scores.csv") == 0
+    assert "24 texts" in capsys.readouterr().out
+
+
 def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out)) == 0
@@ -375,6 +490,68 @@ def scoring_words(command, table, server, tmp_path, *more: object) -> list[objec
     return [command, judge, table, *lm(server), *out, *more]
 
 
+@pytest.fixture
+def messy(tmp_path):
+    """A table that names its separator nowhere, in an old encoding, with a bad row."""
+    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    lines = ["~".join(f" {name} " for name in rows[0])]
+    lines += ["~".join(f"{value}" for value in row.values()) for row in rows]
+    path = tmp_path / "ratings.csv"
+    path.write_bytes("\n".join([*lines, "\xe4~~", ""]).encode("cp1252"))
+    return path
+
+
+READING = ("--sep", "~", "--encoding", "cp1252", "--skip-bad")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("compile", "estimate", "evaluate", "score"),
+        pytest.param("search", marks=pytest.mark.slow),
+    ],
+)
+def test_every_command_that_reads_a_table_takes_how_it_is_read(
+    command, messy, server, tmp_path, capsys
+):
+    if command in ("evaluate", "score"):
+        words = scoring_words(command, messy, server, tmp_path)
+    else:
+        out = [] if command == "estimate" else ["--out", tmp_path / "out"]
+        rubric = ["--rubric", tmp_path / "rubric.toml"]
+        words = [command, messy, *rubric, *lm(server), "--steps", 1, *out]
+        words += ["--trials", 1] if command == "search" else []
+    for missing in READING[0], READING[2], READING[4]:
+        place = READING.index(missing)
+        others = READING[:place] + READING[place + 2 :]
+        assert call(*words, *others) == 2
+        assert "ratings.csv" in capsys.readouterr().err
+    assert call(*words, *READING) == 0
+    shown = capsys.readouterr()
+    assert "1 of 25 rows" in shown.err
+    if command == "search":
+        assert "--sep '~' --encoding cp1252 --skip-bad" in shown.out
+
+
+def test_a_table_with_several_problems_has_a_line_for_each(table, server, tmp_path, capsys):
+    edited(table, '_fluency": 5.0', '_fluency": 9')
+    edited(table, '_coherence": 5.0', '_coherence": "\\u001bgood"')
+    assert call(*compile_words(table, server, tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and error.count("\n") == 3
+    assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    ["words", "first"], [([], "coherence"), (["--prefix", "x_"], "x_coherence")]
+)
+def test_the_added_columns_take_a_prefix(words, first, table, server, tmp_path):
+    assert call(*scoring_words("score", table, server, tmp_path, *words)) == 0
+    names = pq.read_schema(tmp_path / "s.parquet").names
+    assert names.index(first) == names.index(f"{first}_source") - 1
+
+
 @pytest.mark.parametrize("command", ["score", "evaluate"])
 def test_what_helps_where_no_text_can_be_read_helps(command, table, tmp_path, capsys):
     with serving(world=lambda *_: "the weather") as server:
@@ -446,6 +623,7 @@ def test_a_cap_ends_score_and_evaluate_without_a_result_and_says_what_is_kept(
     assert "max_calls=7" in said.err
     kept = str(tmp_path / "s.parquet.parts") if command == "score" else "no reply is kept"
     assert kept in said.err
+    assert re.search("[rR]aise --max-calls", said.err)
     if as_json:
         assert json.loads(said.out)["stop_reason"] == "budget"
     assert not (tmp_path / "s.parquet").exists()

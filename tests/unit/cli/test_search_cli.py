@@ -59,7 +59,7 @@ def table(tmp_path_factory):
     (folder / "rubric.toml").write_text(RUBRIC.to_toml())
     rows = [example.toDict() for example in toy_examples(RUBRIC, TEXTS)]
     (folder / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3]\n')
+    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3, 4]\n')
     return folder / "ratings.jsonl"
 
 
@@ -200,14 +200,34 @@ def test_a_study_is_not_taken_up_with_other_texts(whole, table, server):
     assert not server.calls
 
 
+@pytest.mark.parametrize(
+    ["cap", "how"],
+    [
+        (["--max-calls", 5], "Raise --max-calls and run"),
+        (["--max-total-tokens", 2000], "Raise --max-total-tokens and run"),
+        (["--max-calls", 5, "--max-cost", 9], "Raise --max-calls or --max-cost and run"),
+        (["--max-seconds", 0.001], "Run the same command again"),
+    ],
+    ids=str,
+)
+def test_a_search_without_a_result_has_a_status_of_its_own(cap, how, table, server, tmp_path):
+    words = words_for(table, server, tmp_path / "search", "--max-tokens", 100, "-q", *cap)
+    done = call(*words)
+    assert done.status == 3
+    assert "No trial has a result" in done.err.splitlines()[-1]
+    assert how in done.err.splitlines()[-1]
+    shown = call("search", "--show", "--out", tmp_path / "search")
+    assert shown.status == 0
+
+
 @pytest.mark.slow
 def test_a_spent_budget_is_no_failure_and_says_how_to_go_on(table, server, tmp_path):
     out = tmp_path / "search"
     server.reset()
-    done = call(*words_for(table, server, out, "--max-calls", 30))
+    done = call(*words_for(table, server, out, "--max-calls", 50))
     assert done.status == 0
-    assert server.calls.total() <= 30
-    assert "not finished. Run the same command again with a larger budget" in done.err
+    assert server.calls.total() <= 50
+    assert "not finished. Raise --max-calls and run the same command again" in done.err
     assert read(out / "search.json")["stop_reason"] == "budget"
     done = call(*words_for(table, server, out, "--max-calls", 2000))
     assert done.status == 0
@@ -268,7 +288,7 @@ def test_a_grid_that_is_cut_is_told_in_a_line(table, server, tmp_path):
     words = words_for(table, server, tmp_path / "search", "--sampler", "grid", "--trials", 1)
     _, said = processes.start(tmp_path, main, [str(word) for word in words]).ended()
     assert said.splitlines()[1] == (
-        "1 of the grid's 4 configurations will be tried; raise `trials`."
+        "1 of the grid's 6 configurations will be tried; raise `trials`."
     )
 
 

@@ -24,11 +24,21 @@ from benchmarks.worlds.world import toy_examples, toy_rubric
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli, main
 from mogradjudge.cli.output import Loudness, loudness
-from mogradjudge.display.terminal import LINE, cut, is_coloured, one_line, print_table, say
+from mogradjudge.display.terminal import LINE, cut, is_coloured, number, one_line, print_table, say
+from mogradjudge.report import numbers as page
+from mogradjudge.search.analysis.verdict import interval
 
 RUBRIC = toy_rubric("coherence", "fluency")
 ESCAPE = "\x1b"
 PLAIN = {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+
+
+@given(st.floats(-1, 1), st.integers(0, 4))
+def test_what_rounds_to_zero_has_no_sign(value, digits):
+    written = [number(value, digits), page.number(value, digits), page.signed(value, digits)]
+    written += [*interval((value, value)).strip("[]").split(", "), page.bounds_of((value, value))]
+    for text in written:
+        assert set(text) & {*"123456789"} or not set(text) & {"-", page.MINUS}
 
 
 class Screen(io.StringIO):

@@ -8,6 +8,7 @@ from typing import Any
 import dspy
 import pytest
 from dspy.propose.utils import get_dspy_source_code
+from dspy.utils import DummyLM
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -102,13 +103,75 @@ def test_a_scale_that_does_not_rise_is_refused(low, drop):
 
 @given(name=st.text(max_size=5) | st.sampled_from([*keyword.kwlist, *RESERVED]))
 def test_a_name_is_an_identifier_or_refused(name):
-    assume(not hasattr(dspy.Signature, name))
+    assume(not hasattr(dspy.Signature, name) and not hasattr(dspy.Prediction, name))
     legal = name.isidentifier() and not keyword.iskeyword(name)
     if legal and name not in RESERVED and not name.startswith("_"):
         assert Criterion(name, "Is it good?").human == f"human_{name}"
     else:
         with pytest.raises(SetupError, match="criterion name must"):
             Criterion(name, "Is it good?")
+
+
+def attributes(kind: type) -> list[str]:
+    return [name for name in dir(kind) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", attributes(dspy.Prediction))
+def test_a_criterion_that_a_prediction_would_hide_is_refused(name):
+    assert not isinstance(getattr(dspy.Prediction(**{name: 4}), name), int)
+    with pytest.raises(SetupError, match=f"'{name}'.*'{name}_' .*'the {name}'"):
+        Criterion(name, "Is it good?", human=f"the {name}")
+    assert Criterion(f"{name}_", "Is it good?", human=name).name == f"{name}_"
+
+
+@pytest.mark.parametrize("name", [*attributes(dspy.Example), "completions", "instance", "dspy_x"])
+def test_an_input_that_an_example_would_hide_is_refused(name):
+    with pytest.raises(SetupError, match=f"'{name}'"):
+        rubric(inputs=(name,))
+    assert rubric(inputs={"the_text": name}).columns == (name,)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(attributes(dspy.Prediction)) - {*attributes(dspy.Example), "completions"})
+)
+def test_an_input_that_only_a_prediction_would_hide_works(name):
+    names = rubric(inputs=(name,)).inputs
+    with dspy.context(lm=DummyLM([{"fluency": "4"}])):
+        assert MultiCriteriaJudge(rubric(inputs=names))(**{name: "A text."}).fluency == 4
+
+
+@pytest.mark.parametrize(
+    ["column", "name"],
+    [
+        ("User Query", "user_query"),
+        (" Summary ", "Summary"),
+        ("2nd reply (final)", "input_2nd_reply_final"),
+        ("Réponse-client", "réponse_client"),
+        ("Text", "Text"),
+    ],
+)
+def test_a_column_of_any_name_gives_an_input_its_name(column, name, tmp_path):
+    mapped = rubric(inputs=(column, "reply"))
+    assert mapped.inputs == (name, "reply")
+    assert mapped.columns == (column.strip(), "reply")
+    assert mapped == rubric(inputs={name: column, "reply": "reply"})
+    assert Rubric.from_toml(save(tmp_path, mapped.to_toml())) == mapped
+    assert dataclasses.replace(mapped, criteria=(FLUENCY,)) == mapped
+
+
+def test_an_input_is_mapped_to_a_column_in_toml(tmp_path):
+    text = TOML.replace('inputs = ["source", "output"]', "") + '[inputs]\nquery = "User Query"\n'
+    mapped = Rubric.from_toml(save(tmp_path, text))
+    assert (mapped.inputs, mapped.columns) == (("query",), ("User Query",))
+
+
+def test_a_rubric_without_a_mapping_is_written_as_before():
+    # A saved judge holds this text, and its digest decides whether a run is the same.
+    assert rubric(group="doc").to_toml() == (
+        'inputs = [\n    "source",\n    "output",\n]\ngroup = "doc"\n\n[[criteria]]\n'
+        'name = "fluency"\ndefinition = "Does it read well?"\nscale = [\n    1,\n    5,\n]\n'
+        'human = "human_fluency"\n'
+    )
 
 
 def test_the_description_is_what_the_judge_reads():
@@ -160,12 +223,17 @@ def test_a_bad_criterion_is_refused_in_one_line(changes, part):
     [
         ({"inputs": ()}, "`inputs` must name at least one column, got none"),
         ({"inputs": "output"}, "`inputs` must be a list of names, got the text 'output'"),
-        (
-            {"inputs": ("the output",)},
-            "An input name must be a Python identifier, got 'the output'",
-        ),
+        ({"inputs": ("class",)}, "An input name must be a Python identifier, got 'class'"),
         ({"inputs": ("group",)}, "An input name must not be reserved or start with _, got 'group'"),
         ({"inputs": ("a", "b", "a")}, "Each input name must be used once, got 'a' twice"),
+        ({"inputs": ("A b", "a_b")}, "got 'a_b' twice (of 'A b' and 'a_b')"),
+        ({"inputs": {"a": 3}}, "`inputs` must name a column, got 3"),
+        ({"inputs": {"a": " "}}, "`inputs` must name a column, got ''"),
+        ({"inputs": ("!?",)}, "An input name must be a Python identifier, got ''"),
+        ({"inputs": {"a": "human_fluency"}}, "must not be an input: the judge would read"),
+        ({"inputs": ("a",), "rater": "a"}, "`rater` must not be an input, got 'a'"),
+        ({"rater": 3}, "`rater` must name a column, got 3"),
+        ({"inputs": ("a",), "columns": ("b", "c")}, "`columns` must have one for each of"),
         ({"criteria": ()}, "`criteria` must have at least one criterion, got none"),
         ({"criteria": (FLUENCY, FLUENCY)}, "Each criterion name must be used once, got 'fluency'"),
         ({"inputs": ("fluency",)}, "must not share its name with an input, got 'fluency'"),

@@ -51,6 +51,7 @@ TOKENS = [
     ),
     *("<sop>", "<eop>", "<think/>", "<think foo>", "<\u2223im_start\u2223>", "<\u01c0user\u01c0>"),
     *("<\u2502end\u2502>", "[PREFIX][SUFFIX]", "[ARGS]{"),
+    *("]~!b[", "<arg_key>", "</arg_value>", "<CLS>", "<SEP>", "[end_header_id]"),
 ]
 HARMLESS = "It rained all day."
 ATTACKS = [
@@ -145,7 +146,7 @@ def judged(format, text):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@given(source=TEXTS, output=TEXTS)
+@given(source=TEXTS.filter(str.strip), output=TEXTS.filter(str.strip))
 @settings(max_examples=60)
 def test_a_judged_text_changes_no_structure(format, source, output):
     hostile = judged(format, {"source": source, "output": output})

@@ -731,6 +731,13 @@ def raising(error):
     return reply
 
 
+REFUSED = [
+    "The response was filtered due to Azure OpenAI's content management policy.",
+    "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+    "the request exceeds the available context size. try increasing the context size",  # llama.cpp
+]
+
+
 class TestProviderErrors:
     @pytest.mark.parametrize(
         ["raised", "seen"],
@@ -760,6 +767,56 @@ class TestProviderErrors:
         for score in scores_of(prediction).values():
             assert "8193 tokens" in score.reason
         assert len(engine.requests) == 1
+
+    @pytest.mark.parametrize("run", [call, await_call])
+    @pytest.mark.parametrize("refusal", REFUSED)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"layout": "combined"},
+            {"layout": "separate"},
+            {"score_rule": "mean_of_n", "n": 2},
+            {"score_rule": "expected"},
+            {"score_rule": "expected", "fallback": "integer"},
+        ],
+        ids=str,
+    )
+    def test_a_text_that_the_provider_refuses_is_unscored(self, run, refusal, options):
+        engine = FunctionEngine(raising(lm15.InvalidRequestError(refusal)))
+        with dspy.context(lm=fake_lm(engine)):
+            prediction = run(MultiCriteriaJudge(RUBRIC, **options), TEXT)
+        for score in scores_of(prediction).values():
+            assert refusal[:20] in score.reason
+        assert len(engine.requests) == MultiCriteriaJudge(RUBRIC, **options).calls_per_text
+
+    def test_a_text_that_the_server_finds_too_large_is_unscored(self):
+        prediction, _ = rate(raising(lm15.InvalidRequestError("Payload Too Large", status=413)))
+        assert isinstance(prediction.overall, Unscored)
+
+    @pytest.mark.parametrize("run", [call, await_call])
+    def test_a_filtered_call_of_several_costs_its_own_criterion_alone(self, run):
+        def reply(request):
+            if asked(request) == ["fluency"]:
+                raise lm15.InvalidRequestError("flagged by the content filter")
+            return answer(in_chat)(request)
+
+        with dspy.context(lm=fake_lm(FunctionEngine(reply))):
+            scores = scores_of(run(MultiCriteriaJudge(RUBRIC, "separate"), TEXT))
+        assert isinstance(scores.pop("fluency"), Unscored)
+        assert scores == {name: SCORES[name] for name in scores}
+
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            lm15.InvalidRequestError("Unsupported parameter: 'temperature'"),
+            lm15.UnsupportedModelError("no model 'omni-moderation-latest'"),
+            lm15.InvalidRequestError("'max_tokens' is above the context length of 2048 tokens"),
+        ],
+        ids=["parameter", "model", "max_tokens"],
+    )
+    def test_a_refusal_that_no_text_causes_is_an_error(self, refusal):
+        with pytest.raises(dspy.LMInvalidRequestError):
+            rate(raising(refusal))
 
     def test_one_failing_call_of_several_is_not_hidden(self):
         def reply(request):
@@ -858,7 +915,7 @@ class TestHostileTexts:
         assert structure(request) == structure(sent_for(format, BENIGN))
 
     @pytest.mark.slow
-    @given(source=TEXTS, output=TEXTS)
+    @given(source=TEXTS.filter(str.strip), output=TEXTS.filter(str.strip))
     @settings(max_examples=60)
     @pytest.mark.parametrize("format", FORMATS)
     def test_no_text_adds_to_the_structure_of_the_prompt(self, format, source, output):

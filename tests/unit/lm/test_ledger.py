@@ -145,6 +145,16 @@ def test_a_reply_from_the_cache_is_booked_apart_and_costs_nothing():
 
 
 @pytest.mark.usefixtures("fresh_cache")
+@pytest.mark.parametrize(("model", "cost"), [("openai/no-such-model", None), ("openai/gpt-4o", 0)])
+def test_nothing_paid_costs_0_dollars_only_where_there_is_a_price(model, cost):
+    source, ledger = lm(Engine(), model, cache=True), Ledger()
+    source("the same question")
+    meter(source, ledger, "judge", GROUP)("the same question")
+    (row,) = ledger.rows
+    assert (row.calls, row.cached, row.cost) == (0, 1, cost)
+
+
+@pytest.mark.usefixtures("fresh_cache")
 def test_a_warm_cache_lets_many_threads_pass_a_cap_of_one_call():
     source, questions = lm(Engine(), cache=True), [f"q{number}" for number in range(40)]
     in_parallel(source, questions, 8)

@@ -12,15 +12,17 @@ from types import SimpleNamespace
 
 import dspy
 import pytest
-from dspy.clients import base_lm, execution
+from dspy.clients import base_lm, execution, model_metadata
 from dspy.clients.base_lm import GLOBAL_HISTORY
 from dspy.lm15 import Config, Message, RateLimitError, Request
 
+from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import Budget, MOGrad, MultiCriteriaJudge
 from mogradjudge.errors import BudgetExhausted, SetupError
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
+from mogradjudge.lm.models import make_lm
 from mogradjudge.scoring.evaluate import judge_table
 from tests.engines import fake_lm
 from tests.loud import LOUD, QUESTIONS, LoudEngine, loud_lm, optimize
@@ -448,3 +450,24 @@ def test_a_judge_in_a_program_is_booked_under_its_own_criteria():
     with dspy.context(lm=lm):
         judge_table(judge, toy_examples(rubric, 4), ledger, 2)
     assert {row.criteria: row.calls for row in ledger.rows} == {("a",): 4, ("b",): 4}
+
+
+class Catalogue(dict):
+    """DSPy's catalogue of models; counts how often it is read from end to end."""
+
+    scans = 0
+
+    def items(self):
+        self.scans += 1
+        return super().items()
+
+
+def test_dspys_catalogue_is_not_read_for_each_call(monkeypatch):
+    catalogue = Catalogue(model_metadata._snapshot())
+    monkeypatch.setattr(model_metadata, "_data", catalogue)
+    rubric = toy_rubric("fluency")
+    texts = toy_examples(rubric, 6)
+    with serving() as server, dspy.context(lm=make_lm("openai/of-my-own", server.url)):
+        judge_table(MultiCriteriaJudge(rubric), texts, Ledger(), 1)
+        assert server.calls["judge"] == 6
+    assert catalogue.scans <= 1

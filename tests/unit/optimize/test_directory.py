@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
 from mogradjudge import Budget, MOGrad, MultiCriteriaJudge, Objective, SetupError, Undefined
+from mogradjudge.data import example_key
 from mogradjudge.files import LineLog, read_json, to_json, write_text
 from mogradjudge.hashing import digest
 from mogradjudge.judge.instructions import Instructions
@@ -61,6 +62,17 @@ def test_a_run_in_python_keeps_everything_and_goes_on_for_nothing(tmp_path):
     assert again.as_dict() == result.as_dict()
     assert result.test is not None
     assert result.test.n == 5
+
+
+def test_a_run_writes_the_keys_of_its_parts_and_goes_on_without_them(tmp_path):
+    optimize(tmp_path)
+    parts = read_json(tmp_path / "parts.json")
+    sets = {"training": EXAMPLES[:8], "validation": EXAMPLES[8:15], "test": EXAMPLES[15:]}
+    assert parts == {name: [example_key(text) for text in part] for name, part in sets.items()}
+    (tmp_path / "parts.json").unlink()  # as in the folder of an older run
+    optimize(tmp_path, other := ToyEngine())
+    assert not other.calls
+    assert read_json(tmp_path / "parts.json") == parts
 
 
 @pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 80])

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import datasets
@@ -133,7 +134,8 @@ def test_an_unknown_predictor_is_refused_with_those_there_are():
 
 
 def test_predictors_without_a_section_for_any_objective_are_refused():
-    judge = MultiCriteriaJudge(toy_rubric("coherence", "loudness"), layout="separate")
+    rubric = replace(toy_rubric("coherence", "loudness"), inputs=("question",))
+    judge = MultiCriteriaJudge(rubric, layout="separate")
     with pytest.raises(SetupError, match=r"'coherence'\]\" has a section for the objectives loud"):
         optimize(judge, predictors=["judges['coherence']"])
 

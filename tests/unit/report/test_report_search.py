@@ -89,6 +89,17 @@ def test_the_report_of_a_search_has_its_verdict_trials_and_figures(searched):
     assert "optimistic" in page.text
 
 
+def test_the_page_has_no_p_value_and_says_where_effects_hold(searched, tmp_path):
+    plain = read_json(searched[0] / "search.json")
+    ends = {"low": 0.01, "high": 0.2, "p_value": 0.03, "groups": 12}
+    plain["fresh"] = {"best": 0.5, "default": 0.4, "difference": {"difference": 0.1, **ends}}
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    page = Parsed(write_report(tmp_path).read_text("utf-8"))
+    assert "0.01 to +0.20" in page.text
+    assert "0.030" not in page.text
+    assert "settings tried" in page.text
+
+
 def test_a_damaged_search_is_one_clear_line(searched, tmp_path):
     out, _ = searched
     plain = read_json(out / "search.json")

@@ -3,8 +3,10 @@
 import csv
 import json
 import re
+import resource
 import shutil
 import sys
+from collections import deque
 from pathlib import Path
 
 import dspy
@@ -15,14 +17,23 @@ from dspy.lm15 import AuthError, InvalidRequestError
 
 from benchmarks.worlds.world import ToyEngine, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
-from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, Unscored
+from mogradjudge import (
+    Criterion,
+    MultiCriteriaJudge,
+    ReadOptions,
+    Rubric,
+    Unscored,
+    load_examples,
+)
 from mogradjudge.concurrency import AHEAD
 from mogradjudge.errors import BudgetExhausted, ReplyError, SetupError
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
+from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
+from tests import processes
 
 RUBRIC = Rubric(
     inputs=("output",), criteria=(Criterion("fluency", "?"), Criterion("coherence", "?"))
@@ -288,13 +299,88 @@ def test_a_fallback_is_counted(table, tmp_path):
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_a_column_in_the_way_is_refused_before_a_call(name, tmp_path):
-    judged, out = Judged(), tmp_path / "s.parquet"
+def test_a_column_in_the_way_gives_all_added_ones_a_prefix(name, tmp_path, caplog):
+    out = tmp_path / "s.parquet"
     source = lines(tmp_path / "t.jsonl", [{"output": "text 1", name: "mine"}])
-    with pytest.raises(SetupError, match=f"column '{name}'"):
-        judged.score(source, out)
+    scored = Judged(fallback="integer", score_rule="expected").score(source, out)
+    [row] = read(out)
+    assert list(row) == ["output", name, *(f"judge_{added}" for added in ADDED)]
+    assert row[name] == "mine"
+    assert row["judge_fluency"] == 2.0
+    assert scored.fallbacks == {"fluency": 1, "coherence": 1}
+    assert f"'{name}'" in caplog.text
+
+
+@pytest.mark.parametrize(["prefix", "column"], [("", "fluency"), ("x_", "x_coherence_source")])
+def test_a_prefix_that_leaves_a_column_in_the_way_is_refused_before_a_call(
+    prefix, column, tmp_path
+):
+    judged, out = Judged(), tmp_path / "s.parquet"
+    source = lines(tmp_path / "t.jsonl", [{"output": "text 1", column: "mine"}])
+    with pytest.raises(SetupError, match=f"column '{column}'"):
+        judged.score(source, out, prefix=prefix)
     assert not judged.paid
     assert not (tmp_path / "s.parquet.parts").exists()
+    assert judged.score(source, out, prefix="y_").texts == 1
+
+
+def test_a_default_prefix_that_is_in_use_too_is_refused(tmp_path):
+    row = {"output": "text 1", "fluency": 1, "judge_fluency": 2}
+    with pytest.raises(SetupError, match="'judge_fluency'"):
+        Judged().score(lines(tmp_path / "t.jsonl", [row]), tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    "change", [{"prefix": "x_"}, {"reading": ReadOptions(separator=",")}], ids=str
+)
+def test_parts_with_other_columns_or_rows_are_not_taken_up(change, table, tmp_path):
+    out = tmp_path / "s.parquet"
+    with pytest.raises(RuntimeError):
+        Judged().score(table, out, 1, watch=stop_at(7))
+    with pytest.raises(SetupError, match="other settings"):
+        Judged().score(table, out, **change)
+    assert Judged().score(table, out).texts == 23
+
+
+def test_rows_that_cannot_be_judged_are_left_out_and_the_others_keep_their_order(tmp_path, caplog):
+    judged, out, source = Judged(), tmp_path / "s.parquet", tmp_path / "t.csv"
+    bad = {0: ",0", 6: "  ,6", 7: "text 7", 22: ",22"}
+    rows = [bad.get(number, f"text {number},{number}") for number in range(23)]
+    source.write_text("\n".join(["output,n", *rows]))
+    with pytest.raises(SetupError, match="2 problems"):
+        judged.score(source, out)
+    assert not judged.paid
+    good = [number for number in range(23) if number not in bad]
+    leaving = {"reading": ReadOptions(skip_bad=True)}
+    with pytest.raises(RuntimeError):
+        judged.score(source, out, 1, watch=stop_at(7), **leaving)
+    scored = judged.score(source, out, **leaving)
+    assert scored.texts == 19
+    assert [row["n"] for row in read(out)] == list(map(str, good))
+    assert [row["fluency"] for row in read(out)] == [number % 5 + 1 for number in good]
+    assert judged.paid == 19
+    assert "4 of 23 rows" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_typed_rows_that_cannot_be_judged_are_left_out(kind, tmp_path):
+    texts = [None if number % 4 == 1 else f"text {number}" for number in range(23)]
+    source, out = tmp_path / f"t.{kind}", tmp_path / "s.parquet"
+    if kind == "jsonl":
+        lines(source, [{"output": text, "n": n} for n, text in enumerate(texts)])
+    else:
+        pq.write_table(pa.table({"output": texts, "n": range(23)}), source)
+    Judged().score(source, out, reading=ReadOptions(skip_bad=True))
+    assert [int(row["n"]) for row in read(out)] == [n for n in range(23) if n % 4 != 1]
+
+
+def test_the_names_that_are_written_have_no_blanks_around_them(tmp_path):
+    source, out = tmp_path / "t.csv", tmp_path / "s.csv"
+    source.write_text(" n ;output ;;\n1;text 1;;\n;;;\n")
+    assert Judged().score(source, out).texts == 1
+    assert out.read_text().splitlines()[0].split(",") == [
+        f'"{name}"' for name in ("n", "output", *ADDED)
+    ]
 
 
 def test_a_bad_row_at_the_end_is_found_before_a_call(tmp_path):
@@ -449,6 +535,23 @@ def test_parts_are_finished_in_any_order(table, tmp_path):
     rest.score(table, out, watch=lambda *now: told.append(now))
     assert out.read_bytes() == whole.read_bytes()
     assert told == [(n, 23) for n in range(10, 24)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_input_is_read_from_its_column(kind, tmp_path):
+    source, out = tmp_path / f"t.{kind}", tmp_path / "s.parquet"
+    rows = [{"The reply": f"text {n}", "output": "?"} for n in range(7)]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    elif kind == "jsonl":
+        lines(source, rows)
+    else:
+        source.write_text("The reply,output\n" + "".join(f"text {n},?\n" for n in range(7)))
+    judged = Judged()
+    judged.judge = MultiCriteriaJudge(Rubric({"output": "The reply"}, RUBRIC.criteria))
+    judged.score(source, out)
+    assert [row["fluency"] for row in read(out)] == [n % 5 + 1 for n in range(7)]
+    assert [row["The reply"] for row in read(out)] == [row["The reply"] for row in rows]
 
 
 def test_unscored_is_told_apart_from_a_low_score():
@@ -620,3 +723,45 @@ def test_the_part_at_hand_outlives_the_folder_of_the_parts(table, tmp_path):
     assert [row["id"] for row in read(out)] == [str(n) for n in range(23)]
     # The first five were lost with the folder; the next five are in the part that was at hand.
     assert judged.paid == 23 + 5
+
+
+@pytest.mark.parametrize("raters", [1, 2])
+def test_an_evaluation_says_how_well_raters_agree_among_themselves(raters, tmp_path):
+    rubric = Rubric(("output",), RUBRIC.criteria)
+    rows = [
+        {"output": f"text {n}", "human_fluency": 1 + (n + rater) % 5, "human_coherence": 1 + n % 5}
+        for n in range(9)
+        for rater in range(raters)
+    ]
+    examples = load_examples(lines(tmp_path / "r.jsonl", rows), rubric)
+    assert len(examples) == 9
+    judged = Judged()
+    with dspy.context(lm=judged.lm):
+        report = evaluation_report(judged.judge, examples, 2)
+    assert report["criteria"]["fluency"]["n"] == 9
+    if raters == 1:
+        assert report["ceiling"] == {}
+    else:
+        assert report["ceiling"]["coherence"] == 1.0
+        assert -1 <= report["ceiling"]["fluency"] < 1
+
+
+def write_peak(rows: int, folder: Path) -> None:
+    """Score long texts, 20 KB each, and write the peak of this process's memory in MB."""
+    folder.mkdir()
+    with (source := folder / "t.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            file.write(f'{{"output": "text {number} {"word " * 4000}"}}\n')
+    judged = Judged()
+    judged.engine.requests = deque(maxlen=1)
+    judged.score(source, folder / "s.parquet", part_rows=100)
+    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    workers = [  # up to 1000 prompts stay in memory with their replies
+        processes.start(tmp_path, write_peak, rows, tmp_path / str(rows)) for rows in (1200, 3600)
+    ]
+    few, many = (int(worker.ended()[0]) for worker in workers)
+    assert many < few + 20  # the texts of the further rows have 48 MB

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from mogradjudge import (
     Rubric,
     SetupError,
 )
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.search import Range, SearchResult, SearchSpace, search
+from mogradjudge.search.study import Arguments
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
@@ -79,11 +83,23 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
     assert paid_in_trials + 2 * len(SELECTION) >= result.spent.calls > paid_in_trials
     kept = json.loads((folder / "search.json").read_text())
     assert kept["trials"][2]["agreement"] == dict(result.trials[2].agreement)
-    judge = MultiCriteriaJudge.from_saved(folder / "judge.json")
+    assert Parts.read_from(folder).read([*TRAIN, *SELECTION]) == [*TRAIN, *SELECTION]
+    judge = MultiCriteriaJudge.from_saved(folder)
     assert judge.settings.layout == result.best.config["layout"]
     assert {path: each.signature.instructions for path, each in judge.named_predictors()} == dict(
         result.best.instructions
     )
+
+
+def test_texts_made_by_hand_are_grouped_by_the_input_that_they_share(tmp_path):
+    rubric = Rubric(("article", "output"), RUBRIC.criteria)
+    texts = [
+        dspy.Example(article=f"{n // 3}", output=f"{n}").with_inputs("article", "output")
+        for n in range(18)
+    ]
+    judge = MultiCriteriaJudge(rubric)
+    job = Arguments(judge, texts[:6], texts[6:9], texts[9:], out=tmp_path).job()
+    assert job.groups == [str(n // 3) for n in range(9, 18)]
 
 
 def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
@@ -377,6 +393,65 @@ def test_what_cannot_work_is_refused_before_a_call_is_paid(changes, said, tmp_pa
 def test_a_study_is_not_mixed_with_another_question(changes, said, begun):
     with pytest.raises(SetupError, match=said):
         found(begun, **changes)
+
+
+def foreign(params: dict[str, float], **attributes: object) -> optuna.trial.FrozenTrial:
+    distributions = {name: optuna.distributions.FloatDistribution(0, 1) for name in params}
+    return optuna.create_trial(
+        params=params, distributions=distributions, value=0.5, user_attrs=attributes
+    )
+
+
+@pytest.mark.parametrize(
+    ("directions", "trials", "named"),
+    [
+        (["minimize"], [], "minimize"),
+        (["maximize", "minimize"], [], "minimize"),
+        (["maximize"], [foreign({"lr": 0.1})], "lr"),
+        (["maximize"], [foreign({}, note="mine")], "note"),
+    ],
+)
+def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, named, tmp_path):
+    storage, engine = f"sqlite:///{tmp_path / 'other.sqlite3'}", ToyEngine()
+    study = optuna.create_study(storage=storage, study_name="other", directions=directions)
+    study.add_trials(trials)
+    for _ in range(2):  # the second start knows no more than the first one
+        with pytest.raises(SetupError, match=f"'other'.*{named}") as refused:
+            found(tmp_path / "out", engine, storage=storage, study="other")
+        assert "\n" not in str(refused.value)
+    assert [engine.calls.total(), len(study.trials), study.metric_names] == [0, len(trials), None]
+
+
+def test_a_study_of_ones_own_that_others_have_added_to_is_refused(begun, tmp_path):
+    folder = shutil.copytree(begun, tmp_path / "search")
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.sqlite3")
+    study.add_trial(foreign({"lr": 0.1}))
+    with pytest.raises(SetupError, match="lr"):
+        found(folder, trials=2)
+
+
+def broken(how: str, file: Path) -> str:
+    """Make a study's file that cannot be used; return its URL."""
+    storage = f"sqlite:///{file}"
+    optuna.create_study(storage=storage, study_name="search", direction="maximize")
+    with closing(sqlite3.connect(file)) as database, database:
+        if how == "old":
+            database.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+        if how == "new":
+            database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    return f"sqlite:///file:{file}?mode=ro&uri=true" if how == "read-only" else storage
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [("old", "storage upgrade"), ("new", "pip install"), ("read-only", "readonly")],
+)
+def test_a_database_that_cannot_be_used_is_one_line(how, named, tmp_path):
+    engine, storage = ToyEngine(), broken(how, tmp_path / "other.sqlite3")
+    with pytest.raises(SetupError, match=f"`storage` .*{named}") as refused:
+        found(tmp_path / "out", engine, storage=storage)
+    assert "\n" not in str(refused.value)
+    assert engine.calls.total() == 0
 
 
 def test_without_an_lm_nothing_starts(tmp_path):

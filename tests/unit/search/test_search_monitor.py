@@ -2,7 +2,9 @@
 
 import io
 import logging
+import re
 import time
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -17,6 +19,7 @@ from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import best_of, summarize
+from mogradjudge.search.analysis.verdict import exhaustion
 from mogradjudge.search.monitor import Lines, Look, chosen_of, left_of, line_of, table_of, watching
 from mogradjudge.search.read_only import to_read
 from mogradjudge.search.trial import DETAILS
@@ -222,18 +225,26 @@ def result(best: TrialRecord | None, default: TrialRecord | None, **others: obje
     return SearchResult(**{**found, **others})
 
 
+def test_a_search_is_shown_in_a_line():
+    best = record(7, mean=0.614)
+    shown = repr(result(best, None, stop_reason="trials"))
+    assert "\n" not in shown and len(shown) < 200
+    for said in ("'a'", "best=0.614", "default=none", "calls=9", "'trials'"):
+        assert said in shown
+
+
 def fresh(low: float, high: float) -> Fresh:
     return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, 0.03, 20))
 
 
 WON = "Trial 7 (SSS, separate) did best: 0.410 on 60 selection texts, 0.370 [0.210, 0.500] "
-WON += "corrected for selection bias; the default had 0.330. "
+WON += "corrected for selection, at most in part; the default had 0.330. "
 WORDS = {
     "the difference holds": (
         {"fresh": fresh(0.05, 0.2)},
-        WON + "The difference is established, also after correcting for selection bias.",
+        WON + "The difference is established, corrected for selection at most in part.",
     ),
-    "less the luck it does not hold": (
+    "corrected for selection it does not hold": (
         {"fresh": fresh(0.03, 0.2)},
         WON + "The difference is not established.",
     ),
@@ -254,11 +265,46 @@ def test_the_verdict_says_no_more_than_is_known(case):
     assert verdict(result(record(7, mean=0.41), record(0, mean=0.33), **others)) == words
 
 
-def test_the_luck_that_cannot_be_told_is_said_to_be_in_it():
+def test_a_selection_that_cannot_be_corrected_for_is_said():
     found = result(record(7, mean=0.41), record(0, mean=0.33), selected=NONE, fresh=fresh(0.1, 0.2))
     said = verdict(found)
-    assert "(not corrected for selection bias: fewer than 3 documents)" in said
+    assert "(not corrected for selection: fewer than 3 documents)" in said
     assert said.endswith("not established: the selection bias is unknown.")
+
+
+def test_what_was_scored_again_has_no_p_value(capsys):
+    judged_again = result(record(7, mean=0.41), record(0, mean=0.33), fresh=fresh(0.01, 0.2))
+    print_result(judged_again)
+    printed = capsys.readouterr().out
+    assert "[0.010, 0.200]" in printed
+    assert "p =" not in printed
+
+
+def tried(number: int, mean: float | None, batch: int) -> TrialRecord:
+    state = "failed" if mean is None else "complete"
+    return record(number, state, mean, config={"mode": "SSS", "batch_size": batch})
+
+
+@pytest.mark.parametrize(
+    ("trials", "size", "unfinished", "numbers"),
+    [
+        ([(0.4, 1), (0.5, 2), (0.5, 2)], 2, 0, ["2"]),  # one of them is a repeat
+        ([(0.4, 1), (None, 2)], 2, 0, ["2", "1"]),
+        ([(0.4, 1), (0.5, 2)], 3, 0, None),
+        ([(0.4, 1), (0.5, 2)], 2, 1, None),
+        ([(0.4, 1), (0.5, 2)], None, 0, None),
+    ],
+)
+def test_a_space_that_was_tried_to_its_end_is_said(trials, size, unfinished, numbers):
+    records = [tried(number, *trial) for number, trial in enumerate(trials)]
+    whole = replace(
+        result(records[0], records[0]),
+        trials=tuple(records),
+        configurations=size,
+        unfinished=unfinished,
+    )
+    sentence = exhaustion(whole)
+    assert numbers is None if sentence is None else re.findall(r"\d+", sentence) == numbers
 
 
 def test_a_default_that_stays_the_best_is_said():

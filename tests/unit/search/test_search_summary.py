@@ -15,7 +15,8 @@ from mogradjudge.search.analysis.effects import mode_effects
 from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
 from mogradjudge.search.analysis.summary import kept_summary, summarize, summary_of
 from mogradjudge.search.trial import DETAILS
-from mogradjudge.search.workers.queue import TASK, Queue, Task
+from mogradjudge.search.workers.existing import TASK
+from mogradjudge.search.workers.queue import Queue, Task
 from mogradjudge.search.workers.shared import FRESH, SCORES, TEXTS, Shared
 from mogradjudge.search.workers.storage import opened
 
@@ -262,12 +263,19 @@ def test_no_trial_wins_that_measures_less_than_the_default(found):
 
 def test_the_front_of_one_value_is_by_calls_and_holds_who_may_win(found):
     trials = [
-        trial(0, 0.4, calls_per_text=4.0),
-        trial(1, 0.9, calls_per_text=1.0, unscored=1),
-        trial(2, 0.5, calls_per_text=4.0),
-        trial(3, 0.3, calls_per_text=2.0),
+        trial(0, 0.4, calls_per_text=4.0, steps=0),
+        trial(1, 0.9, calls_per_text=1.0, unscored=1, steps=1),
+        trial(2, 0.5, calls_per_text=4.0, steps=2),
+        trial(3, 0.3, calls_per_text=2.0, steps=3),
+        trial(4, 0.5, calls_per_text=4.0, steps=2),  # a repeat of trial 2
     ]
     assert found(trials).front == (3, 2)
+
+
+def test_the_front_of_several_values_has_a_row_for_each_configuration(found):
+    costs = {"calls_per_text": 2.0, "values": [2.0]}
+    trials = [trial(number, 0.5, steps=number % 2, **costs) for number in range(4)]
+    assert found(trials, "agreement", "calls_per_text").front == (0, 1)
 
 
 def test_a_tie_goes_to_the_cheaper_judge_and_then_to_the_earlier_one(found):

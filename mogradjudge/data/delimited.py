@@ -1,0 +1,147 @@
+"""Reads CSV and TSV files, with any of the separators that spreadsheets write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mogradjudge.criteria import Group
+from mogradjudge.data.batches import BadRow, Batch, Row, header_of, of_rows
+from mogradjudge.data.encoding import opened
+from mogradjudge.data.options import ReadOptions
+from mogradjudge.errors import SetupError
+
+_LONGEST_FIELD = 2**31 - 1
+_HEAD = 100_000  # characters
+_SEPARATORS = (",", ";", "\t", "|")
+_NAMED = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # the first line that Excel reads
+_AT_END = "unexpected end of data"
+_QUOTES = "Check its quotes."
+
+Line: TypeAlias = tuple[str, Sequence[str]] | BadRow
+"""Where a row is, and its fields."""
+
+
+def read_delimited(path: Path, own: str, size: int, options: ReadOptions) -> Iterator[Batch]:
+    """Read a CSV or TSV file strictly: invalid lines are told, not repaired.
+
+    Args:
+        path: The file.
+        own: The separator that its suffix names.
+        size: The rows of a batch.
+        options: The separator and the encoding, where they are known.
+
+    Raises:
+        SetupError: If it is not in its encoding, a quote is never closed, or two columns have one
+            name.
+    """
+    with opened(path, options.encoding, newline="") as file:
+        start = file.tell()
+        head = file.read(_HEAD)
+        file.seek(start)
+        named = _NAMED.match(head)
+        separator = options.separator or (named[1] if named else _separator(head, own))
+        lines = _Lines(path, csv.reader(file, delimiter=separator, strict=True))
+        if named:
+            next(lines)
+        for batch in batches_of(str(path), lines, size):
+            yield replace(batch, separator=separator)
+
+
+def _separator(head: str, own: str) -> str:
+    """Find the separator that cuts the most rows into as many fields as the header."""
+
+    def fit(separator: str) -> tuple[int, bool]:
+        header, *others = _field_counts(head, separator) or [0]
+        return (1 + others.count(header) if header > 1 else 0), separator == own
+
+    return max(_SEPARATORS, key=fit)
+
+
+def _field_counts(head: str, separator: str) -> list[int]:
+    """Count the fields of the rows that are whole in a file's head, the header's first."""
+    counts = []
+    try:
+        for fields in csv.reader(io.StringIO(head, ""), delimiter=separator, strict=True):
+            counts += [len(fields)] if fields else []
+    except csv.Error:
+        return counts
+    return counts if len(head) < _HEAD else counts[:-1]
+
+
+class _Lines(Iterator[Line]):
+    """The rows of a CSV reader that are not blank, with fields of any length."""
+
+    def __init__(self, path: Path, reader: Any) -> None:
+        self.path, self.reader = path, reader
+
+    def __next__(self) -> Line:
+        # The limit is the whole process's, so it is back before anything else runs.
+        before = csv.field_size_limit(_LONGEST_FIELD)
+        try:
+            fields = next(filter(has_text, self.reader))
+        except csv.Error as error:
+            return self._unread(error)
+        finally:
+            csv.field_size_limit(before)
+        return f"line {self.reader.line_num}", fields
+
+    def _unread(self, error: csv.Error) -> BadRow:
+        statement = f"line {self.reader.line_num} is not valid CSV: {error}"
+        if str(error) == _AT_END:  # the last field may have swallowed any number of rows
+            raise SetupError(f"{self.path}: {statement}. {_QUOTES}") from error
+        return BadRow(statement, _QUOTES)
+
+
+def has_text(fields: Sequence[str]) -> bool:
+    """Return whether a row is not blank."""
+    return any(map(str.strip, fields))
+
+
+def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]:
+    """Make batches of lines of fields, the header first; nameless columns are left out.
+
+    A nameless first column of whole numbers is kept: data frames are written with their index.
+
+    Raises:
+        SetupError: If the header cannot be read, or names a column twice.
+    """
+    first = next(lines, ("", ()))
+    if isinstance(first, BadRow):
+        raise SetupError(f"{source}: {first.statement}. {first.advice}")
+    header = header_of(source, first[1])
+    rows = list(islice(lines, 1))
+    has_index = bool(rows) and _is_index(header, rows[0])
+    names = {place: name for place, name in enumerate(header) if name or (has_index and not place)}
+    read = (_row(len(header), names, line) for line in chain(rows, lines))
+    return of_rows(tuple(names.values()), read, size)
+
+
+def _is_index(header: Group, line: Line) -> bool:
+    if isinstance(line, BadRow) or header[0] or not line[1]:
+        return False
+    return line[1][0].isdigit()
+
+
+def _row(width: int, names: Mapping[int, str], line: Line) -> Row:
+    if isinstance(line, BadRow):
+        return line
+    where, fields = line
+    if len(fields) != width:
+        return BadRow(
+            f"{where} must have as many fields as the header, {width}, got {len(fields)}",
+            "Put a text that holds the separator or a line break in quotes.",
+        )
+    if extra := [n for n, cell in enumerate(fields) if n not in names and cell.strip()]:
+        return BadRow(
+            f"{where} has the value {fields[extra[0]]!r} in column {extra[0] + 1}, "
+            "which has no name",
+            "Name the column or empty it.",
+        )
+    return {name: fields[place] for place, name in names.items()}

@@ -1,0 +1,126 @@
+"""How a column of human scores is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mogradjudge.criteria import Criterion, Scale
+from mogradjudge.data.faults import Fault
+from mogradjudge.data.tables import Table, is_nan
+
+# How a missing score is written, in lower case.
+_NO_SCORE = frozenset(
+    {
+        "",
+        "#n/a",
+        "-",
+        "?",
+        "missing",
+        "n.a.",
+        "n/a",
+        "na",
+        "nan",
+        "none",
+        "null",
+        "\u2013",
+        "\u2014",
+    }
+)
+_TRUTHS = {"false": 0.0, "true": 1.0}
+# "4 - good" and "4 (good)", but not "4/5", "3-4" or "4 (of 5)".
+_LABELLED = re.compile(r"([+-]?\d+)\s*(?:[-\u2013\u2014:=)]|\.\s|\()\s*[^\W\d_]\D*")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A column of human scores: None where there is none, or where the cell has a fault.
+
+    Args:
+        values: The scores.
+        faults: What is wrong with cells.
+        notes: How cells that are no plain numbers were read.
+    """
+
+    values: list[float | None]
+    faults: list[Fault]
+    notes: list[str]
+
+
+class _NotAScoreError(ValueError):
+    """The cell is no score; the text says what to do."""
+
+
+def read_scores(table: Table, criterion: Criterion) -> Scores:
+    """Read a criterion's column of human scores.
+
+    Example:
+        >>> table = Table("a.csv", ("human_tone",), [{"human_tone": "4 - good"}])
+        >>> read_scores(table, Criterion("tone", "Is it polite?")).values
+        [4.0]
+    """
+    name, scale = criterion.human, criterion.scale
+    scores = Scores([], [], [])
+    unusual: dict[re.Pattern[str], list[tuple[object, float]]] = {}
+    for place, cell in enumerate(table.column(name)):
+        score = None
+        try:
+            score, form = _read(cell, scale, table.separator)
+        except (TypeError, ValueError, OverflowError) as error:
+            advice = f"Write a number on the scale {scale}."
+            advice = str(error) if isinstance(error, _NotAScoreError) else advice
+            rule = f"{name!r} must hold numbers or nothing, got"
+            scores.faults.append(table.fault(place, rule, cell, advice))
+        else:
+            if form is not None and score is not None:
+                unusual.setdefault(form, []).append((cell, score))
+            if score is not None and not scale.covers(score):
+                rule = f"{name!r} must lie on the scale {scale}, got"
+                scores.faults.append(table.fault(place, rule, cell))
+        scores.values.append(score)
+    scores.notes.extend(_note(name, cells) for cells in unusual.values())
+    return scores
+
+
+def _read(
+    cell: object, scale: Scale, separator: str | None
+) -> tuple[float | None, re.Pattern[str] | None]:
+    """Return a cell's score, and the form in which it was written if it is no plain number."""
+    if is_nan(cell):
+        return None, None
+    if not isinstance(cell, str | bool):
+        return float(cell), None  # type: ignore[arg-type]  # a TypeError is the answer for others
+    text = str(cell).strip()
+    if text.lower() in _NO_SCORE:
+        return None, None
+    if text.lower() in _TRUTHS:
+        return _truth(text.lower(), scale), None
+    if labelled := _LABELLED.fullmatch(text):
+        return float(labelled[1]), _LABELLED
+    if _DECIMAL_COMMA.fullmatch(text):
+        return _with_point(text, separator), _DECIMAL_COMMA
+    return float(text), None
+
+
+def _truth(word: str, scale: Scale) -> float:
+    if (scale.low, scale.high) != (0, 1):
+        raise _NotAScoreError("true and false are scores only on the scale 0 to 1.")
+    return _TRUTHS[word]
+
+
+def _with_point(text: str, separator: str | None) -> float:
+    if separator == ",":
+        raise _NotAScoreError(
+            "A decimal comma is read only where it does not separate fields: write a point."
+        )
+    return float(text.replace(",", "."))
+
+
+def _note(name: str, cells: Sequence[tuple[object, float]]) -> str:
+    cell, score = cells[0]
+    many = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    return (
+        f"{many} of {name!r} like {cell!r} {'is' if len(cells) == 1 else 'are'} read as {score:g}"
+    )

@@ -1,0 +1,81 @@
+"""Which texts a run has read, and which it held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import dspy
+
+from mogradjudge.data import example_key
+from mogradjudge.errors import SetupError
+from mogradjudge.files import read_json, to_json, write_text
+
+PARTS = "parts.json"
+_TEST = "test"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The keys of a run's texts (`example_key`), by the part that they belong to.
+
+    All parts but ``"test"`` were read by the run: they decided what it wrote or kept.
+
+    >>> texts = [dspy.Example(text=text).with_inputs("text") for text in "abc"]
+    >>> parts = Parts.of({"training": texts[:1], "validation": texts[1:2], "test": texts[2:]})
+    >>> [example.text for example in parts.read(texts)], parts.held_out(texts)[0].text
+    (['a', 'b'], 'c')
+    """
+
+    keys: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Iterable[dspy.Example]]) -> Self:
+        """Return the parts of these examples."""
+        return cls(
+            {name: tuple(dict.fromkeys(map(example_key, part))) for name, part in data.items()}
+        )
+
+    @classmethod
+    def read_from(cls, folder: Path) -> Self | None:
+        """Read the parts of the run in a folder; None if it has written none.
+
+        Raises:
+            SetupError: If the file is damaged.
+        """
+        path = folder / PARTS
+        if not path.exists():
+            return None
+        parts = read_json(path, "Remove it to do without.")
+        if not all(isinstance(keys, list) for keys in parts.values()):
+            raise SetupError(f"{path} must hold lists of keys. Remove it to do without.")
+        return cls({name: tuple(map(str, keys)) for name, keys in parts.items()})
+
+    def write_to(self, folder: Path) -> None:
+        """Write the parts into a run's folder."""
+        write_text(folder / PARTS, to_json(self.keys) + "\n")
+
+    def read(self, examples: Iterable[dspy.Example]) -> list[dspy.Example]:
+        """Return the examples that the run has read."""
+        keys = {key for name, part in self.keys.items() if name != _TEST for key in part}
+        return [example for example in examples if example_key(example) in keys]
+
+    def held_out(self, examples: Sequence[dspy.Example]) -> list[dspy.Example]:
+        """Return the examples of the test part, or those that were not read if it is empty.
+
+        Raises:
+            SetupError: If there are none.
+        """
+        if test := set(self.keys.get(_TEST, ())):
+            rest = [example for example in examples if example_key(example) in test]
+        else:
+            read = {example_key(example) for example in self.read(examples)}
+            rest = [example for example in examples if example_key(example) not in read]
+        if not rest:
+            raise SetupError(
+                f"None of these {len(examples)} texts was held out by the run. Give other texts, "
+                "or set --test-share when you compile."
+            )
+        return rest

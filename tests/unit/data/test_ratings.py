@@ -1,0 +1,172 @@
+"""Several ratings of a text: one example with their mean, and each of them beside it."""
+
+import csv
+import json
+import pickle
+from statistics import fmean
+
+import dspy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mogradjudge import Criterion, Rubric, SetupError, load_examples
+from mogradjudge.data import Rating
+
+CRITERIA = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is friendly.")]
+RUBRIC = Rubric(("text",), CRITERIA)
+NAMED = Rubric(("text",), CRITERIA, rater="annotator")
+COLUMNS = ("text", "annotator", "human_clarity", "human_tone")
+ROWS = [
+    ("a", "ann", 4, 1),
+    ("b", "bob", 2, ""),
+    ("a", "bob", 5, ""),
+    ("b", "ann", 3, 5),
+    ("a", "ann", 2, 3),
+]
+
+
+def table(path, rows=ROWS, columns=COLUMNS):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+def json_lines(path, *rows):
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def scores(examples):
+    return [(example.text, example.human_clarity, example.human_tone) for example in examples]
+
+
+def test_equal_texts_are_one_example_with_the_mean_score(tmp_path, caplog):
+    examples = load_examples(table(tmp_path / "a.csv"), RUBRIC)
+    assert scores(examples) == [("a", fmean((4, 5, 2)), 2.0), ("b", 2.5, 5.0)]
+    assert [rating.score for rating in examples[0].single_ratings] == [4, 1, 5, 2, 3]
+    (line,) = caplog.messages
+    assert "a.csv" in line
+    assert "2 texts have 2 to 3 ratings" in line
+
+
+def test_a_named_rater_counts_once_for_a_text(tmp_path):
+    examples = load_examples(table(tmp_path / "a.csv"), NAMED)
+    assert scores(examples) == [("a", 4.0, 2.0), ("b", 2.5, 5.0)]
+    assert examples[0].single_ratings == (
+        Rating("ann", "clarity", 3.0),
+        Rating("ann", "tone", 2.0),
+        Rating("bob", "clarity", 5.0),
+    )
+    assert [rating.rater for rating in examples[1].single_ratings] == ["ann", "ann", "bob"]
+
+
+def test_the_column_of_raters_is_needed_and_filled(tmp_path):
+    with pytest.raises(SetupError, match="'annotator'"):
+        load_examples(table(tmp_path / "a.csv", [row[::2] for row in ROWS], COLUMNS[::2]), NAMED)
+    with pytest.raises(SetupError, match="'annotator' is empty in row 2"):
+        load_examples(table(tmp_path / "a.csv", [ROWS[0], ("b", "", 1, 1)]), NAMED)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_cell_may_hold_a_list_of_ratings(kind, tmp_path):
+    path, row = (
+        tmp_path / f"a.{kind}",
+        {"text": "a", "human_clarity": [4, None, 5], "human_tone": 2},
+    )
+    if kind == "csv":
+        table(path, [("a", "[4, null, 5]", 2)], tuple(row))
+    elif kind == "jsonl":
+        json_lines(path, row)
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist([row]), path)
+    (example,) = load_examples(path, RUBRIC)
+    assert (example.human_clarity, example.human_tone) == (4.5, 2.0)
+    assert example.single_ratings == (
+        Rating("1", "clarity", 4.0),
+        Rating("1", "tone", 2.0),
+        Rating("3", "clarity", 5.0),
+    )
+
+
+def test_a_list_of_raters_names_those_of_a_list_of_ratings(tmp_path):
+    row = {"text": "a", "annotator": ["ann", "bob"], "human_clarity": [4, 5], "human_tone": None}
+    (example,) = load_examples(json_lines(tmp_path / "a.jsonl", row), NAMED)
+    assert [rating.rater for rating in example.single_ratings] == ["ann", "bob"]
+
+
+def test_a_list_of_texts_with_lists_of_ratings_is_a_text_per_item(tmp_path):
+    row = {"text": ["a", "b"], "human_clarity": [[4, 5], [1, 2]], "human_tone": [3, 4]}
+    examples = load_examples(json_lines(tmp_path / "a.jsonl", row), RUBRIC)
+    assert scores(examples) == [("a", 4.5, 3.0), ("b", 1.5, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ["cell", "value"], [([4, "good"], "'good'"), ([4, 9], "9"), ("[4", "'[4'")]
+)
+def test_each_score_of_a_list_is_checked(cell, value, tmp_path):
+    row = {"text": "a", "human_clarity": cell, "human_tone": None}
+    with pytest.raises(SetupError, match="'human_clarity'") as caught:
+        load_examples(json_lines(tmp_path / "a.jsonl", row), RUBRIC)
+    assert value in str(caught.value)
+
+
+def test_a_table_with_one_rating_a_text_is_read_as_it_is(tmp_path, caplog):
+    (example,) = load_examples(table(tmp_path / "a.csv", ROWS[:1]), NAMED)
+    assert "single_ratings" not in example
+    assert caplog.messages == []
+
+
+def test_the_same_words_in_two_groups_are_two_texts(tmp_path):
+    rubric = Rubric(("text",), CRITERIA, group="annotator")
+    examples = load_examples(table(tmp_path / "a.csv"), rubric)
+    texts = {(example.text, example.group) for example in examples}
+    assert len(texts) == len(examples)
+    assert {group for text, group in texts if text == "a"} == {"ann", "bob"}
+
+
+def test_rows_that_are_not_rated_yet_stay_rows(tmp_path):
+    assert len(load_examples(table(tmp_path / "a.csv"), RUBRIC, require_human=False)) == len(ROWS)
+
+
+def test_ratings_survive_what_examples_go_through(tmp_path):
+    example = load_examples(table(tmp_path / "a.csv"), NAMED)[0]
+    for copy in (
+        pickle.loads(pickle.dumps(example)),
+        example.with_inputs("text"),
+        dspy.Example(example),
+    ):
+        assert copy.single_ratings == example.single_ratings
+    assert isinstance(hash(example), int)
+    assert json.dumps(example.toDict())
+
+
+def test_the_field_of_the_ratings_is_reserved():
+    with pytest.raises(SetupError, match="single_ratings"):
+        Criterion("clarity", "Is easy to read.", human="single_ratings")
+    with pytest.raises(SetupError, match="single_ratings"):
+        Rubric(["single_ratings"], CRITERIA)
+
+
+RATINGS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(("ann", "bob", "cat")), st.integers(1, 5)),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda row: row[:2],
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(rows=RATINGS, shuffled=st.randoms(), rubric=st.sampled_from([RUBRIC, NAMED]))
+def test_the_order_of_rows_does_not_change_a_mean(rows, shuffled, rubric, tmp_path):
+    expected = {
+        text: fmean(score for other, _, score in rows if other == text) for text, _, _ in rows
+    }
+    for _ in range(2):
+        path = table(tmp_path / "a.csv", [(*row, "") for row in rows])
+        examples = load_examples(path, rubric)
+        assert {example.text: example.human_clarity for example in examples} == expected
+        shuffled.shuffle(rows)

@@ -1,0 +1,69 @@
+"""Evaluation in Python: what the command line refuses is refused before any call."""
+
+import math
+
+import dspy
+import pandas as pd
+import pytest
+
+from benchmarks.worlds.world import toy_examples, toy_rubric
+from mogradjudge import MultiCriteriaJudge, SetupError, as_metric
+from mogradjudge.scoring.evaluate import evaluation_report
+from mogradjudge.scoring.table import ScoringOptions, score_table
+from tests.engines import FunctionEngine, fake_lm, in_chat
+
+RUBRIC = toy_rubric("fluency")
+EXAMPLES = toy_examples(RUBRIC, 8)
+
+
+def rating(value):
+    return [*EXAMPLES[:7], EXAMPLES[7].copy(human_fluency=value)]
+
+
+def report(examples=EXAMPLES, judge=None, **options):
+    engine = FunctionEngine(lambda _: in_chat({"fluency": len(engine.requests) % 5 + 1}))
+    with dspy.context(lm=fake_lm(engine)):
+        try:
+            found = evaluation_report(judge or MultiCriteriaJudge(RUBRIC), examples, 1, **options)
+        except SetupError:
+            assert engine.requests == []
+            raise
+    return found
+
+
+@pytest.mark.parametrize("value", [9, 0, -1, math.nan, math.inf, True, "4", pd.NA, [4]])
+def test_a_rating_off_the_scale_is_refused_before_any_call(value):
+    with pytest.raises(SetupError, match=r"'human_fluency'.* 8"):
+        report(rating(value))
+
+
+def test_an_example_without_its_rating_column_is_named():
+    with pytest.raises(SetupError, match=r"'human_fluency'.* 3 "):
+        report([*EXAMPLES[:2], EXAMPLES[2].without("human_fluency"), *EXAMPLES[3:]])
+
+
+def test_a_missing_rating_is_left_out():
+    assert report(rating(None))["criteria"]["fluency"]["missing"] == 1
+
+
+def test_examples_may_come_from_a_generator():
+    assert report(iter(EXAMPLES))["criteria"]["fluency"]["n"] == 8
+
+
+@pytest.mark.parametrize("judge", [dspy.Predict("text -> fluency"), "judge.json"])
+def test_what_is_no_judge_is_refused(judge, tmp_path):
+    with pytest.raises(SetupError, match="`judge`"):
+        report(judge=judge)
+    with dspy.context(lm=fake_lm(FunctionEngine(str))), pytest.raises(SetupError, match="`judge`"):
+        score_table(judge, tmp_path / "t.csv", tmp_path / "s.csv")
+
+
+def test_what_is_no_budget_rubric_or_limit_is_refused():
+    with pytest.raises(SetupError, match=r"`budget`.* 5"):
+        report(budget=5)
+    with pytest.raises(SetupError, match=r"`rubric`.*'rubric.toml'"):
+        MultiCriteriaJudge("rubric.toml")
+    with pytest.raises(SetupError, match=r"`max_rpm`.* 0"):
+        ScoringOptions(max_rpm=0)
+    with pytest.raises(SetupError, match="objectives"):
+        as_metric([len])
