@@ -210,7 +210,7 @@ def student_interval(
     >>> resampled = np.random.default_rng(0).normal(0.8, 0.1, size=1000)
     >>> interval = student_interval(0.8, resampled, documents=10)
     >>> round(interval.low, 2), round(interval.high, 2)
-    (0.44, 0.94)
+    (0.42, 0.94)
 
     Args:
         value: The value on all documents.
