@@ -74,7 +74,7 @@ def promises(
         sizes: The numbers of documents.
         differences: The true differences of rho between which power is interpolated; first 0.
     """
-    worlds = {less: world(human, (RHO, RHO - less)) for less in differences}
+    worlds = {apart: world(human, (RHO + apart / 2, RHO - apart / 2)) for apart in differences}
     rows = []
     for level in LEVELS:
         judged = _columns(worlds[0.0].draw(_TRUTH, np.random.default_rng(0)))
