@@ -162,9 +162,10 @@ def _over_all(
     table = human[scored], judge[scored], documents.codes[scored], len(documents)
     if options.level == "pooled":
         has_value = np.bincount(table[2], minlength=len(documents)) > 0
-    else:
-        has_value = np.isfinite(group_values(*table, options.method, options.constant))
-    return agreement_over_all(*table, options), has_value
+        return agreement_over_all(*table, options), has_value
+    values = group_values(*table, options.method, options.constant)
+    has_value = np.isfinite(values)
+    return float(values[has_value].mean()) if has_value.any() else np.nan, has_value
 
 
 def reported_intervals(
