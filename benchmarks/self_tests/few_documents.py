@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from scipy.stats import norm
 
 from benchmarks.worlds.simulated import Array, World, world
 from mogradjudge.agreement import (
@@ -102,7 +103,7 @@ def _promises(
         nearly = judged[0], _nearly_constant(judged[1], rng), _nearly_constant(judged[2], rng)
         constants[number] = [_rejects(test) for test in _comparisons(nearly, groups, options)]
     found, power = _power_curve(worlds, level, documents, max(2, simulations // 4))
-    powers = [np.interp(detectable[:, way], found, power[:, way]).mean() for way in (0, 1)]
+    powers = [_interpolated(detectable[:, way], found, power[:, way]) for way in (0, 1)]
     return Promises(
         level,
         documents,
@@ -132,6 +133,12 @@ def _power_curve(
             shares[place] += np.array([_rejects(plain), _rejects(ours)]) / simulations
             differences[place] += ours.difference / simulations
     return np.maximum.accumulate(differences), shares
+
+
+def _interpolated(differences: Array, found: Array, power: Array) -> float:
+    """Return the mean power at some differences; on a normal scale it is nearly a line."""
+    scale = norm.ppf(np.clip(power, 0.001, 0.999))
+    return float(norm.cdf(np.interp(differences, found, scale)).mean())
 
 
 def _columns(drawn: tuple[Array, Array, Array]) -> _Judged:
