@@ -21,7 +21,7 @@ from mogradjudge.agreement import (
     Level,
     Undefined,
     cluster_test,
-    minimum_detectable_difference,
+    detectable_difference,
 )
 from mogradjudge.display.terminal import number
 from mogradjudge.settings import Layout
@@ -134,7 +134,7 @@ def _figures(
         return figures
     spread = math.sqrt(statistics.fmean(statistics.variance(run.values()) for run in values))
     rerun = _rerun_spread(values)
-    least = partial(minimum_detectable_difference, documents=len(values[0]))
+    least = partial(detectable_difference, documents=len(values[0]))
     return figures | {
         "half_width": (test.high - test.low) / 2,
         "least_paired": least(rerun) if rerun else None,

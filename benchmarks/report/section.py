@@ -64,7 +64,9 @@ def figures_of(claim: Claim) -> str:
     """Write what a claim is judged by."""
     if claim.estimate is None:
         return escape(claim.note)
-    parts = [f"95 % interval {signed(claim.low)} to {signed(claim.high)}"]
+    parts = []
+    if claim.low is not None:
+        parts.append(f"95 % interval {signed(claim.low)} to {signed(claim.high)}")
     if claim.verdict == "equivalent":
         parts.append(f"within ±{claim.bound:.3g}")
     if claim.p_value is not None:

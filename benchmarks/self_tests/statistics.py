@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.harness.setting import errors_in_one_line
+from benchmarks.self_tests.few_documents import DIFFERENCES, SIZES, print_promises, promises
 from benchmarks.worlds.simulated import SYSTEMS, Array, Errors, World, human_scores, world
 from mogradjudge import Rubric, SetupError, load_examples
 from mogradjudge.agreement import Comparison, TestOptions, Undefined, bootstrap_criteria, compare
@@ -215,7 +216,7 @@ def _quickest(job: Callable[[], object]) -> float:
 @click.option("--rubric", metavar="TOML", help="Its rubric; the first criterion is taken.")
 @click.option("--smoke", is_flag=True, help="A few simulations, to see that it runs.")
 def command(simulations: int, data: str | None, rubric: str | None, smoke: bool) -> None:  # noqa: FBT001
-    """Size and power of the tests between two judges, and the bootstrap's speed."""
+    """Coverage of the intervals, size and power of the tests, and the bootstrap's speed."""
     if (data is None) != (rubric is None):
         raise click.UsageError("--data and --rubric go together.")
     simulations, sizes = (5, DOCUMENTS[:2]) if smoke else (simulations, DOCUMENTS)
@@ -224,16 +225,19 @@ def command(simulations: int, data: str | None, rubric: str | None, smoke: bool)
     started = time.perf_counter()
     for title, (rhos, errors) in SCENARIOS.items():
         drawn = world(human, rhos, errors)
-        rows = [simulate(drawn, size, simulations) for size in sizes]
+        by_size = [simulate(drawn, size, simulations) for size in sizes]
         print_table(
             ("test", *(f"{size} documents" for size in sizes), f"SE at {sizes[-1]}"),
             [
                 [test, *map(str, row), f"{row[-1].standard_error:.3f}"]
-                for test, *row in zip(TESTS, *rows, strict=True)
+                for test, *row in zip(TESTS, *by_size, strict=True)
             ],
             f"{title}; {simulations} simulations x {human.shape[1]} texts per document, "
             f"share rejected at {ALPHA}",
         )
+    few, differences = (SIZES[:1], DIFFERENCES[::6]) if smoke else (SIZES, DIFFERENCES)
+    rows = promises(human, simulations, few, differences)
+    print_promises(rows, human.shape[1], simulations)
     speed = measure_speed(*((1000, 50) if smoke else (RESAMPLES, SCIPY_RESAMPLES)))
     print(
         f"Intervals of {CRITERIA} criteria, 100 documents x {SYSTEMS} texts: {speed.ours:.2f} s; "

@@ -5,7 +5,6 @@ Every test and interval works on whole documents, because texts about one source
 
 from mogradjudge.agreement.bootstrap import (
     FEWEST_DOCUMENTS,
-    NARROW_DOCUMENTS,
     Interval,
     bootstrap_criteria,
     hierarchical,
@@ -33,6 +32,7 @@ from mogradjudge.agreement.pair_accuracy import (
 from mogradjudge.agreement.permutation import Comparison, cluster_test
 from mogradjudge.agreement.power import (
     Equivalence,
+    detectable_difference,
     equivalence,
     minimum_detectable_difference,
     sample_size,
@@ -40,7 +40,6 @@ from mogradjudge.agreement.power import (
 
 __all__ = [
     "FEWEST_DOCUMENTS",
-    "NARROW_DOCUMENTS",
     "Comparison",
     "Constant",
     "Correlation",
@@ -61,6 +60,7 @@ __all__ = [
     "compare_criteria",
     "contrast_criteria",
     "correlate",
+    "detectable_difference",
     "document_values",
     "equivalence",
     "hierarchical",

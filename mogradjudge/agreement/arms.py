@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mogradjudge.agreement.checks import check_lengths, check_names, gappy
-from mogradjudge.agreement.coefficients import Array, Codes, Scores
+from mogradjudge.agreement.coefficients import Array, Codes, Scores, rank_deviations
 from mogradjudge.agreement.document_values import agreement_over_all, values_of
 from mogradjudge.agreement.options import TestOptions
 from mogradjudge.errors import SetupError
@@ -33,11 +34,14 @@ class Arms:
 class Contrast:
     """A weighted sum of the arms' agreements, over all texts and by document.
 
-    ``values`` has the shape (documents,); nan if an arm has no value.
+    ``values`` has the shape (documents,); nan if an arm has no value. ``null_values`` are those to
+    flip the signs of: the same within documents; of pooled correlations what they are if the arms
+    agree equally well, with ``difference`` as their mean.
     """
 
     difference: float
     values: Array
+    null_values: Array
 
 
 def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: int) -> Arms:
@@ -59,16 +63,39 @@ def arms_of(human: Scores, arms: Mapping[str, Scores], codes: Codes, documents: 
 
 def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) -> Contrast:
     """Compute the weighted sum of the arms' agreements."""
-    over_all, values = 0.0, np.zeros(arms.documents)
-    for name, weight in weights.items():
-        table = arms.human, arms.judges[name], arms.codes, arms.documents
-        over_all += weight * agreement_over_all(*table, options)
-        values = values + weight * values_of(*table, options)
+    tables = {name: (arms.human, arms.judges[name], arms.codes, arms.documents) for name in weights}
+    values = _weighted(weights, {name: values_of(*of, options) for name, of in tables.items()})
     if options.level == "group":
         # A document counts only if every arm has a value in it.
         defined = values[np.isfinite(values)]
-        over_all = float(defined.mean()) if len(defined) else np.nan
-    return Contrast(over_all, values)
+        return Contrast(float(defined.mean()) if len(defined) else np.nan, values, values)
+    agreements = {name: agreement_over_all(*of, options) for name, of in tables.items()}
+    difference = float(_weighted(weights, agreements))
+    if not np.isfinite(difference):
+        return Contrast(np.nan, values, values)
+    # A pseudo-value takes off the arm's agreement times the document's share of its variance. With
+    # few texts off its commonest score the former is large where the latter is: each arm then
+    # looks surer than it is, and the test rejects too often. In a test all arms have one agreement.
+    middle = float(np.mean(list(agreements.values())))
+    surplus = {
+        name: (agreements[name] - middle) / 2 * (_variance_shares(arms, name) - 1)
+        for name in weights
+    }
+    null_values = values - np.nanmean(values) + difference + _weighted(weights, surplus)
+    return Contrast(difference, values, null_values)
+
+
+def _weighted(weights: Mapping[str, float], of_arms: Mapping[str, Any]) -> Any:
+    return sum(weight * of_arms[name] for name, weight in weights.items())
+
+
+def _variance_shares(arms: Arms, name: str) -> Array:
+    """Return how much of the variance of a judge's ranks is in each document; the mean is 1."""
+    squares = rank_deviations(arms.judges[name], np.zeros_like(arms.codes), 1) ** 2
+    if not squares.any():
+        return np.ones(arms.documents)
+    shares = np.bincount(arms.codes, squares, minlength=arms.documents) / squares.sum()
+    return np.asarray(shares * len(np.unique(arms.codes)))
 
 
 def check_weights(weights: Mapping[str, float], arms: Mapping[str, object]) -> None:

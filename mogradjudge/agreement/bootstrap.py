@@ -23,14 +23,15 @@ from mogradjudge.agreement.coefficients import (
     blocks,
     group_values,
 )
+from mogradjudge.agreement.document_values import agreement_over_all
 from mogradjudge.agreement.options import DEFAULTS, Level, TestOptions, check_options
 from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.errors import SetupError
 
 FEWEST_DOCUMENTS = 8
-"""With fewer documents a bootstrap interval is far too narrow, and none is reported."""
-NARROW_DOCUMENTS = 30
-"""With fewer documents a percentile interval is somewhat too narrow."""
+"""With fewer documents no interval is reported."""
+_MANY = 10**9  # documents, for which Student's t is normal
+_ROUNDING = 1e-12  # keeps Fisher's z of a perfect correlation finite
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,41 @@ class Interval:
     confidence: float = 0.95
 
 
+@dataclass(frozen=True)
+class _Resampled:
+    """An agreement, which documents have a value, and the agreement on each resample."""
+
+    value: float
+    has_value: npt.NDArray[np.bool_]
+    resampled: Array
+
+    def interval(self, fewest: int, options: TestOptions) -> Interval | Undefined:
+        documents = int(self.has_value.sum())
+        if documents < fewest and np.isfinite(self.value):
+            what = "documents" if options.level == "pooled" else "documents with a value"
+            return Undefined(f"no interval: {documents} {what}, and it needs {fewest}")
+        return student_interval(self.value, self.resampled, documents, options.confidence)
+
+
 def bootstrap_criteria(
     human: Mapping[str, Scores],
     judge: Mapping[str, Scores],
     groups: Sequence[str],
     options: TestOptions = DEFAULTS,
+    *,
+    fewest: int = FEWEST,
 ) -> dict[str, Interval | Undefined]:
-    """Return a percentile interval for each criterion and, as "mean", for their mean.
+    """Return an interval for each criterion and, as "mean", for their mean.
 
-    It is an interval for the value of `correlate`. Whole groups are resampled; a group drawn twice
-    counts twice. All criteria share the resamples, so that the mean's interval accounts for their
-    correlation.
+    It is an interval for the value of `correlate`: Student's, on the scale of Fisher's z, with the
+    standard error of the resamples (`student_interval`). Whole groups are resampled; a group drawn
+    twice counts twice. All criteria share the resamples, so that the mean's interval accounts for
+    their correlation.
 
-    With fewer than about 30 groups an interval is too narrow, as percentile intervals are. To
-    compare two judges, test their difference (`compare`): their intervals may overlap even if they
-    differ.
+    In simulations (``python -m benchmarks statistics``) it held the true value in about .95 of the
+    cases with 8 to 60 groups. Averaged over groups of few texts, many of whose correlations are 1,
+    it held it in .90 to .94. To compare two judges, test their difference (`compare`): their
+    intervals may overlap even if they differ.
 
     Source: the cluster bootstrap, Davison and Hinkley 1997, "Bootstrap Methods and their
     Application", section 3.8; over inputs Deutsch, Dror and Roth 2021, "A Statistical Analysis of
@@ -77,6 +98,9 @@ def bootstrap_criteria(
             out of that criterion.
         groups: The group of each text, length n.
         options: How agreement is measured, and how many resamples are drawn.
+        fewest: The number of groups with a value that an interval needs, at least 3. With
+            ``level="group"`` a group has one if `document_values` has, else if a text has both
+            scores.
 
     Raises:
         SetupError: If the lengths differ, a score is not finite, the criteria of the two differ, or
@@ -87,24 +111,36 @@ def bootstrap_criteria(
         raise SetupError("A criterion must not be named 'mean': results use that name.")
     documents = group_codes(groups)
     if len(documents) < FEWEST:
-        few = Undefined(f"{len(documents)} groups, and an interval needs {FEWEST}")
+        few = Undefined(f"no interval: {len(documents)} documents, and it needs {fewest}")
         return dict.fromkeys([*human, "mean"], few)
     columns = {}
     for name, scores in human.items():
         check_lengths({"human": scores, "judge": judge[name], "groups": groups})
         columns[name] = gappy("human", scores), gappy("judge", judge[name])
-    values = _resampled_criteria(columns, documents, options)
-    intervals = {
-        name: percentiles(resampled, options.confidence) for name, resampled in values.items()
-    }
-    defined = [values[name] for name in human if isinstance(intervals[name], Interval)]
-    mean = np.mean(defined, axis=0) if defined else np.full(options.resamples, np.nan)
-    return {**intervals, "mean": percentiles(mean, options.confidence)}
+    criteria = _resampled_criteria(columns, documents, options)
+    intervals = {name: criterion.interval(fewest, options) for name, criterion in criteria.items()}
+    return {**intervals, "mean": _mean(list(criteria.values())).interval(fewest, options)}
+
+
+def _mean(criteria: Sequence[_Resampled]) -> _Resampled:
+    """Average the criteria that have a value, on the whole and on most resamples."""
+    defined = [
+        criterion
+        for criterion in criteria
+        if np.isfinite(criterion.value) and np.isfinite(criterion.resampled).mean() >= 0.5
+    ]
+    if not defined:
+        return _Resampled(np.nan, np.zeros(0, dtype=bool), np.full(1, np.nan))
+    return _Resampled(
+        float(np.mean([criterion.value for criterion in defined])),
+        np.any([criterion.has_value for criterion in defined], axis=0),
+        np.mean([criterion.resampled for criterion in defined], axis=0),
+    )
 
 
 def _resampled_criteria(
     columns: Mapping[str, tuple[Array, Array]], documents: Groups, options: TestOptions
-) -> dict[str, Array]:
+) -> dict[str, _Resampled]:
     """Return each criterion's agreement on each resample; all share the resamples."""
     values = {name: np.empty(options.resamples) for name in columns}
     rng = np.random.default_rng(options.seed)
@@ -112,7 +148,24 @@ def _resampled_criteria(
         weights = draw(rng, len(documents), rows.stop - rows.start)
         for name, sides in columns.items():
             values[name][rows] = resampled_values(*sides, documents, weights, options)
-    return values
+    return {
+        name: _Resampled(*_over_all(*sides, documents, options), values[name])
+        for name, sides in columns.items()
+    }
+
+
+def _over_all(
+    human: Array, judge: Array, documents: Groups, options: TestOptions
+) -> tuple[float, npt.NDArray[np.bool_]]:
+    """Return the agreement, and which documents have a value."""
+    scored: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
+    table = human[scored], judge[scored], documents.codes[scored], len(documents)
+    if options.level == "pooled":
+        has_value = np.bincount(table[2], minlength=len(documents)) > 0
+        return agreement_over_all(*table, options), has_value
+    values = group_values(*table, options.method, options.constant)
+    has_value = np.isfinite(values)
+    return float(values[has_value].mean()) if has_value.any() else np.nan, has_value
 
 
 def reported_intervals(
@@ -122,7 +175,7 @@ def reported_intervals(
     *,
     level: Level = "pooled",
 ) -> dict[str, Interval | Undefined]:
-    """Return the intervals of `bootstrap_criteria`; none for fewer than 8 documents.
+    """Return the intervals of `bootstrap_criteria`; none for fewer than 8 documents with a value.
 
     >>> reported_intervals({"fluency": [1, 2, 3]}, {"fluency": [2, 1, 3]}, "abc")["fluency"].reason
     'no interval: 3 documents, and it needs 8'
@@ -137,25 +190,52 @@ def reported_intervals(
         SetupError: As for `bootstrap_criteria`.
     """
     options = TestOptions(level=level)
-    rated = {name: _rated_groups(scores, judge[name], groups) for name, scores in human.items()}
-    documents = {**rated, "mean": set[str]().union(*rated.values())}
-    enough = [name for name, names in rated.items() if len(names) >= FEWEST_DOCUMENTS]
-    first, second = ({name: side[name] for name in enough} for side in (human, judge))
-    intervals = bootstrap_criteria(first, second, groups, options) if enough else {}
-    if len(enough) < len(rated):  # the mean is one over all criteria
-        intervals["mean"] = bootstrap_criteria(human, judge, groups, options)["mean"]
-    return {
-        name: intervals[name]
-        if len(names) >= FEWEST_DOCUMENTS
-        else Undefined(f"no interval: {len(names)} documents, and it needs {FEWEST_DOCUMENTS}")
-        for name, names in documents.items()
-    }
+    return bootstrap_criteria(human, judge, groups, options, fewest=FEWEST_DOCUMENTS)
 
 
-def _rated_groups(human: Scores, judge: Scores, groups: Sequence[str]) -> set[str]:
-    """Return the groups with a text that both scored."""
-    rows = zip(human, judge, groups, strict=True)
-    return {group for x, y, group in rows if x is not None and y is not None}
+def student_interval(
+    value: float,
+    resampled: Array,
+    documents: int | None,
+    confidence: float = 0.95,
+    *,
+    correlation: bool = True,
+) -> Interval | Undefined:
+    """Return Student's interval around a value, with the standard error of its resamples.
+
+    Percentiles of resamples are too close to each other with few documents: they allow neither for
+    a standard error that is estimated, nor for resamples varying by (documents - 1) / documents as
+    much as samples do. A correlation's interval is symmetric on the scale of Fisher's z, so that it
+    stays within [-1, 1].
+
+    >>> resampled = np.random.default_rng(0).normal(0.8, 0.1, size=1000)
+    >>> interval = student_interval(0.8, resampled, documents=10)
+    >>> round(interval.low, 2), round(interval.high, 2)
+    (0.42, 0.94)
+
+    Args:
+        value: The value on all documents.
+        resampled: The value on each resample of whole documents; nan where it has none.
+        documents: How many documents have a value, at least 2; None for very many.
+        confidence: Of the interval, between 0 and 1.
+        correlation: Whether the value is a correlation, or a mean of some.
+
+    Returns:
+        The interval, or why there is none: most resamples have no value.
+    """
+    from scipy.special import stdtrit  # slow to import
+
+    defined = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value) or len(defined) < len(resampled) / 2:
+        return Undefined("most resamples have no correlation")
+    freedom = _MANY if documents is None else documents - 1
+    error = float(defined.std()) * np.sqrt((freedom + 1) / freedom)
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error * np.array([-1.0, 1.0])
+    ends = value + reach
+    if correlation:
+        inside = np.clip(value, _ROUNDING - 1, 1 - _ROUNDING)
+        ends = np.tanh(np.arctanh(inside) + reach / (1 - inside**2))
+    return Interval(min(value, float(ends[0])), max(value, float(ends[1])), confidence)
 
 
 def hierarchical(

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 from mogradjudge.agreement import (
     Comparison,
     Undefined,
+    detectable_difference,
     equivalence,
-    minimum_detectable_difference,
 )
 
 Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
@@ -24,11 +24,12 @@ class Claim:
 
     ``verdict`` is "established" if the interval excludes 0 and the p-value, adjusted where the
     claim is one of several, is below 0.05; "equivalent" if the 90 % interval lies inside ±``bound``
-    (two one-sided tests, Schuirmann 1987); else "not established". Clusters that all have the same
-    value have no spread, and show no equivalence. It is "refused" if there is no number to judge
-    by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says that the
-    interval is Student's t over them and the test a sign-flip test. ``family`` counts the claims
-    that the p-value is adjusted for.
+    (two one-sided tests, Schuirmann 1987); else "not established", and then there is no interval
+    where ``n`` is below ``fewest``, with which nothing can be established. Clusters that all have
+    the same value have no spread, and show no equivalence. It is "refused" if there is no number to
+    judge by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says
+    that the interval is Student's t over them and the test a sign-flip test. ``family`` counts the
+    claims that the p-value is adjusted for.
 
     >>> Claim("A minus B", 0.2, 0.1, 0.3, 0.01, n=12, verdict="established").fewest
     6
@@ -56,15 +57,15 @@ class Claim:
 
     @property
     def detectable(self) -> float | None:
-        """The difference that these clusters detect with 80 % power.
+        """The difference that as many clusters as these detect with 80 % power.
 
         None if it is unknown, or if there are too few clusters.
         """
-        error = self._error() if self.student and self.n >= self.fewest else None
+        error = self._error() if self.student else None
         if not error:
             return None
         spread = error * math.sqrt(self.n)
-        return minimum_detectable_difference(spread, self.n, alpha=ALPHA / self.family)
+        return detectable_difference(spread, self.n, alpha=ALPHA / self.family)
 
     def missed(self, clusters: str) -> str:
         """Write which difference could have been detected; "" if established or unknown.
@@ -110,16 +111,16 @@ class Claim:
 
     def __str__(self) -> str:
         """Write the claim on one line."""
-        if self.estimate is None or self.low is None or self.high is None:
+        if self.estimate is None:
             return f"{self.name}: {self.verdict} ({self.note})"
         inside = f" within ±{self.bound:g}" if self.verdict == "equivalent" else ""
-        note = f"; {self.note}" if self.note else ""
-        if missed := self.missed("clusters"):
-            note = f"; {missed}{note}"
+        bounded = self.low is not None and self.high is not None
+        interval = f" [{self.low:+z.3f}, {self.high:+z.3f}]" if bounded else ""
         p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
+        notes = "".join(f"; {note}" for note in (self.missed("clusters"), self.note) if note)
         return (
-            f"{self.name}: {self.verdict}{inside} ({self.estimate:+z.3f} "
-            f"[{self.low:+z.3f}, {self.high:+z.3f}]{p_value}, n {self.n}{note})"
+            f"{self.name}: {self.verdict}{inside} ({self.estimate:+z.3f}{interval}{p_value}, "
+            f"n {self.n}{notes})"
         )
 
 
@@ -154,20 +155,16 @@ def claim(
         words = "established"
     elif bound is not None and _within(comparison, bound):
         words = "equivalent"
-    return Claim(
-        *(
-            name,
-            comparison.difference,
-            comparison.low,
-            comparison.high,
-            p_value,
-            comparison.groups,
-            words,
-        ),
+    judged = Claim(
+        *(name, comparison.difference, comparison.low, comparison.high, p_value),
+        *(comparison.groups, words),
         bound=bound,
         note=note,
         family=family,
     )
+    if words == "not established" and judged.n < judged.fewest:
+        return replace(judged, low=None, high=None)
+    return judged
 
 
 def refused(name: str, reason: str) -> Claim:

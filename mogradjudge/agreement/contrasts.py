@@ -68,8 +68,8 @@ def compare(
         judge_a: The first judge's scores, length n; a text with None is left out for both.
         judge_b: The second judge's scores, length n.
         groups: The document of each text, length n.
-        options: How agreement is measured and tested. All patterns of exchanged documents are tried
-            up to 13 documents, else ``flips`` random ones.
+        options: How agreement is measured and tested. Exchanged documents are tried as signs
+            are in `cluster_test`.
         generalize_to: The population that the conclusion is about.
         systems: The system that wrote each text, length n; needed for ``"documents+systems"``.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mogradjudge.agreement.arms import arms_of, check_weights, contrast_of
+from mogradjudge.agreement.arms import Contrast, arms_of, check_weights, contrast_of
 from mogradjudge.agreement.checks import check_names, group_codes
 from mogradjudge.agreement.coefficients import (
     FEWEST,
@@ -60,7 +60,9 @@ def contrast_criteria(
     interaction of two changes. Test and interval are those of `cluster_test` on the documents'
     values (`document_values`), with the same signs for all criteria. With ``level="group"`` their
     mean is the difference. With ``level="pooled"`` the difference is that of the pooled
-    correlations, and its pseudo-values stand for it in test and interval. A document that has no
+    correlations, and its pseudo-values stand for it: in the interval as they are, in the test as
+    they would be if all arms agreed equally well, without which a test of judges that give nearly
+    all texts one score rejects too often. A document that has no
     value on a criterion drops out there for all arms; its value for the mean is the mean over the
     criteria on which it has one.
 
@@ -93,15 +95,12 @@ def contrast_criteria(
     for arm, by_criterion in arms.items():
         check_names(f"The scores of arm {arm!r}", by_criterion, human)
     documents = group_codes(groups)
-    differences, columns = {}, []
+    contrasts = {}
     for name, scores in human.items():
         of_arms = {arm: judged[name] for arm, judged in arms.items()}
         table = arms_of(scores, of_arms, documents.codes, len(documents))
-        contrast = contrast_of(table, weights, options)
-        differences[name] = contrast.difference
-        columns.append(contrast.values)
-    values = np.stack(columns, axis=1)
-    return _family(differences, values, options)
+        contrasts[name] = contrast_of(table, weights, options)
+    return _family(contrasts, options)
 
 
 def compare_criteria(
@@ -170,40 +169,45 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def _family(differences: Mapping[str, float], values: Array, options: TestOptions) -> Family:
-    """Test the columns of values (documents, criteria), nan allowed, and the rows' means."""
-    defined = np.isfinite(values)
-    some = defined.any(axis=1)
-    values, defined = values[some], defined[some]
+def _family(contrasts: Mapping[str, Contrast], options: TestOptions) -> Family:
+    """Test the criteria's contrasts, and the means of the documents' values."""
+    values = np.stack([contrast.values for contrast in contrasts.values()], axis=1)
+    flipped = np.stack([contrast.null_values for contrast in contrasts.values()], axis=1)
+    some = np.isfinite(values).any(axis=1)
+    values, flipped = values[some], flipped[some]
     if len(values) < FEWEST:
         few = too_few(len(values))
-        return Family(few, dict.fromkeys(differences, few), {}, {})
+        return Family(few, dict.fromkeys(contrasts, few), {}, {})
+    defined = np.isfinite(values)
     means = np.nanmean(values, axis=1)
     patterns = sign_patterns(len(values), options.flips, options.seed)
     # A document without a value adds nothing to a sum, whatever its sign.
-    sums = flipped_sums(np.column_stack([np.where(defined, values, 0.0), means]), patterns)
+    columns = np.where(defined, flipped, 0.0)
+    sums = flipped_sums(np.column_stack([columns, np.nanmean(flipped, axis=1)]), patterns)
     by_criterion: dict[str, Comparison | Undefined] = {}
-    for place, (name, difference) in enumerate(differences.items()):
+    for place, (name, contrast) in enumerate(contrasts.items()):
         column = values[defined[:, place], place]
+        p = p_value(sums[:, place])
         by_criterion[name] = (
-            mean_comparison(column, difference, p_value(sums[:, place]), options.confidence)
-            if len(column) >= FEWEST and np.isfinite(difference)
+            mean_comparison(column, contrast.difference, p, options.confidence)
+            if len(column) >= FEWEST and np.isfinite(contrast.difference)
             else too_few(len(column))
         )
-    tested = {
+    places = {
         name: place
-        for place, name in enumerate(differences)
+        for place, name in enumerate(contrasts)
         if isinstance(by_criterion[name], Comparison)
     }
-    places = list(tested.values())
-    lengths = np.sqrt((np.where(defined, values, 0.0)[:, places] ** 2).sum(axis=0))
+    tested = list(places.values())
+    lengths = np.sqrt((columns[:, tested] ** 2).sum(axis=0))
     # Pooled correlations have no mean over documents; their pseudo-values only stand for it.
-    mean = means.mean() if options.level == "group" else np.nanmean(list(differences.values()))
+    differences = [contrast.difference for contrast in contrasts.values()]
+    mean = means.mean() if options.level == "group" else np.nanmean(differences)
     return Family(
         mean_comparison(means, float(mean), p_value(sums[:, -1]), options.confidence),
         by_criterion,
-        holm({name: p_value(sums[:, place]) for name, place in tested.items()}),
-        dict(zip(tested, _max_t(sums[:, places], lengths), strict=True)),
+        holm({name: p_value(sums[:, place]) for name, place in places.items()}),
+        dict(zip(places, _max_t(sums[:, tested], lengths), strict=True)),
     )
 
 

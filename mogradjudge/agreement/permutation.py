@@ -12,7 +12,7 @@ from mogradjudge.agreement.checks import finite
 from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, blocks
 from mogradjudge.agreement.options import Population, check_options
 
-_ENUMERATED = 13  # documents up to which all sign patterns are tried
+_ENUMERATED = 13  # documents up to which all sign patterns are tried, however few are asked for
 _ROUNDING = 1e-12
 
 
@@ -49,7 +49,8 @@ def cluster_test(
     """Test whether the mean of independent clusters' values is 0, with an interval.
 
     The p-value is that of the sign-flip test on the sum: exact, over all patterns of signs, up to
-    13 clusters, and (1 + b) / (1 + B) of B random patterns with more. It assumes that without an
+    13 clusters or if there are no more than ``flips`` that differ in size (14 clusters by default),
+    and (1 + b) / (1 + B) of B random patterns with more. It assumes that without an
     effect a value and its negative are equally likely, which holds for a difference of two
     exchangeable arms. With n clusters it cannot be smaller than 2 / 2^n. The interval is
     Student's t for the mean.
@@ -82,10 +83,12 @@ def cluster_test(
 def sign_patterns(clusters: int, flips: int, seed: int) -> npt.NDArray[np.int8]:
     """Return patterns of 1 and -1, the first of them all 1; shape (patterns, clusters).
 
-    All patterns for up to 13 clusters, else ``flips`` random ones after the first.
+    All patterns, but one of each two that are opposite, since a two-sided test takes them for the
+    same, up to 13 clusters or if these are no more than ``flips``; else ``flips`` random ones after
+    the first. Either way the share of one pattern is at least 2 / 2^clusters.
     """
-    if clusters <= _ENUMERATED:
-        bits = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
+    if clusters <= _ENUMERATED or 2 ** (clusters - 1) <= flips:
+        bits = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters) & 1
         return (1 - 2 * bits).astype(np.int8)
     rng = np.random.default_rng(seed)
     bits = rng.integers(0, 2, size=(flips, clusters), dtype=np.int8)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 
 from mogradjudge.agreement.checks import finite
-from mogradjudge.agreement.coefficients import FEWEST, Numbers, Undefined, too_few
+from mogradjudge.agreement.coefficients import FEWEST, Array, Numbers, Undefined, too_few
 from mogradjudge.agreement.permutation import Comparison, mean_comparison
 from mogradjudge.errors import SetupError
 
 _MOST = 10_000_000  # documents; nobody has more
+_DISCRETE = 12  # documents below which the steps of the sign-flip test's p-values matter
+_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,10 @@ def minimum_detectable_difference(
 ) -> float:
     """Return the difference that a two-sided t-test over documents detects with this power.
 
-    It is (t(1 - alpha / 2) + t(power)) sd / sqrt(documents), with t quantiles at documents - 1
-    degrees of freedom; Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", ch. 2,
-    with t for the normal distribution.
+    It plans a study whose spread is known; for one that is done see `detectable_difference`. It
+    is (t(1 - alpha / 2) + t(power)) sd / sqrt(documents), with t quantiles at documents - 1 degrees
+    of freedom; Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", ch. 2, with t
+    for the normal distribution.
 
     >>> round(minimum_detectable_difference(0.2, documents=50), 3)
     0.081
@@ -109,10 +115,72 @@ def minimum_detectable_difference(
     Raises:
         SetupError: If a number is out of its range.
     """
-    _check_power(alpha, power)
-    if documents < 2:
-        raise SetupError(f"`documents` must be >= 2, got {documents!r}.")
+    _check(documents, alpha, power)
     return _detectable(_spread(values), documents, alpha, power)
+
+
+def detectable_difference(
+    spread: float, documents: int, *, alpha: float = 0.05, power: float = 0.8
+) -> float | None:
+    """Return the difference that another study like this one would detect with this power.
+
+    Unlike `minimum_detectable_difference` it takes the spread as estimated on the documents of this
+    study, not as known, and below 12 documents it has the power of the sign-flip test (exact, by
+    2,000 normal samples), whose p-values have large steps there; else that of the t-test. Values
+    are taken as normal, and to spread as far where there is a difference as where there is none.
+    With simulated judges (``python -m benchmarks statistics``), of which neither is true, the power
+    was .74 to .85 at 8 to 60 documents.
+
+    >>> detectable_difference(0.2, documents=5) is None
+    True
+    >>> round(detectable_difference(0.2, documents=6), 1), round(detectable_difference(0.2, 50), 2)
+    (0.4, 0.08)
+
+    Args:
+        spread: The standard deviation of the documents' values, 0 or more.
+        documents: How many documents have a value, at least 2.
+        alpha: The test's level, between 0 and 1.
+        power: The chance of detecting the difference, between 0 and 1 and above ``alpha``.
+
+    Returns:
+        A difference in the unit of ``spread``; None if no difference is ever detected, because the
+        smallest p-value, 2 / 2^documents, is above ``alpha``.
+
+    Raises:
+        SetupError: If a number is out of its range.
+    """
+    _check(documents, alpha, power)
+    if 2.0 ** (1 - documents) > alpha:
+        return None
+    return _spread(spread) * _detectable_spreads(documents, alpha, power)
+
+
+@lru_cache(maxsize=256)
+def _detectable_spreads(documents: int, alpha: float, power: float) -> float:
+    """Return the detectable difference over the spread that is estimated beside it."""
+    from scipy.special import stdtrit  # slow to import
+
+    rng, freedom = np.random.default_rng(0), documents - 1
+    estimated, spread = np.sqrt(rng.chisquare(freedom, size=(2, _SAMPLES)) / freedom)
+    if documents < _DISCRETE:
+        needed = _least_shifts(rng.normal(size=(_SAMPLES, documents)), alpha)
+    else:
+        reach = stdtrit(freedom, 1 - alpha / 2) * spread
+        needed = (reach - rng.normal(size=_SAMPLES)) / math.sqrt(documents)
+    return float(np.quantile(needed / estimated, power))
+
+
+def _least_shifts(samples: Array, alpha: float) -> Array:
+    """Return how far each sample (samples, documents) must be shifted for sign flips to reject.
+
+    Flipping some documents makes the sum no smaller where their shifted mean is 0 or below. So the
+    test rejects once as many sets of documents as it allows are left with such a mean.
+    """
+    documents = samples.shape[1]
+    sets = (np.arange(1, 2**documents)[:, None] >> np.arange(documents) & 1).astype(np.float64)
+    means = samples @ (sets / sets.sum(axis=1, keepdims=True)).T
+    allowed = math.floor(alpha * 2 ** (documents - 1))  # with the one in which none is flipped
+    return np.asarray(-np.partition(means, allowed - 1, axis=1)[:, allowed - 1])
 
 
 def sample_size(
@@ -177,3 +245,9 @@ def _spread(values: Numbers | float) -> float:
 def _check_power(alpha: float, power: float) -> None:
     if not 0 < alpha < power < 1:
         raise SetupError(f"`0 < alpha < power < 1` must hold, got {alpha!r} and {power!r}.")
+
+
+def _check(documents: int, alpha: float, power: float) -> None:
+    _check_power(alpha, power)
+    if documents < 2:
+        raise SetupError(f"`documents` must be >= 2, got {documents!r}.")

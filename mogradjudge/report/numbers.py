@@ -72,9 +72,11 @@ def p_value(value: float | None) -> str:
 
 def plain(claim: Claim) -> str:
     """Write a claim's difference, interval, p-value and number of documents."""
-    if claim.estimate is None or claim.low is None or claim.high is None:
+    if claim.estimate is None:
         return claim.note
-    parts = [f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}"]
+    parts = []
+    if claim.low is not None and claim.high is not None:
+        parts.append(f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}")
     parts += [p_value(claim.p_value)] if claim.p_value is not None else []
     parts += [counted(claim.n, "document")]
     if missed := claim.missed("documents"):

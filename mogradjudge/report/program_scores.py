@@ -16,7 +16,7 @@ from mogradjudge.agreement import (
     cluster_test,
     holm,
 )
-from mogradjudge.agreement.bootstrap import draw, percentiles, ratio
+from mogradjudge.agreement.bootstrap import draw, ratio, student_interval
 from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.optimize.judged_text import JudgedText, Values
@@ -139,21 +139,28 @@ def _intervals(
     texts: Sequence[JudgedText], every: Sequence[str], of_mean: Sequence[str]
 ) -> dict[str, Interval | Undefined]:
     documents = {group: place for place, group in enumerate(dict.fromkeys(t.group for t in texts))}
-    if len(documents) < FEWEST_DOCUMENTS:
-        few = Undefined(f"no interval: {len(documents)} documents, and it needs {FEWEST_DOCUMENTS}")
-        return dict.fromkeys([*every, MEAN], few)
-    weights = draw(np.random.default_rng(0), len(documents), _RESAMPLES)
-    values: dict[str, Array] = {}
-    for name in every:
-        sums, counts = np.zeros(len(documents)), np.zeros(len(documents))
-        for text in texts:
+    sums, counts = np.zeros((2, len(every), len(documents)))
+    for text in texts:
+        for row, name in enumerate(every):
             if (score := text.scores.get(name)) is not None:
-                sums[documents[text.group]] += score
-                counts[documents[text.group]] += 1
-        values[name] = ratio(weights @ sums, weights @ counts)
+                sums[row, documents[text.group]] += score
+                counts[row, documents[text.group]] += 1
+    whole = np.ones((1, len(documents)))
+    weights = np.vstack([whole, draw(np.random.default_rng(0), len(documents), _RESAMPLES)])
+    values = {
+        name: ratio(weights @ sums[row], weights @ counts[row]) for row, name in enumerate(every)
+    }
+    numbers = {name: int((counts[row] > 0).sum()) for row, name in enumerate(every)}
     mean = [values[name] for name in of_mean]
-    values[MEAN] = np.mean(mean, axis=0) if mean else np.full(_RESAMPLES, np.nan)
-    return {name: percentiles(resampled, 0.95) for name, resampled in values.items()}
+    values[MEAN] = np.mean(mean, axis=0) if mean else np.full(_RESAMPLES + 1, np.nan)
+    numbers[MEAN] = max((numbers[name] for name in of_mean), default=0)
+    return {name: _interval(of_name, numbers[name]) for name, of_name in values.items()}
+
+
+def _interval(values: Array, documents: int) -> Interval | Undefined:
+    if documents < FEWEST_DOCUMENTS:
+        return Undefined(f"no interval: {documents} documents, and it needs {FEWEST_DOCUMENTS}")
+    return student_interval(float(values[0]), values[1:], documents, correlation=False)
 
 
 def _values(run: RunData, step: int, split: str) -> Values:

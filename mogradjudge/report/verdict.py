@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from mogradjudge.agreement import FEWEST_DOCUMENTS, NARROW_DOCUMENTS
 from mogradjudge.display.plotting import INSTALL
 from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.result import STOPPED
@@ -31,7 +30,7 @@ HOW = (
     "p-values of single criteria are adjusted for their number (Holm); the mean's is not. "
     "'Not established' does not mean that there is no difference. Tests exchange initial and final "
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
-    "interval of a single value is a bootstrap over documents."
+    "interval of a single value is Student's t, too, with the standard error of a bootstrap."
 )
 OPTIMISTIC = (
     "These values are optimistic: the final instructions were chosen on the same validation texts."
@@ -90,13 +89,6 @@ def verdict(run: RunData, ends: Mapping[str, Ends]) -> RunVerdict:
         notes.append(
             f"On {_texts(validation)}, which decided each step: "
             f"{validation.claims[MEAN].verdict}, {_tested(validation)}. {OPTIMISTIC}"
-        )
-    deciding = test or confirmation or validation
-    documents = 0 if deciding is None else deciding.final.documents
-    if FEWEST_DOCUMENTS <= documents < NARROW_DOCUMENTS:
-        notes.append(
-            f"There are {counted(documents, 'document')}; below {NARROW_DOCUMENTS}, bootstrap "
-            "intervals are somewhat too narrow."
         )
     return RunVerdict(word, sentence, tuple(notes))
 

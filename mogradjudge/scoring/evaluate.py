@@ -8,7 +8,6 @@ from typing import Any
 import dspy
 
 from mogradjudge.agreement import (
-    NARROW_DOCUMENTS,
     Interval,
     Level,
     Undefined,
@@ -80,8 +79,8 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
-    ``documents`` counts the groups of the intervals; ``notes`` says why one is missing or too
-    narrow. ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
+    ``documents`` counts the groups of the intervals; ``notes`` says why one is missing.
+    ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
     those without a human one; ``coverage`` is the share of rated texts that are scored. The other
     measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
     value is None; ``undefined`` has the reasons for rho. ``ceiling`` is the raters' agreement among
@@ -135,7 +134,7 @@ def evaluation_report(
         "mean": agreement.mean,
         "mean_interval": _ends(intervals["mean"]),
         "documents": documents,
-        "notes": _notes(intervals, documents),
+        "notes": _notes(intervals),
         "ceiling": _ceiling(judge.rubric, judgements, level),
         "level": level,
         "undefined": agreement.undefined(),
@@ -189,24 +188,16 @@ def _ends(interval: Interval | Undefined) -> list[float] | None:
     return None if isinstance(interval, Undefined) else [interval.low, interval.high]
 
 
-def _notes(intervals: Mapping[str, Interval | Undefined], documents: int) -> list[str]:
-    """Write why intervals are missing, and whether the others are too narrow."""
+def _notes(intervals: Mapping[str, Interval | Undefined]) -> list[str]:
+    """Write why intervals are missing."""
     reasons: dict[str, list[str]] = {}
     for name, interval in intervals.items():
         if isinstance(interval, Undefined):
             reasons.setdefault(interval.reason, []).append(name)
-    notes = [
+    return [
         reason if len(names) == len(intervals) else f"{reason} ({', '.join(names)})"
         for reason, names in reasons.items()
     ]
-    if documents < NARROW_DOCUMENTS and any(
-        isinstance(interval, Interval) for interval in intervals.values()
-    ):
-        notes.append(
-            f"{documents} documents: below {NARROW_DOCUMENTS} these intervals are somewhat too "
-            "narrow"
-        )
-    return notes
 
 
 def _columns(

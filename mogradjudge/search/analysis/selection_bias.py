@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mogradjudge.agreement import TestOptions, Undefined
-from mogradjudge.agreement.bootstrap import draw, ratio, resampled_values
+from mogradjudge.agreement.bootstrap import (
+    FEWEST_DOCUMENTS,
+    draw,
+    ratio,
+    resampled_values,
+    student_interval,
+)
 from mogradjudge.agreement.checks import check_lengths, check_names, gappy, group_codes
 from mogradjudge.agreement.coefficients import FEWEST, Array, Scores, blocks
 from mogradjudge.agreement.options import check_options
 from mogradjudge.errors import SetupError
 
-FEWEST_DOCUMENTS = 8
 TOO_FEW = Undefined(
     f"fewer than {FEWEST_DOCUMENTS} documents, too few to estimate the selection bias"
 )
@@ -126,9 +131,9 @@ def corrected(
     Of truly equal trials it removes about 0.7 of the bias (it starts from values that chance has
     already spread), of a trial that is by far the best almost nothing, as is right.
 
-    The interval is the percentile interval of the chosen trial. Its low end is lowered by 1.41
-    times the optimism, all the bias of equal trials, and its high end by half of it, since the
-    optimism is too large where one trial is truly better.
+    The interval is that of the chosen trial by itself (`student_interval`), with its low end
+    lowered by 1.41 times the optimism, all the bias of equal trials, and its high end by half of
+    it, since the optimism is too large where one trial is truly better.
 
     In simulations (``python -m benchmarks search-statistics``) the interval, with ``documents``
     given, held the true value in .92 to .99 of the cases; the plain percentile interval in .58 to
@@ -154,8 +159,7 @@ def corrected(
             `resampled_means`. A resample in which a trial has no value is left out.
         chosen: The place of the chosen trial, one with the highest value. Where it was chosen among
             some trials only, give those.
-        documents: How many documents were resampled. With it the interval is widened as Student's
-            interval is beside the normal one, which matters below 30 documents.
+        documents: How many documents were resampled; None for very many.
         confidence: Of the interval, between 0 and 1.
 
     Returns:
@@ -176,10 +180,10 @@ def corrected(
     if not complete.any() or complete.mean() < 0.5:
         return Undefined("a trial has no value in most resamples")
     best, optimism = float(means[chosen]), _optimism(means, resampled[complete], rivals)
-    differences = resampled[complete, chosen] - best
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, (tail, 1 - tail)) * _widening(documents, confidence)
-    ends = best + low - _LOW_END * optimism, best + high - _HIGH_END * optimism
+    interval = student_interval(best, resampled[complete, chosen], documents, confidence)
+    if isinstance(interval, Undefined):
+        return interval
+    ends = interval.low - _LOW_END * optimism, interval.high - _HIGH_END * optimism
     low, high = np.clip(ends, -1.0, 1.0)  # a wider one would hold what no agreement can be
     return Corrected(
         value=best,
@@ -196,17 +200,6 @@ def _optimism(values: Array, resampled: Array, rivals: npt.NDArray[np.bool_]) ->
     bias = (resampled[np.arange(len(best)), best] - values[best]).mean()
     # The bias is never negative; what falls below 0 is the small bias of resampled correlations.
     return max(0.0, float(bias))
-
-
-def _widening(documents: int | None, confidence: float) -> float:
-    if documents is None:
-        return 1.0
-    from scipy.special import ndtri, stdtrit  # slow to import
-
-    quantile = (1 + confidence) / 2
-    # A resample's variance is that of the documents over their number, not over one less.
-    student, normal = stdtrit(documents - 1, quantile), ndtri(quantile)
-    return float(student / normal * np.sqrt(documents / (documents - 1)))
 
 
 def _check(values: Array, resampled: Array, chosen: int, documents: int | None) -> None:

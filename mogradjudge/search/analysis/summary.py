@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mogradjudge.agreement import TestOptions, Undefined, compare_criteria
+from mogradjudge.agreement import TestOptions, Undefined, compare_criteria, document_values
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.search.analysis.effects import Effects, mode_effects
 from mogradjudge.search.analysis.load import result_of
@@ -194,7 +194,7 @@ def _resampled(
     shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
 ) -> Array | None:
     """Return the trials' mean agreement on resampled documents; None if it is unknown."""
-    if not complete or len(set(texts["groups"])) < _FEWEST:
+    if not complete or _documents(texts) < _FEWEST:
         return None
     scores = shared.noted_below(SCORES)
     if any(record.task not in scores for record in complete):
@@ -202,6 +202,12 @@ def _resampled(
     judged = [scores[record.task] for record in complete]
     options = TestOptions(level=texts["level"])
     return resampled_means(texts["human"], judged, texts["groups"], options)
+
+
+def _documents(texts: Mapping[str, Any]) -> int:
+    """Count the documents that have a value on a criterion: those on which humans themselves do."""
+    human, groups, level = texts["human"].values(), texts["groups"], texts["level"]
+    return len(set().union(*(document_values(s, s, groups, level=level) for s in human)))
 
 
 def _selected(
@@ -221,7 +227,7 @@ def _selected(
         [rival.mean for rival in rivals],
         means[:, columns],
         rivals.index(best),
-        documents=len(set(texts["groups"])),
+        documents=_documents(texts),
     )
 
 
@@ -265,7 +271,7 @@ def _effects(
         [record.mean for record in tried],
         None if means is None else means[:, columns],
         reference=None if default is None else default.mode,
-        documents=None if means is None else len(set(texts["groups"])),
+        documents=None if means is None else _documents(texts),
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mogradjudge.agreement import cluster_test, minimum_detectable_difference
+from mogradjudge.agreement import cluster_test, detectable_difference
 from mogradjudge.agreement.claims import claim
 
 CLEAR = 0.01 + 0.01 * np.random.default_rng(0).normal(size=40)
@@ -20,14 +20,14 @@ def test_a_small_difference_that_is_one_of_many_may_still_be_equivalent():
 
 
 def test_values_without_spread_show_no_equivalence():
-    found = claim("x", cluster_test([0.0] * 5), bound=0.03)
+    found = claim("x", cluster_test([0.0] * 6), bound=0.03)
     assert (found.verdict, found.estimate, found.low, found.high) == ("not established", 0, 0, 0)
 
 
 def test_a_claim_says_what_could_have_been_found():
     values = np.random.default_rng(1).normal(size=12)
     found = claim("x", cluster_test(values))
-    expected = minimum_detectable_difference(values, len(values))
+    expected = detectable_difference(values.std(ddof=1), len(values))
     assert found.detectable == pytest.approx(expected)
     assert f"{expected:.2f} could have been found" in str(found)
     assert claim("x", cluster_test([0.0] * 5)).detectable is None
@@ -41,8 +41,14 @@ def test_too_few_clusters_are_said_to_find_nothing_however_large_it_is(family):
         found = claim("x", cluster_test(values), p_value=min(1.0, smallest), family=family)
         can = found.verdict == "established"
         assert can == (n >= found.fewest)
-        assert (found.detectable is not None) == can
+        assert (found.detectable is not None) == (found.low is not None) == can
         said = f"{n} documents cannot establish anything; it takes {found.fewest}"
         assert found.missed("documents") == ("" if can else said)
         assert ("could have been found" in str(found)) is False
+        assert ("[" in str(found)) == can
     assert claim("x", cluster_test([1.0, 2.0, 3.0])).fewest == 6
+
+
+def test_few_clusters_may_be_equivalent_and_then_have_an_interval():
+    found = claim("x", cluster_test([0.001, -0.002, 0.0, 0.002, -0.001]), bound=0.03)
+    assert found.verdict == "equivalent" and found.low < 0 < found.high

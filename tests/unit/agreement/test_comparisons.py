@@ -5,9 +5,9 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import permutation_test, ttest_1samp
+from scipy.stats import permutation_test, rankdata, ttest_1samp
 
 from mogradjudge.agreement import (
     TestOptions,
@@ -86,11 +86,37 @@ def test_random_flips_come_near_the_exact_test(monkeypatch):
     values = np.random.default_rng(1).normal(0.5, 1, size=12)
     exact = cluster_test(values).p_value
     monkeypatch.setattr("mogradjudge.agreement.permutation._ENUMERATED", 5)
-    found = cluster_test(values, flips=9999).p_value
-    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / 9999))
-    assert (found * 10_000) % 1 == pytest.approx(0, abs=1e-6)  # (1 + b) / (1 + B)
+    flips = 2047  # one less than make a test of 12 documents exact
+    found = cluster_test(values, flips=flips).p_value
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / flips))
+    assert (found * (1 + flips)) % 1 == pytest.approx(0, abs=1e-6)  # (1 + b) / (1 + B)
     monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 50)  # in many parts
-    assert cluster_test(values, flips=9999).p_value == found
+    assert cluster_test(values, flips=flips).p_value == found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(3, 16), st.sampled_from([1, 99, 9999, 30_000]), st.integers(0, 99))
+def test_no_p_value_of_sign_flips_is_below_that_of_one_pattern_and_its_opposite(n, flips, seed):
+    values = 1 + np.arange(n)  # as clear as can be
+    assert cluster_test(values, flips=flips, seed=seed).p_value >= 2 / 2**n
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(-5, 5), min_size=3, max_size=9))
+def test_enumerated_flips_are_those_of_scipy(values):
+    expected = permutation_test(
+        (values, np.zeros(len(values))),
+        lambda x, y, axis: np.sum(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    )
+    assert cluster_test(values).p_value == pytest.approx(min(1.0, expected.pvalue))
+
+
+def test_fourteen_documents_are_enumerated():
+    found = {cluster_test([1.0] * 14, seed=seed).p_value for seed in range(5)}
+    assert found == {2 / 2**14}
 
 
 @pytest.mark.parametrize(
@@ -115,13 +141,21 @@ def test_a_contrast_is_a_test_on_the_documents_values(method, level):
     by_arm = {arm: document_values(human, each, groups, **how) for arm, each in arms.items()}
     values = [sum(weights[arm] * by_arm[arm][name] for arm in arms) for name in by_arm["J1"]]
     expected = cluster_test(values)
-    assert found.p_value == pytest.approx(expected.p_value)
     assert found.groups == len(values)
     assert found.high - found.low == pytest.approx(expected.high - expected.low)
-    over_all = sum(
-        weights[arm] * correlate(human, each, groups, **how).value for arm, each in arms.items()
-    )
+    agreements = {arm: correlate(human, each, groups, **how).value for arm, each in arms.items()}
+    over_all = sum(weights[arm] * value for arm, value in agreements.items())
     assert found.difference == pytest.approx(over_all)
+    if level == "pooled":  # the values as they are if all arms have one agreement
+        values = np.array(values) - np.mean(values) + over_all
+        middle = np.mean(list(agreements.values()))
+        for arm, value in agreements.items():
+            squares = (rankdata(arms[arm]) - (len(human) + 1) / 2) ** 2
+            shares = [squares[np.array(groups) == name].sum() for name in by_arm[arm]]
+            surplus = np.array(shares) / np.mean(shares) - 1
+            values += weights[arm] * (value - middle) / 2 * surplus
+        assert np.mean(values) == pytest.approx(over_all)
+    assert found.p_value == pytest.approx(cluster_test(values).p_value)
 
 
 def test_two_arms_are_a_comparison():

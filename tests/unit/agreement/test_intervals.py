@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from mogradjudge.agreement import (
     Interval,
@@ -9,10 +12,11 @@ from mogradjudge.agreement import (
     Undefined,
     bootstrap_criteria,
     correlate,
+    document_values,
     hierarchical,
     reported_intervals,
 )
-from mogradjudge.agreement.bootstrap import percentiles
+from mogradjudge.agreement.bootstrap import percentiles, student_interval
 from mogradjudge.errors import SetupError
 from ratings import METHODS, scores
 
@@ -38,6 +42,13 @@ def loop(human, judge, groups, resamples, seed, **how):
     return values
 
 
+def expected(value, resampled, documents, confidence=0.95):
+    """Give Student's interval around a correlation on the scale of Fisher's z."""
+    error = np.std(resampled) * np.sqrt(documents / (documents - 1)) / (1 - value**2)
+    reach = student.ppf((1 + confidence) / 2, documents - 1) * error
+    return pytest.approx(tuple(np.tanh(np.arctanh(value) + np.array([-reach, reach]))), abs=1e-9)
+
+
 @METHODS
 @LEVELS
 @pytest.mark.parametrize("levels", [5, 0], ids=["whole", "continuous"])
@@ -46,8 +57,9 @@ def test_the_interval_is_that_of_a_loop(method, level, levels):
     how = {"method": method, "level": level}
     values = loop(human, judge, groups, 60, 5, **how)
     found = bootstrap(human, judge, groups, resamples=60, seed=5, confidence=0.9, **how)
-    expected = np.quantile(values, [0.05, 0.95])
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-9)
+    value = correlate(human, judge, groups, **how).value
+    documents = len(document_values(human, judge, groups, **how))
+    assert (found.low, found.high) == expected(value, values, documents, 0.9)
     assert found.confidence == 0.9
 
 
@@ -58,10 +70,15 @@ def test_criteria_share_the_documents_drawn(level):
     human, judge = ({n: each[side] for n, each in table.items()} for side in (0, 1))
     found = bootstrap_criteria(human, judge, groups, TestOptions(level=level, resamples=60, seed=2))
     values = {n: loop(human[n], judge[n], groups, 60, 2, level=level) for n in human}
+    rated = {n: set(document_values(human[n], judge[n], groups, level=level)) for n in human}
+    rated["mean"] = set().union(*rated.values())
+    whole = {n: correlate(human[n], judge[n], groups, level=level).value for n in human}
     values["mean"] = np.mean(list(values.values()), axis=0)
-    for name, each in values.items():
-        expected = np.quantile(each, [0.025, 0.975])
-        assert (found[name].low, found[name].high) == pytest.approx(tuple(expected), abs=1e-9)
+    whole["mean"] = np.mean(list(whole.values()))
+    for name, resampled in values.items():
+        assert (found[name].low, found[name].high) == expected(
+            whole[name], resampled, len(rated[name])
+        )
     alone = bootstrap(human["fluency"], judge["fluency"], groups, level=level, resamples=60, seed=2)
     assert alone == found["fluency"]
 
@@ -109,7 +126,7 @@ def test_a_text_without_a_score_is_left_out_of_its_criterion_only():
 
 def test_what_has_no_interval_says_why():
     human, judge, groups = scores(2, 6, seed=0)
-    assert bootstrap(human, judge, groups) == Undefined("2 groups, and an interval needs 3")
+    assert bootstrap(human, judge, groups) == Undefined("no interval: 2 documents, and it needs 3")
     human, judge, groups = scores(15, 6, seed=0)
     flat = np.full(len(human), 3.0)
     none = Undefined("most resamples have no correlation")
@@ -133,6 +150,59 @@ def test_only_documents_that_both_rated_count_for_a_reported_interval():
     found = reported_intervals(rated, {"all": judge, "seven": judge}, groups)
     assert isinstance(found["all"], Interval)
     assert found["seven"] == Undefined("no interval: 7 documents, and it needs 8")
+
+
+def test_a_document_without_a_correlation_does_not_count_within_documents():
+    human, judge, groups = scores(9, 6, seed=0)
+    human[:6], human[6:12] = 3.0, 4.0  # of two documents all ratings are equal
+    columns = {"fluency": list(human)}, {"fluency": list(judge)}, groups
+    within = reported_intervals(*columns, level="group")
+    assert within["fluency"].reason == "no interval: 7 documents with a value, and it needs 8"
+    assert within["mean"] == within["fluency"]
+    assert isinstance(reported_intervals(*columns, level="pooled")["fluency"], Interval)
+
+
+def test_the_mean_counts_documents_with_a_value_on_any_criterion():
+    human, judge, groups = scores(9, 6, seed=0)
+    halves = [
+        [
+            None if (group in groups[:30]) == first else score
+            for score, group in zip(human, groups, strict=True)
+        ]
+        for first in (True, False)
+    ]
+    rated = dict(zip("ab", halves, strict=True))
+    found = reported_intervals(rated, dict.fromkeys("ab", judge), groups)
+    assert isinstance(found["a"], Undefined) and isinstance(found["b"], Undefined)
+    assert isinstance(found["mean"], Interval)
+
+
+RESAMPLED = st.lists(st.floats(-1, 1), min_size=2, max_size=30)
+
+
+@given(st.floats(-1, 1), RESAMPLED, st.integers(2, 100), st.floats(0.5, 0.99))
+def test_an_interval_holds_its_value_and_stays_in_the_range(value, resampled, documents, share):
+    found = student_interval(value, np.array(resampled), documents, share)
+    assert -1 <= found.low <= value <= found.high <= 1
+    wide = student_interval(value, np.array(resampled), documents, share, correlation=False)
+    assert wide.low <= value <= wide.high
+
+
+@given(st.floats(-0.99, 0.99), RESAMPLED, st.integers(2, 50), st.integers(1, 50))
+def test_an_interval_is_wider_with_fewer_documents(value, resampled, documents, more):
+    few = student_interval(value, np.array(resampled), documents)
+    many = student_interval(value, np.array(resampled), documents + more)
+    assert few.low <= many.low + 1e-12 and many.high <= few.high + 1e-12
+
+
+@LEVELS
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), documents=st.integers(3, 12))
+def test_an_agreements_interval_holds_it(level, seed, documents):
+    human, judge, groups = scores(documents, 5, seed=seed)
+    found = bootstrap(human, judge, groups, level=level, resamples=50)
+    value = correlate(human, judge, groups, level=level).value
+    assert isinstance(found, Undefined) or -1 <= found.low <= value <= found.high <= 1
 
 
 def test_an_interval_needs_half_of_the_resamples():

@@ -13,8 +13,10 @@ from mogradjudge.agreement import (
     bootstrap_criteria,
     cluster_test,
     compare,
+    compare_criteria,
     contrast_criteria,
     correlate,
+    detectable_difference,
     equivalence,
     minimum_detectable_difference,
     sample_size,
@@ -75,6 +77,28 @@ def test_a_bootstrap_interval_of_many_documents_holds_the_truth():
     assert 0.88 <= inside <= 0.99
 
 
+@pytest.mark.parametrize("level", ["pooled", "group"])
+def test_a_bootstrap_interval_of_few_documents_holds_the_truth_too(level):
+    rng, groups, inside = np.random.default_rng(0), np.repeat(range(8), 16), []
+    for seed in range(200):
+        human, judge, _ = (side.ravel() for side in simulated((0.305, 0.22)).draw(8, rng))
+        options = TestOptions(level=level, resamples=200, seed=seed)
+        interval = bootstrap_criteria({"": human}, {"": judge}, groups, options)[""]
+        inside.append(interval.low <= 0.305 <= interval.high)
+    assert 0.92 <= np.mean(inside) <= 0.98
+
+
+def test_judges_that_are_nearly_constant_are_not_found_different_too_often():
+    rng, groups, rejected = np.random.default_rng(0), np.repeat(range(8), 16), []
+    for _ in range(200):
+        human, *judges = (side.ravel() for side in simulated((0.305, 0.305)).draw(8, rng))
+        nearly = [np.where(rng.random(len(judge)) < 0.97, 4.0, judge) for judge in judges]
+        first, second = ({"": judge} for judge in nearly)
+        how = TestOptions(level="pooled")
+        rejected.append(compare_criteria({"": human}, first, second, groups, how).mean.p_value)
+    assert np.mean(np.array(rejected) <= 0.05) <= 0.08
+
+
 def test_sample_sizes_are_those_of_the_published_table():
     # Standard errors of k / sqrt(documents); the table's quantiles are normal ones.
     assert sample_size(0.25, EFFECT) == pytest.approx(68, abs=3)
@@ -103,6 +127,23 @@ def test_the_detectable_difference_is_detected_as_often_as_asked():
     effect = minimum_detectable_difference(1.0, 15)
     drawn = rng.normal(effect, 1, size=(4000, 15))
     assert np.mean(ttest_1samp(drawn, 0, axis=1).pvalue <= 0.05) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("documents", [6, 8, 11, 12, 30])
+def test_what_one_study_says_it_could_detect_the_next_one_detects_as_often(documents):
+    rng, found = np.random.default_rng(documents), []
+    for seed in range(300):
+        pilot, study = rng.standard_normal((2, documents))
+        effect = detectable_difference(pilot.std(ddof=1), documents)
+        found.append(cluster_test(study + effect, flips=199, seed=seed).p_value <= 0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.06)
+
+
+def test_no_difference_can_be_detected_where_the_smallest_p_value_is_too_large():
+    assert detectable_difference(1.0, 5) is None
+    assert detectable_difference(1.0, 6) > detectable_difference(1.0, 7)
+    assert detectable_difference(1.0, 7, alpha=0.05 / 4) is None
+    assert detectable_difference(0.0, 6) == 0.0
 
 
 def test_equivalence_is_two_one_sided_t_tests():
@@ -179,6 +220,8 @@ def test_an_interaction_of_four_arms_is_found():
         (lambda: sample_size(0.2, 0), "`difference` must lie above 0, got 0"),
         (lambda: sample_size(0.2, 1e-9), "`difference` is too small"),
         (lambda: minimum_detectable_difference(0.2, 1), "`documents` must be >= 2, got 1"),
+        (lambda: detectable_difference(0.2, 1), "`documents` must be >= 2, got 1"),
+        (lambda: detectable_difference(-0.2, 9), "A standard deviation must be 0 or more"),
         (lambda: equivalence([1, 2, 3], bound=0), "`bound` must lie above 0, got 0"),
         (lambda: equivalence([1, 2, 3], alpha=0.6), "`alpha` must lie between 0 and 0.5, got 0.6"),
     ],

@@ -17,6 +17,7 @@ def test_the_benchmark_runs():
     assert done.exit_code == 0, done.output
     assert all(done.output.count(test) == 3 for test in TESTS)
     assert "times as long" in done.output and "±" in done.output
+    assert all(level in done.output for level in ("pooled", "group"))
 
 
 def test_a_bootstrap_is_many_times_as_fast_as_scipys():

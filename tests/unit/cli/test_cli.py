@@ -321,7 +321,7 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     assert report["mean"] == pytest.approx(mean)
     assert report["calls"] == 24
     assert report["documents"] == 24
-    assert report["notes"] == ["24 documents: below 30 these intervals are somewhat too narrow"]
+    assert report["notes"] == []
 
 
 def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, judge, server, capsys):

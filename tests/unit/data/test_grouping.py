@@ -58,7 +58,7 @@ def test_group_false_turns_it_off(tmp_path, caplog):
     rubric = Rubric(RUBRIC.inputs, RUBRIC.criteria, group=False)
     examples = load_examples(table(tmp_path / "a.csv"), rubric)
     assert len({example.group for example in examples}) == len(ROWS)
-    data = examples_of(MOGradConfig(), rubric, by_hand(), None, ())
+    data = examples_of(MOGradConfig(), rubric, by_hand(), None, ()).parts
     assert share_an_article(data.values())
     assert caplog.messages == []
 
@@ -74,7 +74,7 @@ def test_group_false_is_kept_by_toml(tmp_path):
 
 def test_examples_made_by_hand_stay_together_in_every_split(caplog):
     assert not share_an_article(split_by_group(by_hand()))
-    data = examples_of(MOGradConfig(), RUBRIC, by_hand(), None, ())
+    data = examples_of(MOGradConfig(), RUBRIC, by_hand(), None, ()).parts
     assert not share_an_article(data.values())
     assert len({example.group for part in data.values() for example in part}) == ARTICLES
     assert all("'article'" in line for line in caplog.messages)
@@ -82,12 +82,12 @@ def test_examples_made_by_hand_stay_together_in_every_split(caplog):
 
 def test_given_sets_have_groups_found_over_all_of_them():
     sets = by_hand()[:9], by_hand()[9:18], by_hand()[18:]
-    data = examples_of(MOGradConfig(), RUBRIC, *sets)
+    data = examples_of(MOGradConfig(), RUBRIC, *sets).parts
     assert [len({example.group for example in part}) for part in data.values()] == [3, 3, 2]
 
 
 def test_another_programs_inputs_are_not_looked_at():
-    data = examples_of(MOGradConfig(), None, by_hand(), None, ())
+    data = examples_of(MOGradConfig(), None, by_hand(), None, ()).parts
     assert share_an_article(data.values())
     assert not any("group" in example for part in data.values() for example in part)
 

@@ -208,7 +208,6 @@ def test_one_reason_for_all_is_one_sentence(tmp_path):
     run = read_run(written(tmp_path, told(1, ("fluency",), "x", texts=6)))
     found = ends(dataclasses.replace(run, rubric=toy_rubric("fluency")), "validation")
     assert found.reasons == ("no interval: 3 documents, and it needs 8",)
-    assert not any("too narrow" in note for note in verdict(run, {"validation": found}).notes)
 
 
 def test_a_roles_temperature_wins_over_the_models(run_dir):

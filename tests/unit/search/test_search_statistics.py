@@ -11,8 +11,14 @@ from scipy.stats import ConstantInputWarning, spearmanr, t
 
 from benchmarks.__main__ import main
 from benchmarks.self_tests.search_statistics import judges, simulate_choice, simulate_effects
-from mogradjudge.agreement import TestOptions, Undefined, bootstrap_criteria
-from mogradjudge.agreement.bootstrap import draw
+from mogradjudge.agreement import (
+    TestOptions,
+    Undefined,
+    bootstrap_criteria,
+    correlate,
+    document_values,
+)
+from mogradjudge.agreement.bootstrap import draw, student_interval
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import mode_effects
 from mogradjudge.search.analysis.selection_bias import Corrected, corrected, resampled_means
@@ -87,8 +93,15 @@ def test_resamples_are_those_of_the_interval(level):
     expected = bootstrap_criteria(
         human, judged[1], groups, TestOptions(level=level, resamples=200, seed=1)
     )
-    ends = np.quantile(found[:, 1], [0.025, 0.975])
-    assert ends == pytest.approx((expected["mean"].low, expected["mean"].high), abs=1e-12)
+    values = [correlate(human[name], judged[1][name], groups, level=level).value for name in human]
+    rated = {
+        document
+        for name, ratings in human.items()
+        for document in document_values(ratings, judged[1][name], groups, level=level)
+    }
+    alone = student_interval(np.mean(values), found[:, 1], len(rated))
+    ends = expected["mean"].low, expected["mean"].high
+    assert (alone.low, alone.high) == pytest.approx(ends, abs=1e-12)
 
 
 def test_what_humans_score_alike_leaves_for_all_trials():
@@ -157,7 +170,8 @@ def test_a_corrected_value_is_that_of_a_loop():
     best = int(values.argmax())
     found = corrected(values, resampled, best, confidence=0.9)
     luck = [max(row) - values[list(row).index(max(row))] for row in resampled]
-    low, high = np.quantile(resampled[:, best], [0.05, 0.95])
+    by_itself = student_interval(values[best], resampled[:, best], None, 0.9)
+    low, high = by_itself.low, by_itself.high
     assert found.value == values[best] and found.confidence == 0.9
     assert found.optimism == pytest.approx(np.mean(luck), abs=1e-12)
     assert found.corrected == pytest.approx(values[best] - np.mean(luck), abs=1e-12)
@@ -174,8 +188,9 @@ def test_an_interval_holds_nothing_that_no_agreement_can_be():
     rng = np.random.default_rng(0)
     resampled = np.clip(0.9 + 0.1 * rng.normal(size=(200, 1)), -1, 1)
     found = corrected([0.9], resampled, 0, documents=8)
-    assert found.high == 1.0
-    assert found.low > 0.5
+    assert 0.9 < found.high <= 1.0
+    rivals = np.clip(-0.9 + 0.05 * rng.normal(size=(200, 20)), -1, 1)
+    assert corrected([-0.9] * 20, rivals, 0, documents=8).low == -1.0
 
 
 @pytest.mark.parametrize("documents", [3, 7])
