@@ -20,10 +20,10 @@ from scipy.stats import norm
 from benchmarks.worlds.simulated import SYSTEMS, Array, human_scores
 from mogradjudge.agreement import Interval, Level, TestOptions, Undefined, correlate
 from mogradjudge.agreement.bootstrap import draw
+from mogradjudge.agreement.selection_bias import corrected, resampled_means
 from mogradjudge.display.terminal import print_table
 from mogradjudge.search.analysis.effects import mode_effects
 from mogradjudge.search.analysis.linear_model import Setting
-from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
 
 RESAMPLES = 300
 MODE_EFFECTS = {"SSS": 0.03, "SSC": 0.01, "SCC": -0.01, "CCC": -0.03}

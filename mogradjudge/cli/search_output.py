@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from mogradjudge.agreement import Comparison, Interval, Undefined
+from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.output import note
 from mogradjudge.display.plotting import INSTALL, can_draw
 from mogradjudge.display.terminal import number, one_line, print_table, say
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import ranked_of
 from mogradjudge.search.analysis.verdict import AT_WORK, exhaustion, interval, verdict
 from mogradjudge.secrets import redact

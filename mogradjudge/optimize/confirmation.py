@@ -36,6 +36,8 @@ class Confirmation:
         texts: How many texts were read.
         needed: With too few documents, how many would do.
         takes_back: Whether the initial instructions are the result after all.
+        corrected: Where nothing could be compared, the gain on the validation texts, corrected for
+            the choice of the best (`corrected_gain`); None if that is unknown.
 
     >>> print(Confirmation("too few documents", needed=40).describe())
     Too few documents to confirm: it takes 40. The agreement is that of the texts that chose \
@@ -51,12 +53,13 @@ the instructions, and optimistic.
     texts: int = 0
     needed: int | None = None
     takes_back: bool = False
+    corrected: float | None = None
 
     def describe(self) -> str:
         """Say in a sentence or two what was confirmed."""
         if self.seed is not None:
             return f"{self._measured()} {self._consequence()}"
-        return f"{_UNTESTED[self.verdict]}{self._needed()}{_optimistic(self.verdict)}"
+        return f"{_UNTESTED[self.verdict]}{self._needed()}{self._optimistic()}"
 
     def _measured(self) -> str:
         word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
@@ -65,14 +68,22 @@ the instructions, and optimistic.
             return f"{word}: no agreement is defined {where}."
         low, high = self.interval or (float("nan"), float("nan"))
         return (
-            f"{word}: the best rewrite minus the initial instructions is {self.difference:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}] {where}."
+            f"{word}: the best rewrite minus the initial instructions is {self.difference:+z.3f} "
+            f"[{low:+z.3f}, {high:+z.3f}] {where}."
         )
 
     def _consequence(self) -> str:
         if self.takes_back:
             return "The initial instructions are kept."
         return "The rewritten instructions are returned."
+
+    def _optimistic(self) -> str:
+        if self.verdict == "nothing to confirm":
+            return ""
+        words = " The agreement is that of the texts that chose the instructions, and optimistic"
+        if self.corrected is None:
+            return f"{words}."
+        return f"{words}; corrected for that, at most in part, the gain is {self.corrected:+z.3f}."
 
     def _needed(self) -> str:
         return "." if self.needed is None else f": it takes {self.needed}."
@@ -90,6 +101,7 @@ the instructions, and optimistic.
             "texts": self.texts,
             "looks": int(self.seed is not None),
             "needed": self.needed,
+            "corrected": self.corrected,
         }
 
 
@@ -99,12 +111,6 @@ _UNTESTED: Mapping[Verdict, str] = {
     "not reached": "The run ended before its result could be confirmed",
     "off": "Nothing was confirmed (--confirm off)",
 }
-
-
-def _optimistic(verdict: Verdict) -> str:
-    if verdict == "nothing to confirm":
-        return ""
-    return " The agreement is that of the texts that chose the instructions, and optimistic."
 
 
 def confirmed(

@@ -44,6 +44,7 @@ from mogradjudge.optimize.result import (
     StepRecord,
     StopReason,
 )
+from mogradjudge.optimize.selection import corrected_gain
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
 from mogradjudge.optimize.step import Proposal, judge, propose
 from mogradjudge.optimize.trials import Trial, Trials, best_only
@@ -223,7 +224,16 @@ class Run:
             required = self.context.config.confirm == "require"
             confirmation = confirmed(seed, final, self.context.objectives, required=required)
             self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
+        elif confirmation.verdict == "too few documents":
+            confirmation = replace(confirmation, corrected=self.corrected_gain())
         self.advance(replace(self.state, confirmation=confirmation))
+
+    def corrected_gain(self) -> float | None:
+        """Return the best candidate's gain on the validation texts, corrected for its choice."""
+        everyone = (*self.state.measured, *self.state.rejected)
+        whole = [measured for measured in everyone if measured.texts is None]
+        judged = [self.trials.held(measured) for measured in whole]
+        return corrected_gain(judged, whole.index(self.state.best), self.context.objectives)
 
     def untested(self) -> Confirmation:
         """Return why the best instructions were not compared with the initial ones."""

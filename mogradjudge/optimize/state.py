@@ -332,6 +332,7 @@ class _Confirmation:
     texts: _Count
     needed: _Count | None
     takes_back: bool
+    corrected: float | None = None
 
     @classmethod
     def of(cls, confirmation: Confirmation) -> Self:

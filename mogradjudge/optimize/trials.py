@@ -102,7 +102,7 @@ class Trials:
             accepted = replace(known, step=step) if passes else None
             return Trial(current.agreement, known.agreement, accepted, known.texts)
         judging = partial(judge, self.context, candidate)
-        raced = self.race.run(current.agreement, partial(self._held, current), judging)
+        raced = self.race.run(current.agreement, partial(self.held, current), judging)
         texts = JudgedText.all_of(raced.judgements, self.context.objectives)
         notify(CandidateScored(step, "validation", texts))
         trial = Trial(raced.current, raced.agreement)
@@ -129,12 +129,12 @@ class Trials:
             return trial
         if mixed == candidate:
             return replace(trial, accepted=Measured(step, candidate, trial.proposed))
-        pairs = zip(self._held(current), self.judged[step], strict=True)
+        pairs = zip(self.held(current), self.judged[step], strict=True)
         self.judged[step] = tuple(with_scores_of(*pair, criteria) for pair in pairs)
         agreement = agreement_of(self.judged[step], self.context.objectives)
         return replace(trial, accepted=Measured(step, mixed, agreement), sections=criteria)
 
-    def _held(self, measured: Measured) -> tuple[Judgement, ...]:
+    def held(self, measured: Measured) -> tuple[Judgement, ...]:
         """Return a candidate's judgements of all validation texts; a resumed run replays them."""
         with self._lock:  # several candidates may ask at once
             if measured.step not in self.judged:

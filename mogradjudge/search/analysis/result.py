@@ -11,9 +11,9 @@ from typing import Any
 import dspy
 
 from mogradjudge.agreement import Comparison, Undefined
+from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.lm.budget import Spent
 from mogradjudge.search.analysis.effects import Effects
-from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.workers.worker import SearchStop
 
 

@@ -13,16 +13,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mogradjudge.agreement import TestOptions, Undefined, compare_criteria, document_values
 from mogradjudge.agreement.coefficients import Array
-from mogradjudge.search.analysis.effects import Effects, mode_effects
-from mogradjudge.search.analysis.load import result_of
-from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
-from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord, distinct
-from mogradjudge.search.analysis.selection_bias import (
+from mogradjudge.agreement.selection_bias import (
     TOO_FEW,
     Corrected,
     corrected,
     resampled_means,
 )
+from mogradjudge.search.analysis.effects import Effects, mode_effects
+from mogradjudge.search.analysis.load import result_of
+from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
+from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord, distinct
 from mogradjudge.search.job import AGREEMENT, COSTS, direction
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.budget import spent_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.display.terminal import number
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
-from mogradjudge.search.analysis.selection_bias import Corrected
 
 AT_WORK = ("waiting", "running")
 """The states of a trial that has not ended."""

@@ -41,7 +41,8 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.race import chance_to_hold, race_over
-from mogradjudge.programs.evaluation import Agreement, Judgement
+from mogradjudge.optimize.selection import corrected_gain
+from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 
 RUBRIC = toy_rubric("coherence", "fluency")
@@ -491,3 +492,35 @@ def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
     resumed = run("cut")
     assert resumed.measured == whole.measured
     assert resumed.calls == whole.calls
+
+
+# Where nothing can be confirmed
+
+
+def test_a_gain_that_is_not_confirmed_is_corrected_for_the_choice():
+    few = optimize(ToyEngine(), valset=VALIDATION[:30], steps=4, race="off")
+    corrected = few.confirmation.corrected
+    assert corrected is not None
+    assert corrected <= few.selection.best.mean - few.selection.seed.mean
+    assert f"{corrected:+.3f}" in few.confirmation.describe()
+    assert few.as_dict()["confirmation"]["corrected"] == corrected
+
+
+def test_many_equal_candidates_gain_about_nothing_after_the_correction():
+    rng = random.Random(0)
+    humans = [rng.randint(1, 5) for _ in range(60)]
+
+    def judge() -> list[Judgement]:
+        rows = [(human, min(5, max(1, human + rng.randint(-2, 2)))) for human in humans]
+        return judged(rows, 30)
+
+    gains, corrections = [], []
+    for _ in range(20):
+        candidates = [judge() for _ in range(12)]
+        means = [agreement_of(one, OBJECTIVES[:1]).mean for one in candidates]
+        chosen = means.index(max(means))
+        gains.append(means[chosen] - sum(means) / len(means))
+        correction = corrected_gain(candidates, chosen, OBJECTIVES[:1])
+        corrections.append(correction + means[0] - sum(means) / len(means))
+    assert sum(gains) / 20 > 0.05
+    assert sum(corrections) / 20 < 0.6 * sum(gains) / 20

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mogradjudge.agreement import Comparison, Undefined
+from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import best_of, summarize
 from mogradjudge.search.analysis.verdict import exhaustion
 from mogradjudge.search.monitor import Lines, Look, chosen_of, left_of, line_of, table_of, watching

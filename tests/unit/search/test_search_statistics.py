@@ -19,9 +19,9 @@ from mogradjudge.agreement import (
     document_values,
 )
 from mogradjudge.agreement.bootstrap import draw, student_interval
+from mogradjudge.agreement.selection_bias import Corrected, corrected, resampled_means
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import mode_effects
-from mogradjudge.search.analysis.selection_bias import Corrected, corrected, resampled_means
 from ratings import scores
 
 LEVELS = pytest.mark.parametrize("level", ["pooled", "group"])

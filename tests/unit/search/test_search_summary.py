@@ -10,9 +10,9 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from mogradjudge.agreement import TestOptions, Undefined
+from mogradjudge.agreement.selection_bias import corrected, resampled_means
 from mogradjudge.search.analysis import summary
 from mogradjudge.search.analysis.effects import mode_effects
-from mogradjudge.search.analysis.selection_bias import corrected, resampled_means
 from mogradjudge.search.analysis.summary import kept_summary, summarize, summary_of
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.existing import TASK

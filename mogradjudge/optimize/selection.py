@@ -1,0 +1,63 @@
+"""The gain on the validation texts, corrected for having chosen the best candidate on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mogradjudge.agreement import TestOptions, Undefined
+from mogradjudge.agreement.coefficients import FEWEST
+from mogradjudge.agreement.selection_bias import corrected, resampled_means
+from mogradjudge.objectives import Objective
+from mogradjudge.objectives.rubric import Rho
+from mogradjudge.programs.evaluation import Judgement, agreement_of
+
+
+def corrected_gain(
+    judged: Sequence[Sequence[Judgement]], chosen: int, objectives: Sequence[Objective]
+) -> float | None:
+    """Return by how much the best candidate beats the first, less the luck of being the best.
+
+    The correction is that of a search (`agreement.selection_bias.corrected`). It takes off a part
+    of the bias, at most.
+
+    Args:
+        judged: All candidates' judgements of the same texts, the initial one's first.
+        chosen: The place of the best one.
+        objectives: What agreement is measured on.
+
+    Returns:
+        The gain in mean agreement; None for objectives that no rubric made, with fewer than 8
+        documents, or where a mean is undefined.
+    """
+    means = [agreement_of(judgements, objectives).mean for judgements in judged]
+    groups = [judgement.group for judgement in judged[0]]
+    rhos = [it.aggregate for it in objectives if isinstance(it.aggregate, Rho)]
+    best, first = means[chosen], means[0]
+    if best is None or first is None or len(rhos) < len(objectives) or len(set(groups)) < FEWEST:
+        return None
+    rivals = [place for place, mean in enumerate(means) if mean is None or mean <= best]
+    human = {it.criterion.name: [_human(one, it) for one in judged[0]] for it in rhos}
+    scores = [
+        {it.criterion.name: [_score(one, it) for one in judged[place]] for it in rhos}
+        for place in rivals
+    ]
+    resampled = resampled_means(human, scores, groups, TestOptions(level=rhos[0].level))
+    result = corrected(
+        [means[place] for place in rivals],
+        resampled,
+        rivals.index(chosen),
+        documents=len(set(groups)),
+    )
+    return None if isinstance(result, Undefined) else result.corrected - first
+
+
+def _human(judgement: Judgement, rho: Rho) -> float | None:
+    value = judgement.example[rho.criterion.human]
+    return None if value is None else float(value)
+
+
+def _score(judgement: Judgement, rho: Rho) -> float | None:
+    name = rho.criterion.name
+    if not isinstance(judgement.scores[name], float):
+        return None
+    return float(judgement.read_by(name)[name])
