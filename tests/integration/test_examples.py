@@ -456,22 +456,22 @@ def test_a_rubric_reads_and_names_its_source(path):
 
 
 @pytest.mark.parametrize(
-    ["name", "rows", "documents"],
+    ["name", "texts", "documents"],
     [
-        ("summeval", 960, 60),
-        ("summeval_text", 960, 60),
+        ("summeval", 932, 60),  # 960 rows; some systems wrote the same summary
+        ("summeval_text", 932, 60),
         ("hanna", 638, 58),
         ("topical_chat", 216, 36),
         ("summeval_op", 247, 19),
     ],
 )
-def test_a_rubric_fits_its_data(name, rows, documents):
+def test_a_rubric_fits_its_data(name, texts, documents):
     table = SHARED / f"{name.removesuffix('_text')}.dev.parquet"
     if not table.exists():
         pytest.skip(f"the development ratings are not at {table}")
     rubric = Rubric.from_toml(RUBRICS / f"{name}.toml")
     examples = load_examples(table, rubric)
-    assert len(examples) == rows
+    assert len(examples) == texts
     assert len({example.group for example in examples}) == documents
     assert set(missing_human(examples, rubric).values()) == {0}
 

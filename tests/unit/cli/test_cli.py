@@ -286,6 +286,8 @@ def test_score_that_is_interrupted_says_how_to_go_on(table, judge, tmp_path, cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mogradjudge.scoring.table.score_table", interrupt)
+    # A thread that another test has left would make the command end this whole process.
+    monkeypatch.setattr("mogradjudge.cli.WORKERS", "threads of no other test")
     words = ["score", judge, table, "--lm", "openai/gpt-4o-mini", "--out", tmp_path / "s.csv"]
     assert call(*words) == 130
     assert "Run the same command again" in capsys.readouterr().err
