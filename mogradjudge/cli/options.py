@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from mogradjudge.cli.config_file import OrNone
+from mogradjudge.cli.config_file import NONE, OrNames
 from mogradjudge.settings import (
     AUTO_STEPS,
     JUDGE_SETTINGS,
@@ -109,20 +109,23 @@ def _setting_option(setting: Setting, **changes: Any) -> Decorator:
 
 def _type_of(setting: Setting) -> dict[str, Any]:
     kind: click.ParamType[Any] = _TYPES[setting.kind]
-    if setting.names:
-        kind = click.Choice(setting.names)
+    names = setting.names
+    if setting.kind is str and names:
+        kind, names = click.Choice(names), ()
     # None can be said where it is a choice; elsewhere it means that the option is left out.
-    if not (setting.optional and setting.searched):
+    if setting.optional and setting.searched:
+        names = (*names, NONE)
+    if not names:
         return {"type": kind}
-    shown = "|".join(setting.names) or kind.name.upper()
-    return {"type": OrNone(kind), "metavar": f"[{shown}|none]"}
+    first = kind.choices if isinstance(kind, click.Choice) else (kind.name.upper(),)
+    return {"type": OrNames(kind, *names), "metavar": f"[{'|'.join((*first, *names))}]"}
 
 
 call_options = together(
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option(
         "--temperature",
-        type=OrNone(click.FloatRange(0)),
+        type=OrNames(click.FloatRange(0), NONE),
         default=0.0,
         show_default=True,
         metavar="[FLOAT|none]",

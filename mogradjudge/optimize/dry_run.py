@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -16,7 +17,7 @@ from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import FREE
 from mogradjudge.stages.gate import AlwaysAccept
-from mogradjudge.stages.gradient import WriteGradient
+from mogradjudge.stages.gradient import Unit, WriteGradient
 from mogradjudge.stages.loss import WriteCritique
 from mogradjudge.stages.optimizer import RewriteSections
 
@@ -24,6 +25,12 @@ PARAGRAPH_TOKENS = 90
 """A guess: what a critic, a coach or an editor writes on one criterion."""
 REASON_TOKENS = 25
 """A guess: the sentence on one criterion in a judge's rationale."""
+
+_WORDS = (
+    *("word", "text", "rule", "level", "point", "case", "line", "part", "form", "sign", "note"),
+    *("fact", "term", "name", "list", "page", "book", "year", "time", "way", "day", "man", "eye"),
+)
+"""A token each."""
 
 _ROLES = {
     WriteCritique.instructions: "critic",
@@ -104,7 +111,7 @@ class _Replying:
         role = _ROLES.get(signature.instructions)
         if role is None:
             return [usual_scores(signature)]
-        outputs = _written(signature, inputs, self.max_chars)
+        outputs = _written(signature, inputs, self.max_chars, len(self.role_calls))
         messages = self.format(signature, demos, inputs)  # type: ignore[attr-defined]
         reply = self.format_assistant_message_content(signature, outputs)  # type: ignore[attr-defined]
         self.role_calls.append(RoleCall(role, messages, reply))
@@ -127,20 +134,39 @@ class _NoModel:
 
 
 def _written(
-    signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int
+    signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int, number: int
 ) -> dict[str, Any]:
     (name,) = signature.output_fields
-    if signature.instructions != RewriteSections.instructions:
-        return {name: _words(PARAGRAPH_TOKENS * len(inputs["criteria"]))}
-    text = _words(PARAGRAPH_TOKENS)[:max_chars].strip()
-    current = inputs["current_instructions"]
-    # Every proposal must differ from the last one.
-    new = {key: text.capitalize() if old == text else text for key, old in current.items()}
-    return {name: signature.output_fields[name].annotation.model_validate(new)}
+    criteria = _names_in(inputs["criteria"])
+    match _ROLES[signature.instructions]:
+        case "critic":
+            return {name: _words(PARAGRAPH_TOKENS * len(criteria))}
+        case "coach":
+            rule = _words(PARAGRAPH_TOKENS)
+            units = [
+                Unit(criterion=criterion, change="add", rule=rule, support=("1",))
+                for criterion in criteria
+            ]
+            return {name: units}
+    kind = signature.output_fields[name].annotation
+    text = _new_text(number)[:max_chars].strip()
+    return {name: kind.model_validate({own.alias: text for own in kind.model_fields.values()})}
+
+
+def _names_in(criteria: str) -> list[str]:
+    """Read the criteria's names as the prompt lists them."""
+    return re.findall(r"^(?:### |- )(\w+)", criteria, re.MULTILINE)
+
+
+def _new_text(number: int) -> str:
+    """Make a section that is unlike those of other numbers: a proposal must say something new."""
+    first, second = divmod(number, len(_WORDS))
+    words = [_WORDS[first % len(_WORDS)]] * (PARAGRAPH_TOKENS // 2)
+    return " ".join([*words, *[_WORDS[second]] * (PARAGRAPH_TOKENS // 2)])
 
 
 def _words(count: int) -> str:
-    return " ".join(["word"] * count)  # a token each
+    return " ".join(_WORDS[:1] * count)
 
 
 def _plain(judge: MultiCriteriaJudge) -> MultiCriteriaJudge:

@@ -92,7 +92,7 @@ def test_a_file_says_what_is_left_at_its_default_too():
     searched = {name: "none" if value is None else value for name, value in usual.items()}
     assert written == searched | {"level": "pooled", "num_threads": 8}
     assert [written[name] for name in ("mode", "steps", "gate")] == ["SSC", 6, "mean"]
-    assert written["skip_tolerance"] == "none"
+    assert written["skip_tolerance"] == "data"
     assert list(written)[-4:] == ["score_rule", "rationale", "level", "num_threads"]
 
 
