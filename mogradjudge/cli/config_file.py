@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from click.types import FloatParamType, IntParamType
 
 from mogradjudge.errors import SetupError
+from mogradjudge.settings import PROTOCOLS
 
 NONE = "none"
 """The word for None."""
@@ -69,6 +70,21 @@ def _read_defaults(ctx: click.Context, _: click.Parameter, path: str | None) -> 
         raise SetupError(f"{path}: {error}") from error
     ctx.default_map = {**(ctx.default_map or {}), **table}
 
+
+def _preset(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        values = {key: NONE if value is None else value for key, value in PROTOCOLS[name].items()}
+        ctx.default_map = {**values, **(ctx.default_map or {})}
+
+
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(tuple(PROTOCOLS)),
+    is_eager=True,
+    expose_value=False,
+    callback=_preset,
+    help="paper: the paper's settings in place of the defaults; other options override them.",
+)
 
 config_option = click.option(
     "--config",

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from mogradjudge.cli.config_file import NONE, OrNames
+from mogradjudge.cli.config_file import NONE, OrNames, protocol_option
 from mogradjudge.settings import (
     AUTO_STEPS,
     JUDGE_SETTINGS,
@@ -168,6 +168,7 @@ step_options = together(_steps_option, setting_options("batch_size", "gate", "to
 _EFFORTS = ", ".join(map(str, AUTO_STEPS.values()))
 _OTHERS = ("steps", "num_threads", "max_rpm")  # which stand elsewhere
 config_options = together(
+    protocol_option,
     click.option(
         "--auto", type=click.Choice(tuple(AUTO_STEPS)), help=f"Effort: sets --steps to {_EFFORTS}."
     ),

@@ -13,6 +13,7 @@ import dspy
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import Event, StepStarted
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import FREE
@@ -50,12 +51,13 @@ class RoleCall:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The writing roles' calls, and the current instructions: the initial ones, then each step's.
+    """The writing roles' calls, each step's batch, and the instructions before and after each.
 
     A step whose batch has no human scores changes nothing.
     """
 
     role_calls: tuple[RoleCall, ...]
+    batches: tuple[tuple[str, ...], ...]
     candidates: tuple[Candidate, ...]
 
 
@@ -67,7 +69,8 @@ def dry_run(
 ) -> DryRun:
     """Take a run's steps, on its own batches, with every proposal accepted.
 
-    The judge's scores are invented, so no critique is skipped because of a close score.
+    The judge's scores are invented, so no critique is skipped because of a close score, and where
+    scores decide what is drawn, a run draws other texts.
     """
     replying = copy.copy(adapter)
     replying.__class__ = type("Replying", (_Replying, type(adapter)), {})
@@ -76,7 +79,13 @@ def dry_run(
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "skip_tolerance": None, "num_threads": 1}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
-    optimizer = MOGrad(**settings, objectives=objectives, display_progress=False)
+    batches: list[tuple[str, ...]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            batches.append(event.example_ids)
+
+    optimizer = MOGrad(**settings, objectives=objectives, observers=[note], display_progress=False)
     no_model = dspy.LM("dry-run/none", engine=_NoModel())
     with dspy.context(lm=no_model, adapter=replying, trace=[]):
         result = optimizer.optimize(_plain(judge), trainset=train, valset=[_unrated(judge)])
@@ -84,7 +93,7 @@ def dry_run(
     proposed = {measured.step: measured.candidate for measured in result.measured}
     for step in range(1, config.steps + 1):
         candidates.append(proposed.get(step, candidates[-1]))
-    return DryRun(tuple(replying.role_calls), tuple(candidates))
+    return DryRun(tuple(replying.role_calls), tuple(batches), tuple(candidates))
 
 
 def usual_scores(signature: type[dspy.Signature]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from random import Random
 from typing import Any
 
 import dspy
@@ -19,9 +18,11 @@ from mogradjudge.lm.dspy_internals import messages_of
 from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
 from mogradjudge.lm.pricing import TokenCounter, price
-from mogradjudge.optimize.config import MOGradConfig, batches
-from mogradjudge.optimize.dry_run import dry_run, usual_scores
+from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.dry_run import DryRun, dry_run, usual_scores
+from mogradjudge.optimize.sampling import pool_of
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import name_examples
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is unknown.
 
     Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
-    new and accepted, the initial instructions are not the result, no reply comes from a cache and
-    no `skip_tolerance` saves a critique.
+    new and accepted, the initial instructions are not the result, no reply comes from a cache, no
+    `skip_tolerance` saves a critique and every text is rated on all criteria. The texts that are
+    drawn by disagreement are others than in a run, so tokens are those of texts like them.
 
     Prompts are those that the run would send, and a judge's replies have the expected form, both
     counted by the model's tokenizer if it is available. How much critic, coach, editor and a
@@ -92,7 +94,7 @@ def estimate(
         counter = counters[models[call.role]]
         sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples in _rounds(config, run.candidates, train, validation, test):
+    for candidate, examples in _rounds(config, run, train, validation, test):
         # A round judges equal texts once.
         for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
@@ -130,16 +132,18 @@ def _check_judge(judge: object) -> None:
 
 def _rounds(
     config: MOGradConfig,
-    candidates: Sequence[Candidate],
+    run: DryRun,
     train: Sequence[dspy.Example],
     validation: Sequence[dspy.Example],
     test: Sequence[dspy.Example],
 ) -> Iterator[tuple[Candidate, Sequence[dspy.Example]]]:
     """Yield each candidate and the examples that it is scored on, as the loop does."""
+    candidates = run.candidates
     yield candidates[0], validation
-    drawn = batches(train, config.batch_size, Random(config.seed))
-    for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
-        yield current, batch
+    yield candidates[0], pool_of(config, train)
+    by_name = dict(zip(name_examples(train), train, strict=True))
+    for current, proposed, batch in zip(candidates, candidates[1:], run.batches, strict=False):
+        yield current, [by_name[name] for name in batch]
         if proposed != current:
             yield proposed, validation
     yield candidates[0], test

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +11,6 @@ import dspy
 
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.lm.ledger import totals
-from mogradjudge.optimize.config import batches
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.directory import RunDirectory
 from mogradjudge.optimize.events import (
@@ -35,6 +33,7 @@ from mogradjudge.optimize.result import (
     StepRecord,
     StopReason,
 )
+from mogradjudge.optimize.sampling import Batches
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
 from mogradjudge.optimize.step import judge, propose
 from mogradjudge.programs.candidate import Candidate
@@ -72,6 +71,7 @@ class Run:
         self.context = context
         self.data = data
         self.observers = observers
+        self.batches = Batches(context, data["training"])
         self.folder = folder
         self.state = state or State()
 
@@ -120,8 +120,7 @@ class Run:
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
-        draws = batches(self.data["training"], config.batch_size, random.Random(config.seed))
-        for step, batch in islice(enumerate(draws, 1), len(self.state.steps), config.steps):
+        for step, batch in islice(enumerate(self.batches, 1), len(self.state.steps), config.steps):
             if reason := self.reached_limit():
                 return reason
             self.take(step, batch)
@@ -177,7 +176,9 @@ class Run:
         """Take one step, and accept or reject its proposal."""
         self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1]
-        proposal = propose(self.context, current.candidate, batch, step, self.notify)
+        proposal = propose(
+            self.context, current.candidate, batch, step, self.notify, pool=self.batches.pool
+        )
         proposed = self.score(step, proposal.candidate)
         accepted = proposed is not None and self.context.config.gate(current.agreement, proposed)
         agreement = proposed if accepted and proposed is not None else current.agreement

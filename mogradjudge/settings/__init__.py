@@ -27,6 +27,7 @@ from mogradjudge.settings.fields import (
     Predictors,
     Protocol,
     RunFields,
+    Sampling,
     ScoreRule,
     SkipTolerance,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Predictors",
     "Protocol",
     "RunFields",
+    "Sampling",
     "ScoreRule",
     "Setting",
     "SkipTolerance",

@@ -22,6 +22,7 @@ Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Layout: TypeAlias = Literal["combined", "separate"]
 Protocol: TypeAlias = Literal["paper"]
+Sampling: TypeAlias = Literal["disagreement", "uniform"]
 Pooling: TypeAlias = Literal["batch", "example"]
 SkipTolerance: TypeAlias = float | Literal["data"] | None
 ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
@@ -34,7 +35,14 @@ AUTO_STEPS: Final[Mapping[str, int]] = MappingProxyType({"light": 6, "medium": 1
 """Steps by level of effort; the paper runs 12."""
 
 PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {"paper": {"pool": "example", "skip_tolerance": None, "gate": "mean"}}
+    {
+        "paper": {
+            "sampling": "uniform",
+            "pool": "example",
+            "skip_tolerance": None,
+            "gate": "mean",
+        }
+    }
 )
 """Settings that go together, by the name of their protocol."""
 
@@ -66,6 +74,13 @@ class RunFields:
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
+    sampling: Sampling = default(
+        "disagreement",
+        Setting(
+            "disagreement: draw texts that the judge gets wrong, from up to 16 batches that it "
+            "scores once; uniform: draw by chance, as in the paper.",
+        ),
+    )
     seed: int = default(0, Setting("Seed of the batches and of every sampled reply.", low=0))
     gate: Any = default(
         "mean",

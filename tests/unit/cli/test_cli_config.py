@@ -288,3 +288,15 @@ def test_a_file_that_is_missing_is_one_line_and_status_2(table, tmp_path, capsys
     words = ["--lm", "openai/x", "--config", tmp_path / "best.toml", "--out", tmp_path / "run"]
     assert run("compile", table, *words) == 2
     assert "best.toml: This file cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_the_papers_protocol_sets_what_is_not_said_otherwise(tmp_path):
+    paper = options_of("--protocol", "paper", "--sampling", "disagreement")
+    assert (paper.pool, paper.skip_tolerance, paper.sampling) == ("example", None, "disagreement")
+    usual = options_of()
+    assert (usual.pool, usual.skip_tolerance) == ("batch", "data")
+    (tmp_path / "c.toml").write_text("skip_tolerance = 0.25\n")
+    for order in (1, -1):
+        words = [["--protocol", "paper"], ["--config", tmp_path / "c.toml"]][::order]
+        mixed = options_of(*words[0], *words[1])
+        assert (mixed.pool, mixed.skip_tolerance) == ("example", 0.25)

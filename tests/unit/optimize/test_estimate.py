@@ -163,6 +163,8 @@ def test_the_calls_are_those_of_the_run(
         gate=AlwaysAccept(),
         edit_preamble=preamble and mode != "SSS",
         skip_tolerance=None,
+        # What is drawn by disagreement, and so what is rated in it, is known to the run alone.
+        sampling="uniform" if missing else "disagreement",
         num_threads=1,
     )
     rows = estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
@@ -178,7 +180,8 @@ def test_the_tokens_are_those_of_the_run_within_a_fifth(mode, layout):
     for number, each in enumerate(examples):  # of very different lengths
         each["output"] += TEXTS * (number % 7)
     parts = examples[:10], examples[10:18], examples[18:]
-    optimizer = MOGrad(mode, steps=4, gate=AlwaysAccept(), num_threads=1, skip_tolerance=None)
+    options = {"gate": AlwaysAccept(), "skip_tolerance": None, "sampling": "uniform"}
+    optimizer = MOGrad(mode, steps=4, num_threads=1, **options)
     rows = {
         row.role: row
         for row in estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
@@ -284,7 +287,7 @@ def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, capsys):
     (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
     words = [str(tmp_path / "ratings.jsonl"), "--rubric", str(tmp_path / "rubric.toml")]
     words += ["--lm", MODEL, "--steps", "3", "--gate", "none", *more, *rule]
-    words += ["--skip-tolerance", "none"]
+    words += ["--skip-tolerance", "none", "--sampling", "uniform"]
     with serving(world=always_new) as server:
         words += ["--api-base", server.url]
         with pytest.raises(SystemExit):
