@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import sqrt
 from numbers import Real
@@ -83,12 +83,12 @@ def ratings_of(criterion: Criterion, example: dspy.Example) -> tuple[float, ...]
 
     Example:
         >>> clarity = Criterion("clarity", "Easy to read.", (1, 5))
-        >>> ratings_of(clarity, dspy.Example(ratings={"clarity": (4, None, 5)}))
-        (4, 5)
+        >>> ratings = (("ann", "clarity", 4.0), ("ann", "tone", 2.0), ("bob", "clarity", 5.0))
+        >>> ratings_of(clarity, dspy.Example(single_ratings=ratings))
+        (4.0, 5.0)
     """
-    by_criterion = example.get("ratings")
-    single = by_criterion.get(criterion.name) if isinstance(by_criterion, Mapping) else None
-    return tuple(rating for rating in single or () if rating is not None)
+    ratings = example.get("single_ratings") or ()
+    return tuple(score for _, name, score in ratings if name == criterion.name)
 
 
 def _standard_error(ratings: Sequence[float]) -> float:
