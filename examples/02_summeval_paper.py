@@ -59,7 +59,8 @@ def run(
 ) -> tuple[MultiCriteriaJudge, int]:
     """Give the judge that a run ends with, and the calls that it took."""
     if mode != "ST":
-        optimizer = MOGrad(mode, steps=steps, seed=seed, run_dir=out / f"{mode}-{seed}")
+        folder = out / f"{mode}-{seed}"
+        optimizer = MOGrad(mode, protocol="paper", steps=steps, seed=seed, run_dir=folder)
         judge = MultiCriteriaJudge(rubric)
         result = optimizer.optimize(judge, trainset=parts[0], valset=parts[1])
         return result.program, result.calls

@@ -94,7 +94,14 @@ def chain(events: pd.DataFrame) -> pd.DataFrame:
         parts[name] = told[told["event"] == event][[*BY, "text"]].rename(columns={"text": name})
     edits = events[events["event"] == "SectionRewritten"][["step", "criterion", "text"]]
     found = parts["critique"].merge(judged(events), on=BY, how="left")
-    found = found.merge(parts["gradient"], on=BY)
+    gradients = parts["gradient"]
+    of_batch = gradients["example_id"] == ""  # drawn from all texts of a step
+    found = pd.concat(
+        [
+            found.merge(gradients[~of_batch], on=BY),
+            found.merge(gradients[of_batch].drop(columns="example_id"), on=["step", "criterion"]),
+        ]
+    )
     found = found.merge(edits.rename(columns={"text": "edit"}), on=["step", "criterion"])
     return found[[*BY, "example", "judge", "human", "critique", "gradient", "edit"]]
 

@@ -11,7 +11,7 @@ from mogradjudge.stages.gate import make_gate
 
 def _drawn(setting):
     """Draw a setting's values, those that it has while it means something."""
-    if setting.names or setting.kind is bool:
+    if setting.kind in (str, bool):
         values = st.sampled_from(setting.names or (False, True))
     elif setting.kind is int:
         unused = setting.condition is not None and setting.condition.otherwise == setting.low
@@ -19,6 +19,8 @@ def _drawn(setting):
     else:
         high = 2 if setting.high is None else setting.high
         values = st.sampled_from(range(setting.low, high + 1)) | st.floats(setting.low, high)
+    if setting.names and setting.kind is not str:
+        values |= st.sampled_from(setting.names)
     return st.none() | values if setting.optional else values
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import dspy
 from dspy.lm15 import Request, TextPart
 
+from benchmarks.worlds.world import unit_on
 from mogradjudge import MOGrad, Objective, OptimizationResult
 from tests.engines import FORMATS, FunctionEngine, fake_lm, system
 
@@ -50,8 +51,11 @@ class LoudEngine(FunctionEngine):
         if name in self.answers:
             return self.answers[name]
         if name in ROLES:
-            texts = {"critique": "Not in capitals.", "advice": "Use capitals."}
-            return texts.get(name) or dict.fromkeys(labels(told, asked), "Shout.")
+            if name == "critique":
+                return "Not in capitals."
+            if name == "advice":
+                return units_on(asked)
+            return dict.fromkeys(labels(told, asked), "Shout.")
         if name == "next_tool_name":
             return "finish" if "observation_0" in asked else "look"
         if name == "next_tool_args":
@@ -92,6 +96,13 @@ def labels(told: str, asked: str) -> list[str]:
     return list(json.JSONDecoder().raw_decode(schema)[0]["properties"])
 
 
+def units_on(asked: str) -> list[dict[str, object]]:
+    """Give a unit of advice on each criterion that the coach is asked about."""
+    criteria = re.search(r"criteria\W+((?:- \w+: .*\n?)+)", asked)
+    assert criteria is not None
+    return [unit_on(name, "Use capitals.") for name in re.findall(r"- (\w+):", criteria.group(1))]
+
+
 def in_format(told: str, values: Mapping[str, object]) -> str:
     name = "chat" if "[[ ## " in told.split("All interactions")[1] else "xml"
     name = "json" if "Outputs will be a JSON object" in told else name
@@ -117,7 +128,7 @@ def optimize(
     """Optimize a program for `LOUD`, in one step unless the changes say otherwise."""
     sets = {"trainset": TRAIN, "valset": VALIDATION}
     sets |= {key: changes.pop(key) for key in ("trainset", "valset") if key in changes}
-    settings = {"objectives": [LOUD], "steps": 1, **changes}
+    settings = {"objectives": [LOUD], "steps": 1, "protocol": "paper", **changes}
     with dspy.context(lm=loud_lm(engine)):
         return MOGrad(**settings).optimize(program, **sets)
 

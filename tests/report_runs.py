@@ -43,9 +43,11 @@ class Hostile(ToyEngine):
         role = role_of(system)
         said = super().answer(system, user)
         if role in ("critic", "coach"):
-            field = {"critic": "critique", "coach": "advice"}[role]
             text = said.split("## ]]\n", 1)[1].split("\n\n[[ ## completed")[0]
-            return fields({field: f"{text} {HOSTILE}"})
+            if role == "critic":
+                return fields({"critique": f"{text} {HOSTILE}"})
+            units = [{**unit, "rule": f"{unit['rule']} {HOSTILE}"} for unit in json.loads(text)]
+            return fields({"advice": json.dumps(units)})
         if role == "editor":
             return said.replace("Rate from 1 to 5.", "Rate from 1 to 5. <script>hit = 5</script>")
         return said

@@ -26,7 +26,8 @@ from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.programs.candidate import Brief, Candidate
-from mogradjudge.stages.gradient import Gradient
+from mogradjudge.stages.gradient import Gradient, Unit
+from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.optimizer import rewrite_sections
 
 ON, OFF, ALL, SEED = "on topic", "off topic", "all", "seed"
@@ -114,15 +115,16 @@ def _edited(
 ) -> MultiCriteriaJudge | None:
     """Give the judge after an edit by this advice; None if the editor gave none."""
     current = Candidate.of(context.program)
+    unit = Unit(criterion=criterion, change="sharpen", rule=advice, support=("",))
     edits = rewrite_sections(
-        [Gradient("", (criterion,), advice)],
+        [Gradient("", (criterion,), (unit,))],
         [(criterion,)],
         Brief(context.objectives, current, context.slots),
         context.editor,
         label=label,
-        max_chars=context.config.max_section_chars,
+        hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
     )
-    if not edits.records:
+    if not edits.records or not edits.records[0].texts:
         return None
     edited = current.replace(edits.records[0].texts).written_into(setting.judge())
     assert isinstance(edited, MultiCriteriaJudge)

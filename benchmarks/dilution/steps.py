@@ -32,6 +32,7 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.context import RunContext, make_context
+from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.optimizer import rewrite_sections
 
 
@@ -207,7 +208,7 @@ def _adherence(
             written.brief,
             context.editor,
             label=f"{label}/{arm}",
-            max_chars=context.config.max_section_chars,
+            hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
         )
         for edit in edits.records:
             read = [g.text for g in written.gradients[arm] if set(g.criteria) <= set(edit.criteria)]

@@ -38,7 +38,9 @@ def optimized(
     """
     options = {"budget": means.budget, "display_progress": False, **options}
     options |= {f"{role}_lm": setting.lms[role] for role in ("critic", "coach", "editor")}
-    optimizer = MOGrad(num_threads=setting.num_threads, run_dir=folder, pool=means.pool, **options)
+    optimizer = MOGrad(
+        num_threads=setting.num_threads, run_dir=folder, shared=means.pool, **options
+    )
     result = optimizer.optimize(judge, trainset=texts[0], valset=texts[1])
     match result.stop_reason:
         case "budget":

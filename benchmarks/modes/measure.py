@@ -73,6 +73,7 @@ class Plan:
         """Give the optimizer's options of one run; with one criterion all modes are the same."""
         return {
             "mode": "SSS" if mode == SINGLE else mode,
+            "protocol": "paper",
             "steps": self.steps,
             "batch_size": self.batch_size,
             "seed": seed,

@@ -35,7 +35,18 @@ import numpy as np
 
 from benchmarks.worlds.cues import CUES, GENERIC
 from benchmarks.worlds.rater import rating
-from benchmarks.worlds.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
+from benchmarks.worlds.units import split_units
+from benchmarks.worlds.world import (
+    ToyEngine,
+    fields,
+    inputs_of,
+    labels_of,
+    parts_of,
+    role_of,
+    texts_of,
+    toy_rubric,
+    unit_on,
+)
 from mogradjudge import Rubric
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.criteria import Group
@@ -81,12 +92,14 @@ class PlantedWorld:
             case "coach":
                 budget = _BUDGET.search(system)
                 words = None if budget is None else int(budget.group(1))
-                names = tuple(json.loads(inputs["criteria"]))
-                return fields({"advice": self.advice(names, inputs["critiques"], words)})
+                names = tuple(parts_of(inputs["criteria"]))
+                advice = self.advice(names, inputs["critiques"], words)
+                return fields({"advice": json.dumps(_units(advice, texts_of(inputs["critiques"])))})
             case "rater":
                 return fields(rating(inputs, CUES, self.chance))
             case _:
-                texts = json.loads(inputs["current_instructions"])
+                current = parts_of(inputs["current_instructions"])
+                texts = {label: current[label] for label in labels_of(system)}
                 return fields(
                     {"new_instructions": json.dumps(self.rewritten(texts, inputs["advice"]))}
                 )
@@ -120,8 +133,8 @@ class PlantedWorld:
         )
 
     def _critique(self, inputs: Mapping[str, str]) -> str:
-        results = json.loads(inputs["results"])
-        wrong = [name for name, result in results.items() if "judge" in str(result.get("error"))]
+        results = parts_of(inputs["results"])
+        wrong = [name for name, result in results.items() if "error: judge" in result]
         return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
 
     def feedback(self, example: str, names: Sequence[str]) -> str:
@@ -264,6 +277,18 @@ def _instructions(system: str) -> str:
     """Find the instructions in a system prompt that DSPy's `ChatAdapter` made."""
     lines = system.rpartition("your objective is:")[2].strip().splitlines()
     return "\n".join(line.strip() for line in lines)
+
+
+def _units(advice: str, texts: Mapping[str, str]) -> list[dict[str, object]]:
+    """Make units of a coach's paragraphs; the texts that show a cue to be missing support it."""
+    units: list[dict[str, object]] = []
+    for paragraph in advice.split("\n\n"):
+        name, _, said = paragraph.partition(": ")
+        for sentence in split_units(said):
+            cues = cues_in(sentence.text)
+            support = [n for n, text in texts.items() if not cues or cues & cues_in(text)]
+            units.append(unit_on(name, sentence.text, support))
+    return units
 
 
 def _share(name: str, text: str) -> float:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dspy
 from dspy.lm15 import Message, Request, Response, Usage
@@ -23,7 +23,6 @@ from mogradjudge import Criterion, Rubric
 
 SEED_BIAS = 2
 _ERROR = re.compile(r"(\w+): judge ([\d.]+) too (high|low)")
-_ADVICE = re.compile(r"(\w+): (lower|raise)")
 
 
 def reply(system: str, user: str) -> str:
@@ -110,16 +109,35 @@ def _answers(system: str, user: str) -> Mapping[str, object]:
     if role == "judge":
         return _scores(system, inputs)
     if role == "critic":
-        results = json.loads(inputs["results"])
-        lines = [f"{name}: {_error(result)}." for name, result in results.items()]
+        results = parts_of(inputs["results"])
+        lines = [
+            f"{name}: {parts_of(result).get('error', 'none')}." for name, result in results.items()
+        ]
         return {"critique": "\n".join(lines)}
     if role == "coach":
-        errors = _ERROR.findall("\n".join(json.loads(inputs["critiques"])))
-        worst = max(errors, key=lambda error: float(error[1]), default=None)
-        if worst is None:
-            return {"advice": "Keep all as it is."}
-        return {"advice": f"{worst[0]}: {'lower' if worst[2] == 'high' else 'raise'} the scores."}
-    return {"new_instructions": json.dumps(_rewrite(inputs))}
+        return {"advice": json.dumps(_advice(inputs["critiques"], parts_of(inputs["criteria"])))}
+    return {"new_instructions": json.dumps(_rewrite(inputs, labels_of(system)))}
+
+
+def critique_or_advice(user: str, critique: str, rule: str) -> dict[str, str]:
+    """Answer a critic or a coach: with a text, or with a unit on each criterion."""
+    units = [unit_on(name, rule) for name in parts_of(inputs_of(user)["criteria"])]
+    return {"critique": critique, "advice": json.dumps(units)}
+
+
+def _advice(critiques: str, criteria: Mapping[str, str]) -> list[dict[str, object]]:
+    errors = [error for error in _ERROR.findall(critiques) if error[0] in criteria]
+    worst = max(errors, key=lambda error: float(error[1]), default=None)
+    if worst is None:
+        return []
+    support = [number for number, text in texts_of(critiques).items() if worst[0] in text]
+    rule = f"{'lower' if worst[2] == 'high' else 'raise'} the scores."
+    return [unit_on(worst[0], rule, support)]
+
+
+def unit_on(criterion: str, rule: str, support: Sequence[str] = ("1",)) -> dict[str, object]:
+    """Write a unit of a coach's advice."""
+    return {"criterion": criterion, "change": "add", "rule": rule, "support": list(support)}
 
 
 def _scores(system: str, inputs: Mapping[str, str]) -> dict[str, object]:
@@ -145,19 +163,14 @@ def _truth(name: str, text: str, low: int, high: int) -> int:
     return low + digest[0] % (high - low + 1)
 
 
-def _error(result: object) -> str:
-    return str(result["error"]) if isinstance(result, dict) and "error" in result else "none"
-
-
-def _rewrite(inputs: Mapping[str, str]) -> dict[str, str]:
-    texts: dict[str, str] = json.loads(inputs["current_instructions"])
-    votes = Counter[str]()
-    for name, direction in _ADVICE.findall("\n".join(json.loads(inputs["advice"]))):
-        votes[name] += 1 if direction == "raise" else -1
+def _rewrite(inputs: Mapping[str, str], labels: Sequence[str]) -> dict[str, str]:
+    texts, advice = parts_of(inputs["current_instructions"]), parts_of(inputs["advice"])
     new = {}
-    for name, text in texts.items():
+    for name in labels:
+        text, said = texts[name], advice.get(name, "")
         bias = re.search(r"BIAS=(-?\d+)", text)
-        move = (votes[name] > 0) - (votes[name] < 0)
+        votes = said.count("raise the") - said.count("lower the")
+        move = (votes > 0) - (votes < 0)
         moved = int(bias.group(1) if bias else SEED_BIAS) + move
         new[name] = f"Rate from 1 to 5. BIAS={moved}" if move or bias else text or "No rule yet."
     return new
@@ -169,6 +182,28 @@ def inputs_of(user: str) -> dict[str, str]:
     fields = dict(zip(parts[1::2], parts[2::2], strict=True))
     # The last field is followed by DSPy's reminder of the reply's format.
     return {k: v.split("\n\nRespond with the corresponding")[0].strip() for k, v in fields.items()}
+
+
+def parts_of(table: str, level: int = 3) -> dict[str, str]:
+    """Read a table out of a prompt field: its entries are lines, then stand under headings."""
+    lines, *parts = re.split(rf"^{'#' * level} (.+)\n", table, flags=re.MULTILINE)
+    short = dict(re.findall(r"^- (.+?): ?(.*)$", lines, re.MULTILINE))
+    return short | dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def texts_of(critiques: str) -> dict[str, str]:
+    """Read what a coach over a whole batch is shown: the critique of each text, by its number."""
+    return {
+        name.removeprefix("text "): parts_of(part, level=4).get("critique", "")
+        for name, part in parts_of(critiques).items()
+    }
+
+
+def labels_of(system: str) -> list[str]:
+    """Read the keys of the texts that an editor is asked for."""
+    asked = re.search(r"the new text of (.*?), each of at most", system)
+    assert asked is not None
+    return asked.group(1).split(", ")
 
 
 def fields(answers: Mapping[str, object]) -> str:

@@ -13,36 +13,40 @@ from click.shell_completion import CompletionItem
 from click.types import FloatParamType, IntParamType
 
 from mogradjudge.errors import SetupError
+from mogradjudge.settings import PROTOCOLS
 
+NONE = "none"
+"""The word for None."""
 _AUTO = ("auto", "steps")  # either of them says how many steps are taken
 
 
-class OrNone(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
-    """Another type's values, or the word "none" for None."""
+class OrNames(click.ParamType):  # type: ignore[type-arg]  # generic in new versions only
+    """Another type's values, or one of some names; the name "none" stands for None."""
 
-    name = "or none"
+    name = "or names"
 
-    def __init__(self, inner: click.ParamType[Any]) -> None:
+    def __init__(self, inner: click.ParamType[Any], *names: str) -> None:
         self.inner = inner
+        self.names = names
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | str | None:
-        if value is None or _is_none(value):
-            return None
+        if value is None or self.is_name(value):
+            return None if value is None or value.lower() == NONE else str(value).lower()
         converted: float | str = self.inner.convert(value, param, ctx)
         return converted
+
+    def is_name(self, value: object) -> bool:
+        """Return whether a value is one of the names, in any case."""
+        return isinstance(value, str) and value.lower() in self.names
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Offer the other type's values, and "none"."""
-        none = [CompletionItem("none")] if "none".startswith(incomplete) else []
-        return [*self.inner.shell_complete(ctx, param, incomplete), *none]
-
-
-def _is_none(value: object) -> bool:
-    return isinstance(value, str) and value.lower() == "none"
+        """Offer the other type's values, and the names."""
+        names = [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
+        return [*self.inner.shell_complete(ctx, param, incomplete), *names]
 
 
 def _read_defaults(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -66,6 +70,21 @@ def _read_defaults(ctx: click.Context, _: click.Parameter, path: str | None) -> 
         raise SetupError(f"{path}: {error}") from error
     ctx.default_map = {**(ctx.default_map or {}), **table}
 
+
+def _preset(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        values = {key: NONE if value is None else value for key, value in PROTOCOLS[name].items()}
+        ctx.default_map = {**values, **(ctx.default_map or {})}
+
+
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(tuple(PROTOCOLS)),
+    is_eager=True,
+    expose_value=False,
+    callback=_preset,
+    help="paper: the paper's settings in place of the defaults; other options override them.",
+)
 
 config_option = click.option(
     "--config",
@@ -116,8 +135,8 @@ def _options(command: click.Command) -> Iterator[click.Option]:
 def _check_kind(option: click.Option, value: object) -> None:
     """Refuse what click would convert to another type: 2.5 steps to 2, true to 1."""
     kind = option.type
-    if isinstance(kind, OrNone):
-        if _is_none(value):
+    if isinstance(kind, OrNames):
+        if kind.is_name(value):
             return
         kind = kind.inner
     if option.is_flag:

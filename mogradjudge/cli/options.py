@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from mogradjudge.cli.config_file import OrNone
+from mogradjudge.cli.config_file import NONE, OrNames, protocol_option
 from mogradjudge.settings import (
     AUTO_STEPS,
     JUDGE_SETTINGS,
@@ -112,20 +112,23 @@ def _setting_option(setting: Setting, **changes: Any) -> Decorator:
 
 def _type_of(setting: Setting) -> dict[str, Any]:
     kind: click.ParamType[Any] = _TYPES[setting.kind]
-    if setting.names:
-        kind = click.Choice(setting.names)
+    names = setting.names
+    if setting.kind is str and names:
+        kind, names = click.Choice(names), ()
     # None can be said where it is a choice; elsewhere it means that the option is left out.
-    if not (setting.optional and setting.searched):
+    if setting.optional and setting.searched:
+        names = (*names, NONE)
+    if not names:
         return {"type": kind}
-    shown = "|".join(setting.names) or kind.name.upper()
-    return {"type": OrNone(kind), "metavar": f"[{shown}|none]"}
+    first = kind.choices if isinstance(kind, click.Choice) else (kind.name.upper(),)
+    return {"type": OrNames(kind, *names), "metavar": f"[{'|'.join((*first, *names))}]"}
 
 
 call_options = together(
     click.option("--api-base", metavar="URL", help="An OpenAI-compatible server's URL."),
     click.option(
         "--temperature",
-        type=OrNone(click.FloatRange(0)),
+        type=OrNames(click.FloatRange(0), NONE),
         default=0.0,
         show_default=True,
         metavar="[FLOAT|none]",
@@ -190,6 +193,7 @@ step_options = together(_steps_option, setting_options("batch_size", "gate", "to
 _EFFORTS = ", ".join(map(str, AUTO_STEPS.values()))
 _OTHERS = ("steps", "num_threads", "max_rpm")  # which stand elsewhere
 config_options = together(
+    protocol_option,
     click.option(
         "--auto", type=click.Choice(tuple(AUTO_STEPS)), help=f"Effort: sets --steps to {_EFFORTS}."
     ),

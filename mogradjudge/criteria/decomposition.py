@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeAlias
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import MODES as MODE_NAMES
+from mogradjudge.settings import Pooling
 
 
 class Scope(Enum):
@@ -62,7 +63,7 @@ class DecompositionMode:
 
     Example:
         >>> DecompositionMode.parse("SCC").calls(batch_size=3, criteria=("clarity", "tone"))
-        StageCalls(loss=6, gradient=3, optimizer=1)
+        StageCalls(loss=6, gradient=1, optimizer=1)
     """
 
     loss: Scope
@@ -98,15 +99,20 @@ class DecompositionMode:
         """The three letters, as in ``"SSC"``."""
         return self.loss.value + self.gradient.value + self.optimizer.value
 
-    def calls(self, batch_size: int, criteria: Group) -> StageCalls:
-        """Count the calls of one step: per (example, group), per (example, group), per group."""
+    def calls(self, batch_size: int, criteria: Group, pool: Pooling = "batch") -> StageCalls:
+        """Count the calls of one step: per (example, group), per group, per group.
+
+        With ``pool="example"``, as in the paper, the gradient's calls are per (example, group) too.
+        """
         return StageCalls(
             loss=batch_size * len(self.loss.groups(criteria)),
-            gradient=batch_size * len(self.gradient.groups(criteria)),
+            gradient=(1 if pool == "batch" else batch_size) * len(self.gradient.groups(criteria)),
             optimizer=len(self.optimizer.groups(criteria)),
         )
 
-    def describe(self, criteria: Group = _EXAMPLE, batch_size: int = 3) -> str:
+    def describe(
+        self, criteria: Group = _EXAMPLE, batch_size: int = 3, pool: Pooling = "batch"
+    ) -> str:
         """Describe one step: what each stage's calls are told, and what they are not told.
 
         Names in backticks are input fields of the stages' prompts. The counts hold if nothing is
@@ -115,6 +121,7 @@ class DecompositionMode:
         Args:
             criteria: The names of the criteria, at least one and each once.
             batch_size: Texts per step, at least 1.
+            pool: What the coach reads at once, as the setting says.
 
         Returns:
             Plain text in lines of at most 100 characters.
@@ -131,7 +138,7 @@ class DecompositionMode:
             raise SetupError(f"`criteria` must be one name or more, each once, got {criteria!r}.")
         if type(batch_size) is not int or batch_size < 1:
             raise SetupError(f"`batch_size` must be a whole number >= 1, got {batch_size!r}.")
-        return "\n".join(_description(self, tuple(criteria), batch_size))
+        return "\n".join(_description(self, tuple(criteria), batch_size, pool))
 
     def __str__(self) -> str:
         return self.name
@@ -150,40 +157,58 @@ class _Stage:
     per_text: bool = True
 
 
-_STAGES = (
-    _Stage(
-        name="loss",
-        role="critic",
-        record="critique",
-        inputs="`example` (what the judge read), `results` (its scores beside the expected ones), ",
-        withheld="agreement on the validation texts",
-    ),
-    _Stage(
-        name="gradient",
-        role="coach",
-        record="gradient",
-        inputs="",
-        withheld="the text itself and its scores",
-        reads="critiques",
-    ),
-    _Stage(
-        name="optimizer",
-        role="editor",
-        record="edit",
-        inputs="",
-        withheld="the texts, their scores and the critiques",
-        reads="advice",
-        per_text=False,
-    ),
+_Before: TypeAlias = tuple[_Stage, tuple[Group, ...]]
+"""The stage before, and the groups of its calls."""
+
+_CRITIC = _Stage(
+    name="loss",
+    role="critic",
+    record="critique",
+    inputs="`example` (what the judge read), `results` (its scores beside the expected ones), ",
+    withheld="agreement on the validation texts",
+)
+_COACHES: Mapping[Pooling, _Stage] = MappingProxyType(
+    {
+        "batch": _Stage(
+            name="gradient",
+            role="coach",
+            record="gradient",
+            inputs="`texts` (the batch, abridged), `errors_made` (how often, how far), "
+            "`edits_tried` (and their effects), ",
+            withheld="the validation texts",
+            reads="critiques",
+            per_text=False,
+        ),
+        "example": _Stage(
+            name="gradient",
+            role="coach",
+            record="gradient",
+            inputs="",
+            withheld="the text itself and its scores",
+            reads="critiques",
+        ),
+    }
+)
+_EDITOR = _Stage(
+    name="optimizer",
+    role="editor",
+    record="edit",
+    inputs="`edits_tried` (and their effects), ",
+    withheld="the texts, their scores and the critiques",
+    reads="advice",
+    per_text=False,
 )
 _STANDING = "`task` (the preamble), `criteria` (meanings), `current_instructions` (sections)"
 
 
-def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> Iterator[str]:
-    counted = mode.calls(batch_size, criteria)
+def _description(
+    mode: DecompositionMode, criteria: Group, batch_size: int, pool: Pooling
+) -> Iterator[str]:
+    counted = mode.calls(batch_size, criteria, pool)
     calls = (counted.loss, counted.gradient, counted.optimizer)
+    stages = (_CRITIC, _COACHES[pool], _EDITOR)
     by_role = ", ".join(
-        f"{number} by the {stage.role}" for stage, number in zip(_STAGES, calls, strict=True)
+        f"{number} by the {stage.role}" for stage, number in zip(stages, calls, strict=True)
     )
     yield _wrapped(
         f"{mode}, one step on {_count(batch_size, 'text')} with {_criteria(len(criteria))} "
@@ -191,47 +216,48 @@ def _description(mode: DecompositionMode, criteria: Group, batch_size: int) -> I
         "come before them and the gate's after, equal in every mode. The calls of a stage are in "
         "flight together, up to `num_threads`; a stage waits for the whole stage before it."
     )
-    before: tuple[Group, ...] = ()
     scopes = (mode.loss, mode.gradient, mode.optimizer)
-    for stage, scope, number in zip(_STAGES, scopes, calls, strict=True):
+    before: _Before | None = None
+    for stage, scope, number in zip(stages, scopes, calls, strict=True):
         groups = scope.groups(criteria)
         yield ""
         yield f"{stage.name}: {_count(number, 'call')} to the {stage.role}"
         yield _row("one per", f"{'text and ' if stage.per_text else ''}group: {_listed(groups)}")
         yield from _passes(stage, groups[0], before, criteria, batch_size)
-        before = groups
+        before = stage, groups
     yield ""
     yield "what the mode risks"
     yield from _risks(mode, criteria)
 
 
 def _passes(
-    stage: _Stage, group: Group, before: tuple[Group, ...], criteria: Group, batch_size: int
+    stage: _Stage, group: Group, before: _Before | None, criteria: Group, batch_size: int
 ) -> Iterator[str]:
     """Describe one call, about ``group``; a stage's calls differ in their group alone."""
     its = _criteria(len(group), one="")
     yield _row("is told", f"{stage.inputs}{_STANDING} of its {its}")
-    if stage.reads:
+    if before is not None:
         yield _row("reads", _records_read(stage, group, before, batch_size))
     yield _row("is not told", "; ".join(_hidden(stage, group, criteria, batch_size)))
-    if stage.per_text:
+    if stage is not _EDITOR:
         yield _row("writes", f"1 {stage.record}, on its {its}")
     else:
         yield _row(
             "can change",
-            f"{_count(len(group), 'section')}, of its {its}, and nothing else: meanings, scales, "
-            "output format and, without `edit_preamble`, the preamble stay",
+            f"{_count(len(group), 'section')}, of its {its}, as far as the advice wants them "
+            "changed, and nothing else: meanings, scales, output format and, without "
+            "`edit_preamble`, the preamble stay",
         )
 
 
-def _records_read(stage: _Stage, group: Group, before: tuple[Group, ...], batch_size: int) -> str:
+def _records_read(stage: _Stage, group: Group, before: _Before, batch_size: int) -> str:
     """Count the records of the stage before that a call about ``group`` reads."""
-    groups = [earlier for earlier in before if inside(earlier, group)]
-    record = _STAGES[_STAGES.index(stage) - 1].record
-    texts, of = (1, "of its text")
-    if not stage.per_text:
+    earlier, all_groups = before
+    groups = [other for other in all_groups if inside(other, group)]
+    texts, of = (1, "of its text") if stage.per_text else (1, "of the whole batch")
+    if earlier.per_text and not stage.per_text:
         texts, of = batch_size, f"of {_count(batch_size, 'text')}"
-    records = _count(len(groups) * texts, record)
+    records = _count(len(groups) * texts, earlier.record)
     return f"`{stage.reads}`: {records} {of}, on {_criteria(len(groups[0]))} each"
 
 
@@ -246,7 +272,7 @@ def _hidden(stage: _Stage, group: Group, criteria: Group, batch_size: int) -> It
 def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
     shared = [
         stage.record
-        for stage, scope in zip(_STAGES, (mode.loss, mode.gradient), strict=False)
+        for stage, scope in ((_CRITIC, mode.loss), (_COACHES["batch"], mode.gradient))
         if len(scope.groups(criteria)) < len(criteria)
     ]
     edited = len(mode.optimizer.groups(criteria)[0])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import sqrt
 from numbers import Real
+from statistics import stdev
 from typing import Any
 
 import dspy
@@ -20,6 +22,11 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
+
+_HALF_A_STEP = 0.5
+"""In points: scales are of whole numbers."""
+_ROUNDING = 1e-9
+"""An error of just the noise must not exceed it by a rounding error."""
 
 
 def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objective, ...]:
@@ -56,6 +63,40 @@ def is_of_rubric(objective: Objective) -> bool:
         False
     """
     return getattr(objective.score, "func", None) is _closeness
+
+
+def noise_of(objective: Objective, example: dspy.Example) -> float:
+    """Return the error, in units of the score, that an example's human score cannot tell from none.
+
+    It is half a step of the scale, or the standard error of the single ratings where that is known
+    and larger; 0 for an objective that is not a rubric's.
+
+    Example:
+        >>> noise_of(Objective("short", "Is short.", lambda example, prediction: 1.0), None)
+        0.0
+    """
+    if not is_of_rubric(objective):
+        return 0.0
+    criterion: Criterion = objective.score.args[0]  # type: ignore[attr-defined]  # of a partial
+    points = max(_HALF_A_STEP, _standard_error(ratings_of(criterion, example)))
+    return points / criterion.scale.width + _ROUNDING
+
+
+def ratings_of(criterion: Criterion, example: dspy.Example) -> tuple[float, ...]:
+    """Return the single human ratings of an example, as far as they are known.
+
+    Example:
+        >>> clarity = Criterion("clarity", "Easy to read.", (1, 5))
+        >>> ratings = (("ann", "clarity", 4.0), ("ann", "tone", 2.0), ("bob", "clarity", 5.0))
+        >>> ratings_of(clarity, dspy.Example(single_ratings=ratings))
+        (4.0, 5.0)
+    """
+    ratings = example.get("single_ratings") or ()
+    return tuple(score for _, name, score in ratings if name == criterion.name)
+
+
+def _standard_error(ratings: Sequence[float]) -> float:
+    return stdev(ratings) / sqrt(len(ratings)) if len(ratings) > 1 else 0.0
 
 
 def _closeness(
@@ -127,6 +168,8 @@ def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) ->
     if isinstance(judge, Unscored):
         return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
     shown: dict[str, object] = {"judge score": _round(judge), "human score": _round(human)}
+    if len(ratings := ratings_of(criterion, example)) > 1:
+        shown["single human ratings"] = ", ".join(f"{_round(rating):g}" for rating in ratings)
     error = judge - human
     direction = "too high" if error > 0 else "too low"
     shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"

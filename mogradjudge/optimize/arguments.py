@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -20,7 +20,7 @@ from mogradjudge.objectives import Objectives
 from mogradjudge.optimize.config import MOGradConfig, resolve_steps
 from mogradjudge.optimize.directory import Pool
 from mogradjudge.optimize.events import Observer
-from mogradjudge.settings import Auto, RunFields
+from mogradjudge.settings import GATES, PROTOCOLS, Auto, Protocol, RunFields
 from mogradjudge.stages.gate import Gate, make_gate
 
 P = ParamSpec("P")
@@ -85,8 +85,9 @@ class Arguments(RunFields):
 
     mode: str | DecompositionMode = RunFields.mode
     steps: int | None = None  # type: ignore[assignment]  # None leaves it to `auto`
-    gate: Gate | None = None
+    gate: Gate | str | None = None
     budget: Budget | None = None
+    protocol: Protocol | None = None
     auto: Auto | None = None
     objectives: Objectives | None = None
     critic_lm: dspy.BaseLM | None = None
@@ -94,7 +95,7 @@ class Arguments(RunFields):
     editor_lm: dspy.BaseLM | None = None
     prompt_lm: dspy.BaseLM | None = None
     run_dir: str | Path | None = None
-    pool: Pool | None = None
+    shared: Pool | None = None
     callbacks: Iterable[Any] | None = None
     observers: Iterable[Observer] = ()
     display_progress: bool | None = None
@@ -106,7 +107,9 @@ class Arguments(RunFields):
             mode = DecompositionMode.parse(mode)
         values = {setting.name: getattr(self, setting.name) for setting in fields(RunFields)}
         values |= {"mode": mode, "steps": resolve_steps(self.auto, self.steps)}
-        values["gate"] = make_gate(RunFields.gate) if gate is None else gate
+        values["gate"] = (
+            make_gate(gate or RunFields.gate) if gate is None or gate in GATES else gate
+        )
         values["budget"] = Budget() if budget is None else budget
         return MOGradConfig(**values)
 
@@ -118,8 +121,8 @@ class Arguments(RunFields):
         """
         if self.run_dir is not None and not isinstance(self.run_dir, (str, PathLike)):
             raise SetupError(f"`run_dir` must be the path of a folder, got {self.run_dir!r}.")
-        if self.pool is not None and self.run_dir is None:
-            raise SetupError("`pool` needs a `run_dir`, the run's own folder, got none.")
+        if self.shared is not None and self.run_dir is None:
+            raise SetupError("`shared` needs a `run_dir`, the run's own folder, got none.")
         for name, lm in {**self.role_lms, "prompt": self.prompt_lm}.items():
             if lm is not None and not isinstance(lm, dspy.BaseLM):
                 raise SetupError(f"`{name}_lm` must be a dspy.LM, got {lm!r}.")
@@ -155,12 +158,23 @@ def taking_arguments(
         @functools.wraps(method)
         def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
             signature.bind(self, *args, **kwargs)
-            method(self, arguments(*args, **kwargs))
+            preset = _preset(kwargs.get("protocol"))
+            method(self, arguments(*args, **{**preset, **kwargs}))
 
         called.__signature__ = signature  # type: ignore[attr-defined]
         return called
 
     return decorate
+
+
+def _preset(protocol: object) -> Mapping[str, Any]:
+    """Return the settings of a protocol, which explicit arguments overrule."""
+    if protocol is None:
+        return {}
+    if protocol not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise SetupError(f"`protocol` must be one of {known} or None, got {protocol!r}.")
+    return PROTOCOLS[str(protocol)]
 
 
 def with_argument_hints(function: Callable[P, R]) -> Callable[P, R]:

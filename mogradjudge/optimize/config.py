@@ -152,7 +152,7 @@ def check_value(name: str, value: object) -> None:
     setting = PARAMETERS[name]
     if value is None and setting.optional:
         return
-    if setting.names:
+    if setting.kind is str or value in setting.names:
         setting.check(value)
         return
     if not _is_kind(value, setting.kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -12,11 +13,12 @@ import dspy
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.events import Event, StepStarted
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import FREE
 from mogradjudge.stages.gate import AlwaysAccept
-from mogradjudge.stages.gradient import WriteGradient
+from mogradjudge.stages.gradient import Unit, WriteGradient
 from mogradjudge.stages.loss import WriteCritique
 from mogradjudge.stages.optimizer import RewriteSections
 
@@ -24,6 +26,12 @@ PARAGRAPH_TOKENS = 90
 """A guess: what a critic, a coach or an editor writes on one criterion."""
 REASON_TOKENS = 25
 """A guess: the sentence on one criterion in a judge's rationale."""
+
+_WORDS = (
+    *("word", "text", "rule", "level", "point", "case", "line", "part", "form", "sign", "note"),
+    *("fact", "term", "name", "list", "page", "book", "year", "time", "way", "day", "man", "eye"),
+)
+"""A token each."""
 
 _ROLES = {
     WriteCritique.instructions: "critic",
@@ -43,12 +51,13 @@ class RoleCall:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The writing roles' calls, and the current instructions: the initial ones, then each step's.
+    """The writing roles' calls, each step's batch, and the instructions before and after each.
 
     A step whose batch has no human scores changes nothing.
     """
 
     role_calls: tuple[RoleCall, ...]
+    batches: tuple[tuple[str, ...], ...]
     candidates: tuple[Candidate, ...]
 
 
@@ -60,7 +69,8 @@ def dry_run(
 ) -> DryRun:
     """Take a run's steps, on its own batches, with every proposal accepted.
 
-    The judge's scores are invented, so no critique is skipped because of a close score.
+    The judge's scores are invented, so no critique is skipped because of a close score, and where
+    scores decide what is drawn, a run draws other texts.
     """
     replying = copy.copy(adapter)
     replying.__class__ = type("Replying", (_Replying, type(adapter)), {})
@@ -70,7 +80,13 @@ def dry_run(
     settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off"}
     settings |= {"skip_tolerance": None, "num_threads": 1}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
-    optimizer = MOGrad(**settings, objectives=objectives, display_progress=False)
+    batches: list[tuple[str, ...]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            batches.append(event.example_ids)
+
+    optimizer = MOGrad(**settings, objectives=objectives, observers=[note], display_progress=False)
     no_model = dspy.LM("dry-run/none", engine=_NoModel())
     with dspy.context(lm=no_model, adapter=replying, trace=[]):
         result = optimizer.optimize(_plain(judge), trainset=train, valset=[_unrated(judge)])
@@ -78,7 +94,7 @@ def dry_run(
     proposed = {measured.step: measured.candidate for measured in result.measured}
     for step in range(1, config.steps + 1):
         candidates.append(proposed.get(step, candidates[-1]))
-    return DryRun(tuple(replying.role_calls), tuple(candidates))
+    return DryRun(tuple(replying.role_calls), tuple(batches), tuple(candidates))
 
 
 def usual_scores(signature: type[dspy.Signature]) -> dict[str, Any]:
@@ -105,7 +121,7 @@ class _Replying:
         role = _ROLES.get(signature.instructions)
         if role is None:
             return [usual_scores(signature)]
-        outputs = _written(signature, inputs, self.max_chars)
+        outputs = _written(signature, inputs, self.max_chars, len(self.role_calls))
         messages = self.format(signature, demos, inputs)  # type: ignore[attr-defined]
         reply = self.format_assistant_message_content(signature, outputs)  # type: ignore[attr-defined]
         self.role_calls.append(RoleCall(role, messages, reply))
@@ -128,20 +144,39 @@ class _NoModel:
 
 
 def _written(
-    signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int
+    signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int, number: int
 ) -> dict[str, Any]:
     (name,) = signature.output_fields
-    if signature.instructions != RewriteSections.instructions:
-        return {name: _words(PARAGRAPH_TOKENS * len(inputs["criteria"]))}
-    text = _words(PARAGRAPH_TOKENS)[:max_chars].strip()
-    current = inputs["current_instructions"]
-    # Every proposal must differ from the last one.
-    new = {key: text.capitalize() if old == text else text for key, old in current.items()}
-    return {name: signature.output_fields[name].annotation.model_validate(new)}
+    criteria = _names_in(inputs["criteria"])
+    match _ROLES[signature.instructions]:
+        case "critic":
+            return {name: _words(PARAGRAPH_TOKENS * len(criteria))}
+        case "coach":
+            rule = _words(PARAGRAPH_TOKENS)
+            units = [
+                Unit(criterion=criterion, change="add", rule=rule, support=("1",))
+                for criterion in criteria
+            ]
+            return {name: units}
+    kind = signature.output_fields[name].annotation
+    text = _new_text(number)[:max_chars].strip()
+    return {name: kind.model_validate({own.alias: text for own in kind.model_fields.values()})}
+
+
+def _names_in(criteria: str) -> list[str]:
+    """Read the criteria's names as the prompt lists them."""
+    return re.findall(r"^(?:### |- )(\w+)", criteria, re.MULTILINE)
+
+
+def _new_text(number: int) -> str:
+    """Make a section that is unlike those of other numbers: a proposal must say something new."""
+    first, second = divmod(number, len(_WORDS))
+    words = [_WORDS[first % len(_WORDS)]] * (PARAGRAPH_TOKENS // 2)
+    return " ".join([*words, *[_WORDS[second]] * (PARAGRAPH_TOKENS // 2)])
 
 
 def _words(count: int) -> str:
-    return " ".join(["word"] * count)  # a token each
+    return " ".join(_WORDS[:1] * count)
 
 
 def _plain(judge: MultiCriteriaJudge) -> MultiCriteriaJudge:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from random import Random
 from typing import Any
 
 import dspy
@@ -19,10 +18,12 @@ from mogradjudge.lm.dspy_internals import messages_of
 from mogradjudge.lm.ledger import ROLES
 from mogradjudge.lm.models import adapter_named
 from mogradjudge.lm.pricing import TokenCounter, price
-from mogradjudge.optimize.config import MOGradConfig, batches
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.datasets import examples_of
-from mogradjudge.optimize.dry_run import dry_run, usual_scores
+from mogradjudge.optimize.dry_run import DryRun, dry_run, usual_scores
+from mogradjudge.optimize.sampling import pool_of
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.evaluation import name_examples
 
 RACE_READS = 0.5
 """The share of the validation texts that a race reads, about: fewer where rewrites do harm."""
@@ -36,7 +37,9 @@ class RoleEstimate:
 
     Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
     new, accepted and scored on all validation texts, the initial instructions are not the result,
-    no reply comes from a cache and no `skip_tolerance` saves a critique.
+    no reply comes from a cache, no `skip_tolerance` saves a critique and every text is rated on all
+    criteria. The texts that are drawn by disagreement are others than in a run, so tokens are those
+    of texts like them.
 
     Prompts are those that the run would send, and a judge's replies have the expected form, both
     counted by the model's tokenizer if it is available. How much critic, coach, editor and a
@@ -100,7 +103,7 @@ def estimate(
         counter = counters[models[call.role]]
         sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples, share in _rounds(config, run.candidates, parts):
+    for candidate, examples, share in _rounds(config, run, parts):
         # A round judges equal texts once.
         for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
@@ -138,15 +141,17 @@ def _check_judge(judge: object) -> None:
 
 def _rounds(
     config: MOGradConfig,
-    candidates: Sequence[Candidate],
+    run: DryRun,
     parts: Mapping[str, Sequence[dspy.Example]],
 ) -> Iterator[tuple[Candidate, Sequence[dspy.Example], float]]:
     """Yield each candidate, the examples that it is scored on, and how many of them are likely."""
     raced = RACE_READS if config.race != "off" and hasattr(config.gate, "may_fall") else 1.0
+    candidates, train = run.candidates, parts["training"]
     yield candidates[0], parts["validation"], 1.0
-    drawn = batches(parts["training"], config.batch_size, Random(config.seed))
-    for current, proposed, batch in zip(candidates, candidates[1:], drawn, strict=False):
-        yield current, batch, 1.0
+    yield candidates[0], pool_of(config, train), 1.0
+    by_name = dict(zip(name_examples(train), train, strict=True))
+    for current, proposed, batch in zip(candidates, candidates[1:], run.batches, strict=False):
+        yield current, [by_name[name] for name in batch], 1.0
         if proposed != current:
             yield proposed, parts["validation"], raced
     final = candidates[-1]

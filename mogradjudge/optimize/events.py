@@ -161,14 +161,15 @@ class CritiqueWritten(StepEvent, quotes=True):
 
 @dataclass(frozen=True)
 class GradientWritten(StepEvent, quotes=True):
-    """The coach gave advice from one example's critiques."""
+    """The coach gave advice from critiques; no ``example_id`` stands for the whole batch."""
 
     example_id: str
     criteria: Group
     text: str
 
     def describe(self) -> str:
-        return f"Gradient on {', '.join(self.criteria)} for {self.example_id}: {self.text}"
+        source = self.example_id or "the whole batch"
+        return f"Gradient on {', '.join(self.criteria)} for {source}: {self.text}"
 
 
 @dataclass(frozen=True)

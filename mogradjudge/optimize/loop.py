@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -17,11 +16,11 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.ledger import totals
-from mogradjudge.optimize.config import batches
 from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.datasets import RunData
 from mogradjudge.optimize.directory import RunDirectory
+from mogradjudge.optimize.edits import edits_tried
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
@@ -44,6 +43,7 @@ from mogradjudge.optimize.result import (
     StepRecord,
     StopReason,
 )
+from mogradjudge.optimize.sampling import Batches
 from mogradjudge.optimize.selection import corrected_gain
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
 from mogradjudge.optimize.step import Proposal, judge, propose
@@ -90,6 +90,7 @@ class Run:
         self.parts = data.parts
         self.needed = data.needed
         self.observers = observers
+        self.batches = Batches(context, data.parts["training"])
         self.folder = folder
         self.state = state or State()
         self.cap: str | None = None  # that ended the steps
@@ -174,8 +175,7 @@ class Run:
         if not self.state.measured:
             self.score_seed()
         self.context.ledger.set_aside(self.for_confirmation())
-        draws = batches(self.parts["training"], config.batch_size, random.Random(config.seed))
-        steps = islice(enumerate(draws, 1), len(self.state.steps), config.steps)
+        steps = islice(enumerate(self.batches, 1), len(self.state.steps), config.steps)
         while batch := dict(islice(steps, config.proposals)):
             if reason := self.reached_limit():
                 return reason
@@ -275,9 +275,13 @@ class Run:
         for step, batch in batches.items():
             self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1].candidate
+        config, slots = self.context.config, self.context.slots
+        pool, history = self.batches.pool, edits_tried(self.state, slots, config.proposals)
         proposals = self.side_by_side(
             tuple(batches),
-            lambda step, notify: propose(self.context, current, batches[step], step, notify),
+            lambda step, notify: propose(
+                self.context, current, batches[step], step, notify, pool=pool, history=history
+            ),
         )
         candidates = {step: proposal.candidate for step, proposal in proposals.items()}
         trials = self.side_by_side(
@@ -316,6 +320,7 @@ class Run:
                 sent if step == max(trials) else 0,
                 len(proposal.skipped),
                 trial.texts,
+                trial.current,
             )
             self.notify(
                 GateDecided(

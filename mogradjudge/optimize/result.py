@@ -46,7 +46,8 @@ class StepRecord:
     ``proposed`` is the proposal's agreement, None if it equals the current instructions.
     ``agreement`` is that of the current instructions after the step, ``calls`` the number of calls
     in the step, and ``skipped`` the number of questions without a usable reply. ``texts`` counts
-    the validation texts that were read where a race ended early; None if all were.
+    the validation texts that were read where a race ended early; None if all were. ``current`` is
+    the agreement of the instructions before the step, on the texts that were read.
     """
 
     step: int
@@ -56,6 +57,7 @@ class StepRecord:
     calls: int
     skipped: int
     texts: int | None = None
+    current: Agreement | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as `result.json` holds it."""

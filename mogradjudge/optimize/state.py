@@ -23,6 +23,7 @@ from mogradjudge.stages.gate import measures_less
 REPLAY = "Delete that file to replay the run from its paid replies."
 """What to do if `state.json` is damaged."""
 
+_OF_A_STEP = ("agreement", "proposed", "current")
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -292,17 +293,18 @@ class _Step:
     calls: _Count
     skipped: _Count
     texts: _Count | None = None
+    current: _Rows | None = None
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:
-        proposed = None if record.proposed is None else _rows(record.proposed)
-        rows = {"agreement": _rows(record.agreement), "proposed": proposed}
+        agreements = {name: getattr(record, name) for name in _OF_A_STEP}
+        rows = {name: None if it is None else _rows(it) for name, it in agreements.items()}
         return cls(**{**vars(record), **rows})
 
     @property
     def record(self) -> StepRecord:
-        proposed = None if self.proposed is None else _agreement(self.proposed)
-        agreements = {"agreement": _agreement(self.agreement), "proposed": proposed}
+        rows = {name: getattr(self, name) for name in _OF_A_STEP}
+        agreements = {name: None if it is None else _agreement(it) for name, it in rows.items()}
         return StepRecord(**{**vars(self), **agreements})
 
 

@@ -27,7 +27,9 @@ from mogradjudge.programs.candidate import Brief, Candidate, Slot
 from mogradjudge.programs.dspy_internals import with_callbacks
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
 from mogradjudge.programs.structure import clone, with_distinct_stages
-from mogradjudge.stages.gradient import Gradient, write_gradients
+from mogradjudge.stages.gradient import Evidence, Gradient, write_gradients
+from mogradjudge.stages.history import EditRecord
+from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.loss import Critique, write_critiques
 from mogradjudge.stages.optimizer import Edit, rewrite_sections
 from mogradjudge.stages.role import Round, Skipped
@@ -47,8 +49,20 @@ def propose(
     batch: Sequence[dspy.Example],
     step: int,
     notify: Observer,
+    *,
+    pool: Sequence[Judgement] = (),
+    history: Sequence[EditRecord] = (),
 ) -> Proposal:
     """Propose new instructions from one batch, in four rounds of calls without the gate's.
+
+    Args:
+        context: What every step works with.
+        current: The current instructions.
+        batch: The step's examples.
+        step: The step's number; the first is 1.
+        notify: Gets an event of each round.
+        pool: Other training texts, judged under the initial instructions.
+        history: The edits that the run has tried so far.
 
     Raises:
         dspy.LMError: If the provider fails, or refuses all questions of a role.
@@ -57,11 +71,13 @@ def propose(
         RunStopped: If the run was asked to stop.
     """
     taken = _Step(context, context.brief(current, step), step, notify)
+    if context.config.pool == "example":  # as in the paper
+        pool, history = (), ()
     program = with_distinct_stages(current.written_into(context.program))
     judgements = taken.judge(program, batch)
     critiques = taken.critique(judgements)
-    gradients = taken.advise(critiques.records)
-    edits = taken.rewrite(gradients.records)
+    gradients = taken.advise(critiques.records, Evidence(judgements, pool, history))
+    edits = taken.rewrite(gradients.records, batch, history)
     skipped = (*critiques.skipped, *gradients.skipped, *edits.skipped)
     for question in skipped:
         notify(
@@ -116,10 +132,15 @@ class _Step:
             )
         return critiques
 
-    def advise(self, critiques: Sequence[Critique]) -> Round[Gradient]:
-        groups = self.context.config.mode.gradient.groups(self.criteria)
+    def advise(self, critiques: Sequence[Critique], evidence: Evidence) -> Round[Gradient]:
+        config = self.context.config
         gradients = write_gradients(
-            critiques, groups, self.brief, self.context.coach, label=self.label
+            critiques,
+            config.mode.gradient.groups(self.criteria),
+            self.brief,
+            self.context.coach,
+            label=self.label,
+            evidence=evidence if config.pool == "batch" else None,
         )
         for gradient in gradients.records:
             self.notify(
@@ -127,16 +148,26 @@ class _Step:
             )
         return gradients
 
-    def rewrite(self, gradients: Sequence[Gradient]) -> Round[Edit]:
-        edited = self.brief.predictors
+    def rewrite(
+        self,
+        gradients: Sequence[Gradient],
+        batch: Sequence[dspy.Example],
+        history: Sequence[EditRecord],
+    ) -> Round[Edit]:
+        config, edited = self.context.config, self.brief.predictors
+        texts = [str(plain(value)) for example in batch for value in example.inputs().values()]
+        hygiene = Hygiene(config.max_section_chars, texts)
+        if config.pool == "example":  # as in the paper
+            hygiene = Hygiene(config.max_section_chars, may_repeat=True)
         edits = rewrite_sections(
             gradients,
-            self.context.config.mode.optimizer.groups(self.criteria),
+            config.mode.optimizer.groups(self.criteria),
             self.brief,
             self.context.editor,
             label=self.label,
-            max_chars=self.context.config.max_section_chars,
+            hygiene=hygiene,
             preambles=[slot for slot in self.context.preambles if slot.predictor in edited],
+            history=history,
         )
         for slot, text in _texts_of(edits).items():
             self.notify(SectionRewritten(self.number, slot.predictor, slot.criterion, text))

@@ -57,6 +57,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         objectives: What to maximize: a list of `Objective` or of metrics, or a dict of metrics by
             name. A metric's docstring is its description, its score lies in [0, 1]. A
             `MultiCriteriaJudge` has objectives of its own, so it may be left out.
+        protocol: ``"paper"`` for the paper's settings; those that are given otherwise win.
         auto: ``"light"`` (6 steps, the default), ``"medium"`` (12) or ``"heavy"`` (24).
         steps: An explicit number of steps instead.
         gate: Accepts or rejects candidates; `NoMeanRegression` by default.
@@ -66,8 +67,8 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             default.
         run_dir: A folder for the run's state, replies and results. An interrupted run resumes when
             it is started again with the same folder.
-        pool: The budget and the replies that this run shares with others; `mogradjudge.search` sets
-            it.
+        shared: The budget and the replies that this run shares with others; `mogradjudge.search`
+            sets them.
         callbacks: DSPy callbacks of this optimizer.
         observers: Functions that are called with every event (`mogradjudge.optimize.events`).
         display_progress: Whether a progress bar is shown on stderr; None shows it on a terminal.
@@ -90,7 +91,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         arguments.check()
         objectives = arguments.objectives
         self.run_dir = arguments.run_dir
-        self.pool = arguments.pool
+        self.shared = arguments.shared
         self.objectives = None if objectives is None else listed_objectives(objectives)
         self.role_lms = arguments.role_lms
         self.prompt_lm = arguments.prompt_lm
@@ -206,7 +207,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     def _folder(self) -> RunDirectory | None:
         if self.run_dir is None:
             return None
-        return RunDirectory(self.run_dir, None if self.pool is None else self.pool.replies)
+        return RunDirectory(self.run_dir, None if self.shared is None else self.shared.replies)
 
     def _ledger(self, config: MOGradConfig, folder: RunDirectory | None) -> Ledger:
         return Ledger(
@@ -214,7 +215,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             config.num_threads,
             config.max_rpm,
             None if folder is None else folder.stop_file,
-            None if self.pool is None else self.pool.purse,
+            None if self.shared is None else self.shared.purse,
         )
 
     def _config_for(self, student: dspy.Module, num_threads: int | None) -> MOGradConfig:

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import Trial
 
-from mogradjudge.criteria import Group
-from mogradjudge.criteria.decomposition import MODES, DecompositionMode
+from mogradjudge.criteria.decomposition import MODES
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import LAYOUTS
 from mogradjudge.optimize.config import MOGradConfig
@@ -43,15 +42,8 @@ def calls_per_step(config: MOGradConfig, judge: MultiCriteriaJudge, validation: 
         validation: The number of validation texts.
     """
     batch, criteria = config.batch_size, judge.rubric.names
-    return _calls(config.mode, criteria, batch, validation, judge.calls_per_text)
-
-
-def _calls(
-    mode: DecompositionMode, criteria: Group, batch: int, validation: int, per_text: int
-) -> int:
-    about_examples = len(mode.loss.groups(criteria)) + len(mode.gradient.groups(criteria))
-    judged = (batch + validation) * per_text
-    return judged + batch * about_examples + len(mode.optimizer.groups(criteria))
+    written = config.mode.calls(batch, criteria, config.pool).total
+    return written + (batch + validation) * judge.calls_per_text
 
 
 def last_rung(
@@ -72,7 +64,9 @@ def last_rung(
     per_text = samples * max(len(LAYOUTS[layout].groups(criteria)) for layout in layouts)
     modes = (base.mode,) if space.mode is None else [MODES[name] for name in space.mode]
     batch = _most(space.batch_size, base.batch_size)
-    step = max(_calls(mode, criteria, batch, validation, per_text) for mode in modes)
+    pools = (base.pool,) if space.pool is None else space.pool
+    written = max(mode.calls(batch, criteria, pool).total for mode in modes for pool in pools)
+    step = written + (batch + validation) * per_text
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)
 
 

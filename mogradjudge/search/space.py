@@ -278,11 +278,11 @@ def _check_domain(name: str, domain: object) -> None:
 
 
 def _including(name: str, domain: tuple[Value, ...] | Range, value: Value) -> Domain:
-    """Return a domain that holds the value too; None if no range can."""
+    """Return a domain that holds the value too; None if no range does, as for a name."""
     if not isinstance(domain, Range):
         return domain if value in domain else (*domain, value)
     if domain is _USUAL[name]:
-        return None if value is None else _widened(domain, value)
+        return _widened(domain, value) if isinstance(value, int | float) else None
     _check_held(name, domain, value)
     return domain
 

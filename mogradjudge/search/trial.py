@@ -134,7 +134,7 @@ def run_trial(
         config,
         **job.lms,
         run_dir=place / RUN,
-        pool=pool,
+        shared=pool,
         observers=observers,
         display_progress=False,
     )

@@ -2,44 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import dspy
+import pydantic
 
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import inside
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.programs.candidate import Brief
-from mogradjudge.stages.loss import Critique, text_of
-from mogradjudge.stages.role import Question, Role, Round, ask
+from mogradjudge.programs.evaluation import Judgement
+from mogradjudge.stages.errors_made import errors_made
+from mogradjudge.stages.history import EditRecord, history_of
+from mogradjudge.stages.loss import Critique, result_of
+from mogradjudge.stages.role import Question, Role, Round, Skipped, ask
+
+LONGEST_EXAMPLE = 1_500
+"""The most characters that the coach reads of a text beside its critique."""
+
+
+class Unit(pydantic.BaseModel):
+    """One piece of advice on one criterion.
+
+    ``support`` and ``against`` name the texts that speak for it and those that it would score
+    worse; ``keep`` says what must stay, and changes nothing.
+
+    >>> Unit(criterion="fluency", change="add", rule="Count the errors.", support=[1, 3]).support
+    ('1', '3')
+    """
+
+    model_config = pydantic.ConfigDict(
+        frozen=True,
+        coerce_numbers_to_str=True,
+        json_schema_extra=lambda schema: schema.pop("description"),  # the prompt says it
+    )
+
+    criterion: str
+    change: Literal["add", "sharpen", "weaken", "drop", "keep"]
+    rule: str
+    support: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.criterion}, {self.change}: {self.rule}"
 
 
 class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Advise how to change a judge's scoring instructions so that its results match people's.
 
-    The critiques tell how the judge went wrong on one example. For each named criterion, and for no
-    other, say what to add, sharpen, weaken or drop in its current instructions, and what to keep.
-    Look for the general rule behind the case: the advice must also help with texts that nobody has
-    seen yet, so do not cite the example. Give advice, not new instructions.
+    Write units of advice. A unit is about one of the criteria. It says what to add to the current
+    instructions on it, or which of their rules to sharpen, weaken or drop, in one or two sentences.
+    Look for what the errors have in common: the advice must help with texts that nobody has seen,
+    so copy nothing from these texts. It may say what a text of a certain level is like. Name in
+    `support` the texts that speak for a unit, and in `against` those that it would score worse.
+
+    A unit "keep" says what must stay. Where nothing should change, return none: the judge agrees,
+    people's scores look like noise, or a single text speaks against many.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
-    criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
-    current_instructions: dict[str, str] = dspy.InputField(
-        desc="how the judge is told to apply each criterion now"
+    criteria: str = dspy.InputField(desc="what each criterion means")
+    current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
+    critiques: str = dspy.InputField(desc="why its results missed the expected ones, by text")
+    advice: list[Unit] = dspy.OutputField(desc="a JSON list of units, the most important first")
+
+
+def pooled(signature: Any) -> Any:
+    """Add what a coach over the whole batch reads: the texts, the errors made, the edits tried."""
+    # The texts come first: a prefix cache then serves what the calls on a batch have in common.
+    return (
+        signature.prepend("texts", dspy.InputField(desc="what the judge read, abridged"), str)
+        .insert(-1, "errors_made", dspy.InputField(desc="how often, how far and which way"), str)
+        .insert(-1, "edits_tried", dspy.InputField(desc="and what they changed, measured"), str)
     )
-    critiques: list[str] = dspy.InputField(desc="why its results missed the expected ones")
-    advice: str = dspy.OutputField(desc="one paragraph per criterion, opening with its name")
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """Advice drawn from one example's critiques, for the criteria it names."""
+    """Advice for the criteria it names; ``example_id`` is empty if it is drawn from many texts."""
 
     example_id: str
     criteria: Group
-    text: str
+    units: tuple[Unit, ...]
+
+    @property
+    def text(self) -> str:
+        """The units, each on a line."""
+        return "\n".join(map(str, self.units)) or "No change."
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a coach over the whole batch reads beside the critiques.
+
+    Args:
+        batch: The batch under the current instructions.
+        pool: Other training texts, under the initial instructions.
+        history: The edits that were tried so far.
+    """
+
+    batch: Sequence[Judgement]
+    pool: Sequence[Judgement] = ()
+    history: Sequence[EditRecord] = ()
 
 
 def write_gradients(
@@ -49,38 +117,121 @@ def write_gradients(
     coach: Role,
     *,
     label: str,
+    evidence: Evidence | None = None,
     signature: type[dspy.Signature] = WriteGradient,
 ) -> Round[Gradient]:
-    """Write one gradient per example and group, from the example's critiques inside the group.
+    """Write gradients from the critiques inside each group.
 
-    An example without a critique inside a group costs no call for it. ``signature`` has the fields
-    of `WriteGradient`; another one serves to compare prompts.
+    With ``evidence`` a group has one gradient for the whole batch; without it, one per example, as
+    in the paper. Where there is no critique inside a group, there is no call. ``signature`` has the
+    fields of `WriteGradient`; another one serves to compare prompts. A unit that names another
+    criterion or no known text is left out and counted as skipped.
     """
-    questions = []
-    for example_id in dict.fromkeys(critique.example_id for critique in critiques):
-        for group in groups:
-            read = [
-                critique
-                for critique in critiques
-                if critique.example_id == example_id and inside(critique.criteria, group)
-            ]
-            if read:
-                questions.append(
-                    Question(
-                        criteria=group,
-                        example_id=example_id,
-                        signature=signature,
-                        inputs={
-                            **brief.shared_inputs(group),
-                            "critiques": for_prompt(
-                                [critique.text for critique in read], LONGEST_EVIDENCE
-                            ),
-                        },
-                        label=f"{label}/{example_id}/{'+'.join(group)}",
-                    )
-                )
-    return ask(coach, questions, _read)
+    write = _Writer(critiques, groups, brief, label, evidence, signature)
+    answers = ask(coach, list(write.questions()), partial(write.read, coach.name))
+    return Round(
+        records=tuple(gradient for gradient, _ in answers.records),
+        skipped=(*answers.skipped, *(left for _, all_left in answers.records for left in all_left)),
+    )
 
 
-def _read(question: Question, reply: dspy.Prediction) -> Gradient:
-    return Gradient(question.example_id, question.criteria, text_of(reply.advice))
+@dataclass(frozen=True)
+class _Writer:
+    critiques: Sequence[Critique]
+    groups: Sequence[Group]
+    brief: Brief
+    label: str
+    evidence: Evidence | None
+    signature: type[dspy.Signature]
+
+    def questions(self) -> Iterator[Question]:
+        examples = dict.fromkeys(critique.example_id for critique in self.critiques)
+        for example_id in examples if self.evidence is None else ("",):
+            for group in self.groups:
+                if read := self._read_in(group, example_id):
+                    yield self._question(group, example_id, read)
+
+    def _read_in(self, group: Group, example_id: str) -> list[Critique]:
+        return [
+            critique
+            for critique in self.critiques
+            if inside(critique.criteria, group) and example_id in ("", critique.example_id)
+        ]
+
+    def _question(self, group: Group, example_id: str, read: Sequence[Critique]) -> Question:
+        inputs = self.brief.shared_inputs(group)
+        if self.evidence is None:
+            texts = [critique.text for critique in read]
+            inputs["critiques"] = for_prompt(texts, LONGEST_EVIDENCE)
+        else:
+            inputs |= _pooled_inputs(self.brief, group, read, self.evidence)
+        return Question(
+            criteria=group,
+            example_id=example_id,
+            signature=self.signature if self.evidence is None else pooled(self.signature),
+            inputs=inputs,
+            label="/".join(filter(None, (self.label, example_id, "+".join(group)))),
+        )
+
+    def read(
+        self, role: str, question: Question, reply: dspy.Prediction
+    ) -> tuple[Gradient, list[Skipped]]:
+        """Check each unit, and name its texts by their ids."""
+        known = dict(_numbered(self.evidence.batch)) if self.evidence else {}
+        units, left_out = [], []
+        for unit in reply.advice:
+            named = _named(unit, known, question.example_id)
+            if reason := _fault(named, question.criteria):
+                left_out.append(Skipped(role, question.criteria, question.label, reason, str(unit)))
+            else:
+                units.append(named)
+        return Gradient(question.example_id, question.criteria, tuple(units)), left_out
+
+
+def _numbered(batch: Sequence[Judgement]) -> list[tuple[str, str]]:
+    """Number the texts of a batch: a model copies short names without errors."""
+    return [(str(number), judged.example_id) for number, judged in enumerate(batch, 1)]
+
+
+def _named(unit: Unit, known: Mapping[str, str], example_id: str) -> Unit:
+    def ids(names: Sequence[str]) -> tuple[str, ...]:
+        numbers = [number for name in names for number in re.findall(r"\d+", name)]
+        return tuple(dict.fromkeys(known[number] for number in numbers if number in known))
+
+    support = (example_id,) if example_id else ids(unit.support)
+    names = {"support": support, "against": ids(unit.against), "rule": unit.rule.strip()}
+    return unit.model_copy(update=names)
+
+
+def _fault(unit: Unit, criteria: Group) -> str:
+    if unit.criterion not in criteria:
+        return f"a unit is about {unit.criterion!r}, which is no criterion of the question"
+    if not unit.rule:
+        return "a unit says nothing"
+    return "" if unit.support or unit.change == "keep" else "no text of the batch supports a unit"
+
+
+def _pooled_inputs(
+    brief: Brief, group: Group, read: Sequence[Critique], evidence: Evidence
+) -> dict[str, object]:
+    objectives = [objective for objective in brief.objectives if objective.name in group]
+    texts, critiques = {}, {}
+    for number, example_id in _numbered(evidence.batch):
+        judged = evidence.batch[int(number) - 1]
+        texts[f"text {number}"] = for_prompt(dict(judged.example.inputs()), LONGEST_EXAMPLE)
+        said = [critique.text for critique in read if critique.example_id == example_id]
+        results = {
+            objective.name: result_of(objective, judged)
+            for objective in objectives
+            if judged.scores[objective.name] is not None
+        }
+        critiques[f"text {number}"] = {
+            "results": results,
+            "critique": "\n\n".join(said) or "none: judge and people agree",
+        }
+    return {
+        "texts": for_prompt(texts, LONGEST_EVIDENCE),
+        "critiques": for_prompt(critiques, LONGEST_EVIDENCE),
+        "errors_made": errors_made(objectives, evidence.pool, evidence.batch),
+        "edits_tried": history_of(evidence.history, group),
+    }

@@ -13,30 +13,30 @@ from mogradjudge.errors import ReplyError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
 from mogradjudge.objectives import MetricFailed, Objective
+from mogradjudge.objectives.rubric import noise_of
 from mogradjudge.programs.candidate import Brief
 from mogradjudge.programs.evaluation import Judgement
+from mogradjudge.settings import SkipTolerance
 from mogradjudge.stages.role import Question, Role, Round, ask
 
 
 class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
-    """Explain why an automatic judge's result on one example differs from what people expect.
+    """Say why an automatic judge's results on one text are not those that people expect.
 
-    Take each named criterion in turn, in a paragraph of its own that begins with the criterion's
-    name. Say in which direction the judge is off and by how much, which part of the example it
-    overlooked or weighed wrongly, and which words of its current instructions allowed that. Where
-    judge and people agree, say in one sentence what should stay. Do not propose new instructions.
+    Take each criterion of the results in turn, in a paragraph of its own that begins with the
+    criterion's name. Name what in the text people weigh otherwise than the judge, in its own words,
+    and which words of the judge's current instructions, or what missing ones, let it. Explain this
+    size and this direction of the error: what explains a small one is not what explains a large
+    one. Where single ratings lie far apart, or nothing in the text speaks for the expected result,
+    say that the human score looks like noise, and no more. Do not propose new instructions.
     """
 
     # The example comes first: a prefix cache then serves what the calls on it have in common.
-    example: dict[str, object] = dspy.InputField(desc="what the judge read")
+    example: str = dspy.InputField(desc="what the judge read")
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
-    criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
-    current_instructions: dict[str, str] = dspy.InputField(
-        desc="how the judge is told to apply each criterion now"
-    )
-    results: dict[str, object] = dspy.InputField(
-        desc="per criterion, the judge's result beside the expected one"
-    )
+    criteria: str = dspy.InputField(desc="what each criterion means")
+    current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
+    results: str = dspy.InputField(desc="the judge's result beside the expected one")
     critique: str = dspy.OutputField(desc="one paragraph per criterion")
 
 
@@ -67,7 +67,7 @@ def write_critiques(
     critic: Role,
     *,
     label: str,
-    skip_tolerance: float | None = None,
+    skip_tolerance: SkipTolerance = None,
 ) -> Round[Critique]:
     """Write one critique per judgement and group.
 
@@ -75,9 +75,11 @@ def write_critiques(
 
     A criterion without a human score is left out, and so is one whose metric failed, which says
     nothing about the judge. With ``skip_tolerance`` a criterion whose score is at least
-    ``1 - skip_tolerance`` is left out, too. A group without a criterion costs no call. Example and
-    results are cut to `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
+    ``1 - skip_tolerance`` is left out, too; ``"data"`` stands for what the human scores cannot tell
+    (`noise_of`). A group without a criterion costs no call. Example and results are cut to
+    `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
     """
+    objectives = {objective.name: objective for objective in brief.objectives}
     questions = [
         Question(
             criteria=criteria,
@@ -88,7 +90,11 @@ def write_critiques(
         )
         for judgement in judgements
         for group in groups
-        if (criteria := _to_criticize(judgement, group, skip_tolerance))
+        if (
+            criteria := tuple(
+                name for name in group if _missed(judgement, objectives[name], skip_tolerance)
+            )
+        )
     ]
     return ask(critic, questions, _read)
 
@@ -112,20 +118,20 @@ def text_of(reply: object) -> str:
     return reply.encode("utf-8", "replace").decode().strip()
 
 
-def _to_criticize(judgement: Judgement, group: Group, skip_tolerance: float | None) -> Group:
-    def missed(score: float | Unscored | None) -> bool:
-        if score is None or isinstance(score, MetricFailed):
-            return False
-        if isinstance(score, Unscored) or skip_tolerance is None:
-            return True
-        return score < 1.0 - skip_tolerance
-
-    return tuple(name for name in group if missed(judgement.scores[name]))
+def _missed(judgement: Judgement, objective: Objective, skip_tolerance: SkipTolerance) -> bool:
+    score = judgement.scores[objective.name]
+    if score is None or isinstance(score, MetricFailed):
+        return False
+    if isinstance(score, Unscored) or skip_tolerance is None:
+        return True
+    if skip_tolerance == "data":
+        skip_tolerance = noise_of(objective, judgement.example)
+    return score < 1.0 - skip_tolerance
 
 
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
     results = {
-        objective.name: _result(objective, judgement)
+        objective.name: result_of(objective, judgement)
         for objective in brief.objectives
         if objective.name in criteria
     }
@@ -139,7 +145,8 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
     return inputs
 
 
-def _result(objective: Objective, judgement: Judgement) -> object:
+def result_of(objective: Objective, judgement: Judgement) -> object:
+    """Return what a role may see of one result, or why there is none."""
     if isinstance(judgement.prediction, Unscored):
         return f"no result: {judgement.prediction.reason}"
     return objective.shown(judgement.example, judgement.read_by(objective.name))

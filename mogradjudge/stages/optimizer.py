@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dspy
@@ -11,29 +11,32 @@ import pydantic
 
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import inside
-from mogradjudge.errors import ReplyError
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.lm.quoting import quote
 from mogradjudge.programs.candidate import Brief, Slot
-from mogradjudge.stages.gradient import Gradient
+from mogradjudge.stages.gradient import Gradient, Unit
+from mogradjudge.stages.history import EditRecord, history_of
+from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.loss import text_of
-from mogradjudge.stages.role import Question, Role, Round, ask
+from mogradjudge.stages.role import Question, Role, Round, Skipped, ask
 
 
 class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Rewrite a judge's scoring instructions by the advice that was collected on them.
 
-    Return the full new text for each key of the current instructions, and no other key. Each text
-    tells the judge how to score that criterion: keep what the advice praises or leaves alone, merge
-    pieces of advice that agree, and settle those that conflict by what helps on most texts. Write
-    to the judge, briefly and in general terms. The scale and the output format are set elsewhere
-    and must not be changed or described.
+    Write to the judge, in general terms and no longer than it helps. Each piece of advice stands
+    with the number of texts that speak for it and against it. Follow what many support, merge what
+    agrees, and settle what conflicts by what helps on most texts; nobody has to follow all of it.
+    What the advice does not touch stays as it is, word for word. Learn from the edits tried before:
+    what was refused, or lowered agreement, needs another idea. A text may describe the levels, from
+    the worst to the best. The range of the scale and the output format are set elsewhere.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
-    criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
-    current_instructions: dict[str, str] = dspy.InputField(desc="the texts to rewrite, by key")
-    advice: list[str] = dspy.InputField(desc="what to change and what to keep")
+    criteria: str = dspy.InputField(desc="what each criterion means")
+    current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
+    advice: str = dspy.InputField(desc="what to change and what to keep, the best supported first")
+    edits_tried: str = dspy.InputField(desc="what earlier edits changed, and what came of it")
     new_instructions: dict[str, str] = dspy.OutputField(desc="a JSON object: the new text by key")
 
 
@@ -52,42 +55,130 @@ def rewrite_sections(
     editor: Role,
     *,
     label: str,
-    max_chars: int,
+    hygiene: Hygiene,
     preambles: Sequence[Slot] = (),
+    history: Sequence[EditRecord] = (),
 ) -> Round[Edit]:
-    """Rewrite the sections of each group by all gradients inside it.
+    """Rewrite the sections of each group that the gradients inside it want to change.
 
-    A group without a gradient costs no call, and its sections stay. A reply is an error if its keys
-    are not those of the group's sections, or if a text is empty or longer than ``max_chars``; it
-    cannot change sections outside the group.
+    The other sections are shown and stay, and a group without such a section costs no call. A reply
+    is an error if its keys are not those of the sections to rewrite, or if a text is empty; it
+    cannot change others. A text that `Hygiene` refuses is asked for once more, with the reason;
+    if it is refused again, the section keeps its text, which counts as skipped.
     """
-    editable = {group: (*preambles, *brief.slots_of(group)) for group in groups}
-    questions = [
-        Question(
-            criteria=group,
-            example_id="",
-            signature=_signature(editable[group]),
-            inputs={
-                **brief.shared_inputs(group),
-                "current_instructions": {
-                    slot.label: brief.candidate.text(slot) for slot in editable[group]
-                },
-                "advice": for_prompt([gradient.text for gradient in read], LONGEST_EVIDENCE),
-            },
-            label=f"{label}/{'+'.join(group)}",
-        )
-        for group in groups
-        if (read := [gradient for gradient in gradients if inside(gradient.criteria, group)])
+    task = _Rewriting(gradients, brief, label, hygiene, preambles, history)
+    first = ask(editor, [task.question(group) for group in groups if task.slots(group)], task.read)
+    faults = {edit.criteria: task.faults(edit) for edit in first.records}
+    refused = [edit for edit in first.records if faults[edit.criteria]]
+    again = [task.repair(edit, faults[edit.criteria]) for edit in refused]
+    repaired = {edit.criteria: edit for edit in ask(editor, again, task.read).records}
+    edits = [
+        task.mended(edit, repaired.get(edit.criteria, edit)) if edit in refused else edit
+        for edit in first.records
     ]
+    left_out = [
+        Skipped(editor.name, edit.criteria, f"{label}/{slot.label}", faults[edit.criteria][slot])
+        for edit in edits
+        for slot in faults[edit.criteria]
+        if slot not in edit.texts
+    ]
+    return Round(tuple(edits), (*first.skipped, *left_out))
 
-    def read_edit(question: Question, reply: dspy.Prediction) -> Edit:
-        slots = editable[question.criteria]
-        return Edit(question.criteria, _texts(reply.new_instructions, slots, max_chars))
 
-    return ask(editor, questions, read_edit)
+@dataclass(frozen=True)
+class _Rewriting:
+    gradients: Sequence[Gradient]
+    brief: Brief
+    label: str
+    hygiene: Hygiene
+    preambles: Sequence[Slot]
+    history: Sequence[EditRecord]
+
+    def slots(self, group: Group) -> tuple[Slot, ...]:
+        """Return the sections that a group's gradients want to change."""
+        changed = {unit.criterion for unit in self.units(group) if unit.change != "keep"}
+        slots = tuple(slot for slot in self.brief.slots_of(group) if slot.criterion in changed)
+        return (*self.preambles, *slots) if slots else ()
+
+    def units(self, group: Group) -> list[Unit]:
+        """Return the units of the gradients inside a group, the best supported first."""
+        units = [
+            unit
+            for gradient in self.gradients
+            if inside(gradient.criteria, group)
+            for unit in gradient.units
+        ]
+        return sorted(units, key=lambda unit: len(unit.against) - len(unit.support))
+
+    def question(self, group: Group) -> Question:
+        units = self.units(group)
+        advice = {
+            name: [_counted(unit) for unit in units if unit.criterion == name] or "none: it stays"
+            for name in group
+        }
+        inputs = {
+            **self.brief.shared_inputs(group),
+            "advice": for_prompt(advice, LONGEST_EVIDENCE),
+            "edits_tried": history_of(self.history, group),
+        }
+        if self.preambles:
+            preambles = {slot.label: self.brief.candidate.text(slot) for slot in self.preambles}
+            inputs["current_instructions"] = {**preambles, **self.brief.current(group)}
+        signature = _signature(self.slots(group), self.hygiene.max_chars)
+        return Question(group, "", signature, inputs, f"{self.label}/{'+'.join(group)}")
+
+    def read(self, question: Question, reply: dspy.Prediction) -> Edit:
+        # The texts go into the judge's system message, and the model that wrote them has read
+        # untrusted texts.
+        new = {
+            slot: quote(text_of(getattr(reply.new_instructions, _field(slot))), headings=False)
+            for slot in self.slots(question.criteria)
+        }
+        return Edit(question.criteria, new)
+
+    def faults(self, edit: Edit) -> dict[Slot, str]:
+        known = [str(text) for text in self.brief.meanings(edit.criteria).values()]
+        known += [self.brief.candidate.text(slot) for slot in self.preambles]
+        found = {
+            slot: self.hygiene.fault(text, self._former(slot), known)
+            for slot, text in edit.texts.items()
+        }
+        return {slot: fault for slot, fault in found.items() if fault}
+
+    def _former(self, slot: Slot) -> list[str]:
+        edits = [record for record in self.history if record.criterion == slot.criterion]
+        before = [text for record in edits for text in (record.before, record.after)]
+        return [self.brief.candidate.text(slot), *before]
+
+    def repair(self, edit: Edit, faults: Mapping[Slot, str]) -> Question:
+        """Ask again, with the texts that cannot be used and the reason."""
+        question = self.question(edit.criteria)
+        refused = {slot.label: f"{why}:\n{edit.texts[slot]}" for slot, why in faults.items()}
+        field = dspy.InputField(desc="what you wrote first and why it is no use; write another")
+        return replace(
+            question,
+            signature=question.signature.insert(-1, "refused", field, str),
+            inputs={**question.inputs, "refused": for_prompt(refused, LONGEST_EVIDENCE)},
+            label=f"{question.label}/again",
+        )
+
+    def mended(self, edit: Edit, repaired: Edit) -> Edit:
+        """Put the repaired texts in the place of the refused ones, and leave out the bad ones."""
+        refused, still = self.faults(edit), self.faults(repaired)
+        texts = {
+            slot: repaired.texts[slot] if slot in refused else text
+            for slot, text in edit.texts.items()
+            if slot not in refused or slot not in still
+        }
+        return replace(edit, texts=texts)
 
 
-def _signature(slots: Sequence[Slot]) -> Any:
+def _counted(unit: Unit) -> str:
+    against = f", {len(unit.against)} against it" if unit.against else ""
+    return f"{unit.change} ({len(unit.support)} for it{against}): {unit.rule}"
+
+
+def _signature(slots: Sequence[Slot], max_chars: int) -> Any:
     """Narrow the reply's type to the keys of these slots.
 
     Models that follow a schema then cannot miss a key, and a missing or unknown key of any other
@@ -98,20 +189,10 @@ def _signature(slots: Sequence[Slot]) -> Any:
     kind = pydantic.create_model(  # type: ignore[call-overload]  # its fields are known at run time
         "NewInstructions", __config__=pydantic.ConfigDict(extra="forbid"), **keys
     )
-    return RewriteSections.with_updated_fields("new_instructions", type_=kind)
+    labels = ", ".join(slot.label for slot in slots)
+    desc = f"a JSON object: the new text of {labels}, each of at most {max_chars} characters"
+    return RewriteSections.with_updated_fields("new_instructions", type_=kind, desc=desc)
 
 
 def _field(slot: Slot) -> str:
     return f"text_of_{slot.label}"
-
-
-def _texts(reply: pydantic.BaseModel, slots: Sequence[Slot], max_chars: int) -> dict[Slot, str]:
-    # They go into the judge's system message, and the model that wrote them has read untrusted
-    # texts.
-    new = {slot: quote(text_of(getattr(reply, _field(slot))), headings=False) for slot in slots}
-    for slot, text in new.items():
-        if len(text) > max_chars:
-            raise ReplyError(
-                f"Expected at most {max_chars} characters for {slot.label!r}, got {len(text)}."
-            )
-    return new

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 import dspy
@@ -29,6 +31,9 @@ R = TypeVar("R")
 
 _RETRY_TEMPERATURE = 0.3  # at 0 another try would bring the same reply
 _LEAST_ROOM = 256  # tokens
+_LONGEST_LINE = 240  # characters of an entry that has no heading
+_DEEPEST_HEADING = 6
+_HEADING = re.compile(r"^(?=[ ]{0,3}#{1,6}(?:\s|$))", re.MULTILINE)
 _SILENT_ROUNDS = 2  # without any usable reply; then the role's settings or its model are wrong
 
 
@@ -194,7 +199,49 @@ def _quoted_inputs(question: Question) -> dict[str, object]:
     quoting = partial(quote, fields=_xml_fields(question))
     if isinstance(dspy.settings.adapter, dspy.TwoStepAdapter):
         quoting = partial(quote, fields=question.signature.fields, labels=True)
-    return {name: _quoted(value, quoting) for name, value in question.inputs.items()}
+    quoted = {name: _quoted(value, quoting) for name, value in question.inputs.items()}
+    texts = [name for name, field in question.signature.fields.items() if field.annotation is str]
+    return quoted | {name: in_markdown(quoted[name]) for name in texts if name in quoted}
+
+
+def in_markdown(value: object, level: int = 3) -> str:
+    """Write a value as the roles read it: short entries in lines, long ones under headings.
+
+    A line of a text that looks like a heading gets a backslash: it opens no entry.
+
+    >>> print(in_markdown({"fluency": "Rate from 1 to 5.", "style": "Is it plain?"}))
+    - fluency: Rate from 1 to 5.
+    - style: Is it plain?
+    """
+    match value:
+        case Mapping():
+            # Below a heading, a line would be an entry of what stands there.
+            lines = dict(takewhile(_fits_a_line, value.items()))
+            parts = ["\n".join(f"- {key}: {in_markdown(item)}" for key, item in lines.items())]
+            mark = "#" * min(level, _DEEPEST_HEADING)
+            long = [item for item in value.items() if item[0] not in lines]
+            parts += [f"{mark} {key}\n{_below(item, level + 1)}" for key, item in long]
+            return "\n\n".join(filter(None, parts))
+        case list():
+            return "\n".join(f"{n}. {_below(item, level)}" for n, item in enumerate(value, 1))
+        case str():
+            return value
+        case float():
+            return f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+def _below(item: object, level: int) -> str:
+    text = in_markdown(item, level)
+    return _HEADING.sub(r"\\", text) if isinstance(item, str) else text
+
+
+def _fits_a_line(entry: tuple[object, object]) -> bool:
+    _, item = entry
+    if isinstance(item, (Mapping, list)):
+        return False
+    text = in_markdown(item)
+    return len(text) <= _LONGEST_LINE and len(text.splitlines()) <= 1
 
 
 def _xml_fields(question: Question) -> tuple[str, ...]:

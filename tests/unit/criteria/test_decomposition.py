@@ -1,6 +1,5 @@
 """The four modes are four values: which criteria share a call, and what that costs."""
 
-import json
 import re
 from itertools import pairwise, product
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.worlds.world import ToyEngine, inputs_of, toy_examples, toy_lm, toy_rubric
+from benchmarks.worlds.world import ToyEngine, inputs_of, parts_of, toy_examples, toy_lm, toy_rubric
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge
 from mogradjudge.criteria.decomposition import MODES, DecompositionMode, Scope, StageCalls, inside
 from mogradjudge.errors import SetupError
@@ -82,14 +81,17 @@ def test_the_groups_of_a_stage_share_the_criteria_out(scope, criteria):
     ],
 )
 def test_calls_for_three_examples_and_four_criteria(name, calls, total):
-    counted = MODES[name].calls(3, ("a", "b", "c", "d"))
+    counted = MODES[name].calls(3, ("a", "b", "c", "d"), "example")
     assert counted == StageCalls(*calls)
     assert counted.total == total
+    loss, gradient, optimizer = calls
+    pooled = MODES[name].calls(3, ("a", "b", "c", "d"))
+    assert pooled == StageCalls(loss, gradient // 3, optimizer)
 
 
 @pytest.mark.parametrize("name", LEGAL)
 def test_all_modes_cost_the_same_on_one_criterion(name):
-    assert MODES[name].calls(3, ("a",)) == StageCalls(3, 3, 1)
+    assert MODES[name].calls(3, ("a",)) == StageCalls(3, 1, 1)
 
 
 # What passes between the stages
@@ -112,12 +114,22 @@ def number(text: str) -> int:
     return int(re.search(r"\d+", text).group())
 
 
-def sent_in_a_step(mode: str, criteria: tuple[str, ...], batch: int) -> dict[str, list[dict]]:
+def sent_in_a_step(
+    mode: str, criteria: tuple[str, ...], batch: int, pool: str = "batch"
+) -> dict[str, list[dict]]:
     """Take one step in the toy world; give the fields of every call, by role."""
     engine, rubric = ToyEngine(), toy_rubric(*criteria)
     examples = toy_examples(rubric, batch + 3)
     with dspy.context(lm=toy_lm(engine)):
-        MOGrad(mode=mode, steps=1, batch_size=batch, gate=AlwaysAccept()).optimize(
+        optimizer = MOGrad(
+            mode=mode,
+            steps=1,
+            batch_size=batch,
+            gate=AlwaysAccept(),
+            pool=pool,
+            skip_tolerance=None,
+        )
+        optimizer.optimize(
             MultiCriteriaJudge(rubric), trainset=examples[:batch], valset=examples[batch:]
         )
     calls = {role: [] for role in STAGES.values()}
@@ -130,39 +142,45 @@ def sent_in_a_step(mode: str, criteria: tuple[str, ...], batch: int) -> dict[str
 @pytest.mark.parametrize("name", LEGAL)
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("count", [1, 4, 5])
-def test_a_description_tells_what_the_calls_of_a_real_step_are_sent(name, count, batch):
+@pytest.mark.parametrize("pool", ["batch", "example"])
+def test_a_description_tells_what_the_calls_of_a_real_step_are_sent(name, count, batch, pool):
     criteria = ("coherence", "fluency", "relevance", "style", "tone")[:count]
-    description = MODES[name].describe(criteria, batch)
-    stages, calls = told(description), sent_in_a_step(name, criteria, batch)
+    description = MODES[name].describe(criteria, batch, pool)
+    stages, calls = told(description), sent_in_a_step(name, criteria, batch, pool)
     assert number(description.partition("):")[2]) == sum(len(each) for each in calls.values())
     for stage, role in STAGES.items():
         rows, sent = stages[stage], calls[role]
         assert number(rows[""]) == len(sent)
         groups = rows["one per"].partition(": ")[2].split(" | ")
-        about = [tuple(json.loads(each["criteria"])) for each in sent]
+        about = [tuple(parts_of(each["criteria"])) for each in sent]
         assert {tuple(group.split(", ")) for group in groups} == set(about)
         fields = re.findall(r"`(\w+)`", rows["is told"] + rows.get("reads", ""))
         assert all(set(fields) == set(each) for each in sent)
         others = re.findall(r"the other (\d* ?)criteri", rows["is not told"])
         assert {count - len(group) for group in about} == ({int(n or 1) for n in others} or {0})
-        for each in sent if "reads" in rows else ():
-            assert number(rows["reads"]) == len(json.loads(each[fields[-1]]))
+    written = len(calls["critic"]) // (batch if pool == "example" else 1)
+    assert number(stages["gradient"]["reads"]) == written // len(set(coached(calls)))
+    assert number(stages["optimizer"]["reads"]) == len(calls["coach"]) // len(calls["editor"])
     for each in calls["editor"]:
-        sections = json.loads(each["current_instructions"])
+        sections = parts_of(each["current_instructions"])
         assert number(stages["optimizer"]["can change"]) == len(sections)
+
+
+def coached(calls: dict[str, list[dict]]) -> list[tuple[str, ...]]:
+    return [tuple(parts_of(each["criteria"])) for each in calls["coach"]]
 
 
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_call_is_not_sent_what_the_description_says_it_is_not_told(name):
     criteria = ("coherence", "fluency", "relevance")
-    calls = sent_in_a_step(name, criteria, 3)
+    calls = sent_in_a_step(name, criteria, 3, "example")
     for each in (*calls["critic"], *calls["coach"], *calls["editor"]):
-        others = set(criteria) - set(json.loads(each["criteria"]))
+        others = set(criteria) - set(parts_of(each["criteria"]))
         shown = {key: each[key] for key in ("criteria", "current_instructions", "task")}
         shown["results"] = each.get("results", "")
         assert not any(other in text for other in others for text in shown.values())
     assert all("example" in each for each in calls["critic"])
-    texts = {json.loads(each["example"])["output"] for each in calls["critic"]}
+    texts = {parts_of(each["example"])["output"] for each in calls["critic"]}
     assert len(texts) == 3
     for each in (*calls["coach"], *calls["editor"]):
         assert not any(text in value for text in texts for value in each.values())

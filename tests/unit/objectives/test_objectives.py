@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dspy.lm15 import AuthError, InvalidRequestError, Request
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_lm
+from benchmarks.worlds.world import ToyEngine, critique_or_advice, role_of, toy_lm
 from mogradjudge import MOGrad, Objective, Scored, SetupError, Undefined, Unscored
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.objectives import AggregateFailed, MetricFailed, show_all
@@ -203,7 +203,7 @@ class Answering(ToyEngine):
             case "judge":
                 answer = "yes, it is"
                 return in_chat({"answer": answer.upper() if "Shout." in system else answer})
-        return in_chat({"critique": "It is not loud.", "advice": "Tell it to shout."})
+        return in_chat(critique_or_advice(user, "It is not loud.", "Tell it to shout."))
 
 
 def loud(example, prediction):
@@ -222,7 +222,7 @@ def test_examples_without_any_label_are_enough_for_an_objective_that_needs_none(
     assert result.final_agreement.by_criterion == {"loudness": 1.0}
     assert result.final_agreement.missing == {"loudness": 0}
     (critic, *_) = [user for role, _, user in engine.prompts if role == "critic"]
-    assert '{"loudness": {"produced": {"answer": "yes, it is"}}}' in critic
+    assert "### loudness\n#### produced\n- answer: yes, it is" in critic
 
 
 class Saying(dspy.Module):

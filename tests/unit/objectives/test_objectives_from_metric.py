@@ -4,7 +4,6 @@ import copy
 import gc
 import json
 import pickle
-import re
 import threading
 import weakref
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from dspy.teleprompt.gepa.gepa_utils import ScoreWithFeedback
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_lm
+from benchmarks.worlds.world import ToyEngine, critique_or_advice, labels_of, role_of, toy_lm
 from mogradjudge import (
     Budget,
     MOGrad,
@@ -375,13 +374,11 @@ class Rated(ToyEngine):
             return in_chat({"reasoning": "Capitals.", "recall": value, "precision": value})
         match role_of(system):
             case "editor":
-                names = json.loads(
-                    re.search(r"current_instructions ## \]\]\n(.*)\n", user).group(1)
-                )
+                names = labels_of(system)
                 return in_chat({"new_instructions": json.dumps(dict.fromkeys(names, "Shout."))})
             case "judge":
                 return in_chat({"response": "IT IS" if "Shout." in system else "it is"})
-        return in_chat({"critique": "Not loud.", "advice": "Tell it to shout."})
+        return in_chat(critique_or_advice(user, "Not loud.", "Tell it to shout."))
 
 
 def optimize(engine, objectives, **settings):
@@ -405,7 +402,8 @@ def test_a_metric_with_feedback_and_objective_scores_steers_a_run():
     assert result.seed_agreement.by_criterion == {"loud": 0.0, "brief": 1.0}
     assert result.final_agreement.by_criterion == {"loud": 1.0, "brief": 1.0}
     critic = next(user for role, _, user in engine.prompts if role == "critic")
-    assert '"score": "0 on a scale from 0 to 1", "feedback": "Please shout."' in critic
+    assert "score: 0 on a scale from 0 to 1" in critic
+    assert "feedback: Please shout." in critic
 
 
 def test_dspys_exact_match_is_an_objective():

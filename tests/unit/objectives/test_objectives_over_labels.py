@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_lm
+from benchmarks.worlds.world import ToyEngine, critique_or_advice, role_of, toy_lm
 from mogradjudge import MOGrad, Objective, Scored, SetupError, Undefined, Unscored
 from mogradjudge.objectives import MetricFailed
 from mogradjudge.optimize.events import CandidateScored
@@ -370,7 +370,7 @@ class Toned(ToyEngine):
             case "judge":
                 bad = "Look for bad." in system and re.search(r"bad text \d", user)
                 return in_chat({"answer": "neg" if bad else "pos"})
-        return in_chat({"critique": "It was bad.", "advice": "Look for bad."})
+        return in_chat(critique_or_advice(user, "It was bad.", "Look for bad."))
 
 
 def test_macro_f1_decides_a_run_and_its_labels_are_told():
@@ -403,7 +403,9 @@ def test_macro_f1_decides_a_run_and_its_labels_are_told():
 def test_one_odd_label_ends_no_run(signature, label, odd):
     class Steady(ToyEngine):
         def answer(self, system: str, user: str) -> str:
-            return in_chat({"answer": label, **dict.fromkeys(["critique", "advice"], "Fine.")})
+            if role_of(system) == "judge":
+                return in_chat({"answer": label})
+            return in_chat(critique_or_advice(user, "Fine.", "Fine."))
 
     examples = [dspy.Example(text=f"text {n}", label=label) for n in range(7)]
     examples.insert(1, dspy.Example(text="odd text", label=odd))

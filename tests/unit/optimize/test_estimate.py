@@ -13,7 +13,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.worlds.server import serving
-from benchmarks.worlds.world import inputs_of, reply, role_of, toy_examples, toy_rubric
+from benchmarks.worlds.world import (
+    critique_or_advice,
+    fields,
+    inputs_of,
+    labels_of,
+    parts_of,
+    reply,
+    role_of,
+    toy_examples,
+    toy_rubric,
+    unit_on,
+)
 from mogradjudge import MODES, AlwaysAccept, MOGrad, MultiCriteriaJudge, SetupError
 from mogradjudge.cli import main
 from mogradjudge.lm.ledger import ROLES, Ledger
@@ -66,14 +77,21 @@ class Writer:
             return reply(system, user)
         inputs = inputs_of(user)
         field = {"critic": "critique", "coach": "advice", "editor": "new_instructions"}[role]
-        written = "\n\n".join(
-            f"{name}: {self.paragraph}" for name in json.loads(inputs["criteria"])
-        )
+        criteria = parts_of(inputs["criteria"])
+        written = "\n\n".join(f"{name}: {self.paragraph}" for name in criteria)
+        if role == "coach":
+            written = json.dumps([unit_on(name, self.paragraph) for name in criteria])
         if role == "editor":
-            keys = json.loads(inputs["current_instructions"])
-            new = {key: f"No. {next(self.numbers)}: {self.paragraph}" for key in keys}
+            keys = labels_of(system)
+            new = {key: self.new_text(next(self.numbers)) for key in keys}
             written = json.dumps(new)
         return f"[[ ## {field} ## ]]\n{written}\n\n[[ ## completed ## ]]"
+
+    def new_text(self, number: int) -> str:
+        """Write the paragraph from another word on: nobody scores what was there before."""
+        words = self.paragraph.split()
+        start = 5 * number % len(words)
+        return f"No. {number}: {' '.join([*words[start:], *words[:start]])}"
 
 
 def examples_of(count: int, missing: set[tuple[int, str]] = frozenset()) -> list[dspy.Example]:
@@ -144,6 +162,9 @@ def test_the_calls_are_those_of_the_run(
         seed=seed,
         gate=AlwaysAccept(),
         edit_preamble=preamble and mode != "SSS",
+        skip_tolerance=None,
+        # What is drawn by disagreement, and so what is rated in it, is known to the run alone.
+        sampling="uniform" if missing else "disagreement",
         num_threads=1,
     )
     rows = estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
@@ -159,7 +180,8 @@ def test_the_tokens_are_those_of_the_run_within_a_fifth(mode, layout):
     for number, each in enumerate(examples):  # of very different lengths
         each["output"] += TEXTS * (number % 7)
     parts = examples[:10], examples[10:18], examples[18:]
-    optimizer = MOGrad(mode, steps=4, gate=AlwaysAccept(), num_threads=1)
+    options = {"gate": AlwaysAccept(), "skip_tolerance": None, "sampling": "uniform"}
+    optimizer = MOGrad(mode, steps=4, num_threads=1, **options)
     rows = {
         row.role: row
         for row in estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
@@ -178,7 +200,7 @@ def test_before_the_instructions_change_a_judges_tokens_are_exact():
     judge = MultiCriteriaJudge(toy_rubric(*NAMES))
     examples = examples_of(9)
     counter = TokenCounter(MODEL)
-    optimizer = MOGrad("CCC", steps=1, gate=AlwaysAccept(), num_threads=1)
+    optimizer = MOGrad("CCC", steps=1, gate=AlwaysAccept(), num_threads=1, skip_tolerance=None)
     engine = Writer(counter)
     engine.paragraph = " ".join(["word"] * 90)
     engine.numbers = itertools.repeat(7)
@@ -254,6 +276,8 @@ def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, capsys):
     numbers = itertools.count()
 
     def always_new(system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return fields(critique_or_advice(user, "", "lower the scores."))
         text = reply(system, user)
         return re.sub(r'"(?=[,}])', lambda _: f' ({next(numbers)})"', text)
 
@@ -263,6 +287,7 @@ def test_the_command_line_uses_what_it_estimated(more, rule, tmp_path, capsys):
     (tmp_path / "ratings.jsonl").write_text("\n".join(rows))
     words = [str(tmp_path / "ratings.jsonl"), "--rubric", str(tmp_path / "rubric.toml")]
     words += ["--lm", MODEL, "--steps", "3", "--gate", "none", *more, *rule]
+    words += ["--skip-tolerance", "none", "--sampling", "uniform"]
     with serving(world=always_new) as server:
         words += ["--api-base", server.url]
         with pytest.raises(SystemExit):

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import dspy
@@ -19,7 +19,17 @@ from dspy.utils.callback import BaseCallback
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_lm, toy_rubric
+from benchmarks.worlds.world import (
+    ToyEngine,
+    critique_or_advice,
+    inputs_of,
+    labels_of,
+    parts_of,
+    role_of,
+    toy_examples,
+    toy_lm,
+    toy_rubric,
+)
 from mogradjudge import (
     MODES,
     Agreement,
@@ -61,18 +71,22 @@ SEED = "Rate from 1 to 5."
 
 
 class Editor(ToyEngine):
-    """The toy world with another editor: ``write`` makes the new text of each section."""
+    """The toy world with another editor: ``write`` makes the new text of each section.
+
+    The coach has advice on every criterion, whatever the errors.
+    """
 
     def __init__(self, write: Callable[[str, int], str]) -> None:
         super().__init__()
         self.write = write
 
     def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return answered(**critique_or_advice(user, "", "Write it anew."))
         if role_of(system) != "editor":
             return super().answer(system, user)
-        shown = re.search(r"current_instructions ## \]\]\n(.*)\n", user)
-        texts = json.loads(shown.group(1))
-        new = {key: self.write(text, self.calls["editor"]) for key, text in texts.items()}
+        texts = parts_of(inputs_of(user)["current_instructions"])
+        new = {key: self.write(texts[key], self.calls["editor"]) for key in labels_of(system)}
         return answered(new_instructions=json.dumps(new))
 
 
@@ -89,7 +103,7 @@ def optimize(
 ) -> OptimizationResult:
     sets = {key: changes.pop(key) for key in ("trainset", "valset") if key in changes}
     with dspy.context(lm=toy_lm(engine)):
-        return MOGrad(**{"steps": 3} | changes).optimize(
+        return MOGrad(**{"steps": 3, "protocol": "paper"} | changes).optimize(
             student or MultiCriteriaJudge(RUBRIC),
             **{"trainset": TRAIN, "valset": VALIDATION} | sets,
         )
@@ -643,7 +657,7 @@ def test_without_an_lm_nothing_is_paid_either(role_lms, pinned, message):
         ({"max_rpm": 0}, "`max_rpm` must be a whole number >= 1, got 0"),
         ({"patience": 0}, "`patience` must be a whole number >= 1, got 0"),
         ({"target": 1.5}, r"`target` must lie in \[-1, 1\], got 1\.5"),
-        ({"skip_tolerance": 1.5}, r"`skip_tolerance` must lie in \[0, 1\], got 1\.5"),
+        ({"skip_tolerance": 1.5}, r"`skip_tolerance` must lie in \[0, 1\].*, got 1\.5"),
         ({"editor_temperature": -0.1}, "`editor_temperature` must be >= 0 or None"),
         ({"critic_temperature": float("nan")}, "`critic_temperature` must be >= 0 or None"),
         ({"level": "document"}, "`level` must be one of pooled, group, got 'document'"),
@@ -726,9 +740,11 @@ def test_an_interruption_keeps_what_was_found(num_threads):
 def test_observers_hear_the_run_in_order_and_every_event_is_json_and_a_sentence():
     events: list[Event] = []
     result = optimize(steps=2, mode="CCC", observers=[events.append])
-    step = ["StepStarted", "BatchJudged", *["CritiqueWritten"] * 3, *["GradientWritten"] * 3]
-    step += [*["SectionRewritten"] * 3, "CandidateScored", "GateDecided", "StepEnded"]
-    assert [type(event).__name__ for event in events] == [
+    step = ["StepStarted", "BatchJudged", "CritiqueWritten", "GradientWritten"]
+    step += ["SectionRewritten", "CandidateScored", "GateDecided", "StepEnded"]
+    kinds = [type(event).__name__ for event in events]
+    assert kinds.count("CritiqueWritten") == kinds.count("GradientWritten") == 2 * 3
+    assert [kind for kind, _ in groupby(kinds)] == [
         *("RunStarted", "CandidateScored", "SeedScored"),
         *step,
         *step,
@@ -814,11 +830,8 @@ class Answering(ToyEngine):
         if role == "critic":
             return answered(critique="Not in capitals.")
         if role == "coach":
-            return answered(advice="Use capitals.")
-        shown = re.search(r"current_instructions ## \]\]\n(.*)\n", user)
-        return answered(
-            new_instructions=json.dumps(dict.fromkeys(json.loads(shown.group(1)), "Shout."))
-        )
+            return answered(**critique_or_advice(user, "", "Use capitals."))
+        return answered(new_instructions=json.dumps(dict.fromkeys(labels_of(system), "Shout.")))
 
 
 class TwoSteps(dspy.Module):
@@ -1008,19 +1021,19 @@ def test_the_critic_sees_what_the_objective_shows_and_labels_and_outputs_by_defa
     program = dspy.Predict("question -> answer")
     optimize(engine, program, mode="CCC", objectives=[LOUD, shy], steps=1, **SETS)
     _, _, user = next(prompt for prompt in engine.prompts if prompt[0] == "critic")
-    results = json.loads(re.search(r"results ## \]\]\n(.*)\n", user).group(1))
-    question = json.loads(re.search(r"example ## \]\]\n(.*)\n", user).group(1))["question"]
-    assert results == {
-        "loudness": {"expected": {"answer": question.upper()}, "produced": {"answer": question}},
-        "brevity": {"n": 7},
-    }
+    inputs = inputs_of(user)
+    question = parts_of(inputs["example"])["question"]
+    loudness, brevity = parts_of(inputs["results"]).values()
+    shown = {name: parts_of(part) for name, part in parts_of(loudness, level=4).items()}
+    assert shown == {"expected": {"answer": question.upper()}, "produced": {"answer": question}}
+    assert parts_of(brevity) == {"n": "7"}
 
 
 def test_a_judges_own_objectives_can_be_replaced():
     def exact(example: dspy.Example, made: dspy.Prediction) -> float:
         return float(made.fluency == example.human_fluency)
 
-    engine = ToyEngine()
+    engine = Editor(lambda text, number: f"{text} BIAS=0")
     result = optimize(engine, objectives=[Objective("fluency", "Does it read well?", exact)])
     assert result.seed_agreement.by_criterion == {"fluency": 0.125}
     assert [(row.role, row.criteria) for row in result.ledger] == [

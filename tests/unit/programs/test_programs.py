@@ -149,7 +149,9 @@ def test_a_choice_of_predictors_that_is_none_is_refused(predictors):
 def test_in_a_separate_layout_a_round_robin_step_asks_about_one_criterion():
     rubric = toy_rubric("coherence", "fluency")
     texts, engine = toy_examples(rubric, 12), ToyEngine()
-    config = MOGradConfig(steps=2, predictors="round_robin", gate=AlwaysAccept())
+    config = MOGradConfig(
+        steps=2, predictors="round_robin", gate=AlwaysAccept(), skip_tolerance=None
+    )
     judge = MultiCriteriaJudge(rubric, layout="separate")
     with dspy.context(lm=toy_lm(engine)):
         result = MOGrad.from_config(config).optimize(judge, trainset=texts[:6], valset=texts[6:])

@@ -24,6 +24,7 @@ from dspy.lm15 import AuthError, ContextLengthError, Request, TextPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.worlds.world import unit_on
 from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
 from mogradjudge.errors import ReplyError
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
@@ -398,7 +399,8 @@ def test_whatever_the_values_no_role_is_sent_more_than_the_limit():
         }
         return dspy.Example(example, **more).with_inputs("question", "source", "pages")
 
-    engine = LoudEngine(critique=text, advice=text)
+    advice = [unit_on(name, text) for name in ("loudness", "again")]
+    engine = LoudEngine(critique=text, advice=json.dumps(advice))
     sets = {"trainset": [*map(long, TRAIN)], "valset": [*map(long, VALIDATION)]}
     objectives = [LOUD, Objective.from_metric(is_loud, "again", "Is it in capitals?")]
     result = optimize(Long(), engine, mode="CCC", objectives=objectives, **sets)
@@ -659,7 +661,7 @@ def test_a_show_function_that_fails_ends_no_run():
     engine = LoudEngine()
     result = optimize(Steps(), engine, objectives=[replace(LOUD, show=show)])
     assert result.final_agreement.mean == 1.0
-    assert '"produced": {"answer": "is it ' in last(engine.sent("critic")[0])
+    assert "#### produced\n- answer: is it " in last(engine.sent("critic")[0])
 
 
 # Programs that change what they are given

@@ -316,8 +316,10 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
         text = final.preamble if edit.title == "preamble" else final.section(edit.title)
         assert shown == text
     first = found.links[0]
-    assert len(first.cases) == 3
-    assert all(len(case.critiques) == len(case.gradients) == 2 for case in first.cases)
+    *texts, batch = first.cases
+    assert len(texts) == 3
+    assert {len(case.critiques) for case in texts} <= {1, 2}
+    assert (batch.example_id, len(batch.gradients)) == ("", 2)
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import TypeVar
@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_lm, toy_rubric
+from benchmarks.worlds.world import (
+    ToyEngine,
+    labels_of,
+    parts_of,
+    role_of,
+    toy_examples,
+    toy_lm,
+    toy_rubric,
+    unit_on,
+)
 from mogradjudge import (
     MODES,
     AlwaysAccept,
@@ -46,7 +55,6 @@ EDITORS_FAULTS = {
     "missing": lambda texts: {key: texts[key] for key in list(texts)[1:]},
     "unknown": lambda texts: {**texts, "style": "A section that nobody asked for."},
     "empty": lambda texts: {**texts, next(iter(texts)): " \n"},
-    "too long": lambda texts: {**texts, next(iter(texts)): "x" * 2001},
     "no text": lambda texts: {**texts, next(iter(texts)): ["a", "list"]},
     "no object": lambda texts: "Be stricter.",
 }
@@ -62,8 +70,8 @@ class Sent:
         values = [value.split("\n\nRespond with the corresponding")[0].strip() for value in values]
         self.fields = dict(zip(names, values, strict=True))
 
-    def __getitem__(self, field: str) -> dict[str, str] | list[str]:
-        return json.loads(self.fields[field])
+    def __getitem__(self, field: str) -> dict[str, str]:
+        return parts_of(self.fields[field])
 
 
 class UniqueEngine(ToyEngine):
@@ -75,11 +83,16 @@ class UniqueEngine(ToyEngine):
             case "critic":
                 return fields(critique=f"critique {token}")
             case "coach":
-                return fields(advice=f"advice {token}")
+                criteria = Sent("coach", system, user)["criteria"]
+                return fields(advice=json.dumps(self.advise(criteria, token)))
             case "editor":
-                keys = Sent("editor", system, user)["current_instructions"]
+                texts = Sent("editor", system, user)["current_instructions"]
+                keys = {label: texts[label] for label in labels_of(system)}
                 return fields(new_instructions=json.dumps(self.edit(keys, token)))
         return super().answer(system, user)
+
+    def advise(self, criteria: Iterable[str], token: str) -> object:
+        return [unit_on(name, f"advice {token} {name}") for name in criteria]
 
     def edit(self, texts: dict[str, str], token: str) -> object:
         return {key: f"new {key} {token}" for key in texts}
@@ -105,7 +118,12 @@ def run(
         dspy.Example(each, output=f"{each.output} (held out)").with_inputs("output")
         for each in toy_examples(rubric, 3)
     ]
-    changes = {"steps": 1, "batch_size": len(train), "gate": AlwaysAccept()} | changes
+    changes = {
+        "steps": 1,
+        "batch_size": len(train),
+        "gate": AlwaysAccept(),
+        "skip_tolerance": None,
+    } | changes
     with dspy.context(lm=toy_lm(engine)):
         return MOGrad(mode=mode, **changes).optimize(
             MultiCriteriaJudge(rubric, layout=layout), trainset=train, valset=validation
@@ -139,16 +157,18 @@ def fresh_cache() -> Iterator[None]:
     count=st.integers(1, 4),
     batch=st.integers(1, 4),
     layout=st.sampled_from(["combined", "separate"]),
+    pool=st.sampled_from(["batch", "example"]),
 )
-def test_every_record_is_read_exactly_once_by_the_next_stage(mode, count, batch, layout):
+def test_every_record_is_read_exactly_once_by_the_next_stage(mode, count, batch, layout, pool):
     engine, rubric = UniqueEngine(), toy_rubric(*NAMES[:count])
     events: list[Event] = []
     train, log = toy_examples(rubric, batch), [events.append]
-    result = run(engine, mode, rubric, train, layout, steps=2, observers=log)
+    result = run(engine, mode, rubric, train, layout, steps=2, observers=log, pool=pool)
 
     groups = MODES[mode].loss.groups, MODES[mode].gradient.groups, MODES[mode].optimizer.groups
     loss, gradient, optimizer = (split(rubric.names) for split in groups)
-    calls, judges = MODES[mode].calls(batch, rubric.names), 1 if layout == "combined" else count
+    calls = MODES[mode].calls(batch, rubric.names, pool)
+    judges = 1 if layout == "combined" else count
     assert engine.calls == {
         "judge": (2 * batch + 3 * 3) * judges,
         "critic": 2 * calls.loss,
@@ -162,11 +182,15 @@ def test_every_record_is_read_exactly_once_by_the_next_stage(mode, count, batch,
     advice = [event.text for event in of(events, GradientWritten)]
     assert len(set(critiques)) == len(critiques) == 2 * calls.loss
     assert len(set(advice)) == len(advice) == 2 * calls.gradient
-    assert sorted(chain(*(s["critiques"] for s in engine.sent("coach")))) == sorted(critiques)
-    assert sorted(chain(*(s["advice"] for s in engine.sent("editor")))) == sorted(advice)
+    read = "\n".join(sent.fields["critiques"] for sent in engine.sent("coach"))
+    assert sorted(re.findall(r"critique \w{12}", read)) == sorted(critiques)
+    read = "\n".join(sent.fields["advice"] for sent in engine.sent("editor"))
+    units = re.findall(r"advice \w{12} \w+", "\n".join(advice))
+    assert sorted(re.findall(r"advice \w{12} \w+", read)) == sorted(units)
 
+    together = ("editor",) if pool == "example" else ("coach", "editor")
     for role, stage in (("critic", loss), ("coach", gradient), ("editor", optimizer)):
-        each = 2 if role == "editor" else 2 * batch
+        each = 2 if role in together else 2 * batch
         spoken = Counter(tuple(sent["criteria"]) for sent in engine.sent(role))
         assert spoken == dict.fromkeys(stage, each)
 
@@ -199,39 +223,41 @@ def test_a_critique_names_only_its_criteria_and_sees_judge_and_human_scores_of_t
         for name, result in sent["results"].items():
             human = truth[text][f"human_{name}"]
             judge = min(5, human + 2)  # the toy judge's bias
-            assert (result["human score"], result["judge score"]) == (human, judge)
-            error = judge - human
-            assert result["error"] == (f"judge {error} too high" if error else "none")
+            error = f"judge {judge - human} too high" if judge > human else "none"
+            told = {"judge score": f"{judge:g}", "human score": f"{human:g}", "error": error}
+            assert parts_of(result) == told
         absent = set(rubric.names) - set(group)
         shown = [value for field, value in sent.fields.items() if field != "example"]
         assert not [name for name in absent if name in " ".join(shown)]
 
 
-def test_the_coach_is_shown_critiques_and_no_example():
+def test_the_papers_coach_is_shown_critiques_and_no_example():
     engine, rubric = UniqueEngine(), toy_rubric(*NAMES[:2])
     train = toy_examples(rubric, 2)
-    run(engine, "SSC", rubric, train)
+    run(engine, "SSC", rubric, train, pool="example")
     for sent in (*engine.sent("coach"), *engine.sent("editor")):
         assert not [each for each in train if each.output in " ".join(sent.fields.values())]
 
 
-def test_a_coach_reads_the_critiques_of_one_example_only():
+def test_the_papers_coach_reads_the_critiques_of_one_example_only():
     engine, rubric = UniqueEngine(), toy_rubric(*NAMES[:3])
     events: list[Event] = []
-    run(engine, "SCC", rubric, toy_examples(rubric, 3), observers=[events.append])
+    run(engine, "SCC", rubric, toy_examples(rubric, 3), observers=[events.append], pool="example")
     owner = {event.text: event.example_id for event in of(events, CritiqueWritten)}
     for sent in engine.sent("coach"):
-        assert len({owner[text] for text in sent["critiques"]}) == 1
-        assert len(sent["critiques"]) == 3
+        read = re.findall(r"critique \w{12}", sent.fields["critiques"])
+        assert len({owner[text] for text in read}) == 1
+        assert len(read) == 3
 
 
 def test_one_text_with_two_ratings_makes_two_examples_in_a_batch():
     engine, rubric = UniqueEngine(), toy_rubric(*NAMES[:2])
     first = toy_examples(rubric, 1)[0]
     second = dspy.Example(first, human_fluency=4.0).with_inputs("output")
-    run(engine, "SCC", rubric, [first, second])
+    run(engine, "SCC", rubric, [first, second], pool="example")
     assert engine.calls == {"judge": 1 + 2 * 3, "critic": 4, "coach": 2, "editor": 1}
-    assert [len(sent["critiques"]) for sent in engine.sent("coach")] == [2, 2]
+    read = [sent.fields["critiques"] for sent in engine.sent("coach")]
+    assert [text.count("critique ") for text in read] == [2, 2]
 
 
 def test_judgements_come_in_the_order_of_the_examples():
@@ -316,26 +342,28 @@ def test_a_retry_is_a_fresh_draw_and_not_the_same_reply_from_the_cache():
     ["mode", "skipped", "coaches"],
     [("SSS", 2, 2), ("SSC", 2, 2), ("SCC", 2, 1), ("CCC", 1, 1)],
 )
-def test_a_step_goes_on_without_the_critiques_of_one_example(mode, skipped, coaches):
+@pytest.mark.parametrize("pool", ["batch", "example"])
+def test_a_step_goes_on_without_the_critiques_of_one_example(mode, skipped, coaches, pool):
     class SilentCritic(UniqueEngine):
         def answer(self, system: str, user: str) -> str:
             silent = role_of(system) == "critic" and "Text 0" in user
             return "No." if silent else super().answer(system, user)
 
     engine, rubric = SilentCritic(), toy_rubric(*NAMES[:2])
-    result = run(engine, mode, rubric, toy_examples(rubric, 2), reply_retries=0)
+    result = run(engine, mode, rubric, toy_examples(rubric, 2), reply_retries=0, pool=pool)
     assert (result.steps[0].skipped, engine.calls["coach"]) == (skipped, coaches)
     assert all(text.startswith("new") for text in last_sections(result).values())
 
 
 @pytest.mark.parametrize(
     ["mode", "skipped", "sections"],
-    [("SSS", 2, 1), ("SSC", 2, 2), ("SCC", 2, 0), ("CCC", 2, 0)],
+    [("SSS", 1, 1), ("SSC", 1, 1), ("SCC", 1, 0), ("CCC", 1, 0)],
 )
 def test_a_section_that_got_no_advice_stays(mode, skipped, sections):
     class SilentCoach(UniqueEngine):
         def answer(self, system: str, user: str) -> str:
-            silent = role_of(system) == "coach" and "coherence" in user
+            asked = Sent("", system, user).fields.get("criteria", "")
+            silent = role_of(system) == "coach" and "coherence" in asked
             return "No." if silent else super().answer(system, user)
 
     engine, rubric = SilentCoach(), toy_rubric(*NAMES[:2])
@@ -354,7 +382,7 @@ def test_a_missing_human_score_costs_no_call_and_is_never_named(mode):
     combined = [("coherence",), ("coherence", "fluency")]
     spoken = sorted(tuple(sent["results"]) for sent in engine.sent("critic"))
     assert spoken == (separate if mode[0] == "S" else combined)
-    assert engine.calls["coach"] == {"SSS": 3, "SSC": 3, "SCC": 2, "CCC": 2}[mode]
+    assert engine.calls["coach"] == {"SSS": 2, "SSC": 2, "SCC": 1, "CCC": 1}[mode]
 
 
 def tolerated(skip_tolerance: float | None, mode: str) -> tuple[Counter[str], list[Sent]]:
@@ -376,7 +404,7 @@ def tolerated(skip_tolerance: float | None, mode: str) -> tuple[Counter[str], li
 )
 def test_what_the_judge_got_right_enough_costs_no_critique(skip_tolerance, critics, on_fluency):
     calls, sent = tolerated(skip_tolerance, "SSS")
-    assert calls["critic"] == calls["coach"] == critics
+    assert calls["critic"] == critics
     assert sum("fluency" in each["results"] for each in sent) == on_fluency
 
 
@@ -429,7 +457,7 @@ def test_all_stages_ask_in_the_words_of_their_signature():
     engine, rubric = UniqueEngine(), toy_rubric("fluency")
     run(engine, "SSC", rubric, toy_examples(rubric, 1))
     for role, words in {
-        "critic": "Explain why an automatic judge's result",
+        "critic": "Say why an automatic judge's results on one text",
         "coach": "Advise how to change a judge's scoring instructions",
         "editor": "Rewrite a judge's scoring instructions by the advice",
     }.items():

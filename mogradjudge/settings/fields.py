@@ -10,33 +10,23 @@ by which a run is resumed, and the settings that a report lists.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
-from numbers import Real
-from types import MappingProxyType, NoneType, UnionType
-from typing import (
-    Any,
-    Final,
-    Literal,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
-from mogradjudge.errors import SetupError
+from mogradjudge.settings.setting import Condition, Setting, completed, default
 
-Value: TypeAlias = str | int | float | bool | None
-Part: TypeAlias = Literal["run", "writers", "gate", "judge", "free"]
 Auto: TypeAlias = Literal["light", "medium", "heavy"]
 Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Layout: TypeAlias = Literal["combined", "separate"]
 Race: TypeAlias = Literal["blocks", "off"]
 Confirm: TypeAlias = Literal["report", "require", "off"]
+Protocol: TypeAlias = Literal["paper"]
+Sampling: TypeAlias = Literal["disagreement", "uniform"]
+Pooling: TypeAlias = Literal["batch", "example"]
+SkipTolerance: TypeAlias = float | Literal["data"] | None
 ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
 
 MODES: Final = ("SSS", "SSC", "SCC", "CCC")
@@ -46,114 +36,26 @@ SCORE_RULES: Final[tuple[ScoreRule, ...]] = get_args(ScoreRule)
 AUTO_STEPS: Final[Mapping[str, int]] = MappingProxyType({"light": 6, "medium": 12, "heavy": 24})
 """Steps by level of effort; the paper runs 12."""
 
+PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "paper": {
+            "sampling": "uniform",
+            "pool": "example",
+            "skip_tolerance": None,
+            "gate": "mean",
+            "race": "off",
+            "confirm": "off",
+        }
+    }
+)
+"""Settings that go together, by the name of their protocol."""
+
 SAMPLERS: Final = ("tpe", "nsga2", "random", "grid")
 PRUNERS: Final = ("none", "median")
 VALUES: Final = ("agreement", "criteria", "calls_per_text", "tokens_per_text")
 """What a search can optimize: mean agreement, that of each criterion; the costs of a text."""
 TIMEOUT: Final = 120.0
 """Seconds to wait for the next bytes of a reply before a call has failed."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """When a setting has an effect: while the setting ``parent`` has one of ``values``.
-
-    Otherwise its only allowed value is ``otherwise``.
-
-    >>> JUDGE_SETTINGS["n"].condition
-    Condition(parent='score_rule', values=('mean_of_n',), otherwise=1)
-    """
-
-    parent: str
-    values: tuple[str, ...]
-    otherwise: Value
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting; its name, type and default are those of its field.
-
-    Args:
-        help: Its meaning, in a line or two.
-        low: The smallest value; None for no limit.
-        high: The largest value; None for no limit.
-        names: All values of a text; for a `Literal` they are taken from the type.
-        part: What it affects: the whole ``"run"``; only the ``"writers"`` (critic, coach and
-            editor); the ``"gate"``; the ``"judge"``; or, for ``"free"``, only how fast a run is and
-            when it ends.
-        option: Whether the command line has an option for it.
-        searched: Whether a search may try several values.
-        tried: A search's default choices; none for the base configuration's value alone.
-        between: In place of choices, the ends of a search's default range.
-        condition: When it has an effect; None for always.
-
-    >>> RUN_SETTINGS["batch_size"].default
-    3
-    >>> RUN_SETTINGS["batch_size"].check(0)
-    Traceback (most recent call last):
-    mogradjudge.errors.SetupError: `batch_size` must be a whole number >= 1, got 0.
-    """
-
-    help: str
-    low: int | float | None = None
-    high: int | float | None = None
-    names: tuple[str, ...] = ()
-    part: Part = "run"
-    option: bool = True
-    searched: bool = True
-    tried: tuple[Value, ...] = ()
-    between: tuple[float, float] | None = None
-    condition: Condition | None = None
-
-    name: str = ""
-    kind: type = object
-    """str, int, float or bool; object for any other type."""
-    optional: bool = False
-    is_object: bool = False
-    """Whether a `MOGradConfig` holds the object that its name stands for."""
-    default: Any = None
-
-    def check(self, value: Any) -> None:
-        """Check that the setting can have a value.
-
-        Raises:
-            SetupError: If it cannot; the line names the setting.
-        """
-        if not self._allows(value):
-            raise SetupError(f"`{self.name}` must {self._rule()}, got {value!r}.")
-
-    def _allows(self, value: Any) -> bool:
-        if value is None:
-            return self.optional
-        if self.names:
-            return value in self.names
-        if self.kind is float:
-            right = isinstance(value, Real) and not isinstance(value, bool)
-        else:
-            right = type(value) is self.kind
-        low, high = self.low, self.high
-        return right and (low is None or value >= low) and (high is None or value <= high)
-
-    def _rule(self) -> str:
-        or_none = " or None" if self.optional else ""
-        if self.names:
-            return f"be one of {', '.join([*self.names, 'None'] if self.optional else self.names)}"
-        if self.low is None:
-            nouns = {str: "a text", bool: "True or False", int: "a whole number"}
-            return f"be {nouns.get(self.kind, 'a number')}{or_none}"
-        if self.kind is int:
-            ends = f">= {self.low}" if self.high is None else f"from {self.low} to {self.high}"
-            return f"be a whole number {ends}"
-        if self.high is None:
-            return f"be >= {self.low}{or_none}"
-        return f"lie in [{self.low}, {self.high}]"
-
-
-def default(value: T, setting: Setting) -> T:
-    """Declare a field with its default and its setting."""
-    return field(default=value, metadata={"setting": setting})
 
 
 _COMBINED = tuple(mode for mode in MODES if mode.endswith("C"))
@@ -176,6 +78,13 @@ class RunFields:
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
+    sampling: Sampling = default(
+        "disagreement",
+        Setting(
+            "disagreement: draw texts that the judge gets wrong, from up to 16 batches that it "
+            "scores once; uniform: draw by chance, as in the paper.",
+        ),
+    )
     seed: int = default(
         0,
         Setting("Seed of splits and batches, and of what critic, coach and editor sample.", low=0),
@@ -212,8 +121,21 @@ class RunFields:
             searched=False,  # a search sets texts aside of its own
         ),
     )
-    skip_tolerance: float | None = default(
-        None, Setting("Write no critique for a score this close to the human one.", low=0, high=1)
+    pool: Pooling = default(
+        "batch",
+        Setting(
+            "The coach reads all critiques of a batch at once, or those of one text at a time, as "
+            "in the paper.",
+        ),
+    )
+    skip_tolerance: SkipTolerance = default(
+        "data",
+        Setting(
+            "Write no critique for a score this close to the human one; data: as close as half a "
+            "step, or as the raters' standard error where their ratings are known.",
+            low=0,
+            high=1,
+        ),
     )
     critic_temperature: float | None = default(
         0.3, Setting("The critic's temperature; none sends no temperature.", low=0, part="writers")
@@ -356,28 +278,9 @@ def _settings_of(owner: type) -> Iterator[tuple[str, Setting]]:
     """List the settings that a class declares; the gates' settings follow the gate."""
     hints = get_type_hints(owner)
     for own in fields(owner):
-        yield own.name, _completed(own, hints[own.name])
+        yield own.name, completed(own, hints[own.name])
         if own.name == "gate":
             yield from _settings_of(GateFields)
-
-
-def _completed(own: Field[Any], hint: Any) -> Setting:
-    """Return a field's setting, completed by the field's name, type and default."""
-    setting: Setting = own.metadata["setting"]
-    union = get_origin(hint) in (Union, UnionType)
-    types = [part for part in (get_args(hint) if union else (hint,)) if part is not NoneType]
-    is_literal = len(types) == 1 and get_origin(types[0]) is Literal
-    names = get_args(types[0]) if is_literal else setting.names
-    kind = str if names else types[0] if types[0] in (str, int, float, bool) else object
-    return replace(
-        setting,
-        name=own.name,
-        kind=kind,
-        names=names,
-        optional=union and NoneType in get_args(hint),
-        is_object=hint is Any or kind is object,
-        default=own.default,
-    )
 
 
 def _where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
@@ -403,21 +306,3 @@ FREE: Final = _where(lambda setting: setting.part == "free")
 """The settings that affect only how fast a run is and when it ends."""
 WRITERS: Final = _where(lambda setting: setting.part == "writers")
 """The settings that have no effect until critic, coach and editor have written something."""
-
-
-def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[T]]:
-    """Add the settings' help to a class's docstring, as its ``Args:``.
-
-    >>> class Judge:
-    ...     pass
-    >>> "n: Samples per text" in with_arguments({"n": JUDGE_SETTINGS["n"]})(Judge).__doc__
-    True
-    """
-
-    def add(owner: type[T]) -> type[T]:
-        own = {name: setting for name, setting in settings.items() if setting.part != "gate"}
-        lines = [f"    {name}: {setting.help}" for name, setting in own.items()]
-        owner.__doc__ = "\n".join([inspect.cleandoc(owner.__doc__ or ""), "", "Args:", *lines])
-        return owner
-
-    return add

@@ -1,0 +1,55 @@
+"""The edits that a run has tried so far, read from its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mogradjudge.optimize.result import StepRecord
+from mogradjudge.optimize.state import State
+from mogradjudge.programs.candidate import Slot
+from mogradjudge.stages.history import EditRecord
+
+
+def edits_tried(state: State, slots: Sequence[Slot], proposals: int = 1) -> tuple[EditRecord, ...]:
+    """Return each edit of a section that was scored, in the order of the steps.
+
+    Args:
+        state: The run so far.
+        slots: The sections.
+        proposals: How many steps start from the same instructions.
+
+    >>> edits_tried(State(), ())
+    ()
+    """
+    return tuple(_edits(state, slots, proposals))
+
+
+def _edits(state: State, slots: Sequence[Slot], proposals: int) -> Iterator[EditRecord]:
+    scored = {it.step: it.candidate for it in (*state.measured, *state.rejected)}
+    for record in state.steps:
+        if record.proposed is None:
+            continue
+        start = record.step - (record.step - 1) % proposals  # the first step of its round
+        current = [it.candidate for it in state.measured if it.step < start][-1]
+        proposed = scored[record.step]
+        for slot in slots:
+            before, after = current.text(slot), proposed.text(slot)
+            if before != after:
+                yield EditRecord(
+                    record.step, slot.criterion, before, after, _effect(record), record.accepted
+                )
+
+
+def _effect(record: StepRecord) -> dict[str, float]:
+    """Return the change of agreement by criterion, on the texts that were read of both."""
+    if record.proposed is None or record.current is None:
+        return {}
+    pairs = {
+        name: (before, record.proposed.by_criterion[name])
+        for name, before in record.current.by_criterion.items()
+    }
+    return {
+        name: after - before
+        for name, (before, after) in pairs.items()
+        if isinstance(before, float) and isinstance(after, float)
+    }
