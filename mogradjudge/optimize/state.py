@@ -41,9 +41,9 @@ class State:
         rejected: The candidates that the gate rejected.
         steps: The steps that were taken.
         calls: LM calls sent up to the end of the last step.
-        confirmation: The comparison on the confirmation examples, once it was made.
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
+        confirmation: The comparison on the confirmation examples, once it was made.
 
     >>> State().steps, State().calls
     ((), 0)
@@ -53,8 +53,8 @@ class State:
     rejected: tuple[Measured, ...] = ()
     steps: tuple[StepRecord, ...] = ()
     calls: int = 0
-    confirmation: Confirmation | None = None
     test: HeldOut | None = None
+    confirmation: Confirmation | None = None
 
     @property
     def best(self) -> Measured:

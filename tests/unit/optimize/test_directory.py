@@ -68,6 +68,7 @@ def test_a_run_writes_the_keys_of_its_parts_and_goes_on_without_them(tmp_path):
     optimize(tmp_path)
     parts = read_json(tmp_path / "parts.json")
     sets = {"training": EXAMPLES[:8], "validation": EXAMPLES[8:15], "test": EXAMPLES[15:]}
+    sets |= {"confirmation": []}
     assert parts == {name: [example_key(text) for text in part] for name, part in sets.items()}
     (tmp_path / "parts.json").unlink()  # as in the folder of an older run
     optimize(tmp_path, other := ToyEngine())
@@ -75,7 +76,7 @@ def test_a_run_writes_the_keys_of_its_parts_and_goes_on_without_them(tmp_path):
     assert read_json(tmp_path / "parts.json") == parts
 
 
-@pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 80])
+@pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 65])
 def test_a_run_goes_on_where_its_budget_ended(cap, tmp_path):
     whole, engine = optimize(tmp_path / "whole", whole_engine := ToyEngine()), ToyEngine()
     first = optimize(tmp_path / "cut", engine, budget=Budget(max_calls=cap))
@@ -409,7 +410,7 @@ def test_what_is_known_of_a_run_outlives_its_folder(at, tmp_path):
         optimize(tmp_path / "run", Removing(), num_threads=1)
     later = optimize(tmp_path / "run", paid := ToyEngine(), num_threads=1)
     assert later.measured == whole.measured
-    assert paid.calls.total() < engine.calls.total()
+    assert paid.calls.total() <= engine.calls.total()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_lm, toy_rubric
+from benchmarks.worlds.world import (
+    ToyEngine,
+    critique_or_advice,
+    fields,
+    labels_of,
+    role_of,
+    toy_examples,
+    toy_lm,
+    toy_rubric,
+)
 from mogradjudge import (
     AlwaysAccept,
     Budget,
@@ -68,9 +77,11 @@ class Editor(ToyEngine):
         self.flips = flips
 
     def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return fields(critique_or_advice(user, "", "Write it anew."))
         if role_of(system) == "editor":
             biases = self.biases[min(self.calls["editor"], len(self.biases)) - 1]
-            new = {name: f"Rate it. BIAS={bias}" for name, bias in biases.items()}
+            new = {name: f"Rate it. BIAS={biases[name]}" for name in labels_of(system)}
             return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
         if role_of(system) == "judge" and self.flips(user):
             system = system.replace("BIAS=0", "BIAS=5").replace("BIAS=2", "BIAS=0")
@@ -91,7 +102,7 @@ def optimize(
     **changes: object,
 ) -> OptimizationResult:
     optimizer = MOGrad(
-        **{"steps": 1, "mode": "SSC"} | changes,
+        **{"steps": 1, "mode": "SSC", "sampling": "uniform", "skip_tolerance": None} | changes,
         observers=[] if events is None else [events.append],
     )
     with dspy.context(lm=toy_lm(engine)):
