@@ -546,8 +546,8 @@ def test_autolog_records_an_evaluation_of_a_judge_with_its_table_and_traces():
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert [row["score"] for row in rows] == [score for _, _, score in result.results]
     assert [row["pred_coherence"] for row in rows] == [3] * 6
-    assert [isinstance(row["pred_fluency"], dict) for row in rows] == [True] + [False] * 5
-    assert "reason" in rows[0]["pred_fluency"]
+    assert [row["pred_fluency"] is None for row in rows] == [True] + [False] * 5
+    assert "fluency" in rows[0]["pred_readings"]["fluency"]["unscored"]
     assert rows[1]["pred_readings"]["fluency"]["source"] == "integer"
     found = traces()
     assert len(found) == 6
