@@ -72,6 +72,7 @@ def _run(setting: Setting, name: str, seed: int, effort: Effort) -> Task:
             *(setting, means, means.folder, setting.judge("separate", rubric)),
             (_rated(setting.training, column), _rated(setting.validation, column)),
             mode="SSS",
+            protocol="paper",
             seed=seed,
             gate=AlwaysAccept(),
             **vars(effort),

@@ -29,7 +29,7 @@ THREADS = 32
 BATCH = 8
 CRITERIA = ("coherence", "consistency", "fluency", "relevance")
 VALIDATION = 24
-STEPS = 3
+STEPS = 2
 ROUNDS = 5  # judge, loss, gradient, optimizer, gate
 IMPORT_RUNS = 7
 
@@ -55,7 +55,7 @@ def measure(server: RemoteServer, mode: str) -> Row:
     judge = MultiCriteriaJudge(toy_rubric(*CRITERIA))
     server.reset()
     times, changed = _steps(judge, server, mode)
-    stages = MODES[mode].calls(BATCH, CRITERIA)
+    stages = MODES[mode].calls(BATCH, CRITERIA, "example")
     texts = VALIDATION * (1 + sum(changed)) + BATCH * STEPS
     counted = server.counts()
     return Row(
@@ -95,6 +95,7 @@ def _steps(
     with dspy.context(lm=lm):
         MOGrad(
             mode=mode,
+            protocol="paper",
             steps=STEPS,
             batch_size=BATCH,
             gate=AlwaysAccept(),

@@ -174,10 +174,8 @@ class Run:
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
-        if len(self.state.steps) == config.steps:  # no batch is drawn, so none is scored for
-            return "steps"
         self.context.ledger.set_aside(self.for_confirmation())
-        steps = islice(enumerate(self.batches, 1), len(self.state.steps), config.steps)
+        steps = self.batches.steps(len(self.state.steps), config.steps)
         while batch := dict(islice(steps, config.proposals)):
             if reason := self.reached_limit():
                 return reason

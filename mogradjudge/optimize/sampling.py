@@ -48,6 +48,10 @@ class Batches:
         texts = pool_of(self.context.config, self.examples)
         return judge(self.context, Candidate.of(self.context.program), texts) if texts else ()
 
+    def steps(self, done: int, last: int) -> Iterator[tuple[int, tuple[dspy.Example, ...]]]:
+        """Yield the number and the batch of each step that is left; no pool is scored for none."""
+        return islice(enumerate(self, 1), done, last) if done < last else iter(())
+
     def __iter__(self) -> Iterator[tuple[dspy.Example, ...]]:
         config = self.context.config
         if not self.pool:

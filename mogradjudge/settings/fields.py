@@ -66,6 +66,9 @@ class RunFields:
     """The settings of a run; in `MOGradConfig`, mode, gate and budget are objects.
 
     A setting comes after the one that its condition refers to.
+
+    >>> RunFields.batch_size
+    3
     """
 
     mode: Any = default(
@@ -217,7 +220,11 @@ class RunFields:
 
 @dataclass(frozen=True)
 class GateFields:
-    """The settings of gates; each gate has those that its class names."""
+    """The settings of gates; each gate has those that its class names.
+
+    >>> GateFields().tolerance
+    0.0
+    """
 
     tolerance: float = default(
         0.0,
@@ -233,7 +240,11 @@ class GateFields:
 
 @dataclass(frozen=True)
 class JudgeFields:
-    """The settings of a judge; `MultiCriteriaJudge` says more about each."""
+    """The settings of a judge; `MultiCriteriaJudge` says more about each.
+
+    >>> JudgeFields().layout
+    'combined'
+    """
 
     layout: Layout = default(
         "combined",

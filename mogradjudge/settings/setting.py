@@ -23,6 +23,7 @@ class Condition:
 
     Otherwise its only allowed value is ``otherwise``.
 
+    >>> from mogradjudge.settings import JUDGE_SETTINGS
     >>> JUDGE_SETTINGS["n"].condition
     Condition(parent='score_rule', values=('mean_of_n',), otherwise=1)
     """
@@ -51,6 +52,7 @@ class Setting:
         between: In place of choices, the ends of a search's default range.
         condition: When it has an effect; None for always.
 
+    >>> from mogradjudge.settings import RUN_SETTINGS
     >>> RUN_SETTINGS["batch_size"].default
     3
     >>> RUN_SETTINGS["batch_size"].check(0)
@@ -115,7 +117,11 @@ class Setting:
 
 
 def default(value: T, setting: Setting) -> T:
-    """Declare a field with its default and its setting."""
+    """Declare a field with its default and its setting.
+
+    >>> default(3, Setting("Texts per step.", low=1)).default
+    3
+    """
     return field(default=value, metadata={"setting": setting})
 
 
@@ -143,6 +149,7 @@ def completed(own: Field[Any], hint: Any) -> Setting:
 def with_arguments(settings: Mapping[str, Setting]) -> Callable[[type[T]], type[T]]:
     """Add the settings' help to a class's docstring, as its ``Args:``.
 
+    >>> from mogradjudge.settings import JUDGE_SETTINGS
     >>> class Judge:
     ...     pass
     >>> "n: Samples per text" in with_arguments({"n": JUDGE_SETTINGS["n"]})(Judge).__doc__

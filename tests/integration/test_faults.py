@@ -335,8 +335,8 @@ def test_a_run_goes_on_in_its_folder_once_the_roles_setting_is_changed(tmp_path)
     with pytest.raises(dspy.LMInvalidRequestError):
         run(refusing, 0.3)
     assert run(willing, None).stop_reason == "steps"
-    # The seed and the batch were judged before; what is new is the candidate.
-    assert (refusing.calls["judge"], willing.calls["judge"]) == (6 + 3, 6)
+    # The seed, the pool and the batch of it were judged before; what is new is the candidate.
+    assert (refusing.calls["judge"], willing.calls["judge"]) == (6 + 6, 6)
 
 
 @pytest.mark.parametrize("keep_going", [False, True])

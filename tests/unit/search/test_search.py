@@ -25,6 +25,7 @@ from mogradjudge.optimize.parts import Parts
 from mogradjudge.search import Range, SearchResult, SearchSpace, search
 from mogradjudge.search.study import Arguments
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS
+from mogradjudge.settings import PROTOCOLS
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 EXAMPLES = toy_examples(RUBRIC, 36)
@@ -183,7 +184,8 @@ class Outage(ToyEngine):
 @pytest.mark.slow
 def test_a_trial_that_fails_on_the_provider_is_tried_again_and_no_bad_score(tmp_path):
     engine = Outage(range(40, 52), ServerError("down"))
-    result = found(tmp_path, engine, base=MOGradConfig(steps=2, num_threads=1))
+    paper = {name: PROTOCOLS["paper"][name] for name in ("sampling", "pool", "skip_tolerance")}
+    result = found(tmp_path, engine, base=MOGradConfig(steps=2, num_threads=1, **paper))
     failed = [each for each in result.trials if each.state == "failed"]
     assert len(failed) == 1
     assert "down" in failed[0].why
