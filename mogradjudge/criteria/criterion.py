@@ -98,6 +98,7 @@ class Criterion:
     scale: Scale
     levels: tuple[tuple[int, str], ...]
     human: str
+    comment: str | None
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class Criterion:
         scale: Scale | tuple[int, int] = (1, 5),
         levels: Mapping[int, str] | Iterable[tuple[int, str]] | None = None,
         human: str | None = None,
+        comment: str | None = None,
     ) -> None:
         """Check and store the fields.
 
@@ -115,6 +117,7 @@ class Criterion:
             scale: Lowest and highest score, two integers.
             levels: The meaning of single scores, by score. Not every score needs one.
             human: The column with the human score; ``human_<name>`` if it is not given.
+            comment: The column with what people said about the score; the critic reads it.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -136,7 +139,8 @@ class Criterion:
         put(self, "definition", definition.strip())
         put(self, "scale", scale)
         put(self, "levels", _levels(name, scale, levels))
-        put(self, "human", f"human_{name}" if human is None else _column(name, human))
+        put(self, "human", f"human_{name}" if human is None else _column(name, "human", human))
+        put(self, "comment", None if comment is None else _column(name, "comment", comment))
 
     @property
     def description(self) -> str:
@@ -189,18 +193,18 @@ def _taken(name: str, what: str, reason: str, proposal: str) -> SetupError:
     )
 
 
-def _column(name: str, human: object) -> str:
-    if not isinstance(human, str) or not human.strip():
-        raise SetupError(f"`human` of criterion {name!r} must name a column, got {human!r}.")
-    human = human.strip()  # as the columns' names are
-    if len(human) > _LONGEST_COLUMN:
+def _column(name: str, field: str, column: object) -> str:
+    if not isinstance(column, str) or not column.strip():
+        raise SetupError(f"`{field}` of criterion {name!r} must name a column, got {column!r}.")
+    column = column.strip()  # as the columns' names are
+    if len(column) > _LONGEST_COLUMN:
         raise SetupError(
-            f"`human` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
-            f"got {len(human)}."
+            f"`{field}` of criterion {name!r} must have at most {_LONGEST_COLUMN} characters, "
+            f"got {len(column)}."
         )
-    if human in ("group", SINGLE_RATINGS):
-        raise SetupError(f"`human` of criterion {name!r} must not be {human!r}: it is reserved.")
-    return human
+    if column in ("group", SINGLE_RATINGS):
+        raise SetupError(f"`{field}` of criterion {name!r} must not be {column!r}: it is reserved.")
+    return column
 
 
 def _scale(name: str, scale: object) -> Scale:

@@ -179,6 +179,11 @@ def _check_apart(criterion: Criterion, inputs: Group, columns: Group) -> None:
             f"The human column of {criterion.name!r} must not be an input: "
             f"the judge would read the answer, got {criterion.human!r}."
         )
+    if criterion.comment in (*inputs, *columns, criterion.human):
+        raise SetupError(
+            f"The comment column of {criterion.name!r} must be one of its own, got "
+            f"{criterion.comment!r}, which is an input or a score."
+        )
 
 
 def _check_unique(names: Group, what: str, columns: Group = ()) -> None:

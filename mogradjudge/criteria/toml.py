@@ -66,7 +66,8 @@ def fields_to_toml(
 
 def _criterion(entry: Mapping[str, Any]) -> Criterion:
     name = entry.get("name", "without a name")
-    _check_keys(entry, {"name", "definition", "scale", "levels", "human"}, f"criterion {name!r}")
+    known = {"name", "definition", "scale", "levels", "human", "comment"}
+    _check_keys(entry, known, f"criterion {name!r}")
     if missing := [key for key in ("name", "definition") if key not in entry]:
         raise SetupError(f"`{missing[0]}` is missing in criterion {name!r}.")
     levels = entry.get("levels")
@@ -92,6 +93,8 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
         "scale": [criterion.scale.low, criterion.scale.high],
         "human": criterion.human,
     }
+    if criterion.comment is not None:
+        table["comment"] = criterion.comment
     if criterion.levels:
         table["levels"] = {str(score): text for score, text in criterion.levels}
     return table

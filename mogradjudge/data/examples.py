@@ -64,7 +64,8 @@ def load_examples(
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
     humans = [criterion.human for criterion in rubric.criteria]
-    labels = [*humans, *(name for name in (rubric.group, rubric.rater) if name)]
+    comments = [criterion.comment for criterion in rubric.criteria]
+    labels = [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
     table = read_table(str(source), (*rubric.columns, *labels), limit, options)
     table = unnested(table, rubric.columns, tuple(labels))
     merge = merge and require_human
@@ -101,6 +102,10 @@ def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -
         columns[criterion.human] = scores.values
         faults += scores.faults
         notes += scores.notes
+        if criterion.comment in table.columns:
+            columns[criterion.comment] = [
+                _comment(cell) for cell in table.column(criterion.comment)
+            ]
     labels = {"group": rubric.group or None, _RATER: rubric.rater}
     for field, label in labels.items():
         if field == "group" or label in required:
@@ -114,6 +119,11 @@ def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -
         name: [value for place, value in enumerate(values) if place not in bad]
         for name, values in columns.items()
     }
+
+
+def _comment(cell: object) -> str | None:
+    text = "" if cell is None or cell != cell else str(cell).strip()  # pandas marks gaps by nan
+    return text or None
 
 
 def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:

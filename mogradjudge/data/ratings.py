@@ -84,7 +84,8 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
     Where a column names the group, rows of different groups are different texts.
 
     A human score becomes the mean over its raters; a rater who rated a text twice counts once, with
-    the mean of both. If a text has several ratings, all are kept in a column of `Rating` per text.
+    the mean of both. If a text has several ratings, all are kept in a column of `Rating` per text,
+    and its comments are joined.
     The text takes the place of its first row.
 
     Args:
@@ -114,6 +115,11 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
     }
     for criterion in rubric.criteria:
         merged[criterion.human] = [_mean(of_text, criterion.name) for of_text in ratings]
+        if comments := columns.get(criterion.comment or ""):
+            merged[str(criterion.comment)] = [
+                "\n".join(dict.fromkeys(comments[row] for row in rows if comments[row])) or None
+                for rows in texts
+            ]
     if max(counts, default=0) < 2:
         return merged
     logger.warning("%s: %s; their means are the human scores.", source, _described(counts))

@@ -17,6 +17,7 @@ from mogradjudge.agreement import Level, TestOptions, Undefined, correlate
 from mogradjudge.agreement.bootstrap import resampled_values
 from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data import group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
@@ -91,7 +92,7 @@ def ratings_of(criterion: Criterion, example: dspy.Example) -> tuple[float, ...]
         >>> ratings_of(clarity, dspy.Example(single_ratings=ratings))
         (4.0, 5.0)
     """
-    ratings = example.get("single_ratings") or ()
+    ratings = example.get(SINGLE_RATINGS) or ()
     return tuple(score for _, name, score in ratings if name == criterion.name)
 
 
@@ -173,6 +174,8 @@ def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) ->
     error = judge - human
     direction = "too high" if error > 0 else "too low"
     shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"
+    if criterion.comment is not None and (said := example.get(criterion.comment)):
+        shown["people's comment"] = said
     if rationale := _rationale(criterion, prediction):
         shown["judge's reason"] = rationale
     return shown

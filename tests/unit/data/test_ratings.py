@@ -170,3 +170,24 @@ def test_the_order_of_rows_does_not_change_a_mean(rows, shuffled, rubric, tmp_pa
         examples = load_examples(path, rubric)
         assert {example.text: example.human_clarity for example in examples} == expected
         shuffled.shuffle(rows)
+
+
+def test_what_people_said_of_a_score_stands_in_the_example_and_is_joined_over_raters(tmp_path):
+    clarity = Criterion("clarity", "Is easy to read.", comment="Why clear")
+    rubric = Rubric(("text",), [clarity, CRITERIA[1]])
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    assert Rubric.from_toml(tmp_path / "rubric.toml") == rubric
+    said = ["Short words.", "", "No verb", "Long.", ""]
+    rows = [(*row, text) for row, text in zip(ROWS, said, strict=True)]
+    examples = load_examples(table(tmp_path / "a.csv", rows, (*COLUMNS, "Why clear")), rubric)
+    assert [example["Why clear"] for example in examples] == ["Short words.\nNo verb", "Long."]
+    assert "Why clear" not in examples[0].inputs()
+    with pytest.raises(SetupError, match="Why clear"):
+        load_examples(table(tmp_path / "b.csv"), rubric)
+    assert load_examples(table(tmp_path / "b.csv"), rubric, require_human=False)
+
+
+@pytest.mark.parametrize("column", ["text", "human_clarity", "group", " "])
+def test_a_comment_has_a_column_of_its_own(column):
+    with pytest.raises(SetupError, match="comment"):
+        Rubric(("text",), [Criterion("clarity", "Is easy to read.", comment=column)])

@@ -6,7 +6,7 @@ import dspy
 import pytest
 
 from benchmarks.worlds.world import parts_of, role_of, toy_examples, toy_lm, toy_rubric, unit_on
-from mogradjudge import MultiCriteriaJudge, rubric_objectives
+from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, rubric_objectives
 from mogradjudge.optimize.events import Event, GradientWritten, QuestionSkipped
 from mogradjudge.programs.candidate import Brief, Candidate, find_slots
 from mogradjudge.programs.evaluation import Judgement
@@ -153,6 +153,19 @@ def asked_of():
         return engine.sent("critic")
 
     return ask
+
+
+def test_the_critic_reads_what_people_said_of_their_score():
+    rubric = Rubric(["output"], [Criterion("fluency", "Does it read well?", comment="remark")])
+    texts = [
+        dspy.Example(text, remark=said).with_inputs("output")
+        for text, said in zip(TEXTS, ("Two sentences lack a verb.", None, ""), strict=True)
+    ]
+    engine = UniqueEngine()
+    run(engine, "SSC", rubric, texts)
+    told = [sent["results"]["fluency"] for sent in engine.sent("critic")]
+    (commented,) = [part for part in told if "comment" in part]
+    assert "Two sentences lack a verb." in commented
 
 
 def test_the_edits_of_a_section_are_told_with_what_came_of_them():
