@@ -260,15 +260,18 @@ def test_the_package_page_lists_the_rooms_in_their_order():
 
 
 def test_the_calls_by_mode_are_those_of_the_modes():
-    row = r"^\| (\w{3}) \|.*\| ([^|]+) \| (\d+) \|$"
-    table = {name: (text, int(n)) for name, text, n in re.findall(row, TEXTS["README.md"], re.M)}
+    row = r"^\| (\w{3}) \|.*\| ([^|]+) \| (\d+) \| ([^|]+) = (\d+) \|$"
+    rows = re.findall(row, TEXTS["README.md"], re.M)
+    table = {name: (text, int(n)) for name, text, n, _, _ in rows}
+    papers = {name: (text, int(n)) for name, _, _, text, n in rows}
     assert [*table] == [*MODES]
-    for name, (formula, number) in table.items():
-        product = re.sub(r"(?<=[\dBK])(?=[BK])", "*", formula)
-        for texts, names in ((3, "abcd"), (5, "ab"), (1, "a")):
-            count = eval(product, {}, {"B": texts, "K": len(names)})
-            assert count == MODES[name].calls(texts, tuple(names)).total
-        assert number == MODES[name].calls(3, tuple("abcd")).total
+    for pool, by_mode in (("batch", table), ("example", papers)):
+        for name, (formula, number) in by_mode.items():
+            product = re.sub(r"(?<=[\dBK])(?=[BK])", "*", formula)
+            for texts, names in ((3, "abcd"), (5, "ab"), (1, "a")):
+                count = eval(product, {}, {"B": texts, "K": len(names)})
+                assert count == MODES[name].calls(texts, tuple(names), pool).total
+            assert number == MODES[name].calls(3, tuple("abcd"), pool).total
     words = " ".join(TEXTS["README.md"].split())
     numbers = r"with (\d+) validation texts.{1,40}step takes (\d+) calls in SSS and (\d+) in CCC"
     per_step = re.search(numbers, words)

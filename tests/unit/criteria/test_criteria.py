@@ -316,7 +316,11 @@ def test_a_rubric_is_read_from_toml(tmp_path):
         (TOML[TOML.index("[[") :], "criteria = [1]", "`criteria` must be tables, each under"),
         ('name = "fluency"', "", "`name` is missing in criterion 'without a name'"),
         ('definition = "Does it read well?"', "", "`definition` is missing in criterion 'fluency'"),
-        ("scale", "scales", "Unknown key 'scales' in criterion 'grounded'. Known keys: comment, definition"),
+        (
+            "scale",
+            "scales",
+            "Unknown key 'scales' in criterion 'grounded'. Known keys: comment, definition",
+        ),
         ("[0, 1]", "[0.0, 1.0]", "Criterion 'grounded': `scale` must be two integers"),
         ("[0, 1]", "5", "`scale` of criterion 'grounded' must be (low, high), got 5"),
         ("{ 0 =", "{ low =", "`levels` of criterion 'grounded' must have integer keys, got ['low'"),
