@@ -46,7 +46,10 @@ class Batches:
     def pool(self) -> tuple[Judgement, ...]:
         """The judged pool; empty if batches are drawn by chance, or one holds all texts."""
         texts = pool_of(self.context.config, self.examples)
-        return judge(self.context, Candidate.of(self.context.program), texts) if texts else ()
+        if not texts:
+            return ()
+        seed = Candidate.of(self.context.program)
+        return judge(self.context, seed, texts, is_evaluation=False)
 
     def steps(self, done: int, last: int) -> Iterator[tuple[int, tuple[dspy.Example, ...]]]:
         """Yield the number and the batch of each step that is left; no pool is scored for none."""

@@ -180,14 +180,18 @@ def _texts_of(edits: Round[Edit]) -> dict[Slot, str]:
 
 
 def judge(
-    context: RunContext, candidate: Candidate, examples: Sequence[dspy.Example]
+    context: RunContext,
+    candidate: Candidate,
+    examples: Sequence[dspy.Example],
+    *,
+    is_evaluation: bool = True,
 ) -> tuple[Judgement, ...]:
     """Score a candidate on examples, and book the calls; DSPy's callbacks see an evaluation.
 
     The program that the callbacks get calls the user's own LMs.
     """
     program = candidate.written_into(context.program)
-    if not dspy.settings.get("callbacks"):
+    if not is_evaluation or not dspy.settings.get("callbacks"):
         return _run(context, program, examples)
     scoring = _Scoring(context, examples)
     scoring(program, callback_metadata={"metric_key": "eval_full"})

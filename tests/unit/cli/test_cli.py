@@ -14,6 +14,9 @@ from benchmarks.worlds.server import ToyServer, serving
 from benchmarks.worlds.world import (
     ToyEngine,
     fields,
+    inputs_of,
+    labels_of,
+    parts_of,
     reply,
     role_of,
     toy_examples,
@@ -116,14 +119,14 @@ def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
 def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "cut"
     assert call(*compile_words(table, server, whole)) == 0
-    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0  # one was scored
+    assert call(*compile_words(table, server, out, "--max-calls", 60)) == 0  # one was scored
     assert read(out / "result.json")["stop_reason"] == "budget"
     server.reset()
-    assert call(*compile_words(table, server, out, "--max-calls", 40)) == 0
+    assert call(*compile_words(table, server, out, "--max-calls", 60)) == 0
     assert not server.calls  # the cap holds for the run, however often it is started
     assert call(*compile_words(table, server, out)) == 0
     assert (out / "judge.json").read_bytes() == (whole / "judge.json").read_bytes()
-    assert server.calls.total() == read(whole / "result.json")["calls"] - 40
+    assert server.calls.total() == read(whole / "result.json")["calls"] - 60
 
 
 @pytest.mark.parametrize("change", [("--seed", 1), ("--mode", "CCC"), ("--layout", "separate")])
@@ -181,8 +184,9 @@ def unchanging(system, user):
     """Answer as the toy world does, but let the editor keep all instructions."""
     if role_of(system) != "editor":
         return reply(system, user)
-    shown = re.search(r"current_instructions ## \]\]\n(.*)\n", user)
-    return fields({"new_instructions": shown.group(1)})
+    shown = parts_of(inputs_of(user)["current_instructions"])
+    kept = {label: shown[label] for label in labels_of(system)}
+    return fields({"new_instructions": json.dumps(kept)})
 
 
 @pytest.mark.parametrize(
@@ -397,11 +401,12 @@ def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_
 
 def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
     server.reset()
-    words = compile_words(table, server, tmp_path / "run")[1:-2]
+    whole = compile_words(table, server, tmp_path / "run", "--skip-tolerance", "none")
+    words = [word for word in whole[1:] if word not in ("--out", tmp_path / "run")]
     assert call("estimate", *words, "--json") == 0
     assert not server.calls
     estimated = {row["role"]: row for row in json.loads(capsys.readouterr().out)}
-    assert call(*compile_words(table, server, tmp_path / "run")) == 0
+    assert call(*whole) == 0
     for role, calls in server.calls.items():
         assert calls <= estimated[role]["calls"]
     assert server.calls["critic"] == estimated["critic"]["calls"]
