@@ -53,6 +53,8 @@ class LoudEngine(FunctionEngine):
         if name in ROLES:
             if name == "critique":
                 return "Not in capitals."
+            if name == "advice" and kind.startswith("dict"):
+                return {}  # DSPy's own, of `dspy.Refine`
             if name == "advice":
                 return units_on(asked)
             return dict.fromkeys(labels(told, asked), "Shout.")

@@ -51,7 +51,7 @@ class Nested(dspy.Module):
 
 
 def compiled(program: dspy.Module, **changes: object) -> dspy.Module:
-    settings = {"objectives": [LOUD, BRIEF], "steps": 1, **changes}
+    settings = {"objectives": [LOUD, BRIEF], "steps": 1, "protocol": "paper", **changes}
     sets = {key: settings.pop(key) for key in ("teacher", "num_threads") if key in settings}
     return MOGrad(**settings).compile(program, trainset=TRAIN, valset=VALIDATION, **sets)
 
@@ -109,7 +109,7 @@ def test_best_of_n_and_refine(wrapper):
     def reward(inputs: object, made: dspy.Prediction) -> float:
         return float(made.answer.isupper())
 
-    engine = LoudEngine(discussion="Louder.", advice="{}")
+    engine = LoudEngine(discussion="Louder.")
     program = wrapper(dspy.Predict("question -> answer"), N=2, reward_fn=reward, threshold=1.0)
     with dspy.context(lm=loud_lm(engine)):
         best = compiled(program)

@@ -296,8 +296,10 @@ LOGIN = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 def telling(system: str, user: str) -> str:
     """Answer as the toy world does, with all that the provider was sent."""
     told = f"{ENVIRONMENT} {GIVEN} {HEADER} {QUERY} Basic {LOGIN} {USER}:{PASSWORD} {GIVEN[:-3]}"
-    if role_of(system) in ("critic", "coach"):
+    if role_of(system) == "critic":
         return reply(system, user).replace("]]\n", f"]]\nI was sent {told}. ", 1)
+    if role_of(system) == "coach":
+        return reply(system, user).replace('"rule": "', f'"rule": "I was sent {told}. ')
     return f"I was sent {told}" if "Text 1:" in user else reply(system, user)
 
 

@@ -347,7 +347,7 @@ def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path
     assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
     parts = read(out / "parts.json")
     assert sum(map(len, parts.values())) == 24
-    assert set(parts) == {"training", "validation", "test"}
+    assert set(parts) == {"training", "validation", "confirmation", "test"}
     for judge in (out, out / "judge.json"):
         capsys.readouterr()
         assert call("evaluate", judge, table, *lm(server), "--json") == 0

@@ -80,10 +80,13 @@ def test_examples_made_by_hand_stay_together_in_every_split(caplog):
     assert all("'article'" in line for line in caplog.messages)
 
 
+SETS = ("training", "validation", "test")
+
+
 def test_given_sets_have_groups_found_over_all_of_them():
     sets = by_hand()[:9], by_hand()[9:18], by_hand()[18:]
     data = examples_of(MOGradConfig(), RUBRIC, *sets).parts
-    assert [len({example.group for example in part}) for part in data.values()] == [3, 3, 2]
+    assert [len({example.group for example in data[name]}) for name in SETS] == [3, 3, 2]
 
 
 def test_another_programs_inputs_are_not_looked_at():
