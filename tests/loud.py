@@ -53,10 +53,8 @@ class LoudEngine(FunctionEngine):
         if name in ROLES:
             if name == "critique":
                 return "Not in capitals."
-            if name == "advice" and kind.startswith("dict"):
-                return {}  # DSPy's own, of `dspy.Refine`
-            if name == "advice":
-                return units_on(asked)
+            if name == "advice":  # a dict is what `dspy.Refine` asks for
+                return {} if kind.startswith("dict") else units_on(asked)
             return dict.fromkeys(labels(told, asked), "Shout.")
         if name == "next_tool_name":
             return "finish" if "observation_0" in asked else "look"
