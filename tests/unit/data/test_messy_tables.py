@@ -209,9 +209,59 @@ class TestScores:
         assert repr(label) in note
         assert "2 cells" in note
 
+    def test_a_note_shows_different_cells(self, tmp_path, caplog):
+        labels = ["4 - good", "4 - good", "3: fair", "2 (poor)", "1 = bad"]
+        read(write(tmp_path / "a.csv", [(f"t{n}", label) for n, label in enumerate(labels)]))
+        [note] = caplog.messages
+        assert "5 cells" in note
+        assert [label for label in dict.fromkeys(labels) if repr(label) in note] == [
+            "4 - good",
+            "3: fair",
+            "2 (poor)",
+        ]
+
+    @pytest.mark.parametrize(
+        "date",
+        ["4-May", "04-May", "4-MAY", "5. Mai", "4 - May", "3-Mrz", "1 (août)", "2-ene", "5mai"],
+    )
+    def test_what_a_spreadsheet_made_a_date_is_no_score(self, date, tmp_path):
+        message = refused(write(tmp_path / "a.csv", [("hi", date)]))
+        assert repr(date) in message
+        assert "date" in message
+
+    @pytest.mark.parametrize(
+        "label", ["0 (N/A)", "0 - not rated", "0: n.a.", "0 = none", "0. Missing"]
+    )
+    def test_a_label_that_says_there_is_no_score_is_refused(self, label, tmp_path):
+        message = refused(write(tmp_path / "a.csv", [("hi", label)]), TRUTH)
+        assert repr(label) in message
+        assert "label" in message
+
+    def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path):
+        wide = Rubric(["text"], [Criterion("tone", "Is it polite?", scale=(0, 1000))])
+        path = put(tmp_path / "a.tsv", "text\thuman_tone\nhi\t1,000\n")
+        assert "'1,000'" in refused(path, wide)
+        assert read(path) == [("hi", 1)]
+        assert read(put(path, "text\thuman_tone\nhi\t12,5\nho\t0,500\n"), wide) == [
+            ("hi", 12.5),
+            ("ho", 0.5),
+        ]
+
     @pytest.mark.parametrize(
         "text",
-        ["4/5", "4-5", "3.5 of 5", "4 (of 5)", "4 good", "good", "4 -", "4 - 5 stars", "4,5"],
+        [
+            "4/5",
+            "4-5",
+            "4-good",
+            "4 -good",
+            "3.5 of 5",
+            "4 (of 5)",
+            "4 good",
+            "good",
+            "4 -",
+            "4 - 5 stars",
+            "4,5",
+        ],
     )
     def test_what_could_be_two_numbers_or_none_is_refused(self, text, tmp_path, caplog):
         message = refused(write(tmp_path / "a.csv", [("hi", text)]))
