@@ -22,13 +22,14 @@ class BadRow(dict[str, object]):
     """A row that cannot be read; it has no cells.
 
     Args:
-        statement: What is wrong and where: "line 3 is not valid JSON".
+        instance: What is wrong and where: "line 3 is not valid JSON".
         advice: What to do.
+        rule: What the row breaks, in front of the instance, if other rows may break it, too.
     """
 
-    def __init__(self, statement: str, advice: str = "") -> None:
+    def __init__(self, instance: str, advice: str = "", rule: str = "") -> None:
         super().__init__()
-        self.statement, self.advice = statement, advice
+        self.instance, self.advice, self.rule = instance, advice, rule
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ _SEPARATORS = (",", ";", "\t", "|")
 _NAMED = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # the first line that Excel reads
 _AT_END = "unexpected end of data"
 _QUOTES = "Check its quotes."
+_LONG = "Put a text that holds the separator or a line break in quotes."
+_SHORT = (
+    "Put a text that holds a line break in quotes; where empty cells at the end were left out, as "
+    "Excel does, write their separators."
+)
 
 Line: TypeAlias = tuple[str, Sequence[str]] | BadRow
 """Where a row is, and its fields."""
@@ -114,7 +119,7 @@ def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]
     """
     first = next(lines, ("", ()))
     if isinstance(first, BadRow):
-        raise SetupError(f"{source}: {first.statement}. {first.advice}")
+        raise SetupError(f"{source}: {first.instance}. {first.advice}")
     header = header_of(source, first[1])
     rows = list(islice(lines, 1))
     has_index = bool(rows) and _is_index(header, rows[0])
@@ -135,13 +140,14 @@ def _row(width: int, names: Mapping[int, str], line: Line) -> Row:
     where, fields = line
     if len(fields) != width:
         return BadRow(
-            f"{where} must have as many fields as the header, {width}, got {len(fields)}",
-            "Put a text that holds the separator or a line break in quotes.",
+            f"{where} has {len(fields)}",
+            _SHORT if len(fields) < width else _LONG,
+            f"each row must have as many fields as the header, {width}, but",
         )
     if extra := [n for n, cell in enumerate(fields) if n not in names and cell.strip()]:
         return BadRow(
-            f"{where} has the value {fields[extra[0]]!r} in column {extra[0] + 1}, "
-            "which has no name",
+            f"{where} has {fields[extra[0]]!r} in column {extra[0] + 1}",
             "Name the column or empty it.",
+            "only columns with a name may have values, but",
         )
     return {name: fields[place] for place, name in names.items()}

@@ -207,7 +207,9 @@ def _texts(number: int, row: Row) -> list[Row]:
     lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        return [BadRow(f"the lists of a row must have one length, but in row {number} {sizes}")]
+        return [
+            BadRow(f"in row {number} {sizes}", rule="the lists of a row must have one length, but")
+        ]
     return [
         {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
         for place in range(max(lengths.values(), default=1))

@@ -50,10 +50,13 @@ def _row(number: int, line: str) -> Row:
     except json.JSONDecodeError as error:
         return BadRow(f"line {number} is not valid JSON: {error.msg} at column {error.colno}")
     if not isinstance(row, dict):
-        return BadRow(f"line {number} must be a JSON object, got {line[:40]!r}")
+        return BadRow(
+            f"{line[:40]!r} in line {number}", rule="each line must be a JSON object, got"
+        )
     named = {bare(name): value for name, value in row.items()}
     if len(named) < len(row):
-        return BadRow(f"line {number} must name each key once, got {', '.join(row)!r}")
+        rule = "each line must name each key once, got"
+        return BadRow(f"{', '.join(row)!r} in line {number}", rule=rule)
     return named
 
 

@@ -83,7 +83,7 @@ class Table:
         unread = {place for place, row in enumerate(self.rows) if isinstance(row, BadRow)}
         for place, row in enumerate(self.rows):
             if isinstance(row, BadRow):
-                yield Fault(place, "", row.statement, row.advice)
+                yield Fault(place, row.rule, row.instance, row.advice)
         yield from (fault for fault in others if fault.place not in unread)
 
 

@@ -314,9 +314,9 @@ BAD_FILES = [
     ("a.csv", HEADER + b"d,s,o,inf,1\n", ["must lie on the scale", "'inf' in row 1"]),
     ("a.csv", HEADER + b'd,s,o,"4,5",1\n', ["must hold numbers or nothing, got '4,5' in row 1"]),
     ("a.csv", HEADER + b"d,s,o,1,1\nd,s,o,good,1\n", ["'human_fluency'", "got 'good' in row 2."]),
-    ("a.csv", HEADER + b"d,s,o,1,1\nd,s,o,1,1,x\n", ["line 3", "the header, 5, got 6"]),
-    ("a.csv", HEADER + b"d,s,o,1,1,x\n" * 3, ["line 2", "the header, 5, got 6"]),
-    ("a.csv", HEADER + b"d,s,o\n", ["line 2", "the header, 5, got 3"]),
+    ("a.csv", HEADER + b"d,s,o,1,1\nd,s,o,1,1,x\n", ["the header, 5, but line 3 has 6"]),
+    ("a.csv", HEADER + b"d,s,o,1,1,x\n" * 3, ["the header, 5, but line 2 has 6"]),
+    ("a.csv", HEADER + b"d,s,o\n", ["the header, 5, but line 2 has 3"]),
     (
         "a.csv",
         HEADER + b'd,s,"o,1,1\n',
@@ -331,7 +331,7 @@ BAD_FILES = [
     ("a.tsv", b"\xff\xfea\x00b", ["a.tsv", "utf-16"]),
     ("a.jsonl", b'{"source": "\xe4"}', ["is not UTF-8 text: byte 13 of line 1"]),
     ("a.jsonl", ROW + b'\n\n{"source: \n', ["line 3 is not valid JSON: ", "at column 2."]),
-    ("a.jsonl", b'["source"]\n', ["line 1 must be a JSON object, got '[\"source\"]'"]),
+    ("a.jsonl", b'["source"]\n', ["must be a JSON object, got '[\"source\"]' in line 1"]),
     ("a.parquet", b"PAR1 nonsense PAR1", ["Cannot read", "a.parquet: "]),
     ("a.parquet", b"", ["Cannot read", "a.parquet: "]),
 ]

@@ -92,7 +92,7 @@ class TestSeparators:
     def test_the_first_line_may_name_it(self, first, tmp_path):
         path = put(tmp_path / "a.csv", f"{first}\r\ntext;human_tone\r\na, b;4\r\n")
         assert read(path) == [("a, b", 4)]
-        assert "line 4 must have" in refused(put(path, path.read_bytes() + b"x\r\n"))
+        assert "line 4 has 1" in refused(put(path, path.read_bytes() + b"x\r\n"))
 
     @pytest.mark.parametrize("name", ["tab", "\\t", "\t"])
     def test_the_caller_may_name_it(self, name, tmp_path):
@@ -159,7 +159,7 @@ class TestHeaders:
     def test_a_column_of_values_needs_a_name(self, tmp_path):
         path = put(tmp_path / "a.csv", "text;;human_tone\nhi;;4\nho;x;4\n")
         message = refused(path)
-        assert "line 3 has the value 'x' in column 2" in message
+        assert "line 3 has 'x' in column 2" in message
         assert "\n" not in message
 
     def test_the_index_of_a_data_frame_is_a_column(self, tmp_path):
@@ -329,6 +329,39 @@ class TestProblems:
         for problem in problems:
             assert [line for line in lines if problem in line], problem
 
+    @pytest.mark.parametrize(
+        ["text", "places", "rule"],
+        [
+            (
+                "a,4\nb\nc\nd\ne\nf\n",
+                "line 3 has 1, line 4 has 1, line 5 has 1 and 2 more",
+                "header",
+            ),
+            ("a,4\nb,3,x\nc,3,x,y\n", "line 3 has 3, line 4 has 4", "header"),
+        ],
+    )
+    def test_rows_of_another_length_share_a_rule(self, text, places, rule, tmp_path):
+        message = refused(put(tmp_path / "a.csv", f"text,human_tone\n{text}"))
+        assert places in message
+        assert message.count(rule) == 1
+
+    def test_lines_that_are_no_objects_share_a_rule(self, tmp_path):
+        message = refused(put(tmp_path / "a.jsonl", "[1]\n[2]\n"))
+        assert "'[1]' in line 1, '[2]' in line 2" in message
+
+    def test_lists_of_other_lengths_share_a_rule(self, tmp_path):
+        row = json.dumps({"text": ["a", "b"], "human_tone": [1]})
+        message = refused(put(tmp_path / "a.jsonl", f"{row}\n{row}\n"))
+        assert message.count("one length") == 1
+
+    def test_a_short_row_may_be_one_that_excel_cut(self, tmp_path):
+        path = tmp_path / "a.csv"
+        short = refused(put(path, "text,human_tone,note\na,4,x\nb,3\n"))
+        long = refused(put(path, "text,human_tone,note\na,4,x\nb,3,x,y\n"))
+        assert "Excel" in short
+        assert "quotes" in short
+        assert "Excel" not in long
+
     def test_a_missing_column_hides_no_other_problem(self, tmp_path):
         rubric = Rubric(["txt"], SCORED.criteria, group="doc")
         lines = refused(put(tmp_path / "a.csv", BAD), rubric).splitlines()
@@ -347,7 +380,7 @@ class TestProblems:
         path = put(tmp_path / "a.jsonl", f'{one}\n{{"text\n[1]\n{other}\n')
         lines = refused(path)
         assert "line 2 is not valid JSON" in lines
-        assert "line 3 must be a JSON object" in lines
+        assert "'[1]' in line 3" in lines
         assert read(path, skip_bad=True) == [("a", 4), ("b", 4)]
         assert "2 of 4 rows" in caplog.text
 
