@@ -42,6 +42,7 @@ class Batch:
         typed: All columns, if their source has types.
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
+        hint: Why wanted columns may be missing, as a sentence.
 
     Example:
         >>> Batch(("text",), [{"text": "a"}, {"text": "b"}]).part(0, 1).rows
@@ -53,6 +54,7 @@ class Batch:
     typed: pa.Table | None = None
     separator: str | None = None
     notes: Group = ()
+    hint: str = ""
 
     def part(self, start: int, stop: int | None = None) -> Batch:
         """Return a batch of some of the rows."""

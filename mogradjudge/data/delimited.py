@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BadRow, Batch, Row, header_of, of_rows
+from mogradjudge.data.batches import BadRow, Batch, Row, bare, header_of, of_rows
 from mogradjudge.data.encoding import opened
 from mogradjudge.data.options import ReadOptions
 from mogradjudge.errors import SetupError
@@ -20,8 +20,11 @@ from mogradjudge.errors import SetupError
 _LONGEST_FIELD = 2**31 - 1
 _HEAD = 100_000  # characters
 _SEPARATORS = (",", ";", "\t", "|")
-_NAMED = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # the first line that Excel reads
+_NAMED = re.compile(
+    r'"?sep= *([^\r\n]) *"?(?:\r\n?|\n)', re.IGNORECASE
+)  # the first line that Excel reads
 _AT_END = "unexpected end of data"
+_FIRST_ROWS = 10  # where a header is looked for
 _QUOTES = "Check its quotes."
 _LONG = "Put a text that holds the separator or a line break in quotes."
 _SHORT = (
@@ -33,12 +36,15 @@ Line: TypeAlias = tuple[str, Sequence[str]] | BadRow
 """Where a row is, and its fields."""
 
 
-def read_delimited(path: Path, own: str, size: int, options: ReadOptions) -> Iterator[Batch]:
+def read_delimited(
+    path: Path, own: str, wanted: Group, size: int, options: ReadOptions
+) -> Iterator[Batch]:
     """Read a CSV or TSV file strictly: invalid lines are told, not repaired.
 
     Args:
         path: The file.
         own: The separator that its suffix names.
+        wanted: The columns that the caller looks for.
         size: The rows of a batch.
         options: The separator and the encoding, where they are known.
 
@@ -51,33 +57,52 @@ def read_delimited(path: Path, own: str, size: int, options: ReadOptions) -> Ite
         head = file.read(_HEAD)
         file.seek(start)
         named = _NAMED.match(head)
-        separator = options.separator or (named[1] if named else _separator(head, own))
+        separator = options.separator or (named[1] if named else _separator(head, own, wanted))
         lines = _Lines(path, csv.reader(file, delimiter=separator, strict=True))
         if named:
             next(lines)
-        for batch in batches_of(str(path), lines, size):
-            yield replace(batch, separator=separator)
+        for batch in batches_of(str(path), lines, wanted, size):
+            hint = batch.hint or _separator_hint(batch.columns, wanted)
+            yield replace(batch, separator=separator, hint=hint)
 
 
-def _separator(head: str, own: str) -> str:
-    """Find the separator that cuts the most rows into as many fields as the header."""
+def _separator(head: str, own: str, wanted: Group) -> str:
+    """Find the separator that cuts the most rows into as many fields as the header.
 
-    def fit(separator: str) -> tuple[int, bool]:
-        header, *others = _field_counts(head, separator) or [0]
-        return (1 + others.count(header) if header > 1 else 0), separator == own
+    Of several, it is the one that cuts more of the wanted columns' names out of the header.
+    """
+
+    def fit(separator: str) -> tuple[int, int, bool]:
+        header, *others = _whole_rows(head, separator) or [[]]
+        width = len(header)
+        rows = 1 + [len(fields) for fields in others].count(width) if width > 1 else 0
+        return rows, _count(header, wanted), separator == own
 
     return max(_SEPARATORS, key=fit)
 
 
-def _field_counts(head: str, separator: str) -> list[int]:
-    """Count the fields of the rows that are whole in a file's head, the header's first."""
-    counts = []
+def _whole_rows(head: str, separator: str) -> list[list[str]]:
+    """Return the fields of the rows that are whole in a file's head, the header's first."""
+    rows = []
     try:
         for fields in csv.reader(io.StringIO(head, ""), delimiter=separator, strict=True):
-            counts += [len(fields)] if fields else []
+            rows += [fields] if fields else []
     except csv.Error:
-        return counts
-    return counts if len(head) < _HEAD else counts[:-1]
+        return rows
+    return rows if len(head) < _HEAD else rows[:-1]
+
+
+def _count(fields: Sequence[str], wanted: Group) -> int:
+    return len({bare(field) for field in fields} & set(wanted))
+
+
+def _separator_hint(columns: Group, wanted: Group) -> str:
+    """Say that the columns may be separated otherwise, if they look so."""
+    missing = set(wanted) - set(columns)
+    parts = {bare(part) for column in columns for part in re.split(r"[^\w ]", column)}
+    if len(columns) > 1 and not missing & parts:
+        return ""
+    return "If something else separates the columns, say what (--sep)."
 
 
 class _Lines(Iterator[Line]):
@@ -109,7 +134,7 @@ def has_text(fields: Sequence[str]) -> bool:
     return any(map(str.strip, fields))
 
 
-def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]:
+def batches_of(source: str, lines: Iterator[Line], wanted: Group, size: int) -> Iterator[Batch]:
     """Make batches of lines of fields, the header first; nameless columns are left out.
 
     A nameless first column of whole numbers is kept: data frames are written with their index.
@@ -121,11 +146,22 @@ def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]
     if isinstance(first, BadRow):
         raise SetupError(f"{source}: {first.instance}. {first.advice}")
     header = header_of(source, first[1])
-    rows = list(islice(lines, 1))
+    rows = list(islice(lines, _FIRST_ROWS))
     has_index = bool(rows) and _is_index(header, rows[0])
     names = {place: name for place, name in enumerate(header) if name or (has_index and not place)}
     read = (_row(len(header), names, line) for line in chain(rows, lines))
-    return of_rows(tuple(names.values()), read, size)
+    hint = _header_hint(header, rows, wanted)
+    for batch in of_rows(tuple(names.values()), read, size):
+        yield replace(batch, hint=hint)
+
+
+def _header_hint(header: Group, rows: Sequence[Line], wanted: Group) -> str:
+    """Name a row below the header that looks more like it, if there is one."""
+    least = max(_count(header, wanted) + 1, min(2, len(set(wanted))))
+    for line in rows:
+        if not isinstance(line, BadRow) and _count(line[1], wanted) >= least:
+            return f"The header seems to be in {line[0]}: remove what is above it."
+    return ""
 
 
 def _is_index(header: Group, line: Line) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 
+from mogradjudge.criteria import Group
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.delimited import batches_of, has_text
 from mogradjudge.errors import SetupError
@@ -14,8 +15,8 @@ from mogradjudge.errors import SetupError
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
-def read_spreadsheet(path: Path, size: int) -> Iterator[Batch]:
-    """Read the first sheet; a cell that holds an error is empty.
+def read_spreadsheet(path: Path, wanted: Group, size: int) -> Iterator[Batch]:
+    """Read the first sheet, looking for the wanted columns; a cell that holds an error is empty.
 
     Raises:
         SetupError: If the file is no spreadsheet, or two columns have one name.
@@ -32,7 +33,7 @@ def read_spreadsheet(path: Path, size: int) -> Iterator[Batch]:
     lines = ((f"row {number}", row) for number, row in enumerate(texts))  # the header is row 0
     others = len(names) - 1
     notes = (f"only the first of {others + 1} sheets, {names[0]!r}, is read",) if others else ()
-    for batch in batches_of(str(path), lines, size):
+    for batch in batches_of(str(path), lines, wanted, size):
         yield replace(batch, notes=notes)
 
 

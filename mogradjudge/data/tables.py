@@ -45,6 +45,7 @@ class Table:
         numbers: The rows' numbers in the source, if they are not 1, 2, ...
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
+        hint: Why wanted columns may be missing, as a sentence.
 
     Example:
         >>> Table("a.csv", ("text",), [{"text": "a"}, {"text": "b"}]).column("text")
@@ -57,6 +58,7 @@ class Table:
     numbers: Sequence[int] = ()
     separator: str | None = None
     notes: Group = ()
+    hint: str = ""
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
@@ -98,8 +100,9 @@ def read_table(
     batches = list(stream_table(source, wanted, limit, options=options))
     columns = tuple(dict.fromkeys(chain.from_iterable(batch.columns for batch in batches)))
     rows = [row for batch in batches for row in batch.rows]
-    separator, notes = (batches[0].separator, batches[0].notes) if batches else (None, ())
-    return Table(source, columns, rows, separator=separator, notes=notes)
+    first = batches[0] if batches else Batch((), ())
+    about = {name: getattr(first, name) for name in ("separator", "notes", "hint")}
+    return Table(source, columns, rows, **about)
 
 
 def stream_table(
@@ -131,13 +134,25 @@ def stream_table(
         [20, 16]
     """
     try:
-        batches = _reader(source, wanted, size, options, whole=whole)
+        batches = _said(source, options, _reader(source, wanted, size, options, whole=whole))
         yield from recut(up_to(batches, limit), size)
     except SetupError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(redact(str(error)).split()) or type(error).__name__
         raise SetupError(f"Cannot read {source}: {reason[:300].rstrip('.')}.") from error
+
+
+def _said(source: str, options: ReadOptions, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches that say which options have no effect on their source."""
+    kind = "" if source.startswith(HUB) else Path(source).suffix.lower()
+    unused = []
+    if options.separator is not None and kind not in _OWN_SEPARATORS:
+        unused.append("--sep has no effect on it")
+    if options.encoding is not None and kind not in (*_OWN_SEPARATORS, ".jsonl"):
+        unused.append("--encoding has no effect on it")
+    for batch in batches:
+        yield replace(batch, notes=(*batch.notes, *unused)) if unused else batch
 
 
 def _reader(
@@ -159,9 +174,9 @@ def _reader(
         case ".jsonl":
             return read_json_lines(path, size, options)
         case ".csv" | ".tsv":
-            return read_delimited(path, _OWN_SEPARATORS[kind], size, options)
+            return read_delimited(path, _OWN_SEPARATORS[kind], wanted, size, options)
         case _:
-            return read_spreadsheet(path, size)
+            return read_spreadsheet(path, wanted, size)
 
 
 def check_columns(table: Table, required: Sequence[str]) -> None:
@@ -194,7 +209,7 @@ def find_missing(table: Table, required: Sequence[str], findings: Findings) -> N
         findings.add_line(
             f"the table has no column {', '.join(map(repr, missing))}"
             f"{f' (did you mean {hint}?)' if hint else ''}. "
-            f"Its columns: {', '.join(table.columns)}."
+            f"Its columns: {', '.join(table.columns)}. {table.hint}".rstrip()
         )
     elif not table.rows:
         raise SetupError(f"{table.source} has columns but no rows.")
@@ -285,7 +300,8 @@ def survey(
 
 
 def _table(source: str, batch: Batch, columns: Group, first: int = 1) -> Table:
-    return Table(source, columns, batch.rows, range(first, first + len(batch.rows)))
+    numbers = range(first, first + len(batch.rows))
+    return Table(source, columns, batch.rows, numbers, hint=batch.hint)
 
 
 def _input_faults(table: Table, inputs: Group) -> Iterator[Fault]:

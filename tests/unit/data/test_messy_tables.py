@@ -88,6 +88,37 @@ class TestSeparators:
         path = put(tmp_path / "a.csv", "text\nhi; you\n")
         assert load_examples(path, SCORED, require_human=False)[0].text == "hi; you"
 
+    def test_the_wanted_columns_decide_where_the_rows_leave_it_open(self, tmp_path):
+        path = put(tmp_path / "a.csv", "text;human_tone;a, b\nhi;4;x, y\nho;3;y, z\n")
+        assert read(path) == [("hi", 4), ("ho", 3)]
+
+    def test_a_header_that_was_not_cut_leads_to_the_option(self, tmp_path):
+        path = put(tmp_path / "a.csv", "text~human_tone\nhi~4\n")
+        assert "--sep" in refused(path)
+        path = put(path, "text;human_tone;a, b, c\nhi;4;x, y, z\nho, ho, ho;3\n")
+        assert "--sep" in refused(path)
+        assert "--sep" not in refused(put(path, "text id,human tone\nhi,4\n"))
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_a_title_above_the_header_is_no_header(self, kind, tmp_path):
+        path = write(tmp_path / f"a.{kind}", [("", ""), HEADER, ("hi", 4)], ("Ratings", ""))
+        message = refused(path)
+        assert "remove what is above it" in message
+        assert "--sep" not in message
+
+    @pytest.mark.parametrize("kind", ["parquet", "xlsx"])
+    def test_options_without_effect_are_said(self, kind, tmp_path, caplog):
+        path = write(tmp_path / f"a.{kind}", [("hi", "4")])
+        assert read(path, separator=";", encoding="cp1252") == [("hi", 4)]
+        assert "--sep" in caplog.text
+        assert "--encoding" in caplog.text
+
+    @pytest.mark.parametrize("first", ["sep= ;", "sep=; ", '"sep= ;"'])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_the_line_that_names_it_may_have_blanks_and_any_end(self, first, end, tmp_path):
+        path = put(tmp_path / "a.csv", end.join([first, "text;human_tone", "a, b;4", ""]))
+        assert read(path) == [("a, b", 4)]
+
     @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;"])
     def test_the_first_line_may_name_it(self, first, tmp_path):
         path = put(tmp_path / "a.csv", f"{first}\r\ntext;human_tone\r\na, b;4\r\n")
