@@ -32,8 +32,8 @@ _SHORT = (
     "Excel does, write their separators."
 )
 
-Line: TypeAlias = tuple[str, Sequence[str]] | BadRow
-"""Where a row is, and its fields."""
+Line: TypeAlias = tuple[int, Sequence[str] | BadRow]
+"""A row's number, and its fields."""
 
 
 def read_delimited(
@@ -61,7 +61,7 @@ def read_delimited(
         lines = _Lines(path, csv.reader(file, delimiter=separator, strict=True))
         if named:
             next(lines)
-        for batch in batches_of(str(path), lines, wanted, size):
+        for batch in batches_of(str(path), lines, wanted, size, "line"):
             hint = batch.hint or _separator_hint(batch.columns, wanted)
             yield replace(batch, separator=separator, hint=hint)
 
@@ -115,12 +115,18 @@ class _Lines(Iterator[Line]):
         # The limit is the whole process's, so it is back before anything else runs.
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
-            fields = next(filter(has_text, self.reader))
+            return next(filter(lambda line: has_text(line[1]), self._numbered()))
         except csv.Error as error:
-            return self._unread(error)
+            return self.reader.line_num, self._unread(error)
         finally:
             csv.field_size_limit(before)
-        return f"line {self.reader.line_num}", fields
+
+    def _numbered(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row with the number of its first line."""
+        number = self.reader.line_num + 1
+        for fields in self.reader:
+            yield number, fields
+            number = self.reader.line_num + 1
 
     def _unread(self, error: csv.Error) -> BadRow:
         statement = f"line {self.reader.line_num} is not valid CSV: {error}"
@@ -134,7 +140,9 @@ def has_text(fields: Sequence[str]) -> bool:
     return any(map(str.strip, fields))
 
 
-def batches_of(source: str, lines: Iterator[Line], wanted: Group, size: int) -> Iterator[Batch]:
+def batches_of(
+    source: str, lines: Iterator[Line], wanted: Group, size: int, unit: str
+) -> Iterator[Batch]:
     """Make batches of lines of fields, the header first; nameless columns are left out.
 
     A nameless first column of whole numbers is kept: data frames are written with their index.
@@ -142,38 +150,42 @@ def batches_of(source: str, lines: Iterator[Line], wanted: Group, size: int) -> 
     Raises:
         SetupError: If the header cannot be read, or names a column twice.
     """
-    first = next(lines, ("", ()))
+    _, first = next(lines, (0, ()))
     if isinstance(first, BadRow):
         raise SetupError(f"{source}: {first.instance}. {first.advice}")
-    header = header_of(source, first[1])
+    header = header_of(source, first)
     rows = list(islice(lines, _FIRST_ROWS))
-    has_index = bool(rows) and _is_index(header, rows[0])
+    has_index = bool(rows) and _is_index(header, rows[0][1])
     names = {place: name for place, name in enumerate(header) if name or (has_index and not place)}
-    read = (_row(len(header), names, line) for line in chain(rows, lines))
-    hint = _header_hint(header, rows, wanted)
-    for batch in of_rows(tuple(names.values()), read, size):
-        yield replace(batch, hint=hint)
+    read = (
+        (number, _row(len(header), names, fields, f"{unit} {number}"))
+        for number, fields in chain(rows, lines)
+    )
+    place = _header_place(header, rows, wanted)
+    hint = f"The header seems to be in {unit} {place}: remove what is above it." if place else ""
+    return of_rows(tuple(names.values()), read, size, unit=unit, hint=hint)
 
 
-def _header_hint(header: Group, rows: Sequence[Line], wanted: Group) -> str:
-    """Name a row below the header that looks more like it, if there is one."""
+def _header_place(header: Group, rows: Sequence[Line], wanted: Group) -> int | None:
+    """Find a row below the header that looks more like it, if there is one."""
     least = max(_count(header, wanted) + 1, min(2, len(set(wanted))))
-    for line in rows:
-        if not isinstance(line, BadRow) and _count(line[1], wanted) >= least:
-            return f"The header seems to be in {line[0]}: remove what is above it."
-    return ""
+    places = (
+        number
+        for number, fields in rows
+        if not isinstance(fields, BadRow) and _count(fields, wanted) >= least
+    )
+    return next(places, None)
 
 
-def _is_index(header: Group, line: Line) -> bool:
-    if isinstance(line, BadRow) or header[0] or not line[1]:
+def _is_index(header: Group, fields: Sequence[str] | BadRow) -> bool:
+    if isinstance(fields, BadRow) or header[0] or not fields:
         return False
-    return line[1][0].isdigit()
+    return fields[0].isdigit()
 
 
-def _row(width: int, names: Mapping[int, str], line: Line) -> Row:
-    if isinstance(line, BadRow):
-        return line
-    where, fields = line
+def _row(width: int, names: Mapping[int, str], fields: Sequence[str] | BadRow, where: str) -> Row:
+    if isinstance(fields, BadRow):
+        return fields
     if len(fields) != width:
         return BadRow(
             f"{where} has {len(fields)}",

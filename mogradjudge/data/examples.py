@@ -192,9 +192,9 @@ def unnested(table: Table, inputs: Group, scores: Group) -> Table:
     length is bad.
     """
 
-    def parts(number: int, row: Row) -> list[Row]:
+    def parts(where: str, row: Row) -> list[Row]:
         is_nested = _holds_list(row, inputs) and _holds_list(row, scores)
-        return _texts(number, row) if is_nested else [row]
+        return _texts(where, row) if is_nested else [row]
 
     return table.split(parts)
 
@@ -203,13 +203,11 @@ def _holds_list(row: Row, names: Group) -> bool:
     return any(isinstance(row.get(name), list) for name in names)
 
 
-def _texts(number: int, row: Row) -> list[Row]:
+def _texts(where: str, row: Row) -> list[Row]:
     lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        return [
-            BadRow(f"in row {number} {sizes}", rule="the lists of a row must have one length, but")
-        ]
+        return [BadRow(f"in {where} {sizes}", rule="the lists of a row must have one length, but")]
     return [
         {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
         for place in range(max(lengths.values(), default=1))

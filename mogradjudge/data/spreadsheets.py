@@ -26,14 +26,15 @@ def read_spreadsheet(path: Path, wanted: Group, size: int) -> Iterator[Batch]:
     try:
         with CalamineWorkbook.from_path(path) as book:
             names = book.sheet_names
-            cells = book.get_sheet_by_index(0).to_python()
+            sheet = book.get_sheet_by_index(0)
+            cells, (above, _) = sheet.to_python(), sheet.start or (0, 0)
     except CalamineError as error:
         raise SetupError(f"Cannot read {path}: {error}.") from error
-    texts = filter(has_text, ([_text(cell) for cell in row] for row in cells))
-    lines = ((f"row {number}", row) for number, row in enumerate(texts))  # the header is row 0
+    texts = enumerate(([_text(cell) for cell in row] for row in cells), above + 1)
+    lines = ((number, row) for number, row in texts if has_text(row))
     others = len(names) - 1
     notes = (f"only the first of {others + 1} sheets, {names[0]!r}, is read",) if others else ()
-    for batch in batches_of(str(path), lines, wanted, size):
+    for batch in batches_of(str(path), lines, wanted, size, "row"):
         yield replace(batch, notes=notes)
 
 

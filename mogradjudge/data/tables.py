@@ -43,6 +43,7 @@ class Table:
         columns: The names of all columns.
         rows: The rows.
         numbers: The rows' numbers in the source, if they are not 1, 2, ...
+        unit: What is numbered: the source's rows or its lines.
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
         hint: Why wanted columns may be missing, as a sentence.
@@ -59,24 +60,29 @@ class Table:
     separator: str | None = None
     notes: Group = ()
     hint: str = ""
+    unit: str = "row"
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
 
-    def split(self, parts: Callable[[int, Row], Iterable[Row]]) -> Table:
-        """Return a table of the parts of each row, which keep the row's number."""
+    def where(self, number: int) -> str:
+        """Return how a person finds the row with this number."""
+        return f"{self.unit} {number}"
+
+    def split(self, parts: Callable[[str, Row], Iterable[Row]]) -> Table:
+        """Return a table of the parts of each row, given where it is; they keep its number."""
         numbers = self.numbers or range(1, len(self.rows) + 1)
         split = [
             (number, part)
             for number, row in zip(numbers, self.rows, strict=True)
-            for part in parts(number, row)
+            for part in parts(self.where(number), row)
         ]
         rows, numbers = [part for _, part in split], [number for number, _ in split]
         return replace(self, rows=rows, numbers=numbers)
 
     def fault(self, place: int, rule: str, value: object = ..., advice: str = "") -> Fault:
         """Return that a row breaks a rule, by its value if there is one."""
-        row = f"row {self.numbers[place] if self.numbers else place + 1}"
+        row = self.where(self.numbers[place] if self.numbers else place + 1)
         shown = row if value is ... else f"{reprlib.repr(value)} in {row}"
         return Fault(place, rule, shown, advice)
 
@@ -101,8 +107,9 @@ def read_table(
     columns = tuple(dict.fromkeys(chain.from_iterable(batch.columns for batch in batches)))
     rows = [row for batch in batches for row in batch.rows]
     first = batches[0] if batches else Batch((), ())
-    about = {name: getattr(first, name) for name in ("separator", "notes", "hint")}
-    return Table(source, columns, rows, **about)
+    about = {name: getattr(first, name) for name in ("separator", "notes", "hint", "unit")}
+    numbers = [number for batch in batches for number in batch.numbers]
+    return Table(source, columns, rows, numbers, **about)
 
 
 def stream_table(
@@ -300,8 +307,8 @@ def survey(
 
 
 def _table(source: str, batch: Batch, columns: Group, first: int = 1) -> Table:
-    numbers = range(first, first + len(batch.rows))
-    return Table(source, columns, batch.rows, numbers, hint=batch.hint)
+    numbers = batch.numbers or range(first, first + len(batch.rows))
+    return Table(source, columns, batch.rows, numbers, hint=batch.hint, unit=batch.unit)
 
 
 def _input_faults(table: Table, inputs: Group) -> Iterator[Fault]:

@@ -317,7 +317,7 @@ class TestScores:
     def test_a_score_that_is_read_lies_on_the_scale(self, tmp_path):
         path = put(tmp_path / "a.csv", "text;human_tone\nhi;45,5\nho;7 - great\n")
         message = refused(path)
-        assert "'45,5' in row 1, '7 - great' in row 2" in message
+        assert "'45,5' in line 2, '7 - great' in line 3" in message
 
 
 class TestSpreadsheets:
@@ -356,7 +356,7 @@ class TestProblems:
         lines = refused(put(tmp_path / "a.csv", BAD)).splitlines()
         assert "4 problems" in lines[0]
         assert len(lines) == 5
-        problems = ["row 2", "'good' in row 3, 'bad' in row 7", "'9' in row 4", "line 6"]
+        problems = ["line 3", "'good' in line 4, 'bad' in line 8", "'9' in line 5", "line 6"]
         for problem in problems:
             assert [line for line in lines if problem in line], problem
 
@@ -393,18 +393,41 @@ class TestProblems:
         assert "quotes" in short
         assert "Excel" not in long
 
+    @pytest.mark.parametrize(
+        ["name", "above", "between", "place"],
+        [
+            ("a.csv", "", "", "line 3"),
+            ("a.csv", "sep=,\n\n", ' ,\n"of\ntwo lines",4\n', "line 8"),
+            ("a.jsonl", "", "", "line 2"),
+            ("a.jsonl", "\n", "\n\n", "line 5"),
+        ],
+    )
+    def test_a_row_is_named_by_its_line(self, name, above, between, place, tmp_path):
+        rows = {"a.csv": ["text,human_tone\na,4\n", "b,good\n"]}
+        rows["a.jsonl"] = [json.dumps({"text": "a", "human_tone": n}) + "\n" for n in (4, "good")]
+        first, second = rows[name]
+        path = put(tmp_path / name, above + first + between + second)
+        assert f"'good' in {place}." in refused(path)
+
+    def test_a_row_of_a_sheet_is_named_by_its_number_there(self, tmp_path):
+        rows = [(), HEADER, ("a", 4), (), ("b", "good"), ("c", 4, "x"), ("", 4)]
+        message = refused(workbook(tmp_path / "a.xlsx", rows))
+        assert "'good' in row 5" in message
+        assert "row 6 has 3" in message or "row 6 has 'x' in column 3" in message
+        assert "is empty in row 7" in message
+
     def test_a_missing_column_hides_no_other_problem(self, tmp_path):
         rubric = Rubric(["txt"], SCORED.criteria, group="doc")
         lines = refused(put(tmp_path / "a.csv", BAD), rubric).splitlines()
         assert [line for line in lines if "'txt', 'doc'" in line]
-        assert [line for line in lines if "'good' in row 3" in line]
+        assert [line for line in lines if "'good' in line 4" in line]
 
     def test_bad_rows_are_left_out_and_counted(self, tmp_path, caplog):
         path = put(tmp_path / "a.csv", BAD)
         assert read(path, skip_bad=True) == [("a", 4), ("e", 5)]
         [note] = caplog.messages
         assert "5 of 7 rows" in note
-        assert "'good' in row 3" in note
+        assert "'good' in line 4" in note
 
     def test_lines_that_are_no_json_are_left_out(self, tmp_path, caplog):
         one, other = (json.dumps({"text": text, "human_tone": 4}) for text in "ab")
@@ -418,7 +441,7 @@ class TestProblems:
     def test_a_list_of_another_length_is_left_out(self, tmp_path):
         rows = [{"text": ["a", "b"], "human_tone": [1]}, {"text": ["c", "d"], "human_tone": [1, 9]}]
         path = put(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
-        assert "9 in row 2" in refused(path)
+        assert "9 in line 2" in refused(path)
         assert read(path, skip_bad=True) == [("c", 1)]
 
     def test_a_quote_that_nothing_closes_is_never_left_out(self, tmp_path):

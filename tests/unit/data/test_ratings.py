@@ -64,7 +64,7 @@ def test_a_named_rater_counts_once_for_a_text(tmp_path):
 def test_the_column_of_raters_is_needed_and_filled(tmp_path):
     with pytest.raises(SetupError, match="'annotator'"):
         load_examples(table(tmp_path / "a.csv", [row[::2] for row in ROWS], COLUMNS[::2]), NAMED)
-    with pytest.raises(SetupError, match="'annotator' is empty in row 2"):
+    with pytest.raises(SetupError, match="'annotator' is empty in line 3"):
         load_examples(table(tmp_path / "a.csv", [ROWS[0], ("b", "", 1, 1)]), NAMED)
 
 
