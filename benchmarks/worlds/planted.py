@@ -23,6 +23,7 @@ import hashlib
 import json
 import math
 import re
+import reprlib
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,14 @@ import numpy as np
 
 from benchmarks.worlds.cues import CUES, GENERIC
 from benchmarks.worlds.rater import rating
-from benchmarks.worlds.world import ToyEngine, fields, inputs_of, role_of, toy_rubric
+from benchmarks.worlds.world import (
+    NotOfThisWorldError,
+    ToyEngine,
+    fields,
+    inputs_of,
+    role_of,
+    toy_rubric,
+)
 from mogradjudge import Rubric
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.criteria import Group
@@ -75,6 +83,7 @@ class PlantedWorld:
         match role_of(system):
             case "judge":
                 text, rated = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
+                _check_known(rated)
                 return fields(self.scores(text, _instructions(system), rated, draw))
             case "critic":
                 return fields({"critique": self._critique(inputs)})
@@ -82,11 +91,13 @@ class PlantedWorld:
                 budget = _BUDGET.search(system)
                 words = None if budget is None else int(budget.group(1))
                 names = tuple(json.loads(inputs["criteria"]))
+                _check_known(names)
                 return fields({"advice": self.advice(names, inputs["critiques"], words)})
             case "rater":
                 return fields(rating(inputs, CUES, self.chance))
             case _:
                 texts = json.loads(inputs["current_instructions"])
+                _check_known(tuple(texts))
                 return fields(
                     {"new_instructions": json.dumps(self.rewritten(texts, inputs["advice"]))}
                 )
@@ -106,7 +117,11 @@ class PlantedWorld:
         scores = {}
         for name in criteria:
             truth = re.search(rf"\b{name}=(\d+)", text)
-            assert truth is not None, "a text of this world carries its true scores"
+            if truth is None:
+                raise NotOfThisWorldError(
+                    f"A text of this world carries its true scores, as in '{name}=4', got "
+                    f"{reprlib.repr(text)}."
+                )
             noise = self._noise(name, text, f"{criteria} {' '.join(instructions.split())}", draw)
             score = int(truth.group(1)) + self.error_sd(name, instructions, criteria) * noise
             scores[name] = min(5, max(1, round(score)))
@@ -122,6 +137,8 @@ class PlantedWorld:
     def _critique(self, inputs: Mapping[str, str]) -> str:
         results = json.loads(inputs["results"])
         wrong = [name for name, result in results.items() if "judge" in str(result.get("error"))]
+        if wrong:
+            _check_known(tuple(wrong))
         return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
 
     def feedback(self, example: str, names: Sequence[str]) -> str:
@@ -245,6 +262,14 @@ def expected_agreement(
     value = correlate(human.tolist(), judge.tolist(), groups, level=level).value
     assert not isinstance(value, Undefined)
     return value
+
+
+def _check_known(criteria: Group) -> None:
+    if not criteria or set(criteria) - set(CUES):
+        raise NotOfThisWorldError(
+            f"The criteria of this world are {', '.join(CUES)}, from 1 to 5, got "
+            f"{', '.join(criteria) or 'none of them'}."
+        )
 
 
 def cues_in(text: str) -> set[str]:
