@@ -8,7 +8,7 @@ from pathlib import Path
 import dspy
 
 from mogradjudge.criteria import Group, Rubric
-from mogradjudge.data.batches import BadRow, Row
+from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
@@ -175,12 +175,12 @@ def _labels(
     if name is None or name not in table.columns:
         return [str(row) for row, _ in enumerate(table.rows, 1)], []
     texts, faults = texts_of(table, name)
-    labels = [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
+    labels = [text if bare(text) else str(row) for row, text in enumerate(texts, 1)]
     if not required:
         return labels, faults
     rule = f"each row needs its {what}, but {name!r} is empty in"
     advice = f"Fill it in, or remove `{what}` from the rubric."
-    empty = [n for n, text in enumerate(texts) if not text.strip()]
+    empty = [n for n, text in enumerate(texts) if not bare(text)]
     return labels, [*faults, *(table.fault(n, rule, advice=advice) for n in empty)]
 
 

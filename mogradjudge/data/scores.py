@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.criteria import Criterion, Scale
+from mogradjudge.data.batches import bare
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.tables import Table, is_nan
 
@@ -109,7 +110,7 @@ def _read(
         return None, None
     if not isinstance(cell, str | bool):
         return float(cell), None  # type: ignore[arg-type]  # a TypeError is the answer for others
-    text = str(cell).strip()
+    text = bare(cell)
     if text.lower() in _NO_SCORE:
         return None, None
     if text.lower() in _TRUTHS:

@@ -222,6 +222,19 @@ class TestScores:
         assert read(path) == [("hi", None), ("ho", 4)]
 
     @pytest.mark.parametrize("kind", KINDS)
+    def test_a_mark_that_shows_nothing_is_no_part_of_a_score(self, kind, tmp_path):
+        path = write(
+            tmp_path / f"a.{kind}", [("hi", "\u200b"), ("ho", "\u200b4"), ("ha", "\ufeff4 ")]
+        )
+        assert read(path) == [("hi", None), ("ho", 4), ("ha", 4)]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_group_or_rater_that_shows_nothing_is_empty(self, kind, tmp_path):
+        path = write(tmp_path / f"a.{kind}", [("hi", "4", "\u200b")], (*HEADER, "who"))
+        for label in ("group", "rater"):
+            assert "'who'" in refused(path, Rubric(["text"], SCORED.criteria, **{label: "who"}))
+
+    @pytest.mark.parametrize("kind", KINDS)
     def test_true_and_false_are_scores_from_0_to_1(self, kind, tmp_path):
         path = write(tmp_path / f"a.{kind}", [("hi", True), ("ho", False)])
         assert read(path, TRUTH) == [("hi", 1), ("ho", 0)]
