@@ -45,8 +45,8 @@ def with_groups(
         off: What turns the search for an input off, for the line that says so.
 
     Example:
-        >>> rows = [dspy.Example(a=n // 2, b=n).with_inputs("a", "b") for n in range(4)]
-        >>> [example.group for example in with_groups(rows)]
+        >>> rows = [dspy.Example(a=n // 2, b=n).with_inputs("a", "b") for n in range(16)]
+        >>> [example.group for example in with_groups(rows)][:4]
         ['0', '0', '1', '1']
     """
     if group is False or not examples or has_groups(examples):
@@ -114,14 +114,22 @@ def split_by_group(
     named = with_groups(examples, off="by_group=False") if by_group else examples
     groups = _groups(named, by_group=by_group)
     if len(groups) < len(fractions):
-        raise SetupError(
-            f"A split into {len(fractions)} parts needs at least as many groups, got "
-            f"{len(groups)} (of {len(examples)} examples; equal inputs belong together). Add data, "
-            "or split into fewer parts."
-        )
+        raise _too_few(examples, len(groups), len(fractions), named=named)
     random.Random(seed).shuffle(groups)
     parts = _deal(groups, [share * len(examples) for share in fractions])
     return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
+
+
+def _too_few(
+    examples: Sequence[dspy.Example], groups: int, parts: int, *, named: Sequence[dspy.Example]
+) -> SetupError:
+    larger = has_groups(named) and groups < len(examples)
+    off = "If no group was set, turn off that one is found: group = false in the rubric."
+    return SetupError(
+        f"A split into {parts} parts needs at least as many groups, got {groups} (of "
+        f"{len(examples)} examples; equal inputs {'and equal groups ' if larger else ''}belong "
+        f"together). Add data, or split into fewer parts.{f' {off}' if larger else ''}"
+    )
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:

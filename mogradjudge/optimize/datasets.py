@@ -93,10 +93,10 @@ def grouped(
 
     >>> from mogradjudge import Criterion
     >>> rubric = Rubric(["a", "b"], [Criterion("clarity", "Is easy to read.")])
-    >>> sets = {"one": [dspy.Example(a="x", b="1").with_inputs("a", "b")]}
-    >>> sets["two"] = [dspy.Example(a=a, b=a).with_inputs("a", "b") for a in "xy"]
-    >>> [example.group for example in grouped(sets, rubric)["two"]]
-    ['x', 'y']
+    >>> rows = [dspy.Example(a=n % 8, b=n).with_inputs("a", "b") for n in range(16)]
+    >>> sets = grouped({"one": rows[:8], "two": rows[8:]}, rubric)
+    >>> [example.group for example in sets["two"]]
+    ['0', '1', '2', '3', '4', '5', '6', '7']
     """
     examples = iter(with_groups([*chain(*data.values())], rubric.group))
     return {name: [next(examples) for _ in part] for name, part in data.items()}
