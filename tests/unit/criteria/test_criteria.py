@@ -159,6 +159,15 @@ def test_a_column_of_any_name_gives_an_input_its_name(column, name, tmp_path):
     assert dataclasses.replace(mapped, criteria=(FLUENCY,)) == mapped
 
 
+@pytest.mark.parametrize(
+    "line", ['rater = "who"', 'task = "Rate."', "group = false", "criteria = []"]
+)
+def test_a_key_of_the_rubric_in_the_table_of_inputs_is_refused(line, tmp_path):
+    text = f'[inputs]\nreply = "Reply"\n{line}\n'
+    with pytest.raises(SetupError, match=rf"{line.split()[0]!r}.*above the line \[inputs\]"):
+        Rubric.from_toml(save(tmp_path, text))
+
+
 def test_an_input_is_mapped_to_a_column_in_toml(tmp_path):
     text = TOML.replace('inputs = ["source", "output"]', "") + '[inputs]\nquery = "User Query"\n'
     mapped = Rubric.from_toml(save(tmp_path, text))
