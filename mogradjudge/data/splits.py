@@ -18,6 +18,8 @@ from mogradjudge.hashing import digest
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
     """Return the name of an example's group; without one it is a group of its own.
 
+    None, a blank text and the missing values of numpy and pandas name no group.
+
     Args:
         example: The example.
         index: Its place in the data set; it names the group of an example without one.
@@ -27,8 +29,18 @@ def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str
         >>> group_of(dspy.Example(group="a"), 0), group_of(dspy.Example(text="b"), 1)
         ('a', 'example 1')
     """
-    group = example.get("group") if by_group else None
-    return f"example {index}" if group is None else str(group)
+    return (_name(example, "group") if by_group else None) or f"example {index}"
+
+
+def _name(example: dspy.Example, field: str) -> str | None:
+    value = example.get(field)
+    name = str(value)
+    return None if not name.strip() or _is_missing(value, name) else name
+
+
+def _is_missing(value: object, shown: str) -> bool:
+    # Known by how they are shown, as pandas need not be installed.
+    return not isinstance(value, str) and shown in ("None", "nan", "NaT", "<NA>")
 
 
 def with_groups(
@@ -51,14 +63,14 @@ def with_groups(
     """
     if group is False or not examples or has_groups(examples):
         return examples
-    groups: Sequence[object] | None
+    groups: Sequence[str | None] | None
     if group is not None and all(group in example for example in examples):
-        groups = [example[group] for example in examples]
+        groups = [_name(example, group) for example in examples]
     else:
         groups = _found_groups(examples, off)
     if groups is None:
         return examples
-    return [example.copy(group=str(name)) for example, name in zip(examples, groups, strict=True)]
+    return [example.copy(group=name) for example, name in zip(examples, groups, strict=True)]
 
 
 def has_groups(examples: Iterable[dspy.Example]) -> bool:
@@ -68,7 +80,7 @@ def has_groups(examples: Iterable[dspy.Example]) -> bool:
         >>> has_groups([dspy.Example(text="a"), dspy.Example(text="b", group="1")])
         True
     """
-    return any(example.get("group") is not None for example in examples)
+    return any(_name(example, "group") is not None for example in examples)
 
 
 def _found_groups(examples: Sequence[dspy.Example], off: str) -> list[str] | None:

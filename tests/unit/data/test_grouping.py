@@ -1,14 +1,17 @@
 """Where no group is named, texts that share an input stay together, and a line says so."""
 
 import csv
+import math
 
 import dspy
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mogradjudge import Criterion, MOGradConfig, Rubric, load_examples, split_by_group
-from mogradjudge.data import with_groups
+from mogradjudge.data import group_of, has_groups, with_groups
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.optimize.datasets import examples_of
@@ -102,6 +105,20 @@ def test_examples_with_a_group_are_left_alone(caplog):
     assert with_groups(rows) is rows
     assert share_an_article(split_by_group(rows, seed=1))
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    "missing", [None, "", " ", math.nan, np.float32("nan"), pd.NA, pd.NaT], ids=repr
+)
+def test_a_missing_group_is_none(missing):
+    rows = [example.copy(group=missing, doc=missing) for example in by_hand()]
+    assert group_of(rows[3], 3) == group_of(dspy.Example(), 3)
+    assert not has_groups(rows)
+    rows[0] = rows[0].copy(doc="1")
+    named = with_groups(rows, "doc")
+    assert len({group_of(example, n) for n, example in enumerate(named)}) == len(rows)
+    assert sorted(map(len, split_by_group(named, (0.5, 0.5)))) == [12, 12]
+    assert not share_an_article(split_by_group(rows))
 
 
 def inputs(**columns):
