@@ -54,9 +54,7 @@ def examples_of(
     sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
     if valset is not None:
         sets["valset"] = _nonempty(valset, "valset")
-    if judged is not None:
-        for name, examples in sets.items():
-            check_inputs(examples, judged, name)
+    _check_sets(sets, rubric, judged)
     if rubric is not None:
         sets = grouped(sets, rubric)
     by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
@@ -66,10 +64,21 @@ def examples_of(
     if rubric is None:
         return data
     for name, examples in data.items():
-        check_ratings(examples, rubric, name)
         if examples and name != "training":
             check_measurable(examples, rubric, config.level, name)
     return data
+
+
+def _check_sets(
+    sets: Mapping[str, list[dspy.Example]], rubric: Rubric | None, judged: Rubric | None
+) -> None:
+    """Check what stands in the examples, before a split gives them other numbers."""
+    for name, examples in sets.items():
+        if judged is not None:
+            check_inputs(examples, judged, name)
+        if rubric is not None:
+            check_disjoint(examples, (), (name, ""))  # which needs their inputs' names
+            check_ratings(examples, rubric, f"`{name}`")
 
 
 def _parts(
