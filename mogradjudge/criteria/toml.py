@@ -101,19 +101,24 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
 
 def _names(value: object) -> tuple[str, ...] | dict[str, str]:
     """Read the inputs: a list of names, or a table from names to columns."""
-    # TOML has no end of a table but the next one, so a key below belongs to it.
-    if isinstance(value, dict) and (
-        below := [key for key in (*_PLAIN, "criteria") if key in value]
-    ):
-        raise SetupError(
-            f"{below[0]!r} stands in the table [inputs]: put `{below[0]} = ...` above the line "
-            "[inputs]."
-        )
+    if isinstance(value, dict):
+        _check_below(value)
     if isinstance(value, dict) and all(isinstance(column, str) for column in value.values()):
         return value
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise SetupError(f"`inputs` must be a list of names, got {value!r}.")
     return tuple(value)
+
+
+def _check_below(inputs: Mapping[str, object]) -> None:
+    """Check for the rubric's keys: below a line [inputs], TOML takes them for the table's."""
+    is_input = inputs.get("task") == "task"  # which no one writes for a task
+    keys = [key for key in (*_PLAIN, "criteria") if not (key == "task" and is_input)]
+    if below := [key for key in keys if key in inputs]:
+        raise SetupError(
+            f"{below[0]!r} stands in the table [inputs]: put `{below[0]} = ...` above the line "
+            "[inputs]."
+        )
 
 
 def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
