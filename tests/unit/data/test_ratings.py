@@ -68,6 +68,15 @@ def test_the_column_of_raters_is_needed_and_filled(tmp_path):
         load_examples(table(tmp_path / "a.csv", [ROWS[0], ("b", "", 1, 1)]), NAMED)
 
 
+def test_a_table_of_mean_scores_needs_no_column_of_raters(tmp_path):
+    rows, columns = [("a", 4.5, 1), ("b", 2, "")], ("text", "human_clarity", "human_tone")
+    path = table(tmp_path / "a.csv", rows, columns)
+    assert scores(load_examples(path, NAMED)) == [("a", 4.5, 1.0), ("b", 2.0, None)]
+    for repeated in (("a", 3, 1), ("c", "[4, 5]", 2)):
+        with pytest.raises(SetupError, match="'annotator'"):
+            load_examples(table(tmp_path / "a.csv", [*rows, repeated], columns), NAMED)
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_cell_may_hold_a_list_of_ratings(kind, tmp_path):
     path, row = (
