@@ -514,6 +514,18 @@ def frozen() -> dspy.Module:
     return Program()
 
 
+def holder() -> dspy.Module:
+    class Program(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.judge = MultiCriteriaJudge(RUBRIC)
+
+        def forward(self, output: str) -> dspy.Prediction:
+            return self.judge(output=output)
+
+    return Program()
+
+
 def constant(example: dspy.Example) -> dspy.Example:
     return dspy.Example(output=example.output, **dict.fromkeys(HUMAN, 3.0)).with_inputs("output")
 
@@ -538,7 +550,12 @@ CHAIN = dspy.ChainOfThought("output -> answer")
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),
         ({"student": CHAIN}, "`objectives` must be given for a ChainOfThought"),
         ({"objectives": BRIEF_ONE}, "`objectives` must be a list, got a single"),
-        ({"objectives": []}, "`objectives` must be given"),
+        ({"objectives": []}, "`objectives` must be given.*eave"),
+        ({"objectives": [RIGHT]}, r"\['accuracy'\].*a judge has sections only for its criteria"),
+        (
+            {"objectives": [RIGHT], "student": holder()},
+            r"\['accuracy'\].*a judge has sections only for its criteria",
+        ),
         ({"objectives": [RIGHT, RIGHT]}, "Each objective needs its own name"),
         ({"student": frozen(), "objectives": [RIGHT]}, "Program has no predictor to optimize"),
     ],
