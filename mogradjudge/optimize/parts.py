@@ -10,7 +10,7 @@ from typing import Self
 
 import dspy
 
-from mogradjudge.data import example_key
+from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json, to_json, write_text
 
@@ -73,15 +73,14 @@ class Parts:
         Raises:
             SetupError: If there are none.
         """
-        read, test = self.read(examples), set(self.keys.get(_TEST, ()))
-        read_keys, groups = set(map(example_key, read)), set(filter(None, map(_group, read)))
-        of_test = {n for n, example in enumerate(examples) if example_key(example) in test}
-        unknown = [
-            n
-            for n, example in enumerate(examples)
-            if n not in of_test and example_key(example) not in read_keys
-        ]
-        unread = {n for n in unknown if _group(examples[n]) not in groups}
+        keys = [example_key(example) for example in examples]
+        groups = [group_of(example, place) for place, example in enumerate(examples)]
+        known, test = set(map(example_key, self.read(examples))), set(self.keys.get(_TEST, ()))
+        read = [place for place, key in enumerate(keys) if key in known]
+        of_test = {place for place, key in enumerate(keys) if key in test}
+        unknown = [place for place, key in enumerate(keys) if key not in known | test]
+        read_groups = {groups[place] for place in read}
+        unread = {place for place in unknown if groups[place] not in read_groups}
         related = len(unknown) - len(unread)
         counts = (
             f"{len(of_test)} of {len(examples)} texts are of the run's test part, {len(unread)} "
@@ -94,9 +93,4 @@ class Parts:
                 "compile."
             )
         logger.warning("--held-out: %s.", counts)
-        return [example for n, example in enumerate(examples) if n in of_test | unread]
-
-
-def _group(example: dspy.Example) -> str | None:
-    group = example.get("group")
-    return None if group is None else str(group)
+        return [examples[place] for place in sorted(of_test | unread)]

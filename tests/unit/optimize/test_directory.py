@@ -87,6 +87,8 @@ def test_held_out_texts_are_the_test_part_and_new_texts_of_groups_that_were_not_
     (line,) = caplog.messages
     assert all(f"{count} " in line for count in (2, 3, 1))
     assert parts.held_out([*related, *new]) == [*related, *new]  # the group is not in the table
+    ungrouped = of("ab", math.nan), of("ij", math.nan)
+    assert parts.held_out([*ungrouped[0], *ungrouped[1]]) == ungrouped[1]
     with pytest.raises(SetupError, match="1 belong"):
         parts.held_out([*read, *related])
 
