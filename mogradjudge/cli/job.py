@@ -88,8 +88,9 @@ def prepare(options: Options) -> Job:
     except SetupError as error:
         if not texts.test:
             raise
-        held_out = f"--test-share holds out {len(texts.test)} texts and leaves {len(texts.rest)}"
-        raise SetupError(f"{held_out}. {error}") from error
+        count = len(texts.test) + len(texts.rest)
+        held_out = f"--test-share holds out {len(texts.test)} of {count} texts."
+        raise SetupError(f"{held_out} {error}") from error
     return Job(texts.rubric, make_judge(options, texts.rubric), train, validation, texts.test)
 
 

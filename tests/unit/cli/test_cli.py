@@ -359,7 +359,7 @@ def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path
 def test_a_test_share_that_leaves_too_few_texts_is_named(table, server, tmp_path, capsys):
     words = compile_words(table, server, tmp_path / "run", "--limit", 3, "--test-share", 0.9)
     assert call(*words) == 2
-    assert "--test-share holds out 2 texts and leaves 1" in capsys.readouterr().err
+    assert "--test-share holds out 2 of 3 texts" in capsys.readouterr().err
 
 
 def test_evaluate_names_no_others_where_all_texts_were_read(table, server, tmp_path, capsys):
