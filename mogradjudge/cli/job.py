@@ -83,7 +83,14 @@ def prepare(options: Options) -> Job:
     """Read rubric and data, and split the texts."""
     texts = read_texts(options)
     shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
-    train, validation = split_by_group(texts.rest, shares, options.seed)
+    try:
+        train, validation = split_by_group(texts.rest, shares, options.seed)
+    except SetupError as error:
+        if not texts.test:
+            raise
+        count = len(texts.test) + len(texts.rest)
+        held_out = f"--test-share holds out {len(texts.test)} of {count} texts."
+        raise SetupError(f"{held_out} {error}") from error
     return Job(texts.rubric, make_judge(options, texts.rubric), train, validation, texts.test)
 
 

@@ -45,8 +45,9 @@ def load_examples(
             ``hf:OWNER/NAME/CONFIGURATION:SPLIT``, streamed from the Hugging Face hub.
         rubric: Names the columns: the inputs, the human scores, the group.
         limit: The number of rows to read from the top; None for all.
-        require_human: Whether the human columns and the group column must exist. Without a group
-            column each row is a group of its own, named by its number.
+        require_human: Whether the human columns and the group column must exist, and that of the
+            raters if a text has several ratings. Without a group column each row is a group of its
+            own, named by its number.
         options: How the table is read where its file leaves a choice.
         merge: Whether rated rows with equal inputs become one example; else each row is one.
 
@@ -70,6 +71,8 @@ def load_examples(
     merge = merge and require_human
     if merge:
         table = one_rating_a_row(table, tuple(humans), rubric.rater)
+    if rubric.rater not in table.columns and not _has_repeats(table, rubric):
+        labels = [name for name in labels if name != rubric.rater]
     required = [*rubric.columns, *(labels if require_human else ())]
     columns = _columns(table, rubric, tuple(dict.fromkeys(required)), skip_bad=options.skip_bad)
     raters = columns.pop(_RATER, None)
@@ -81,6 +84,13 @@ def load_examples(
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def _has_repeats(table: Table, rubric: Rubric) -> bool:
+    """Say whether rows have the same inputs and group, so that their raters matter."""
+    names = [*rubric.columns, *([rubric.group] if rubric.group else [])]
+    texts = {tuple(str(row.get(name)) for name in names) for row in table.rows}
+    return len(texts) < len(table.rows)
 
 
 def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -> Columns:

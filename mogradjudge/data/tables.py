@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import reprlib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -230,7 +231,7 @@ def input_texts(table: Table, name: str) -> tuple[list[str], list[Fault]]:
     faults += [
         table.fault(place, rule, advice=advice)
         for place, text in enumerate(texts)
-        if not text.strip()
+        if is_blank(text)
     ]
     return texts, faults
 
@@ -244,6 +245,15 @@ def texts_of(table: Table, name: str) -> tuple[list[str], list[Fault]]:
         if not isinstance(value, str | int | float)
     ]
     return [str(value) for value in values], faults
+
+
+def is_blank(text: str) -> bool:
+    r"""Say whether a text shows nothing: blanks, and marks as the zero-width space.
+
+    >>> is_blank(" \u200b")
+    True
+    """
+    return all(mark.isspace() or unicodedata.category(mark) == "Cf" for mark in text)
 
 
 def is_nan(value: object) -> bool:

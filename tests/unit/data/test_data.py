@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drawn import is_shown
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.data import (
     check_disjoint,
@@ -122,7 +123,7 @@ def test_a_column_of_one_look_stays_text(kind, text, tmp_path):
     assert {(example.output, example.group) for example in examples} == {(text, text)}
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(is_shown)
 
 
 @pytest.mark.parametrize("kind", KINDS)

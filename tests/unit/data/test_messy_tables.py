@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from drawn import is_shown
 from mogradjudge import Criterion, ReadOptions, Rubric, SetupError, load_examples
 from mogradjudge.data.tables import stream_table
 from workbooks import workbook
@@ -54,7 +55,7 @@ def refused(path, rubric=SCORED, **options) -> str:
 
 
 class TestSeparators:
-    CELLS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+    CELLS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(is_shown)
 
     @pytest.mark.parametrize("kind", ["csv", "tsv"])
     @settings(
@@ -142,6 +143,12 @@ class TestSeparators:
         assert len(read(path)[0][0]) == 300_000
 
 
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff \u2060"])
+def test_a_text_that_shows_nothing_is_none(text, tmp_path):
+    path = put(tmp_path / "a.csv", f"text,human_tone\na,4\n{text},4\n")
+    assert "'text'" in refused(path)
+
+
 class TestEncodings:
     @pytest.mark.parametrize(
         ["encoding", "option"],
@@ -157,7 +164,7 @@ class TestEncodings:
     def test_an_error_names_the_option(self, tmp_path):
         path = put(tmp_path / "a.csv", "text,human_tone\nGrüße,4\n".encode("cp1252"))
         assert "--encoding" in refused(path)
-        assert "ascii" in refused(path, encoding="ascii")
+        assert "instead of 'ascii'" in refused(path, encoding="ascii")
 
     @pytest.mark.parametrize("name", ["no-such", "base64", ""])
     def test_an_unknown_one_is_refused(self, name):

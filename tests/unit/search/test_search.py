@@ -94,12 +94,12 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
 def test_texts_made_by_hand_are_grouped_by_the_input_that_they_share(tmp_path):
     rubric = Rubric(("article", "output"), RUBRIC.criteria)
     texts = [
-        dspy.Example(article=f"{n // 3}", output=f"{n}").with_inputs("article", "output")
+        dspy.Example(article=f"{n // 2}", output=f"{n}").with_inputs("article", "output")
         for n in range(18)
     ]
     judge = MultiCriteriaJudge(rubric)
-    job = Arguments(judge, texts[:6], texts[6:9], texts[9:], out=tmp_path).job()
-    assert job.groups == [str(n // 3) for n in range(9, 18)]
+    job = Arguments(judge, texts[:6], texts[6:10], texts[10:], out=tmp_path).job()
+    assert job.groups == [str(n // 2) for n in range(10, 18)]
 
 
 def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
