@@ -45,10 +45,10 @@ def one_rating_a_row(table: Table, scores: Group, rater: str | None) -> Table:
         >>> one_rating_a_row(table, ("score",), None).rows
         [{'text': 'a', 'score': 4}, {'text': 'a', 'score': 5}]
     """
-    return table.split(lambda number, row: _single_rows(number, row, scores, rater))
+    return table.split(lambda where, row: _single_rows(where, row, scores, rater))
 
 
-def _single_rows(number: int, row: Row, scores: Group, rater: str | None) -> Iterator[Row]:
+def _single_rows(where: str, row: Row, scores: Group, rater: str | None) -> Iterator[Row]:
     lists = {name: values for name in scores if (values := _as_list(row.get(name))) is not None}
     names = None if rater is None else _as_list(row.get(rater))
     if not lists and names is None:
@@ -57,7 +57,7 @@ def _single_rows(number: int, row: Row, scores: Group, rater: str | None) -> Ite
     longest = max(map(len, lists.values()), default=1)
     if names is not None and len(names) != longest:
         yield BadRow(
-            f"{rater!r} must name a rater for each score, but in row {number} it names "
+            f"{rater!r} must name a rater for each score, but in {where} it names "
             f"{len(names)} for {longest}"
         )
         return

@@ -119,7 +119,7 @@ def test_a_list_of_raters_may_be_json_in_a_text(tmp_path):
 def test_a_list_of_raters_is_as_long_as_that_of_the_scores(raters, score, sizes, tmp_path):
     good = {"text": "b", "annotator": "ann", "human_clarity": 4, "human_tone": None}
     row = {"text": "a", "annotator": raters, "human_clarity": score, "human_tone": None}
-    with pytest.raises(SetupError, match="'annotator'.* row 2 .*{} for {}".format(*sizes)):
+    with pytest.raises(SetupError, match="'annotator'.* line 2 .*{} for {}".format(*sizes)):
         load_examples(json_lines(tmp_path / "a.jsonl", good, row), NAMED)
 
 
