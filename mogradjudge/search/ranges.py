@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from mogradjudge.errors import SetupError
 
@@ -94,3 +95,11 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}" + ("" if self.step is None else f" by {self.step}")
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write floats that differ by a rounding error alike."""
+    return {
+        name: round(value, 9) if isinstance(value, float) else value
+        for name, value in values.items()
+    }

@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 from mogradjudge.errors import SetupError
 from mogradjudge.search.workers.database import TASKS
 
-TASK = "task"
-"""The user attribute of a trial that names its task."""
+TASK, FAILED = "task", "failed"
+"""User attributes of a trial: the name of its task, and how it failed."""
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 

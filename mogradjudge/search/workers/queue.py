@@ -29,14 +29,14 @@ from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.workers.database import TASKS, reason
-from mogradjudge.search.workers.existing import TASK, check_version
+from mogradjudge.search.workers.existing import FAILED, TASK, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
-FAILED, WHY, WORKER = "failed", "why", "worker"
-"""User attributes: how an attempt at a task failed and why, and who made it."""
+WHY, WORKER = "why", "worker"
+"""User attributes: why an attempt at a task failed, and who made it."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 

@@ -8,6 +8,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from mogradjudge import MOGradConfig
 from mogradjudge.judge.scores import JudgeSettings
@@ -131,6 +132,18 @@ def test_an_enqueued_trial_that_the_space_does_not_know_fails_alone(params, name
         assert f"{named}" in wrong.user_attrs[WHY]
         assert "\n" not in wrong.user_attrs[WHY]
         assert [trial.state.name for trial in others] == ["COMPLETE"] * 2
+
+
+def test_an_enqueued_trial_that_never_ran_takes_no_configuration(tmp_path):
+    with queue_of(tmp_path) as queue:
+        fill(queue, 1)
+        run(queue)
+        queue.study.enqueue_trial({"mode": "CCC", "gate": "mean", "tolerance": 0.1})
+        run(queue)
+        fill(queue, SIZE + 1)
+        run(queue)
+        refused, done = queue.trials(TrialState.FAIL), queue.trials(TrialState.COMPLETE)
+        assert [len(refused), len({tuple(trial.params.items()) for trial in done})] == [1, SIZE]
 
 
 def test_a_trial_on_which_an_earlier_start_died_fails_alone_too(tmp_path):

@@ -293,6 +293,7 @@ def tried(number: int, mean: float | None, batch: int) -> TrialRecord:
         ([(0.4, 1), (0.5, 2)], 3, 0, None),
         ([(0.4, 1), (0.5, 2)], 2, 1, None),
         ([(0.4, 1), (0.5, 2)], None, 0, None),
+        ([(0.4, 0.3), (0.5, 0.1 + 0.2)], 2, 0, None),  # one number, but for rounding
     ],
 )
 def test_a_space_that_was_tried_to_its_end_is_said(trials, size, unfinished, numbers):
