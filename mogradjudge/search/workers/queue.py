@@ -29,7 +29,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.workers.database import TASKS, reason
-from mogradjudge.search.workers.existing import FAILED, TASK, check_version
+from mogradjudge.search.workers.existing import FAILED, TASK, OwnTrials, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
@@ -79,7 +79,8 @@ class Queue:
         shared: Shared,
         draws: Draws | None = None,
     ) -> None:
-        self.study, self.storage, self.shared, self.draws = study, storage, shared, draws
+        self.study = OwnTrials(study.study_name, study._storage, study.sampler, study.pruner)
+        self.storage, self.shared, self.draws = storage, shared, draws
         self._database = shared.database
         self._mine = TASKS.c.study == shared.study
 

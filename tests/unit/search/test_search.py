@@ -395,11 +395,16 @@ def test_a_study_is_not_mixed_with_another_question(changes, said, begun):
         found(begun, **changes)
 
 
-def foreign(params: dict[str, float], **attributes: object) -> optuna.trial.FrozenTrial:
+RUNNING, COMPLETE = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.COMPLETE
+
+
+def foreign(
+    params: dict[str, float], state: optuna.trial.TrialState = COMPLETE, **attributes: object
+) -> optuna.trial.FrozenTrial:
     distributions = {name: optuna.distributions.FloatDistribution(0, 1) for name in params}
-    return optuna.create_trial(
-        params=params, distributions=distributions, value=0.5, user_attrs=attributes
-    )
+    value = 0.99 if state == COMPLETE else None
+    options = {"state": state, "value": value, "user_attrs": attributes}
+    return optuna.create_trial(params=params, distributions=distributions, **options)
 
 
 @pytest.mark.parametrize(
@@ -409,6 +414,7 @@ def foreign(params: dict[str, float], **attributes: object) -> optuna.trial.Froz
         (["maximize", "minimize"], [], "minimize"),
         (["maximize"], [foreign({"lr": 0.1})], "lr"),
         (["maximize"], [foreign({}, note="mine")], "note"),
+        (["maximize"], [foreign({"lr": 0.1}, RUNNING)], "lr"),
     ],
 )
 def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, named, tmp_path):
@@ -422,12 +428,16 @@ def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, 
     assert [engine.calls.total(), len(study.trials), study.metric_names] == [0, len(trials), None]
 
 
-def test_a_study_of_ones_own_that_others_have_added_to_is_refused(begun, tmp_path):
-    folder = shutil.copytree(begun, tmp_path / "search")
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.sqlite3")
-    study.add_trial(foreign({"lr": 0.1}))
-    with pytest.raises(SetupError, match="lr"):
-        found(folder, trials=2)
+def test_what_others_add_to_a_study_of_ones_own_counts_nowhere(begun, tmp_path, caplog):
+    alone, added = (shutil.copytree(begun, tmp_path / name) for name in "ab")
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{added}/study.sqlite3")
+    study.add_trials([foreign({"lr": 0.1}), foreign({"lr": 0.1}, RUNNING)])
+    result = found(added, trials=2)
+    assert sum("lr" in line for line in caplog.messages) == 1
+    assert [(it.task, it.params) for it in result.trials] == [
+        (it.task, it.params) for it in found(alone, trials=2).trials
+    ]
+    assert [result.unfinished, result.stop_reason] == [0, "trials"]
 
 
 def broken(how: str, file: Path) -> str:
