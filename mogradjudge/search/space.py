@@ -128,7 +128,7 @@ class SearchSpace:
             domain = getattr(self, name)
             if isinstance(domain, Range):
                 _check_held(name, domain, value)
-            elif value not in domain:
+            elif not any(_is_same(value, choice) for choice in domain):
                 raise SetupError(
                     f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
                     "add it."
@@ -293,7 +293,14 @@ def _widened(domain: Range, value: Any) -> Range:
 
 
 def _check_held(name: str, domain: Range, value: Value) -> None:
-    if not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise SetupError(f"`{name}` is {value!r}, which is no number: give choices instead.")
     if not domain.holds(value):
         raise SetupError(f"`{name}` must lie in the range {domain}, got {value!r}: widen it.")
+    if PARAMETERS[name].kind is int and value != int(value):
+        raise SetupError(f"`{name}` must be a whole number, got {value!r}.")
+
+
+def _is_same(value: object, choice: Value) -> bool:
+    """Compare as Optuna does, but True is not 1."""
+    return value == choice and isinstance(value, bool) == isinstance(choice, bool)

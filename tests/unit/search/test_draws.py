@@ -119,6 +119,20 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.parametrize("domain", [Range(1, 3), (1, 2, 3), Range(1, 3, step=1)])
+@pytest.mark.parametrize("value", [2.5, True, 2.0000000001])
+def test_an_enqueued_number_that_is_not_whole_fails_and_is_not_rounded(value, domain, tmp_path):
+    space = SearchSpace(**NOTHING | {"batch_size": domain, "mode": ("SSS", "CCC")})
+    with queue_of(tmp_path, space) as queue:
+        for number in (value, 2.0):
+            queue.study.enqueue_trial({"batch_size": number})
+        run(queue)
+        wrong, right = queue.trials()
+        assert [wrong.state.name, right.state.name] == ["FAIL", "COMPLETE"]
+        assert repr(value) in wrong.user_attrs[WHY]
+        assert right.params["batch_size"] == 2
+
+
 @pytest.mark.parametrize(("params", "named"), UNKNOWN)
 def test_an_enqueued_trial_that_the_space_does_not_know_fails_alone(params, named, tmp_path):
     with queue_of(tmp_path) as queue:
