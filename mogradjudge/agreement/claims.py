@@ -24,9 +24,9 @@ class Claim:
 
     ``verdict`` is "established" if the interval excludes 0 and the p-value, adjusted where the
     claim is one of several, is below 0.05; "equivalent" if the 90 % interval lies inside ±``bound``
-    (two one-sided tests, Schuirmann 1987); else "not established", as always where ``n`` is below
-    ``fewest``, with which nothing can be established: then there is no interval either. Clusters that all have
-    the same value have no spread, and show no equivalence. It is "refused" if there is no number to
+    (two one-sided tests, Schuirmann 1987); else "not established". Where ``n`` is below ``fewest``
+    nothing can be established: it is that, and there is no interval. Clusters that all have the
+    same value have no spread, and show no equivalence. It is "refused" if there is no number to
     judge by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says
     that the interval is Student's t over them and the test a sign-flip test. ``family`` counts the
     claims that the p-value is adjusted for.

@@ -166,6 +166,14 @@ def test_a_trials_own_budget_ends_it_and_not_the_search(tmp_path):
     assert result.stop_reason == "trials"
 
 
+@pytest.mark.parametrize(("documents", "shown"), [(7, False), (8, True)])
+def test_a_trial_has_an_interval_where_reports_give_one(documents, shown, tmp_path):
+    result = found(tmp_path, trials=1, selectionset=SELECTION[:documents])
+    intervals = result.trials[0].intervals
+    assert {ends is not None for ends in intervals.values()} == {shown}
+    assert set(intervals) == {*RUBRIC.names, "mean"}
+
+
 class Outage(ToyEngine):
     """The toy world whose provider fails at some calls, counted from 1."""
 

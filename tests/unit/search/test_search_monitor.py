@@ -16,6 +16,7 @@ from rich.console import Console
 from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
+from mogradjudge.report.search_page import search_page
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import best_of, summarize
@@ -233,8 +234,8 @@ def test_a_search_is_shown_in_a_line():
         assert said in shown
 
 
-def fresh(low: float, high: float) -> Fresh:
-    return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, 0.03, 20))
+def fresh(low: float, high: float, p_value: float = 0.03, documents: int = 20) -> Fresh:
+    return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, p_value, documents))
 
 
 WON = "Trial 7 (SSS, separate) did best: 0.410 on 60 selection texts, 0.370 [0.210, 0.500] "
@@ -248,7 +249,15 @@ WORDS = {
         {"fresh": fresh(0.03, 0.2)},
         WON + "The difference is not established.",
     ),
-    "nothing was scored anew": (
+    "its test does not agree": (
+        {"fresh": fresh(0.05, 0.2, p_value=0.2)},
+        WON + "The difference is not established.",
+    ),
+    "few documents have a value": (
+        {"fresh": fresh(0.05, 0.2, documents=7)},
+        WON + "The difference is not established: 7 documents, and it needs 8.",
+    ),
+    "nothing was scored again": (
         {},
         WON + "The difference is not established: the two judges were not scored again.",
     ),
@@ -262,7 +271,12 @@ WORDS = {
 @pytest.mark.parametrize("case", WORDS)
 def test_the_verdict_says_no_more_than_is_known(case):
     others, words = WORDS[case]
-    assert verdict(result(record(7, mean=0.41), record(0, mean=0.33), **others)) == words
+    searched = result(record(7, mean=0.41), record(0, mean=0.33), **others)
+    assert verdict(searched) == words
+    page = search_page(searched)  # which says the same
+    assert page.claim is None or (page.claim.verdict == "established") == (
+        "is established" in words
+    )
 
 
 def test_a_selection_that_cannot_be_corrected_for_is_said():
@@ -270,6 +284,15 @@ def test_a_selection_that_cannot_be_corrected_for_is_said():
     said = verdict(found)
     assert "(not corrected for selection: fewer than 3 documents)" in said
     assert said.endswith("not established: the selection bias is unknown.")
+
+
+@pytest.mark.parametrize(("documents", "shown"), [(5, False), (7, False), (8, True)])
+def test_a_difference_of_few_documents_has_no_interval(documents, shown, capsys):
+    few = fresh(0.05, 0.2, documents=documents)
+    searched = result(record(7, mean=0.41), record(0, mean=0.33), fresh=few)
+    print_result(searched)
+    assert ("[0.050, 0.200]" in capsys.readouterr().out) == shown
+    assert (search_page(searched).claim.low is not None) == shown
 
 
 def test_what_was_scored_again_has_no_p_value(capsys):
