@@ -157,8 +157,8 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         budget: Caps on all trials together; ``max_seconds`` counts from this call. If a cap on
             calls is large enough, a part is reserved to score the best trial again at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
-            ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded
-            at random for each trial, or a function that makes one for a trial's number.
+            ``"random"``, ``"grid"`` (of a space without endless ranges), one of Optuna's, which is
+            seeded at random for each trial, or a function that makes one for a trial's number.
         pruner: ``"none"`` (the default: a pruned trial says nothing about its mode),
             ``"median"``, or one of Optuna's; only with one value.
         seed: Seeds the sampler.
