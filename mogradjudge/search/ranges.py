@@ -103,8 +103,8 @@ class Range:
             return range(int(self.low), int(self.high) + 1, int(self.step or 1))
         if (count := self.count(kind)) == math.inf:
             return None
-        step = self.step or 0
-        return [self.low + float(place * step) for place in range(int(count))]
+        low, width = _decimals(self.low, self.step or 0)
+        return [float(low + place * width) for place in range(int(count))]
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}" + ("" if self.step is None else f" by {self.step}")
