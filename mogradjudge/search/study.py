@@ -193,9 +193,24 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         _opened_study(arguments.storage, job, plan) as (queue, shared),
         _watched(arguments.watch, queue, shared),
     ):
+        _note_added(arguments.space, job.space, shared.noted(SIZE))
         prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
         stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
         return _finish(job, queue, shared, stop, deadline)
+
+
+def _note_added(given: SearchSpace | None, whole: SearchSpace, size: int | None) -> None:
+    """Say which choices a space has that its user has not written."""
+    added = [
+        f"{name} {value}"
+        for name in whole.searched
+        if given is not None and isinstance(old := getattr(given, name), tuple)
+        for value in getattr(whole, name)
+        if value not in old
+    ]
+    if added:
+        count = "" if size is None else f": {size} configurations"
+        logger.warning("The base's %s is added to the space%s.", ", ".join(added), count)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 TASK, FAILED = "task", "failed"
 """User attributes of a trial: the name of its task, and how it failed."""
+EXTRA = "extra-"
+"""Begins the names of the tasks that somebody else has queued with Optuna."""
 
 
 class OwnTrials(optuna.Study):

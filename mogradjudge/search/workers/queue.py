@@ -29,7 +29,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.workers.database import TASKS, reason
-from mogradjudge.search.workers.existing import FAILED, TASK, OwnTrials, check_version
+from mogradjudge.search.workers.existing import EXTRA, FAILED, TASK, OwnTrials, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
@@ -324,7 +324,7 @@ class Queue:
                 self.draws.prepare(self.study, queued.number)
             self.study._storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
             trial = Trial(self.study, queued._trial_id)
-            name = f"extra-{trial.number}"
+            name = f"{EXTRA}{trial.number}"
             trial.set_user_attr(TASK, name)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
             state = _RUNNING if self._draw(trial) else _FAILED

@@ -1,6 +1,7 @@
 """The search in the toy world, where it is known what a configuration brings."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -164,6 +165,14 @@ def test_a_trials_own_budget_ends_it_and_not_the_search(tmp_path):
     result = found(tmp_path, base=base, trials=3)
     assert [each.state for each in result.trials] == ["complete"] * 3
     assert result.stop_reason == "trials"
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((1, 2), "batch_size 3 .*: 3 "), ((1, 2, 3), None)])
+def test_a_choice_that_the_base_adds_is_said_at_the_start(sizes, said, tmp_path, caplog):
+    space = SearchSpace(**NOTHING | {"batch_size": sizes})
+    found(tmp_path, trials=1, space=space, base=MOGradConfig(steps=1, batch_size=3))
+    lines = [line for line in caplog.messages if "added" in line]
+    assert [bool(re.search(said or "", line)) for line in lines] == ([] if said is None else [True])
 
 
 @pytest.mark.parametrize(("documents", "shown"), [(7, False), (8, True)])

@@ -21,11 +21,20 @@ from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.selection_bias import Corrected
 from mogradjudge.search.analysis.summary import best_of, summarize
 from mogradjudge.search.analysis.verdict import exhaustion
-from mogradjudge.search.monitor import Lines, Look, chosen_of, left_of, line_of, table_of, watching
+from mogradjudge.search.monitor import (
+    Lines,
+    Look,
+    chosen_of,
+    left_of,
+    line_of,
+    look_at,
+    table_of,
+    watching,
+)
 from mogradjudge.search.read_only import to_read
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.queue import Queue, Task
-from mogradjudge.search.workers.shared import ASKED, Shared
+from mogradjudge.search.workers.shared import ASKED, SIZE, Shared
 from mogradjudge.search.workers.storage import opened
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -160,6 +169,19 @@ def test_trials_of_any_worker_are_told(queue, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" (")[0] for line in lines] == ["Trial 1", "Trial 2"]
     assert lines[-1].endswith("3 of 3 trials done; best so far: trial 2, 0.300")
+
+
+@pytest.mark.parametrize(("size", "trials"), [(None, 11), (3, 4), (50, 11)])
+def test_progress_counts_to_the_end_of_the_space_and_what_others_queue(size, trials, queue):
+    queue.shared.note(SIZE, size)
+    queue.fill([Task(f"{number:04d}") for number in range(10)])
+    queue.study.enqueue_trial({})
+    for done in range(3):
+        assert (look_at(queue, queue.shared).trials, look_at(queue, queue.shared).done) == (
+            trials,
+            done,
+        )
+        finish(queue, 0.1)
 
 
 def test_a_terminal_shows_a_table(queue):
