@@ -31,6 +31,9 @@ from mogradjudge.errors import SetupError
 FEWEST_DOCUMENTS = 8
 """With fewer documents no interval is reported."""
 _MANY = 10**9  # documents, for which Student's t is normal
+_NO_DOCUMENT = (
+    f"no document has {FEWEST} texts with both scores, whose human scores are not all the same"
+)
 _ROUNDING = 1e-12  # keeps Fisher's z of a perfect correlation finite
 
 
@@ -56,9 +59,11 @@ class _Resampled:
     resampled: Array
 
     def interval(self, fewest: int, options: TestOptions) -> Interval | Undefined:
-        documents = int(self.has_value.sum())
+        documents, pooled = int(self.has_value.sum()), options.level == "pooled"
+        if documents == 0:
+            return Undefined("no text has both scores" if pooled else _NO_DOCUMENT)
         if documents < fewest and np.isfinite(self.value):
-            what = "documents" if options.level == "pooled" else "documents with a value"
+            what = "documents" if pooled else "documents with a value"
             return Undefined(f"no interval: {documents} {what}, and it needs {fewest}")
         return student_interval(self.value, self.resampled, documents, options.confidence)
 
@@ -130,7 +135,8 @@ def _mean(criteria: Sequence[_Resampled]) -> _Resampled:
         if np.isfinite(criterion.value) and np.isfinite(criterion.resampled).mean() >= 0.5
     ]
     if not defined:
-        return _Resampled(np.nan, np.zeros(0, dtype=bool), np.full(1, np.nan))
+        has_value = np.any([criterion.has_value for criterion in criteria], axis=0)
+        return _Resampled(np.nan, np.atleast_1d(has_value), np.full(1, np.nan))
     return _Resampled(
         float(np.mean([criterion.value for criterion in defined])),
         np.any([criterion.has_value for criterion in defined], axis=0),
