@@ -236,6 +236,8 @@ def student_interval(
         return Undefined("most resamples have no correlation")
     freedom = _MANY if documents is None else documents - 1
     error = float(defined.std()) * np.sqrt((freedom + 1) / freedom)
+    if error == 0:
+        return Interval(value, value, confidence)
     reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error * np.array([-1.0, 1.0])
     ends = value + reach
     if correlation:

@@ -137,8 +137,9 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
     and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
     them together. The next call resumes one that was interrupted. No configuration is drawn twice,
     and a search ends early once it has tried all of a finite space. A trial that was queued with
-    ``study.enqueue_trial`` runs too, a repeat as well; its missing parameters are drawn, and one
-    that the space does not have fails by itself. While a database server is away, the search waits,
+    ``study.enqueue_trial`` runs too, after the search's own, a repeat as well; its missing
+    parameters are drawn, and one that the space does not have fails by itself. Trials that other
+    code has run in the study count nowhere. While a database server is away, the search waits,
     up to an hour.
 
     >>> search("judge", [], [], [], SearchSpace(), trails=3)

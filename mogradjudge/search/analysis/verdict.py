@@ -89,9 +89,16 @@ def exhaustion(result: SearchResult) -> str | None:
     tried, measured = distinct(ended), distinct([it for it in ended if it.mean is not None])
     if result.unfinished or result.configurations is None or len(tried) < result.configurations:
         return None
+    one = len(tried) == 1
+    whole = (
+        "The 1 configuration of the space was"
+        if one
+        else (f"All {len(tried)} configurations of the space were")
+    )
     if len(measured) == len(tried):
-        return f"All {len(tried)} configurations of the space were measured."
-    return f"All {len(tried)} configurations of the space were tried; {len(measured)} have a value."
+        return f"{whole} measured."
+    have = "has" if len(measured) == 1 else "have"
+    return f"{whole} tried; {len(measured)} {have} a value."
 
 
 def interval(ends: Sequence[float] | None) -> str:

@@ -141,6 +141,10 @@ def test_what_has_no_interval_says_why():
     assert found["mean"] == found["b"]
 
 
+def test_an_agreement_that_no_resample_changes_is_its_own_interval():
+    assert student_interval(1.0, np.ones(20), 9) == Interval(1.0, 1.0)
+
+
 @pytest.mark.parametrize("level", ["pooled", "group"])
 def test_where_nothing_has_a_value_the_reason_is_not_the_resamples(level):
     _, judge, groups = scores(9, 2, seed=0)

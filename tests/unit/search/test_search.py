@@ -481,6 +481,13 @@ def test_a_database_that_cannot_be_used_is_one_line(how, named, tmp_path):
     assert engine.calls.total() == 0
 
 
+@pytest.mark.parametrize("url", ["mysql://user@host/name", "strange://host/name"])
+def test_a_database_without_a_driver_is_one_sentence_after_another(url, tmp_path):
+    with pytest.raises(SetupError, match="needs a driver") as refused:
+        found(tmp_path, storage=url)
+    assert ".." not in str(refused.value)
+
+
 def test_without_an_lm_nothing_starts(tmp_path):
     with pytest.raises(SetupError, match="No LM is set"):
         search(MultiCriteriaJudge(RUBRIC), TRAIN, VALIDATION, SELECTION, out=tmp_path)

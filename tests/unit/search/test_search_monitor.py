@@ -353,6 +353,12 @@ def test_a_space_that_was_tried_to_its_end_is_said(trials, size, unfinished, num
     assert numbers is None if sentence is None else re.findall(r"\d+", sentence) == numbers
 
 
+def test_a_space_of_one_configuration_is_said_in_the_singular():
+    only = tried(0, 0.4, 1)
+    sentence = exhaustion(replace(result(only, only), trials=(only,), configurations=1))
+    assert "configurations" not in sentence and "were" not in sentence
+
+
 def test_a_default_that_stays_the_best_is_said():
     default = record(0, mean=0.41)
     said = verdict(result(default, default))
