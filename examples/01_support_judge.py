@@ -2,7 +2,7 @@
 
 It reads ``data/support.csv`` (40 replies to 10 tickets, rated on three criteria), splits it by
 ticket, optimizes the judge's instructions, and says how well the judge agrees with the ratings on
-tickets that decided nothing, before and after. ``--out`` then holds ``judge.json``, for DSPy and
+held-out tickets, before and after. ``--out`` then holds ``judge.json``, for DSPy and
 for ``mogradjudge score``, and all that the run did; the same command takes up what was cut short.
 
     python examples/01_support_judge.py --lm openai/gpt-4o-mini

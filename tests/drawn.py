@@ -1,12 +1,17 @@
-"""Configs and judges' settings for laws, drawn by hypothesis."""
+"""Texts, configs and judges' settings for laws, drawn by hypothesis."""
 
 from hypothesis import strategies as st
 
 from mogradjudge.criteria.decomposition import MODES
+from mogradjudge.data.tables import is_blank
 from mogradjudge.judge.scores import JudgeSettings
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.settings import CONFIG_PARAMETERS, PARAMETERS
 from mogradjudge.stages.gate import make_gate
+
+
+def is_shown(text):
+    return not is_blank(text)
 
 
 def _drawn(setting):

@@ -188,6 +188,12 @@ def _detectable(comparison: Comparison) -> float:
     return minimum_detectable_difference(spread, comparison.groups)
 
 
+def monte_carlo_error(count: float, simulations: int) -> float:
+    """Return the standard error of a share that was counted in simulations."""
+    share = (count + 1) / (simulations + 2)  # none of 300 is not certainly none of all
+    return float(np.sqrt(share * (1 - share) / simulations))
+
+
 def print_promises(rows: Sequence[Promises], texts: int, simulations: int) -> None:
     """Print the promises as a table, each as "plain method, package"."""
     print_table(
@@ -196,8 +202,11 @@ def print_promises(rows: Sequence[Promises], texts: int, simulations: int) -> No
             [
                 *(row.level, str(row.documents)),
                 *(
-                    f"{plain:.3f}, {ours:.3f}"
-                    for plain, ours in (row.held, row.size, row.size_constant, row.power)
+                    ", ".join(
+                        f"{share:.2f} ± {monte_carlo_error(share * simulations, simulations):.2f}"
+                        for share in shares
+                    )
+                    for shares in (row.held, row.size, row.size_constant, row.power)
                 ),
             ]
             for row in rows

@@ -117,7 +117,7 @@ def print_found(search: Found, selection: int) -> None:
         ("the chosen judge's mean agreement", "", "95 % interval"),
         [
             *_selected_rows(result),
-            ["scored anew on the same texts", number(None if fresh is None else fresh.best), ""],
+            ["scored again on the same texts", number(None if fresh is None else fresh.best), ""],
             ["true, on 100 000 fresh texts", number(search.best), ""],
             ["true: the best of all trials", number(search.best_of_all), ""],
             ["true: the seed judge", number(search.seed), ""],

@@ -17,7 +17,13 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.harness.setting import errors_in_one_line
-from benchmarks.self_tests.few_documents import DIFFERENCES, SIZES, print_promises, promises
+from benchmarks.self_tests.few_documents import (
+    DIFFERENCES,
+    SIZES,
+    monte_carlo_error,
+    print_promises,
+    promises,
+)
 from benchmarks.worlds.simulated import SYSTEMS, Array, Errors, World, human_scores, world
 from mogradjudge import Rubric, SetupError, load_examples
 from mogradjudge.agreement import Comparison, TestOptions, Undefined, bootstrap_criteria, compare
@@ -76,16 +82,11 @@ def simulate(world: World, documents: int, simulations: int, seed: int = 0) -> l
             test,
             documents,
             rejected[test] / simulations,
-            _monte_carlo_error(rejected[test], simulations),
+            monte_carlo_error(rejected[test], simulations),
             float(np.mean(errors[test])) if errors[test] else float("nan"),
         )
         for test in TESTS
     ]
-
-
-def _monte_carlo_error(count: int, simulations: int) -> float:
-    share = (count + 1) / (simulations + 2)  # none of 300 is not certainly none of all
-    return float(np.sqrt(share * (1 - share) / simulations))
 
 
 def _tests(

@@ -23,6 +23,7 @@ import hashlib
 import json
 import math
 import re
+import reprlib
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ from benchmarks.worlds.cues import CUES, GENERIC
 from benchmarks.worlds.rater import rating
 from benchmarks.worlds.units import split_units
 from benchmarks.worlds.world import (
+    NotOfThisWorldError,
     ToyEngine,
     fields,
     inputs_of,
@@ -86,6 +88,7 @@ class PlantedWorld:
         match role_of(system):
             case "judge":
                 text, rated = "\n".join(inputs.values()), tuple(_ASKED.findall(system))
+                _check_known(rated)
                 return fields(self.scores(text, _instructions(system), rated, draw))
             case "critic":
                 return fields({"critique": self._critique(inputs)})
@@ -93,6 +96,7 @@ class PlantedWorld:
                 budget = _BUDGET.search(system)
                 words = None if budget is None else int(budget.group(1))
                 names = tuple(parts_of(inputs["criteria"]))
+                _check_known(names)
                 advice = self.advice(names, inputs["critiques"], words)
                 return fields({"advice": json.dumps(_units(advice, texts_of(inputs["critiques"])))})
             case "rater":
@@ -100,6 +104,7 @@ class PlantedWorld:
             case _:
                 current = parts_of(inputs["current_instructions"])
                 texts = {label: current[label] for label in labels_of(system)}
+                _check_known(tuple(texts))
                 return fields(
                     {"new_instructions": json.dumps(self.rewritten(texts, inputs["advice"]))}
                 )
@@ -119,7 +124,11 @@ class PlantedWorld:
         scores = {}
         for name in criteria:
             truth = re.search(rf"\b{name}=(\d+)", text)
-            assert truth is not None, "a text of this world carries its true scores"
+            if truth is None:
+                raise NotOfThisWorldError(
+                    f"A text of this world carries its true scores, as in '{name}=4', got "
+                    f"{reprlib.repr(text)}."
+                )
             noise = self._noise(name, text, f"{criteria} {' '.join(instructions.split())}", draw)
             score = int(truth.group(1)) + self.error_sd(name, instructions, criteria) * noise
             scores[name] = min(5, max(1, round(score)))
@@ -135,6 +144,8 @@ class PlantedWorld:
     def _critique(self, inputs: Mapping[str, str]) -> str:
         results = parts_of(inputs["results"])
         wrong = [name for name, result in results.items() if "error: judge" in result]
+        if wrong:
+            _check_known(tuple(wrong))
         return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
 
     def feedback(self, example: str, names: Sequence[str]) -> str:
@@ -258,6 +269,14 @@ def expected_agreement(
     value = correlate(human.tolist(), judge.tolist(), groups, level=level).value
     assert not isinstance(value, Undefined)
     return value
+
+
+def _check_known(criteria: Group) -> None:
+    if not criteria or set(criteria) - set(CUES):
+        raise NotOfThisWorldError(
+            f"The criteria of this world are {', '.join(CUES)}, from 1 to 5, got "
+            f"{', '.join(criteria) or 'none of them'}."
+        )
 
 
 def cues_in(text: str) -> set[str]:

@@ -36,7 +36,11 @@ WORLDS: Mapping[str, Callable[[], World]] = {
 @click.option("--retry-after", default=1.0, show_default=True, help="Of a 429, in seconds.")
 @click.option("--world", type=click.Choice(list(WORLDS)), default="toy", show_default=True)
 def main(port: int, latency: float, faults: str, seed: int, retry_after: float, world: str) -> None:
-    """Serve a simulated world at PORT, each call held for LATENCY seconds, until interrupted."""
+    """Serve a simulated world at PORT, each call held for LATENCY seconds, until interrupted.
+
+    Toy rates any texts. The other worlds rate only their own, which carry their true scores, as
+    "coherence=4, fluency=2", on the criteria that they have cues for.
+    """
     try:
         plan = FaultPlan.parse(faults, seed, retry_after)
     except ValueError as error:

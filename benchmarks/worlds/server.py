@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from benchmarks.worlds.fault_plan import STATUS, FaultPlan
 from benchmarks.worlds.foreign import is_ours
-from benchmarks.worlds.world import reply, role_of
+from benchmarks.worlds.world import NotOfThisWorldError, reply, role_of
 from mogradjudge import SetupError
 
 World: TypeAlias = Callable[[str, str], str]
@@ -34,6 +34,7 @@ _ERRORS = {
     429: ("rate_limit_exceeded", "Rate limit reached. Please try again later."),
     500: ("server_error", "The server had an error while processing your request."),
     401: ("invalid_api_key", "Incorrect API key provided."),
+    400: ("invalid_request_error", "{reason}"),
     404: ("model_not_found", "The model `{model}` does not exist or you do not have access to it."),
 }
 _UNREADABLE = "I am sorry, but I would rather talk about the weather."
@@ -257,7 +258,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any], kind: str) -> None:
         system, user = _texts(body)
         with self.server.counted(role_of(system) if is_ours(system) else "other"):
-            text = _UNREADABLE if kind == "unreadable" else self.server.world(system, user)
+            try:
+                text = _UNREADABLE if kind == "unreadable" else self.server.world(system, user)
+            except NotOfThisWorldError as error:
+                self._send(_failure(400, body["model"], str(error)), 400)
+                return
         cut = kind == "cut"
         text = text[: len(text) // 2] if cut else text
         reason = "length" if cut else "stop"
@@ -329,10 +334,10 @@ def _completion(model: str, prompt: str, text: str, finish_reason: str = "stop")
     }
 
 
-def _failure(status: int, model: str) -> dict[str, Any]:
+def _failure(status: int, model: str, reason: str = "") -> dict[str, Any]:
     """Give an error's body."""
     code, message = _ERRORS[status]
-    message = message.format(model=model)
+    message = message.format(model=model, reason=reason)
     return {"error": {"message": message, "type": code, "param": None, "code": code}}
 
 

@@ -25,6 +25,10 @@ SEED_BIAS = 2
 _ERROR = re.compile(r"(\w+): judge ([\d.]+) too (high|low)")
 
 
+class NotOfThisWorldError(ValueError):
+    """A prompt is about texts or criteria that a world does not know; the text says which."""
+
+
 def reply(system: str, user: str) -> str:
     """Answer a prompt that DSPy's `ChatAdapter` made, in the format that it reads."""
     return fields(_answers(system, user))

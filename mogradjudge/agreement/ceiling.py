@@ -1,4 +1,4 @@
-"""How well people agree with each other: what can be asked of a judge."""
+"""How well people agree with each other: what a judge is compared with, not its upper bound."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ class Claim:
 
     ``verdict`` is "established" if the interval excludes 0 and the p-value, adjusted where the
     claim is one of several, is below 0.05; "equivalent" if the 90 % interval lies inside ±``bound``
-    (two one-sided tests, Schuirmann 1987); else "not established", and then there is no interval
-    where ``n`` is below ``fewest``, with which nothing can be established. Clusters that all have
-    the same value have no spread, and show no equivalence. It is "refused" if there is no number to
+    (two one-sided tests, Schuirmann 1987); else "not established". Where ``n`` is below ``fewest``
+    nothing can be established: it is that, and there is no interval. Clusters that all have the
+    same value have no spread, and show no equivalence. It is "refused" if there is no number to
     judge by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says
     that the interval is Student's t over them and the test a sign-flip test. ``family`` counts the
     claims that the p-value is adjusted for.
@@ -92,7 +92,13 @@ class Claim:
         if self.verdict != "established" or p_value < ALPHA:
             return replace(self, p_value=p_value)
         words: Verdict = "equivalent" if self._within() else "not established"
-        return replace(self, p_value=p_value, verdict=words)
+        return replace(self, p_value=p_value, verdict=words)._of_enough()
+
+    def _of_enough(self) -> Claim:
+        """Return the claim without what so few clusters cannot show."""
+        if self.n >= self.fewest:
+            return self
+        return replace(self, low=None, high=None, verdict="not established")
 
     def _within(self) -> bool:
         if self.bound is None or self.estimate is None or self.low is None or self.high is None:
@@ -155,16 +161,13 @@ def claim(
         words = "established"
     elif bound is not None and _within(comparison, bound):
         words = "equivalent"
-    judged = Claim(
+    return Claim(
         *(name, comparison.difference, comparison.low, comparison.high, p_value),
         *(comparison.groups, words),
         bound=bound,
         note=note,
         family=family,
-    )
-    if words == "not established" and judged.n < judged.fewest:
-        return replace(judged, low=None, high=None)
-    return judged
+    )._of_enough()
 
 
 def refused(name: str, reason: str) -> Claim:

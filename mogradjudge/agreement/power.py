@@ -129,7 +129,7 @@ def detectable_difference(
     2,000 normal samples), whose p-values have large steps there; else that of the t-test. Values
     are taken as normal, and to spread as far where there is a difference as where there is none.
     With simulated judges (``python -m benchmarks statistics``), of which neither is true, the power
-    was .74 to .85 at 8 to 60 documents.
+    was .74 to .85 at 8, 12, 20 and 60 documents, in 1,000 simulations each.
 
     >>> detectable_difference(0.2, documents=5) is None
     True

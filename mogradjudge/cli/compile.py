@@ -90,7 +90,7 @@ def compile_command(
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
     Run the same command again to resume a run that was interrupted. The exit status is 3 if no
-    rewrite was scored.
+    rewrite was scored, but 0 if none was needed to reach --target.
 
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
@@ -113,7 +113,7 @@ def _advise(result: Mapping[str, Any], out: str) -> None:
     """Say on stderr how to go on.
 
     Raises:
-        NothingScored: If no proposal was scored, and none was needed.
+        NothingScored: If no proposal was scored, although the target was not reached without one.
         click.Abort: If the user stopped the run.
     """
     reason = result["stop_reason"]

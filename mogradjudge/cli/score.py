@@ -193,7 +193,8 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @click.option(
     "--held-out",
     is_flag=True,
-    help="Take only the texts that the judge's run held out (--test-share), or did not read.",
+    help="Take only the texts that the judge's run held out (--test-share) or did not know; of "
+    "these, none of whose group the run read a text.",
 )
 @output_options
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
@@ -255,9 +256,10 @@ def _unread(
     if held_out:
         examples = parts.held_out(examples)
     if read := len(parts.read(examples)):
+        others = "" if read == len(examples) else " --held-out takes the others."
         tell(
             f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
-            "optimistic. --held-out takes the others."
+            f"optimistic.{others}"
         )
     return examples, read
 

@@ -263,10 +263,12 @@ def _note_split(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
 
 def _read(out: str | None, storage: str | None, study: str) -> SearchResult:
     from mogradjudge.search.analysis.summary import kept_summary, summarize
+    from mogradjudge.search.analysis.verdict import exhaustion
     from mogradjudge.search.read_only import to_read
 
     with to_read(storage, None if out is None else Path(out), study) as (queue, shared):
-        return kept_summary(shared, queue.stage()) or summarize(queue, shared)
+        result = kept_summary(shared, queue.stage()) or summarize(queue, shared)
+    return replace(result, stop_reason="space") if exhaustion(result) else result
 
 
 def _print(

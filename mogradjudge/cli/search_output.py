@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mogradjudge.agreement import Comparison, Interval, Undefined
+from mogradjudge.agreement import Interval, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.output import note
 from mogradjudge.display.plotting import INSTALL, can_draw
@@ -16,7 +16,13 @@ from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.summary import ranked_of
-from mogradjudge.search.analysis.verdict import AT_WORK, exhaustion, interval, verdict
+from mogradjudge.search.analysis.verdict import (
+    AT_WORK,
+    best_minus_default,
+    exhaustion,
+    interval,
+    verdict,
+)
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -150,19 +156,22 @@ def _print_best(result: SearchResult) -> None:
     if result.fresh is None:
         say("The best and the default judge were not scored again.")
     else:
-        _print_fresh(result.fresh)
+        _print_fresh(result, result.fresh)
 
 
-def _print_fresh(fresh: Fresh) -> None:
+def _print_fresh(result: SearchResult, fresh: Fresh) -> None:
     scores = f"best {number(fresh.best)}, default {number(fresh.default)}"
-    match fresh.difference:
-        case Comparison(difference=difference, low=low, high=high):
-            say(
-                f"Scored again on these texts: {scores}; difference {difference:+z.3f} "
-                f"{interval((low, high))}, not corrected for selection."
-            )
-        case Undefined(reason):
-            say(f"Scored again on these texts: {scores}; no difference: {reason}.")
+    claim = best_minus_default(result)
+    if claim.estimate is None:
+        say(f"Scored again on these texts: {scores}; no difference: {claim.note}.")
+        return
+    ends = (
+        "" if claim.low is None or claim.high is None else f" {interval((claim.low, claim.high))}"
+    )
+    say(
+        f"Scored again on these texts: {scores}; difference {claim.estimate:+z.3f}{ends}, not "
+        "corrected for selection."
+    )
 
 
 def _print_effects(effects: Effects | Undefined) -> None:

@@ -23,8 +23,12 @@ RESERVED = frozenset(
     {"base", "completed", "config", "demos", "group", "lm", "logprobs", "mean", "new_signature"}
     | {"prediction", "rationale", "readings", "self", SINGLE_RATINGS}
 )
-# Arguments of DSPy's own functions that a module's inputs are passed through.
-_CALL_ARGUMENTS = frozenset({"completions", "instance"})
+# What DSPy's predictions and examples have themselves, and arguments of its own functions that a
+# module's inputs are passed through.
+_HIDDEN = {
+    "criterion": frozenset(dir(dspy.Prediction)),
+    "input": frozenset({*dir(dspy.Example), "completions", "instance"}),
+}
 
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
@@ -122,12 +126,8 @@ class Criterion:
         Raises:
             SetupError: If a field breaks one of these rules.
         """
-        if _is_attribute(name, dspy.Prediction):
-            proposal = f"human = {human or f'human_{name}'!r}"
-            raise _taken(
-                name, "A criterion name", "DSPy's predictions have such an attribute", proposal
-            )
-        check_name(name, "a criterion name")
+        if fault := _name_fault(name, "criterion"):
+            raise _refused(name, "criterion", fault, f"human = {_short(human or f'human_{name}')}")
         if not isinstance(definition, str) or not definition.strip():
             raise SetupError(
                 f"`definition` of criterion {name!r} must be a text, got {definition!r}."
@@ -156,41 +156,56 @@ def check_length(text: str, what: str) -> None:
         raise SetupError(f"{what} must have at most {_LONGEST_TEXT} characters, got {len(text)}.")
 
 
-def check_name(name: object, what: str) -> None:
-    """Check that a name can be a field: an identifier that is not reserved."""
+def check_input_name(name: object, column: str) -> None:
+    """Check that a name can be an input: a field that an example shows and a call passes on."""
+    if fault := _name_fault(name, "input"):
+        proposal = f"inputs = {{{_proposed(name, 'input')} = {_short(column)}, ...}}"
+        raise _refused(name or column, "input", fault, proposal)
+
+
+def identifier_of(text: str) -> str:
+    """Make an identifier of a text, but for a digit at its start; empty if it has no letters.
+
+    >>> identifier_of("User Query")
+    'user_query'
+    """
+    letters = [letter if f"a{letter}".isidentifier() else "_" for letter in text.lower()]
+    return "_".join(filter(None, "".join(letters).split("_")))
+
+
+def _name_fault(name: object, kind: str) -> str | None:
+    """Return why a name cannot be a field, as a clause after "must"."""
     if isinstance(name, str) and len(name) > _LONGEST_NAME:
-        raise SetupError(
-            f"{what.capitalize()} must have at most {_LONGEST_NAME} characters, got {len(name)}: "
-            f"{name[:20]!r}..."
-        )
+        return f"have at most {_LONGEST_NAME} characters"
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise SetupError(f"{what.capitalize()} must be a Python identifier, got {name!r}.")
+        return "be a Python identifier"
     # A field of a signature must not hide one of the signature's own attributes, and an example
     # does not list fields of its own that begin with dspy_.
-    hides = name in RESERVED or hasattr(dspy.Signature, name)
+    hides = name in RESERVED or hasattr(dspy.Signature, name) or name in _HIDDEN[kind]
     if hides or name.startswith(("_", "dspy_")):
-        raise SetupError(f"{what.capitalize()} must not be reserved or start with _, got {name!r}.")
+        return "not be reserved or start with _"
+    return None
 
 
-def check_input_name(name: str) -> None:
-    """Check that a name can be an input: a field that an example shows and a call passes on."""
-    proposal = f"inputs = {{{name}_ = {name!r}, ...}}"
-    if _is_attribute(name, dspy.Example):
-        raise _taken(name, "An input name", "DSPy's examples have such an attribute", proposal)
-    if name in _CALL_ARGUMENTS:
-        raise _taken(name, "An input name", "DSPy's calls have such an argument", proposal)
-    check_name(name, "an input name")
-
-
-def _is_attribute(name: object, kind: type) -> bool:
-    return isinstance(name, str) and not name.startswith("_") and hasattr(kind, name)
-
-
-def _taken(name: str, what: str, reason: str, proposal: str) -> SetupError:
+def _refused(name: object, kind: str, fault: str, column: str) -> SetupError:
+    article = "An" if kind == "input" else "A"
     return SetupError(
-        f"{what} must not be reserved, got {name!r}: {reason}. Call it '{name}_' and name its "
-        f"column: {proposal}."
+        f"{article} {kind} name must {fault}, got {reprlib.repr(name)}. Call it "
+        f"{_proposed(name, kind)!r} and name its column: {column}."
     )
+
+
+def _short(column: str) -> str:
+    return repr(column) if len(column) <= _LONGEST_NAME else reprlib.repr(column)
+
+
+def _proposed(name: object, kind: str) -> str:
+    """Make a usable name of another one."""
+    text = str(name) if len(str(name)) <= _LONGEST_NAME else str(name)[:20]
+    bare = text.lstrip("_").removeprefix("dspy_")
+    other = bare if bare.isidentifier() else identifier_of(text) or "1"
+    other = other if other.isidentifier() else f"{kind}_{other}"
+    return f"{other}_" if _name_fault(other, kind) else other
 
 
 def _column(name: str, field: str, column: object) -> str:

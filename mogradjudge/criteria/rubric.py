@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from mogradjudge.criteria.criterion import Criterion, Group, check_input_name, check_length
+from mogradjudge.criteria.criterion import (
+    Criterion,
+    Group,
+    check_input_name,
+    check_length,
+    identifier_of,
+)
 from mogradjudge.criteria.toml import fields_from_toml, fields_to_toml
 from mogradjudge.errors import SetupError
 
@@ -71,8 +77,8 @@ class Rubric:
         put(self, "criteria", tuple(criteria))
         put(self, "group", group if group is False else _column(group, "group"))
         put(self, "rater", _column(rater, "rater"))
-        if rater in columns:
-            raise SetupError(f"`rater` must not be an input, got {rater!r}.")
+        if self.rater in columns:
+            raise SetupError(f"`rater` must not be an input, got {self.rater!r}.")
         if not isinstance(task, str | None):
             raise SetupError(f"`task` must be a text, got {task!r}.")
         check_length(task or "", "`task`")
@@ -125,12 +131,20 @@ class Rubric:
                 raise SetupError(f"`{name}` must have at most {_MOST_FIELDS}, got {count}.")
         if strange := [item for item in self.criteria if not isinstance(item, Criterion)]:
             raise SetupError(f"`criteria` must hold criteria, got {strange[0]!r}.")
-        for name in self.inputs:
-            check_input_name(name)
+        for name, column in zip(self.inputs, self.columns, strict=True):
+            check_input_name(name, column)
         _check_unique(self.inputs, "input", self.columns)
         _check_unique(self.names, "criterion")
         for criterion in self.criteria:
             _check_apart(criterion, self.inputs, self.columns)
+        _check_no_scores({"rater": self.rater, "group": self.group}, self.criteria)
+
+
+def _check_no_scores(labels: Mapping[str, object], criteria: Iterable[Criterion]) -> None:
+    humans = [criterion.human for criterion in criteria]
+    for name, column in labels.items():
+        if column in humans:
+            raise SetupError(f"`{name}` must not be a column of scores, got {column!r}.")
 
 
 def _named_columns(
@@ -157,8 +171,7 @@ def _field_name(column: str) -> str:
     """Make a name of a column that is no identifier: ``user_query`` of ``User Query``."""
     if not isinstance(column, str) or column.isidentifier():
         return column
-    letters = [letter if f"a{letter}".isidentifier() else "_" for letter in column.lower()]
-    name = "_".join(filter(None, "".join(letters).split("_")))
+    name = identifier_of(column)
     return name if name.isidentifier() or not name else f"input_{name}"
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from mogradjudge.criteria.criterion import Criterion
 from mogradjudge.errors import SetupError
 
+_PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
+
 
 def fields_from_toml(text: str) -> dict[str, Any]:
     """Read the fields that a `Rubric` is built from.
@@ -32,14 +34,14 @@ def fields_from_toml(text: str) -> dict[str, Any]:
         raise SetupError(f"This is not valid TOML: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
         raise SetupError(f"This TOML cannot be read: {error}.") from error
-    _check_keys(table, {"inputs", "group", "rater", "task", "criteria"}, "the rubric")
+    _check_keys(table, {"inputs", "criteria", *_PLAIN}, "the rubric")
     entries = table.get("criteria", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SetupError("`criteria` must be tables, each under a line [[criteria]].")
     return {
         "inputs": _names(table.get("inputs", [])),
         "criteria": [_criterion(entry) for entry in entries],
-        **{name: table.get(name) for name in ("group", "rater", "task")},
+        **{name: table.get(name) for name in _PLAIN},
     }
 
 
@@ -102,11 +104,24 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
 
 def _names(value: object) -> tuple[str, ...] | dict[str, str]:
     """Read the inputs: a list of names, or a table from names to columns."""
+    if isinstance(value, dict):
+        _check_below(value)
     if isinstance(value, dict) and all(isinstance(column, str) for column in value.values()):
         return value
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise SetupError(f"`inputs` must be a list of names, got {value!r}.")
     return tuple(value)
+
+
+def _check_below(inputs: Mapping[str, object]) -> None:
+    """Check for the rubric's keys: below a line [inputs], TOML takes them for the table's."""
+    is_input = inputs.get("task") == "task"  # which no one writes for a task
+    keys = [key for key in (*_PLAIN, "criteria") if not (key == "task" and is_input)]
+    if below := [key for key in keys if key in inputs]:
+        raise SetupError(
+            f"{below[0]!r} stands in the table [inputs]: put `{below[0]} = ...` above the line "
+            "[inputs]."
+        )
 
 
 def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -22,13 +22,14 @@ class BadRow(dict[str, object]):
     """A row that cannot be read; it has no cells.
 
     Args:
-        statement: What is wrong and where: "line 3 is not valid JSON".
+        instance: What is wrong and where: "line 3 is not valid JSON".
         advice: What to do.
+        rule: What the row breaks, in front of the instance, if other rows may break it, too.
     """
 
-    def __init__(self, statement: str, advice: str = "") -> None:
+    def __init__(self, instance: str, advice: str = "", rule: str = "") -> None:
         super().__init__()
-        self.statement, self.advice = statement, advice
+        self.instance, self.advice, self.rule = instance, advice, rule
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Batch:
         typed: All columns, if their source has types.
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
+        hint: Why wanted columns may be missing, as a sentence.
+        numbers: Where the rows are in the source, if its reader knows.
+        unit: What is numbered: the source's rows or its lines.
 
     Example:
         >>> Batch(("text",), [{"text": "a"}, {"text": "b"}]).part(0, 1).rows
@@ -52,19 +56,24 @@ class Batch:
     typed: pa.Table | None = None
     separator: str | None = None
     notes: Group = ()
+    hint: str = ""
+    numbers: Sequence[int] = ()
+    unit: str = "row"
 
     def part(self, start: int, stop: int | None = None) -> Batch:
         """Return a batch of some of the rows."""
         if start == 0 and (stop is None or stop >= len(self.rows)):
             return self
-        rows = self.rows[start:stop]
+        rows, numbers = self.rows[start:stop], self.numbers[start:stop]
         typed = None if self.typed is None else self.typed.slice(start, len(rows))
-        return replace(self, rows=rows, typed=typed)
+        return replace(self, rows=rows, typed=typed, numbers=numbers)
 
     def chosen(self, places: Sequence[int]) -> Batch:
         """Return a batch of the rows at these places."""
         typed = None if self.typed is None else self.typed.take(list(places))
-        return replace(self, rows=[self.rows[place] for place in places], typed=typed)
+        numbers = [self.numbers[place] for place in places] if self.numbers else ()
+        rows = [self.rows[place] for place in places]
+        return replace(self, rows=rows, typed=typed, numbers=numbers)
 
     def joined(self, other: Batch) -> Batch:
         """Return a batch of these rows and the other's."""
@@ -75,6 +84,7 @@ class Batch:
             self,
             columns=tuple(dict.fromkeys([*self.columns, *other.columns])),
             rows=[*self.rows, *other.rows],
+            numbers=[*self.numbers, *other.numbers],
             typed=pa.concat_tables([self.typed, other.typed]) if both else None,
         )
 
@@ -101,11 +111,23 @@ def recut(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
         yield rest
 
 
-def of_rows(columns: Group, rows: Iterator[Row], size: int) -> Iterator[Batch]:
-    """Cut rows into batches; at least one, so that the columns are known."""
-    yield Batch(columns, list(islice(rows, size)))
-    while chunk := list(islice(rows, size)):
-        yield Batch(columns, chunk)
+def of_rows(
+    columns: Group, rows: Iterator[tuple[int, Row]], size: int, **about: str
+) -> Iterator[Batch]:
+    """Cut numbered rows into batches; at least one, so that the columns are known.
+
+    Args:
+        columns: The names of all columns.
+        rows: Each row's number in the source, and the row.
+        size: The rows of a batch.
+        about: Other fields of each batch.
+    """
+    chunk = list(islice(rows, size))
+    while True:
+        numbers, held = [number for number, _ in chunk], [row for _, row in chunk]
+        yield Batch(columns, held, numbers=numbers, **about)  # type: ignore[arg-type]
+        if not (chunk := list(islice(rows, size))):
+            return
 
 
 def of_table(table: pa.Table, wanted: Group) -> Batch:

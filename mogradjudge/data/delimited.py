@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BadRow, Batch, Row, header_of, of_rows
+from mogradjudge.data.batches import BadRow, Batch, Row, bare, header_of, of_rows
 from mogradjudge.data.encoding import opened
 from mogradjudge.data.options import ReadOptions
 from mogradjudge.errors import SetupError
@@ -20,20 +20,31 @@ from mogradjudge.errors import SetupError
 _LONGEST_FIELD = 2**31 - 1
 _HEAD = 100_000  # characters
 _SEPARATORS = (",", ";", "\t", "|")
-_NAMED = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # the first line that Excel reads
+_NAMED = re.compile(
+    r'"?sep= *([^\r\n]) *"?(?:\r\n?|\n)', re.IGNORECASE
+)  # the first line that Excel reads
 _AT_END = "unexpected end of data"
+_FIRST_ROWS = 10  # where a header is looked for
 _QUOTES = "Check its quotes."
+_LONG = "Put a text that holds the separator or a line break in quotes."
+_SHORT = (
+    "Put a text that holds a line break in quotes; where empty cells at the end were left out, as "
+    "Excel does, write their separators."
+)
 
-Line: TypeAlias = tuple[str, Sequence[str]] | BadRow
-"""Where a row is, and its fields."""
+Line: TypeAlias = tuple[int, Sequence[str] | BadRow]
+"""A row's number, and its fields."""
 
 
-def read_delimited(path: Path, own: str, size: int, options: ReadOptions) -> Iterator[Batch]:
+def read_delimited(
+    path: Path, own: str, wanted: Group, size: int, options: ReadOptions
+) -> Iterator[Batch]:
     """Read a CSV or TSV file strictly: invalid lines are told, not repaired.
 
     Args:
         path: The file.
         own: The separator that its suffix names.
+        wanted: The columns that the caller looks for.
         size: The rows of a batch.
         options: The separator and the encoding, where they are known.
 
@@ -46,33 +57,52 @@ def read_delimited(path: Path, own: str, size: int, options: ReadOptions) -> Ite
         head = file.read(_HEAD)
         file.seek(start)
         named = _NAMED.match(head)
-        separator = options.separator or (named[1] if named else _separator(head, own))
+        separator = options.separator or (named[1] if named else _separator(head, own, wanted))
         lines = _Lines(path, csv.reader(file, delimiter=separator, strict=True))
         if named:
             next(lines)
-        for batch in batches_of(str(path), lines, size):
-            yield replace(batch, separator=separator)
+        for batch in batches_of(str(path), lines, wanted, size, "line"):
+            hint = batch.hint or _separator_hint(batch.columns, wanted)
+            yield replace(batch, separator=separator, hint=hint)
 
 
-def _separator(head: str, own: str) -> str:
-    """Find the separator that cuts the most rows into as many fields as the header."""
+def _separator(head: str, own: str, wanted: Group) -> str:
+    """Find the separator that cuts the most rows into as many fields as the header.
 
-    def fit(separator: str) -> tuple[int, bool]:
-        header, *others = _field_counts(head, separator) or [0]
-        return (1 + others.count(header) if header > 1 else 0), separator == own
+    Of several, it is the one that cuts more of the wanted columns' names out of the header.
+    """
+
+    def fit(separator: str) -> tuple[int, int, bool]:
+        header, *others = _whole_rows(head, separator) or [[]]
+        width = len(header)
+        rows = 1 + [len(fields) for fields in others].count(width) if width > 1 else 0
+        return rows, _count(header, wanted), separator == own
 
     return max(_SEPARATORS, key=fit)
 
 
-def _field_counts(head: str, separator: str) -> list[int]:
-    """Count the fields of the rows that are whole in a file's head, the header's first."""
-    counts = []
+def _whole_rows(head: str, separator: str) -> list[list[str]]:
+    """Return the fields of the rows that are whole in a file's head, the header's first."""
+    rows = []
     try:
         for fields in csv.reader(io.StringIO(head, ""), delimiter=separator, strict=True):
-            counts += [len(fields)] if fields else []
+            rows += [fields] if fields else []
     except csv.Error:
-        return counts
-    return counts if len(head) < _HEAD else counts[:-1]
+        return rows
+    return rows if len(head) < _HEAD else rows[:-1]
+
+
+def _count(fields: Sequence[str], wanted: Group) -> int:
+    return len({bare(field) for field in fields} & set(wanted))
+
+
+def _separator_hint(columns: Group, wanted: Group) -> str:
+    """Say that the columns may be separated otherwise, if they look so."""
+    missing = set(wanted) - set(columns)
+    parts = {bare(part) for column in columns for part in re.split(r"[^\w ]", column)}
+    if len(columns) > 1 and not missing & parts:
+        return ""
+    return "If something else separates the columns, say what (--sep)."
 
 
 class _Lines(Iterator[Line]):
@@ -85,12 +115,18 @@ class _Lines(Iterator[Line]):
         # The limit is the whole process's, so it is back before anything else runs.
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:
-            fields = next(filter(has_text, self.reader))
+            return next(filter(lambda line: has_text(line[1]), self._numbered()))
         except csv.Error as error:
-            return self._unread(error)
+            return self.reader.line_num, self._unread(error)
         finally:
             csv.field_size_limit(before)
-        return f"line {self.reader.line_num}", fields
+
+    def _numbered(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row with the number of its first line."""
+        number = self.reader.line_num + 1
+        for fields in self.reader:
+            yield number, fields
+            number = self.reader.line_num + 1
 
     def _unread(self, error: csv.Error) -> BadRow:
         statement = f"line {self.reader.line_num} is not valid CSV: {error}"
@@ -104,7 +140,9 @@ def has_text(fields: Sequence[str]) -> bool:
     return any(map(str.strip, fields))
 
 
-def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]:
+def batches_of(
+    source: str, lines: Iterator[Line], wanted: Group, size: int, unit: str
+) -> Iterator[Batch]:
     """Make batches of lines of fields, the header first; nameless columns are left out.
 
     A nameless first column of whole numbers is kept: data frames are written with their index.
@@ -112,36 +150,52 @@ def batches_of(source: str, lines: Iterator[Line], size: int) -> Iterator[Batch]
     Raises:
         SetupError: If the header cannot be read, or names a column twice.
     """
-    first = next(lines, ("", ()))
+    _, first = next(lines, (0, ()))
     if isinstance(first, BadRow):
-        raise SetupError(f"{source}: {first.statement}. {first.advice}")
-    header = header_of(source, first[1])
-    rows = list(islice(lines, 1))
-    has_index = bool(rows) and _is_index(header, rows[0])
+        raise SetupError(f"{source}: {first.instance}. {first.advice}")
+    header = header_of(source, first)
+    rows = list(islice(lines, _FIRST_ROWS))
+    has_index = bool(rows) and _is_index(header, rows[0][1])
     names = {place: name for place, name in enumerate(header) if name or (has_index and not place)}
-    read = (_row(len(header), names, line) for line in chain(rows, lines))
-    return of_rows(tuple(names.values()), read, size)
+    read = (
+        (number, _row(len(header), names, fields, f"{unit} {number}"))
+        for number, fields in chain(rows, lines)
+    )
+    place = _header_place(header, rows, wanted)
+    hint = f"The header seems to be in {unit} {place}: remove what is above it." if place else ""
+    return of_rows(tuple(names.values()), read, size, unit=unit, hint=hint)
 
 
-def _is_index(header: Group, line: Line) -> bool:
-    if isinstance(line, BadRow) or header[0] or not line[1]:
+def _header_place(header: Group, rows: Sequence[Line], wanted: Group) -> int | None:
+    """Find a row below the header that looks more like it, if there is one."""
+    least = max(_count(header, wanted) + 1, min(2, len(set(wanted))))
+    places = (
+        number
+        for number, fields in rows
+        if not isinstance(fields, BadRow) and _count(fields, wanted) >= least
+    )
+    return next(places, None)
+
+
+def _is_index(header: Group, fields: Sequence[str] | BadRow) -> bool:
+    if isinstance(fields, BadRow) or header[0] or not fields:
         return False
-    return line[1][0].isdigit()
+    return fields[0].isdigit()
 
 
-def _row(width: int, names: Mapping[int, str], line: Line) -> Row:
-    if isinstance(line, BadRow):
-        return line
-    where, fields = line
+def _row(width: int, names: Mapping[int, str], fields: Sequence[str] | BadRow, where: str) -> Row:
+    if isinstance(fields, BadRow):
+        return fields
     if len(fields) != width:
         return BadRow(
-            f"{where} must have as many fields as the header, {width}, got {len(fields)}",
-            "Put a text that holds the separator or a line break in quotes.",
+            f"{where} has {len(fields)}",
+            _SHORT if len(fields) < width else _LONG,
+            f"each row must have as many fields as the header, {width}, but",
         )
     if extra := [n for n, cell in enumerate(fields) if n not in names and cell.strip()]:
         return BadRow(
-            f"{where} has the value {fields[extra[0]]!r} in column {extra[0] + 1}, "
-            "which has no name",
+            f"{where} has {fields[extra[0]]!r} in column {extra[0] + 1}",
             "Name the column or empty it.",
+            "only columns with a name may have values, but",
         )
     return {name: fields[place] for place, name in names.items()}

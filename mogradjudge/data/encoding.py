@@ -33,9 +33,9 @@ def opened(path: Path, encoding: str | None, newline: str) -> Iterator[TextIO]:
                 file.seek(0)
             yield file
     except UnicodeDecodeError as error:
-        raise SetupError(
-            f"{path} is not {name} text: {error.reason}. Give its encoding (--encoding)."
-        ) from error
+        advice = f"Give its encoding instead of {encoding!r}, or none if it is UTF-8 (--encoding)."
+        advice = advice if encoding else "Give its encoding (--encoding)."
+        raise SetupError(f"{path} is not {name} text: {error.reason}. {advice}") from error
 
 
 def _encoding(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import dspy
 
 from mogradjudge.criteria import Group, Rubric
-from mogradjudge.data.batches import BadRow, Row
+from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
@@ -45,8 +45,9 @@ def load_examples(
             ``hf:OWNER/NAME/CONFIGURATION:SPLIT``, streamed from the Hugging Face hub.
         rubric: Names the columns: the inputs, the human scores, the group.
         limit: The number of rows to read from the top; None for all.
-        require_human: Whether the human columns and the group column must exist. Without a group
-            column each row is a group of its own, named by its number.
+        require_human: Whether the human columns and the group column must exist, and that of the
+            raters if a text has several ratings. Without a group column each row is a group of its
+            own, named by its number.
         options: How the table is read where its file leaves a choice.
         merge: Whether rated rows with equal inputs become one example; else each row is one.
 
@@ -71,6 +72,8 @@ def load_examples(
     merge = merge and require_human
     if merge:
         table = one_rating_a_row(table, tuple(humans), rubric.rater)
+    if rubric.rater not in table.columns and not _has_repeats(table, rubric):
+        labels = [name for name in labels if name != rubric.rater]
     required = [*rubric.columns, *(labels if require_human else ())]
     columns = _columns(table, rubric, tuple(dict.fromkeys(required)), skip_bad=options.skip_bad)
     raters = columns.pop(_RATER, None)
@@ -82,6 +85,13 @@ def load_examples(
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def _has_repeats(table: Table, rubric: Rubric) -> bool:
+    """Say whether rows have the same inputs and group, so that their raters matter."""
+    names = [*rubric.columns, *([rubric.group] if rubric.group else [])]
+    texts = {tuple(str(row.get(name)) for name in names) for row in table.rows}
+    return len(texts) < len(table.rows)
 
 
 def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -> Columns:
@@ -185,12 +195,12 @@ def _labels(
     if name is None or name not in table.columns:
         return [str(row) for row, _ in enumerate(table.rows, 1)], []
     texts, faults = texts_of(table, name)
-    labels = [text if text.strip() else str(row) for row, text in enumerate(texts, 1)]
+    labels = [text if bare(text) else str(row) for row, text in enumerate(texts, 1)]
     if not required:
         return labels, faults
     rule = f"each row needs its {what}, but {name!r} is empty in"
     advice = f"Fill it in, or remove `{what}` from the rubric."
-    empty = [n for n, text in enumerate(texts) if not text.strip()]
+    empty = [n for n, text in enumerate(texts) if not bare(text)]
     return labels, [*faults, *(table.fault(n, rule, advice=advice) for n in empty)]
 
 
@@ -202,9 +212,9 @@ def unnested(table: Table, inputs: Group, scores: Group) -> Table:
     length is bad.
     """
 
-    def parts(number: int, row: Row) -> list[Row]:
+    def parts(where: str, row: Row) -> list[Row]:
         is_nested = _holds_list(row, inputs) and _holds_list(row, scores)
-        return _texts(number, row) if is_nested else [row]
+        return _texts(where, row) if is_nested else [row]
 
     return table.split(parts)
 
@@ -213,11 +223,11 @@ def _holds_list(row: Row, names: Group) -> bool:
     return any(isinstance(row.get(name), list) for name in names)
 
 
-def _texts(number: int, row: Row) -> list[Row]:
+def _texts(where: str, row: Row) -> list[Row]:
     lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        return [BadRow(f"the lists of a row must have one length, but in row {number} {sizes}")]
+        return [BadRow(f"in {where} {sizes}", rule="the lists of a row must have one length, but")]
     return [
         {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
         for place in range(max(lengths.values(), default=1))

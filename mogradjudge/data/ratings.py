@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import count
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
-from mogradjudge.data.batches import Row
+from mogradjudge.data.batches import BadRow, Row
 from mogradjudge.data.tables import Table
 
 logger = logging.getLogger(__name__)
@@ -39,32 +37,35 @@ def one_rating_a_row(table: Table, scores: Group, rater: str | None) -> Table:
     """Split a row with a list of scores into one row per score; inputs are copied to each.
 
     A list may be JSON in a text. Where criteria have lists of different lengths, a score is None
-    after the end of its list, and so is a single score beside a list, after the first row.
+    after the end of its list, and so is a single score beside a list, after the first row. A list
+    of raters names one for each score; else the row is bad.
 
     Example:
         >>> table = Table("a.csv", ("text", "score"), [{"text": "a", "score": "[4, 5]"}])
         >>> one_rating_a_row(table, ("score",), None).rows
         [{'text': 'a', 'score': 4}, {'text': 'a', 'score': 5}]
     """
-    rows, numbers = [], []
-    for number, row in zip(table.numbers or count(1), table.rows, strict=False):
-        ratings = list(_single_rows(row, scores, rater))
-        rows += ratings
-        numbers += [number] * len(ratings)
-    return replace(table, rows=rows, numbers=numbers)
+    return table.split(lambda where, row: _single_rows(where, row, scores, rater))
 
 
-def _single_rows(row: Row, scores: Group, rater: str | None) -> Iterator[Row]:
+def _single_rows(where: str, row: Row, scores: Group, rater: str | None) -> Iterator[Row]:
     lists = {name: values for name in scores if (values := _as_list(row.get(name))) is not None}
-    if not lists:
+    names = None if rater is None else _as_list(row.get(rater))
+    if not lists and names is None:
         yield row
         return
-    names = row.get(rater) if rater is not None else None
-    for place in range(max(1, *map(len, lists.values()))):
+    longest = max(map(len, lists.values()), default=1)
+    if names is not None and len(names) != longest:
+        yield BadRow(
+            f"{rater!r} must name a rater for each score, but in {where} it names "
+            f"{len(names)} for {longest}"
+        )
+        return
+    for place in range(max(1, longest)):
         single = {name: row.get(name) if place == 0 else None for name in scores}
         for name, values in lists.items():
             single[name] = values[place] if place < len(values) else None
-        if isinstance(names, list) and rater is not None:
+        if rater is not None and names is not None:
             single[rater] = names[place] if place < len(names) else None
         yield {**row, **single}
 
@@ -105,9 +106,9 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
     names = (*rubric.inputs, *(("group",) if rubric.group else ()))
     texts = list(_equal_rows([columns[name] for name in names]))
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
+    scores = [_scores(rows, columns, rubric, raters) for rows in texts]
     ratings = [
-        sorted(_ratings(rows, columns, rubric, raters), key=lambda one: order.get(one.rater, 0))
-        for rows in texts
+        sorted(_ratings(of_text), key=lambda one: order.get(one.rater, 0)) for of_text in scores
     ]
     counts = [len({rating.rater for rating in of_text}) for of_text in ratings]
     merged: Columns = {
@@ -120,6 +121,8 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
                 "\n".join(dict.fromkeys(comments[row] for row in rows if comments[row])) or None
                 for rows in texts
             ]
+    if repeated := sum(any(len(several) > 1 for several in of_text.values()) for of_text in scores):
+        logger.warning("%s: %s.", source, _repeated(repeated))
     if max(counts, default=0) < 2:
         return merged
     logger.warning("%s: %s; their means are the human scores.", source, _described(counts))
@@ -133,17 +136,26 @@ def _equal_rows(inputs: Sequence[Sequence[str]]) -> Iterator[list[int]]:
     yield from rows.values()
 
 
-def _ratings(
+def _scores(
     rows: Sequence[int], columns: Columns, rubric: Rubric, raters: Sequence[str] | None
-) -> list[Rating]:
-    """Return the ratings of the text in these rows, one per rater and criterion."""
+) -> dict[tuple[str, str], list[float]]:
+    """Return the scores of the text in these rows, by rater and criterion."""
     scores: dict[tuple[str, str], list[float]] = {}
     for place, row in enumerate(rows, 1):
         rater = str(place) if raters is None else raters[row]
         for criterion in rubric.criteria:
             if (score := columns[criterion.human][row]) is not None:
                 scores.setdefault((rater, criterion.name), []).append(score)
+    return scores
+
+
+def _ratings(scores: Mapping[tuple[str, str], Sequence[float]]) -> list[Rating]:
     return [Rating(*names, fmean(several)) for names, several in scores.items()]
+
+
+def _repeated(texts: int) -> str:
+    many = "1 text was" if texts == 1 else f"{texts} texts were"
+    return f"{many} rated more than once by one rater, whose mean counts"
 
 
 def _mean(ratings: Sequence[Rating], criterion: str) -> float | None:
@@ -153,7 +165,9 @@ def _mean(ratings: Sequence[Rating], criterion: str) -> float | None:
 
 def _described(counts: Sequence[int]) -> str:
     several = [count for count in counts if count > 1]
-    texts = len(several) if len(several) == len(counts) else f"{len(several)} of {len(counts)}"
     low, high = min(several), max(several)
     ratings = f"{low} ratings" if low == high else f"{low} to {high} ratings"
-    return f"{texts} texts have {ratings} each" if counts != [low] else f"1 text has {ratings}"
+    of_all = "" if len(several) == len(counts) else f" of {len(counts)}"
+    is_single = len(several) == 1
+    texts = f"{len(several)}{of_all} text{'s' if of_all or not is_single else ''}"
+    return f"{texts} {'has' if is_single else 'have'} {ratings}{'' if is_single else ' each'}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BadRow, Batch, Row, bare, header_of, of_table
+from mogradjudge.data.batches import BadRow, Batch, Row, bare, header_of, of_rows, of_table
 from mogradjudge.data.encoding import opened
 from mogradjudge.data.options import ReadOptions
 from mogradjudge.errors import SetupError
@@ -39,9 +39,10 @@ def read_json_lines(path: Path, size: int, options: ReadOptions) -> Iterator[Bat
     """
     with opened(path, options.encoding, newline="\n") as file:
         lines = ((number, line.strip()) for number, line in enumerate(file, 1))
-        rows = (_row(number, line) for number, line in lines if line)
+        rows = ((number, _row(number, line)) for number, line in lines if line)
         while chunk := list(islice(rows, size)):
-            yield Batch(tuple(dict.fromkeys(key for row in chunk for key in row)), chunk)
+            columns = tuple(dict.fromkeys(key for _, row in chunk for key in row))
+            yield from of_rows(columns, iter(chunk), size, unit="line")
 
 
 def _row(number: int, line: str) -> Row:
@@ -50,10 +51,13 @@ def _row(number: int, line: str) -> Row:
     except json.JSONDecodeError as error:
         return BadRow(f"line {number} is not valid JSON: {error.msg} at column {error.colno}")
     if not isinstance(row, dict):
-        return BadRow(f"line {number} must be a JSON object, got {line[:40]!r}")
+        return BadRow(
+            f"{line[:40]!r} in line {number}", rule="each line must be a JSON object, got"
+        )
     named = {bare(name): value for name, value in row.items()}
     if len(named) < len(row):
-        return BadRow(f"line {number} must name each key once, got {', '.join(row)!r}")
+        rule = "each line must name each key once, got"
+        return BadRow(f"{', '.join(row)!r} in line {number}", rule=rule)
     return named
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.criteria import Criterion, Scale
+from mogradjudge.data.batches import bare
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.tables import Table, is_nan
 
@@ -29,8 +30,25 @@ _NO_SCORE = frozenset(
     }
 )
 _TRUTHS = {"false": 0.0, "true": 1.0}
-# "4 - good" and "4 (good)", but not "4/5", "3-4" or "4 (of 5)".
-_LABELLED = re.compile(r"([+-]?\d+)\s*(?:[-\u2013\u2014:=)]|\.\s|\()\s*[^\W\d_]\D*")
+# "4 - good" and "4 (good)", but not "4/5", "3-4", "4-good" or "4 (of 5)".
+_LABELLED = re.compile(r"([+-]?\d+)(?:\s+[-\u2013\u2014]\s+|\s*[:=)(]\s*|\.\s+)([^\W\d_]\D*)")
+# The words of a label that says that there is no score.
+_NO_SCORE_LABELS = frozenset(
+    {"don t know", "k a", "keine angabe", "missing", "n a", "na", "nan", "nicht bewertet"}
+    | {"no answer", "no rating", "no score", "none", "not applicable", "not available"}
+    | {"not rated", "not scored", "null", "unrated"}
+)
+# Spreadsheets make "4-May" of "4-5"; in English, German, French and Spanish.
+_MONTHS = (
+    r"jan|january|jänner|januar|janv|janvier|ene|enero|feb|february|februar|fév|févr|février"
+    r"|febrero|mar|march|mär|märz|mrz|mars|marzo|apr|april|avr|avril|abr|abril|may|mai|mayo|jun"
+    r"|june|juni|juin|junio|jul|july|juli|juil|juillet|julio|aug|august|août|ago|agosto|sep|sept"
+    r"|september|septembre|septiembre|oct|october|okt|oktober|octobre|octubre|nov|november"
+    r"|novembre|noviembre|dec|december|dez|dezember|déc|décembre|dic|diciembre"
+)
+_DATE = re.compile(rf"\d+[\W_]*(?:{_MONTHS})\W*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_SHOWN = 3  # different cells in a note
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -63,7 +81,7 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
     """
     name, scale = criterion.human, criterion.scale
     scores = Scores([], [], [])
-    unusual: dict[re.Pattern[str], list[tuple[object, float]]] = {}
+    unusual: dict[re.Pattern[str], list[tuple[str, float]]] = {}
     for place, cell in enumerate(table.column(name)):
         score = None
         try:
@@ -75,7 +93,7 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
             scores.faults.append(table.fault(place, rule, cell, advice))
         else:
             if form is not None and score is not None:
-                unusual.setdefault(form, []).append((cell, score))
+                unusual.setdefault(form, []).append((str(cell), score))
             if score is not None and not scale.covers(score):
                 rule = f"{name!r} must lie on the scale {scale}, got"
                 scores.faults.append(table.fault(place, rule, cell))
@@ -92,15 +110,17 @@ def _read(
         return None, None
     if not isinstance(cell, str | bool):
         return float(cell), None  # type: ignore[arg-type]  # a TypeError is the answer for others
-    text = str(cell).strip()
+    text = bare(cell)
     if text.lower() in _NO_SCORE:
         return None, None
     if text.lower() in _TRUTHS:
         return _truth(text.lower(), scale), None
+    if _DATE.fullmatch(text):
+        raise _NotAScoreError(f"It looks like a date: write a number on the scale {scale}.")
     if labelled := _LABELLED.fullmatch(text):
-        return float(labelled[1]), _LABELLED
+        return _without_label(*labelled.groups()), _LABELLED
     if _DECIMAL_COMMA.fullmatch(text):
-        return _with_point(text, separator), _DECIMAL_COMMA
+        return _with_point(text, scale, separator), _DECIMAL_COMMA
     return float(text), None
 
 
@@ -110,7 +130,19 @@ def _truth(word: str, scale: Scale) -> float:
     return _TRUTHS[word]
 
 
-def _with_point(text: str, separator: str | None) -> float:
+def _without_label(number: str, label: str) -> float:
+    if " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS:
+        raise _NotAScoreError(
+            "The label says that there is no score: empty the cell, or write only the number."
+        )
+    return float(number)
+
+
+def _with_point(text: str, scale: Scale, separator: str | None) -> float:
+    if _THOUSANDS.fullmatch(text) and scale.covers(float(text.replace(",", ""))):
+        raise _NotAScoreError(
+            "The comma may stand before decimals or between thousands: write a point or nothing."
+        )
     if separator == ",":
         raise _NotAScoreError(
             "A decimal comma is read only where it does not separate fields: write a point."
@@ -118,9 +150,8 @@ def _with_point(text: str, separator: str | None) -> float:
     return float(text.replace(",", "."))
 
 
-def _note(name: str, cells: Sequence[tuple[object, float]]) -> str:
-    cell, score = cells[0]
+def _note(name: str, cells: Sequence[tuple[str, float]]) -> str:
     many = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-    return (
-        f"{many} of {name!r} like {cell!r} {'is' if len(cells) == 1 else 'are'} read as {score:g}"
-    )
+    different = list(dict.fromkeys(cells))
+    shown = ", ".join(f"{cell!r} as {score:g}" for cell, score in different[:_SHOWN])
+    return f"{many} of {name!r} {'is' if len(cells) == 1 else 'are'} read so: {shown}"

@@ -18,6 +18,8 @@ from mogradjudge.hashing import digest
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
     """Return the name of an example's group; without one it is a group of its own.
 
+    None, a blank text and the missing values of numpy and pandas name no group.
+
     Args:
         example: The example.
         index: Its place in the data set; it names the group of an example without one.
@@ -27,8 +29,18 @@ def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str
         >>> group_of(dspy.Example(group="a"), 0), group_of(dspy.Example(text="b"), 1)
         ('a', 'example 1')
     """
-    group = example.get("group") if by_group else None
-    return f"example {index}" if group is None else str(group)
+    return (_name(example, "group") if by_group else None) or f"example {index}"
+
+
+def _name(example: dspy.Example, field: str) -> str | None:
+    value = example.get(field)
+    name = str(value)
+    return None if not name.strip() or _is_missing(value, name) else name
+
+
+def _is_missing(value: object, shown: str) -> bool:
+    # Known by how they are shown, as pandas need not be installed.
+    return not isinstance(value, str) and shown in ("None", "nan", "NaT", "<NA>")
 
 
 def with_groups(
@@ -45,20 +57,20 @@ def with_groups(
         off: What turns the search for an input off, for the line that says so.
 
     Example:
-        >>> rows = [dspy.Example(a=n // 2, b=n).with_inputs("a", "b") for n in range(4)]
-        >>> [example.group for example in with_groups(rows)]
+        >>> rows = [dspy.Example(a=n // 2, b=n).with_inputs("a", "b") for n in range(16)]
+        >>> [example.group for example in with_groups(rows)][:4]
         ['0', '0', '1', '1']
     """
     if group is False or not examples or has_groups(examples):
         return examples
-    groups: Sequence[object] | None
+    groups: Sequence[str | None] | None
     if group is not None and all(group in example for example in examples):
-        groups = [example[group] for example in examples]
+        groups = [_name(example, group) for example in examples]
     else:
         groups = _found_groups(examples, off)
     if groups is None:
         return examples
-    return [example.copy(group=str(name)) for example, name in zip(examples, groups, strict=True)]
+    return [example.copy(group=name) for example, name in zip(examples, groups, strict=True)]
 
 
 def has_groups(examples: Iterable[dspy.Example]) -> bool:
@@ -68,7 +80,7 @@ def has_groups(examples: Iterable[dspy.Example]) -> bool:
         >>> has_groups([dspy.Example(text="a"), dspy.Example(text="b", group="1")])
         True
     """
-    return any(example.get("group") is not None for example in examples)
+    return any(_name(example, "group") is not None for example in examples)
 
 
 def _found_groups(examples: Sequence[dspy.Example], off: str) -> list[str] | None:
@@ -114,14 +126,22 @@ def split_by_group(
     named = with_groups(examples, off="by_group=False") if by_group else examples
     groups = places_by_group(named, by_group=by_group)
     if len(groups) < len(fractions):
-        raise SetupError(
-            f"A split into {len(fractions)} parts needs at least as many groups, got "
-            f"{len(groups)} (of {len(examples)} examples; equal inputs belong together). Add data, "
-            "or split into fewer parts."
-        )
+        raise _too_few(examples, len(groups), len(fractions), named=named)
     random.Random(seed).shuffle(groups)
     parts = _deal(groups, [share * len(examples) for share in fractions])
     return tuple([examples[index] for index in sorted(chain(*part))] for part in parts)
+
+
+def _too_few(
+    examples: Sequence[dspy.Example], groups: int, parts: int, *, named: Sequence[dspy.Example]
+) -> SetupError:
+    larger = has_groups(named) and groups < len(examples)
+    off = "If no group was set, turn off that one is found: group = false in the rubric."
+    return SetupError(
+        f"A split into {parts} parts needs at least as many groups, got {groups} (of "
+        f"{len(examples)} examples; equal inputs {'and equal groups ' if larger else ''}belong "
+        f"together). Add data, or split into fewer parts.{f' {off}' if larger else ''}"
+    )
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 
+from mogradjudge.criteria import Group
 from mogradjudge.data.batches import Batch
 from mogradjudge.data.delimited import batches_of, has_text
 from mogradjudge.errors import SetupError
@@ -14,8 +15,8 @@ from mogradjudge.errors import SetupError
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
-def read_spreadsheet(path: Path, size: int) -> Iterator[Batch]:
-    """Read the first sheet; a cell that holds an error is empty.
+def read_spreadsheet(path: Path, wanted: Group, size: int) -> Iterator[Batch]:
+    """Read the first sheet, looking for the wanted columns; a cell that holds an error is empty.
 
     Raises:
         SetupError: If the file is no spreadsheet, or two columns have one name.
@@ -25,14 +26,15 @@ def read_spreadsheet(path: Path, size: int) -> Iterator[Batch]:
     try:
         with CalamineWorkbook.from_path(path) as book:
             names = book.sheet_names
-            cells = book.get_sheet_by_index(0).to_python()
+            sheet = book.get_sheet_by_index(0)
+            cells, (above, _) = sheet.to_python(), sheet.start or (0, 0)
     except CalamineError as error:
         raise SetupError(f"Cannot read {path}: {error}.") from error
-    texts = filter(has_text, ([_text(cell) for cell in row] for row in cells))
-    lines = ((f"row {number}", row) for number, row in enumerate(texts))  # the header is row 0
+    texts = enumerate(([_text(cell) for cell in row] for row in cells), above + 1)
+    lines = ((number, row) for number, row in texts if has_text(row))
     others = len(names) - 1
     notes = (f"only the first of {others + 1} sheets, {names[0]!r}, is read",) if others else ()
-    for batch in batches_of(str(path), lines, size):
+    for batch in batches_of(str(path), lines, wanted, size, "row"):
         yield replace(batch, notes=notes)
 
 

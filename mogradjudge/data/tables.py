@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import reprlib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -43,8 +44,10 @@ class Table:
         columns: The names of all columns.
         rows: The rows.
         numbers: The rows' numbers in the source, if they are not 1, 2, ...
+        unit: What is numbered: the source's rows or its lines.
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
+        hint: Why wanted columns may be missing, as a sentence.
 
     Example:
         >>> Table("a.csv", ("text",), [{"text": "a"}, {"text": "b"}]).column("text")
@@ -57,24 +60,30 @@ class Table:
     numbers: Sequence[int] = ()
     separator: str | None = None
     notes: Group = ()
+    hint: str = ""
+    unit: str = "row"
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
 
-    def split(self, parts: Callable[[int, Row], Iterable[Row]]) -> Table:
-        """Return a table of the parts of each row, which keep the row's number."""
+    def where(self, number: int) -> str:
+        """Return how a person finds the row with this number."""
+        return f"{self.unit} {number}"
+
+    def split(self, parts: Callable[[str, Row], Iterable[Row]]) -> Table:
+        """Return a table of the parts of each row, given where it is; they keep its number."""
         numbers = self.numbers or range(1, len(self.rows) + 1)
         split = [
             (number, part)
             for number, row in zip(numbers, self.rows, strict=True)
-            for part in parts(number, row)
+            for part in parts(self.where(number), row)
         ]
         rows, numbers = [part for _, part in split], [number for number, _ in split]
         return replace(self, rows=rows, numbers=numbers)
 
     def fault(self, place: int, rule: str, value: object = ..., advice: str = "") -> Fault:
         """Return that a row breaks a rule, by its value if there is one."""
-        row = f"row {self.numbers[place] if self.numbers else place + 1}"
+        row = self.where(self.numbers[place] if self.numbers else place + 1)
         shown = row if value is ... else f"{reprlib.repr(value)} in {row}"
         return Fault(place, rule, shown, advice)
 
@@ -83,7 +92,7 @@ class Table:
         unread = {place for place, row in enumerate(self.rows) if isinstance(row, BadRow)}
         for place, row in enumerate(self.rows):
             if isinstance(row, BadRow):
-                yield Fault(place, "", row.statement, row.advice)
+                yield Fault(place, row.rule, row.instance, row.advice)
         yield from (fault for fault in others if fault.place not in unread)
 
 
@@ -98,8 +107,10 @@ def read_table(
     batches = list(stream_table(source, wanted, limit, options=options))
     columns = tuple(dict.fromkeys(chain.from_iterable(batch.columns for batch in batches)))
     rows = [row for batch in batches for row in batch.rows]
-    separator, notes = (batches[0].separator, batches[0].notes) if batches else (None, ())
-    return Table(source, columns, rows, separator=separator, notes=notes)
+    first = batches[0] if batches else Batch((), ())
+    about = {name: getattr(first, name) for name in ("separator", "notes", "hint", "unit")}
+    numbers = [number for batch in batches for number in batch.numbers]
+    return Table(source, columns, rows, numbers, **about)
 
 
 def stream_table(
@@ -131,13 +142,25 @@ def stream_table(
         [20, 16]
     """
     try:
-        batches = _reader(source, wanted, size, options, whole=whole)
+        batches = _said(source, options, _reader(source, wanted, size, options, whole=whole))
         yield from recut(up_to(batches, limit), size)
     except SetupError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(redact(str(error)).split()) or type(error).__name__
         raise SetupError(f"Cannot read {source}: {reason[:300].rstrip('.')}.") from error
+
+
+def _said(source: str, options: ReadOptions, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches that say which options have no effect on their source."""
+    kind = "" if source.startswith(HUB) else Path(source).suffix.lower()
+    unused = []
+    if options.separator is not None and kind not in _OWN_SEPARATORS:
+        unused.append("--sep has no effect on it")
+    if options.encoding is not None and kind not in (*_OWN_SEPARATORS, ".jsonl"):
+        unused.append("--encoding has no effect on it")
+    for batch in batches:
+        yield replace(batch, notes=(*batch.notes, *unused)) if unused else batch
 
 
 def _reader(
@@ -159,9 +182,9 @@ def _reader(
         case ".jsonl":
             return read_json_lines(path, size, options)
         case ".csv" | ".tsv":
-            return read_delimited(path, _OWN_SEPARATORS[kind], size, options)
+            return read_delimited(path, _OWN_SEPARATORS[kind], wanted, size, options)
         case _:
-            return read_spreadsheet(path, size)
+            return read_spreadsheet(path, wanted, size)
 
 
 def check_columns(table: Table, required: Sequence[str]) -> None:
@@ -194,7 +217,7 @@ def find_missing(table: Table, required: Sequence[str], findings: Findings) -> N
         findings.add_line(
             f"the table has no column {', '.join(map(repr, missing))}"
             f"{f' (did you mean {hint}?)' if hint else ''}. "
-            f"Its columns: {', '.join(table.columns)}."
+            f"Its columns: {', '.join(table.columns)}. {table.hint}".rstrip()
         )
     elif not table.rows:
         raise SetupError(f"{table.source} has columns but no rows.")
@@ -208,7 +231,7 @@ def input_texts(table: Table, name: str) -> tuple[list[str], list[Fault]]:
     faults += [
         table.fault(place, rule, advice=advice)
         for place, text in enumerate(texts)
-        if not text.strip()
+        if is_blank(text)
     ]
     return texts, faults
 
@@ -222,6 +245,15 @@ def texts_of(table: Table, name: str) -> tuple[list[str], list[Fault]]:
         if not isinstance(value, str | int | float)
     ]
     return [str(value) for value in values], faults
+
+
+def is_blank(text: str) -> bool:
+    r"""Say whether a text shows nothing: blanks, and marks as the zero-width space.
+
+    >>> is_blank(" \u200b")
+    True
+    """
+    return all(mark.isspace() or unicodedata.category(mark) == "Cf" for mark in text)
 
 
 def is_nan(value: object) -> bool:
@@ -285,7 +317,8 @@ def survey(
 
 
 def _table(source: str, batch: Batch, columns: Group, first: int = 1) -> Table:
-    return Table(source, columns, batch.rows, range(first, first + len(batch.rows)))
+    numbers = batch.numbers or range(first, first + len(batch.rows))
+    return Table(source, columns, batch.rows, numbers, hint=batch.hint, unit=batch.unit)
 
 
 def _input_faults(table: Table, inputs: Group) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ from numbers import Number
 import dspy
 
 from mogradjudge.criteria import Rubric
+from mogradjudge.data.tables import is_blank
 from mogradjudge.errors import InputError, SetupError
 
 _SHOWN = 10  # numbers of examples in an error
@@ -69,5 +70,8 @@ def check_inputs(examples: Sequence[dspy.Example], rubric: Rubric, name: str) ->
 
 def _is_readable(value: object) -> bool:
     if isinstance(value, str):
-        return bool(value.strip())
-    return isinstance(value, Number) and bool(value == value)  # nan differs from itself
+        return not is_blank(value)
+    try:
+        return isinstance(value, Number) and bool(value == value)  # nan differs from itself
+    except ArithmeticError:  # of a signalling nan
+        return False

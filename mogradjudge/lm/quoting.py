@@ -16,6 +16,7 @@ _EXCERPT = 80  # characters of a text that go into an error's line
 DEEPEST = 50
 """Levels of a nested value that are shown or stored; `CUT` replaces deeper ones."""
 CUT = "[...]"
+_ADVICE = re.compile(r"\s+To fix:\s.*", re.DOTALL)  # at the end of DSPy's errors
 
 # Invisible characters: format, filler and control characters. A marker with some inside is a marker
 # again wherever they are dropped. NUL is not among them: it is replaced.
@@ -136,13 +137,13 @@ def _broken(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
 
 
 def reason_of(error: Exception, *lms: dspy.BaseLM | None) -> str:
-    """Quote the beginning of an error's text, without the keys of the LMs.
+    """Quote the beginning of an error's text, without DSPy's advice and the keys of the LMs.
 
     >>> reason_of(ValueError("no key"), None)
     "'no key'"
     """
     known = {secret for lm in lms if lm is not None for secret in secrets_of(lm.kwargs)}
-    return excerpt(redact(str(error), known))
+    return excerpt(redact(_ADVICE.sub("", str(error)), known))
 
 
 def excerpt(text: str) -> str:

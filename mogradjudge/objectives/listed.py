@@ -48,6 +48,11 @@ def _objectives_in(item: object) -> Iterator[Objective]:
         yield item
     elif isinstance(item, Mapping):
         for name, metric in item.items():
+            if isinstance(metric, Objective):
+                raise SetupError(
+                    f"`objectives` as a dict must hold metrics, got an Objective at {name!r}, "
+                    "which has its own name. Give a list of Objective."
+                )
             yield _objective(metric, name)
     else:
         yield _objective(item, getattr(item, "__name__", type(item).__name__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data import group_of
+from mogradjudge.data.faults import Fault, Findings
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.hooks import Scored
@@ -193,24 +195,35 @@ def _round(score: float) -> float:
 def check_ratings(examples: Sequence[dspy.Example], rubric: Rubric, what: str) -> None:
     """Check that examples have ratings on the rubric's scales, before any LM call.
 
+    Args:
+        examples: The examples.
+        rubric: Names the criteria and their scales.
+        what: What the examples are, for errors, which name their numbers.
+
     Raises:
         SetupError: If a human column is missing or holds a value off its scale.
     """
+    findings = Findings(what)
     for criterion in rubric.criteria:
-        for number, example in enumerate(examples, start=1):
-            if criterion.human not in example:
-                raise SetupError(
-                    f"Each {what} example needs {criterion.human!r} (None if it is not rated), and "
-                    f"number {number} has only {sorted(example.keys())}."
-                )
-            score = example[criterion.human]
-            is_number = isinstance(score, Real) and not isinstance(score, bool)
-            is_score = is_number and criterion.scale.covers(float(score))
-            if score is not None and not is_score:
-                raise SetupError(
-                    f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got "
-                    f"{score!r} in {what} example {number}."
-                )
+        findings.add(
+            fault
+            for place, example in enumerate(examples)
+            if (fault := _rating_fault(place, example, criterion)) is not None
+        )
+    findings.conclude(len(examples), skip_bad=False)
+
+
+def _rating_fault(place: int, example: dspy.Example, criterion: Criterion) -> Fault | None:
+    where = f"example {place + 1}"
+    if criterion.human not in example:
+        rule = f"each example needs {criterion.human!r} (None if it is not rated), got"
+        return Fault(place, rule, f"{where} with {reprlib.repr(sorted(example.keys()))}")
+    score = example[criterion.human]
+    is_number = isinstance(score, Real) and not isinstance(score, bool)
+    if score is None or (is_number and criterion.scale.covers(float(score))):
+        return None
+    rule = f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got"
+    return Fault(place, rule, f"{reprlib.repr(score)} in {where}")
 
 
 def check_measurable(

@@ -171,7 +171,7 @@ def _chosen(student: dspy.Module, config: MOGradConfig) -> list[str]:
 
 def _slots(student: dspy.Module, criteria: Group, config: MOGradConfig) -> tuple[Slot, ...]:
     slots = find_slots(student, criteria)
-    if not slots:
+    if not student.predictors():
         raise SetupError(
             f"{type(student).__name__} has no predictor to optimize. A module that is marked "
             "_compiled is frozen: set _compiled = False."

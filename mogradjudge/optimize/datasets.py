@@ -80,9 +80,7 @@ def examples_of(
     sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
     if valset is not None:
         sets["valset"] = _nonempty(valset, "valset")
-    if judged is not None:
-        for name, examples in sets.items():
-            check_inputs(examples, judged, name)
+    _check_sets(sets, rubric, judged)
     if rubric is not None:
         sets = grouped(sets, rubric)
     by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
@@ -93,10 +91,21 @@ def examples_of(
     if rubric is None:
         return replace(data, parts=parts)
     for name, examples in parts.items():
-        check_ratings(examples, rubric, name)
         if examples and name != "training":
             check_measurable(examples, rubric, config.level, name)
     return replace(data, parts=parts)
+
+
+def _check_sets(
+    sets: Mapping[str, list[dspy.Example]], rubric: Rubric | None, judged: Rubric | None
+) -> None:
+    """Check what stands in the examples, before a split gives them other numbers."""
+    for name, examples in sets.items():
+        if judged is not None:
+            check_inputs(examples, judged, name)
+        if rubric is not None:
+            check_disjoint(examples, (), (name, ""))  # which needs their inputs' names
+            check_ratings(examples, rubric, f"`{name}`")
 
 
 def _parts(
@@ -151,10 +160,10 @@ def grouped(
 
     >>> from mogradjudge import Criterion
     >>> rubric = Rubric(["a", "b"], [Criterion("clarity", "Is easy to read.")])
-    >>> sets = {"one": [dspy.Example(a="x", b="1").with_inputs("a", "b")]}
-    >>> sets["two"] = [dspy.Example(a=a, b=a).with_inputs("a", "b") for a in "xy"]
-    >>> [example.group for example in grouped(sets, rubric)["two"]]
-    ['x', 'y']
+    >>> rows = [dspy.Example(a=n % 8, b=n).with_inputs("a", "b") for n in range(16)]
+    >>> sets = grouped({"one": rows[:8], "two": rows[8:]}, rubric)
+    >>> [example.group for example in sets["two"]]
+    ['0', '1', '2', '3', '4', '5', '6', '7']
     """
     examples = iter(with_groups([*chain(*data.values())], rubric.group))
     return {name: [next(examples) for _ in part] for name, part in data.items()}

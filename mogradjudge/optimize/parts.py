@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Self
 
 import dspy
 
-from mogradjudge.data import example_key
+from mogradjudge.data import example_key, group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.files import read_json, to_json, write_text
+
+logger = logging.getLogger(__name__)
 
 PARTS = "parts.json"
 _TEST = "test"
@@ -63,19 +66,31 @@ class Parts:
         return [example for example in examples if example_key(example) in keys]
 
     def held_out(self, examples: Sequence[dspy.Example]) -> list[dspy.Example]:
-        """Return the examples of the test part, or those that were not read if it is empty.
+        """Return the examples of the test part and those that the run did not know, and count them.
+
+        An unknown example is left out if the run has read another one of its group.
 
         Raises:
             SetupError: If there are none.
         """
-        if test := set(self.keys.get(_TEST, ())):
-            rest = [example for example in examples if example_key(example) in test]
-        else:
-            read = {example_key(example) for example in self.read(examples)}
-            rest = [example for example in examples if example_key(example) not in read]
-        if not rest:
+        keys = [example_key(example) for example in examples]
+        groups = [group_of(example, place) for place, example in enumerate(examples)]
+        known, test = set(map(example_key, self.read(examples))), set(self.keys.get(_TEST, ()))
+        read = [place for place, key in enumerate(keys) if key in known]
+        of_test = {place for place, key in enumerate(keys) if key in test}
+        unknown = [place for place, key in enumerate(keys) if key not in known | test]
+        read_groups = {groups[place] for place in read}
+        unread = {place for place in unknown if groups[place] not in read_groups}
+        related = len(unknown) - len(unread)
+        counts = (
+            f"{len(of_test)} of {len(examples)} texts are of the run's test part, {len(unread)} "
+            f"are new to it, {len(read)} were read by it"
+            f"{f', and {related} belong to the group of a text that it read' if related else ''}"
+        )
+        if not (of_test or unread):
             raise SetupError(
-                f"None of these {len(examples)} texts was held out by the run. Give other texts, "
-                "or set --test-share when you compile."
+                f"No text is held out: {counts}. Give other texts, or set --test-share when you "
+                "compile."
             )
-        return rest
+        logger.warning("--held-out: %s.", counts)
+        return [examples[place] for place in sorted(of_test | unread)]

@@ -231,6 +231,11 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
     def _objectives(self, student: dspy.Module) -> tuple[Objective, ...]:
         if self.objectives is None and isinstance(student, MultiCriteriaJudge):
             return rubric_objectives(student.rubric, self.config.level)
+        if self.objectives == () and isinstance(student, MultiCriteriaJudge):
+            raise SetupError(
+                "`objectives` must be given, got none. Leave the argument out: a "
+                "MultiCriteriaJudge has its own."
+            )
         if not self.objectives:
             raise SetupError(
                 f"`objectives` must be given for a {type(student).__name__}; only a "

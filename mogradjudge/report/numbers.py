@@ -9,6 +9,7 @@ from mogradjudge.agreement.claims import Claim
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+_MOST_DIGITS = 9  # less is a rounding error
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -32,6 +33,20 @@ def signed(value: float | None, digits: int = 3) -> str:
     ('+0.25', '+0.00')
     """
     return NONE if value is None else f"{value:+z.{digits}f}".replace("-", MINUS)
+
+
+def signed_ends(low: float, high: float, digits: int = 2) -> str:
+    """Write the ends of a difference's interval; one that is not 0 does not look like it.
+
+    >>> signed_ends(0.0021, 0.4), signed_ends(-0.1, 0)
+    ('+0.002 to +0.40', '\N{MINUS SIGN}0.10 to +0.00')
+    """
+    return " to ".join(signed(end, _digits(end, digits)) for end in (low, high))
+
+
+def _digits(value: float, digits: int) -> int:
+    enough = (more for more in range(digits, _MOST_DIGITS) if round(value, more) != 0)
+    return next(enough, digits)
 
 
 def bounds(interval: Interval | None, digits: int = 2) -> str:
@@ -76,7 +91,7 @@ def plain(claim: Claim) -> str:
         return claim.note
     parts = []
     if claim.low is not None and claim.high is not None:
-        parts.append(f"95 % interval {signed(claim.low, 2)} to {signed(claim.high, 2)}")
+        parts.append(f"95 % interval {signed_ends(claim.low, claim.high)}")
     parts += [p_value(claim.p_value)] if claim.p_value is not None else []
     parts += [counted(claim.n, "document")]
     if missed := claim.missed("documents"):

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mogradjudge.agreement import Comparison, Undefined
-from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.agreement import Undefined
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import INSTALL, can_draw
 from mogradjudge.report.numbers import bounds_of, number
 from mogradjudge.report.pictures import Picture, kept_picture
 from mogradjudge.search.analysis.figures import draw
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord
-from mogradjudge.search.analysis.verdict import exhaustion, verdict
+from mogradjudge.search.analysis.verdict import best_minus_default, exhaustion, verdict
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
@@ -92,15 +92,11 @@ def search_page(result: SearchResult) -> SearchPage:
     return SearchPage(
         result=result,
         sentence=verdict(result),
-        claim=None if result.fresh is None else _claim(result.fresh.difference),
+        claim=None if result.fresh is None else best_minus_default(result),
         notes=tuple(notes),
         rows=tuple(_row(result, trial) for trial in _ranked(result)),
         pictures=_pictures(result) if can_draw() else (),
     )
-
-
-def _claim(difference: Comparison | Undefined) -> Claim:
-    return claim("best minus default", difference, note="not corrected for selection: optimistic")
 
 
 def _ranked(result: SearchResult) -> list[TrialRecord]:

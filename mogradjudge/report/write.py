@@ -211,7 +211,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = ("number", "signed", "bounds", "counted", "whole", "p_value")
+    filters = ("number", "signed", "signed_ends", "bounds", "counted", "whole", "p_value")
     environment.filters |= {name: getattr(numbers, name) for name in filters}
     environment.globals["m"] = environment.get_template("macros.html.j2").module
     return environment

@@ -103,7 +103,7 @@ def evaluation_report(
     check_ready(judge)
     examples = listed(examples, "examples")
     check_inputs(examples, judge.rubric, "examples")
-    check_ratings(examples, judge.rubric, "rated")
+    check_ratings(examples, judge.rubric, "`examples`")
     examples = with_groups(examples, judge.rubric.group)
     check_measurable(examples, judge.rubric, level, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)

@@ -16,8 +16,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import JudgeSettings, judge_values
 from mogradjudge.optimize.config import MOGradConfig, config_values
+from mogradjudge.search.ranges import rounded
 from mogradjudge.search.samplers import Factory
 from mogradjudge.search.space import PARENTS, SearchSpace
+from mogradjudge.search.trial import DETAILS
+from mogradjudge.search.workers.existing import FAILED
 from mogradjudge.settings import PARAMETERS
 
 Params: TypeAlias = Mapping[str, Any]
@@ -90,7 +93,7 @@ class Draws:
     def _taken(self, study: Study) -> list[Params]:
         """Return the configurations that trials have or had, each once."""
         trials = study.get_trials(deepcopy=False)
-        begun = [_rounded(it.params) for it in trials if it.state != TrialState.WAITING]
+        begun = [rounded(it.params) for it in trials if _takes(it)]
         # A worker that died while it drew has left a part of one.
         whole = [params for params in begun if self._is_whole(params)]
         return list({tuple(sorted(params.items())): params for params in whole}.values())
@@ -141,7 +144,7 @@ class Unmeasured(BaseSampler):
                 return self._relative[param_name]
             return self.inner.sample_independent(study, trial, param_name, param_distribution)
 
-        known = _rounded(trial.params)
+        known = rounded(trial.params)
         for _ in range(_TRIES):
             value = drawn()
             if not self._leads_nowhere(known, param_name, value):
@@ -165,12 +168,10 @@ class Unmeasured(BaseSampler):
         self.inner.after_trial(study, trial, state, values)
 
     def _leads_nowhere(self, known: Params, name: str, value: Any) -> bool:
-        return self.draws.is_full({**known, **_rounded({name: value})}, self.taken)
+        return self.draws.is_full({**known, **rounded({name: value})}, self.taken)
 
 
-def _rounded(params: Params) -> dict[str, Any]:
-    """Write floats that differ by a rounding error alike."""
-    return {
-        name: round(value, 9) if isinstance(value, float) else value
-        for name, value in params.items()
-    }
+def _takes(trial: FrozenTrial) -> bool:
+    """Say whether a trial has or had its configuration: not if the space refused it unrun."""
+    refused = trial.user_attrs.get(FAILED) == "error" and DETAILS not in trial.user_attrs
+    return trial.state != TrialState.WAITING and not refused

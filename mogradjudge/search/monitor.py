@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from optuna.trial import TrialState
 
 from mogradjudge.display.terminal import WIDE, is_live, number, one_line, tell
 from mogradjudge.display.terminal import console as console_of
@@ -18,8 +20,9 @@ from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
 from mogradjudge.search.analysis.verdict import interval
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.database import reason
+from mogradjudge.search.workers.existing import EXTRA
 from mogradjudge.search.workers.queue import Queue
-from mogradjudge.search.workers.shared import Shared
+from mogradjudge.search.workers.shared import SIZE, Shared
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -57,9 +60,16 @@ def look_at(queue: Queue, shared: Shared) -> Look:
         record for record in records if record.state == "complete" and record.mean is not None
     ]
     default = next((record for record in complete if record.task.strip("0") == ""), None)
-    trials = queue.size()
-    best, done = best_of(complete, default), trials - queue.unfinished()
+    best, done = best_of(complete, default), queue.size() - queue.unfinished()
+    trials = _expected(queue, {record.task for record in records}, shared.noted(SIZE))
     return Look(records, best, trials, done, spent_of(shared))
+
+
+def _expected(queue: Queue, tasks: Iterable[str], configurations: int | None) -> int:
+    """Count the trials that there will be: none is drawn once each configuration is taken."""
+    size, extra = queue.size(), sum(task.startswith(EXTRA) for task in tasks)
+    drawn = size if configurations is None else min(size - extra, configurations) + extra
+    return min(size, drawn) + len(queue.trials(TrialState.WAITING))
 
 
 def watching(budget: Budget, *, console: Console | None = None, every: float = _EVERY) -> Watch:

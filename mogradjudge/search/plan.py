@@ -64,7 +64,7 @@ def check(job: Job, plan: Plan) -> None:
         if not examples:
             raise SetupError(f"The {name} set must have at least one example, got none.")
         check_inputs(examples, job.judge.rubric, name)
-        check_ratings(examples, job.judge.rubric, name)
+        check_ratings(examples, job.judge.rubric, f"the {name} set")
         if name != "training":
             check_measurable(examples, job.judge.rubric, job.base.level, name)
     for one, other in combinations(parts, 2):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from mogradjudge.errors import SetupError
 
@@ -55,8 +57,7 @@ class Range:
             raise SetupError(f"A range with log=True has no `step`, got {step}: leave it out.")
         if step <= 0:
             raise SetupError(f"`step` of a range must be above 0, got {step}.")
-        # In decimals, as they are written: 0.3 is three steps of 0.1, which it is not in binary.
-        low, high, width = (Fraction(str(number)) for number in (self.low, self.high, step))
+        low, high, width = _decimals(self.low, self.high, step)
         if (high - low) % width != 0:
             raise SetupError(
                 f"`step` of a range must divide `high` - `low`, got {step} between "
@@ -77,6 +78,21 @@ class Range:
         steps = (value - self.low) / self.step
         return abs(steps - round(steps)) < _ROUNDING
 
+    def count(self, kind: type) -> float:
+        """Count the numbers that a parameter of a kind can have.
+
+        >>> Range(0, 1, step=0.25).count(float), Range(0.0, 1.0).count(float)
+        (5, inf)
+        """
+        if kind is int:
+            return (int(self.high) - int(self.low)) // int(self.step or 1) + 1
+        if self.low == self.high:
+            return 1
+        if self.step is None:
+            return math.inf
+        low, high, width = _decimals(self.low, self.high, self.step)
+        return int((high - low) / width) + 1
+
     def choices(self, kind: type) -> Sequence[int | float] | None:
         """Return the numbers that a parameter of a kind can have; None for any number in between.
 
@@ -85,12 +101,23 @@ class Range:
         """
         if kind is int:
             return range(int(self.low), int(self.high) + 1, int(self.step or 1))
-        if self.low == self.high:
-            return [self.low]
-        if self.step is None:
+        if (count := self.count(kind)) == math.inf:
             return None
-        steps = round((self.high - self.low) / self.step)
-        return [self.low + float(place * self.step) for place in range(steps + 1)]
+        low, width = _decimals(self.low, self.step or 0)
+        return [float(low + place * width) for place in range(int(count))]
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}" + ("" if self.step is None else f" by {self.step}")
+
+
+def _decimals(*numbers: float) -> list[Fraction]:
+    """Read numbers as they are written: 0.3 is three steps of 0.1, which it is not in binary."""
+    return [Fraction(str(number)) for number in numbers]
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write floats that differ by a rounding error alike."""
+    return {
+        name: round(value, 9) if isinstance(value, float) else value
+        for name, value in values.items()
+    }

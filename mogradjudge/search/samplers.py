@@ -138,7 +138,7 @@ def grid_of(
     """Return all configurations of a space, each once, in a random order.
 
     Raises:
-        SetupError: If a parameter has a range.
+        SetupError: If a parameter has a range without steps.
     """
     grid = space.grid()
     configurations: dict[str, dict[str, Any]] = {}

@@ -34,6 +34,7 @@ def _usual(setting: Setting) -> Domain:
     return Range(*setting.between) if setting.between else setting.tried or None
 
 
+_LARGEST_GRID = 100_000
 PARENTS = frozenset(it.condition.parent for it in PARAMETERS.values() if it.condition)
 """The parameters that others have a meaning with."""
 _USUAL = MappingProxyType({name: _usual(setting) for name, setting in PARAMETERS.items()})
@@ -128,7 +129,7 @@ class SearchSpace:
             domain = getattr(self, name)
             if isinstance(domain, Range):
                 _check_held(name, domain, value)
-            elif value not in domain:
+            elif not any(_is_same(value, choice) for choice in domain):
                 raise SetupError(
                     f"`{name}` must be one of the space's values {list(domain)}, got {value!r}: "
                     "add it."
@@ -158,8 +159,7 @@ class SearchSpace:
         if parent := next((name for name in undecided if name in PARENTS), None):
             return sum(self.count({**values, parent: value}) for value in getattr(self, parent))
         meant = [name for name in undecided if _has_meaning(name, values)]
-        choices = [self.choices(name) for name in meant]
-        return math.prod(math.inf if values is None else len(values) for values in choices)
+        return math.prod(self._size(name) for name in meant)
 
     def including(self, config: MOGradConfig, settings: JudgeSettings) -> Self:
         """Return the space with this config and these settings added to its choices.
@@ -184,15 +184,20 @@ class SearchSpace:
         are one configuration, which the sampler tries once.
 
         Raises:
-            SetupError: If a parameter has a range.
+            SetupError: If a parameter has a range without steps, or there are too many of them.
         """
-        domains = {name: getattr(self, name) for name in self.searched if self._reachable(name)}
-        if ranges := [f"`{name}`" for name, it in domains.items() if isinstance(it, Range)]:
+        sizes = {name: self._size(name) for name in self.searched if self._reachable(name)}
+        if endless := [f"`{name}`" for name, size in sizes.items() if size == math.inf]:
             raise SetupError(
-                f"A grid needs choices, not ranges: for {', '.join(ranges)} give choices, "
-                "as (1, 2, 4)."
+                f"A grid needs choices, or a range with a step: for {', '.join(endless)} give "
+                "choices, as (1, 2, 4)."
             )
-        return {name: list(domain) for name, domain in domains.items()}
+        if (size := math.prod(sizes.values())) > _LARGEST_GRID:
+            raise SetupError(
+                f"A grid can have {_LARGEST_GRID:,} combinations at most, got {size:,}: give fewer "
+                "values, or another `sampler`."
+            )
+        return {name: list(self.choices(name) or ()) for name in sizes}
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -236,6 +241,10 @@ class SearchSpace:
                 f"`gate` can be searched from one of {', '.join(GATES)} only, got {config.gate!r}."
             )
         return {name: values[name] for name in self.searched_in(values)}
+
+    def _size(self, name: str) -> float:
+        domain = getattr(self, name)
+        return domain.count(PARAMETERS[name].kind) if isinstance(domain, Range) else len(domain)
 
     def _reachable(self, name: str) -> bool:
         condition = PARAMETERS[name].condition
@@ -293,7 +302,14 @@ def _widened(domain: Range, value: Any) -> Range:
 
 
 def _check_held(name: str, domain: Range, value: Value) -> None:
-    if not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise SetupError(f"`{name}` is {value!r}, which is no number: give choices instead.")
     if not domain.holds(value):
         raise SetupError(f"`{name}` must lie in the range {domain}, got {value!r}: widen it.")
+    if PARAMETERS[name].kind is int and value != int(value):
+        raise SetupError(f"`{name}` must be a whole number, got {value!r}.")
+
+
+def _is_same(value: object, choice: Value) -> bool:
+    """Compare as Optuna does, but True is not 1."""
+    return value == choice and isinstance(value, bool) == isinstance(choice, bool)

@@ -137,8 +137,9 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
     and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
     them together. The next call resumes one that was interrupted. No configuration is drawn twice,
     and a search ends early once it has tried all of a finite space. A trial that was queued with
-    ``study.enqueue_trial`` runs too, a repeat as well; its missing parameters are drawn, and one
-    that the space does not have fails by itself. While a database server is away, the search waits,
+    ``study.enqueue_trial`` runs too, after the search's own, a repeat as well; its missing
+    parameters are drawn, and one that the space does not have fails by itself. Trials that other
+    code has run in the study count nowhere. While a database server is away, the search waits,
     up to an hour.
 
     >>> search("judge", [], [], [], SearchSpace(), trails=3)
@@ -157,8 +158,8 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         budget: Caps on all trials together; ``max_seconds`` counts from this call. If a cap on
             calls is large enough, a part is reserved to score the best trial again at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
-            ``"random"``, ``"grid"`` (of a space without ranges), one of Optuna's, which is seeded
-            at random for each trial, or a function that makes one for a trial's number.
+            ``"random"``, ``"grid"`` (of a space without endless ranges), one of Optuna's, which is
+            seeded at random for each trial, or a function that makes one for a trial's number.
         pruner: ``"none"`` (the default: a pruned trial says nothing about its mode),
             ``"median"``, or one of Optuna's; only with one value.
         seed: Seeds the sampler.
@@ -193,9 +194,24 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         _opened_study(arguments.storage, job, plan) as (queue, shared),
         _watched(arguments.watch, queue, shared),
     ):
+        _note_added(arguments.space, job.space, shared.noted(SIZE))
         prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
         stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
         return _finish(job, queue, shared, stop, deadline)
+
+
+def _note_added(given: SearchSpace | None, whole: SearchSpace, size: int | None) -> None:
+    """Say which choices a space has that its user has not written."""
+    added = [
+        f"{name} {value}"
+        for name in whole.searched
+        if given is not None and isinstance(old := getattr(given, name), tuple)
+        for value in getattr(whole, name)
+        if value not in old
+    ]
+    if added:
+        count = "" if size is None else f": {size} configurations"
+        logger.warning("The base's %s is added to the space%s.", ", ".join(added), count)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import dspy
 from optuna.trial import FrozenTrial, Trial
 
-from mogradjudge.agreement import Level, TestOptions, Undefined, bootstrap_criteria
+from mogradjudge.agreement import Level, Undefined, reported_intervals
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog
 from mogradjudge.judge.scores import judge_values
@@ -266,7 +266,7 @@ def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
 def _intervals(
     job: Job, level: Level, scores: Mapping[str, Sequence[float | None]]
 ) -> dict[str, list[float] | None]:
-    intervals = bootstrap_criteria(job.human, scores, job.groups, TestOptions(level=level))
+    intervals = reported_intervals(job.human, scores, job.groups, level=level)
     return {
         name: None if isinstance(ends, Undefined) else [ends.low, ends.high]
         for name, ends in intervals.items()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mogradjudge.agreement import Interval, Undefined
+from mogradjudge.agreement import FEWEST_DOCUMENTS, Interval, Undefined
 from mogradjudge.agreement.coefficients import FEWEST, Array
 from mogradjudge.agreement.options import check_options
 from mogradjudge.errors import SetupError
@@ -114,7 +114,8 @@ def mode_effects(
             `resampled_means`. Without it the interval is for these documents only.
         factor: The parameter in question; every trial with a value has it.
         reference: The level that the others are compared with; None compares with none.
-        documents: How many documents were resampled. With it the interval allows for their number.
+        documents: How many documents were resampled. With it the interval allows for their number,
+            and there is none for fewer than 8.
         confidence: Of each interval by itself, between 0 and 1.
 
     Returns:
@@ -178,21 +179,28 @@ class _Data:
         """Estimate a weighted sum of the trials' values."""
         value, of_documents = float(weights @ self.values), self._document_variance(weights)
         if model.freedom < 1:
-            none = Undefined(f"{len(self.values)} trials leave no degree of freedom")
-            return Estimate(value, none, None, _root(of_documents))
+            too_few = Undefined(f"{len(self.values)} trials leave no degree of freedom")
+            return Estimate(value, too_few, None, _root(of_documents))
         spread = float((model.residuals(self.values) ** 2).sum()) / model.freedom
         of_runs = spread * float(weights @ weights)
         errors = _root(of_runs), _root(of_documents)
-        if model.freedom < _FREEDOM or not np.isfinite(of_documents):
-            return Estimate(value, self._none(model), *errors)
+        if (none := self._none(model, of_documents)) is not None:
+            return Estimate(value, none, *errors)
         half = self._t(of_runs, of_documents, model) * np.sqrt(of_runs + of_documents)
         ends = float(value - half), float(value + half)
         return Estimate(value, Interval(*ends, self.confidence), *errors)
 
-    def _none(self, model: Model) -> Undefined:
+    def _none(self, model: Model, of_documents: float) -> Undefined | None:
+        """Say why there is no interval; None if there is one."""
         if model.freedom < _FREEDOM:
             return Undefined(f"{model.freedom} degrees of freedom, and an interval needs 2")
-        return Undefined("a trial has no value in most resamples")
+        if not np.isfinite(of_documents):
+            return Undefined("a trial has no value in most resamples")
+        if self.documents is not None and self.documents < FEWEST_DOCUMENTS:
+            return Undefined(
+                f"{self.documents} documents, and an interval needs {FEWEST_DOCUMENTS}"
+            )
+        return None
 
     def _document_variance(self, weights: Array) -> float:
         if self.resampled is None:

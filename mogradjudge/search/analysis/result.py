@@ -14,6 +14,7 @@ from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.lm.budget import Spent
 from mogradjudge.search.analysis.effects import Effects
+from mogradjudge.search.ranges import rounded
 from mogradjudge.search.workers.worker import SearchStop
 
 
@@ -64,7 +65,7 @@ def distinct(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the first trial of each configuration; a later one has the same replies and value."""
     first: dict[str, TrialRecord] = {}
     for record in records:
-        first.setdefault(json.dumps(record.config, sort_keys=True, default=str), record)
+        first.setdefault(json.dumps(rounded(record.config), sort_keys=True, default=str), record)
     return list(first.values())
 
 

@@ -149,11 +149,12 @@ def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
     """Read all attempts at trials by number, then the waiting trials."""
     attempts = [record_of(trial) for trial in queue.trials()]
     nothing = optuna.create_trial(state=TrialState.WAITING)
+    next_one = attempts[-1].number + 1 if attempts else 0
     return (
         *attempts,
         *(
             replace(record_of(nothing), number=number, task=task)
-            for number, task in enumerate(queue.waiting(), len(attempts))
+            for number, task in enumerate(queue.waiting(), next_one)
         ),
     )
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import FEWEST_DOCUMENTS, Undefined
+from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.display.terminal import number
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
 
 AT_WORK = ("waiting", "running")
 """The states of a trial that has not ended."""
+UNCORRECTED = "its interval is not corrected for selection: optimistic"
+"""The note beside a difference that is neither established nor without a reason of its own."""
 
 
 def verdict(result: SearchResult) -> str:
@@ -48,20 +52,35 @@ def verdict(result: SearchResult) -> str:
 
 def _difference(result: SearchResult) -> str:
     """Say whether the best trial is better than the default."""
-    not_established = "The difference is not established"
-    if result.default is None:
-        return f"{not_established}: there is nothing to compare with."
-    if result.fresh is None:
-        return f"{not_established}: the two judges were not scored again."
-    difference = result.fresh.difference
-    if isinstance(difference, Undefined):
-        return f"{not_established}: {difference.reason}."
-    if isinstance(result.selected, Undefined):
-        return f"{not_established}: the selection bias is unknown."
-    # Scored again, but on the texts that the trial was chosen on.
-    if difference.low - result.selected.optimism > 0:
+    claim = best_minus_default(result)
+    if claim.verdict == "established":
         return "The difference is established, corrected for selection at most in part."
-    return f"{not_established}."
+    why = "" if claim.note == UNCORRECTED else f": {claim.note}"
+    return f"The difference is not established{why}."
+
+
+def best_minus_default(result: SearchResult) -> Claim:
+    """Compare the best trial's judge with the default's, both scored again.
+
+    They are scored on the texts that the trial was chosen on. So the difference is established only
+    if its interval is above the optimism of that choice.
+    """
+    name, selected = "best minus default", result.selected
+    if result.default is None:
+        return refused(name, "there is nothing to compare with")
+    if result.fresh is None:
+        return refused(name, "the two judges were not scored again")
+    plain = claim(name, difference := result.fresh.difference, note=UNCORRECTED)
+    if isinstance(difference, Undefined):
+        return plain
+    if difference.groups < FEWEST_DOCUMENTS:
+        why = f"{difference.groups} documents, and it needs {FEWEST_DOCUMENTS}"
+        return replace(plain, low=None, high=None, verdict="not established", note=why)
+    if isinstance(selected, Undefined):
+        return replace(plain, verdict="not established", note="the selection bias is unknown")
+    if difference.low - selected.optimism <= 0:
+        return replace(plain, verdict="not established")
+    return plain
 
 
 def exhaustion(result: SearchResult) -> str | None:
@@ -70,9 +89,16 @@ def exhaustion(result: SearchResult) -> str | None:
     tried, measured = distinct(ended), distinct([it for it in ended if it.mean is not None])
     if result.unfinished or result.configurations is None or len(tried) < result.configurations:
         return None
+    one = len(tried) == 1
+    whole = (
+        "The 1 configuration of the space was"
+        if one
+        else (f"All {len(tried)} configurations of the space were")
+    )
     if len(measured) == len(tried):
-        return f"All {len(tried)} configurations of the space were measured."
-    return f"All {len(tried)} configurations of the space were tried; {len(measured)} have a value."
+        return f"{whole} measured."
+    have = "has" if len(measured) == 1 else "have"
+    return f"{whole} tried; {len(measured)} {have} a value."
 
 
 def interval(ends: Sequence[float] | None) -> str:

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Container, Sequence
 
 import optuna
 import sqlalchemy as sa
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mogradjudge.errors import SetupError
 from mogradjudge.search.workers.database import TASKS
 
-TASK = "task"
-"""The user attribute of a trial that names its task."""
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+logger = logging.getLogger(__name__)
+
+TASK, FAILED = "task", "failed"
+"""User attributes of a trial: the name of its task, and how it failed."""
+EXTRA = "extra-"
+"""Begins the names of the tasks that somebody else has queued with Optuna."""
+
+
+class OwnTrials(optuna.Study):
+    """A study that shows no trials of other code, to samplers and pruners neither.
+
+    Trials that wait may be anybody's: each is checked when its turn comes.
+    """
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,  # noqa: FBT001, FBT002
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in trials if not _is_foreign(trial)]
+
+
+def _is_foreign(trial: FrozenTrial) -> bool:
+    return trial.state != TrialState.WAITING and TASK not in trial.user_attrs
 
 
 def check_study(study: optuna.Study, names: Sequence[str], directions: Sequence[str]) -> None:
-    """Check that a study has a search's values, and no trials of others.
+    """Check that a study has a search's values, and not only trials of others.
 
-    Trials that wait may be anybody's: each is checked when its turn comes.
+    Those that others have added to a search's own count nowhere, and one line says so.
 
     Args:
         study: The study.
@@ -36,15 +60,16 @@ def check_study(study: optuna.Study, names: Sequence[str], directions: Sequence[
             f"The study {study.study_name!r} has other values: {_values(study.metric_names, known)}"
             f" there, and {_values(names, directions)} here. {others}"
         )
-    ended = study.get_trials(deepcopy=False, states=_ENDED)
-    foreign = [trial for trial in ended if TASK not in trial.user_attrs]
-    if foreign:
+    trials = study.get_trials(deepcopy=False)
+    if foreign := [trial for trial in trials if _is_foreign(trial)]:
         has = ", ".join([*foreign[0].params, *foreign[0].user_attrs][:5]) or "nothing"
-        raise SetupError(
+        line = (
             f"The study {study.study_name!r} has trials that no search of mogradjudge has run: "
-            f"{len(foreign)} of {len(ended)}, e.g. trial {foreign[0].number}, which has {has}. "
-            f"{others}"
+            f"{len(foreign)} of {len(trials)}, e.g. trial {foreign[0].number}, which has {has}."
         )
+        if not any(TASK in trial.user_attrs for trial in trials):
+            raise SetupError(f"{line} {others}")
+        logger.warning("%s They are left out.", line)
 
 
 def _values(names: Sequence[str] | None, directions: Sequence[str]) -> str:

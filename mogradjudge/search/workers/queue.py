@@ -29,14 +29,14 @@ from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.workers.database import TASKS, reason
-from mogradjudge.search.workers.existing import TASK, check_version
+from mogradjudge.search.workers.existing import EXTRA, FAILED, TASK, OwnTrials, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
-FAILED, WHY, WORKER = "failed", "why", "worker"
-"""User attributes: how an attempt at a task failed and why, and who made it."""
+WHY, WORKER = "why", "worker"
+"""User attributes: why an attempt at a task failed, and who made it."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -79,7 +79,8 @@ class Queue:
         shared: Shared,
         draws: Draws | None = None,
     ) -> None:
-        self.study, self.storage, self.shared, self.draws = study, storage, shared, draws
+        self.study = OwnTrials(study.study_name, study._storage, study.sampler, study.pruner)
+        self.storage, self.shared, self.draws = storage, shared, draws
         self._database = shared.database
         self._mine = TASKS.c.study == shared.study
 
@@ -323,7 +324,7 @@ class Queue:
                 self.draws.prepare(self.study, queued.number)
             self.study._storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
             trial = Trial(self.study, queued._trial_id)
-            name = f"extra-{trial.number}"
+            name = f"{EXTRA}{trial.number}"
             trial.set_user_attr(TASK, name)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
             state = _RUNNING if self._draw(trial) else _FAILED

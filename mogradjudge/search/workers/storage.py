@@ -174,7 +174,7 @@ def said_plainly(url: sa.URL, *, begun: bool = False) -> Iterator[None]:
     try:
         yield
     except (sa.exc.NoSuchModuleError, ImportError) as error:
-        what = f"`storage` {shown} needs a driver: {error}."
+        what = f"`storage` {shown} needs a driver: {str(error).rstrip('.')}."
         raise SetupError(f"{what} {_install(url)}") from error
     except (sa.exc.DBAPIError, StorageInternalError, RuntimeError) as error:
         if (line := _line(error)) is None:

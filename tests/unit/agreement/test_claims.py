@@ -1,5 +1,7 @@
 """What a comparison lets one say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,18 @@ def test_too_few_clusters_are_said_to_find_nothing_however_large_it_is(family):
     assert claim("x", cluster_test([1.0, 2.0, 3.0])).fewest == 6
 
 
-def test_few_clusters_may_be_equivalent_and_then_have_an_interval():
-    found = claim("x", cluster_test([0.001, -0.002, 0.0, 0.002, -0.001]), bound=0.03)
-    assert found.verdict == "equivalent" and found.low < 0 < found.high
+@pytest.mark.parametrize("n", [3, 5, 6, 9])
+def test_too_few_clusters_show_no_equivalence_either(n):
+    values = [0.001 * (-1) ** each * (1 + each) for each in range(n)]
+    found = claim("x", cluster_test(values), bound=0.03)
+    enough = n >= found.fewest
+    assert found.verdict == ("equivalent" if enough else "not established")
+    assert (found.low is None) == (found.high is None) == (not enough)
+    assert ("cannot establish anything" in found.missed("documents")) == (not enough)
+
+
+def test_a_claim_of_several_that_too_few_clusters_cannot_establish_has_no_interval():
+    alone = claim("x", cluster_test([0.01, 0.012, 0.011, 0.009, 0.01, 0.012]), bound=0.03)
+    assert alone.verdict == "established"
+    family = replace(alone, family=3).adjusted(0.1)
+    assert (family.verdict, family.low) == ("not established", None)

@@ -137,8 +137,22 @@ def test_what_has_no_interval_says_why():
         groups,
         TestOptions(level="pooled"),
     )
-    assert found["a"] == found["c"] == none
+    assert [found["a"], found["c"]] == [none, Undefined("no text has both scores")]
     assert found["mean"] == found["b"]
+
+
+def test_an_agreement_that_no_resample_changes_is_its_own_interval():
+    assert student_interval(1.0, np.ones(20), 9) == Interval(1.0, 1.0)
+
+
+@pytest.mark.parametrize("level", ["pooled", "group"])
+def test_where_nothing_has_a_value_the_reason_is_not_the_resamples(level):
+    _, judge, groups = scores(9, 2, seed=0)
+    unrated = reported_intervals({"a": [None] * 18}, {"a": judge}, groups, level=level)
+    few = reported_intervals({"a": [1, 2] * 9}, {"a": judge}, groups, level="group")
+    for found, what in ((unrated, "text"), (few, "3 texts")):
+        assert found["a"] == found["mean"]
+        assert what in found["a"].reason and "resamples" not in found["a"].reason
 
 
 def test_only_documents_that_both_rated_count_for_a_reported_interval():

@@ -7,10 +7,15 @@ import threading
 import time
 from collections import Counter
 
+import dspy
 import pytest
+from dspy.utils.exceptions import LMInvalidRequestError
 
 from benchmarks.worlds.fault_plan import FaultPlan
+from benchmarks.worlds.planted import planted_examples, planted_rubric
+from benchmarks.worlds.serve import WORLDS
 from benchmarks.worlds.server import ToyServer, serving
+from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
 
 MIXED = FaultPlan.parse("429=0.2,500=0.1,dropped=0.1,unreadable=0.1,cut=0.1", 7, retry_after=0.25)
 
@@ -117,3 +122,24 @@ def test_a_reset_forgets_what_was_seen():
 def test_a_plan_that_cannot_be_is_refused(text):
     with pytest.raises(ValueError, match=r"must be"):
         FaultPlan.parse(text)
+
+
+@pytest.mark.parametrize("world", ["planted", "favoured", "steady"])
+@pytest.mark.parametrize(
+    ["criterion", "text", "part"],
+    [
+        (Criterion("fluency", "Is it fluent?"), "A text of mine.", "fluency=4"),
+        (Criterion("wit", "Is it witty?"), "A text: wit=4", "wit"),
+        (Criterion("fluency", "Is it fluent?", scale=(1, 10)), "A text: fluency=4", "from 1 to 5"),
+    ],
+)
+def test_a_text_that_is_not_of_the_world_is_a_bad_request(world, criterion, text, part):
+    judge = MultiCriteriaJudge(Rubric(["output"], [criterion]))
+    with serving(world=WORLDS[world]()) as server:
+        lm = dspy.LM("openai/toy", api_base=server.url, api_key="none", cache=False, num_retries=0)
+        with dspy.context(lm=lm), pytest.raises(LMInvalidRequestError, match=part):
+            judge(output=text)
+        own = planted_examples(planted_rubric("fluency"), 1, 1)[0].output
+        with dspy.context(lm=lm):
+            rating = MultiCriteriaJudge(planted_rubric("fluency"))(output=own)
+        assert rating.fluency in range(1, 6)

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from scipy.stats import spearmanr
 
 from benchmarks.__main__ import main
+from benchmarks.self_tests.few_documents import Promises, print_promises
 from benchmarks.self_tests.statistics import TESTS, human_table, measure_speed, simulate
 from benchmarks.worlds.simulated import Errors, human_scores, world
 from mogradjudge import Criterion, Rubric, SetupError
@@ -63,3 +64,11 @@ def test_a_table_gives_documents_of_one_size():
     unrated = [dspy.Example(output="x", human_fluency=None, group="a")]
     with pytest.raises(SetupError, match="got 0 with 0"):
         human_table(unrated, rubric)
+
+
+def test_each_kept_promise_is_printed_with_its_error(capsys):
+    share = (0.9, 0.95)
+    print_promises([Promises("pooled", 8, share, share, share, (0.79, 0.8))], 16, 100)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "pooled" in line)
+    assert row.count("\N{PLUS-MINUS SIGN}") == 4 * 2
+    assert "0.80 \N{PLUS-MINUS SIGN} 0.04" in row

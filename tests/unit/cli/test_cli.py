@@ -355,6 +355,24 @@ def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path
         unread = len(parts["test"])
         assert json.loads(printed.out)["read_by_run"] == 24 - unread
         assert f"{24 - unread} of these 24 texts" in printed.err
+        assert "--held-out" in printed.err
+    assert call("evaluate", out, table, *lm(server), "--held-out") == 0
+    assert f"{unread} of 24 texts" in capsys.readouterr().err
+
+
+def test_a_test_share_that_leaves_too_few_texts_is_named(table, server, tmp_path, capsys):
+    words = compile_words(table, server, tmp_path / "run", "--limit", 3, "--test-share", 0.9)
+    assert call(*words) == 2
+    assert "--test-share holds out 2 of 3 texts" in capsys.readouterr().err
+
+
+def test_evaluate_names_no_others_where_all_texts_were_read(table, server, tmp_path, capsys):
+    assert call(*compile_words(table, server, tmp_path / "run")) == 0
+    capsys.readouterr()
+    assert call("evaluate", tmp_path / "run", table, *lm(server)) == 0
+    line = capsys.readouterr().err
+    assert "24 of these 24 texts" in line
+    assert "--held-out" not in line
 
 
 @pytest.mark.parametrize("share", [0.3, 0])
@@ -366,7 +384,7 @@ def test_evaluate_takes_the_held_out_texts(share, table, server, tmp_path, capsy
     assert call("evaluate", out, other, *lm(server), "--json", "--held-out") == 0
     printed = capsys.readouterr()
     report, test = json.loads(printed.out), read(out / "parts.json")["test"]
-    assert report["criteria"]["coherence"]["n"] == (len(test) if share else 24)
+    assert report["criteria"]["coherence"]["n"] == len(test) + 24
     assert report["read_by_run"] == 0
     assert "were used" not in printed.err
 

@@ -84,6 +84,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_search_that_has_tried_its_space_shows_that_reason(table, server, tmp_path):
+    (tmp_path / "space.toml").write_text("batch_size = [3]\n")
+    words = ["--space", tmp_path / "space.toml", "--json"]
+    done = call(*words_for(table, server, tmp_path / "search", *words))
+    shown = call("search", "--show", "--json", "--out", tmp_path / "search")
+    reasons = [json.loads(output.out)["stop_reason"] for output in (done, shown)]
+    assert reasons == ["space", "space"]
+
+
 @pytest.mark.slow
 def test_a_search_reports_what_it_found(whole, table):
     out, done = whole

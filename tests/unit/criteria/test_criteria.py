@@ -2,6 +2,7 @@
 
 import dataclasses
 import keyword
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,43 @@ def test_an_input_that_an_example_would_hide_is_refused(name):
     assert rubric(inputs={"the_text": name}).columns == (name,)
 
 
+UNUSABLE = {
+    "prediction": "prediction_",
+    "instructions": "instructions_",
+    "mean": "mean_",
+    "config": "config_",
+    "signature": "signature_",
+    "fields": "fields_",
+    "class": "class_",
+    "_secret": "secret",
+    "dspy_x": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ["name", "other"], [*UNUSABLE.items(), ("!!!", "criterion_1"), ("How good?", "how_good")]
+)
+def test_a_criterion_of_an_unusable_name_gets_a_proposal(name, other):
+    with pytest.raises(SetupError, match=rf"{re.escape(repr(name))}.*{other!r}.*'the column'"):
+        Criterion(name, "Is it good?", human="the column")
+    assert Criterion(other, "Is it good?", human="the column").name == other
+
+
+@pytest.mark.parametrize(["name", "other"], [*UNUSABLE.items(), ("!!!", "input_1")])
+def test_an_input_of_an_unusable_name_gets_a_proposal(name, other):
+    with pytest.raises(SetupError, match=f"{name!r}.*{other} = {name!r}"):
+        rubric(inputs=(name, "reply"))
+    assert rubric(inputs={other: name, "reply": "reply"}).columns == (name, "reply")
+
+
+def test_the_columns_of_rater_and_group_are_no_inputs_and_no_scores():
+    with pytest.raises(SetupError, match=r"`rater`.*'who'"):
+        rubric(inputs=("who", "reply"), rater=" who ")
+    for name in ("rater", "group"):
+        with pytest.raises(SetupError, match=f"`{name}`.*'human_fluency'"):
+            rubric(**{name: " human_fluency"})
+
+
 @pytest.mark.parametrize(
     "name", sorted(set(attributes(dspy.Prediction)) - {*attributes(dspy.Example), "completions"})
 )
@@ -148,6 +186,7 @@ def test_an_input_that_only_a_prediction_would_hide_works(name):
         ("2nd reply (final)", "input_2nd_reply_final"),
         ("Réponse-client", "réponse_client"),
         ("Text", "Text"),
+        ("task", "task"),
     ],
 )
 def test_a_column_of_any_name_gives_an_input_its_name(column, name, tmp_path):
@@ -155,8 +194,19 @@ def test_a_column_of_any_name_gives_an_input_its_name(column, name, tmp_path):
     assert mapped.inputs == (name, "reply")
     assert mapped.columns == (column.strip(), "reply")
     assert mapped == rubric(inputs={name: column, "reply": "reply"})
+    several = rubric(inputs=(column, "A reply"))
+    assert Rubric.from_toml(save(tmp_path, several.to_toml())) == several
     assert Rubric.from_toml(save(tmp_path, mapped.to_toml())) == mapped
     assert dataclasses.replace(mapped, criteria=(FLUENCY,)) == mapped
+
+
+@pytest.mark.parametrize(
+    "line", ['rater = "who"', 'task = "Rate."', "group = false", "criteria = []"]
+)
+def test_a_key_of_the_rubric_in_the_table_of_inputs_is_refused(line, tmp_path):
+    text = f'[inputs]\nreply = "Reply"\n{line}\n'
+    with pytest.raises(SetupError, match=rf"{line.split()[0]!r}.*above the line \[inputs\]"):
+        Rubric.from_toml(save(tmp_path, text))
 
 
 def test_an_input_is_mapped_to_a_column_in_toml(tmp_path):
@@ -229,7 +279,7 @@ def test_a_bad_criterion_is_refused_in_one_line(changes, part):
         ({"inputs": ("A b", "a_b")}, "got 'a_b' twice (of 'A b' and 'a_b')"),
         ({"inputs": {"a": 3}}, "`inputs` must name a column, got 3"),
         ({"inputs": {"a": " "}}, "`inputs` must name a column, got ''"),
-        ({"inputs": ("!?",)}, "An input name must be a Python identifier, got ''"),
+        ({"inputs": ("!?",)}, "An input name must be a Python identifier, got '!?'"),
         ({"inputs": {"a": "human_fluency"}}, "must not be an input: the judge would read"),
         ({"inputs": ("a",), "rater": "a"}, "`rater` must not be an input, got 'a'"),
         ({"rater": 3}, "`rater` must name a column, got 3"),

@@ -1,14 +1,17 @@
 """Where no group is named, texts that share an input stay together, and a line says so."""
 
 import csv
+import math
 
 import dspy
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mogradjudge import Criterion, MOGradConfig, Rubric, load_examples, split_by_group
-from mogradjudge.data import with_groups
+from mogradjudge.data import group_of, has_groups, with_groups
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.optimize.datasets import examples_of
@@ -107,6 +110,20 @@ def test_examples_with_a_group_are_left_alone(caplog):
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(
+    "missing", [None, "", " ", math.nan, np.float32("nan"), pd.NA, pd.NaT], ids=repr
+)
+def test_a_missing_group_is_none(missing):
+    rows = [example.copy(group=missing, doc=missing) for example in by_hand()]
+    assert group_of(rows[3], 3) == group_of(dspy.Example(), 3)
+    assert not has_groups(rows)
+    rows[0] = rows[0].copy(doc="1")
+    named = with_groups(rows, "doc")
+    assert len({group_of(example, n) for n, example in enumerate(named)}) == len(rows)
+    assert sorted(map(len, split_by_group(named, (0.5, 0.5)))) == [12, 12]
+    assert not share_an_article(split_by_group(rows))
+
+
 def inputs(**columns):
     return {name: [str(value) for value in values] for name, values in columns.items()}
 
@@ -120,9 +137,15 @@ SIXTY = range(60)
         (inputs(a=[0] * 60, b=SIXTY), None),
         (inputs(a=SIXTY, b=SIXTY), None),
         (inputs(a=[n % 2 for n in range(70)], b=range(70)), None),  # 35 rows a value
-        (inputs(a=[n % 2 for n in SIXTY], b=SIXTY), "a"),  # 30 rows a value
+        (inputs(language=[n % 2 for n in range(40)], b=range(40)), None),
+        (inputs(model=[n % 5 for n in SIXTY], b=SIXTY), None),
+        (inputs(context=[max(0, n - 40) // 2 for n in SIXTY], b=SIXTY), None),  # 42 of 60 are one
+        (inputs(a=[n % 7 for n in SIXTY], b=SIXTY), None),
+        (inputs(a=[n % 8 for n in SIXTY], b=SIXTY), "a"),
         (inputs(a=[n % 2 for n in SIXTY], b=[n // 3 for n in SIXTY], c=SIXTY), "b"),
         (inputs(a=[max(0, n - 50) for n in SIXTY], b=[n // 3 for n in SIXTY], c=SIXTY), "b"),
+        (inputs(a=[max(0, n - 14) for n in SIXTY], b=SIXTY), "a"),  # 15 of 60 are one
+        (inputs(a=[max(0, n - 15) for n in SIXTY], b=SIXTY), None),
         (inputs(a=[0, 0, 1], b=[5, 5, 6]), None),  # the rows are equal
         (inputs(a=[0, 0, 1, 1]), None),
     ],
@@ -138,13 +161,30 @@ def test_another_input_that_repeats_as_much_gets_a_word(caplog):
     assert ["'b'" in line for line in caplog.messages] == [True, False]
 
 
+@pytest.mark.parametrize("values", [2, 7])
+def test_an_input_of_few_values_forms_no_groups_and_a_line_tells_how_it_would(values, caplog):
+    assert found_groups(inputs(model=[n % values for n in SIXTY], b=SIXTY), "x", "y") is None
+    (line,) = caplog.messages
+    assert "not kept together" in line
+    assert "group = 'model'" in line
+
+
 def test_a_long_value_gives_a_short_group():
-    groups = found_groups(inputs(a=["long " * 99, "long " * 99, "b"], b="123"), "x", "y")
+    values = ["long " * 99, "long " * 99, *"bcdefgh"]
+    groups = found_groups(inputs(a=values, b=range(9)), "x", "y")
     assert groups[0] == groups[1] != groups[2] == "b"
     assert len(groups[0]) < 60
 
 
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), max_size=30))
+def test_too_few_groups_that_were_found_can_be_turned_off(tmp_path):
+    with pytest.raises(SetupError, match="group = false"):
+        split_by_group(load_examples(table(tmp_path / "a.csv"), RUBRIC)[:3], (0.5, 0.5))
+    with pytest.raises(SetupError) as caught:
+        split_by_group(by_hand()[:1], (0.5, 0.5))
+    assert "false" not in str(caught.value)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=30))
 def test_no_two_parts_of_a_split_share_a_found_group(rows):
     examples = [dspy.Example(a=a, b=b).with_inputs("a", "b") for a, b in rows]
     places = {id(example): place for place, example in enumerate(examples)}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from drawn import is_shown
 from mogradjudge import Criterion, ReadOptions, Rubric, SetupError, load_examples
 from mogradjudge.data.tables import stream_table
 from workbooks import workbook
@@ -54,7 +55,7 @@ def refused(path, rubric=SCORED, **options) -> str:
 
 
 class TestSeparators:
-    CELLS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+    CELLS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(is_shown)
 
     @pytest.mark.parametrize("kind", ["csv", "tsv"])
     @settings(
@@ -88,11 +89,42 @@ class TestSeparators:
         path = put(tmp_path / "a.csv", "text\nhi; you\n")
         assert load_examples(path, SCORED, require_human=False)[0].text == "hi; you"
 
+    def test_the_wanted_columns_decide_where_the_rows_leave_it_open(self, tmp_path):
+        path = put(tmp_path / "a.csv", "text;human_tone;a, b\nhi;4;x, y\nho;3;y, z\n")
+        assert read(path) == [("hi", 4), ("ho", 3)]
+
+    def test_a_header_that_was_not_cut_leads_to_the_option(self, tmp_path):
+        path = put(tmp_path / "a.csv", "text~human_tone\nhi~4\n")
+        assert "--sep" in refused(path)
+        path = put(path, "text;human_tone;a, b, c\nhi;4;x, y, z\nho, ho, ho;3\n")
+        assert "--sep" in refused(path)
+        assert "--sep" not in refused(put(path, "text id,human tone\nhi,4\n"))
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_a_title_above_the_header_is_no_header(self, kind, tmp_path):
+        path = write(tmp_path / f"a.{kind}", [("", ""), HEADER, ("hi", 4)], ("Ratings", ""))
+        message = refused(path)
+        assert "remove what is above it" in message
+        assert "--sep" not in message
+
+    @pytest.mark.parametrize("kind", ["parquet", "xlsx"])
+    def test_options_without_effect_are_said(self, kind, tmp_path, caplog):
+        path = write(tmp_path / f"a.{kind}", [("hi", "4")])
+        assert read(path, separator=";", encoding="cp1252") == [("hi", 4)]
+        assert "--sep" in caplog.text
+        assert "--encoding" in caplog.text
+
+    @pytest.mark.parametrize("first", ["sep= ;", "sep=; ", '"sep= ;"'])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_the_line_that_names_it_may_have_blanks_and_any_end(self, first, end, tmp_path):
+        path = put(tmp_path / "a.csv", end.join([first, "text;human_tone", "a, b;4", ""]))
+        assert read(path) == [("a, b", 4)]
+
     @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;"])
     def test_the_first_line_may_name_it(self, first, tmp_path):
         path = put(tmp_path / "a.csv", f"{first}\r\ntext;human_tone\r\na, b;4\r\n")
         assert read(path) == [("a, b", 4)]
-        assert "line 4 must have" in refused(put(path, path.read_bytes() + b"x\r\n"))
+        assert "line 4 has 1" in refused(put(path, path.read_bytes() + b"x\r\n"))
 
     @pytest.mark.parametrize("name", ["tab", "\\t", "\t"])
     def test_the_caller_may_name_it(self, name, tmp_path):
@@ -111,6 +143,12 @@ class TestSeparators:
         assert len(read(path)[0][0]) == 300_000
 
 
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff \u2060"])
+def test_a_text_that_shows_nothing_is_none(text, tmp_path):
+    path = put(tmp_path / "a.csv", f"text,human_tone\na,4\n{text},4\n")
+    assert "'text'" in refused(path)
+
+
 class TestEncodings:
     @pytest.mark.parametrize(
         ["encoding", "option"],
@@ -126,7 +164,7 @@ class TestEncodings:
     def test_an_error_names_the_option(self, tmp_path):
         path = put(tmp_path / "a.csv", "text,human_tone\nGrüße,4\n".encode("cp1252"))
         assert "--encoding" in refused(path)
-        assert "ascii" in refused(path, encoding="ascii")
+        assert "instead of 'ascii'" in refused(path, encoding="ascii")
 
     @pytest.mark.parametrize("name", ["no-such", "base64", ""])
     def test_an_unknown_one_is_refused(self, name):
@@ -159,7 +197,7 @@ class TestHeaders:
     def test_a_column_of_values_needs_a_name(self, tmp_path):
         path = put(tmp_path / "a.csv", "text;;human_tone\nhi;;4\nho;x;4\n")
         message = refused(path)
-        assert "line 3 has the value 'x' in column 2" in message
+        assert "line 3 has 'x' in column 2" in message
         assert "\n" not in message
 
     def test_the_index_of_a_data_frame_is_a_column(self, tmp_path):
@@ -191,6 +229,19 @@ class TestScores:
         assert read(path) == [("hi", None), ("ho", 4)]
 
     @pytest.mark.parametrize("kind", KINDS)
+    def test_a_mark_that_shows_nothing_is_no_part_of_a_score(self, kind, tmp_path):
+        path = write(
+            tmp_path / f"a.{kind}", [("hi", "\u200b"), ("ho", "\u200b4"), ("ha", "\ufeff4 ")]
+        )
+        assert read(path) == [("hi", None), ("ho", 4), ("ha", 4)]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_group_or_rater_that_shows_nothing_is_empty(self, kind, tmp_path):
+        path = write(tmp_path / f"a.{kind}", [("hi", "4", "\u200b")], (*HEADER, "who"))
+        for label in ("group", "rater"):
+            assert "'who'" in refused(path, Rubric(["text"], SCORED.criteria, **{label: "who"}))
+
+    @pytest.mark.parametrize("kind", KINDS)
     def test_true_and_false_are_scores_from_0_to_1(self, kind, tmp_path):
         path = write(tmp_path / f"a.{kind}", [("hi", True), ("ho", False)])
         assert read(path, TRUTH) == [("hi", 1), ("ho", 0)]
@@ -209,9 +260,59 @@ class TestScores:
         assert repr(label) in note
         assert "2 cells" in note
 
+    def test_a_note_shows_different_cells(self, tmp_path, caplog):
+        labels = ["4 - good", "4 - good", "3: fair", "2 (poor)", "1 = bad"]
+        read(write(tmp_path / "a.csv", [(f"t{n}", label) for n, label in enumerate(labels)]))
+        [note] = caplog.messages
+        assert "5 cells" in note
+        assert [label for label in dict.fromkeys(labels) if repr(label) in note] == [
+            "4 - good",
+            "3: fair",
+            "2 (poor)",
+        ]
+
+    @pytest.mark.parametrize(
+        "date",
+        ["4-May", "04-May", "4-MAY", "5. Mai", "4 - May", "3-Mrz", "1 (août)", "2-ene", "5mai"],
+    )
+    def test_what_a_spreadsheet_made_a_date_is_no_score(self, date, tmp_path):
+        message = refused(write(tmp_path / "a.csv", [("hi", date)]))
+        assert repr(date) in message
+        assert "date" in message
+
+    @pytest.mark.parametrize(
+        "label", ["0 (N/A)", "0 - not rated", "0: n.a.", "0 = none", "0. Missing"]
+    )
+    def test_a_label_that_says_there_is_no_score_is_refused(self, label, tmp_path):
+        message = refused(write(tmp_path / "a.csv", [("hi", label)]), TRUTH)
+        assert repr(label) in message
+        assert "label" in message
+
+    def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path):
+        wide = Rubric(["text"], [Criterion("tone", "Is it polite?", scale=(0, 1000))])
+        path = put(tmp_path / "a.tsv", "text\thuman_tone\nhi\t1,000\n")
+        assert "'1,000'" in refused(path, wide)
+        assert read(path) == [("hi", 1)]
+        assert read(put(path, "text\thuman_tone\nhi\t12,5\nho\t0,500\n"), wide) == [
+            ("hi", 12.5),
+            ("ho", 0.5),
+        ]
+
     @pytest.mark.parametrize(
         "text",
-        ["4/5", "4-5", "3.5 of 5", "4 (of 5)", "4 good", "good", "4 -", "4 - 5 stars", "4,5"],
+        [
+            "4/5",
+            "4-5",
+            "4-good",
+            "4 -good",
+            "3.5 of 5",
+            "4 (of 5)",
+            "4 good",
+            "good",
+            "4 -",
+            "4 - 5 stars",
+            "4,5",
+        ],
     )
     def test_what_could_be_two_numbers_or_none_is_refused(self, text, tmp_path, caplog):
         message = refused(write(tmp_path / "a.csv", [("hi", text)]))
@@ -236,7 +337,7 @@ class TestScores:
     def test_a_score_that_is_read_lies_on_the_scale(self, tmp_path):
         path = put(tmp_path / "a.csv", "text;human_tone\nhi;45,5\nho;7 - great\n")
         message = refused(path)
-        assert "'45,5' in row 1, '7 - great' in row 2" in message
+        assert "'45,5' in line 2, '7 - great' in line 3" in message
 
 
 class TestSpreadsheets:
@@ -275,36 +376,92 @@ class TestProblems:
         lines = refused(put(tmp_path / "a.csv", BAD)).splitlines()
         assert "4 problems" in lines[0]
         assert len(lines) == 5
-        problems = ["row 2", "'good' in row 3, 'bad' in row 7", "'9' in row 4", "line 6"]
+        problems = ["line 3", "'good' in line 4, 'bad' in line 8", "'9' in line 5", "line 6"]
         for problem in problems:
             assert [line for line in lines if problem in line], problem
+
+    @pytest.mark.parametrize(
+        ["text", "places", "rule"],
+        [
+            (
+                "a,4\nb\nc\nd\ne\nf\n",
+                "line 3 has 1, line 4 has 1, line 5 has 1 and 2 more",
+                "header",
+            ),
+            ("a,4\nb,3,x\nc,3,x,y\n", "line 3 has 3, line 4 has 4", "header"),
+        ],
+    )
+    def test_rows_of_another_length_share_a_rule(self, text, places, rule, tmp_path):
+        message = refused(put(tmp_path / "a.csv", f"text,human_tone\n{text}"))
+        assert places in message
+        assert message.count(rule) == 1
+
+    def test_lines_that_are_no_objects_share_a_rule(self, tmp_path):
+        message = refused(put(tmp_path / "a.jsonl", "[1]\n[2]\n"))
+        assert "'[1]' in line 1, '[2]' in line 2" in message
+
+    def test_lists_of_other_lengths_share_a_rule(self, tmp_path):
+        row = json.dumps({"text": ["a", "b"], "human_tone": [1]})
+        message = refused(put(tmp_path / "a.jsonl", f"{row}\n{row}\n"))
+        assert message.count("one length") == 1
+
+    def test_a_short_row_may_be_one_that_excel_cut(self, tmp_path):
+        path = tmp_path / "a.csv"
+        short = refused(put(path, "text,human_tone,note\na,4,x\nb,3\n"))
+        long = refused(put(path, "text,human_tone,note\na,4,x\nb,3,x,y\n"))
+        assert "Excel" in short
+        assert "quotes" in short
+        assert "Excel" not in long
+
+    @pytest.mark.parametrize(
+        ["name", "above", "between", "place"],
+        [
+            ("a.csv", "", "", "line 3"),
+            ("a.csv", "sep=,\n\n", ' ,\n"of\ntwo lines",4\n', "line 8"),
+            ("a.jsonl", "", "", "line 2"),
+            ("a.jsonl", "\n", "\n\n", "line 5"),
+        ],
+    )
+    def test_a_row_is_named_by_its_line(self, name, above, between, place, tmp_path):
+        rows = {"a.csv": ["text,human_tone\na,4\n", "b,good\n"]}
+        rows["a.jsonl"] = [json.dumps({"text": "a", "human_tone": n}) + "\n" for n in (4, "good")]
+        first, second = rows[name]
+        path = put(tmp_path / name, above + first + between + second)
+        assert f"'good' in {place}." in refused(path)
+
+    def test_a_row_of_a_sheet_is_named_by_its_number_there(self, tmp_path):
+        rows = [(), HEADER, ("a", 4), (), ("b", "good"), ("c", 4, "x"), ("", 4)]
+        message = refused(workbook(tmp_path / "a.xlsx", rows))
+        assert "'good' in row 5" in message
+        assert "row 6 has 3" in message or "row 6 has 'x' in column 3" in message
+        assert "is empty in row 7" in message
 
     def test_a_missing_column_hides_no_other_problem(self, tmp_path):
         rubric = Rubric(["txt"], SCORED.criteria, group="doc")
         lines = refused(put(tmp_path / "a.csv", BAD), rubric).splitlines()
         assert [line for line in lines if "'txt', 'doc'" in line]
-        assert [line for line in lines if "'good' in row 3" in line]
+        assert [line for line in lines if "'good' in line 4" in line]
 
     def test_bad_rows_are_left_out_and_counted(self, tmp_path, caplog):
         path = put(tmp_path / "a.csv", BAD)
         assert read(path, skip_bad=True) == [("a", 4), ("e", 5)]
         [note] = caplog.messages
         assert "5 of 7 rows" in note
-        assert "'good' in row 3" in note
+        assert "'good' in line 4" in note
 
     def test_lines_that_are_no_json_are_left_out(self, tmp_path, caplog):
         one, other = (json.dumps({"text": text, "human_tone": 4}) for text in "ab")
         path = put(tmp_path / "a.jsonl", f'{one}\n{{"text\n[1]\n{other}\n')
         lines = refused(path)
         assert "line 2 is not valid JSON" in lines
-        assert "line 3 must be a JSON object" in lines
+        assert "'[1]' in line 3" in lines
         assert read(path, skip_bad=True) == [("a", 4), ("b", 4)]
         assert "2 of 4 rows" in caplog.text
 
     def test_a_list_of_another_length_is_left_out(self, tmp_path):
         rows = [{"text": ["a", "b"], "human_tone": [1]}, {"text": ["c", "d"], "human_tone": [1, 9]}]
         path = put(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
-        assert "9 in row 2" in refused(path)
+        assert "9 in line 2" in refused(path)
         assert read(path, skip_bad=True) == [("c", 1)]
 
     def test_a_quote_that_nothing_closes_is_never_left_out(self, tmp_path):

@@ -45,7 +45,7 @@ def test_lists_of_a_row_have_one_length(tmp_path):
     rows = [{**ROWS[0], "fluency": [1, 2]}]
     with pytest.raises(SetupError, match="summaries has 3, fluency has 2") as error:
         load_examples(write(tmp_path / "rated.jsonl", rows, "jsonl"), RUBRIC)
-    assert "row 1" in str(error.value)
+    assert "line 1" in str(error.value)
 
 
 def test_a_row_without_texts_is_none(tmp_path):

@@ -64,8 +64,17 @@ def test_a_named_rater_counts_once_for_a_text(tmp_path):
 def test_the_column_of_raters_is_needed_and_filled(tmp_path):
     with pytest.raises(SetupError, match="'annotator'"):
         load_examples(table(tmp_path / "a.csv", [row[::2] for row in ROWS], COLUMNS[::2]), NAMED)
-    with pytest.raises(SetupError, match="'annotator' is empty in row 2"):
+    with pytest.raises(SetupError, match="'annotator' is empty in line 3"):
         load_examples(table(tmp_path / "a.csv", [ROWS[0], ("b", "", 1, 1)]), NAMED)
+
+
+def test_a_table_of_mean_scores_needs_no_column_of_raters(tmp_path):
+    rows, columns = [("a", 4.5, 1), ("b", 2, "")], ("text", "human_clarity", "human_tone")
+    path = table(tmp_path / "a.csv", rows, columns)
+    assert scores(load_examples(path, NAMED)) == [("a", 4.5, 1.0), ("b", 2.0, None)]
+    for repeated in (("a", 3, 1), ("c", "[4, 5]", 2)):
+        with pytest.raises(SetupError, match="'annotator'"):
+            load_examples(table(tmp_path / "a.csv", [*rows, repeated], columns), NAMED)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -96,6 +105,43 @@ def test_a_list_of_raters_names_those_of_a_list_of_ratings(tmp_path):
     row = {"text": "a", "annotator": ["ann", "bob"], "human_clarity": [4, 5], "human_tone": None}
     (example,) = load_examples(json_lines(tmp_path / "a.jsonl", row), NAMED)
     assert [rating.rater for rating in example.single_ratings] == ["ann", "bob"]
+
+
+def test_a_list_of_raters_may_be_json_in_a_text(tmp_path):
+    path = table(tmp_path / "a.csv", [("a", '["ann", "bob"]', "[4, 1]", "")])
+    (example,) = load_examples(path, NAMED)
+    assert example.single_ratings == (Rating("ann", "clarity", 4.0), Rating("bob", "clarity", 1.0))
+
+
+@pytest.mark.parametrize(
+    ["raters", "score", "sizes"], [(["ann"], [4, 5], (1, 2)), (["ann", "bob"], 4, (2, 1))]
+)
+def test_a_list_of_raters_is_as_long_as_that_of_the_scores(raters, score, sizes, tmp_path):
+    good = {"text": "b", "annotator": "ann", "human_clarity": 4, "human_tone": None}
+    row = {"text": "a", "annotator": raters, "human_clarity": score, "human_tone": None}
+    with pytest.raises(SetupError, match="'annotator'.* line 2 .*{} for {}".format(*sizes)):
+        load_examples(json_lines(tmp_path / "a.jsonl", good, row), NAMED)
+
+
+def test_texts_that_one_rater_rated_twice_are_counted(tmp_path, caplog):
+    load_examples(table(tmp_path / "a.csv", [("a", "ann", 4, 1), ("a", "ann", 5, "")]), NAMED)
+    (line,) = caplog.messages
+    assert "1 text was rated more than once" in line
+    load_examples(table(tmp_path / "a.csv", [("a", "ann", 4, ""), ("a", "ann", "", 5)]), NAMED)
+    assert len(caplog.messages) == 1  # each criterion has a row of its own
+
+
+@pytest.mark.parametrize(
+    ["rows", "part"],
+    [
+        ("aab", "1 of 2 texts has 2 ratings;"),
+        ("aa", "1 text has 2 ratings;"),
+        ("aabb", "2 texts have 2 ratings each;"),
+    ],
+)
+def test_the_texts_of_several_ratings_are_counted(rows, part, tmp_path, caplog):
+    load_examples(table(tmp_path / "a.csv", [(text, "", 3, 3) for text in rows]), RUBRIC)
+    assert part in caplog.text
 
 
 def test_a_list_of_texts_with_lists_of_ratings_is_a_text_per_item(tmp_path):

@@ -25,6 +25,8 @@ NO_TEXTS = {
     "pandas' NaT": pd.NaT,
     "empty": "",
     "blank": " \t\n\u00a0",
+    "invisible": " \u200b\ufeff",
+    "signalling nan": Decimal("sNaN"),
     "list": ["A storm came."],
     "dict": {"text": "A storm came."},
     "bytes": b"A storm came.",

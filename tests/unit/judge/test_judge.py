@@ -15,6 +15,7 @@ from dspy import lm15
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawn import is_shown
 from engines import FORMATS, FunctionEngine, ended, fake_lm, in_chat, in_xml, system, user
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import SetupError
@@ -915,7 +916,7 @@ class TestHostileTexts:
         assert structure(request) == structure(sent_for(format, BENIGN))
 
     @pytest.mark.slow
-    @given(source=TEXTS.filter(str.strip), output=TEXTS.filter(str.strip))
+    @given(source=TEXTS.filter(is_shown), output=TEXTS.filter(is_shown))
     @settings(max_examples=60)
     @pytest.mark.parametrize("format", FORMATS)
     def test_no_text_adds_to_the_structure_of_the_prompt(self, format, source, output):

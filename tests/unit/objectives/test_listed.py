@@ -42,6 +42,7 @@ class Closeness:
         (7, "7"),
         ([BRIEF, "brevity"], "'brevity'"),
         ({"brevity": 7}, "7"),
+        ({"brevity": BRIEF}, "'brevity'.*list of Objective"),
         ([lambda example, prediction: 1.0], "'<lambda>'.*docstring"),
         ([without_docstring], "'without_docstring'.*docstring"),
         ([Closeness(4.0)], "'Closeness'.*docstring"),

@@ -23,6 +23,7 @@ from mogradjudge.judge.instructions import Instructions
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.ledger import Ledger, Purpose
 from mogradjudge.optimize.directory import RunDirectory
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.candidate import Candidate
@@ -74,6 +75,23 @@ def test_a_run_writes_the_keys_of_its_parts_and_goes_on_without_them(tmp_path):
     optimize(tmp_path, other := ToyEngine())
     assert not other.calls
     assert read_json(tmp_path / "parts.json") == parts
+
+
+def test_held_out_texts_are_the_test_part_and_new_texts_of_groups_that_were_not_read(caplog):
+    def of(names, group):
+        return [dspy.Example(text=name, group=group).with_inputs("text") for name in names]
+
+    read, test = of("ab", "1"), of("cd", "2")
+    parts = Parts.of({"training": read[:1], "validation": read[1:], "test": test})
+    related, new = of("e", "1"), of("fgh", "3")
+    assert parts.held_out([*read, *test, *related, *new]) == [*test, *new]
+    (line,) = caplog.messages
+    assert all(f"{count} " in line for count in (2, 3, 1))
+    assert parts.held_out([*related, *new]) == [*related, *new]  # the group is not in the table
+    ungrouped = of("ab", math.nan), of("ij", math.nan)
+    assert parts.held_out([*ungrouped[0], *ungrouped[1]]) == ungrouped[1]
+    with pytest.raises(SetupError, match="1 belong"):
+        parts.held_out([*read, *related])
 
 
 @pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 65])

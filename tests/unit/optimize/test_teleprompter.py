@@ -101,7 +101,7 @@ BRIEF_ONE = Objective("brief", "It is brief.", lambda example, prediction: 1.0)
 def optimize(
     engine: ToyEngine | None = None, student: dspy.Module | None = None, **changes: object
 ) -> OptimizationResult:
-    sets = {key: changes.pop(key) for key in ("trainset", "valset") if key in changes}
+    sets = {key: changes.pop(key) for key in ("trainset", "valset", "testset") if key in changes}
     with dspy.context(lm=toy_lm(engine)):
         return MOGrad(**{"steps": 3, "protocol": "paper"} | changes).optimize(
             student or MultiCriteriaJudge(RUBRIC),
@@ -528,8 +528,24 @@ def frozen() -> dspy.Module:
     return Program()
 
 
+def holder() -> dspy.Module:
+    class Program(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.judge = MultiCriteriaJudge(RUBRIC)
+
+        def forward(self, output: str) -> dspy.Prediction:
+            return self.judge(output=output)
+
+    return Program()
+
+
 def constant(example: dspy.Example) -> dspy.Example:
     return dspy.Example(output=example.output, **dict.fromkeys(HUMAN, 3.0)).with_inputs("output")
+
+
+def rated(example: dspy.Example, score: object) -> dspy.Example:
+    return example.copy(human_fluency=score)
 
 
 HUMAN = [f"human_{name}" for name in RUBRIC.names]
@@ -548,7 +564,12 @@ CHAIN = dspy.ChainOfThought("output -> answer")
         ({"trainset": [dspy.Example(output="x")]}, r"must name its inputs with `with_inputs"),
         ({"student": CHAIN}, "`objectives` must be given for a ChainOfThought"),
         ({"objectives": BRIEF_ONE}, "`objectives` must be a list, got a single"),
-        ({"objectives": []}, "`objectives` must be given"),
+        ({"objectives": []}, "`objectives` must be given.*eave"),
+        ({"objectives": [RIGHT]}, r"\['accuracy'\].*a judge has sections only for its criteria"),
+        (
+            {"objectives": [RIGHT], "student": holder()},
+            r"\['accuracy'\].*a judge has sections only for its criteria",
+        ),
         ({"objectives": [RIGHT, RIGHT]}, "Each objective needs its own name"),
         ({"student": frozen(), "objectives": [RIGHT]}, "Program has no predictor to optimize"),
     ],
@@ -558,6 +579,26 @@ def test_a_run_that_cannot_work_is_refused_before_a_call_is_paid(changes, messag
     with pytest.raises(SetupError, match=message):
         optimize(engine, **changes)
     assert engine.prompts == []
+
+
+@pytest.mark.parametrize("name", ["trainset", "valset", "testset"])
+def test_bad_ratings_are_named_by_their_numbers_in_the_callers_list(name):
+    bad = {3: 9.0, 7: True, 8: "4"}
+    examples = [rated(each, bad.get(n, 3.0)) for n, each in enumerate(EXAMPLES[:10], 1)]
+    sets = {"trainset": EXAMPLES[10:], "valset": None} | {name: examples}
+    with pytest.raises(SetupError, match=r"9.0 in example 3, True in example 7, '4' in example 8"):
+        optimize(ToyEngine(), **sets)
+
+
+def test_all_that_is_wrong_with_ratings_is_said_at_once():
+    unrated = EXAMPLES[2].without("human_relevance")
+    changed = [rated(EXAMPLES[0], 0), EXAMPLES[1].copy(human_coherence=7), unrated]
+    with pytest.raises(SetupError) as caught:
+        optimize(ToyEngine(), trainset=[*changed, *EXAMPLES[3:]], valset=None)
+    lines = str(caught.value).splitlines()[1:]
+    for field, number in (("fluency", 1), ("coherence", 2), ("relevance", 3)):
+        (line,) = [line for line in lines if f"human_{field}" in line.split("got")[0]]
+        assert f"example {number}" in line
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,7 @@ def test_the_names_that_are_written_have_no_blanks_around_them(tmp_path):
 def test_a_bad_row_at_the_end_is_found_before_a_call(tmp_path):
     judged = Judged()
     rows = [{"output": f"text {n}"} for n in range(2000)] + [{"output": " "}]
-    with pytest.raises(SetupError, match=r"empty in row 2001\."):
+    with pytest.raises(SetupError, match=r"empty in line 2001\."):
         judged.score(lines(tmp_path / "t.jsonl", rows), tmp_path / "s.csv")
     with pytest.raises(SetupError, match="lone surrogate"):
         judged.score(lines(tmp_path / "t.jsonl", [{"output": "\ud800"}]), tmp_path / "s.csv")

@@ -8,6 +8,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from mogradjudge import MOGradConfig
 from mogradjudge.judge.scores import JudgeSettings
@@ -118,6 +119,20 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.parametrize("domain", [Range(1, 3), (1, 2, 3), Range(1, 3, step=1)])
+@pytest.mark.parametrize("value", [2.5, True, 2.0000000001])
+def test_an_enqueued_number_that_is_not_whole_fails_and_is_not_rounded(value, domain, tmp_path):
+    space = SearchSpace(**NOTHING | {"batch_size": domain, "mode": ("SSS", "CCC")})
+    with queue_of(tmp_path, space) as queue:
+        for number in (value, 2.0):
+            queue.study.enqueue_trial({"batch_size": number})
+        run(queue)
+        wrong, right = queue.trials()
+        assert [wrong.state.name, right.state.name] == ["FAIL", "COMPLETE"]
+        assert repr(value) in wrong.user_attrs[WHY]
+        assert right.params["batch_size"] == 2
+
+
 @pytest.mark.parametrize(("params", "named"), UNKNOWN)
 def test_an_enqueued_trial_that_the_space_does_not_know_fails_alone(params, named, tmp_path):
     with queue_of(tmp_path) as queue:
@@ -131,6 +146,18 @@ def test_an_enqueued_trial_that_the_space_does_not_know_fails_alone(params, name
         assert f"{named}" in wrong.user_attrs[WHY]
         assert "\n" not in wrong.user_attrs[WHY]
         assert [trial.state.name for trial in others] == ["COMPLETE"] * 2
+
+
+def test_an_enqueued_trial_that_never_ran_takes_no_configuration(tmp_path):
+    with queue_of(tmp_path) as queue:
+        fill(queue, 1)
+        run(queue)
+        queue.study.enqueue_trial({"mode": "CCC", "gate": "mean", "tolerance": 0.1})
+        run(queue)
+        fill(queue, SIZE + 1)
+        run(queue)
+        refused, done = queue.trials(TrialState.FAIL), queue.trials(TrialState.COMPLETE)
+        assert [len(refused), len({tuple(trial.params.items()) for trial in done})] == [1, SIZE]
 
 
 def test_a_trial_on_which_an_earlier_start_died_fails_alone_too(tmp_path):

@@ -1,6 +1,7 @@
 """The search in the toy world, where it is known what a configuration brings."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -95,12 +96,12 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
 def test_texts_made_by_hand_are_grouped_by_the_input_that_they_share(tmp_path):
     rubric = Rubric(("article", "output"), RUBRIC.criteria)
     texts = [
-        dspy.Example(article=f"{n // 3}", output=f"{n}").with_inputs("article", "output")
+        dspy.Example(article=f"{n // 2}", output=f"{n}").with_inputs("article", "output")
         for n in range(18)
     ]
     judge = MultiCriteriaJudge(rubric)
-    job = Arguments(judge, texts[:6], texts[6:9], texts[9:], out=tmp_path).job()
-    assert job.groups == [str(n // 3) for n in range(9, 18)]
+    job = Arguments(judge, texts[:6], texts[6:10], texts[10:], out=tmp_path).job()
+    assert job.groups == [str(n // 2) for n in range(10, 18)]
 
 
 def test_a_second_worker_has_nothing_left_to_pay_for(whole, tmp_path):
@@ -165,6 +166,22 @@ def test_a_trials_own_budget_ends_it_and_not_the_search(tmp_path):
     result = found(tmp_path, base=base, trials=3)
     assert [each.state for each in result.trials] == ["complete"] * 3
     assert result.stop_reason == "trials"
+
+
+@pytest.mark.parametrize(("sizes", "said"), [((1, 2), "batch_size 3 .*: 3 "), ((1, 2, 3), None)])
+def test_a_choice_that_the_base_adds_is_said_at_the_start(sizes, said, tmp_path, caplog):
+    space = SearchSpace(**NOTHING | {"batch_size": sizes})
+    found(tmp_path, trials=1, space=space, base=MOGradConfig(steps=1, batch_size=3))
+    lines = [line for line in caplog.messages if "added" in line]
+    assert [bool(re.search(said or "", line)) for line in lines] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize(("documents", "shown"), [(7, False), (8, True)])
+def test_a_trial_has_an_interval_where_reports_give_one(documents, shown, tmp_path):
+    result = found(tmp_path, trials=1, selectionset=SELECTION[:documents])
+    intervals = result.trials[0].intervals
+    assert {ends is not None for ends in intervals.values()} == {shown}
+    assert set(intervals) == {*RUBRIC.names, "mean"}
 
 
 class Outage(ToyEngine):
@@ -365,7 +382,7 @@ def constant() -> list[dspy.Example]:
         ({"values": ("calls_per_text",)}, "`values` must hold agreement or criteria"),
         ({"values": ("cost",)}, "`values` must name each of"),
         ({"values": "agreement"}, "`values` must be a list"),
-        ({"sampler": "grid", "space": SearchSpace(batch_size=Range(1, 8))}, "grid needs choices"),
+        ({"sampler": "grid", "space": SearchSpace(tolerance=Range(0, 1))}, "grid needs choices"),
         ({"space": SearchSpace(batch_size=Range(4, 8))}, "`batch_size` must lie in the range"),
         ({"selectionset": []}, "The selection set must have at least one example"),
         ({"selectionset": constant()}, "Agreement cannot be measured"),
@@ -397,11 +414,16 @@ def test_a_study_is_not_mixed_with_another_question(changes, said, begun):
         found(begun, **changes)
 
 
-def foreign(params: dict[str, float], **attributes: object) -> optuna.trial.FrozenTrial:
+RUNNING, COMPLETE = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.COMPLETE
+
+
+def foreign(
+    params: dict[str, float], state: optuna.trial.TrialState = COMPLETE, **attributes: object
+) -> optuna.trial.FrozenTrial:
     distributions = {name: optuna.distributions.FloatDistribution(0, 1) for name in params}
-    return optuna.create_trial(
-        params=params, distributions=distributions, value=0.5, user_attrs=attributes
-    )
+    value = 0.99 if state == COMPLETE else None
+    options = {"state": state, "value": value, "user_attrs": attributes}
+    return optuna.create_trial(params=params, distributions=distributions, **options)
 
 
 @pytest.mark.parametrize(
@@ -411,6 +433,7 @@ def foreign(params: dict[str, float], **attributes: object) -> optuna.trial.Froz
         (["maximize", "minimize"], [], "minimize"),
         (["maximize"], [foreign({"lr": 0.1})], "lr"),
         (["maximize"], [foreign({}, note="mine")], "note"),
+        (["maximize"], [foreign({"lr": 0.1}, RUNNING)], "lr"),
     ],
 )
 def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, named, tmp_path):
@@ -424,12 +447,16 @@ def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, 
     assert [engine.calls.total(), len(study.trials), study.metric_names] == [0, len(trials), None]
 
 
-def test_a_study_of_ones_own_that_others_have_added_to_is_refused(begun, tmp_path):
-    folder = shutil.copytree(begun, tmp_path / "search")
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.sqlite3")
-    study.add_trial(foreign({"lr": 0.1}))
-    with pytest.raises(SetupError, match="lr"):
-        found(folder, trials=2)
+def test_what_others_add_to_a_study_of_ones_own_counts_nowhere(begun, tmp_path, caplog):
+    alone, added = (shutil.copytree(begun, tmp_path / name) for name in "ab")
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{added}/study.sqlite3")
+    study.add_trials([foreign({"lr": 0.1}), foreign({"lr": 0.1}, RUNNING)])
+    result = found(added, trials=2)
+    assert sum("lr" in line for line in caplog.messages) == 1
+    assert [(it.task, it.params) for it in result.trials] == [
+        (it.task, it.params) for it in found(alone, trials=2).trials
+    ]
+    assert [result.unfinished, result.stop_reason] == [0, "trials"]
 
 
 def broken(how: str, file: Path) -> str:
@@ -454,6 +481,13 @@ def test_a_database_that_cannot_be_used_is_one_line(how, named, tmp_path):
         found(tmp_path / "out", engine, storage=storage)
     assert "\n" not in str(refused.value)
     assert engine.calls.total() == 0
+
+
+@pytest.mark.parametrize("url", ["mysql://user@host/name", "strange://host/name"])
+def test_a_database_without_a_driver_is_one_sentence_after_another(url, tmp_path):
+    with pytest.raises(SetupError, match="needs a driver") as refused:
+        found(tmp_path, storage=url)
+    assert ".." not in str(refused.value)
 
 
 def test_without_an_lm_nothing_starts(tmp_path):

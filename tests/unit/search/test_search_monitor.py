@@ -17,14 +17,24 @@ from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
+from mogradjudge.report.search_page import search_page
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.summary import best_of, summarize
 from mogradjudge.search.analysis.verdict import exhaustion
-from mogradjudge.search.monitor import Lines, Look, chosen_of, left_of, line_of, table_of, watching
+from mogradjudge.search.monitor import (
+    Lines,
+    Look,
+    chosen_of,
+    left_of,
+    line_of,
+    look_at,
+    table_of,
+    watching,
+)
 from mogradjudge.search.read_only import to_read
 from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.queue import Queue, Task
-from mogradjudge.search.workers.shared import ASKED, Shared
+from mogradjudge.search.workers.shared import ASKED, SIZE, Shared
 from mogradjudge.search.workers.storage import opened
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -161,6 +171,19 @@ def test_trials_of_any_worker_are_told(queue, capsys):
     assert lines[-1].endswith("3 of 3 trials done; best so far: trial 2, 0.300")
 
 
+@pytest.mark.parametrize(("size", "trials"), [(None, 11), (3, 4), (50, 11)])
+def test_progress_counts_to_the_end_of_the_space_and_what_others_queue(size, trials, queue):
+    queue.shared.note(SIZE, size)
+    queue.fill([Task(f"{number:04d}") for number in range(10)])
+    queue.study.enqueue_trial({})
+    for done in range(3):
+        assert (look_at(queue, queue.shared).trials, look_at(queue, queue.shared).done) == (
+            trials,
+            done,
+        )
+        finish(queue, 0.1)
+
+
 def test_a_terminal_shows_a_table(queue):
     queue.fill([Task("0000"), Task("0001")])
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=20)
@@ -233,8 +256,8 @@ def test_a_search_is_shown_in_a_line():
         assert said in shown
 
 
-def fresh(low: float, high: float) -> Fresh:
-    return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, 0.03, 20))
+def fresh(low: float, high: float, p_value: float = 0.03, documents: int = 20) -> Fresh:
+    return Fresh(0.4, 0.3, Comparison((low + high) / 2, low, high, p_value, documents))
 
 
 WON = "Trial 7 (SSS, separate) did best: 0.410 on 60 selection texts, 0.370 [0.210, 0.500] "
@@ -248,7 +271,15 @@ WORDS = {
         {"fresh": fresh(0.03, 0.2)},
         WON + "The difference is not established.",
     ),
-    "nothing was scored anew": (
+    "its test does not agree": (
+        {"fresh": fresh(0.05, 0.2, p_value=0.2)},
+        WON + "The difference is not established.",
+    ),
+    "few documents have a value": (
+        {"fresh": fresh(0.05, 0.2, documents=7)},
+        WON + "The difference is not established: 7 documents, and it needs 8.",
+    ),
+    "nothing was scored again": (
         {},
         WON + "The difference is not established: the two judges were not scored again.",
     ),
@@ -262,7 +293,12 @@ WORDS = {
 @pytest.mark.parametrize("case", WORDS)
 def test_the_verdict_says_no_more_than_is_known(case):
     others, words = WORDS[case]
-    assert verdict(result(record(7, mean=0.41), record(0, mean=0.33), **others)) == words
+    searched = result(record(7, mean=0.41), record(0, mean=0.33), **others)
+    assert verdict(searched) == words
+    page = search_page(searched)  # which says the same
+    assert page.claim is None or (page.claim.verdict == "established") == (
+        "is established" in words
+    )
 
 
 def test_a_selection_that_cannot_be_corrected_for_is_said():
@@ -270,6 +306,15 @@ def test_a_selection_that_cannot_be_corrected_for_is_said():
     said = verdict(found)
     assert "(not corrected for selection: fewer than 3 documents)" in said
     assert said.endswith("not established: the selection bias is unknown.")
+
+
+@pytest.mark.parametrize(("documents", "shown"), [(5, False), (7, False), (8, True)])
+def test_a_difference_of_few_documents_has_no_interval(documents, shown, capsys):
+    few = fresh(0.05, 0.2, documents=documents)
+    searched = result(record(7, mean=0.41), record(0, mean=0.33), fresh=few)
+    print_result(searched)
+    assert ("[0.050, 0.200]" in capsys.readouterr().out) == shown
+    assert (search_page(searched).claim.low is not None) == shown
 
 
 def test_what_was_scored_again_has_no_p_value(capsys):
@@ -293,6 +338,7 @@ def tried(number: int, mean: float | None, batch: int) -> TrialRecord:
         ([(0.4, 1), (0.5, 2)], 3, 0, None),
         ([(0.4, 1), (0.5, 2)], 2, 1, None),
         ([(0.4, 1), (0.5, 2)], None, 0, None),
+        ([(0.4, 0.3), (0.5, 0.1 + 0.2)], 2, 0, None),  # one number, but for rounding
     ],
 )
 def test_a_space_that_was_tried_to_its_end_is_said(trials, size, unfinished, numbers):
@@ -305,6 +351,12 @@ def test_a_space_that_was_tried_to_its_end_is_said(trials, size, unfinished, num
     )
     sentence = exhaustion(whole)
     assert numbers is None if sentence is None else re.findall(r"\d+", sentence) == numbers
+
+
+def test_a_space_of_one_configuration_is_said_in_the_singular():
+    only = tried(0, 0.4, 1)
+    sentence = exhaustion(replace(result(only, only), trials=(only,), configurations=1))
+    assert "configurations" not in sentence and "were" not in sentence
 
 
 def test_a_default_that_stays_the_best_is_said():

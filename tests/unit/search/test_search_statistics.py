@@ -12,6 +12,7 @@ from scipy.stats import ConstantInputWarning, spearmanr, t
 from benchmarks.__main__ import main
 from benchmarks.self_tests.search_statistics import judges, simulate_choice, simulate_effects
 from mogradjudge.agreement import (
+    Interval,
     TestOptions,
     Undefined,
     bootstrap_criteria,
@@ -459,6 +460,14 @@ def test_the_number_of_documents_widens_an_effects_interval():
     assert fixed.document_error == 0
     half = t.ppf(0.975, 12) * fixed.run_error
     assert fixed.interval.low == pytest.approx(fixed.value - half, abs=1e-10)
+
+
+@pytest.mark.parametrize(("documents", "kind"), [(3, Undefined), (7, Undefined), (8, Interval)])
+def test_an_effect_over_few_documents_has_no_interval(documents, kind):
+    params, values = design(20), values_of(design(20))
+    resampled = np.array(values) + 0.2 * np.random.default_rng(2).normal(size=(90, 20))
+    level, *_ = mode_effects(params, values, resampled, documents=documents).levels
+    assert isinstance(level.effect.interval, kind)
 
 
 def test_intervals_hold_a_planted_effect():

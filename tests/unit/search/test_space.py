@@ -1,5 +1,6 @@
 """A search space is data: what it asks a trial for, what it holds, and what it refuses."""
 
+import tracemalloc
 from dataclasses import fields, replace
 
 import optuna
@@ -15,6 +16,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import JudgeSettings, judge_values
 from mogradjudge.optimize.config import MOGradConfig, config_values
 from mogradjudge.search.ranges import Range
+from mogradjudge.search.samplers import grid_of
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.settings import (
     CONFIG_PARAMETERS,
@@ -411,8 +413,28 @@ def test_a_grid_reaches_every_config():
 
 
 def test_a_grid_of_ranges_is_refused():
-    with pytest.raises(SetupError, match="for `batch_size`, `editor_temperature`"):
+    with pytest.raises(SetupError, match="for `editor_temperature`"):
         SearchSpace().grid()
+
+
+def test_a_grid_takes_a_range_that_is_finite():
+    ranges = {"batch_size": Range(1, 3), "tolerance": Range(0.0, 0.3, step=0.1)}
+    ranges |= {"gate": ("criterion",)}
+    grid = SearchSpace(**NOTHING | ranges).grid()
+    assert grid["tolerance"] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    assert grid["batch_size"] == [1, 2, 3]
+    assert len(grid_of(SearchSpace(**NOTHING | ranges), PLAIN, JUDGE, 0)) == 3 * 4
+
+
+def test_a_range_of_tiny_steps_is_counted_and_no_grid():
+    space = SearchSpace(**NOTHING | {"editor_temperature": Range(0.0, 2.0, step=1e-7)})
+    tracemalloc.start()
+    assert space.count({}) == 20_000_001
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    with pytest.raises(SetupError, match="20,000,001"):
+        space.grid()
+    assert SearchSpace(**NOTHING | {"batch_size": Range(1, 10**30)}).count({}) == 10**30
 
 
 def test_an_enqueued_config_is_tried_first():
