@@ -59,7 +59,7 @@ def _print_losses(result: Mapping[str, Any]) -> None:
         if any(counts.values()):
             say(f"{what}: {_by_criterion(counts)}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
-        say(f"calls without a usable reply: {skipped}")
+        say(f"replies, or sections in them, that could not be used: {skipped}")
 
 
 def _by_criterion(counts: Mapping[str, int]) -> str:

@@ -177,14 +177,17 @@ class Ledger:
             keys = sorted(self._accounts, key=_order)
             return tuple(_row(*key, self._accounts[key]) for key in keys)
 
-    def set_aside(self, reserve: Spent | None) -> None:
+    def set_aside(self, reserve: Spent | None, first: Spent = Spent()) -> None:  # noqa: B008
         """Keep a reserve for later: until it is released, the caps are lower by it.
 
-        None releases it. One that is more than half of what is left is not
-        kept, since calls before it would get less than it.
+        Args:
+            reserve: What is kept; None releases it. It is not kept if the caps leave less than it
+                for the calls between. Only the caps count for this, and not what was spent, so that
+                a run that is resumed decides alike.
+            first: What comes before those calls.
         """
         with self._lock:
-            fits = reserve and self._with(reserve + reserve).passes(self.budget) is None
+            fits = reserve and (first + reserve + reserve).passes(self.budget) is None
             self.reserve = reserve if fits else None
 
     def depart(self, purpose: Purpose, weight: Spent) -> Sent:

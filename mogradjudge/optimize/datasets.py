@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -150,6 +151,7 @@ def _split(
         documents = len(places_by_group(parts["confirmation"], by_group=by_group))
         if documents >= FEWEST_DOCUMENTS:
             return RunData(parts)
+        needed = math.ceil(needed * FEWEST_DOCUMENTS / documents)  # some hold very many texts
     return replace(nothing, needed=needed)
 
 

@@ -77,7 +77,7 @@ def dry_run(
     replying.role_calls, replying.max_chars = [], config.max_section_chars
     names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
-    settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off"}
+    settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off", "proposals": 1}
     settings |= {"skip_tolerance": None, "num_threads": 1}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
     batches: list[tuple[str, ...]] = []

@@ -62,18 +62,20 @@ class StepEvent(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """The run starts; ``train`` and ``validation`` count examples."""
+    """The run starts; ``train``, ``validation`` and ``confirmation`` count examples."""
 
     mode: str
     steps: int
     criteria: Group
     train: int
     validation: int
+    confirmation: int = 0
 
     def describe(self) -> str:
+        last = f" {self.confirmation} texts confirm the result." if self.confirmation else ""
         return (
             f"Optimizing {', '.join(self.criteria)} in mode {self.mode}: {self.steps} steps, "
-            f"{self.train} training and {self.validation} validation texts."
+            f"{self.train} training and {self.validation} validation texts.{last}"
         )
 
 
@@ -253,7 +255,7 @@ class GateDecided(StepEvent, headline=True):
 
     def describe(self) -> str:
         if self.unchanged:
-            return f"Step {self.step}: the editor kept the instructions as they are."
+            return f"Step {self.step}: no new instructions to score; the current ones stay."
         verdict = "accepted" if self.accepted else "rejected"
         if self.sections:
             verdict += f" ({', '.join(self.sections)})"

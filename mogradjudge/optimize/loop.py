@@ -135,6 +135,7 @@ class Run:
                 criteria=self.context.criteria,
                 train=len(self.parts["training"]),
                 validation=len(self.parts["validation"]),
+                confirmation=len(self.parts["confirmation"]),
             )
         )
 
@@ -152,9 +153,9 @@ class Run:
         finally:
             ledger.set_aside(None)
 
-    def for_confirmation(self) -> Spent | None:
-        """Return what the confirmation will spend, going by the judge's calls so far."""
-        texts = 2 * len(self.parts["confirmation"])
+    def scoring_of(self, split: str) -> Spent | None:
+        """Return what one scoring of a split spends, going by the judge's calls so far."""
+        texts = len(self.parts[split])
         rows = [row for row in self.context.ledger.rows if row.role == "judge"]
         calls = sum(row.calls for row in rows)
         if not texts or not calls:
@@ -174,7 +175,8 @@ class Run:
         config = self.context.config
         if not self.state.measured:
             self.score_seed()
-        self.context.ledger.set_aside(self.for_confirmation())
+        first, reserve = (self.scoring_of(name) for name in ("validation", "confirmation"))
+        self.context.ledger.set_aside(reserve and reserve + reserve, first or Spent())
         steps = self.batches.steps(len(self.state.steps), config.steps)
         while batch := dict(islice(steps, config.proposals)):
             if reason := self.reached_limit():
@@ -309,6 +311,7 @@ class Run:
         state, calls = self.state, self.context.ledger.calls
         sent = calls - state.calls  # by all steps of the round; they are booked on the last one
         for step, trial in trials.items():
+            self.trials.keep(step, trial)
             proposal = proposals[step]
             current = state.measured[-1].agreement
             agreement = current if trial.accepted is None else trial.accepted.agreement
@@ -321,6 +324,7 @@ class Run:
                 len(proposal.skipped),
                 trial.texts,
                 trial.current,
+                trial.sections,
             )
             self.notify(
                 GateDecided(

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import dspy
 
+from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import Confirmation
@@ -47,7 +48,8 @@ class StepRecord:
     ``agreement`` is that of the current instructions after the step, ``calls`` the number of calls
     in the step, and ``skipped`` the number of questions without a usable reply. ``texts`` counts
     the validation texts that were read where a race ended early; None if all were. ``current`` is
-    the agreement of the instructions before the step, on the texts that were read.
+    the agreement of the instructions before the step, on the texts that were read. ``sections``
+    names the criteria whose sections were accepted, where not all were.
     """
 
     step: int
@@ -58,6 +60,7 @@ class StepRecord:
     skipped: int
     texts: int | None = None
     current: Agreement | None = None
+    sections: Group = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as `result.json` holds it."""
@@ -71,6 +74,7 @@ class StepRecord:
             "calls": self.calls,
             "skipped": self.skipped,
             "texts": self.texts,
+            "sections": list(self.sections),
         }
 
 

@@ -294,6 +294,7 @@ class _Step:
     skipped: _Count
     texts: _Count | None = None
     current: _Rows | None = None
+    sections: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:

@@ -29,8 +29,8 @@ class Trial:
 
     ``current`` and ``proposed`` are agreements on the same texts, all of them unless ``texts`` says
     how many were read; ``proposed`` is None if nothing was proposed. ``accepted`` are the new
-    current instructions, None if they stay; ``sections`` names the criteria whose sections are new,
-    where not all are.
+    current instructions, None if they stay; ``sections`` names the criteria whose sections are new
+    where not all that were proposed are, and ``judged`` then holds their judgements.
     """
 
     current: Agreement
@@ -38,6 +38,7 @@ class Trial:
     accepted: Measured | None = None
     texts: int | None = None
     sections: Group = ()
+    judged: tuple[Judgement, ...] = ()
 
 
 def best_only(trials: Mapping[int, Trial]) -> dict[int, Trial]:
@@ -45,7 +46,9 @@ def best_only(trials: Mapping[int, Trial]) -> dict[int, Trial]:
     accepted = [trial.accepted for trial in trials.values() if trial.accepted is not None]
     best = max(accepted, key=lambda it: rank_value(it.agreement), default=None)
     return {
-        step: trial if trial.accepted is best else replace(trial, accepted=None, sections=())
+        step: trial
+        if trial.accepted is best
+        else replace(trial, accepted=None, sections=(), judged=())
         for step, trial in trials.items()
     }
 
@@ -130,9 +133,20 @@ class Trials:
         if mixed == candidate:
             return replace(trial, accepted=Measured(step, candidate, trial.proposed))
         pairs = zip(self.held(current), self.judged[step], strict=True)
-        self.judged[step] = tuple(with_scores_of(*pair, criteria) for pair in pairs)
-        agreement = agreement_of(self.judged[step], self.context.objectives)
-        return replace(trial, accepted=Measured(step, mixed, agreement), sections=criteria)
+        judged = tuple(with_scores_of(*pair, criteria) for pair in pairs)
+        agreement = agreement_of(judged, self.context.objectives)
+        changed = tuple(
+            slot.criterion
+            for slot in slots
+            if slot.criterion and mixed.text(slot) != current.candidate.text(slot)
+        )
+        accepted = Measured(step, mixed, agreement)
+        return replace(trial, accepted=accepted, sections=changed, judged=judged)
+
+    def keep(self, step: int, trial: Trial) -> None:
+        """Keep the judgements of what a step accepted, where that is not its whole proposal."""
+        if trial.accepted is not None and trial.judged:
+            self.judged[step] = trial.judged
 
     def held(self, measured: Measured) -> tuple[Judgement, ...]:
         """Return a candidate's judgements of all validation texts; a resumed run replays them."""

@@ -35,7 +35,8 @@ def facts(run: RunData) -> tuple[tuple[str, str], ...]:
         (
             "texts",
             f"{counted(started.train, 'training text')}, "
-            f"{counted(started.validation, 'validation text')}",
+            f"{counted(started.validation, 'validation text')}, "
+            f"{counted(started.confirmation, 'confirmation text')}",
         ),
     ]
     if run.begun:

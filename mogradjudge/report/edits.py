@@ -100,7 +100,7 @@ class Link:
     """One step in detail.
 
     ``omitted`` counts examples that are not shown; ``skipped`` lists the calls without a usable
-    reply.
+    reply. ``sections`` names the criteria whose sections were accepted, where not all were.
     """
 
     number: int
@@ -111,6 +111,7 @@ class Link:
     omitted: int
     edits: tuple[SectionEdit, ...]
     skipped: tuple[QuestionSkipped, ...]
+    sections: Group = ()
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,16 @@ def chain(run: RunData, limits: Limits) -> Chain:
         texts = {_place(section): section.text for section in step.all(SectionRewritten)}
         proposal = {**current, **texts}
         links.append(_link(run, step, current, proposal, limits))
-        current = proposal if links[-1].outcome == "accepted" else current
+        if links[-1].outcome == "accepted":
+            current = {**current, **_accepted(texts, step.decided)}
     omitted = 0 if limits.steps is None else max(0, len(links) - limits.steps)
     return Chain(tuple(links[omitted:]), omitted, limits)
+
+
+def _accepted(texts: Mapping[_Place, str], decided: GateDecided | None) -> dict[_Place, str]:
+    """Return the new texts that were accepted, where not all of them were."""
+    sections = () if decided is None else decided.sections
+    return {place: text for place, text in texts.items() if not sections or place[1] in sections}
 
 
 def _link(
@@ -177,6 +185,7 @@ def _link(
         outcome=outcome_of(decided),
         current=None if decided is None else decided.current["mean"],
         proposed=None if decided is None else decided.proposed["mean"],
+        sections=() if decided is None else decided.sections,
         cases=tuple(shown),
         omitted=len(cases) - len(shown),
         edits=_edits(run, current, proposal, map(_place, step.all(SectionRewritten)), limits),

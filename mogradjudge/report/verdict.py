@@ -103,6 +103,8 @@ def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Wor
         return word, run.confirmation.describe()
     if run.seed_kept:
         held = "" if test is None else f" Held-out texts: {_one_end(test)}."
+        if run.best and run.confirmation is not None:  # it was taken back
+            return "initial kept", f"{run.confirmation.describe()}{held}"
         return "initial kept", f"The initial instructions are kept: no proposal was better.{held}"
     if test is not None:
         said = _meaning(run, test)

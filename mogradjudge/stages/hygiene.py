@@ -50,7 +50,7 @@ class Hygiene:
         if len(text) > self.max_chars:
             return f"it has {len(text)} characters, at most {self.max_chars} are allowed"
         if not self.may_repeat and any(_are_the_same(text, other) for other in former):
-            return "it says the same as a text that was tried before"
+            return "it says the same as the text before it, or as one that was tried"
         allowed = {run for other in (*former, *known) for run in _runs_of(other)}
         copied = [run for run in _runs_of(text) if run in self._runs and run not in allowed]
         return f"it copies a training text: {' '.join(copied[0])!r}" if copied else ""
