@@ -304,8 +304,8 @@ def survey(
             find_missing(table, inputs, findings)
             say_notes(str(path), batch.notes)
         findings.add(_input_faults(table, inputs))
-        kept = kept_table(path, batch, batch.columns)
-        typed = None if batch.typed is None else kept.schema
+        whole = kept_table(path, batch, batch.columns)
+        typed = None if batch.typed is None else whole.schema
         rows += len(batch.rows)
     if not rows:
         check_columns(Table(str(path), tuple(columns), ()), inputs)

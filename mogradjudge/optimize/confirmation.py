@@ -59,8 +59,8 @@ the instructions, and optimistic.
         """Say in a sentence or two what was confirmed."""
         if self.seed is not None:
             return f"{self._measured()} {self._consequence()}"
-        kept = f" {self._consequence()}" if self.takes_back else ""
-        return f"{_UNTESTED[self.verdict]}{self._needed()}{self._optimistic()}{kept}"
+        consequence = f" {self._consequence()}" if self.takes_back else ""
+        return f"{_UNTESTED[self.verdict]}{self._needed()}{self._optimistic()}{consequence}"
 
     def _measured(self) -> str:
         word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"

@@ -200,12 +200,12 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
         return _finish(job, queue, shared, stop, deadline)
 
 
-def _note_added(given: SearchSpace | None, whole: SearchSpace, size: int | None) -> None:
+def _note_added(written: SearchSpace | None, whole: SearchSpace, size: int | None) -> None:
     """Say which choices a space has that its user has not written."""
     added = [
         f"{name} {value}"
         for name in whole.searched
-        if given is not None and isinstance(old := getattr(given, name), tuple)
+        if written is not None and isinstance(old := getattr(written, name), tuple)
         for value in getattr(whole, name)
         if value not in old
     ]

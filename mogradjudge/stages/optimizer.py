@@ -139,11 +139,11 @@ class _Rewriting:
     def faults(self, edit: Edit) -> dict[Slot, str]:
         known = [str(text) for text in self.brief.meanings(edit.criteria).values()]
         known += [self.brief.candidate.text(slot) for slot in self.preambles]
-        found = {
+        reasons = {
             slot: self.hygiene.fault(text, self._former(slot), known)
             for slot, text in edit.texts.items()
         }
-        return {slot: fault for slot, fault in found.items() if fault}
+        return {slot: reason for slot, reason in reasons.items() if reason}
 
     def _former(self, slot: Slot) -> list[str]:
         edits = [record for record in self.history if record.criterion == slot.criterion]
