@@ -10,7 +10,7 @@ import dspy
 
 from mogradjudge.cli.options import reading_of
 from mogradjudge.criteria import Rubric
-from mogradjudge.data import load_examples, split_by_group
+from mogradjudge.data import load_examples, places_by_group, split_by_group
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
@@ -26,6 +26,8 @@ from mogradjudge.settings import (
     JudgeFields,
     RunFields,
 )
+
+_FEWEST_GROUPS = 2  # one for training, one for validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,13 @@ class Texts:
 def prepare(options: Options) -> Job:
     """Read rubric and data, and hold out the test texts; the optimizer splits the others."""
     texts = read_texts(options)
+    groups = len(places_by_group(texts.rest))
+    if texts.test and groups < _FEWEST_GROUPS:
+        raise SetupError(
+            f"--test-share holds out {len(texts.test)} of {len(texts.test) + len(texts.rest)} "
+            f"texts, and the others are of {groups} group, but training and validation need "
+            f"{_FEWEST_GROUPS}. Hold out fewer, or add data."
+        )
     return Job(texts.rubric, make_judge(options, texts.rubric), texts.rest, texts.test)
 
 

@@ -167,6 +167,7 @@ def test_a_refused_candidate_is_not_paid_again_however_little_was_read():
     assert engine.calls["judge"] == once + 3  # the third batch
 
 
+@pytest.mark.slow
 def test_races_without_a_race_end_alike_where_the_candidates_differ_much():
     raced = optimize(Editor(both(4), both(1), both(3), both(0)), confirm="off", steps=4)
     whole = optimize(Editor(both(4), both(1), both(3), both(0)), confirm="off", steps=4, race="off")
@@ -411,6 +412,7 @@ def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
     assert capped.confirmation.verdict == "not reached"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["combined", "separate"])
 def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_path: Path):
     def run(folder: str, cut_at: Callable[[Event], bool] = lambda event: False):
@@ -484,6 +486,7 @@ def test_equal_proposals_are_scored_once():
     assert engine.calls["judge"] == 2 * len(VALIDATION) + 3 * 3
 
 
+@pytest.mark.slow
 def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
     def run(folder: str, cap: int | None = None) -> OptimizationResult:
         lm = toy_lm()
