@@ -31,7 +31,9 @@ from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.config import config_with
 from mogradjudge.optimize.context import RunContext, make_context
+from mogradjudge.settings import PROTOCOLS
 from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.optimizer import rewrite_sections
 
@@ -76,7 +78,7 @@ def open_context(setting: Setting, ledger: Ledger, seed: int) -> RunContext:
     return make_context(
         setting.judge(),
         rubric_objectives(setting.rubric),
-        MOGradConfig(seed=seed, num_threads=setting.num_threads),
+        config_with(PROTOCOLS["paper"], MOGradConfig(seed=seed, num_threads=setting.num_threads)),
         ledger,
         setting.lms,
     )

@@ -19,13 +19,15 @@ from benchmarks.worlds.planted import (
 )
 from mogradjudge import MODES, MOGradConfig, MultiCriteriaJudge
 from mogradjudge.judge.instructions import Instructions
+from mogradjudge.optimize.config import config_with
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.search import Range, SearchResult, SearchSpace, TrialRecord, search
+from mogradjudge.settings import PROTOCOLS
 
 BEST_MODE = "SSS"
 CRITERIA = ("coherence", "fluency", "relevance")
 SYSTEMS = 5  # texts of a document
-BASE = MOGradConfig(steps=2, batch_size=2)
+BASE = config_with(PROTOCOLS["paper"], MOGradConfig(steps=2, batch_size=2))
 SPACE = SearchSpace(
     mode=tuple(MODES),
     batch_size=Range(1, 4),

@@ -128,7 +128,7 @@ def test_a_stop_file_ends_the_run_in_order_and_is_used_up(job, server):
     wait_for(server, 1)
     (out / "stop").touch()
     process.join(PATIENCE)
-    assert process.exitcode == 0
+    assert process.exitcode in (0, 3)  # 3 if it came before a rewrite was scored
     assert result_of(out)["stop_reason"] == "stop_file"
     assert goes_on_to_the_end(job, server, out)
 

@@ -72,7 +72,9 @@ def optimize(
 ) -> OptimizationResult:
     with dspy.context(lm=lm):
         return MOGrad(
-            mode=mode, **{"batch_size": 4, "steps": 1, "gate": AlwaysAccept()} | changes
+            mode=mode,
+            protocol="paper",
+            **{"batch_size": 4, "steps": 1, "gate": AlwaysAccept()} | changes,
         ).optimize(
             MultiCriteriaJudge(RUBRIC, layout=layout), trainset=EXAMPLES[:4], valset=EXAMPLES[4:]
         )

@@ -55,7 +55,9 @@ def by_mode() -> dict[str, float]:
         reached = []
         for seed in range(2):
             with dspy.context(lm=planted_lm(PlantedEngine(FAVOURED))):
-                optimizer = MOGrad(name, steps=BASE.steps, batch_size=3, seed=seed)
+                optimizer = MOGrad(
+                    name, steps=BASE.steps, batch_size=3, seed=seed, protocol="paper"
+                )
                 run = optimizer.optimize(
                     seed_judge(), trainset=texts.training, valset=texts.validation
                 )

@@ -43,7 +43,7 @@ def tags_of(page: Parsed) -> list[str]:
 @pytest.fixture(scope="module")
 def hostile_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("x") / "<img src=x onerror=alert(1)>\"'"
-    return toy_run(folder, Hostile())
+    return toy_run(folder, Hostile(), protocol="paper")
 
 
 @pytest.mark.slow
