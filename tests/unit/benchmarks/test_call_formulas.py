@@ -15,7 +15,6 @@ from benchmarks.interference.choose import Effort, chosen_sections
 from benchmarks.interference.measure import measure as score_arms
 from benchmarks.modes.measure import Plan
 from benchmarks.modes.measure import measure as run_modes
-from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 
 README = (Path(__file__).parents[3] / "benchmarks/README.md").read_text("utf-8")
@@ -71,19 +70,19 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     rules = count()
 
     def advice(world, names, read, words=None):  # no two texts are equal
-        rule = f"{' and '.join(names)} by rule {next(rules)}"
-        return f"Judge {rule}. For {rule} the judge should {CUES[names[0]][0]}."
+        about = ((name, f"{name} by rule {next(rules)}") for name in names)
+        return "\n\n".join(f"{name}: Judge {it}. For {it} the judge is fair." for name, it in about)
 
     monkeypatch.setattr(PlantedWorld, "advice", advice)
     sizes = dilution.Sizes(steps=T, batch_size=B, planted=3, causal=1)
     calls, known = measured(setting, lambda: dilution.measure(setting, sizes))
     texts = plant(setting.rubric.names, n=3)
     planted = {sentence for text in texts for sentence in text.sentences}
-    known |= {"G": 1, "U": 2 * B * (K + 2), "P": len(planted)}
+    known |= {"G": 1, "U": 2 * B * 3 * K, "P": len(planted)}
     step, test, causal = bounds("dilution", **known)
     assert calls["dilution", "step"] == step
     assert test / 2 < calls["dilution", "raters"] <= test
-    assert causal / 2 < calls["noise", None] + calls["dilution", "causal"] <= causal
+    assert causal / 3 < calls["noise", None] + calls["dilution", "causal"] <= causal
 
 
 @pytest.mark.slow
