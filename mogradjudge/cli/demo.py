@@ -25,7 +25,8 @@ _SMALL = "local/smollm2"
 _SETTINGS = (
     *("--max-tokens", "100", "--num-threads", "1"),
     *("--score-rule", "expected", "--fallback", "integer"),
-    *("--mode", "SSC", "--steps", "2", "--batch-size", "1"),
+    *("--mode", "SSC", "--steps", "1", "--batch-size", "1", "--sampling", "uniform"),
+    *("--reply-retries", "0"),  # a reply of a small model that is cut off would be so again
 )
 
 
