@@ -215,7 +215,7 @@ def test_the_demo_is_a_compile_of_its_own_texts(server, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert found == json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (found["config"]["steps"], found["config"]["batch_size"]) == (2, 1)
+    assert (found["config"]["steps"], found["config"]["batch_size"]) == (1, 1)
     assert set(found["seed_agreement"]) == {"resolution", "courtesy", "clarity", "mean"}
     assert found["fallbacks"]["clarity"] == 15  # expected scores, without logprobs
     _, out, err = call(*words)
