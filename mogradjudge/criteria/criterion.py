@@ -93,6 +93,8 @@ class Criterion:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
         >>> clarity.description
         'Is easy to read. Scale: 1 to 3. Levels: 1 = Jumbled; 3 = Clear.'
+        >>> clarity.meaning
+        'Is easy to read. Levels: 1 = Jumbled; 3 = Clear.'
         >>> clarity.human
         'human_clarity'
     """
@@ -145,9 +147,20 @@ class Criterion:
     @property
     def description(self) -> str:
         """What to rate, on which scale, and what the levels mean, in one line."""
+        return _line(self.definition, f"Scale: {self.scale}.", self._levels_told())
+
+    @property
+    def meaning(self) -> str:
+        """The description without the scale: the judge's output field has that as its type."""
+        return _line(self.definition, self._levels_told())
+
+    def _levels_told(self) -> str:
         levels = "; ".join(f"{score} = {text.rstrip('.')}" for score, text in self.levels)
-        parts = [self.definition, f"Scale: {self.scale}.", f"Levels: {levels}." if levels else ""]
-        return " ".join(" ".join(parts).split())
+        return f"Levels: {levels}." if levels else ""
+
+
+def _line(*parts: str) -> str:
+    return " ".join(" ".join(parts).split())
 
 
 def check_length(text: str, what: str) -> None:

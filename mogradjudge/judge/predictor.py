@@ -216,7 +216,7 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
     for name in criteria:
         criterion = rubric[name]
         kind: Any = Literal.__getitem__(tuple(criterion.scale.values))
-        fields[name] = (kind, dspy.OutputField(desc=criterion.description))
+        fields[name] = (kind, dspy.OutputField(desc=criterion.meaning))
     instructions = Instructions(
         f"{rubric.task or DEFAULT_TASK}\n{_RULES}",
         {name: initial_section(rubric[name]) for name in criteria},

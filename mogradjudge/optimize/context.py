@@ -209,6 +209,7 @@ def _role(
         takes_seed="seed" in lm.supported_params,  # DSPy takes milliseconds to answer
         num_threads=config.num_threads,
         ledger=ledger,
+        thinks=config.thinking,
     )
 
 

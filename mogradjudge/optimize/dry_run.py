@@ -26,6 +26,8 @@ PARAGRAPH_TOKENS = 90
 """A guess: what a critic, a coach or an editor writes on one criterion."""
 REASON_TOKENS = 25
 """A guess: the sentence on one criterion in a judge's rationale."""
+THINKING_TOKENS = 250
+"""A guess: the reasoning of a critic, a coach or an editor, where it is asked for."""
 
 _WORDS = (
     *("word", "text", "rule", "level", "point", "case", "line", "part", "form", "sign", "note"),
@@ -146,21 +148,23 @@ class _NoModel:
 def _written(
     signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int, number: int
 ) -> dict[str, Any]:
-    (name,) = signature.output_fields
+    *thoughts, name = signature.output_fields
+    outputs: dict[str, Any] = {thought: _words(THINKING_TOKENS) for thought in thoughts}
     criteria = _names_in(inputs["criteria"])
     match _ROLES[signature.instructions]:
         case "critic":
-            return {name: _words(PARAGRAPH_TOKENS * len(criteria))}
+            return outputs | {name: _words(PARAGRAPH_TOKENS * len(criteria))}
         case "coach":
             rule = _words(PARAGRAPH_TOKENS)
             units = [
                 Unit(criterion=criterion, change="add", rule=rule, support=("1",))
                 for criterion in criteria
             ]
-            return {name: units}
+            return outputs | {name: units}
     kind = signature.output_fields[name].annotation
     text = _new_text(number)[:max_chars].strip()
-    return {name: kind.model_validate({own.alias: text for own in kind.model_fields.values()})}
+    value = kind.model_validate({own.alias: text for own in kind.model_fields.values()})
+    return outputs | {name: value}
 
 
 def _names_in(criteria: str) -> list[str]:

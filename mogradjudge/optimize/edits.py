@@ -10,21 +10,24 @@ from mogradjudge.programs.candidate import Slot
 from mogradjudge.stages.history import EditRecord
 
 
-def edits_tried(state: State, slots: Sequence[Slot], proposals: int = 1) -> tuple[EditRecord, ...]:
+def edits_tried(
+    state: State, slots: Sequence[Slot], *, texts: int, proposals: int = 1
+) -> tuple[EditRecord, ...]:
     """Return each edit of a section that was scored, in the order of the steps.
 
     Args:
         state: The run so far.
         slots: The sections.
+        texts: How many validation texts there are.
         proposals: How many steps start from the same instructions.
 
-    >>> edits_tried(State(), ())
+    >>> edits_tried(State(), (), texts=20)
     ()
     """
-    return tuple(_edits(state, slots, proposals))
+    return tuple(_edits(state, slots, texts, proposals))
 
 
-def _edits(state: State, slots: Sequence[Slot], proposals: int) -> Iterator[EditRecord]:
+def _edits(state: State, slots: Sequence[Slot], texts: int, proposals: int) -> Iterator[EditRecord]:
     scored = {it.step: it.candidate for it in (*state.measured, *state.rejected)}
     for record in state.steps:
         if record.proposed is None:
@@ -35,12 +38,13 @@ def _edits(state: State, slots: Sequence[Slot], proposals: int) -> Iterator[Edit
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:
-                yield EditRecord(
-                    record.step, slot.criterion, before, after, _effect(record), record.accepted
-                )
+                kept = record.accepted and slot.criterion in (record.sections or (slot.criterion,))
+                read = texts if record.texts is None else record.texts
+                edit = (record.step, slot.criterion, before, after)
+                yield EditRecord(*edit, _effect(record), kept, read)
 
 
-def _effect(record: StepRecord) -> dict[str, float]:
+def _effect(record: StepRecord) -> dict[str, float | None]:
     """Return the change of agreement by criterion, on the texts that were read of both."""
     if record.proposed is None or record.current is None:
         return {}
@@ -49,7 +53,6 @@ def _effect(record: StepRecord) -> dict[str, float]:
         for name, before in record.current.by_criterion.items()
     }
     return {
-        name: after - before
+        name: after - before if isinstance(before, float) and isinstance(after, float) else None
         for name, (before, after) in pairs.items()
-        if isinstance(before, float) and isinstance(after, float)
     }

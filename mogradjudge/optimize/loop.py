@@ -278,7 +278,8 @@ class Run:
             self.notify(StepStarted(step, tuple(name_examples(batch))))
         current = self.state.measured[-1].candidate
         config, slots = self.context.config, self.context.slots
-        pool, history = self.batches.pool, edits_tried(self.state, slots, config.proposals)
+        pool, texts = self.batches.pool, len(self.parts["validation"])
+        history = edits_tried(self.state, slots, texts=texts, proposals=config.proposals)
         proposals = self.side_by_side(
             tuple(batches),
             lambda step, notify: propose(

@@ -155,6 +155,10 @@ class RunFields:
             between=(0.0, 1.0),
         ),
     )
+    thinking: bool = default(
+        False,
+        Setting("Let critic, coach and editor reason before they answer.", part="writers"),
+    )
     edit_preamble: bool = default(
         False,
         Setting(

@@ -49,7 +49,8 @@ def _described(objective: Objective, judgements: Sequence[Judgement]) -> Iterato
         yield from _deviations(numbers)
         pairs = [(_level(people), _level(judge)) for people, judge in numbers]
     if pairs and len({str(people) for people, _ in pairs}) <= _MOST_LABELS:
-        yield _confusions(pairs)
+        is_rounded = any(people != _level(people) for people, _ in numbers)
+        yield _confusions(pairs, "people about" if is_rounded else "people")
 
 
 def _labels(objective: Objective, judgements: Sequence[Judgement]) -> list[tuple[Any, Any]]:
@@ -86,13 +87,13 @@ def _in_order(pair: tuple[Any, Any]) -> tuple[Any, ...]:
     return tuple((0, label, "") if _are_numbers(label) else (1, 0, str(label)) for label in pair)
 
 
-def _confusions(pairs: Sequence[tuple[Any, Any]]) -> str:
+def _confusions(pairs: Sequence[tuple[Any, Any]], who: str) -> str:
     """Say what the judge made of each label that people gave, and so how often they gave it."""
     counts: dict[Any, Counter[Any]] = {}
     for people, judge in sorted(pairs, key=_in_order):
         counts.setdefault(people, Counter())[judge] += 1
     rows = [
-        f"people {people}: judge " + ", ".join(f"{judge} ({n})" for judge, n in row.items())
+        f"{who} {people}: judge " + ", ".join(f"{judge} ({n})" for judge, n in row.items())
         for people, row in counts.items()
     ]
     return "; ".join(rows)

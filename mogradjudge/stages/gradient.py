@@ -23,13 +23,16 @@ from mogradjudge.stages.role import Question, Role, Round, Skipped, ask
 
 LONGEST_EXAMPLE = 1_500
 """The most characters that the coach reads of a text beside its critique."""
+ALL_TEXTS = "errors"
+"""What a unit names as its support if the figures of all texts show it."""
 
 
 class Unit(pydantic.BaseModel):
     """One piece of advice on one criterion.
 
     ``support`` and ``against`` name the texts that speak for it and those that it would score
-    worse; ``keep`` says what must stay, and changes nothing.
+    worse; ``"errors"`` among them stands for the errors made over all texts. ``keep`` says what
+    must stay, and changes nothing.
 
     >>> Unit(criterion="fluency", change="add", rule="Count the errors.", support=[1, 3]).support
     ('1', '3')
@@ -57,11 +60,14 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     Write units of advice. A unit is about one of the criteria. It says what to add to the current
     instructions on it, or which of their rules to sharpen, weaken or drop, in one or two sentences.
     Look for what the errors have in common: the advice must help with texts that nobody has seen,
-    so copy nothing from these texts. It may say what a text of a certain level is like. Name in
-    `support` the texts that speak for a unit, and in `against` those that it would score worse.
+    so copy nothing from these texts, and make no rule of what only one of them shows. It may say
+    what a text of a certain level is like. Name in `support` the texts whose errors a unit would
+    mend, and "errors" where the errors made over all texts show the same; name in `against` the
+    texts, also of those that are scored well, that it would score worse.
 
-    A unit "keep" says what must stay. Where nothing should change, return none: the judge agrees,
-    people's scores look like noise, or a single text speaks against many.
+    Where nothing should change, return an empty list: the judge ranks texts as people do, their
+    scores look like noise, or a single text speaks against many. A unit "keep" says which rule must
+    stay where others of its criterion change.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
@@ -177,7 +183,9 @@ class _Writer:
         self, role: str, question: Question, reply: dspy.Prediction
     ) -> tuple[Gradient, list[Skipped]]:
         """Check each unit, and name its texts by their ids."""
-        known = dict(_numbered(self.evidence.batch)) if self.evidence else {}
+        known = (
+            {ALL_TEXTS: ALL_TEXTS, **dict(_numbered(self.evidence.batch))} if self.evidence else {}
+        )
         units, left_out = [], []
         for unit in reply.advice:
             named = _named(unit, known, question.example_id)
@@ -195,7 +203,9 @@ def _numbered(batch: Sequence[Judgement]) -> list[tuple[str, str]]:
 
 def _named(unit: Unit, known: Mapping[str, str], example_id: str) -> Unit:
     def ids(names: Sequence[str]) -> tuple[str, ...]:
-        numbers = [number for name in names for number in re.findall(r"\d+", name)]
+        numbers = [
+            number for name in names for number in re.findall(rf"\d+|{ALL_TEXTS}", name.lower())
+        ]
         return tuple(dict.fromkeys(known[number] for number in numbers if number in known))
 
     support = (example_id,) if example_id else ids(unit.support)
@@ -227,7 +237,7 @@ def _pooled_inputs(
         }
         critiques[f"text {number}"] = {
             "results": results,
-            "critique": "\n\n".join(said) or "none: judge and people agree",
+            "critique": "\n\n".join(said) or "none: this close, people's scores cannot tell",
         }
     return {
         "texts": for_prompt(texts, LONGEST_EVIDENCE),

@@ -6,11 +6,12 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from mogradjudge.criteria import Group
 
 _SHOWN = 4  # the last edits of a section
-_LONGEST = 600  # characters of what an edit changed
+_LONGEST = 800  # characters of what an edit changed
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,15 @@ class EditRecord:
         criterion: The section's criterion; None for the preamble.
         before: The section's text before.
         after: The proposed text.
-        effect: The change of agreement by criterion, as it was measured.
+        effect: The change of agreement by criterion, as it was measured; None where it could not
+            be.
         accepted: Whether the edit was kept.
+        texts: On how many texts it was measured.
 
-    >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", {"tone": 0.031}, True)
+    >>> effect = {"tone": 0.031, "style": None}
+    >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", effect, True, texts=24)
     >>> print(edit.describe())
-    step 2, kept; agreement: tone +0.03
+    step 2, kept; agreement with people on 24 texts: tone +0.03, style not measurable
     + Be brief.
     """
 
@@ -35,15 +39,20 @@ class EditRecord:
     criterion: str | None
     before: str
     after: str
-    effect: Mapping[str, float]
+    effect: Mapping[str, float | None]
     accepted: bool
+    texts: int
 
     def describe(self) -> str:
         """Say what became of the edit, what it did to each criterion, and what it changed."""
-        effects = ", ".join(f"{name} {change:+.2f}" for name, change in self.effect.items())
-        verdict = "kept" if self.accepted else "refused"
-        head = f"step {self.step}, {verdict}; agreement: {effects or 'not measured'}"
-        return f"{head}\n{_changes(self.before, self.after)[:_LONGEST]}"
+        effects = ", ".join(
+            f"{name} not measurable" if change is None else f"{name} {change:+.2f}"
+            for name, change in self.effect.items()
+        )
+        verdict = "kept" if self.accepted else "its step was refused"
+        measured = f"agreement with people on {self.texts} texts: {effects}"
+        changes = _changes(self.before, self.after)
+        return "\n".join((f"step {self.step}, {verdict}; {measured}", *changes))
 
 
 def history_of(records: Sequence[EditRecord], group: Group) -> object:
@@ -55,11 +64,14 @@ def history_of(records: Sequence[EditRecord], group: Group) -> object:
     return {name: edits for name, edits in shown.items() if edits} or "none yet"
 
 
-def _changes(before: str, after: str) -> str:
-    """List the sentences that an edit took out (-) and put in (+)."""
+def _changes(before: str, after: str) -> list[str]:
+    """List the sentences that an edit took out (-) and put in (+), as far as there is room."""
     lines = difflib.ndiff(_sentences(before), _sentences(after))
-    return "\n".join(line for line in lines if line[:2] in ("- ", "+ "))
+    changes = [line for line in lines if line[:2] in ("- ", "+ ")]
+    ends = accumulate(len(line) + 1 for line in changes)
+    shown = [line for line, end in zip(changes, ends, strict=True) if end <= _LONGEST]
+    return shown if len(shown) == len(changes) else [*shown, "[...]"]
 
 
 def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?:;])\s+|\n+", text.strip())
+    return re.split(r"(?<=[.!?])\s+|\n+", text.strip())

@@ -23,11 +23,12 @@ from mogradjudge.stages.role import Question, Role, Round, ask
 class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Say why an automatic judge's results on one text are not those that people expect.
 
-    Take each criterion of the results in turn, in a paragraph of its own that begins with the
-    criterion's name. Name what in the text people weigh otherwise than the judge, in its own words,
-    and which words of the judge's current instructions, or what missing ones, let it. Explain this
-    size and this direction of the error: what explains a small one is not what explains a large
-    one. Where single ratings lie far apart, or nothing in the text speaks for the expected result,
+    Write a paragraph on each criterion of the results, beginning with its name. Name what in the
+    text people weigh otherwise than the judge, in its own words, and which words of the judge's
+    current instructions let it; where they say nothing on the matter, that is soon said. Explain
+    this size and this direction of the error: what explains a small one is not what explains a
+    large one. An expected score may be the mean of several people's; who gave what, only single
+    ratings tell. Where those lie far apart, or nothing in the text speaks for the expected result,
     say that the human score looks like noise, and no more. Do not propose new instructions.
     """
 
@@ -37,7 +38,7 @@ class WriteCritique(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     criteria: str = dspy.InputField(desc="what each criterion means")
     current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
     results: str = dspy.InputField(desc="the judge's result beside the expected one")
-    critique: str = dspy.OutputField(desc="one paragraph per criterion")
+    critique: str = dspy.OutputField(desc="a paragraph for each criterion of the results")
 
 
 WriteTracedCritique: Any = WriteCritique.append(

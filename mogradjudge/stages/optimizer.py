@@ -14,7 +14,7 @@ from mogradjudge.criteria.decomposition import inside
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.lm.quoting import quote
 from mogradjudge.programs.candidate import Brief, Slot
-from mogradjudge.stages.gradient import Gradient, Unit
+from mogradjudge.stages.gradient import ALL_TEXTS, Gradient, Unit
 from mogradjudge.stages.history import EditRecord, history_of
 from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.loss import text_of
@@ -25,11 +25,13 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Rewrite a judge's scoring instructions by the advice that was collected on them.
 
     Write to the judge, in general terms and no longer than it helps. Each piece of advice stands
-    with the number of texts that speak for it and against it. Follow what many support, merge what
-    agrees, and settle what conflicts by what helps on most texts; nobody has to follow all of it.
-    What the advice does not touch stays as it is, word for word. Learn from the edits tried before:
-    what was refused, or lowered agreement, needs another idea. A text may describe the levels, from
-    the worst to the best. The range of the scale and the output format are set elsewhere.
+    with the number of texts that speak for it and against it. Follow what many support, leave out
+    what hardly any does, merge what agrees, and settle what conflicts by what helps on most texts.
+    What the advice does not touch stays as it is, word for word; a sentence that only names the
+    range of the scale may go, for the range and the output format are set elsewhere. A text may
+    describe the levels: then every one by itself, from the worst to the best, so that no text fits
+    two of them or none. Learn from the edits tried before: what lowered the agreement on its
+    criterion needs another idea, and what raised it may come back though its step was refused.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
@@ -96,9 +98,13 @@ class _Rewriting:
 
     def slots(self, group: Group) -> tuple[Slot, ...]:
         """Return the sections that a group's gradients want to change."""
-        changed = {unit.criterion for unit in self.units(group) if unit.change != "keep"}
+        changed = self._changed(group)
         slots = tuple(slot for slot in self.brief.slots_of(group) if slot.criterion in changed)
         return (*self.preambles, *slots) if slots else ()
+
+    def _changed(self, group: Group) -> Group:
+        changed = {unit.criterion for unit in self.units(group) if unit.change != "keep"}
+        return tuple(name for name in group if name in changed)
 
     def units(self, group: Group) -> list[Unit]:
         """Return the units of the gradients inside a group, the best supported first."""
@@ -119,7 +125,7 @@ class _Rewriting:
         inputs = {
             **self.brief.shared_inputs(group),
             "advice": for_prompt(advice, LONGEST_EVIDENCE),
-            "edits_tried": history_of(self.history, group),
+            "edits_tried": history_of(self.history, self._changed(group)),
         }
         if self.preambles:
             preambles = {slot.label: self.brief.candidate.text(slot) for slot in self.preambles}
@@ -175,7 +181,9 @@ class _Rewriting:
 
 def _counted(unit: Unit) -> str:
     against = f", {len(unit.against)} against it" if unit.against else ""
-    return f"{unit.change} ({len(unit.support)} for it{against}): {unit.rule}"
+    texts = [name for name in unit.support if name != ALL_TEXTS]
+    figures = ", the errors over all texts too" if len(texts) < len(unit.support) else ""
+    return f"{unit.change} ({len(texts)} for it{figures}{against}): {unit.rule}"
 
 
 def _signature(slots: Sequence[Slot], max_chars: int) -> Any:

@@ -49,6 +49,7 @@ class Role:
         takes_seed: Whether the LM takes a sampling seed.
         num_threads: The most questions to ask at the same time.
         ledger: Books the calls, each for the criteria that it is about; its own by default.
+        thinks: Whether each reply begins with a field for reasoning, which nobody reads.
 
     >>> Role("critic", dspy.LM("openai/gpt-4o-mini"), temperature=0.7).retries
     2
@@ -61,6 +62,7 @@ class Role:
     takes_seed: bool = False
     num_threads: int = 8
     ledger: Ledger = field(default_factory=Ledger)
+    thinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ def ask(
     ('Too strict.',)
     """
     adapter = of_roles(dspy.settings.adapter)
+    if role.thinks:
+        questions = [replace(it, signature=_with_reasoning(it.signature)) for it in questions]
     with dspy.context(lm=role.lm, adapter=adapter, trace=[], disable_history=True):
         replies = in_parallel(
             lambda question: _ask(role, question, read), questions, role.num_threads
@@ -161,6 +165,11 @@ def ask(
         records=tuple(reply for reply in replies if not isinstance(reply, Skipped)),
         skipped=tuple(reply for reply in replies if isinstance(reply, Skipped)),
     )
+
+
+def _with_reasoning(signature: Any) -> Any:
+    field = dspy.OutputField(desc="think here first; nobody reads it")
+    return signature.prepend("reasoning", field, str)
 
 
 def _ask(

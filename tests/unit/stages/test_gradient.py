@@ -112,7 +112,7 @@ def test_errors_are_told_by_size_direction_and_level():
         "4 texts",
         "on average 1.27 too high",
         "too high on 3, too low on 1",
-        "people 1: judge 3 (2); people 2: judge 4 (1); people 5: judge 4 (1)",
+        "people about 1: judge 3 (2); people about 2: judge 4 (1); people about 5: judge 4 (1)",
     ):
         assert part in told
 
@@ -170,12 +170,16 @@ def test_the_critic_reads_what_people_said_of_their_score():
 
 
 def test_the_edits_of_a_section_are_told_with_what_came_of_them():
+    effect = {"fluency": 0.1, "coherence": None}
     edits = [
-        EditRecord(n, "fluency", "Be fair. Count.", f"Be fair. Count {n}.", {"fluency": 0.1}, n > 5)
+        EditRecord(n, "fluency", "Be fair. Count.", f"Be fair. Count {n}.", effect, n > 5, texts=9)
         for n in range(1, 8)
     ]
     (told,) = history_of(edits, ("fluency", "coherence")).values()
     assert len(told) == 4
-    assert told[-1] == "step 7, kept; agreement: fluency +0.10\n- Count.\n+ Count 7."
-    assert told[0].startswith("step 4, refused")
+    head, *changes = told[-1].splitlines()
+    assert changes == ["- Count.", "+ Count 7."]
+    for part in ("step 7, kept", "on 9 texts", "fluency +0.10", "coherence not measurable"):
+        assert part in head
+    assert told[0].startswith("step 4, its step was refused")
     assert history_of(edits, ("coherence",)) == "none yet"

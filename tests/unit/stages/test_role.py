@@ -65,8 +65,10 @@ def lm(engine: Engine, model: str = "toy/x", **changes: object) -> dspy.LM:
     return dspy.LM(model, engine=engine, **{"cache": False, "num_retries": 0} | changes)
 
 
-def role(source: dspy.LM, temperature: float | None = 0.3, retries: int = 2) -> Role:
-    return Role("critic", source, temperature, retries, takes_seed=True)
+def role(
+    source: dspy.LM, temperature: float | None = 0.3, retries: int = 2, **changes: bool
+) -> Role:
+    return Role("critic", source, temperature, retries, takes_seed=True, **changes)
 
 
 def question(label: str = "0/1/a", text: str = "Why?") -> Question:
@@ -153,6 +155,17 @@ def test_a_retry_that_succeeds_is_a_record_like_any_other():
     engine = Engine(UNREADABLE, EMPTY, GOOD)
     assert put(engine) == Round(("0/1/a: yes",), ())
     assert len(engine.requests) == 3
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_role_that_thinks_is_asked_to_reason_first_and_nobody_reads_it(format):
+    adapter, write = FORMATS[format]
+    engine = Engine(write({"reasoning": "It is too strict.", "answer": "yes"}))
+    with dspy.context(adapter=adapter()):
+        found = put(engine, thinks=True)
+    assert found.records == ("0/1/a: yes",)
+    (request,) = engine.requests
+    assert -1 < str(request).index("reasoning") < str(request).index("answer")
 
 
 def test_one_bad_question_does_not_cost_the_others():
