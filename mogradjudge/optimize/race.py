@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate
 from typing import TypeAlias
 
 import dspy
@@ -19,7 +19,7 @@ from mogradjudge.stages.gate import Gate
 
 BLOCKS = 4
 FEWEST_DOCUMENTS = 8
-"""With fewer validation documents a race has too little to go by, and all texts are read."""
+"""No race ends before a candidate was read on so many documents: there is too little to go by."""
 LEAST_CHANCE = 0.2
 """A candidate whose chance to be accepted falls below this is read no further."""
 
@@ -101,8 +101,9 @@ def chance_to_hold(difference: Difference, name: str, limit: float, share: float
 
     With the share t of the texts read, the difference over all texts is normal around that so far,
     d, with the variance (1 - t) s^2, where s is its standard error over all texts; s is estimated
-    by the one so far times the root of t. Source: conditional power at the current trend, Lan and
-    Wittes 1988, "The B-Value: A Tool for Monitoring Data", Biometrics 44(2).
+    by the one so far times the root of t, so that Student's t takes the place of the normal
+    distribution. Source: conditional power at the current trend, Lan and Wittes 1988, "The
+    B-Value: A Tool for Monitoring Data", Biometrics 44(2).
 
     Args:
         difference: The difference on the texts that were read.
@@ -113,8 +114,10 @@ def chance_to_hold(difference: Difference, name: str, limit: float, share: float
     >>> agreement = Agreement.unmeasured(("tone",))
     >>> difference = Difference(agreement, agreement, {"mean": -0.1}, {"mean": 0.1}, parts=20)
     >>> round(chance_to_hold(difference, "mean", 0.0, share=0.5), 3)
-    0.023
+    0.03
     """
+    from scipy.special import stdtr  # slow to import
+
     value, error = difference.values.get(name), difference.errors.get(name)
     if value is None or error is None:
         return 1.0
@@ -122,7 +125,7 @@ def chance_to_hold(difference: Difference, name: str, limit: float, share: float
     spread = error * math.sqrt(share * (1 - share))
     if not spread:
         return float(margin >= 0)
-    return 0.5 * math.erfc(-margin / spread / math.sqrt(2))
+    return float(stdtr(difference.parts - 1, margin / spread))
 
 
 def race_over(
@@ -146,26 +149,31 @@ def race_over(
         in_blocks: Whether there is a race at all.
         by_section: As for `Race`.
 
-    >>> texts = [dspy.Example(text=f"{number}").with_inputs("text") for number in range(8)]
+    >>> texts = [dspy.Example(text=f"{number}").with_inputs("text") for number in range(20)]
     >>> from mogradjudge import NoMeanRegression
     >>> gate = NoMeanRegression()
     >>> race = race_over(texts, (), gate, seed=0, by_group=False, in_blocks=True)
     >>> [len(block) for block in race.blocks]
-    [2, 2, 2, 2]
+    [10, 5, 5]
     """
     documents = places_by_group(examples, by_group=by_group)
     everything = tuple(range(len(examples)))
-    if not in_blocks or len(documents) < FEWEST_DOCUMENTS or not hasattr(gate, "may_fall"):
+    if not in_blocks or not hasattr(gate, "may_fall"):
         return Race(examples, (everything,), objectives, gate, by_section)
     random.Random(seed).shuffle(documents)
     return Race(examples, _blocks(documents, len(examples)), objectives, gate, by_section)
 
 
 def _blocks(documents: Sequence[Sequence[int]], texts: int) -> tuple[Block, ...]:
-    blocks: list[list[Sequence[int]]] = [[] for _ in range(BLOCKS)]
-    dealt = 0
-    for document in documents:
-        # By the document's middle, so that a long one goes where most of it lies.
-        blocks[min(BLOCKS - 1, int(BLOCKS * (dealt + len(document) / 2) / texts))].append(document)
-        dealt += len(document)
-    return tuple(tuple(sorted(chain(*block))) for block in blocks if block)
+    """Deal documents into blocks of about one size; the first ones are one where they are few."""
+    ends = accumulate(map(len, documents))
+    # By the document's middle, so that a long one goes where most of it lies.
+    numbers = [
+        int(BLOCKS * (end - len(document) / 2) / texts)
+        for document, end in zip(documents, ends, strict=True)
+    ]
+    first = numbers[:FEWEST_DOCUMENTS][-1]
+    blocks: dict[int, list[int]] = {}
+    for number, document in zip(numbers, documents, strict=True):
+        blocks.setdefault(max(first, number), []).extend(document)
+    return tuple(tuple(sorted(block)) for block in blocks.values())

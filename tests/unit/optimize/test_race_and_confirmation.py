@@ -14,6 +14,7 @@ import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from benchmarks.worlds.world import (
     ToyEngine,
@@ -192,12 +193,28 @@ def test_blocks_share_no_document_and_leave_out_no_text(sizes, seed):
     assert sorted(place for block in race.blocks for place in block) == list(range(len(texts)))
     documents = [{groups[place] for place in block} for block in race.blocks]
     assert sum(map(len, documents)) == len(sizes)
-    assert len(race.blocks) == 1 if len(sizes) < 8 else len(race.blocks) > 1
+    assert len(documents[0]) >= min(8, len(sizes))
+    assert len(race.blocks) > 1 or len(set(sizes)) > 1 or len(sizes) < 12
 
 
-def difference_of(value: float, error: float | None) -> Difference:
+def test_no_race_ends_before_eight_documents_were_read():
+    texts = [replace_group(text, str(place // 2)) for place, text in enumerate(VALIDATION[:36])]
+    events: list[Event] = []
+    optimize(Editor(both(4)), valset=texts, confirm="off", events=events)
+    (ended,) = (event for event in events if isinstance(event, RaceEnded))
+    assert 16 <= ended.texts < 36
+
+
+def difference_of(value: float, error: float | None, parts: int = 20) -> Difference:
     nothing = Agreement.unmeasured(("tone",))
-    return Difference(nothing, nothing, {"mean": value}, {"mean": error}, parts=20)
+    return Difference(nothing, nothing, {"mean": value}, {"mean": error}, parts)
+
+
+@pytest.mark.parametrize("parts", [8, 12, 20])
+def test_the_chance_is_that_of_few_documents(parts):
+    # With half of the texts read, the margin is -0.1 and the spread 0.1 * 0.5.
+    chance = chance_to_hold(difference_of(-0.1, 0.1, parts), "mean", 0.0, 0.5)
+    assert chance == pytest.approx(student.cdf(-2, parts - 1))
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.001, 0.5), st.floats(0.1, 0.9))
