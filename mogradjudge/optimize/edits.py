@@ -38,10 +38,10 @@ def _edits(state: State, slots: Sequence[Slot], texts: int, proposals: int) -> I
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:
-                kept = record.accepted and slot.criterion in (record.sections or (slot.criterion,))
+                accepted = record.accepted and slot.criterion in (record.sections or (slot.criterion,))
                 read = texts if record.texts is None else record.texts
                 edit = (record.step, slot.criterion, before, after)
-                yield EditRecord(*edit, _effect(record), kept, read)
+                yield EditRecord(*edit, _effect(record), accepted, read)
 
 
 def _effect(record: StepRecord) -> dict[str, float | None]:
