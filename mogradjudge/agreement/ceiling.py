@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from statistics import fmean
 
 from mogradjudge.agreement.coefficients import Undefined
@@ -38,21 +39,22 @@ def human_ceiling(
         1.0
     """
     chosen = [place for place, scores in enumerate(ratings) if len(scores) > 1]
-    texts = [ratings[place] for place in chosen]
+    texts = _by_rater([ratings[place] for place in chosen])
     of_texts = None if groups is None else [groups[place] for place in chosen]
-    count = Counter(name for scores in texts for name in scores)
-    if any(times < _RARE * len(texts) for times in count.values()):
-        texts = [
-            {str(place): score for place, score in enumerate(scores.values())} for scores in texts
-        ]
-    values = [
-        _with_the_others(texts, name, of_texts, level)
-        for name in dict.fromkeys(name for scores in texts for name in scores)
-    ]
+    raters = dict.fromkeys(chain.from_iterable(texts))
+    values = [_with_the_others(texts, rater, of_texts, level) for rater in raters]
     defined = [value for value in values if not isinstance(value, Undefined)]
     if defined:
-        return sum(defined) / len(defined)
+        return fmean(defined)
     return values[0] if values else Undefined("no text has two ratings")
+
+
+def _by_rater(texts: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """Return the texts' ratings by rater, or by place where a rater rated too few."""
+    counts = Counter(chain.from_iterable(texts))
+    if any(times < _RARE * len(texts) for times in counts.values()):
+        return [dict(zip(map(str, count()), scores.values(), strict=False)) for scores in texts]
+    return list(texts)
 
 
 def _with_the_others(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,19 +56,18 @@ def _single_rows(where: str, row: Row, scores: Group, rater: str | None) -> Iter
         yield row
         return
     longest = max(map(len, lists.values()), default=1)
-    if names is not None and len(names) != longest:
-        yield BadRow(
-            f"{rater!r} must name a rater for each score, but in {where} it names "
-            f"{len(names)} for {longest}"
-        )
-        return
+    if rater is not None and names is not None:
+        if len(names) != longest:
+            yield BadRow(
+                f"{rater!r} must name a rater for each score, but in {where} it names "
+                f"{len(names)} for {longest}"
+            )
+            return
+        lists[rater] = names
     for place in range(max(1, longest)):
         single = {name: row.get(name) if place == 0 else None for name in scores}
-        for name, values in lists.items():
-            single[name] = values[place] if place < len(values) else None
-        if rater is not None and names is not None:
-            single[rater] = names[place] if place < len(names) else None
-        yield {**row, **single}
+        of_lists = {name: next(islice(values, place, None), None) for name, values in lists.items()}
+        yield {**row, **single, **of_lists}
 
 
 def _as_list(value: object) -> list[object] | None:
@@ -107,26 +107,29 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
     texts = list(_equal_rows([columns[name] for name in names]))
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     scores = [_scores(rows, columns, rubric, raters) for rows in texts]
-    ratings = [
-        sorted(_ratings(of_text), key=lambda one: order.get(one.rater, 0)) for of_text in scores
-    ]
-    counts = [len({rating.rater for rating in of_text}) for of_text in ratings]
+    ratings = [_ratings(of_text, order) for of_text in scores]
     merged: Columns = {
         name: [values[rows[0]] for rows in texts] for name, values in columns.items()
     }
     for criterion in rubric.criteria:
         merged[criterion.human] = [_mean(of_text, criterion.name) for of_text in ratings]
         if comments := columns.get(criterion.comment or ""):
-            merged[str(criterion.comment)] = [
-                "\n".join(dict.fromkeys(comments[row] for row in rows if comments[row])) or None
-                for rows in texts
-            ]
-    if repeated := sum(any(len(several) > 1 for several in of_text.values()) for of_text in scores):
+            merged[str(criterion.comment)] = [_joined(comments, rows) for rows in texts]
+    if repeated := sum(map(_repeats, scores)):
         logger.warning("%s: %s.", source, _repeated(repeated))
+    counts = [len({rating.rater for rating in of_text}) for of_text in ratings]
     if max(counts, default=0) < 2:
         return merged
     logger.warning("%s: %s; their means are the human scores.", source, _described(counts))
-    return {**merged, SINGLE_RATINGS: [tuple(of_text) for of_text in ratings]}
+    return {**merged, SINGLE_RATINGS: list(map(tuple, ratings))}
+
+
+def _joined(comments: Sequence[Any], rows: Sequence[int]) -> str | None:
+    return "\n".join(dict.fromkeys(comments[row] for row in rows if comments[row])) or None
+
+
+def _repeats(scores: Mapping[Any, Sequence[float]]) -> bool:
+    return any(len(several) > 1 for several in scores.values())
 
 
 def _equal_rows(inputs: Sequence[Sequence[str]]) -> Iterator[list[int]]:
@@ -149,8 +152,11 @@ def _scores(
     return scores
 
 
-def _ratings(scores: Mapping[tuple[str, str], Sequence[float]]) -> list[Rating]:
-    return [Rating(*names, fmean(several)) for names, several in scores.items()]
+def _ratings(
+    scores: Mapping[tuple[str, str], Sequence[float]], order: Mapping[str, int]
+) -> list[Rating]:
+    ratings = [Rating(*names, fmean(several)) for names, several in scores.items()]
+    return sorted(ratings, key=lambda rating: order.get(rating.rater, 0))
 
 
 def _repeated(texts: int) -> str:

@@ -38,10 +38,14 @@ def _edits(state: State, slots: Sequence[Slot], texts: int, proposals: int) -> I
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:
-                accepted = record.accepted and slot.criterion in (record.sections or (slot.criterion,))
-                read = texts if record.texts is None else record.texts
                 edit = (record.step, slot.criterion, before, after)
-                yield EditRecord(*edit, _effect(record), accepted, read)
+                read = texts if record.texts is None else record.texts
+                yield EditRecord(*edit, _effect(record), _is_accepted(record, slot), read)
+
+
+def _is_accepted(record: StepRecord, slot: Slot) -> bool:
+    is_left_out = bool(record.sections) and slot.criterion not in record.sections
+    return record.accepted and not is_left_out
 
 
 def _effect(record: StepRecord) -> dict[str, float | None]:

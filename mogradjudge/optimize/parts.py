@@ -73,24 +73,31 @@ class Parts:
         Raises:
             SetupError: If there are none.
         """
-        keys = [example_key(example) for example in examples]
         groups = [group_of(example, place) for place, example in enumerate(examples)]
-        known, test = set(map(example_key, self.read(examples))), set(self.keys.get(_TEST, ()))
-        read = [place for place, key in enumerate(keys) if key in known]
-        of_test = {place for place, key in enumerate(keys) if key in test}
-        unknown = [place for place, key in enumerate(keys) if key not in known | test]
-        read_groups = {groups[place] for place in read}
-        unread = {place for place in unknown if groups[place] not in read_groups}
-        related = len(unknown) - len(unread)
+        places = self._places(examples)
+        read_groups = {groups[place] for place in places["read"]}
+        unread = [place for place in places["unknown"] if groups[place] not in read_groups]
+        related = len(places["unknown"]) - len(unread)
         counts = (
-            f"{len(of_test)} of {len(examples)} texts are of the run's test part, {len(unread)} "
-            f"are new to it, {len(read)} were read by it"
+            f"{len(places[_TEST])} of {len(examples)} texts are of the run's test part, "
+            f"{len(unread)} are new to it, {len(places['read'])} were read by it"
             f"{f', and {related} belong to the group of a text that it read' if related else ''}"
         )
-        if not (of_test or unread):
+        held_out = sorted([*places[_TEST], *unread])
+        if not held_out:
             raise SetupError(
                 f"No text is held out: {counts}. Give other texts, or set --test-share when you "
                 "compile."
             )
         logger.warning("--held-out: %s.", counts)
-        return [examples[place] for place in sorted(of_test | unread)]
+        return [examples[place] for place in held_out]
+
+    def _places(self, examples: Sequence[dspy.Example]) -> dict[str, list[int]]:
+        """Sort the places of examples by what the run knows of them; one may be in two parts."""
+        read, test = set(map(example_key, self.read(examples))), set(self.keys.get(_TEST, ()))
+        places: dict[str, list[int]] = {"read": [], _TEST: [], "unknown": []}
+        for place, key in enumerate(map(example_key, examples)):
+            parts = [name for name, keys in (("read", read), (_TEST, test)) if key in keys]
+            for part in parts or ["unknown"]:
+                places[part].append(place)
+        return places

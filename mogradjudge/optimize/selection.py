@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mogradjudge.agreement import TestOptions, Undefined
 from mogradjudge.agreement.coefficients import FEWEST
@@ -36,11 +36,8 @@ def corrected_gain(
     if best is None or first is None or len(rhos) < len(objectives) or len(set(groups)) < FEWEST:
         return None
     rivals = [place for place, mean in enumerate(means) if mean is None or mean <= best]
-    human = {it.criterion.name: [_human(one, it) for one in judged[0]] for it in rhos}
-    scores = [
-        {it.criterion.name: [_score(one, it) for one in judged[place]] for it in rhos}
-        for place in rivals
-    ]
+    human = _by_criterion(_human, judged[0], rhos)
+    scores = [_by_criterion(_score, judged[place], rhos) for place in rivals]
     resampled = resampled_means(human, scores, groups, TestOptions(level=rhos[0].level))
     result = corrected(
         [means[place] for place in rivals],
@@ -49,6 +46,14 @@ def corrected_gain(
         documents=len(set(groups)),
     )
     return None if isinstance(result, Undefined) else result.corrected - first
+
+
+def _by_criterion(
+    read: Callable[[Judgement, Rho], float | None],
+    judgements: Sequence[Judgement],
+    rhos: Sequence[Rho],
+) -> dict[str, list[float | None]]:
+    return {rho.criterion.name: [read(one, rho) for one in judgements] for rho in rhos}
 
 
 def _human(judgement: Judgement, rho: Rho) -> float | None:

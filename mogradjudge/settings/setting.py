@@ -128,19 +128,18 @@ def default(value: T, setting: Setting) -> T:
 def completed(own: Field[Any], hint: Any) -> Setting:
     """Return a field's setting, completed by the field's name, type and default."""
     setting: Setting = own.metadata["setting"]
-    union = get_origin(hint) in (Union, UnionType)
-    types = [part for part in (get_args(hint) if union else (hint,)) if part is not NoneType]
-    literals = [part for part in types if get_origin(part) is Literal]
-    others = [part for part in types if part not in literals] or [str]
-    is_plain = len(others) == 1 and others[0] in (str, int, float, bool)
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    literals = [part for part in parts if get_origin(part) is Literal]
+    kinds = set(parts) - {NoneType, *literals} or {str}
+    is_plain = len(kinds) == 1 and kinds < {str, int, float, bool}
     names = get_args(literals[0]) if literals and is_plain else setting.names
-    kind = others[0] if is_plain else str if names else object
+    kind = kinds.pop() if is_plain else str if names else object
     return replace(
         setting,
         name=own.name,
         kind=kind,
         names=names,
-        optional=union and NoneType in get_args(hint),
+        optional=NoneType in parts,
         is_object=hint is Any or kind is object,
         default=own.default,
     )

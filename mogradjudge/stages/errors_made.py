@@ -42,15 +42,12 @@ def _described(objective: Objective, judgements: Sequence[Judgement]) -> Iterato
         return
     yield f"mean score {statistics.fmean(known):.2f} of 1"
     pairs = _labels(objective, judgements)
-    numbers = [
-        (float(people), float(judge)) for people, judge in pairs if _are_numbers(people, judge)
-    ]
+    numbers = [(float(pair[0]), float(pair[1])) for pair in pairs if _are_numbers(*pair)]
     if numbers:
         yield from _deviations(numbers)
         pairs = [(_level(people), _level(judge)) for people, judge in numbers]
     if pairs and len({str(people) for people, _ in pairs}) <= _MOST_LABELS:
-        is_rounded = any(people != _level(people) for people, _ in numbers)
-        yield _confusions(pairs, "people about" if is_rounded else "people")
+        yield _confusions(pairs, "people about" if _are_means(numbers) else "people")
 
 
 def _labels(objective: Objective, judgements: Sequence[Judgement]) -> list[tuple[Any, Any]]:
@@ -60,6 +57,10 @@ def _labels(objective: Objective, judgements: Sequence[Judgement]) -> list[tuple
         if isinstance(judged.scores[objective.name], float)
     ]
     return [pair for pair in compared if pair is not None]
+
+
+def _are_means(numbers: Sequence[tuple[float, float]]) -> bool:
+    return any(people % 1 for people, _ in numbers)
 
 
 def _level(score: float) -> int:
