@@ -118,13 +118,15 @@ class _Step:
         return judgements
 
     def critique(self, judgements: Sequence[Judgement]) -> Round[Critique]:
+        config = self.context.config
+        # What was asked of a text before, under the same instructions, is answered by the cache.
         critiques = write_critiques(
             judgements,
-            self.context.config.mode.loss.groups(self.criteria),
+            config.mode.loss.groups(self.criteria),
             self.brief,
             self.context.critic,
-            label=self.label,
-            skip_tolerance=self.context.config.skip_tolerance,
+            label=self.label if config.pool == "example" else f"{config.seed}",
+            skip_tolerance=config.skip_tolerance,
         )
         for critique in critiques.records:
             self.notify(

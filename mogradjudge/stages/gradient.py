@@ -77,13 +77,16 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     advice: list[Unit] = dspy.OutputField(desc="a JSON list of units, the most important first")
 
 
+TRIED = "and what came of each, measured; a few hundredths may be luck"
+
+
 def pooled(signature: Any) -> Any:
     """Add what a coach over the whole batch reads: the texts, the errors made, the edits tried."""
     # The texts come first: a prefix cache then serves what the calls on a batch have in common.
     return (
         signature.prepend("texts", dspy.InputField(desc="what the judge read, abridged"), str)
         .insert(-1, "errors_made", dspy.InputField(desc="how often, how far and which way"), str)
-        .insert(-1, "edits_tried", dspy.InputField(desc="and what they changed, measured"), str)
+        .insert(-1, "edits_tried", dspy.InputField(desc=TRIED), str)
     )
 
 

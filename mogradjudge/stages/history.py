@@ -11,7 +11,7 @@ from itertools import accumulate
 from mogradjudge.criteria import Group
 
 _SHOWN = 4  # the last edits of a section
-_LONGEST = 800  # characters of what an edit changed
+_LONGEST = 2_000  # characters of what an edit changed
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class EditRecord:
     effect: Mapping[str, float | None]
     accepted: bool
     texts: int
+
+    @property
+    def has_helped(self) -> bool:
+        """Whether the agreement on the section's own criterion rose."""
+        return (self.effect.get(self.criterion or "") or 0.0) > 0.0
 
     def describe(self) -> str:
         """Say what became of the edit, what it did to each criterion, and what it changed."""

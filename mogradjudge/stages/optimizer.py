@@ -14,7 +14,7 @@ from mogradjudge.criteria.decomposition import inside
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.lm.quoting import quote
 from mogradjudge.programs.candidate import Brief, Slot
-from mogradjudge.stages.gradient import ALL_TEXTS, Gradient, Unit
+from mogradjudge.stages.gradient import ALL_TEXTS, TRIED, Gradient, Unit
 from mogradjudge.stages.history import EditRecord, history_of
 from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.loss import text_of
@@ -31,14 +31,15 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     range of the scale may go, for the range and the output format are set elsewhere. A text may
     describe the levels: then every one by itself, from the worst to the best, so that no text fits
     two of them or none. Learn from the edits tried before: what lowered the agreement on its
-    criterion needs another idea, and what raised it may come back though its step was refused.
+    criterion needs another idea, and what raised it may come back though its step was refused. The
+    criterion's meaning stands beside the text: do not contradict it.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
     criteria: str = dspy.InputField(desc="what each criterion means")
     current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
     advice: str = dspy.InputField(desc="what to change and what to keep, the best supported first")
-    edits_tried: str = dspy.InputField(desc="what earlier edits changed, and what came of it")
+    edits_tried: str = dspy.InputField(desc=f"what earlier edits changed, {TRIED}")
     new_instructions: dict[str, str] = dspy.OutputField(desc="a JSON object: the new text by key")
 
 
@@ -152,8 +153,11 @@ class _Rewriting:
         return {slot: reason for slot, reason in reasons.items() if reason}
 
     def _former(self, slot: Slot) -> list[str]:
+        """Return the current text and those that are not to come back."""
         edits = [record for record in self.history if record.criterion == slot.criterion]
-        before = [text for record in edits for text in (record.before, record.after)]
+        before = [
+            text for it in edits for text in (it.before, *([] if it.has_helped else [it.after]))
+        ]
         return [self.brief.candidate.text(slot), *before]
 
     def repair(self, edit: Edit, faults: Mapping[Slot, str]) -> Question:

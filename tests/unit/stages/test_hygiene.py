@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.worlds.world import toy_examples, toy_rubric
+from benchmarks.worlds.world import toy_examples, toy_lm, toy_rubric
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.events import Event, QuestionSkipped, SectionRewritten
+from mogradjudge.programs.candidate import Brief, Candidate, find_slots
+from mogradjudge.stages.gradient import Gradient, Unit
+from mogradjudge.stages.history import EditRecord
 from mogradjudge.stages.hygiene import COPIED_WORDS, Hygiene
+from mogradjudge.stages.optimizer import rewrite_sections
+from mogradjudge.stages.role import Role
 from tests.unit.stages.test_stages import SEED, UniqueEngine, last_sections, of, run
 
 LONG = " ".join(f"word{number}" for number in range(100))
@@ -53,6 +60,28 @@ def test_a_text_that_is_no_use_is_asked_for_once_more_and_then_left_out(fault, r
         assert ({each.role for each in skipped}, rewritten) == ({"editor"}, {})
         assert len(skipped) == len(rubric.names) == result.steps[0].skipped
         assert set(last_sections(result).values()) == {SEED}
+
+
+@pytest.mark.parametrize(["effect", "may_return"], [(0.02, True), (-0.02, False), (None, False)])
+def test_a_text_that_was_refused_with_others_may_come_back_if_it_has_helped(effect, may_return):
+    rubric, program = toy_rubric("fluency"), MultiCriteriaJudge(toy_rubric("fluency"))
+    brief = Brief(
+        rubric_objectives(rubric), Candidate.of(program), find_slots(program, rubric.names)
+    )
+    unit = Unit(criterion="fluency", change="add", rule="Count.", support=("1",))
+    engine = Writing(lambda text, call: "Count the errors.")
+    edits = rewrite_sections(
+        [Gradient("", rubric.names, (unit,))],
+        [rubric.names],
+        brief,
+        Role("editor", toy_lm(engine), None),
+        label="",
+        hygiene=Hygiene(2000),
+        history=[
+            EditRecord(1, "fluency", SEED, "Count the errors.", {"fluency": effect}, False, 20)
+        ],
+    )
+    assert bool(edits.records[0].texts) == may_return
 
 
 def test_the_papers_editor_may_write_the_same_again():
