@@ -25,18 +25,22 @@ def edits_tried(state: State, slots: Sequence[Slot], proposals: int = 1) -> tupl
 
 
 def _edits(state: State, slots: Sequence[Slot], proposals: int) -> Iterator[EditRecord]:
-    scored = {it.step: it.candidate for it in (*state.measured, *state.rejected)}
+    everyone = (*state.measured, *state.rejected)
+    proposed_at = {it.step: it.candidate for it in everyone if not it.sections}
     for record in state.steps:
         if record.proposed is None:
             continue
         start = record.step - (record.step - 1) % proposals  # the first step of its round
         current = [it.candidate for it in state.measured if it.step < start][-1]
-        proposed = scored[record.step]
+        proposed = proposed_at[record.step]
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:
+                is_kept = record.accepted and (
+                    not record.sections or slot.criterion in record.sections
+                )
                 yield EditRecord(
-                    record.step, slot.criterion, before, after, _effect(record), record.accepted
+                    record.step, slot.criterion, before, after, _effect(record), is_kept
                 )
 
 

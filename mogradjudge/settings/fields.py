@@ -22,6 +22,7 @@ Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Layout: TypeAlias = Literal["combined", "separate"]
 Race: TypeAlias = Literal["blocks", "off"]
+Mix: TypeAlias = Literal["race", "off"]
 Confirm: TypeAlias = Literal["report", "require", "off"]
 Protocol: TypeAlias = Literal["paper"]
 Sampling: TypeAlias = Literal["disagreement", "uniform"]
@@ -114,6 +115,13 @@ class RunFields:
         Setting(
             "blocks: stop scoring a rewrite once it is unlikely to be accepted; off: score each "
             "on all validation texts.",
+        ),
+    )
+    mix: Mix = default(
+        "race",
+        Setting(
+            "race: where a rewrite does worse on some criteria, score the other criteria's new "
+            "sections alone; off: only where that takes no call, as in the separate layout.",
         ),
     )
     confirm: Confirm = default(

@@ -6,6 +6,7 @@ The loop runs in the toy world, where ``BIAS=0`` is perfect and the editor is th
 import json
 import random
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from mogradjudge import (
     Budget,
     MOGrad,
     MultiCriteriaJudge,
+    NoCriterionRegression,
     NoMeanRegression,
     Objective,
     OptimizationResult,
@@ -45,6 +47,7 @@ from mogradjudge.optimize.difference import Difference, difference_between
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
+    MixScored,
     RaceEnded,
     ResultConfirmed,
     StepEnded,
@@ -86,6 +89,22 @@ class Editor(ToyEngine):
             return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
         if role_of(system) == "judge" and self.flips(user):
             system = system.replace("BIAS=0", "BIAS=5").replace("BIAS=2", "BIAS=0")
+        return super().answer(system, user)
+
+
+class Crossing(ToyEngine):
+    """The toy world with an editor that helps one criterion and harms the other."""
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return fields(critique_or_advice(user, "", "Write it anew."))
+        if role_of(system) == "editor":
+            number = zlib.crc32(user.encode())
+            biases = (number % 2, 3 + number // 2 % 2)[:: 1 if number // 4 % 2 else -1]
+            new = dict(
+                zip(labels_of(system), (f"Rate. BIAS={bias}" for bias in biases), strict=True)
+            )
+            return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
         return super().answer(system, user)
 
 
@@ -291,6 +310,77 @@ def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
     assert result.final_agreement.mean == pytest.approx(1.0)
 
 
+# The mix, in the combined layout
+
+
+ONE_BETTER = {"coherence": 0, "fluency": 4}
+
+
+def sections_of(result: OptimizationResult) -> dict[str, str]:
+    (predictor,) = result.program.predictors()
+    instructions = predictor.signature.instructions
+    return dict(re.findall(r"### Criterion: (\w+)\n(.*)", instructions))
+
+
+def test_what_did_better_is_scored_with_the_old_rest_before_the_next_batch():
+    events: list[Event] = []
+    engine = Editor(ONE_BETTER)
+    result = optimize(engine, confirm="off", race="off", events=events)
+    (record,) = result.steps
+    (mix,) = (event for event in events if isinstance(event, MixScored))
+    assert (mix.sections, mix.accepted, record.sections) == (("coherence",), True, ("coherence",))
+    sections = sections_of(result)
+    assert "BIAS=0" in sections["coherence"]
+    assert "BIAS=4" not in sections["fluency"]
+    assert result.final_agreement == record.mixed == record.agreement
+    assert engine.calls["judge"] == 3 * len(VALIDATION) + 3
+    with dspy.context(lm=toy_lm()):
+        measured = evaluation_report(result.program, VALIDATION, 4)
+    values = {name: it["spearman"] for name, it in measured["criteria"].items()}
+    assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
+    assert result.as_dict()["steps"][0]["mixed"] == record.mixed.as_dict()
+
+
+def test_a_mix_is_scored_after_a_race_that_ended_early():
+    texts = optimize(Editor(ONE_BETTER), gate=NoCriterionRegression(), confirm="off")
+    (record,) = texts.steps
+    assert record.texts is not None
+    assert record.sections == ("coherence",)
+
+
+@pytest.mark.parametrize(
+    ("biases", "changes"),
+    [
+        (both(0), {}),  # no loser
+        (both(4), {}),  # no winner
+        (ONE_BETTER, {"mix": "off"}),
+        (ONE_BETTER, {"gate": AlwaysAccept()}),
+        (ONE_BETTER, {"gate": lambda current, proposed: False}),
+        (ONE_BETTER, {"gate": NoCriterionRegression(tolerance=2.0)}),
+    ],
+)
+def test_nothing_is_mixed_without_a_winner_and_a_loser(biases, changes):
+    events: list[Event] = []
+    result = optimize(Editor(biases), confirm="off", events=events, **changes)
+    assert not any(isinstance(event, MixScored) for event in events)
+    assert result.steps[0].mixed is None
+
+
+def test_a_mix_that_was_scored_is_not_paid_again():
+    class Together(Editor):
+        """What helps coherence helps it only beside the new section on fluency."""
+
+        def answer(self, system: str, user: str) -> str:
+            is_mix = role_of(system) == "judge" and "BIAS=4" not in system
+            return super().answer(system.replace("BIAS=0", "BIAS=4") if is_mix else system, user)
+
+    engine = Together(ONE_BETTER)
+    result = optimize(engine, confirm="off", race="off", steps=3)
+    assert [step.mixed is None for step in result.steps] == [False, True, True]
+    assert [step.accepted for step in result.steps] == [False] * 3
+    assert engine.calls["judge"] == 3 * len(VALIDATION) + 3 * 3
+
+
 # The confirmation
 
 
@@ -437,7 +527,7 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
             if cut_at(event):
                 raise KeyboardInterrupt
 
-        lm = toy_lm()
+        lm = toy_lm(Crossing())
         lm.cache = True
         with dspy.context(lm=lm):
             return MOGrad(
@@ -453,6 +543,8 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
         lambda event: isinstance(event, CandidateScored) and event.step == 1,
         lambda event: isinstance(event, StepEnded) and event.step == 1,
         lambda event: isinstance(event, StepStarted) and event.step == 2,
+        lambda event: isinstance(event, CandidateScored) and event.sections,
+        lambda event: isinstance(event, MixScored),
         lambda event: isinstance(event, CandidateScored) and event.split == "confirmation",
     ):
         assert run("cut", cut_at).stop_reason == "interrupted"
@@ -468,10 +560,10 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
 # Several proposals at once
 
 
-def run_side_by_side(threads: int, events: list[Event], **changes: object) -> OptimizationResult:
-    return optimize(
-        ToyEngine(), steps=7, proposals=3, num_threads=threads, events=events, **changes
-    )
+def run_side_by_side(
+    threads: int, events: list[Event], engine: type[ToyEngine] = ToyEngine, **changes: object
+) -> OptimizationResult:
+    return optimize(engine(), steps=7, proposals=3, num_threads=threads, events=events, **changes)
 
 
 def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_one_wins():
@@ -489,12 +581,15 @@ def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_on
     assert started == ended == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_number_of_threads_changes_nothing():
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_the_number_of_threads_changes_nothing(layout):
     one, many = [], []
-    alone, together = run_side_by_side(1, one), run_side_by_side(8, many)
+    alone = run_side_by_side(1, one, Crossing, layout=layout)
+    together = run_side_by_side(8, many, Crossing, layout=layout)
     assert alone.measured == together.measured
     assert alone.confirmation == together.confirmation
     assert one == many
+    assert any(isinstance(event, MixScored) for event in one)
 
 
 def test_equal_proposals_are_scored_once():
