@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mogradjudge.optimize.archive import archive
 from mogradjudge.optimize.result import StepRecord
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.candidate import Slot
 from mogradjudge.stages.history import EditRecord
 
 
-def edits_tried(state: State, slots: Sequence[Slot], proposals: int = 1) -> tuple[EditRecord, ...]:
+def edits_tried(state: State, slots: Sequence[Slot]) -> tuple[EditRecord, ...]:
     """Return each edit of a section that was scored, in the order of the steps.
 
     Args:
         state: The run so far.
         slots: The sections.
-        proposals: How many steps start from the same instructions.
 
     >>> edits_tried(State(), ())
     ()
     """
-    return tuple(_edits(state, slots, proposals))
+    return tuple(_edits(state, slots))
 
 
-def _edits(state: State, slots: Sequence[Slot], proposals: int) -> Iterator[EditRecord]:
+def _edits(state: State, slots: Sequence[Slot]) -> Iterator[EditRecord]:
     everyone = (*state.measured, *state.rejected)
-    proposed_at = {it.step: it.candidate for it in everyone if not it.sections}
+    proposals = {it.step: it.candidate for it in everyone if not it.sections}
+    parents = archive(state)
     for record in state.steps:
         if record.proposed is None:
             continue
-        start = record.step - (record.step - 1) % proposals  # the first step of its round
-        current = [it.candidate for it in state.measured if it.step < start][-1]
-        proposed = proposed_at[record.step]
+        current, proposed = parents[record.parent].candidate, proposals[record.step]
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:

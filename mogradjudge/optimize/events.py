@@ -128,12 +128,17 @@ class SeedScored(Event, headline=True):
 
 @dataclass(frozen=True)
 class StepStarted(StepEvent):
-    """A step starts with its batch."""
+    """A step starts with its batch.
+
+    ``parent`` is the step whose candidate it rewrites; None for the one that was accepted last.
+    """
 
     example_ids: tuple[str, ...]
+    parent: int | None = None
 
     def describe(self) -> str:
-        return f"Step {self.step}: a batch of {len(self.example_ids)} texts."
+        start = "" if self.parent is None else f", from the instructions of step {self.parent}"
+        return f"Step {self.step}: a batch of {len(self.example_ids)} texts{start}."
 
 
 @dataclass(frozen=True)

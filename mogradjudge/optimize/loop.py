@@ -81,7 +81,7 @@ class Run:
         self.observers = observers
         self.batches = Batches(context, data.parts["training"])
         self.folder = folder
-        self.state = state or State()
+        self.state = state or State(choose=context.config.choose)
         self.cap: str | None = None  # that ended the steps
         self.trials = Trials(context, self.parts["validation"])
         self.rounds = Rounds(context, self.batches, self.trials, self.notify)

@@ -55,6 +55,7 @@ class StepRecord:
     names the criteria whose sections were accepted, where not all were; ``mixed`` is the agreement
     of the mix of new and old sections that was scored after the proposal, None if none was.
     ``beaten_by`` is the step beside it whose candidate was better, where the gate let it pass.
+    ``parent`` is the step whose candidate it rewrote, 0 for the initial instructions.
     """
 
     step: int
@@ -68,6 +69,7 @@ class StepRecord:
     sections: Group = ()
     mixed: Agreement | None = None
     beaten_by: int | None = None
+    parent: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as `result.json` holds it."""
@@ -84,6 +86,7 @@ class StepRecord:
             "sections": list(self.sections),
             "mixed": None if self.mixed is None else self.mixed.as_dict(),
             "beaten_by": self.beaten_by,
+            "parent": self.parent,
         }
 
 

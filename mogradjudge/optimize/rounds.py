@@ -11,6 +11,7 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.lm.ledger import totals
+from mogradjudge.optimize.archive import parent_of
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.edits import edits_tried
 from mogradjudge.optimize.events import (
@@ -23,7 +24,7 @@ from mogradjudge.optimize.events import (
 )
 from mogradjudge.optimize.result import Measured, StepRecord
 from mogradjudge.optimize.sampling import Batches
-from mogradjudge.optimize.state import State, rank_value
+from mogradjudge.optimize.state import State
 from mogradjudge.optimize.step import Proposal, propose
 from mogradjudge.optimize.trials import Entry, Trial, Trials
 from mogradjudge.programs.evaluation import name_examples
@@ -34,11 +35,12 @@ Batch = Sequence[dspy.Example]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one step: its proposal, its trial and that of its mix.
+    """What came of one step: what it rewrote, its proposal, its trial and that of its mix.
 
     ``winner`` is the best candidate of the whole round; None if the current instructions stay.
     """
 
+    parent: Measured
     proposal: Proposal
     trial: Trial
     mix: Trial | None
@@ -83,40 +85,51 @@ class Rounds:
         self.notify = notify
 
     def take(self, batches: Mapping[int, Batch], state: State) -> State:
-        """Take one step, or several from the same instructions, and return the state after them.
+        """Take one step, or several side by side, and return the state after them.
 
         Args:
             batches: The batch of each step.
             state: The run so far.
         """
-        for step, batch in batches.items():
-            self.notify(StepStarted(step, tuple(name_examples(batch))))
-        parent = state.measured[-1]
-        proposals = self._propose(batches, parent, state)
+        parents = self._parents(batches, state)
+        proposals = self._propose(batches, parents, state)
         trials = self._score(
-            [Entry(step, it.candidate, parent) for step, it in proposals.items()], state
+            [Entry(step, it.candidate, parents[step]) for step, it in proposals.items()], state
         )
-        rival = _best(trials.values()) or parent
-        mixes = [self.trials.mix(trial, parent, rival, state) for trial in trials.values()]
+        rival = _best(trials.values(), state)
+        mixes = [
+            self.trials.mix(trial, parents[step], rival or parents[step], state)
+            for step, trial in trials.items()
+        ]
         mixed = self._score([entry for entry in mixes if entry is not None], state)
-        winner = _best([*mixed.values(), *trials.values()])
+        winner = _best([*mixed.values(), *trials.values()], state)
         return self._decide(
             {
-                step: Outcome(proposal, trials[step], mixed.get(step), winner)
+                step: Outcome(parents[step], proposal, trials[step], mixed.get(step), winner)
                 for step, proposal in proposals.items()
             },
             state,
         )
 
+    def _parents(self, batches: Mapping[int, Batch], state: State) -> dict[int, Measured]:
+        """Choose what each step rewrites, and send the event that it starts."""
+        config = self.context.config
+        parents = {step: parent_of(step, state, config) for step in batches}
+        is_last = config.parent == "last" and len(batches) == 1
+        for step, batch in batches.items():
+            parent = None if is_last else parents[step].step
+            self.notify(StepStarted(step, tuple(name_examples(batch)), parent))
+        return parents
+
     def _propose(
-        self, batches: Mapping[int, Batch], parent: Measured, state: State
+        self, batches: Mapping[int, Batch], parents: Mapping[int, Measured], state: State
     ) -> dict[int, Proposal]:
         pool, context = self.batches.pool, self.context
-        history = edits_tried(state, context.slots, context.config.proposals)
+        history = edits_tried(state, context.slots)
         return self._side_by_side(
             tuple(batches),
             lambda step, notify: propose(
-                *(context, parent.candidate, batches[step], step, notify),
+                *(context, parents[step].candidate, batches[step], step, notify),
                 pool=pool,
                 history=history,
             ),
@@ -177,14 +190,10 @@ class Rounds:
         )
 
 
-def _best(trials: Iterable[Trial]) -> Measured | None:
+def _best(trials: Iterable[Trial], state: State) -> Measured | None:
     """Return the best candidate that passed the gate, the first one on a tie."""
     passing = (trial.scored for trial in trials if trial.passes)
-    return max(
-        (scored for scored in passing if scored is not None),
-        key=lambda scored: rank_value(scored.agreement),
-        default=None,
-    )
+    return max((it for it in passing if it is not None), key=state.rank, default=None)
 
 
 def _record(step: int, outcome: Outcome, state: State, calls: int) -> StepRecord:
@@ -203,4 +212,5 @@ def _record(step: int, outcome: Outcome, state: State, calls: int) -> StepRecord
         sections=() if accepted is None else accepted.sections,
         mixed=None if mix is None else mix.agreement,
         beaten_by=outcome.beaten_by,
+        parent=outcome.parent.step,
     )

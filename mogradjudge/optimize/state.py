@@ -18,6 +18,7 @@ from mogradjudge.optimize.confirmation import Confirmation, Verdict
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.settings import Choose
 from mogradjudge.stages.gate import measures_less
 
 REPLAY = "Delete that file to replay the run from its paid replies."
@@ -44,6 +45,7 @@ class State:
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
         confirmation: The comparison on the confirmation examples, once it was made.
+        choose: What the best candidate is best in: the mean, or its worst criterion.
 
     >>> State().steps, State().calls
     ((), 0)
@@ -55,6 +57,7 @@ class State:
     calls: int = 0
     test: HeldOut | None = None
     confirmation: Confirmation | None = None
+    choose: Choose = "mean"
 
     @property
     def best(self) -> Measured:
@@ -65,7 +68,15 @@ class State:
             for candidate in self.measured
             if not measures_less(seed.agreement, candidate.agreement)
         ]
-        return max(eligible, key=lambda candidate: rank_value(candidate.agreement))
+        return max(eligible, key=self.rank)
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Return what candidates are ranked by."""
+        mean = rank_value(measured.agreement)
+        if self.choose == "mean":
+            return (mean,)
+        values = [it for it in measured.agreement.by_criterion.values() if isinstance(it, float)]
+        return min(values, default=mean), mean
 
     @property
     def chosen(self) -> Measured:
@@ -114,6 +125,7 @@ class State:
             steps=tuple(map(_Step.of, self.steps)),
             test=None if self.test is None else _HeldOut.of(self.test),
             confirmation=None if self.confirmation is None else _Confirmation.of(self.confirmation),
+            choose=self.choose,
         )
         # The last two repeat what the others say, for a reader of the file.
         best_step = self.best.step if self.measured else 0
@@ -153,6 +165,7 @@ class State:
             calls=stored.calls,
             test=None if stored.test is None else stored.test.held_out,
             confirmation=None if stored.confirmation is None else stored.confirmation.confirmation,
+            choose=stored.choose,
         )
 
     def check_matches(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
@@ -307,6 +320,7 @@ class _Step:
     sections: tuple[str, ...] = ()
     mixed: _Rows | None = None
     beaten_by: _Count | None = None
+    parent: _Count = 0
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:
@@ -376,3 +390,4 @@ class _State:
     steps: tuple[_Step, ...]
     test: _HeldOut | None
     confirmation: _Confirmation | None = None
+    choose: Choose = "mean"

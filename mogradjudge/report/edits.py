@@ -155,13 +155,15 @@ def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
 
 def chain(run: RunData, limits: Limits) -> Chain:
     """Collect each step of a run, from its examples to its edits."""
-    current, links = _seed(run), []
+    last = 0
+    after, links = {last: _seed(run)}, []
     for step in run.steps:
+        parent = after.get(last if step.parent is None else step.parent, after[last])
         texts = {_place(section): section.text for section in step.all(SectionRewritten)}
-        proposal = {**current, **texts}
-        links.append(_link(run, step, current, proposal, limits))
+        links.append(_link(run, step, parent, {**parent, **texts}, limits))
+        after[step.number] = {**parent, **_accepted(texts, step.decided)}
         if links[-1].outcome == "accepted":
-            current = {**current, **_accepted(texts, step.decided)}
+            last = step.number
     omitted = 0 if limits.steps is None else max(0, len(links) - limits.steps)
     return Chain(tuple(links[omitted:]), omitted, limits)
 
@@ -205,8 +207,10 @@ def outcome_of(decided: GateDecided | None) -> StepOutcome:
 
 
 def note_on(step: Step) -> str:
-    """Say what became of a step's mix, and which step beside it was better."""
+    """Say what a step rewrote, what became of its mix, and which step beside it was better."""
     mix, decided, notes = step.last(MixScored), step.decided, []
+    if step.parent is not None:
+        notes.append(f"from the instructions of step {step.parent}")
     if mix is not None:
         outcome = "accepted" if mix.accepted else "rejected"
         names = ", ".join(mix.sections)

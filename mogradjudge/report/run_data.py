@@ -59,6 +59,12 @@ class Step:
         return self.last(BatchJudged)
 
     @property
+    def parent(self) -> int | None:
+        """The step whose candidate it rewrites; None for the one that was accepted last."""
+        started = self.last(StepStarted)
+        return None if started is None else started.parent
+
+    @property
     def decided(self) -> GateDecided | None:
         """The gate's decision; None if there is none yet."""
         return self.last(GateDecided)

@@ -38,8 +38,10 @@ from mogradjudge import (
     OptimizationResult,
 )
 from mogradjudge.data import example_key
+from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.archive import best_ones, parent_of
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import confirmed, documents_needed
 from mogradjudge.optimize.datasets import examples_of
@@ -47,6 +49,7 @@ from mogradjudge.optimize.difference import Difference, difference_between
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
+    GateDecided,
     MixScored,
     RaceEnded,
     ResultConfirmed,
@@ -54,7 +57,10 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.race import chance_to_hold, race_over
+from mogradjudge.optimize.result import Measured
 from mogradjudge.optimize.selection import corrected_gain
+from mogradjudge.optimize.state import State
+from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 
@@ -95,17 +101,27 @@ class Editor(ToyEngine):
 class Crossing(ToyEngine):
     """The toy world with an editor that helps one criterion and harms the other."""
 
+    def biases(self, number: int) -> tuple[int, ...]:
+        return (number % 2, 3 + number // 2 % 2)[:: 1 if number // 4 % 2 else -1]
+
     def answer(self, system: str, user: str) -> str:
         if role_of(system) == "coach":
-            return fields(critique_or_advice(user, "", "Write it anew."))
-        if role_of(system) == "editor":
-            number = zlib.crc32(user.encode())
-            biases = (number % 2, 3 + number // 2 % 2)[:: 1 if number // 4 % 2 else -1]
-            new = dict(
-                zip(labels_of(system), (f"Rate. BIAS={bias}" for bias in biases), strict=True)
+            return fields(
+                critique_or_advice(user, "", f"Write it anew: {zlib.crc32(user.encode())}.")
             )
+        if role_of(system) == "editor":
+            biases = self.biases(zlib.crc32(user.encode()))
+            texts = (f"Rate it. BIAS={bias}" for bias in biases)
+            new = dict(zip(labels_of(system), texts, strict=False))
             return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
         return super().answer(system, user)
+
+
+class Helping(Crossing):
+    """The toy world with an editor that helps both criteria, more or less."""
+
+    def biases(self, number: int) -> tuple[int, ...]:
+        return number % 2, number // 2 % 2
 
 
 def both(bias: int) -> dict[str, int]:
@@ -520,8 +536,10 @@ def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["combined", "separate"])
-def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("layout", "parent"), [("combined", "last"), ("separate", "last"), ("combined", "pareto")]
+)
+def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, parent, tmp_path: Path):
     def run(folder: str, cut_at: Callable[[Event], bool] = lambda event: False):
         def interrupt(event: Event) -> None:
             if cut_at(event):
@@ -532,6 +550,7 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
         with dspy.context(lm=lm):
             return MOGrad(
                 steps=2,
+                parent=parent,
                 mode="SSC",
                 run_dir=tmp_path / folder,
                 num_threads=1,
@@ -563,7 +582,9 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
 def run_side_by_side(
     threads: int, events: list[Event], engine: type[ToyEngine] = ToyEngine, **changes: object
 ) -> OptimizationResult:
-    return optimize(engine(), steps=7, proposals=3, num_threads=threads, events=events, **changes)
+    return optimize(
+        engine(), **{"steps": 7, "proposals": 3} | changes, num_threads=threads, events=events
+    )
 
 
 def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_one_wins():
@@ -618,6 +639,79 @@ def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
     resumed = run("cut")
     assert resumed.measured == whole.measured
     assert resumed.calls == whole.calls
+
+
+def test_a_proposal_that_lost_to_one_beside_it_says_so():
+    events: list[Event] = []
+    result = run_side_by_side(8, events, Helping, confirm="off")
+    beaten = {step.step: step.beaten_by for step in result.steps if step.beaten_by is not None}
+    accepted = {step.step for step in result.steps if step.accepted}
+    assert beaten
+    assert set(beaten.values()) <= accepted
+    assert not set(beaten) & accepted
+    for decided in (event for event in events if isinstance(event, GateDecided)):
+        assert decided.beaten_by == beaten.get(decided.step)
+        words = f"step {decided.beaten_by}"
+        assert (words in decided.describe()) == (decided.step in beaten)
+    assert result.as_dict()["steps"][min(beaten) - 1]["beaten_by"] == beaten[min(beaten)]
+
+
+# The archive
+
+
+def tried(step: int, *values: float, texts: int | None = None) -> Measured:
+    names = ("coherence", "fluency")
+    none = dict.fromkeys(names, 0)
+    agreement = Agreement(dict(zip(names, values, strict=True)), none, none, none, none)
+    candidate = Candidate({"self": Instructions(f"Step {step}.")})
+    return Measured(step, candidate, agreement, texts)
+
+
+def test_a_step_starts_from_the_best_on_a_criterion_or_in_the_mean():
+    seed, coherent, fluent = tried(0, 0.4, 0.4), tried(1, 0.6, 0.3), tried(2, 0.1, 0.7)
+    state = State(
+        measured=(seed, tried(3, 0.5, 0.5)),
+        rejected=(coherent, fluent, tried(4, 0.9, 0.9, texts=8)),
+    )
+    assert [it.step for it in best_ones(state)] == [1, 2, 3]
+    config = MOGradConfig(parent="pareto")
+    drawn = [parent_of(step, state, config).step for step in range(300)]
+    assert all(drawn.count(step) > 80 for step in (1, 2, 3))
+    assert drawn == [parent_of(step, state, config).step for step in range(300)]
+    assert parent_of(5, state, MOGradConfig()).step == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
+def test_what_a_step_starts_from_is_not_dominated(values):
+    scored = [tried(step, a / 4, b / 4) for step, (a, b) in enumerate(values)]
+    state = State(measured=tuple(scored[:1]), rejected=tuple(scored[1:]))
+    for best in best_ones(state):
+        a, b = values[best.step]
+        assert not any(c >= a and d >= b and (c, d) != (a, b) for c, d in values)
+
+
+def test_the_worst_criterion_may_choose_the_result():
+    state = State(measured=(tried(0, 0.2, 0.9), tried(1, 0.5, 0.5), tried(2, 0.3, 0.9)))
+    assert (state.best.step, replace(state, choose="worst").best.step) == (2, 1)
+    assert State.from_dict(replace(state, choose="worst").as_dict()).best.step == 1
+
+
+@pytest.mark.parametrize("proposals", [1, 3])
+def test_steps_from_the_archive_are_raced_against_what_they_rewrote(proposals):
+    one, many = [], []
+    changes = {"parent": "pareto", "choose": "worst", "confirm": "off", "mix": "off"}
+    changes |= {"proposals": proposals, "race": "off"}
+    alone = run_side_by_side(1, one, Crossing, **changes)
+    together = run_side_by_side(8, many, Crossing, **changes)
+    assert one == many
+    assert alone.measured == together.measured
+    assert len({step.parent for step in alone.steps}) > 1
+    started = [event.parent for event in one if isinstance(event, StepStarted)]
+    assert started == [step.parent for step in alone.steps]
+    agreements = {0: alone.measured[0].agreement}
+    for step in alone.steps:
+        assert step.current == agreements[step.parent]
+        agreements[step.step] = step.proposed
 
 
 # Where nothing can be confirmed
