@@ -560,10 +560,10 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, pare
     whole = run("whole")
     for cut_at in (
         lambda event: isinstance(event, CandidateScored) and event.step == 1,
-        lambda event: isinstance(event, StepEnded) and event.step == 1,
-        lambda event: isinstance(event, StepStarted) and event.step == 2,
         lambda event: isinstance(event, CandidateScored) and event.sections,
         lambda event: isinstance(event, MixScored),
+        lambda event: isinstance(event, StepEnded) and event.step == 1,
+        lambda event: isinstance(event, StepStarted) and event.step == 2,
         lambda event: isinstance(event, CandidateScored) and event.split == "confirmation",
     ):
         assert run("cut", cut_at).stop_reason == "interrupted"
