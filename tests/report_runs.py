@@ -10,6 +10,7 @@ import dspy
 from benchmarks.worlds.world import ToyEngine, fields, role_of, toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.optimize.directory import EVENTS
+from mogradjudge.optimize.event_log import as_json
 from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
@@ -23,7 +24,6 @@ from mogradjudge.optimize.events import (
     SeedScored,
     StepEnded,
     StepStarted,
-    as_json,
 )
 from mogradjudge.optimize.judged_text import JudgedText
 

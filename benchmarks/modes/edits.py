@@ -49,9 +49,10 @@ def edits_of(events: Iterable[Mapping[str, Any]], seed: Mapping[str, str]) -> li
             _enter(event, steps.setdefault(event["step"], new))
     current, edits = dict(seed), []
     for _, edit in sorted(steps.items()):
+        sections = edit.pop("sections", None) or edit["after"]
         edits.append({**edit, "before": {name: current[name] for name in edit["after"]}})
         if edit["accepted"]:
-            current |= edit["after"]
+            current |= {name: text for name, text in edit["after"].items() if name in sections}
     return edits
 
 
@@ -63,7 +64,7 @@ def _enter(event: Mapping[str, Any], edit: dict[str, Any]) -> None:
         case "SectionRewritten":
             edit["after"][event["criterion"]] = event["text"]
         case "GateDecided":
-            edit["accepted"] = event["accepted"]
+            edit["accepted"], edit["sections"] = event["accepted"], event.get("sections")
 
 
 def rate_edits(setting: Setting, cells: Sequence[Cell]) -> None:

@@ -28,7 +28,8 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Purse
 from mogradjudge.lm.ledger import ROLES, Ledger
 from mogradjudge.lm.reply_cache import ReplyStore, replies_kept_in
-from mogradjudge.optimize.events import Event, as_json
+from mogradjudge.optimize.event_log import as_json
+from mogradjudge.optimize.events import Event
 from mogradjudge.optimize.parts import PARTS, Parts
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import differences

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mogradjudge.optimize.archive import archive
 from mogradjudge.optimize.result import StepRecord
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.candidate import Slot
 from mogradjudge.stages.history import EditRecord
 
 
-def edits_tried(
-    state: State, slots: Sequence[Slot], *, texts: int, proposals: int = 1
-) -> tuple[EditRecord, ...]:
+def edits_tried(state: State, slots: Sequence[Slot], *, texts: int) -> tuple[EditRecord, ...]:
     """Return each edit of a section that was scored, in the order of the steps.
 
     Args:
         state: The run so far.
         slots: The sections.
         texts: How many validation texts there are.
-        proposals: How many steps start from the same instructions.
 
     >>> edits_tried(State(), (), texts=20)
     ()
     """
-    return tuple(_edits(state, slots, texts, proposals))
+    return tuple(_edits(state, slots, texts))
 
 
-def _edits(state: State, slots: Sequence[Slot], texts: int, proposals: int) -> Iterator[EditRecord]:
-    scored = {it.step: it.candidate for it in (*state.measured, *state.rejected)}
+def _edits(state: State, slots: Sequence[Slot], texts: int) -> Iterator[EditRecord]:
+    everyone = (*state.measured, *state.rejected)
+    proposals = {it.step: it.candidate for it in everyone if not it.sections}
+    parents = archive(state)
     for record in state.steps:
         if record.proposed is None:
             continue
-        start = record.step - (record.step - 1) % proposals  # the first step of its round
-        current = [it.candidate for it in state.measured if it.step < start][-1]
-        proposed = scored[record.step]
+        current, proposed = parents[record.parent].candidate, proposals[record.step]
         for slot in slots:
             before, after = current.text(slot), proposed.text(slot)
             if before != after:

@@ -22,24 +22,29 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.dry_run import DryRun, dry_run, usual_scores
 from mogradjudge.optimize.sampling import pool_of
+from mogradjudge.optimize.sections import is_split
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import name_examples
+from mogradjudge.stages.gate import limits_of
 
 RACE_READS = 0.5
 """The share of the validation texts that a race reads, about: fewer where rewrites do harm."""
+MIXED = 0.6
+"""The share of rewrites, about, that do better on some criteria and worse on others."""
 
 
 @dataclass(frozen=True)
 class RoleEstimate:
     """What one role would use; ``cost`` is in US dollars, None if the model's price is unknown.
 
-    ``likely_calls`` is what ``calls`` would be if each race read `RACE_READS` of the texts.
+    ``likely_calls`` is what ``calls`` would be if each race read `RACE_READS` of the texts, and
+    the sections of `MIXED` of the rewrites were mixed with the former ones.
 
     Calls are an upper estimate: they are exact if no call fails or is repeated, every proposal is
-    new, accepted and scored on all validation texts, the initial instructions are not the result,
-    no reply comes from a cache, no `skip_tolerance` saves a critique and every text is rated on all
-    criteria. The texts that are drawn by disagreement are others than in a run, so tokens are those
-    of texts like them.
+    new, accepted and scored on all validation texts, as is its mix, the initial instructions are
+    not the result, no reply comes from a cache, no `skip_tolerance` saves a critique and every text
+    is rated on all criteria. The texts that are drawn by disagreement are others than in a run, so
+    tokens are those of texts like them.
 
     Prompts are those that the run would send, and a judge's replies have the expected form, both
     counted by the model's tokenizer if it is available. How much critic, coach, editor and a
@@ -103,7 +108,7 @@ def estimate(
         counter = counters[models[call.role]]
         sums[call.role].add(counter.messages(call.messages), counter.text(call.reply))
     prompts = _JudgePrompts(judge, adapter, counters[models["judge"]])
-    for candidate, examples, share in _rounds(config, run, parts):
+    for candidate, examples, share in _rounds(config, judge, run, parts):
         # A round judges equal texts once.
         for example in {example_key(example): example for example in examples}.values():
             for path in prompts.predictors:
@@ -141,11 +146,15 @@ def _check_judge(judge: object) -> None:
 
 def _rounds(
     config: MOGradConfig,
+    judge: MultiCriteriaJudge,
     run: DryRun,
     parts: Mapping[str, Sequence[dspy.Example]],
 ) -> Iterator[tuple[Candidate, Sequence[dspy.Example], float]]:
     """Yield each candidate, the examples that it is scored on, and how many of them are likely."""
-    raced = RACE_READS if config.race != "off" and hasattr(config.gate, "may_fall") else 1.0
+    has_limits = limits_of(config.gate, judge.rubric.names) is not None
+    raced = RACE_READS if config.race != "off" and has_limits else 1.0
+    is_mixed = config.mix == "race" and has_limits and not is_split(judge)
+    mixed = MIXED * raced if is_mixed and len(judge.rubric.names) > 1 else None
     candidates, train = run.candidates, parts["training"]
     yield candidates[0], parts["validation"], 1.0
     yield candidates[0], pool_of(config, train), 1.0
@@ -154,6 +163,8 @@ def _rounds(
         yield current, [by_name[name] for name in batch], 1.0
         if proposed != current:
             yield proposed, parts["validation"], raced
+            if mixed is not None:
+                yield proposed, parts["validation"], mixed
     final = candidates[-1]
     yield candidates[0], parts["test"], 1.0
     if final != candidates[0]:

@@ -7,14 +7,11 @@ figures that a tracker logs, and by its fields what `events.jsonl` holds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from inspect import isabstract
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 from mogradjudge.criteria import Group
-from mogradjudge.errors import SetupError
-from mogradjudge.files import DELETE_LINE, LineLog, decoded
 from mogradjudge.optimize.judged_text import JudgedText, Values
 
 
@@ -95,15 +92,19 @@ class CandidateScored(Event):
     """Instructions were scored: the initial ones (step 0), or those that a step proposed.
 
     ``split`` is ``"validation"`` or ``"test"``. On the test texts, the initial and the final
-    instructions are scored, each with the number of its step.
+    instructions are scored, each with the number of its step. ``sections`` names the criteria whose
+    sections are the step's, where it is a mix with the instructions before.
     """
 
     step: int
     split: str
     texts: tuple[JudgedText, ...]
+    sections: Group = ()
 
     def describe(self) -> str:
         which = f"instructions of step {self.step}" if self.step else "initial instructions"
+        if self.sections:
+            which += f", new in {', '.join(self.sections)} only,"
         return f"Scored the {which} on {len(self.texts)} {self.split} texts."
 
 
@@ -127,12 +128,17 @@ class SeedScored(Event, headline=True):
 
 @dataclass(frozen=True)
 class StepStarted(StepEvent):
-    """A step starts with its batch."""
+    """A step starts with its batch.
+
+    ``parent`` is the step whose candidate it rewrites; None for the one that was accepted last.
+    """
 
     example_ids: tuple[str, ...]
+    parent: int | None = None
 
     def describe(self) -> str:
-        return f"Step {self.step}: a batch of {len(self.example_ids)} texts."
+        start = "" if self.parent is None else f", from the instructions of step {self.parent}"
+        return f"Step {self.step}: a batch of {len(self.example_ids)} texts{start}."
 
 
 @dataclass(frozen=True)
@@ -205,15 +211,20 @@ class QuestionSkipped(StepEvent, headline=True):
 
 @dataclass(frozen=True)
 class RaceEnded(StepEvent, headline=True):
-    """A candidate was scored no further: its chance to be accepted had become small."""
+    """A candidate was scored no further: its chance to be accepted had become small.
+
+    ``sections`` is as for `CandidateScored`.
+    """
 
     texts: int
     of: int
     chance: float
+    sections: Group = ()
 
     def describe(self) -> str:
+        which = f" {', '.join(self.sections)} alone" if self.sections else ""
         return (
-            f"Step {self.step}: scored on {self.texts} of {self.of} texts; "
+            f"Step {self.step}:{which} scored on {self.texts} of {self.of} texts; "
             f"the chance to be accepted is {self.chance:.2f}."
         )
 
@@ -239,11 +250,36 @@ class ResultConfirmed(Event, headline=True):
 
 
 @dataclass(frozen=True)
+class MixScored(StepEvent, headline=True):
+    """The new sections that did no worse were scored, with the old ones in place of the others.
+
+    ``sections`` names the criteria of the new ones. ``agreement`` is that on the texts that were
+    read: ``texts`` of them, None for all.
+    """
+
+    sections: Group
+    accepted: bool
+    agreement: Values
+    texts: int | None = None
+
+    def describe(self) -> str:
+        verdict = "accepted" if self.accepted else "rejected"
+        return (
+            f"Step {self.step}, the new sections of {', '.join(self.sections)} alone {verdict}: "
+            f"{show(self.agreement)}."
+        )
+
+    def figures(self) -> Mapping[str, float]:
+        return named("mixed", self.agreement)
+
+
+@dataclass(frozen=True)
 class GateDecided(StepEvent, headline=True):
     """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring.
 
     ``current`` and ``proposed`` are agreements on the same texts. ``sections`` names the criteria
-    whose sections were accepted, where not all were.
+    whose sections were accepted, where not all were. ``beaten_by`` is the step beside it that was
+    accepted in its place.
     """
 
     accepted: bool
@@ -252,6 +288,7 @@ class GateDecided(StepEvent, headline=True):
     proposed: Values
     unscored: Mapping[str, int]
     sections: Group = ()
+    beaten_by: int | None = None
 
     def describe(self) -> str:
         if self.unchanged:
@@ -259,6 +296,8 @@ class GateDecided(StepEvent, headline=True):
         verdict = "accepted" if self.accepted else "rejected"
         if self.sections:
             verdict += f" ({', '.join(self.sections)})"
+        if self.beaten_by is not None:
+            verdict += f" (step {self.beaten_by} is better)"
         return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}."
 
     def figures(self) -> Mapping[str, float]:
@@ -315,45 +354,6 @@ _STOPPED = {
     "stop_file": "Stopped by the stop file",
     "interrupted": "Stopped by an interrupt",
 }
-
-
-class Line(NamedTuple):
-    """A line of `events.jsonl`: an event and its time, None if the line has no time."""
-
-    event: Event
-    time: str | None
-
-
-def as_json(event: Event) -> dict[str, Any]:
-    """Return an event as one line of `events.jsonl`.
-
-    >>> as_json(RunResumed(steps=2, calls=31))
-    {'event': 'RunResumed', 'steps': 2, 'calls': 31}
-    """
-    return {"event": type(event).__name__, **asdict(event)}
-
-
-def read_events(log: LineLog) -> Iterator[Line]:
-    """Read the events of a run's `events.jsonl`, of this version or an earlier one.
-
-    Raises:
-        SetupError: If the file cannot be read, or a line holds no known event.
-    """
-    for number, line in enumerate(log.entries(), start=1):
-        try:
-            yield _from_json(line)
-        except ValueError as error:
-            raise SetupError(
-                f"Line {number} of {log.path} is damaged ({error}). {DELETE_LINE}"
-            ) from error
-
-
-def _from_json(line: Mapping[str, Any]) -> Line:
-    name, time = line.get("event"), line.get("time")
-    kind = Event.kinds.get(name) if isinstance(name, str) else None
-    if kind is None or isabstract(kind):
-        raise ValueError(f"event: {name!r} is no event of this version")
-    return Line(decoded(kind, line), time if isinstance(time, str) else None)
 
 
 def named(what: str, values: Mapping[str, float | None]) -> dict[str, float]:

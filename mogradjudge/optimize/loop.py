@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, islice
-from typing import TypeVar
+from itertools import islice
 
-import dspy
-
-from mogradjudge.concurrency import in_parallel
 from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Spent
@@ -20,19 +16,15 @@ from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.datasets import RunData
 from mogradjudge.optimize.directory import RunDirectory
-from mogradjudge.optimize.edits import edits_tried
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
-    GateDecided,
     Observer,
     ResultConfirmed,
     RunEnded,
     RunResumed,
     RunStarted,
     SeedScored,
-    StepEnded,
-    StepStarted,
 )
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.result import (
@@ -40,14 +32,14 @@ from mogradjudge.optimize.result import (
     Measured,
     OptimizationResult,
     Selection,
-    StepRecord,
     StopReason,
 )
+from mogradjudge.optimize.rounds import Rounds
 from mogradjudge.optimize.sampling import Batches
 from mogradjudge.optimize.selection import corrected_gain
 from mogradjudge.optimize.state import State, rank_value, unmeasured_state
-from mogradjudge.optimize.step import Proposal, judge, propose
-from mogradjudge.optimize.trials import Trial, Trials, best_only
+from mogradjudge.optimize.step import judge
+from mogradjudge.optimize.trials import Trials
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import (
     Agreement,
@@ -55,12 +47,9 @@ from mogradjudge.programs.evaluation import (
     agreement_of,
     check_scored,
     check_summed,
-    name_examples,
 )
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 _ROOM = 1.25  # the confirmation's texts may be longer than those before
 
@@ -92,9 +81,10 @@ class Run:
         self.observers = observers
         self.batches = Batches(context, data.parts["training"])
         self.folder = folder
-        self.state = state or State()
+        self.state = state or State(choose=context.config.choose)
         self.cap: str | None = None  # that ended the steps
         self.trials = Trials(context, self.parts["validation"])
+        self.rounds = Rounds(context, self.batches, self.trials, self.notify)
 
     def execute(self) -> OptimizationResult:
         """Take all steps, unless the budget, a limit or the user stops the run."""
@@ -181,7 +171,7 @@ class Run:
         while batch := dict(islice(steps, config.proposals)):
             if reason := self.reached_limit():
                 return reason
-            self.take(batch)
+            self.advance(self.rounds.take(batch, self.state))
         return "steps"
 
     def reached_limit(self) -> StopReason | None:
@@ -198,7 +188,7 @@ class Run:
         seed = Candidate.of(self.context.program)
         judgements = self.judge(0, "validation", seed)
         check_scored(judgements, "validation")
-        self.trials.judged[0] = judgements
+        self.trials.judged[seed] = judgements
         agreement = agreement_of(judgements, self.context.objectives)
         check_summed(agreement, self.context.objectives, "validation")
         calls = self.context.ledger.calls
@@ -267,82 +257,6 @@ class Run:
     def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
         """Score the instructions of a step on the texts of a split."""
         return agreement_of(self.judge(step, split, candidate), self.context.objectives)
-
-    def take(self, batches: Mapping[int, Sequence[dspy.Example]]) -> None:
-        """Take one step, or several from the same instructions, and accept or reject proposals.
-
-        Args:
-            batches: The batch of each step.
-        """
-        for step, batch in batches.items():
-            self.notify(StepStarted(step, tuple(name_examples(batch))))
-        current = self.state.measured[-1].candidate
-        config, slots = self.context.config, self.context.slots
-        pool, texts = self.batches.pool, len(self.parts["validation"])
-        history = edits_tried(self.state, slots, texts=texts, proposals=config.proposals)
-        proposals = self.side_by_side(
-            tuple(batches),
-            lambda step, notify: propose(
-                self.context, current, batches[step], step, notify, pool=pool, history=history
-            ),
-        )
-        candidates = {step: proposal.candidate for step, proposal in proposals.items()}
-        trials = self.side_by_side(
-            tuple(batches),
-            lambda step, notify: self.trials.score(step, candidates, self.state, notify),
-        )
-        self.decide(proposals, best_only(trials))
-
-    def side_by_side(
-        self, steps: Sequence[int], work: Callable[[int, Observer], Result]
-    ) -> dict[int, Result]:
-        """Do a part of several steps at once; their events come step by step."""
-        if len(steps) == 1:
-            return {steps[0]: work(steps[0], self.notify)}
-        events: dict[int, list[Event]] = {step: [] for step in steps}
-        try:
-            results = in_parallel(lambda step: work(step, events[step].append), steps, len(steps))
-        finally:
-            for event in chain(*events.values()):
-                self.notify(event)
-        return dict(zip(steps, results, strict=True))
-
-    def decide(self, proposals: Mapping[int, Proposal], trials: Mapping[int, Trial]) -> None:
-        """Record what came of the proposals, and save the state once."""
-        state, calls = self.state, self.context.ledger.calls
-        sent = calls - state.calls  # by all steps of the round; they are booked on the last one
-        for step, trial in trials.items():
-            self.trials.keep(step, trial)
-            proposal = proposals[step]
-            current = state.measured[-1].agreement
-            agreement = current if trial.accepted is None else trial.accepted.agreement
-            record = StepRecord(
-                step,
-                trial.accepted is not None,
-                agreement,
-                trial.proposed,
-                sent if step == max(trials) else 0,
-                len(proposal.skipped),
-                trial.texts,
-                trial.current,
-                trial.sections,
-            )
-            self.notify(
-                GateDecided(
-                    step=step,
-                    accepted=record.accepted,
-                    unchanged=trial.proposed is None,
-                    current=trial.current.as_dict(),
-                    proposed=(trial.proposed or trial.current).as_dict(),
-                    unscored=(trial.proposed or trial.current).unscored,
-                    sections=trial.sections,
-                )
-            )
-            ended = calls, *totals(self.context.ledger.rows)
-            self.notify(StepEnded(step, agreement.as_dict(), *ended))
-            candidate = trial.accepted.candidate if trial.accepted else proposal.candidate
-            state = state.after(record, candidate, calls)
-        self.advance(state)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""

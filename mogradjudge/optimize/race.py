@@ -15,7 +15,7 @@ from mogradjudge.data import places_by_group
 from mogradjudge.objectives import Objective
 from mogradjudge.optimize.difference import Difference, difference_between
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
-from mogradjudge.stages.gate import Gate
+from mogradjudge.stages.gate import Gate, limits_of
 
 BLOCKS = 4
 FEWEST_DOCUMENTS = 8
@@ -88,8 +88,9 @@ class Race:
     def _chance(self, difference: Difference, share: float) -> float:
         """Return the chance that the gate accepts the candidate, or a section of it, in the end."""
         criteria = tuple(objective.name for objective in self.objectives)
-        limits = getattr(self.gate, "may_fall")(criteria)  # noqa: B009 - `race_over` checks it
-        margins = dict.fromkeys(criteria, 0.0) if self.by_section else limits
+        limits = limits_of(self.gate, criteria)
+        assert limits is not None  # `race_over` deals blocks only where there are some
+        margins = dict.fromkeys(criteria, min(limits.values())) if self.by_section else limits
         chances = [
             chance_to_hold(difference, name, limit, share) for name, limit in margins.items()
         ]

@@ -32,12 +32,15 @@ class Measured:
     """A candidate and its agreement on the validation set; step 0 is the initial one.
 
     ``texts`` counts the texts that were read where a race ended early; None if all were.
+    ``sections`` names the criteria whose sections are the step's, where it is a mix with the
+    instructions before.
     """
 
     step: int
     candidate: Candidate = field(repr=False)
     agreement: Agreement
     texts: int | None = None
+    sections: Group = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ class StepRecord:
     in the step, and ``skipped`` the number of questions without a usable reply. ``texts`` counts
     the validation texts that were read where a race ended early; None if all were. ``current`` is
     the agreement of the instructions before the step, on the texts that were read. ``sections``
-    names the criteria whose sections were accepted, where not all were.
+    names the criteria whose sections were accepted, where not all were; ``mixed`` is the agreement
+    of the mix of new and old sections that was scored after the proposal, None if none was.
+    ``beaten_by`` is the step beside it whose candidate was better, where the gate let it pass.
+    ``parent`` is the step whose candidate it rewrote, 0 for the initial instructions.
     """
 
     step: int
@@ -61,6 +67,9 @@ class StepRecord:
     texts: int | None = None
     current: Agreement | None = None
     sections: Group = ()
+    mixed: Agreement | None = None
+    beaten_by: int | None = None
+    parent: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as `result.json` holds it."""
@@ -75,6 +84,9 @@ class StepRecord:
             "skipped": self.skipped,
             "texts": self.texts,
             "sections": list(self.sections),
+            "mixed": None if self.mixed is None else self.mixed.as_dict(),
+            "beaten_by": self.beaten_by,
+            "parent": self.parent,
         }
 
 

@@ -1,4 +1,4 @@
-"""Accepts or refuses each section by itself, where a criterion's score depends on no other one."""
+"""Mixes the sections of two candidates; where each is judged by itself, their scores too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import dspy
 
+from mogradjudge.criteria import Group
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.programs.candidate import Candidate, Slot
@@ -23,12 +24,30 @@ def is_split(program: dspy.Module) -> bool:
 
 
 def with_sections(
-    current: Candidate, proposed: Candidate, slots: Sequence[Slot], criteria: Collection[str]
+    current: Candidate,
+    proposed: Candidate,
+    slots: Sequence[Slot],
+    preambles: Sequence[Slot],
+    criteria: Collection[str],
 ) -> Candidate:
-    """Return the current instructions with the proposal's sections of some criteria."""
-    return current.replace(
-        {slot: proposed.text(slot) for slot in slots if slot.criterion in criteria}
-    )
+    """Return the current instructions with the proposal's sections of some criteria.
+
+    A preamble goes with all sections of its predictor, or stays.
+    """
+    stays = {slot.predictor for slot in slots if slot.criterion not in criteria}
+    taken = [slot for slot in slots if slot.criterion in criteria]
+    taken += [slot for slot in preambles if slot.predictor not in stays]
+    return current.replace({slot: proposed.text(slot) for slot in taken})
+
+
+def changed(before: Candidate, after: Candidate, slots: Sequence[Slot]) -> Group:
+    """Return the criteria whose sections, or the preambles above them, differ."""
+
+    def texts(candidate: Candidate, slot: Slot) -> tuple[str, str]:
+        return candidate.text(slot), candidate.instructions[slot.predictor].preamble
+
+    names = (slot.criterion for slot in slots if texts(before, slot) != texts(after, slot))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def with_scores_of(current: Judgement, proposed: Judgement, criteria: Collection[str]) -> Judgement:

@@ -18,12 +18,13 @@ from mogradjudge.optimize.confirmation import Confirmation, Verdict
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.settings import Choose
 from mogradjudge.stages.gate import measures_less
 
 REPLAY = "Delete that file to replay the run from its paid replies."
 """What to do if `state.json` is damaged."""
 
-_OF_A_STEP = ("agreement", "proposed", "current")
+_OF_A_STEP = ("agreement", "proposed", "current", "mixed")
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -38,12 +39,13 @@ class State:
     Args:
         measured: The initial instructions, once they are scored, and every accepted candidate, in
             order.
-        rejected: The candidates that the gate rejected.
+        rejected: The other candidates that were scored.
         steps: The steps that were taken.
         calls: LM calls sent up to the end of the last step.
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
         confirmation: The comparison on the confirmation examples, once it was made.
+        choose: What the best candidate is best in: the mean, or its worst criterion.
 
     >>> State().steps, State().calls
     ((), 0)
@@ -55,6 +57,7 @@ class State:
     calls: int = 0
     test: HeldOut | None = None
     confirmation: Confirmation | None = None
+    choose: Choose = "mean"
 
     @property
     def best(self) -> Measured:
@@ -65,7 +68,15 @@ class State:
             for candidate in self.measured
             if not measures_less(seed.agreement, candidate.agreement)
         ]
-        return max(eligible, key=lambda candidate: rank_value(candidate.agreement))
+        return max(eligible, key=self.rank)
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Return what candidates are ranked by."""
+        mean = rank_value(measured.agreement)
+        if self.choose == "mean":
+            return (mean,)
+        values = [it for it in measured.agreement.by_criterion.values() if isinstance(it, float)]
+        return min(values, default=mean), mean
 
     @property
     def chosen(self) -> Measured:
@@ -85,25 +96,25 @@ class State:
                 return measured
         return None
 
-    def after(self, record: StepRecord, candidate: Candidate, calls: int) -> State:
+    def after(self, record: StepRecord, scored: Sequence[Measured], calls: int) -> State:
         """Return the state after one more step.
 
         Args:
             record: The step.
-            candidate: The instructions that it accepted or, if it accepted none, proposed.
+            scored: Its proposal and its mix, as far as they were scored.
             calls: LM calls sent up to its end.
         """
+        taken = [it for it in scored if record.accepted and it.sections == record.sections]
         # The best candidate may be another one now, so it is compared with the initial one again.
-        state = replace(
-            self, steps=(*self.steps, record), calls=calls, confirmation=None, test=None
+        return replace(
+            self,
+            measured=(*self.measured, *taken),
+            rejected=(*self.rejected, *(it for it in scored if it not in taken)),
+            steps=(*self.steps, record),
+            calls=calls,
+            confirmation=None,
+            test=None,
         )
-        if record.proposed is None:
-            return state
-        if record.accepted:
-            accepted = Measured(record.step, candidate, record.agreement)
-            return replace(state, measured=(*self.measured, accepted))
-        rejected = Measured(record.step, candidate, record.proposed, record.texts)
-        return replace(state, rejected=(*self.rejected, rejected))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as `state.json` holds it."""
@@ -114,6 +125,7 @@ class State:
             steps=tuple(map(_Step.of, self.steps)),
             test=None if self.test is None else _HeldOut.of(self.test),
             confirmation=None if self.confirmation is None else _Confirmation.of(self.confirmation),
+            choose=self.choose,
         )
         # The last two repeat what the others say, for a reader of the file.
         best_step = self.best.step if self.measured else 0
@@ -153,6 +165,7 @@ class State:
             calls=stored.calls,
             test=None if stored.test is None else stored.test.held_out,
             confirmation=None if stored.confirmation is None else stored.confirmation.confirmation,
+            choose=stored.choose,
         )
 
     def check_matches(self, path: Path, seed: Candidate, criteria: Group, steps: int) -> None:
@@ -183,7 +196,15 @@ class State:
         proposals = [step for step in self.steps if step.proposed is not None]
         numbers = {
             "measured": [0, *(step.step for step in proposals if step.accepted)],
-            "rejected": [step.step for step in proposals if not step.accepted],
+            "rejected": [
+                step.step
+                for step in proposals
+                for is_taken in (
+                    step.accepted and not step.sections,
+                    bool(step.sections) or step.mixed is None,
+                )
+                if not is_taken
+            ],
             "steps": list(range(1, len(self.steps) + 1)),
         }
         for name, expected in numbers.items():
@@ -194,8 +215,7 @@ class State:
         agreements = [measured.agreement for measured in (*self.measured, *self.rejected)]
         for step in self.steps:
             agreements.append(step.agreement)
-            if step.proposed is not None:
-                agreements.append(step.proposed)
+            agreements += [it for it in (step.proposed, step.mixed) if it is not None]
         if self.test is not None:
             agreements += [self.test.seed, self.test.final]
         if self.confirmation is not None:
@@ -271,17 +291,20 @@ class _Measured:
     instructions: tuple[tuple[str, str], ...]
     agreement: _Rows
     texts: _Count | None = None
+    sections: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, measured: Measured) -> Self:
         texts = measured.candidate.instructions.items()
         rendered = tuple((path, instructions.render()) for path, instructions in texts)
-        return cls(measured.step, rendered, _rows(measured.agreement), measured.texts)
+        rows = _rows(measured.agreement)
+        return cls(measured.step, rendered, rows, measured.texts, measured.sections)
 
     @property
     def measured(self) -> Measured:
-        texts = {path: Instructions.parse(text) for path, text in self.instructions}
-        return Measured(self.step, Candidate(texts), _agreement(self.agreement), self.texts)
+        candidate = Candidate({path: Instructions.parse(text) for path, text in self.instructions})
+        agreement = _agreement(self.agreement)
+        return Measured(self.step, candidate, agreement, self.texts, self.sections)
 
 
 @dataclass(frozen=True)
@@ -295,6 +318,9 @@ class _Step:
     texts: _Count | None = None
     current: _Rows | None = None
     sections: tuple[str, ...] = ()
+    mixed: _Rows | None = None
+    beaten_by: _Count | None = None
+    parent: _Count = 0
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:
@@ -364,3 +390,4 @@ class _State:
     steps: tuple[_Step, ...]
     test: _HeldOut | None
     confirmation: _Confirmation | None = None
+    choose: Choose = "mean"

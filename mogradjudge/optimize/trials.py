@@ -1,4 +1,4 @@
-"""Scores proposals on the validation texts: each in a race against the current instructions."""
+"""Scores candidates on the validation texts: each in a race against other instructions."""
 
 from __future__ import annotations
 
@@ -13,50 +13,44 @@ from mogradjudge.criteria import Group
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.events import CandidateScored, Observer, RaceEnded
 from mogradjudge.optimize.judged_text import JudgedText
-from mogradjudge.optimize.race import race_over
+from mogradjudge.optimize.race import Raced, race_over
 from mogradjudge.optimize.result import Measured
-from mogradjudge.optimize.sections import is_split, with_scores_of, with_sections
-from mogradjudge.optimize.state import State, rank_value
+from mogradjudge.optimize.sections import changed, is_split, with_scores_of, with_sections
+from mogradjudge.optimize.state import State
 from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of, asks_groups
-from mogradjudge.stages.gate import that_hold
+from mogradjudge.stages.gate import limits_of, that_hold
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a proposal.
+    """What came of scoring a candidate.
 
-    ``current`` and ``proposed`` are agreements on the same texts, all of them unless ``texts`` says
-    how many were read; ``proposed`` is None if nothing was proposed. ``accepted`` are the new
-    current instructions, None if they stay; ``sections`` names the criteria whose sections are new
-    where not all that were proposed are, and ``judged`` then holds their judgements.
+    ``current`` is the agreement of the instructions that it was compared with, on the same texts;
+    ``scored`` is None if the candidate was nothing new. ``passes`` says if the gate accepts it.
     """
 
     current: Agreement
-    proposed: Agreement | None = None
-    accepted: Measured | None = None
-    texts: int | None = None
+    scored: Measured | None = None
+    passes: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate of a step, and the instructions that it is compared with.
+
+    ``sections`` names the criteria whose sections are new, where it is a mix.
+    """
+
+    step: int
+    candidate: Candidate
+    rival: Measured
     sections: Group = ()
-    judged: tuple[Judgement, ...] = ()
-
-
-def best_only(trials: Mapping[int, Trial]) -> dict[int, Trial]:
-    """Accept only the best of the candidates that were scored side by side."""
-    accepted = [trial.accepted for trial in trials.values() if trial.accepted is not None]
-    best = max(accepted, key=lambda it: rank_value(it.agreement), default=None)
-    return {
-        step: trial
-        if trial.accepted is best
-        else replace(trial, accepted=None, sections=(), judged=())
-        for step, trial in trials.items()
-    }
 
 
 class Trials:
-    """Scores proposals, and keeps the judgements of all that were scored on every text.
-
-    ``judged`` holds them by step, 0 for the initial instructions.
+    """Scores candidates, and keeps the judgements of all that were scored on every text.
 
     Args:
         context: What every step works with.
@@ -66,7 +60,7 @@ class Trials:
     def __init__(self, context: RunContext, validation: Sequence[dspy.Example]) -> None:
         config = context.config
         self.context = context
-        self.judged: dict[int, tuple[Judgement, ...]] = {}
+        self.judged: dict[Candidate, tuple[Judgement, ...]] = {}
         self._lock = threading.Lock()
         self.race = race_over(
             validation,
@@ -75,83 +69,112 @@ class Trials:
             seed=config.seed,
             by_group=asks_groups(context.program, context.objectives),
             in_blocks=config.race != "off" and context.can_race,
-            by_section=is_split(context.program) and hasattr(config.gate, "may_fall"),
+            by_section=is_split(context.program) and self._limits() is not None,
         )
 
     def score(
-        self,
-        step: int,
-        candidates: Mapping[int, Candidate],
-        state: State,
-        notify: Observer,
+        self, entry: Entry, earlier: Sequence[Entry], state: State, notify: Observer
     ) -> Trial:
-        """Score a step's candidate, unless it is the current one or is scored elsewhere.
+        """Score a candidate, unless it is nothing new.
 
         Args:
-            step: The step.
-            candidates: Its candidate, and those of the steps beside it.
-            state: The run so far; its last accepted instructions are the current ones.
+            entry: The candidate.
+            earlier: Others that are scored beside it, with an equal one of which it is left to.
+            state: The run so far.
             notify: Is called with the events.
         """
-        current, config = state.measured[-1], self.context.config
-        candidate = candidates[step]
-        rivals = [rival for number, rival in candidates.items() if number < step]
-        if candidate == current.candidate or candidate in rivals:
-            return Trial(current.agreement)
+        rival, candidate = entry.rival, entry.candidate
+        if candidate in (rival.candidate, *(other.candidate for other in earlier)):
+            return Trial(rival.agreement)
         if (known := state.known(candidate)) is not None:
-            passes = known.texts is None and config.gate(current.agreement, known.agreement)
-            if known.step in self.judged:
-                self.judged[step] = self.judged[known.step]
-            accepted = replace(known, step=step) if passes else None
-            return Trial(current.agreement, known.agreement, accepted, known.texts)
-        judging = partial(judge, self.context, candidate)
-        raced = self.race.run(current.agreement, partial(self.held, current), judging)
+            scored = replace(known, step=entry.step, sections=entry.sections)
+            trial = Trial(rival.agreement, scored)
+        else:
+            trial = self._raced(entry, notify)
+        return replace(trial, passes=self._passes(rival, trial.scored))
+
+    def _raced(self, entry: Entry, notify: Observer) -> Trial:
+        step, candidate = entry.step, entry.candidate
+        raced = self._raced_or_held(entry)
         texts = JudgedText.all_of(raced.judgements, self.context.objectives)
-        notify(CandidateScored(step, "validation", texts))
-        trial = Trial(raced.current, raced.agreement)
-        if raced.chance is not None:
+        notify(CandidateScored(step, "validation", texts, entry.sections))
+        scored = Measured(step, candidate, raced.agreement, sections=entry.sections)
+        if raced.chance is None:
+            self.judged[candidate] = raced.judgements
+        else:
             everything = len(self.race.examples)
-            notify(RaceEnded(step, len(texts), everything, raced.chance))
-            return replace(trial, texts=len(texts))
-        self.judged[step] = raced.judgements
+            notify(RaceEnded(step, len(texts), everything, raced.chance, entry.sections))
+            scored = replace(scored, texts=len(texts))
+        return Trial(raced.current, scored)
+
+    def _raced_or_held(self, entry: Entry) -> Raced:
+        candidate, current = entry.candidate, entry.rival.agreement
+        if (judged := self.judged.get(candidate)) is not None:
+            return Raced(judged, current, agreement_of(judged, self.context.objectives), None)
+        judging = partial(judge, self.context, candidate)
+        return self.race.run(current, partial(self.held, entry.rival), judging)
+
+    def _passes(self, rival: Measured, scored: Measured | None) -> bool:
+        if scored is None or scored.texts is not None:
+            return False
+        if not self.race.by_section:
+            return self.context.config.gate(rival.agreement, scored.agreement)
+        return self._mixed(Trial(rival.agreement, scored), rival)[0] == scored.candidate
+
+    def mix(self, trial: Trial, parent: Measured, rival: Measured, state: State) -> Entry | None:
+        """Return the parent with those new sections alone that did no worse.
+
+        None if that is nothing new. In the separate layout no call is needed to score it.
+
+        Args:
+            trial: What came of all new sections.
+            parent: The instructions that they were written from.
+            rival: What the mix must beat where calls are paid for it.
+            state: The run so far.
+        """
+        scored = trial.scored
+        if scored is None or not self._may_mix(scored):
+            return None
+        candidate, sections = self._mixed(trial, parent)
+        if candidate in (parent.candidate, scored.candidate):
+            return None
         if self.race.by_section:
-            return self._with_winners(current, step, candidate, trial)
-        passes = config.gate(raced.current, raced.agreement)
-        accepted = Measured(step, candidate, raced.agreement) if passes else None
-        return replace(trial, accepted=accepted)
+            pairs = zip(self.held(parent), self.held(scored), strict=True)
+            self.judged[candidate] = tuple(with_scores_of(*pair, sections) for pair in pairs)
+            return Entry(scored.step, candidate, parent, sections)
+        is_known = state.known(candidate) or state.known(scored.candidate)
+        if is_known or not _gains(trial.current, scored.agreement, sections):
+            return None
+        return Entry(scored.step, candidate, rival, sections)
 
-    def _with_winners(
-        self, current: Measured, step: int, candidate: Candidate, trial: Trial
-    ) -> Trial:
-        """Accept the sections that did no worse, where each is scored by itself."""
-        assert trial.proposed is not None  # it was scored
-        slots = self.context.slots
-        criteria = that_hold(trial.current, trial.proposed)
-        mixed = with_sections(current.candidate, candidate, slots, criteria)
-        if mixed == current.candidate:
-            return trial
-        if mixed == candidate:
-            return replace(trial, accepted=Measured(step, candidate, trial.proposed))
-        pairs = zip(self.held(current), self.judged[step], strict=True)
-        judged = tuple(with_scores_of(*pair, criteria) for pair in pairs)
-        agreement = agreement_of(judged, self.context.objectives)
-        changed = tuple(
-            slot.criterion
-            for slot in slots
-            if slot.criterion and mixed.text(slot) != current.candidate.text(slot)
-        )
-        accepted = Measured(step, mixed, agreement)
-        return replace(trial, accepted=accepted, sections=changed, judged=judged)
+    def _may_mix(self, scored: Measured) -> bool:
+        if self.race.by_section:
+            return scored.texts is None
+        return self.context.config.mix == "race" and self._limits() is not None
 
-    def keep(self, step: int, trial: Trial) -> None:
-        """Keep the judgements of what a step accepted, where that is not its whole proposal."""
-        if trial.accepted is not None and trial.judged:
-            self.judged[step] = trial.judged
+    def _limits(self) -> Mapping[str, float] | None:
+        return limits_of(self.context.config.gate, self.context.criteria)
+
+    def _mixed(self, trial: Trial, parent: Measured) -> tuple[Candidate, Group]:
+        """Return the parent with the sections whose criteria hold, and the names of these."""
+        limits = self._limits()
+        assert trial.scored is not None
+        assert limits is not None
+        slots, preambles = self.context.slots, self.context.preambles
+        holding = that_hold(trial.current, trial.scored.agreement, min(limits.values()))
+        proposed = trial.scored.candidate
+        mixed = with_sections(parent.candidate, proposed, slots, preambles, holding)
+        return mixed, changed(parent.candidate, mixed, slots)
 
     def held(self, measured: Measured) -> tuple[Judgement, ...]:
         """Return a candidate's judgements of all validation texts; a resumed run replays them."""
         with self._lock:  # several candidates may ask at once
-            if measured.step not in self.judged:
+            if measured.candidate not in self.judged:
                 texts = self.race.examples
-                self.judged[measured.step] = judge(self.context, measured.candidate, texts)
-            return self.judged[measured.step]
+                self.judged[measured.candidate] = judge(self.context, measured.candidate, texts)
+            return self.judged[measured.candidate]
+
+
+def _gains(current: Agreement, proposed: Agreement, criteria: Group) -> bool:
+    """Say whether a criterion is better than before, and not only as good."""
+    return bool(set(criteria) - set(that_hold(proposed, current)))

@@ -42,6 +42,9 @@ class Candidate:
 
     instructions: Mapping[str, Instructions]
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self.instructions.items()))
+
     @classmethod
     def of(cls, program: dspy.Module) -> Self:
         """Read a program's instructions."""

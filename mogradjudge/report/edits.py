@@ -14,8 +14,10 @@ from mogradjudge.optimize.events import (
     CritiqueWritten,
     GateDecided,
     GradientWritten,
+    MixScored,
     QuestionSkipped,
     SectionRewritten,
+    show,
 )
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Candidate
@@ -100,7 +102,7 @@ class Link:
     """One step in detail.
 
     ``omitted`` counts examples that are not shown; ``skipped`` lists the calls without a usable
-    reply. ``sections`` names the criteria whose sections were accepted, where not all were.
+    reply. ``note`` is what else is to say of the outcome.
     """
 
     number: int
@@ -111,7 +113,7 @@ class Link:
     omitted: int
     edits: tuple[SectionEdit, ...]
     skipped: tuple[QuestionSkipped, ...]
-    sections: Group = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,15 @@ def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
 
 def chain(run: RunData, limits: Limits) -> Chain:
     """Collect each step of a run, from its examples to its edits."""
-    current, links = _seed(run), []
+    last = 0
+    after, links = {last: _seed(run)}, []
     for step in run.steps:
+        parent = after.get(last if step.parent is None else step.parent, after[last])
         texts = {_place(section): section.text for section in step.all(SectionRewritten)}
-        proposal = {**current, **texts}
-        links.append(_link(run, step, current, proposal, limits))
+        links.append(_link(run, step, parent, {**parent, **texts}, limits))
+        after[step.number] = {**parent, **_accepted(texts, step.decided)}
         if links[-1].outcome == "accepted":
-            current = {**current, **_accepted(texts, step.decided)}
+            last = step.number
     omitted = 0 if limits.steps is None else max(0, len(links) - limits.steps)
     return Chain(tuple(links[omitted:]), omitted, limits)
 
@@ -185,7 +189,7 @@ def _link(
         outcome=outcome_of(decided),
         current=None if decided is None else decided.current["mean"],
         proposed=None if decided is None else decided.proposed["mean"],
-        sections=() if decided is None else decided.sections,
+        note=note_on(step),
         cases=tuple(shown),
         omitted=len(cases) - len(shown),
         edits=_edits(run, current, proposal, map(_place, step.all(SectionRewritten)), limits),
@@ -200,6 +204,22 @@ def outcome_of(decided: GateDecided | None) -> StepOutcome:
     if decided.accepted:
         return "accepted"
     return "unchanged" if decided.unchanged else "rejected"
+
+
+def note_on(step: Step) -> str:
+    """Say what a step rewrote, what became of its mix, and which step beside it was better."""
+    mix, decided, notes = step.last(MixScored), step.decided, []
+    if step.parent is not None:
+        notes.append(f"from the instructions of step {step.parent}")
+    if mix is not None:
+        outcome = "accepted" if mix.accepted else "rejected"
+        names = ", ".join(mix.sections)
+        notes.append(f"the new sections of {names} alone {outcome}, {show(mix.agreement)}")
+    elif decided is not None and decided.sections:
+        notes.append(f"only the sections of {', '.join(decided.sections)} were accepted")
+    if decided is not None and decided.beaten_by is not None:
+        notes.append(f"step {decided.beaten_by} is better")
+    return "; ".join(notes)
 
 
 def _cases(run: RunData, step: Step, limits: Limits) -> list[Case]:

@@ -14,6 +14,7 @@ from mogradjudge.files import LineLog, decoded, read_json
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.directory import ASKED, CALLS, EVENTS, REPLAY, STATE
+from mogradjudge.optimize.event_log import read_events
 from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
@@ -26,13 +27,14 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepEvent,
     StepStarted,
-    read_events,
 )
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
 
 VALIDATION, CONFIRMATION, TEST = "validation", "confirmation", "test"
+MIX = "mix"
+"""In place of the split: the validation texts' scores by a step's mix of new and old sections."""
 Kind = TypeVar("Kind", bound=Event)
 
 
@@ -55,6 +57,12 @@ class Step:
     def batch(self) -> BatchJudged | None:
         """The examples that it read, with the scores of the current instructions."""
         return self.last(BatchJudged)
+
+    @property
+    def parent(self) -> int | None:
+        """The step whose candidate it rewrites; None for the one that was accepted last."""
+        started = self.last(StepStarted)
+        return None if started is None else started.parent
 
     @property
     def decided(self) -> GateDecided | None:
@@ -128,6 +136,8 @@ class RunData:
 
         Instructions that were scored before are not scored again; they have the earlier texts.
         """
+        if split == VALIDATION and self._has_mix(step):
+            split = MIX
         if (step, split) in self.scored or self.state is None:
             return self.scored.get((step, split), ())
         candidates = [*self.state.measured, *self.state.rejected]
@@ -135,6 +145,11 @@ class RunData:
         same = (measured.step for measured in candidates if measured.candidate in ours)
         scored = (self.scored.get((other, split)) for other in same)
         return next(filter(None, scored), ())
+
+    def _has_mix(self, step: int) -> bool:
+        """Whether a step accepted a mix, whose scores are known."""
+        decided = next((it.decided for it in self.steps if it.number == step), None)
+        return bool(decided and decided.sections) and (step, MIX) in self.scored
 
 
 def read_run(path: Path) -> RunData:
@@ -215,7 +230,8 @@ def _record(history: _History, event: Event) -> None:
         case SeedScored():
             history.seeded = event
         case CandidateScored():
-            history.scored[event.step, event.split] = event.texts
+            split = MIX if event.sections else event.split
+            history.scored[event.step, split] = event.texts
         case RunEnded():
             history.ended = event
         case StepEvent():

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.edits import StepOutcome, outcome_of
+from mogradjudge.report.edits import StepOutcome, note_on, outcome_of
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.run_data import RunData
@@ -37,6 +37,7 @@ class StepRow:
     scoring: Scoring | None
     calls: int | None
     tokens: int | None
+    note: str = ""
 
 
 def section(findings: Findings) -> Section:
@@ -71,6 +72,7 @@ def _rows(run: RunData, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
                 scoring=by_step.get(step.number),
                 calls=None if ended is None else ended.calls,
                 tokens=None if ended is None else ended.tokens,
+                note=note_on(step),
             )
         )
     return tuple(rows)

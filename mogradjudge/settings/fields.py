@@ -22,6 +22,9 @@ Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Layout: TypeAlias = Literal["combined", "separate"]
 Race: TypeAlias = Literal["blocks", "off"]
+Parent: TypeAlias = Literal["last", "pareto"]
+Choose: TypeAlias = Literal["mean", "worst"]
+Mix: TypeAlias = Literal["race", "off"]
 Confirm: TypeAlias = Literal["report", "require", "off"]
 Protocol: TypeAlias = Literal["paper"]
 Sampling: TypeAlias = Literal["disagreement", "uniform"]
@@ -109,12 +112,30 @@ class RunFields:
             high=32,
         ),
     )
+    parent: Parent = default(
+        "last",
+        Setting(
+            "What a step rewrites. last: the instructions that were accepted last; pareto: those "
+            "that do best on a criterion or in the mean, drawn by chance.",
+        ),
+    )
     race: Race = default(
         "blocks",
         Setting(
             "blocks: stop scoring a rewrite once it is unlikely to be accepted; off: score each "
             "on all validation texts.",
         ),
+    )
+    mix: Mix = default(
+        "race",
+        Setting(
+            "race: where a rewrite does worse on some criteria, score the other criteria's new "
+            "sections alone; off: only where that takes no call, as in the separate layout.",
+        ),
+    )
+    choose: Choose = default(
+        "mean",
+        Setting("Return the highest mean agreement, or the highest one on the worst criterion."),
     )
     confirm: Confirm = default(
         "report",

@@ -169,6 +169,17 @@ def gate_as_dict(gate: Gate) -> dict[str, Any]:
     }
 
 
+def limits_of(gate: Gate, criteria: Group) -> Mapping[str, float] | None:
+    """Return by how much the mean or each criterion may fall; None for a gate without limits.
+
+    >>> limits_of(NoCriterionRegression(0.1), ("tone",))
+    {'tone': 0.1}
+    """
+    may_fall = getattr(gate, "may_fall", None)
+    limits: Mapping[str, float] | None = None if may_fall is None else may_fall(criteria)
+    return limits
+
+
 def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -> Group:
     """Return the criteria that fall by no more than ``tolerance``, nor leave more texts unscored.
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from mogradjudge.files import LineLog, to_json, write_text
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import EVENTS, JUDGE, PROGRAM, RESULT, RUBRIC, TRACKING
+from mogradjudge.optimize.event_log import read_events
 from mogradjudge.optimize.events import (
     Event,
     QuestionSkipped,
@@ -26,7 +27,6 @@ from mogradjudge.optimize.events import (
     StepEvent,
     StepStarted,
     named,
-    read_events,
 )
 from mogradjudge.optimize.judged_text import Values
 from mogradjudge.optimize.result import OptimizationResult

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import MODES, Budget, MOGrad, MultiCriteriaJudge
 from mogradjudge.lm.reply_cache import replies_kept_in
-from mogradjudge.optimize.events import as_json
+from mogradjudge.optimize.event_log import as_json
 
 pytestmark = pytest.mark.slow
 

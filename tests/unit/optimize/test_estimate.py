@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import dspy
 import pytest
@@ -170,6 +171,50 @@ def test_the_calls_are_those_of_the_run(
     rows = estimate(optimizer.config, judge, parts[0], parts[1], MODELS, parts[2])
     used = spent(Writer(), optimizer, judge, parts)
     assert calls(rows) == {role: count for role, (count, _, _) in used.items()}
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "changes", "mixes"),
+    [
+        (NAMES, "combined", {}, 2),
+        (NAMES, "combined", {"mix": "off"}, 0),
+        (NAMES, "combined", {"gate": AlwaysAccept()}, 0),
+        (NAMES, "separate", {}, 0),
+        (NAMES[:1], "combined", {}, 0),
+    ],
+)
+def test_a_step_may_score_a_mix_as_well(names, layout, changes, mixes):
+    judge = MultiCriteriaJudge(toy_rubric(*names), layout=layout)
+    config = MOGrad("SSC", steps=2, mix="race", sampling="uniform", confirm="off").config
+    examples = toy_examples(toy_rubric(*names), 26)
+    parts = examples[:6], examples[6:]
+    per_text = len(names) if layout == "separate" else 1
+    row = estimate(replace(config, **changes), judge, *parts, MODELS)[ROLES.index("judge")]
+    assert row.calls == per_text * (20 + 2 * (3 + 20)) + mixes * 20
+    assert row.likely_calls < row.calls or "gate" in changes
+
+
+def test_a_run_that_mixes_at_every_step_is_estimated_exactly():
+    class Crossing(Writer):
+        """Helps another criterion at each step, and harms the others."""
+
+        def answer(self, system: str, user: str) -> str:
+            if role_of(system) != "editor":
+                return super().answer(system, user)
+            helped = NAMES[next(self.numbers) % 3]
+            new = {
+                name: f"{self.new_text(next(self.numbers))} BIAS={0 if name == helped else 4}"
+                for name in labels_of(system)
+            }
+            return fields({"new_instructions": json.dumps(new)})
+
+    judge, examples = MultiCriteriaJudge(toy_rubric(*NAMES)), examples_of(40)
+    parts = examples[:10], examples[10:], []
+    optimizer = MOGrad(
+        "SSC", steps=3, mix="race", race="off", skip_tolerance=None, confirm="off", num_threads=1
+    )
+    rows = estimate(optimizer.config, judge, *parts[:2], MODELS)
+    assert calls(rows)["judge"] == spent(Crossing(), optimizer, judge, parts)["judge"][0]
 
 
 @pytest.mark.parametrize("layout", ["combined", "separate"])

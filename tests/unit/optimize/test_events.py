@@ -8,6 +8,7 @@ import pytest
 
 from mogradjudge.files import LineLog
 from mogradjudge.lm.media import plain
+from mogradjudge.optimize.event_log import as_json, read_events
 from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
@@ -17,8 +18,6 @@ from mogradjudge.optimize.events import (
     RunResumed,
     RunStarted,
     StepEvent,
-    as_json,
-    read_events,
 )
 from report_runs import told
 from tests.loud import LOUD, TRAIN, VALIDATION, LoudEngine, optimize

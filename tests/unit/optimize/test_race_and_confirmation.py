@@ -6,6 +6,7 @@ The loop runs in the toy world, where ``BIAS=0`` is perfect and the editor is th
 import json
 import random
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -31,13 +32,16 @@ from mogradjudge import (
     Budget,
     MOGrad,
     MultiCriteriaJudge,
+    NoCriterionRegression,
     NoMeanRegression,
     Objective,
     OptimizationResult,
 )
 from mogradjudge.data import example_key
+from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import rubric_objectives
+from mogradjudge.optimize.archive import best_ones, parent_of
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import confirmed, documents_needed
 from mogradjudge.optimize.datasets import examples_of
@@ -45,13 +49,18 @@ from mogradjudge.optimize.difference import Difference, difference_between
 from mogradjudge.optimize.events import (
     CandidateScored,
     Event,
+    GateDecided,
+    MixScored,
     RaceEnded,
     ResultConfirmed,
     StepEnded,
     StepStarted,
 )
 from mogradjudge.optimize.race import chance_to_hold, race_over
+from mogradjudge.optimize.result import Measured
 from mogradjudge.optimize.selection import corrected_gain
+from mogradjudge.optimize.state import State
+from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 
@@ -87,6 +96,32 @@ class Editor(ToyEngine):
         if role_of(system) == "judge" and self.flips(user):
             system = system.replace("BIAS=0", "BIAS=5").replace("BIAS=2", "BIAS=0")
         return super().answer(system, user)
+
+
+class Crossing(ToyEngine):
+    """The toy world with an editor that helps one criterion and harms the other."""
+
+    def biases(self, number: int) -> tuple[int, ...]:
+        return (number % 2, 3 + number // 2 % 2)[:: 1 if number // 4 % 2 else -1]
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return fields(
+                critique_or_advice(user, "", f"Write it anew: {zlib.crc32(user.encode())}.")
+            )
+        if role_of(system) == "editor":
+            biases = self.biases(zlib.crc32(user.encode()))
+            texts = (f"Rate it. BIAS={bias}" for bias in biases)
+            new = dict(zip(labels_of(system), texts, strict=False))
+            return f"[[ ## new_instructions ## ]]\n{json.dumps(new)}\n\n[[ ## completed ## ]]"
+        return super().answer(system, user)
+
+
+class Helping(Crossing):
+    """The toy world with an editor that helps both criteria, more or less."""
+
+    def biases(self, number: int) -> tuple[int, ...]:
+        return number % 2, number // 2 % 2
 
 
 def both(bias: int) -> dict[str, int]:
@@ -291,6 +326,77 @@ def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
     assert result.final_agreement.mean == pytest.approx(1.0)
 
 
+# The mix, in the combined layout
+
+
+ONE_BETTER = {"coherence": 0, "fluency": 4}
+
+
+def sections_of(result: OptimizationResult) -> dict[str, str]:
+    (predictor,) = result.program.predictors()
+    instructions = predictor.signature.instructions
+    return dict(re.findall(r"### Criterion: (\w+)\n(.*)", instructions))
+
+
+def test_what_did_better_is_scored_with_the_old_rest_before_the_next_batch():
+    events: list[Event] = []
+    engine = Editor(ONE_BETTER)
+    result = optimize(engine, confirm="off", race="off", events=events)
+    (record,) = result.steps
+    (mix,) = (event for event in events if isinstance(event, MixScored))
+    assert (mix.sections, mix.accepted, record.sections) == (("coherence",), True, ("coherence",))
+    sections = sections_of(result)
+    assert "BIAS=0" in sections["coherence"]
+    assert "BIAS=4" not in sections["fluency"]
+    assert result.final_agreement == record.mixed == record.agreement
+    assert engine.calls["judge"] == 3 * len(VALIDATION) + 3
+    with dspy.context(lm=toy_lm()):
+        measured = evaluation_report(result.program, VALIDATION, 4)
+    values = {name: it["spearman"] for name, it in measured["criteria"].items()}
+    assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
+    assert result.as_dict()["steps"][0]["mixed"] == record.mixed.as_dict()
+
+
+def test_a_mix_is_scored_after_a_race_that_ended_early():
+    texts = optimize(Editor(ONE_BETTER), gate=NoCriterionRegression(), confirm="off")
+    (record,) = texts.steps
+    assert record.texts is not None
+    assert record.sections == ("coherence",)
+
+
+@pytest.mark.parametrize(
+    ("biases", "changes"),
+    [
+        (both(0), {}),  # no loser
+        (both(4), {}),  # no winner
+        (ONE_BETTER, {"mix": "off"}),
+        (ONE_BETTER, {"gate": AlwaysAccept()}),
+        (ONE_BETTER, {"gate": lambda current, proposed: False}),
+        (ONE_BETTER, {"gate": NoCriterionRegression(tolerance=2.0)}),
+    ],
+)
+def test_nothing_is_mixed_without_a_winner_and_a_loser(biases, changes):
+    events: list[Event] = []
+    result = optimize(Editor(biases), confirm="off", events=events, **changes)
+    assert not any(isinstance(event, MixScored) for event in events)
+    assert result.steps[0].mixed is None
+
+
+def test_a_mix_that_was_scored_is_not_paid_again():
+    class Together(Editor):
+        """What helps coherence helps it only beside the new section on fluency."""
+
+        def answer(self, system: str, user: str) -> str:
+            is_mix = role_of(system) == "judge" and "BIAS=4" not in system
+            return super().answer(system.replace("BIAS=0", "BIAS=4") if is_mix else system, user)
+
+    engine = Together(ONE_BETTER)
+    result = optimize(engine, confirm="off", race="off", steps=3)
+    assert [step.mixed is None for step in result.steps] == [False, True, True]
+    assert [step.accepted for step in result.steps] == [False] * 3
+    assert engine.calls["judge"] == 3 * len(VALIDATION) + 3 * 3
+
+
 # The confirmation
 
 
@@ -430,18 +536,21 @@ def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["combined", "separate"])
-def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("layout", "parent"), [("combined", "last"), ("separate", "last"), ("combined", "pareto")]
+)
+def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, parent, tmp_path: Path):
     def run(folder: str, cut_at: Callable[[Event], bool] = lambda event: False):
         def interrupt(event: Event) -> None:
             if cut_at(event):
                 raise KeyboardInterrupt
 
-        lm = toy_lm()
+        lm = toy_lm(Crossing())
         lm.cache = True
         with dspy.context(lm=lm):
             return MOGrad(
                 steps=2,
+                parent=parent,
                 mode="SSC",
                 run_dir=tmp_path / folder,
                 num_threads=1,
@@ -451,6 +560,8 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
     whole = run("whole")
     for cut_at in (
         lambda event: isinstance(event, CandidateScored) and event.step == 1,
+        lambda event: isinstance(event, CandidateScored) and event.sections,
+        lambda event: isinstance(event, MixScored),
         lambda event: isinstance(event, StepEnded) and event.step == 1,
         lambda event: isinstance(event, StepStarted) and event.step == 2,
         lambda event: isinstance(event, CandidateScored) and event.split == "confirmation",
@@ -468,9 +579,11 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, tmp_
 # Several proposals at once
 
 
-def run_side_by_side(threads: int, events: list[Event], **changes: object) -> OptimizationResult:
+def run_side_by_side(
+    threads: int, events: list[Event], engine: type[ToyEngine] = ToyEngine, **changes: object
+) -> OptimizationResult:
     return optimize(
-        ToyEngine(), steps=7, proposals=3, num_threads=threads, events=events, **changes
+        engine(), **{"steps": 7, "proposals": 3} | changes, num_threads=threads, events=events
     )
 
 
@@ -489,12 +602,15 @@ def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_on
     assert started == ended == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_the_number_of_threads_changes_nothing():
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_the_number_of_threads_changes_nothing(layout):
     one, many = [], []
-    alone, together = run_side_by_side(1, one), run_side_by_side(8, many)
+    alone = run_side_by_side(1, one, Crossing, layout=layout)
+    together = run_side_by_side(8, many, Crossing, layout=layout)
     assert alone.measured == together.measured
     assert alone.confirmation == together.confirmation
     assert one == many
+    assert any(isinstance(event, MixScored) for event in one)
 
 
 def test_equal_proposals_are_scored_once():
@@ -523,6 +639,79 @@ def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
     resumed = run("cut")
     assert resumed.measured == whole.measured
     assert resumed.calls == whole.calls
+
+
+def test_a_proposal_that_lost_to_one_beside_it_says_so():
+    events: list[Event] = []
+    result = run_side_by_side(8, events, Helping, confirm="off")
+    beaten = {step.step: step.beaten_by for step in result.steps if step.beaten_by is not None}
+    accepted = {step.step for step in result.steps if step.accepted}
+    assert beaten
+    assert set(beaten.values()) <= accepted
+    assert not set(beaten) & accepted
+    for decided in (event for event in events if isinstance(event, GateDecided)):
+        assert decided.beaten_by == beaten.get(decided.step)
+        words = f"step {decided.beaten_by}"
+        assert (words in decided.describe()) == (decided.step in beaten)
+    assert result.as_dict()["steps"][min(beaten) - 1]["beaten_by"] == beaten[min(beaten)]
+
+
+# The archive
+
+
+def tried(step: int, *values: float, texts: int | None = None) -> Measured:
+    names = ("coherence", "fluency")
+    none = dict.fromkeys(names, 0)
+    agreement = Agreement(dict(zip(names, values, strict=True)), none, none, none, none)
+    candidate = Candidate({"self": Instructions(f"Step {step}.")})
+    return Measured(step, candidate, agreement, texts)
+
+
+def test_a_step_starts_from_the_best_on_a_criterion_or_in_the_mean():
+    seed, coherent, fluent = tried(0, 0.4, 0.4), tried(1, 0.6, 0.3), tried(2, 0.1, 0.7)
+    state = State(
+        measured=(seed, tried(3, 0.5, 0.5)),
+        rejected=(coherent, fluent, tried(4, 0.9, 0.9, texts=8)),
+    )
+    assert [it.step for it in best_ones(state)] == [1, 2, 3]
+    config = MOGradConfig(parent="pareto")
+    drawn = [parent_of(step, state, config).step for step in range(300)]
+    assert all(drawn.count(step) > 80 for step in (1, 2, 3))
+    assert drawn == [parent_of(step, state, config).step for step in range(300)]
+    assert parent_of(5, state, MOGradConfig()).step == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
+def test_what_a_step_starts_from_is_not_dominated(values):
+    scored = [tried(step, a / 4, b / 4) for step, (a, b) in enumerate(values)]
+    state = State(measured=tuple(scored[:1]), rejected=tuple(scored[1:]))
+    for best in best_ones(state):
+        a, b = values[best.step]
+        assert not any(c >= a and d >= b and (c, d) != (a, b) for c, d in values)
+
+
+def test_the_worst_criterion_may_choose_the_result():
+    state = State(measured=(tried(0, 0.2, 0.9), tried(1, 0.5, 0.5), tried(2, 0.3, 0.9)))
+    assert (state.best.step, replace(state, choose="worst").best.step) == (2, 1)
+    assert State.from_dict(replace(state, choose="worst").as_dict()).best.step == 1
+
+
+@pytest.mark.parametrize("proposals", [1, 3])
+def test_steps_from_the_archive_are_raced_against_what_they_rewrote(proposals):
+    one, many = [], []
+    changes = {"parent": "pareto", "choose": "worst", "confirm": "off", "mix": "off"}
+    changes |= {"proposals": proposals, "race": "off"}
+    alone = run_side_by_side(1, one, Crossing, **changes)
+    together = run_side_by_side(8, many, Crossing, **changes)
+    assert one == many
+    assert alone.measured == together.measured
+    assert len({step.parent for step in alone.steps}) > 1
+    started = [event.parent for event in one if isinstance(event, StepStarted)]
+    assert started == [step.parent for step in alone.steps]
+    agreements = {0: alone.measured[0].agreement}
+    for step in alone.steps:
+        assert step.current == agreements[step.parent]
+        agreements[step.step] = step.proposed
 
 
 # Where nothing can be confirmed

@@ -52,6 +52,7 @@ from mogradjudge import (
 from mogradjudge.data import example_key
 from mogradjudge.lm.media import plain
 from mogradjudge.optimize.config import batches
+from mogradjudge.optimize.event_log import as_json
 from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
@@ -59,7 +60,6 @@ from mogradjudge.optimize.events import (
     GateDecided,
     RunEnded,
     StepStarted,
-    as_json,
 )
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoringOptions, score_table

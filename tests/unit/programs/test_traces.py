@@ -28,7 +28,7 @@ from benchmarks.worlds.world import unit_on
 from mogradjudge import AlwaysAccept, Budget, MOGrad, Objective, SetupError, as_metric
 from mogradjudge.errors import ReplyError
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
-from mogradjudge.optimize.events import as_json
+from mogradjudge.optimize.event_log import as_json
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.programs.execution import (
