@@ -22,8 +22,9 @@ from mogradjudge.agreement.distances import (
 )
 from mogradjudge.agreement.document_values import document_values
 from mogradjudge.agreement.measures import Measures, measures
+from mogradjudge.agreement.methods import METHODS, Method
 from mogradjudge.agreement.multiple_testing import Family, compare_criteria, contrast_criteria, holm
-from mogradjudge.agreement.options import Constant, Level, Method, Population, TestOptions
+from mogradjudge.agreement.options import Constant, Level, Population, TestOptions
 from mogradjudge.agreement.pair_accuracy import (
     calibrate_epsilon,
     pair_accuracy,
@@ -40,6 +41,7 @@ from mogradjudge.agreement.power import (
 
 __all__ = [
     "FEWEST_DOCUMENTS",
+    "METHODS",
     "Comparison",
     "Constant",
     "Correlation",

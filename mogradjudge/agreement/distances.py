@@ -9,6 +9,7 @@ import numpy as np
 
 from mogradjudge.agreement.checks import check_lengths, finite
 from mogradjudge.agreement.coefficients import Array, Numbers, Undefined, rank_deviations
+from mogradjudge.agreement.correlation import correlate
 
 _NONE = Undefined("no text is scored")
 
@@ -17,7 +18,8 @@ def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
     """Return Cohen's kappa with quadratic weights, at most 1; 0 is agreement by chance.
 
     Scores are rounded to whole ones first, halves up. For quadratic weights kappa is
-    1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed.
+    1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed. It is
+    `correlate` with ``method="qwk"``.
 
     Source: Cohen 1968, "Weighted kappa"; the identity is in Fleiss and Cohen 1973, "The
     equivalence of weighted kappa and the intraclass correlation coefficient".
@@ -35,13 +37,7 @@ def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
     Raises:
         SetupError: If the lengths differ, or a score is not finite.
     """
-    x, y = (np.floor(scores + 0.5) for scores in _both(human, judge))
-    if not len(x):
-        return _NONE
-    if (x == x[0]).all():
-        return Undefined("all rounded human scores are equal")
-    by_chance = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    return float(1 - ((x - y) ** 2).mean() / by_chance)
+    return correlate(human, judge, method="qwk").value
 
 
 def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
