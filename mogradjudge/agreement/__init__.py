@@ -13,9 +13,11 @@ from mogradjudge.agreement.bootstrap import (
 from mogradjudge.agreement.ceiling import human_ceiling
 from mogradjudge.agreement.coefficients import Undefined
 from mogradjudge.agreement.contrasts import compare
-from mogradjudge.agreement.correlation import Correlation, correlate
+from mogradjudge.agreement.correlation import Correlation, agreement_by, correlate
 from mogradjudge.agreement.distances import (
+    Deviation,
     bias,
+    deviation,
     krippendorff_alpha,
     mean_absolute_error,
     quadratic_kappa,
@@ -45,6 +47,7 @@ __all__ = [
     "Comparison",
     "Constant",
     "Correlation",
+    "Deviation",
     "Equivalence",
     "Family",
     "Interval",
@@ -54,6 +57,7 @@ __all__ = [
     "Population",
     "TestOptions",
     "Undefined",
+    "agreement_by",
     "bias",
     "bootstrap_criteria",
     "calibrate_epsilon",
@@ -63,6 +67,7 @@ __all__ = [
     "contrast_criteria",
     "correlate",
     "detectable_difference",
+    "deviation",
     "document_values",
     "equivalence",
     "hierarchical",

@@ -8,8 +8,7 @@ from itertools import chain, count
 from statistics import fmean
 
 from mogradjudge.agreement.coefficients import Undefined
-from mogradjudge.agreement.correlation import correlate
-from mogradjudge.agreement.methods import Method
+from mogradjudge.agreement.correlation import agreement_by
 from mogradjudge.agreement.options import Level, TestOptions
 
 _RARE = 0.5  # a rater of fewer texts has too few for a correlation of their own
@@ -20,8 +19,7 @@ def human_ceiling(
     groups: Sequence[str] | None = None,
     *,
     level: Level = "pooled",
-    method: Method = "spearman",
-    width: float | None = None,
+    options: TestOptions | None = None,
 ) -> float | Undefined:
     """Measure each rater against the mean of the others, and average over raters; in [-1, 1].
 
@@ -35,8 +33,7 @@ def human_ceiling(
         ratings: The score that each rater gave, for each text.
         groups: The group of each text; needed for ``level="group"``.
         level: As in `correlate`.
-        method: As in `correlate`.
-        width: As in `correlate`.
+        options: How agreement is measured, in place of the level.
 
     Example:
         >>> texts = [{"ann": 1, "bob": 2}, {"ann": 3, "bob": 3}, {"ann": 5, "bob": 4}, {"ann": 2}]
@@ -46,9 +43,9 @@ def human_ceiling(
     chosen = [place for place, scores in enumerate(ratings) if len(scores) > 1]
     texts = _by_rater([ratings[place] for place in chosen])
     of_texts = None if groups is None else [groups[place] for place in chosen]
-    options = TestOptions(method, level, width=width)
+    how = options or TestOptions(level=level)
     raters = dict.fromkeys(chain.from_iterable(texts))
-    values = [_with_the_others(texts, rater, of_texts, options) for rater in raters]
+    values = [_with_the_others(texts, rater, of_texts, how) for rater in raters]
     defined = [value for value in values if not isinstance(value, Undefined)]
     if defined:
         return fmean(defined)
@@ -75,6 +72,4 @@ def _with_the_others(
         fmean(score for name, score in texts[place].items() if name != rater) for place in rated
     ]
     of_rated = None if groups is None else [groups[place] for place in rated]
-    return correlate(
-        *(others, own, of_rated), method=options.method, level=options.level, width=options.width
-    ).value
+    return agreement_by(options, others, own, of_rated)

@@ -85,18 +85,34 @@ def correlate(
         SetupError: If the lengths differ, groups are missing where they are needed, a score is
             not finite, or an option is unknown.
     """
-    options = TestOptions(method, level, constant, width=width)
-    if level == "group" and groups is None:
+    return _measured(TestOptions(method, level, constant, width=width), human, judge, groups)
+
+
+def agreement_by(
+    options: TestOptions, human: Numbers, judge: Numbers, groups: Sequence[str] | None = None
+) -> float | Undefined:
+    """Return the value of `correlate` with its options in one.
+
+    >>> agreement_by(TestOptions("qwk", "pooled"), [1, 2, 3], [1, 2, 3])
+    1.0
+    """
+    return _measured(options, human, judge, groups).value
+
+
+def _measured(
+    options: TestOptions, human: Numbers, judge: Numbers, groups: Sequence[str] | None
+) -> Correlation:
+    if options.level == "group" and groups is None:
         raise SetupError("`groups` must be given with level='group', got None.")
     check_lengths({"human": human, "judge": judge, "groups": human if groups is None else groups})
     x, y = finite("human", human), finite("judge", judge)
-    if level == "pooled":
+    if options.level == "pooled":
         return Correlation(_pooled(x, y, options), len(x), 1, int(len(set(y)) == 1))
     numbered = group_codes([] if groups is None else groups)
     values = group_values(x, y, numbered.codes, len(numbered), options)
     defined = np.isfinite(values)
     constant_judge = constant_groups(y, numbered.codes, len(numbered)) & defined
-    equal = METHODS[method].constant
+    equal = METHODS[options.method].constant
     reason = f"in each group all {equal} are equal" if equal else "no text is scored"
     return Correlation(
         float(values[defined].mean()) if defined.any() else Undefined(reason),

@@ -27,7 +27,7 @@ def document_values(
     method: Method = "spearman",
     level: Level = "group",
     constant: Constant = "zero",
-    width: float | None = None,
+    options: TestOptions | None = None,
 ) -> dict[str, float]:
     """Return one value per document; their mean is the agreement.
 
@@ -48,7 +48,7 @@ def document_values(
         method: As for `correlate`.
         level: As for `correlate`.
         constant: As for `correlate`.
-        width: As for `correlate`.
+        options: How agreement is measured, in place of these three.
 
     Returns:
         The value by document, sorted by name. A document that has none is left out: for a
@@ -57,12 +57,12 @@ def document_values(
     Raises:
         SetupError: If the lengths differ, a score is not finite, or an option is unknown.
     """
-    options = TestOptions(method, level, constant, width=width)
+    how = options or TestOptions(method, level, constant)
     check_lengths({"human": human, "judge": judge, "groups": groups})
     documents = group_codes(groups)
     x, y = gappy("human", human), gappy("judge", judge)
     scored = np.isfinite(x) & np.isfinite(y)
-    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), options)
+    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), how)
     return {
         name: float(value)
         for name, value in zip(documents.names, values, strict=True)

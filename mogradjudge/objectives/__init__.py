@@ -22,11 +22,12 @@ from mogradjudge.objectives.record import (
     metric_of,
     objectives_from_metric,
 )
-from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
+from mogradjudge.objectives.rubric import HumanAgreement, is_of_rubric, rubric_objectives
 
 __all__ = [
     "AggregateFailed",
     "AggregateHook",
+    "HumanAgreement",
     "Label",
     "LabelsHook",
     "Measure",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from inspect import isabstract
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.files import DELETE_LINE, LineLog, decoded
+from mogradjudge.optimize.figures import Deviations, error_figures, named, show, show_errors
 from mogradjudge.optimize.judged_text import JudgedText, Values
 
 
@@ -117,12 +118,14 @@ class SeedScored(Event, headline=True):
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
     calls: int
+    deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
-        return f"Initial agreement: {show(self.agreement)}."
+        return f"Initial agreement: {show(self.agreement)}.{show_errors(self.deviations)}"
 
     def figures(self) -> Mapping[str, float]:
-        return {"calls": self.calls, **named("unscored", self.unscored)}
+        unscored = named("unscored", self.unscored)
+        return {"calls": self.calls, **unscored, **error_figures(self.deviations)}
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,8 @@ class ResultConfirmed(Event, headline=True):
 class GateDecided(StepEvent, headline=True):
     """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring.
 
-    ``current`` and ``proposed`` are agreements on the same texts. ``sections`` names the criteria
+    ``current`` and ``proposed`` are agreements on the same texts, with ``current_deviations`` and
+    ``proposed_deviations``. ``sections`` names the criteria
     whose sections were accepted, where not all were.
     """
 
@@ -252,6 +256,8 @@ class GateDecided(StepEvent, headline=True):
     proposed: Values
     unscored: Mapping[str, int]
     sections: Group = ()
+    current_deviations: Deviations = field(default_factory=dict)
+    proposed_deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
         if self.unchanged:
@@ -259,7 +265,8 @@ class GateDecided(StepEvent, headline=True):
         verdict = "accepted" if self.accepted else "rejected"
         if self.sections:
             verdict += f" ({', '.join(self.sections)})"
-        return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}."
+        errors = show_errors(self.current_deviations, self.proposed_deviations)
+        return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}.{errors}"
 
     def figures(self) -> Mapping[str, float]:
         accepted = {"accepted": float(self.accepted)}
@@ -274,7 +281,7 @@ class GateDecided(StepEvent, headline=True):
 
 @dataclass(frozen=True)
 class StepEnded(StepEvent):
-    """A step ended; ``agreement`` is that of the current instructions after it.
+    """A step ended; ``agreement`` and ``deviations`` are the current instructions' after it.
 
     Calls, tokens and cost (US dollars, None if a price is unknown) are the whole run's so far.
     """
@@ -283,13 +290,15 @@ class StepEnded(StepEvent):
     calls: int
     tokens: int
     cost: float | None
+    deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
         return f"Step {self.step} ended at {show(self.agreement)} after {self.calls} calls."
 
     def figures(self) -> Mapping[str, float]:
         cost = {} if self.cost is None else {"cost": self.cost}
-        return {"calls": self.calls, "tokens": self.tokens, **cost}
+        errors = error_figures(self.deviations)
+        return {"calls": self.calls, "tokens": self.tokens, **cost, **errors}
 
 
 @dataclass(frozen=True)
@@ -354,21 +363,3 @@ def _from_json(line: Mapping[str, Any]) -> Line:
     if kind is None or isabstract(kind):
         raise ValueError(f"event: {name!r} is no event of this version")
     return Line(decoded(kind, line), time if isinstance(time, str) else None)
-
-
-def named(what: str, values: Mapping[str, float | None]) -> dict[str, float]:
-    """Prefix the names of the defined values, as in ``proposed/fluency``."""
-    return {f"{what}/{name}": value for name, value in values.items() if value is not None}
-
-
-def show(values: Values) -> str:
-    """Format agreement in short.
-
-    >>> show({"fluency": 0.2, "coherence": None, "mean": 0.2})
-    'mean 0.200 (fluency 0.200, coherence undefined)'
-    """
-    parts = {
-        name: "undefined" if value is None else f"{value:z.3f}" for name, value in values.items()
-    }
-    mean = parts.pop("mean")
-    return f"mean {mean} ({', '.join(f'{name} {value}' for name, value in parts.items())})"

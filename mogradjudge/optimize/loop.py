@@ -210,6 +210,7 @@ class Run:
                 missing=agreement.missing,
                 fallbacks=agreement.fallbacks,
                 calls=calls,
+                deviations=agreement.deviations,
             )
         )
         self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
@@ -336,9 +337,11 @@ class Run:
                     proposed=(trial.proposed or trial.current).as_dict(),
                     unscored=(trial.proposed or trial.current).unscored,
                     sections=trial.sections,
+                    current_deviations=trial.current.deviations,
+                    proposed_deviations=(trial.proposed or trial.current).deviations,
                 )
             )
-            ended = calls, *totals(self.context.ledger.rows)
+            ended = calls, *totals(self.context.ledger.rows), agreement.deviations
             self.notify(StepEnded(step, agreement.as_dict(), *ended))
             candidate = trial.accepted.candidate if trial.accepted else proposal.candidate
             state = state.after(record, candidate, calls)

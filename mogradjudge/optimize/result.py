@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import dspy
 
+from mogradjudge.agreement import Deviation
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
@@ -25,6 +26,10 @@ STOPPED: Mapping[str, str] = {
     "interrupted": "the run was interrupted",
 }
 """The reasons for which a run stops, in words."""
+
+
+def _plain(deviations: Mapping[str, Deviation]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(deviation) for name, deviation in deviations.items()}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class StepRecord:
             "agreement": self.agreement.as_dict(),
             "proposed": None if self.proposed is None else self.proposed.as_dict(),
             "unscored": dict((self.proposed or self.agreement).unscored),
+            "deviations": _plain((self.proposed or self.agreement).deviations),
             "calls": self.calls,
             "skipped": self.skipped,
             "texts": self.texts,
@@ -167,6 +173,10 @@ class OptimizationResult:
             "cap": self.cap,
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
+            "deviations": {
+                "seed": _plain(self.seed_agreement.deviations),
+                "final": _plain(self.final_agreement.deviations),
+            },
             "undefined": self.final_agreement.undefined(),
             "unscored": dict(self.final_agreement.unscored),
             "missing_human": dict(self.final_agreement.missing),

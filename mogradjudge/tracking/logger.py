@@ -25,9 +25,9 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepEvent,
     StepStarted,
-    named,
     read_events,
 )
+from mogradjudge.optimize.figures import named
 from mogradjudge.optimize.judged_text import Values
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program

@@ -63,7 +63,7 @@ def test_other_measures_are_scikit_learns(method, rows):
         name: sklearn_of(*zip(*[row[:2] for row in rows if row[2] == name], strict=True), method)
         for name in sorted(set(groups))
     }
-    found = document_values(human, judge, groups, method=method, width=4)
+    found = document_values(human, judge, groups, options=TestOptions(method, width=4))
     assert found == pytest.approx({k: v for k, v in by_group.items() if not np.isnan(v)})
     if found:
         value = correlate(human, judge, groups, method=method, level="group", width=4).value
