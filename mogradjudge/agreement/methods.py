@@ -35,3 +35,18 @@ METHODS: Mapping[Method, Kind] = {
     "mae": Kind("1 - mean absolute error / scale width", "1 - MAE/width", 0.0, ""),
     "accuracy": Kind("accuracy of rounded scores", "accuracy", 0.0, ""),
 }
+
+
+def named(measures: Mapping[str, Method], *, short: bool = False) -> str:
+    """Name the measures of some criteria, each with its criteria if there are several.
+
+    >>> named({"tone": "qwk", "clarity": "qwk"}), named({"tone": "qwk", "clarity": "kendall"})
+    ('quadratic weighted kappa', "quadratic weighted kappa (tone), Kendall's tau-b (clarity)")
+    """
+    criteria: dict[str, list[str]] = {}
+    for name, method in measures.items():
+        kind = METHODS[method]
+        criteria.setdefault(kind.short if short else kind.title, []).append(name)
+    if len(criteria) == 1:
+        return next(iter(criteria))
+    return ", ".join(f"{title} ({', '.join(names)})" for title, names in criteria.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -17,6 +17,7 @@ import numpy as np
 from mogradjudge.agreement import (
     Deviation,
     Level,
+    Method,
     TestOptions,
     Undefined,
     agreement_by,
@@ -103,6 +104,21 @@ def is_of_rubric(objective: Objective) -> bool:
         False
     """
     return getattr(objective.score, "func", None) is _closeness
+
+
+def measures_of(objectives: Iterable[Objective]) -> dict[str, Method]:
+    """Return how agreement is measured, by the name of each objective that a rubric made.
+
+    Example:
+        >>> criteria = [Criterion("clarity", "Is easy to read.", measure="qwk")]
+        >>> measures_of(rubric_objectives(Rubric(["text"], criteria)))
+        {'clarity': 'qwk'}
+    """
+    return {
+        objective.name: objective.aggregate.options.of(objective.name).method
+        for objective in objectives
+        if isinstance(objective.aggregate, HumanAgreement)
+    }
 
 
 def noise_of(objective: Objective, example: dspy.Example) -> float:

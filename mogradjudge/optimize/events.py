@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from inspect import isabstract
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+from mogradjudge.agreement import Method
+from mogradjudge.agreement.methods import named as measures_named
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.files import DELETE_LINE, LineLog, decoded
@@ -63,7 +65,10 @@ class StepEvent(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """The run starts; ``train``, ``validation`` and ``confirmation`` count examples."""
+    """The run starts; ``train``, ``validation`` and ``confirmation`` count examples.
+
+    ``measures`` says how agreement with people is measured, by criterion.
+    """
 
     mode: str
     steps: int
@@ -71,12 +76,14 @@ class RunStarted(Event):
     train: int
     validation: int
     confirmation: int = 0
+    measures: Mapping[str, Method] = field(default_factory=dict)
 
     def describe(self) -> str:
         last = f" {self.confirmation} texts confirm the result." if self.confirmation else ""
+        by = f" Agreement is {measures_named(self.measures)}." if self.measures else ""
         return (
             f"Optimizing {', '.join(self.criteria)} in mode {self.mode}: {self.steps} steps, "
-            f"{self.train} training and {self.validation} validation texts.{last}"
+            f"{self.train} training and {self.validation} validation texts.{last}{by}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import dspy
 
-from mogradjudge.agreement import Deviation
+from mogradjudge.agreement import Deviation, Method
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
@@ -122,6 +122,8 @@ class OptimizationResult:
     are any; ``selection`` holds those on the validation set. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
     or the run stopped early. ``cap`` is the cap that ended the run, such as ``max_calls``.
+    ``measures`` says how agreement is measured, by criterion; it is empty for objectives that no
+    rubric made.
 
     >>> agreement = Agreement.unmeasured(("fluency",))
     >>> result = OptimizationResult(
@@ -148,6 +150,7 @@ class OptimizationResult:
     confirmation: Confirmation = field(default_factory=lambda: Confirmation("off"))
     selection: Selection | None = None
     cap: str | None = None
+    measures: Mapping[str, Method] = field(default_factory=dict)
 
     def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
         means = (self.seed_agreement.mean, self.final_agreement.mean)
@@ -171,6 +174,7 @@ class OptimizationResult:
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
             "cap": self.cap,
+            "measures": dict(self.measures),
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
             "deviations": {
