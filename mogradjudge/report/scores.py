@@ -19,6 +19,7 @@ from mogradjudge.agreement import (
 )
 from mogradjudge.agreement.claims import Claim, claim
 from mogradjudge.agreement.methods import named
+from mogradjudge.agreement.moments import MOMENTS
 from mogradjudge.objectives.rubric import agreement_options
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
@@ -123,7 +124,9 @@ def _own_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
 def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
     first = run.texts(0, compared.split)
     last = first if compared.seed_kept else run.texts(run.best, compared.split)
-    inputs = dict.fromkeys(name for text in first for name in text.lengths)
+    methods = {options_of(run).of(name).method for name in run.criteria}
+    lengths_compare = methods.isdisjoint(MOMENTS)  # a length is on no scale
+    inputs = dict.fromkeys(name for text in first for name in text.lengths if lengths_compare)
     seed, final = compared.seed, compared.final
     lengths = {
         name: _measured(run, first, partial(_length_of, name), 0, compared.split) for name in inputs
