@@ -82,7 +82,7 @@ class Agreement:
     unscored: Mapping[str, int]
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
-    deviations: Mapping[str, Deviation] = field(default_factory=dict)
+    deviations: Mapping[str, Deviation] = field(default_factory=dict, repr=False)
 
     @classmethod
     def unmeasured(cls, criteria: Group) -> Self:
