@@ -113,7 +113,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
 
 
 def _texts(shared: Shared) -> dict[str, Any]:
-    return shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled", "measures": {}}
+    return shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
 
 
 def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
@@ -205,8 +205,7 @@ def _resampled(
 
 
 def _options(texts: Mapping[str, Any]) -> TestOptions:
-    measures = {name: (method, width) for name, (method, width) in texts["measures"].items()}
-    return TestOptions(level=texts["level"], by_criterion=measures)
+    return TestOptions(level=texts["level"], by_criterion=texts.get("measures", {}))
 
 
 def _documents(texts: Mapping[str, Any]) -> int:
