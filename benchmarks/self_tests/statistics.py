@@ -123,8 +123,7 @@ def _bootstrap(
     codes, documents = np.arange(len(human)) // size, len(human) // size
     weights = draw(np.random.default_rng(seed), documents, FLIPS + 1)
     one, other = (
-        weighted_values(human, judge, codes, weights, "spearman", "zero")
-        for judge in (first, second)
+        weighted_values(human, judge, codes, weights, TestOptions()) for judge in (first, second)
     )
     interval = percentiles(one - other, 1 - ALPHA)
     if isinstance(interval, Undefined):

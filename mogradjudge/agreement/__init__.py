@@ -13,17 +13,20 @@ from mogradjudge.agreement.bootstrap import (
 from mogradjudge.agreement.ceiling import human_ceiling
 from mogradjudge.agreement.coefficients import Undefined
 from mogradjudge.agreement.contrasts import compare
-from mogradjudge.agreement.correlation import Correlation, correlate
+from mogradjudge.agreement.correlation import Correlation, agreement_by, correlate
 from mogradjudge.agreement.distances import (
+    Deviation,
     bias,
+    deviation,
     krippendorff_alpha,
     mean_absolute_error,
     quadratic_kappa,
 )
 from mogradjudge.agreement.document_values import document_values
 from mogradjudge.agreement.measures import Measures, measures
+from mogradjudge.agreement.methods import METHODS, Method
 from mogradjudge.agreement.multiple_testing import Family, compare_criteria, contrast_criteria, holm
-from mogradjudge.agreement.options import Constant, Level, Method, Population, TestOptions
+from mogradjudge.agreement.options import Constant, Level, Population, TestOptions
 from mogradjudge.agreement.pair_accuracy import (
     calibrate_epsilon,
     pair_accuracy,
@@ -40,9 +43,11 @@ from mogradjudge.agreement.power import (
 
 __all__ = [
     "FEWEST_DOCUMENTS",
+    "METHODS",
     "Comparison",
     "Constant",
     "Correlation",
+    "Deviation",
     "Equivalence",
     "Family",
     "Interval",
@@ -52,6 +57,7 @@ __all__ = [
     "Population",
     "TestOptions",
     "Undefined",
+    "agreement_by",
     "bias",
     "bootstrap_criteria",
     "calibrate_epsilon",
@@ -61,6 +67,7 @@ __all__ = [
     "contrast_criteria",
     "correlate",
     "detectable_difference",
+    "deviation",
     "document_values",
     "equivalence",
     "hierarchical",

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from mogradjudge.agreement.checks import check_lengths, check_names, gappy
 from mogradjudge.agreement.coefficients import Array, Codes, Scores, rank_deviations
 from mogradjudge.agreement.document_values import agreement_over_all, values_of
+from mogradjudge.agreement.methods import METHODS
+from mogradjudge.agreement.moments import whole
 from mogradjudge.agreement.options import TestOptions
 from mogradjudge.errors import SetupError
 
@@ -78,8 +80,7 @@ def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) 
     # looks surer than it is, and the test rejects too often. In a test all arms have one agreement.
     middle = float(np.mean(list(agreements.values())))
     surplus = {
-        name: (agreements[name] - middle) / 2 * (_variance_shares(arms, name) - 1)
-        for name in weights
+        name: (agreements[name] - middle) * _surplus(arms, name, options) for name in weights
     }
     null_values = values - np.nanmean(values) + difference + _weighted(weights, surplus)
     return Contrast(difference, values, null_values)
@@ -89,13 +90,19 @@ def _weighted(weights: Mapping[str, float], of_arms: Mapping[str, Any]) -> Any:
     return sum(weight * of_arms[name] for name, weight in weights.items())
 
 
-def _variance_shares(arms: Arms, name: str) -> Array:
-    """Return how much of the variance of a judge's ranks is in each document; the mean is 1."""
-    squares = rank_deviations(arms.judges[name], np.zeros_like(arms.codes), 1) ** 2
-    if not squares.any():
-        return np.ones(arms.documents)
+def _surplus(arms: Arms, name: str, options: TestOptions) -> Array:
+    """Return how much more of what an agreement is divided by is in each document than in most."""
+    if options.method == "qwk":
+        x, y = whole(arms.human), whole(arms.judges[name])
+        squares = (x - y.mean()) ** 2 + (y - x.mean()) ** 2 - (x.mean() - y.mean()) ** 2
+        part = 1.0
+    else:
+        squares = rank_deviations(arms.judges[name], np.zeros_like(arms.codes), 1) ** 2
+        part = 0.5  # the other half of a correlation's is the people's, the same for all arms
+    if METHODS[options.method].lowest == 0 or not squares.any():  # a share is a plain mean
+        return np.zeros(arms.documents)
     shares = np.bincount(arms.codes, squares, minlength=arms.documents) / squares.sum()
-    return np.asarray(shares * len(np.unique(arms.codes)))
+    return np.asarray(part * (shares * len(np.unique(arms.codes)) - 1))
 
 
 def check_weights(weights: Mapping[str, float], arms: Mapping[str, object]) -> None:

@@ -65,7 +65,9 @@ class _Resampled:
         if documents < fewest and np.isfinite(self.value):
             what = "documents" if pooled else "documents with a value"
             return Undefined(f"no interval: {documents} {what}, and it needs {fewest}")
-        return student_interval(self.value, self.resampled, documents, options.confidence)
+        return student_interval(
+            self.value, self.resampled, documents, options.confidence, lowest=options.lowest
+        )
 
 
 def bootstrap_criteria(
@@ -123,7 +125,7 @@ def bootstrap_criteria(
         check_lengths({"human": scores, "judge": judge[name], "groups": groups})
         columns[name] = gappy("human", scores), gappy("judge", judge[name])
     criteria = _resampled_criteria(columns, documents, options)
-    intervals = {name: criterion.interval(fewest, options) for name, criterion in criteria.items()}
+    intervals = {name: it.interval(fewest, options) for name, it in criteria.items()}
     return {**intervals, "mean": _mean(list(criteria.values())).interval(fewest, options)}
 
 
@@ -153,9 +155,9 @@ def _resampled_criteria(
     for rows in blocks(options.resamples, len(documents)):
         weights = draw(rng, len(documents), rows.stop - rows.start)
         for name, sides in columns.items():
-            values[name][rows] = resampled_values(*sides, documents, weights, options)
+            values[name][rows] = resampled_values(*sides, documents, weights, options.of(name))
     return {
-        name: _Resampled(*_over_all(*sides, documents, options), values[name])
+        name: _Resampled(*_over_all(*sides, documents, options.of(name)), values[name])
         for name, sides in columns.items()
     }
 
@@ -169,7 +171,7 @@ def _over_all(
     if options.level == "pooled":
         has_value = np.bincount(table[2], minlength=len(documents)) > 0
         return agreement_over_all(*table, options), has_value
-    values = group_values(*table, options.method, options.constant)
+    values = group_values(*table, options)
     has_value = np.isfinite(values)
     return float(values[has_value].mean()) if has_value.any() else np.nan, has_value
 
@@ -180,6 +182,7 @@ def reported_intervals(
     groups: Sequence[str],
     *,
     level: Level = "pooled",
+    options: TestOptions | None = None,
 ) -> dict[str, Interval | Undefined]:
     """Return the intervals of `bootstrap_criteria`; none for fewer than 8 documents with a value.
 
@@ -191,12 +194,13 @@ def reported_intervals(
         judge: As for `bootstrap_criteria`.
         groups: As for `bootstrap_criteria`.
         level: As for `correlate`.
+        options: As for `bootstrap_criteria`, in place of the level.
 
     Raises:
         SetupError: As for `bootstrap_criteria`.
     """
-    options = TestOptions(level=level)
-    return bootstrap_criteria(human, judge, groups, options, fewest=FEWEST_DOCUMENTS)
+    how = options or TestOptions(level=level)
+    return bootstrap_criteria(human, judge, groups, how, fewest=FEWEST_DOCUMENTS)
 
 
 def student_interval(
@@ -205,14 +209,14 @@ def student_interval(
     documents: int | None,
     confidence: float = 0.95,
     *,
-    correlation: bool = True,
+    lowest: float | None = -1.0,
 ) -> Interval | Undefined:
     """Return Student's interval around a value, with the standard error of its resamples.
 
     Percentiles of resamples are too close to each other with few documents: they allow neither for
     a standard error that is estimated, nor for resamples varying by (documents - 1) / documents as
-    much as samples do. A correlation's interval is symmetric on the scale of Fisher's z, so that it
-    stays within [-1, 1].
+    much as samples do. A coefficient's interval is symmetric on the scale of Fisher's z, a share's
+    on that of its log-odds, so that it stays within the range.
 
     >>> resampled = np.random.default_rng(0).normal(0.8, 0.1, size=1000)
     >>> interval = student_interval(0.8, resampled, documents=10)
@@ -224,7 +228,7 @@ def student_interval(
         resampled: The value on each resample of whole documents; nan where it has none.
         documents: How many documents have a value, at least 2; None for very many.
         confidence: Of the interval, between 0 and 1.
-        correlation: Whether the value is a correlation, or a mean of some.
+        lowest: The lowest value there is, if 1 is the highest: -1 or 0; None for any numbers.
 
     Returns:
         The interval, or why there is none: most resamples have no value.
@@ -233,16 +237,17 @@ def student_interval(
 
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or len(defined) < len(resampled) / 2:
-        return Undefined("most resamples have no correlation")
+        return Undefined("most resamples have no agreement")
     freedom = _MANY if documents is None else documents - 1
     error = float(defined.std()) * np.sqrt((freedom + 1) / freedom)
     if error == 0:
         return Interval(value, value, confidence)
     reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error * np.array([-1.0, 1.0])
     ends = value + reach
-    if correlation:
-        inside = np.clip(value, _ROUNDING - 1, 1 - _ROUNDING)
-        ends = np.tanh(np.arctanh(inside) + reach / (1 - inside**2))
+    if lowest is not None:
+        half = (1 - lowest) / 2  # of the range, which is put on [-1, 1]
+        inside = np.clip((value - 1) / half + 1, _ROUNDING - 1, 1 - _ROUNDING)
+        ends = 1 + half * (np.tanh(np.arctanh(inside) + reach / half / (1 - inside**2)) - 1)
     return Interval(min(value, float(ends[0])), max(value, float(ends[1])), confidence)
 
 
@@ -320,7 +325,7 @@ def percentiles(values: Array, confidence: float) -> Interval | Undefined:
     """Return the percentile interval of the values that are not nan."""
     defined = values[np.isfinite(values)]
     if len(defined) < len(values) / 2:
-        return Undefined("most resamples have no correlation")
+        return Undefined("most resamples have no agreement")
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, (tail, 1 - tail))
     return Interval(float(low), float(high), confidence)
@@ -344,9 +349,8 @@ def resampled_values(
     """
     scored: npt.NDArray[np.bool_] = np.isfinite(human) & np.isfinite(judge)
     human, judge, codes = human[scored], judge[scored], documents.codes[scored]
-    method, constant = options.method, options.constant
     if options.level == "pooled":
-        return weighted_values(human, judge, codes, weights, method, constant)
-    values = group_values(human, judge, codes, len(documents), method, constant)
+        return weighted_values(human, judge, codes, weights, options)
+    values = group_values(human, judge, codes, len(documents), options)
     defined = np.isfinite(values)
     return ratio(weights @ np.where(defined, values, 0.0), weights @ defined.astype(np.float64))

@@ -8,8 +8,8 @@ from itertools import chain, count
 from statistics import fmean
 
 from mogradjudge.agreement.coefficients import Undefined
-from mogradjudge.agreement.correlation import correlate
-from mogradjudge.agreement.options import Level
+from mogradjudge.agreement.correlation import agreement_by
+from mogradjudge.agreement.options import Level, TestOptions
 
 _RARE = 0.5  # a rater of fewer texts has too few for a correlation of their own
 
@@ -19,8 +19,9 @@ def human_ceiling(
     groups: Sequence[str] | None = None,
     *,
     level: Level = "pooled",
+    options: TestOptions | None = None,
 ) -> float | Undefined:
-    """Correlate each rater with the mean of the others, and average over raters; in [-1, 1].
+    """Measure each rater against the mean of the others, and average over raters; in [-1, 1].
 
     Only texts with two ratings or more count. Where some rater rated less than half of them, the
     first rating of each text takes the place of a rater, then the second one, and so on.
@@ -32,6 +33,7 @@ def human_ceiling(
         ratings: The score that each rater gave, for each text.
         groups: The group of each text; needed for ``level="group"``.
         level: As in `correlate`.
+        options: How agreement is measured, in place of the level.
 
     Example:
         >>> texts = [{"ann": 1, "bob": 2}, {"ann": 3, "bob": 3}, {"ann": 5, "bob": 4}, {"ann": 2}]
@@ -41,8 +43,9 @@ def human_ceiling(
     chosen = [place for place, scores in enumerate(ratings) if len(scores) > 1]
     texts = _by_rater([ratings[place] for place in chosen])
     of_texts = None if groups is None else [groups[place] for place in chosen]
+    how = options or TestOptions(level=level)
     raters = dict.fromkeys(chain.from_iterable(texts))
-    values = [_with_the_others(texts, rater, of_texts, level) for rater in raters]
+    values = [_with_the_others(texts, rater, of_texts, how) for rater in raters]
     defined = [value for value in values if not isinstance(value, Undefined)]
     if defined:
         return fmean(defined)
@@ -58,7 +61,10 @@ def _by_rater(texts: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]
 
 
 def _with_the_others(
-    texts: Sequence[Mapping[str, float]], rater: str, groups: Sequence[str] | None, level: Level
+    texts: Sequence[Mapping[str, float]],
+    rater: str,
+    groups: Sequence[str] | None,
+    options: TestOptions,
 ) -> float | Undefined:
     rated = [place for place, scores in enumerate(texts) if rater in scores]
     own = [texts[place][rater] for place in rated]
@@ -66,4 +72,4 @@ def _with_the_others(
         fmean(score for name, score in texts[place].items() if name != rater) for place in rated
     ]
     of_rated = None if groups is None else [groups[place] for place in rated]
-    return correlate(others, own, of_rated, level=level).value
+    return agreement_by(options, others, own, of_rated)

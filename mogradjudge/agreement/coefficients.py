@@ -1,4 +1,4 @@
-"""One correlation per group, for all groups at once; nan where undefined."""
+"""One agreement per group, for all groups at once; nan where undefined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mogradjudge.agreement.options import Constant, Method
+from mogradjudge.agreement.moments import MOMENTS, document_sums, value_of
+from mogradjudge.agreement.options import Constant, TestOptions
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Codes: TypeAlias = npt.NDArray[np.intp]
@@ -70,29 +71,30 @@ def coefficient(sums: Sums, constant: Constant) -> Array:
 
 
 def group_values(
-    human: Array, judge: Array, codes: Codes, groups: int, method: Method, constant: Constant
+    human: Array, judge: Array, codes: Codes, groups: int, options: TestOptions
 ) -> Array:
-    """Correlate within each group.
+    """Measure the agreement within each group.
 
     Args:
         human: Shape (texts,), finite.
         judge: Shape (texts,), finite.
         codes: The group of each text, 0 to ``groups - 1``.
         groups: How many groups there are; one may be empty.
-        method: Pearson's r, Spearman's rho (r of mid-ranks) or Kendall's tau-b.
-        constant: As for `correlate`.
+        options: How agreement is measured.
 
     Returns:
         Shape (groups,), in [-1, 1], nan where undefined.
     """
-    if method == "kendall":
-        return coefficient(_pairs(human, judge, codes, groups), constant)
-    if method == "spearman":
+    if options.method in MOMENTS:
+        return value_of(document_sums(human, judge, codes, groups, options), options)
+    if options.method == "kendall":
+        return coefficient(_pairs(human, judge, codes, groups), options.constant)
+    if options.method == "spearman":
         x, y = (rank_deviations(scores, codes, groups) for scores in (human, judge))
     else:
         x, y = (_deviations(unit_scale(scores), codes, groups) for scores in (human, judge))
     sums = [_sum(products, codes, groups) for products in (np.ones_like(x), x * y, x * x, y * y)]
-    return coefficient(Sums(*sums), constant)
+    return coefficient(Sums(*sums), options.constant)
 
 
 def unit_scale(scores: Array) -> Array:

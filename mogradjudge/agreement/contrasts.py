@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from mogradjudge.agreement.coefficients import (
     too_few,
     unit_scale,
 )
+from mogradjudge.agreement.methods import Method
+from mogradjudge.agreement.moments import MOMENTS
 from mogradjudge.agreement.options import DEFAULTS, Population, TestOptions, check_options
 from mogradjudge.agreement.permutation import (
     Comparison,
@@ -48,7 +50,8 @@ def compare(
     For new documents by the same systems, the test exchanges the two judges' scores on whole
     documents (Perm-Inputs), which changes the sign of a document's difference. For pooled
     correlations both judges' scores are put on one scale first: mid-ranks, or standard scores for
-    Pearson's r. The interval is Student's t on the documents' differences (`document_values`).
+    Pearson's r; other measures take the scores as they are. The interval is Student's t on the
+    documents' differences (`document_values`).
 
     For new documents *and* systems, documents and systems are resampled (Boot-Both). If a judge
     favours single systems, only this shows whether it is better on new ones; it needs many more
@@ -105,7 +108,7 @@ def compare(
 
 def _exchanged(table: Arms, options: TestOptions, patterns: npt.NDArray[np.int8]) -> Array:
     """Return the pooled differences with judges exchanged on the documents with sign -1."""
-    one_scale = _standard if options.method == "pearson" else _mid_ranks
+    one_scale = _ONE_SCALE.get(options.method, _mid_ranks)
     human = np.concatenate([table.human, table.human])
     judge = np.concatenate([one_scale(scores) for scores in table.judges.values()])
     # Each document is there twice, once with each judge; one of the two has weight 1.
@@ -114,7 +117,7 @@ def _exchanged(table: Arms, options: TestOptions, patterns: npt.NDArray[np.int8]
     for rows in blocks(len(patterns), len(human)):
         unchanged = (patterns[rows] > 0).astype(np.float64)
         first, second = (
-            weighted_values(human, judge, codes, weights, options.method, options.constant)
+            weighted_values(human, judge, codes, weights, options)
             for weights in (
                 np.hstack([unchanged, 1 - unchanged]),
                 np.hstack([1 - unchanged, unchanged]),
@@ -132,6 +135,12 @@ def _standard(scores: Array) -> Array:
     scores = unit_scale(scores)
     centered: Array = scores - scores.mean()
     return centered / (float(scores.std()) or 1.0)
+
+
+_ONE_SCALE: Mapping[Method, Callable[[Array], Array]] = {
+    "pearson": _standard,
+    **dict.fromkeys(MOMENTS, np.asarray),
+}
 
 
 def _too_few(contrast: Contrast, values: Array) -> Undefined | None:

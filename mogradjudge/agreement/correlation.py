@@ -1,4 +1,4 @@
-"""Agreement of judge and human scores as one correlation; higher is better."""
+"""Agreement of judge and human scores as one number; higher is better."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from mogradjudge.agreement.coefficients import (
     constant_groups,
     group_values,
 )
-from mogradjudge.agreement.options import Constant, Level, Method, check_options
+from mogradjudge.agreement.methods import METHODS, Method
+from mogradjudge.agreement.moments import MOMENTS
+from mogradjudge.agreement.options import Constant, Level, TestOptions
 from mogradjudge.errors import SetupError
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation of judge with human scores.
+    """An agreement of judge with human scores.
 
     ``n`` counts the scored pairs, ``groups`` those that ``value`` averages over (1 when pooled) and
     ``constant_judge`` the groups among them in which the judge gave one score only.
@@ -45,13 +47,18 @@ def correlate(
     method: Method = "spearman",
     level: Level = "pooled",
     constant: Constant = "zero",
+    width: float | None = None,
 ) -> Correlation:
-    """Correlate judge with human scores; the value lies in [-1, 1].
+    """Measure how well judge and human scores agree; the value lies in [-1, 1] and is 1 at best.
 
-    If all human scores are equal, the correlation is undefined, and such a group is left out. If
-    the judge gives one score to all texts although humans do not, the correlation is 0.
-    (``constant="drop"`` leaves such groups out instead; it rewards a judge for abstaining and is
-    there to compare with papers that do so, as G-Eval.)
+    If all human scores are equal, a coefficient is undefined, and such a group is left out. If
+    the judge gives one score to all texts although humans do not, it is 0. (``constant="drop"``
+    leaves such groups out of a correlation instead; it rewards a judge for abstaining and is there
+    to compare with papers that do so, as G-Eval.) ``"mae"`` and ``"accuracy"`` always have a value,
+    in [0, 1]; they say nothing of chance.
+
+    ``"qwk"`` and ``"accuracy"`` round both scores to whole ones, halves up: a mean of raters of 3.5
+    counts as 4.
 
     Source: Spearman's rho is Pearson's r of mid-ranks; Kendall's tau-b is Kendall 1945, "The
     treatment of ties in ranking problems". tau-b rises when a judge uses fewer scores, so it does
@@ -67,40 +74,62 @@ def correlate(
         human: Human scores, length n.
         judge: Judge scores of the same texts, length n, in the same order.
         groups: The group of each text, length n; needed for ``level="group"``.
-        method: ``"spearman"``, ``"kendall"`` (tau-b) or ``"pearson"``.
-        level: ``"pooled"`` takes one correlation over all texts, ``"group"`` the mean of the
-            groups' correlations.
-        constant: Whether a constant judge gets 0, or its groups are left out.
+        method: ``"spearman"``, ``"kendall"`` (tau-b) or ``"pearson"``; ``"qwk"``, Cohen's kappa
+            with quadratic weights; ``"mae"``, 1 - mean absolute error / ``width``; or
+            ``"accuracy"``, the share of texts with equal scores.
+        level: ``"pooled"`` takes one value over all texts, ``"group"`` the mean of the groups'.
+        constant: Whether a constant judge's correlation is 0, or its groups are left out.
+        width: The width of the scale, in points; only ``"mae"`` needs it.
 
     Raises:
         SetupError: If the lengths differ, groups are missing where they are needed, a score is
             not finite, or an option is unknown.
     """
-    check_options(method=method, level=level, constant=constant)
-    if level == "group" and groups is None:
+    return _measured(TestOptions(method, level, constant, width=width), human, judge, groups)
+
+
+def agreement_by(
+    options: TestOptions, human: Numbers, judge: Numbers, groups: Sequence[str] | None = None
+) -> float | Undefined:
+    """Return the value of `correlate` with its options in one.
+
+    >>> agreement_by(TestOptions("qwk", "pooled"), [1, 2, 3], [1, 2, 3])
+    1.0
+    """
+    return _measured(options, human, judge, groups).value
+
+
+def _measured(
+    options: TestOptions, human: Numbers, judge: Numbers, groups: Sequence[str] | None
+) -> Correlation:
+    if options.level == "group" and groups is None:
         raise SetupError("`groups` must be given with level='group', got None.")
     check_lengths({"human": human, "judge": judge, "groups": human if groups is None else groups})
     x, y = finite("human", human), finite("judge", judge)
-    if level == "pooled":
-        return Correlation(_pooled(x, y, method, constant), len(x), 1, int(len(set(y)) == 1))
+    if options.level == "pooled":
+        return Correlation(_pooled(x, y, options), len(x), 1, int(len(set(y)) == 1))
     numbered = group_codes([] if groups is None else groups)
-    values = group_values(x, y, numbered.codes, len(numbered), method, constant)
+    values = group_values(x, y, numbered.codes, len(numbered), options)
     defined = np.isfinite(values)
     constant_judge = constant_groups(y, numbered.codes, len(numbered)) & defined
-    value = Undefined("in each group all human scores are equal")
+    equal = METHODS[options.method].constant
+    reason = f"in each group all {equal} are equal" if equal else "no text is scored"
     return Correlation(
-        float(values[defined].mean()) if defined.any() else value,
+        float(values[defined].mean()) if defined.any() else Undefined(reason),
         len(x),
         int(defined.sum()),
         int(constant_judge.sum()),
     )
 
 
-def _pooled(human: Array, judge: Array, method: Method, constant: Constant) -> float | Undefined:
+def _pooled(human: Array, judge: Array, options: TestOptions) -> float | Undefined:
     together = np.zeros(len(human), dtype=np.intp)
-    value = float(group_values(human, judge, together, 1, method, constant)[0])
+    value = float(group_values(human, judge, together, 1, options)[0])
     if np.isfinite(value):
         return value
+    if options.method in MOMENTS:
+        equal = METHODS[options.method].constant
+        return Undefined(f"all {equal} are equal" if len(human) else "no text is scored")
     if len(human) < FEWEST:
         return Undefined(f"{len(human)} scored texts, and a correlation needs {FEWEST}")
     if (human == human[0]).all():

@@ -5,10 +5,14 @@ Each function takes scores of the same texts, both of length n.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from mogradjudge.agreement.checks import check_lengths, finite
+from mogradjudge.agreement.checks import check_lengths, finite, group_codes
 from mogradjudge.agreement.coefficients import Array, Numbers, Undefined, rank_deviations
+from mogradjudge.agreement.correlation import correlate
 
 _NONE = Undefined("no text is scored")
 
@@ -17,7 +21,8 @@ def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
     """Return Cohen's kappa with quadratic weights, at most 1; 0 is agreement by chance.
 
     Scores are rounded to whole ones first, halves up. For quadratic weights kappa is
-    1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed.
+    1 - mean((h - j)^2) / (var h + var j + (mean h - mean j)^2), so that no table is needed. It is
+    `correlate` with ``method="qwk"``.
 
     Source: Cohen 1968, "Weighted kappa"; the identity is in Fleiss and Cohen 1973, "The
     equivalence of weighted kappa and the intraclass correlation coefficient".
@@ -35,13 +40,7 @@ def quadratic_kappa(human: Numbers, judge: Numbers) -> float | Undefined:
     Raises:
         SetupError: If the lengths differ, or a score is not finite.
     """
-    x, y = (np.floor(scores + 0.5) for scores in _both(human, judge))
-    if not len(x):
-        return _NONE
-    if (x == x[0]).all():
-        return Undefined("all rounded human scores are equal")
-    by_chance = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    return float(1 - ((x - y) ** 2).mean() / by_chance)
+    return correlate(human, judge, method="qwk").value
 
 
 def krippendorff_alpha(human: Numbers, judge: Numbers) -> float | Undefined:
@@ -110,6 +109,51 @@ def bias(human: Numbers, judge: Numbers) -> float | Undefined:
     """
     x, y = _both(human, judge)
     return float((y - x).mean()) if len(x) else _NONE
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a judge is from people on a criterion, in points of its scale.
+
+    ``bias`` is the mean of judge - human, above 0 for a lenient judge, and ``standard_error`` that
+    of the bias over documents; None for fewer than 2. ``mean_error`` is the mean of
+    |judge - human|.
+
+    >>> Deviation(bias=-0.5, mean_error=0.75, standard_error=0.25).describe()
+    '-0.50 (0.75)'
+    """
+
+    bias: float
+    mean_error: float
+    standard_error: float | None
+
+    def describe(self) -> str:
+        """Write the bias and, in brackets, the mean error."""
+        return f"{self.bias:+z.2f} ({self.mean_error:z.2f})"
+
+
+def deviation(human: Numbers, judge: Numbers, groups: Sequence[str]) -> Deviation | None:
+    """Return bias and mean error; None if there is no text.
+
+    >>> deviation([1, 2, 3, 4], [1, 2, 2, 3], "aabb")
+    Deviation(bias=-0.5, mean_error=0.5, standard_error=0.5)
+
+    Args:
+        human: Human scores, shape (n,), in points of the scale.
+        judge: Judge scores, shape (n,).
+        groups: The document of each text, length n.
+
+    Raises:
+        SetupError: If the lengths differ, or a score is not finite.
+    """
+    x, y = _both(human, judge)
+    if not len(x):
+        return None
+    errors, documents = y - x, group_codes(groups)
+    mean, count = float(errors.mean()), len(documents)
+    sums = np.bincount(documents.codes, errors - mean, minlength=count)
+    spread = float(np.sqrt((sums**2).sum() * count / max(1, count - 1))) / len(x)
+    return Deviation(mean, float(np.abs(errors).mean()), spread if count > 1 else None)
 
 
 def _both(human: Numbers, judge: Numbers) -> tuple[Array, Array]:

@@ -14,7 +14,8 @@ from mogradjudge.agreement.coefficients import (
     blocks,
     group_values,
 )
-from mogradjudge.agreement.options import Constant, Level, Method, TestOptions
+from mogradjudge.agreement.methods import Method
+from mogradjudge.agreement.options import Constant, Level, TestOptions
 from mogradjudge.agreement.weighted_correlation import weighted_values
 
 
@@ -26,11 +27,12 @@ def document_values(
     method: Method = "spearman",
     level: Level = "group",
     constant: Constant = "zero",
+    options: TestOptions | None = None,
 ) -> dict[str, float]:
     """Return one value per document; their mean is the agreement.
 
-    With ``level="group"`` it is the correlation within the document. With ``level="pooled"`` it is
-    the document's jackknife pseudo-value D r - (D - 1) r_d, where r is the correlation over all D
+    With ``level="group"`` it is the agreement within the document. With ``level="pooled"`` it is
+    the document's jackknife pseudo-value D r - (D - 1) r_d, where r is the agreement over all D
     documents and r_d the one without d (Efron and Tibshirani 1993, "An Introduction to the
     Bootstrap", ch. 11); these can lie outside of [-1, 1], and their mean is r minus its estimated
     bias.
@@ -46,20 +48,21 @@ def document_values(
         method: As for `correlate`.
         level: As for `correlate`.
         constant: As for `correlate`.
+        options: How agreement is measured, in place of these three.
 
     Returns:
-        The value by document, sorted by name. A document that has none is left out: one whose
-        human scores are all equal, or with fewer than 3 scored texts (``level="group"``).
+        The value by document, sorted by name. A document that has none is left out: for a
+        correlation within it, one whose human scores are all equal, or with fewer than 3 texts.
 
     Raises:
         SetupError: If the lengths differ, a score is not finite, or an option is unknown.
     """
-    options = TestOptions(method, level, constant)
+    how = options or TestOptions(method, level, constant)
     check_lengths({"human": human, "judge": judge, "groups": groups})
     documents = group_codes(groups)
     x, y = gappy("human", human), gappy("judge", judge)
     scored = np.isfinite(x) & np.isfinite(y)
-    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), options)
+    values = values_of(x[scored], y[scored], documents.codes[scored], len(documents), how)
     return {
         name: float(value)
         for name, value in zip(documents.names, values, strict=True)
@@ -75,14 +78,13 @@ def values_of(
     options: TestOptions,
 ) -> Array:
     """Return the documents' values; shape (documents,), nan where there is none."""
-    method, constant = options.method, options.constant
     if options.level == "group":
-        return group_values(human, judge, codes, documents, method, constant)
+        return group_values(human, judge, codes, documents, options)
     present = np.bincount(codes, minlength=documents) > 0
     without = np.empty(documents)
     for rows in blocks(documents, documents):
         weights = 1.0 - (np.arange(documents)[rows, None] == np.arange(documents))
-        without[rows] = weighted_values(human, judge, codes, weights, method, constant)
+        without[rows] = weighted_values(human, judge, codes, weights, options)
     over_all, count = agreement_over_all(human, judge, codes, documents, options), present.sum()
     return np.where(present, count * over_all - (count - 1) * without, np.nan)
 
@@ -95,8 +97,7 @@ def agreement_over_all(
     options: TestOptions,
 ) -> float:
     """Return the agreement itself; nan if it is undefined."""
-    method, constant = options.method, options.constant
     if options.level == "group":
-        values = group_values(human, judge, codes, documents, method, constant)
+        values = group_values(human, judge, codes, documents, options)
         return float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else np.nan
-    return float(group_values(human, judge, np.zeros_like(codes), 1, method, constant)[0])
+    return float(group_values(human, judge, np.zeros_like(codes), 1, options)[0])

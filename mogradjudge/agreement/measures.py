@@ -15,9 +15,9 @@ from mogradjudge.agreement.distances import (
     bias,
     krippendorff_alpha,
     mean_absolute_error,
-    quadratic_kappa,
 )
-from mogradjudge.agreement.options import Constant, Level, Method, check_options
+from mogradjudge.agreement.methods import Method
+from mogradjudge.agreement.options import Constant, Level, check_options
 from mogradjudge.agreement.pair_accuracy import (
     calibrate_epsilon,
     pair_accuracy,
@@ -34,11 +34,11 @@ class Measures:
 
     ``n`` counts the texts that humans rated, ``scored`` those among them with a judge score, and
     ``coverage`` is their ratio; all other measures are over the scored texts. ``spearman``,
-    ``kendall`` (tau-b) and ``pearson`` lie in [-1, 1], ``qwk`` and ``alpha`` are at most 1, ``mae``
-    and ``bias`` are in points of the scale, ``pair_accuracy`` and ``pair_accuracy_constant`` lie in
-    [0, 1]. ``skill`` is (a - c) / (1 - c) of these two: 0 for a judge no better than a constant, 1
-    at best. Judge scores are tied up to ``epsilon``, which was found on other texts if it is
-    ``calibrated``.
+    ``kendall`` (tau-b), ``pearson`` and ``qwk`` lie in [-1, 1], ``alpha`` is at most 1, ``mae`` and
+    ``bias`` are in points of the scale, ``accuracy`` (the share of scores that are equal once they
+    are rounded), ``pair_accuracy`` and ``pair_accuracy_constant`` lie in [0, 1]. ``skill`` is (a -
+    c) / (1 - c) of these two: 0 for a judge no better than a constant, 1 at best. Judge scores are
+    tied up to ``epsilon``, which was found on other texts if it is ``calibrated``.
 
     >>> judged = measures([1, 2, 3, 4], [1, 2, 2, 3], scale=(1, 5))
     >>> judged.bias, judged.pair_accuracy
@@ -53,6 +53,7 @@ class Measures:
     pearson: float | Undefined
     qwk: float | Undefined
     alpha: float | Undefined
+    accuracy: float | Undefined
     mae: float | Undefined
     bias: float | Undefined
     pair_accuracy: float | Undefined
@@ -84,7 +85,7 @@ def measures(
         judge: Judge scores of the same texts, length n, on the scale; None where there is none.
         scale: The lowest and the highest score.
         groups: The group of each text, length n. With it pairs are compared within groups.
-        level: How correlations are computed, as for `correlate`.
+        level: How coefficients and accuracy are computed, as for `correlate`.
         constant: As for `correlate`.
         calibrate_on: Human scores, judge scores and, if ``groups`` are given, groups of other
             texts, on which ties of judge scores are calibrated (`calibrate_epsilon`). Without it,
@@ -106,7 +107,7 @@ def measures(
     accuracy = pair_accuracy(x, y, within, epsilon=epsilon)
     accuracy_constant = pair_accuracy_constant(x, within)
 
-    def correlation(method: Method) -> float | Undefined:
+    def agreement(method: Method) -> float | Undefined:
         return correlate(x, y, within, method=method, level=level, constant=constant).value
 
     n = int(rated.sum())
@@ -114,11 +115,12 @@ def measures(
         n=n,
         scored=len(x),
         coverage=len(x) / n if n else Undefined("no text is rated"),
-        spearman=correlation("spearman"),
-        kendall=correlation("kendall"),
-        pearson=correlation("pearson"),
-        qwk=quadratic_kappa(x, y),
+        spearman=agreement("spearman"),
+        kendall=agreement("kendall"),
+        pearson=agreement("pearson"),
+        qwk=agreement("qwk"),
         alpha=krippendorff_alpha(x, y),
+        accuracy=agreement("accuracy"),
         mae=mean_absolute_error(x, y),
         bias=bias(x, y),
         pair_accuracy=accuracy,

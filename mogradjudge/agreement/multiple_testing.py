@@ -99,7 +99,7 @@ def contrast_criteria(
     for name, scores in human.items():
         of_arms = {arm: judged[name] for arm, judged in arms.items()}
         table = arms_of(scores, of_arms, documents.codes, len(documents))
-        contrasts[name] = contrast_of(table, weights, options)
+        contrasts[name] = contrast_of(table, weights, options.of(name))
     return _family(contrasts, options)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeAlias, get_args
 
+from mogradjudge.agreement.methods import METHODS, Method
 from mogradjudge.errors import SetupError
 
 Level: TypeAlias = Literal["pooled", "group"]
 Constant: TypeAlias = Literal["zero", "drop"]
-Method: TypeAlias = Literal["spearman", "kendall", "pearson"]
 Population: TypeAlias = Literal["documents", "documents+systems"]
 
+_MIXED = (
+    "`measure` must be a coefficient (spearman, kendall, qwk) for all criteria, or a share (mae, "
+    "accuracy) for all: their mean would mix what is 0 by chance with what is not"
+)
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "method": get_args(Method),
     "level": get_args(Level),
@@ -51,12 +55,16 @@ class TestOptions:
     ``method``, ``level`` and ``constant`` are those of `correlate`. ``flips`` counts the random
     patterns of signs of a test, or its resamples where it resamples; ``resamples`` counts those of
     an interval. ``seed`` seeds either, and ``confidence`` is the interval's, between 0 and 1.
+    ``width`` is that of the scale, in points; only ``"mae"`` needs it. ``by_criterion`` holds
+    method and width of the criteria that have others, by name.
 
-    >>> TestOptions(level="pooled", seed=1).flips
-    9999
+    >>> options = TestOptions(level="pooled", by_criterion={"tone": ("qwk", 4.0)})
+    >>> options.of("tone").method, options.of("clarity").method
+    ('qwk', 'spearman')
 
     Raises:
-        SetupError: If an option is not among its choices, or a number is out of its range.
+        SetupError: If an option is not among its choices, a number is out of its range, or a mean
+            over the criteria would mix coefficients, which are 0 by chance, with shares.
     """
 
     __test__ = False  # its name does not make it a test of pytest's
@@ -68,9 +76,13 @@ class TestOptions:
     resamples: int = 1000
     seed: int = 0
     confidence: float = 0.95
+    width: float | None = None
+    by_criterion: Mapping[str, tuple[Method, float | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the choices and ranges."""
+        for method, _ in self.by_criterion.values():
+            check_options(method=method)
         check_options(
             method=self.method,
             level=self.level,
@@ -79,6 +91,25 @@ class TestOptions:
             resamples=self.resamples,
             confidence=self.confidence,
         )
+        if self.method == "mae" and not (self.width or 0) > 0:
+            raise SetupError(
+                f"`width` of the scale must be given with method='mae', got {self.width!r}."
+            )
+        ends = {METHODS[method].lowest for method, _ in self.by_criterion.values()}
+        if len(ends) > 1:
+            chosen = ", ".join(f"{name} {it[0]}" for name, it in self.by_criterion.items())
+            raise SetupError(f"{_MIXED}, got {chosen}.")
+
+    def of(self, criterion: str) -> Self:
+        """Return the options of one criterion."""
+        method, width = self.by_criterion.get(criterion, (self.method, self.width))
+        return replace(self, method=method, width=width, by_criterion={})
+
+    @property
+    def lowest(self) -> float:
+        """The lowest value that an agreement can have: -1 of a coefficient, 0 of a share."""
+        methods = [method for method, _ in self.by_criterion.values()]
+        return METHODS[next(iter(methods), self.method)].lowest
 
 
 DEFAULTS = TestOptions()

@@ -82,7 +82,10 @@ def resampled_means(
     for rows in blocks(options.resamples, len(documents)):
         weights = draw(rng, len(documents), rows.stop - rows.start)
         for trial, sides in enumerate(columns):
-            values = [resampled_values(*pair, documents, weights, options) for pair in sides]
+            values = [
+                resampled_values(*pair, documents, weights, options.of(name))
+                for name, pair in zip(human, sides, strict=True)
+            ]
             defined = np.isfinite(values)
             means[rows, trial] = ratio(
                 np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64)

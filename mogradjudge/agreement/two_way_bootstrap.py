@@ -58,7 +58,7 @@ def two_way(
         values[rows] = over(contrast, table.codes, codes, of_documents, of_systems)
     interval = percentiles(values, options.confidence)
     if isinstance(interval, Undefined) or not np.isfinite(observed.difference):
-        return Undefined("most resamples have no correlation")
+        return Undefined("most resamples have no agreement")
     values = values[np.isfinite(values)]
     beyond = 1 + min((values <= _ROUNDING).sum(), (values >= -_ROUNDING).sum())
     return Comparison(
@@ -101,7 +101,5 @@ def _contrast(
     total = np.zeros(len(often))
     for name, weight in weights.items():
         judge = table.judges[name][texts]
-        total += weight * weighted_values(
-            human, judge, alone, often, options.method, options.constant
-        )
+        total += weight * weighted_values(human, judge, alone, often, options)
     return total

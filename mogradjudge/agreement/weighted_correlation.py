@@ -1,4 +1,4 @@
-"""The pooled correlation of many weighted samples at once; nan where undefined.
+"""The pooled agreement of many weighted samples at once; nan where undefined.
 
 Resampling, leaving a document out and exchanging two judges' scores are all weights on documents.
 A sample costs a small matrix product instead of a sort.
@@ -21,7 +21,8 @@ from mogradjudge.agreement.coefficients import (
     coefficient,
     unit_scale,
 )
-from mogradjudge.agreement.options import Constant, Method
+from mogradjudge.agreement.moments import MOMENTS, document_sums, value_of
+from mogradjudge.agreement.options import TestOptions
 from mogradjudge.errors import SetupError
 
 _TABLE = 4096  # cells up to which counting score pairs beats ranking the texts
@@ -30,9 +31,9 @@ _Sum: TypeAlias = Callable[[Array], Sums]
 
 
 def weighted_values(
-    human: Array, judge: Array, codes: Codes, weights: Array, method: Method, constant: Constant
+    human: Array, judge: Array, codes: Codes, weights: Array, options: TestOptions
 ) -> Array:
-    """Correlate over all texts, once per row of weights.
+    """Measure the agreement over all texts, once per row of weights.
 
     A text counts as often as its document's weight says, and copies of it are tied. Spearman's rho
     of scores with few levels comes from each document's table of score pairs: the tables are
@@ -44,8 +45,7 @@ def weighted_values(
         judge: Shape (texts,), finite.
         codes: The document of each text, 0 to documents - 1.
         weights: Shape (samples, documents), whole and not negative.
-        method: The coefficient.
-        constant: As for `correlate`.
+        options: How agreement is measured.
 
     Returns:
         Shape (samples,), in [-1, 1], nan where undefined.
@@ -55,11 +55,14 @@ def weighted_values(
     """
     if not len(human):
         return np.full(len(weights), np.nan)
+    if options.method in MOMENTS:
+        moments = document_sums(human, judge, codes, weights.shape[1], options)
+        return value_of(moments @ weights.T, options)
     kernels = {"spearman": _spearman, "kendall": _kendall, "pearson": _pearson}
-    sums = kernels[method](human, judge, codes, weights.shape[1])
+    sums = kernels[options.method](human, judge, codes, weights.shape[1])
     width = max(len(human), weights.shape[1], _TABLE)
     parts = [sums(weights[rows]) for rows in blocks(len(weights), width)]
-    return np.concatenate([coefficient(part, constant) for part in parts])
+    return np.concatenate([coefficient(part, options.constant) for part in parts])
 
 
 def _spearman(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:

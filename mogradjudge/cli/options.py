@@ -178,7 +178,7 @@ def reading_of(options: Mapping[str, Any]) -> ReadOptions:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
-level_option = setting_options("level")
+agreement_options = setting_options("measure", "level")
 layout_option = setting_options("layout")
 judge_options = setting_options(*JUDGE_SETTINGS)
 

@@ -13,11 +13,11 @@ import click
 from mogradjudge.cli.options import (
     FILE,
     Names,
+    agreement_options,
     cap_options_for,
     data_argument,
     fallback_option,
     keep_going_option,
-    level_option,
     lm_options,
     reading_of,
     reading_options,
@@ -189,7 +189,7 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 @cap_options_for()
 @keep_going_option
 @fallback_option
-@level_option
+@agreement_options
 @click.option(
     "--held-out",
     is_flag=True,
@@ -219,6 +219,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
                 *(saved, examples, options["num_threads"], options["level"], options["max_rpm"]),
                 budget=budget,
                 keep_going=options["keep_going"],
+                measure=options["measure"],
             )
         except RunStopped as stop:
             raise click.Abort from stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mogradjudge.agreement.methods import METHODS, named
 from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 # Columns of `evaluate`'s second table: the key in its report, and the digits to show.
 _OTHER_MEASURES = {
-    "Kendall": ("kendall", 3),
-    "Pearson": ("pearson", 3),
-    "QWK": ("qwk", 3),
+    **{kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"},
     "alpha": ("alpha", 3),
     "MAE": ("mae", 2),
     "bias": ("bias", 2),
@@ -43,9 +42,25 @@ def print_run(result: Mapping[str, Any]) -> None:
         for name in result["seed_agreement"]
     ]
     level = result["config"]["level"]
-    print_table(columns, rows, f"Agreement (Spearman, {level}), mode {result['mode']}")
+    measure = named(result["measures"], short=True)
+    print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
+    _print_deviations(result["deviations"])
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _print_deviations(deviations: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print bias and mean error of the initial and the final instructions."""
+    ends = {"initial": deviations["seed"], "final": deviations["final"]}
+    keys = {"bias": "bias", "mean error": "mean_error"}
+    columns = ["criterion", *(f"{end} {what}" for what in keys for end in ends)]
+    rows = [
+        [name, *(number(end[name][key], 2) for key in keys.values() for end in ends.values())]
+        for name in deviations["seed"]
+        if name in deviations["final"]
+    ]
+    if rows:
+        print_table(columns, rows, "Errors in points of the scale; bias > 0 is a lenient judge")
 
 
 def _print_losses(result: Mapping[str, Any]) -> None:
@@ -126,25 +141,29 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
     rows = [
-        [name, number(measures["spearman"]), _interval(measures["interval"])]
+        [name, number(measures["agreement"]), _interval(measures["interval"])]
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
     mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
     rows.append([*mean, "", "", "", ""])
-    columns = ("criterion", "Spearman", "95 % interval", "n", "unscored", "no human", "fallbacks")
+    used = {name: measures["measure"] for name, measures in report["criteria"].items()}
+    shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
+    columns = ("criterion", shown_first, "95 % interval", "n", "unscored", "no human", "fallbacks")
     documents = report["documents"]
     over = f"{documents} document{'' if documents == 1 else 's'}"
-    print_table(columns, rows, f"Agreement ({report['level']}), intervals over {over}")
+    title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
+    print_table(columns, rows, title)
     if ceiling := report["ceiling"]:
         shown = ", ".join(f"{number(value)} on {name}" for name, value in ceiling.items())
         say(f"raters among themselves (one with the mean of the others): {shown}")
     for note in report["notes"]:
         say(note)
+    others = {title: it for title, it in _OTHER_MEASURES.items() if title != shown_first}
     print_table(
-        ("criterion", *_OTHER_MEASURES),
+        ("criterion", *others),
         [
-            [name, *(number(measures[key], digits) for key, digits in _OTHER_MEASURES.values())]
+            [name, *(number(measures[key], digits) for key, digits in others.values())]
             for name, measures in report["criteria"].items()
         ],
         "Other measures; MAE and bias are in points of the scale, bias > 0 is a lenient judge",

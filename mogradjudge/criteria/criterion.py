@@ -6,11 +6,12 @@ import keyword
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import dspy
 
 from mogradjudge.errors import SetupError
+from mogradjudge.settings import Measure
 
 Group: TypeAlias = tuple[str, ...]
 """The criteria, by name, that one call speaks about."""
@@ -105,6 +106,7 @@ class Criterion:
     levels: tuple[tuple[int, str], ...]
     human: str
     comment: str | None
+    measure: Measure | None
 
     def __init__(
         self,
@@ -114,6 +116,7 @@ class Criterion:
         levels: Mapping[int, str] | Iterable[tuple[int, str]] | None = None,
         human: str | None = None,
         comment: str | None = None,
+        measure: Measure | None = None,
     ) -> None:
         """Check and store the fields.
 
@@ -124,6 +127,7 @@ class Criterion:
             levels: The meaning of single scores, by score. Not every score needs one.
             human: The column with the human score; ``human_<name>`` if it is not given.
             comment: The column with what people said about the score; the critic reads it.
+            measure: How agreement on it is measured, if not by the run's setting ``measure``.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -143,6 +147,7 @@ class Criterion:
         put(self, "levels", _levels(name, scale, levels))
         put(self, "human", f"human_{name}" if human is None else _column(name, "human", human))
         put(self, "comment", None if comment is None else _column(name, "comment", comment))
+        put(self, "measure", None if measure is None else _measure(name, measure))
 
     @property
     def description(self) -> str:
@@ -233,6 +238,15 @@ def _column(name: str, field: str, column: object) -> str:
     if column in ("group", SINGLE_RATINGS):
         raise SetupError(f"`{field}` of criterion {name!r} must not be {column!r}: it is reserved.")
     return column
+
+
+def _measure(name: str, measure: Measure) -> Measure:
+    if measure not in get_args(Measure):
+        raise SetupError(
+            f"`measure` of criterion {name!r} must be one of {', '.join(get_args(Measure))}, got "
+            f"{measure!r}."
+        )
+    return measure
 
 
 def _scale(name: str, scale: object) -> Scale:

@@ -68,7 +68,7 @@ def fields_to_toml(
 
 def _criterion(entry: Mapping[str, Any]) -> Criterion:
     name = entry.get("name", "without a name")
-    known = {"name", "definition", "scale", "levels", "human", "comment"}
+    known = {"name", "definition", "scale", "levels", "human", "comment", "measure"}
     _check_keys(entry, known, f"criterion {name!r}")
     if missing := [key for key in ("name", "definition") if key not in entry]:
         raise SetupError(f"`{missing[0]}` is missing in criterion {name!r}.")
@@ -95,8 +95,9 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
         "scale": [criterion.scale.low, criterion.scale.high],
         "human": criterion.human,
     }
-    if criterion.comment is not None:
-        table["comment"] = criterion.comment
+    for key in ("comment", "measure"):
+        if getattr(criterion, key) is not None:
+            table[key] = getattr(criterion, key)
     if criterion.levels:
         table["levels"] = {str(score): text for score, text in criterion.levels}
     return table

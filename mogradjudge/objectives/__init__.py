@@ -22,11 +22,17 @@ from mogradjudge.objectives.record import (
     metric_of,
     objectives_from_metric,
 )
-from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
+from mogradjudge.objectives.rubric import (
+    HumanAgreement,
+    is_of_rubric,
+    measures_of,
+    rubric_objectives,
+)
 
 __all__ = [
     "AggregateFailed",
     "AggregateHook",
+    "HumanAgreement",
     "Label",
     "LabelsHook",
     "Measure",
@@ -44,6 +50,7 @@ __all__ = [
     "is_of_rubric",
     "listed_objectives",
     "mean_score",
+    "measures_of",
     "metric_lms",
     "metric_of",
     "objectives_from_metric",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -14,7 +14,15 @@ from typing import Any
 import dspy
 import numpy as np
 
-from mogradjudge.agreement import Level, TestOptions, Undefined, correlate
+from mogradjudge.agreement import (
+    Deviation,
+    Level,
+    Method,
+    TestOptions,
+    Undefined,
+    agreement_by,
+    deviation,
+)
 from mogradjudge.agreement.bootstrap import resampled_values
 from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
@@ -25,6 +33,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
+from mogradjudge.settings import Measure
 
 _HALF_A_STEP = 0.5
 """In points: scales are of whole numbers."""
@@ -32,11 +41,39 @@ _ROUNDING = 1e-9
 """An error of just the noise must not exceed it by a rounding error."""
 
 
-def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objective, ...]:
+def agreement_options(
+    rubric: Rubric, level: Level = "pooled", measure: Measure = "spearman"
+) -> TestOptions:
+    """Return how agreement is measured on each criterion of a rubric.
+
+    Args:
+        rubric: The criteria; one with a ``measure`` of its own has that one.
+        level: As for `correlate`.
+        measure: That of the other criteria.
+
+    Raises:
+        SetupError: If the mean over the criteria would mix coefficients and shares.
+
+    Example:
+        >>> criteria = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is polite.")]
+        >>> agreement_options(Rubric(["text"], criteria), measure="qwk").of("tone").method
+        'qwk'
+    """
+    methods = {
+        criterion.name: (criterion.measure or measure, float(criterion.scale.width))
+        for criterion in rubric.criteria
+    }
+    return TestOptions(level=level, by_criterion=methods)
+
+
+def rubric_objectives(
+    rubric: Rubric, level: Level = "pooled", measure: Measure = "spearman"
+) -> tuple[Objective, ...]:
     """Make one objective per criterion: agreement with the human scores.
 
     The score of an example is ``1 - |judge - human| / width of the scale``; the aggregate is
-    Spearman's rho (`correlate`), pooled or per group.
+    the agreement (`correlate`) by the criterion's measure or else by ``measure``, pooled or per
+    group.
 
     Example:
         >>> from mogradjudge import Criterion, Rubric
@@ -45,12 +82,13 @@ def rubric_objectives(rubric: Rubric, level: Level = "pooled") -> tuple[Objectiv
         >>> clarity.scored(dspy.Example(human_clarity=4), dspy.Prediction(clarity=3))
         0.75
     """
+    options = agreement_options(rubric, level, measure)
     return tuple(
         Objective(
             name=criterion.name,
             description=criterion.description,
             score=partial(_closeness, criterion),
-            aggregate=Rho(criterion, level),
+            aggregate=HumanAgreement(criterion, options),
             show=partial(_comparison, criterion),
             labels=partial(_labels, criterion),
         )
@@ -66,6 +104,21 @@ def is_of_rubric(objective: Objective) -> bool:
         False
     """
     return getattr(objective.score, "func", None) is _closeness
+
+
+def measures_of(objectives: Iterable[Objective]) -> dict[str, Method]:
+    """Return how agreement is measured, by the name of each objective that a rubric made.
+
+    Example:
+        >>> criteria = [Criterion("clarity", "Is easy to read.", measure="qwk")]
+        >>> measures_of(rubric_objectives(Rubric(["text"], criteria)))
+        {'clarity': 'qwk'}
+    """
+    return {
+        objective.name: objective.aggregate.options.of(objective.name).method
+        for objective in objectives
+        if isinstance(objective.aggregate, HumanAgreement)
+    }
 
 
 def noise_of(objective: Objective, example: dspy.Example) -> float:
@@ -114,13 +167,18 @@ def _closeness(
 
 
 @dataclass(frozen=True)
-class Rho:
-    """The agreement on a criterion: Spearman's rho over texts, or its mean over groups.
+class HumanAgreement:
+    """The agreement on a criterion, over texts, or its mean over groups.
+
+    Args:
+        criterion: The criterion.
+        options: How agreement is measured on it and on the others.
 
     Example:
-        >>> rho = Rho(Criterion("clarity", "Is easy to read."), "pooled")
+        >>> clarity = Criterion("clarity", "Is easy to read.")
+        >>> agreement = HumanAgreement(clarity, TestOptions(level="pooled"))
         >>> pairs = [(1, 2), (2, 1), (3, 3)]
-        >>> rho(
+        >>> agreement(
         ...     [
         ...         Scored(dspy.Example(human_clarity=h), dspy.Prediction(clarity=j), 1.0, "a")
         ...         for h, j in pairs
@@ -130,12 +188,12 @@ class Rho:
     """
 
     criterion: Criterion
-    level: Level
+    options: TestOptions
 
     def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
         """Return the agreement over some texts."""
         groups = [result.group for result in scored]
-        return correlate(*self._columns(scored), groups, level=self.level).value
+        return agreement_by(self._own, *self._columns(scored), groups)
 
     def without_each(self, scored: Sequence[Scored], parts: Mapping[str, int]) -> list[float]:
         """Return the agreement without each part, nan where it is undefined.
@@ -148,8 +206,15 @@ class Rho:
         numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
         human, judge = (np.array(column) for column in self._columns(scored))
         weights = 1.0 - (np.arange(1 + max(parts.values()))[:, None] == numbers)
-        options = TestOptions(level=self.level)
-        return [float(v) for v in resampled_values(human, judge, documents, weights, options)]
+        return [float(v) for v in resampled_values(human, judge, documents, weights, self._own)]
+
+    def deviation(self, scored: Sequence[Scored]) -> Deviation | None:
+        """Return the judge's bias and mean error over some texts; None if there are none."""
+        return deviation(*self._columns(scored), [result.group for result in scored])
+
+    @property
+    def _own(self) -> TestOptions:
+        return self.options.of(self.criterion.name)
 
     def _columns(self, scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
         human = [float(result.example[self.criterion.human]) for result in scored]
@@ -227,12 +292,12 @@ def _rating_fault(place: int, example: dspy.Example, criterion: Criterion) -> Fa
 
 
 def check_measurable(
-    examples: Sequence[dspy.Example], rubric: Rubric, level: Level, what: str
+    examples: Sequence[dspy.Example], rubric: Rubric, options: TestOptions, what: str
 ) -> None:
     """Check that agreement can be measured on some criterion, before any LM call.
 
     Raises:
-        SetupError: If no criterion's human scores vary enough for a correlation.
+        SetupError: If no criterion has the human scores that its measure needs.
     """
     reason = ""
     for criterion in rubric.criteria:
@@ -242,7 +307,7 @@ def check_measurable(
             if example[criterion.human] is not None
         ]
         scores, groups = [score for score, _ in rated], [group for _, group in rated]
-        value = correlate(scores, scores, groups, level=level).value
+        value = agreement_by(options.of(criterion.name), scores, scores, groups)
         if not isinstance(value, Undefined):
             return
         reason = value.reason

@@ -20,7 +20,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.inputs import check_inputs
-from mogradjudge.objectives.rubric import check_measurable, check_ratings
+from mogradjudge.objectives.rubric import agreement_options, check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import FEWEST_DOCUMENTS, documents_needed
 
@@ -91,9 +91,10 @@ def examples_of(
     parts = {**data.parts, "test": sets["testset"]}
     if rubric is None:
         return replace(data, parts=parts)
+    options = agreement_options(rubric, config.level, config.measure)
     for name, examples in parts.items():
         if examples and name != "training":
-            check_measurable(examples, rubric, config.level, name)
+            check_measurable(examples, rubric, options, name)
     return replace(data, parts=parts)
 
 

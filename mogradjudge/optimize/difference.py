@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mogradjudge.agreement.coefficients import Array
-from mogradjudge.objectives import Objective
-from mogradjudge.objectives.rubric import Rho
+from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement, agreement_of, scored_on
 
 _PARTS = 20
@@ -96,7 +95,7 @@ def _without_each(
 ) -> Array:
     """Return the agreement without each part, nan where it is undefined; shape (parts,)."""
     scored = scored_on(objective, judgements)
-    if isinstance(objective.aggregate, Rho):
+    if isinstance(objective.aggregate, HumanAgreement):
         return np.array(objective.aggregate.without_each(scored, parts))
     values = [
         objective.summed([result for result in scored if parts[result.group] != part])

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
+from mogradjudge.agreement import Method
+from mogradjudge.agreement.methods import named as measures_named
 from mogradjudge.criteria import Group
+from mogradjudge.optimize.figures import Deviations, error_figures, named, show, show_errors
 from mogradjudge.optimize.judged_text import JudgedText, Values
 
 
@@ -59,7 +62,10 @@ class StepEvent(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """The run starts; ``train``, ``validation`` and ``confirmation`` count examples."""
+    """The run starts; ``train``, ``validation`` and ``confirmation`` count examples.
+
+    ``measures`` says how agreement with people is measured, by criterion.
+    """
 
     mode: str
     steps: int
@@ -67,12 +73,14 @@ class RunStarted(Event):
     train: int
     validation: int
     confirmation: int = 0
+    measures: Mapping[str, Method] = field(default_factory=dict)
 
     def describe(self) -> str:
         last = f" {self.confirmation} texts confirm the result." if self.confirmation else ""
+        by = f" Agreement is {measures_named(self.measures)}." if self.measures else ""
         return (
             f"Optimizing {', '.join(self.criteria)} in mode {self.mode}: {self.steps} steps, "
-            f"{self.train} training and {self.validation} validation texts.{last}"
+            f"{self.train} training and {self.validation} validation texts.{last}{by}"
         )
 
 
@@ -118,12 +126,14 @@ class SeedScored(Event, headline=True):
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
     calls: int
+    deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
-        return f"Initial agreement: {show(self.agreement)}."
+        return f"Initial agreement: {show(self.agreement)}.{show_errors(self.deviations)}"
 
     def figures(self) -> Mapping[str, float]:
-        return {"calls": self.calls, **named("unscored", self.unscored)}
+        unscored = named("unscored", self.unscored)
+        return {"calls": self.calls, **unscored, **error_figures(self.deviations)}
 
 
 @dataclass(frozen=True)
@@ -277,9 +287,9 @@ class MixScored(StepEvent, headline=True):
 class GateDecided(StepEvent, headline=True):
     """The gate decided; an ``unchanged`` proposal equals the current instructions: no scoring.
 
-    ``current`` and ``proposed`` are agreements on the same texts. ``sections`` names the criteria
-    whose sections were accepted, where not all were. ``beaten_by`` is the step beside it that was
-    accepted in its place.
+    ``current`` and ``proposed`` are agreements on the same texts, with ``current_deviations`` and
+    ``proposed_deviations``. ``sections`` names the criteria whose sections were accepted, where not
+    all were. ``beaten_by`` is the step beside it that was accepted in its place.
     """
 
     accepted: bool
@@ -289,6 +299,8 @@ class GateDecided(StepEvent, headline=True):
     unscored: Mapping[str, int]
     sections: Group = ()
     beaten_by: int | None = None
+    current_deviations: Deviations = field(default_factory=dict)
+    proposed_deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
         if self.unchanged:
@@ -298,7 +310,8 @@ class GateDecided(StepEvent, headline=True):
             verdict += f" ({', '.join(self.sections)})"
         if self.beaten_by is not None:
             verdict += f" (step {self.beaten_by} is better)"
-        return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}."
+        errors = show_errors(self.current_deviations, self.proposed_deviations)
+        return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}.{errors}"
 
     def figures(self) -> Mapping[str, float]:
         accepted = {"accepted": float(self.accepted)}
@@ -313,7 +326,7 @@ class GateDecided(StepEvent, headline=True):
 
 @dataclass(frozen=True)
 class StepEnded(StepEvent):
-    """A step ended; ``agreement`` is that of the current instructions after it.
+    """A step ended; ``agreement`` and ``deviations`` are the current instructions' after it.
 
     Calls, tokens and cost (US dollars, None if a price is unknown) are the whole run's so far.
     """
@@ -322,13 +335,15 @@ class StepEnded(StepEvent):
     calls: int
     tokens: int
     cost: float | None
+    deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
         return f"Step {self.step} ended at {show(self.agreement)} after {self.calls} calls."
 
     def figures(self) -> Mapping[str, float]:
         cost = {} if self.cost is None else {"cost": self.cost}
-        return {"calls": self.calls, "tokens": self.tokens, **cost}
+        errors = error_figures(self.deviations)
+        return {"calls": self.calls, "tokens": self.tokens, **cost, **errors}
 
 
 @dataclass(frozen=True)
@@ -354,21 +369,3 @@ _STOPPED = {
     "stop_file": "Stopped by the stop file",
     "interrupted": "Stopped by an interrupt",
 }
-
-
-def named(what: str, values: Mapping[str, float | None]) -> dict[str, float]:
-    """Prefix the names of the defined values, as in ``proposed/fluency``."""
-    return {f"{what}/{name}": value for name, value in values.items() if value is not None}
-
-
-def show(values: Values) -> str:
-    """Format agreement in short.
-
-    >>> show({"fluency": 0.2, "coherence": None, "mean": 0.2})
-    'mean 0.200 (fluency 0.200, coherence undefined)'
-    """
-    parts = {
-        name: "undefined" if value is None else f"{value:z.3f}" for name, value in values.items()
-    }
-    mean = parts.pop("mean")
-    return f"mean {mean} ({', '.join(f'{name} {value}' for name, value in parts.items())})"

@@ -12,6 +12,7 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.ledger import totals
+from mogradjudge.objectives import measures_of
 from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.datasets import RunData
@@ -126,6 +127,7 @@ class Run:
                 train=len(self.parts["training"]),
                 validation=len(self.parts["validation"]),
                 confirmation=len(self.parts["confirmation"]),
+                measures=measures_of(self.context.objectives),
             )
         )
 
@@ -200,6 +202,7 @@ class Run:
                 missing=agreement.missing,
                 fallbacks=agreement.fallbacks,
                 calls=calls,
+                deviations=agreement.deviations,
             )
         )
         self.advance(replace(self.state, measured=(Measured(0, seed, agreement),), calls=calls))
@@ -282,6 +285,7 @@ class Run:
             confirmation=confirmation,
             selection=Selection(first.agreement, best.agreement),
             cap=self.cap,
+            measures=measures_of(self.context.objectives),
         )
 
     def advance(self, state: State) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import dspy
 
+from mogradjudge.agreement import Deviation, Method
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
@@ -25,6 +26,10 @@ STOPPED: Mapping[str, str] = {
     "interrupted": "the run was interrupted",
 }
 """The reasons for which a run stops, in words."""
+
+
+def _plain(deviations: Mapping[str, Deviation]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(deviation) for name, deviation in deviations.items()}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class StepRecord:
             "agreement": self.agreement.as_dict(),
             "proposed": None if self.proposed is None else self.proposed.as_dict(),
             "unscored": dict((self.proposed or self.agreement).unscored),
+            "deviations": _plain((self.proposed or self.agreement).deviations),
             "calls": self.calls,
             "skipped": self.skipped,
             "texts": self.texts,
@@ -128,6 +134,8 @@ class OptimizationResult:
     are any; ``selection`` holds those on the validation set. ``measured`` holds the initial
     instructions and every accepted candidate, in order; ``test`` is None if there was no test set
     or the run stopped early. ``cap`` is the cap that ended the run, such as ``max_calls``.
+    ``measures`` says how agreement is measured, by criterion; it is empty for objectives that no
+    rubric made.
 
     >>> agreement = Agreement.unmeasured(("fluency",))
     >>> result = OptimizationResult(
@@ -154,6 +162,7 @@ class OptimizationResult:
     confirmation: Confirmation = field(default_factory=lambda: Confirmation("off"))
     selection: Selection | None = None
     cap: str | None = None
+    measures: Mapping[str, Method] = field(default_factory=dict)
 
     def __repr__(self) -> str:  # a notebook shows it, and the fields hold all instructions
         means = (self.seed_agreement.mean, self.final_agreement.mean)
@@ -177,8 +186,13 @@ class OptimizationResult:
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
             "cap": self.cap,
+            "measures": dict(self.measures),
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
+            "deviations": {
+                "seed": _plain(self.seed_agreement.deviations),
+                "final": _plain(self.final_agreement.deviations),
+            },
             "undefined": self.final_agreement.undefined(),
             "unscored": dict(self.final_agreement.unscored),
             "missing_human": dict(self.final_agreement.missing),

@@ -166,7 +166,8 @@ class Rounds:
         for step, outcome in outcomes.items():
             record = _record(step, outcome, state, sent if step == max(outcomes) else 0)
             self._tell(record, outcome)
-            self.notify(StepEnded(step, record.agreement.as_dict(), *ended))
+            agreement = record.agreement
+            self.notify(StepEnded(step, agreement.as_dict(), *ended, agreement.deviations))
             state = state.after(record, outcome.scored, calls)
         return state
 
@@ -186,6 +187,8 @@ class Rounds:
                 unscored=proposed.unscored,
                 sections=record.sections,
                 beaten_by=record.beaten_by,
+                current_deviations=current.deviations,
+                proposed_deviations=proposed.deviations,
             )
         )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mogradjudge.agreement import TestOptions, Undefined
+from mogradjudge.agreement import Undefined
 from mogradjudge.agreement.coefficients import FEWEST
 from mogradjudge.agreement.selection_bias import corrected, resampled_means
-from mogradjudge.objectives import Objective
-from mogradjudge.objectives.rubric import Rho
+from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import Judgement, agreement_of
 
 
@@ -31,14 +30,14 @@ def corrected_gain(
     """
     means = [agreement_of(judgements, objectives).mean for judgements in judged]
     groups = [judgement.group for judgement in judged[0]]
-    rhos = [it.aggregate for it in objectives if isinstance(it.aggregate, Rho)]
+    ours = [it.aggregate for it in objectives if isinstance(it.aggregate, HumanAgreement)]
     best, first = means[chosen], means[0]
-    if best is None or first is None or len(rhos) < len(objectives) or len(set(groups)) < FEWEST:
+    if best is None or first is None or len(ours) < len(objectives) or len(set(groups)) < FEWEST:
         return None
     rivals = [place for place, mean in enumerate(means) if mean is None or mean <= best]
-    human = _by_criterion(_human, judged[0], rhos)
-    scores = [_by_criterion(_score, judged[place], rhos) for place in rivals]
-    resampled = resampled_means(human, scores, groups, TestOptions(level=rhos[0].level))
+    human = _by_criterion(_human, judged[0], ours)
+    scores = [_by_criterion(_score, judged[place], ours) for place in rivals]
+    resampled = resampled_means(human, scores, groups, ours[0].options)
     result = corrected(
         [means[place] for place in rivals],
         resampled,
@@ -49,20 +48,20 @@ def corrected_gain(
 
 
 def _by_criterion(
-    read: Callable[[Judgement, Rho], float | None],
+    read: Callable[[Judgement, HumanAgreement], float | None],
     judgements: Sequence[Judgement],
-    rhos: Sequence[Rho],
+    agreements: Sequence[HumanAgreement],
 ) -> dict[str, list[float | None]]:
-    return {rho.criterion.name: [read(one, rho) for one in judgements] for rho in rhos}
+    return {it.criterion.name: [read(one, it) for one in judgements] for it in agreements}
 
 
-def _human(judgement: Judgement, rho: Rho) -> float | None:
-    value = judgement.example[rho.criterion.human]
+def _human(judgement: Judgement, agreement: HumanAgreement) -> float | None:
+    value = judgement.example[agreement.criterion.human]
     return None if value is None else float(value)
 
 
-def _score(judgement: Judgement, rho: Rho) -> float | None:
-    name = rho.criterion.name
+def _score(judgement: Judgement, agreement: HumanAgreement) -> float | None:
+    name = agreement.criterion.name
     if not isinstance(judgement.scores[name], float):
         return None
     return float(judgement.read_by(name)[name])

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import Field
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import Deviation, Undefined
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.files import decoded, read_json
@@ -254,6 +254,7 @@ class _Row:
     unscored: _Count
     missing: _Count
     fallbacks: _Count
+    deviation: Deviation | None = None
 
     @property
     def defined(self) -> float | Undefined:
@@ -274,6 +275,7 @@ def _rows(agreement: Agreement) -> _Rows:
             name,
             value=None if isinstance(value, Undefined) else value,
             undefined=value.reason if isinstance(value, Undefined) else None,
+            deviation=agreement.deviations.get(name),
             **{count: getattr(agreement, count)[name] for count in _COUNTS},
         )
         for name, value in agreement.by_criterion.items()
@@ -282,7 +284,8 @@ def _rows(agreement: Agreement) -> _Rows:
 
 def _agreement(rows: _Rows) -> Agreement:
     counts = {count: {row.criterion: getattr(row, count) for row in rows} for count in _COUNTS}
-    return Agreement({row.criterion: row.defined for row in rows}, **counts)
+    deviations = {row.criterion: row.deviation for row in rows if row.deviation is not None}
+    return Agreement({row.criterion: row.defined for row in rows}, **counts, deviations=deviations)
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
 
     def _objectives(self, student: dspy.Module) -> tuple[Objective, ...]:
         if self.objectives is None and isinstance(student, MultiCriteriaJudge):
-            return rubric_objectives(student.rubric, self.config.level)
+            return rubric_objectives(student.rubric, self.config.level, self.config.measure)
         if self.objectives == () and isinstance(student, MultiCriteriaJudge):
             raise SetupError(
                 "`objectives` must be given, got none. Leave the argument out: a "

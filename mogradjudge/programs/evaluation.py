@@ -11,7 +11,7 @@ from typing import Self, TypeAlias
 
 import dspy
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import Deviation, Undefined
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
@@ -21,6 +21,7 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Reading, Unscored
 from mogradjudge.objectives import (
     AggregateFailed,
+    HumanAgreement,
     MetricFailed,
     Objective,
     Objectives,
@@ -68,7 +69,8 @@ class Agreement:
     """Agreement per criterion over one data set; higher is better.
 
     ``unscored`` counts texts without a usable score, ``missing`` those without a human one. Both
-    are left out of ``by_criterion``.
+    are left out of ``by_criterion``. ``deviations`` holds a rubric's bias and mean error, in points
+    of the scale, for the criteria with a scored text.
 
     >>> agreement = Agreement({"fluency": 0.5}, {"fluency": 9}, {"fluency": 1}, {}, {})
     >>> agreement.mean
@@ -80,6 +82,7 @@ class Agreement:
     unscored: Mapping[str, int]
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
+    deviations: Mapping[str, Deviation] = field(default_factory=dict, repr=False)
 
     @classmethod
     def unmeasured(cls, criteria: Group) -> Self:
@@ -252,6 +255,12 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agr
         unscored=count(lambda judgement, name: isinstance(judgement.scores[name], Unscored)),
         missing=count(lambda judgement, name: judgement.scores[name] is None),
         fallbacks=count(_is_fallback),
+        deviations={
+            objective.name: deviation
+            for objective in objectives
+            if isinstance(objective.aggregate, HumanAgreement)
+            and (deviation := objective.aggregate.deviation(scored_on(objective, judgements)))
+        },
     )
 
 

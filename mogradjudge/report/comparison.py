@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.estimates import Ends, Scoring
+from mogradjudge.report.estimates import MEAN, Ends, Scoring
 from mogradjudge.report.pictures import Picture, short
+from mogradjudge.report.scores import measure_of
 from mogradjudge.report.section import Findings, Section
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def section(findings: Findings) -> Section:
 def _picture(findings: Findings, ends: Ends) -> Picture | None:
     intervals = ", with 95 % intervals over documents" if ends.has_intervals else ""
     caption = f"{findings.what} on the {ends.split} texts{intervals}."
-    return findings.picture(f"ends-{ends.split}", caption, _alt(ends), partial(_figure, ends))
+    label = f"{measure_of(findings.run, MEAN)} with the human scores"
+    if not ends.of_judge:
+        label = "value of the objective"
+    return findings.picture(
+        f"ends-{ends.split}", caption, _alt(ends), partial(_figure, ends, label)
+    )
 
 
 def _alt(ends: Ends) -> str:
@@ -55,7 +61,7 @@ def _alt(ends: Ends) -> str:
     return f"Values on the {ends.split} texts. {'; '.join(rows)}."
 
 
-def _figure(ends: Ends) -> Figure:
+def _figure(ends: Ends, label: str) -> Figure:
     """Draw the agreement of initial and final instructions and of input lengths as rows."""
     names = list(ends.seed.by_criterion)
     arms: list[tuple[str, Scoring, str, str]] = [
@@ -72,9 +78,7 @@ def _figure(ends: Ends) -> Figure:
     axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(
-        "agreement with the human scores" if ends.of_judge else "value of the objective"
-    )
+    axes.set_xlabel(label)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 

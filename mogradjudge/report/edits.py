@@ -17,8 +17,8 @@ from mogradjudge.optimize.events import (
     MixScored,
     QuestionSkipped,
     SectionRewritten,
-    show,
 )
+from mogradjudge.optimize.figures import show
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.report.run_data import RunData, Step

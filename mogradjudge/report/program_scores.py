@@ -160,7 +160,7 @@ def _intervals(
 def _interval(values: Array, documents: int) -> Interval | Undefined:
     if documents < FEWEST_DOCUMENTS:
         return Undefined(f"no interval: {documents} documents, and it needs {FEWEST_DOCUMENTS}")
-    return student_interval(float(values[0]), values[1:], documents, correlation=False)
+    return student_interval(float(values[0]), values[1:], documents, lowest=None)
 
 
 def _values(run: RunData, step: int, split: str) -> Values:

@@ -13,11 +13,14 @@ from mogradjudge.agreement import (
     Level,
     TestOptions,
     Undefined,
+    agreement_by,
     compare_criteria,
-    correlate,
     reported_intervals,
 )
 from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.agreement.methods import named
+from mogradjudge.agreement.moments import MOMENTS
+from mogradjudge.objectives.rubric import agreement_options
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring
@@ -32,12 +35,31 @@ def level_of(run: RunData) -> Level:
     return "group" if run.request.get("level") == "group" else "pooled"
 
 
+def options_of(run: RunData) -> TestOptions:
+    """Return how the run measures agreement; it has a rubric."""
+    assert run.rubric is not None
+    return agreement_options(run.rubric, level_of(run), run.request.get("measure", "spearman"))
+
+
+def measure_of(run: RunData, name: str) -> str:
+    """Name the measure of a criterion, or of the mean over all of them."""
+    if run.rubric is None:
+        return "value"
+    options = options_of(run)
+    measures = {criterion: options.of(criterion).method for criterion in run.rubric.names}
+    if name in measures:
+        return named({name: measures[name]})
+    return named(measures) if len(set(measures.values())) == 1 else "mean agreement"
+
+
 def how_taken(run: RunData) -> str:
     """Describe the run's measure of agreement."""
     if run.rubric is None:
         return "by the run's own objectives"
-    pooled = level_of(run) == "pooled"
-    return f"Spearman's rho, {'pooled over all texts' if pooled else 'mean over documents'}"
+    options = options_of(run)
+    measures = {name: options.of(name).method for name in run.rubric.names}
+    pooled = options.level == "pooled"
+    return f"{named(measures)}, {'pooled over all texts' if pooled else 'mean over documents'}"
 
 
 def human_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
@@ -102,7 +124,9 @@ def _own_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
 def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
     first = run.texts(0, compared.split)
     last = first if compared.seed_kept else run.texts(run.best, compared.split)
-    inputs = dict.fromkeys(name for text in first for name in text.lengths)
+    methods = {options_of(run).of(name).method for name in run.criteria}
+    lengths_compare = methods.isdisjoint(MOMENTS)  # a length is on no scale
+    inputs = dict.fromkeys(name for text in first for name in text.lengths if lengths_compare)
     seed, final = compared.seed, compared.final
     lengths = {
         name: _measured(run, first, partial(_length_of, name), 0, compared.split) for name in inputs
@@ -121,13 +145,13 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
 def _measured(
     run: RunData, texts: Sequence[JudgedText], produced: Produced, step: int, split: str
 ) -> Scoring:
-    """Correlate produced with human scores, with intervals over documents."""
-    groups, level = [text.group for text in texts], level_of(run)
+    """Measure produced against human scores, with intervals over documents."""
+    groups, options = [text.group for text in texts], options_of(run)
     human = {name: human_of(texts, name) for name in run.criteria}
     judge = {name: produced(texts, name) for name in run.criteria}
-    intervals = reported_intervals(human, judge, groups, level=level)
+    intervals = reported_intervals(human, judge, groups, options=options)
     estimates = {
-        name: _estimate(human[name], judge[name], groups, level, intervals[name])
+        name: _estimate(human[name], judge[name], groups, options.of(name), intervals[name])
         for name in run.criteria
     }
     defined = [name for name, estimate in estimates.items() if estimate.value is not None]
@@ -145,7 +169,7 @@ def _with_mean(
     """Return a scoring with the mean over some of its criteria."""
     human, judge = ({name: side(texts, name) for name in names} for side in (human_of, produced))
     groups = [text.group for text in texts]
-    interval = reported_intervals(human, judge, groups, level=level_of(run))[MEAN]
+    interval = reported_intervals(human, judge, groups, options=options_of(run))[MEAN]
     mean = _mean(run, texts, produced, of.by_criterion, names, interval)
     return replace(of, by_criterion={**of.by_criterion, MEAN: mean})
 
@@ -173,7 +197,7 @@ def _estimate(
     human: Column,
     judge: Column,
     groups: Sequence[str],
-    level: Level,
+    options: TestOptions,
     interval: Interval | Undefined,
 ) -> Estimate:
     pairs = [
@@ -182,7 +206,7 @@ def _estimate(
         if x is not None and y is not None
     ]
     x, y, of = zip(*pairs, strict=True) if pairs else ((), (), ())
-    value = correlate(x, y, of, level=level).value
+    value = agreement_by(options, x, y, of)
     why = value.reason if isinstance(value, Undefined) else ""
     known = None if isinstance(value, Undefined) else value
     return _with_interval(known, why, interval, len(pairs), len(set(of)))
@@ -205,7 +229,7 @@ def _by_agreement(
         {name: judge_of(last, name) for name in run.criteria},
         {name: judge_of(first, name) for name in run.criteria},
         [text.group for text in first],
-        TestOptions(level=level_of(run)),
+        options_of(run),
     )
     claims = {MEAN: claim("final minus initial, mean", family.mean)}
     for name, comparison in family.by_criterion.items():

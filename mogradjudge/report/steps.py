@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
+from mogradjudge.optimize.figures import Deviations
 from mogradjudge.report.edits import StepOutcome, note_on, outcome_of
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.run_data import RunData
-from mogradjudge.report.scores import how_taken
+from mogradjudge.report.scores import how_taken, measure_of
 from mogradjudge.report.section import Findings, Section
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class StepRow:
     scoring: Scoring | None
     calls: int | None
     tokens: int | None
+    deviations: Deviations
     note: str = ""
 
 
@@ -62,7 +64,9 @@ def _rows(run: RunData, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
     by_step = {scoring.step: scoring for scoring in scorings}
     rows = []
     if run.seeded is not None:
-        rows.append(StepRow(0, "accepted", by_step.get(0), run.seeded.calls, None))
+        rows.append(
+            StepRow(*(0, "accepted", by_step.get(0), run.seeded.calls, None, run.seeded.deviations))
+        )
     for step in run.steps:
         ended = step.ended
         rows.append(
@@ -72,6 +76,7 @@ def _rows(run: RunData, scorings: Sequence[Scoring]) -> tuple[StepRow, ...]:
                 scoring=by_step.get(step.number),
                 calls=None if ended is None else ended.calls,
                 tokens=None if ended is None else ended.tokens,
+                deviations={} if step.decided is None else step.decided.proposed_deviations,
                 note=note_on(step),
             )
         )
@@ -95,7 +100,7 @@ def _picture(findings: Findings, name: str) -> Picture | None:
         f"steps-{name}",
         f"{findings.what} over steps: {name}.{bars}",
         _alt(name, scorings, outcomes),
-        partial(_figure, name, scorings, outcomes, _in_force(run, name)),
+        partial(_figure, name, scorings, outcomes, _in_force(run, name), measure_of(run, name)),
     )
 
 
@@ -119,6 +124,7 @@ def _figure(
     scorings: Sequence[Scoring],
     outcomes: Mapping[int, str],
     current: Mapping[int, float | None],
+    measure: str,
 ) -> Figure:
     """Draw the agreement of each scored proposal over steps, with intervals."""
     figure, (axes,) = panels(4.4, 2.9, (1,))
@@ -141,7 +147,7 @@ def _figure(
         _draw_points(axes, points, outcome)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("step")
-    axes.set_ylabel("agreement")
+    axes.set_ylabel(measure)
     axes.set_title(short(name), loc="left")
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.0)
     return figure

@@ -10,6 +10,7 @@ import dspy
 from mogradjudge.agreement import (
     Interval,
     Level,
+    TestOptions,
     Undefined,
     human_ceiling,
     measures,
@@ -29,13 +30,14 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.objectives.rubric import check_measurable, check_ratings
+from mogradjudge.objectives.rubric import agreement_options, check_measurable, check_ratings
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
+from mogradjudge.settings import Measure
 
-# The reported fields of `Measures`, beside Spearman's rho.
+# The reported fields of `Measures`.
 _MEASURES = (
-    *("kendall", "pearson", "qwk", "alpha", "mae", "bias"),
+    *("spearman", "kendall", "pearson", "qwk", "alpha", "accuracy", "mae", "bias"),
     *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
 )
 
@@ -76,15 +78,18 @@ def evaluation_report(
     *,
     budget: Budget | None = None,
     keep_going: bool = False,
+    measure: Measure = "spearman",
 ) -> dict[str, Any]:
     """Judge all examples and report agreement per criterion, with 95 % intervals.
 
+    ``agreement`` and ``interval`` are those of the criterion's ``measure``: its own in the rubric,
+    or else the argument.
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing.
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
     those without a human one; ``coverage`` is the share of rated texts that are scored. The other
     measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
-    value is None; ``undefined`` has the reasons for rho. ``ceiling`` is the raters' agreement among
-    themselves (`human_ceiling`); it is empty if no text has several ratings.
+    value is None; ``undefined`` has the reasons for ``agreement``. ``ceiling`` is the raters'
+    agreement among themselves (`human_ceiling`); it is empty if no text has several ratings.
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
@@ -105,21 +110,23 @@ def evaluation_report(
     check_inputs(examples, judge.rubric, "examples")
     check_ratings(examples, judge.rubric, "`examples`")
     examples = with_groups(examples, judge.rubric.group)
-    check_measurable(examples, judge.rubric, level, "rated")
+    options = agreement_options(judge.rubric, level, measure)
+    check_measurable(examples, judge.rubric, options, "rated")
     ledger = Ledger(budget, num_threads, max_rpm)
     first = None if keep_going else FirstTexts()
     with cut_replies_counted(), interruptible(ledger.stop_signal):
         judgements = judge_table(judge, examples, ledger, num_threads, first=first)
     if not keep_going:
         check_scored(judgements, "rated")
-    agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level))
+    agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level, measure))
     values = agreement.as_dict()
-    intervals = _intervals(judge.rubric, judgements, level)
+    intervals = _intervals(judge.rubric, judgements, options)
     documents = len({judgement.group for judgement in judgements})
     measured = _measured(judge.rubric, judgements, level)
     criteria = {
         name: {
-            "spearman": values[name],
+            "measure": options.of(name).method,
+            "agreement": values[name],
             "interval": _ends(intervals[name]),
             **measured[name],
             "n": agreement.scored[name],
@@ -135,7 +142,7 @@ def evaluation_report(
         "mean_interval": _ends(intervals["mean"]),
         "documents": documents,
         "notes": _notes(intervals),
-        "ceiling": _ceiling(judge.rubric, judgements, level),
+        "ceiling": _ceiling(judge.rubric, judgements, options),
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -160,7 +167,7 @@ def _measured(
 
 
 def _ceiling(
-    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+    rubric: Rubric, judgements: Sequence[Judgement], options: TestOptions
 ) -> dict[str, float | None]:
     """Compute how well raters agree among themselves; empty if no text has several ratings."""
     ratings = [judgement.example.get(SINGLE_RATINGS, ()) for judgement in judgements]
@@ -171,16 +178,19 @@ def _ceiling(
         name: [{one.rater: one.score for one in text if one.criterion == name} for text in ratings]
         for name in rubric.names
     }
-    return {name: _plain(human_ceiling(scores[name], groups, level=level)) for name in scores}
+    return {
+        name: _plain(human_ceiling(scores[name], groups, options=options.of(name)))
+        for name in scores
+    }
 
 
 def _intervals(
-    rubric: Rubric, judgements: Sequence[Judgement], level: Level
+    rubric: Rubric, judgements: Sequence[Judgement], options: TestOptions
 ) -> dict[str, Interval | Undefined]:
     columns = {criterion.name: _columns(criterion, judgements) for criterion in rubric.criteria}
     human, judge = ({name: column[side] for name, column in columns.items()} for side in (0, 1))
     return reported_intervals(
-        human, judge, [judgement.group for judgement in judgements], level=level
+        human, judge, [judgement.group for judgement in judgements], options=options
     )
 
 

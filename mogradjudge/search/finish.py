@@ -57,7 +57,7 @@ def score_again(
         dspy.LMError: If the provider fails.
     """
     purse = SharedBudget(shared, job.budget)
-    objectives = rubric_objectives(job.judge.rubric, job.base.level)
+    objectives = rubric_objectives(job.judge.rubric, job.base.level, job.base.measure)
     try:
         for record in records:
             place = job.folder / FRESH / record.task

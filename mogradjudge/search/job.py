@@ -11,12 +11,14 @@ from typing import Literal, TypeAlias
 
 import dspy
 
+from mogradjudge.agreement import TestOptions
 from mogradjudge.criteria import Group
 from mogradjudge.data import group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
+from mogradjudge.objectives.rubric import agreement_options
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.programs.evaluation import Judgement
@@ -69,6 +71,11 @@ class Job:
     def model(self) -> str:
         """The judge's model."""
         return str((self.judge.predictors()[0].lm or dspy.settings.lm).model)
+
+    @property
+    def options(self) -> TestOptions:
+        """How agreement is measured."""
+        return agreement_options(self.judge.rubric, self.base.level, self.base.measure)
 
     @cached_property
     def human(self) -> dict[str, list[float | None]]:

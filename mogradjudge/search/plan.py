@@ -66,7 +66,7 @@ def check(job: Job, plan: Plan) -> None:
         check_inputs(examples, job.judge.rubric, name)
         check_ratings(examples, job.judge.rubric, f"the {name} set")
         if name != "training":
-            check_measurable(examples, job.judge.rubric, job.base.level, name)
+            check_measurable(examples, job.judge.rubric, job.options, name)
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
     for layout in job.space.layout or ():

@@ -229,7 +229,8 @@ def _opened_study(
             shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
             study = _study(backend, shared, job, plan)
             claim(shared, study_settings(job, plan))
-            shared.note(TEXTS, {"human": job.human, "groups": job.groups, "level": job.base.level})
+            texts = {"human": job.human, "groups": job.groups, "level": job.base.level}
+            shared.note(TEXTS, {**texts, "measures": job.options.by_criterion})
             sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
             draws = Draws(job.space, job.base, job.judge.settings, sampler)
             shared.note(SIZE, draws.size)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import dspy
 from optuna.trial import FrozenTrial, Trial
 
-from mogradjudge.agreement import Level, Undefined, reported_intervals
+from mogradjudge.agreement import Undefined, reported_intervals
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog
 from mogradjudge.judge.scores import judge_values
@@ -217,14 +217,15 @@ def _outcome(
     tried: Mapping[str, Any],
     spent: Mapping[str, Any],
 ) -> Outcome:
-    level, student = result.config.level, result.program
-    agreement = agreement_of(judgements, rubric_objectives(job.judge.rubric, level))
+    config, student = result.config, result.program
+    objectives = rubric_objectives(job.judge.rubric, config.level, config.measure)
+    agreement = agreement_of(judgements, objectives)
     costs = {
         "calls_per_text": float(student.calls_per_text),
         "tokens_per_text": tokens_per_text(student, job.selection, job.model),
     }
     scores, means = job.scores_of(judgements), agreement.as_dict()
-    intervals = _intervals(job, level, scores)
+    intervals = _intervals(job, scores)
     low, high = intervals["mean"] or (None, None)
     attributes = {
         **spent,
@@ -264,9 +265,9 @@ def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:
 
 
 def _intervals(
-    job: Job, level: Level, scores: Mapping[str, Sequence[float | None]]
+    job: Job, scores: Mapping[str, Sequence[float | None]]
 ) -> dict[str, list[float] | None]:
-    intervals = reported_intervals(job.human, scores, job.groups, level=level)
+    intervals = reported_intervals(job.human, scores, job.groups, options=job.options)
     return {
         name: None if isinstance(ends, Undefined) else [ends.low, ends.high]
         for name, ends in intervals.items()

@@ -20,6 +20,7 @@ from mogradjudge.settings.setting import Condition, Setting, completed, default
 Auto: TypeAlias = Literal["light", "medium", "heavy"]
 Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
+Measure: TypeAlias = Literal["spearman", "kendall", "qwk", "mae", "accuracy"]
 Layout: TypeAlias = Literal["combined", "separate"]
 Race: TypeAlias = Literal["blocks", "off"]
 Parent: TypeAlias = Literal["last", "pareto"]
@@ -48,6 +49,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "gate": "mean",
             "race": "off",
             "confirm": "off",
+            "measure": "spearman",
         }
     }
 )
@@ -206,7 +208,16 @@ class RunFields:
         2000,
         Setting("Maximum characters of a section that the editor writes.", low=1, part="writers"),
     )
-    # To search the level would choose how the result is measured, not improve it.
+    # To search these two would choose how the result is measured, not improve it.
+    measure: Measure = default(
+        "spearman",
+        Setting(
+            "How agreement with people is measured: rank correlation, quadratic weighted kappa, "
+            "1 - mean absolute error / scale width, or accuracy of rounded scores. A criterion's "
+            "own `measure` in the rubric wins.",
+            searched=False,
+        ),
+    )
     level: Level = default(
         "pooled", Setting("Agreement over all texts, or the mean over groups.", searched=False)
     )

@@ -14,6 +14,9 @@ from mogradjudge.hashing import digest
 from mogradjudge.programs.evaluation import MEAN, Agreement
 from mogradjudge.settings import GATES, GateFields, Value
 
+_ROUNDING = 1e-9
+"""Agreements that differ by less are equal."""
+
 
 class Gate(Protocol):
     """Says whether ``proposed`` may replace ``current``, both measured on the validation set.
@@ -54,7 +57,8 @@ class NoMeanRegression:
     """Accepts if the mean agreement does not get worse (the paper's gate).
 
     The mean is over the criteria that have a value in both. A candidate that leaves more texts
-    unscored on any criterion, or loses the value of a criterion, is rejected.
+    unscored on any criterion, or loses the value of a criterion, is rejected; so is one that does
+    not gain while its bias on a criterion grows by more than its standard error.
 
     >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
     >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
@@ -65,7 +69,9 @@ class NoMeanRegression:
     def __call__(self, current: Agreement, proposed: Agreement) -> bool:
         if measures_less(current, proposed) or proposed.mean is None:
             return False
-        return proposed.mean_over(current) >= current.mean_over(current)
+        gain = proposed.mean_over(current) - current.mean_over(current)
+        is_biased = any(_is_more_biased(current, proposed, it) for it in current.by_criterion)
+        return gain > _ROUNDING or (gain >= 0 and not is_biased)
 
     def may_fall(self, criteria: Group) -> Mapping[str, float]:
         """Return the limits for a race: the mean must not fall."""
@@ -77,10 +83,12 @@ class NoMeanRegression:
 class NoCriterionRegression:
     """Accepts if no single criterion gets worse by more than ``tolerance``.
 
-    A candidate that leaves more texts unscored, or loses the value of a criterion, is rejected.
+    A candidate that leaves more texts unscored, or loses the value of a criterion, is rejected; so
+    is one that does not gain on a criterion while its bias there grows by more than its standard
+    error.
 
     Args:
-        tolerance: In units of the agreement, at least 0. Spearman's rho over 100 texts has a
+        tolerance: In units of the agreement, at least 0. A rank correlation over 100 texts has a
             standard error near 0.1, so a small tolerance rejects much that is noise.
 
     Raises:
@@ -183,6 +191,8 @@ def limits_of(gate: Gate, criteria: Group) -> Mapping[str, float] | None:
 def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -> Group:
     """Return the criteria that fall by no more than ``tolerance``, nor leave more texts unscored.
 
+    One that does not gain, and whose bias grows by more than its standard error, is not among them.
+
     >>> texts = {"tone": 9, "length": 9}, {"tone": 0, "length": 0}, {}, {}
     >>> before = Agreement({"tone": 0.5, "length": 0.5}, *texts)
     >>> that_hold(before, Agreement({"tone": 0.6, "length": 0.4}, *texts))
@@ -193,6 +203,10 @@ def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -
         for name, before in current.by_criterion.items()
         if proposed.unscored[name] <= current.unscored[name]
         and _holds(before, proposed.by_criterion[name], tolerance)
+        and not (
+            _is_level(before, proposed.by_criterion[name])
+            and _is_more_biased(current, proposed, name)
+        )
     )
 
 
@@ -200,6 +214,21 @@ def _holds(before: float | Undefined, after: float | Undefined, tolerance: float
     if isinstance(before, Undefined):
         return True
     return not isinstance(after, Undefined) and after >= before - tolerance
+
+
+def _is_level(before: float | Undefined, after: float | Undefined) -> bool:
+    """Say whether a criterion has no gain."""
+    if isinstance(before, Undefined) or isinstance(after, Undefined):
+        return False
+    return after <= before + _ROUNDING
+
+
+def _is_more_biased(current: Agreement, proposed: Agreement, name: str) -> bool:
+    """Say whether the bias on a criterion grows by more than its standard error."""
+    before, after = current.deviations.get(name), proposed.deviations.get(name)
+    if before is None or after is None or after.standard_error is None:
+        return False
+    return abs(after.bias) - abs(before.bias) > after.standard_error + _ROUNDING
 
 
 def measures_less(current: Agreement, proposed: Agreement) -> bool:

@@ -26,8 +26,8 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepEvent,
     StepStarted,
-    named,
 )
+from mogradjudge.optimize.figures import named
 from mogradjudge.optimize.judged_text import Values
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.programs.saving import save_program
@@ -120,7 +120,8 @@ class RunLogger:
     def _begin(self, started: RunStarted) -> None:
         params, texts = self.describe()
         counts = {"train": started.train, "validation": started.validation}
-        self.params = {**params, **counts, "criteria": ", ".join(started.criteria)}
+        measures = {f"measure.{name}": method for name, method in started.measures.items()}
+        self.params = {**params, **counts, **measures, "criteria": ", ".join(started.criteria)}
         for section, text in texts.items():
             self.texts[self._path(0, section)] = text
 

@@ -26,8 +26,9 @@ def log_to_mlflow(
     A run is logged to the active MLflow run, or to a new one nested in it if it already has a run;
     without an active one, to a new one. Logged are its settings and models as parameters; by step
     (0 is the initial instructions) ``agreement/NAME`` and ``proposed/NAME`` for each criterion and
-    ``mean``, ``accepted`` (0 or 1), ``calls``, ``tokens`` and ``cost`` (of the run so far, US
-    dollars), ``unscored/NAME`` (texts) and ``skipped`` (questions) as metrics; the section texts as
+    ``mean`` (by the parameters ``measure.NAME``), ``bias/NAME`` and ``mean_error/NAME`` (points),
+    ``accepted`` (0 or 1), ``calls``, ``tokens`` and ``cost`` (of the run so far, US dollars),
+    ``unscored/NAME`` (texts) and ``skipped`` (questions) as metrics; the section texts as
     ``step_01/fluency.txt``; and at the end ``result.json``, the saved judge, and why the run
     stopped as the tag ``mogradjudge.stop_reason``. An undefined agreement is no metric but a tag. A
     resumed run with a ``run_dir`` continues in its MLflow run, and sends what earlier starts could

@@ -147,6 +147,9 @@ def test_a_run_tells_its_settings_figures_texts_and_end():
         *((step.step, step.agreement.mean) for step in result.steps),
     ]
     assert history(run, "agreement/fluency")[-1] == (2, 1.0)
+    assert params["measure.fluency"] == "spearman"
+    assert history(run, "bias/fluency")[-1] == history(run, "mean_error/fluency")[-1] == (2, 0.0)
+    assert [step for step, _ in history(run, "mean_error/fluency")] == [0, 1, 2]
     assert [step for step, _ in history(run, "proposed/coherence")] == [1, 2]
     assert history(run, "accepted") == [(s.step, float(s.accepted)) for s in result.steps]
     before_test = result.calls - 2 * 6

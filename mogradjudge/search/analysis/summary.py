@@ -201,14 +201,21 @@ def _resampled(
     if any(record.task not in scores for record in complete):
         return None  # a storage whose workers share no tables
     judged = [scores[record.task] for record in complete]
-    options = TestOptions(level=texts["level"])
-    return resampled_means(texts["human"], judged, texts["groups"], options)
+    return resampled_means(texts["human"], judged, texts["groups"], _options(texts))
+
+
+def _options(texts: Mapping[str, Any]) -> TestOptions:
+    return TestOptions(level=texts["level"], by_criterion=texts.get("measures", {}))
 
 
 def _documents(texts: Mapping[str, Any]) -> int:
     """Count the documents that have a value on a criterion: those on which humans themselves do."""
-    human, groups, level = texts["human"].values(), texts["groups"], texts["level"]
-    return len(set().union(*(document_values(s, s, groups, level=level) for s in human)))
+    groups, options = texts["groups"], _options(texts)
+    values = (
+        document_values(scores, scores, groups, options=options.of(name))
+        for name, scores in texts["human"].items()
+    )
+    return len(set().union(*values))
 
 
 def _selected(
@@ -250,9 +257,7 @@ def _fresh(
     if default.task == best.task:
         return Fresh(means[0], means[0], Undefined("the default is the best trial"))
     human, groups = texts["human"], texts["groups"]
-    family = compare_criteria(
-        human, scores[0], scores[1], groups, TestOptions(level=texts["level"])
-    )
+    family = compare_criteria(human, scores[0], scores[1], groups, _options(texts))
     return Fresh(means[0], means[1], family.mean)
 
 

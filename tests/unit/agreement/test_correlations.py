@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
+from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_error
 
-from mogradjudge.agreement import Undefined, correlate, document_values
+from mogradjudge.agreement import (
+    TestOptions,
+    Undefined,
+    bootstrap_criteria,
+    compare,
+    correlate,
+    document_values,
+)
 from mogradjudge.agreement.coefficients import group_values
 from mogradjudge.agreement.weighted_correlation import weighted_values
 from mogradjudge.errors import SetupError
@@ -24,6 +32,100 @@ def value_of(human, judge, method, constant="zero"):
     if len(set(judge)) == 1:
         return 0.0 if constant == "zero" else np.nan
     return SCIPY[method](human, judge).statistic
+
+
+LEVELS = list(range(6))
+ORACLES = {
+    "qwk": lambda x, y: cohen_kappa_score(x, y, labels=LEVELS, weights="quadratic"),
+    "mae": lambda x, y: 1 - mean_absolute_error(x, y) / 4,
+    "accuracy": accuracy_score,
+}
+MORE = pytest.mark.parametrize("method", ORACLES)
+
+
+def sklearn_of(human, judge, method):
+    """Say by scikit-learn what a set of scores is worth; nan is undefined."""
+    if not len(human) or (method == "qwk" and len(set(human)) == 1):
+        return np.nan
+    return ORACLES[method](human, judge)
+
+
+@MORE
+@given(rows=ROWS)
+def test_other_measures_are_scikit_learns(method, rows):
+    human, judge, groups = ([row[place] for row in rows] for place in range(3))
+    pooled = correlate(human, judge, method=method, width=4).value
+    expected = sklearn_of(human, judge, method)
+    assert (
+        isinstance(pooled, Undefined) if np.isnan(expected) else pooled == pytest.approx(expected)
+    )
+    by_group = {
+        name: sklearn_of(*zip(*[row[:2] for row in rows if row[2] == name], strict=True), method)
+        for name in sorted(set(groups))
+    }
+    found = document_values(human, judge, groups, options=TestOptions(method, width=4))
+    assert found == pytest.approx({k: v for k, v in by_group.items() if not np.isnan(v)})
+    if found:
+        value = correlate(human, judge, groups, method=method, level="group", width=4).value
+        assert value == pytest.approx(np.mean(list(found.values())))
+
+
+@MORE
+def test_a_weighted_value_of_other_measures_is_that_of_the_texts_repeated(method):
+    human, judge, _ = scores(12, 6, seed=3)
+    codes = np.repeat(np.arange(12), 6)
+    weights = np.random.default_rng(1).integers(0, 3, size=(40, 12)).astype(float)
+    weights[0] = 0
+    weights[1] = np.arange(12) == 0  # humans are constant there
+    found = weighted_values(human, judge, codes, weights, TestOptions(method, width=4))
+    for row, value in zip(weights, found, strict=True):
+        texts = np.repeat(np.arange(len(human)), row[codes].astype(int))
+        assert value == pytest.approx(sklearn_of(human[texts], judge[texts], method), nan_ok=True)
+
+
+@pytest.mark.parametrize("method", [*SCIPY, *ORACLES])
+@pytest.mark.parametrize("level", ["group", "pooled"])
+def test_a_better_judge_wins_by_every_measure_and_in_any_order(method, level):
+    human, judge, groups = scores(24, 6, seed=9)
+    better = np.where(np.arange(len(human)) % 2, judge, human)
+    how = TestOptions(method, level, width=4, flips=500, resamples=200)
+    found = compare(human, better, judge, groups, how)
+    assert found.difference > 0 and found.low > 0 and found.p_value < 0.05
+    order = np.random.default_rng(0).permutation(len(human))
+    shuffled = [column[order] for column in (human, better, judge)]
+    again = compare(*shuffled, [groups[place] for place in order], how)
+    assert again.difference == pytest.approx(found.difference) and again.p_value == found.p_value
+    interval = bootstrap_criteria({"a": human}, {"a": judge}, groups, how)["a"]
+    value = correlate(human, judge, groups, method=method, level=level, width=4).value
+    assert how.lowest <= interval.low < value < interval.high <= 1
+
+
+def test_a_rank_coefficient_cannot_see_what_the_others_see():
+    human, strict = [2, 3, 4, 5, 3, 4], [1, 2, 3, 4, 2, 3]
+    assert correlate(human, strict).value == pytest.approx(1)
+    assert correlate(human, strict, method="mae", width=4).value == 0.75
+    assert correlate(human, strict, method="accuracy").value == 0
+    assert correlate(human, strict, method="qwk").value < 0.7
+
+
+def test_measures_that_round_round_halves_up():
+    assert correlate([2.5, 3.4, 4], [3, 3, 4], method="accuracy").value == 1
+    assert correlate([2.5, 3.4, 4], [3, 3, 4], method="qwk").value == 1
+    assert correlate([2.5, 3.4, 4], [3, 3, 4], method="mae", width=1).value == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("method", ORACLES)
+def test_a_measure_without_a_text_has_none(method):
+    assert isinstance(correlate([], [], method=method, width=4).value, Undefined)
+    assert isinstance(correlate([], [], [], level="group", method=method, width=4).value, Undefined)
+
+
+def test_a_mean_is_of_measures_of_one_kind():
+    TestOptions(by_criterion={"tone": ("qwk", 4), "length": ("spearman", 4)})
+    with pytest.raises(SetupError, match="tone qwk, length mae"):
+        TestOptions(by_criterion={"tone": ("qwk", 4), "length": ("mae", 4)})
+    with pytest.raises(SetupError, match="width"):
+        correlate([1, 2], [1, 2], method="mae")
 
 
 @METHODS
@@ -107,7 +209,7 @@ def test_a_weighted_value_is_that_of_the_texts_repeated(method, levels):
     weights[0] = 0
     weights[1] = np.arange(12) == 0  # humans are constant there
     weights[2] = np.arange(12) == 1  # the judge is
-    found = weighted_values(human, judge, codes, weights, method, "zero")
+    found = weighted_values(human, judge, codes, weights, TestOptions(method))
     for row, value in zip(weights, found, strict=True):
         texts = np.repeat(np.arange(len(human)), row[codes].astype(int))
         expected = value_of(human[texts], judge[texts], method)
@@ -119,10 +221,10 @@ def test_the_ways_to_rank_agree(method, monkeypatch):
     human, judge, _ = scores(20, 8, seed=5)
     codes = np.repeat(np.arange(20), 8)
     weights = np.random.default_rng(2).integers(0, 3, size=(300, 20)).astype(float)
-    found = weighted_values(human, judge, codes, weights, method, "zero")
+    found = weighted_values(human, judge, codes, weights, TestOptions(method))
     monkeypatch.setattr("mogradjudge.agreement.weighted_correlation._TABLE", 1)
     monkeypatch.setattr("mogradjudge.agreement.coefficients.CELLS", 1000)  # in many parts
-    assert weighted_values(human, judge, codes, weights, method, "zero") == pytest.approx(
+    assert weighted_values(human, judge, codes, weights, TestOptions(method)) == pytest.approx(
         found, abs=1e-9
     )
 
@@ -133,7 +235,7 @@ def test_groups_of_many_sizes_are_taken_apart_rightly(monkeypatch):
     codes = rng.integers(0, 30, size=300)
     human, judge = rng.integers(1, 6, size=(2, 300)).astype(float)
     for method in SCIPY:
-        found = group_values(human, judge, codes, 31, method, "zero")
+        found = group_values(human, judge, codes, 31, TestOptions(method))
         expected = [value_of(human[codes == g], judge[codes == g], method) for g in range(31)]
         assert found == pytest.approx(np.array(expected), abs=1e-12, nan_ok=True)
 

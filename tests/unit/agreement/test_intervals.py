@@ -129,7 +129,7 @@ def test_what_has_no_interval_says_why():
     assert bootstrap(human, judge, groups) == Undefined("no interval: 2 documents, and it needs 3")
     human, judge, groups = scores(15, 6, seed=0)
     flat = np.full(len(human), 3.0)
-    none = Undefined("most resamples have no correlation")
+    none = Undefined("most resamples have no agreement")
     assert bootstrap(flat, judge, groups) == none
     found = bootstrap_criteria(
         {"a": flat, "b": human, "c": [None] * 90},
@@ -198,7 +198,9 @@ RESAMPLED = st.lists(st.floats(-1, 1), min_size=2, max_size=30)
 def test_an_interval_holds_its_value_and_stays_in_the_range(value, resampled, documents, share):
     found = student_interval(value, np.array(resampled), documents, share)
     assert -1 <= found.low <= value <= found.high <= 1
-    wide = student_interval(value, np.array(resampled), documents, share, correlation=False)
+    as_share = student_interval((value + 1) / 2, np.array(resampled), documents, share, lowest=0.0)
+    assert 0 <= as_share.low <= (value + 1) / 2 <= as_share.high <= 1
+    wide = student_interval(value, np.array(resampled), documents, share, lowest=None)
     assert wide.low <= value <= wide.high
 
 

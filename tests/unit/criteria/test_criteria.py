@@ -352,6 +352,18 @@ def test_a_rubric_is_read_from_toml(tmp_path):
     )
 
 
+def test_a_criterion_may_have_a_measure_of_its_own(tmp_path):
+    text = TOML.replace("[0, 1]", '[0, 1]\nmeasure = "accuracy"')
+    rubric = Rubric.from_toml(save(tmp_path, text))
+    assert [criterion.measure for criterion in rubric.criteria] == [None, "accuracy"]
+    assert Rubric.from_toml(save(tmp_path, rubric.to_toml())) == rubric
+    assert 'measure = "accuracy"' in rubric.to_toml()
+    assert (
+        rubric["grounded"].description
+        == Rubric.from_toml(save(tmp_path, TOML))["grounded"].description
+    )
+
+
 @pytest.mark.parametrize(
     ["old", "new", "part"],
     [
@@ -371,6 +383,7 @@ def test_a_rubric_is_read_from_toml(tmp_path):
             "scales",
             "Unknown key 'scales' in criterion 'grounded'. Known keys: comment, definition",
         ),
+        ("[0, 1]", '[0, 1]\nmeasure = "rho"', "`measure` of criterion 'grounded' must be one of"),
         ("[0, 1]", "[0.0, 1.0]", "Criterion 'grounded': `scale` must be two integers"),
         ("[0, 1]", "5", "`scale` of criterion 'grounded' must be (low, high), got 5"),
         ("{ 0 =", "{ low =", "`levels` of criterion 'grounded' must have integer keys, got ['low'"),

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import dspy
 import pytest
@@ -37,6 +38,7 @@ from mogradjudge import (
     Objective,
     OptimizationResult,
 )
+from mogradjudge.agreement import Deviation
 from mogradjudge.data import example_key
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import Unscored
@@ -53,6 +55,8 @@ from mogradjudge.optimize.events import (
     MixScored,
     RaceEnded,
     ResultConfirmed,
+    RunStarted,
+    SeedScored,
     StepEnded,
     StepStarted,
 )
@@ -63,6 +67,7 @@ from mogradjudge.optimize.state import State
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
+from mogradjudge.settings import Measure
 
 RUBRIC = toy_rubric("coherence", "fluency")
 TEXTS = toy_examples(RUBRIC, 60)
@@ -293,6 +298,65 @@ def test_standard_errors_are_those_of_leaving_parts_out_one_by_one(level, data, 
     assert fast.values == oracle.values
     for name, error in oracle.errors.items():
         assert fast.errors[name] == (None if error is None else pytest.approx(error, abs=1e-9))
+
+
+MEASURES = pytest.mark.parametrize("measure", get_args(Measure))
+
+
+@MEASURES
+@pytest.mark.parametrize("level", ["pooled", "group"])
+@settings(max_examples=20)
+@given(data=st.lists(SCORES, min_size=6, max_size=40), documents=st.integers(2, 25))
+def test_errors_of_each_measure_are_those_of_leaving_parts_out(level, measure, data, documents):
+    objectives = rubric_objectives(RUBRIC, level, measure)
+    slow = tuple(
+        replace(it, aggregate=lambda scored, own=it.aggregate: own(scored)) for it in objectives
+    )
+    first = judged([(human, one) for human, one, _ in data], documents)
+    second = judged([(human, other) for human, _, other in data], documents)
+    fast, oracle = (difference_between(first, second, its) for its in (objectives, slow))
+    assert fast.values == oracle.values
+    for name, error in oracle.errors.items():
+        assert fast.errors[name] == (None if error is None else pytest.approx(error, abs=1e-9))
+
+
+@MEASURES
+def test_a_better_rewrite_wins_race_and_confirmation_by_each_measure(measure):
+    events: list[Event] = []
+    result = optimize(Editor(both(4), both(0)), steps=2, measure=measure, events=events)
+    assert [step.accepted for step in result.steps] == [False, True]
+    assert result.measures == dict.fromkeys(RUBRIC.names, measure)
+    assert result.final_agreement.mean == pytest.approx(1.0)
+    assert result.confirmation.verdict == "confirmed" and result.confirmation.difference > 0
+    assert next(it for it in events if isinstance(it, RunStarted)).measures == result.measures
+
+
+@MEASURES
+def test_the_corrected_gain_is_in_units_of_the_measure(measure):
+    objectives = rubric_objectives(RUBRIC, measure=measure)
+    seed = judged([(place % 5 + 1, place % 3 + 1) for place in range(40)], 20)
+    better = judged([(place % 5 + 1, place % 5 + 1) for place in range(40)], 20)
+    gain = corrected_gain([seed, better], 1, objectives)
+    plain = agreement_of(better, objectives).mean - agreement_of(seed, objectives).mean
+    assert gain == pytest.approx(plain, abs=0.05)
+
+
+def test_bias_and_mean_error_stand_beside_agreement_at_every_step():
+    events: list[Event] = []
+    result = optimize(Editor(both(0)), confirm="off", events=events)
+    (decided,) = (event for event in events if isinstance(event, GateDecided))
+    (seeded,) = (event for event in events if isinstance(event, SeedScored))
+    (ended,) = (event for event in events if isinstance(event, StepEnded))
+    assert decided.current_deviations == seeded.deviations
+    after = dict.fromkeys(RUBRIC.names, Deviation(0.0, 0.0, 0.0))
+    assert decided.proposed_deviations == ended.deviations == after
+    assert seeded.deviations["fluency"].mean_error > 0
+    figures = seeded.figures()
+    assert figures["bias/fluency"] == seeded.deviations["fluency"].bias
+    assert f"{seeded.deviations['fluency'].bias:+.2f}" in decided.describe()
+    (step,) = result.as_dict()["steps"]
+    assert step["deviations"]["fluency"]["mean_error"] == 0.0
+    assert result.as_dict()["deviations"]["seed"]["fluency"]["bias"] == figures["bias/fluency"]
 
 
 # Sections that are judged by themselves

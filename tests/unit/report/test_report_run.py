@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
 from mogradjudge import MOGrad, Objective, SetupError
-from mogradjudge.agreement import TestOptions, bootstrap_criteria, compare_criteria
+from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
 from mogradjudge.report import edits, write_report
@@ -145,6 +145,29 @@ def test_a_few_documents_give_no_interval_and_it_says_why(tmp_path):
     assert seed.documents == 3
     assert seed.by_criterion["fluency"].interval is None
     assert seed.by_criterion["fluency"].why == "no interval: 3 documents, and it needs 8"
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("measure", ["qwk", "mae", "accuracy"])
+def test_a_report_takes_and_names_the_runs_measure(tmp_path, measure):
+    folder = toy_run(tmp_path / "run", steps=1, measure=measure)
+    run, result = read_run(folder), read_json(folder / "result.json")
+    before, after = scorings(run)
+    for found, values in ((before, result["seed_agreement"]), (after, result["final_agreement"])):
+        for name, value in values.items():
+            assert found.by_criterion[name].value == pytest.approx(value)
+            low, high = (
+                found.by_criterion[name].interval.low,
+                found.by_criterion[name].interval.high,
+            )
+            assert low <= value <= high <= 1
+    compared = ends(run, "test")
+    assert METHODS[measure].title in compared.agreement
+    assert compared.lengths == {}  # a length is on no scale
+    page = page_of(folder).text
+    assert METHODS[measure].title in page and "Spearman" not in page
+    for deviation in result["deviations"]["seed"].values():
+        assert f"{deviation['bias']:+.2f} ({deviation['mean_error']:.2f})" in page
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -7,13 +7,21 @@ import pandas as pd
 import pytest
 
 from benchmarks.worlds.world import toy_examples, toy_rubric
-from mogradjudge import MultiCriteriaJudge, SetupError, as_metric
+from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, SetupError, as_metric
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import ScoringOptions, score_table
 from tests.engines import FunctionEngine, fake_lm, in_chat
 
 RUBRIC = toy_rubric("fluency")
 EXAMPLES = toy_examples(RUBRIC, 8)
+
+
+def copied(criterion, **changes):
+    fields = {
+        name: getattr(criterion, name)
+        for name in ("name", "definition", "scale", "levels", "human")
+    }
+    return Criterion(**fields | changes)
 
 
 def rating(value):
@@ -44,6 +52,30 @@ def test_an_example_without_its_rating_column_is_named():
 
 def test_a_missing_rating_is_left_out():
     assert report(rating(None))["criteria"]["fluency"]["missing"] == 1
+
+
+@pytest.mark.parametrize("level", ["pooled", "group"])
+@pytest.mark.parametrize("measure", ["spearman", "kendall", "qwk", "mae", "accuracy"])
+def test_agreement_is_by_the_measure_that_is_asked_for(measure, level):
+    grouped = [text.copy(group=str(place % 2)) for place, text in enumerate(EXAMPLES)]
+    found = report(grouped, measure=measure, level=level)["criteria"]["fluency"]
+    assert found["measure"] == measure
+    width = RUBRIC["fluency"].scale.width
+    expected = 1 - found["mae"] / width if measure == "mae" else found[measure]
+    assert found["agreement"] == pytest.approx(expected)
+
+
+def test_a_criterions_own_measure_wins():
+    own = Rubric(RUBRIC.inputs, [copied(RUBRIC["fluency"], measure="accuracy")])
+    found = report(judge=MultiCriteriaJudge(own), measure="qwk")["criteria"]["fluency"]
+    assert found["measure"] == "accuracy" and found["agreement"] == found["accuracy"]
+
+
+def test_a_mean_of_measures_of_two_kinds_is_refused_before_any_call():
+    criteria = [RUBRIC["fluency"], Criterion("tone", "Is polite.", measure="mae")]
+    examples = [text.copy(human_tone=3) for text in EXAMPLES]
+    with pytest.raises(SetupError, match="fluency spearman, tone mae"):
+        report(examples, MultiCriteriaJudge(Rubric(RUBRIC.inputs, criteria)))
 
 
 def test_examples_may_come_from_a_generator():

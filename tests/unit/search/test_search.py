@@ -23,6 +23,7 @@ from mogradjudge import (
     SetupError,
 )
 from mogradjudge.optimize.parts import Parts
+from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.search import Range, SearchResult, SearchSpace, search
 from mogradjudge.search.study import Arguments
 from mogradjudge.search.workers.queue import MOST_ATTEMPTS
@@ -91,6 +92,17 @@ def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
     assert {path: each.signature.instructions for path, each in judge.named_predictors()} == dict(
         result.best.instructions
     )
+
+
+@pytest.mark.slow
+def test_a_trials_value_is_by_the_bases_measure(tmp_path):
+    result = found(tmp_path, trials=1, base=MOGradConfig(steps=1, measure="mae"))
+    with dspy.context(lm=dspy.LM("toy/world", engine=ToyEngine(), temperature=0.0)):
+        judge = MultiCriteriaJudge.from_saved(tmp_path)
+        report = evaluation_report(judge, SELECTION, 4, measure="mae")
+    expected = {name: 1 - it["mae"] / 4 for name, it in report["criteria"].items()}
+    assert result.best.agreement == pytest.approx(expected | {"mean": report["mean"]})
+    assert result.selected.low <= result.selected.value == pytest.approx(report["mean"])
 
 
 def test_texts_made_by_hand_are_grouped_by_the_input_that_they_share(tmp_path):

@@ -1,10 +1,12 @@
 """A gate compares two agreements; what it cannot compare must not win."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mogradjudge.agreement import Undefined
+from mogradjudge.agreement import Deviation, Undefined
 from mogradjudge.errors import SetupError
 from mogradjudge.programs.evaluation import Agreement
 from mogradjudge.settings import GATES
@@ -16,6 +18,7 @@ from mogradjudge.stages.gate import (
     gate_name,
     make_gate,
     measures_less,
+    that_hold,
 )
 
 NONE = Undefined("all human scores are equal")
@@ -82,6 +85,28 @@ def test_what_passes_on_every_criterion_passes_on_the_mean(before, shifts):
     after = [min(1.0, value + abs(shift)) for value, shift in zip(before, shifts, strict=False)]
     assert EACH(agreement(*before), agreement(*after))
     assert MEAN(agreement(*before), agreement(*after))
+
+
+def biased(value: float, bias: float, error: float | None = 0.1) -> Agreement:
+    return replace(agreement(value, value), deviations={"c0": Deviation(bias, abs(bias), error)})
+
+
+@pytest.mark.parametrize(
+    ["before", "after", "holds"],
+    [
+        (biased(0.5, 0.1), biased(0.5, 0.3), False),
+        (biased(0.5, 0.1), biased(0.5, -0.3), False),  # its sign does not matter
+        (biased(0.5, -0.3), biased(0.5, 0.1), True),
+        (biased(0.5, 0.1), biased(0.5, 0.19), True),  # within its standard error
+        (biased(0.5, 0.1), biased(0.51, 0.9), True),  # no tie
+        (biased(0.5, 0.1), biased(0.5, 0.3, None), True),  # of one document
+        (biased(0.5, 0.1), agreement(0.5, 0.5), True),
+    ],
+)
+def test_a_candidate_whose_bias_grows_loses_ties(before, after, holds):
+    assert [gate(before, after) for gate in (MEAN, EACH, LOOSE)] == [holds] * 3
+    assert ("c0" in that_hold(before, after)) is holds
+    assert AlwaysAccept()(before, after)
 
 
 def test_a_negative_tolerance_is_refused():
