@@ -84,7 +84,7 @@ class NoCriterionRegression:
     """Accepts if no single criterion gets worse by more than ``tolerance``.
 
     A candidate that leaves more texts unscored, or loses the value of a criterion, is rejected; so
-    is one that does not gain on a criterion while its bias there grows by more than its standard
+    is one that stays level on a criterion while its bias there grows by more than its standard
     error.
 
     Args:
@@ -191,7 +191,7 @@ def limits_of(gate: Gate, criteria: Group) -> Mapping[str, float] | None:
 def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -> Group:
     """Return the criteria that fall by no more than ``tolerance``, nor leave more texts unscored.
 
-    One that does not gain, and whose bias grows by more than its standard error, is not among them.
+    One that stays level while its bias grows by more than its standard error is not among them.
 
     >>> texts = {"tone": 9, "length": 9}, {"tone": 0, "length": 0}, {}, {}
     >>> before = Agreement({"tone": 0.5, "length": 0.5}, *texts)
@@ -217,10 +217,10 @@ def _holds(before: float | Undefined, after: float | Undefined, tolerance: float
 
 
 def _is_level(before: float | Undefined, after: float | Undefined) -> bool:
-    """Say whether a criterion has no gain."""
+    """Say whether a criterion neither gains nor falls."""
     if isinstance(before, Undefined) or isinstance(after, Undefined):
         return False
-    return after <= before + _ROUNDING
+    return abs(after - before) <= _ROUNDING
 
 
 def _is_more_biased(current: Agreement, proposed: Agreement, name: str) -> bool:
