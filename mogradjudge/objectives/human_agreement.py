@@ -58,6 +58,7 @@ class HumanAgreement:
         options: How agreement is measured on it and on the others.
 
     Example:
+        >>> import dspy
         >>> clarity = Criterion("clarity", "Is easy to read.")
         >>> agreement = HumanAgreement(clarity, TestOptions(level="pooled"))
         >>> pairs = [(1, 2), (2, 1), (3, 3)]

@@ -226,6 +226,6 @@ def _check_number(
         return
     if by_pairs := [name for name in rubric.names if options.of(name).method == "kendall"]:
         raise SetupError(
-            f"Kendall's tau ({by_pairs[0]!r}) takes at most {MOST_PAIRED} documents, and the {what} "
-            f"examples have {documents}. Use measure 'spearman'."
+            f"Kendall's tau ({by_pairs[0]!r}) takes at most {MOST_PAIRED} documents, and the "
+            f"{what} examples have {documents}. Use measure 'spearman'."
         )
