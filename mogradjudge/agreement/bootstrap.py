@@ -61,7 +61,8 @@ class _Resampled:
     def interval(self, fewest: int, options: TestOptions) -> Interval | Undefined:
         documents, pooled = int(self.has_value.sum()), options.level == "pooled"
         if documents == 0:
-            return Undefined("no text has both scores" if pooled else _NO_DOCUMENT)
+            by_text = pooled or options.lowest == 0  # a share needs one text
+            return Undefined("no text has both scores" if by_text else _NO_DOCUMENT)
         if documents < fewest and np.isfinite(self.value):
             what = "documents" if pooled else "documents with a value"
             return Undefined(f"no interval: {documents} {what}, and it needs {fewest}")

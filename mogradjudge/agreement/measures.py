@@ -36,9 +36,9 @@ class Measures:
     ``coverage`` is their ratio; all other measures are over the scored texts. ``spearman``,
     ``kendall`` (tau-b), ``pearson`` and ``qwk`` lie in [-1, 1], ``alpha`` is at most 1, ``mae`` and
     ``bias`` are in points of the scale, ``accuracy`` (the share of scores that are equal once they
-    are rounded), ``pair_accuracy`` and ``pair_accuracy_constant`` lie in [0, 1]. ``skill`` is (a -
-    c) / (1 - c) of these two: 0 for a judge no better than a constant, 1 at best. Judge scores are
-    tied up to ``epsilon``, which was found on other texts if it is ``calibrated``.
+    are rounded), ``pair_accuracy`` and ``pair_accuracy_constant`` lie in [0, 1]. ``skill`` is
+    (a - c) / (1 - c) of these two: 0 for a judge no better than a constant, 1 at best. Judge scores
+    are tied up to ``epsilon``, which was found on other texts if it is ``calibrated``.
 
     >>> judged = measures([1, 2, 3, 4], [1, 2, 2, 3], scale=(1, 5))
     >>> judged.bias, judged.pair_accuracy

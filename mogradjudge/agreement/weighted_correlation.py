@@ -26,7 +26,8 @@ from mogradjudge.agreement.options import TestOptions
 from mogradjudge.errors import SetupError
 
 _TABLE = 4096  # cells up to which counting score pairs beats ranking the texts
-_PAIRED = 5000  # documents; their pairs take 3 x 200 MB
+MOST_PAIRED = 5000
+"""Documents that Kendall's tau may resample; their pairs take 3 x 200 MB."""
 _Sum: TypeAlias = Callable[[Array], Sums]
 
 
@@ -124,10 +125,10 @@ def _level_ranks(counts: Array) -> Array:
 
 
 def _kendall(human: Array, judge: Array, codes: Codes, documents: int) -> _Sum:
-    if documents > _PAIRED:
+    if documents > MOST_PAIRED:
         raise SetupError(
-            f"Resampling with method='kendall' takes at most {_PAIRED} documents, got {documents}. "
-            "Use 'spearman'."
+            f"Resampling with method='kendall' takes at most {MOST_PAIRED} documents, got "
+            f"{documents}. Use 'spearman'."
         )
     # Pairs of texts from documents d and e count weight(d) x weight(e) times: a quadratic form.
     shared, of_x, of_y = np.zeros((3, documents, documents))

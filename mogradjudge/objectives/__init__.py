@@ -12,6 +12,7 @@ from mogradjudge.objectives.hooks import (
     mean_score,
     show_all,
 )
+from mogradjudge.objectives.human_agreement import HumanAgreement, measures_of
 from mogradjudge.objectives.listed import Metric, Objectives, listed_objectives
 from mogradjudge.objectives.over_labels import Measure
 from mogradjudge.objectives.record import (
@@ -22,12 +23,7 @@ from mogradjudge.objectives.record import (
     metric_of,
     objectives_from_metric,
 )
-from mogradjudge.objectives.rubric import (
-    HumanAgreement,
-    is_of_rubric,
-    measures_of,
-    rubric_objectives,
-)
+from mogradjudge.objectives.rubric import is_of_rubric, rubric_objectives
 
 __all__ = [
     "AggregateFailed",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from math import sqrt
 from numbers import Real
@@ -12,26 +11,21 @@ from statistics import stdev
 from typing import Any
 
 import dspy
-import numpy as np
 
 from mogradjudge.agreement import (
-    Deviation,
     Level,
-    Method,
     TestOptions,
     Undefined,
     agreement_by,
-    deviation,
 )
-from mogradjudge.agreement.bootstrap import resampled_values
-from mogradjudge.agreement.checks import group_codes
+from mogradjudge.agreement.weighted_correlation import MOST_PAIRED
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data import group_of
 from mogradjudge.data.faults import Fault, Findings
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.objectives.hooks import Scored
+from mogradjudge.objectives.human_agreement import HumanAgreement, agreement_options
 from mogradjudge.objectives.record import Objective
 from mogradjudge.settings import Measure
 
@@ -39,31 +33,6 @@ _HALF_A_STEP = 0.5
 """In points: scales are of whole numbers."""
 _ROUNDING = 1e-9
 """An error of just the noise must not exceed it by a rounding error."""
-
-
-def agreement_options(
-    rubric: Rubric, level: Level = "pooled", measure: Measure = "spearman"
-) -> TestOptions:
-    """Return how agreement is measured on each criterion of a rubric.
-
-    Args:
-        rubric: The criteria; one with a ``measure`` of its own has that one.
-        level: As for `correlate`.
-        measure: That of the other criteria.
-
-    Raises:
-        SetupError: If the mean over the criteria would mix coefficients and shares.
-
-    Example:
-        >>> criteria = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is polite.")]
-        >>> agreement_options(Rubric(["text"], criteria), measure="qwk").of("tone").method
-        'qwk'
-    """
-    methods = {
-        criterion.name: (criterion.measure or measure, float(criterion.scale.width))
-        for criterion in rubric.criteria
-    }
-    return TestOptions(level=level, by_criterion=methods)
 
 
 def rubric_objectives(
@@ -104,21 +73,6 @@ def is_of_rubric(objective: Objective) -> bool:
         False
     """
     return getattr(objective.score, "func", None) is _closeness
-
-
-def measures_of(objectives: Iterable[Objective]) -> dict[str, Method]:
-    """Return how agreement is measured, by the name of each objective that a rubric made.
-
-    Example:
-        >>> criteria = [Criterion("clarity", "Is easy to read.", measure="qwk")]
-        >>> measures_of(rubric_objectives(Rubric(["text"], criteria)))
-        {'clarity': 'qwk'}
-    """
-    return {
-        objective.name: objective.aggregate.options.of(objective.name).method
-        for objective in objectives
-        if isinstance(objective.aggregate, HumanAgreement)
-    }
 
 
 def noise_of(objective: Objective, example: dspy.Example) -> float:
@@ -164,61 +118,6 @@ def _closeness(
     if isinstance(judge, Unscored):
         return judge
     return 1.0 - abs(float(judge) - float(human)) / criterion.scale.width
-
-
-@dataclass(frozen=True)
-class HumanAgreement:
-    """The agreement on a criterion, over texts, or its mean over groups.
-
-    Args:
-        criterion: The criterion.
-        options: How agreement is measured on it and on the others.
-
-    Example:
-        >>> clarity = Criterion("clarity", "Is easy to read.")
-        >>> agreement = HumanAgreement(clarity, TestOptions(level="pooled"))
-        >>> pairs = [(1, 2), (2, 1), (3, 3)]
-        >>> agreement(
-        ...     [
-        ...         Scored(dspy.Example(human_clarity=h), dspy.Prediction(clarity=j), 1.0, "a")
-        ...         for h, j in pairs
-        ...     ]
-        ... )
-        0.5
-    """
-
-    criterion: Criterion
-    options: TestOptions
-
-    def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
-        """Return the agreement over some texts."""
-        groups = [result.group for result in scored]
-        return agreement_by(self._own, *self._columns(scored), groups)
-
-    def without_each(self, scored: Sequence[Scored], parts: Mapping[str, int]) -> list[float]:
-        """Return the agreement without each part, nan where it is undefined.
-
-        Args:
-            scored: The texts.
-            parts: The number of each group's part, from 0.
-        """
-        documents = group_codes([result.group for result in scored])
-        numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
-        human, judge = (np.array(column) for column in self._columns(scored))
-        weights = 1.0 - (np.arange(1 + max(parts.values()))[:, None] == numbers)
-        return [float(v) for v in resampled_values(human, judge, documents, weights, self._own)]
-
-    def deviation(self, scored: Sequence[Scored]) -> Deviation | None:
-        """Return the judge's bias and mean error over some texts; None if there are none."""
-        return deviation(*self._columns(scored), [result.group for result in scored])
-
-    @property
-    def _own(self) -> TestOptions:
-        return self.options.of(self.criterion.name)
-
-    def _columns(self, scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
-        human = [float(result.example[self.criterion.human]) for result in scored]
-        return human, [float(result.prediction[self.criterion.name]) for result in scored]
 
 
 def _labels(
@@ -297,8 +196,10 @@ def check_measurable(
     """Check that agreement can be measured on some criterion, before any LM call.
 
     Raises:
-        SetupError: If no criterion has the human scores that its measure needs.
+        SetupError: If no criterion has the human scores that its measure needs, or there are too
+            many documents for one.
     """
+    _check_number(examples, rubric, options, what)
     reason = ""
     for criterion in rubric.criteria:
         rated = [
@@ -315,3 +216,16 @@ def check_measurable(
         f"Agreement cannot be measured on the {len(examples)} {what} examples: {reason}. Give more "
         "rated examples."
     )
+
+
+def _check_number(
+    examples: Sequence[dspy.Example], rubric: Rubric, options: TestOptions, what: str
+) -> None:
+    documents = len({group_of(example, place) for place, example in enumerate(examples)})
+    if options.level == "group" or documents <= MOST_PAIRED:
+        return
+    if by_pairs := [name for name in rubric.names if options.of(name).method == "kendall"]:
+        raise SetupError(
+            f"Kendall's tau ({by_pairs[0]!r}) takes at most {MOST_PAIRED} documents, and the "
+            f"{what} examples have {documents}. Use measure 'spearman'."
+        )

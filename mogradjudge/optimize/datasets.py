@@ -20,7 +20,8 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.inputs import check_inputs
-from mogradjudge.objectives.rubric import agreement_options, check_measurable, check_ratings
+from mogradjudge.objectives.human_agreement import agreement_options
+from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import FEWEST_DOCUMENTS, documents_needed
 

@@ -263,20 +263,21 @@ class ResultConfirmed(Event, headline=True):
 class MixScored(StepEvent, headline=True):
     """The new sections that did no worse were scored, with the old ones in place of the others.
 
-    ``sections`` names the criteria of the new ones. ``agreement`` is that on the texts that were
-    read: ``texts`` of them, None for all.
+    ``sections`` names the criteria of the new ones. ``agreement`` and ``deviations`` are those on
+    the texts that were read: ``texts`` of them, None for all.
     """
 
     sections: Group
     accepted: bool
     agreement: Values
     texts: int | None = None
+    deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
         verdict = "accepted" if self.accepted else "rejected"
         return (
             f"Step {self.step}, the new sections of {', '.join(self.sections)} alone {verdict}: "
-            f"{show(self.agreement)}."
+            f"{show(self.agreement)}.{show_errors(self.deviations)}"
         )
 
     def figures(self) -> Mapping[str, float]:

@@ -175,7 +175,9 @@ class Rounds:
         step = record.step
         if outcome.mix is not None and (mix := outcome.mix.scored) is not None:
             is_taken = mix == outcome.accepted
-            self.notify(MixScored(step, mix.sections, is_taken, mix.agreement.as_dict(), mix.texts))
+            agreement = mix.agreement
+            scored = agreement.as_dict(), mix.texts, agreement.deviations
+            self.notify(MixScored(step, mix.sections, is_taken, *scored))
         current, proposed = outcome.trial.current, record.proposed or outcome.trial.current
         self.notify(
             GateDecided(

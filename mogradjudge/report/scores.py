@@ -20,7 +20,7 @@ from mogradjudge.agreement import (
 from mogradjudge.agreement.claims import Claim, claim
 from mogradjudge.agreement.methods import named
 from mogradjudge.agreement.moments import MOMENTS
-from mogradjudge.objectives.rubric import agreement_options
+from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring

@@ -30,7 +30,8 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
-from mogradjudge.objectives.rubric import agreement_options, check_measurable, check_ratings
+from mogradjudge.objectives.human_agreement import agreement_options
+from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.settings import Measure

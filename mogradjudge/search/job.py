@@ -18,7 +18,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
-from mogradjudge.objectives.rubric import agreement_options
+from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
 from mogradjudge.programs.evaluation import Judgement

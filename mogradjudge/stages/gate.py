@@ -57,8 +57,8 @@ class NoMeanRegression:
     """Accepts if the mean agreement does not get worse (the paper's gate).
 
     The mean is over the criteria that have a value in both. A candidate that leaves more texts
-    unscored on any criterion, or loses the value of a criterion, is rejected; so is one that does
-    not gain while its bias on a criterion grows by more than its standard error.
+    unscored on any criterion, or loses the value of a criterion, is rejected; so is one with an
+    equal mean whose bias on a criterion grows by more than its standard error.
 
     >>> worse = Agreement({"fluency": 0.1}, {"fluency": 9}, {"fluency": 0}, {}, {})
     >>> better = Agreement({"fluency": 0.6}, {"fluency": 9}, {"fluency": 0}, {}, {})
@@ -84,8 +84,7 @@ class NoCriterionRegression:
     """Accepts if no single criterion gets worse by more than ``tolerance``.
 
     A candidate that leaves more texts unscored, or loses the value of a criterion, is rejected; so
-    is one that stays level on a criterion while its bias there grows by more than its standard
-    error.
+    is one that is equal on a criterion while its bias there grows by more than its standard error.
 
     Args:
         tolerance: In units of the agreement, at least 0. A rank correlation over 100 texts has a
@@ -191,7 +190,7 @@ def limits_of(gate: Gate, criteria: Group) -> Mapping[str, float] | None:
 def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -> Group:
     """Return the criteria that fall by no more than ``tolerance``, nor leave more texts unscored.
 
-    One that stays level while its bias grows by more than its standard error is not among them.
+    One that stays equal while its bias grows by more than its standard error is not among them.
 
     >>> texts = {"tone": 9, "length": 9}, {"tone": 0, "length": 0}, {}, {}
     >>> before = Agreement({"tone": 0.5, "length": 0.5}, *texts)
@@ -204,7 +203,7 @@ def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -
         if proposed.unscored[name] <= current.unscored[name]
         and _holds(before, proposed.by_criterion[name], tolerance)
         and not (
-            _is_level(before, proposed.by_criterion[name])
+            _is_tie(before, proposed.by_criterion[name])
             and _is_more_biased(current, proposed, name)
         )
     )
@@ -216,8 +215,7 @@ def _holds(before: float | Undefined, after: float | Undefined, tolerance: float
     return not isinstance(after, Undefined) and after >= before - tolerance
 
 
-def _is_level(before: float | Undefined, after: float | Undefined) -> bool:
-    """Say whether a criterion neither gains nor falls."""
+def _is_tie(before: float | Undefined, after: float | Undefined) -> bool:
     if isinstance(before, Undefined) or isinstance(after, Undefined):
         return False
     return abs(after - before) <= _ROUNDING

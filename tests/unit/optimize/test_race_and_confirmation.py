@@ -408,6 +408,7 @@ def test_what_did_better_is_scored_with_the_old_rest_before_the_next_batch():
     result = optimize(engine, confirm="off", race="off", events=events)
     (record,) = result.steps
     (mix,) = (event for event in events if isinstance(event, MixScored))
+    assert mix.deviations["coherence"].bias == 0 < mix.deviations["fluency"].bias
     assert (mix.sections, mix.accepted, record.sections) == (("coherence",), True, ("coherence",))
     sections = sections_of(result)
     assert "BIAS=0" in sections["coherence"]

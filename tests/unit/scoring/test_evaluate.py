@@ -78,6 +78,13 @@ def test_a_mean_of_measures_of_two_kinds_is_refused_before_any_call():
         report(examples, MultiCriteriaJudge(Rubric(RUBRIC.inputs, criteria)))
 
 
+def test_too_many_documents_for_kendall_are_refused_before_any_call(monkeypatch):
+    monkeypatch.setattr("mogradjudge.objectives.rubric.MOST_PAIRED", 7)
+    with pytest.raises(SetupError, match=r"'fluency'.* 7 .* 8\."):
+        report(measure="kendall")
+    assert report(measure="spearman")["documents"] == 8
+
+
 def test_examples_may_come_from_a_generator():
     assert report(iter(EXAMPLES))["criteria"]["fluency"]["n"] == 8
 

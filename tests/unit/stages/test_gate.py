@@ -109,6 +109,11 @@ def test_a_candidate_whose_bias_grows_loses_ties(before, after, holds):
     assert AlwaysAccept()(before, after)
 
 
+def test_a_fall_that_is_allowed_is_no_tie():
+    assert LOOSE(biased(0.5, 0.1), biased(0.45, 0.9))
+    assert not MEAN(biased(0.5, 0.1), biased(0.45, 0.9))
+
+
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(SetupError, match=r"`tolerance` must be >= 0, got -0\.1"):
         NoCriterionRegression(-0.1)

@@ -1,0 +1,121 @@
+"""How a rubric's objectives aggregate: agreement of judge and human scores on each criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mogradjudge.agreement import (
+    Deviation,
+    Level,
+    Method,
+    TestOptions,
+    Undefined,
+    agreement_by,
+    deviation,
+)
+from mogradjudge.agreement.bootstrap import resampled_values
+from mogradjudge.agreement.checks import group_codes
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.objectives.hooks import Scored
+from mogradjudge.objectives.record import Objective
+from mogradjudge.settings import Measure
+
+
+def agreement_options(
+    rubric: Rubric, level: Level = "pooled", measure: Measure = "spearman"
+) -> TestOptions:
+    """Return how agreement is measured on each criterion of a rubric.
+
+    Args:
+        rubric: The criteria; one with a ``measure`` of its own has that one.
+        level: As for `correlate`.
+        measure: That of the other criteria.
+
+    Raises:
+        SetupError: If the mean over the criteria would mix coefficients and shares.
+
+    Example:
+        >>> criteria = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is polite.")]
+        >>> agreement_options(Rubric(["text"], criteria), measure="qwk").of("tone").method
+        'qwk'
+    """
+    methods = {
+        criterion.name: (criterion.measure or measure, float(criterion.scale.width))
+        for criterion in rubric.criteria
+    }
+    return TestOptions(level=level, by_criterion=methods)
+
+
+@dataclass(frozen=True)
+class HumanAgreement:
+    """The agreement on a criterion, over texts, or its mean over groups.
+
+    Args:
+        criterion: The criterion.
+        options: How agreement is measured on it and on the others.
+
+    Example:
+        >>> import dspy
+        >>> clarity = Criterion("clarity", "Is easy to read.")
+        >>> agreement = HumanAgreement(clarity, TestOptions(level="pooled"))
+        >>> pairs = [(1, 2), (2, 1), (3, 3)]
+        >>> agreement(
+        ...     [
+        ...         Scored(dspy.Example(human_clarity=h), dspy.Prediction(clarity=j), 1.0, "a")
+        ...         for h, j in pairs
+        ...     ]
+        ... )
+        0.5
+    """
+
+    criterion: Criterion
+    options: TestOptions
+
+    def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
+        """Return the agreement over some texts."""
+        groups = [result.group for result in scored]
+        return agreement_by(self._own, *self._columns(scored), groups)
+
+    def without_each(self, scored: Sequence[Scored], parts: Mapping[str, int]) -> list[float]:
+        """Return the agreement without each part, nan where it is undefined.
+
+        Args:
+            scored: The texts.
+            parts: The number of each group's part, from 0.
+        """
+        documents = group_codes([result.group for result in scored])
+        numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
+        human, judge = (np.array(column) for column in self._columns(scored))
+        weights = 1.0 - (np.arange(1 + max(parts.values()))[:, None] == numbers)
+        return [float(v) for v in resampled_values(human, judge, documents, weights, self._own)]
+
+    def deviation(self, scored: Sequence[Scored]) -> Deviation | None:
+        """Return the judge's bias and mean error over some texts; None if there are none."""
+        return deviation(*self._columns(scored), [result.group for result in scored])
+
+    @property
+    def _own(self) -> TestOptions:
+        return self.options.of(self.criterion.name)
+
+    def _columns(self, scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
+        human = [float(result.example[self.criterion.human]) for result in scored]
+        return human, [float(result.prediction[self.criterion.name]) for result in scored]
+
+
+def measures_of(objectives: Iterable[Objective]) -> dict[str, Method]:
+    """Return how agreement is measured, by the name of each objective that a rubric made.
+
+    Example:
+        >>> from mogradjudge.objectives import rubric_objectives
+        >>> criteria = [Criterion("clarity", "Is easy to read.", measure="qwk")]
+        >>> measures_of(rubric_objectives(Rubric(["text"], criteria)))
+        {'clarity': 'qwk'}
+    """
+    return {
+        objective.name: objective.aggregate.options.of(objective.name).method
+        for objective in objectives
+        if isinstance(objective.aggregate, HumanAgreement)
+    }
