@@ -166,7 +166,8 @@ class Trials:
         clear = [
             difference.values[name]
             for name in self.context.criteria
-            if (error := difference.errors.get(name)) and abs(difference.values[name]) > error
+            if (error := difference.errors.get(name)) is not None
+            and abs(difference.values[name]) > error
         ]
         return bool(clear) and min(clear) < 0 < max(clear)
 
