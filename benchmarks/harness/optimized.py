@@ -43,7 +43,7 @@ def optimized(
     )
     result = optimizer.optimize(judge, trainset=texts[0], valset=texts[1])
     match result.stop_reason:
-        case "budget":
+        case "budget" | "reserve":
             raise BudgetExhausted(
                 "The cap on calls is reached within a run. Raise --max-calls: the run goes on "
                 "where it stands."

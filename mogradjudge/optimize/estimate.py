@@ -29,8 +29,8 @@ from mogradjudge.stages.gate import limits_of
 
 RACE_READS = 0.5
 """The share of the validation texts that a race reads, about: fewer where rewrites do harm."""
-MIXED = 0.6
-"""The share of rewrites, about, that do better on some criteria and worse on others."""
+MIXED = 0.25
+"""The share of rewrites, about, that are clearly better on some criteria and worse on others."""
 
 
 @dataclass(frozen=True)

@@ -365,6 +365,7 @@ class RunEnded(Event, headline=True):
 _STOPPED = {
     "steps": "Stopped after the last step",
     "budget": "Stopped at the budget",
+    "reserve": "Stopped early enough to confirm the result",
     "patience": "Stopped without further progress",
     "target": "Stopped at the target",
     "stop_file": "Stopped by the stop file",

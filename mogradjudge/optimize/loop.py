@@ -141,7 +141,7 @@ class Run:
                 raise
             logger.info("%s", error)
             self.cap = error.cap
-            return "budget"
+            return "reserve"
         finally:
             ledger.set_aside(None)
 

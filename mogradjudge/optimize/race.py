@@ -32,12 +32,14 @@ Judging: TypeAlias = Callable[[Sequence[dspy.Example]], tuple[Judgement, ...]]
 class Raced:
     """What a race read of a candidate.
 
-    ``judgements`` are those of the texts that were read, in the validation set's order; ``current``
-    and ``agreement`` compare the current instructions and the candidate on these. ``chance`` is the
-    chance to be accepted that ended the race early; None if all texts were read.
+    ``judgements`` are those of the texts that were read, in the validation set's order, and
+    ``places`` where these stand in it; ``current`` and ``agreement`` compare the current
+    instructions and the candidate on these. ``chance`` is the chance to be accepted that ended the
+    race early; None if all texts were read.
     """
 
     judgements: tuple[Judgement, ...]
+    places: Sequence[int]
     current: Agreement
     agreement: Agreement
     chance: float | None
@@ -82,8 +84,8 @@ class Race:
             difference = difference_between(before, after, self.objectives)
             chance = self._chance(difference, len(places) / len(self.examples))
             if chance < LEAST_CHANCE:
-                return Raced(after, difference.current, difference.proposed, chance)
-        return Raced(after, current, agreement_of(after, self.objectives), None)
+                return Raced(after, places, difference.current, difference.proposed, chance)
+        return Raced(after, places, current, agreement_of(after, self.objectives), None)
 
     def _chance(self, difference: Difference, share: float) -> float:
         """Return the chance that the gate accepts the candidate, or a section of it, in the end."""

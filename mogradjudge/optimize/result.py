@@ -16,10 +16,13 @@ from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
 
-StopReason: TypeAlias = Literal["steps", "budget", "patience", "target", "stop_file", "interrupted"]
+StopReason: TypeAlias = Literal[
+    "steps", "budget", "reserve", "patience", "target", "stop_file", "interrupted"
+]
 STOPPED: Mapping[str, str] = {
     "steps": "all steps were taken",
     "budget": "the budget ran out",
+    "reserve": "the steps ended early, so that the budget was enough to confirm the result",
     "patience": "several steps in a row brought no improvement",
     "target": "the target was reached",
     "stop_file": "the stop file was found",

@@ -11,6 +11,7 @@ import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.optimize.context import RunContext
+from mogradjudge.optimize.difference import difference_between
 from mogradjudge.optimize.events import CandidateScored, Observer, RaceEnded
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.race import Raced, race_over
@@ -29,11 +30,13 @@ class Trial:
 
     ``current`` is the agreement of the instructions that it was compared with, on the same texts;
     ``scored`` is None if the candidate was nothing new. ``passes`` says if the gate accepts it.
+    ``raced`` is None if it was scored before.
     """
 
     current: Agreement
     scored: Measured | None = None
     passes: bool = False
+    raced: Raced | None = None
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,13 @@ class Trials:
             everything = len(self.race.examples)
             notify(RaceEnded(step, len(texts), everything, raced.chance, entry.sections))
             scored = replace(scored, texts=len(texts))
-        return Trial(raced.current, scored)
+        return Trial(raced.current, scored, raced=raced)
 
     def _raced_or_held(self, entry: Entry) -> Raced:
         candidate, current = entry.candidate, entry.rival.agreement
         if (judged := self.judged.get(candidate)) is not None:
-            return Raced(judged, current, agreement_of(judged, self.context.objectives), None)
+            agreement = agreement_of(judged, self.context.objectives)
+            return Raced(judged, range(len(judged)), current, agreement, None)
         judging = partial(judge, self.context, candidate)
         return self.race.run(current, partial(self.held, entry.rival), judging)
 
@@ -124,7 +128,8 @@ class Trials:
     def mix(self, trial: Trial, parent: Measured, rival: Measured, state: State) -> Entry | None:
         """Return the parent with those new sections alone that did no worse.
 
-        None if that is nothing new. In the separate layout no call is needed to score it.
+        None if that is nothing new. In the separate layout no call is needed to score it; in the
+        combined one a criterion must be clearly better, and another one clearly worse.
 
         Args:
             trial: What came of all new sections.
@@ -142,15 +147,29 @@ class Trials:
             pairs = zip(self.held(parent), self.held(scored), strict=True)
             self.judged[candidate] = tuple(with_scores_of(*pair, sections) for pair in pairs)
             return Entry(scored.step, candidate, parent, sections)
-        is_known = state.known(candidate) or state.known(scored.candidate)
-        if is_known or not _gains(trial.current, scored.agreement, sections):
+        if state.known(candidate) or not self._is_clear(trial, parent):
             return None
         return Entry(scored.step, candidate, rival, sections)
 
     def _may_mix(self, scored: Measured) -> bool:
         if self.race.by_section:
             return scored.texts is None
-        return self.context.config.mix == "race" and self._limits() is not None
+        may_race = self.context.config.mix == "race" and self.context.can_race
+        return may_race and self._limits() is not None
+
+    def _is_clear(self, trial: Trial, parent: Measured) -> bool:
+        """Say if a criterion rises, and one falls, by more than a standard error."""
+        if (raced := trial.raced) is None:
+            return False
+        before = [self.held(parent)[place] for place in raced.places]
+        difference = difference_between(before, raced.judgements, self.context.objectives)
+        clear = [
+            difference.values[name]
+            for name in self.context.criteria
+            if (error := difference.errors.get(name)) is not None
+            and abs(difference.values[name]) > error
+        ]
+        return bool(clear) and min(clear) < 0 < max(clear)
 
     def _limits(self) -> Mapping[str, float] | None:
         return limits_of(self.context.config.gate, self.context.criteria)
@@ -173,8 +192,3 @@ class Trials:
                 texts = self.race.examples
                 self.judged[measured.candidate] = judge(self.context, measured.candidate, texts)
             return self.judged[measured.candidate]
-
-
-def _gains(current: Agreement, proposed: Agreement, criteria: Group) -> bool:
-    """Say whether a criterion is better than before, and not only as good."""
-    return bool(set(criteria) - set(that_hold(proposed, current)))

@@ -131,8 +131,8 @@ class RunFields:
     mix: Mix = default(
         "race",
         Setting(
-            "race: where a rewrite does worse on some criteria, score the other criteria's new "
-            "sections alone; off: only where that takes no call, as in the separate layout.",
+            "race: where a rewrite is clearly better on one criterion and worse on another, score "
+            "the better sections alone; off: only where that takes no call (separate layout).",
         ),
     )
     choose: Choose = default(

@@ -589,7 +589,7 @@ def test_texts_that_nobody_could_score_confirm_nothing():
 def test_a_cap_leaves_enough_to_confirm():
     engine = Editor(*(both(bias) for bias in (1, 0)))
     capped = optimize(engine, steps=50, budget=Budget(max_calls=200))
-    assert capped.stop_reason == "budget"
+    assert (capped.stop_reason, capped.cap) == ("reserve", "max_calls")
     assert capped.confirmation.verdict == "confirmed"
     assert engine.calls.total() == capped.calls <= 200
 
@@ -597,6 +597,7 @@ def test_a_cap_leaves_enough_to_confirm():
 def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
     capped = optimize(Editor(both(0)), steps=50, budget=Budget(max_calls=80))
     assert capped.steps
+    assert capped.stop_reason == "budget"
     assert capped.confirmation.verdict == "not reached"
 
 

@@ -17,6 +17,13 @@ from mogradjudge import MOGrad, Objective, SetupError
 from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.optimize.events import (
+    CandidateScored,
+    GateDecided,
+    MixScored,
+    RunEnded,
+    StepStarted,
+)
 from mogradjudge.report import edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions
@@ -344,6 +351,35 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     assert {len(case.critiques) for case in texts} <= {1, 2}
     assert (batch.example_id, len(batch.gradients)) == ("", 2)
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
+
+
+def test_a_mix_and_a_step_that_was_beaten_are_shown_with_what_became_of_them(tmp_path, undrawn):
+    names = ("coherence", "fluency")
+    values = {**dict.fromkeys(names, 0.25), "mean": 0.25}
+    events = [event for event in told(2, names, "Long.") if not isinstance(event, RunEnded)]
+    for place, event in reversed(list(enumerate(events))):
+        if isinstance(event, StepStarted):
+            events[place] = dataclasses.replace(event, parent=0)
+        if isinstance(event, GateDecided):
+            first = event.step == 1
+            events[place] = dataclasses.replace(
+                event, sections=names[:1] if first else (), beaten_by=None if first else 1
+            )
+            mixed = tuple(judged(number, names, shift=2) for number in range(20))
+            events[place:place] = [
+                CandidateScored(event.step, "validation", mixed, names[:1]),
+                MixScored(event.step, names[:1], first, values),
+            ]
+    run = read_run(written(tmp_path, events))
+    assert run.texts(1, "validation") == mixed != run.texts(2, "validation")
+    first, second = chain(run, Limits()).links
+    assert "coherence" in first.note
+    assert "0.250" in first.note
+    assert "step 1 is better" in second.note
+    assert {piece.kind for edit in second.edits for piece in edit.pieces} == {
+        "added"
+    }  # to step 0's
+    assert second.note in page_of(tmp_path).text
 
 
 @pytest.mark.slow
