@@ -246,5 +246,5 @@ def _pooled_inputs(
         "texts": for_prompt(texts, LONGEST_EVIDENCE),
         "critiques": for_prompt(critiques, LONGEST_EVIDENCE),
         "errors_made": errors_made(objectives, evidence.pool, evidence.batch),
-        "edits_tried": history_of(evidence.history, group),
+        "edits_tried": history_of(evidence.history, group, objectives),
     }

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from mogradjudge.agreement.methods import named
 from mogradjudge.criteria import Group
+from mogradjudge.objectives import Objective, measures_of
 
 _SHOWN = 4  # the last edits of a section
 _LONGEST = 2_000  # characters of what an edit changed
@@ -31,7 +33,7 @@ class EditRecord:
     >>> effect = {"tone": 0.031, "style": None}
     >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", effect, True, texts=24)
     >>> print(edit.describe())
-    step 2, kept; agreement with people on 24 texts: tone +0.03, style not measurable
+    step 2, kept; agreement on 24 texts: tone +0.03, style not measurable
     + Be brief.
     """
 
@@ -48,22 +50,31 @@ class EditRecord:
         """Whether the agreement on the section's own criterion rose."""
         return (self.effect.get(self.criterion or "") or 0.0) > 0.0
 
-    def describe(self) -> str:
-        """Say what became of the edit, what it did to each criterion, and what it changed."""
+    def describe(self, measured: str = "") -> str:
+        """Say what became of the edit, what it did to each criterion, and what it changed.
+
+        Args:
+            measured: How agreement is measured.
+        """
         effects = ", ".join(
             f"{name} not measurable" if change is None else f"{name} {change:+.2f}"
             for name, change in self.effect.items()
         )
         verdict = "kept" if self.accepted else "its step was refused"
-        measured = f"agreement with people on {self.texts} texts: {effects}"
-        changes = _changes(self.before, self.after)
-        return "\n".join((f"step {self.step}, {verdict}; {measured}", *changes))
+        how = f" ({measured})" if measured else ""
+        head = f"step {self.step}, {verdict}; agreement{how} on {self.texts} texts: {effects}"
+        return "\n".join((head, *_changes(self.before, self.after)))
 
 
-def history_of(records: Sequence[EditRecord], group: Group) -> object:
+def history_of(
+    records: Sequence[EditRecord], group: Group, objectives: Sequence[Objective]
+) -> object:
     """Return the last edits of a group's sections, by criterion; a sentence if there are none."""
+    measured = named(measures_of(objectives))
     shown = {
-        name: [record.describe() for record in records if record.criterion == name][-_SHOWN:]
+        name: [record.describe(measured) for record in records if record.criterion == name][
+            -_SHOWN:
+        ]
         for name in group
     }
     return {name: edits for name, edits in shown.items() if edits} or "none yet"

@@ -29,8 +29,8 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     what hardly any does, merge what agrees, and settle what conflicts by what helps on most texts.
     What the advice does not touch stays as it is, word for word; a sentence that only names the
     range of the scale may go, for the range and the output format are set elsewhere. A text may
-    describe the levels: then every one by itself, from the worst to the best, so that no text fits
-    two of them or none. Learn from the edits tried before: what lowered the agreement on its
+    describe the levels: then every one by itself, from the worst to the best, as a whole and not by
+    counting faults. Learn from the edits tried before: what lowered the agreement on its
     criterion needs another idea, and what raised it may come back though its step was refused. The
     criterion's meaning stands beside the text: do not contradict it.
     """
@@ -126,7 +126,7 @@ class _Rewriting:
         inputs = {
             **self.brief.shared_inputs(group),
             "advice": for_prompt(advice, LONGEST_EVIDENCE),
-            "edits_tried": history_of(self.history, self._changed(group)),
+            "edits_tried": history_of(self.history, self._changed(group), self.brief.objectives),
         }
         if self.preambles:
             preambles = {slot.label: self.brief.candidate.text(slot) for slot in self.preambles}

@@ -171,15 +171,22 @@ def test_the_critic_reads_what_people_said_of_their_score():
 
 def test_the_edits_of_a_section_are_told_with_what_came_of_them():
     effect = {"fluency": 0.1, "coherence": None}
+    objectives = rubric_objectives(toy_rubric("fluency", "coherence"))
     edits = [
         EditRecord(n, "fluency", "Be fair. Count.", f"Be fair. Count {n}.", effect, n > 5, texts=9)
         for n in range(1, 8)
     ]
-    (told,) = history_of(edits, ("fluency", "coherence")).values()
+    (told,) = history_of(edits, ("fluency", "coherence"), objectives).values()
     assert len(told) == 4
     head, *changes = told[-1].splitlines()
     assert changes == ["- Count.", "+ Count 7."]
-    for part in ("step 7, kept", "on 9 texts", "fluency +0.10", "coherence not measurable"):
+    for part in (
+        "step 7, kept",
+        "Spearman",
+        "on 9 texts",
+        "fluency +0.10",
+        "coherence not measurable",
+    ):
         assert part in head
     assert told[0].startswith("step 4, its step was refused")
-    assert history_of(edits, ("coherence",)) == "none yet"
+    assert history_of(edits, ("coherence",), objectives) == "none yet"
