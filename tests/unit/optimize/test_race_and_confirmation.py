@@ -122,6 +122,13 @@ class Crossing(ToyEngine):
         return super().answer(system, user)
 
 
+class Sacrificing(Crossing):
+    """The toy world with an editor that helps coherence, more or less, and harms fluency."""
+
+    def biases(self, number: int) -> tuple[int, ...]:
+        return number % 2, 4
+
+
 class Helping(Crossing):
     """The toy world with an editor that helps both criteria, more or less."""
 
@@ -594,6 +601,17 @@ def test_a_cap_leaves_enough_to_confirm():
     assert engine.calls.total() == capped.calls <= 200
 
 
+@pytest.mark.parametrize("cap", [190, 205, 220])
+def test_a_cap_within_a_mix_is_exact_and_leaves_enough_to_confirm(cap):
+    events: list[Event] = []
+    engine = Crossing()
+    capped = optimize(engine, steps=50, budget=Budget(max_calls=cap), events=events)
+    assert any(isinstance(event, MixScored) for event in events)
+    assert engine.calls.total() == capped.calls <= cap
+    assert capped.stop_reason in ("steps", "reserve")
+    assert capped.confirmation.seed is not None
+
+
 def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
     capped = optimize(Editor(both(0)), steps=50, budget=Budget(max_calls=80))
     assert capped.steps
@@ -611,7 +629,7 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, pare
             if cut_at(event):
                 raise KeyboardInterrupt
 
-        lm = toy_lm(Crossing())
+        lm = toy_lm(Sacrificing())
         lm.cache = True
         with dspy.context(lm=lm):
             return MOGrad(
