@@ -62,9 +62,10 @@ from mogradjudge.optimize.events import (
 )
 from mogradjudge.optimize.race import chance_to_hold, race_over
 from mogradjudge.optimize.result import Measured
+from mogradjudge.optimize.sections import changed, with_sections
 from mogradjudge.optimize.selection import corrected_gain
 from mogradjudge.optimize.state import State
-from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.candidate import Candidate, Slot
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.settings import Measure
@@ -138,6 +139,9 @@ class Helping(Crossing):
 
 def both(bias: int) -> dict[str, int]:
     return {"coherence": bias, "fluency": bias}
+
+
+ONE_BETTER = {"coherence": 0, "fluency": 4}
 
 
 def optimize(
@@ -390,6 +394,29 @@ def test_in_the_separate_layout_a_section_is_kept_or_refused_by_itself():
     assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
 
 
+def test_a_tolerance_holds_for_sections_that_are_judged_by_themselves():
+    gate = NoCriterionRegression(tolerance=2.0)
+    result = optimize(Editor(ONE_BETTER), layout="separate", confirm="off", gate=gate)
+    assert result.steps[0].accepted
+    assert result.steps[0].sections == ()
+
+
+def test_a_preamble_goes_with_the_sections_below_it():
+    def candidate(word: str) -> Candidate:
+        texts = {name: Instructions(word, {name: word}) for name in RUBRIC.names}
+        return Candidate({**texts, "all": Instructions(word, dict.fromkeys(RUBRIC.names, word))})
+
+    slots = [Slot(name, name, name) for name in RUBRIC.names]
+    slots += [Slot(f"all {name}", "all", name) for name in RUBRIC.names]
+    preambles = [Slot(f"{path} preamble", path, None) for path in (*RUBRIC.names, "all")]
+    old, new = candidate("old"), candidate("new")
+    mixed = with_sections(old, new, slots, preambles, ("coherence",))
+    assert mixed.instructions["coherence"] == new.instructions["coherence"]
+    assert mixed.instructions["fluency"] == old.instructions["fluency"]
+    assert mixed.instructions["all"] == Instructions("old", {"coherence": "new", "fluency": "old"})
+    assert changed(old, mixed, slots) == ("coherence",)
+
+
 def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
     biases = ({"coherence": 0, "fluency": 4}, {"coherence": 4, "fluency": 0})
     result = optimize(Editor(*biases), layout="separate", confirm="off", steps=2)
@@ -398,9 +425,6 @@ def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
 
 
 # The mix, in the combined layout
-
-
-ONE_BETTER = {"coherence": 0, "fluency": 4}
 
 
 def sections_of(result: OptimizationResult) -> dict[str, str]:
