@@ -69,7 +69,7 @@ class Clock:
                 self.started.append(time.perf_counter())
                 self.read.append(0)
             case CandidateScored(split="validation", step=step) if step:
-                self.read[step - 1] = len(event.texts)
+                self.read[step - 1] += len(event.texts)  # a mix comes after its proposal
             case StepEnded():
                 self.ended.append(time.perf_counter())
             case _:

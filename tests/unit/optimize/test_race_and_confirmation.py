@@ -62,9 +62,10 @@ from mogradjudge.optimize.events import (
 )
 from mogradjudge.optimize.race import chance_to_hold, race_over
 from mogradjudge.optimize.result import Measured
+from mogradjudge.optimize.sections import changed, with_sections
 from mogradjudge.optimize.selection import corrected_gain
 from mogradjudge.optimize.state import State
-from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.candidate import Candidate, Slot
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.settings import Measure
@@ -122,6 +123,13 @@ class Crossing(ToyEngine):
         return super().answer(system, user)
 
 
+class Sacrificing(Crossing):
+    """The toy world with an editor that helps coherence, more or less, and harms fluency."""
+
+    def biases(self, number: int) -> tuple[int, ...]:
+        return number % 2, 4
+
+
 class Helping(Crossing):
     """The toy world with an editor that helps both criteria, more or less."""
 
@@ -131,6 +139,9 @@ class Helping(Crossing):
 
 def both(bias: int) -> dict[str, int]:
     return {"coherence": bias, "fluency": bias}
+
+
+ONE_BETTER = {"coherence": 0, "fluency": 4}
 
 
 def optimize(
@@ -383,6 +394,29 @@ def test_in_the_separate_layout_a_section_is_kept_or_refused_by_itself():
     assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
 
 
+def test_a_tolerance_holds_for_sections_that_are_judged_by_themselves():
+    gate = NoCriterionRegression(tolerance=2.0)
+    result = optimize(Editor(ONE_BETTER), layout="separate", confirm="off", gate=gate)
+    assert result.steps[0].accepted
+    assert result.steps[0].sections == ()
+
+
+def test_a_preamble_goes_with_the_sections_below_it():
+    def candidate(word: str) -> Candidate:
+        texts = {name: Instructions(word, {name: word}) for name in RUBRIC.names}
+        return Candidate({**texts, "all": Instructions(word, dict.fromkeys(RUBRIC.names, word))})
+
+    slots = [Slot(name, name, name) for name in RUBRIC.names]
+    slots += [Slot(f"all {name}", "all", name) for name in RUBRIC.names]
+    preambles = [Slot(f"{path} preamble", path, None) for path in (*RUBRIC.names, "all")]
+    old, new = candidate("old"), candidate("new")
+    mixed = with_sections(old, new, slots, preambles, ("coherence",))
+    assert mixed.instructions["coherence"] == new.instructions["coherence"]
+    assert mixed.instructions["fluency"] == old.instructions["fluency"]
+    assert mixed.instructions["all"] == Instructions("old", {"coherence": "new", "fluency": "old"})
+    assert changed(old, mixed, slots) == ("coherence",)
+
+
 def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
     biases = ({"coherence": 0, "fluency": 4}, {"coherence": 4, "fluency": 0})
     result = optimize(Editor(*biases), layout="separate", confirm="off", steps=2)
@@ -391,9 +425,6 @@ def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
 
 
 # The mix, in the combined layout
-
-
-ONE_BETTER = {"coherence": 0, "fluency": 4}
 
 
 def sections_of(result: OptimizationResult) -> dict[str, str]:
@@ -594,6 +625,17 @@ def test_a_cap_leaves_enough_to_confirm():
     assert engine.calls.total() == capped.calls <= 200
 
 
+@pytest.mark.parametrize("cap", [190, 205, 220])
+def test_a_cap_within_a_mix_is_exact_and_leaves_enough_to_confirm(cap):
+    events: list[Event] = []
+    engine = Crossing()
+    capped = optimize(engine, steps=50, budget=Budget(max_calls=cap), events=events)
+    assert any(isinstance(event, MixScored) for event in events)
+    assert engine.calls.total() == capped.calls <= cap
+    assert capped.stop_reason in ("steps", "reserve")
+    assert capped.confirmation.seed is not None
+
+
 def test_a_cap_that_leaves_too_little_is_spent_on_the_steps():
     capped = optimize(Editor(both(0)), steps=50, budget=Budget(max_calls=80))
     assert capped.steps
@@ -611,7 +653,7 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_confirmation(layout, pare
             if cut_at(event):
                 raise KeyboardInterrupt
 
-        lm = toy_lm(Crossing())
+        lm = toy_lm(Sacrificing())
         lm.cache = True
         with dspy.context(lm=lm):
             return MOGrad(
