@@ -80,7 +80,7 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
     apart = distinct(measured)
     best = best_of(complete, default)
     texts = _texts(shared)
-    means = _resampled(shared, measured, texts)
+    means = resampled_trials(measured, shared.noted_below(SCORES), texts)
     names = tuple(study.metric_names or (AGREEMENT,))
     eligible = eligible_of(complete, default)
     front = _front(distinct(eligible), names)
@@ -109,17 +109,23 @@ def _texts(shared: Shared) -> dict[str, Any]:
     return shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
 
 
-def _resampled(
-    shared: Shared, measured: Sequence[TrialRecord], texts: Mapping[str, Any]
+def resampled_trials(
+    measured: Sequence[TrialRecord],
+    scores: Mapping[str, Mapping[str, Sequence[float | None]]],
+    texts: Mapping[str, Any],
 ) -> Array | None:
     """Return the trials' mean agreement on resampled documents; None if it is unknown.
 
     That of a trial that a race ended early is estimated in each resample as its agreement is: its
     rival's, plus the difference on the texts that both have read.
+
+    Args:
+        measured: The trials that have an agreement.
+        scores: Their judges' scores on the selection texts, by task and criterion.
+        texts: The selection texts, as workers share them.
     """
     if not measured or _documents(texts) < _FEWEST:
         return None
-    scores = shared.noted_below(SCORES)
     if any(record.task not in scores for record in measured):
         return None  # a storage whose workers share no tables
     columns = {record.task: place for place, record in enumerate(measured)}
