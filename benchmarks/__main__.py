@@ -20,13 +20,14 @@ from benchmarks.self_tests import (
     resume,
     scale,
     search,
+    search_luck,
     search_statistics,
     statistics,
 )
 
 BENCHMARKS = (
     *(noise, dilution, interference, modes, peers, report, calibration, statistics),
-    *(search, search_statistics, luck, attacks, cost, faults, resume, scale),
+    *(search, search_statistics, search_luck, luck, attacks, cost, faults, resume, scale),
 )
 
 

@@ -24,8 +24,8 @@ from mogradjudge.hashing import digest
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.directory import InUse
 from mogradjudge.search.workers.budget import SharedBudget
-from mogradjudge.search.workers.existing import TASK
-from mogradjudge.search.workers.queue import WHY, Failure, Queue, Task
+from mogradjudge.search.workers.existing import TASK, WHY
+from mogradjudge.search.workers.queue import Failure, Queue, Task
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.search.workers.storage import opened
 from mogradjudge.secrets import redact

@@ -15,7 +15,6 @@ import dspy
 from benchmarks.harness.setting import errors_in_one_line, passing_folder
 from benchmarks.self_tests.search_setup import (
     BEST_MODE,
-    SYSTEMS,
     Texts,
     http_lm,
     judge_of,
@@ -213,7 +212,7 @@ def _search_once(
         server = stack.enter_context(serving_apart(latency, world="favoured"))
         options = {"trials": trials, "sampler": sampler, "seed": seed}
         outcome = find(http_lm(server.url), texts, folder, **options)
-        print_found(outcome, documents * SYSTEMS)
+        print_found(outcome, outcome.result.texts)
         _print_calls(outcome.result, answered(server))
         if out is not None:
             print(f"Figures: {', '.join(map(str, draw(outcome.result, out)))}")

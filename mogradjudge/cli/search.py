@@ -50,10 +50,12 @@ if TYPE_CHECKING:
     from mogradjudge.optimize.events import Observer
     from mogradjudge.search.analysis.result import SearchResult
 
-_SHARES = (0.4, 0.25, 0.35)
-# Shares of training, validation and selection in the texts that are not held out. Critiques need
-# texts to draw batches from. The gate decides many times, but only between two judges. The
-# selection set chooses among all trials, and its size sets how wide every reported interval is.
+_USES = {
+    "training": "to write critiques on",
+    "validation": "for the gates",
+    "selection": "to compare trials on",
+    "confirmation": "to confirm the best on",
+}
 
 _SAME_CALLS = ("rubric", "lm", "api_base", "temperature", "max_tokens", "timeout", "prompt_lm")
 # Options that compile needs for the same judge, and that are not in `best.toml`.
@@ -144,9 +146,10 @@ def search_command(
     """Search for the configuration that makes the best judge, on the rated texts of DATA.
 
     Each trial is a compile. The first one takes the options as they are; --target and --patience
-    apply to each. DATA is split into texts to write critiques on, texts for the gates, and texts to
-    compare trials on. Run the same command again to resume. Any number of workers can run it at the
-    same time with the same --storage. The exit status is 3 if no trial has a result.
+    apply to each. DATA is split into texts to write critiques on, texts for the gates, texts to
+    compare trials on, and texts to confirm the best on. Run the same command again to resume. Any
+    number of workers can run it at the same time with the same --storage. The exit status is 3 if
+    no trial has a result.
 
     \b
     mogradjudge search ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out search
@@ -192,26 +195,24 @@ def _search(chosen: Options, options: Mapping[str, Any], out: str) -> SearchResu
     import dspy
 
     from mogradjudge.cli.job import make_judge, make_optimizer, read_texts
-    from mogradjudge.data import split_by_group
     from mogradjudge.lm.budget import Budget
     from mogradjudge.lm.models import adapter_for, make_lm
     from mogradjudge.search import SearchSpace, search
     from mogradjudge.search.monitor import watching
+    from mogradjudge.search.parts import parted
 
     space = None if options["space"] is None else SearchSpace.from_toml(options["space"])
     texts = read_texts(chosen)
-    training, validation, selection = split_by_group(texts.rest, _SHARES, chosen.seed)
     lm = make_lm(chosen.lm, chosen.api_base, chosen.temperature, chosen.max_tokens, chosen.timeout)
     base = make_optimizer(chosen)
     budget = base.config.budget
-    _note_split(texts, training, validation, selection)
+    parts = parted(base.config, texts.rubric, texts.rest).parts
+    _note_split(texts, parts)
     with _advice_on_failure(), dspy.context(lm=lm, adapter=adapter_for(lm)):
         return search(
             make_judge(chosen, texts.rubric),
-            training,
-            validation,
-            selection,
-            space,
+            texts.rest,
+            space=space,
             trials=options["trials"],
             storage=options["storage"],
             budget=budget,
@@ -254,9 +255,8 @@ def _names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",")]
 
 
-def _note_split(texts: Texts, *parts: Sequence[dspy.Example]) -> None:
-    uses = ("to write critiques on", "for the gates", "to compare trials on")
-    split = ", ".join(f"{len(part)} {use}" for part, use in zip(parts, uses, strict=True))
+def _note_split(texts: Texts, parts: Mapping[str, Sequence[dspy.Example]]) -> None:
+    split = ", ".join(f"{len(part)} {_USES[name]}" for name, part in parts.items() if part)
     held = f"; {len(texts.test)} are held out" if texts.test else ""
     note(f"{len(texts.rest)} texts: {split}{held}.")
 

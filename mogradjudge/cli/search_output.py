@@ -14,8 +14,8 @@ from mogradjudge.display.plotting import INSTALL, can_draw
 from mogradjudge.display.terminal import number, one_line, print_table, say
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
+from mogradjudge.search.analysis.records import ranked_of
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.analysis.summary import ranked_of
 from mogradjudge.search.analysis.verdict import (
     AT_WORK,
     best_minus_default,
@@ -143,6 +143,7 @@ def _print_best(result: SearchResult) -> None:
     """Print how certain the best trial's agreement is."""
     if result.best is None:
         return
+    _print_confirmation(result, result.best)
     match result.selected:
         case Corrected() as selected:
             say(
@@ -153,10 +154,26 @@ def _print_best(result: SearchResult) -> None:
             )
         case Undefined(reason):
             say(f"The selection bias of the best agreement is unknown: {reason}.")
-    if result.fresh is None:
-        say("The best and the default judge were not scored again.")
-    else:
+    if result.fresh is not None:
         _print_fresh(result, result.fresh)
+    elif result.confirmation.verdict in ("off", "too few documents"):
+        say("The best and the default judge were not scored again.")
+
+
+def _print_confirmation(result: SearchResult, best: TrialRecord) -> None:
+    """Print what the initial and the best judge have on the texts that chose nothing."""
+    confirmation = result.confirmation
+    if confirmation.seed is None or confirmation.best is None:
+        return
+    initial, final = confirmation.seed.as_dict(), confirmation.best.as_dict()
+    print_table(
+        ("criterion", "initial", "best", "selection: optimistic"),
+        [
+            [name, *map(number, (initial[name], final[name], best.agreement.get(name)))]
+            for name in initial
+        ],
+        f"Agreement on {confirmation.texts} texts that chose nothing, and on those that chose",
+    )
 
 
 def _print_fresh(result: SearchResult, fresh: Fresh) -> None:

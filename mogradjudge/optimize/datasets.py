@@ -119,7 +119,7 @@ def _parts(
     by_group: bool,
 ) -> RunData:
     if validation is None:
-        data = _split(config, train, SHARES, by_group=by_group)
+        data = split_to_confirm(config, train, SHARES, by_group=by_group)
         if not data.parts["confirmation"]:
             shares = tuple(SHARES_WITHOUT_CONFIRMATION.values())
             train, validation = split_by_group(train, shares, config.seed, by_group=by_group)
@@ -128,21 +128,35 @@ def _parts(
             )
     else:
         check_disjoint(train, validation, ("training", "validation"))
-        data = _split(config, validation, SHARES_OF_VALIDATION, by_group=by_group)
+        data = split_to_confirm(config, validation, SHARES_OF_VALIDATION, by_group=by_group)
         if not data.parts["confirmation"]:
             data = replace(data, parts={"validation": validation, "confirmation": []})
         data = replace(data, parts={"training": train, **data.parts})
     return data
 
 
-def _split(
+def split_to_confirm(
     config: MOGradConfig,
     examples: list[dspy.Example],
     shares: Mapping[str, float],
     *,
     by_group: bool,
 ) -> RunData:
-    """Split off a part to confirm on; it is empty where none is wanted or it would be too small."""
+    """Split examples by whole groups, so that a result can be confirmed on a part of them.
+
+    Args:
+        config: The run's settings.
+        examples: The examples.
+        shares: By part; one of them is ``"confirmation"``.
+        by_group: Whether a field ``group`` names the group; else only equal inputs form one.
+
+    Returns:
+        The parts; only an empty ``"confirmation"`` where none is wanted or it would be too small.
+
+    >>> texts = [dspy.Example(text=text).with_inputs("text") for text in "abcde"]
+    >>> split_to_confirm(MOGradConfig(), texts, SHARES_OF_VALIDATION, by_group=False)
+    RunData(parts={'confirmation': []}, needed=40)
+    """
     nothing = RunData({"confirmation": []})
     if config.confirm == "off":
         return nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -78,9 +78,11 @@ class Race:
             judged |= zip(block, judge(texts), strict=True)
             places = sorted(judged)
             after = tuple(judged[place] for place in places)
+            if len(self.blocks) > 1:  # else they are numbered from 0 in each block
+                before = [held()[place] for place in places]
+                after = tuple(map(_named_as, before, after))
             if len(places) == len(self.examples):
                 break
-            before = [held()[place] for place in places]
             difference = difference_between(before, after, self.objectives)
             chance = self._chance(difference, len(places) / len(self.examples))
             if chance < LEAST_CHANCE:
@@ -97,6 +99,10 @@ class Race:
             chance_to_hold(difference, name, limit, share) for name, limit in margins.items()
         ]
         return max(chances) if self.by_section else min(chances)
+
+
+def _named_as(known: Judgement, judgement: Judgement) -> Judgement:
+    return replace(judgement, example_id=known.example_id, group=known.group)
 
 
 def chance_to_hold(difference: Difference, name: str, limit: float, share: float) -> float:

@@ -65,6 +65,12 @@ class SearchPage:
     pictures: tuple[Picture, ...]
 
     @property
+    def is_open(self) -> bool:
+        """Whether nothing says if the best judge is better than another one."""
+        untested = self.result.confirmation.verdict in ("off", "too few documents")
+        return self.result.fresh is None and untested
+
+    @property
     def cost(self) -> float | None:
         """What all trials cost in US dollars; None if no call has a known price."""
         priced = any(trial.cost is not None for trial in self.result.trials)

@@ -1,28 +1,33 @@
-"""The end of a search: scores the best judge and the default again, and writes the files."""
+"""The end of a search: confirms the best judge, or scores it again, and writes the files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+
+import dspy
 
 from mogradjudge.files import replaced, to_json, write_text
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import JudgeSettings, settings_with
 from mogradjudge.lm.budget import Budget
-from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import MOGradConfig, config_with
+from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.directory import JUDGE, RUBRIC, InUse, Pool
 from mogradjudge.optimize.parts import Parts
+from mogradjudge.optimize.race import Judgements
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.programs.evaluation import agreement_of
-from mogradjudge.search.analysis.result import SearchResult, TrialRecord
+from mogradjudge.programs.evaluation import agreement_of, check_scored
+from mogradjudge.programs.identity import digest_of_program
+from mogradjudge.search.analysis.result import SearchResult, TrialRecord, plain
 from mogradjudge.search.config_file import config_toml
 from mogradjudge.search.job import Job, within
 from mogradjudge.search.judge_variant import judge_with
-from mogradjudge.search.trial import scored
+from mogradjudge.search.trial import judging
 from mogradjudge.search.workers.budget import SharedBudget
-from mogradjudge.search.workers.shared import FRESH, Shared
+from mogradjudge.search.workers.shared import CONFIRMED, FRESH, Shared
 from mogradjudge.settings import CONFIG_PARAMETERS, JUDGE_PARAMETERS
 from mogradjudge.stages.gate import gate_name
 
@@ -56,22 +61,53 @@ def score_again(
         RunStopped: If the user stopped the search.
         dspy.LMError: If the provider fails.
     """
+    for record in records:
+        place = job.folder / FRESH / record.task
+        judgements = _judged(job, shared, judge_of(job, record), job.selection, place, deadline)
+        check_scored(judgements, "selection")
+        shared.note(f"{FRESH}/{record.task}/mean", agreement_of(judgements, job.objectives).mean)
+        shared.note(f"{FRESH}/{record.task}", job.scores_of(judgements))
+
+
+def confirm(job: Job, shared: Shared, best: TrialRecord, deadline: float | None) -> None:
+    """Compare the best trial's judge with the initial one on texts that chose neither.
+
+    Raises:
+        BudgetExhausted: If a cap is reached.
+        RunStopped: If the user stopped the search.
+        dspy.LMError: If the provider fails.
+    """
+    judges = {"initial": job.judge, best.task: judge_of(job, best)}
+    confirmation = Confirmation("nothing to confirm")
+    if len({digest_of_program(judge) for judge in judges.values()}) > 1:
+        initial, final = (
+            _judged(job, shared, judge, job.confirmation, job.folder / CONFIRMED / name, deadline)
+            for name, judge in judges.items()
+        )
+        required = job.base.confirm == "require"
+        confirmation = confirmed(initial, final, job.objectives, required=required)
+    shared.note(f"{CONFIRMED}/{best.task}", plain(confirmation), first=True)
+
+
+def _judged(
+    job: Job,
+    shared: Shared,
+    judge: MultiCriteriaJudge,
+    texts: Sequence[dspy.Example],
+    place: Path,
+    deadline: float | None,
+) -> Judgements:
+    """Judge texts by new replies, which all workers share."""
     purse = SharedBudget(shared, job.budget)
-    objectives = rubric_objectives(job.judge.rubric, job.base.level, job.base.measure)
+    pool = Pool(purse, shared.replies(FRESH))
     try:
-        for record in records:
-            place = job.folder / FRESH / record.task
-            while shared.noted(f"{FRESH}/{record.task}") is None:
-                pool = Pool(purse, shared.replies(FRESH))
-                budget = within(Budget(), job.budget, deadline)
-                try:
-                    judgements, _ = scored(job, judge_of(job, record), place, pool, budget)
-                except InUse:  # another worker scores it, and will note the scores
-                    time.sleep(_LOOK_EVERY)
-                    continue
-                mean = agreement_of(judgements, objectives).mean
-                shared.note(f"{FRESH}/{record.task}/mean", mean)
-                shared.note(f"{FRESH}/{record.task}", job.scores_of(judgements))
+        while True:
+            budget = within(Budget(), job.budget, deadline)
+            try:
+                with judging(job, judge, place, pool, budget) as (judged, _):
+                    return judged(texts)
+            except InUse:  # another worker of this machine is at it, and will leave its replies
+                time.sleep(_LOOK_EVERY)
     finally:
         purse.flush()
 
@@ -87,5 +123,4 @@ def write_files(job: Job, result: SearchResult) -> None:
     with replaced(job.folder / JUDGE) as partial:
         result.program.save(partial)
     write_text(job.folder / RUBRIC, job.judge.rubric.to_toml())
-    sets = {"training": job.training, "validation": job.validation, "selection": job.selection}
-    Parts.of(sets).write_to(job.folder)
+    Parts.of(job.parts).write_to(job.folder)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -18,13 +19,17 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
+from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.optimize.config import MOGradConfig
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.events import Observer
+from mogradjudge.optimize.race import Race, race_over
 from mogradjudge.programs.evaluation import Judgement
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.settings import VALUES
+from mogradjudge.stages.gate import NoMeanRegression
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
@@ -41,6 +46,8 @@ class Job:
         training: The texts that critiques are written on.
         validation: The texts that gates decide by.
         selection: The texts that trials are compared on.
+        confirmation: The texts that the result is confirmed on.
+        needed: Where there are too few documents to confirm on, how many would do.
         space: The values to try.
         base: The settings that are not searched; also the first trial's configuration.
         budget: The caps on all trials together.
@@ -61,6 +68,47 @@ class Job:
     lms: Mapping[str, dspy.BaseLM | None]
     folder: Path
     observers: Sequence[Observer] = ()
+    confirmation: Sequence[dspy.Example] = ()
+    needed: int | None = None
+
+    @property
+    def parts(self) -> dict[str, Sequence[dspy.Example]]:
+        """The texts by part."""
+        names = ("training", "validation", "selection", "confirmation")
+        return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What agreement is measured on."""
+        return rubric_objectives(self.judge.rubric, self.base.level, self.base.measure)
+
+    @cached_property
+    def race(self) -> Race:
+        """The selection texts in blocks: a trial races until it is unlikely to be better."""
+        return race_over(
+            self.selection,
+            self.objectives,
+            NoMeanRegression(),
+            seed=self.base.seed,
+            by_group=True,
+            in_blocks=self.base.race != "off",
+            by_section=AGREEMENT not in self.value_names,
+        )
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The places of the selection texts in the order in which a race reads them."""
+        return list(chain(*self.race.blocks))
+
+    @property
+    def untested(self) -> Confirmation:
+        """What there is to say before the best trial's judge was compared with the initial one."""
+        if self.base.confirm == "off":
+            return Confirmation("off")
+        takes_back = self.base.confirm == "require"
+        if not self.confirmation:
+            return Confirmation("too few documents", needed=self.needed, takes_back=takes_back)
+        return Confirmation("not reached", takes_back=takes_back)
 
     @property
     def value_names(self) -> tuple[str, ...]:
@@ -91,9 +139,13 @@ class Job:
         return [group_of(example, place) for place, example in enumerate(self.selection)]
 
     def scores_of(self, judgements: Sequence[Judgement]) -> dict[str, list[float | None]]:
-        """Return a judge's scores by criterion, in the texts' order; None for a missing one."""
+        """Return a judge's scores of the selection texts by criterion, in the texts' order.
+
+        A missing score is None, and so are those of the texts that a race did not read.
+        """
+        read = dict(zip(sorted(self.order[: len(judgements)]), judgements, strict=True))
         return {
-            name: [_score(judgement, name) for judgement in judgements]
+            name: [_score(read[it], name) if it in read else None for it in range(len(self.order))]
             for name in self.judge.rubric.names
         }
 
@@ -118,7 +170,10 @@ def within(own: Budget, total: Budget, deadline: float | None) -> Budget:
 
 
 def reserved_calls(job: Job) -> int:
-    """Return how many calls are reserved to score the best trial again; 0 for a small cap."""
+    """Return how many calls are reserved to confirm the best trial, or to score it again.
+
+    There are none for a small cap.
+    """
     cap = job.budget.max_calls
     if cap is None:
         return 0
@@ -126,7 +181,8 @@ def reserved_calls(job: Job) -> int:
     separate = "separate" in (space.layout or (settings.layout,))
     predictors = len(job.judge.rubric.names) if separate else 1
     samples = space.n.high if isinstance(space.n, Range) else max(space.n or (settings.n,))
-    needed = int(2 * len(job.selection) * predictors * samples)
+    texts = len(job.confirmation or job.selection)
+    needed = int(2 * texts * predictors * samples)
     return needed if needed * _RESERVED <= cap else 0
 
 

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from mogradjudge.display.terminal import WIDE, is_live, number, one_line, tell
 from mogradjudge.display.terminal import console as console_of
 from mogradjudge.lm.budget import Budget, Spent
+from mogradjudge.search.analysis.records import best_of, compared, ranked_of, records_of
 from mogradjudge.search.analysis.result import TrialRecord
-from mogradjudge.search.analysis.summary import best_of, ranked_of, records_of
 from mogradjudge.search.analysis.verdict import interval
 from mogradjudge.search.workers.budget import spent_of
 from mogradjudge.search.workers.database import reason
@@ -56,11 +56,7 @@ class Look:
 def look_at(queue: Queue, shared: Shared) -> Look:
     """Read a study."""
     records = records_of(queue)
-    complete = [
-        record for record in records if record.state == "complete" and record.mean is not None
-    ]
-    default = next((record for record in complete if record.task.strip("0") == ""), None)
-    best, done = best_of(complete, default), queue.size() - queue.unfinished()
+    best, done = best_of(*compared(records)), queue.size() - queue.unfinished()
     trials = _expected(queue, {record.task for record in records}, shared.noted(SIZE))
     return Look(records, best, trials, done, spent_of(shared))
 

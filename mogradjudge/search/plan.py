@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import combinations
@@ -59,7 +59,7 @@ def check(job: Job, plan: Plan) -> None:
     _check_plan(plan)
     if dspy.settings.lm is None and job.judge.predictors()[0].lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
-    parts = _parts(job)
+    parts = {name: part for name, part in job.parts.items() if part or name != "confirmation"}
     for name, examples in parts.items():
         if not examples:
             raise SetupError(f"The {name} set must have at least one example, got none.")
@@ -73,10 +73,6 @@ def check(job: Job, plan: Plan) -> None:
         judge_with(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
     pruner_of(plan.pruner, len(job.value_names))
-
-
-def _parts(job: Job) -> dict[str, Sequence[dspy.Example]]:
-    return {"training": job.training, "validation": job.validation, "selection": job.selection}
 
 
 def _check_plan(plan: Plan) -> None:
@@ -112,7 +108,7 @@ def study_settings(job: Job, plan: Plan) -> dict[str, Any]:
         "pruner": _name(plan.pruner),
         "heartbeat": plan.heartbeat,
         "search seed": plan.seed,
-        **{f"{name} data": digest_of(examples) for name, examples in _parts(job).items()},
+        **{f"{name} data": digest_of(examples) for name, examples in job.parts.items()},
     }
     plain: dict[str, Any] = json.loads(json.dumps(common))
     return plain

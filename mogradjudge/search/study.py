@@ -19,25 +19,25 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
-from mogradjudge.data import listed
 from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.optimize.datasets import grouped
 from mogradjudge.optimize.events import Observer
-from mogradjudge.search.analysis.result import SearchResult
+from mogradjudge.search.analysis.records import rival_for
+from mogradjudge.search.analysis.result import SearchResult, plain
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
 from mogradjudge.search.analysis.verdict import exhaustion
 from mogradjudge.search.draws import Draws
-from mogradjudge.search.finish import judge_of, score_again, write_files
+from mogradjudge.search.finish import confirm, judge_of, score_again, write_files
 from mogradjudge.search.job import Job, direction
+from mogradjudge.search.parts import parted
 from mogradjudge.search.plan import Plan, check, claim, study_settings, tasks
 from mogradjudge.search.samplers import Factory, pruner_of, sampler_for
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.search.workers.existing import check_study
 from mogradjudge.search.workers.queue import Queue
-from mogradjudge.search.workers.shared import SIZE, TEXTS, Shared
+from mogradjudge.search.workers.shared import CONFIRMED, SIZE, TEXTS, Shared
 from mogradjudge.search.workers.storage import opened, said_plainly
 from mogradjudge.search.workers.worker import SearchStop, Worker
 
@@ -56,8 +56,8 @@ class Arguments:
 
     judge: MultiCriteriaJudge
     trainset: Iterable[dspy.Example]
-    valset: Iterable[dspy.Example]
-    selectionset: Iterable[dspy.Example]
+    valset: Iterable[dspy.Example] | None = None
+    selectionset: Iterable[dspy.Example] | None = None
     space: SearchSpace | None = None
     _: KW_ONLY
     trials: int = 20
@@ -83,14 +83,12 @@ class Arguments:
         base = self.base or MOGradConfig()
         space = (self.space or SearchSpace()).including(base, self.judge.settings)
         roles = ("critic_lm", "coach_lm", "editor_lm", "prompt_lm")
-        sets = {
-            "training": listed(self.trainset, "trainset"),
-            "validation": listed(self.valset, "valset"),
-            "selection": listed(self.selectionset, "selectionset"),
-        }
+        data = parted(base, self.judge.rubric, self.trainset, self.valset, self.selectionset)
+        sets: dict[str, Any] = {**data.parts}
         return Job(
             judge=self.judge,
-            **grouped(sets, self.judge.rubric),
+            **sets,
+            needed=data.needed,
             space=space,
             base=base,
             budget=self.budget or Budget(),
@@ -127,11 +125,12 @@ def _taking_fields(
 def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes the fields
     """Search for the configuration that makes the best judge.
 
-    Each trial is a run of `MOGrad` with one configuration. Three decisions are made on three sets
-    of texts: critiques are written on the training set, gates decide by the validation set, and
-    trials are compared on the selection set. Trial 0 is ``base``, so the best trial is never worse
-    there than the default. Trials share replies: a request with the same text, LM and settings is
-    paid for once.
+    Each trial is a run of `MOGrad` with one configuration. Critiques are written on the training
+    set, gates decide by the validation set, and trials are compared on the selection set, in a
+    race: a trial ends early once it is unlikely to beat the best one so far. At the end the best
+    trial's judge and the initial judge are scored on texts that chose nothing. Trial 0 is ``base``,
+    so the best trial is never worse on the selection texts than the default. Trials share replies:
+    a request with the same text, LM and settings is paid for once.
 
     It can be called any number of times with the same ``storage`` and ``study``, at the same time
     and on other machines: each call works on the remaining trials, and ``budget`` holds for all of
@@ -148,15 +147,19 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
 
     Args:
         judge: The judge to start from; it is not changed.
-        trainset: The examples that critiques are written on.
+        trainset: The examples that critiques are written on; all examples if the next two are not
+            given: by whole groups, 30, 20, 25 and 25 % then go to training, validation, selection
+            and confirmation.
         valset: The examples that gates decide by.
-        selectionset: The examples that trials are compared on.
+        selectionset: The examples that trials are compared on. Two fifths of them, by whole groups,
+            are set aside to confirm the result. Where fewer than 16 documents would be left to
+            confirm on, none are set aside.
         space: The values to try; the default `SearchSpace` if not given.
         trials: The trials of the study by all workers, at least 1; raise it to continue.
         storage: A database's URL, or any Optuna storage; an SQLite file in ``out`` if not
             given. Workers on other machines need a server, as ``postgresql://user@host/name``.
         budget: Caps on all trials together; ``max_seconds`` counts from this call. If a cap on
-            calls is large enough, a part is reserved to score the best trial again at the end.
+            calls is large enough, a part is reserved to confirm the best trial at the end.
         sampler: ``"tpe"`` (the default), ``"nsga2"`` (the default for several values),
             ``"random"``, ``"grid"`` (of a space without endless ranges), one of Optuna's, which is
             seeded at random for each trial, or a function that makes one for a trial's number.
@@ -164,7 +167,8 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
             ``"median"``, or one of Optuna's; only with one value.
         seed: Seeds the sampler.
         base: The settings that are not searched, and the first trial; the default if not given.
-            Its budget holds for each trial by itself.
+            Its budget holds for each trial by itself. ``race`` and ``confirm`` hold for the
+            selection and the result of the search, too.
         values: What to optimize: ``"agreement"`` (the mean over criteria) or ``"criteria"`` (each
             of them) is maximized, ``"calls_per_text"`` and ``"tokens_per_text"`` are minimized.
         out: The search's folder: a folder for each trial, ``best.toml`` for `compile --config`,
@@ -196,7 +200,8 @@ def search(arguments: Arguments) -> SearchResult:  # noqa: D417 - it describes t
     ):
         _note_added(arguments.space, job.space, shared.noted(SIZE))
         prunes = not isinstance(queue.study.pruner, optuna.pruners.NopPruner)
-        stop = Worker(job, queue, shared, deadline, prunes=prunes).work()
+        rival = functools.partial(rival_for, job, queue, shared)
+        stop = Worker(job, queue, shared, deadline, prunes=prunes, rival_for=rival).work()
         return _finish(job, queue, shared, stop, deadline)
 
 
@@ -229,8 +234,10 @@ def _opened_study(
             shared = Shared(engine, plan.study, patience=3.0 * plan.heartbeat)
             study = _study(backend, shared, job, plan)
             claim(shared, study_settings(job, plan))
-            texts = {"human": job.human, "groups": job.groups, "level": job.base.level}
-            shared.note(TEXTS, {**texts, "measures": job.options.by_criterion})
+            texts = {"human": job.human, "groups": job.groups, "order": job.order}
+            measures = {"level": job.base.level, "measures": job.options.by_criterion}
+            shared.note(TEXTS, {**texts, **measures})
+            shared.note(CONFIRMED, plain(job.untested))
             sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
             draws = Draws(job.space, job.base, job.judge.settings, sampler)
             shared.note(SIZE, draws.size)
@@ -288,28 +295,41 @@ def _watched(
 def _finish(
     job: Job, queue: Queue, shared: Shared, stop: SearchStop, deadline: float | None
 ) -> SearchResult:
-    """Score the best trial again, and write the results."""
+    """Confirm the best trial, or score it again, and write the results."""
     result = _written(job, queue, shared, stop)
     if result.best is not None and result.default is None:
         logger.warning(
             "Trial 0, the default configuration, has no value, so there is nothing to compare with."
         )
-    if stop == "interrupted" or result.best is None or result.fresh is not None:
+    if stop == "interrupted" or result.best is None or _is_final(job, result):
         return result
-    records = [result.best, *([] if result.default is None else [result.default])]
+    if job.confirmation and queue.running():
+        logger.warning("Other workers are at work: the last one to end confirms the best trial.")
+        return result
     try:
-        score_again(job, shared, records, deadline)
+        if job.confirmation:
+            confirm(job, shared, result.best, deadline)
+        else:
+            score_again(job, shared, [it for it in (result.best, result.default) if it], deadline)
     except BudgetExhausted as error:
-        logger.warning("The best trial is not scored again: %s", error)
+        what = "confirmed" if job.confirmation else "scored again"
+        logger.warning("The best trial is not %s, which the next start will do: %s", what, error)
         return result
     except RunStopped:
         stop = "interrupted"
     return _written(job, queue, shared, stop)
 
 
+def _is_final(job: Job, result: SearchResult) -> bool:
+    if job.confirmation:
+        return result.confirmation.verdict != "not reached"
+    return result.fresh is not None
+
+
 def _written(job: Job, queue: Queue, shared: Shared, stop: SearchStop) -> SearchResult:
     result = summary_of(queue, shared)
-    program = None if result.best is None else judge_of(job, result.best)
+    best, takes_back = result.best, result.confirmation.takes_back
+    program = None if best is None else job.judge if takes_back else judge_of(job, best)
     if stop == "trials" and exhaustion(result):
         stop = "space"
     result = replace(result, stop_reason=stop, program=program)

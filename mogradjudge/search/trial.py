@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,19 +20,21 @@ from mogradjudge.judge.scores import judge_values
 from mogradjudge.lm.budget import Budget, Purse, Spent
 from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.stop import interruptible
-from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import config_values
 from mogradjudge.optimize.directory import CALLS, InUse, Pool, RunDirectory
 from mogradjudge.optimize.estimate import tokens_per_text
+from mogradjudge.optimize.race import Judging
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored
+from mogradjudge.programs.evaluation import check_scored
 from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, values_of, within
 from mogradjudge.search.judge_variant import judge_with
 from mogradjudge.search.pruning import Rungs, calls_per_step, last_rung
+from mogradjudge.search.selection import Rival, RivalFor, Selected, select
+from mogradjudge.search.workers.existing import WHY
 
 RUN, SELECTION = "run", "selection"
 """The folders of a trial: its run, and the scoring of the selection texts."""
@@ -94,7 +96,14 @@ class TrialPurse:
 
 
 def run_trial(
-    job: Job, trial: Trial, task: str, pool: Pool, deadline: float | None, *, prunes: bool
+    job: Job,
+    trial: Trial,
+    task: str,
+    pool: Pool,
+    deadline: float | None,
+    *,
+    prunes: bool,
+    rival_for: RivalFor,
 ) -> Outcome:
     """Run a trial, or resume an earlier attempt at it.
 
@@ -105,6 +114,7 @@ def run_trial(
         pool: The shared replies and budget; its purse is a `TrialPurse`.
         deadline: When the search ends, on the monotonic clock.
         prunes: Whether to use the study's pruner.
+        rival_for: Gives the trial that it races against on the selection texts.
 
     Raises:
         Unfinished: If the budget of all trials is spent, or the user stopped the search.
@@ -145,22 +155,29 @@ def run_trial(
     late = deadline is not None and time.monotonic() >= deadline
     if result.stop_reason == "budget" and (pool.purse.refused or late):
         raise Unfinished("budget")
+    costs = {
+        "calls_per_text": float(result.program.calls_per_text),
+        "tokens_per_text": tokens_per_text(result.program, job.selection, job.model),
+    }
     budget = within(Budget(), job.budget, deadline)
-    judgements, ledger = scored(job, result.program, place / SELECTION, pool, budget)
-    spent = _less(_spending((*result.ledger, *ledger)), before)
-    return _outcome(job, result, judgements, tried, spent)
+    with judging(job, result.program, place / SELECTION, pool, budget) as (judge, ledger):
+        selected = select(job, rival_for(costs), judge)
+    check_scored(selected.judgements, "selection")
+    spent = _less(_spending((*result.ledger, *ledger.rows)), before)
+    return _outcome(job, result, selected, tried, {**spent, **costs})
 
 
-def scored(
+@contextmanager
+def judging(
     job: Job, program: dspy.Module, place: Path, pool: Pool, budget: Budget
-) -> tuple[tuple[Judgement, ...], tuple[LedgerRow, ...]]:
-    """Judge the selection texts with a program, into a folder of its own.
+) -> Iterator[tuple[Judging, Ledger]]:
+    """Give what judges texts with a program, in a folder that keeps its calls.
 
     Raises:
+        InUse: If another process is using the folder.
         BudgetExhausted: If a cap is reached.
         RunStopped: If the user stopped the search.
         dspy.LMError: If the provider fails.
-        ReplyError: If no text has a score.
     """
     config = job.base
     ledger = Ledger(budget, config.num_threads, config.max_rpm, None, pool.purse)
@@ -168,9 +185,7 @@ def scored(
     with ExitStack() as stack:
         stack.enter_context(RunDirectory(place, pool.replies).at_work(fingerprint, ledger))
         stack.enter_context(interruptible(ledger.stop_signal))
-        judgements = judge_table(program, job.selection, ledger, config.num_threads)
-    check_scored(judgements, "selection")
-    return judgements, ledger.rows
+        yield lambda texts: judge_table(program, texts, ledger, config.num_threads), ledger
 
 
 def spent_by(trial: FrozenTrial | Trial) -> dict[str, Any]:
@@ -213,23 +228,16 @@ def free_place(place: Path) -> Path:
 def _outcome(
     job: Job,
     result: OptimizationResult,
-    judgements: Sequence[Judgement],
+    selected: Selected,
     tried: Mapping[str, Any],
     spent: Mapping[str, Any],
 ) -> Outcome:
-    config, student = result.config, result.program
-    objectives = rubric_objectives(job.judge.rubric, config.level, config.measure)
-    agreement = agreement_of(judgements, objectives)
-    costs = {
-        "calls_per_text": float(student.calls_per_text),
-        "tokens_per_text": tokens_per_text(student, job.selection, job.model),
-    }
-    scores, means = job.scores_of(judgements), agreement.as_dict()
-    intervals = _intervals(job, scores)
-    low, high = intervals["mean"] or (None, None)
+    measured, means = selected.measured, selected.agreement
+    scores = job.scores_of(selected.judgements)
+    intervals = _intervals(job, scores) if selected.rival is None else {}
+    low, high = intervals.get("mean") or (None, None)
     attributes = {
         **spent,
-        **costs,
         # Numbers one by one, for tables that sort by them; the rest in one piece.
         "agreement": means["mean"],
         "agreement_low": low,
@@ -242,15 +250,31 @@ def _outcome(
             "config": tried,
             "agreement": means,
             "intervals": intervals,
-            "unscored": dict(agreement.unscored),
-            "undefined": agreement.undefined(),
+            "unscored": dict(measured.unscored),
+            "undefined": measured.undefined(),
             "validation_agreement": result.final_agreement.as_dict(),
             "instructions": {
-                path: text.render() for path, text in Candidate.of(student).instructions.items()
+                path: text.render()
+                for path, text in Candidate.of(result.program).instructions.items()
             },
         },
     }
-    return Outcome(values_of(job.value_names, means, costs), attributes, scores)
+    if selected.rival is not None:
+        attributes |= _ended_early(job, selected, selected.rival, attributes[DETAILS])
+    return Outcome(values_of(job.value_names, means, spent), attributes, scores)
+
+
+def _ended_early(
+    job: Job, selected: Selected, rival: Rival, details: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Say that a race ended a trial, whose agreement is estimated."""
+    read = len(selected.judgements)
+    why = (
+        f"its chance to beat trial {rival.number} was {selected.chance:.2f} after {read} of "
+        f"{len(job.selection)} selection texts"
+    )
+    race = {"texts": read, "rival": rival.task, "chance": selected.chance}
+    return {WHY: why, DETAILS: {**details, "race": race}}
 
 
 def _spending(ledger: Sequence[LedgerRow]) -> dict[str, Any]:

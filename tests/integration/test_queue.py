@@ -20,7 +20,8 @@ from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.search.read_only import to_read
 from mogradjudge.search.workers.budget import SharedBudget
-from mogradjudge.search.workers.queue import MOST_ATTEMPTS, WHY, Queue, Task, failure_of
+from mogradjudge.search.workers.existing import WHY
+from mogradjudge.search.workers.queue import MOST_ATTEMPTS, Queue, Task, failure_of
 from mogradjudge.search.workers.shared import ASKED, Shared
 from mogradjudge.search.workers.storage import opened
 from tests import processes

@@ -27,6 +27,8 @@ from tests.processes import Worker
 
 TRIALS, CAP, HEARTBEAT = 6, 5000, 2
 
+ENDED = {"complete", "ended early"}
+
 
 def work(url: str, storage: str, study: str, out: Path, cap: int) -> None:
     rubric = toy_rubric("coherence", "fluency")
@@ -75,7 +77,7 @@ def test_two_workers_share_the_trials_and_the_budget(postgres, study, tmp_path):
         assert [each["stop"] for each in told] == ["trials", "trials"]
         assert told[0]["best"] == told[1]["best"] == result.best.task
         assert [each.task for each in result.trials] == [f"{n:04d}" for n in range(TRIALS)]
-        assert {each.state for each in result.trials} == {"complete"}
+        assert {each.state for each in result.trials} <= ENDED
         assert result.spent.calls == server.calls.total()
         assert len({each.worker for each in result.trials}) == 2
         assert (tmp_path / "a" / "judge.json").read_text() == (
@@ -97,7 +99,7 @@ def test_a_worker_killed_in_mid_trial_loses_no_trial_and_finishes_none_twice(
         heir = start(server, postgres, study, tmp_path / "heir")
         ended(heir)
         result = read(postgres, study, tmp_path)
-        done = [each.task for each in result.trials if each.state == "complete"]
+        done = [each.task for each in result.trials if each.state in ENDED]
         assert sorted(done) == [f"{n:04d}" for n in range(TRIALS)]
         (failed,) = [each for each in result.trials if each.state == "failed"]
         assert (failed.number, failed.why) == (running.number, "the worker died")
@@ -127,7 +129,7 @@ def test_when_all_workers_were_killed_the_next_start_goes_on_and_keeps_the_budge
         told = ended(start(server, postgres, study, tmp_path / "d"))
         assert told["stop"] == "trials"
         result = read(postgres, study, tmp_path)
-        done = [each.task for each in result.trials if each.state == "complete"]
+        done = [each.task for each in result.trials if each.state in ENDED]
         assert sorted(done) == [f"{n:04d}" for n in range(TRIALS)]
         assert 0 <= result.spent.calls - server.calls.total() <= 8 + 2 * BLOCK
 
@@ -204,7 +206,7 @@ def test_a_search_outlives_outages_of_its_database_and_pays_for_nothing_twice(
     for timer in engine.timers:
         timer.join()
     assert len(engine.timers) == 3
-    assert [trial.state for trial in result.trials] == ["complete"] * 3
+    assert [trial.state in ENDED for trial in result.trials] == [True] * 3
     assert [dict(trial.params) for trial in result.trials] == [
         dict(trial.params) for trial in undisturbed.trials
     ]

@@ -14,8 +14,9 @@ from mogradjudge.display.plotting import COLOURS, GREY, MARKERS, panels, styled,
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, LevelEffect
 from mogradjudge.search.analysis.pareto import Point, pareto_front, side_by_side, width_of
+from mogradjudge.search.analysis.records import eligible_of
 from mogradjudge.search.analysis.result import SearchResult
-from mogradjudge.search.analysis.summary import eligible_of, points_of
+from mogradjudge.search.analysis.summary import points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

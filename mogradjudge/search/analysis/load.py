@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mogradjudge.errors import SetupError
 from mogradjudge.files import decoded, read_json
 from mogradjudge.search.analysis.result import SearchResult
+
+T = TypeVar("T")
 
 
 def read_search(path: Path) -> SearchResult:
@@ -28,9 +30,14 @@ def read_search(path: Path) -> SearchResult:
 
 def result_of(plain: Mapping[str, Any]) -> SearchResult:
     """Give the result that was written as `SearchResult.as_dict`, without its program."""
-    result = decoded(SearchResult, _by_fields(_with_reasons(plain)))
+    result = record_from(SearchResult, _by_fields(plain))
     trials = {None: None} | {trial.number: trial for trial in result.trials}
     return replace(result, best=trials[plain["best"]], default=trials[plain["default"]])
+
+
+def record_from(kind: type[T], plain: Mapping[str, Any]) -> T:
+    """Give the record that was written as `plain`."""
+    return decoded(kind, _with_reasons(plain))
 
 
 def _by_fields(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import dspy
 from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.lm.budget import Spent
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.search.analysis.effects import Effects
 from mogradjudge.search.ranges import rounded
 from mogradjudge.search.workers.worker import SearchStop
@@ -23,10 +24,12 @@ class TrialRecord:
     """One attempt at a trial.
 
     ``task`` names the trial, ``number`` the attempt in the study. ``state`` is one of waiting,
-    running, complete, pruned and failed, and ``why`` explains a failure. ``agreement`` and
-    ``intervals`` (95 %) are those on the selection texts, by criterion and ``mean``. ``calls``
-    were paid for, ``cached`` were answered by what another trial had paid; ``cost`` is in US
-    dollars, None where a price is unknown.
+    running, complete, ended early, pruned and failed, and ``why`` explains the last three.
+    ``agreement`` and ``intervals`` (95 %) are those on the selection texts, by criterion and
+    ``mean``. Of a trial that a race ended early, ``texts`` were read, and ``agreement`` and
+    ``values`` are estimates: those of its ``rival``, the task that it raced against, plus the
+    difference on these texts. ``calls`` were paid for, ``cached`` were answered by what another
+    trial had paid; ``cost`` is in US dollars, None where a price is unknown.
     """
 
     number: int
@@ -49,6 +52,8 @@ class TrialRecord:
     worker: str | None
     seconds: float | None
     instructions: Mapping[str, str] = field(repr=False)
+    texts: int | None = None
+    rival: str | None = None
 
     @property
     def mean(self) -> float | None:
@@ -90,15 +95,17 @@ class SearchResult:
     """The result of `search`.
 
     ``best`` is the trial with the highest mean agreement on the selection texts, the cheaper to use
-    on a tie; ``default`` is trial 0. Only trials that leave no more texts unscored than the default
-    does, and no criterion without a value that it has a value on, may be the best one or stand on
-    the front. ``selected`` corrects the best one's agreement for selection bias. ``front``
-    holds the numbers of the trials that no other one beats in all values of the study (of a study
-    with one value: in agreement and calls per text), and ``hypervolume`` the share of a box that
-    they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one value,
-    and without a default. ``importances`` are shares of the variance of the mean agreement, of the
-    parameters that every trial has, and sum to 1; there are none below 8 distinct configurations.
-    ``effects`` are those of the mode; a repeated configuration counts once in both.
+    on a tie; ``default`` is trial 0. ``confirmation`` compares the best one's judge with the
+    initial judge on texts that chose nothing; ``program`` is the initial judge where it takes the
+    best one back. Only trials that were scored on all texts, leave no more of them unscored than
+    the default does, and no criterion without a value that it has a value on, may be the best one
+    or stand on the front. ``selected`` corrects the best one's agreement for selection bias.
+    ``front`` holds the numbers of the trials that no other one beats in all values of the study (of
+    a study with one value: in agreement and calls per text), and ``hypervolume`` the share of a box
+    that they dominate: agreements from 0 to 1, costs from 0 to twice the default's; None for one
+    value, and without a default. ``importances`` are shares of the variance of the mean agreement,
+    of the parameters that every trial has, and sum to 1; there are none below 8 distinct
+    configurations. ``effects`` are those of the mode; a repeated configuration counts once in both.
     ``configurations`` counts those of the space, None if there is no end of them. ``texts``
     and ``documents`` count what trials were compared on.
     """
@@ -119,6 +126,7 @@ class SearchResult:
     configurations: int | None = None
     texts: int = 0
     documents: int = 0
+    confirmation: Confirmation = field(default_factory=lambda: Confirmation("off"))
     stop_reason: SearchStop | None = None
     program: dspy.Module | None = None
 
@@ -143,6 +151,10 @@ class SearchResult:
             "stop_reason": self.stop_reason,
             "best": None if self.best is None else self.best.number,
             "default": None if self.default is None else self.default.number,
+            "confirmation": {
+                **plain(self.confirmation),
+                "sentence": self.confirmation.describe(),
+            },
             "selected": plain(self.selected),
             "fresh": plain(self.fresh),
             "front": list(self.front),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from mogradjudge.agreement import TestOptions, Undefined, compare_criteria, document_values
 from mogradjudge.agreement.coefficients import Array
@@ -19,24 +19,17 @@ from mogradjudge.agreement.selection_bias import (
     corrected,
     resampled_means,
 )
+from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.search.analysis.effects import Effects, mode_effects
-from mogradjudge.search.analysis.load import result_of
+from mogradjudge.search.analysis.load import record_from, result_of
 from mogradjudge.search.analysis.pareto import Point, dominated, pareto_front
+from mogradjudge.search.analysis.records import EARLY, best_of, compared, eligible_of, records_of
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord, distinct
 from mogradjudge.search.job import AGREEMENT, COSTS, direction
-from mogradjudge.search.trial import DETAILS
 from mogradjudge.search.workers.budget import spent_of
-from mogradjudge.search.workers.existing import TASK
-from mogradjudge.search.workers.queue import WHY, WORKER, Queue
-from mogradjudge.search.workers.shared import FRESH, SCORES, SIZE, SUMMARY, TEXTS, Shared
+from mogradjudge.search.workers.queue import Queue
+from mogradjudge.search.workers.shared import CONFIRMED, FRESH, SCORES, SIZE, SUMMARY, TEXTS, Shared
 
-_STATES = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
 _FEWEST = 3  # documents to resample
 _FEWEST_CONFIGURATIONS = 8  # for importances, which are noise below
 _MOST_CONFIGURATIONS = 500  # for importances, whose time grows faster than their number
@@ -74,21 +67,20 @@ def kept_summary(shared: Shared, stage: str) -> SearchResult | None:
         return None
     result = result_of(summary["result"])
     fresh = _fresh(shared, result.best, result.default, _texts(shared))
-    return replace(result, fresh=fresh, spent=spent_of(shared))
+    confirmation = _confirmation(shared, result.best)
+    return replace(result, fresh=fresh, confirmation=confirmation, spent=spent_of(shared))
 
 
 def summarize(queue: Queue, shared: Shared) -> SearchResult:
     """Compute a study's result so far."""
     study = queue.study
     records = records_of(queue)
-    complete = [
-        record for record in records if record.state == "complete" and record.mean is not None
-    ]
-    default = next((record for record in complete if _first(record)), None)
-    apart = distinct(complete)
+    complete, default = compared(records)
+    measured = [it for it in records if it.state in ("complete", EARLY) and it.mean is not None]
+    apart = distinct(measured)
     best = best_of(complete, default)
     texts = _texts(shared)
-    means = _resampled(shared, complete, texts)
+    means = resampled_trials(measured, shared.noted_below(SCORES), texts)
     names = tuple(study.metric_names or (AGREEMENT,))
     eligible = eligible_of(complete, default)
     front = _front(distinct(eligible), names)
@@ -98,17 +90,18 @@ def summarize(queue: Queue, shared: Shared) -> SearchResult:
         trials=records,
         best=best,
         default=default,
-        selected=_selected(complete, best, default, means, texts),
+        selected=_selected(measured, best, default, means, texts),
         fresh=_fresh(shared, best, default, texts),
         front=tuple(record.number for record in front),
         hypervolume=_volume(eligible, default, names),
         importances=_importances(apart, queue.trials()),
-        effects=_effects(complete, apart, default, means, texts),
+        effects=_effects(measured, apart, default, means, texts),
         spent=spent_of(shared),
         unfinished=queue.unfinished(),
         configurations=shared.noted(SIZE),
         texts=len(texts["groups"]),
         documents=len(set(texts["groups"])),
+        confirmation=_confirmation(shared, best),
     )
 
 
@@ -116,92 +109,44 @@ def _texts(shared: Shared) -> dict[str, Any]:
     return shared.noted(TEXTS) or {"human": {}, "groups": [], "level": "pooled"}
 
 
-def best_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> TrialRecord | None:
-    """Return the best of the complete trials."""
-    eligible = eligible_of(complete, default)
-    # At equal agreement the one that is cheaper to use, then the earlier one.
-    return max(
-        eligible,
-        key=lambda record: (record.mean, -(record.calls_per_text or 0), -record.number),
-        default=None,
-    )
-
-
-def eligible_of(complete: Sequence[TrialRecord], default: TrialRecord | None) -> list[TrialRecord]:
-    """Return the trials that can be the best, or on the front.
-
-    A trial with an agreement on fewer texts or criteria than the default is not among them.
-    """
-    if default is None:
-        return list(complete)
-    return [record for record in complete if not _measures_less(default, record)]
-
-
-def _measures_less(default: TrialRecord, record: TrialRecord) -> bool:
-    fewer = any(count > default.unscored.get(name, 0) for name, count in record.unscored.items())
-    return fewer or any(
-        value is not None and record.agreement.get(name) is None
-        for name, value in default.agreement.items()
-    )
-
-
-def records_of(queue: Queue) -> tuple[TrialRecord, ...]:
-    """Read all attempts at trials by number, then the waiting trials."""
-    attempts = [record_of(trial) for trial in queue.trials()]
-    nothing = optuna.create_trial(state=TrialState.WAITING)
-    next_one = attempts[-1].number + 1 if attempts else 0
-    return (
-        *attempts,
-        *(
-            replace(record_of(nothing), number=number, task=task)
-            for number, task in enumerate(queue.waiting(), next_one)
-        ),
-    )
-
-
-def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Read an attempt at a trial."""
-    attributes = trial.user_attrs
-    details = attributes.get(DETAILS, {})
-    seconds = None if trial.duration is None else trial.duration.total_seconds()
-    return TrialRecord(
-        number=trial.number,
-        task=str(attributes.get(TASK, trial.number)),
-        state=_STATES[trial.state],
-        why=attributes.get(WHY) or ("the worker died" if trial.state == TrialState.FAIL else None),
-        params=dict(trial.params),
-        config=details.get("config", {}),
-        # Optuna gives a pruned trial the last value that it reported.
-        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
-        agreement=details.get("agreement", {}),
-        intervals={
-            name: None if ends is None else (ends[0], ends[1])
-            for name, ends in details.get("intervals", {}).items()
-        },
-        unscored=details.get("unscored", {}),
-        **{name: attributes.get(name) for name in ("calls", "cached", "tokens", "cost")},
-        **{name: attributes.get(name) for name in ("calls_per_text", "tokens_per_text", "run_dir")},
-        worker=attributes.get(WORKER),
-        seconds=seconds,
-        instructions=details.get("instructions", {}),
-    )
-
-
-def _first(record: TrialRecord) -> bool:
-    return record.task.isdigit() and int(record.task) == 0
-
-
-def _resampled(
-    shared: Shared, complete: Sequence[TrialRecord], texts: Mapping[str, Any]
+def resampled_trials(
+    measured: Sequence[TrialRecord],
+    scores: Mapping[str, Mapping[str, Sequence[float | None]]],
+    texts: Mapping[str, Any],
 ) -> Array | None:
-    """Return the trials' mean agreement on resampled documents; None if it is unknown."""
-    if not complete or _documents(texts) < _FEWEST:
+    """Return the trials' mean agreement on resampled documents; None if it is unknown.
+
+    That of a trial that a race ended early is estimated in each resample as its agreement is: its
+    rival's, plus the difference on the texts that both have read.
+
+    Args:
+        measured: The trials that have an agreement.
+        scores: Their judges' scores on the selection texts, by task and criterion.
+        texts: The selection texts, as workers share them.
+    """
+    if not measured or _documents(texts) < _FEWEST:
         return None
-    scores = shared.noted_below(SCORES)
-    if any(record.task not in scores for record in complete):
+    if any(record.task not in scores for record in measured):
         return None  # a storage whose workers share no tables
-    judged = [scores[record.task] for record in complete]
-    return resampled_means(texts["human"], judged, texts["groups"], _options(texts))
+    columns = {record.task: place for place, record in enumerate(measured)}
+    raced = [record for record in measured if record.rival in columns]
+    judged = [scores[record.task] for record in measured]
+    judged += [_first_texts(scores[str(it.rival)], texts["order"][: it.texts]) for it in raced]
+    means = resampled_means(texts["human"], judged, texts["groups"], _options(texts))
+    whole, partly = means[:, : len(measured)], means[:, len(measured) :]
+    for record, of_rival in zip(raced, partly.T, strict=True):
+        whole[:, columns[record.task]] += whole[:, columns[str(record.rival)]] - of_rival
+    return whole
+
+
+def _first_texts(
+    scores: Mapping[str, Sequence[float | None]], read: Container[int]
+) -> dict[str, list[float | None]]:
+    """Return scores without those of the texts that were not read."""
+    return {
+        name: [score if place in read else None for place, score in enumerate(column)]
+        for name, column in scores.items()
+    }
 
 
 def _options(texts: Mapping[str, Any]) -> TestOptions:
@@ -219,7 +164,7 @@ def _documents(texts: Mapping[str, Any]) -> int:
 
 
 def _selected(
-    complete: Sequence[TrialRecord],
+    measured: Sequence[TrialRecord],
     best: TrialRecord | None,
     default: TrialRecord | None,
     means: Array | None,
@@ -229,14 +174,21 @@ def _selected(
         return Undefined("no trial has a value")
     if means is None:
         return TOO_FEW
-    rivals = eligible_of(complete, default)
-    columns = [complete.index(rival) for rival in rivals]
+    rivals = eligible_of(measured, default)
+    columns = [measured.index(rival) for rival in rivals]
     return corrected(
         [rival.mean for rival in rivals],
         means[:, columns],
         rivals.index(best),
         documents=_documents(texts),
     )
+
+
+def _confirmation(shared: Shared, best: TrialRecord | None) -> Confirmation:
+    """Return how the best trial did on texts that chose nothing, or why that is unknown."""
+    noted = None if best is None else shared.noted(f"{CONFIRMED}/{best.task}")
+    noted = noted or shared.noted(CONFIRMED)
+    return Confirmation("off") if noted is None else record_from(Confirmation, noted)
 
 
 def _fresh(
@@ -262,7 +214,7 @@ def _fresh(
 
 
 def _effects(
-    complete: Sequence[TrialRecord],
+    measured: Sequence[TrialRecord],
     apart: Sequence[TrialRecord],
     default: TrialRecord | None,
     means: Array | None,
@@ -271,22 +223,13 @@ def _effects(
     tried = [record for record in apart if "mode" in record.params]
     if not tried:
         return Undefined("the mode was not searched")
-    columns = [complete.index(record) for record in tried]
+    columns = [measured.index(record) for record in tried]
     return mode_effects(
         [record.params for record in tried],
         [record.mean for record in tried],
         None if means is None else means[:, columns],
         reference=None if default is None else default.mode,
         documents=None if means is None else _documents(texts),
-    )
-
-
-def ranked_of(records: Sequence[TrialRecord], best: TrialRecord | None) -> list[TrialRecord]:
-    """Return the complete trials with an agreement, best first."""
-    complete = [record for record in records if record.state == "complete"]
-    return sorted(
-        (record for record in complete if record.mean is not None),
-        key=lambda record: (record != best, -(record.mean or 0), record.number),
     )
 
 

@@ -37,6 +37,8 @@ def verdict(result: SearchResult) -> str:
         )
     is_default = default is not None and best.number == default.number
     who = f"The default, trial {_name(best)}," if is_default else f"Trial {_name(best)}"
+    if result.confirmation.seed is not None:
+        return _confirmed(result, who)
     sentence = f"{who} did best: {number(best.mean)} on {result.texts} selection texts"
     match result.selected:
         case Corrected(corrected=value, low=low, high=high):
@@ -44,10 +46,23 @@ def verdict(result: SearchResult) -> str:
             sentence += f", {corrected} corrected for selection, at most in part"
         case Undefined(reason):
             sentence += f" (not corrected for selection: {reason})"
+    why = "" if result.confirmation.verdict == "off" else f" {result.confirmation.describe()}"
     if is_default:
-        return f"{sentence}. No other trial beat it."
+        return f"{sentence}. No other trial beat it.{why}"
     had = "has no agreement" if default is None else f"had {number(default.mean)}"
-    return f"{sentence}; the default {had}. {_difference(result)}"
+    return f"{sentence}; the default {had}.{why or f' {_difference(result)}'}"
+
+
+def _confirmed(result: SearchResult, who: str) -> str:
+    """Say how the best trial's judge did on texts that chose nothing, and on those that did."""
+    measured = result.confirmation
+    initial, final = (None if it is None else it.mean for it in (measured.seed, measured.best))
+    optimistic = None if result.best is None else result.best.mean
+    return (
+        f"{who} did best. Its judge has {number(final)} on texts that chose nothing, the initial "
+        f"judge {number(initial)}. {measured.describe()} On the {result.texts} selection texts it "
+        f"had {number(optimistic)}: optimistic."
+    )
 
 
 def _difference(result: SearchResult) -> str:

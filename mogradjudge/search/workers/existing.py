@@ -14,8 +14,8 @@ from mogradjudge.search.workers.database import TASKS
 
 logger = logging.getLogger(__name__)
 
-TASK, FAILED = "task", "failed"
-"""User attributes of a trial: the name of its task, and how it failed."""
+TASK, FAILED, WHY = "task", "failed", "why"
+"""User attributes of a trial: the name of its task, how it failed, and why it ended as it did."""
 EXTRA = "extra-"
 """Begins the names of the tasks that somebody else has queued with Optuna."""
 

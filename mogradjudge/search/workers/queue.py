@@ -29,14 +29,14 @@ from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.workers.database import TASKS, reason
-from mogradjudge.search.workers.existing import EXTRA, FAILED, TASK, OwnTrials, check_version
+from mogradjudge.search.workers.existing import EXTRA, FAILED, TASK, WHY, OwnTrials, check_version
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.secrets import redact
 
 logger = logging.getLogger(__name__)
 
-WHY, WORKER = "why", "worker"
-"""User attributes: why an attempt at a task failed, and who made it."""
+WORKER = "worker"
+"""User attribute: who made an attempt at a task."""
 MOST_ATTEMPTS = 3
 """Attempts at a task that may end with a dead worker or a provider that is down."""
 
@@ -213,15 +213,18 @@ class Queue:
         counts = self._counts()
         return counts[_WAITING] + counts[_RUNNING]
 
+    def running(self) -> int:
+        """Count the tasks that are at work, here or elsewhere."""
+        return self._counts()[_RUNNING]
+
     def given_up(self) -> int:
         """Count the tasks that failed too often by worker or provider; `fill` retries them."""
         return self._counts()[_GIVEN_UP]
 
     def stage(self) -> str:
         """Give a digest that changes when an attempt begins or a task changes its state."""
-        begun = self._database.rows(sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine))[0][
-            0
-        ]
+        attempts = sa.select(sa.func.sum(TASKS.c.attempts)).where(self._mine)
+        begun = self._database.rows(attempts)[0][0]
         return digest([begun, sorted(self._counts().items())])
 
     def _forget_lost_trials(self, connection: sa.Connection) -> None:

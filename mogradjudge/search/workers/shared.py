@@ -24,10 +24,10 @@ from mogradjudge.search.workers.storage import making_tables
 logger = logging.getLogger(__name__)
 
 ASKED, TEXTS, SIZE = "asked", "texts", "configurations"
-SCORES, FRESH, SUMMARY = "scores", "fresh", "summary"
+SCORES, FRESH, CONFIRMED, SUMMARY = "scores", "fresh", "confirmed", "summary"
 """Names of notes, or what they begin with: what a study was asked; the selection texts; how many
 configurations there are; a trial's scores on the texts; those of the best trial and of the default,
-once more; what a worker made of it."""
+once more; how the best trial did on texts that chose nothing; what a worker made of it."""
 
 
 class Shared:

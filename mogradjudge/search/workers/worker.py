@@ -19,6 +19,7 @@ from optuna.trial import Trial
 from mogradjudge.errors import BudgetExhausted, ReplyError, ResourceError, RunStopped, SetupError
 from mogradjudge.optimize.directory import Pool
 from mogradjudge.search.job import Job, reserved_calls
+from mogradjudge.search.selection import RivalFor
 from mogradjudge.search.trial import Outcome, TakenAway, TrialPurse, Unfinished, run_trial, spent_by
 from mogradjudge.search.workers.budget import SharedBudget
 from mogradjudge.search.workers.database import reason
@@ -49,6 +50,7 @@ class Worker:
         shared: What workers share.
         deadline: When the search ends, on the monotonic clock; None for no end.
         prunes: Whether the study has a pruner.
+        rival_for: Gives the trial that another one races against on the selection texts.
     """
 
     job: Job
@@ -56,6 +58,7 @@ class Worker:
     shared: Shared
     deadline: float | None = None
     prunes: bool = False
+    rival_for: RivalFor = lambda costs: None
 
     def __post_init__(self) -> None:
         budget, reserved = self.job.budget, reserved_calls(self.job)
@@ -99,7 +102,11 @@ class Worker:
             replies = self.shared.replies()
             with self.queue.at_work(trial, replies.renew) as lost:
                 pool = Pool(TrialPurse(self.purse, lost), replies)
-                outcome = run_trial(self.job, trial, task, pool, self.deadline, prunes=self.prunes)
+                outcome = run_trial(
+                    *(self.job, trial, task, pool, self.deadline),
+                    prunes=self.prunes,
+                    rival_for=self.rival_for,
+                )
                 if not lost.is_set():
                     self._keep(trial, task, outcome)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the trial is not lost by it

@@ -5,8 +5,10 @@ from dataclasses import replace
 from statistics import fmean
 
 import dspy
+import numpy as np
 import pytest
 
+from benchmarks.self_tests import search_luck
 from benchmarks.self_tests.search import find, print_found
 from benchmarks.self_tests.search_setup import (
     BASE,
@@ -174,3 +176,13 @@ def test_the_end_waits_for_a_worker_that_is_at_the_same_scoring(tmp_path):
     thread.join()
     assert found.fresh is not None
     assert found.importances == {}  # of one trial there are none
+
+
+def test_simulated_searches_are_raced_and_confirmed():
+    read = {}
+    for world, procedure, trials, share, *figures in search_luck.rows(1, 64, 1000):
+        assert float(trials) >= 3
+        read[world, procedure] = float(share)
+        assert all(np.isfinite(float(figure)) for figure in figures if figure != "-")
+    assert {share for (_, how), share in read.items() if how.startswith("all")} == {1.0}
+    assert min(share for (_, how), share in read.items() if how.startswith("race")) < 1.0

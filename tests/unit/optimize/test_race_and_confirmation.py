@@ -219,6 +219,15 @@ def test_a_refused_candidate_is_not_paid_again_however_little_was_read():
     assert engine.calls["judge"] == once + 3  # the third batch
 
 
+def test_texts_without_a_group_are_raced_as_documents_of_their_own():
+    names = set(VALIDATION[0].keys()) - {"group"}
+    alone = [
+        dspy.Example({it: text[it] for it in names}).with_inputs("output") for text in VALIDATION
+    ]
+    (record,) = optimize(Editor(both(4)), valset=alone, confirm="off").steps
+    assert record.texts < len(alone)
+
+
 @pytest.mark.slow
 def test_races_without_a_race_end_alike_where_the_candidates_differ_much():
     raced = optimize(Editor(both(4), both(1), both(3), both(0)), confirm="off", steps=4)

@@ -15,7 +15,8 @@ from mogradjudge.judge.scores import JudgeSettings
 from mogradjudge.search import Range, SearchSpace
 from mogradjudge.search.draws import Draws
 from mogradjudge.search.samplers import Factory, grid_of, sampler_for
-from mogradjudge.search.workers.queue import WHY, Queue, Task
+from mogradjudge.search.workers.existing import WHY
+from mogradjudge.search.workers.queue import Queue, Task
 from mogradjudge.search.workers.shared import Shared
 from mogradjudge.search.workers.storage import opened
 from mogradjudge.settings import PARAMETERS

@@ -45,6 +45,7 @@ def found(out: Path, engine: ToyEngine | None = None, **changes: object) -> Sear
         return search(judge, *sets, **options | changes)
 
 
+ENDED = ("complete", "ended early")
 NOTHING = dict.fromkeys(each.name for each in fields(SearchSpace))
 SETS = {"trainset": TRAIN, "valset": VALIDATION, "selectionset": SELECTION}
 
@@ -75,7 +76,7 @@ def begun(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_a_search_finds_tells_and_writes_the_best_configuration(whole):
     folder, engine, result = whole.folder, whole.engine, whole.result
-    assert [each.state for each in result.trials] == ["complete"] * 4
+    assert Counter(it.state in ENDED for it in result.trials) == {True: 4}
     assert result.stop_reason == "trials"
     assert result.default is result.trials[0]
     assert result.default.config["mode"] == "SSC"
@@ -128,7 +129,7 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path):
     few = found(tmp_path, trials=2)
     more = found(tmp_path, trials=4)
     assert more.trials[:2] == few.trials
-    assert [each.state for each in more.trials] == ["complete"] * 4
+    assert Counter(it.state in ENDED for it in more.trials) == {True: 4}
 
 
 @pytest.mark.slow
@@ -154,7 +155,7 @@ def test_what_one_trial_paid_for_another_does_not_pay_again(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cap", [30, 100, 200])
+@pytest.mark.parametrize("cap", [30, 100, 150])
 def test_the_budget_holds_over_all_trials_and_starts(cap, tmp_path):
     engine = ToyEngine()
     for _ in range(2):
@@ -219,7 +220,7 @@ def test_a_trial_that_fails_on_the_provider_is_tried_again_and_no_bad_score(tmp_
     assert len(failed) == 1
     assert "down" in failed[0].why
     assert failed[0].agreement == {}
-    done = [each.task for each in result.trials if each.state == "complete"]
+    done = [each.task for each in result.trials if each.state in ENDED]
     assert sorted(done) == ["0000", "0001", "0002", "0003"]
 
 
@@ -231,7 +232,7 @@ def test_a_provider_that_stays_down_ends_the_search_and_the_next_start_goes_on(t
     assert engine.count < 40 + 40
     result = found(tmp_path, base=MOGradConfig(steps=2, num_threads=1))
     assert result.unfinished == 0
-    assert len([each for each in result.trials if each.state == "complete"]) == 4
+    assert sum(it.state in ENDED for it in result.trials) == 4
 
 
 @pytest.mark.slow
@@ -314,7 +315,7 @@ def test_a_search_draws_the_same_again(sampler, tmp_path):
     one, two = (found(tmp_path / name, sampler=sampler).trials for name in "ab")
     if isinstance(sampler, str):
         assert [each.params for each in one] == [each.params for each in two]
-    assert [each.state for each in one] == ["complete"] * 4
+    assert Counter(it.state in ENDED for it in one) == {True: 4}
 
 
 class Hopeless(optuna.pruners.BasePruner):

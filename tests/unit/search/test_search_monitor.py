@@ -18,8 +18,9 @@ from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
 from mogradjudge.report.search_page import search_page
+from mogradjudge.search.analysis.records import best_of
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
-from mogradjudge.search.analysis.summary import best_of, summarize
+from mogradjudge.search.analysis.summary import summarize
 from mogradjudge.search.analysis.verdict import exhaustion
 from mogradjudge.search.monitor import (
     Lines,

@@ -49,6 +49,7 @@ def trial(number, mean, *, state=TrialState.COMPLETE, values=(), unscored=0, **t
                 "agreement": told.pop("agreement", {"a": mean, "mean": mean}),
                 "unscored": {"a": unscored},
                 "config": {"layout": "joint", **params},
+                "race": told.pop("race", {}),
             },
             **told,
         },
@@ -125,6 +126,39 @@ def test_a_repeated_configuration_counts_once_in_the_effects(found):
     assert sum(each.n for each in result.effects.levels) == 20
     assert result.effects.reference == "SSS"
     assert {each.level for each in result.effects.levels if each.difference is None} == {"SSS"}
+
+
+def test_a_trial_that_a_race_ended_never_wins_and_counts_in_effects_and_importances(found):
+    drawn = list(searched(20))
+    race = {"texts": 12, "rival": "0", "chance": 0.1}
+    ended = [{**each, "race": race} if each["number"] % 3 else each for each in drawn]
+    result, whole = (found([trial(**each) for each in trials]) for trials in (ended, drawn))
+    assert whole.best.number % 3  # it would win
+    assert {each.texts for each in result.trials if each.state == "ended early"} == {12}
+    assert result.best.number % 3 == 0
+    assert all(number % 3 == 0 for number in result.front)
+    assert result.importances == whole.importances
+    assert result.effects == whole.effects
+
+
+def test_a_trial_that_a_race_ended_is_as_lucky_as_its_rival_and_the_difference(found):
+    drawn = list(searched(12))
+    texts, scores = judged(drawn)
+    order, rival = [*range(24, 48), *range(24)], scores[0]["a"]
+    # On what was read the judge is its rival's equal, so it is taken for that everywhere.
+    partly = [{"a": [rival[place] if place in order[:24] else None for place in range(48)]}]
+    race = {"texts": 24, "rival": "0", "chance": 0.1}
+    first, best = drawn[0]["mean"], max(each["mean"] for each in drawn[:-1])
+    assert first < best
+    trials = [trial(**each) for each in drawn[:-1]]
+    last = {**drawn[-1], "mean": first}
+    noted = {"texts": {**texts, "order": order}}
+    result = found([*trials, trial(**last, race=race)], **noted, scores=[*scores[:-1], *partly])
+    equal = found([*trials, trial(**last)], **noted, scores=[*scores[:-1], scores[0]])
+    assert result.selected.optimism == pytest.approx(equal.selected.optimism, rel=0.01)
+    effects = zip(result.effects.levels, equal.effects.levels, strict=True)
+    for one, other in effects:
+        assert one.effect.document_error == pytest.approx(other.effect.document_error, rel=0.05)
 
 
 def test_effects_of_a_mode_that_was_not_searched_are_undefined(found):
