@@ -351,6 +351,7 @@ def test_the_cost_benchmark_fails_where_calls_are_not_as_the_formula(critics, st
 
     monkeypatch.setattr(cost, "serving_apart", no_server)
     monkeypatch.setattr(cost, "measure", row)
+    monkeypatch.setattr(cost, "ratio_by_default", lambda server, mode, proposals: 1.0)
     monkeypatch.setattr(cost, "import_seconds", lambda: (1.0, 0.1))
     done = CliRunner().invoke(cost.command)
     assert done.exit_code == status
