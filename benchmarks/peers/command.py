@@ -42,16 +42,15 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Rows:
-    """What is compared: the cells' benchmark, its rows, and whether the model is a server's."""
+    """What is compared: the cells' benchmark, its rows, and whether all have one gate more."""
 
     benchmark: str
     methods: Sequence[Method]
-    is_served: bool
     gated: bool
 
 
-PEERS = Rows("peers", METHODS, is_served=True, gated=True)
-SETTINGS = Rows("methods", ours.ROWS, is_served=False, gated=False)
+PEERS = Rows("peers", METHODS, gated=True)
+SETTINGS = Rows("methods", ours.ROWS, gated=False)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Sizes:
 
     @contextmanager
     def serving(self, world: str, seed: int, *, is_served: bool) -> Iterator[Server]:
-        """Start a fresh server: the world draws its noise by what it was sent before."""
+        """Start a fresh model: the world draws its noise by what it was sent before."""
         if not is_served:
             yield Nearby(replace(OPEN[world], seed=seed), self.latency)
         elif self.apart:
@@ -84,7 +83,7 @@ class Sizes:
                 yield server
 
 
-SMOKE = Sizes(criteria=("coherence", "fluency"), documents=30, calls=60, seeds=1, apart=False)
+SMOKE = Sizes(criteria=("coherence", "fluency"), documents=20, calls=40, seeds=1, apart=False)
 
 
 def compare(
@@ -131,7 +130,7 @@ def _task(
         examples = seeded.texts(rubric, sizes.documents, sizes.texts)
         training, validation = split_by_group(examples, _SHARES, seed=seed)
         with (
-            sizes.serving(world, seed, is_served=rows.is_served) as server,
+            sizes.serving(world, seed, is_served=method.is_served) as server,
             tempfile.TemporaryDirectory() as folder,
         ):
             task = Task(

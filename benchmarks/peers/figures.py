@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
-from typing import TypeAlias
+from typing import Self
 
 from scipy.stats import t as student
 
@@ -14,20 +14,30 @@ from benchmarks.harness.tables import Table, interval, mean_of_known, percent, s
 from mogradjudge.agreement.claims import ALPHA
 from mogradjudge.display.terminal import number
 
-BENCHMARKS = ("methods", "peers")
 _FEWEST = 3  # runs behind an interval
-Bounds: TypeAlias = tuple[float, float] | tuple[None, None]
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mean:
     """A mean over runs, with its 95 % interval over them (Student's t) if there are three."""
 
-    mean: float
-    bounds: Bounds = (None, None)
+    value: float
+    low: float | None = None
+    high: float | None = None
 
-    def __str__(self) -> str:
-        return interval(self.mean, *self.bounds, signs="+")
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Average values, one per run.
+
+        >>> Mean.of([0.25, 0.5])
+        Mean(value=0.375, low=None, high=None)
+        """
+        mean = fmean(values)
+        if len(values) < _FEWEST:
+            return cls(mean)
+        error = stdev(values) / len(values) ** 0.5
+        half = float(student.ppf(1 - ALPHA / 2, len(values) - 1)) * error
+        return cls(mean, mean - half, mean + half)
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,8 @@ class Row:
     calls: Mapping[str, float] = field(default_factory=dict)
     tokens: float | None = None
     seconds: Mapping[int, float] = field(default_factory=dict)
-    validation: float | None = None
-    true: float | None = None
-    against: Difference | None = None
+    true: Mean | None = None
+    against: Mean | None = None
     reference: str = ""
     optimism: float | None = None
     wrong: float | None = None
@@ -63,11 +72,10 @@ class Row:
 
 
 def summarize(cells: Sequence[Cell]) -> list[Row]:
-    """Make a row of each method, in the order of the cells."""
+    """Make a row of each method of one comparison, in the order of the cells."""
     by_method: dict[str, list[Cell]] = {}
     for cell in cells:
-        if cell.benchmark in BENCHMARKS:
-            by_method.setdefault(cell.key["method"], []).append(cell)
+        by_method.setdefault(cell.key["method"], []).append(cell)
     counted = {name: _counted(own) for name, own in by_method.items()}
     return [_compared(_row(name, own), own[0], counted) for name, own in by_method.items()]
 
@@ -86,20 +94,7 @@ def _compared(row: Row, cell: Cell, counted: Mapping[str, Mapping[int, Cell]]) -
     if not both or reference == row.method:
         return row
     differences = [own[s].result["agreement"] - others[s].result["agreement"] for s in both]
-    return replace(row, against=mean_difference(differences), reference=reference)
-
-
-def mean_difference(values: Sequence[float]) -> Difference:
-    """Average differences, one per seed.
-
-    >>> str(mean_difference([0.1, 0.1, 0.1]))
-    '+0.100 (+0.10 to +0.10)'
-    """
-    mean = fmean(values)
-    if len(values) < _FEWEST:
-        return Difference(mean)
-    half = float(student.ppf(1 - ALPHA / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return Difference(mean, (mean - half, mean + half))
+    return replace(row, against=Mean.of(differences), reference=reference)
 
 
 def _row(method: str, cells: Sequence[Cell]) -> Row:
@@ -121,8 +116,7 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
             threads: fmean(c.result["seconds"] for c in timed if c.key["threads"] == threads)
             for threads in sorted({cell.key["threads"] for cell in timed})
         },
-        validation=mean_of_known(result["validation"] for result in ran),
-        true=fmean(result["agreement"] for result in ran),
+        true=Mean.of([result["agreement"] for result in ran]),
         optimism=mean_of_known(map(_optimism, ran)),
         wrong=fmean(not result["seed_kept"] and _gain(result) <= 0 for result in ran),
         wrongly_confirmed=fmean(
@@ -149,9 +143,9 @@ def figures_table(rows: Sequence[Row]) -> Table:
     threads = sorted({count for row in rows for count in row.seconds})
     lines = [
         [
-            *(row.method, number(row.true), "-" if row.against is None else str(row.against)),
+            *(row.method, _written(row.true), _written(row.against, "+")),
             *(signed(row.optimism), percent(row.wrong), percent(row.wrongly_confirmed)),
-            *(number(row.validation), _count(sum(row.calls.values())), _count(row.tokens)),
+            *(_count(sum(row.calls.values())), _count(row.tokens)),
             *(number(row.seconds.get(count), 1) for count in threads),
         ]
         for row in rows
@@ -159,7 +153,7 @@ def figures_table(rows: Sequence[Row]) -> Table:
     times = [f"s, {count} threads" for count in threads]
     columns = (
         *("method", "true", "minus reference", "printed - true", "wrong", "confirmed wrongly"),
-        *("validation", "calls", "tokens", *times),
+        *("calls", "tokens", *times),
     )
     return Table(columns, lines, "Spearman's rho, and the cost of one run")
 
@@ -175,6 +169,10 @@ def calls_table(rows: Sequence[Row]) -> Table:
         for row in rows
     ]
     return Table(("method", *roles, "seed prompt kept", "notes"), lines, "Calls by role")
+
+
+def _written(mean: Mean | None, signs: str = "") -> str:
+    return "-" if mean is None else interval(mean.value, mean.low, mean.high, signs)
 
 
 def _count(value: float | None) -> str:

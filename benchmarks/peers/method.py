@@ -102,7 +102,8 @@ class Method:
 
     ``run`` keeps to the task's cap, or lets `CapReached` end it and gives its best so far.
     ``prepare`` imports what it needs; the time for that is not its own. ``share`` is that of the
-    cap that it is given, and ``reference`` the method that it is compared with.
+    cap that it is given, ``reference`` the method that it is compared with, and ``is_served`` says
+    that it asks a server and not only DSPy's LM.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Method:
     share: float = 1.0
     layout: Layout = "combined"
     reference: str = OURS
+    is_served: bool = False
 
 
 def capped_lm(model: str, url: str, meter: Meter, engine: ToyEngine | None = None) -> CappedLM:

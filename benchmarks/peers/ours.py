@@ -35,14 +35,13 @@ def keep_seed(task: Task) -> Found:
 
 def optimize(settings: Mapping[str, Any], task: Task) -> Found:
     """Run our optimizer until its calls are spent."""
-    optimizer = MOGrad(
-        steps=task.meter.cap,  # more than it can pay for
-        batch_size=task.batch_size,
+    options = {"steps": task.meter.cap, "batch_size": task.batch_size, **settings}
+    optimizer = MOGrad(  # more steps than it can pay for, if it is not told how many
         budget=Budget(max_calls=task.meter.cap),
         num_threads=task.num_threads,
         seed=task.seed,
         display_progress=False,
-        **settings,
+        **options,
     )
     with dspy.context(lm=task.lm):
         result = optimizer.optimize(task.judge(), trainset=task.training, valset=task.validation)
