@@ -22,6 +22,7 @@ SWITCHES: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType(
         "tolerance": {"skip_tolerance": ("data", None)},
         "pool": {"pool": ("batch", "example")},
         "race": {"race": ("blocks", "off")},
+        "mix": {"mix": ("race", "off")},
         "confirm": {"confirm": ("report", "off")},
     }
 )
@@ -89,10 +90,10 @@ ROWS = (
         _method(f"{PAPER} + {name}", PAPER, protocol=PAPER, **on)
         for name, on in _switched(0).items()
     ),
-    _method(f"{PAPER} + 4 side by side", PAPER, protocol=PAPER, proposals=_SIDE_BY_SIDE),
     _method("default", "default"),
     *(_method(f"default - {name}", "default", **off) for name, off in _switched(1).items()),
     _method("default + 4 side by side", "default", proposals=_SIDE_BY_SIDE),
+    _method("default + pareto parents", "default", parent="pareto"),
     Method(
         "default + separate calls", partial(optimize, {}), layout="separate", reference="default"
     ),

@@ -48,6 +48,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "skip_tolerance": None,
             "gate": "mean",
             "race": "off",
+            "mix": "off",
             "confirm": "off",
             "measure": "spearman",
         }
