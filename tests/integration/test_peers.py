@@ -23,7 +23,7 @@ from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.measuring import CannotRun, measure
 from benchmarks.peers.method import Printed, capped_lm
 from benchmarks.peers.opro import meta_prompt
-from benchmarks.peers.tried import Tried
+from benchmarks.peers.tried import Tried, instructions_of
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.foreign import OpenWorld, is_ours
 from benchmarks.worlds.planted import (
@@ -190,6 +190,17 @@ def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
     keeper.offer("c")
     assert (keeper.current, keeper.best) == ("c", "c")
     assert keeper.scores == {task.seed_prompt: 0.5, "a": 0.5, "b": 0.4, "c": 0.6}
+
+
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_instructions_are_one_text_whatever_the_layout(layout, task):
+    task = replace(task, layout=layout)
+    judge = task.judge(task.seed_prompt.replace("Rate from 1 to 5.", f"When you rate, {CUE}."))
+    texts = [predictor.signature.instructions for predictor in judge.predictors()]
+    assert len(texts) == (1 if layout == "combined" else 2)
+    assert all(CUE in text for text in texts)
+    again = task.judge(instructions_of(judge))
+    assert [predictor.signature.instructions for predictor in again.predictors()] == texts
 
 
 def fail(task):
