@@ -17,6 +17,7 @@ from benchmarks.self_tests import (
     cost,
     faults,
     luck,
+    real_run,
     resume,
     scale,
     search,
@@ -27,7 +28,7 @@ from benchmarks.self_tests import (
 
 BENCHMARKS = (
     *(noise, dilution, interference, modes, peers, report, calibration, statistics),
-    *(search, search_statistics, search_luck, luck, attacks, cost, faults, resume, scale),
+    *(search, search_statistics, search_luck, luck, real_run, attacks, cost, faults, resume, scale),
 )
 
 
@@ -40,10 +41,10 @@ def main() -> None:
 @setting_options
 @click.pass_context
 def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None:
-    """Noise, dilution, interference, modes and peers, each as by itself, and the report.
+    """Noise, dilution, interference, modes, methods and peers, and the report.
 
-    The peers are compared in the planted world whatever the model, since one model cannot serve as
-    the same server to all of them.
+    Methods and peers are compared in simulated worlds whatever the model: only there is the true
+    agreement known, and one model cannot serve as the same server to all peers.
     """
     smoke = options["smoke"]
     stays = out is not None or not smoke
@@ -52,15 +53,17 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
         for benchmark in (noise, dilution, interference, modes):
             print(f"\n## {benchmark.command.name}\n")
             context.invoke(benchmark.command, out=folder, stays=stays, **options)
-        print("\n## peers\n")
-        context.invoke(peers.command, out=folder, smoke=smoke, storage=options["storage"])
+        for comparison in (peers.methods_command, peers.command):
+            print(f"\n## {comparison.name}\n")
+            given = {name: options[name] for name in ("seeds", "storage")}
+            context.invoke(comparison, out=folder, smoke=smoke, **given)
         context.invoke(report.command, folder=folder)
     if not stays:
         print("It was written for a trial, and is removed; --out keeps the report and the cells.")
 
 
-for benchmark in BENCHMARKS:
-    main.add_command(benchmark.command)
+for command in (*(benchmark.command for benchmark in BENCHMARKS), peers.methods_command):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

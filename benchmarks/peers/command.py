@@ -1,35 +1,37 @@
-"""``python -m benchmarks peers``: the comparison's options, cells and table."""
+"""``python -m benchmarks peers`` and ``methods``: the comparison's options, cells and tables."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import click
-import dspy
 
 from benchmarks.harness.grid import Grid
-from benchmarks.harness.setting import SPLIT, errors_in_one_line
+from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
 from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
-from benchmarks.peers.measuring import Server, measure
+from benchmarks.peers.measuring import Nearby, Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.worlds.cues import CUES
-from benchmarks.worlds.planted import planted_examples, planted_rubric
-from benchmarks.worlds.serve import WORLDS
+from benchmarks.worlds.planted import planted_rubric
+from benchmarks.worlds.serve import OPEN, WORLDS
 from benchmarks.worlds.server import serving, serving_apart
-from mogradjudge import Rubric, split_by_group
-from mogradjudge.programs.identity import digest_of
+from mogradjudge import split_by_group
+from mogradjudge.hashing import digest
 
 # A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
 MODEL = "gpt-4o-mini"
+_SHARES = (0.4, 0.6)
+_WORLDS: Mapping[str, tuple[str, ...]] = {"methods": tuple(OPEN), "peers": ("real",)}
 METHODS = (
     *ours.METHODS,
     *dspy_methods.METHODS,
@@ -39,83 +41,110 @@ METHODS = (
 
 
 @dataclass(frozen=True)
+class Rows:
+    """What is compared: the cells' benchmark, its rows, and whether all have one gate more."""
+
+    benchmark: str
+    methods: Sequence[Method]
+    gated: bool
+
+
+PEERS = Rows("peers", METHODS, gated=True)
+SETTINGS = Rows("methods", ours.ROWS, gated=False)
+
+
+@dataclass(frozen=True)
 class Sizes:
-    """How large the comparison is."""
+    """How large the comparison is.
+
+    The texts are split as `compile` splits a table: 40 % to train on, the rest to choose by and to
+    confirm on.
+    """
 
     criteria: tuple[str, ...] = tuple(CUES)
-    documents: int = 60
-    systems: int = 3
+    documents: int = 100
+    texts: int = 1
     calls: int = 600
-    threads: tuple[int, ...] = (1, 16)
-    seeds: int = 1
-    repeats: int = 3
-    latency: float = 0.05
+    threads: tuple[int, ...] = (16,)
+    seeds: int = 10
+    latency: float = 0.0
     apart: bool = True
 
-    def serving(self) -> AbstractContextManager[Server]:
-        """Start a fresh server: the world draws its noise by what it was sent before."""
-        if self.apart:
-            return serving_apart(self.latency, world="planted")
-        return serving(latency=self.latency, world=WORLDS["planted"]())
+    @contextmanager
+    def serving(self, world: str, seed: int, *, is_served: bool) -> Iterator[Server]:
+        """Start a fresh model: the world draws its noise by what it was sent before."""
+        if not is_served:
+            yield Nearby(replace(OPEN[world], seed=seed), self.latency)
+        elif self.apart:
+            with serving_apart(self.latency, world=world, world_seed=seed) as server:
+                yield server
+        else:
+            with serving(latency=self.latency, world=WORLDS[world](seed)) as server:
+                yield server
 
 
-SMOKE = Sizes(
-    criteria=("coherence", "fluency"),
-    documents=12,
-    systems=3,
-    calls=60,
-    repeats=1,
-    latency=0.0,
-    apart=False,
-)
+SMOKE = Sizes(criteria=("coherence", "fluency"), documents=20, calls=40, seeds=1, apart=False)
 
 
 def compare(
-    folder: Path, methods: Sequence[Method], sizes: Sizes, workers: Workers | None = None
-) -> list[Row]:
-    """Measure each method into a folder of cells, and sum up the cells of these sizes."""
-    rubric = planted_rubric(*sizes.criteria)
-    examples = planted_examples(rubric, sizes.documents, sizes.systems)
-    setting = {
-        "model": MODEL,
-        "world": "planted",
-        "rubric": rubric.to_toml(),
-        "data": digest_of(examples),
-        "latency": sizes.latency,
-        "repeats": sizes.repeats,
+    folder: Path,
+    rows: Rows,
+    sizes: Sizes,
+    worlds: Sequence[str] = ("real",),
+    workers: Workers | None = None,
+) -> dict[str, list[Row]]:
+    """Measure each method into a folder of cells, and sum up the cells of these sizes by world."""
+    return {
+        world: summarize(
+            Grid(folder, _setting(world, sizes), workers=workers).measure(
+                [
+                    _task(rows, method, world, sizes, threads, seed)
+                    for seed in range(sizes.seeds)
+                    for method in rows.methods
+                    for threads in sizes.threads
+                ]
+            )
+        )
+        for world in worlds
     }
-    tasks = [
-        _task(method, rubric, examples, sizes, threads, seed)
-        for method in methods
-        for seed in range(sizes.seeds)
-        for threads in sizes.threads
-    ]
-    return summarize(Grid(folder, setting, workers=workers).measure(tasks))
+
+
+def _setting(world: str, sizes: Sizes) -> dict[str, Any]:
+    return {
+        "model": MODEL,
+        "world": world,
+        "rubric": planted_rubric(*sizes.criteria).to_toml(),
+        "data": digest([repr(OPEN[world]), sizes.texts])[:12],
+        "documents": sizes.documents,
+        "latency": sizes.latency,
+    }
 
 
 def _task(
-    method: Method,
-    rubric: Rubric,
-    examples: Sequence[dspy.Example],
-    sizes: Sizes,
-    threads: int,
-    seed: int,
+    rows: Rows, method: Method, world: str, sizes: Sizes, threads: int, seed: int
 ) -> CellTask:
-    training, validation, test = split_by_group(examples, SPLIT, seed=0)
+    cap = round(method.share * sizes.calls)
 
     def work(*_: object) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-        with sizes.serving() as server, tempfile.TemporaryDirectory() as folder:
-            meter = Meter(sizes.calls)
+        seeded, rubric = replace(OPEN[world], seed=seed), planted_rubric(*sizes.criteria)
+        examples = seeded.texts(rubric, sizes.documents, sizes.texts)
+        training, validation = split_by_group(examples, _SHARES, seed=seed)
+        with (
+            sizes.serving(world, seed, is_served=method.is_served) as server,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             task = Task(
-                *(rubric, training, validation, server.url, MODEL, meter, Path(folder)),
+                *(rubric, training, validation, server.url, MODEL, Meter(cap), Path(folder)),
                 num_threads=threads,
                 seed=seed,
+                layout=method.layout,
+                engine=server if isinstance(server, Nearby) else None,
             )
-            result = measure(method, task, test, server, sizes.repeats)
+            result = measure(method, task, server, seeded, gated=rows.gated)
         return result, _ledger(result)
 
     key = {"method": method.name, "threads": threads, "seed": seed, "cap": sizes.calls}
-    return CellTask("peers", key, work)
+    return CellTask(rows.benchmark, {**key, "reference": method.reference}, work)
 
 
 def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -125,43 +154,83 @@ def _ledger(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
+def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of a comparison."""
+    options = (
+        click.option(
+            "--method",
+            "names",
+            type=click.Choice([method.name for method in rows.methods]),
+            multiple=True,
+            help="Only this one; may be given again.",
+        ),
+        click.option(
+            "--world",
+            "worlds",
+            type=click.Choice(list(OPEN)),
+            multiple=True,
+            help=f"May be given again  [default: {', '.join(_WORLDS[rows.benchmark])}]",
+        ),
+        click.option(
+            "--calls", type=click.IntRange(1), help="Cap on each method's calls  [default: 600]"
+        ),
+        click.option("--seeds", type=click.IntRange(1), help="Runs of each  [default: 10]"),
+        click.option("--documents", type=click.IntRange(3), help="[default: 100]"),
+        click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0]"),
+        click.option(
+            "--threads", type=click.IntRange(1), multiple=True, help="May be given again."
+        ),
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="A folder: cells that it holds are not measured again.",
+        ),
+        storage_option,
+        click.option("--smoke", is_flag=True, help="All rows, on few texts and calls."),
+    )
+    return lambda command: reduce(lambda wrapped, option: option(wrapped), options[::-1], command)
+
+
 @click.command("peers")
-@click.option(
-    "--method",
-    "names",
-    type=click.Choice([method.name for method in METHODS]),
-    multiple=True,
-    help="Only this one; may be given again.",
-)
-@click.option("--calls", type=click.IntRange(1), help="Cap on each method's calls  [default: 600]")
-@click.option("--seeds", type=click.IntRange(1), help="Runs of each method  [default: 1]")
-@click.option("--repeats", type=click.IntRange(1), help="Scorings of a test text  [default: 3]")
-@click.option("--documents", type=click.IntRange(3), help="[default: 60]")
-@click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0.05]")
-@click.option("--threads", type=click.IntRange(1), multiple=True, help="[default: 1 and 16]")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder: cells that it holds are not measured again.",
-)
-@storage_option
-@click.option("--smoke", is_flag=True, help="All methods, on few texts and calls.")
-def command(
-    names: Sequence[str], out: Path | None, storage: str | None, *, smoke: bool, **options: Any
-) -> None:
+@_options(PEERS)
+def command(**options: Any) -> None:
     """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
 
-    All have the same judge, texts, model, seed prompt, cap on calls, and gate, in the planted
+    All have the same judge, texts, model, seed prompt, cap on calls, and gate, in a simulated
     world. TextGrad needs the extra `peers`.
     """
-    said = {name: value for name, value in options.items() if value not in (None, ())}
-    sizes = replace(SMOKE if smoke else Sizes(), **said)
-    methods = [method for method in METHODS if not names or method.name in names]
+    _print(PEERS, options)
+
+
+@click.command("methods")
+@_options(SETTINGS)
+def methods_command(**options: Any) -> None:
+    """Each of our settings on and off: added to the paper's protocol, left out of the default.
+
+    All rows have the same judge, texts, model, seed prompt and cap on calls, in simulated worlds:
+    one where nothing helps, the planted one, and one like real texts.
+    """
+    _print(SETTINGS, options)
+
+
+def _print(rows: Rows, options: Mapping[str, Any]) -> None:
+    given = {n: options[n] for n in ("calls", "seeds", "documents", "latency", "threads")}
+    sizes = replace(
+        SMOKE if options["smoke"] else Sizes(),
+        **{name: value for name, value in given.items() if value not in (None, ())},
+    )
+    chosen = [it for it in rows.methods if not options["names"] or it.name in options["names"]]
+    worlds = options["worlds"] or _WORLDS[rows.benchmark]
     with (
         errors_in_one_line(),
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
-        rows = compare(out or Path(scratch), methods, sizes, workers_of(storage))
-    print(f"Mean of {len(sizes.criteria)} criteria; at most {sizes.calls} calls each")
-    for table in (figures_table(rows), calls_table(rows)):
-        table.print()
+        folder, workers = options["out"] or Path(scratch), workers_of(options["storage"])
+        tables = compare(folder, replace(rows, methods=chosen), sizes, worlds, workers)
+    for world, measured in tables.items():
+        print(
+            f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
+            f"most {sizes.calls} calls each"
+        )
+        for table in (figures_table(measured), calls_table(measured)):
+            table.print()

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import fmean
-from typing import Any
+from dataclasses import dataclass, field, replace
+from statistics import fmean, stdev
+from typing import Self
 
-from benchmarks.harness.cells import Cell
-from benchmarks.harness.tables import Table, interval, mean_of_known
-from mogradjudge.agreement import Interval, TestOptions, Undefined, bootstrap_criteria
+from scipy.stats import t as student
+
+from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.tables import Table, interval, mean_of_known, percent, signed
+from mogradjudge.agreement.claims import ALPHA
 from mogradjudge.display.terminal import number
+
+_FEWEST = 3  # runs behind an interval
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over runs, with its 95 % interval over them (Student's t) if there are three."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Average values, one per run.
+
+        >>> Mean.of([0.25, 0.5])
+        Mean(value=0.375, low=None, high=None)
+        """
+        mean = fmean(values)
+        if len(values) < _FEWEST:
+            return cls(mean)
+        error = stdev(values) / len(values) ** 0.5
+        half = float(student.ppf(1 - ALPHA / 2, len(values) - 1)) * error
+        return cls(mean, mean - half, mean + half)
 
 
 @dataclass(frozen=True)
@@ -21,7 +48,11 @@ class Row:
     others tell ``seconds`` alone: they ask the same again.
 
     ``status`` says why it could not run, where it could not. ``calls`` are those at the server
-    while it ran, by role; ``seconds`` are by threads. ``test`` has a 95 % interval over documents.
+    while it ran, by role; ``seconds`` are by threads. ``true`` is the agreement of what it returns,
+    ``against`` the difference to its reference, seed by seed. ``optimism`` is the gain that it
+    prints minus the true one of what that is printed of. ``wrong`` is the share of runs that return
+    a rewrite that is no better than the seed prompt, ``wrongly_confirmed`` of those that call one
+    confirmed.
     """
 
     method: str
@@ -32,18 +63,38 @@ class Row:
     calls: Mapping[str, float] = field(default_factory=dict)
     tokens: float | None = None
     seconds: Mapping[int, float] = field(default_factory=dict)
-    validation: float | None = None
-    test: float | None = None
-    interval: Interval | None = None
+    true: Mean | None = None
+    against: Mean | None = None
+    reference: str = ""
+    optimism: float | None = None
+    wrong: float | None = None
+    wrongly_confirmed: float | None = None
 
 
 def summarize(cells: Sequence[Cell]) -> list[Row]:
-    """Make a row of each method, in the order of the cells."""
+    """Make a row of each method of one comparison, in the order of the cells."""
     by_method: dict[str, list[Cell]] = {}
     for cell in cells:
-        if cell.benchmark == "peers":
-            by_method.setdefault(cell.key["method"], []).append(cell)
-    return [_row(name, own) for name, own in by_method.items()]
+        by_method.setdefault(cell.key["method"], []).append(cell)
+    counted = {name: _counted(own) for name, own in by_method.items()}
+    return [_compared(_row(name, own), own[0], counted) for name, own in by_method.items()]
+
+
+def _counted(cells: Sequence[Cell]) -> dict[int, Cell]:
+    """Give the run of each seed that counts."""
+    ran = [cell for cell in cells if "status" not in cell.result]
+    in_order = sorted(ran, key=lambda cell: cell.key["threads"])
+    return {cell.key["seed"]: cell for cell in in_order}
+
+
+def _compared(row: Row, cell: Cell, counted: Mapping[str, Mapping[int, Cell]]) -> Row:
+    reference = cell.key.get("reference", "")
+    own, others = counted[row.method], counted.get(reference, {})
+    both = sorted(own.keys() & others.keys())
+    if not both or reference == row.method:
+        return row
+    differences = [own[s].result["agreement"] - others[s].result["agreement"] for s in both]
+    return replace(row, against=Mean.of(differences), reference=reference)
 
 
 def _row(method: str, cells: Sequence[Cell]) -> Row:
@@ -51,44 +102,40 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
     timed = [cell for cell in cells if "status" not in cell.result]
     if not timed:
         return Row(method, status)
-    in_order = sorted(timed, key=lambda cell: cell.key["threads"])
-    ran = list({cell.key["seed"]: cell for cell in in_order}.values())
-    roles = sorted({role for cell in ran for role in cell.result["calls"]})
+    ran = [cell.result for cell in _counted(cells).values()]
+    roles = sorted({role for result in ran for role in result["calls"]})
     return Row(
         method=method,
         status=status,
-        notes="; ".join(dict.fromkeys(cell.result["notes"] for cell in ran)),
+        notes="; ".join(dict.fromkeys(result["notes"] for result in ran)),
         runs=len(ran),
-        seed_kept=sum(cell.result["seed_kept"] for cell in ran),
-        calls={role: fmean(cell.result["calls"].get(role, 0) for cell in ran) for role in roles},
-        tokens=fmean(cell.result["tokens"] for cell in ran),
+        seed_kept=sum(result["seed_kept"] for result in ran),
+        calls={role: fmean(result["calls"].get(role, 0) for result in ran) for role in roles},
+        tokens=fmean(result["tokens"] for result in ran),
         seconds={
             threads: fmean(c.result["seconds"] for c in timed if c.key["threads"] == threads)
             for threads in sorted({cell.key["threads"] for cell in timed})
         },
-        validation=mean_of_known(cell.result["validation"] for cell in ran),
-        test=fmean(cell.result["agreement"] for cell in ran),
-        interval=mean_interval([cell.result["test"] for cell in ran]),
+        true=Mean.of([result["agreement"] for result in ran]),
+        optimism=mean_of_known(map(_optimism, ran)),
+        wrong=fmean(not result["seed_kept"] and _gain(result) <= 0 for result in ran),
+        wrongly_confirmed=fmean(
+            bool(result["confirmed"]) and result["printed_truth"] <= 0 for result in ran
+        ),
     )
 
 
-def mean_interval(tests: Sequence[Mapping[str, Any]]) -> Interval | None:
-    """Give a 95 % interval for the mean rho over scorings and criteria, by resampling documents.
+def _gain(result: Values) -> float:
+    return float(result["agreement"] - result["seed_agreement"])
 
-    Args:
-        tests: Scores of the same texts, each with ``documents`` (of every text), ``human`` (scores
-            by criterion) and ``judge`` (a list of scorings, each with scores by criterion).
-    """
-    human, judge = {}, {}
-    for run, test in enumerate(tests):
-        for repeat, scoring in enumerate(test["judge"]):
-            for criterion, scores in scoring.items():
-                name = f"{run}/{repeat}/{criterion}"
-                human[name], judge[name] = test["human"][criterion], scores
-    interval = bootstrap_criteria(human, judge, tests[0]["documents"], TestOptions(level="pooled"))[
-        "mean"
-    ]
-    return None if isinstance(interval, Undefined) else interval
+
+def _optimism(result: Values) -> float | None:
+    """Give the printed gain minus the true one; a method that prints none has its validation's."""
+    if result["printed"] is not None:
+        return float(result["printed"] - result["printed_truth"])
+    if result["validation"] is None or result["seed_validation"] is None:
+        return None
+    return float(result["validation"] - result["seed_validation"]) - _gain(result)
 
 
 def figures_table(rows: Sequence[Row]) -> Table:
@@ -96,14 +143,18 @@ def figures_table(rows: Sequence[Row]) -> Table:
     threads = sorted({count for row in rows for count in row.seconds})
     lines = [
         [
-            *(row.method, _agreement(row), number(row.validation)),
+            *(row.method, _written(row.true), _written(row.against, "+")),
+            *(signed(row.optimism), percent(row.wrong), percent(row.wrongly_confirmed)),
             *(_count(sum(row.calls.values())), _count(row.tokens)),
             *(number(row.seconds.get(count), 1) for count in threads),
         ]
         for row in rows
     ]
     times = [f"s, {count} threads" for count in threads]
-    columns = ("method", "test", "validation", "calls", "tokens", *times)
+    columns = (
+        *("method", "true", "minus reference", "printed - true", "wrong", "confirmed wrongly"),
+        *("calls", "tokens", *times),
+    )
     return Table(columns, lines, "Spearman's rho, and the cost of one run")
 
 
@@ -120,9 +171,8 @@ def calls_table(rows: Sequence[Row]) -> Table:
     return Table(("method", *roles, "seed prompt kept", "notes"), lines, "Calls by role")
 
 
-def _agreement(row: Row) -> str:
-    bounds = (None, None) if row.interval is None else (row.interval.low, row.interval.high)
-    return interval(row.test, *bounds)
+def _written(mean: Mean | None, signs: str = "") -> str:
+    return "-" if mean is None else interval(mean.value, mean.low, mean.high, signs)
 
 
 def _count(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Run one method, gate what it found, and score the test texts with it."""
+"""Run one method, gate what it found, and ask the world how good it is."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import contextlib
 import io
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, Protocol
 
 import dspy
 
-from benchmarks.harness.scored import score_of
 from benchmarks.harness.tasks import Unmeasurable
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
-from mogradjudge import Agreement, Rubric, agreement_of, judge_examples
+from benchmarks.worlds.planted import PlantedEngine, PlantedWorld
+from mogradjudge import Agreement
 from mogradjudge.lm.reply_cache import replies_kept_in
-from mogradjudge.programs.evaluation import Judgement
 
 _LOGGERS = ("dspy", "gepa", "httpx", "LiteLLM", "optuna", "textgrad", "tenacity")
 _NO_CAP, _THREADS = 10**9, 16  # before and after a method runs
@@ -38,21 +36,50 @@ class Server(Protocol):
     def reset(self) -> None: ...
 
 
+class Nearby(PlantedEngine):
+    """A model in this process that counts its calls as a server does: it saves much time."""
+
+    url = ""
+
+    def __init__(self, world: PlantedWorld, latency: float) -> None:
+        super().__init__(world)
+        self._latency, self._tokens = latency, 0
+
+    def answer(self, system: str, user: str) -> str:
+        time.sleep(self._latency)
+        text = super().answer(system, user)
+        with self._lock:
+            self._tokens += len(system + user) // 4 + len(text) // 4
+        return text
+
+    def counts(self) -> dict[str, Any]:
+        """Give calls by role, and the tokens."""
+        return {"calls": dict(self.calls), "tokens": self._tokens}
+
+    def reset(self) -> None:
+        """Forget the counts, not what was sent before."""
+        self.prompts.clear()
+        self._tokens = 0
+
+
 class CannotRun(Unmeasurable):
     """A method is not installed, or has failed; the message says how."""
 
 
 def measure(
-    method: Method,
-    task: Task,
-    test: Sequence[dspy.Example],
-    server: Server,
-    repeats: int,
+    method: Method, task: Task, server: Server, world: PlantedWorld, *, gated: bool = True
 ) -> dict[str, Any]:
     """Give a cell's result.
 
-    The seed prompt and what the method found are measured on the validation texts by one rule, and
-    that is paid apart from the cap: the seed prompt wins ties.
+    Agreements are the true ones, unless they are said to be on the validation texts. There the seed
+    prompt and what the method found are measured by one rule, which is paid apart from the cap.
+
+    Args:
+        method: What is run.
+        task: What it is given.
+        server: Counts its calls.
+        world: Knows the truth.
+        gated: Whether the seed prompt is kept unless the other does better on the validation texts.
 
     Raises:
         CannotRun: If the method cannot be imported, or raises anything.
@@ -68,9 +95,7 @@ def measure(
         seconds = time.perf_counter() - started
         counts = server.counts()
         with dspy.context(lm=around.lm):
-            instructions, after = _gated(around, outcome, before)
-            judged = [_judged(around, instructions, test) for _ in range(repeats)]
-    means = [agreement_of(judgements, task.objectives).mean or 0.0 for judgements in judged]
+            instructions, after = _gated(around, outcome, before, gated=gated)
     return {
         "notes": _notes(outcome, task),
         "calls": counts["calls"],
@@ -80,8 +105,23 @@ def measure(
         "validation": after.mean,
         "seed_kept": instructions == task.seed_prompt,
         "instructions": instructions,
-        "agreement": fmean(means),
-        "test": scores_of(judged, task.rubric),
+        **_truths(task, world, instructions, outcome),
+    }
+
+
+def _truths(
+    task: Task, world: PlantedWorld, instructions: str, outcome: Found
+) -> Mapping[str, float | bool | None]:
+    def true(text: str) -> float:
+        return world.agreement(text, task.rubric.names, apart=task.layout == "separate")
+
+    seed, printed = true(task.seed_prompt), outcome.printed
+    return {
+        "seed_agreement": seed,
+        "agreement": true(instructions),
+        "printed": None if printed is None else printed.gain,
+        "printed_truth": None if printed is None else true(printed.instructions) - seed,
+        "confirmed": printed is not None and printed.is_confirmed,
     }
 
 
@@ -105,33 +145,13 @@ def _run(method: Method, task: Task) -> Found:
         raise CannotRun(f"{type(error).__name__}: {said[:_SHOWN]}") from error
 
 
-def _gated(task: Task, outcome: Found, seed: Agreement) -> tuple[str, Agreement]:
+def _gated(task: Task, outcome: Found, seed: Agreement, *, gated: bool) -> tuple[str, Agreement]:
     if outcome.instructions in (task.seed_prompt, ""):
         return task.seed_prompt, seed
     agreement = task.measure(outcome.instructions)
-    if is_better(seed, agreement):
+    if is_better(seed, agreement) or not gated:
         return outcome.instructions, agreement
     return task.seed_prompt, seed
-
-
-def _judged(task: Task, instructions: str, test: Sequence[dspy.Example]) -> tuple[Judgement, ...]:
-    return judge_examples(task.judge(instructions), test, task.objectives, task.num_threads)
-
-
-def scores_of(judged: Sequence[Sequence[Judgement]], rubric: Rubric) -> Mapping[str, Any]:
-    """Give the scores of several scorings of the same texts, as a cell keeps them."""
-    first = judged[0]
-    return {
-        "documents": [judgement.group for judgement in first],
-        "human": {
-            criterion.name: [judgement.example[criterion.human] for judgement in first]
-            for criterion in rubric.criteria
-        },
-        "judge": [
-            {name: [score_of(judgement, name) for judgement in scoring] for name in rubric.names}
-            for scoring in judged
-        ],
-    }
 
 
 @contextlib.contextmanager

@@ -1,14 +1,32 @@
-"""The seed prompt as it is, and our optimizer in its four modes."""
+"""The seed prompt as it is, and our optimizer: its modes, and its settings on and off."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import dspy
 
-from benchmarks.peers.method import Found, Method, Task
+from benchmarks.peers.method import OURS, Found, Method, Printed, Task
 from benchmarks.peers.tried import instructions_of
-from mogradjudge import MODES, Budget, MOGrad
+from mogradjudge import MODES, Budget, MOGrad, OptimizationResult
+from mogradjudge.optimize.state import best_first
+
+PAPER = "paper"
+_SIDE_BY_SIDE = 4
+SWITCHES: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType(
+    {
+        "sampling": {"sampling": ("disagreement", "uniform")},
+        "tolerance": {"skip_tolerance": ("data", None)},
+        "pool": {"pool": ("batch", "example")},
+        "race": {"race": ("blocks", "off")},
+        "mix": {"mix": ("race", "off")},
+        "confirm": {"confirm": ("report", "off")},
+    }
+)
+"""What the default has and the paper's protocol has not: settings, on and off."""
 
 
 def keep_seed(task: Task) -> Found:
@@ -16,23 +34,68 @@ def keep_seed(task: Task) -> Found:
     return Found(task.seed_prompt)
 
 
-def optimize(mode: str, task: Task) -> Found:
+def optimize(settings: Mapping[str, Any], task: Task) -> Found:
     """Run our optimizer until its calls are spent."""
-    optimizer = MOGrad(
-        mode,
-        steps=task.meter.cap,  # more than it can pay for
-        batch_size=task.batch_size,
+    options = {"steps": task.meter.cap, "batch_size": task.batch_size, **settings}
+    optimizer = MOGrad(  # more steps than it can pay for, if it is not told how many
         budget=Budget(max_calls=task.meter.cap),
         num_threads=task.num_threads,
         seed=task.seed,
         display_progress=False,
+        **options,
     )
     with dspy.context(lm=task.lm):
         result = optimizer.optimize(task.judge(), trainset=task.training, valset=task.validation)
-    return Found(instructions_of(result.program), f"{len(result.steps)} steps")
+    notes = f"{len(result.steps)} steps"
+    return Found(instructions_of(result.program), notes, _printed(task, result))
+
+
+def _printed(task: Task, result: OptimizationResult) -> Printed:
+    """Give the gain of the best rewrite where it was confirmed, else that of the selection."""
+    confirmation = result.confirmation
+    if confirmation.difference is None:
+        before, after = result.seed_agreement.mean or 0.0, result.final_agreement.mean or 0.0
+        return Printed(after - before, instructions_of(result.program))
+    judge = task.judge()
+    best = best_first(result.measured)[0].candidate
+    instructions = instructions_of(best.written_into(judge))
+    return Printed(
+        confirmation.difference, instructions, is_confirmed=confirmation.verdict == "confirmed"
+    )
+
+
+def _method(name: str, reference: str, **settings: Any) -> Method:
+    return Method(name, partial(optimize, settings), reference=reference)
+
+
+def _switched(place: int) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: {key: values[place] for key, values in settings.items()}
+        for name, settings in SWITCHES.items()
+    }
 
 
 METHODS = (
     Method("seed prompt", keep_seed),
-    *(Method(mode, partial(optimize, mode)) for mode in MODES),
+    *(_method(mode, OURS, mode=mode) for mode in MODES),
+    _method(f"{OURS}, {_SIDE_BY_SIDE} side by side", OURS, proposals=_SIDE_BY_SIDE),
+    Method(f"{OURS}, half the calls", partial(optimize, {}), share=0.5),
+    _method(f"{OURS}, {PAPER}", OURS, protocol=PAPER),
 )
+"""Rows of the comparison with peers."""
+
+ROWS = (
+    _method(PAPER, PAPER, protocol=PAPER),
+    *(
+        _method(f"{PAPER} + {name}", PAPER, protocol=PAPER, **on)
+        for name, on in _switched(0).items()
+    ),
+    _method("default", "default"),
+    *(_method(f"default - {name}", "default", **off) for name, off in _switched(1).items()),
+    _method("default + 4 side by side", "default", proposals=_SIDE_BY_SIDE),
+    _method("default + pareto parents", "default", parent="pareto"),
+    Method(
+        "default + separate calls", partial(optimize, {}), layout="separate", reference="default"
+    ),
+)
+"""Rows of our settings: each added to the paper's protocol alone, and left out of the default."""

@@ -168,6 +168,6 @@ def prepare() -> None:
 
 
 METHODS = (
-    Method("TextGrad, as shipped", partial(optimize, summed), prepare),
-    Method("TextGrad, one by one", partial(optimize, one_by_one), prepare),
+    Method("TextGrad, as shipped", partial(optimize, summed), prepare, is_served=True),
+    Method("TextGrad, one by one", partial(optimize, one_by_one), prepare, is_served=True),
 )

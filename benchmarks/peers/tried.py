@@ -8,15 +8,16 @@ from statistics import fmean
 
 import dspy
 
-from mogradjudge import MultiCriteriaJudge, Objective, Rubric, as_metric
+from mogradjudge import Instructions, MultiCriteriaJudge, Objective, Rubric, as_metric
 from mogradjudge.data import example_key
+from mogradjudge.settings import Layout
 
 
 class NotedJudge(MultiCriteriaJudge):
-    """A judge of one call per text whose predictions tell the instructions that made them."""
+    """A judge whose predictions tell the instructions that made them."""
 
-    def __init__(self, rubric: Rubric) -> None:
-        super().__init__(rubric, layout="combined")
+    def __init__(self, rubric: Rubric, layout: Layout = "combined") -> None:
+        super().__init__(rubric, layout=layout)
 
     def forward(self, **inputs: str) -> dspy.Prediction:
         prediction = super().forward(**inputs)
@@ -25,8 +26,25 @@ class NotedJudge(MultiCriteriaJudge):
 
 
 def instructions_of(judge: dspy.Module) -> str:
-    """Give the text that is optimized."""
-    return str(judge.judges["all"].signature.instructions)
+    """Give the text that is optimized; that of separate calls in one, with all sections."""
+    texts = [str(judge.signature.instructions) for judge in judge.judges.values()]
+    if len(texts) == 1:
+        return texts[0]
+    parts = [Instructions.parse(text) for text in texts]
+    sections = [section for part in parts for section in part.sections]
+    return Instructions(parts[0].preamble, sections).render()
+
+
+def written(instructions: str, judge: MultiCriteriaJudge) -> None:
+    """Write instructions into a judge, each section into the call that it is for."""
+    if list(judge.judges) == ["all"]:
+        texts = {"all": instructions}
+    else:
+        read = Instructions.parse(instructions)
+        texts = {n: Instructions(read.preamble, {n: t}).render() for n, t in read.sections}
+    for name, text in texts.items():
+        predictor = judge.judges[name]
+        predictor.signature = predictor.signature.with_instructions(text)
 
 
 class Tried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -30,7 +31,8 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "dilution": dilution.sections,
         "interference": interference.sections,
         "modes": modes.sections,
-        "peers": peers.sections,
+        "methods": partial(peers.sections, "methods"),
+        "peers": partial(peers.sections, "peers"),
     }
 )
 """Who writes about a benchmark that has cells, in the order of the report; given all cells."""

@@ -115,7 +115,7 @@ def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
     advice: list[tuple[str, str, str | None, str]] = []
     for place in range(BATCH):
         example = f"example {step}-{place}"
-        read = {name: world.feedback(example, [name]) for name in CRITERIA}
+        read = {name: world.feedback(example, {name: 1.0}) for name in CRITERIA}
         every = "\n".join(read.values())
         advice += [
             (SEPARATE, example, name, world.advice((name,), read[name], WORDS)) for name in CRITERIA

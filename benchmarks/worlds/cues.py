@@ -1,7 +1,11 @@
-"""The phrases of the planted world: those that help a judge, and those that help nobody."""
+"""The phrases of the planted worlds: those that help a judge, and those that help nobody.
+
+A *rule* is a cue, or an exception that was made for one text.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -49,3 +53,20 @@ GENERIC = (
     "stay open to different points of view",
     "do not lose heart over hard cases",
 )
+_EXCEPTION = re.compile(r"make an exception for (\w+) as in case \d+")
+
+
+def exception_for(criterion: str, case: int) -> str:
+    """Write the rule that one text alone speaks for."""
+    return f"make an exception for {criterion} as in case {case}"
+
+
+def rules_of(criterion: str, text: str) -> list[str]:
+    """Give a criterion's rules that stand in a text: cues first, and each once."""
+    exceptions = [it.group() for it in _EXCEPTION.finditer(text) if it.group(1) == criterion]
+    return [cue for cue in CUES[criterion] if cue in text] + list(dict.fromkeys(exceptions))
+
+
+def owners_in(text: str) -> dict[str, str]:
+    """Give the rules that stand in a text, each with its criterion."""
+    return {rule: criterion for criterion in CUES for rule in rules_of(criterion, text)}

@@ -3,9 +3,9 @@
 The model reads them as a sensible LM would, by the rules of our own roles. A prompt that asks for
 criticism is answered like our critic and coach: with the cues that the shown errors and critiques
 reveal, diluted where they are about several criteria. One that asks for an instruction is answered
-with the instruction that it shows and all cues that stand elsewhere in it, each in its criterion's
-section; where it shows neither errors nor critiques, the model has one idea of its own, a cue drawn
-at random. The reply comes in the form that the prompt asks for.
+with the instruction that it shows and all rules that stand elsewhere in it, each in its criterion's
+section; where it shows neither errors nor critiques, the model has one idea of its own, drawn at
+random. The reply comes in the form that the prompt asks for.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.worlds.cues import CUES, GENERIC
-from benchmarks.worlds.planted import PlantedWorld, cues_in
+from benchmarks.worlds.cues import CUES, GENERIC, owners_in
+from benchmarks.worlds.planted import PlantedWorld
 from benchmarks.worlds.world import fields, inputs_of, role_of
 from mogradjudge import Instructions
 
-_OWNER = {cue: name for name, cues in CUES.items() for cue in cues}
 _IMPROVED = ("<IMPROVED_VARIABLE>", "</IMPROVED_VARIABLE>")
 _SYSTEM_PROMPT = re.compile(r"<LM_SYSTEM_PROMPT>(.*?)</LM_SYSTEM_PROMPT>", re.DOTALL)
 _VARIABLE = re.compile(r"<VARIABLE>(.*?)</VARIABLE>", re.DOTALL)
 _TAGGED = re.compile(r"<instruction>(.*?)</instruction>", re.DOTALL)
 _FENCED = re.compile(r"```(.*?)```", re.DOTALL)
 _ATTEMPT = re.compile(r"Instruction #\d+: (.*?)(?=\n»»»|»|\Z)", re.DOTALL)
-_TEXT = re.compile(r"(Document \d+-\d+, text \d+: [\w=, ]+)(.*?)(?=Document \d|\Z)", re.DOTALL)
-_WRONG = re.compile(r"(\w+): judge [\d.]+ too")
+_FEEDBACK = re.compile(r"<FEEDBACK>(.*?)</FEEDBACK>", re.DOTALL)
+_TEXT = re.compile(
+    r"(Document \d+-\d+, text \d+: (?:\w+=-?\d+(?:\.\d+)?(?:, )?)+)(.*?)(?=Document \d|\Z)",
+    re.DOTALL,
+)
+_WRONG = re.compile(r"(\w+): judge ([\d.]+) too (high|low)")
 _OUTPUTS = re.compile(r"Your output fields are:\n(.*?)\nAll interactions", re.DOTALL)
 _DESCRIPTION = "These are short texts, to be rated on several criteria."
 
@@ -52,7 +55,7 @@ class OpenWorld(PlantedWorld):
             return json.dumps(texts) if "JSON object" in user else fields(texts)
         if _IMPROVED[0] in user:  # TextGrad's optimizer
             current = _last(_SYSTEM_PROMPT, user) or _last(_VARIABLE, user)
-            return _with(current, cues_in(user)).join(_IMPROVED)
+            return _with(current, self._heeded(_FEEDBACK.findall(user) or [user])).join(_IMPROVED)
         if "<OBJECTIVE_FUNCTION>" in user:  # its gradient
             return self._criticism(_SYSTEM_PROMPT.sub("", user))
         if current := _last(_TAGGED, user):
@@ -70,31 +73,43 @@ class OpenWorld(PlantedWorld):
         """Write an instruction anew: by the errors that the prompt shows, or else by an idea."""
         if revealed := self._revealed(prompt):
             said = "\n".join(self._passed_on(revealed, prompt))
-            return _with(current, cues_in(prompt) | cues_in(said))
+            return _with(current, {**owners_in(prompt), **owners_in(said)})
         known = [name for name in CUES if name in prompt] or list(CUES)
-        ideas = [cue for name in known for cue in CUES[name]]
-        idea = ideas[int(self.chance("idea", prompt, str(draw)) * len(ideas))]
-        return _with(current, cues_in(prompt) | {idea})
+        ideas = [(cue, name) for name in known for cue in CUES[name]]
+        cue, name = ideas[int(self.chance("idea", prompt, str(draw)) * len(ideas))]
+        idea = self.idea(cue, name, f"{prompt}{draw}")
+        return _with(current, {**owners_in(prompt), idea: name})
+
+    def idea(self, cue: str, name: str, source: str) -> str:
+        """Give the rule that comes to mind without any evidence."""
+        return cue
 
     def _criticism(self, prompt: str) -> str:
-        cues = cues_in(prompt) | self._revealed(prompt)
-        said = self._passed_on(cues, prompt)
+        rules = {**owners_in(prompt), **self._revealed(prompt)}
+        said = self._passed_on(rules, prompt)
         return "\n".join(f"The judge should {advice}." for advice in said) or "All is well."
 
-    def _revealed(self, prompt: str) -> set[str]:
-        """Name the cues that the shown texts, and what is said to be wrong with each, reveal."""
-        cues = set()
+    def _revealed(self, prompt: str) -> dict[str, str]:
+        """Give the rules that the shown texts, and what is said to be wrong with each, reveal."""
+        sources = []
         for text, said in _TEXT.findall(prompt.replace("\\n", "\n")):  # within JSON
-            wrong = [name for name in dict.fromkeys(_WRONG.findall(said)) if name in CUES]
-            cues |= cues_in(self.feedback(text, wrong))
-        return cues
+            wrong = {
+                name: float(points) * (1 if sign == "high" else -1)
+                for name, points, sign in reversed(_WRONG.findall(said))
+                if name in CUES
+            }
+            sources.append(self.feedback(text, wrong))
+        return self._heeded(sources)
 
-    def _passed_on(self, cues: Iterable[str], read: str) -> list[str]:
-        cues = sorted(cues)
-        chance = self.dilution if len({_OWNER[cue] for cue in cues}) > 1 else 0.0
+    def _heeded(self, sources: Sequence[str]) -> dict[str, str]:
+        rules = owners_in("\n".join(sources))
+        return {rule: name for rule, name in rules.items() if self.heeds(rule, sources)}
+
+    def _passed_on(self, rules: Mapping[str, str], read: str) -> list[str]:
+        chance = self.dilution if len(set(rules.values())) > 1 else 0.0
         return [
-            GENERIC[len(cue) % len(GENERIC)] if self.chance("advice", cue, read) < chance else cue
-            for cue in cues
+            GENERIC[len(it) % len(GENERIC)] if self.chance("advice", it, read) < chance else it
+            for it in sorted(rules)
         ]
 
 
@@ -116,11 +131,11 @@ def _last(pattern: re.Pattern[str], text: str) -> str:
     return matches[-1].strip() if matches else ""
 
 
-def _with(current: str, cues: Iterable[str]) -> str:
-    """Add cues to an instruction, each to its criterion's section if there are any sections."""
+def _with(current: str, rules: Mapping[str, str]) -> str:
+    """Add rules to an instruction, each to its criterion's section if there are any sections."""
     new: dict[str, list[str]] = {}
-    for cue in sorted(set(cues) - cues_in(current)):
-        new.setdefault(_OWNER[cue], []).append(f"When you rate, {cue}.")
+    for rule in sorted(rules.keys() - owners_in(current).keys()):
+        new.setdefault(rules[rule], []).append(f"When you rate, {rule}.")
     read = Instructions.parse(current)
     if read.sections:
         texts = {name: " ".join([read.section(name), *lines]) for name, lines in new.items()}

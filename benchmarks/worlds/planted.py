@@ -29,12 +29,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 import dspy
 import numpy as np
 
-from benchmarks.worlds.cues import CUES, GENERIC
+from benchmarks.worlds.cues import CUES, GENERIC, owners_in, rules_of
 from benchmarks.worlds.rater import rating
 from benchmarks.worlds.units import split_units
 from benchmarks.worlds.world import (
@@ -60,8 +60,10 @@ _REVEALED = 2  # cues of a criterion that one judged text shows to be missing
 _UNIT_WORDS = 10
 _BUDGET = re.compile(r"(\d+) words")
 _CASE = re.compile(r"case \d+")
+_ERROR = re.compile(r"error: judge ([\d.]+) too (high|low)")
+_UNSCORED = 9.0  # points of error where there is no score
 _ASKED = re.compile(r"`(\w+)` \(Literal\[1, 2, 3, 4, 5\]\)")
-_NORMAL = NormalDist()
+NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -123,40 +125,45 @@ class PlantedWorld:
         """Rate a text from 1 to 5 on the criteria of one call."""
         scores = {}
         for name in criteria:
-            truth = re.search(rf"\b{name}=(\d+)", text)
-            if truth is None:
-                raise NotOfThisWorldError(
-                    f"A text of this world carries its true scores, as in '{name}=4', got "
-                    f"{reprlib.repr(text)}."
-                )
             noise = self._noise(name, text, f"{criteria} {' '.join(instructions.split())}", draw)
-            score = int(truth.group(1)) + self.error_sd(name, instructions, criteria) * noise
+            score = true_score(name, text) + self.error_sd(name, instructions, criteria) * noise
             scores[name] = min(5, max(1, round(score)))
         return scores
 
     def _noise(self, name: str, text: str, prompt: str, draw: int) -> float:
-        sources = {"text": text, "prompt": prompt + text, "draw": f"{draw}{prompt}{text}"}
         return sum(
-            math.sqrt(share) * _NORMAL.inv_cdf(self.chance(name, kind, sources[kind]))
-            for kind, share in _SHARES.items()
+            math.sqrt(share) * NORMAL.inv_cdf(self.chance(name, kind, source))
+            for kind, (share, source) in self.noises(text, prompt, draw).items()
         )
+
+    def noises(self, text: str, prompt: str, draw: int) -> dict[str, tuple[float, str]]:
+        """Give what the judge's error comes from: shares of its variance, and what draws each."""
+        sources = {"text": text, "prompt": prompt + text, "draw": f"{draw}{prompt}{text}"}
+        return {kind: (share, sources[kind]) for kind, share in _SHARES.items()}
 
     def _critique(self, inputs: Mapping[str, str]) -> str:
         results = parts_of(inputs["results"])
-        wrong = [name for name, result in results.items() if "error: judge" in result]
+        wrong = {n: _signed(result) for n, result in results.items() if "error: judge" in result}
         if wrong:
             _check_known(tuple(wrong))
         return self.feedback(inputs["example"], wrong) or "The judge is right; keep all as it is."
 
-    def feedback(self, example: str, names: Sequence[str]) -> str:
-        """Say what a judge that missed an example's scores should have done."""
+    def feedback(self, example: str, errors: Mapping[str, float]) -> str:
+        """Say what a judge should have done that missed an example's scores by these errors."""
         case, lines = 1000 + int(9000 * self.chance("case", example)), []
-        for name in names:
-            order = sorted(CUES[name], key=lambda cue: self.chance(name, cue, example))
-            lines += [
-                f"{name}: in case {case} the judge should {cue}." for cue in order[:_REVEALED]
-            ]
+        for name, error in errors.items():
+            rules = self.revealed(name, example, error, case)
+            lines += [f"{name}: in case {case} the judge should {rule}." for rule in rules]
         return "\n".join(lines)
+
+    def revealed(self, name: str, example: str, error: float, case: int) -> list[str]:
+        """Give the rules that an error on an example seems to show to be missing."""
+        order = sorted(CUES[name], key=lambda cue: self.chance(name, cue, example))
+        return order[:_REVEALED]
+
+    def heeds(self, rule: str, sources: Sequence[str]) -> bool:
+        """Say whether a reader of criticism from several sources passes a rule on."""
+        return True
 
     def advice(self, names: Group, read: str, words: int | None = None) -> str:
         """Advise on the cues that critiques name, a paragraph per criterion.
@@ -166,7 +173,8 @@ class PlantedWorld:
             read: The critiques.
             words: How long to write; all cues if it is not said.
         """
-        cues = {name: [cue for cue in CUES[name] if cue in read] for name in names}
+        sources = list(texts_of(read).values())
+        cues = {n: [rule for rule in rules_of(n, read) if self.heeds(rule, sources)] for n in names}
         if words is not None:
             cues = _cut(cues, max(1, words // _UNIT_WORDS))
         case, paragraphs = _CASE.search(read), []
@@ -184,14 +192,35 @@ class PlantedWorld:
         diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
         return _generic(read + cue) if careless or diluted else cue
 
+    def texts(self, rubric: Rubric, documents: int, per_document: int) -> list[dspy.Example]:
+        """Make texts of this world with human scores; its seed draws them."""
+        return planted_examples(rubric, documents, per_document, self.seed)
+
+    def agreement(self, instructions: str, criteria: Group, *, apart: bool = False) -> float:
+        """Give the true mean agreement of a judge, which is free of any sample's luck.
+
+        Args:
+            instructions: All sections.
+            criteria: Those that are rated.
+            apart: Whether each has a call of its own.
+        """
+        return fmean(
+            self.expected(name, self.error_sd(name, instructions, (name,) if apart else criteria))
+            for name in criteria
+        )
+
+    def expected(self, name: str, sd: float) -> float:
+        """Simulate the agreement of a judge with such an error on a criterion, on many texts."""
+        return expected_agreement(round(sd, 4), "pooled", 1)
+
     def rewritten(self, texts: Mapping[str, str], advice: str) -> dict[str, str]:
         """Rewrite the criteria's texts, each with the cues that it holds and those advised."""
         new = {}
         for name, text in texts.items():
-            new_cues = [cue for cue in CUES[name] if cue in advice]
+            new_rules = rules_of(name, advice)
             if len(texts) > 1:
-                new_cues = [cue for cue in new_cues if not self._omits(cue, advice)]
-            held = [cue for cue in CUES[name] if cue in text or cue in new_cues]
+                new_rules = [rule for rule in new_rules if not self._omits(rule, advice)]
+            held = rules_of(name, f"{text} {'; '.join(new_rules)}")
             new[name] = " ".join(["Rate from 1 to 5.", *(f"When you rate, {cue}." for cue in held)])
         return new
 
@@ -284,6 +313,29 @@ def cues_in(text: str) -> set[str]:
     return {cue for cues in CUES.values() for cue in cues if cue in text}
 
 
+def true_score(name: str, text: str) -> float:
+    """Read a text's true score on a criterion.
+
+    Raises:
+        NotOfThisWorldError: If it carries none.
+    """
+    truth = re.search(rf"\b{name}=(-?\d+(?:\.\d+)?)", text)
+    if truth is None:
+        raise NotOfThisWorldError(
+            f"A text of this world carries its true scores, as in '{name}=4', got "
+            f"{reprlib.repr(text)}."
+        )
+    return float(truth.group(1))
+
+
+def _signed(result: str) -> float:
+    """Read by how many points the judge was too high."""
+    error = _ERROR.search(result)
+    if error is None:
+        return _UNSCORED
+    return float(error.group(1)) * (1 if error.group(2) == "high" else -1)
+
+
 def section_of(name: str, instructions: str) -> str:
     """Give a criterion's section; all of the instructions where they have no headings."""
     if "### Criterion: " not in instructions:
@@ -304,8 +356,10 @@ def _units(advice: str, texts: Mapping[str, str]) -> list[dict[str, object]]:
     for paragraph in advice.split("\n\n"):
         name, _, said = paragraph.partition(": ")
         for sentence in split_units(said):
-            cues = cues_in(sentence.text)
-            support = [n for n, text in texts.items() if not cues or cues & cues_in(text)]
+            rules = owners_in(sentence.text)
+            support = [
+                n for n, text in texts.items() if not rules or rules.keys() & owners_in(text)
+            ]
             units.append(unit_on(name, sentence.text, support))
     return units
 

@@ -194,6 +194,7 @@ def serving_apart(
     seed: int = 0,
     retry_after: float = 1.0,
     world: str = "toy",
+    world_seed: int = 0,
 ) -> Iterator[RemoteServer]:
     """Run a server in a process of its own while the block runs; options as on its command.
 
@@ -209,7 +210,7 @@ def serving_apart(
         "--faults",
         faults,
     ]
-    command += ["--world", world]
+    command += ["--world", world, "--world-seed", str(world_seed)]
     command += ["--seed", str(seed), "--retry-after", str(retry_after)]
     with (
         TemporaryFile("w+") as said,

@@ -51,7 +51,7 @@ def test_a_share_of_joint_advice_is_lost_and_none_of_separate(scope):
     world, diluted = PlantedWorld(dilution=0.0), PlantedWorld(dilution=0.5)
     kept = lost = 0
     for number in range(300):
-        read = world.feedback(f"example {number}", scope)
+        read = world.feedback(f"example {number}", dict.fromkeys(scope, 1.0))
         before = [cue for name in scope for cue in CUES[name] if cue in world.advice(scope, read)]
         after = [cue for cue in before if cue in diluted.advice(scope, read)]
         kept, lost = kept + len(after), lost + len(before) - len(after)
@@ -69,5 +69,5 @@ def test_rating_directly_is_rating_through_the_lm():
 
 def test_a_length_is_kept_to():
     world = PlantedWorld()
-    read = world.feedback("example", CRITERIA)
+    read = world.feedback("example", dict.fromkeys(CRITERIA, 1.0))
     assert len(json.dumps(world.advice(CRITERIA, read, 10))) < len(world.advice(CRITERIA, read, 40))

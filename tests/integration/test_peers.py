@@ -11,19 +11,19 @@ from importlib.util import find_spec
 import dspy
 import pytest
 from click.testing import CliRunner
-from numpy.testing import assert_allclose
+from scipy import stats
 
 from benchmarks.harness.cells import Cell
-from benchmarks.peers import Found, Method, Task, command, summarize
+from benchmarks.peers import Found, Method, Task, command, methods_command, summarize
 from benchmarks.peers.budget import CapReached, Meter
-from benchmarks.peers.command import METHODS, SMOKE, compare
+from benchmarks.peers.command import METHODS, PEERS, SETTINGS, SMOKE, compare
 from benchmarks.peers.dspy_methods import mipro_size
-from benchmarks.peers.figures import mean_interval
+from benchmarks.peers.figures import Mean
 from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.measuring import CannotRun, measure
-from benchmarks.peers.method import capped_lm
+from benchmarks.peers.method import Printed, capped_lm
 from benchmarks.peers.opro import meta_prompt
-from benchmarks.peers.tried import Tried
+from benchmarks.peers.tried import Tried, instructions_of
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.foreign import OpenWorld, is_ours
 from benchmarks.worlds.planted import (
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 
 RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
-PARTS = EXAMPLES[:9], EXAMPLES[9:18], EXAMPLES[18:]
+PARTS = EXAMPLES[:9], EXAMPLES[9:18]
 BY_NAME = {method.name: method for method in METHODS}
 CUE = CUES["fluency"][0]
 
@@ -77,7 +77,7 @@ def task_of(server, folder, calls):
 
 
 def measured(method, task, server):
-    return measure(method, task, PARTS[2], server, repeats=2)
+    return measure(method, task, server, OpenWorld())
 
 
 @pytest.mark.parametrize("name", ["SSC", "CCC", "OPRO", "COPRO", "GEPA", "MIPROv2"])
@@ -88,7 +88,7 @@ def test_a_method_keeps_to_the_cap_and_does_no_worse_than_the_seed(name, task, s
     assert result["validation"] >= result["seed_validation"]
     assert (result["calls"].get("other", 0) > 0) == (name not in ("SSC", "CCC"))
     assert result["tokens"] > 1000
-    assert [set(scoring) for scoring in result["test"]["judge"]] == [set(RUBRIC.names)] * 2
+    assert result["agreement"] == OpenWorld().agreement(result["instructions"], RUBRIC.names)
     assert cues_in(result["instructions"]) or result["seed_kept"]
 
 
@@ -192,6 +192,17 @@ def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
     assert keeper.scores == {task.seed_prompt: 0.5, "a": 0.5, "b": 0.4, "c": 0.6}
 
 
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_instructions_are_one_text_whatever_the_layout(layout, task):
+    task = replace(task, layout=layout)
+    judge = task.judge(task.seed_prompt.replace("Rate from 1 to 5.", f"When you rate, {CUE}."))
+    texts = [predictor.signature.instructions for predictor in judge.predictors()]
+    assert len(texts) == (1 if layout == "combined" else 2)
+    assert all(CUE in text for text in texts)
+    again = task.judge(instructions_of(judge))
+    assert [predictor.signature.instructions for predictor in again.predictors()] == texts
+
+
 def fail(task):
     raise ValueError("no such thing\nat all")
 
@@ -210,10 +221,10 @@ def lack():
 def test_a_method_that_cannot_run_says_so_in_its_row(method, said, task, server, tmp_path):
     with pytest.raises(CannotRun, match=said):
         measured(method, task, server)
-    sizes = replace(SMOKE, threads=(4,))
+    rows = replace(PEERS, methods=[method, BY_NAME["seed prompt"]])
     for _ in range(2):  # it is tried again, and what was measured is not
-        rows = compare(tmp_path / "out", [method, BY_NAME["seed prompt"]], sizes)
-        assert [(row.status, row.runs) for row in rows] == [(said, 0), ("", 1)]
+        measured_rows = compare(tmp_path / "out", rows, replace(SMOKE, threads=(4,)))["real"]
+        assert [(row.status, row.runs) for row in measured_rows] == [(said, 0), ("", 1)]
     lines = (tmp_path / "out" / "cells.jsonl").read_text().splitlines()
     assert [json.loads(line)["key"]["method"] for line in lines] == ["seed prompt"]
 
@@ -223,17 +234,17 @@ def test_the_command_prints_a_row_of_each_method(tmp_path, monkeypatch):
     asked = ["--smoke", "--method", "seed prompt", "--method", "SCC", "--threads", "4"]
     printed = CliRunner().invoke(command, asked, catch_exceptions=False).output
     assert "SCC" in printed
-    assert "at most 60 calls" in printed
+    assert "at most 40 calls" in printed
     assert not list(tmp_path.iterdir())
 
 
 def test_a_latency_of_nothing_can_be_asked_for(monkeypatch):
     asked = []
     module = import_module("benchmarks.peers.command")
-    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[2]) or [])
+    monkeypatch.setattr(module, "compare", lambda *given: asked.append(given[2]) or {})
     done = CliRunner().invoke(command, ["--latency", "0", "--calls", "50"])
     assert done.exit_code == 0, done.output
-    assert (asked[0].latency, asked[0].calls, asked[0].threads) == (0.0, 50, (1, 16))
+    assert (asked[0].latency, asked[0].calls, asked[0].threads) == (0.0, 50, (16,))
 
 
 def test_opro_shows_the_best_twenty_and_the_best_last():
@@ -253,53 +264,92 @@ def test_mipro_takes_what_the_cap_pays_for(cap):
     assert cap < 120 or 6 * candidates + 10 + (trials + 1) * 20 <= cap
 
 
-def test_the_interval_is_for_the_mean_and_no_wider_for_another_scoring():
-    examples = planted_examples(RUBRIC, documents=30, systems=3)
-    human = {each.name: [ex[each.human] for ex in examples] for each in RUBRIC.criteria}
-    noisy = {
-        name: [float(min(5, score + place % 3)) for place, score in enumerate(scores)]
-        for name, scores in human.items()
-    }
-    noisy["fluency"][7] = None  # unscored
-    test = {"documents": [each.group for each in examples], "human": human, "judge": [noisy]}
-    interval = mean_interval([test])
-    assert 0 < interval.low < interval.high < 1
-    again = mean_interval([test, {**test, "judge": [noisy, noisy]}])
-    assert_allclose((again.low, again.high), (interval.low, interval.high))
-    assert mean_interval([{**test, "documents": ["a"] * len(examples)}]) is None
+def test_a_mean_has_the_interval_of_a_t_test():
+    values = [0.2, 0.5, 0.3, 0.4]
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    mean = Mean.of(values)
+    assert (mean.value, mean.low, mean.high) == pytest.approx((0.35, *expected))
+    assert Mean.of([0.2, 0.4]).low is None
 
 
 def test_no_cells_make_no_rows():
     assert summarize([]) == []
 
 
-def test_a_row_counts_each_seed_once():
-    test = {
-        "documents": ["a", "b", "c", "d"],
-        "human": {"fluency": [1, 2, 3, 4]},
-        "judge": [{"fluency": [1.0, 2.0, 4.0, 3.0]}],
+def cell_of(seed, threads, agreement, method="SSC", **kept):
+    result = {
+        "notes": "",
+        "calls": {"judge": 10 * threads},
+        "tokens": 5,
+        "seconds": 8 / threads,
+        "seed_kept": False,
+        "seed_validation": 0.4,
+        "validation": 0.6,
+        "seed_agreement": 0.5,
+        "agreement": agreement,
+        "printed": None,
+        "printed_truth": None,
+        "confirmed": False,
+        **kept,
     }
+    key = {"method": method, "threads": threads, "seed": seed, "reference": "SSC"}
+    return Cell("peers", key, {}, result, (), 1, 1.0, {})
 
-    def cell(seed, threads, agreement, **kept):
-        result = {
-            "notes": "",
-            "calls": {"judge": 10 * threads},
-            "tokens": 5,
-            "seconds": 8 / threads,
-            "seed_kept": False,
-            "validation": None,
-            "agreement": agreement,
-            "test": test,
-            **kept,
-        }
-        key = {"method": "SSC", "threads": threads, "seed": seed}
-        return Cell("peers", key, {}, result, (), 1, 1.0, {})
 
-    cells = [cell(0, 16, 0.5), cell(0, 1, 0.9), cell(1, 16, 0.7, seed_kept=True)]
+def test_a_row_counts_each_seed_once():
+    cells = [cell_of(0, 16, 0.5), cell_of(0, 1, 0.9), cell_of(1, 16, 0.7, seed_kept=True)]
     (row,) = summarize(cells)
-    assert (row.runs, row.seed_kept, row.test, row.calls) == (2, 1, 0.6, {"judge": 160})
+    assert (row.runs, row.seed_kept, row.true.value, row.calls) == (2, 1, 0.6, {"judge": 160})
     assert row.seconds == {1: 8.0, 16: 0.5}
-    assert (row.validation, row.status) == (None, "")
+    assert (row.against, row.status) == (None, "")
+
+
+def test_a_difference_is_taken_seed_by_seed():
+    cells = [cell_of(seed, 16, 0.5 + seed / 10) for seed in range(4)]
+    cells += [cell_of(seed, 16, 0.6 + seed / 10, method="GEPA") for seed in range(3)]
+    ours, gepa = summarize(cells)
+    assert (gepa.against.value, gepa.against.high) == pytest.approx((0.1, 0.1))
+    assert (ours.reference, gepa.reference) == ("", "SSC")
+
+
+def test_what_is_printed_is_compared_with_the_truth_of_what_it_is_about():
+    luck = cell_of(0, 16, 0.5, printed=0.3, printed_truth=-0.1, confirmed=True)
+    (row,) = summarize([luck])
+    assert (row.optimism, row.wrong, row.wrongly_confirmed) == (pytest.approx(0.4), 1.0, 1.0)
+    (row,) = summarize([cell_of(0, 16, 0.6)])  # it prints the gain on the validation texts
+    assert (row.optimism, row.wrong, row.wrongly_confirmed) == (pytest.approx(0.1), 0.0, 0.0)
+
+
+def test_a_run_that_prints_its_own_gain_is_held_to_it(task, server):
+    def lucky(task):
+        return Found(task.seed_prompt, printed=Printed(0.2, task.seed_prompt, is_confirmed=True))
+
+    result = measured(Method("lucky", lucky), task, server)
+    assert (result["printed"], result["printed_truth"], result["confirmed"]) == (0.2, 0.0, True)
+
+
+def test_without_a_gate_what_a_run_returns_counts(task, server, monkeypatch):
+    said = iter([0.5, 0.4])
+    monkeypatch.setattr(Task, "measure", lambda *_: agreement(next(said)))
+    worse = Method("worse", lambda task: Found(task.seed_prompt + " Be so kind."))
+    result = measure(worse, task, server, OpenWorld(), gated=False)
+    assert not result["seed_kept"]
+
+
+def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
+    rows = compare(tmp_path, SETTINGS, SMOKE, ("null",))["null"]
+    assert [row.method for row in rows] == [method.name for method in SETTINGS.methods]
+    assert all(0 < sum(row.calls.values()) <= SMOKE.calls for row in rows)
+    assert {row.true.value for row in rows} == {rows[0].true.value}  # nothing helps
+
+
+def test_the_settings_print_a_table_for_each_world():
+    asked = ["--smoke", "--method", "paper", "--world", "null", "--world", "real"]
+    printed = CliRunner().invoke(methods_command, asked, catch_exceptions=False).output
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("The ")] == [
+        "null",
+        "real",
+    ]
 
 
 @pytest.mark.parametrize(

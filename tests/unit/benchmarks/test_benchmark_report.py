@@ -187,18 +187,14 @@ def test_interference_that_was_cut_short_says_so(tmp_path):
 
 
 def peers_cell(method, **result):
-    test = {
-        "documents": [str(n // 3) for n in range(30)],
-        "human": {"fluency": [float(1 + n * 3 % 5) for n in range(30)]},
-        "judge": [{"fluency": [float(1 + n * 2 % 5) for n in range(30)]}],
-    }
     ran = {"notes": "", "calls": {"judge": 48}, "tokens": 900, "seconds": 0.5, "seed_kept": False}
-    ran |= {"validation": 0.4, "agreement": 0.3, "test": test}
+    ran |= {"validation": 0.4, "seed_validation": 0.2, "agreement": 0.3, "seed_agreement": 0.2}
+    ran |= {"printed": None, "printed_truth": None, "confirmed": False}
     known = {"model": "a-model", "world": "planted", "data": "0", "rubric": setting("x")["rubric"]}
     return replace(
         cell("seed", 0),
         benchmark="peers",
-        key={"method": method, "threads": 1, "seed": 0, "cap": 60},
+        key={"method": method, "threads": 1, "seed": 0, "cap": 60, "reference": "SSC"},
         setting=known,
         result=ran | result,
         ledger=[{"role": "judge", "criteria": [], "calls": 48, "failed": 0, "cost": None}],
@@ -208,7 +204,7 @@ def peers_cell(method, **result):
 def test_peers_stand_in_one_table_those_that_could_not_run_too(tmp_path):
     cells = [peers_cell("SSC"), peers_cell("GEPA"), peers_cell("TextGrad", status="not | here")]
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
-    assert "| GEPA | 0.300 (" in text
+    assert "| GEPA | 0.300 | +0.000 | +0.100 |" in text
     assert "not &#124; here" in text
     assert "a-model, planted world" in text
     assert (tmp_path / "x" / "peers-1-60.svg").exists()

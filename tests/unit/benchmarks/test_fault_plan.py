@@ -124,7 +124,7 @@ def test_a_plan_that_cannot_be_is_refused(text):
         FaultPlan.parse(text)
 
 
-@pytest.mark.parametrize("world", ["planted", "favoured", "steady"])
+@pytest.mark.parametrize("world", ["planted", "real", "favoured", "steady"])
 @pytest.mark.parametrize(
     ["criterion", "text", "part"],
     [

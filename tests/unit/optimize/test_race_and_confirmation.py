@@ -475,6 +475,7 @@ def test_a_mix_is_scored_after_a_race_that_ended_early():
         (both(0), {}),  # no loser
         (both(4), {}),  # no winner
         (ONE_BETTER, {"mix": "off"}),
+        (ONE_BETTER, {"protocol": "paper"}),
         (ONE_BETTER, {"gate": AlwaysAccept()}),
         (ONE_BETTER, {"gate": lambda current, proposed: False}),
         (ONE_BETTER, {"gate": NoCriterionRegression(tolerance=2.0)}),
