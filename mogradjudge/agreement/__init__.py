@@ -40,6 +40,7 @@ from mogradjudge.agreement.power import (
     minimum_detectable_difference,
     sample_size,
 )
+from mogradjudge.agreement.prediction_powered import MeanEstimate, prediction_powered_mean
 
 __all__ = [
     "FEWEST_DOCUMENTS",
@@ -52,6 +53,7 @@ __all__ = [
     "Family",
     "Interval",
     "Level",
+    "MeanEstimate",
     "Measures",
     "Method",
     "Population",
@@ -79,6 +81,7 @@ __all__ = [
     "minimum_detectable_difference",
     "pair_accuracy",
     "pair_accuracy_constant",
+    "prediction_powered_mean",
     "quadratic_kappa",
     "reported_intervals",
     "sample_size",
