@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import sqrt
 from typing import TypeAlias
 
@@ -129,8 +130,8 @@ def prediction_powered_mean(
 
 def _by_document(groups: Sequence[str], *columns: Array) -> tuple[_Names, Array]:
     """Average the texts that have all columns; shape (columns, documents)."""
-    complete = np.isfinite(columns).all(axis=0)
-    documents = group_codes([groups[text] for text in np.flatnonzero(complete)])
+    complete = np.isfinite(np.sum(columns, axis=0))
+    documents = group_codes(list(compress(groups, complete)))
     sums = [np.bincount(documents.codes, column[complete], len(documents)) for column in columns]
     return documents.names, np.array(sums) / np.bincount(documents.codes, minlength=len(documents))
 
