@@ -23,6 +23,13 @@ _OTHER_MEASURES = {
 }
 
 
+# What `score --estimate` says of its texts: the key of a mean, and the words.
+_MEANS_COUNTS = {
+    "in_both": "texts in both tables, which count as rated",
+    "missing": "texts of the rated table without a human score, left out",
+    "unscored": "rated texts without a judge's score, left out of the estimate",
+    "unlabelled_unscored": "other texts without a judge's score, left out",
+}
 _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 
@@ -106,6 +113,7 @@ def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
         "unscored": dict(scored.unscored),
         "fallbacks": dict(scored.fallbacks),
         "ledger": [row.as_dict() for row in scored.ledger],
+        "means": scored.means and {name: mean.as_dict() for name, mean in scored.means.items()},
     }
 
 
@@ -117,6 +125,46 @@ def print_scored(scored: ScoredTable) -> None:
         f"The scores of {texts} are in {scored.out}; unscored: {_by_criterion(scored.unscored)}; "
         f"fallbacks: {_by_criterion(scored.fallbacks)}."
     )
+    if scored.means:
+        _print_means({name: mean.as_dict() for name, mean in scored.means.items()})
+
+
+def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the estimated means beside those of the rated texts alone, and what is left out."""
+    from mogradjudge.agreement import FEWEST_DOCUMENTS
+
+    columns = ("criterion", "mean", "95 % interval", "rated texts alone", "95 % interval")
+    rows = [
+        [
+            *(name, number(mean["mean"]), _interval(mean["interval"])),
+            *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
+            "-" if mean["gain"] is None else f"{100 * mean['gain']:.0f} %",
+            f"{mean['documents']} + {mean['unlabelled_documents']}",
+        ]
+        for name, mean in means.items()
+    ]
+    print_table(
+        (*columns, "narrower by", "documents"),
+        rows,
+        "Mean human score over documents, from human and judge scores (prediction-powered)",
+    )
+    say(
+        "It holds if the rated documents are like the others: drawn by chance from the same ones. "
+        "Each document counts the same."
+    )
+    for key, what in _MEANS_COUNTS.items():
+        if any(mean[key] for mean in means.values()):
+            say(f"{what}: {_by_criterion({name: mean[key] for name, mean in means.items()})}")
+    few = {
+        name: mean["documents"]
+        for name, mean in means.items()
+        if mean["documents"] < FEWEST_DOCUMENTS
+    }
+    if few:
+        say(
+            f"rated documents, too few to rely on an interval (fewer than {FEWEST_DOCUMENTS}): "
+            + ", ".join(f"{count} on {name}" for name, count in few.items())
+        )
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:

@@ -32,7 +32,8 @@ from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import ScoredTable, score_table
 from tests import processes
 
 RUBRIC = Rubric(
