@@ -138,7 +138,7 @@ def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
         [
             *(name, number(mean["mean"]), _interval(mean["interval"])),
             *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
-            "-" if mean["gain"] is None else f"{100 * mean['gain']:.0f} %",
+            "-" if mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
             f"{mean['documents']} + {mean['unlabelled_documents']}",
         ]
         for name, mean in means.items()
