@@ -10,7 +10,12 @@ from mogradjudge.agreement.bootstrap import (
     hierarchical,
     reported_intervals,
 )
-from mogradjudge.agreement.ceiling import human_ceiling
+from mogradjudge.agreement.ceiling import (
+    Ceiling,
+    copied_raters,
+    human_ceiling,
+    judge_ceiling,
+)
 from mogradjudge.agreement.coefficients import Undefined
 from mogradjudge.agreement.contrasts import compare
 from mogradjudge.agreement.correlation import Correlation, agreement_by, correlate
@@ -45,6 +50,7 @@ from mogradjudge.agreement.prediction_powered import MeanEstimate, prediction_po
 __all__ = [
     "FEWEST_DOCUMENTS",
     "METHODS",
+    "Ceiling",
     "Comparison",
     "Constant",
     "Correlation",
@@ -67,6 +73,7 @@ __all__ = [
     "compare",
     "compare_criteria",
     "contrast_criteria",
+    "copied_raters",
     "correlate",
     "detectable_difference",
     "deviation",
@@ -75,6 +82,7 @@ __all__ = [
     "hierarchical",
     "holm",
     "human_ceiling",
+    "judge_ceiling",
     "krippendorff_alpha",
     "mean_absolute_error",
     "measures",
