@@ -8,6 +8,7 @@ from mogradjudge.agreement.bootstrap import (
     Interval,
     bootstrap_criteria,
     hierarchical,
+    plain,
     reported_intervals,
 )
 from mogradjudge.agreement.ceiling import (
@@ -89,6 +90,7 @@ __all__ = [
     "minimum_detectable_difference",
     "pair_accuracy",
     "pair_accuracy_constant",
+    "plain",
     "prediction_powered_mean",
     "quadratic_kappa",
     "reported_intervals",

@@ -50,6 +50,17 @@ class Interval:
     confidence: float = 0.95
 
 
+def plain(value: float | Interval | Undefined) -> float | list[float] | None:
+    """Return a value as JSON holds it: an interval as its ends, an undefined one as None.
+
+    >>> plain(Interval(0.2, 0.6)), plain(Undefined("too few texts"))
+    ([0.2, 0.6], None)
+    """
+    if isinstance(value, Interval):
+        return [value.low, value.high]
+    return None if isinstance(value, Undefined) else value
+
+
 @dataclass(frozen=True)
 class Resampled:
     """An agreement, which documents have a value, and the agreement on each resample."""

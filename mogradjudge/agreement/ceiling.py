@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, compress, count
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from mogradjudge.agreement.bootstrap import (
     FEWEST_DOCUMENTS,
     Interval,
+    plain,
     resampled_criteria,
     student_interval,
 )
@@ -43,6 +45,11 @@ class Ceiling:
     interval: Interval | Undefined
     share: float | Undefined
     share_interval: Interval | Undefined
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures, None where one is undefined, and why there is no share."""
+        figures = {name: plain(value) for name, value in vars(self).items()}
+        return {**figures, "undefined": getattr(self.share, "reason", None)}
 
 
 def judge_ceiling(

@@ -10,6 +10,7 @@ from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
     from mogradjudge.optimize.estimate import RoleEstimate
+    from mogradjudge.scoring.ceilings import Ceilings
     from mogradjudge.scoring.table import ScoredTable
 
 
@@ -52,8 +53,25 @@ def print_run(result: Mapping[str, Any]) -> None:
     measure = named(result["measures"], short=True)
     print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
     _print_deviations(result["deviations"])
+    if ceilings := result["ceiling"]:
+        shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
+        say(f"share of the raters' ceiling: {', '.join(shares)}")
+    _print_ceilings(ceilings)
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _share(ceiling: Mapping[str, Any]) -> str:
+    """Write the share of the ceiling with its interval."""
+    ends = ceiling["share_interval"]
+    return number(ceiling["share"]) + (f" ({_interval(ends)})" if ends else "")
+
+
+def _print_ceilings(ceilings: Ceilings) -> None:
+    from mogradjudge.scoring.ceilings import describe
+
+    for line in describe(ceilings):
+        say(line)
 
 
 def _print_deviations(deviations: Mapping[str, Mapping[str, Any]]) -> None:
@@ -188,23 +206,29 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
+    ceilings = report["ceiling"]
     rows = [
         [name, number(measures["agreement"]), _interval(measures["interval"])]
+        + ([_share(ceilings[name])] if ceilings else [])
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
     mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
-    rows.append([*mean, "", "", "", ""])
+    rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
-    columns = ("criterion", shown_first, "95 % interval", "n", "unscored", "no human", "fallbacks")
+    columns = [
+        "criterion",
+        shown_first,
+        "95 % interval",
+        *(["share of ceiling"] if ceilings else []),
+    ]
+    columns += ["n", "unscored", "no human", "fallbacks"]
     documents = report["documents"]
     over = f"{documents} document{'' if documents == 1 else 's'}"
     title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
     print_table(columns, rows, title)
-    if ceiling := report["ceiling"]:
-        shown = ", ".join(f"{number(value)} on {name}" for name, value in ceiling.items())
-        say(f"raters among themselves (one with the mean of the others): {shown}")
+    _print_ceilings(ceilings)
     for note in report["notes"]:
         say(note)
     others = {title: it for title, it in _OTHER_MEASURES.items() if title != shown_first}

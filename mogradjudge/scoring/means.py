@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import dspy
 
-from mogradjudge.agreement import MeanEstimate, Undefined, prediction_powered_mean
+from mogradjudge.agreement import MeanEstimate, plain, prediction_powered_mean
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data import READ_DEFAULTS, Batch, ReadOptions, load_examples
 from mogradjudge.data.grouping import found_groups, group_name
@@ -49,10 +49,10 @@ class CriterionMean:
         estimate = self.estimate
         counts = ("texts", "unlabelled_texts", "missing", "unscored", "unlabelled_unscored")
         return {
-            "mean": _plain(estimate.value),
-            "interval": _plain(estimate.interval),
-            "labelled_mean": _plain(estimate.labelled),
-            "labelled_interval": _plain(estimate.labelled_interval),
+            "mean": plain(estimate.value),
+            "interval": plain(estimate.interval),
+            "labelled_mean": plain(estimate.labelled),
+            "labelled_interval": plain(estimate.labelled_interval),
             "gain": estimate.gain,
             "weight": estimate.weight,
             "documents": estimate.documents,
@@ -61,12 +61,6 @@ class CriterionMean:
             **{name: getattr(self, name) for name in (*counts, "in_both")},
             "undefined": getattr(estimate.interval, "reason", None),
         }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Undefined | float):
-        return value if isinstance(value, float) else None
-    return [value.low, value.high]
 
 
 class _Text(NamedTuple):

@@ -351,6 +351,22 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     assert report["notes"] == []
 
 
+def test_evaluate_shows_the_share_of_the_raters_ceiling(judge, table, server, tmp_path, capsys):
+    twice = tmp_path / "twice.jsonl"
+    with twice.open("w") as file:
+        for number, line in enumerate(table.read_text().splitlines()):
+            row = json.loads(line)
+            for error in (0, number % 3 - 1):
+                names = [name for name in row if name.startswith("human_")]
+                other = {name: min(5, max(1, row[name] + error)) for name in names}
+                file.write(json.dumps({**row, **other}) + "\n")
+    assert call("evaluate", judge, twice, *lm(server)) == 0
+    shown = capsys.readouterr().out
+    assert "share of ceiling" in shown and "perfect judge" in shown
+    assert call("evaluate", judge, table, *lm(server)) == 0
+    assert "ceiling" not in capsys.readouterr().out
+
+
 def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, judge, server, capsys):
     words = ["evaluate", judge, table, *lm(server), "--limit", 6]
     assert call(*words, "--json") == 0
