@@ -37,6 +37,10 @@ class Ceiling:
     agreement of one of them with the mean of the others (`human_ceiling`); ``perfect_judge`` that
     of a judge without error with the mean of all, and ``share`` the judge's agreement divided by
     it. The intervals are of the last two.
+
+    >>> few = Undefined("no interval: 4 documents, and it needs 8")
+    >>> Ceiling(3.0, 0.7, 0.9, few, 0.5, few).as_dict()["share"]
+    0.5
     """
 
     raters: float

@@ -164,7 +164,7 @@ def _check_files(source: str | Path, out: Path, options: ScoringOptions) -> None
     check_output(out, overwrite=options.overwrite)
     for table in (Path(source), Path(options.estimate or source)):
         if table.exists() and out.exists() and out.samefile(table):
-            raise SetupError(f"`--out` must not be a table that is read, got {out}.")
+            raise SetupError(f"`--out` must not be the table that is read, got {out}.")
 
 
 def _rated(judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task) -> RatedTexts | None:
