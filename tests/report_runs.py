@@ -64,6 +64,8 @@ def toy_run(folder: Path, engine: ToyEngine | None = None, **changes: object) ->
         ]
     settings = {"steps": 3, "mode": "SSC", "run_dir": folder} | changes
     test = settings.pop("test", True)
+    if settings.pop("raters", False):
+        examples = rated_twice(examples)
     with dspy.context(lm=dspy.LM("toy/world", engine=engine or ToyEngine(), temperature=0.0)):
         MOGrad(**settings).optimize(
             MultiCriteriaJudge(RUBRIC),
@@ -72,6 +74,20 @@ def toy_run(folder: Path, engine: ToyEngine | None = None, **changes: object) ->
             testset=examples[22:] if test else [],
         )
     return folder
+
+
+def rated_twice(examples: Iterable[dspy.Example]) -> list[dspy.Example]:
+    """Add two raters, of whom one errs by a point on two thirds of the texts."""
+    return [
+        text.copy(
+            single_ratings=tuple(
+                (rater, name, text[f"human_{name}"] + error * (place % 3 - 1))
+                for name in RUBRIC.names
+                for rater, error in (("ann", 0), ("bob", 1))
+            )
+        )
+        for place, text in enumerate(examples)
+    ]
 
 
 def written(folder: Path, events: Iterable[Event]) -> Path:

@@ -28,7 +28,8 @@ from benchmarks.worlds.server import serving_apart
 from benchmarks.worlds.world import toy_rubric
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.display.terminal import print_table
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 
 # A name that DSPy's catalogue knows: for others it searches all of it twice a call, 3 ms.
 MODEL = "openai/gpt-4o-mini"

@@ -24,6 +24,7 @@ from benchmarks.self_tests.few_documents import (
     print_promises,
     promises,
 )
+from benchmarks.self_tests.means import LABELLED, means_coverage, print_means
 from benchmarks.worlds.simulated import SYSTEMS, Array, Errors, World, human_scores, world
 from mogradjudge import Rubric, SetupError, load_examples
 from mogradjudge.agreement import Comparison, TestOptions, Undefined, bootstrap_criteria, compare
@@ -236,8 +237,10 @@ def command(simulations: int, data: str | None, rubric: str | None, smoke: bool)
             f"share rejected at {ALPHA}",
         )
     few, differences = (SIZES[:1], DIFFERENCES[::6]) if smoke else (SIZES, DIFFERENCES)
+    rated = LABELLED[:1] if smoke else LABELLED
     rows = promises(human, simulations, few, differences)
     print_promises(rows, human.shape[1], simulations)
+    print_means(means_coverage(human, simulations, rated), human.shape[1], simulations)
     speed = measure_speed(*((1000, 50) if smoke else (RESAMPLES, SCIPY_RESAMPLES)))
     print(
         f"Intervals of {CRITERIA} criteria, 100 documents x {SYSTEMS} texts: {speed.ours:.2f} s; "

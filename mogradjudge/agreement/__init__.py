@@ -8,9 +8,15 @@ from mogradjudge.agreement.bootstrap import (
     Interval,
     bootstrap_criteria,
     hierarchical,
+    plain,
     reported_intervals,
 )
-from mogradjudge.agreement.ceiling import human_ceiling
+from mogradjudge.agreement.ceiling import (
+    Ceiling,
+    copied_raters,
+    human_ceiling,
+    judge_ceiling,
+)
 from mogradjudge.agreement.coefficients import Undefined
 from mogradjudge.agreement.contrasts import compare
 from mogradjudge.agreement.correlation import Correlation, agreement_by, correlate
@@ -40,10 +46,12 @@ from mogradjudge.agreement.power import (
     minimum_detectable_difference,
     sample_size,
 )
+from mogradjudge.agreement.prediction_powered import MeanEstimate, prediction_powered_mean
 
 __all__ = [
     "FEWEST_DOCUMENTS",
     "METHODS",
+    "Ceiling",
     "Comparison",
     "Constant",
     "Correlation",
@@ -52,6 +60,7 @@ __all__ = [
     "Family",
     "Interval",
     "Level",
+    "MeanEstimate",
     "Measures",
     "Method",
     "Population",
@@ -65,6 +74,7 @@ __all__ = [
     "compare",
     "compare_criteria",
     "contrast_criteria",
+    "copied_raters",
     "correlate",
     "detectable_difference",
     "deviation",
@@ -73,12 +83,15 @@ __all__ = [
     "hierarchical",
     "holm",
     "human_ceiling",
+    "judge_ceiling",
     "krippendorff_alpha",
     "mean_absolute_error",
     "measures",
     "minimum_detectable_difference",
     "pair_accuracy",
     "pair_accuracy_constant",
+    "plain",
+    "prediction_powered_mean",
     "quadratic_kappa",
     "reported_intervals",
     "sample_size",

@@ -50,8 +50,19 @@ class Interval:
     confidence: float = 0.95
 
 
+def plain(value: float | Interval | Undefined) -> float | list[float] | None:
+    """Return a value as JSON holds it: an interval as its ends, an undefined one as None.
+
+    >>> plain(Interval(0.2, 0.6)), plain(Undefined("too few texts"))
+    ([0.2, 0.6], None)
+    """
+    if isinstance(value, Interval):
+        return [value.low, value.high]
+    return None if isinstance(value, Undefined) else value
+
+
 @dataclass(frozen=True)
-class _Resampled:
+class Resampled:
     """An agreement, which documents have a value, and the agreement on each resample."""
 
     value: float
@@ -125,12 +136,12 @@ def bootstrap_criteria(
     for name, scores in human.items():
         check_lengths({"human": scores, "judge": judge[name], "groups": groups})
         columns[name] = gappy("human", scores), gappy("judge", judge[name])
-    criteria = _resampled_criteria(columns, documents, options)
+    criteria = resampled_criteria(columns, documents, options)
     intervals = {name: it.interval(fewest, options) for name, it in criteria.items()}
     return {**intervals, "mean": _mean(list(criteria.values())).interval(fewest, options)}
 
 
-def _mean(criteria: Sequence[_Resampled]) -> _Resampled:
+def _mean(criteria: Sequence[Resampled]) -> Resampled:
     """Average the criteria that have a value, on the whole and on most resamples."""
     defined = [
         criterion
@@ -139,18 +150,24 @@ def _mean(criteria: Sequence[_Resampled]) -> _Resampled:
     ]
     if not defined:
         has_value = np.any([criterion.has_value for criterion in criteria], axis=0)
-        return _Resampled(np.nan, np.atleast_1d(has_value), np.full(1, np.nan))
-    return _Resampled(
+        return Resampled(np.nan, np.atleast_1d(has_value), np.full(1, np.nan))
+    return Resampled(
         float(np.mean([criterion.value for criterion in defined])),
         np.any([criterion.has_value for criterion in defined], axis=0),
         np.mean([criterion.resampled for criterion in defined], axis=0),
     )
 
 
-def _resampled_criteria(
+def resampled_criteria(
     columns: Mapping[str, tuple[Array, Array]], documents: Groups, options: TestOptions
-) -> dict[str, _Resampled]:
-    """Return each criterion's agreement on each resample; all share the resamples."""
+) -> dict[str, Resampled]:
+    """Return each criterion's agreement on each resample; all share the resamples.
+
+    Args:
+        columns: The two sides of each criterion, shape (texts,); nan where there is no score.
+        documents: The texts' documents.
+        options: How agreement is measured, and how many resamples are drawn.
+    """
     values = {name: np.empty(options.resamples) for name in columns}
     rng = np.random.default_rng(options.seed)
     for rows in blocks(options.resamples, len(documents)):
@@ -158,7 +175,7 @@ def _resampled_criteria(
         for name, sides in columns.items():
             values[name][rows] = resampled_values(*sides, documents, weights, options.of(name))
     return {
-        name: _Resampled(*_over_all(*sides, documents, options.of(name)), values[name])
+        name: Resampled(*_over_all(*sides, documents, options.of(name)), values[name])
         for name, sides in columns.items()
     }
 

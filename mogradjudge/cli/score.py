@@ -65,6 +65,13 @@ judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
     "of such a name]",
 )
 @click.option(
+    "--estimate",
+    type=FILE,
+    metavar="LABELLED",
+    help="A table with human ratings of some texts: estimate each criterion's mean over DATA, with "
+    "an interval. Its texts are judged and paid for, too.",
+)
+@click.option(
     "--ray",
     type=Names("auto", "local"),
     metavar="ADDRESS",
@@ -81,9 +88,11 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
 
     \b
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out scores.parquet
+    mogradjudge score run texts.csv --lm openai/gpt-4o-mini --out s.csv --estimate rated.csv
     mogradjudge score run/judge.json texts.csv --lm openai/gpt-4o-mini --out s.parquet --ray auto
     """
-    from mogradjudge.scoring.table import ScoringOptions, score_table
+    from mogradjudge.scoring.options import ScoringOptions
+    from mogradjudge.scoring.table import score_table
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
     reading = reading_of(options)
@@ -107,6 +116,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
                 keep_going=options["keep_going"],
                 reading=reading,
                 prefix=options["prefix"],
+                estimate=options["estimate"],
             ),
             watch=watch,
         )

@@ -10,6 +10,7 @@ from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
     from mogradjudge.optimize.estimate import RoleEstimate
+    from mogradjudge.scoring.ceilings import Ceilings
     from mogradjudge.scoring.table import ScoredTable
 
 
@@ -23,6 +24,13 @@ _OTHER_MEASURES = {
 }
 
 
+# What `score --estimate` says of its texts: the key of a mean, and the words.
+_MEANS_COUNTS = {
+    "in_both": "texts in both tables, which count as rated",
+    "missing": "texts of the rated table without a human score, left out",
+    "unscored": "rated texts without a judge's score, left out of the estimate",
+    "unlabelled_unscored": "other texts without a judge's score, left out",
+}
 _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 
@@ -45,8 +53,25 @@ def print_run(result: Mapping[str, Any]) -> None:
     measure = named(result["measures"], short=True)
     print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
     _print_deviations(result["deviations"])
+    if ceilings := result["ceiling"]:
+        shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
+        say(f"share of the raters' ceiling: {', '.join(shares)}")
+    _print_ceilings(ceilings)
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _share(ceiling: Mapping[str, Any]) -> str:
+    """Write the share of the ceiling with its interval."""
+    ends = ceiling["share_interval"]
+    return number(ceiling["share"]) + (f" ({_interval(ends)})" if ends else "")
+
+
+def _print_ceilings(ceilings: Ceilings) -> None:
+    from mogradjudge.scoring.ceilings import describe
+
+    for line in describe(ceilings):
+        say(line)
 
 
 def _print_deviations(deviations: Mapping[str, Mapping[str, Any]]) -> None:
@@ -106,6 +131,7 @@ def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
         "unscored": dict(scored.unscored),
         "fallbacks": dict(scored.fallbacks),
         "ledger": [row.as_dict() for row in scored.ledger],
+        "means": scored.means and {name: mean.as_dict() for name, mean in scored.means.items()},
     }
 
 
@@ -117,6 +143,46 @@ def print_scored(scored: ScoredTable) -> None:
         f"The scores of {texts} are in {scored.out}; unscored: {_by_criterion(scored.unscored)}; "
         f"fallbacks: {_by_criterion(scored.fallbacks)}."
     )
+    if scored.means:
+        _print_means({name: mean.as_dict() for name, mean in scored.means.items()})
+
+
+def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the estimated means beside those of the rated texts alone, and what is left out."""
+    from mogradjudge.agreement import FEWEST_DOCUMENTS
+
+    columns = ("criterion", "mean", "95 % interval", "rated texts alone", "95 % interval")
+    rows = [
+        [
+            *(name, number(mean["mean"]), _interval(mean["interval"])),
+            *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
+            "-" if mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
+            f"{mean['documents']} + {mean['unlabelled_documents']}",
+        ]
+        for name, mean in means.items()
+    ]
+    print_table(
+        (*columns, "narrower by", "documents"),
+        rows,
+        "Mean human score over documents, from human and judge scores (prediction-powered)",
+    )
+    say(
+        "It holds if the rated documents are like the others: drawn by chance from the same ones. "
+        "Each document counts the same."
+    )
+    for key, what in _MEANS_COUNTS.items():
+        if any(mean[key] for mean in means.values()):
+            say(f"{what}: {_by_criterion({name: mean[key] for name, mean in means.items()})}")
+    few = {
+        name: mean["documents"]
+        for name, mean in means.items()
+        if mean["documents"] < FEWEST_DOCUMENTS
+    }
+    if few:
+        say(
+            f"rated documents, too few to rely on an interval (fewer than {FEWEST_DOCUMENTS}): "
+            + ", ".join(f"{count} on {name}" for name, count in few.items())
+        )
 
 
 def print_estimate(rows: Sequence[RoleEstimate]) -> None:
@@ -140,23 +206,29 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
+    ceilings = report["ceiling"]
     rows = [
         [name, number(measures["agreement"]), _interval(measures["interval"])]
+        + ([_share(ceilings[name])] if ceilings else [])
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
     mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
-    rows.append([*mean, "", "", "", ""])
+    rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
-    columns = ("criterion", shown_first, "95 % interval", "n", "unscored", "no human", "fallbacks")
+    columns = [
+        "criterion",
+        shown_first,
+        "95 % interval",
+        *(["share of ceiling"] if ceilings else []),
+    ]
+    columns += ["n", "unscored", "no human", "fallbacks"]
     documents = report["documents"]
     over = f"{documents} document{'' if documents == 1 else 's'}"
     title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
     print_table(columns, rows, title)
-    if ceiling := report["ceiling"]:
-        shown = ", ".join(f"{number(value)} on {name}" for name, value in ceiling.items())
-        say(f"raters among themselves (one with the mean of the others): {shown}")
+    _print_ceilings(ceilings)
     for note in report["notes"]:
         say(note)
     others = {title: it for title, it in _OTHER_MEASURES.items() if title != shown_first}

@@ -61,7 +61,7 @@ def found_groups(inputs: Mapping[str, Sequence[str]], what: str, off: str) -> li
         f", not those with the same {apart}" if others else "",
         off,
     )
-    return [_group_name(value) for value in inputs[chosen]]
+    return [group_name(value) for value in inputs[chosen]]
 
 
 def _repeats(count: Counter[str]) -> bool:
@@ -79,5 +79,11 @@ def _sharing(count: Counter[str]) -> int:
     return sum(texts for texts in count.values() if texts > 1)
 
 
-def _group_name(value: str) -> str:
+def group_name(value: str) -> str:
+    """Return a text, or its digest if it is long.
+
+    Example:
+        >>> group_name("a" * 100)
+        '9391a07725c98cf8'
+    """
     return value if len(value) <= _LONGEST_NAME else digest(value)[:16]

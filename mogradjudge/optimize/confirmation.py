@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from mogradjudge.objectives import Objective
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement
+from mogradjudge.scoring.ceilings import Ceilings
 
 FEWEST_DOCUMENTS = 16
 """With fewer documents to confirm on, no texts are set aside."""
@@ -38,6 +39,8 @@ class Confirmation:
         takes_back: Whether the initial instructions are the result after all.
         corrected: Where nothing could be compared, the gain on the validation texts, corrected for
             the choice of the best (`corrected_gain`); None if that is unknown.
+        ceilings: How well raters agree on the texts of the result's agreement, and its share of
+            what they permit (`ceilings_of`).
 
     >>> print(Confirmation("too few documents", needed=40).describe())
     Too few documents to confirm: it takes 40. The agreement is that of the texts that chose \
@@ -54,6 +57,7 @@ the instructions, and optimistic.
     needed: int | None = None
     takes_back: bool = False
     corrected: float | None = None
+    ceilings: Ceilings = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
         """Say in a sentence or two what was confirmed."""

@@ -43,12 +43,12 @@ from mogradjudge.optimize.step import judge
 from mogradjudge.optimize.trials import Trials
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import (
-    Agreement,
     Judgement,
     agreement_of,
     check_scored,
     check_summed,
 )
+from mogradjudge.scoring.ceilings import ceilings_of, has_ratings
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +210,7 @@ class Run:
     def confirm(self) -> None:
         """Compare the best with the initial instructions on texts that chose neither."""
         confirmation = self.untested()
+        judged: tuple[Judgement, ...] = ()
         if confirmation.verdict == "not reached":
             first, best = self.state.measured[0], self.state.best
             seed, final = (
@@ -218,10 +219,15 @@ class Run:
             )
             required = self.context.config.confirm == "require"
             confirmation = confirmed(seed, final, self.context.objectives, required=required)
+            judged = seed if confirmation.takes_back else final
             self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
         elif confirmation.verdict == "too few documents":
             confirmation = replace(confirmation, corrected=self.corrected_gain())
-        self.advance(replace(self.state, confirmation=confirmation))
+        state = replace(self.state, confirmation=confirmation)
+        if not judged and has_ratings(self.parts["validation"]):
+            judged = self.trials.held(state.chosen)
+        ceilings = ceilings_of(judged, self.context.objectives)
+        self.advance(replace(state, confirmation=replace(confirmation, ceilings=ceilings)))
 
     def corrected_gain(self) -> float | None:
         """Return the best candidate's gain on the validation texts, corrected for its choice."""
@@ -245,10 +251,14 @@ class Run:
     def score_test(self) -> None:
         """Score the initial and the final instructions on the held-out texts."""
         first, chosen = self.state.measured[0], self.state.chosen
-        seed = self.measure(0, "test", first.candidate)
+        seed = self.judge(0, "test", first.candidate)
         is_seed = chosen.candidate == first.candidate
-        final = seed if is_seed else self.measure(chosen.step, "test", chosen.candidate)
-        self.advance(replace(self.state, test=HeldOut(len(self.parts["test"]), seed, final)))
+        final = seed if is_seed else self.judge(chosen.step, "test", chosen.candidate)
+        objectives = self.context.objectives
+        before, after = (agreement_of(judged, objectives) for judged in (seed, final))
+        ceilings = ceilings_of(final, objectives)
+        held_out = HeldOut(len(self.parts["test"]), before, after, ceilings)
+        self.advance(replace(self.state, test=held_out))
 
     def judge(self, step: int, split: str, candidate: Candidate) -> tuple[Judgement, ...]:
         """Judge the texts of a split with the instructions of a step, 0 for the initial ones."""
@@ -256,10 +266,6 @@ class Run:
         texts = JudgedText.all_of(judgements, self.context.objectives)
         self.notify(CandidateScored(step, split, texts))
         return judgements
-
-    def measure(self, step: int, split: str, candidate: Candidate) -> Agreement:
-        """Score the instructions of a step on the texts of a split."""
-        return agreement_of(self.judge(step, split, candidate), self.context.objectives)
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""

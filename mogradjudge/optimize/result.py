@@ -15,6 +15,7 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.scoring.ceilings import Ceilings
 
 StopReason: TypeAlias = Literal[
     "steps", "budget", "reserve", "patience", "target", "stop_file", "interrupted"
@@ -101,15 +102,20 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Agreement of the initial and the final instructions on ``n`` held-out examples."""
+    """Agreement of the initial and the final instructions on ``n`` held-out examples.
+
+    ``ceilings`` are the raters' on these, and the final instructions' share (`ceilings_of`).
+    """
 
     n: int
     seed: Agreement
     final: Agreement
+    ceilings: Ceilings = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as `result.json` holds them."""
-        return {"n": self.n, "seed": self.seed.as_dict(), "final": self.final.as_dict()}
+        ends = {"seed": self.seed.as_dict(), "final": self.final.as_dict()}
+        return {"n": self.n, **ends, "ceiling": dict(self.ceilings)}
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,7 @@ class OptimizationResult:
                 "seed": _plain(self.seed_agreement.deviations),
                 "final": _plain(self.final_agreement.deviations),
             },
+            "ceiling": dict(self.confirmation.ceilings),
             "undefined": self.final_agreement.undefined(),
             "unscored": dict(self.final_agreement.unscored),
             "missing_human": dict(self.final_agreement.missing),

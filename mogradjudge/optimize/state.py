@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
 
@@ -18,6 +18,7 @@ from mogradjudge.optimize.confirmation import Confirmation, Verdict
 from mogradjudge.optimize.result import HeldOut, Measured, StepRecord
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement
+from mogradjudge.scoring.ceilings import Ceilings
 from mogradjudge.settings import Choose
 from mogradjudge.stages.gate import measures_less
 
@@ -343,14 +344,15 @@ class _HeldOut:
     n: _Count
     seed: _Rows
     final: _Rows
+    ceilings: Ceilings = field(default_factory=dict)
 
     @classmethod
     def of(cls, test: HeldOut) -> Self:
-        return cls(test.n, _rows(test.seed), _rows(test.final))
+        return cls(test.n, _rows(test.seed), _rows(test.final), test.ceilings)
 
     @property
     def held_out(self) -> HeldOut:
-        return HeldOut(self.n, _agreement(self.seed), _agreement(self.final))
+        return HeldOut(self.n, _agreement(self.seed), _agreement(self.final), self.ceilings)
 
 
 @dataclass(frozen=True)
@@ -365,6 +367,7 @@ class _Confirmation:
     needed: _Count | None
     takes_back: bool
     corrected: float | None = None
+    ceilings: Ceilings = field(default_factory=dict)
 
     @classmethod
     def of(cls, confirmation: Confirmation) -> Self:

@@ -10,14 +10,15 @@ from mogradjudge.report.estimates import MEAN, Ends, Scoring
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.scores import measure_of
 from mogradjudge.report.section import Findings, Section
+from mogradjudge.scoring.ceilings import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CEILING = (
+_NO_CEILING = (
     "There is no human ceiling here. It would show how well human raters agree with one another, "
-    "but a run has only one human score per text and criterion."
+    "but there is only one human score per text and criterion."
 )
 _BLUE, _GREEN = COLOURS[0], COLOURS[2]
 
@@ -33,10 +34,17 @@ def section(findings: Findings) -> Section:
         values={
             "compared": tuple(findings.ends.values()),
             "pictures": pictures,
-            "ceiling": _CEILING if findings.run.rubric is not None else "",
+            "ceiling": _ceiling(findings),
         },
         pictures=tuple(pictures.values()),
     )
+
+
+def _ceiling(findings: Findings) -> list[str]:
+    """Say how well raters agree, or that it is not known."""
+    known = map(findings.run.ceilings, findings.ends)
+    lines = next((describe(ceilings) for ceilings in known if ceilings), [_NO_CEILING])
+    return lines if findings.run.rubric is not None else []
 
 
 def _picture(findings: Findings, ends: Ends) -> Picture | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mogradjudge.agreement import Interval
 from mogradjudge.agreement.claims import Claim
@@ -57,7 +57,8 @@ class Ends:
     ``agreement`` describes the measure, ``of`` what is compared. Means are over the criteria on
     which both have a value, without those ``left_out``. If ``seed_kept``, the initial instructions
     are also the final ones, and there are no claims. ``of_judge`` is False for a program that is
-    compared by its own objectives instead of with human scores.
+    compared by its own objectives instead of with human scores. ``shares`` are those of the raters'
+    ceiling that the result reaches, where several ratings of a text are known.
     """
 
     split: str
@@ -70,6 +71,7 @@ class Ends:
     left_out: tuple[str, ...] = ()
     seed_kept: bool = False
     of_judge: bool = True
+    shares: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def arms(self) -> Mapping[str, Scoring]:

@@ -31,6 +31,7 @@ from mogradjudge.optimize.events import (
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
+from mogradjudge.scoring.ceilings import Ceilings
 
 VALIDATION, CONFIRMATION, TEST = "validation", "confirmation", "test"
 MIX = "mix"
@@ -124,6 +125,16 @@ class RunData:
     def confirmation(self) -> Confirmation | None:
         """The comparison on the confirmation texts; None if it was not made yet."""
         return None if self.state is None else self.state.confirmation
+
+    def ceilings(self, split: str) -> Ceilings:
+        """Return the raters' ceilings and the result's shares; empty if not measured on a split."""
+        if split == TEST:
+            test = None if self.state is None else self.state.test
+            return {} if test is None else test.ceilings
+        if self.confirmation is None:
+            return {}
+        measured_on = VALIDATION if self.confirmation.seed is None else CONFIRMATION
+        return self.confirmation.ceilings if split == measured_on else {}
 
     @property
     def holds_out(self) -> bool | None:

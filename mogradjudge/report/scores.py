@@ -139,7 +139,22 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
             for name, scoring in lengths.items()
         }
     claims = {} if compared.seed_kept else _by_agreement(run, first, last)
-    return replace(compared, seed=seed, final=final, lengths=lengths, claims=claims)
+    shares = _shares(run, final)
+    return replace(compared, seed=seed, final=final, lengths=lengths, claims=claims, shares=shares)
+
+
+def _shares(run: RunData, of: Scoring) -> dict[str, Estimate]:
+    """Return the shares of the raters' ceilings that the result reaches."""
+    return {
+        name: Estimate(
+            ceiling["share"],
+            Interval(*ceiling["share_interval"]) if ceiling["share_interval"] else None,
+            ceiling["undefined"] or "",
+            of.texts,
+            of.documents,
+        )
+        for name, ceiling in run.ceilings(of.split).items()
+    }
 
 
 def _measured(

@@ -12,18 +12,16 @@ from mogradjudge.agreement import (
     Level,
     TestOptions,
     Undefined,
-    human_ceiling,
     measures,
+    plain,
     reported_intervals,
 )
 from mogradjudge.criteria import Criterion, Rubric
-from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data import listed, with_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
@@ -34,6 +32,7 @@ from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
+from mogradjudge.scoring.ceilings import ceilings_of, judge_score
 from mogradjudge.settings import Measure
 
 # The reported fields of `Measures`.
@@ -89,8 +88,8 @@ def evaluation_report(
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
     those without a human one; ``coverage`` is the share of rated texts that are scored. The other
     measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
-    value is None; ``undefined`` has the reasons for ``agreement``. ``ceiling`` is the raters'
-    agreement among themselves (`human_ceiling`); it is empty if no text has several ratings.
+    value is None; ``undefined`` has the reasons for ``agreement``. ``ceiling`` holds
+    how well raters agree, and the judge's share of what they permit (`ceilings_of`).
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
@@ -119,7 +118,8 @@ def evaluation_report(
         judgements = judge_table(judge, examples, ledger, num_threads, first=first)
     if not keep_going:
         check_scored(judgements, "rated")
-    agreement = agreement_of(judgements, rubric_objectives(judge.rubric, level, measure))
+    objectives = rubric_objectives(judge.rubric, level, measure)
+    agreement = agreement_of(judgements, objectives)
     values = agreement.as_dict()
     intervals = _intervals(judge.rubric, judgements, options)
     documents = len({judgement.group for judgement in judgements})
@@ -128,7 +128,7 @@ def evaluation_report(
         name: {
             "measure": options.of(name).method,
             "agreement": values[name],
-            "interval": _ends(intervals[name]),
+            "interval": plain(intervals[name]),
             **measured[name],
             "n": agreement.scored[name],
             "unscored": agreement.unscored[name],
@@ -140,10 +140,10 @@ def evaluation_report(
     return {
         "criteria": criteria,
         "mean": agreement.mean,
-        "mean_interval": _ends(intervals["mean"]),
+        "mean_interval": plain(intervals["mean"]),
         "documents": documents,
         "notes": _notes(intervals),
-        "ceiling": _ceiling(judge.rubric, judgements, options),
+        "ceiling": ceilings_of(judgements, objectives),
         "level": level,
         "undefined": agreement.undefined(),
         "calls": ledger.calls,
@@ -163,26 +163,8 @@ def _measured(
         human, judge = _columns(criterion, judgements)
         scale = criterion.scale.low, criterion.scale.high
         measured = measures(human, judge, scale, within, level=level)
-        values[criterion.name] = {name: _plain(getattr(measured, name)) for name in _MEASURES}
+        values[criterion.name] = {name: plain(getattr(measured, name)) for name in _MEASURES}
     return values
-
-
-def _ceiling(
-    rubric: Rubric, judgements: Sequence[Judgement], options: TestOptions
-) -> dict[str, float | None]:
-    """Compute how well raters agree among themselves; empty if no text has several ratings."""
-    ratings = [judgement.example.get(SINGLE_RATINGS, ()) for judgement in judgements]
-    if not any(ratings):
-        return {}
-    groups = [judgement.group for judgement in judgements]
-    scores = {
-        name: [{one.rater: one.score for one in text if one.criterion == name} for text in ratings]
-        for name in rubric.names
-    }
-    return {
-        name: _plain(human_ceiling(scores[name], groups, options=options.of(name)))
-        for name in scores
-    }
 
 
 def _intervals(
@@ -193,10 +175,6 @@ def _intervals(
     return reported_intervals(
         human, judge, [judgement.group for judgement in judgements], options=options
     )
-
-
-def _ends(interval: Interval | Undefined) -> list[float] | None:
-    return None if isinstance(interval, Undefined) else [interval.low, interval.high]
 
 
 def _notes(intervals: Mapping[str, Interval | Undefined]) -> list[str]:
@@ -216,15 +194,4 @@ def _columns(
 ) -> tuple[list[float | None], list[float | None]]:
     """Return human and judge scores; None where there is none."""
     human = [judgement.example[criterion.human] for judgement in judgements]
-    return human, [_judged(judgement, criterion.name) for judgement in judgements]
-
-
-def _judged(judgement: Judgement, name: str) -> float | None:
-    if not isinstance(judgement.scores[name], float):
-        return None
-    assert not isinstance(judgement.prediction, Unscored)  # it has a score
-    return float(judgement.prediction[name])
-
-
-def _plain(value: float | Undefined) -> float | None:
-    return None if isinstance(value, Undefined) else value
+    return human, [judge_score(judgement, criterion.name) for judgement in judgements]

@@ -22,7 +22,7 @@ from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.execution import run_program
-from mogradjudge.programs.first_texts import FirstTexts, refusal_of
+from mogradjudge.programs.first_texts import FirstTexts, refusal_of, refusal_of_all
 from mogradjudge.scoring.output import Cells, cells_of
 
 OnRows: TypeAlias = Callable[[int], None]
@@ -225,3 +225,11 @@ def _scored(
     cells = [cells_of(prediction, criteria) for prediction in predictions]
     first = refusals[0] if refusals else None
     return ScoredShard(shard.part, shard.first, cells, len(refusals), first)
+
+
+def check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
+    """Raise if the provider refused all texts of a part: then the texts are not the cause."""
+    if sum(shard.refused for shard in shards) == rows:
+        refusal = shards[0].refusal
+        assert refusal is not None  # some were refused
+        raise refusal_of_all(refusal)

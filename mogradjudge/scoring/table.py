@@ -17,7 +17,6 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.data import (
     HUB,
-    READ_DEFAULTS,
     Batch,
     ReadOptions,
     Survey,
@@ -33,15 +32,16 @@ from mogradjudge.files import LineLog
 from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.programs.execution import judging
-from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored, refusal_of_all
+from mogradjudge.programs.first_texts import FIRST_TEXTS, FirstTexts, nothing_scored
 from mogradjudge.programs.identity import describe_lm, digest_of_program
 from mogradjudge.scoring.checkpoint import Checkpoint, open_checkpoint
 from mogradjudge.scoring.evaluate import check_ready
+from mogradjudge.scoring.means import CriterionMean, RatedTexts, TableMeans
+from mogradjudge.scoring.options import ScoringOptions
 from mogradjudge.scoring.output import (
     UNSCORED,
     check_output,
@@ -58,14 +58,13 @@ from mogradjudge.scoring.shards import (
     Source,
     SourceReader,
     ThisMachine,
+    check_taken,
     giving_up_on_interrupt,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_ROWS = 1000
-"""Rows of a part, which is in memory at one time."""
 _REPLIES_IN_MEMORY = 1000
 
 Watch: TypeAlias = Callable[[int, int], None]
@@ -74,73 +73,17 @@ Watch: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ScoredTable:
-    """The result of scoring a table: its file, and unscored texts and fallbacks by criterion."""
+    """The result of scoring a table: its file, and unscored texts and fallbacks by criterion.
+
+    ``means`` are the criteria's estimated means, if they were asked for.
+    """
 
     out: Path
     texts: int
     unscored: Mapping[str, int]
     fallbacks: Mapping[str, int]
     ledger: tuple[LedgerRow, ...] = field(repr=False)
-
-
-def _check_count(name: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise SetupError(f"`{name}` must be a whole number, at least 1, got {value!r}.")
-
-
-def _check_no_caps(budget: Budget | None) -> None:
-    if budget is not None and budget != Budget():
-        raise SetupError(
-            "Caps (--max-calls, --max-total-tokens, --max-cost, --max-seconds) do not work on a "
-            "Ray cluster. Remove them, or `--ray`."
-        )
-
-
-@dataclass(frozen=True)
-class ScoringOptions:
-    """How a table is scored.
-
-    >>> ScoringOptions(num_threads=4, limit=100).part_rows
-    1000
-
-    Args:
-        num_threads: The most calls in flight; on a cluster, of each worker.
-        limit: Score only the first ``limit`` rows; None scores all.
-        overwrite: Whether an existing output file is replaced at the end.
-        max_rpm: The most calls in any 60 seconds; None for no limit.
-        part_rows: Rows per part, at least 1.
-        ray: Where to judge: ``local`` starts a Ray on this machine for the run, ``auto`` or
-            ``HOST:PORT`` joins a running one; None is this process. It needs the extra ``ray``.
-        budget: Caps on the calls, earlier starts included; not with ``ray``.
-        keep_going: Whether to continue if none of the first texts has a score.
-        reading: How the table is read where its file leaves a choice.
-        prefix: What the names of the added columns begin with; None is ``judge_`` if they would
-            meet columns of the table, else nothing.
-
-    Raises:
-        SetupError: If a count is not a whole number of at least 1, or caps are given with ``ray``.
-    """
-
-    num_threads: int = 8
-    limit: int | None = None
-    overwrite: bool = False
-    max_rpm: int | None = None
-    part_rows: int = PART_ROWS
-    ray: str | None = None
-    budget: Budget | None = None
-    keep_going: bool = False
-    reading: ReadOptions = READ_DEFAULTS
-    prefix: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the counts, and the caps."""
-        _check_count("num_threads", self.num_threads)
-        _check_count("part_rows", self.part_rows)
-        for name in ("limit", "max_rpm"):
-            if (value := getattr(self, name)) is not None:
-                _check_count(name, value)
-        if self.ray is not None:
-            _check_no_caps(self.budget)
+    means: Mapping[str, CriterionMean] | None = None
 
 
 _DEFAULTS = ScoringOptions()
@@ -198,27 +141,55 @@ def score_table(
     """
     check_ready(judge)
     out = Path(out)
-    _check_files(Path(source), out, options)
+    _check_files(source, out, options)
     with open_checkpoint(out) as checkpoint:
         task = _task(judge, str(source), options, checkpoint)
+        rated = _rated(judge, options, task)
         checkpoint.claim(task.request)
+        progress = _Progress(watch or _ignore, task.seen.rows + len(rated or ()))
         with nullcontext() if options.ray is None else joined(options.ray):
             machines = _machines(judge, options, task, checkpoint)
             with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
-                _write_parts(
-                    task, machines, checkpoint, watch or _ignore, keep_going=options.keep_going
-                )
-        unscored, fallbacks = _join(task, checkpoint, out)
+                means = _means(rated, machines, progress, task)
+                _write_parts(task, machines, checkpoint, progress, keep_going=options.keep_going)
+        unscored, fallbacks = _join(task, checkpoint, out, means)
+        estimates = None if means is None else means.estimates()
         checkpoint.remove()
-    return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows)
+    return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows, estimates)
 
 
-def _check_files(source: Path, out: Path, options: ScoringOptions) -> None:
+def _check_files(source: str | Path, out: Path, options: ScoringOptions) -> None:
     if options.ray is not None:
         check_ray(options.ray)
     check_output(out, overwrite=options.overwrite)
-    if source.exists() and out.exists() and out.samefile(source):
-        raise SetupError(f"`--out` must not be the table that is read, got {out}.")
+    for table in (Path(source), Path(options.estimate or source)):
+        if table.exists() and out.exists() and out.samefile(table):
+            raise SetupError(f"`--out` must not be the table that is read, got {out}.")
+
+
+def _rated(judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task) -> RatedTexts | None:
+    if options.estimate is None:
+        return None
+    columns = tuple(task.seen.schema.names)
+    return RatedTexts.read(options.estimate, judge.rubric, options.reading, columns)
+
+
+def _means(
+    rated: RatedTexts | None, machines: Machines, progress: _Progress, task: _Task
+) -> TableMeans | None:
+    return None if rated is None else rated.judged(machines, progress.add, task.prefix)
+
+
+@dataclass
+class _Progress:
+    watch: Watch
+    rows: int
+    done: int = 0
+
+    def add(self, rows: int) -> None:
+        """Report newly finished rows."""
+        self.done += rows
+        self.watch(self.done, self.rows)
 
 
 def _machines(
@@ -306,41 +277,31 @@ def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> N
 
 
 def _write_parts(
-    task: _Task, machines: Machines, checkpoint: Checkpoint, watch: Watch, *, keep_going: bool
+    task: _Task,
+    machines: Machines,
+    checkpoint: Checkpoint,
+    progress: _Progress,
+    *,
+    keep_going: bool,
 ) -> None:
     finished = checkpoint.finished
     reader = SourceReader(task.source(finished))
-    done = sum(map(task.rows_of, finished))
     some_read = keep_going or bool(finished)
     waiting: dict[int, list[ScoredShard]] = {}
-
-    def on_rows(rows: int) -> None:
-        nonlocal done
-        done += rows
-        watch(done, task.seen.rows)
-
-    on_rows(0)
+    progress.add(sum(map(task.rows_of, finished)))
     if not reader.source.missing:
         return
-    with giving_up_on_interrupt(machines.score(reader, on_rows)) as scored:
+    with giving_up_on_interrupt(machines.score(reader, progress.add)) as scored:
         for shard in scored:
             shards = waiting.setdefault(shard.part, [])
             shards.append(shard)
             if sum(len(other.cells) for other in shards) == task.rows_of(shard.part):
                 batch, whole = reader.take(shard.part), waiting.pop(shard.part)
                 if not keep_going:
-                    _check_taken(whole, len(batch.rows))
+                    check_taken(whole, len(batch.rows))
                 if not some_read:
                     some_read = _check_read(task, whole)
                 checkpoint.write(shard.part, _part(task, batch, whole))
-
-
-def _check_taken(shards: Sequence[ScoredShard], rows: int) -> None:
-    """Raise if the provider refused all texts of a part: then the texts are not the cause."""
-    if sum(shard.refused for shard in shards) == rows:
-        refusal = shards[0].refusal
-        assert refusal is not None  # some were refused
-        raise refusal_of_all(refusal)
 
 
 def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
@@ -365,8 +326,10 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     return with_scores(table, cells, task.criteria, task.prefix)
 
 
-def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the parts as one file; count unscored texts and fallbacks."""
+def _join(
+    task: _Task, checkpoint: Checkpoint, out: Path, means: TableMeans | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Write the parts as one file; count unscored texts and fallbacks, and collect for means."""
     unscored, fallbacks = Counter[str](), Counter[str]()
     schema = with_added(task.seen.schema, task.criteria, task.prefix)
 
@@ -374,6 +337,8 @@ def _join(task: _Task, checkpoint: Checkpoint, out: Path) -> tuple[dict[str, int
         for table in checkpoint.read(tuple(schema.names), task.rows_of):
             unscored.update(count_sources(table, task.criteria, task.prefix, None))
             fallbacks.update(count_sources(table, task.criteria, task.prefix, "fallback"))
+            if means is not None:
+                means.add(table)
             yield table
 
     write_output(out, schema, counted())

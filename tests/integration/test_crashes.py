@@ -13,7 +13,8 @@ import pytest
 from benchmarks.worlds.world import ToyEngine, toy_examples, toy_rubric
 from mogradjudge import MOGrad, MultiCriteriaJudge
 from mogradjudge.files import LineLog
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 
 pytestmark = pytest.mark.slow
 

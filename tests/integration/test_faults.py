@@ -28,7 +28,8 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,10 @@ from mogradjudge import MultiCriteriaJudge
 from mogradjudge.cli import main
 from mogradjudge.errors import RunStopped, SetupError
 from mogradjudge.lm.ledger import LedgerRow
+from mogradjudge.scoring.options import ScoringOptions
 from mogradjudge.scoring.ray import check_ray, joined
 from mogradjudge.scoring.ray.driver import summed
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.table import score_table
 
 # Ray reads it when it is imported; under `uv run` it would copy this file, with its key.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")

@@ -4,10 +4,17 @@ import random
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 
-from mogradjudge.agreement import Undefined, human_ceiling
+from mogradjudge.agreement import (
+    TestOptions,
+    Undefined,
+    copied_raters,
+    human_ceiling,
+    judge_ceiling,
+)
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 RANDOM = random.Random(0)
@@ -84,3 +91,99 @@ def test_real_raters_agree_as_scipy_says(name, rows, criterion):
     texts = [dict(zip("abc", scores, strict=True)) for scores in lists if len(scores or ()) == 3]
     assert len(texts) == rows
     assert human_ceiling(texts) == expected(texts, "abc")
+
+
+PEARSON = TestOptions("pearson", "pooled", resamples=200)
+
+
+def judged(texts=4000, raters=3, error=1.0, mistake=0.7, seed=0):
+    """Ratings around truths, the truths, their means, a judge that errs and the documents."""
+    rng = np.random.default_rng(seed)
+    truths = rng.normal(size=texts)
+    table = truths[:, None] + rng.normal(size=(texts, raters)) * error
+    ratings = [dict(zip("abcdefgh", row, strict=False)) for row in table.tolist()]
+    judge = truths + rng.normal(size=texts) * mistake
+    return ratings, truths, table.mean(axis=1), judge, [str(text // 20) for text in range(texts)]
+
+
+@pytest.mark.parametrize("raters", [2, 3, 6])
+def test_a_perfect_judge_reaches_the_ceiling_and_another_a_share_of_it(raters):
+    ratings, truths, human, judge, groups = judged(raters=raters)
+    ceiling = judge_ceiling(ratings, human, judge, groups, PEARSON)
+    assert ceiling.perfect_judge == pytest.approx(pearsonr(truths, human).statistic, abs=0.01)
+    assert ceiling.share == pytest.approx(pearsonr(truths, judge).statistic, abs=0.02)
+    assert ceiling.share_interval.low < ceiling.share < ceiling.share_interval.high
+    assert ceiling.interval.low < ceiling.perfect_judge < ceiling.interval.high
+    assert ceiling.raters == raters
+    assert ceiling.one_rater < ceiling.perfect_judge
+
+
+def test_the_mean_of_two_raters_is_as_reliable_as_spearman_and_brown_say():
+    ratings, _, human, judge, groups = judged(100, raters=2)
+    one = pearsonr([it["a"] for it in ratings], [it["b"] for it in ratings]).statistic
+    ceiling = judge_ceiling(ratings, human, judge, groups, PEARSON)
+    assert ceiling.perfect_judge == pytest.approx(np.sqrt(2 * one / (1 + one)))
+    assert ceiling.share == pytest.approx(pearsonr(human, judge).statistic / ceiling.perfect_judge)
+
+
+def test_texts_with_one_rating_count_for_the_judge_only():
+    ratings, _, human, judge, groups = judged(200)
+    some = judge_ceiling([*ratings[:100], *[{"a": 1.0}] * 100], human, judge, groups, PEARSON)
+    others = judge_ceiling(ratings[:100], human[:100], judge[:100], groups[:100], PEARSON)
+    assert some.perfect_judge == others.perfect_judge
+    assert some.share == pytest.approx(pearsonr(human, judge).statistic / others.perfect_judge)
+
+
+def values(ceiling):
+    return ceiling.perfect_judge, ceiling.share, ceiling.interval, ceiling.share_interval
+
+
+@pytest.mark.parametrize("ratings", [[{"a": 1.0}] * 40, [{"a": n, "b": -n} for n in range(40)]])
+def test_without_raters_who_agree_there_is_no_ceiling(ratings):
+    scores, groups = list(range(40)), list(map(str, range(40)))
+    ceiling = judge_ceiling(ratings, scores, scores, groups)
+    assert all(isinstance(value, Undefined) for value in values(ceiling))
+
+
+@pytest.mark.parametrize("method", ["kendall", "qwk", "accuracy"])
+def test_other_measures_have_the_raters_agreement_but_no_ceiling(method):
+    ratings, _, human, judge, groups = judged(100)
+    ceiling = judge_ceiling(ratings, human, judge, groups, TestOptions(method, "pooled"))
+    assert isinstance(ceiling.one_rater, float)
+    assert all(isinstance(value, Undefined) for value in values(ceiling))
+
+
+@pytest.mark.parametrize(["texts", "error"], [(100, 1.0), (400, 4.0)])
+def test_few_documents_or_raters_who_hardly_agree_have_no_interval(texts, error):
+    ratings, _, human, judge, groups = judged(texts, error=error, seed=2)
+    perfect, share, *intervals = values(judge_ceiling(ratings, human, judge, groups, PEARSON))
+    assert isinstance(perfect, float) and isinstance(share, float)
+    assert all(isinstance(interval, Undefined) for interval in intervals)
+
+
+def copies(texts=40, scores=5, other=0):
+    """Ann's scores, those of a copy with some errors, and Bob's."""
+    ann = [RANDOM.randrange(scores) for _ in range(texts)]
+    copy = [score + (place < other) for place, score in enumerate(ann)]
+    return [
+        {"ann": mine, "copy": theirs, "bob": RANDOM.randrange(scores)}
+        for mine, theirs in zip(ann, copy, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("other", [0, 1])
+def test_a_rater_who_copies_another_is_found(other):
+    assert copied_raters(copies(other=other)) == [("ann", "copy")]
+
+
+@pytest.mark.parametrize("change", [{"texts": 10}, {"scores": 1}, {"other": 8}])
+def test_few_texts_scores_without_spread_and_some_other_scores_are_no_copy(change):
+    assert copied_raters(copies(**change)) == []
+
+
+def test_a_copy_is_found_by_its_place_where_raters_have_no_names():
+    texts = [
+        {f"{n} {rater}": score for rater, score in scores.items()}
+        for n, scores in enumerate(copies())
+    ]
+    assert copied_raters(texts) == [("1", "2")]

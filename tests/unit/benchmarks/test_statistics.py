@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.__main__ import main
 from benchmarks.self_tests.few_documents import Promises, print_promises
+from benchmarks.self_tests.means import means_coverage
 from benchmarks.self_tests.statistics import TESTS, human_table, measure_speed, simulate
 from benchmarks.worlds.simulated import Errors, human_scores, world
 from mogradjudge import Criterion, Rubric, SetupError
@@ -19,6 +20,13 @@ def test_the_benchmark_runs():
     assert all(done.output.count(test) == 3 for test in TESTS)
     assert "times as long" in done.output and "±" in done.output
     assert all(level in done.output for level in ("pooled", "group"))
+
+
+def test_means_are_held_by_document_and_not_by_text():
+    (row,) = means_coverage(human_scores(60), 40, (20,))
+    alone, powered, by_text = row.held
+    assert min(alone, powered) > 0.85 > by_text
+    assert row.widths[1] < row.widths[0]
 
 
 def test_a_bootstrap_is_many_times_as_fast_as_scipys():

@@ -273,6 +273,27 @@ def test_score_writes_a_row_per_text_in_order(table, judge, server, tmp_path, ca
         assert not (tmp_path / f"{name}.parts").exists()
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_score_estimates_means_with_rated_texts(as_json, table, judge, server, tmp_path, capsys):
+    new = tmp_path / "new.jsonl"
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    with new.open("w") as file:
+        for number, row in enumerate(rows):
+            row["output"] += f" {number}" * (number > 0)  # the first is in both tables
+            file.write(json.dumps(row) + "\n")
+    out = ["--out", tmp_path / "s.csv", "--estimate", table, *["--json"] * as_json]
+    assert call("score", judge, new, *lm(server), *out) == 0
+    shown = capsys.readouterr().out
+    if not as_json:
+        assert "narrower by" in shown and "1 on coherence" in shown
+        return
+    mean = json.loads(shown)["means"]["coherence"]
+    low, high = mean["interval"]
+    assert 1 <= low < mean["mean"] < high <= 5
+    assert (mean["texts"], mean["unlabelled_texts"], mean["in_both"]) == (24, 23, 1)
+    assert mean["gain"] is not None and 0 <= mean["weight"] <= 1
+
+
 def test_scores_that_are_there_are_not_replaced_unasked(table, judge, server, tmp_path, capsys):
     out = tmp_path / "scores.csv"
     out.write_text("mine")
@@ -328,6 +349,22 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     assert report["calls"] == 24
     assert report["documents"] == 24
     assert report["notes"] == []
+
+
+def test_evaluate_shows_the_share_of_the_raters_ceiling(judge, table, server, tmp_path, capsys):
+    twice = tmp_path / "twice.jsonl"
+    with twice.open("w") as file:
+        for number, line in enumerate(table.read_text().splitlines()):
+            row = json.loads(line)
+            for error in (0, number % 3 - 1):
+                names = [name for name in row if name.startswith("human_")]
+                other = {name: min(5, max(1, row[name] + error)) for name in names}
+                file.write(json.dumps({**row, **other}) + "\n")
+    assert call("evaluate", judge, twice, *lm(server)) == 0
+    shown = capsys.readouterr().out
+    assert "share of ceiling" in shown and "perfect judge" in shown
+    assert call("evaluate", judge, table, *lm(server)) == 0
+    assert "ceiling" not in capsys.readouterr().out
 
 
 def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, judge, server, capsys):

@@ -40,7 +40,8 @@ from mogradjudge.lm import reply_cache as replies
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.reply_cache import replies_kept_in, single_flight
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 from tests.engines import meter
 
 

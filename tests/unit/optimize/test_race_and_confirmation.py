@@ -69,6 +69,7 @@ from mogradjudge.programs.candidate import Candidate, Slot
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.settings import Measure
+from report_runs import rated_twice
 
 RUBRIC = toy_rubric("coherence", "fluency")
 TEXTS = toy_examples(RUBRIC, 60)
@@ -862,3 +863,40 @@ def test_many_equal_candidates_gain_about_nothing_after_the_correction():
         corrections.append(correction + means[0] - sum(means) / len(means))
     assert sum(gains) / 20 > 0.05
     assert sum(corrections) / 20 < 0.6 * sum(gains) / 20
+
+
+# The raters' ceiling
+
+
+@pytest.mark.parametrize("confirm", ["report", "require", "off"])
+def test_the_result_is_a_share_of_the_raters_ceiling_also_when_it_is_read_again(confirm, tmp_path):
+    lm = dspy.LM("toy/world", engine=Editor(both(0)), temperature=0.0)
+    for _ in range(2):
+        with dspy.context(lm=lm):
+            optimizer = MOGrad(steps=1, confirm=confirm, run_dir=tmp_path)
+            optimizer.optimize(
+                MultiCriteriaJudge(RUBRIC), trainset=TRAIN, valset=rated_twice(VALIDATION)
+            )
+        result = json.loads((tmp_path / "result.json").read_text())
+        for name in RUBRIC.names:
+            ceiling = result["ceiling"][name]
+            assert 0 < ceiling["one_rater"] < ceiling["perfect_judge"] < 1
+            share = result["final_agreement"][name] / ceiling["perfect_judge"]
+            assert ceiling["share"] == pytest.approx(share)
+            low, high = ceiling["share_interval"]
+            assert low <= ceiling["share"] <= high
+
+
+def test_held_out_texts_have_a_ceiling_of_their_own():
+    with dspy.context(lm=toy_lm(Editor(both(0)))):
+        result = MOGrad(steps=1, confirm="off").optimize(
+            MultiCriteriaJudge(RUBRIC), trainset=TRAIN, testset=rated_twice(VALIDATION)
+        )
+    assert result.test.ceilings["coherence"]["share"] == pytest.approx(
+        result.test.final.by_criterion["coherence"]
+        / result.test.ceilings["coherence"]["perfect_judge"]
+    )
+
+
+def test_without_single_ratings_there_is_no_ceiling():
+    assert optimize(Editor(both(0)), confirm="off").as_dict()["ceiling"] == {}

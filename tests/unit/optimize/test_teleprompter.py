@@ -62,7 +62,8 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance")
 EXAMPLES = toy_examples(RUBRIC, 20)

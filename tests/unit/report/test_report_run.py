@@ -426,6 +426,21 @@ def test_what_is_absent_is_said(run_dir):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_the_result_is_shown_as_a_share_of_the_raters_ceiling(tmp_path):
+    folder = toy_run(tmp_path / "run", raters=True)
+    text = page_of(folder).text
+    assert "There is no human ceiling here" not in text
+    assert text.count("result's share of the ceiling") == 2  # on held-out and validation texts
+    run = read_run(folder)
+    for split in ("test", "validation"):
+        shares, ceilings = ends(run, split).shares, run.ceilings(split)
+        for name in run.criteria:
+            assert shares[name].value == ceilings[name]["share"]
+            assert f"{ceilings[name]['share']:.3f}" in text
+    assert f"{run.ceilings('test')[run.criteria[0]]['perfect_judge']:.3f}" in text
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
     claim = {"name": "interference, mean", "estimate": -0.08, "low": -0.12, "high": -0.04}
     claim |= {"p_value": 0.004, "n": 30, "verdict": "established", "effect": "interference"}

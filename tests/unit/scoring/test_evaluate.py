@@ -9,7 +9,8 @@ import pytest
 from benchmarks.worlds.world import toy_examples, toy_rubric
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, SetupError, as_metric
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import score_table
 from tests.engines import FunctionEngine, fake_lm, in_chat
 
 RUBRIC = toy_rubric("fluency")

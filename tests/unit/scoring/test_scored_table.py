@@ -32,7 +32,8 @@ from mogradjudge.objectives import rubric_objectives
 from mogradjudge.programs.evaluation import judge_examples
 from mogradjudge.scoring.checkpoint import open_checkpoint
 from mogradjudge.scoring.evaluate import evaluation_report
-from mogradjudge.scoring.table import ScoredTable, ScoringOptions, score_table
+from mogradjudge.scoring.options import ScoringOptions
+from mogradjudge.scoring.table import ScoredTable, score_table
 from tests import processes
 
 RUBRIC = Rubric(
@@ -742,8 +743,11 @@ def test_an_evaluation_says_how_well_raters_agree_among_themselves(raters, tmp_p
     if raters == 1:
         assert report["ceiling"] == {}
     else:
-        assert report["ceiling"]["coherence"] == 1.0
-        assert -1 <= report["ceiling"]["fluency"] < 1
+        coherence, fluency = (report["ceiling"][name] for name in ("coherence", "fluency"))
+        assert coherence["one_rater"] == coherence["perfect_judge"] == 1.0
+        assert coherence["share"] == pytest.approx(report["criteria"]["coherence"]["agreement"])
+        assert coherence["share_interval"] is not None
+        assert -1 <= fluency["one_rater"] < 1
 
 
 def write_peak(rows: int, folder: Path) -> None:

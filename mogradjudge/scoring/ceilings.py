@@ -1,0 +1,103 @@
+"""What share of the agreement that human raters permit a judge reaches, by criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import dspy
+
+from mogradjudge.agreement import copied_raters, judge_ceiling
+from mogradjudge.criteria.criterion import SINGLE_RATINGS
+from mogradjudge.display.terminal import number
+from mogradjudge.objectives import Objective
+from mogradjudge.objectives.human_agreement import HumanAgreement
+from mogradjudge.programs.evaluation import Judgement
+
+Ceilings: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""By criterion, `Ceiling.as_dict` and ``copies``: pairs of raters whose scores are the same."""
+
+
+def ceilings_of(judgements: Sequence[Judgement], objectives: Sequence[Objective]) -> Ceilings:
+    """Measure the ceilings of a rubric's criteria; empty if no text has several ratings.
+
+    Args:
+        judgements: Judged texts; those with several ratings have them as ``single_ratings``.
+        objectives: What they were judged by.
+
+    >>> from mogradjudge import Criterion, Rubric, rubric_objectives
+    >>> ceilings_of([], rubric_objectives(Rubric(["text"], [Criterion("tone", "Is it kind?")])))
+    {}
+    """
+    if not has_ratings([judgement.example for judgement in judgements]):
+        return {}
+    agreements = (objective.aggregate for objective in objectives)
+    return {
+        agreement.criterion.name: _ceiling(judgements, agreement)
+        for agreement in agreements
+        if isinstance(agreement, HumanAgreement)
+    }
+
+
+def has_ratings(examples: Iterable[dspy.Example]) -> bool:
+    """Say whether the single ratings of some examples are known.
+
+    >>> has_ratings([dspy.Example(single_ratings=(("ann", "tone", 4.0), ("bob", "tone", 2.0)))])
+    True
+    """
+    return any(example.get(SINGLE_RATINGS) for example in examples)
+
+
+def _ceiling(judgements: Sequence[Judgement], agreement: HumanAgreement) -> dict[str, Any]:
+    name, human = agreement.criterion.name, agreement.criterion.human
+    ratings = [
+        {
+            rater: score
+            for rater, criterion, score in judgement.example.get(SINGLE_RATINGS) or ()
+            if criterion == name
+        }
+        for judgement in judgements
+    ]
+    ceiling = judge_ceiling(
+        ratings,
+        [judgement.example[human] for judgement in judgements],
+        [judge_score(judgement, name) for judgement in judgements],
+        [judgement.group for judgement in judgements],
+        agreement.options.of(name),
+    )
+    return {**ceiling.as_dict(), "copies": [list(pair) for pair in copied_raters(ratings)]}
+
+
+def judge_score(judgement: Judgement, name: str) -> float | None:
+    """Return the judge's score on a criterion; None if it or the human one is missing."""
+    if not isinstance(judgement.scores[name], float):
+        return None
+    return float(judgement.read_by(name)[name])
+
+
+def describe(ceilings: Ceilings) -> list[str]:
+    """Say what a judge could reach, how well raters agree, and who may copy whom, in lines.
+
+    >>> figures = {"perfect_judge": 0.9, "one_rater": 0.7, "undefined": None, "copies": []}
+    >>> describe({"tone": figures})
+    ['ceiling (a perfect judge with the mean of the raters): 0.900 on tone', \
+'raters among themselves (one with the mean of the others): 0.700 on tone']
+    """
+    figures = {
+        "ceiling (a perfect judge with the mean of the raters)": "perfect_judge",
+        "raters among themselves (one with the mean of the others)": "one_rater",
+    }
+    lines = [
+        f"{what}: {', '.join(f'{number(it[key])} on {name}' for name, it in ceilings.items())}"
+        for what, key in figures.items()
+        if ceilings
+    ]
+    for name, ceiling in ceilings.items():
+        if ceiling["undefined"]:
+            lines.append(f"no share of the ceiling on {name}: {ceiling['undefined']}")
+        lines += [
+            f"raters {one} and {other} gave the same scores on {name}: if one is a copy of the "
+            "other, the ceiling is too high"
+            for one, other in ceiling["copies"]
+        ]
+    return lines
