@@ -1,6 +1,6 @@
 """Does the real-like world give what was recorded: the luck of a choice, and the gain elsewhere?
 
-The recorded run: a strong reader, SummEval, 40 texts of 10 articles, SSC by the paper's protocol, 2
+The recorded run: a large model, SummEval, 40 texts of 10 articles, SSC by the paper's protocol, 2
 steps of 2 texts, 89 calls. Agreement rose by .141 on the texts that chose, and by .037 on 48 texts
 of 16 other articles. GEPA, by the same kind of reader with 108 prompts, ended as our run did there.
 Each simulated run has a world and texts of its own.

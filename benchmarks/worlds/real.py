@@ -1,4 +1,4 @@
-"""A world like the recorded run of a strong reader on SummEval, and one in which nothing helps.
+"""A world like the recorded run of a large model on SummEval, and one in which nothing helps.
 
 It differs from the planted world in what that run and its reader showed:
 
@@ -191,7 +191,7 @@ class RealWorld(OpenWorld):
 
 
 REAL = RealWorld(gain=0.9, harm=0.25, crossing=0.25)
-"""Set by the recorded run: a strong reader, 40 texts of 10 SummEval articles, SSC by the paper's
+"""Set by the recorded run: a large model, 40 texts of 10 SummEval articles, SSC by the paper's
 protocol, 2 steps of 2 texts, 89 calls. Agreement .659 -> .761 -> .800 on the texts that chose, and
 .633/.655 -> .694/.667 on 48 texts of 16 other articles: +.141 and +.037. `base` gives the initial
 agreement, and `gain`, `harm` and `crossing` the gain on other texts. `shares` leave as much luck as
