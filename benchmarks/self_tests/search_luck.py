@@ -254,7 +254,7 @@ def rows(searches: int, documents: int, calls: int) -> Iterator[list[str]]:
 
 
 @click.command("search-luck", help=__doc__)
-@click.option("--searches", type=click.IntRange(1), default=40, show_default=True)
+@click.option("--searches", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--documents", type=click.IntRange(64), default=200, show_default=True)
 @click.option("--calls", type=click.IntRange(1000), default=4000, show_default=True)
 @errors_in_one_line()
