@@ -210,7 +210,8 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Measure how well the saved judge JUDGE agrees with the human columns of DATA.
 
-    JUDGE is a judge.json, or the folder of a run.
+    JUDGE is a judge.json, or the folder of a run. Agreement is measured as in the run, unless
+    --measure or --level say otherwise.
 
     \b
     mogradjudge evaluate run ratings.csv --held-out --lm openai/gpt-4o-mini
@@ -219,9 +220,10 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = _budget(options), _judge(judge, options["fallback"])
+    options |= _of_the_run(_folder_of(judge))
     reading = reading_of(options)
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
-    examples, read = _unread(Path(judge), rated, held_out=options["held_out"])
+    examples, read = _unread(_folder_of(judge), rated, held_out=options["held_out"])
     cache, model = _reply_cache(options["api_base"]), _lm(options)
     with _failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
@@ -243,8 +245,29 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         print_evaluation(report)
 
 
+def _folder_of(judge: str) -> Path:
+    path = Path(judge)
+    return path if path.is_dir() else path.parent
+
+
+def _of_the_run(folder: Path) -> dict[str, str]:
+    """Return how a run measured agreement, as far as the command's options do not say it."""
+    from click.core import ParameterSource
+
+    from mogradjudge.files import read_json
+    from mogradjudge.optimize.directory import RESULT
+
+    context, path = click.get_current_context(), folder / RESULT
+    config = read_json(path, "Remove it to do without.").get("config", {}) if path.exists() else {}
+    return {
+        name: config[name]
+        for name in ("measure", "level")
+        if name in config and context.get_parameter_source(name) is ParameterSource.DEFAULT
+    }
+
+
 def _unread(
-    judge: Path, examples: Sequence[dspy.Example], *, held_out: bool
+    folder: Path, examples: Sequence[dspy.Example], *, held_out: bool
 ) -> tuple[Sequence[dspy.Example], int | None]:
     """Return the texts to evaluate on, and how many of them the judge's run has read.
 
@@ -255,7 +278,6 @@ def _unread(
     """
     from mogradjudge.optimize.parts import PARTS, Parts
 
-    folder = judge if judge.is_dir() else judge.parent
     parts = Parts.read_from(folder)
     if parts is None:
         if held_out:

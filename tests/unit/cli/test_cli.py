@@ -397,6 +397,18 @@ def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path
     assert f"{unread} of 24 texts" in capsys.readouterr().err
 
 
+def test_evaluate_measures_as_the_run_did_unless_it_is_told_otherwise(
+    table, server, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--measure", "mae")) == 0
+    for words, measure in ((), "mae"), (("--measure", "spearman"), "spearman"):
+        capsys.readouterr()
+        assert call("evaluate", out, table, *lm(server), "--json", *words) == 0
+        criteria = json.loads(capsys.readouterr().out)["criteria"].values()
+        assert {criterion["measure"] for criterion in criteria} == {measure}
+
+
 def test_a_test_share_that_leaves_too_few_texts_is_named(table, server, tmp_path, capsys):
     words = compile_words(table, server, tmp_path / "run", "--limit", 3, "--test-share", 0.9)
     assert call(*words) == 2
