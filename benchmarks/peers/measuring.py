@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import dspy
 
 from benchmarks.harness.tasks import Unmeasurable
-from benchmarks.peers.budget import Meter
+from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
 from benchmarks.worlds.planted import PlantedEngine, PlantedWorld
@@ -140,7 +140,7 @@ def _prepare(method: Method) -> None:
 def _run(method: Method, task: Task) -> Found:
     try:
         return method.run(task)
-    except Exception as error:  # others' code may fail in any way
+    except (Exception, CapReached) as error:  # others' code may fail in any way
         said = " ".join(str(error).split())
         raise CannotRun(f"{type(error).__name__}: {said[:_SHOWN]}") from error
 
