@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import dspy
 
+from benchmarks.peers.budget import Meter
 from benchmarks.peers.method import OURS, Found, Method, Printed, Task
 from benchmarks.peers.tried import instructions_of
 from mogradjudge import MODES, Budget, MOGrad, OptimizationResult
@@ -44,7 +46,9 @@ def optimize(settings: Mapping[str, Any], task: Task) -> Found:
         display_progress=False,
         **options,
     )
-    with dspy.context(lm=task.lm):
+    # It refuses a call after a meter has counted it: the meter must not be first to stop the run.
+    roomy = replace(task, meter=Meter(task.meter.cap + task.num_threads))
+    with dspy.context(lm=roomy.lm):
         result = optimizer.optimize(task.judge(), trainset=task.training, valset=task.validation)
     notes = f"{len(result.steps)} steps"
     return Found(instructions_of(result.program), notes, _printed(task, result))

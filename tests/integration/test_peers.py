@@ -106,6 +106,13 @@ def test_a_call_that_a_method_gets_no_reply_to_is_noted(task, server):
     assert result["seed_kept"]
 
 
+def test_our_own_cap_ends_a_run_before_the_meter_does(task, server):
+    """With many threads, calls that our budget refuses are under way when it is spent."""
+    result = measured(BY_NAME["SSC"], replace(task, meter=Meter(41), num_threads=16), server)
+    assert sum(result["calls"].values()) <= 41
+    assert "failed" not in result["notes"]
+
+
 def test_the_seed_prompt_costs_nothing(task, server):
     result = measured(BY_NAME["seed prompt"], task, server)
     assert (result["calls"], result["seed_kept"]) == ({}, True)
