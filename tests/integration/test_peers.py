@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
@@ -34,6 +35,7 @@ from benchmarks.worlds.planted import (
 )
 from benchmarks.worlds.server import serving
 from mogradjudge import Agreement, Undefined, Unscored
+from mogradjudge.errors import RunStopped
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +113,19 @@ def test_our_own_cap_ends_a_run_before_the_meter_does(task, server):
     result = measured(BY_NAME["SSC"], replace(task, meter=Meter(41), num_threads=16), server)
     assert sum(result["calls"].values()) <= 41
     assert "failed" not in result["notes"]
+
+
+def test_a_run_that_somebody_stops_is_no_measurement(task, server, monkeypatch):
+    answer = server.world
+
+    def stopping(system, user):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return answer(system, user)
+
+    monkeypatch.setattr(Task, "measure", lambda *_: agreement(0.5))
+    server.world = stopping
+    with pytest.raises(RunStopped):
+        measured(BY_NAME["SSC"], task, server)
 
 
 def test_the_seed_prompt_costs_nothing(task, server):
