@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import dspy
 
 from benchmarks.harness.tasks import Unmeasurable
-from benchmarks.peers.budget import Meter
+from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
 from benchmarks.worlds.planted import PlantedEngine, PlantedWorld
 from mogradjudge import Agreement
+from mogradjudge.errors import RunStopped
 from mogradjudge.lm.reply_cache import replies_kept_in
 
 _LOGGERS = ("dspy", "gepa", "httpx", "LiteLLM", "optuna", "textgrad", "tenacity")
@@ -83,6 +84,7 @@ def measure(
 
     Raises:
         CannotRun: If the method cannot be imported, or raises anything.
+        RunStopped: If somebody stopped it.
     """
     with quiet(), replies_kept_in(None):
         _prepare(method)
@@ -140,7 +142,9 @@ def _prepare(method: Method) -> None:
 def _run(method: Method, task: Task) -> Found:
     try:
         return method.run(task)
-    except Exception as error:  # others' code may fail in any way
+    except RunStopped:
+        raise
+    except (Exception, CapReached) as error:  # others' code may fail in any way
         said = " ".join(str(error).split())
         raise CannotRun(f"{type(error).__name__}: {said[:_SHOWN]}") from error
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import dspy
 
+from benchmarks.peers.budget import Meter
 from benchmarks.peers.method import OURS, Found, Method, Printed, Task
 from benchmarks.peers.tried import instructions_of
 from mogradjudge import MODES, Budget, MOGrad, OptimizationResult
+from mogradjudge.errors import RunStopped
 from mogradjudge.optimize.state import best_first
 
 PAPER = "paper"
@@ -35,7 +38,11 @@ def keep_seed(task: Task) -> Found:
 
 
 def optimize(settings: Mapping[str, Any], task: Task) -> Found:
-    """Run our optimizer until its calls are spent."""
+    """Run our optimizer until its calls are spent.
+
+    Raises:
+        RunStopped: If somebody stopped it: a run that was cut short is no measurement.
+    """
     options = {"steps": task.meter.cap, "batch_size": task.batch_size, **settings}
     optimizer = MOGrad(  # more steps than it can pay for, if it is not told how many
         budget=Budget(max_calls=task.meter.cap),
@@ -44,8 +51,12 @@ def optimize(settings: Mapping[str, Any], task: Task) -> Found:
         display_progress=False,
         **options,
     )
-    with dspy.context(lm=task.lm):
+    # It refuses a call after a meter has counted it: the meter must not be first to stop the run.
+    roomy = replace(task, meter=Meter(task.meter.cap + task.num_threads))
+    with dspy.context(lm=roomy.lm):
         result = optimizer.optimize(task.judge(), trainset=task.training, valset=task.validation)
+    if result.stop_reason in ("interrupted", "stop_file"):
+        raise RunStopped(result.stop_reason)
     notes = f"{len(result.steps)} steps"
     return Found(instructions_of(result.program), notes, _printed(task, result))
 

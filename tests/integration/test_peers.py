@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
@@ -34,6 +35,7 @@ from benchmarks.worlds.planted import (
 )
 from benchmarks.worlds.server import serving
 from mogradjudge import Agreement, Undefined, Unscored
+from mogradjudge.errors import RunStopped
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +106,27 @@ def test_a_call_that_a_method_gets_no_reply_to_is_noted(task, server):
     result = measured(BY_NAME["GEPA"], task, server)  # it goes on as if nothing had happened
     assert "calls failed" in result["notes"]
     assert result["seed_kept"]
+
+
+def test_our_own_cap_ends_a_run_before_the_meter_does(task, server):
+    """With many threads, calls that our budget refuses are under way when it is spent."""
+    result = measured(BY_NAME["SSC"], replace(task, meter=Meter(41), num_threads=16), server)
+    assert sum(result["calls"].values()) <= 41
+    assert "failed" not in result["notes"]
+
+
+def test_a_run_that_somebody_stops_is_no_measurement(task, server, monkeypatch):
+    answer, signals = server.world, [signal.SIGTERM]
+
+    def stopping(system, user):
+        while signals:
+            os.kill(os.getpid(), signals.pop())
+        return answer(system, user)
+
+    monkeypatch.setattr(Task, "measure", lambda *_: agreement(0.5))
+    server.world = stopping
+    with pytest.raises(RunStopped):
+        measured(BY_NAME["SSC"], task, server)
 
 
 def test_the_seed_prompt_costs_nothing(task, server):
@@ -207,6 +230,11 @@ def fail(task):
     raise ValueError("no such thing\nat all")
 
 
+def overspend(task):
+    for _ in range(task.meter.cap + 1):
+        task.meter.take()
+
+
 def lack():
     raise ModuleNotFoundError("No module named 'peer'")
 
@@ -215,6 +243,7 @@ def lack():
     ["method", "said"],
     [
         (Method("broken", fail), "ValueError: no such thing at all"),
+        (Method("greedy", overspend), "CapReached: the cap"),
         (Method("absent", fail, lack), "not installed: No module named 'peer'"),
     ],
 )
@@ -224,7 +253,8 @@ def test_a_method_that_cannot_run_says_so_in_its_row(method, said, task, server,
     rows = replace(PEERS, methods=[method, BY_NAME["seed prompt"]])
     for _ in range(2):  # it is tried again, and what was measured is not
         measured_rows = compare(tmp_path / "out", rows, replace(SMOKE, threads=(4,)))["real"]
-        assert [(row.status, row.runs) for row in measured_rows] == [(said, 0), ("", 1)]
+        statuses = [(row.status[: len(said)], row.runs) for row in measured_rows]
+        assert statuses == [(said, 0), ("", 1)]
     lines = (tmp_path / "out" / "cells.jsonl").read_text().splitlines()
     assert [json.loads(line)["key"]["method"] for line in lines] == ["seed prompt"]
 
