@@ -26,7 +26,7 @@ _OTHER_MEASURES = {
 # What `score --estimate` says of its texts: the key of a mean, and the words.
 _MEANS_COUNTS = {
     "in_both": "texts in both tables, which count as rated",
-    "missing": "texts of the rated table without a human score, left out",
+    "missing": "texts of the rated table without a human score, which do not count as rated",
     "unscored": "rated texts without a judge's score, left out of the estimate",
     "unlabelled_unscored": "other texts without a judge's score, left out",
 }
