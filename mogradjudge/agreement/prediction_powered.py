@@ -155,7 +155,7 @@ def _summed(
 
     sizes = [len(names) for names, _ in parts]
     if min(sizes) == 0:
-        none = Undefined("no text has both scores")
+        none = Undefined("there are no scores to average")
         return none, none
     value = float(sum(means.mean() for _, means in parts))
     if min(sizes) < _FEWEST:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mogradjudge.agreement.methods import METHODS, named
 from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
     from mogradjudge.scoring.table import ScoredTable
 
 
-# Columns of `evaluate`'s second table: the key in its report, and the digits to show.
+# Columns of `evaluate`'s second table beside those of `METHODS`: the key in its report, and the
+# digits to show.
 _OTHER_MEASURES = {
-    **{kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"},
     "alpha": ("alpha", 3),
     "MAE": ("mae", 2),
     "bias": ("bias", 2),
@@ -27,7 +26,7 @@ _OTHER_MEASURES = {
 # What `score --estimate` says of its texts: the key of a mean, and the words.
 _MEANS_COUNTS = {
     "in_both": "texts in both tables, which count as rated",
-    "missing": "texts of the rated table without a human score, left out",
+    "missing": "texts of the rated table without a human score, which do not count as rated",
     "unscored": "rated texts without a judge's score, left out of the estimate",
     "unlabelled_unscored": "other texts without a judge's score, left out",
 }
@@ -36,6 +35,8 @@ _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 def print_run(result: Mapping[str, Any]) -> None:
     """Print what `result.json` holds: agreement before and after, and the ledger."""
+    from mogradjudge.agreement.methods import named
+
     confirmation, test = result["confirmation"], result["test"]
     pairs = {"validation": result["selection"]}
     if confirmation["seed"] is not None:
@@ -206,6 +207,8 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
+    from mogradjudge.agreement.methods import METHODS, named
+
     ceilings = report["ceiling"]
     rows = [
         [name, number(measures["agreement"]), _interval(measures["interval"])]
@@ -231,7 +234,9 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     _print_ceilings(ceilings)
     for note in report["notes"]:
         say(note)
-    others = {title: it for title, it in _OTHER_MEASURES.items() if title != shown_first}
+    coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}
+    others = {**coefficients, **_OTHER_MEASURES}
+    others.pop(shown_first, None)
     print_table(
         ("criterion", *others),
         [

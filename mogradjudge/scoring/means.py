@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 class CriterionMean:
     """A criterion's estimated mean, and which texts it is from.
 
-    ``texts`` and ``unlabelled_texts`` are used. Left out are ``missing`` texts of the rated table
-    without a human score, and texts without a judge's: ``unscored`` rated ones and
-    ``unlabelled_unscored`` others. ``in_both`` texts are in both tables, and count as rated.
+    ``texts`` and ``unlabelled_texts`` are used. Left out are texts without a judge's score:
+    ``unscored`` rated ones and ``unlabelled_unscored`` others. ``in_both`` texts are in both
+    tables, and count as rated; ``missing`` ones of the rated table have no human score there.
     """
 
     estimate: MeanEstimate
@@ -82,10 +82,14 @@ class _Text(NamedTuple):
 
 @dataclass(frozen=True)
 class RatedTexts:
-    """Texts with human scores, which correct the judge's scores of a table."""
+    """Texts with human scores, which correct the judge's scores of a table.
+
+    ``unrated`` counts the texts of their table that have none on any criterion.
+    """
 
     rubric: Rubric
     examples: Sequence[dspy.Example]
+    unrated: int
 
     @classmethod
     def read(cls, source: str | Path, rubric: Rubric, reading: ReadOptions, columns: Group) -> Self:
@@ -111,7 +115,7 @@ class RatedTexts:
         rated = [it for it in examples if any(it[name] is not None for name in humans)]
         if not rated:
             raise SetupError(f"`--estimate` needs human scores, and {source} has none.")
-        return cls(rubric, rated)
+        return cls(rubric, rated, len(examples) - len(rated))
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -191,15 +195,14 @@ class TableMeans:
         estimate = prediction_powered_mean(
             *(human, judge, groups[: len(rated)], unlabelled, [group for group, _ in others])
         )
-        pairs = list(zip(human, judge, strict=True))
-        missing = human.count(None)
-        unscored = sum(score is None for rating, score in pairs if rating is not None)
+        pairs = zip(human, judge, strict=True)
+        scored = [score is not None for rating, score in pairs if rating is not None]
         return CriterionMean(
             estimate,
-            texts=len(pairs) - missing - unscored,
+            texts=scored.count(True),
             unlabelled_texts=len(unlabelled) - unlabelled.count(None),
-            missing=missing,
-            unscored=unscored,
+            missing=human.count(None) + self._rated.unrated,
+            unscored=scored.count(False),
             unlabelled_unscored=unlabelled.count(None),
             in_both=len(self._texts) - len(others),
         )

@@ -148,7 +148,7 @@ def score_table(
         checkpoint.claim(task.request)
         progress = _Progress(watch or _ignore, task.seen.rows + len(rated or ()))
         with nullcontext() if options.ray is None else joined(options.ray):
-            machines = _machines(judge, options, task, checkpoint)
+            machines = _machines(judge, options, progress.rows, checkpoint)
             with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
                 means = _means(rated, machines, progress, task)
                 _write_parts(task, machines, checkpoint, progress, keep_going=options.keep_going)
@@ -193,10 +193,10 @@ class _Progress:
 
 
 def _machines(
-    judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task, checkpoint: Checkpoint
+    judge: MultiCriteriaJudge, options: ScoringOptions, rows: int, checkpoint: Checkpoint
 ) -> Machines:
     # Made for a cluster as well: its workers would refuse the same, with a less clear error.
-    first = None if options.keep_going else FirstTexts(min(FIRST_TEXTS, task.seen.rows))
+    first = None if options.keep_going else FirstTexts(min(FIRST_TEXTS, rows))
     here = ThisMachine(judge, options.num_threads, options.max_rpm, options.budget, first)
     if options.ray is None:
         return here

@@ -102,7 +102,12 @@ def test_the_command_writes_what_it_writes_on_one_machine(
     two_workers, server, table, tmp_path, capsys
 ):
     JUDGE.save(tmp_path / "judge.json")
+    rated = tmp_path / "rated.jsonl"  # its texts are in the table, too, so they are paid once
+    ratings = {f"human_{name}": 3 for name in JUDGE.rubric.names}
+    rows = [{"output": f"text {n}"} | ratings for n in range(10)]
+    rated.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["score", tmp_path / "judge.json", table, "--lm", "openai/gpt-4o-mini"]
+    words += ["--estimate", rated]
     shown = []
     for name, more in (("one", []), ("two", ["--ray", "auto"])):
         server.reset()
@@ -112,10 +117,11 @@ def test_the_command_writes_what_it_writes_on_one_machine(
         assert not stop.value.code
         told = capsys.readouterr().out.replace(f"{name}.parquet", "")
         # A text that comes again to another worker counts as cached.
-        shown.append(re.sub(r"(judge +\w+ +\d+ +)\d", r"\1", told))
+        shown.append(re.sub(r"(judge +\w+ +\d+ +)\d+", r"\1", told))
         assert set(server.answers.values()) == {1}
         assert server.calls["judge"] == 2 * (ROWS - TWICE)
-    assert shown[0] == shown[1]  # calls, tokens and costs, and what is unscored
+    assert shown[0] == shown[1]  # calls, tokens and costs, what is unscored, and the means
+    assert "narrower by" in shown[0]
     assert "unscored: " in shown[0] and "unscored: none" not in shown[0]
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     assert not list(tmp_path.glob("*.parts"))

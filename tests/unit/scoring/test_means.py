@@ -104,8 +104,14 @@ def test_a_text_of_the_rated_table_without_a_rating_counts_as_one_of_the_others(
 
 def test_a_text_with_no_rating_at_all_is_not_paid(estimating):
     labelled = [*rated(range(3)), {"output": "text 4", "human_fluency": None, "human_tone": None}]
-    estimating.score(labelled)
+    means = estimating.score(labelled).means
     assert estimating.paid == 43
+    assert means["fluency"].missing == means["tone"].missing == 1
+
+
+def test_a_short_table_does_not_end_at_the_first_rated_text_without_a_score(estimating):
+    scored = estimating.score(rated([666, *range(9)]), [{"output": "text 100"}])
+    assert scored.means["fluency"].unscored == 1
 
 
 def test_unscored_texts_are_counted_and_left_out(estimating):
