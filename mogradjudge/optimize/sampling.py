@@ -22,8 +22,8 @@ from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Judgement
 
-POOL_BATCHES = 16
-"""The size of the pool, in batches."""
+POOL_TEXTS = 48
+"""The texts that are scored to draw batches from; twice a batch, if that is more."""
 SMALLEST_KEEPING = 3
 """The smallest batch that holds a text on which judge and people agree: it says what to keep."""
 _REST = 4
@@ -66,12 +66,12 @@ class Batches:
 def pool_of(config: MOGradConfig, examples: Sequence[dspy.Example]) -> list[dspy.Example]:
     """Return the texts that are scored to draw batches from; none if batches need no scores.
 
-    >>> len(pool_of(MOGradConfig(batch_size=3), [dspy.Example()] * 100))
+    >>> len(pool_of(MOGradConfig(), [dspy.Example()] * 100))
     48
     """
     if config.sampling == "uniform" or len(examples) <= config.batch_size:
         return []
-    size = min(POOL_BATCHES * config.batch_size, len(examples))
+    size = min(max(POOL_TEXTS, 2 * config.batch_size), len(examples))
     return Random(config.seed).sample(list(examples), size)
 
 

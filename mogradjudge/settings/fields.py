@@ -51,6 +51,7 @@ PROTOCOLS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "mix": "off",
             "confirm": "off",
             "measure": "spearman",
+            "batch_size": 3,
         }
     }
 )
@@ -74,7 +75,7 @@ class RunFields:
     A setting comes after the one that its condition refers to.
 
     >>> RunFields.batch_size
-    3
+    8
     """
 
     mode: Any = default(
@@ -86,11 +87,11 @@ class RunFields:
         ),
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
-    batch_size: int = default(3, Setting("Texts per step.", low=1, between=(1, 8)))
+    batch_size: int = default(8, Setting("Texts per step.", low=1, between=(2, 12)))
     sampling: Sampling = default(
         "disagreement",
         Setting(
-            "disagreement: draw texts that the judge gets wrong, from up to 16 batches that it "
+            "disagreement: draw texts that the judge gets wrong, from up to 48 texts that it "
             "scores once; uniform: draw by chance, as in the paper.",
         ),
     )
