@@ -53,12 +53,12 @@ class Estimating:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return path
 
-    def score(self, labelled, rows=None, watch=None, **options):
+    def score(self, labelled, rows=None, watch=None, threads=4, **options):
         if rows is None:
             rows = [{"output": f"text {n}"} for n in OTHERS]
         table, other = self.write("t.jsonl", rows), self.write("labelled.jsonl", labelled)
         with dspy.context(lm=fake_lm(self.engine, cache=True)):
-            how = ScoringOptions(4, part_rows=7, estimate=other, **options)
+            how = ScoringOptions(threads, part_rows=7, estimate=other, **options)
             return score_table(self.judge, table, self.folder / "s.csv", how, watch=watch)
 
 
@@ -110,7 +110,7 @@ def test_a_text_with_no_rating_at_all_is_not_paid(estimating):
 
 
 def test_a_short_table_does_not_end_at_the_first_rated_text_without_a_score(estimating):
-    scored = estimating.score(rated([666, *range(9)]), [{"output": "text 100"}])
+    scored = estimating.score(rated([666, *range(9)]), [{"output": "text 100"}], threads=1)
     assert scored.means["fluency"].unscored == 1
 
 
