@@ -21,6 +21,7 @@ from benchmarks.worlds.server import serving
 from mogradjudge import MODES, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli
 from mogradjudge.cli import main as mogradjudge
+from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.search import SearchSpace
 from tests import processes
 from tests.unit.test_architecture import ROOMS
@@ -273,10 +274,16 @@ def test_the_calls_by_mode_are_those_of_the_modes():
                 assert count == MODES[name].calls(texts, tuple(names), pool).total
             assert number == MODES[name].calls(3, tuple("abcd"), pool).total
     words = " ".join(TEXTS["README.md"].split())
-    numbers = r"with (\d+) validation texts.{1,40}step takes (\d+) calls in SSS and (\d+) in CCC"
-    per_step = re.search(numbers, words)
-    validation, *both = map(int, per_step.groups())
-    assert both == [validation + 3 + table[name][1] for name in ("SSS", "CCC")]
+    numbers = (
+        r"with (\d+) validation texts, B=(\d+) and K=4, "
+        r"a step takes (\d+) calls in SSS and (\d+) in CCC"
+    )
+    validation, batch, *both = map(int, re.search(numbers, words).groups())
+    assert batch == MOGradConfig().batch_size
+    assert both == [
+        validation + batch + MODES[name].calls(batch, tuple("abcd"), "batch").total
+        for name in ("SSS", "CCC")
+    ]
 
 
 # Commands

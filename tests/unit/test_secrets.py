@@ -28,7 +28,7 @@ from mogradjudge.files import to_json
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.reply_cache import replies_kept_in
-from mogradjudge.optimize.events import as_json
+from mogradjudge.optimize.event_log import as_json
 from mogradjudge.secrets import (
     redact,
     redact_error,

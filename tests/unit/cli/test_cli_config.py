@@ -90,10 +90,11 @@ def test_a_file_says_what_is_left_at_its_default_too():
     meaningless = ("tolerance", "n", "fallback")  # with these gate and score rule
     usual = {name: it.default for name, it in PARAMETERS.items() if name not in meaningless}
     searched = {name: "none" if value is None else value for name, value in usual.items()}
-    assert written == searched | {"level": "pooled", "confirm": "report", "num_threads": 8}
+    usual = {"level": "pooled", "confirm": "report", "measure": "spearman", "num_threads": 8}
+    assert written == searched | usual
     assert [written[name] for name in ("mode", "steps", "gate")] == ["SSC", 6, "mean"]
     assert written["skip_tolerance"] == "data"
-    assert list(written)[-4:] == ["rationale", "confirm", "level", "num_threads"]
+    assert list(written)[-4:] == ["confirm", "measure", "level", "num_threads"]
 
 
 def own_gate(current, proposed):
@@ -109,7 +110,7 @@ def test_a_gate_without_a_name_cannot_be_written():
 def test_the_command_line_wins(command, config):
     words = config('mode = "CCC"\nbatch_size = 5\nsteps = 9\nlayout = "separate"\n')
     assert options_of(*words, command=command).mode == "CCC"
-    options = options_of("--batch-size", 3, *words, "--mode", "SCC", command=command)
+    options = options_of("--batch-size", 8, *words, "--mode", "SCC", command=command)
     found = made(options)
     assert found == (MOGradConfig(MODES["SCC"], steps=9), JudgeSettings("separate"))
 

@@ -59,7 +59,7 @@ def table(tmp_path_factory):
     (folder / "rubric.toml").write_text(RUBRIC.to_toml())
     rows = [example.toDict() for example in toy_examples(RUBRIC, TEXTS)]
     (folder / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3, 4]\n')
+    (folder / "space.toml").write_text('mode = ["SSC", "CCC"]\nbatch_size = [2, 3, 8]\n')
     return folder / "ratings.jsonl"
 
 

@@ -185,7 +185,8 @@ def test_the_calls_are_those_of_the_run(
 )
 def test_a_step_may_score_a_mix_as_well(names, layout, changes, mixes):
     judge = MultiCriteriaJudge(toy_rubric(*names), layout=layout)
-    config = MOGrad("SSC", steps=2, mix="race", sampling="uniform", confirm="off").config
+    settings = {"steps": 2, "batch_size": 3, "sampling": "uniform", "confirm": "off"}
+    config = MOGrad("SSC", mix="race", **settings).config
     examples = toy_examples(toy_rubric(*names), 26)
     parts = examples[:6], examples[6:]
     per_text = len(names) if layout == "separate" else 1

@@ -154,8 +154,9 @@ def optimize(
     events: list[Event] | None = None,
     **changes: object,
 ) -> OptimizationResult:
+    settings = {"steps": 1, "batch_size": 3, "sampling": "uniform", "skip_tolerance": None}
     optimizer = MOGrad(
-        **{"steps": 1, "mode": "SSC", "sampling": "uniform", "skip_tolerance": None} | changes,
+        **settings | changes,
         observers=[] if events is None else [events.append],
     )
     with dspy.context(lm=toy_lm(engine)):
