@@ -43,7 +43,7 @@ def optimize(settings: Mapping[str, Any], task: Task) -> Found:
     Raises:
         RunStopped: If somebody stopped it: a run that was cut short is no measurement.
     """
-    options = {"steps": task.meter.cap, "batch_size": task.batch_size, **settings}
+    options = {"steps": task.meter.cap, **settings}
     optimizer = MOGrad(  # more steps than it can pay for, if it is not told how many
         budget=Budget(max_calls=task.meter.cap),
         num_threads=task.num_threads,

@@ -53,7 +53,7 @@ def print_run(result: Mapping[str, Any]) -> None:
     level = result["config"]["level"]
     measure = named(result["measures"], short=True)
     print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
-    _print_deviations(result["deviations"])
+    _print_deviations(result["deviations"], next(iter(pairs)))
     if ceilings := result["ceiling"]:
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
         say(f"share of the raters' ceiling: {', '.join(shares)}")
@@ -75,8 +75,8 @@ def _print_ceilings(ceilings: Ceilings) -> None:
         say(line)
 
 
-def _print_deviations(deviations: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print bias and mean error of the initial and the final instructions."""
+def _print_deviations(deviations: Mapping[str, Mapping[str, Any]], split: str) -> None:
+    """Print bias and mean error of the initial and the final instructions on a split's texts."""
     ends = {"initial": deviations["seed"], "final": deviations["final"]}
     keys = {"bias": "bias", "mean error": "mean_error"}
     columns = ["criterion", *(f"{end} {what}" for what in keys for end in ends)]
@@ -86,7 +86,8 @@ def _print_deviations(deviations: Mapping[str, Mapping[str, Any]]) -> None:
         if name in deviations["final"]
     ]
     if rows:
-        print_table(columns, rows, "Errors in points of the scale; bias > 0 is a lenient judge")
+        title = f"Errors on the {split} texts, in points of the scale; bias > 0 is a lenient judge"
+        print_table(columns, rows, title)
 
 
 def _print_losses(result: Mapping[str, Any]) -> None:
@@ -200,8 +201,8 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
     print_table(
         ("role", "calls at most", "likely", "tokens in", "tokens out", "US$"),
         [*shown, ["total", *map(str, sums), number(total, 4)]],
-        "Estimate if every proposal is accepted and no call is retried; replies of critic, coach "
-        f"and editor are assumed to have {PARAGRAPH_TOKENS} tokens per criterion",
+        "Estimate if all proposals are accepted and nothing is asked twice; replies of critic, "
+        f"coach and editor are assumed to have {PARAGRAPH_TOKENS} tokens per criterion",
     )
 
 

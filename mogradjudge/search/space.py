@@ -117,7 +117,7 @@ class SearchSpace:
 
         >>> SearchSpace().check({"batch_size": 0})
         Traceback (most recent call last):
-        mogradjudge.errors.SetupError: `batch_size` must lie in the range 1 to 8, got 0: widen it.
+        mogradjudge.errors.SetupError: `batch_size` must lie in the range 2 to 12, got 0: widen it.
 
         Raises:
             SetupError: If a parameter is not searched, or cannot have its value.
@@ -153,7 +153,7 @@ class SearchSpace:
         >>> SearchSpace(gate=None, editor_temperature=None, layout=("separate",)).count(
         ...     {"gate": "mean"}
         ... )
-        32
+        44
         """
         undecided = [name for name in self.searched if name not in values]
         if parent := next((name for name in undecided if name in PARENTS), None):

@@ -54,7 +54,7 @@ class Setting:
 
     >>> from mogradjudge.settings import RUN_SETTINGS
     >>> RUN_SETTINGS["batch_size"].default
-    3
+    8
     >>> RUN_SETTINGS["batch_size"].check(0)
     Traceback (most recent call last):
     mogradjudge.errors.SetupError: `batch_size` must be a whole number >= 1, got 0.

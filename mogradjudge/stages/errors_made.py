@@ -40,10 +40,11 @@ def _described(objective: Objective, judgements: Sequence[Judgement]) -> Iterato
         yield f"{unscored} without a usable result"
     if not known:
         return
-    yield f"mean score {statistics.fmean(known):.2f} of 1"
     pairs = _labels(objective, judgements)
     numbers = [(float(pair[0]), float(pair[1])) for pair in pairs if _are_numbers(*pair)]
-    if numbers:
+    if not numbers:
+        yield f"mean score {statistics.fmean(known):.2f} of 1"
+    else:
         yield from _deviations(numbers)
         pairs = [(_level(people), _level(judge)) for people, judge in numbers]
     if pairs and len({str(people) for people, _ in pairs}) <= _MOST_LABELS:

@@ -77,7 +77,7 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     advice: list[Unit] = dspy.OutputField(desc="a JSON list of units, the most important first")
 
 
-TRIED = "and what came of each, measured; a few hundredths may be luck"
+TRIED = "what came of each, measured; a few hundredths may be luck"
 
 
 def pooled(signature: Any) -> Any:

@@ -39,7 +39,7 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     criteria: str = dspy.InputField(desc="what each criterion means")
     current_instructions: str = dspy.InputField(desc="how the judge is told to apply each now")
     advice: str = dspy.InputField(desc="what to change and what to keep, the best supported first")
-    edits_tried: str = dspy.InputField(desc=f"what earlier edits changed, {TRIED}")
+    edits_tried: str = dspy.InputField(desc=f"what earlier edits changed, and {TRIED}")
     new_instructions: dict[str, str] = dspy.OutputField(desc="a JSON object: the new text by key")
 
 
@@ -80,7 +80,12 @@ def rewrite_sections(
         for edit in first.records
     ]
     left_out = [
-        Skipped(editor.name, edit.criteria, f"{label}/{slot.label}", faults[edit.criteria][slot])
+        Skipped(
+            editor.name,
+            (slot.criterion,) if slot.criterion else edit.criteria,
+            f"{label}/{slot.label}",
+            faults[edit.criteria][slot],
+        )
         for edit in edits
         for slot in faults[edit.criteria]
         if slot not in edit.texts
@@ -155,10 +160,9 @@ class _Rewriting:
     def _former(self, slot: Slot) -> list[str]:
         """Return the current text and those that are not to come back."""
         edits = [record for record in self.history if record.criterion == slot.criterion]
-        before = [
-            text for it in edits for text in (it.before, *([] if it.has_helped else [it.after]))
-        ]
-        return [self.brief.candidate.text(slot), *before]
+        helped = {it.after for it in edits if it.has_helped}
+        tried = {text for it in edits for text in (it.before, it.after)} - helped
+        return [self.brief.candidate.text(slot), *sorted(tried)]
 
     def repair(self, edit: Edit, faults: Mapping[Slot, str]) -> Question:
         """Ask again, with the texts that cannot be used and the reason."""

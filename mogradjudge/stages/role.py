@@ -130,7 +130,7 @@ class RoleMonitor:
             raise with_remedy(refusals[0], name, temperature=role.temperature)
         self._silent_rounds[name] += 1
         if self._silent_rounds[name] == _SILENT_ROUNDS:
-            raise _unusable(skipped[-1])
+            raise _unusable(skipped[-1], thinks=role.thinks)
 
 
 def ask(
@@ -264,13 +264,13 @@ def _tags(question: Question) -> tuple[str, ...]:
     return (*fields, *question.criteria) if fields else ()
 
 
-def _unusable(skipped: Skipped) -> ReplyError:
+def _unusable(skipped: Skipped, *, thinks: bool) -> ReplyError:
     who = skipped.role
     reply = f" The last reply, in full: {skipped.reply!r}" if skipped.reply.strip() else ""
     return ReplyError(
         f"No reply of the {who} could be used in {_SILENT_ROUNDS} steps: {skipped.reason}. Give "
         f"another model (--prompt-lm; {who}_lm= in Python) or more room (--max-tokens; a longer "
-        f"section: --max-section-chars).{reply}"
+        f"section: --max-section-chars){', or leave out --thinking' if thinks else ''}.{reply}"
     )
 
 
