@@ -117,7 +117,7 @@ class SearchSpace:
 
         >>> SearchSpace().check({"batch_size": 0})
         Traceback (most recent call last):
-        mogradjudge.errors.SetupError: `batch_size` must lie in the range 2 to 12, got 0: widen it.
+        mogradjudge.errors.SetupError: `batch_size` must lie in the range 1 to 8, got 0: widen it.
 
         Raises:
             SetupError: If a parameter is not searched, or cannot have its value.

@@ -87,7 +87,7 @@ class RunFields:
         ),
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
-    batch_size: int = default(8, Setting("Texts per step.", low=1, between=(2, 12)))
+    batch_size: int = default(8, Setting("Texts per step.", low=1, between=(1, 8)))
     sampling: Sampling = default(
         "disagreement",
         Setting(
