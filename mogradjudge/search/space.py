@@ -153,7 +153,7 @@ class SearchSpace:
         >>> SearchSpace(gate=None, editor_temperature=None, layout=("separate",)).count(
         ...     {"gate": "mean"}
         ... )
-        44
+        32
         """
         undecided = [name for name in self.searched if name not in values]
         if parent := next((name for name in undecided if name in PARENTS), None):
