@@ -9,7 +9,7 @@ for ``mogradjudge score``, and all that the run did; the same command takes up w
     python examples/01_support_judge.py --lm local/PATH.gguf --mode CCC --steps 1
     python examples/01_support_judge.py --lm openai/NAME --api-base http://localhost:8000/v1
 
-For a table of your own change the rubric: it names the columns. Calls: at most 173 with 4 steps.
+For a table of your own change the rubric: it names the columns. Calls: at most 292 with 4 steps.
 """
 
 from pathlib import Path

@@ -150,7 +150,7 @@ def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
     read = run("05", "support-run")
     assert server.calls.total() == 0
     (chains,) = re.findall(r"(\d+) chains from an example to an edit", read)
-    assert 0 < int(chains) <= 36  # 4 steps, 3 texts, 3 criteria, where the judge missed
+    assert 0 < int(chains) <= 96  # 4 steps, 8 texts, 3 criteria, where the judge missed
     _check_frames(Path("support-run"))
 
 

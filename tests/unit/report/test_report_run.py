@@ -347,7 +347,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
         assert shown == text
     first = found.links[0]
     *texts, batch = first.cases
-    assert len(texts) == 3
+    assert len(texts) == 8
     assert {len(case.critiques) for case in texts} <= {1, 2}
     assert (batch.example_id, len(batch.gradients)) == ("", 2)
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}

@@ -396,7 +396,7 @@ def constant() -> list[dspy.Example]:
         ({"values": ("cost",)}, "`values` must name each of"),
         ({"values": "agreement"}, "`values` must be a list"),
         ({"sampler": "grid", "space": SearchSpace(tolerance=Range(0, 1))}, "grid needs choices"),
-        ({"space": SearchSpace(batch_size=Range(4, 8))}, "`batch_size` must lie in the range"),
+        ({"space": SearchSpace(batch_size=Range(4, 7))}, "`batch_size` must lie in the range"),
         ({"selectionset": []}, "The selection set must have at least one example"),
         ({"selectionset": constant()}, "Agreement cannot be measured"),
         ({"selectionset": VALIDATION}, "validation"),

@@ -289,7 +289,7 @@ GRID = SearchSpace(**NOTHING | {"mode": ("SSS", "SSC"), "batch_size": (1, 3), "s
 
 @pytest.mark.parametrize("trials", [1, 5, 11, 12, 40])
 def test_a_grid_that_is_cut_is_told(trials, caplog, tmp_path):
-    base = MOGradConfig()
+    base = MOGradConfig(batch_size=3)
     judge = MultiCriteriaJudge(RUBRIC)
     job = Job(judge, [], [], [], GRID, base, Budget(), ("agreement",), {}, tmp_path)
     with caplog.at_level("WARNING", "mogradjudge"):
