@@ -39,6 +39,7 @@ from mogradjudge.optimize.state import State, best_first
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import asks_groups
 from mogradjudge.programs.identity import fingerprint, judge_lms
+from mogradjudge.settings import RunFields
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +241,11 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             raise SetupError(
                 f"`objectives` must be given for a {type(student).__name__}; only a "
                 "MultiCriteriaJudge has its own."
+            )
+        if self.config.measure != RunFields.measure:
+            raise SetupError(
+                "`measure` is for a rubric's criteria; an objective of your own is measured by its "
+                "`aggregate`."
             )
         names = [objective.name for objective in self.objectives]
         if len(set(names)) < len(names):

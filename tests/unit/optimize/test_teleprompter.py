@@ -572,6 +572,7 @@ CHAIN = dspy.ChainOfThought("output -> answer")
             r"\['accuracy'\].*a judge has sections only for its criteria",
         ),
         ({"objectives": [RIGHT, RIGHT]}, "Each objective needs its own name"),
+        ({"objectives": [RIGHT], "measure": "qwk", "student": CHAIN}, "`measure` is for a rubric"),
         ({"student": frozen(), "objectives": [RIGHT]}, "Program has no predictor to optimize"),
     ],
 )
