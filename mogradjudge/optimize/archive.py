@@ -32,31 +32,35 @@ def best_ones(state: State) -> list[Measured]:
     """Return the best candidate of each criterion, and the best mean; one may come several times.
 
     Refused candidates count, too, if they were scored on all texts and measure no less than the
-    initial instructions.
+    initial instructions. Where no agreement is defined, it is what was accepted last.
     """
     names = [*state.measured[0].agreement.by_criterion, MEAN]
-    return [best for name in names if (best := _best_on(name, state)) is not None]
+    best_on_each = [best for name in names if (best := _best_on(name, state)) is not None]
+    return best_on_each or [state.measured[-1]]
 
 
 def _best_on(name: str, state: State) -> Measured | None:
     scored = [
         (value, rank_value(measured.agreement), measured)
-        for measured in archive(state).values()
+        for measured in _archive(state)
         if (value := measured.agreement.as_dict()[name]) is not None
     ]
     return max(scored, key=lambda it: it[:2])[2] if scored else None
 
 
-def archive(state: State) -> dict[int, Measured]:
+def _archive(state: State) -> list[Measured]:
+    return [
+        it
+        for _, it in sorted(by_step(state).items())
+        if it.texts is None and not measures_less(state.measured[0].agreement, it.agreement)
+    ]
+
+
+def by_step(state: State) -> dict[int, Measured]:
     """Return each step's candidate, 0 for the initial one: the accepted one, else the proposal.
 
-    >>> archive(State())
+    >>> by_step(State())
     {}
     """
-    proposals = [it for it in state.rejected if it.texts is None and not it.sections]
-    candidates = {it.step: it for it in (*proposals, *state.measured)}
-    return {
-        step: it
-        for step, it in sorted(candidates.items())
-        if not measures_less(state.measured[0].agreement, it.agreement)
-    }
+    proposals = [it for it in state.rejected if not it.sections]
+    return {it.step: it for it in (*proposals, *state.measured)}

@@ -39,6 +39,7 @@ class Confirmation:
         takes_back: Whether the initial instructions are the result after all.
         corrected: Where nothing could be compared, the gain on the validation texts, corrected for
             the choice of the best (`corrected_gain`); None if that is unknown.
+        look: The number of the candidate among those that were compared on these texts, from 1.
         ceilings: How well raters agree on the texts of the result's agreement, and its share of
             what they permit (`ceilings_of`).
 
@@ -57,6 +58,7 @@ the instructions, and optimistic.
     needed: int | None = None
     takes_back: bool = False
     corrected: float | None = None
+    look: int = 1
     ceilings: Ceilings = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
@@ -68,7 +70,7 @@ the instructions, and optimistic.
 
     def _measured(self) -> str:
         word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
-        where = f"on {self.texts} texts of {self.documents} documents that chose nothing"
+        where = f"on {self.texts} texts of {self.documents} documents {self._history()}"
         if self.difference is None:
             return f"{word}: no agreement is defined {where}."
         low, high = self.interval or (float("nan"), float("nan"))
@@ -76,6 +78,11 @@ the instructions, and optimistic.
             f"{word}: the best rewrite minus the initial instructions is {self.difference:+z.3f} "
             f"[{low:+z.3f}, {high:+z.3f}] {where}."
         )
+
+    def _history(self) -> str:
+        if self.look == 1:
+            return "that chose nothing"
+        return f"(candidate {self.look} compared there, tested at {ALPHA} / {self.look})"
 
     def _consequence(self) -> str:
         if self.takes_back:
@@ -104,7 +111,7 @@ the instructions, and optimistic.
             "interval": None if self.interval is None else list(self.interval),
             "documents": self.documents,
             "texts": self.texts,
-            "looks": int(self.seed is not None),
+            "looks": 0 if self.seed is None else self.look,
             "needed": self.needed,
             "corrected": self.corrected,
         }
@@ -124,12 +131,15 @@ def confirmed(
     objectives: Sequence[Objective],
     *,
     required: bool = False,
+    look: int = 1,
 ) -> Confirmation:
     """Test whether the best instructions are better than the initial ones.
 
     All texts are read in one look: to stop early because the difference is small, or large, would
     bias what is printed. The test is one-sided at 0.10, Student's t on the difference of the mean
-    agreement and its jackknife error (`difference_between`).
+    agreement and its jackknife error (`difference_between`). Where the run went on afterwards, and
+    its new best instructions are the N-th compared on these texts, they are tested at 0.10 / N
+    (Bonferroni's correction for N tests; the earlier ones, at their larger levels, stand).
 
     Args:
         seed: The initial instructions' judgements.
@@ -137,6 +147,7 @@ def confirmed(
         objectives: What agreement is measured on.
         required: Whether the initial instructions are kept unless the best ones are confirmed, and
             not only where these are behind.
+        look: The number of the best instructions among all that were compared on these texts.
     """
     from scipy.special import stdtrit  # slow to import
 
@@ -147,7 +158,7 @@ def confirmed(
         freedom = difference.parts - 1
         reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
         interval = (value - reach, value + reach)
-        is_clear = value > float(stdtrit(freedom, 1 - ALPHA)) * error
+        is_clear = value > float(stdtrit(freedom, 1 - ALPHA / look)) * error
     return Confirmation(
         "confirmed" if is_clear else "not confirmed",
         difference.current,
@@ -157,6 +168,7 @@ def confirmed(
         documents=len({judgement.group for judgement in seed}),
         texts=len(seed),
         takes_back=not (is_clear if required else value is not None and value > 0),
+        look=look,
     )
 
 

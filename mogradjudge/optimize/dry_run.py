@@ -80,7 +80,8 @@ def dry_run(
     names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off", "proposals": 1}
-    settings |= {"skip_tolerance": None, "num_threads": 1}
+    # No agreement is defined on the unrated validation text, to choose a parent or the best by.
+    settings |= {"skip_tolerance": None, "num_threads": 1, "parent": "last", "choose": "mean"}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
     batches: list[tuple[str, ...]] = []
 

@@ -290,7 +290,9 @@ class GateDecided(StepEvent, headline=True):
 
     ``current`` and ``proposed`` are agreements on the same texts, with ``current_deviations`` and
     ``proposed_deviations``. ``sections`` names the criteria whose sections were accepted, where not
-    all were. ``beaten_by`` is the step beside it that was accepted in its place.
+    all were. ``beaten_by`` is the step beside it that was accepted in its place. ``parent`` is the
+    step whose candidate it rewrote, 0 for the initial instructions; None for the one that was
+    accepted last.
     """
 
     accepted: bool
@@ -302,6 +304,7 @@ class GateDecided(StepEvent, headline=True):
     beaten_by: int | None = None
     current_deviations: Deviations = field(default_factory=dict)
     proposed_deviations: Deviations = field(default_factory=dict)
+    parent: int | None = None
 
     def describe(self) -> str:
         if self.unchanged:
@@ -311,6 +314,8 @@ class GateDecided(StepEvent, headline=True):
             verdict += f" ({', '.join(self.sections)})"
         if self.beaten_by is not None:
             verdict += f" (step {self.beaten_by} is better)"
+        if self.parent is not None:
+            verdict += f", from step {self.parent}'s instructions"
         errors = show_errors(self.current_deviations, self.proposed_deviations)
         return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}.{errors}"
 

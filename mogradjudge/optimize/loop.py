@@ -218,7 +218,13 @@ class Run:
                 for measured in (first, best)
             )
             required = self.context.config.confirm == "require"
-            confirmation = confirmed(seed, final, self.context.objectives, required=required)
+            compared = tuple(dict.fromkeys((*self.state.compared, best.step)))
+            confirmation = confirmed(
+                *(seed, final, self.context.objectives),
+                required=required,
+                look=1 + compared.index(best.step),
+            )
+            self.state = replace(self.state, compared=compared)
             judged = seed if confirmation.takes_back else final
             self.notify(ResultConfirmed(confirmation.describe(), confirmation.difference))
         elif confirmation.verdict == "too few documents":
@@ -262,7 +268,15 @@ class Run:
 
     def judge(self, step: int, split: str, candidate: Candidate) -> tuple[Judgement, ...]:
         """Judge the texts of a split with the instructions of a step, 0 for the initial ones."""
-        judgements = judge(self.context, candidate, self.parts[split])
+        ledger = self.context.ledger
+        before = ledger.calls
+        try:
+            judgements = judge(self.context, candidate, self.parts[split])
+        finally:  # so that a later step is not booked with these calls
+            sent = self.state.calls + ledger.calls - before
+            self.state = replace(self.state, calls=sent)
+            if self.state.measured:
+                self.advance(self.state)
         texts = JudgedText.all_of(judgements, self.context.objectives)
         self.notify(CandidateScored(step, split, texts))
         return judgements

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TypeAlias
 
 import dspy
@@ -63,6 +63,10 @@ class Race:
     objectives: tuple[Objective, ...]
     gate: Gate
     by_section: bool = False
+
+    def first(self, texts: int) -> list[int]:
+        """Return the places of the texts that are read first, in the validation set's order."""
+        return sorted(list(chain(*self.blocks))[:texts])
 
     def run(self, current: Agreement, held: Callable[[], Judgements], judge: Judging) -> Raced:
         """Score a candidate until its fate is likely.

@@ -162,16 +162,17 @@ class Rounds:
         """Record what came of the steps."""
         calls = self.context.ledger.calls
         ended = calls, *totals(self.context.ledger.rows)
+        last = state.measured[-1]
         sent = calls - state.calls  # by all steps of the round; they are booked on the last one
         for step, outcome in outcomes.items():
             record = _record(step, outcome, state, sent if step == max(outcomes) else 0)
-            self._tell(record, outcome)
+            self._tell(record, outcome, last)
             agreement = record.agreement
             self.notify(StepEnded(step, agreement.as_dict(), *ended, agreement.deviations))
             state = state.after(record, outcome.scored, calls)
         return state
 
-    def _tell(self, record: StepRecord, outcome: Outcome) -> None:
+    def _tell(self, record: StepRecord, outcome: Outcome, last: Measured) -> None:
         step = record.step
         if outcome.mix is not None and (mix := outcome.mix.scored) is not None:
             is_taken = mix == outcome.accepted
@@ -191,6 +192,7 @@ class Rounds:
                 beaten_by=record.beaten_by,
                 current_deviations=current.deviations,
                 proposed_deviations=proposed.deviations,
+                parent=None if outcome.parent == last else record.parent,
             )
         )
 

@@ -42,10 +42,12 @@ class State:
             order.
         rejected: The other candidates that were scored.
         steps: The steps that were taken.
-        calls: LM calls sent up to the end of the last step.
+        calls: LM calls sent up to the end of the last step, and to confirm and test.
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
         confirmation: The comparison on the confirmation examples, once it was made.
+        compared: The steps whose candidates were compared on the confirmation examples, in order;
+            it outlives ``confirmation``, which a further step drops.
         choose: What the best candidate is best in: the mean, or its worst criterion.
 
     >>> State().steps, State().calls
@@ -58,6 +60,7 @@ class State:
     calls: int = 0
     test: HeldOut | None = None
     confirmation: Confirmation | None = None
+    compared: tuple[int, ...] = ()
     choose: Choose = "mean"
 
     @property
@@ -126,6 +129,7 @@ class State:
             steps=tuple(map(_Step.of, self.steps)),
             test=None if self.test is None else _HeldOut.of(self.test),
             confirmation=None if self.confirmation is None else _Confirmation.of(self.confirmation),
+            compared=self.compared,
             choose=self.choose,
         )
         # The last two repeat what the others say, for a reader of the file.
@@ -166,6 +170,7 @@ class State:
             calls=stored.calls,
             test=None if stored.test is None else stored.test.held_out,
             confirmation=None if stored.confirmation is None else stored.confirmation.confirmation,
+            compared=stored.compared,
             choose=stored.choose,
         )
 
@@ -367,6 +372,7 @@ class _Confirmation:
     needed: _Count | None
     takes_back: bool
     corrected: float | None = None
+    look: _Count = 1
     ceilings: Ceilings = field(default_factory=dict)
 
     @classmethod
@@ -396,4 +402,5 @@ class _State:
     steps: tuple[_Step, ...]
     test: _HeldOut | None
     confirmation: _Confirmation | None = None
+    compared: tuple[_Count, ...] = ()
     choose: Choose = "mean"

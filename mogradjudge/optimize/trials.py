@@ -91,10 +91,18 @@ class Trials:
             return Trial(rival.agreement)
         if (known := state.known(candidate)) is not None:
             scored = replace(known, step=entry.step, sections=entry.sections)
-            trial = Trial(rival.agreement, scored)
+            trial = Trial(self._agreement_on(known.texts, rival), scored)
         else:
             trial = self._raced(entry, notify)
         return replace(trial, passes=self._passes(rival, trial.scored))
+
+    def _agreement_on(self, texts: int | None, rival: Measured) -> Agreement:
+        """Return a rival's agreement on the texts that a race reads first; None means all."""
+        if texts is None:
+            return rival.agreement
+        judged = self.held(rival)
+        read = [judged[place] for place in self.race.first(texts)]
+        return agreement_of(read, self.context.objectives)
 
     def _raced(self, entry: Entry, notify: Observer) -> Trial:
         step, candidate = entry.step, entry.candidate

@@ -85,8 +85,16 @@ def confirm(job: Job, shared: Shared, best: TrialRecord, deadline: float | None)
             for name, judge in judges.items()
         )
         required = job.base.confirm == "require"
-        confirmation = confirmed(initial, final, job.objectives, required=required)
+        confirmation = confirmed(
+            initial, final, job.objectives, required=required, look=_look(shared, best)
+        )
     shared.note(f"{CONFIRMED}/{best.task}", plain(confirmation), first=True)
+
+
+def _look(shared: Shared, best: TrialRecord) -> int:
+    """Count the trials that were compared on the confirmation texts, with this one."""
+    noted = shared.noted_below(CONFIRMED)
+    return 1 + sum(it["seed"] is not None for task, it in noted.items() if task != best.task)
 
 
 def _judged(

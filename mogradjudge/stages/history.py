@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 from mogradjudge.agreement.methods import named
 from mogradjudge.criteria import Group
@@ -27,11 +28,11 @@ class EditRecord:
         after: The proposed text.
         effect: The change of agreement by criterion, as it was measured; None where it could not
             be.
-        accepted: Whether the edit was kept.
+        verdict: Whether the edit was kept, left out of a mix that was kept, or refused.
         texts: On how many texts it was measured.
 
     >>> effect = {"tone": 0.031, "style": None}
-    >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", effect, True, texts=24)
+    >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", effect, "kept", texts=24)
     >>> print(edit.describe())
     step 2, kept; agreement on 24 texts: tone +0.03, style not measurable
     + Be brief.
@@ -42,7 +43,7 @@ class EditRecord:
     before: str
     after: str
     effect: Mapping[str, float | None]
-    accepted: bool
+    verdict: Literal["kept", "left out", "refused"]
     texts: int
 
     @property
@@ -60,7 +61,7 @@ class EditRecord:
             f"{name} not measurable" if change is None else f"{name} {change:+.2f}"
             for name, change in self.effect.items()
         )
-        verdict = "kept" if self.accepted else "its step was refused"
+        verdict = "its step was refused" if self.verdict == "refused" else self.verdict
         how = f" ({measured})" if measured else ""
         head = f"step {self.step}, {verdict}; agreement{how} on {self.texts} texts: {effects}"
         return "\n".join((head, *_changes(self.before, self.after)))

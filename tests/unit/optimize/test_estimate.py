@@ -218,6 +218,17 @@ def test_a_run_that_mixes_at_every_step_is_estimated_exactly():
     assert calls(rows)["judge"] == spent(Crossing(), optimizer, judge, parts)["judge"][0]
 
 
+@pytest.mark.parametrize("changes", [{"parent": "pareto"}, {"choose": "worst"}])
+def test_what_a_step_starts_from_changes_no_estimate(changes):
+    judge, examples = MultiCriteriaJudge(toy_rubric(*NAMES)), examples_of(26)
+    config = MOGrad("SSC", steps=3).config
+    plain, other = (
+        estimate(it, judge, examples[:6], examples[6:], MODELS)
+        for it in (config, replace(config, **changes))
+    )
+    assert other == plain
+
+
 @pytest.mark.parametrize("layout", ["combined", "separate"])
 @pytest.mark.parametrize("mode", MODES)
 def test_the_tokens_are_those_of_the_run_within_a_fifth(mode, layout):

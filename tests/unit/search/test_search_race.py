@@ -22,12 +22,15 @@ from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.evaluation import agreement_of, judge_examples
 from mogradjudge.search import SearchResult, SearchSpace, search
 from mogradjudge.search.analysis.load import read_search
+from mogradjudge.search.analysis.result import plain
 from mogradjudge.search.analysis.verdict import verdict
 from mogradjudge.search.job import Job
 from mogradjudge.search.parts import parted
 from mogradjudge.search.selection import Rival, select
 from mogradjudge.search.study import Arguments
 from mogradjudge.search.workers.queue import Queue
+from mogradjudge.search.workers.shared import CONFIRMED, Shared
+from mogradjudge.search.workers.storage import opened
 
 RUBRIC = toy_rubric("coherence", "fluency")
 TEXTS = toy_examples(RUBRIC, 100)
@@ -265,6 +268,15 @@ def test_what_the_budget_did_not_reach_the_next_start_confirms(whole, tmp_path, 
     done = searched(tmp_path, engine, budget=Budget(max_calls=cap + 1))
     assert done.confirmation == whole.result.confirmation
     assert engine.calls.total() == cap + 1
+
+
+@pytest.mark.slow
+def test_another_best_trial_is_confirmed_as_a_further_look(whole, tmp_path):
+    confirmation = whole.result.confirmation
+    with opened(None, tmp_path) as (_, engine):
+        Shared(engine, "search", 30.0).note(f"{CONFIRMED}/other", plain(confirmation), first=True)
+    assert confirmation.look == 1
+    assert searched(tmp_path).confirmation.look == 2
 
 
 @pytest.mark.slow

@@ -173,7 +173,15 @@ def test_the_edits_of_a_section_are_told_with_what_came_of_them():
     effect = {"fluency": 0.1, "coherence": None}
     objectives = rubric_objectives(toy_rubric("fluency", "coherence"))
     edits = [
-        EditRecord(n, "fluency", "Be fair. Count.", f"Be fair. Count {n}.", effect, n > 5, texts=9)
+        EditRecord(
+            n,
+            "fluency",
+            "Be fair. Count.",
+            f"Be fair. Count {n}.",
+            effect,
+            "kept" if n > 5 else "refused",
+            9,
+        )
         for n in range(1, 8)
     ]
     (told,) = history_of(edits, ("fluency", "coherence"), objectives).values()

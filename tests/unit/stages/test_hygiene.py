@@ -78,7 +78,7 @@ def test_a_text_that_was_refused_with_others_may_come_back_if_it_has_helped(effe
         label="",
         hygiene=Hygiene(2000),
         history=[
-            EditRecord(1, "fluency", SEED, "Count the errors.", {"fluency": effect}, False, 20)
+            EditRecord(1, "fluency", SEED, "Count the errors.", {"fluency": effect}, "refused", 20)
         ],
     )
     assert bool(edits.records[0].texts) == may_return
