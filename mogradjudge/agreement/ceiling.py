@@ -36,7 +36,8 @@ class Ceiling:
     ``raters`` is the mean number of ratings of the texts with several. ``one_rater`` is the
     agreement of one of them with the mean of the others (`human_ceiling`); ``perfect_judge`` that
     of a judge without error with the mean of all, and ``share`` the judge's agreement divided by
-    it. The intervals are of the last two.
+    it. The intervals are of the last two. ``undefined_raters`` counts those left out of
+    ``one_rater``: their agreement is undefined, say as the others gave one score to all texts.
 
     >>> few = Undefined("no interval: 4 documents, and it needs 8")
     >>> Ceiling(3.0, 0.7, 0.9, few, 0.5, few).as_dict()["share"]
@@ -49,6 +50,7 @@ class Ceiling:
     interval: Interval | Undefined
     share: float | Undefined
     share_interval: Interval | Undefined
+    undefined_raters: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, None where one is undefined, and why there is no share."""
@@ -101,10 +103,11 @@ def judge_ceiling(
     """
     how = options or TestOptions(level="pooled")
     check_lengths({"ratings": ratings, "human": human, "judge": judge, "groups": groups})
-    one = human_ceiling(ratings, groups, options=how)
+    values = _rater_values(ratings, groups, how)
+    one, unknown = _over_raters(values), sum(isinstance(value, Undefined) for value in values)
     raters = fmean([len(scores) for scores in ratings if len(scores) > 1] or [0])
     if lack := _why_none(one, how):
-        return Ceiling(raters, one, lack, lack, lack, lack)
+        return Ceiling(raters, one, lack, lack, lack, lack, unknown)
     columns = {"": (gappy("human", human), gappy("judge", judge))}
     texts = _by_rater([scores if len(scores) > 1 else {} for scores in ratings])
     columns |= {
@@ -125,6 +128,7 @@ def judge_ceiling(
         unsure or student_interval(perfect, possible, *known, lowest=0.0),
         share if np.isfinite(share) else Undefined("the judge's agreement has no value"),
         unsure or student_interval(share, shares, *known, lowest=None),
+        unknown,
     )
 
 
@@ -215,10 +219,19 @@ def human_ceiling(
         >>> human_ceiling(texts)
         1.0
     """
+    return _over_raters(_rater_values(ratings, groups, options or TestOptions(level=level)))
+
+
+def _rater_values(
+    ratings: Sequence[Mapping[str, float]], groups: Sequence[str] | None, options: TestOptions
+) -> list[float | Undefined]:
+    """Measure each rater, or each place, against the mean of the others."""
     texts = _by_rater([scores if len(scores) > 1 else {} for scores in ratings])
-    how = options or TestOptions(level=level)
     raters = dict.fromkeys(chain.from_iterable(texts))
-    values = [_with_the_others(texts, rater, groups, how) for rater in raters]
+    return [_with_the_others(texts, rater, groups, options) for rater in raters]
+
+
+def _over_raters(values: Sequence[float | Undefined]) -> float | Undefined:
     defined = [value for value in values if not isinstance(value, Undefined)]
     if defined:
         return fmean(defined)

@@ -280,8 +280,9 @@ def _print(
     print_result(result)
     has_best = next_command is not None and result.best is not None
     if has_best:
+        whose = "the initial" if result.confirmation.takes_back else "its"
         say(
-            f"The best configuration is in {out}/best.toml, its judge in {out}/judge.json, all "
+            f"The best configuration is in {out}/best.toml, {whose} judge in {out}/judge.json, all "
             f"numbers in {out}/search.json."
         )
     for path in figures:

@@ -15,7 +15,7 @@ from mogradjudge.display.terminal import number, one_line, print_table, say
 from mogradjudge.errors import SetupError
 from mogradjudge.search.analysis.effects import Effects, Estimate
 from mogradjudge.search.analysis.records import ranked_of
-from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
+from mogradjudge.search.analysis.result import ESTIMATED, Fresh, SearchResult, TrialRecord
 from mogradjudge.search.analysis.verdict import (
     AT_WORK,
     best_minus_default,
@@ -71,9 +71,9 @@ def print_result(result: SearchResult) -> None:
     _print_effects(result.effects)
     _print_importances(result)
     _print_front(result)
-    spent = result.spent
-    cost = f", US$ {spent.cost:.4f}" if spent.cost else ""
-    say(f"Spent in all trials: {spent.calls} calls, {spent.tokens} tokens{cost}.")
+    spent, cost = result.spent, result.cost
+    dollars = f", US$ {cost:.4f}" if cost else ""
+    say(f"Spent in all: {spent.calls} calls, {spent.tokens} tokens{dollars}.")
 
 
 def _print_trials(result: SearchResult) -> None:
@@ -83,6 +83,9 @@ def _print_trials(result: SearchResult) -> None:
     running = [record for record in others if record.state == "running"]
     ended = [record for record in others if record.state not in AT_WORK]
     _print_table_of([*complete, *running, *ended], f"Trials of study {result.study!r}, best first")
+    if estimated := sorted({record.texts for record in ended if record.texts is not None}):
+        read = ", ".join(map(str, estimated))
+        say(f"{ESTIMATED}: estimated on {read} of {result.texts} texts")
     _print_reasons(ended)
     if result.unfinished:
         say(f"unfinished trials of all workers: {result.unfinished}")
@@ -109,7 +112,7 @@ def _row(record: TrialRecord) -> list[str]:
         record.state,
         str(record.mode or "-"),
         str(record.config.get("layout", "-")),
-        number(record.mean),
+        record.mark + number(record.mean),
         interval(record.intervals.get("mean")),
         str(sum(record.unscored.values())) if record.agreement else "-",
         *map(_count, (record.calls, record.cached, record.tokens)),

@@ -54,12 +54,17 @@ def print_run(result: Mapping[str, Any]) -> None:
     measure = named(result["measures"], short=True)
     print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
     _print_deviations(result["deviations"], next(iter(pairs)))
-    if ceilings := result["ceiling"]:
+    ceilings = result["ceiling"]
+    if _has_shares(ceilings):
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
         say(f"share of the raters' ceiling: {', '.join(shares)}")
     _print_ceilings(ceilings)
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _has_shares(ceilings: Ceilings) -> bool:
+    return any(ceiling["share"] is not None for ceiling in ceilings.values())
 
 
 def _share(ceiling: Mapping[str, Any]) -> str:
@@ -153,12 +158,15 @@ def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the estimated means beside those of the rated texts alone, and what is left out."""
     from mogradjudge.agreement import FEWEST_DOCUMENTS
 
+    few = {
+        name: it["documents"] for name, it in means.items() if it["documents"] < FEWEST_DOCUMENTS
+    }
     columns = ("criterion", "mean", "95 % interval", "rated texts alone", "95 % interval")
     rows = [
         [
             *(name, number(mean["mean"]), _interval(mean["interval"])),
             *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
-            "-" if mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
+            "-" if name in few or mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
             f"{mean['documents']} + {mean['unlabelled_documents']}",
         ]
         for name, mean in means.items()
@@ -175,11 +183,8 @@ def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
     for key, what in _MEANS_COUNTS.items():
         if any(mean[key] for mean in means.values()):
             say(f"{what}: {_by_criterion({name: mean[key] for name, mean in means.items()})}")
-    few = {
-        name: mean["documents"]
-        for name, mean in means.items()
-        if mean["documents"] < FEWEST_DOCUMENTS
-    }
+    if unused := [name for name, mean in means.items() if mean["weight"] == 0]:
+        say(f"the judge's scores are not used, as they do not help (weight 0): {', '.join(unused)}")
     if few:
         say(
             f"rated documents, too few to rely on an interval (fewer than {FEWEST_DOCUMENTS}): "
@@ -211,9 +216,10 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     from mogradjudge.agreement.methods import METHODS, named
 
     ceilings = report["ceiling"]
+    has_shares = _has_shares(ceilings)
     rows = [
         [name, number(measures["agreement"]), _interval(measures["interval"])]
-        + ([_share(ceilings[name])] if ceilings else [])
+        + ([_share(ceilings[name])] if has_shares else [])
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
@@ -225,7 +231,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         "criterion",
         shown_first,
         "95 % interval",
-        *(["share of ceiling"] if ceilings else []),
+        *(["share of ceiling"] if has_shares else []),
     ]
     columns += ["n", "unscored", "no human", "fallbacks"]
     documents = report["documents"]

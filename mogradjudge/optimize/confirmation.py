@@ -24,6 +24,25 @@ Verdict: TypeAlias = Literal[
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What a confirmation calls what it compares.
+
+    >>> Wording().best
+    'the best rewrite'
+    """
+
+    best: str = "the best rewrite"
+    initial: str = "the initial instructions"
+    equal: str = "No rewrite did better than the initial instructions"
+    chosen: str = "instructions"
+    kept: str = "The initial instructions are kept."
+    returned: str = "The rewritten instructions are returned."
+
+
+INSTRUCTIONS = Wording()
+
+
+@dataclass(frozen=True)
 class Confirmation:
     """Initial and best instructions on the same texts, which neither training nor race has read.
 
@@ -61,21 +80,25 @@ the instructions, and optimistic.
     look: int = 1
     ceilings: Ceilings = field(default_factory=dict, repr=False)
 
-    def describe(self) -> str:
+    def describe(self, wording: Wording = INSTRUCTIONS) -> str:
         """Say in a sentence or two what was confirmed."""
+        consequence = wording.kept if self.takes_back else wording.returned
         if self.seed is not None:
-            return f"{self._measured()} {self._consequence()}"
-        consequence = f" {self._consequence()}" if self.takes_back else ""
-        return f"{_UNTESTED[self.verdict]}{self._needed()}{self._optimistic()}{consequence}"
+            return f"{self._measured(wording)} {consequence}"
+        untested = (
+            wording.equal if self.verdict == "nothing to confirm" else _UNTESTED[self.verdict]
+        )
+        consequence = f" {consequence}" if self.takes_back else ""
+        return f"{untested}{self._needed()}{self._optimistic(wording)}{consequence}"
 
-    def _measured(self) -> str:
+    def _measured(self, wording: Wording) -> str:
         word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
         where = f"on {self.texts} texts of {self.documents} documents {self._history()}"
         if self.difference is None:
             return f"{word}: no agreement is defined {where}."
         low, high = self.interval or (float("nan"), float("nan"))
         return (
-            f"{word}: the best rewrite minus the initial instructions is {self.difference:+z.3f} "
+            f"{word}: {wording.best} minus {wording.initial} is {self.difference:+z.3f} "
             f"[{low:+z.3f}, {high:+z.3f}] {where}."
         )
 
@@ -84,15 +107,12 @@ the instructions, and optimistic.
             return "that chose nothing"
         return f"(candidate {self.look} compared there, tested at {ALPHA} / {self.look})"
 
-    def _consequence(self) -> str:
-        if self.takes_back:
-            return "The initial instructions are kept."
-        return "The rewritten instructions are returned."
-
-    def _optimistic(self) -> str:
+    def _optimistic(self, wording: Wording) -> str:
         if self.verdict == "nothing to confirm":
             return ""
-        words = " The agreement is that of the texts that chose the instructions, and optimistic"
+        words = (
+            f" The agreement is that of the texts that chose the {wording.chosen}, and optimistic"
+        )
         if self.corrected is None:
             return f"{words}."
         return f"{words}; corrected for that, at most in part, the gain is {self.corrected:+z.3f}."
@@ -118,7 +138,6 @@ the instructions, and optimistic.
 
 
 _UNTESTED: Mapping[Verdict, str] = {
-    "nothing to confirm": "No rewrite did better than the initial instructions",
     "too few documents": "Too few documents to confirm",
     "not reached": "The run ended before its result could be confirmed",
     "off": "Nothing was confirmed (--confirm off)",

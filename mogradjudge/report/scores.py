@@ -144,8 +144,8 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
 
 
 def _shares(run: RunData, of: Scoring) -> dict[str, Estimate]:
-    """Return the shares of the raters' ceilings that the result reaches."""
-    return {
+    """Return the shares of the raters' ceilings that the result reaches; empty if none has one."""
+    shares = {
         name: Estimate(
             ceiling["share"],
             Interval(*ceiling["share_interval"]) if ceiling["share_interval"] else None,
@@ -155,6 +155,7 @@ def _shares(run: RunData, of: Scoring) -> dict[str, Estimate]:
         )
         for name, ceiling in run.ceilings(of.split).items()
     }
+    return shares if any(share.value is not None for share in shares.values()) else {}
 
 
 def _measured(

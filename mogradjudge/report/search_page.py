@@ -37,7 +37,7 @@ class TrialRow:
 
     number: int
     state: str
-    mean: float | None
+    mean: str
     interval: str
     unscored: int
     configuration: str
@@ -71,10 +71,9 @@ class SearchPage:
         return self.result.fresh is None and untested
 
     @property
-    def cost(self) -> float | None:
-        """What all trials cost in US dollars; None if no call has a known price."""
-        priced = any(trial.cost is not None for trial in self.result.trials)
-        return self.result.spent.cost if priced or self.result.spent.cost else None
+    def has_estimates(self) -> bool:
+        """Whether a race ended a trial, whose agreement is estimated."""
+        return any(trial.mark for trial in self.result.trials)
 
     @property
     def has_intervals(self) -> bool:
@@ -129,7 +128,7 @@ def _row(result: SearchResult, trial: TrialRecord) -> TrialRow:
     return TrialRow(
         number=trial.number,
         state=trial.state,
-        mean=trial.mean,
+        mean=trial.mark + number(trial.mean),
         interval=bounds_of(trial.intervals.get("mean")),
         unscored=sum(trial.unscored.values()),
         configuration=", ".join(settings) or "the default",
@@ -167,7 +166,7 @@ def _alt_of_front(result: SearchResult) -> str:
     trials = [
         f"trial {trial.number} ({trial.mode}): {number(trial.mean)} at {trial.calls_per_text} calls"
         for trial in result.trials
-        if trial.mean is not None
+        if trial.state == "complete" and trial.mean is not None
     ]
     return f"Trials by agreement and calls per text. {'; '.join(trials)}."
 

@@ -90,14 +90,25 @@ def describe(ceilings: Ceilings) -> list[str]:
     lines = [
         f"{what}: {', '.join(f'{number(it[key])} on {name}' for name, it in ceilings.items())}"
         for what, key in figures.items()
-        if ceilings
+        if any(it[key] is not None for it in ceilings.values())
     ]
+    left_out = {name: it.get("undefined_raters") for name, it in ceilings.items()}
+    if counts := ", ".join(f"{count} on {name}" for name, count in left_out.items() if count):
+        lines.append(
+            f"raters left out of it, whose agreement with the others is undefined: {counts}"
+        )
+    reasons: dict[str, list[str]] = {}
     for name, ceiling in ceilings.items():
         if ceiling["undefined"]:
-            lines.append(f"no share of the ceiling on {name}: {ceiling['undefined']}")
-        lines += [
-            f"raters {one} and {other} gave the same scores on {name}: if one is a copy of the "
-            "other, the ceiling is too high"
-            for one, other in ceiling["copies"]
-        ]
-    return lines
+            reasons.setdefault(ceiling["undefined"], []).append(name)
+    lines += [f"no share of the ceiling on {', '.join(on)}: {why}" for why, on in reasons.items()]
+    return lines + [line for name, it in ceilings.items() for line in _copies(name, it)]
+
+
+def _copies(name: str, ceiling: Mapping[str, Any]) -> list[str]:
+    consequence = "" if ceiling["perfect_judge"] is None else ", and the ceiling too high"
+    return [
+        f"raters {one} and {other} gave the same scores on {name}: one may be a copy of the "
+        f"other{consequence}"
+        for one, other in ceiling["copies"]
+    ]

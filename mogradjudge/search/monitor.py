@@ -253,7 +253,7 @@ def cells_of(record: TrialRecord) -> Sequence[str]:
         record.state,
         str(record.mode or "-"),
         str(record.config.get("layout", "-")),
-        number(record.mean),
+        record.mark + number(record.mean),
         interval_of(record),
         "-" if calls is None else str(calls),
         "-" if per_text is None else f"{per_text:g}",

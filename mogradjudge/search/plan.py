@@ -127,10 +127,16 @@ def claim(shared: Shared, settings: Mapping[str, Any]) -> None:
         SetupError: If the study has other settings.
     """
     shared.note(ASKED, settings, first=True)
-    if different := differences(shared.noted(ASKED), settings):
+    before = shared.noted(ASKED)
+    if different := differences(before, settings):
+        advice = "Give another `study` and another `out`, or the same settings."
+        if before.get("versions") != settings["versions"] or before.keys() != settings.keys():
+            advice = (
+                "Another version made it, which may part the same data otherwise: continue it by "
+                "that version, or give another `study` and another `out`."
+            )
         raise SetupError(
-            f"The study {shared.study!r} has other settings: {'; '.join(different)}. "
-            "Give another `study` and another `out`, or the same settings."
+            f"The study {shared.study!r} has other settings: {'; '.join(different)}. {advice}"
         )
 
 

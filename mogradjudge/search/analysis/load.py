@@ -44,7 +44,9 @@ def _by_fields(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Name what the file holds by the result's fields, which hold trials and not their numbers."""
     trials = {None: None} | {trial["number"]: trial for trial in plain["trials"]}
     ends = {name: trials[plain[name]] for name in ("best", "default")}
-    return {**plain, **ends, "value_names": plain["values"]}
+    spent = dict(plain["spent"])
+    spent["cost"] = spent.get("cost") or 0.0
+    return {**plain, **ends, "value_names": plain["values"], "spent": spent}
 
 
 def _with_reasons(value: Any) -> Any:

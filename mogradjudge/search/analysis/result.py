@@ -13,10 +13,13 @@ import dspy
 from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.lm.budget import Spent
-from mogradjudge.optimize.confirmation import Confirmation
+from mogradjudge.optimize.confirmation import Confirmation, Wording
 from mogradjudge.search.analysis.effects import Effects
 from mogradjudge.search.ranges import rounded
 from mogradjudge.search.workers.worker import SearchStop
+
+ESTIMATED = "~"
+"""Marks the agreement of a trial that a race ended early."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class TrialRecord:
     def mean(self) -> float | None:
         """The mean agreement on the selection texts."""
         return self.agreement.get("mean")
+
+    @property
+    def mark(self) -> str:
+        """What stands before an agreement that is estimated."""
+        return "" if self.texts is None else ESTIMATED
 
     @property
     def mode(self) -> str | None:
@@ -143,6 +151,28 @@ class SearchResult:
             f"{', '.join(shown)}, calls={self.spent.calls}, stop_reason={self.stop_reason!r})"
         )
 
+    @property
+    def cost(self) -> float | None:
+        """What was spent in US dollars, by the known prices; None if none is known."""
+        priced = any(trial.cost is not None for trial in self.trials)
+        return self.spent.cost if priced or self.spent.cost else None
+
+    def confirmed(self) -> str:
+        """Say what was confirmed, with the price of both judges where it differs."""
+        calls = [record and record.calls_per_text for record in (self.best, self.default)]
+        differ = None not in calls and calls[0] != calls[1]
+        best, initial = (f" (calls a text: {it:g})" if differ else "" for it in calls)
+        return self.confirmation.describe(
+            Wording(
+                best=f"the best trial's judge{best}",
+                initial=f"the initial judge{initial}",
+                equal="The best trial's judge is the initial judge",
+                chosen="judge",
+                kept="The initial judge is kept.",
+                returned="The best trial's judge is returned.",
+            )
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the result as `search.json` holds it."""
         return {
@@ -153,7 +183,7 @@ class SearchResult:
             "default": None if self.default is None else self.default.number,
             "confirmation": {
                 **plain(self.confirmation),
-                "sentence": self.confirmation.describe(),
+                "sentence": self.confirmed(),
             },
             "selected": plain(self.selected),
             "fresh": plain(self.fresh),
@@ -161,7 +191,7 @@ class SearchResult:
             "hypervolume": self.hypervolume,
             "importances": dict(self.importances),
             "effects": plain(self.effects),
-            "spent": asdict(self.spent),
+            "spent": {**asdict(self.spent), "cost": self.cost},
             "unfinished": self.unfinished,
             "configurations": self.configurations,
             "texts": self.texts,

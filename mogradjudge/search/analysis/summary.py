@@ -222,7 +222,7 @@ def _effects(
 ) -> Effects | Undefined:
     tried = [record for record in apart if "mode" in record.params]
     if not tried:
-        return Undefined("the mode was not searched")
+        return Undefined("the mode was not searched" if apart else "no trial has a value")
     columns = [measured.index(record) for record in tried]
     return mode_effects(
         [record.params for record in tried],

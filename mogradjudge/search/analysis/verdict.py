@@ -46,7 +46,7 @@ def verdict(result: SearchResult) -> str:
             sentence += f", {corrected} corrected for selection, at most in part"
         case Undefined(reason):
             sentence += f" (not corrected for selection: {reason})"
-    why = "" if result.confirmation.verdict == "off" else f" {result.confirmation.describe()}"
+    why = "" if result.confirmation.verdict == "off" else f" {result.confirmed()}"
     if is_default:
         return f"{sentence}. No other trial beat it.{why}"
     had = "has no agreement" if default is None else f"had {number(default.mean)}"
@@ -60,7 +60,7 @@ def _confirmed(result: SearchResult, who: str) -> str:
     optimistic = None if result.best is None else result.best.mean
     return (
         f"{who} did best. Its judge has {number(final)} on texts that chose nothing, the initial "
-        f"judge {number(initial)}. {measured.describe()} On the {result.texts} selection texts it "
+        f"judge {number(initial)}. {result.confirmed()} On the {result.texts} selection texts it "
         f"had {number(optimistic)}: optimistic."
     )
 
@@ -105,15 +105,12 @@ def exhaustion(result: SearchResult) -> str | None:
     if result.unfinished or result.configurations is None or len(tried) < result.configurations:
         return None
     one = len(tried) == 1
-    whole = (
-        "The 1 configuration of the space was"
-        if one
-        else (f"All {len(tried)} configurations of the space were")
-    )
+    whole = "The 1 configuration" if one else f"All {len(tried)} configurations"
+    sentence = f"{whole} of the space {'was' if one else 'were'} tried"
     if len(measured) == len(tried):
-        return f"{whole} measured."
+        return f"{sentence}."
     have = "has" if len(measured) == 1 else "have"
-    return f"{whole} tried; {len(measured)} {have} a value."
+    return f"{sentence}; {len(measured)} {have} a value."
 
 
 def interval(ends: Sequence[float] | None) -> str:

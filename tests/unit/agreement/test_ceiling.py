@@ -153,6 +153,13 @@ def test_other_measures_have_the_raters_agreement_but_no_ceiling(method):
     assert all(isinstance(value, Undefined) for value in values(ceiling))
 
 
+@pytest.mark.parametrize(("other", "unknown"), [(4.0, 0), (3.0, 1)])
+def test_a_rater_whose_others_have_no_spread_is_counted(other, unknown):
+    scores, groups = [float(n % 5) for n in range(40)], list(map(str, range(40)))
+    ratings = [{"ann": score, "bob": other if score else 3.0} for score in scores]
+    assert judge_ceiling(ratings, scores, scores, groups).undefined_raters == unknown
+
+
 @pytest.mark.parametrize(["texts", "error"], [(100, 1.0), (400, 4.0)])
 def test_few_documents_or_raters_who_hardly_agree_have_no_interval(texts, error):
     ratings, _, human, judge, groups = judged(texts, error=error, seed=2)

@@ -294,6 +294,22 @@ def test_score_estimates_means_with_rated_texts(as_json, table, judge, server, t
     assert mean["gain"] is not None and 0 <= mean["weight"] <= 1
 
 
+@pytest.mark.parametrize(("rated", "is_used"), [(1, False), (5, True)])
+def test_means_of_few_rated_documents_claim_no_gain(
+    rated, is_used, table, judge, server, tmp_path, capsys
+):
+    lines = table.read_text().splitlines()
+    few, new = tmp_path / "few.jsonl", tmp_path / "new.jsonl"
+    few.write_text("\n".join(lines[:rated]))
+    new.write_text("\n".join(lines[rated:]))
+    words = ["--out", tmp_path / "s.csv", "--estimate", few]
+    assert call("score", judge, new, *lm(server), *words) == 0
+    shown = capsys.readouterr().out
+    (row,) = re.findall(r"^ *coherence .*\+.*$", shown, re.MULTILINE)
+    assert "%" not in row
+    assert ("weight 0" in shown) == (not is_used)
+
+
 def test_scores_that_are_there_are_not_replaced_unasked(table, judge, server, tmp_path, capsys):
     out = tmp_path / "scores.csv"
     out.write_text("mine")
@@ -363,6 +379,11 @@ def test_evaluate_shows_the_share_of_the_raters_ceiling(judge, table, server, tm
     assert call("evaluate", judge, twice, *lm(server)) == 0
     shown = capsys.readouterr().out
     assert "share of ceiling" in shown and "perfect judge" in shown
+    assert call("evaluate", judge, twice, *lm(server), "--measure", "kendall") == 0
+    shown = capsys.readouterr().out
+    assert "share of ceiling" not in shown and "perfect judge" not in shown
+    assert sum("ceiling" in line for line in shown.splitlines()) == 1
+    assert "raters among themselves" in shown
     assert call("evaluate", judge, table, *lm(server)) == 0
     assert "ceiling" not in capsys.readouterr().out
 

@@ -107,10 +107,18 @@ def test_a_search_reports_what_it_found(whole, table):
     assert sorted(map(int, rows)) == list(range(TRIALS)) and int(rows[0]) == best["number"]
     for part in ("Scored again", "Effect of the mode", "adjusted for", "that no other one beats"):
         assert part in done.out
-    assert f"Spent in all trials: {found['spent']['calls']} calls" in done.out
+    assert f"Spent in all: {found['spent']['calls']} calls" in done.out
     assert found["confirmation"]["verdict"] == "too few documents"
     assert f"takes {found['confirmation']['needed']}" in verdict
     assert {path.name for path in (out / "figures").iterdir()} == {"front.svg", "effects.svg"}
+
+
+@pytest.mark.slow
+def test_an_initial_judge_that_is_kept_is_not_called_the_best(table, server, tmp_path):
+    words = ["--trials", 1, "--confirm", "require"]
+    done = call(*words_for(table, server, tmp_path / "search", *words))
+    assert read(tmp_path / "search" / "search.json")["confirmation"]["takes_back"]
+    assert "the initial judge in" in done.out and "its judge in" not in done.out
 
 
 def test_off_a_terminal_there_is_one_line_for_each_trial(whole):

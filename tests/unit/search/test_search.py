@@ -427,6 +427,13 @@ def test_a_study_is_not_mixed_with_another_question(changes, said, begun):
         found(begun, **changes)
 
 
+def test_a_study_of_another_version_is_refused_for_that_reason(begun, monkeypatch):
+    monkeypatch.setattr("mogradjudge.search.plan.version", lambda _: "0.2.0")
+    with pytest.raises(SetupError, match=r"0\.2\.0") as refused:
+        found(begun)
+    assert "Another version" in str(refused.value) and "the same settings" not in str(refused.value)
+
+
 RUNNING, COMPLETE = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.COMPLETE
 
 

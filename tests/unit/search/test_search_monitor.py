@@ -17,6 +17,8 @@ from mogradjudge.agreement import Comparison, Undefined
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.cli.search_output import print_result, verdict
 from mogradjudge.lm.budget import Budget, Spent
+from mogradjudge.optimize.confirmation import Confirmation
+from mogradjudge.programs.evaluation import Agreement
 from mogradjudge.report.search_page import search_page
 from mogradjudge.search.analysis.records import best_of
 from mogradjudge.search.analysis.result import Fresh, SearchResult, TrialRecord
@@ -25,6 +27,7 @@ from mogradjudge.search.analysis.verdict import exhaustion
 from mogradjudge.search.monitor import (
     Lines,
     Look,
+    cells_of,
     chosen_of,
     left_of,
     line_of,
@@ -365,6 +368,52 @@ def test_a_default_that_stays_the_best_is_said():
     said = verdict(result(default, default))
     assert said.startswith("The default, trial 0 (SSS, separate), did best: 0.410")
     assert said.endswith("No other trial beat it.")
+
+
+def confirmed(**changes: object) -> Confirmation:
+    agreements = {end: Agreement.unmeasured(("fluency",)) for end in ("seed", "best")}
+    figures = {"difference": 0.1, "interval": (0.05, 0.15), "documents": 20, "texts": 40}
+    return Confirmation("confirmed", **{**agreements, **figures, **changes})
+
+
+@pytest.mark.parametrize("takes_back", [False, True])
+@pytest.mark.parametrize("calls", [2.0, 6.0])
+def test_a_confirmation_compares_judges_and_their_calls(calls, takes_back):
+    searched = result(
+        record(7, mean=0.41, calls_per_text=calls),
+        record(0, mean=0.33),
+        confirmation=confirmed(takes_back=takes_back),
+    )
+    said = verdict(searched)
+    assert "rewrite" not in said and "instructions" not in said
+    assert ("calls a text: 6" in said and "calls a text: 2" in said) == (calls == 6)
+    assert ("initial judge is kept" in said) == takes_back
+    assert searched.as_dict()["confirmation"]["sentence"] in said
+
+
+def test_what_was_not_confirmed_is_said_of_the_judge():
+    untested = Confirmation("too few documents", needed=64, takes_back=True)
+    said = verdict(result(record(7, mean=0.41), record(0, mean=0.33), confirmation=untested))
+    assert "64" in said and "instructions" not in said
+
+
+def test_an_agreement_that_is_estimated_is_marked(capsys):
+    texts = {"texts": 18, "agreement": {"mean": 0.868}}
+    raced, default = record(1, "ended early", **texts), record(0, mean=0.9)
+    searched = result(default, default, trials=(default, raced), texts=36)
+    print_result(searched)
+    printed = capsys.readouterr().out
+    assert "~0.868" in printed and "18 of 36 texts" in printed and "~0.900" not in printed
+    page = search_page(searched)
+    assert [row.mean for row in page.rows] == ["0.900", "~0.868"] and page.has_estimates
+    assert "~0.868" in cells_of(raced)
+    assert all("0.868" not in picture.alt for picture in page.pictures)  # it is not drawn
+
+
+@pytest.mark.parametrize(("price", "cost"), [(None, None), (0.0, 0.0)])
+def test_an_unknown_price_is_no_cost_of_0(price, cost):
+    searched = result(record(7, mean=0.41, cost=price), record(0, mean=0.33))
+    assert searched.as_dict()["spent"] == {"calls": 9, "tokens": 99, "cost": cost}
 
 
 def test_a_default_without_a_value_is_said():

@@ -166,6 +166,11 @@ def test_effects_of_a_mode_that_was_not_searched_are_undefined(found):
     assert result.effects == Undefined("the mode was not searched")
 
 
+def test_effects_where_no_trial_has_a_value_are_undefined_for_that_reason(found):
+    result = found([trial(0, 0.3, state=TrialState.FAIL, mode="SSS", agreement={})])
+    assert result.effects == Undefined("no trial has a value")
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_parameter_that_matters_leads_the_importances(found, seed):
     drawn = list(searched(20, seed))
