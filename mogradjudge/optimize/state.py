@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
@@ -26,6 +26,7 @@ REPLAY = "Delete that file to replay the run from its paid replies."
 """What to do if `state.json` is damaged."""
 
 _OF_A_STEP = ("agreement", "proposed", "current", "mixed")
+_COMPARED = ("seed", "best")
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -46,8 +47,7 @@ class State:
         test: The agreement on the test examples, once the initial and the final instructions are
             scored on them.
         confirmation: The comparison on the confirmation examples, once it was made.
-        compared: The steps whose candidates were compared on the confirmation examples, in order;
-            it outlives ``confirmation``, which a further step drops.
+        compared: The steps whose candidates the confirmation compared so far, in order.
         choose: What the best candidate is best in: the mean, or its worst criterion.
 
     >>> State().steps, State().calls
@@ -218,16 +218,15 @@ class State:
                 raise ValueError(f"the numbers of the {name} do not fit together")
 
     def _agreements(self) -> list[Agreement]:
-        agreements = [measured.agreement for measured in (*self.measured, *self.rejected)]
+        everyone = (*self.measured, *self.rejected)
+        agreements: list[Agreement | None] = [measured.agreement for measured in everyone]
         for step in self.steps:
-            agreements.append(step.agreement)
-            agreements += [it for it in (step.proposed, step.mixed) if it is not None]
+            agreements += [step.agreement, step.proposed, step.mixed]
         if self.test is not None:
             agreements += [self.test.seed, self.test.final]
         if self.confirmation is not None:
-            compared = self.confirmation.seed, self.confirmation.best
-            agreements += [agreement for agreement in compared if agreement is not None]
-        return agreements
+            agreements += [self.confirmation.seed, self.confirmation.best]
+        return [agreement for agreement in agreements if agreement is not None]
 
 
 def rank_value(agreement: Agreement) -> float:
@@ -294,6 +293,12 @@ def _agreement(rows: _Rows) -> Agreement:
     return Agreement({row.criterion: row.defined for row in rows}, **counts, deviations=deviations)
 
 
+def _changed(value: object, names: Group, change: Callable[[Any], object]) -> dict[str, Any]:
+    """Return an object's fields, some of them changed unless they are None."""
+    fields = vars(value)
+    return fields | {name: change(fields[name]) for name in names if fields[name] is not None}
+
+
 @dataclass(frozen=True)
 class _Measured:
     step: _Count
@@ -333,15 +338,11 @@ class _Step:
 
     @classmethod
     def of(cls, record: StepRecord) -> Self:
-        agreements = {name: getattr(record, name) for name in _OF_A_STEP}
-        rows = {name: None if it is None else _rows(it) for name, it in agreements.items()}
-        return cls(**{**vars(record), **rows})
+        return cls(**_changed(record, _OF_A_STEP, _rows))
 
     @property
     def record(self) -> StepRecord:
-        rows = {name: getattr(self, name) for name in _OF_A_STEP}
-        agreements = {name: None if it is None else _agreement(it) for name, it in rows.items()}
-        return StepRecord(**{**vars(self), **agreements})
+        return StepRecord(**_changed(self, _OF_A_STEP, _agreement))
 
 
 @dataclass(frozen=True)
@@ -377,19 +378,11 @@ class _Confirmation:
 
     @classmethod
     def of(cls, confirmation: Confirmation) -> Self:
-        rows = {
-            name: None if agreement is None else _rows(agreement)
-            for name, agreement in (("seed", confirmation.seed), ("best", confirmation.best))
-        }
-        return cls(**{**vars(confirmation), **rows})
+        return cls(**_changed(confirmation, _COMPARED, _rows))
 
     @property
     def confirmation(self) -> Confirmation:
-        agreements = {
-            name: None if rows is None else _agreement(rows)
-            for name, rows in (("seed", self.seed), ("best", self.best))
-        }
-        return Confirmation(**{**vars(self), **agreements})
+        return Confirmation(**_changed(self, _COMPARED, _agreement))
 
 
 @dataclass(frozen=True)
