@@ -172,10 +172,12 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
             help=f"May be given again  [default: {', '.join(_WORLDS[rows.benchmark])}]",
         ),
         click.option(
-            "--calls", type=click.IntRange(1), help="Cap on each method's calls  [default: 600]"
+            "--calls",
+            type=click.IntRange(SMOKE.calls),
+            help="Cap on each method's calls  [default: 600]",
         ),
         click.option("--seeds", type=click.IntRange(1), help="Runs of each  [default: 10]"),
-        click.option("--documents", type=click.IntRange(3), help="[default: 100]"),
+        click.option("--documents", type=click.IntRange(SMOKE.documents), help="[default: 100]"),
         click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0]"),
         click.option(
             "--threads", type=click.IntRange(1), multiple=True, help="May be given again."

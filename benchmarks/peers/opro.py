@@ -20,6 +20,7 @@ from benchmarks.peers.gating import Keeper
 from benchmarks.peers.method import Found, Method, Task
 from mogradjudge import Rubric
 from mogradjudge.concurrency import in_parallel
+from mogradjudge.report.numbers import counted
 
 _HISTORY = 20  # instructions in the prompt, as in the paper; so are the next two
 _EXEMPLARS = 3
@@ -57,7 +58,9 @@ def optimize(task: Task) -> Found:
                         keeper.offer(text)
                 steps += 1
         except CapReached:
-            return Found(keeper.best, f"{steps} steps of {proposals}")
+            return Found(
+                keeper.best, f"{counted(steps, 'step')}, {counted(proposals, 'proposal')} each"
+            )
 
 
 def meta_prompt(

@@ -1,8 +1,10 @@
 """How much luck a run returns: the full gate, and race and confirmation, on simulated judges.
 
 A step's rewrite changes how closely the judge follows the human scores, by a draw from the world's
-distribution of effects. All judges err alike in part, as prompts of one model do. The race and the
-confirmation are the optimizer's own; only the judge's calls are simulated.
+distribution of effects: in the world "null" none helps, in "poor" one rewrite in five, in "rich"
+two in five. The full gate scores each rewrite on all validation texts and returns the best one;
+"race and confirm" is what `compile` does. All judges err alike in part, as prompts of one model do.
+The race and the confirmation are the optimizer's own; only the judge's calls are simulated.
 
 Shares of the runs: rewrites returned; returned, but no better; called confirmed, but no better;
 intervals that hold the true gain. "read" is the share of the validation texts that a rewrite was

@@ -4,6 +4,10 @@ A trial's judge follows the human scores as closely as its configuration lets it
 Optuna's TPE draws the configurations. Race, confirmation and correction are the search's own; only
 the calls are simulated. Without a confirmation its texts go to the other parts.
 
+In the world "null" no configuration matters, in "scattered" only a run's luck does, and in "modes"
+that and the mode. "corrected" confirms nothing, but scores the best judge again and corrects for
+selection; "all texts" ends no trial early.
+
 "read" is the share of the selection texts that a trial was scored on; "true gain" that of the judge
 that is returned over the initial one; "printed - true" and "sd" are about the printed agreement of
 the best trial's judge. Shares of the searches: the best trial's judge is called better; is called
@@ -49,9 +53,7 @@ WORLDS: Mapping[str, tuple[Mapping[str, float], float]] = {
 }
 """By how much a mode changes the slope of the initial judge, and the sd of a run's own change."""
 
-Procedure: TypeAlias = Literal[
-    "all texts, corrected", "race, estimate", "race, pruned", "race, raw"
-]
+Procedure: TypeAlias = Literal["all texts, corrected", "all texts, confirmed", "race, confirmed"]
 
 
 @dataclass(frozen=True)

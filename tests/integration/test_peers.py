@@ -268,6 +268,13 @@ def test_the_command_prints_a_row_of_each_method(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [command, methods_command])
+@pytest.mark.parametrize("size", [["--calls", "39"], ["--documents", "19"]])
+def test_sizes_that_no_method_can_use_are_refused(command, size):
+    done = CliRunner().invoke(command, ["--smoke", *size])
+    assert done.exit_code == 2 and size[0] in done.output
+
+
 def test_a_latency_of_nothing_can_be_asked_for(monkeypatch):
     asked = []
     module = import_module("benchmarks.peers.command")

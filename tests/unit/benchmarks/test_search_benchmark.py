@@ -3,12 +3,14 @@
 import threading
 from dataclasses import replace
 from statistics import fmean
+from typing import get_args
 
 import dspy
 import numpy as np
 import pytest
 
 from benchmarks.self_tests import search_luck
+from benchmarks.self_tests.luck import draw_texts
 from benchmarks.self_tests.search import find, print_found
 from benchmarks.self_tests.search_setup import (
     BASE,
@@ -176,6 +178,14 @@ def test_the_end_waits_for_a_worker_that_is_at_the_same_scoring(tmp_path):
     thread.join()
     assert found.fresh is not None
     assert found.importances == {}  # of one trial there are none
+
+
+def test_only_what_is_called_confirmed_sets_texts_aside():
+    names, rng = get_args(search_luck.Procedure), np.random.default_rng(0)
+    texts, world = draw_texts(64, 1, rng), search_luck.WORLDS["null"]
+    jobs = {name: search_luck.Search(texts, world, name, rng).job for name in names}
+    confirming = {name for name, job in jobs.items() if job.confirmation}
+    assert confirming == {name for name in names if name.endswith("confirmed")} != set()
 
 
 def test_simulated_searches_are_raced_and_confirmed():
