@@ -57,7 +57,7 @@ def test_the_number_of_threads_changes_nothing(mode):
     [
         {"judge": {"layout": "separate"}},
         {"judge": {"score_rule": "mean_of_n", "n": 3}},
-        {"budget": Budget(max_calls=61)},
+        {"batch_size": 3, "budget": Budget(max_calls=61)},
         {"patience": 1},
     ],
     ids=["separate", "mean_of_n", "budget", "patience"],

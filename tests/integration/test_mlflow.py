@@ -138,7 +138,7 @@ def test_a_run_tells_its_settings_figures_texts_and_end():
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
     assert mlflow.get_experiment_by_name("judges").experiment_id == run.info.experiment_id
     params = run.data.params
-    assert {"mode": "SSS", "steps": "2", "batch_size": "3", "seed": "0"}.items() <= params.items()
+    assert {"mode": "SSS", "steps": "2", "batch_size": "8", "seed": "0"}.items() <= params.items()
     models = {f"{role}_model": "toy/world" for role in ("judge", "critic", "coach", "editor")}
     assert models.items() <= params.items()
     assert (params["train"], params["validation"]) == ("8", "6")
@@ -318,7 +318,7 @@ def test_a_setting_that_the_active_run_has_already_keeps_nothing_else_from_it(ca
         mlflow.log_params({"seed": 77, "steps": 1})
         optimize(log_to_mlflow(MOGrad(steps=1)))
     (run,) = runs()
-    assert (run.data.params["seed"], run.data.params["batch_size"]) == ("77", "3")
+    assert (run.data.params["seed"], run.data.params["batch_size"]) == ("77", "8")
     assert [step for step, _ in history(run, "calls")] == [0, 1]
     assert [each.getMessage() for each in caplog.records] == [
         "The MLflow run keeps its own values of seed."
