@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +35,7 @@ _LM_KEYS = {LM_CLASS, "engine", "model", "model_type", "cache", "num_retries"} |
     *("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed", "stop"),
 }
 
+_SCALE = re.compile(r" Scale: -?\d+ to -?\d+\.")
 _MOST_RETRIES = 100
 _LONGEST_PROMPT = 1_000_000  # characters of instructions and demos; each call sends them
 
@@ -114,7 +116,7 @@ class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
             super().load_state(known, allow_unsafe_lm_state=allow_unsafe_lm_state)
         except _REFUSALS as error:
             raise SetupError(f"DSPy cannot load the saved judge: {error!r}.") from error
-        if _descriptions(self.signature) != _descriptions(ours):
+        if _meanings(self.signature) != _meanings(ours):
             logger.warning(
                 "The saved judge's definitions differ from the rubric's; the rubric's are used."
             )
@@ -224,8 +226,9 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
     return dspy.Signature(fields, instructions.render())
 
 
-def _descriptions(signature: type[dspy.Signature]) -> list[str]:
-    return [description_of(field) for field in signature.fields.values()]
+def _meanings(signature: type[dspy.Signature]) -> list[str]:
+    """Return the fields' descriptions; up to version 0.2 they named the scale as well."""
+    return [_SCALE.sub("", description_of(field)) for field in signature.fields.values()]
 
 
 def _is_scale(entry: object) -> bool:

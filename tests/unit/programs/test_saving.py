@@ -208,6 +208,15 @@ class TestAnotherRubric:
         assert "Is it in one piece?" in descriptions_of(loaded)
         assert not any("hang together" in text for text in descriptions_of(loaded))
 
+    def test_a_judge_that_was_saved_with_scales_in_its_descriptions_is_the_same(self, path, caplog):
+        edited(RUBRIC).save(path)
+        text = path.read_text()
+        assert '"Does it read well?"' in text
+        path.write_text(text.replace('"Does it read well?"', '"Does it read well? Scale: 1 to 3."'))
+        with caplog.at_level(logging.WARNING):
+            MultiCriteriaJudge(RUBRIC).load(path)
+        assert caplog.text == ""
+
     def test_the_same_rubric_loads_without_a_warning(self, path, caplog):
         edited(RUBRIC).save(path)
         with caplog.at_level(logging.WARNING):
