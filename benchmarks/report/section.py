@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Values
+from benchmarks.harness.finding import Finding
 from benchmarks.harness.tables import signed
 from benchmarks.report.markdown import escape, image
 from mogradjudge.agreement.claims import Claim, Verdict
@@ -26,7 +27,8 @@ class Section:
 
     ``parts`` are paragraphs, tables and pictures in Markdown; ``figures`` are the pictures, by the
     name of the file that a part links to. ``headlines`` are the claims that decide: they come
-    first, and are set beside those of other settings.
+    first, and are set beside those of other settings. ``finding`` is what a reader meets first, and
+    ``lead`` names the file of the one figure that stands beside it.
     """
 
     title: str
@@ -35,6 +37,8 @@ class Section:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     setting: Values = field(default_factory=dict)
     headlines: Sequence[Claim] = ()
+    finding: Finding | None = None
+    lead: str = ""
 
     def markdown(self) -> str:
         """Write the section."""

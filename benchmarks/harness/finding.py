@@ -1,0 +1,72 @@
+"""What a benchmark found, as a reader meets it first: one sentence, one action, a short table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from benchmarks.harness.cells import Values
+from benchmarks.harness.tables import Table, signed
+from mogradjudge.agreement.claims import Claim
+
+Question: TypeAlias = Literal["mode", "layout", "coach", "texts", "method"]
+"""What a reader wants to know of their own judge; see `Finding.advice`."""
+
+MOST_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One benchmark's result in one setting.
+
+    Args:
+        benchmark: The benchmark's name.
+        setting: What it was measured on.
+        sentence: The result in plain words, with its number and its 95 % interval.
+        action: What to do, one sentence in the imperative.
+        claim: The primary claim, which was named before anything was measured; None where the
+            benchmark describes and claims nothing, or where nothing could be judged.
+        table: At most six rows that show where the number comes from.
+        limits: What could not be told and what would help, one sentence each.
+        advice: What the result means for the reader's own judge, by question.
+
+    Raises:
+        ValueError: If the table is longer.
+
+    >>> from benchmarks.harness.tables import Table
+    >>> table = Table(("arm", "units"), [["separate calls", "2.1"]])
+    >>> Finding("dilution", {}, "A joint gradient loses half.", "Use S.", None, table).limits
+    ()
+    """
+
+    benchmark: str
+    setting: Values
+    sentence: str
+    action: str
+    claim: Claim | None
+    table: Table
+    limits: tuple[str, ...] = ()
+    advice: Mapping[Question, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.table.rows) > MOST_ROWS:
+            raise ValueError(f"A finding shows {MOST_ROWS} rows, got {len(self.table.rows)}.")
+
+    def print(self) -> None:
+        """Write it to stdout."""
+        for line in (self.sentence, self.action, *self.limits):
+            print(line)
+        self.table.print()
+
+
+def with_interval(claim: Claim, digits: int = 3) -> str:
+    """Write a claim's number with its interval.
+
+    >>> with_interval(Claim("a", 0.2, 0.1, 0.3, 0.01, n=12, verdict="established"), 2)
+    '+0.20 (95 % interval +0.10 to +0.30)'
+    """
+    number = signed(claim.estimate, digits)
+    if claim.low is None or claim.high is None:
+        return f"{number} (no interval)"
+    return f"{number} (95 % interval {signed(claim.low, digits)} to {signed(claim.high, digits)})"
