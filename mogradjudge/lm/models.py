@@ -10,7 +10,7 @@ import dspy
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import TIMEOUT
 
-_LOCAL = "local/"
+_LOCAL, _RECORDED = "local/", "recorded/"
 LOCAL_MAX_TOKENS = 512
 """The default longest reply of a model in this process, in tokens."""
 
@@ -26,7 +26,8 @@ def make_lm(
 
     Args:
         model: ``local/PATH.gguf``, ``local/smollm2`` or ``local/hf:REPO/FILE`` for a model inside
-            this process; else a litellm name, as ``openai/gpt-4o-mini``.
+            this process; ``recorded/PATH.jsonl`` for replies that were recorded; else a litellm
+            name, as ``openai/gpt-4o-mini``.
         api_base: The URL of an OpenAI-compatible server.
         temperature: Sampling temperature; None sends none, and reasoning models keep their own.
         max_tokens: The longest reply; None leaves it to the provider, and is 512 for a local model.
@@ -41,8 +42,9 @@ def make_lm(
         >>> lm.model, lm.kwargs["temperature"]
         ('openai/gpt-4o-mini', 0.5)
     """
-    if model.startswith(_LOCAL):
-        return _local_lm(model, api_base, temperature, max_tokens)
+    if model.startswith((_LOCAL, _RECORDED)):
+        _check_no_server(model, api_base)
+        return _inside(model, temperature or 0.0, max_tokens)
     _check_remote(model, temperature, timeout)
     connection = {"timeout": timeout, **_server(model, api_base)}
     lm = dspy.LM(model, max_tokens=max_tokens, **connection)
@@ -50,18 +52,18 @@ def make_lm(
     return lm.copy(temperature=temperature) if takes_temperature else lm
 
 
-def _local_lm(
-    model: str, api_base: str | None, temperature: float | None, max_tokens: int | None
-) -> dspy.LM:
+def _inside(model: str, temperature: float, max_tokens: int | None) -> dspy.LM:
     from mogradjudge.lm.local import local_lm
+    from mogradjudge.lm.recorded import recorded_lm
 
+    if model.startswith(_RECORDED):
+        return recorded_lm(model.removeprefix(_RECORDED))
+    return local_lm(model, temperature=temperature, max_tokens=max_tokens or LOCAL_MAX_TOKENS)
+
+
+def _check_no_server(model: str, api_base: str | None) -> None:
     if api_base is not None:
-        raise SetupError(
-            f"`--api-base` has no meaning for a local model, got {api_base!r}. Leave it out."
-        )
-    return local_lm(
-        model, temperature=temperature or 0.0, max_tokens=max_tokens or LOCAL_MAX_TOKENS
-    )
+        raise SetupError(f"{model} is inside this process: leave out --api-base, got {api_base!r}.")
 
 
 def _check_remote(model: str, temperature: float | None, timeout: float) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import dspy
 from dspy import lm15
 
 from mogradjudge.errors import SetupError
+from mogradjudge.lm.engines import AsyncEngine, Engine
 from mogradjudge.lm.local.messages import payload_of, response_of
 from mogradjudge.lm.local.model import Model, Settings, shared
 from mogradjudge.lm.local.weights import INSTALL, find_weights, fingerprint
@@ -70,42 +69,7 @@ def local_lm(
     )
 
 
-class _SharedEngine:
-    """What both engines tell DSPy, and how they are copied: a copied program shares the weights."""
-
-    supports_response_schema = True
-    supports_function_calling = False
-    supports_reasoning = False
-    supported_params = (
-        "temperature",
-        "max_tokens",
-        "top_p",
-        "seed",
-        "stop",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-    )
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).load_state, (self.dump_state(),)
-
-    def dump_state(self) -> dict[str, Any]:
-        """Return the settings as they were given to the constructor."""
-        raise NotImplementedError
-
-    @classmethod
-    def load_state(cls, state: dict[str, Any]) -> Self:
-        raise NotImplementedError
-
-
-class LlamaCppEngine(_SharedEngine):
+class LlamaCppEngine(Engine):
     """Answers DSPy's requests with llama.cpp, in this process.
 
     The model is loaded at the first call; engines with the same file and settings share it. Any
@@ -118,6 +82,17 @@ class LlamaCppEngine(_SharedEngine):
     >>> LlamaCppEngine("smollm2", threads=2).dump_state()["threads"]
     2
     """
+
+    supported_params = (
+        "temperature",
+        "max_tokens",
+        "top_p",
+        "seed",
+        "stop",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+    )
 
     def __init__(
         self,
@@ -166,11 +141,6 @@ class LlamaCppEngine(_SharedEngine):
         payload = payload_of(request)
         return response_of(request, self._loaded().chat(payload))
 
-    def stream(self, request: lm15.Request) -> Iterator[Any]:
-        """Return the whole answer as a stream of one piece."""
-        events: Iterator[Any] = lm15.response_to_events(self.complete(request))
-        return events
-
     def close(self) -> None:
         """Release the model; it is freed when no other engine has it. A later call reloads it."""
         self._model = None
@@ -183,10 +153,6 @@ class LlamaCppEngine(_SharedEngine):
             "slots": self.slots,
             "prompt_cache_mib": self.prompt_cache_mib,
         }
-
-    @classmethod
-    def load_state(cls, state: dict[str, Any]) -> Self:
-        return cls(**state)
 
     def _loaded(self) -> Model:
         model = self._model
@@ -202,28 +168,10 @@ class LlamaCppEngine(_SharedEngine):
         return model
 
 
-class AsyncLlamaCppEngine(_SharedEngine):
-    """Answers as another engine does, but in a thread, so that the event loop stays free."""
+class AsyncLlamaCppEngine(AsyncEngine):
+    """Answers as a `LlamaCppEngine` does, in a thread."""
 
-    def __init__(self, engine: LlamaCppEngine) -> None:
-        self.engine = engine
-
-    async def complete(self, request: lm15.Request) -> lm15.Response:
-        return await asyncio.to_thread(self.engine.complete, request)
-
-    async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
-        for event in lm15.response_to_events(await self.complete(request)):
-            yield event
-
-    async def aclose(self) -> None:
-        await asyncio.to_thread(self.engine.close)
-
-    def dump_state(self) -> dict[str, Any]:
-        return self.engine.dump_state()
-
-    @classmethod
-    def load_state(cls, state: dict[str, Any]) -> Self:
-        return cls(LlamaCppEngine.load_state(state))
+    of = LlamaCppEngine
 
 
 def _check_at_least(name: str, value: object, least: int) -> None:
