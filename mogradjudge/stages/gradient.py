@@ -59,15 +59,12 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
 
     Write units of advice. A unit is about one of the criteria. It says what to add to the current
     instructions on it, or which of their rules to sharpen, weaken or drop, in one or two sentences.
-    Look for what the errors have in common: the advice must help with texts that nobody has seen,
-    so copy nothing from these texts, and make no rule of what only one of them shows. It may say
-    what a text of a certain level is like. Name in `support` the texts whose errors a unit would
-    mend, and "errors" where the errors made over all texts show the same; name in `against` the
-    texts, also of those that are scored well, that it would score worse.
+    The advice must help with texts that nobody has seen, so copy nothing from what you read. It may
+    say what a text of a certain level is like, judged as a whole and not by counting faults.
 
-    Where nothing should change, return an empty list: the judge ranks texts as people do, their
-    scores look like noise, or a single text speaks against many. A unit "keep" says which rule must
-    stay where others of its criterion change.
+    Where nothing should change, return an empty list: the results match people's, or people's
+    scores look like noise. A unit "keep" says which rule must stay where others of its criterion
+    change.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
@@ -80,11 +77,20 @@ class WriteGradient(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
 TRIED = "what came of each, measured; a few hundredths may be luck"
 
 
+_BATCH = """
+Look for what the errors have in common, and make no rule of what only one text shows. Name in
+`support` the texts whose errors a unit would mend, and "errors" where the errors made over all
+texts show the same; name in `against` the texts, also of those that are scored well, that it would
+score worse. A single text that speaks against many changes nothing.
+"""
+
+
 def pooled(signature: Any) -> Any:
     """Add what a coach over the whole batch reads: the texts, the errors made, the edits tried."""
     # The texts come first: a prefix cache then serves what the calls on a batch have in common.
     return (
-        signature.prepend("texts", dspy.InputField(desc="what the judge read, abridged"), str)
+        signature.with_instructions(f"{signature.instructions}\n{_BATCH}")
+        .prepend("texts", dspy.InputField(desc="what the judge read, abridged"), str)
         .insert(-1, "errors_made", dspy.InputField(desc="how often, how far and which way"), str)
         .insert(-1, "edits_tried", dspy.InputField(desc=TRIED), str)
     )
@@ -240,7 +246,7 @@ def _pooled_inputs(
         }
         critiques[f"text {number}"] = {
             "results": results,
-            "critique": "\n\n".join(said) or "none: this close, people's scores cannot tell",
+            "critique": "\n\n".join(said) or "none: too close to tell from people's scores",
         }
     return {
         "texts": for_prompt(texts, LONGEST_EVIDENCE),

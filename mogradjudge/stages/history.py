@@ -34,7 +34,7 @@ class EditRecord:
     >>> effect = {"tone": 0.031, "style": None}
     >>> edit = EditRecord(2, "tone", "Be fair.", "Be fair. Be brief.", effect, "kept", texts=24)
     >>> print(edit.describe())
-    step 2, kept; agreement on 24 texts: tone +0.03, style not measurable
+    step 2, kept; agreement changed by tone +0.03, style not measurable, on 24 texts
     + Be brief.
     """
 
@@ -63,7 +63,8 @@ class EditRecord:
         )
         verdict = "its step was refused" if self.verdict == "refused" else self.verdict
         how = f" ({measured})" if measured else ""
-        head = f"step {self.step}, {verdict}; agreement{how} on {self.texts} texts: {effects}"
+        measured_on = f"on {self.texts} texts"
+        head = f"step {self.step}, {verdict}; agreement{how} changed by {effects}, {measured_on}"
         return "\n".join((head, *_changes(self.before, self.after)))
 
 

@@ -29,10 +29,10 @@ class RewriteSections(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     what hardly any does, merge what agrees, and settle what conflicts by what helps on most texts.
     What the advice does not touch stays as it is, word for word; a sentence that only names the
     range of the scale may go, for the range and the output format are set elsewhere. A text may
-    describe the levels: then every one by itself, from the worst to the best, as a whole and not by
-    counting faults. Learn from the edits tried before: what lowered the agreement on its
-    criterion needs another idea, and what raised it may come back though its step was refused. The
-    criterion's meaning stands beside the text: do not contradict it.
+    describe levels, from the worst to the best, each as a whole and not by counting faults; one on
+    which there is no advice is left to the judge. Learn from the edits tried before: what lowered
+    the agreement on its criterion needs another idea, and what raised it may come back though its
+    step was refused. The criterion's meaning stands beside the text: do not contradict it.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
