@@ -121,7 +121,7 @@ def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
             row["role"],
             ", ".join(row["criteria"]),
             *(str(row[key]) for key in ("calls", "cached", "failed")),
-            *(str(row[key]) for key in ("prompt_tokens", "completion_tokens")),
+            *(str(row[key] or "-") for key in ("prompt_tokens", "completion_tokens")),
             number(row["cost"], 4),
         ]
         for row in rows

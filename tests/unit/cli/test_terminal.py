@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from unittest import mock
@@ -220,7 +221,28 @@ def test_the_demo_is_a_compile_of_its_own_texts(server, tmp_path, monkeypatch):
     assert found["fallbacks"]["clarity"] == 15  # expected scores, without logprobs
     _, out, err = call(*words)
     assert "135 million" not in out and "It took" in out
-    assert err.startswith("Optimizing a judge of 36 customer-support replies")
+    assert err.startswith("Optimizing a judge of 36 replies to customers")
+
+
+def test_the_recorded_demo_replays_a_run_that_is_confirmed(tmp_path):
+    status, out, err = call("demo", "--out", tmp_path / "run", "--json")
+    assert status == 0 and "recorded" in err.splitlines()[1]
+    found = json.loads(out)
+    assert found["confirmation"]["verdict"] == "confirmed"
+    assert found["final_agreement"]["mean"] > found["seed_agreement"]["mean"] + 0.3
+    assert sum(row["failed"] for row in found["ledger"]) == 0
+    replies = files("mogradjudge.demo.recorded") / "a-large-model.jsonl"
+    sent = sum(row["calls"] for row in found["ledger"])
+    assert sent == len(replies.read_text().splitlines())  # none is missing, none left over
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_another_mode_needs_prompts_that_were_not_recorded(tmp_path):
+    folder = files("mogradjudge.demo.recorded")
+    words = [folder / "texts.jsonl", "--rubric", folder / "rubric.toml", "--mode", "CCC"]
+    lm = f"recorded/{folder / 'a-large-model.jsonl'}"
+    status, _, err = call("compile", *words, "--lm", lm, "--out", tmp_path / "run")
+    assert status == 2 and "a-large-model.jsonl holds no reply" in err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
