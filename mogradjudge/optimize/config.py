@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from mogradjudge.criteria.decomposition import MODES, DecompositionMode, Scope
+from mogradjudge.criteria.decomposition import MODES, DecompositionMode
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import JudgeSettings, settings_with
 from mogradjudge.lm.budget import Budget
@@ -33,7 +34,7 @@ class MOGradConfig(RunFields):
     """The settings that decide a run's result, besides the data, the program and the LMs.
 
     The fields are those of `RunFields`, which holds the range and default of each. The mode, the
-    gate and the budget, which have names there, are objects here.
+    gate and the budget, which have names there, are objects here; a mode may be given by its name.
 
     Raises:
         SetupError: If a field has an invalid value.
@@ -50,16 +51,17 @@ class MOGradConfig(RunFields):
         for own in fields(self):
             if not RUN_SETTINGS[own.name].is_object:
                 RUN_SETTINGS[own.name].check(getattr(self, own.name))
+        object.__setattr__(self, "mode", _mode(self.mode, routing=self.routing))  # it is frozen
         if not isinstance(self.budget, Budget):
             raise SetupError(f"`budget` must be a Budget(...), got {self.budget!r}.")
         if not callable(self.gate) or isinstance(self.gate, type):
             raise SetupError(f"`gate` must be a gate, as NoMeanRegression(), got {self.gate!r}.")
         if self.predictors not in ("all", "round_robin"):
             object.__setattr__(self, "predictors", _names(self.predictors))
-        if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
+        if self.edit_preamble and self.mode.optimizer != Scope.COMBINED:
             raise SetupError(
                 "`edit_preamble` needs a mode whose optimizer is combined (SSC, SCC, CCC), "
-                f"got {self.mode}: the preamble belongs to no single criterion."
+                f"got {self.mode}: the preamble belongs to all criteria."
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,6 +75,12 @@ class MOGradConfig(RunFields):
             "gate": gate_as_dict(self.gate),
             "budget": self.budget.as_dict(),
         }
+
+
+def _mode(mode: str | DecompositionMode, *, routing: bool) -> DecompositionMode:
+    if isinstance(mode, DecompositionMode):
+        return replace(mode, routing=routing)
+    return DecompositionMode.parse(mode, routing=routing)
 
 
 def _names(names: object) -> tuple[str, ...]:
@@ -136,8 +144,6 @@ def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
     """
     changes = dict(values)
     of_gate = {own.name: changes.pop(own.name) for own in fields(GateFields) if own.name in changes}
-    if "mode" in changes:
-        changes["mode"] = DecompositionMode.parse(changes["mode"])
     if (name := changes.pop("gate", None)) is not None:
         changes["gate"] = make_gate(name, **of_gate)
     return replace(base, **changes)
@@ -154,6 +160,7 @@ def check_value(name: str, value: object) -> None:
         return
     if setting.kind is str or value in setting.names:
         setting.check(value)
+        as_written(name, value)
         return
     if not _is_kind(value, setting.kind):
         rule = {int: "a whole number", float: "a finite number", bool: "True or False"}
@@ -165,6 +172,23 @@ def check_value(name: str, value: object) -> None:
         config_with(values, MOGradConfig())
     else:
         settings_with(values, JudgeSettings())
+
+
+def as_written(name: str, value: Any) -> Any:
+    """Return a setting's value as its config writes it: a partition in one order.
+
+    Raises:
+        SetupError: If a text is no mode, or no layout.
+
+    >>> as_written("layout", "tone | style+fluency")
+    'fluency+style | tone'
+    """
+    match name:
+        case "mode":
+            return DecompositionMode.parse(value, routing=True).name
+        case "layout":
+            return JudgeSettings(value).layout
+    return value
 
 
 def _is_kind(value: Any, kind: type) -> bool:

@@ -21,14 +21,15 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import Trial
 
-from mogradjudge.criteria.decomposition import MODES
+from mogradjudge.criteria.decomposition import DecompositionMode
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import LAYOUTS
+from mogradjudge.judge.scores import scope_of
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded
 from mogradjudge.optimize.judged_text import Values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.stages.conflicts import most_calls
 
 _CUT_SHORT = ("interrupted", "stop_file", "budget")
 
@@ -43,6 +44,7 @@ def calls_per_step(config: MOGradConfig, judge: MultiCriteriaJudge, validation: 
     """
     batch, criteria = config.batch_size, judge.rubric.names
     written = config.mode.calls(batch, criteria, config.pool).total
+    written += most_calls(config.resolve, criteria)
     return written + (batch + validation) * judge.calls_per_text
 
 
@@ -61,11 +63,14 @@ def last_rung(
     layouts = space.layout or (settings.layout,)
     rules = space.score_rule or (settings.score_rule,)
     samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
-    per_text = samples * max(len(LAYOUTS[layout].groups(criteria)) for layout in layouts)
-    modes = (base.mode,) if space.mode is None else [MODES[name] for name in space.mode]
+    per_text = samples * max(len(scope_of(layout).groups(criteria)) for layout in layouts)
+    modes = [DecompositionMode.parse(name, routing=True) for name in space.mode or ()]
     batch = _most(space.batch_size, base.batch_size)
     pools = (base.pool,) if space.pool is None else space.pool
-    written = max(mode.calls(batch, criteria, pool).total for mode in modes for pool in pools)
+    written = max(
+        mode.calls(batch, criteria, pool).total for mode in modes or [base.mode] for pool in pools
+    )
+    written += max(most_calls(it, criteria) for it in space.resolve or (base.resolve,))
     step = written + (batch + validation) * per_text
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)
 

@@ -21,7 +21,8 @@ Auto: TypeAlias = Literal["light", "medium", "heavy"]
 Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Measure: TypeAlias = Literal["spearman", "kendall", "qwk", "mae", "accuracy"]
-Layout: TypeAlias = Literal["combined", "separate"]
+Layout: TypeAlias = Literal["combined", "separate"] | str
+"""A text besides these two is a partition of the criteria."""
 Race: TypeAlias = Literal["blocks", "off"]
 Parent: TypeAlias = Literal["last", "pareto"]
 Choose: TypeAlias = Literal["mean", "worst"]
@@ -30,6 +31,7 @@ Confirm: TypeAlias = Literal["report", "require", "off"]
 Protocol: TypeAlias = Literal["paper"]
 Sampling: TypeAlias = Literal["disagreement", "uniform"]
 Pooling: TypeAlias = Literal["batch", "example"]
+Resolve: TypeAlias = Literal["none", "project", "prioritize"]
 SkipTolerance: TypeAlias = float | Literal["data"] | None
 ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
 
@@ -66,6 +68,7 @@ TIMEOUT: Final = 120.0
 
 
 _COMBINED = tuple(mode for mode in MODES if mode.endswith("C"))
+_LAYOUTS = ("combined", "separate")
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,18 @@ class RunFields:
     mode: Any = default(
         "SSC",
         Setting(
-            "Letters for critic, coach, editor: S = one call per criterion, C = one for all.",
+            "Letters for critic, coach, editor: S = one call per criterion, C = one for all; or a "
+            "partition for each, as 'S > fluency+style | relevance > C'.",
             names=MODES,
+            other="PARTITIONS",
             tried=MODES,
+        ),
+    )
+    routing: bool = default(
+        False,
+        Setting(
+            "Let an editor read just those units of advice that name its criteria, so that its "
+            "groups may be finer than the coach's, as in SCS and CCS."
         ),
     )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
@@ -156,6 +168,14 @@ class RunFields:
             "in the paper.",
         ),
     )
+    resolve: Resolve = default(
+        "none",
+        Setting(
+            "Let the coach look for advice on different criteria that would undo each other in one "
+            "prompt (a further call). project: rewrite both without the harm (one more call); "
+            "prioritize: serve the criterion farthest below its ceiling; none: do not look.",
+        ),
+    )
     skip_tolerance: SkipTolerance = default(
         "data",
         Setting(
@@ -188,7 +208,7 @@ class RunFields:
         False,
         Setting(
             "Let the editor rewrite the preamble too.",
-            condition=Condition("mode", _COMBINED, otherwise=False),
+            condition=Condition("mode", _COMBINED, otherwise=False, ending=" > C"),
         ),
     )
     predictors: Predictors = default(
@@ -287,9 +307,11 @@ class JudgeFields:
     layout: Layout = default(
         "combined",
         Setting(
-            "One call for all criteria, or one call for each.",
+            "One call for all criteria, one call for each, or one for each group of a partition, "
+            "as 'fluency+style | relevance'.",
+            other="PARTITION",
             part="judge",
-            tried=get_args(Layout),
+            tried=_LAYOUTS,
         ),
     )
     score_rule: ScoreRule = default(
