@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged
-from benchmarks.interference.arms import MEANINGS, SEED_ARMS
+from benchmarks.interference.arms import EXPLAINING, ONE, OPTIMIZED, SEED_ARMS
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge import SetupError
@@ -28,7 +28,10 @@ def scorings(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def whole(cells: Sequence[Cell]) -> dict[str, dict[tuple[str, int], Judged]]:
-    """Sort the scorings, of those repeats in which every arm was scored.
+    """Sort the scorings: of those runs and repeats in which every core arm was scored.
+
+    The runs are those of the first such repeat. Arms that explain are left out in repeats in which
+    a run lacks them.
 
     Raises:
         ValueError: If no repeat is whole, or a run has instructions of several kinds.
@@ -38,22 +41,44 @@ def whole(cells: Sequence[Cell]) -> dict[str, dict[tuple[str, int], Judged]]:
     for cell in cells:
         arm, run, repeat = place_of(cell)
         by_arm.setdefault(arm, {})[run, repeat] = Judged.of(cell)
-    runs = {run for by_place in by_arm.values() for run, _ in by_place} - {""}
-    repeats = {
-        repeat
-        for _, repeat in by_arm.get("J0", {})
-        if all(
-            (run, repeat) in by_place
-            for arm, by_place in by_arm.items()
-            for run in ([""] if arm in SEED else runs)
-        )
+    core = {arm: scored for arm, scored in by_arm.items() if arm not in EXPLAINING}
+    names = {run for run, _ in core.get("J1", {})}
+    there = {
+        repeat: {run for run in names if _has(core, {run}, repeat)}
+        for repeat in sorted({repeat for _, repeat in core.get("J0", {})})
     }
-    if not repeats or not set(MEANINGS) <= set(by_arm):
+    runs = next(filter(None, there.values()), set[str]())
+    repeats = [repeat for repeat, of_repeat in there.items() if runs and runs <= of_repeat]
+    if not repeats or not set(core_arms(first_of(core))) <= core.keys():
         raise ValueError("no repeat is whole yet")
-    return {
-        arm: {place: judged for place, judged in by_place.items() if place[1] in repeats}
-        for arm, by_place in by_arm.items()
+    sorted_out = {
+        arm: {
+            (run, repeat): judged
+            for (run, repeat), judged in scored.items()
+            if run in {"", *runs} and repeat in repeats and _has({arm: scored}, runs, repeat)
+        }
+        for arm, scored in by_arm.items()
     }
+    return {arm: scored for arm, scored in sorted_out.items() if scored}
+
+
+def first_of(by_arm: Mapping[str, Scorings]) -> Judged:
+    """Give the first scoring of the seed prompt in one call."""
+    return next(iter(by_arm["J0"].values()))
+
+
+def core_arms(judged: Judged) -> list[str]:
+    """Name the arms without which nothing can be said."""
+    return [*SEED, *OPTIMIZED, *(f"{ONE}{name}" for name in judged.scores)]
+
+
+def _has(by_arm: Mapping[str, Scorings], runs: Collection[str], repeat: int) -> bool:
+    """Say whether all arms were scored with the instructions of all runs."""
+    return all(
+        (run, repeat) in scored
+        for arm, scored in by_arm.items()
+        for run in ([""] if arm in SEED else runs)
+    )
 
 
 def place_of(cell: Cell) -> tuple[str, str, int]:

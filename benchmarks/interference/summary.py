@@ -10,12 +10,11 @@ from types import MappingProxyType
 
 from benchmarks.harness.cells import Cell, Values, known_format
 from benchmarks.harness.scored import MEAN, Judged, level_of
-from benchmarks.harness.tables import mean_of_known, noted
-from benchmarks.interference.arms import MEANINGS
+from benchmarks.harness.tables import mean_of_known
+from benchmarks.interference.arms import NAMES, ONE
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.measure import MATRIX
 from benchmarks.interference.scorings import SEED, Scorings, place_of, scorings, whole
-from benchmarks.interference.verdicts import adjusted, judged, mismatch, of_effect, of_other_runs
+from benchmarks.interference.verdicts import adjusted, judged, of_effect, of_other_runs
 from mogradjudge.agreement import (
     Level,
     Undefined,
@@ -35,7 +34,7 @@ EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
         "joint gain": ("J1 - J0", {"J1": 1, "J0": -1}),
         "joint-call cost": ("the seed prompt in one call for all: J0 - S0", {"J0": 1, "S0": -1}),
         "length": ("the seed prompt padded to J1's length: P - J0", {"P": 1, "J0": -1}),
-        "beyond length": ("J1 - P", {"J1": 1, "P": -1}),
+        "competition": ("rules of another task for idle prose: C - P", {"C": 1, "P": -1}),
         "order": ("the sections in another order: O - J1", {"O": 1, "J1": -1}),
         "run together": ("without headings: N - J1", {"N": 1, "J1": -1}),
     }
@@ -106,11 +105,12 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     criteria, runs = tuple(first.scores), tuple(dict.fromkeys(run for run, _ in by_arm["J1"]))
     over_runs = _over_runs(by_arm, runs, criteria)
     effects = _explained(
-        {name: of_effect(by_arm, name, weights) for name, (_, weights) in EFFECTS.items()}
+        {
+            name: of_effect(by_arm, name, weights)
+            for name, (_, weights) in EFFECTS.items()
+            if weights.keys() <= by_arm.keys()
+        }
     )
-    lengths = mismatch(chosen, scored)
-    for name in ("length", "beyond length"):
-        effects[name] = {key: noted(claim, lengths) for key, claim in effects[name].items()}
     deciding = effects["interference"]
     deciding[MEAN] = of_other_runs(deciding[MEAN], len(runs), over_runs)
     return Interference(
@@ -121,7 +121,7 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
         texts=len(first.groups),
         repeats=len({repeat for _, repeat in by_arm["J0"]}),
         runs=runs,
-        arms=tuple(_row(name, by_arm[name], scored) for name in MEANINGS),
+        arms=tuple(_row(name, by_arm[name], scored) for name in NAMES if name in by_arm),
         effects=effects,
         matrix=_matrix(by_arm, criteria),
         over_runs=over_runs,
@@ -153,7 +153,7 @@ def _explained(effects: Mapping[str, dict[str, Claim]]) -> dict[str, dict[str, C
 
 def _matrix(by_arm: Mapping[str, Scorings], criteria: Sequence[str]) -> dict[str, dict[str, Claim]]:
     """Judge what each section does to each criterion, and adjust for the number of all."""
-    rows = {j: judged(by_arm, f"section {j}", {f"{MATRIX}{j}": 1, "J0": -1}) for j in criteria}
+    rows = {j: judged(by_arm, f"section {j}", {f"{ONE}{j}": 1, "J0": -1}) for j in criteria}
     cells = adjusted({(j, k): rows[j][k] for j in criteria for k in criteria})
     means = adjusted({j: rows[j][MEAN] for j in criteria})
     return {j: {MEAN: means[j], **{k: cells[j, k] for k in criteria}} for j in criteria}
@@ -167,7 +167,7 @@ def _row(name: str, by_place: Scorings, cells: Sequence[Cell]) -> ArmRow:
     known = [value for value in repeats if value is not None]
     return ArmRow(
         arm=name,
-        meaning=MEANINGS[name],
+        meaning=NAMES[name],
         agreement={**agreement, MEAN: mean_of_known(agreement.values())},
         interval=_interval(judged),
         run_sd=statistics.stdev(known) if len(known) > 1 else None,

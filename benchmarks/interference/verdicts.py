@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import BOUND, MEAN, level_of, unequal_coverage
-from benchmarks.interference.measure import identity
 from benchmarks.interference.scorings import Scorings
 from mogradjudge.agreement import TestOptions, contrast_criteria, holm
 from mogradjudge.agreement.claims import Claim, claim, refused
@@ -80,25 +78,3 @@ def of_other_runs(claim: Claim, runs: int, over_runs: tuple[float, float] | None
     low, high = over_runs
     few = ", too few to speak of others" if runs < _ENOUGH else ""
     return replace(claim, note=f"{runs} runs{few}; over new runs [{low:+.3f}, {high:+.3f}]")
-
-
-def mismatch(chosen: Sequence[Cell], scored: Sequence[Cell]) -> str:
-    """Say in which runs P is longer than J1, and by how many words.
-
-    Padding cannot make the seed's sections shorter, and an optimized one may be shorter. The words
-    are known of sections that were optimized here, not of those of a saved judge; where they are
-    unknown or match, it is ``""``.
-    """
-    runs: dict[tuple[object, ...], dict[str, tuple[str, str]]] = {}
-    for cell in chosen:
-        effort = tuple(value for name, value in cell.key.items() if name != "criterion")
-        pair = cell.result["measured"][0]["section"], cell.result["section"]
-        runs.setdefault(effort, {})[cell.key["criterion"]] = pair
-    used = {cell.key.get("instructions") for cell in scored}
-    parts = []
-    for sections in runs.values():
-        if identity({name: new for name, (_, new) in sections.items()})["instructions"] in used:
-            lengths = [(len(seed.split()), len(new.split())) for seed, new in sections.values()]
-            padded, joint = sum(map(max, lengths)), sum(new for _, new in lengths)
-            parts += [f"{padded} words in P, {joint} in J1"] * (padded > joint)
-    return f"P is longer than J1 in some runs: {'; '.join(parts)}" if parts else ""

@@ -20,7 +20,7 @@ from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.scored import known_of
 from benchmarks.harness.setting import LAYOUTS, ROLES, Setting, setting_of
-from benchmarks.interference.measure import judges
+from benchmarks.interference.arms import judges
 from benchmarks.interference.summary import EFFECTS, effect
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import (

@@ -9,11 +9,22 @@ from click.testing import CliRunner
 
 from benchmarks import interference, noise
 from benchmarks.harness.cells import Cell, read_cells
+from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
-from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
-from benchmarks.interference.measure import identity, judges, measure
+from benchmarks.interference.arms import (
+    EXPLAINING,
+    NAMES,
+    ONE,
+    OPTIMIZED,
+    SEED_ARMS,
+    judges,
+    seed_sections,
+)
+from benchmarks.interference.choose import Effort
+from benchmarks.interference.measure import measure
+from benchmarks.interference.paper import EVALUATE, STITCHED, measure_paper
 from benchmarks.interference.scorings import scorings, whole
-from benchmarks.interference.verdicts import judged, mismatch, of_other_runs
+from benchmarks.interference.verdicts import judged, of_other_runs
 from benchmarks.self_tests.calibration import CRITERIA, scored_directly
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
@@ -50,11 +61,19 @@ class TestArms:
         assert len(joint) == 1
         assert set.union(*map(cues_in, apart)) == cues_in(joint[0]) == set(map_all(CUES))
 
-    def test_padding_has_the_words_of_the_optimized_sections_and_none_of_their_cues(self, setting):
+    @pytest.mark.parametrize("arm", ["P", "C"])
+    def test_padding_has_the_words_of_the_optimized_sections_and_none_of_their_cues(
+        self, setting, arm
+    ):
         made = judges(setting, FULL, 0)
-        (padded,), (optimized,) = instructions(made["P"]), instructions(made["J1"])
+        (padded,), (optimized,) = instructions(made[arm]), instructions(made["J1"])
         assert len(padded.split()) == len(optimized.split())
+        assert padded.count("Rate from 1 to 5.") == len(CRITERIA)  # the seed's texts stay
         assert not cues_in(padded)
+
+    def test_idle_and_competing_padding_differ(self, setting):
+        made = judges(setting, FULL, 0)
+        assert instructions(made["P"]) != instructions(made["C"])
 
     def test_another_order_is_another_order_of_the_same(self, setting):
         made = judges(setting, FULL, 0)
@@ -71,8 +90,12 @@ class TestArms:
         (text,) = instructions(judges(setting, FULL, 0)["J+fluency"])
         assert cues_in(text) == set(CUES["fluency"])
 
-    def test_every_arm_has_a_meaning(self):
-        assert set(MEANINGS) == {*OPTIMIZED, *SEED_ARMS.values()}
+    def test_every_arm_has_a_name(self):
+        assert set(NAMES) == {*OPTIMIZED, *EXPLAINING, ONE, *SEED_ARMS.values()}
+
+    def test_the_core_has_no_arm_that_only_explains(self, setting):
+        core = judges(setting, FULL, 0, explaining=False)
+        assert set(core) == set(judges(setting, FULL, 0)) - set(EXPLAINING)
 
 
 def map_all(cues):
@@ -89,7 +112,7 @@ class TestMeasuring:
 
     def test_calls_are_what_the_arms_need(self, measured):
         texts, repeats, k = len(measured.test), measured.repeats, len(CRITERIA)
-        one_call_arms = len(OPTIMIZED) - 1 + k + 1  # all but S1, the matrix, and J0
+        one_call_arms = len(EXPLAINING) + k + 2  # with the matrix, J1 and J0
         assert measured.lms["judge"].engine.calls["judge"] == repeats * texts * (
             2 * k + one_call_arms
         )
@@ -117,8 +140,6 @@ class TestSummary:
             effect = {kind: claims[name].estimate for kind, claims in found.effects.items()}
             gain = effect["joint gain"] - effect["separate gain"]
             assert math.isclose(effect["interference"], gain, abs_tol=1e-12)
-            parts = effect["length"] + effect["beyond length"]
-            assert math.isclose(effect["joint gain"], parts, abs_tol=1e-12)
 
     def test_the_joint_gain_is_the_difference_of_the_arms(self, measured):
         found = interference.summarize(measured.cells)
@@ -132,12 +153,31 @@ class TestSummary:
         assert json.loads(json.dumps(asdict(found), allow_nan=False))
         assert next(iter(found.effects.values()))["mean"].name == "interference, mean"
 
-    def test_repeats_that_are_not_whole_are_left_out(self, measured):
-        short = [c for c in measured.cells if not (c.key.get("arm") == "O" and c.key["repeat"])]
+    def test_repeats_without_a_core_arm_are_left_out(self, measured):
+        short = [c for c in measured.cells if not (c.key.get("arm") == "J1" and c.key["repeat"])]
         assert interference.summarize(measured.cells).repeats == 2
         assert interference.summarize(short).repeats == 1
-        with pytest.raises(ValueError, match="no repeat is whole"):
-            interference.summarize([c for c in measured.cells if c.key.get("arm") != "O"])
+        for arm in ("J1", "J+fluency"):
+            with pytest.raises(ValueError, match="no repeat is whole"):
+                interference.summarize([c for c in measured.cells if c.key.get("arm") != arm])
+
+    def test_arms_that_explain_may_be_missing(self, measured):
+        core = [c for c in measured.cells if c.key.get("arm") not in EXPLAINING]
+        short = interference.summarize(core)
+        assert {row.arm for row in short.arms} == {"S0", "S1", "J0", "J1"}
+        assert "order" not in short.effects
+        found = interference.summarize(measured.cells)
+        assert short.effects["interference"]["mean"] == found.effects["interference"]["mean"]
+
+    def test_a_run_that_was_cut_short_is_left_out(self, measured):
+        other = [
+            replace(cell, key={**cell.key, "run": "other"})
+            for cell in measured.cells
+            if cell.key.get("arm") in ("S1", "J1")
+        ]
+        found = interference.summarize([*measured.cells, *other])
+        assert found.runs == ("given",)
+        assert found.repeats == 2
 
     def test_arms_that_score_other_texts_are_not_compared(self, measured):
         cells = [without_scores(c) if c.key.get("arm") == "J1" else c for c in measured.cells]
@@ -250,15 +290,35 @@ def test_explanations_are_adjusted_for_their_number(measured):
             assert claims["mean"].p_value < 0.05
 
 
-def test_a_padded_arm_that_is_longer_than_its_match_is_told():
-    def chosen(criterion, section):
-        seed = {"step": 0, "section": "one two three"}
-        result = {"section": section, "measured": [seed]}
-        key = {"part": "choose", "criterion": criterion, "seed": 0, "steps": 1}
-        return Cell("interference", key, {}, result, [], 0, 0.0, {})
+@pytest.mark.slow
+def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
+    setting = smoke_setting(tmp_path, seeds=(0, 1), repeats=1)
+    effort = Effort(steps=1, batch_size=2)
+    with in_setting(setting):
+        measure_paper(setting, effort)
+        paid = sum(cell.calls for cell in setting.cells)
+        measure_paper(setting, effort)
+    assert sum(cell.calls for cell in setting.cells) == paid
+    evaluated = [cell for cell in setting.cells if cell.key["part"] == EVALUATE]
+    assert len(evaluated) == 2 * 2 * len(CRITERIA)  # runs, the seed prompt and one proposal
+    assert {tuple(cell.result["judged"]["scores"]) for cell in evaluated} == {
+        (name,) for name in CRITERIA
+    }
+    (picked,) = {tuple(c.key["picked"].items()) for c in setting.cells if "picked" in c.key}
+    for name, instructions in picked:
+        values = {
+            cell.key["instructions"]: Judged.of(cell).agreement(name)
+            for cell in reversed(evaluated)
+            if cell.key["criterion"] == name
+        }
+        assert values[instructions] == max(values.values())
+    stitched = [cell.key["arm"] for cell in setting.cells if cell.key["part"] == STITCHED]
+    assert stitched == ["S1", "J1", *(f"{ONE}{name}" for name in CRITERIA)]
 
-    cells = [chosen("coherence", "one"), chosen("fluency", "one two three four")]
-    texts = {cell.key["criterion"]: cell.result["section"] for cell in cells}
-    scored = [replace(cells[0], key=identity(texts))]
-    assert mismatch(cells, scored) == "P is longer than J1 in some runs: 7 words in P, 5 in J1"
-    assert mismatch(cells, []) == mismatch([chosen("fluency", "four of these words")], scored) == ""
+
+def test_the_papers_protocol_needs_runs(tmp_path, setting):
+    judges(setting, FULL, 0)["J1"].save(tmp_path / "judge.json")
+    arguments = ["--smoke", "--paper", "--instructions", str(tmp_path / "judge.json")]
+    result = CliRunner().invoke(interference.command, arguments)
+    assert result.exit_code == 1
+    assert "--instructions" in result.output
