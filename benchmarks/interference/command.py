@@ -10,11 +10,17 @@ import click
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.interference.arms import Sections
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
+from benchmarks.interference.finding import finding
 from benchmarks.interference.measure import measure
 from benchmarks.interference.paper import measure_paper
-from benchmarks.interference.summary import EFFECTS, Interference, summarize
-from benchmarks.interference.tables import arms_table, matrix_table, over_runs, unedited
+from benchmarks.interference.summary import summarize
 from mogradjudge import SetupError
+
+
+def show(setting: Setting) -> None:
+    """Print what the cells of a setting say."""
+    finding(summarize(setting.cells)).print()
+    setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 
 @click.command("interference")
@@ -67,17 +73,4 @@ def command(
     measure(setting, sections, explaining=arms == "all")
     if paper:
         measure_paper(setting, effort)
-    print_interference(summarize(setting.cells))
-    setting.say_where()
-
-
-def print_interference(summary: Interference) -> None:
-    """Print the arms, the effects in words, and the matrix."""
-    arms_table(summary).print()
-    for name, claims in summary.effects.items():
-        print(f"{name}: {EFFECTS[name][0]}")
-        for claim in claims.values():
-            print(f"  {claim}")
-    for line in filter(None, (over_runs(summary), unedited(summary))):
-        print(line)
-    matrix_table(summary).print()
+    show(setting)

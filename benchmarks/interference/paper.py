@@ -20,6 +20,7 @@ from benchmarks.interference.measure import identity
 EVALUATE, STITCHED = "evaluate", "stitched"
 REPORTED = (0.305, 0.220)
 """The paper's two figures: the mean of the best evaluations, and the stitched prompt's."""
+PAPER = "the paper: best of 39 on the test texts"
 
 
 def measure_paper(setting: Setting, effort: Effort) -> None:
@@ -38,7 +39,7 @@ def measure_paper(setting: Setting, effort: Effort) -> None:
         (cell.key["criterion"], cell.key["instructions"]): program["section"]
         for cell, (_, program) in zip(evaluated, proposals, strict=True)
     }
-    picked = picks(evaluated)
+    picked = {name: instructions for name, (_, instructions) in best_of(evaluated).items()}
     sections = {name: texts[name, picked[name]] for name in setting.rubric.names}
     setting.grid.measure(
         [
@@ -52,14 +53,18 @@ def measure_paper(setting: Setting, effort: Effort) -> None:
     )
 
 
-def picks(evaluated: Sequence[Cell]) -> dict[str, str]:
-    """Name each criterion's instructions with the best agreement, the first of equals."""
+def best_of(evaluated: Sequence[Cell]) -> dict[str, tuple[float, str]]:
+    """Give each criterion's best agreement on the test texts, and name the instructions.
+
+    The first of equals counts, and one that is undefined for 0.
+    """
     best: dict[str, tuple[float, str]] = {}
     for cell in evaluated:
-        name, value = cell.key["criterion"], Judged.of(cell).agreement(cell.key["criterion"])
-        if value is not None and value > best.get(name, (-2.0, ""))[0]:
+        name = cell.key["criterion"]
+        value = Judged.of(cell).agreement(name) or 0.0
+        if name not in best or value > best[name][0]:
             best[name] = value, cell.key["instructions"]
-    return {name: instructions for name, (_, instructions) in best.items()}
+    return best
 
 
 def _evaluation(setting: Setting, run: Cell, program: dict[str, str]) -> Task:

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged
 from benchmarks.interference.arms import EXPLAINING, ONE, OPTIMIZED, SEED_ARMS
 from benchmarks.interference.choose import BENCHMARK
+from benchmarks.interference.measure import identity
 from benchmarks.noise import BENCHMARK as NOISE
 from mogradjudge import SetupError
 
 SEED = frozenset(SEED_ARMS.values())
 
-Scorings: TypeAlias = Mapping[tuple[str, int], Judged]
-"""Scorings of one arm, by run and repeat."""
+Places: TypeAlias = Mapping[tuple[str, int], Judged]
+"""Scorings of one arm, by run and repeat; the seed's arms belong to the run ``""``."""
 
 
-def scorings(cells: Sequence[Cell]) -> list[Cell]:
+@dataclass(frozen=True)
+class Scorings:
+    """Scorings by arm and run, a list of repeats each; ``runs`` are those of the optimizer."""
+
+    by_arm: Mapping[str, Mapping[str, Sequence[Judged]]]
+    runs: tuple[str, ...]
+    repeats: int
+
+    @property
+    def first(self) -> Judged:
+        """The first scoring of the seed prompt in one call."""
+        return self.by_arm["J0"][""][0]
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """The criteria's names."""
+        return tuple(self.first.scores)
+
+
+def scored(cells: Sequence[Cell]) -> list[Cell]:
     """Find the cells that scored an arm; those of the seed belong to the noise benchmark."""
     return [
         cell
@@ -27,62 +48,86 @@ def scorings(cells: Sequence[Cell]) -> list[Cell]:
     ]
 
 
-def whole(cells: Sequence[Cell]) -> dict[str, dict[tuple[str, int], Judged]]:
+def chosen_in(cells: Sequence[Cell], runs: Sequence[str]) -> dict[str, list[Cell]]:
+    """Find the cells that chose the instructions which were scored, by run.
+
+    A run whose instructions were given, or were chosen elsewhere, has none.
+    """
+    used = {
+        (cell.key["run"], cell.key["instructions"])
+        for cell in cells
+        if cell.key["part"] == "score" and "instructions" in cell.key
+    }
+    chosen: dict[str, list[Cell]] = {}
+    for run in runs:
+        efforts: dict[tuple[int, int], list[Cell]] = {}
+        for cell in cells:
+            if cell.key["part"] == "choose" and str(cell.key["seed"]) == run:
+                effort = cell.key["steps"], cell.key["batch_size"]
+                efforts.setdefault(effort, []).append(cell)
+        for ours in efforts.values():
+            sections = {cell.key["criterion"]: cell.result["section"] for cell in ours}
+            if (run, identity(sections)["instructions"]) in used:
+                chosen[run] = ours
+    return chosen
+
+
+def whole(cells: Sequence[Cell]) -> Scorings:
     """Sort the scorings: of those runs and repeats in which every core arm was scored.
 
-    The runs are those of the first such repeat. Arms that explain are left out in repeats in which
-    a run lacks them.
+    The runs are those of the first such repeat. Of an arm that explains, repeats in which a run
+    lacks it are left out, and the arm if none is left.
 
     Raises:
         ValueError: If no repeat is whole, or a run has instructions of several kinds.
     """
-    _check_instructions(cells)
+    ours = scored(cells)
+    _check_instructions(ours)
     by_arm: dict[str, dict[tuple[str, int], Judged]] = {}
-    for cell in cells:
-        arm, run, repeat = place_of(cell)
+    for cell in ours:
+        arm, run, repeat = _place_of(cell)
         by_arm.setdefault(arm, {})[run, repeat] = Judged.of(cell)
-    core = {arm: scored for arm, scored in by_arm.items() if arm not in EXPLAINING}
-    names = {run for run, _ in core.get("J1", {})}
-    there = {
-        repeat: {run for run in names if _has(core, {run}, repeat)}
-        for repeat in sorted({repeat for _, repeat in core.get("J0", {})})
-    }
-    runs = next(filter(None, there.values()), set[str]())
-    repeats = [repeat for repeat, of_repeat in there.items() if runs and runs <= of_repeat]
-    if not repeats or not set(core_arms(first_of(core))) <= core.keys():
-        raise ValueError("no repeat is whole yet")
-    sorted_out = {
+    runs, repeats = _whole_places({a: p for a, p in by_arm.items() if a not in EXPLAINING})
+    kept_whole = {
         arm: {
-            (run, repeat): judged
-            for (run, repeat), judged in scored.items()
-            if run in {"", *runs} and repeat in repeats and _has({arm: scored}, runs, repeat)
+            run: [places[run, repeat] for repeat in repeats if _has(arm, places, runs, repeat)]
+            for run in _runs_of(arm, runs)
         }
-        for arm, scored in by_arm.items()
+        for arm, places in by_arm.items()
     }
-    return {arm: scored for arm, scored in sorted_out.items() if scored}
+    there = {arm: by_run for arm, by_run in kept_whole.items() if all(by_run.values())}
+    return Scorings(there, tuple(runs), len(repeats))
 
 
-def first_of(by_arm: Mapping[str, Scorings]) -> Judged:
-    """Give the first scoring of the seed prompt in one call."""
-    return next(iter(by_arm["J0"].values()))
+def _whole_places(core: Mapping[str, Places]) -> tuple[list[str], list[int]]:
+    """Give the runs and repeats in which no core arm is missing."""
+    names = list(dict.fromkeys(run for run, _ in core.get("J1", {})))
+    runs: list[str] = []
+    repeats = []
+    for repeat in sorted({repeat for _, repeat in core.get("J0", {})}):
+        there = [n for n in names if all(_has(arm, p, [n], repeat) for arm, p in core.items())]
+        runs = runs or there
+        if runs and set(runs) <= set(there):
+            repeats.append(repeat)
+    if not repeats or not _core_of(core["J0"]) <= core.keys():
+        raise ValueError("no repeat is whole yet")
+    return runs, repeats
 
 
-def core_arms(judged: Judged) -> list[str]:
-    """Name the arms without which nothing can be said."""
-    return [*SEED, *OPTIMIZED, *(f"{ONE}{name}" for name in judged.scores)]
+def _core_of(places: Places) -> set[str]:
+    (judged, *_) = places.values()
+    return {*SEED, *OPTIMIZED, *(f"{ONE}{name}" for name in judged.scores)}
 
 
-def _has(by_arm: Mapping[str, Scorings], runs: Collection[str], repeat: int) -> bool:
-    """Say whether all arms were scored with the instructions of all runs."""
-    return all(
-        (run, repeat) in scored
-        for arm, scored in by_arm.items()
-        for run in ([""] if arm in SEED else runs)
-    )
+def _runs_of(arm: str, runs: Sequence[str]) -> Sequence[str]:
+    return ("",) if arm in SEED else runs
 
 
-def place_of(cell: Cell) -> tuple[str, str, int]:
-    """Say which arm, run and repeat a cell scored; the seed's arms belong to no run."""
+def _has(arm: str, places: Places, runs: Sequence[str], repeat: int) -> bool:
+    return all((run, repeat) in places for run in _runs_of(arm, runs))
+
+
+def _place_of(cell: Cell) -> tuple[str, str, int]:
     if cell.benchmark == NOISE:
         return SEED_ARMS[cell.key["layout"]], "", cell.key["repeat"]
     return cell.key["arm"], cell.key["run"], cell.key["repeat"]

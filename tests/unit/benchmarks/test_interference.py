@@ -11,6 +11,7 @@ from benchmarks import interference, noise
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
+from benchmarks.harness.two_way import two_way
 from benchmarks.interference.arms import (
     EXPLAINING,
     NAMES,
@@ -20,11 +21,11 @@ from benchmarks.interference.arms import (
     judges,
     seed_sections,
 )
-from benchmarks.interference.choose import Effort
+from benchmarks.interference.choose import Effort, chosen_sections
+from benchmarks.interference.contrasts import EFFECTS, Contrasts
 from benchmarks.interference.measure import measure
 from benchmarks.interference.paper import EVALUATE, STITCHED, measure_paper
-from benchmarks.interference.scorings import scorings, whole
-from benchmarks.interference.verdicts import judged, of_other_runs
+from benchmarks.interference.scorings import whole
 from benchmarks.self_tests.calibration import CRITERIA, scored_directly
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
@@ -134,24 +135,28 @@ def in_world(folder, world):
 
 
 class TestSummary:
-    def test_the_parts_add_up(self, measured):
+    def test_transfer_and_crowding_are_interference(self, measured):
         found = interference.summarize(measured.cells)
         for name in ("mean", *CRITERIA):
             effect = {kind: claims[name].estimate for kind, claims in found.effects.items()}
-            gain = effect["joint gain"] - effect["separate gain"]
+            gain = effect["gain in one call"] - effect["gain in separate calls"]
+            parts = effect["transfer"] + effect["crowding"]
             assert math.isclose(effect["interference"], gain, abs_tol=1e-12)
+            assert math.isclose(effect["interference"], parts, abs_tol=1e-12)
 
-    def test_the_joint_gain_is_the_difference_of_the_arms(self, measured):
+    def test_crowding_is_about_a_criterions_own_section(self, measured):
         found = interference.summarize(measured.cells)
         arms = {row.arm: row.agreement for row in found.arms}
         for name in CRITERIA:
-            difference = arms["J1"][name] - arms["J0"][name]
-            assert math.isclose(found.effects["joint gain"][name].estimate, difference)
+            (own,) = [c for c in measured.cells if c.key.get("arm") == f"J+{name}"][:1]
+            assert arms[ONE][name] == pytest.approx(Judged.of(own).agreement(name), abs=0.2)
+            difference = arms["J1"][name] - arms[ONE][name]
+            assert math.isclose(found.effects["crowding"][name].estimate, difference)
 
     def test_it_is_plain_json(self, measured):
         found = interference.summarize(measured.cells)
         assert json.loads(json.dumps(asdict(found), allow_nan=False))
-        assert next(iter(found.effects.values()))["mean"].name == "interference, mean"
+        assert next(iter(found.effects.values()))["mean"].name == "crowding, mean"
 
     def test_repeats_without_a_core_arm_are_left_out(self, measured):
         short = [c for c in measured.cells if not (c.key.get("arm") == "J1" and c.key["repeat"])]
@@ -164,10 +169,10 @@ class TestSummary:
     def test_arms_that_explain_may_be_missing(self, measured):
         core = [c for c in measured.cells if c.key.get("arm") not in EXPLAINING]
         short = interference.summarize(core)
-        assert {row.arm for row in short.arms} == {"S0", "S1", "J0", "J1"}
+        assert {row.arm for row in short.arms} == {"S0", "S1", "J0", ONE, "J1"}
         assert "order" not in short.effects
         found = interference.summarize(measured.cells)
-        assert short.effects["interference"]["mean"] == found.effects["interference"]["mean"]
+        assert short.crowding == found.crowding
 
     def test_a_run_that_was_cut_short_is_left_out(self, measured):
         other = [
@@ -181,9 +186,11 @@ class TestSummary:
 
     def test_arms_that_score_other_texts_are_not_compared(self, measured):
         cells = [without_scores(c) if c.key.get("arm") == "J1" else c for c in measured.cells]
-        effects = interference.summarize(cells).effects
-        assert effects["interference"]["mean"].verdict == "refused"
-        assert "coverage" in effects["interference"]["mean"].note
+        found = interference.summarize(cells)
+        assert found.crowding.verdict == "refused"
+        assert "coverage" in found.crowding.note
+        assert interference.finding(found).claim is None
+        effects = found.effects
         assert effects["length"]["mean"].verdict != "refused"
 
     def test_instructions_of_two_efforts_are_not_mixed(self, measured):
@@ -196,21 +203,16 @@ class TestSummary:
             interference.summarize([*measured.cells, *other])
 
     def test_the_matrix_is_one_family(self, measured):
-        by_arm = whole(scorings(measured.cells))
+        contrasts = Contrasts(whole(measured.cells))
         single = {
-            (j, k): judged(by_arm, "", {f"J+{j}": 1, "J0": -1})[k].p_value
+            f"{j} {k}": contrasts.test({f"J+{j}": 1, "J0": -1}, k).p_value
             for j in CRITERIA
             for k in CRITERIA
         }
         matrix = interference.summarize(measured.cells).matrix
-        assert {(j, k): matrix[j][k].p_value for j, k in single} == holm(single)
-
-
-def test_one_run_tells_nothing_of_others():
-    one = Claim("interference, mean", 0.1, 0.05, 0.15, 0.001, 40, "established", 0.03)
-    note = "1 set of instructions: nothing is known of others"
-    assert of_other_runs(one, 1, None) == replace(one, note=note)
-    assert of_other_runs(one, 5, (-0.1, 0.3)).note == "5 runs; over new runs [-0.100, +0.300]"
+        assert {key: matrix[key.split()[0]][key.split()[1]].p_value for key in single} == holm(
+            single
+        )
 
 
 def without_scores(cell):
@@ -229,7 +231,7 @@ class TestCommand:
         assert first.exit_code == second.exit_code == 0
         assert first.output == second.output
         assert len(read_cells(tmp_path)) == cells
-        assert "interference, mean:" in first.output
+        assert "1 of 5 sets of instructions" in first.output
 
     def test_instructions_may_be_given(self, tmp_path, setting):
         judge = judges(setting, FULL, 0)["J1"]
@@ -237,7 +239,7 @@ class TestCommand:
         arguments = ["--smoke", "--repeats", "1", "--instructions", str(tmp_path / "judge.json")]
         result = CliRunner().invoke(interference.command, arguments, catch_exceptions=False)
         assert result.exit_code == 0
-        assert "1 runs" in result.output
+        assert "One set of instructions" in result.output
 
     def test_the_seed_prompt_is_nothing_to_compare(self, tmp_path, setting):
         setting.judge().save(tmp_path / "judge.json")
@@ -278,16 +280,90 @@ def one_criterion(folder):
 
 @pytest.mark.slow
 def test_explanations_are_adjusted_for_their_number(measured):
-    found = interference.summarize(measured.cells)
-    alone = {name: interference.effect(measured.cells, name)["mean"] for name in found.effects}
-    mean = found.effects["interference"]["mean"]
-    assert replace(mean, note="") == alone["interference"]
-    assert mean.note == "1 set of instructions: nothing is known of others"
+    found, contrasts = interference.summarize(measured.cells), Contrasts(whole(measured.cells))
+    alone = {name: contrasts.test(EFFECTS[name][1], "mean") for name in found.effects}
+    assert found.crowding.p_value == alone["crowding"].p_value
     for name, claims in found.effects.items():
         assert claims["mean"].p_value >= alone[name].p_value
-        assert claims["mean"].estimate == alone[name].estimate
-        if claims["mean"].verdict == "established":
-            assert claims["mean"].p_value < 0.05
+        assert claims["mean"].estimate == alone[name].mean
+
+
+def copies(cells, runs):
+    """Give the cells as they would be of several runs, the scores of each shifted by texts."""
+
+    def shifted(cell, by):
+        judged = json.loads(json.dumps(cell.result["judged"]))
+        if cell.key["arm"] == "J1":
+            for scores in judged["scores"].values():
+                scores[by::7] = [1 + (score + by) % 5 for score in scores[by::7]]
+        return {"judged": judged}
+
+    return [
+        *(cell for cell in cells if cell.benchmark == "noise"),
+        *(
+            replace(cell, key={**cell.key, "run": str(run)}, result=shifted(cell, run))
+            for run in range(runs)
+            for cell in cells
+            if cell.benchmark == "interference"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 4, 5])
+def test_few_sets_of_instructions_claim_nothing(measured, runs):
+    found = interference.summarize(copies(measured.cells, runs))
+    said = interference.finding(found)
+    table = Contrasts(whole(copies(measured.cells, runs))).table(EFFECTS["crowding"][1])
+    assert table.shape == (runs, found.documents)
+    assert found.crowding.student == (runs == 1)
+    assert found.crowding.estimate == pytest.approx(table.mean())
+    if runs > 1:
+        assert (found.crowding.low, found.crowding.high) == pytest.approx(
+            tuple(map(float, two_way(table).bounds(0.95)))
+        )
+    if runs < 5:
+        assert found.crowding.verdict == "not established"
+        assert "--seeds" in said.action
+    else:
+        assert "--seeds" not in said.action
+    assert (said.claim is None) == (runs < 3)
+    one_call = found.effects["one call for all"]["mean"]
+    assert one_call.note == ""  # no run takes part
+
+
+@pytest.mark.parametrize("estimate", [-0.2, 0.0, 0.2])
+@pytest.mark.parametrize("verdict", ["established", "equivalent", "not established"])
+def test_the_finding_names_its_number(measured, verdict, estimate):
+    found = interference.summarize(copies(measured.cells, 5))
+    claim = Claim(
+        *("crowding, mean", estimate, estimate - 0.01, estimate + 0.01, 0.5, 12, verdict),
+        bound=0.03,
+        student=False,
+    )
+    effects = {**found.effects, "crowding": {**found.effects["crowding"], "mean": claim}}
+    said = interference.finding(replace(found, effects=effects))
+    sizes = {"established": abs(estimate), "equivalent": estimate + 0.01}
+    assert f"{sizes.get(verdict, estimate + 0.01):.2f}" in said.sentence
+    separate = verdict == "established" and estimate < 0
+    assert ("separate calls, or" in said.action) == separate
+
+
+def test_repeats_of_pooled_correlations_are_averaged_on_fishers_z(measured):
+    cells = [pooled(cell) for cell in measured.cells]
+    found = interference.summarize(cells)
+    assert found.level == "pooled"
+    repeats = [Judged.of(c).agreement("fluency") for c in cells if c.key.get("arm") == "J1"]
+    mean = math.tanh(sum(map(math.atanh, repeats)) / len(repeats))
+    (row,) = [row for row in found.arms if row.arm == "J1"]
+    assert row.agreement["fluency"] == pytest.approx(mean, abs=1e-12)
+    effect = {kind: claims["mean"].estimate for kind, claims in found.effects.items()}
+    assert effect["interference"] == pytest.approx(effect["transfer"] + effect["crowding"])
+
+
+def pooled(cell):
+    judged = json.loads(json.dumps(cell.result["judged"]))
+    judged["groups"] = [str(place) for place in range(len(judged["groups"]))]
+    return replace(cell, result={"judged": judged})
 
 
 @pytest.mark.slow
@@ -314,6 +390,29 @@ def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
         assert values[instructions] == max(values.values())
     stitched = [cell.key["arm"] for cell in setting.cells if cell.key["part"] == STITCHED]
     assert stitched == ["S1", "J1", *(f"{ONE}{name}" for name in CRITERIA)]
+    with in_setting(setting):
+        measure(setting, chosen_sections(setting, effort))
+    found = interference.summarize(setting.cells)
+    ours, papers = found.decompositions
+    for of_one in (ours, papers):
+        assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
+    assert papers.best == pytest.approx(
+        sum(max(map_of(evaluated, name)) for name in CRITERIA) / len(CRITERIA)
+    )
+    assert ours.parts["crowding"] == pytest.approx(found.crowding.estimate)
+    assert len(interference.finding(found).table.rows) == 6
+
+
+def map_of(evaluated, name):
+    return [Judged.of(c).agreement(name) for c in evaluated if c.key["criterion"] == name]
+
+
+def test_given_instructions_have_no_luck(measured):
+    found = interference.summarize(measured.cells)
+    (of_one,) = found.decompositions
+    assert of_one.start == NAMES["S1"]
+    assert list(of_one.parts) == ["one call for all", "transfer", "crowding"]
+    assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
 
 
 def test_the_papers_protocol_needs_runs(tmp_path, setting):

@@ -1,0 +1,122 @@
+"""What sections that were optimized one by one do to each other in one prompt, in plain words."""
+
+from __future__ import annotations
+
+from benchmarks.harness.finding import Finding
+from benchmarks.harness.scored import BOUND, MEAN
+from benchmarks.harness.tables import Table, difference, signed
+from benchmarks.interference.arms import NAMES
+from benchmarks.interference.contrasts import TRANSFER
+from benchmarks.interference.paper import PAPER, REPORTED
+from benchmarks.interference.summary import ENOUGH, Interference
+from mogradjudge.agreement.claims import Claim
+
+_FEWEST = 3  # sets of instructions; of fewer nothing is said as a fact
+
+
+def finding(summary: Interference) -> Finding:
+    """Say whether crowding was shown, which is the primary claim, and what else a prompt loses."""
+    sentence, action = _judged(summary)
+    return Finding(
+        *("interference", summary.setting, sentence, action),
+        claim=summary.crowding if len(summary.runs) >= _FEWEST else None,
+        table=parts_table(summary),
+        limits=_limits(summary),
+        advice={"layout": f"{sentence} {action}"},
+    )
+
+
+def _judged(summary: Interference) -> tuple[str, str]:
+    """Give the sentence and the action."""
+    crowding, runs = summary.crowding, len(summary.runs)
+    if crowding.estimate is None:
+        return (
+            f"The layouts cannot be compared: {crowding.note}.",
+            "Give the judge more room for its reply, or another model.",
+        )
+    more = f"Measure {ENOUGH} sets of instructions or more (--seeds) before you choose a layout."
+    if runs < ENOUGH:
+        few = "One set of instructions" if runs == 1 else f"{runs} sets of instructions"
+        return f"{few}: too few to speak of others. {_of_these(crowding, runs)}", more
+    if crowding.verdict == "established" and crowding.estimate < 0:
+        return (
+            f"Sections optimized one by one lose {_size(crowding)} of agreement in one prompt "
+            f"because of each other (crowding); {_transfer(summary)}.",
+            "Rate in separate calls, or optimize in the layout in which you judge.",
+        )
+    if crowding.verdict == "established":
+        return (
+            f"Sections optimized one by one gain {_size(crowding)} of agreement in one prompt "
+            f"from each other; {_transfer(summary)}.",
+            "Rate in one call: the sections help each other.",
+        )
+    if crowding.verdict == "equivalent":
+        return (
+            f"Sections optimized one by one do not disturb each other in one prompt: crowding is "
+            f"within ±{BOUND} ({_bounds(crowding)}); {_transfer(summary)}.",
+            "Choose the layout by its price: crowding is no reason for separate calls.",
+        )
+    return (
+        f"No loss by crowding could be shown: it lies between {signed(crowding.low, 2)} and "
+        f"{signed(crowding.high, 2)}; {_transfer(summary)}.",
+        "Choose the layout by its price, or measure on more documents (`noise` says how many).",
+    )
+
+
+def _of_these(crowding: Claim, runs: int) -> str:
+    which = "In this one" if runs == 1 else "In these"
+    where = "over documents" if runs == 1 else "over runs and documents"
+    low_high = "no interval" if crowding.low is None else f"{_bounds(crowding)} {where}"
+    return f"{which}, crowding is {signed(crowding.estimate, 2)} ({low_high})."
+
+
+def _transfer(summary: Interference) -> str:
+    claim = summary.effects[TRANSFER][MEAN]
+    if claim.verdict == "established" and (claim.estimate or 0) < 0:
+        return f"another {_size(claim)} because they were tuned for separate calls (transfer)"
+    if claim.estimate is None:
+        return "what they lose by the change of layout (transfer) is unknown"
+    return (
+        f"that they were tuned for separate calls (transfer) makes {signed(claim.estimate, 2)} "
+        f"({_bounds(claim)})"
+    )
+
+
+def _size(claim: Claim) -> str:
+    """Write a difference without its sign."""
+    values = [claim.estimate, claim.low, claim.high]
+    sizes = sorted(abs(value) for value in values[1:] if value is not None)
+    return f"{abs(claim.estimate or 0):.2f} ({' to '.join(f'{size:.2f}' for size in sizes)})"
+
+
+def _bounds(claim: Claim) -> str:
+    return f"{signed(claim.low, 2)} to {signed(claim.high, 2)}"
+
+
+def _limits(summary: Interference) -> tuple[str, ...]:
+    limits = []
+    if len(summary.runs) < ENOUGH:
+        limits.append(
+            f"What other instructions do: {len(summary.runs)} of {ENOUGH} sets of instructions."
+        )
+    if summary.documents < 6:
+        limits.append(f"{summary.documents} documents are too few to tell.")
+    if summary.unedited:
+        limits.append(f"Never edited, so equal to the start: {', '.join(summary.unedited)}.")
+    return tuple(limits)
+
+
+def parts_table(summary: Interference) -> Table:
+    """Give what is lost from the best evaluations to the stitched prompt, part by part."""
+    if not summary.decompositions:
+        return Table((), ())
+    ours, *papers = summary.decompositions
+    best, joint = (f"{value:.3f}" for value in REPORTED)
+    rows = [["start", *(f"{of.best:.3f}" for of in summary.decompositions), best]]
+    for name, part in ours.parts.items():
+        claims = summary.effects.get(name)
+        own = signed(part) if claims is None else difference(claims[MEAN])
+        rows.append([name, own, *(signed(paper.parts.get(name)) for paper in papers), "-"])
+    rows.append([NAMES["J1"], *(f"{of.joint:.3f}" for of in summary.decompositions), joint])
+    columns = ("mean agreement", *(of.start for of in summary.decompositions), PAPER)
+    return Table(columns, rows, "From the start to one call, part by part; 95 % intervals")
