@@ -69,22 +69,21 @@ def tested(table: Table) -> Tested | str:
     )
 
 
-def family(
-    tests: Mapping[str, Tested | str], enough: int, *, adjust: bool = True
-) -> dict[str, Claim]:
-    """Make claims of tests; below ``enough`` runs nothing is established, nor equivalent.
+def family(tests: Mapping[str, Tested | str], enough: int) -> dict[str, Claim]:
+    """Make claims of tests, their p-values adjusted for their number (Holm).
+
+    Below ``enough`` runs nothing is established, nor equivalent.
 
     Args:
         tests: The tests by the claims' names, or why there is none.
         enough: The fewest runs that speak of others.
-        adjust: Whether the p-values are adjusted for the number of claims, by Holm's method.
     """
-    p_values = {name: test.p_value for name, test in tests.items() if isinstance(test, Tested)}
-    p_values = holm(p_values) if adjust else p_values
+    known = {name: test for name, test in tests.items() if isinstance(test, Tested)}
+    p_values = holm({name: test.p_value for name, test in known.items()})
     return {
-        name: _claim(name, test, p_values[name], enough)
-        if isinstance(test, Tested)
-        else refused(name, test)
+        name: refused(name, test)
+        if isinstance(test, str)
+        else _claim(name, test, p_values[name], enough)
         for name, test in tests.items()
     }
 

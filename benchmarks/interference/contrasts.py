@@ -22,7 +22,7 @@ _NEARLY_ONE = 1 - 1e-12  # keeps Fisher's z of a perfect correlation finite
 CROWDING = "crowding"
 """The primary claim's effect: on the mean over the criteria."""
 
-TRANSFER, FORMAT = "transfer", "one call for all"
+TRANSFER, FORMAT, LAYOUT = "transfer", "one call for all", "layout"
 
 EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
     {
@@ -41,8 +41,11 @@ EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
             {"J1": 1, "J0": -1, "S1": -1, "S0": 1},
         ),
         FORMAT: ("initial instructions: J0 - S0", {"J0": 1, "S0": -1}),
-        "gain in separate calls": ("S1 - S0", {"S1": 1, "S0": -1}),
-        "gain in one call": ("J1 - J0", {"J1": 1, "J0": -1}),
+        LAYOUT: (
+            "one call minus separate calls, optimized in separate ones: J1 - S1",
+            {"J1": 1, "S1": -1},
+        ),
+        "gain": ("of optimizing, in separate calls: S1 - S0", {"S1": 1, "S0": -1}),
         "length": ("initial instructions with idle prose: P - J0", {"P": 1, "J0": -1}),
         "competition": ("rules of another task for idle prose: C - P", {"C": 1, "P": -1}),
         "order": ("the sections in another order: O - J1", {"O": 1, "J1": -1}),

@@ -39,13 +39,13 @@ def decompositions(
     cells: Sequence[Cell], scorings: Scorings, contrasts: Contrasts
 ) -> tuple[Decomposition, ...]:
     """Take apart what runs lose from their validation, and the paper's protocol if measured."""
-    chosen = [cell for ours in chosen_in(cells, scorings.runs).values() for cell in ours]
-    best = mean_of_known(cell.result["validation"] for cell in chosen)
+    by_run = chosen_in(cells, scorings.runs)
+    chosen = [cell for ours in by_run.values() for cell in ours]
     start = f"{_best_of([len(cell.result['measured']) for cell in chosen])} on the validation texts"
-    found = [_decomposition(start, best, contrasts)]
-    if (of_paper := _papers(cells, scorings)) is not None:
-        found.append(of_paper)
-    return tuple(of_one for of_one in found if of_one is not None)
+    best = mean_of_known(cell.result["validation"] for cell in chosen)
+    known = best if len(by_run) == len(scorings.runs) else None
+    both = _decomposition(start, known, contrasts), _papers(cells, scorings)
+    return tuple(of_one for of_one in both if of_one is not None)
 
 
 def _papers(cells: Sequence[Cell], scorings: Scorings) -> Decomposition | None:

@@ -6,7 +6,7 @@ from benchmarks.harness.finding import Finding
 from benchmarks.harness.scored import BOUND, MEAN
 from benchmarks.harness.tables import Table, difference, signed
 from benchmarks.interference.arms import NAMES
-from benchmarks.interference.contrasts import TRANSFER
+from benchmarks.interference.contrasts import LAYOUT, TRANSFER
 from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import ENOUGH, Interference
 from mogradjudge.agreement.claims import Claim
@@ -16,7 +16,7 @@ _FEWEST = 3  # sets of instructions; of fewer nothing is said as a fact
 
 def finding(summary: Interference) -> Finding:
     """Say whether crowding was shown, which is the primary claim, and what else a prompt loses."""
-    sentence, action = _judged(summary)
+    sentence, action = _sentence(summary), _action(summary)
     return Finding(
         *("interference", summary.setting, sentence, action),
         claim=summary.crowding if len(summary.runs) >= _FEWEST else None,
@@ -26,41 +26,47 @@ def finding(summary: Interference) -> Finding:
     )
 
 
-def _judged(summary: Interference) -> tuple[str, str]:
-    """Give the sentence and the action."""
+def _sentence(summary: Interference) -> str:
     crowding, runs = summary.crowding, len(summary.runs)
     if crowding.estimate is None:
-        return (
-            f"The layouts cannot be compared: {crowding.note}.",
-            "Give the judge more room for its reply, or another model.",
-        )
-    more = f"Measure {ENOUGH} sets of instructions or more (--seeds) before you choose a layout."
+        return f"The layouts cannot be compared: {crowding.note}."
     if runs < ENOUGH:
         few = "One set of instructions" if runs == 1 else f"{runs} sets of instructions"
-        return f"{few}: too few to speak of others. {_of_these(crowding, runs)}", more
-    if crowding.verdict == "established" and crowding.estimate < 0:
-        return (
-            f"Sections optimized one by one lose {_size(crowding)} of agreement in one prompt "
-            f"because of each other (crowding); {_transfer(summary)}.",
-            "Rate in separate calls, or optimize in the layout in which you judge.",
-        )
+        return f"{few}: too few to speak of others. {_of_these(crowding, runs)}"
     if crowding.verdict == "established":
-        return (
-            f"Sections optimized one by one gain {_size(crowding)} of agreement in one prompt "
-            f"from each other; {_transfer(summary)}.",
-            "Rate in one call: the sections help each other.",
+        verb, why = ("lose", "because of") if crowding.estimate < 0 else ("gain", "from")
+        said = (
+            f"Sections optimized one by one {verb} {_size(crowding)} of agreement in one prompt "
+            f"{why} each other (crowding)"
         )
-    if crowding.verdict == "equivalent":
-        return (
-            f"Sections optimized one by one do not disturb each other in one prompt: crowding is "
-            f"within ±{BOUND} ({_bounds(crowding)}); {_transfer(summary)}.",
-            "Choose the layout by its price: crowding is no reason for separate calls.",
+    elif crowding.verdict == "equivalent":
+        said = (
+            "Sections optimized one by one do not matter to each other in one prompt: crowding is "
+            f"within ±{BOUND} ({_bounds(crowding)})"
         )
-    return (
-        f"No loss by crowding could be shown: it lies between {signed(crowding.low, 2)} and "
-        f"{signed(crowding.high, 2)}; {_transfer(summary)}.",
-        "Choose the layout by its price, or measure on more documents (`noise` says how many).",
-    )
+    else:
+        low, high = signed(crowding.low, 2), signed(crowding.high, 2)
+        said = f"No loss by crowding could be shown: it lies between {low} and {high}"
+    return f"{said}; {_transfer(summary)}."
+
+
+def _action(summary: Interference) -> str:
+    crowding, layout = summary.crowding, summary.effects[LAYOUT][MEAN]
+    if crowding.estimate is None:
+        return "Give the judge more room for its reply, or another model."
+    if len(summary.runs) < ENOUGH:
+        return (
+            f"Measure {ENOUGH} sets of instructions or more (--seeds) before you choose a layout."
+        )
+    crowded = crowding.verdict == "established" and crowding.estimate < 0
+    if layout.verdict == "established" and (layout.estimate or 0) < 0:
+        otherwise = ", or optimize in the layout in which you judge" if crowded else ""
+        return f"Rate in separate calls{otherwise}."
+    if crowded:
+        return "Optimize in the layout in which you judge."
+    if layout.verdict in ("established", "equivalent"):
+        return f"Rate in one call: separate ones are {len(summary.criteria)} times as many."
+    return "Choose the layout by its price, or measure on more documents (`noise` says how many)."
 
 
 def _of_these(crowding: Claim, runs: int) -> str:

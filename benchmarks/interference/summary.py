@@ -116,37 +116,20 @@ def _arm(arm: str, criteria: Sequence[str], contrasts: Contrasts) -> ArmRow:
 
 def _effects(scorings: Scorings, contrasts: Contrasts) -> dict[str, dict[str, Claim]]:
     """Judge mean crowding alone, the other means together, and an effect's criteria together."""
-    there = {
-        name: weights
-        for name, (_, weights) in EFFECTS.items()
-        if weights.keys() <= {ONE, *scorings.by_arm}
-    }
-    (first, *others), names = there, scorings.criteria
-    means = _judged(contrasts, {first: (there[first], MEAN)}, MEAN, adjust=False)
-    means |= _judged(contrasts, {name: (there[name], MEAN) for name in others}, MEAN)
-    return {
-        effect: {
-            MEAN: means[effect],
-            **_judged(contrasts, {name: (weights, name) for name in names}, effect),
-        }
-        for effect, weights in there.items()
-    }
+    arms, names = {ONE, *scorings.by_arm}, scorings.criteria
+    there = {name: weights for name, (_, weights) in EFFECTS.items() if weights.keys() <= arms}
+    means = [(effect, MEAN) for effect in there]
+    families = [means[:1], means[1:], *([(effect, name) for name in names] for effect in there)]
+    claims: dict[str, Claim] = {}
+    for pairs in families:
+        tests = {f"{effect}, {name}": contrasts.test(there[effect], name) for effect, name in pairs}
+        claims |= family(tests, ENOUGH)
+    return {e: {name: claims[f"{e}, {name}"] for name in (MEAN, *names)} for e in there}
 
 
 def _matrix(criteria: Sequence[str], contrasts: Contrasts) -> dict[str, dict[str, Claim]]:
     """Judge what each section does to each criterion, and adjust for the number of all."""
-    wanted = {f"{j} on {k}": ({f"{ONE}{j}": 1, "J0": -1}, k) for j in criteria for k in criteria}
-    claims = _judged(contrasts, wanted, "section")
-    return {j: {k: claims[f"{j} on {k}"] for k in criteria} for j in criteria}
-
-
-def _judged(
-    contrasts: Contrasts,
-    wanted: Mapping[str, tuple[Mapping[str, int], str]],
-    what: str,
-    *,
-    adjust: bool = True,
-) -> dict[str, Claim]:
-    """Judge sums of arms on criteria as one family, by the claims' names."""
-    tests = {f"{name}, {what}": contrasts.test(*of) for name, of in wanted.items()}
-    return dict(zip(wanted, family(tests, ENOUGH, adjust=adjust).values(), strict=True))
+    pairs = {(j, k): f"section of {j} on {k}" for j in criteria for k in criteria}
+    tests = {n: contrasts.test({f"{ONE}{j}": 1, "J0": -1}, k) for (j, k), n in pairs.items()}
+    claims = family(tests, ENOUGH)
+    return {j: {k: claims[pairs[j, k]] for k in criteria} for j in criteria}

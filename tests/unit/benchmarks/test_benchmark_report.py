@@ -175,7 +175,7 @@ def test_the_parts_of_interference_are_told(tmp_path):
     for effect in ("crowding", "transfer", "one call for all", "length"):
         assert re.search(rf"^- {effect}, mean: \*\*[+-]", verdicts, re.MULTILINE)
         assert re.search(rf"^\| {effect}: ", figures, re.MULTILINE)
-    assert re.search(r"^- fluency, crowding: ", verdicts, re.MULTILINE)
+    assert re.search(r"^- crowding, fluency: ", verdicts, re.MULTILINE)
     assert "](interference-1-parts.svg)" in figures
     assert "Modes" not in text
 

@@ -139,7 +139,9 @@ class TestSummary:
         found = interference.summarize(measured.cells)
         for name in ("mean", *CRITERIA):
             effect = {kind: claims[name].estimate for kind, claims in found.effects.items()}
-            gain = effect["gain in one call"] - effect["gain in separate calls"]
+            arms = {row.arm: row.agreement[name] for row in found.arms}
+            gain = arms["J1"] - arms["J0"] - effect["gain"]
+            assert math.isclose(effect["layout"], arms["J1"] - arms["S1"], abs_tol=1e-12)
             parts = effect["transfer"] + effect["crowding"]
             assert math.isclose(effect["interference"], gain, abs_tol=1e-12)
             assert math.isclose(effect["interference"], parts, abs_tol=1e-12)
@@ -334,18 +336,36 @@ def test_few_sets_of_instructions_claim_nothing(measured, runs):
 @pytest.mark.parametrize("estimate", [-0.2, 0.0, 0.2])
 @pytest.mark.parametrize("verdict", ["established", "equivalent", "not established"])
 def test_the_finding_names_its_number(measured, verdict, estimate):
+    said = finding_of(measured, crowding=(verdict, estimate))
+    shown = abs(estimate) if verdict == "established" else estimate + 0.01
+    assert f"{shown:.2f}" in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("crowding", "layout", "layouts"),
+    [
+        (("established", -0.2), ("established", -0.2), ("separate calls", "optimize in")),
+        (("established", -0.2), ("not established", 0.1), ("Optimize in",)),
+        (("not established", -0.1), ("established", -0.2), ("separate calls.",)),
+        (("equivalent", 0.0), ("equivalent", 0.0), ("one call", "2 times")),
+        (("established", 0.2), ("established", 0.2), ("one call", "2 times")),
+        (("not established", 0.0), ("not established", 0.0), ("price",)),
+    ],
+)
+def test_the_action_is_that_of_the_better_layout(measured, crowding, layout, layouts):
+    action = finding_of(measured, crowding=crowding, layout=layout).action
+    assert all(words in action for words in layouts)
+
+
+def finding_of(measured, **effects):
+    """Give the finding of five runs in which some mean effects are what is said."""
     found = interference.summarize(copies(measured.cells, 5))
-    claim = Claim(
-        *("crowding, mean", estimate, estimate - 0.01, estimate + 0.01, 0.5, 12, verdict),
-        bound=0.03,
-        student=False,
-    )
-    effects = {**found.effects, "crowding": {**found.effects["crowding"], "mean": claim}}
-    said = interference.finding(replace(found, effects=effects))
-    sizes = {"established": abs(estimate), "equivalent": estimate + 0.01}
-    assert f"{sizes.get(verdict, estimate + 0.01):.2f}" in said.sentence
-    separate = verdict == "established" and estimate < 0
-    assert ("separate calls, or" in said.action) == separate
+    known = dict(found.effects)
+    for name, (verdict, estimate) in effects.items():
+        bounds = estimate - 0.01, estimate + 0.01
+        claim = Claim(f"{name}, mean", estimate, *bounds, 0.5, 12, verdict, student=False)
+        known[name] = {**known[name], "mean": claim}
+    return interference.finding(replace(found, effects=known))
 
 
 def test_repeats_of_pooled_correlations_are_averaged_on_fishers_z(measured):
