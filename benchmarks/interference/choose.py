@@ -109,7 +109,6 @@ def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
     return {
         "section": best["section"],
         "validation": best["validation"],
-        "seed_validation": measured[0]["validation"],
         "edited": bool(edited),
         "measured": measured,
     }

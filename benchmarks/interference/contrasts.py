@@ -27,31 +27,24 @@ TRANSFER, FORMAT, LAYOUT = "transfer", "one call for all", "layout"
 EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
     {
         CROWDING: (
-            "what the other sections do to a criterion whose own is optimized, in one call: "
-            "J1 - (J+k)",
+            "what the other optimized sections do to a criterion in one call",
             {"J1": 1, ONE: -1},
         ),
         TRANSFER: (
-            "what instructions gain alone in one call minus what they gain in separate calls, "
-            "which they were optimized for: ((J+k) - J0) - (S1 - S0)",
+            "what a section's optimizing gains in one call minus what it gains in separate ones",
             {ONE: 1, "J0": -1, "S1": -1, "S0": 1},
         ),
-        "interference": (
-            "crowding and transfer together: (J1 - J0) - (S1 - S0)",
-            {"J1": 1, "J0": -1, "S1": -1, "S0": 1},
-        ),
-        FORMAT: ("initial instructions: J0 - S0", {"J0": 1, "S0": -1}),
-        LAYOUT: (
-            "one call minus separate calls, optimized in separate ones: J1 - S1",
-            {"J1": 1, "S1": -1},
-        ),
-        "gain": ("of optimizing, in separate calls: S1 - S0", {"S1": 1, "S0": -1}),
-        "length": ("initial instructions with idle prose: P - J0", {"P": 1, "J0": -1}),
-        "competition": ("rules of another task for idle prose: C - P", {"C": 1, "P": -1}),
-        "order": ("the sections in another order: O - J1", {"O": 1, "J1": -1}),
-        "headings": ("the sections run together: N - J1", {"N": 1, "J1": -1}),
+        "interference": ("crowding and transfer", {"J1": 1, "J0": -1, "S1": -1, "S0": 1}),
+        FORMAT: ("minus separate calls, with the initial instructions", {"J0": 1, "S0": -1}),
+        LAYOUT: ("one call minus separate calls, with the optimized ones", {"J1": 1, "S1": -1}),
+        "gain": ("what optimizing brings in separate calls", {"S1": 1, "S0": -1}),
+        "length": ("idle prose after the initial instructions", {"P": 1, "J0": -1}),
+        "competition": ("rules of another task in the place of idle prose", {"C": 1, "P": -1}),
+        "order": ("the sections in another order", {"O": 1, "J1": -1}),
+        "headings": ("the sections run together, without headings", {"N": 1, "J1": -1}),
     }
 )
+"""What each effect is, and the weights of its arms."""
 
 
 @dataclass(frozen=True)

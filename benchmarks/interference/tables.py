@@ -33,10 +33,16 @@ def effects_table(summary: Interference) -> Table:
     """Give all effects, on the mean and on each criterion."""
     names = (MEAN, *summary.criteria)
     rows = [
-        [f"{name}: {EFFECTS[name][0]}", *(starred(claims[criterion]) for criterion in names)]
+        [f"{name}: {_meaning(name)}", *(starred(claims[criterion]) for criterion in names)]
         for name, claims in summary.effects.items()
     ]
     return Table(("effect (* established)", *names), rows)
+
+
+def _meaning(name: str) -> str:
+    meaning, weights = EFFECTS[name]
+    formula = " ".join(f"{'+' if weight > 0 else '-'} {arm}" for arm, weight in weights.items())
+    return f"{meaning} ({formula.removeprefix('+ ')})"
 
 
 def matrix_table(summary: Interference) -> Table:
