@@ -42,17 +42,23 @@ _COMPETING = (
 
 def seed_sections(setting: Setting) -> dict[str, str]:
     """Give the sections that a judge starts with."""
-    return dict(_instructions(setting.judge()).sections)
+    (instructions,) = Candidate.of(setting.judge()).instructions.values()
+    return dict(instructions.sections)
 
 
 def with_sections(judge: MultiCriteriaJudge, sections: Sections) -> MultiCriteriaJudge:
     """Give a copy of a judge with other sections; what it has no section for is left out."""
-    candidate = Candidate.of(judge)
-    changed = {
-        path: old.replace({name: sections[name] for name, _ in old.sections if name in sections})
-        for path, old in candidate.instructions.items()
-    }
-    copied = Candidate(changed).written_into(judge)
+    return _with(
+        judge,
+        lambda old: old.replace({n: sections[n] for n, _ in old.sections if n in sections}),
+    )
+
+
+def _with(
+    judge: MultiCriteriaJudge, change: Callable[[Instructions], Instructions]
+) -> MultiCriteriaJudge:
+    current = Candidate.of(judge).instructions
+    copied = Candidate({path: change(old) for path, old in current.items()}).written_into(judge)
     assert isinstance(copied, MultiCriteriaJudge)
     return copied
 
@@ -67,9 +73,8 @@ def _joint(setting: Setting, sections: Sections, seed: int) -> MultiCriteriaJudg
 
 def _run_together(setting: Setting, sections: Sections, seed: int) -> MultiCriteriaJudge:
     """Put the texts one after another below the preamble, without headings."""
-    judge = setting.judge()
-    preamble = "\n\n".join([_instructions(judge).preamble, *sections.values()])
-    return _with_instructions(judge, Instructions(preamble))
+    texts = sections.values()
+    return _with(setting.judge(), lambda old: Instructions("\n\n".join([old.preamble, *texts])))
 
 
 def _padded(text: str, setting: Setting, sections: Sections, seed: int) -> MultiCriteriaJudge:
@@ -84,13 +89,12 @@ def _padded(text: str, setting: Setting, sections: Sections, seed: int) -> Multi
 
 def _shuffled(setting: Setting, sections: Sections, seed: int) -> MultiCriteriaJudge:
     """Put the same sections in another order; the reply's fields keep theirs."""
-    judge = setting.judge()
     names, order = list(sections), list(sections)
     rng = random.Random(f"order {seed}")
     while order == names and len(names) > 1:
         rng.shuffle(order)
-    preamble = _instructions(judge).preamble
-    return _with_instructions(judge, Instructions(preamble, {n: sections[n] for n in order}))
+    texts = {name: sections[name] for name in order}
+    return _with(setting.judge(), lambda old: Instructions(old.preamble, texts))
 
 
 SEED_ARMS = MappingProxyType({"separate": "S0", "combined": "J0"})
@@ -139,15 +143,3 @@ def judges(
         core[f"{ONE}{name}"] = _joint(setting, {**seed, name: text}, 0)
     others = EXPLAINING if explaining else {}
     return core | {name: make(setting, sections, repeat) for name, make in others.items()}
-
-
-def _instructions(judge: MultiCriteriaJudge) -> Instructions:
-    (instructions,) = Candidate.of(judge).instructions.values()
-    return instructions
-
-
-def _with_instructions(judge: MultiCriteriaJudge, instructions: Instructions) -> MultiCriteriaJudge:
-    (path,) = Candidate.of(judge).instructions
-    copied = Candidate({path: instructions}).written_into(judge)
-    assert isinstance(copied, MultiCriteriaJudge)
-    return copied

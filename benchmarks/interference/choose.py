@@ -93,27 +93,16 @@ def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:
 
 
 def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
-    measured = [
-        {
-            "step": program.step,
-            "section": _section(program.candidate, name),
-            "validation": program.agreement.as_dict()[name],
-        }
-        for program in result.measured
-    ]
+    measured: list[dict[str, Any]] = []
+    for program in result.measured:
+        (instructions,) = program.candidate.instructions.values()
+        validation = program.agreement.as_dict()[name]
+        section = instructions.section(name)
+        measured.append({"step": program.step, "section": section, "validation": validation})
     edited = [program for program in measured if program["section"] != measured[0]["section"]]
     # The first of equals; one that cannot be measured comes last.
     best = max(
         edited or measured, key=lambda e: -2.0 if e["validation"] is None else e["validation"]
     )
-    return {
-        "section": best["section"],
-        "validation": best["validation"],
-        "edited": bool(edited),
-        "measured": measured,
-    }
-
-
-def _section(candidate: Candidate, name: str) -> str:
-    (instructions,) = candidate.instructions.values()
-    return instructions.section(name)
+    chosen = {kind: best[kind] for kind in ("section", "validation")}
+    return {**chosen, "edited": bool(edited), "measured": measured}

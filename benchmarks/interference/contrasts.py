@@ -35,8 +35,14 @@ EFFECTS: Mapping[str, tuple[str, Mapping[str, int]]] = MappingProxyType(
             {ONE: 1, "J0": -1, "S1": -1, "S0": 1},
         ),
         "interference": ("crowding and transfer", {"J1": 1, "J0": -1, "S1": -1, "S0": 1}),
-        FORMAT: ("minus separate calls, with the initial instructions", {"J0": 1, "S0": -1}),
-        LAYOUT: ("one call minus separate calls, with the optimized ones", {"J1": 1, "S1": -1}),
+        FORMAT: (
+            "one call minus separate ones, with the initial instructions",
+            {"J0": 1, "S0": -1},
+        ),
+        LAYOUT: (
+            "one call minus separate ones, with the optimized instructions",
+            {"J1": 1, "S1": -1},
+        ),
         "gain": ("what optimizing brings in separate calls", {"S1": 1, "S0": -1}),
         "length": ("idle prose after the initial instructions", {"P": 1, "J0": -1}),
         "competition": ("rules of another task in the place of idle prose", {"C": 1, "P": -1}),

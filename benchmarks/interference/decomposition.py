@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.harness.cells import Cell
@@ -41,7 +41,8 @@ def decompositions(
     """Take apart what runs lose from their validation, and the paper's protocol if measured."""
     by_run = chosen_in(cells, scorings.runs)
     chosen = [cell for ours in by_run.values() for cell in ours]
-    start = f"{_best_of([len(cell.result['measured']) for cell in chosen])} on the validation texts"
+    count = max((len(cell.result["measured"]) for cell in chosen), default=0)
+    start = f"best of {count} on the validation texts"
     best = mean_of_known(cell.result["validation"] for cell in chosen)
     known = best if len(by_run) == len(scorings.runs) else None
     both = _decomposition(start, known, contrasts), _papers(cells, scorings)
@@ -62,14 +63,9 @@ def _papers(cells: Sequence[Cell], scorings: Scorings) -> Decomposition | None:
         return None
     seed = {arm: scorings.by_arm[arm] for arm in SEED}
     contrasts = Contrasts(Scorings({**seed, **arms}, ("paper",), 1))
-    counts = Counter(cell.key["criterion"] for cell in evaluated).values()
-    start = f"as the paper: {_best_of(counts)} on the test texts"
+    count = max(Counter(cell.key["criterion"] for cell in evaluated).values())
+    start = f"as the paper: best of {count} on the test texts"
     return _decomposition(start, statistics.fmean(value for value, _ in best.values()), contrasts)
-
-
-def _best_of(counts: Collection[int]) -> str:
-    sizes = sorted({min(counts, default=0), max(counts, default=0)})
-    return f"best of {' to '.join(map(str, sizes))}"
 
 
 def _decomposition(start: str, best: float | None, contrasts: Contrasts) -> Decomposition | None:

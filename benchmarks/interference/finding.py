@@ -11,7 +11,7 @@ from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import ENOUGH, Interference
 from mogradjudge.agreement.claims import Claim
 
-_FEWEST = 3  # sets of instructions; of fewer nothing is said as a fact
+_FEWEST = 3, 6  # sets of instructions and documents; of fewer nothing is said as a fact
 
 
 def finding(summary: Interference) -> Finding:
@@ -19,7 +19,7 @@ def finding(summary: Interference) -> Finding:
     sentence, action = _sentence(summary), _action(summary)
     return Finding(
         *("interference", summary.setting, sentence, action),
-        claim=summary.crowding if len(summary.runs) >= _FEWEST else None,
+        claim=summary.crowding if len(summary.runs) >= _FEWEST[0] else None,
         table=parts_table(summary),
         limits=_limits(summary),
         advice={"layout": f"{sentence} {action}"},
@@ -32,7 +32,8 @@ def _sentence(summary: Interference) -> str:
         return f"The layouts cannot be compared: {crowding.note}."
     if runs < ENOUGH:
         few = "One set of instructions" if runs == 1 else f"{runs} sets of instructions"
-        return f"{few}: too few to speak of others. {_of_these(crowding, runs)}"
+        value = f"{signed(crowding.estimate, 2)} ({_bounds(crowding)})"
+        return f"{few}: too few to speak of others. Here crowding is {value}."
     if crowding.verdict == "established":
         verb, why = ("lose", "because of") if crowding.estimate < 0 else ("gain", "from")
         said = (
@@ -69,30 +70,16 @@ def _action(summary: Interference) -> str:
     return "Choose the layout by its price, or measure on more documents (`noise` says how many)."
 
 
-def _of_these(crowding: Claim, runs: int) -> str:
-    which = "In this one" if runs == 1 else "In these"
-    where = "over documents" if runs == 1 else "over runs and documents"
-    low_high = "no interval" if crowding.low is None else f"{_bounds(crowding)} {where}"
-    return f"{which}, crowding is {signed(crowding.estimate, 2)} ({low_high})."
-
-
 def _transfer(summary: Interference) -> str:
     claim = summary.effects[TRANSFER][MEAN]
-    if claim.verdict == "established" and (claim.estimate or 0) < 0:
-        return f"another {_size(claim)} because they were tuned for separate calls (transfer)"
-    if claim.estimate is None:
-        return "what they lose by the change of layout (transfer) is unknown"
-    return (
-        f"that they were tuned for separate calls (transfer) makes {signed(claim.estimate, 2)} "
-        f"({_bounds(claim)})"
-    )
+    value = f"{signed(claim.estimate, 2)} ({_bounds(claim)})"
+    return f"that they were tuned for separate calls (transfer) makes another {value}"
 
 
 def _size(claim: Claim) -> str:
     """Write a difference without its sign."""
-    values = [claim.estimate, claim.low, claim.high]
-    sizes = sorted(abs(value) for value in values[1:] if value is not None)
-    return f"{abs(claim.estimate or 0):.2f} ({' to '.join(f'{size:.2f}' for size in sizes)})"
+    low, high = sorted(abs(bound or 0) for bound in (claim.low, claim.high))
+    return f"{abs(claim.estimate or 0):.2f} ({low:.2f} to {high:.2f})"
 
 
 def _bounds(claim: Claim) -> str:
@@ -100,16 +87,13 @@ def _bounds(claim: Claim) -> str:
 
 
 def _limits(summary: Interference) -> tuple[str, ...]:
-    limits = []
-    if len(summary.runs) < ENOUGH:
-        limits.append(
-            f"What other instructions do: {len(summary.runs)} of {ENOUGH} sets of instructions."
-        )
-    if summary.documents < 6:
-        limits.append(f"{summary.documents} documents are too few to tell.")
-    if summary.unedited:
-        limits.append(f"Never edited, so equal to the start: {', '.join(summary.unedited)}.")
-    return tuple(limits)
+    runs, unedited = len(summary.runs), ", ".join(summary.unedited)
+    limits = {
+        f"What other instructions do: {runs} of {ENOUGH} sets of instructions.": runs < ENOUGH,
+        f"{summary.documents} documents are too few to tell.": summary.documents < _FEWEST[1],
+        f"Never edited, so equal to the start: {unedited}.": bool(unedited),
+    }
+    return tuple(limit for limit, holds in limits.items() if holds)
 
 
 def parts_table(summary: Interference) -> Table:
@@ -117,12 +101,13 @@ def parts_table(summary: Interference) -> Table:
     if not summary.decompositions:
         return Table((), ())
     ours, *papers = summary.decompositions
+    enough = len(summary.runs) >= _FEWEST[0]
     best, joint = (f"{value:.3f}" for value in REPORTED)
     rows = [["start", *(f"{of.best:.3f}" for of in summary.decompositions), best]]
     for name, part in ours.parts.items():
         claims = summary.effects.get(name)
-        own = signed(part) if claims is None else difference(claims[MEAN])
+        own = difference(claims[MEAN]) if claims and enough else signed(part)
         rows.append([name, own, *(signed(paper.parts.get(name)) for paper in papers), "-"])
     rows.append([NAMES["J1"], *(f"{of.joint:.3f}" for of in summary.decompositions), joint])
     columns = ("mean agreement", *(of.start for of in summary.decompositions), PAPER)
-    return Table(columns, rows, "From the start to one call, part by part; 95 % intervals")
+    return Table(columns, rows, "From the start to one call; in brackets 95 % intervals")

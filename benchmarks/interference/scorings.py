@@ -39,37 +39,26 @@ class Scorings:
         return tuple(self.first.scores)
 
 
-def scored(cells: Sequence[Cell]) -> list[Cell]:
-    """Find the cells that scored an arm; those of the seed belong to the noise benchmark."""
-    return [
-        cell
-        for cell in cells
-        if cell.benchmark == NOISE or (cell.benchmark == BENCHMARK and cell.key["part"] == "score")
-    ]
-
-
 def chosen_in(cells: Sequence[Cell], runs: Sequence[str]) -> dict[str, list[Cell]]:
     """Find the cells that chose the instructions which were scored, by run.
 
     A run whose instructions were given, or were chosen elsewhere, has none.
     """
-    used = {
-        (cell.key["run"], cell.key["instructions"])
-        for cell in cells
-        if cell.key["part"] == "score" and "instructions" in cell.key
+    used = {(c.key["run"], c.key.get("instructions")) for c in cells if c.key["part"] == "score"}
+    efforts: dict[tuple[str, int, int], list[Cell]] = {}
+    for cell in cells:
+        if cell.key["part"] == "choose" and str(cell.key["seed"]) in runs:
+            effort = str(cell.key["seed"]), cell.key["steps"], cell.key["batch_size"]
+            efforts.setdefault(effort, []).append(cell)
+    sections = {
+        effort: {cell.key["criterion"]: cell.result["section"] for cell in ours}
+        for effort, ours in efforts.items()
     }
-    chosen: dict[str, list[Cell]] = {}
-    for run in runs:
-        efforts: dict[tuple[int, int], list[Cell]] = {}
-        for cell in cells:
-            if cell.key["part"] == "choose" and str(cell.key["seed"]) == run:
-                effort = cell.key["steps"], cell.key["batch_size"]
-                efforts.setdefault(effort, []).append(cell)
-        for ours in efforts.values():
-            sections = {cell.key["criterion"]: cell.result["section"] for cell in ours}
-            if (run, identity(sections)["instructions"]) in used:
-                chosen[run] = ours
-    return chosen
+    return {
+        effort[0]: ours
+        for effort, ours in efforts.items()
+        if (effort[0], identity(sections[effort])["instructions"]) in used
+    }
 
 
 def whole(cells: Sequence[Cell]) -> Scorings:
@@ -81,21 +70,21 @@ def whole(cells: Sequence[Cell]) -> Scorings:
     Raises:
         ValueError: If no repeat is whole, or a run has instructions of several kinds.
     """
-    ours = scored(cells)
+    ours = [c for c in cells if c.benchmark == BENCHMARK and c.key["part"] == "score"]
     _check_instructions(ours)
     by_arm: dict[str, dict[tuple[str, int], Judged]] = {}
-    for cell in ours:
+    for cell in (*ours, *(cell for cell in cells if cell.benchmark == NOISE)):
         arm, run, repeat = _place_of(cell)
         by_arm.setdefault(arm, {})[run, repeat] = Judged.of(cell)
     runs, repeats = _whole_places({a: p for a, p in by_arm.items() if a not in EXPLAINING})
-    kept_whole = {
+    whole_ones = {
         arm: {
             run: [places[run, repeat] for repeat in repeats if _has(arm, places, runs, repeat)]
             for run in _runs_of(arm, runs)
         }
         for arm, places in by_arm.items()
     }
-    there = {arm: by_run for arm, by_run in kept_whole.items() if all(by_run.values())}
+    there = {arm: by_run for arm, by_run in whole_ones.items() if all(by_run.values())}
     return Scorings(there, tuple(runs), len(repeats))
 
 
@@ -141,8 +130,7 @@ def _check_instructions(cells: Sequence[Cell]) -> None:
     """
     known: dict[str, set[str]] = {}
     for cell in cells:
-        if cell.benchmark == BENCHMARK:
-            known.setdefault(cell.key["run"], set()).add(cell.key.get("instructions", ""))
+        known.setdefault(cell.key["run"], set()).add(cell.key.get("instructions", ""))
     if several := [run for run, instructions in known.items() if len(instructions) > 1]:
         raise SetupError(
             f"The folder holds instructions of several kinds for run {several[0]}. Measure one "

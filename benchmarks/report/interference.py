@@ -90,9 +90,9 @@ def _section(summary: Interference, settings: Settings) -> Section:
         shown(matrix_table(summary)),
     ]
     title = f"Interference, {name}"
-    found = finding(summary)
     claims = (*means, *crowding)
-    return Section(title, claims, parts, figures, summary.setting, means[:1], found, lead)
+    setting, headlines = summary.setting, means[:1]
+    return Section(title, claims, parts, figures, setting, headlines, finding(summary), lead)
 
 
 def _introduction(summary: Interference) -> str:

@@ -149,8 +149,7 @@ def crowding_in(world: PlantedWorld) -> Claim:
             for layout in LAYOUTS
         ]
         for run in range(ENOUGH):
-            made = judges(setting, _most(run), 0, explaining=False)
-            for arm, judge in made.items():
+            for arm, judge in judges(setting, _most(run), 0, explaining=False).items():
                 key = {"part": "score", "arm": arm, "run": str(run), "repeat": 0}
                 cells.append(_cell(setting, world, "interference", key, judge))
     return summarize_interference(cells).crowding

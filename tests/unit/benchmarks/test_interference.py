@@ -329,6 +329,7 @@ def test_few_sets_of_instructions_claim_nothing(measured, runs):
     else:
         assert "--seeds" not in said.action
     assert (said.claim is None) == (runs < 3)
+    assert any("(" in cell for row in said.table.rows for cell in row[1:]) == (runs >= 3)
     one_call = found.effects["one call for all"]["mean"]
     assert one_call.note == ""  # no run takes part
 
