@@ -33,7 +33,8 @@ def _sentence(summary: Interference) -> str:
     if runs < ENOUGH:
         few = "One set of instructions" if runs == 1 else f"{runs} sets of instructions"
         value = f"{signed(crowding.estimate, 2)} ({_bounds(crowding)})"
-        return f"{few}: too few to speak of others. Here crowding is {value}."
+        which = "it" if runs == 1 else "these"
+        return f"{few}: too few to speak of others. In {which}, crowding is {value}."
     if crowding.verdict == "established":
         verb, why = ("lose", "because of") if crowding.estimate < 0 else ("gain", "from")
         said = (
@@ -73,7 +74,7 @@ def _action(summary: Interference) -> str:
 def _transfer(summary: Interference) -> str:
     claim = summary.effects[TRANSFER][MEAN]
     value = f"{signed(claim.estimate, 2)} ({_bounds(claim)})"
-    return f"that they were tuned for separate calls (transfer) makes another {value}"
+    return f"that they were tuned for separate calls (transfer) makes {value}"
 
 
 def _size(claim: Claim) -> str:
@@ -87,9 +88,12 @@ def _bounds(claim: Claim) -> str:
 
 
 def _limits(summary: Interference) -> tuple[str, ...]:
-    runs, unedited = len(summary.runs), ", ".join(summary.unedited)
+    crowding, runs, unedited = summary.crowding, len(summary.runs), ", ".join(summary.unedited)
     limits = {
         f"What other instructions do: {runs} of {ENOUGH} sets of instructions.": runs < ENOUGH,
+        f"How much crowding there is: {summary.documents} documents leave {_bounds(crowding)}.": (
+            runs >= ENOUGH and crowding.verdict == "not established"
+        ),
         f"{summary.documents} documents are too few to tell.": summary.documents < _FEWEST[1],
         f"Never edited, so equal to the start: {unedited}.": bool(unedited),
     }

@@ -111,6 +111,7 @@ def _waterfalls(decompositions: Sequence[Decomposition]) -> Figure:
         axes = figure.subplots(1, len(decompositions) + 1, sharey=True)
         for panel, of_one in zip(axes, (*decompositions, paper), strict=True):
             _draw_waterfall(panel, of_one)
+        axes[0].set_ylim(top=1.08 * axes[0].get_ylim()[1])  # numbers stand above the bars
         axes[0].set_ylabel("mean agreement (Spearman's rho)")
         return figure
 
@@ -134,7 +135,6 @@ def _draw_waterfall(axes: Axes, decomposition: Decomposition) -> None:
         )
         level += part
     axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.margins(y=0.1)
     axes.set_xlim(-0.6, 5.6)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_title(textwrap.fill(decomposition.start, 26), fontsize=9)
