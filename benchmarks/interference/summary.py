@@ -79,6 +79,8 @@ def summarize(cells: Sequence[Cell]) -> Interference:
 def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     scorings = whole(cells)
     contrasts, first = Contrasts(scorings), scorings.first
+    effects = _effects(scorings, contrasts)
+    comparable = effects[CROWDING][MEAN].verdict != "refused"
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),
@@ -92,9 +94,9 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
             for arm in NAMES
             if arm in {ONE, *scorings.by_arm}
         ),
-        effects=_effects(scorings, contrasts),
+        effects=effects,
         matrix=_matrix(scorings.criteria, contrasts),
-        decompositions=decompositions(ours, scorings, contrasts),
+        decompositions=decompositions(ours, scorings, contrasts) if comparable else (),
         unedited=tuple(
             f"{cell.key['criterion']} (run {run})"
             for run, chosen in chosen_in(ours, scorings.runs).items()

@@ -191,7 +191,8 @@ class TestSummary:
         found = interference.summarize(cells)
         assert found.crowding.verdict == "refused"
         assert "coverage" in found.crowding.note
-        assert interference.finding(found).claim is None
+        assert found.decompositions == ()
+        assert "coverage" in interference.finding(found).sentence
         effects = found.effects
         assert effects["length"]["mean"].verdict != "refused"
 
