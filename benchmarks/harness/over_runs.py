@@ -74,6 +74,10 @@ def family(tests: Mapping[str, Tested | str], enough: int) -> dict[str, Claim]:
 
     Below ``enough`` runs nothing is established, nor equivalent.
 
+    >>> few = tested(np.array([[0.1, 0.2, 0.1, 0.3], [0.2, 0.2, 0.1, 0.2]]))
+    >>> family({"A minus B": few}, enough=5)["A minus B"].note
+    '2 runs; 5 are needed'
+
     Args:
         tests: The tests by the claims' names, or why there is none.
         enough: The fewest runs that speak of others.
