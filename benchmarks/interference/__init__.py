@@ -1,6 +1,7 @@
 """Instruction interference: what criteria's instructions do to each other in one prompt."""
 
 from benchmarks.interference.command import command
-from benchmarks.interference.summary import Interference, effect, summarize
+from benchmarks.interference.finding import finding
+from benchmarks.interference.summary import Interference, summarize
 
-__all__ = ["Interference", "command", "effect", "summarize"]
+__all__ = ["Interference", "command", "finding", "summarize"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import dspy
 
-from benchmarks.harness.cells import Values
+from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.optimized import optimized
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Means, Task
@@ -29,16 +29,22 @@ class Effort:
     batch_size: int = 3
 
 
+def optimized_alone(setting: Setting, effort: Effort) -> list[Cell]:
+    """Optimize each criterion alone, once for each seed; a cell keeps every proposal of a run."""
+    names = setting.rubric.names
+    return setting.grid.measure(
+        [_run(setting, name, seed, effort) for seed in setting.seeds for name in names]
+    )
+
+
 def chosen_sections(setting: Setting, effort: Effort) -> dict[str, Sections]:
     """Optimize each criterion alone, and take what did best on the validation texts, by seed.
 
     Every proposal is the next step's start, and what is chosen is the best of the proposals: it may
     be worse than the seed prompt, whose figures stand beside it in every table.
     """
-    names = setting.rubric.names
-    runs = [_run(setting, name, seed, effort) for seed in setting.seeds for name in names]
     sections: dict[str, dict[str, str]] = {}
-    for cell in setting.grid.measure(runs):
+    for cell in optimized_alone(setting, effort):
         run = sections.setdefault(str(cell.key["seed"]), {})
         run[cell.key["criterion"]] = cell.result["section"]
     return dict(sections)
@@ -87,28 +93,16 @@ def _rated(examples: Sequence[dspy.Example], column: str) -> list[dspy.Example]:
 
 
 def _best(result: OptimizationResult, name: str) -> dict[str, Any]:
-    measured = [
-        {
-            "step": program.step,
-            "section": _section(program.candidate, name),
-            "validation": program.agreement.as_dict()[name],
-        }
-        for program in result.measured
-    ]
+    measured: list[dict[str, Any]] = []
+    for program in result.measured:
+        (instructions,) = program.candidate.instructions.values()
+        validation = program.agreement.as_dict()[name]
+        section = instructions.section(name)
+        measured.append({"step": program.step, "section": section, "validation": validation})
     edited = [program for program in measured if program["section"] != measured[0]["section"]]
     # The first of equals; one that cannot be measured comes last.
     best = max(
         edited or measured, key=lambda e: -2.0 if e["validation"] is None else e["validation"]
     )
-    return {
-        "section": best["section"],
-        "validation": best["validation"],
-        "seed_validation": measured[0]["validation"],
-        "edited": bool(edited),
-        "measured": measured,
-    }
-
-
-def _section(candidate: Candidate, name: str) -> str:
-    (instructions,) = candidate.instructions.values()
-    return instructions.section(name)
+    chosen = {kind: best[kind] for kind in ("section", "validation")}
+    return {**chosen, "edited": bool(edited), "measured": measured}

@@ -10,11 +10,11 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from benchmarks.harness.scored import BOUND, MEAN, Judged, unequal_coverage
+from benchmarks.harness.over_runs import Tested, family, tested
+from benchmarks.harness.scored import MEAN, Judged, unequal_coverage
 from benchmarks.harness.tables import mean_of_known
-from benchmarks.modes.two_way import Table, two_way
-from mogradjudge.agreement import Undefined, cluster_test, holm
-from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
+from benchmarks.harness.two_way import Table
+from mogradjudge.agreement.claims import Claim
 
 _ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
 Runs: TypeAlias = Mapping[int, Judged]
@@ -32,7 +32,7 @@ class Estimate:
     @classmethod
     def of(cls, value: float | None, table: Table) -> Self:
         """Put the interval of a table's mean beside a value."""
-        test = _tested(table)
+        test = tested(table)
         return cls(value) if isinstance(test, str) else cls(value, *test.outer)
 
 
@@ -70,14 +70,8 @@ def differences(arms: Mapping[str, Runs], pairs: Mapping[str, tuple[str, str]]) 
         arms: The runs of each arm.
         pairs: Two arms' names for each claim's.
     """
-    judged = {name: _difference(arms[a], arms[b]) for name, (a, b) in pairs.items()}
-    adjusted = holm(
-        {name: test.p_value for name, test in judged.items() if not isinstance(test, str)}
-    )
-    return [
-        refused(name, test) if isinstance(test, str) else _claim(name, test, adjusted[name])
-        for name, test in judged.items()
-    ]
+    tests = {name: _difference(arms[a], arms[b]) for name, (a, b) in pairs.items()}
+    return [*family(tests, _ENOUGH).values()]
 
 
 def gains(arm: Runs, seed: Runs) -> dict[str, Estimate]:
@@ -89,72 +83,13 @@ def gains(arm: Runs, seed: Runs) -> dict[str, Estimate]:
     return estimates
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A table's mean with its p-value, its 95 % and 90 % intervals, and whether values differ."""
-
-    mean: float
-    p_value: float
-    outer: tuple[float, float]
-    inner: tuple[float, float]
-    has_spread: bool
-    runs: int
-    documents: int
-
-
-def _difference(first: Runs, second: Runs) -> _Tested | str:
+def _difference(first: Runs, second: Runs) -> Tested | str:
     """Test the table of differences, or say why there is none."""
     if not (shared := sorted(first.keys() & second.keys())):
         return "no run of one has the seed of a run of the other"
     runs = [arm[seed] for seed in shared for arm in (first, second)]
     lost = [why for name in _criteria(first) if (why := unequal_coverage(runs, name))]
-    return "; ".join(lost) if lost else _tested(_paired(first, second, MEAN))
-
-
-def _claim(name: str, test: _Tested, p_value: float) -> Claim:
-    low, high = test.outer
-    verdict: Verdict = "not established"
-    note = f"{test.runs} runs"
-    if test.runs < _ENOUGH:
-        note = note if test.runs > 1 else "one run: holds for this run alone"
-        note += f"; {_ENOUGH} are needed"
-    elif low * high > 0 and p_value < ALPHA:
-        verdict = "established"
-    elif test.has_spread and test.inner[0] > -BOUND and test.inner[1] < BOUND:
-        verdict = "equivalent"
-    return Claim(
-        *(name, test.mean, low, high, p_value, test.documents, verdict, BOUND, note),
-        student=test.runs == 1,
-    )
-
-
-def _tested(table: Table) -> _Tested | str:
-    """Test the mean of a table's documents that have a value in every run."""
-    table = table[:, np.isfinite(table).all(axis=0)]
-    runs, documents = table.shape
-    if runs > 1 and documents > 1:
-        means_test = two_way(table)
-        (low, high), (inner_low, inner_high) = means_test.bounds(0.95), means_test.bounds(0.9)
-        return _Tested(
-            *(float(means_test.mean), float(means_test.p_value)),
-            outer=(float(low), float(high)),
-            inner=(float(inner_low), float(inner_high)),
-            has_spread=bool(means_test.error > 0),
-            runs=runs,
-            documents=documents,
-        )
-    means = table.mean(axis=0) if documents else np.array([])
-    outer, inner = cluster_test(means), cluster_test(means, flips=1, confidence=0.9)
-    if isinstance(outer, Undefined) or isinstance(inner, Undefined):
-        return outer.reason if isinstance(outer, Undefined) else "it has no interval"
-    return _Tested(
-        *(outer.difference, outer.p_value),
-        outer=(outer.low, outer.high),
-        inner=(inner.low, inner.high),
-        has_spread=outer.standard_error > 0,
-        runs=runs,
-        documents=documents,
-    )
+    return "; ".join(lost) if lost else tested(_paired(first, second, MEAN))
 
 
 def _paired(first: Runs, second: Runs, name: str) -> Table:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
-from benchmarks.interference import summarize
+from benchmarks.harness.tables import signed
+from benchmarks.interference import finding, summarize
 from benchmarks.interference.choose import BENCHMARK
+from benchmarks.interference.contrasts import CROWDING, FORMAT, TRANSFER
+from benchmarks.interference.decomposition import LUCK, Decomposition
+from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import Interference
-from benchmarks.interference.tables import (
-    arms_table,
-    effects_table,
-    matrix_table,
-    over_runs,
-    unedited,
-)
+from benchmarks.interference.tables import arms_table, effects_table, matrix_table
 from benchmarks.report.markdown import escape, shown
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.display.plotting import COLOURS, GREY
 
-_INTERFERENCE = "interference"
+_LEAD = (
+    "From the best of many evaluations to the optimized sections in one call: what of the loss is "
+    "luck of the selection, what the layout, what transfer and what crowding. The paper's loss "
+    "(arXiv 2605.26046) is not divided"
+)
+_UNDIVIDED = "undivided"
+_LOOKS = {
+    LUCK: (COLOURS[0], ""),
+    FORMAT: (COLOURS[1], "//"),
+    TRANSFER: (COLOURS[2], ".."),
+    CROWDING: (COLOURS[3], "xx"),
+    _UNDIVIDED: (GREY, "--"),
+}
 
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
@@ -49,29 +61,25 @@ def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
 def _section(summary: Interference, settings: Settings) -> Section:
     name, number_of = settings.name(summary.setting), settings.number(summary.setting)
     figures: dict[str, Figure] = {}
-    of_mean = [claims[MEAN] for claims in summary.effects.values()]
-    of_criteria = [summary.effects[_INTERFERENCE][criterion] for criterion in summary.criteria]
+    lead = f"interference-{number_of}-parts.svg"
+    means = [claims[MEAN] for claims in summary.effects.values()]
+    crowding = [summary.effects[CROWDING][criterion] for criterion in summary.criteria]
     parts = [
+        *(
+            [pictured(lead, _waterfalls(summary.decompositions), _LEAD, figures)]
+            if summary.decompositions
+            else []
+        ),
         _introduction(summary),
         shown(arms_table(summary)),
         pictured(
             f"interference-{number_of}-effects.svg",
-            forest(_named(of_mean, ", mean"), "mean effect on agreement (Spearman's rho)"),
-            "What the mean interference is made of, with 95 % intervals over documents; filled "
-            "where established, the grey band is the bound of equivalence",
+            forest(means, "mean effect on agreement (Spearman's rho)"),
+            "All effects on the mean over the criteria, with 95 % intervals; filled where "
+            "established, the grey band is the bound of equivalence",
             figures,
         ),
         shown(effects_table(summary)),
-        over_runs(summary),
-        pictured(
-            f"interference-{number_of}-criteria.svg",
-            forest(
-                _named([summary.effects[_INTERFERENCE][MEAN], *of_criteria], f"{_INTERFERENCE}, "),
-                "interference (Spearman's rho)",
-            ),
-            "Interference by criterion, with 95 % intervals over documents",
-            figures,
-        ),
         pictured(
             f"interference-{number_of}-matrix.svg",
             _matrix(summary),
@@ -80,27 +88,56 @@ def _section(summary: Interference, settings: Settings) -> Section:
             figures,
         ),
         shown(matrix_table(summary)),
-        escape(unedited(summary)),
-        "Calls of one scoring of each arm stand in the first table; verdicts on single criteria "
-        "other than those of interference itself are in the second.",
     ]
-    claims = (*of_mean, *of_criteria)
-    parts = [part for part in parts if part]
-    return Section(f"Interference, {name}", claims, parts, figures, summary.setting, of_mean[:1])
+    title = f"Interference, {name}"
+    claims = (*means, *crowding)
+    setting, headlines = summary.setting, means[:1]
+    return Section(title, claims, parts, figures, setting, headlines, finding(summary), lead)
 
 
 def _introduction(summary: Interference) -> str:
     return (
         f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
         f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
-        f"rho, {summary.level} level. The instructions were chosen on other texts. Interference "
-        "is what optimizing gains in one joint call minus what it gains in separate calls: "
-        "(J1 - J0) - (S1 - S0)."
+        f"rho, {summary.level} level. The instructions were chosen on other texts."
     )
 
 
-def _named(claims: Sequence[Claim], left_out: str) -> list[Claim]:
-    return [replace(claim, name=claim.name.replace(left_out, "")) for claim in claims]
+def _waterfalls(decompositions: Sequence[Decomposition]) -> Figure:
+    """Draw for each decomposition how its parts lead from the start to the stitched prompt."""
+    paper = Decomposition(PAPER, REPORTED[0], {_UNDIVIDED: REPORTED[1] - REPORTED[0]}, REPORTED[1])
+    with styled():
+        figure = Figure(figsize=(2.4 + 2.3 * (len(decompositions) + 1), 3.2), layout="constrained")
+        axes = figure.subplots(1, len(decompositions) + 1, sharey=True)
+        for panel, of_one in zip(axes, (*decompositions, paper), strict=True):
+            _draw_waterfall(panel, of_one)
+        axes[0].set_ylim(top=1.08 * axes[0].get_ylim()[1])  # numbers stand above the bars
+        axes[0].set_ylabel("mean agreement (Spearman's rho)")
+        return figure
+
+
+def _draw_waterfall(axes: Axes, decomposition: Decomposition) -> None:
+    names = ["start", *decomposition.parts, "one call"]
+    level = decomposition.best
+    axes.bar([0, len(names) - 1], [level, decomposition.joint], color=GREY, width=0.7)
+    for place, (name, part) in enumerate(decomposition.parts.items(), 1):
+        colour, hatch = _LOOKS[name]
+        axes.bar(place, part, bottom=level, color=colour, hatch=hatch, width=0.7, edgecolor="white")
+        axes.plot([place - 1.35, place + 0.35], [level, level], color=GREY, linewidth=0.7)
+        axes.annotate(
+            signed(part),
+            (place, max(level, level + part)),
+            (0, 2),
+            "data",
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+        level += part
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xlim(-0.6, 5.6)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_title(textwrap.fill(decomposition.start, 26), fontsize=9)
 
 
 def _matrix(summary: Interference) -> Figure:

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from benchmarks.harness.cells import Cell, known_format, read_cells
 from benchmarks.harness.scored import MEAN
 from benchmarks.interference.choose import BENCHMARK
-from benchmarks.interference.summary import EFFECTS, summarize
+from benchmarks.interference.contrasts import CROWDING, EFFECTS
+from benchmarks.interference.summary import summarize
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.page import html
@@ -90,7 +91,7 @@ def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
         {"effect": name, "meaning": EFFECTS[name][0], "criterion": criterion, **claim.as_dict()}
         for name, by_criterion in summary.effects.items()
         for criterion, claim in by_criterion.items()
-        if criterion == MEAN or name == "interference"
+        if criterion == MEAN or name == CROWDING
     ]
     write_text(folder / INTERFERENCE, to_json({"what": what, "claims": claims}) + "\n")
 

@@ -20,8 +20,9 @@ from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.scored import known_of
 from benchmarks.harness.setting import LAYOUTS, ROLES, Setting, setting_of
-from benchmarks.interference.measure import judges
-from benchmarks.interference.summary import EFFECTS, effect
+from benchmarks.interference.arms import judges
+from benchmarks.interference.summary import ENOUGH
+from benchmarks.interference.summary import summarize as summarize_interference
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import (
     PlantedWorld,
@@ -133,39 +134,40 @@ def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
     return {"criteria": list(CRITERIA), "texts": texts, **nothing}
 
 
-def interference_coverage(planted: float, worlds: int) -> Coverage:
+def crowding_coverage(planted: float, worlds: int) -> Coverage:
     """Measure the planted interference in many worlds, each with texts and noise of its own."""
-    claims = [interference_in(PlantedWorld(interference=planted, seed=n)) for n in range(worlds)]
-    return _coverage("interference", planted, true_interference(planted), claims)
+    claims = [crowding_in(PlantedWorld(interference=planted, seed=n)) for n in range(worlds)]
+    return _coverage("crowding", planted, true_crowding(planted), claims)
 
 
-def interference_in(world: PlantedWorld) -> Claim:
-    """Score all arms in a world, and judge the mean interference."""
+def crowding_in(world: PlantedWorld) -> Claim:
+    """Score the core arms of several runs in a world, and judge mean crowding."""
     with tempfile.TemporaryDirectory() as folder:
         setting = _setting(world, Path(folder))
         cells = [
             _cell(setting, world, "noise", {"layout": layout, "repeat": 0}, setting.judge(layout))
             for layout in LAYOUTS
         ]
-        for arm, judge in judges(setting, _full(), 0).items():
-            key = {"part": "score", "arm": arm, "run": "0", "repeat": 0}
-            cells.append(_cell(setting, world, "interference", key, judge))
-    return effect(cells, "interference")["mean"]
+        for run in range(ENOUGH):
+            for arm, judge in judges(setting, _most(run), 0, explaining=False).items():
+                key = {"part": "score", "arm": arm, "run": str(run), "repeat": 0}
+                cells.append(_cell(setting, world, "interference", key, judge))
+    return summarize_interference(cells).crowding
 
 
-def true_interference(planted: float) -> float:
-    """Simulate the interference of instructions that hold all cues, on very many texts."""
-    world, full = PlantedWorld(interference=planted), _full()
-    name = CRITERIA[0]
-    joint = "\n\n".join(f"### Criterion: {criterion}\n{text}" for criterion, text in full.items())
-    sds = {
-        "S0": world.error_sd(name, "", (name,)),
-        "S1": world.error_sd(name, full[name], (name,)),
-        "J0": world.error_sd(name, "", CRITERIA),
-        "J1": world.error_sd(name, joint, CRITERIA),
-    }
-    _, weights = EFFECTS["interference"]
-    return sum(w * expected_agreement(sds[arm], "group", SYSTEMS) for arm, w in weights.items())
+def true_crowding(planted: float) -> float:
+    """Simulate the crowding of instructions that hold all cues but one, on very many texts."""
+    world, sections = PlantedWorld(interference=planted), _most(0)
+    name, *others = CRITERIA
+    joint, alone = (
+        "\n\n".join(f"### Criterion: {criterion}\n{text}" for criterion, text in texts.items())
+        for texts in (sections, {**sections, **dict.fromkeys(others, "")})
+    )
+    crowded, free = (
+        expected_agreement(world.error_sd(name, text, CRITERIA), "group", SYSTEMS)
+        for text in (joint, alone)
+    )
+    return crowded - free
 
 
 def scored_directly(
@@ -189,8 +191,12 @@ def _setting(world: PlantedWorld, folder: Path) -> Setting:
     return setting_of(folder, rubric, examples, lms)
 
 
-def _full() -> dict[str, str]:
-    return {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
+def _most(run: int) -> dict[str, str]:
+    """Give the sections of one run: they hold all cues but one, another one in each run."""
+    return {
+        name: " ".join(f"When you rate, {cue}." for n, cue in enumerate(CUES[name]) if n != run)
+        for name in CRITERIA
+    }
 
 
 def _cell(
@@ -229,7 +235,7 @@ def _coverage(effect: str, planted: float, truth: float, claims: Sequence[Claim]
 def command(worlds: int) -> None:
     """Does the suite find the effects that are planted in simulated worlds?"""
     rows = [dilution_coverage(planted, worlds) for planted in (0.0, 0.4)]
-    rows += [interference_coverage(planted, worlds) for planted in (0.0, 0.6)]
+    rows += [crowding_coverage(planted, worlds) for planted in (0.0, 0.6)]
     print_table(
         ("effect", "planted", "true effect", "mean estimate", "interval holds it", "established"),
         [
@@ -241,5 +247,6 @@ def command(worlds: int) -> None:
             for row in rows
         ],
         f"{worlds} worlds: {STEPS} steps of {BATCH} examples; {DOCUMENTS // 2} test documents with "
-        f"{SYSTEMS} texts. Dilution is the share of the yield that is lost; 95 % intervals.",
+        f"{SYSTEMS} texts, {ENOUGH} runs. Dilution is the share of the yield that is lost; "
+        "95 % intervals.",
     )

@@ -25,6 +25,7 @@ from benchmarks.self_tests.few_documents import (
     promises,
 )
 from benchmarks.self_tests.means import LABELLED, means_coverage, print_means
+from benchmarks.self_tests.over_runs import RUNS, SPREADS, over_runs, print_over_runs
 from benchmarks.worlds.simulated import SYSTEMS, Array, Errors, World, human_scores, world
 from mogradjudge import Rubric, SetupError, load_examples
 from mogradjudge.agreement import Comparison, TestOptions, Undefined, bootstrap_criteria, compare
@@ -241,6 +242,8 @@ def command(simulations: int, data: str | None, rubric: str | None, smoke: bool)
     rows = promises(human, simulations, few, differences)
     print_promises(rows, human.shape[1], simulations)
     print_means(means_coverage(human, simulations, rated), human.shape[1], simulations)
+    tables = over_runs(human, simulations, *((RUNS, sizes[:1], SPREADS[1:2]) if smoke else ()))
+    print_over_runs(tables, human.shape[1], simulations)
     speed = measure_speed(*((1000, 50) if smoke else (RESAMPLES, SCIPY_RESAMPLES)))
     print(
         f"Intervals of {CRITERIA} criteria, 100 documents x {SYSTEMS} texts: {speed.ours:.2f} s; "

@@ -8,9 +8,9 @@ from benchmarks.dilution.lm_rater import open_rater
 from benchmarks.self_tests.calibration import (
     CRITERIA,
     WorldRater,
+    crowding_coverage,
     dilution_coverage,
-    interference_coverage,
-    true_interference,
+    true_crowding,
 )
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, planted_lm, planted_rubric
@@ -27,8 +27,8 @@ HELD = 45  # of 50 intervals of 95 %
     [
         (dilution_coverage, 0.0),
         (dilution_coverage, 0.4),
-        (interference_coverage, 0.0),
-        (interference_coverage, 0.6),
+        (crowding_coverage, 0.0),
+        (crowding_coverage, 0.6),
     ],
 )
 def test_intervals_hold_what_was_planted(coverage, planted):
@@ -42,8 +42,8 @@ def test_intervals_hold_what_was_planted(coverage, planted):
 
 
 def test_what_is_not_planted_is_not_there():
-    assert true_interference(0.0) == pytest.approx(0.0, abs=1e-12)
-    assert true_interference(0.6) < true_interference(0.3) < -0.03
+    assert true_crowding(0.0) == pytest.approx(0.0, abs=1e-12)
+    assert true_crowding(0.6) < true_crowding(0.3) < -0.03
 
 
 @pytest.mark.parametrize("scope", [CRITERIA, CRITERIA[:1]], ids=["joint", "separate"])

@@ -144,7 +144,7 @@ def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
     assert contents(one) == first == contents(two)
     assert set(first) == {
         *("report.md", "report.html", "interference.json", "noise-1.svg"),
-        *(f"interference-1-{name}.svg" for name in ("effects", "criteria", "matrix")),
+        *(f"interference-1-{name}.svg" for name in ("parts", "effects", "matrix")),
         *(f"modes-1-{name}.svg" for name in ("differences", "steps", "cost")),
     }
 
@@ -171,13 +171,12 @@ def test_two_settings_stand_apart_and_side_by_side(tmp_path):
 
 def test_the_parts_of_interference_are_told(tmp_path):
     text = write_report(folder_of(tmp_path / "x", interference_cells())).read_text("utf-8")
-    short, verdicts = text.split("## Verdicts\n")
-    verdicts, figures = verdicts.split("## Noise, setting 1\n")
-    assert re.search(r"^- \*\*[a-z ]+\*\* \(Interference, setting 1\): interf", short, re.MULTILINE)
-    for effect in ("interference", "joint-call cost", "length"):
+    verdicts, figures = text.split("## Noise, setting 1\n")
+    for effect in ("crowding", "transfer", "one call for all", "length"):
         assert re.search(rf"^- {effect}, mean: \*\*[+-]", verdicts, re.MULTILINE)
-        assert re.search(rf"^\| {effect} \(", figures, re.MULTILINE)
-    assert re.search(r"^- interference, fluency: ", verdicts, re.MULTILINE)
+        assert re.search(rf"^\| {effect}: ", figures, re.MULTILINE)
+    assert re.search(r"^- crowding, fluency: ", verdicts, re.MULTILINE)
+    assert "](interference-1-parts.svg)" in figures
     assert "Modes" not in text
 
 

@@ -13,6 +13,7 @@ from benchmarks.dilution.planted import plant
 from benchmarks.harness.setting import ROLES, in_setting, setting_of
 from benchmarks.interference.choose import Effort, chosen_sections
 from benchmarks.interference.measure import measure as score_arms
+from benchmarks.interference.paper import measure_paper
 from benchmarks.modes.measure import Plan
 from benchmarks.modes.measure import measure as run_modes
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
@@ -88,10 +89,18 @@ def test_the_calls_of_dilution(setting, monkeypatch):
 @pytest.mark.slow
 def test_the_calls_of_interference(setting):
     effort = Effort(steps=T, batch_size=B)
-    calls, sizes = measured(setting, lambda: score_arms(setting, chosen_sections(setting, effort)))
-    choose, score = bounds("interference", **sizes)
+
+    def measure():
+        score_arms(setting, chosen_sections(setting, effort))
+        measure_paper(setting, effort)
+
+    calls, sizes = measured(setting, measure)
+    choose, score, paper = bounds("interference", **sizes)
     assert choose / 2 < calls["interference", "choose"] <= choose
     assert calls["interference", "score"] == score
+    assert (
+        paper / 2 < calls["interference", "evaluate"] + calls["interference", "stitched"] <= paper
+    )
 
 
 @pytest.mark.slow

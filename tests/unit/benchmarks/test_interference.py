@@ -9,11 +9,23 @@ from click.testing import CliRunner
 
 from benchmarks import interference, noise
 from benchmarks.harness.cells import Cell, read_cells
+from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
-from benchmarks.interference.arms import MEANINGS, OPTIMIZED, SEED_ARMS, seed_sections
-from benchmarks.interference.measure import identity, judges, measure
-from benchmarks.interference.scorings import scorings, whole
-from benchmarks.interference.verdicts import judged, mismatch, of_other_runs
+from benchmarks.harness.two_way import two_way
+from benchmarks.interference.arms import (
+    EXPLAINING,
+    NAMES,
+    ONE,
+    OPTIMIZED,
+    SEED_ARMS,
+    judges,
+    seed_sections,
+)
+from benchmarks.interference.choose import Effort, chosen_sections
+from benchmarks.interference.contrasts import EFFECTS, Contrasts
+from benchmarks.interference.measure import measure
+from benchmarks.interference.paper import EVALUATE, STITCHED, measure_paper
+from benchmarks.interference.scorings import whole
 from benchmarks.self_tests.calibration import CRITERIA, scored_directly
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
@@ -50,11 +62,19 @@ class TestArms:
         assert len(joint) == 1
         assert set.union(*map(cues_in, apart)) == cues_in(joint[0]) == set(map_all(CUES))
 
-    def test_padding_has_the_words_of_the_optimized_sections_and_none_of_their_cues(self, setting):
+    @pytest.mark.parametrize("arm", ["P", "C"])
+    def test_padding_has_the_words_of_the_optimized_sections_and_none_of_their_cues(
+        self, setting, arm
+    ):
         made = judges(setting, FULL, 0)
-        (padded,), (optimized,) = instructions(made["P"]), instructions(made["J1"])
+        (padded,), (optimized,) = instructions(made[arm]), instructions(made["J1"])
         assert len(padded.split()) == len(optimized.split())
+        assert padded.count("Rate from 1 to 5.") == len(CRITERIA)  # the seed's texts stay
         assert not cues_in(padded)
+
+    def test_idle_and_competing_padding_differ(self, setting):
+        made = judges(setting, FULL, 0)
+        assert instructions(made["P"]) != instructions(made["C"])
 
     def test_another_order_is_another_order_of_the_same(self, setting):
         made = judges(setting, FULL, 0)
@@ -71,8 +91,12 @@ class TestArms:
         (text,) = instructions(judges(setting, FULL, 0)["J+fluency"])
         assert cues_in(text) == set(CUES["fluency"])
 
-    def test_every_arm_has_a_meaning(self):
-        assert set(MEANINGS) == {*OPTIMIZED, *SEED_ARMS.values()}
+    def test_every_arm_has_a_name(self):
+        assert set(NAMES) == {*OPTIMIZED, *EXPLAINING, ONE, *SEED_ARMS.values()}
+
+    def test_the_core_has_no_arm_that_only_explains(self, setting):
+        core = judges(setting, FULL, 0, explaining=False)
+        assert set(core) == set(judges(setting, FULL, 0)) - set(EXPLAINING)
 
 
 def map_all(cues):
@@ -89,7 +113,7 @@ class TestMeasuring:
 
     def test_calls_are_what_the_arms_need(self, measured):
         texts, repeats, k = len(measured.test), measured.repeats, len(CRITERIA)
-        one_call_arms = len(OPTIMIZED) - 1 + k + 1  # all but S1, the matrix, and J0
+        one_call_arms = len(EXPLAINING) + k + 2  # with the matrix, J1 and J0
         assert measured.lms["judge"].engine.calls["judge"] == repeats * texts * (
             2 * k + one_call_arms
         )
@@ -111,39 +135,65 @@ def in_world(folder, world):
 
 
 class TestSummary:
-    def test_the_parts_add_up(self, measured):
+    def test_transfer_and_crowding_are_interference(self, measured):
         found = interference.summarize(measured.cells)
         for name in ("mean", *CRITERIA):
             effect = {kind: claims[name].estimate for kind, claims in found.effects.items()}
-            gain = effect["joint gain"] - effect["separate gain"]
+            arms = {row.arm: row.agreement[name] for row in found.arms}
+            gain = arms["J1"] - arms["J0"] - effect["gain"]
+            assert math.isclose(effect["layout"], arms["J1"] - arms["S1"], abs_tol=1e-12)
+            parts = effect["transfer"] + effect["crowding"]
             assert math.isclose(effect["interference"], gain, abs_tol=1e-12)
-            parts = effect["length"] + effect["beyond length"]
-            assert math.isclose(effect["joint gain"], parts, abs_tol=1e-12)
+            assert math.isclose(effect["interference"], parts, abs_tol=1e-12)
 
-    def test_the_joint_gain_is_the_difference_of_the_arms(self, measured):
+    def test_crowding_is_about_a_criterions_own_section(self, measured):
         found = interference.summarize(measured.cells)
         arms = {row.arm: row.agreement for row in found.arms}
         for name in CRITERIA:
-            difference = arms["J1"][name] - arms["J0"][name]
-            assert math.isclose(found.effects["joint gain"][name].estimate, difference)
+            (own,) = [c for c in measured.cells if c.key.get("arm") == f"J+{name}"][:1]
+            assert arms[ONE][name] == pytest.approx(Judged.of(own).agreement(name), abs=0.2)
+            difference = arms["J1"][name] - arms[ONE][name]
+            assert math.isclose(found.effects["crowding"][name].estimate, difference)
 
     def test_it_is_plain_json(self, measured):
         found = interference.summarize(measured.cells)
         assert json.loads(json.dumps(asdict(found), allow_nan=False))
-        assert next(iter(found.effects.values()))["mean"].name == "interference, mean"
+        assert next(iter(found.effects.values()))["mean"].name == "crowding, mean"
 
-    def test_repeats_that_are_not_whole_are_left_out(self, measured):
-        short = [c for c in measured.cells if not (c.key.get("arm") == "O" and c.key["repeat"])]
+    def test_repeats_without_a_core_arm_are_left_out(self, measured):
+        short = [c for c in measured.cells if not (c.key.get("arm") == "J1" and c.key["repeat"])]
         assert interference.summarize(measured.cells).repeats == 2
         assert interference.summarize(short).repeats == 1
-        with pytest.raises(ValueError, match="no repeat is whole"):
-            interference.summarize([c for c in measured.cells if c.key.get("arm") != "O"])
+        for arm in ("J1", "J+fluency"):
+            with pytest.raises(ValueError, match="no repeat is whole"):
+                interference.summarize([c for c in measured.cells if c.key.get("arm") != arm])
+
+    def test_arms_that_explain_may_be_missing(self, measured):
+        core = [c for c in measured.cells if c.key.get("arm") not in EXPLAINING]
+        short = interference.summarize(core)
+        assert {row.arm for row in short.arms} == {"S0", "S1", "J0", ONE, "J1"}
+        assert "order" not in short.effects
+        found = interference.summarize(measured.cells)
+        assert short.crowding == found.crowding
+
+    def test_a_run_that_was_cut_short_is_left_out(self, measured):
+        other = [
+            replace(cell, key={**cell.key, "run": "other"})
+            for cell in measured.cells
+            if cell.key.get("arm") in ("S1", "J1")
+        ]
+        found = interference.summarize([*measured.cells, *other])
+        assert found.runs == ("given",)
+        assert found.repeats == 2
 
     def test_arms_that_score_other_texts_are_not_compared(self, measured):
         cells = [without_scores(c) if c.key.get("arm") == "J1" else c for c in measured.cells]
-        effects = interference.summarize(cells).effects
-        assert effects["interference"]["mean"].verdict == "refused"
-        assert "coverage" in effects["interference"]["mean"].note
+        found = interference.summarize(cells)
+        assert found.crowding.verdict == "refused"
+        assert "coverage" in found.crowding.note
+        assert found.decompositions == ()
+        assert "coverage" in interference.finding(found).sentence
+        effects = found.effects
         assert effects["length"]["mean"].verdict != "refused"
 
     def test_instructions_of_two_efforts_are_not_mixed(self, measured):
@@ -156,21 +206,16 @@ class TestSummary:
             interference.summarize([*measured.cells, *other])
 
     def test_the_matrix_is_one_family(self, measured):
-        by_arm = whole(scorings(measured.cells))
+        contrasts = Contrasts(whole(measured.cells))
         single = {
-            (j, k): judged(by_arm, "", {f"J+{j}": 1, "J0": -1})[k].p_value
+            f"{j} {k}": contrasts.test({f"J+{j}": 1, "J0": -1}, k).p_value
             for j in CRITERIA
             for k in CRITERIA
         }
         matrix = interference.summarize(measured.cells).matrix
-        assert {(j, k): matrix[j][k].p_value for j, k in single} == holm(single)
-
-
-def test_one_run_tells_nothing_of_others():
-    one = Claim("interference, mean", 0.1, 0.05, 0.15, 0.001, 40, "established", 0.03)
-    note = "1 set of instructions: nothing is known of others"
-    assert of_other_runs(one, 1, None) == replace(one, note=note)
-    assert of_other_runs(one, 5, (-0.1, 0.3)).note == "5 runs; over new runs [-0.100, +0.300]"
+        assert {key: matrix[key.split()[0]][key.split()[1]].p_value for key in single} == holm(
+            single
+        )
 
 
 def without_scores(cell):
@@ -189,7 +234,7 @@ class TestCommand:
         assert first.exit_code == second.exit_code == 0
         assert first.output == second.output
         assert len(read_cells(tmp_path)) == cells
-        assert "interference, mean:" in first.output
+        assert "1 of 5 sets of instructions" in first.output
 
     def test_instructions_may_be_given(self, tmp_path, setting):
         judge = judges(setting, FULL, 0)["J1"]
@@ -197,7 +242,7 @@ class TestCommand:
         arguments = ["--smoke", "--repeats", "1", "--instructions", str(tmp_path / "judge.json")]
         result = CliRunner().invoke(interference.command, arguments, catch_exceptions=False)
         assert result.exit_code == 0
-        assert "1 runs" in result.output
+        assert "One set of instructions" in result.output
 
     def test_the_seed_prompt_is_nothing_to_compare(self, tmp_path, setting):
         setting.judge().save(tmp_path / "judge.json")
@@ -238,27 +283,163 @@ def one_criterion(folder):
 
 @pytest.mark.slow
 def test_explanations_are_adjusted_for_their_number(measured):
-    found = interference.summarize(measured.cells)
-    alone = {name: interference.effect(measured.cells, name)["mean"] for name in found.effects}
-    mean = found.effects["interference"]["mean"]
-    assert replace(mean, note="") == alone["interference"]
-    assert mean.note == "1 set of instructions: nothing is known of others"
+    found, contrasts = interference.summarize(measured.cells), Contrasts(whole(measured.cells))
+    alone = {name: contrasts.test(EFFECTS[name][1], "mean") for name in found.effects}
+    assert found.crowding.p_value == alone["crowding"].p_value
     for name, claims in found.effects.items():
         assert claims["mean"].p_value >= alone[name].p_value
-        assert claims["mean"].estimate == alone[name].estimate
-        if claims["mean"].verdict == "established":
-            assert claims["mean"].p_value < 0.05
+        assert claims["mean"].estimate == alone[name].mean
 
 
-def test_a_padded_arm_that_is_longer_than_its_match_is_told():
-    def chosen(criterion, section):
-        seed = {"step": 0, "section": "one two three"}
-        result = {"section": section, "measured": [seed]}
-        key = {"part": "choose", "criterion": criterion, "seed": 0, "steps": 1}
-        return Cell("interference", key, {}, result, [], 0, 0.0, {})
+def copies(cells, runs):
+    """Give the cells as they would be of several runs, the scores of each shifted by texts."""
 
-    cells = [chosen("coherence", "one"), chosen("fluency", "one two three four")]
-    texts = {cell.key["criterion"]: cell.result["section"] for cell in cells}
-    scored = [replace(cells[0], key=identity(texts))]
-    assert mismatch(cells, scored) == "P is longer than J1 in some runs: 7 words in P, 5 in J1"
-    assert mismatch(cells, []) == mismatch([chosen("fluency", "four of these words")], scored) == ""
+    def shifted(cell, by):
+        judged = json.loads(json.dumps(cell.result["judged"]))
+        if cell.key["arm"] == "J1":
+            for scores in judged["scores"].values():
+                scores[by::7] = [1 + (score + by) % 5 for score in scores[by::7]]
+        return {"judged": judged}
+
+    return [
+        *(cell for cell in cells if cell.benchmark == "noise"),
+        *(
+            replace(cell, key={**cell.key, "run": str(run)}, result=shifted(cell, run))
+            for run in range(runs)
+            for cell in cells
+            if cell.benchmark == "interference"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 4, 5])
+def test_few_sets_of_instructions_claim_nothing(measured, runs):
+    found = interference.summarize(copies(measured.cells, runs))
+    said = interference.finding(found)
+    table = Contrasts(whole(copies(measured.cells, runs))).table(EFFECTS["crowding"][1])
+    assert table.shape == (runs, found.documents)
+    assert found.crowding.student == (runs == 1)
+    assert found.crowding.estimate == pytest.approx(table.mean())
+    if runs > 1:
+        assert (found.crowding.low, found.crowding.high) == pytest.approx(
+            tuple(map(float, two_way(table).bounds(0.95)))
+        )
+    if runs < 5:
+        assert found.crowding.verdict == "not established"
+        assert "--seeds" in said.action
+    else:
+        assert "--seeds" not in said.action
+    assert (said.claim is None) == (runs < 3)
+    assert any("(" in cell for row in said.table.rows for cell in row[1:]) == (runs >= 3)
+    one_call = found.effects["one call for all"]["mean"]
+    assert one_call.note == ""  # no run takes part
+
+
+@pytest.mark.parametrize("estimate", [-0.2, 0.0, 0.2])
+@pytest.mark.parametrize("verdict", ["established", "equivalent", "not established"])
+def test_the_finding_names_its_number(measured, verdict, estimate):
+    said = finding_of(measured, crowding=(verdict, estimate))
+    shown = abs(estimate) if verdict == "established" else estimate + 0.01
+    assert f"{shown:.2f}" in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("crowding", "layout", "layouts"),
+    [
+        (("established", -0.2), ("established", -0.2), ("separate calls", "optimize in")),
+        (("established", -0.2), ("not established", 0.1), ("Optimize in",)),
+        (("not established", -0.1), ("established", -0.2), ("separate calls.",)),
+        (("equivalent", 0.0), ("equivalent", 0.0), ("one call", "2 times")),
+        (("established", 0.2), ("established", 0.2), ("one call", "2 times")),
+        (("not established", 0.0), ("not established", 0.0), ("price",)),
+    ],
+)
+def test_the_action_is_that_of_the_better_layout(measured, crowding, layout, layouts):
+    action = finding_of(measured, crowding=crowding, layout=layout).action
+    assert all(words in action for words in layouts)
+
+
+def finding_of(measured, **effects):
+    """Give the finding of five runs in which some mean effects are what is said."""
+    found = interference.summarize(copies(measured.cells, 5))
+    known = dict(found.effects)
+    for name, (verdict, estimate) in effects.items():
+        bounds = estimate - 0.01, estimate + 0.01
+        claim = Claim(f"{name}, mean", estimate, *bounds, 0.5, 12, verdict, student=False)
+        known[name] = {**known[name], "mean": claim}
+    return interference.finding(replace(found, effects=known))
+
+
+def test_repeats_of_pooled_correlations_are_averaged_on_fishers_z(measured):
+    cells = [pooled(cell) for cell in measured.cells]
+    found = interference.summarize(cells)
+    assert found.level == "pooled"
+    repeats = [Judged.of(c).agreement("fluency") for c in cells if c.key.get("arm") == "J1"]
+    mean = math.tanh(sum(map(math.atanh, repeats)) / len(repeats))
+    (row,) = [row for row in found.arms if row.arm == "J1"]
+    assert row.agreement["fluency"] == pytest.approx(mean, abs=1e-12)
+    effect = {kind: claims["mean"].estimate for kind, claims in found.effects.items()}
+    assert effect["interference"] == pytest.approx(effect["transfer"] + effect["crowding"])
+
+
+def pooled(cell):
+    judged = json.loads(json.dumps(cell.result["judged"]))
+    judged["groups"] = [str(place) for place in range(len(judged["groups"]))]
+    return replace(cell, result={"judged": judged})
+
+
+@pytest.mark.slow
+def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
+    setting = smoke_setting(tmp_path, seeds=(0, 1), repeats=1)
+    effort = Effort(steps=1, batch_size=2)
+    with in_setting(setting):
+        measure_paper(setting, effort)
+        paid = sum(cell.calls for cell in setting.cells)
+        measure_paper(setting, effort)
+    assert sum(cell.calls for cell in setting.cells) == paid
+    evaluated = [cell for cell in setting.cells if cell.key["part"] == EVALUATE]
+    assert len(evaluated) == 2 * 2 * len(CRITERIA)  # runs, the seed prompt and one proposal
+    assert {tuple(cell.result["judged"]["scores"]) for cell in evaluated} == {
+        (name,) for name in CRITERIA
+    }
+    (picked,) = {tuple(c.key["picked"].items()) for c in setting.cells if "picked" in c.key}
+    for name, instructions in picked:
+        values = {
+            cell.key["instructions"]: Judged.of(cell).agreement(name)
+            for cell in reversed(evaluated)
+            if cell.key["criterion"] == name
+        }
+        assert values[instructions] == max(values.values())
+    stitched = [cell.key["arm"] for cell in setting.cells if cell.key["part"] == STITCHED]
+    assert stitched == ["S1", "J1", *(f"{ONE}{name}" for name in CRITERIA)]
+    with in_setting(setting):
+        measure(setting, chosen_sections(setting, effort))
+    found = interference.summarize(setting.cells)
+    ours, papers = found.decompositions
+    for of_one in (ours, papers):
+        assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
+    assert papers.best == pytest.approx(
+        sum(max(map_of(evaluated, name)) for name in CRITERIA) / len(CRITERIA)
+    )
+    assert ours.parts["crowding"] == pytest.approx(found.crowding.estimate)
+    assert len(interference.finding(found).table.rows) == 6
+
+
+def map_of(evaluated, name):
+    return [Judged.of(c).agreement(name) for c in evaluated if c.key["criterion"] == name]
+
+
+def test_given_instructions_have_no_luck(measured):
+    found = interference.summarize(measured.cells)
+    (of_one,) = found.decompositions
+    assert of_one.start == NAMES["S1"]
+    assert list(of_one.parts) == ["one call for all", "transfer", "crowding"]
+    assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
+
+
+def test_the_papers_protocol_needs_runs(tmp_path, setting):
+    judges(setting, FULL, 0)["J1"].save(tmp_path / "judge.json")
+    arguments = ["--smoke", "--paper", "--instructions", str(tmp_path / "judge.json")]
+    result = CliRunner().invoke(interference.command, arguments)
+    assert result.exit_code == 1
+    assert "--instructions" in result.output

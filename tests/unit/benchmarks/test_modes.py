@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import main
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of
+from benchmarks.harness.two_way import two_way
 from benchmarks.modes.edits import edits_of, rate_edits
 from benchmarks.modes.estimates import differences, gains
 from benchmarks.modes.measure import Plan, measure, runs_of
 from benchmarks.modes.runs import hypervolume, validation_volume
 from benchmarks.modes.summary import summarize
-from benchmarks.modes.two_way import two_way
 from benchmarks.self_tests import cost
 from benchmarks.worlds.planted import (
     PlantedWorld,

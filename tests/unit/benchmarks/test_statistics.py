@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from benchmarks.__main__ import main
 from benchmarks.self_tests.few_documents import Promises, print_promises
 from benchmarks.self_tests.means import means_coverage
+from benchmarks.self_tests.over_runs import over_runs
 from benchmarks.self_tests.statistics import TESTS, human_table, measure_speed, simulate
 from benchmarks.worlds.simulated import Errors, human_scores, world
 from mogradjudge import Criterion, Rubric, SetupError
@@ -27,6 +28,14 @@ def test_means_are_held_by_document_and_not_by_text():
     alone, powered, by_text = row.held
     assert min(alone, powered) > 0.9 > by_text
     assert row.widths[1] < row.widths[0]
+
+
+def test_five_runs_tell_of_others_and_one_of_itself_alone():
+    one, five = over_runs(human_scores(60)[:, :6], 100, (1, 5), (40,), (0.15,))
+    assert one.claimed == 0.0
+    assert one.others < 0.85 < 0.9 < one.own
+    assert five.others > 0.9
+    assert five.claimed == five.rejected < 0.1
 
 
 def test_a_bootstrap_is_many_times_as_fast_as_scipys():
