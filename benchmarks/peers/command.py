@@ -16,9 +16,10 @@ from benchmarks.harness.grid import Grid
 from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
-from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
+from benchmarks.peers import autorubric_method, dspy_methods, hpss, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
-from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
+from benchmarks.peers.figures import TIMED, Row, calls_table, figures_table, summarize
+from benchmarks.peers.finding import finding
 from benchmarks.peers.measuring import Nearby, Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.worlds.cues import CUES
@@ -37,6 +38,8 @@ METHODS = (
     *dspy_methods.METHODS,
     *textgrad_methods.METHODS,
     *opro.METHODS,
+    *hpss.METHODS,
+    *autorubric_method.METHODS,
 )
 
 
@@ -50,6 +53,7 @@ class Rows:
 
 
 PEERS = Rows("peers", METHODS, gated=True)
+TIMES = Rows(TIMED, METHODS, gated=True)
 SETTINGS = Rows("methods", ours.ROWS, gated=False)
 
 
@@ -67,6 +71,7 @@ class Sizes:
     calls: int = 600
     threads: tuple[int, ...] = (16,)
     seeds: int = 10
+    first_seed: int = 100
     latency: float = 0.0
     apart: bool = True
 
@@ -84,6 +89,7 @@ class Sizes:
 
 
 SMOKE = Sizes(criteria=("coherence", "fluency"), documents=20, calls=40, seeds=1, apart=False)
+_TIMING = Sizes(documents=40, calls=100, threads=(1, 16), seeds=1, latency=0.2)
 
 
 def compare(
@@ -99,7 +105,7 @@ def compare(
             Grid(folder, _setting(world, sizes), workers=workers).measure(
                 [
                     _task(rows, method, world, sizes, threads, seed)
-                    for seed in range(sizes.seeds)
+                    for seed in range(sizes.first_seed, sizes.first_seed + sizes.seeds)
                     for method in rows.methods
                     for threads in sizes.threads
                 ]
@@ -177,6 +183,11 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
             help="Cap on each method's calls  [default: 600]",
         ),
         click.option("--seeds", type=click.IntRange(1), help="Runs of each  [default: 10]"),
+        click.option(
+            "--first-seed",
+            type=click.IntRange(0),
+            help="Of the runs; 0 to 9 have chosen our batch size  [default: 100]",
+        ),
         click.option("--documents", type=click.IntRange(SMOKE.documents), help="[default: 100]"),
         click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0]"),
         click.option(
@@ -195,13 +206,20 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 @click.command("peers")
 @_options(PEERS)
-def command(**options: Any) -> None:
-    """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
+@click.option(
+    "--times/--no-times",
+    default=None,
+    help="Run all once more, small and with 200 ms a call, with 1 thread and with 16  "
+    "[default: times, but not with --smoke]",
+)
+def command(*, times: bool | None, **options: Any) -> None:
+    """Our modes beside the seed prompt and other optimizers.
 
-    All have the same judge, texts, model, seed prompt, cap on calls, and gate, in a simulated
-    world. TextGrad needs the extra `peers`.
+    These are MIPROv2, COPRO, GEPA, TextGrad, OPRO, HPSS and autorubric. All have the same judge,
+    texts, model, seed prompt, cap on calls, and gate, in a simulated world. TextGrad and autorubric
+    need the extra `peers`.
     """
-    _print(PEERS, options)
+    _print(PEERS, options, timed=not options["smoke"] if times is None else times)
 
 
 @click.command("methods")
@@ -215,24 +233,37 @@ def methods_command(**options: Any) -> None:
     _print(SETTINGS, options)
 
 
-def _print(rows: Rows, options: Mapping[str, Any]) -> None:
-    given = {n: options[n] for n in ("calls", "seeds", "documents", "latency", "threads")}
-    sizes = replace(
-        SMOKE if options["smoke"] else Sizes(),
-        **{name: value for name, value in given.items() if value not in (None, ())},
-    )
+def _print(rows: Rows, options: Mapping[str, Any], *, timed: bool = False) -> None:
+    sizes, out = _sizes(options), options["out"]
     chosen = [it for it in rows.methods if not options["names"] or it.name in options["names"]]
     worlds = options["worlds"] or _WORLDS[rows.benchmark]
     with (
         errors_in_one_line(),
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
-        folder, workers = options["out"] or Path(scratch), workers_of(options["storage"])
+        folder, workers = out or Path(scratch), workers_of(options["storage"])
         tables = compare(folder, replace(rows, methods=chosen), sizes, worlds, workers)
+        first = worlds[:1] if timed else ()
+        again = compare(folder, replace(TIMES, methods=chosen), _TIMING, first, workers)
+    times = [row for measured in again.values() for row in measured]
     for world, measured in tables.items():
-        print(
-            f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
-            f"most {sizes.calls} calls each"
-        )
-        for table in (figures_table(measured), calls_table(measured)):
-            table.print()
+        finding(rows.benchmark, {"world": world}, sizes.calls, measured, times).print()
+        if out is None:
+            _print_all(world, sizes, measured, times)
+    if out is not None:
+        print(f"All rows: python -m benchmarks report {out}")
+
+
+def _sizes(options: Mapping[str, Any]) -> Sizes:
+    names = ("calls", "seeds", "first_seed", "documents", "latency", "threads")
+    chosen = {name: options[name] for name in names if options[name] not in (None, ())}
+    return replace(SMOKE if options["smoke"] else Sizes(), **chosen)
+
+
+def _print_all(world: str, sizes: Sizes, rows: Sequence[Row], times: Sequence[Row]) -> None:
+    print(
+        f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
+        f"most {sizes.calls} calls each"
+    )
+    for table in (figures_table(rows, times), calls_table(rows)):
+        table.print()

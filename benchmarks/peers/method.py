@@ -18,6 +18,10 @@ from mogradjudge.settings import Layout
 
 OURS = "SSC"
 """The method that others are compared with: our default."""
+GEPA = "GEPA"
+"""The peer of the primary claim."""
+SIDE_BY_SIDE = 4
+"""Proposals of one step, where a method makes several."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,11 @@ class Method:
     layout: Layout = "combined"
     reference: str = OURS
     is_served: bool = False
+
+
+def text_of(example: dspy.Example) -> str:
+    """Give an example's inputs as one text."""
+    return "\n".join(map(str, dict(example.inputs()).values()))
 
 
 def capped_lm(model: str, url: str, meter: Meter, engine: ToyEngine | None = None) -> CappedLM:
