@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.harness.setting import Setting, with_setting
+from benchmarks.harness.options import with_setting
+from benchmarks.harness.setting import Setting
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.measure import measure
 from benchmarks.interference.summary import EFFECTS, Interference, summarize
@@ -14,8 +15,14 @@ from benchmarks.interference.tables import arms_table, matrix_table, over_runs, 
 from mogradjudge import SetupError
 
 
+def show(setting: Setting) -> None:
+    """Print what the cells of a setting say."""
+    print_interference(summarize(setting.cells))
+    setting.say_where()
+
+
 @click.command("interference")
-@with_setting
+@with_setting(show)
 @click.option("--steps", type=click.IntRange(1), help="Of each criterion's run  [default: 6]")
 @click.option("--batch-size", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
@@ -39,8 +46,6 @@ def command(
     else:
         effort = Effort(steps or (2 if setting.smoke else 6), batch_size)
         measure(setting, chosen_sections(setting, effort))
-    print_interference(summarize(setting.cells))
-    setting.say_where()
 
 
 def print_interference(summary: Interference) -> None:

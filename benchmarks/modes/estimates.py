@@ -16,7 +16,7 @@ from benchmarks.modes.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
 from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
 
-_ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
+ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
 Runs: TypeAlias = Mapping[int, Judged]
 """The test scores of runs, by the seed of each."""
 
@@ -115,9 +115,9 @@ def _claim(name: str, test: _Tested, p_value: float) -> Claim:
     low, high = test.outer
     verdict: Verdict = "not established"
     note = f"{test.runs} runs"
-    if test.runs < _ENOUGH:
+    if test.runs < ENOUGH:
         note = note if test.runs > 1 else "one run: holds for this run alone"
-        note += f"; {_ENOUGH} are needed"
+        note += f"; {ENOUGH} are needed"
     elif low * high > 0 and p_value < ALPHA:
         verdict = "established"
     elif test.has_spread and test.inner[0] > -BOUND and test.inner[1] < BOUND:
