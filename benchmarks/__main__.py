@@ -89,6 +89,8 @@ def _measure_all(
     for comparison in (peers.methods_command, peers.command):
         print(f"\n## {comparison.name}\n")
         sizes = {name: options[name] for name in ("seeds", "storage", "smoke")}
+        if options["smoke"] and comparison is peers.methods_command:
+            sizes["worlds"] = ("planted",)
         context.invoke(comparison, out=folder, **sizes)
 
 

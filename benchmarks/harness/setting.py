@@ -43,8 +43,8 @@ PLANTED = {
     "of 40 % of its advice, however long it writes.",
     "interference": "in a call about several criteria, what the instructions say of the others "
     "adds up to 0.6 points of the scale to the judge's error.",
-    "modes": "joint gradients lose 40 % of their advice, and instructions for several criteria "
-    "in one call disturb each other: separate stages and separate calls are better.",
+    "modes": "joint gradients lose 40 % of their advice, so CCC ends a little below SSS, by less "
+    "than these texts show; nothing disturbs the judge's separate calls, so ST ends well above.",
 }
 """What the world of `smoke_setting` holds, by the benchmark that should find it."""
 SYSTEM = "system_id"  # a column of the table; who wrote a text is kept from the judge
@@ -130,8 +130,8 @@ def smoke_setting(folder: Path, **sizes: Any) -> Setting:
     """Give a small setting in the planted world, which needs no model."""
     rubric = planted_rubric("coherence", "fluency")
     lm = planted_lm(PlantedWorld(dilution=0.4, interference=0.6))
-    sizes = {"seeds": (0, 1), "repeats": 2, "planted": PLANTED, **sizes}
-    examples = planted_examples(rubric, documents=16, systems=5)
+    sizes = {"seeds": range(5), "repeats": 2, "planted": PLANTED, **sizes}
+    examples = planted_examples(rubric, documents=40, systems=2)
     return setting_of(folder, rubric, examples, dict.fromkeys(ROLES, lm), smoke=True, **sizes)
 
 

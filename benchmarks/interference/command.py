@@ -44,7 +44,7 @@ def command(
     if instructions is not None:
         measure(setting, {"given": given_sections(setting, instructions)})
     else:
-        effort = Effort(steps or (2 if setting.smoke else 6), batch_size)
+        effort = Effort(steps or (4 if setting.smoke else 6), batch_size)
         measure(setting, chosen_sections(setting, effort))
 
 
