@@ -266,10 +266,11 @@ def _sentence(mean: Row, noise: Noise) -> str:
     needed = _range(mean.needed_paired, mean.needed_unpaired)
     if mean.least_unpaired is None:
         return f"{mean.documents} documents show no difference between two judges, however large."
+    alike = "" if mean.least_paired is None else f"{mean.least_paired:.2f} (if they err alike) to "
     return (
-        f"With {mean.documents} documents ({noise.texts} texts) a difference between two judges "
-        f"is seen (80 % of the time) from {_range(mean.least_paired, mean.least_unpaired)} on, as "
-        f"alike as they err; to see {MATTERS} takes {needed} documents."
+        f"{noise.texts} texts of {mean.documents} documents show a difference between two judges "
+        f"of {alike}{mean.least_unpaired:.2f} (if their errors are unrelated) or more; one of "
+        f"{MATTERS} takes {needed} documents."
     )
 
 
