@@ -51,10 +51,10 @@ def measured(
 
 
 def _show_partly(show: Callable[[Setting], None], setting: Setting) -> None:
-    for what in unfinished_in(setting.grid.folder).values():
-        say(f"Partial. {what}")
     if not setting.cells:
         return
+    for what in unfinished_in(setting.grid.folder).values():
+        say(f"Partial. {what}")
     try:
         show(setting)
     except Exception:  # noqa: BLE001 - what ended it is to be told, not what its lack leads to

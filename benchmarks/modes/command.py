@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from benchmarks.modes.summary import summarize
 from mogradjudge import SetupError
 from mogradjudge.cli.options import layout_option, step_options
 
-_SMOKE_STEPS = 2
+_SMOKE_STEPS, _SMOKE_SEEDS = 2, 3
 
 
 def show(setting: Setting) -> None:
@@ -45,8 +46,9 @@ def command(
     names = modes.upper().replace(" ", "").split(",")
     if unknown := set(names) - set(MODES):
         raise SetupError(f"--modes takes {', '.join(MODES)}, got {', '.join(sorted(unknown))}.")
-    if setting.smoke and steps is None:
-        steps = _SMOKE_STEPS
+    if setting.smoke:
+        steps = steps or _SMOKE_STEPS
+        setting = replace(setting, seeds=setting.seeds[:_SMOKE_SEEDS])
     chosen = Plan(steps, **plan)
     measure(setting, chosen, names)
     if adherence:

@@ -35,7 +35,7 @@ def finding(summary: InSetting) -> Finding:
         claim,
         _table(summary),
         limits=(f"Which mode is better: {sentence}",) if unknown else (),
-        advice={"mode": action if unknown else f"{action} {sentence}"},
+        advice={"mode": sentence if unknown else f"{action} {sentence}"},
     )
 
 

@@ -27,27 +27,28 @@ def meaning(sections: Sequence[Section], settings: Settings) -> list[str]:
     findings = [section.finding for section in sections if section.finding is not None]
     if not findings:
         return []
-    several = len({settings.name(finding.setting) for finding in findings}) > 1
-    marks = {
-        id(finding): f" ({settings.name(finding.setting)})" if several else ""
-        for finding in findings
-    }
-    limits = [
-        f"- {escape(limit)}{marks[id(finding)]}" for finding in findings for limit in finding.limits
-    ]
+    limits: dict[str, list[str]] = {}
+    for finding in findings:
+        for limit in finding.limits:
+            limits.setdefault(escape(limit), []).append(_source(finding, settings))
+    unknown = [f"- {limit} ({'; '.join(sources)})" for limit, sources in limits.items()]
     return [
         "## What this means for your judge",
         *_simulated(findings, settings),
-        *(_answer(question, findings, marks) for question in QUESTIONS),
-        *(["**What could not be told**", "\n".join(limits)] if limits else []),
+        *(_answer(question, findings, settings) for question in QUESTIONS),
+        *(["**What could not be told**", "\n".join(unknown)] if unknown else []),
         f"**What it cost**: {settings.cost()}",
     ]
 
 
-def _answer(question: Question, findings: Sequence[Finding], marks: Mapping[int, str]) -> str:
+def _source(finding: Finding, settings: Settings) -> str:
+    return f"{finding.benchmark}, {settings.name(finding.setting)}"
+
+
+def _answer(question: Question, findings: Sequence[Finding], settings: Settings) -> str:
     words, benchmark = QUESTIONS[question]
     answers = [
-        f"{escape(finding.advice[question])}{marks[id(finding)]}"
+        f"{escape(finding.advice[question])} ({_source(finding, settings)})"
         for finding in findings
         if question in finding.advice
     ]
