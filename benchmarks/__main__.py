@@ -10,7 +10,11 @@ import click
 
 from benchmarks import interference, modes, noise, peers, report
 from benchmarks.dilution import command as dilution
-from benchmarks.harness.setting import passing_folder, setting_options
+from benchmarks.harness.cells import CELLS
+from benchmarks.harness.options import JustEstimate, is_estimate, setting_options
+from benchmarks.harness.paying import agreed
+from benchmarks.harness.rehearsal import Estimate
+from benchmarks.harness.setting import passing_folder
 from benchmarks.self_tests import (
     attacks,
     calibration,
@@ -26,8 +30,10 @@ from benchmarks.self_tests import (
     statistics,
 )
 
+PAYING = (noise, dilution, interference, modes)
+"""Those that call the user's models."""
 BENCHMARKS = (
-    *(noise, dilution, interference, modes, peers, report, calibration, statistics),
+    *(*PAYING, peers, report, calibration, statistics),
     *(search, search_statistics, search_luck, luck, real_run, attacks, cost, faults, resume, scale),
 )
 
@@ -37,7 +43,14 @@ def main() -> None:
     """Benchmarks of mogradjudge; each says what it measures with --help."""
 
 
-@main.command("all")
+@main.group("estimate")
+@click.pass_context
+def estimate(context: click.Context) -> None:
+    """Calls, tokens and dollars of a benchmark, with its own options; no call is sent."""
+    context.obj = JustEstimate()
+
+
+@click.command("all")
 @setting_options
 @click.pass_context
 def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None:
@@ -46,24 +59,46 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
     Methods and peers are compared in simulated worlds whatever the model: only there is the true
     agreement known, and one model cannot serve as the same server to all peers.
     """
-    smoke = options["smoke"]
-    stays = out is not None or not smoke
+    if not options["smoke"] or is_estimate():
+        counted = Estimate()
+        for benchmark in PAYING:
+            context.invoke(benchmark.command, out=out, estimate=counted, **options)
+        if is_estimate():
+            counted.table().print()
+            return
+        if not agreed(counted, yes=options["yes"]):
+            return
     with ExitStack() as stack:
+        stays = out is not None or not options["smoke"]
         folder = out if stays else stack.enter_context(passing_folder())
-        for benchmark in (noise, dilution, interference, modes):
-            print(f"\n## {benchmark.command.name}\n")
-            context.invoke(benchmark.command, out=folder, stays=stays, **options)
-        for comparison in (peers.methods_command, peers.command):
-            print(f"\n## {comparison.name}\n")
-            given = {name: options[name] for name in ("seeds", "storage")}
-            context.invoke(comparison, out=folder, smoke=smoke, **given)
-        context.invoke(report.command, folder=folder)
+        try:
+            _measure_all(context, folder, options, stays=stays)
+        finally:
+            if folder is not None and (folder / CELLS).exists():
+                context.invoke(report.command, folder=folder)
     if not stays:
         print("It was written for a trial, and is removed; --out keeps the report and the cells.")
 
 
+def _measure_all(
+    context: click.Context, folder: Path | None, options: dict[str, Any], *, stays: bool
+) -> None:
+    for benchmark in PAYING:
+        print(f"\n## {benchmark.command.name}\n")
+        context.invoke(benchmark.command, out=folder, stays=stays, is_agreed=True, **options)
+    for comparison in (peers.methods_command, peers.command):
+        print(f"\n## {comparison.name}\n")
+        sizes = {name: options[name] for name in ("seeds", "storage", "smoke")}
+        if options["smoke"] and comparison is peers.methods_command:
+            sizes["worlds"] = ("planted",)
+        context.invoke(comparison, out=folder, **sizes)
+
+
 for command in (*(benchmark.command for benchmark in BENCHMARKS), peers.methods_command):
     main.add_command(command)
+main.add_command(run_all)
+for command in (*(benchmark.command for benchmark in PAYING), run_all):
+    estimate.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -6,27 +6,37 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any
 
 import click
 
 from benchmarks.harness.cells import Cell, Values
-from benchmarks.harness.scored import MEAN, Judged, level_of, scoring
-from benchmarks.harness.setting import LAYOUTS, Setting, with_setting
+from benchmarks.harness.finding import MOST_ROWS, Finding
+from benchmarks.harness.options import with_setting
+from benchmarks.harness.scored import MEAN, Judged, level_of, score_texts
+from benchmarks.harness.setting import LAYOUTS, Setting
 from benchmarks.harness.tables import Table, mean_of_known, percent
 from benchmarks.harness.tasks import Task
 from mogradjudge.agreement import (
+    Ceiling,
     Level,
+    TestOptions,
     Undefined,
     cluster_test,
     detectable_difference,
+    judge_ceiling,
+    sample_size,
 )
+from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.display.terminal import number
+from mogradjudge.lm.ledger import Ledger
 from mogradjudge.settings import Layout
 
 BENCHMARK = "noise"
+MATTERS = 0.05
+"""A difference of agreement that one would not want to miss."""
+_SHOWN: Layout = "combined"  # the layout that is met first
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class Row:
     all scorings. With 80 % power at a two-sided 0.05, a paired comparison on these documents can
     detect ``least_paired`` between two judges that differ by no more than two scorings of one
     prompt do (None where these do not differ at all), and ``least_unpaired`` between two whose
-    errors have nothing in common; real prompts lie between the two.
+    errors have nothing in common; real prompts lie between the two. ``needed_paired`` and
+    ``needed_unpaired`` are the documents that it would take to detect `MATTERS`.
     """
 
     layout: str
@@ -52,17 +63,24 @@ class Row:
     half_width: float | None
     least_paired: float | None
     least_unpaired: float | None
+    needed_paired: int | None
+    needed_unpaired: int | None
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What was found in one setting, from ``repeats`` scorings of ``texts`` test texts."""
+    """What was found in one setting, from ``repeats`` scorings of ``texts`` test texts.
+
+    ``ceilings`` says, by criterion, what people's disagreement leaves a judge to reach
+    (`judge_ceiling`, for one scoring in joint calls); empty where single ratings are unknown.
+    """
 
     setting: Values
     level: Level
     texts: int
     repeats: int
     rows: tuple[Row, ...]
+    ceilings: Mapping[str, Ceiling]
 
 
 def measure(setting: Setting) -> None:
@@ -79,7 +97,13 @@ def measure(setting: Setting) -> None:
 def seed_scoring(setting: Setting, layout: Layout, repeat: int) -> Task:
     """Make the task of scoring the test texts with the seed judge; its cell serves all who ask."""
     key = {"layout": layout, "repeat": repeat}
-    return scoring(setting, BENCHMARK, key, setting.judge(layout))
+
+    def measure(ledger: Ledger) -> Values:
+        judged = score_texts(setting, [setting.judge(layout)], setting.test, ledger)
+        ratings = [text.get(SINGLE_RATINGS, ()) for text in setting.test] if not repeat else []
+        return {"judged": judged, **({"ratings": ratings} if any(ratings) else {})}
+
+    return setting.grid.task(BENCHMARK, key, measure)
 
 
 def summarize(cells: Sequence[Cell]) -> Noise:
@@ -95,7 +119,24 @@ def summarize(cells: Sequence[Cell]) -> Noise:
         texts=len(first.groups),
         repeats=max(map(len, layouts.values())),
         rows=tuple(row for layout, runs in layouts.items() for row in _rows(layout, runs)),
+        ceilings=_ceilings(ours),
     )
+
+
+def _ceilings(cells: Sequence[Cell]) -> dict[str, Ceiling]:
+    """Measure what share of its ceiling the judge reaches in the scoring that kept ratings."""
+    rated = [cell for cell in cells if "ratings" in cell.result and cell.key["layout"] == _SHOWN]
+    if not rated:
+        return {}
+    judged, texts = Judged.of(rated[0]), rated[0].result["ratings"]
+    return {
+        name: judge_ceiling(
+            [{rater: score for rater, about, score in text if about == name} for text in texts],
+            *(judged.human[name], judged.filled(name), judged.groups),
+            TestOptions(level=level_of(judged)),
+        )
+        for name in judged.scores
+    }
 
 
 def _rows(layout: str, runs: Sequence[Judged]) -> list[Row]:
@@ -128,17 +169,20 @@ def _figures(
         "agreement": mean_of_known(agreements),
         "run_sd": statistics.stdev(known) if len(known) > 1 else None,
         **dict.fromkeys(("half_width", "least_paired", "least_unpaired")),
+        **dict.fromkeys(("needed_paired", "needed_unpaired")),
     }
     test = cluster_test(list(_mean_values(values).values()), flips=1)
     if isinstance(test, Undefined):
         return figures
     spread = math.sqrt(statistics.fmean(statistics.variance(run.values()) for run in values))
     rerun = _rerun_spread(values)
-    least = partial(detectable_difference, documents=len(values[0]))
+    unrelated, documents = spread * math.sqrt(2), len(values[0])
     return figures | {
         "half_width": (test.high - test.low) / 2,
-        "least_paired": least(rerun) if rerun else None,
-        "least_unpaired": least(spread * math.sqrt(2)),
+        "least_paired": detectable_difference(rerun, documents) if rerun else None,
+        "least_unpaired": detectable_difference(unrelated, documents),
+        "needed_paired": sample_size(rerun, MATTERS) if rerun else None,
+        "needed_unpaired": sample_size(unrelated, MATTERS),
     }
 
 
@@ -191,8 +235,91 @@ def noise_table(noise: Noise) -> Table:
     )
 
 
+def finding(noise: Noise) -> Finding:
+    """Say which differences these texts can show; it claims nothing."""
+    shown = [row for row in noise.rows if row.layout == _SHOWN] or noise.rows
+    mean = next(row for row in shown if row.criterion == MEAN)
+    rows = shown if len(shown) <= MOST_ROWS else [mean]
+    limits = [
+        f"{mean.documents} documents are too few to show any difference; it takes 6."
+        for _ in [mean]
+        if mean.least_unpaired is None
+    ]
+    return Finding(
+        BENCHMARK,
+        noise.setting,
+        _sentence(mean, noise),
+        f"Compare judges on {_range(mean.needed_paired, mean.needed_unpaired)} rated documents; "
+        "take a smaller difference on these texts for chance.",
+        None,
+        Table(
+            ("criterion", "agreement", "least difference shown", f"documents for {MATTERS}")
+            + (("share of the human ceiling",) if noise.ceilings else ()),
+            [_shown_row(row, noise) for row in rows],
+        ),
+        limits=(*limits, *_ceiling_limits(noise)),
+        advice={"texts": _sentence(mean, noise)},
+    )
+
+
+def _sentence(mean: Row, noise: Noise) -> str:
+    needed = _range(mean.needed_paired, mean.needed_unpaired)
+    if mean.least_unpaired is None:
+        return f"{mean.documents} documents show no difference between two judges, however large."
+    alike = "" if mean.least_paired is None else f"{mean.least_paired:.2f} (if they err alike) to "
+    return (
+        f"{noise.texts} texts of {mean.documents} documents show a difference between two judges "
+        f"of {alike}{mean.least_unpaired:.2f} (if their errors are unrelated) or more; one of "
+        f"{MATTERS} takes {needed} documents."
+    )
+
+
+def _shown_row(row: Row, noise: Noise) -> list[str]:
+    cells = [
+        row.criterion,
+        number(row.agreement),
+        _range(row.least_paired, row.least_unpaired),
+        _range(row.needed_paired, row.needed_unpaired),
+    ]
+    return [*cells, _share(noise.ceilings.get(row.criterion))] if noise.ceilings else cells
+
+
+def _range(first: float | None, second: float | None) -> str:
+    """Write the two values, the smaller first; a dash where there is none."""
+    texts = {
+        f"{value:,}" if isinstance(value, int) else number(value, 2): value
+        for value in sorted(value for value in (first, second) if value is not None)
+    }
+    return " to ".join(texts) or "-"
+
+
+def _share(ceiling: Ceiling | None) -> str:
+    if ceiling is None or isinstance(ceiling.share, Undefined):
+        return "-"
+    if isinstance(ceiling.share_interval, Undefined):
+        return percent(ceiling.share)
+    low, high = ceiling.share_interval.low, ceiling.share_interval.high
+    return f"{percent(ceiling.share)} ({percent(low)} to {percent(high)})"
+
+
+def _ceiling_limits(noise: Noise) -> list[str]:
+    if not noise.ceilings:
+        return ["The human ceiling: single ratings of several people per text are not in the data."]
+    return [
+        f"No share of the human ceiling on {name}: {ceiling.share.reason}."
+        for name, ceiling in noise.ceilings.items()
+        if isinstance(ceiling.share, Undefined)
+    ]
+
+
+def show(setting: Setting) -> None:
+    """Print what the cells of a setting say."""
+    finding(summarize(setting.cells)).print()
+    setting.say_where()
+
+
 @click.command("noise")
-@with_setting
+@with_setting(show)
 def command(setting: Setting) -> None:
     """How far the seed judge's agreement moves from run to run, and what can be detected.
 
@@ -200,5 +327,3 @@ def command(setting: Setting) -> None:
     name the setting, which is to be that of the other benchmarks.
     """
     measure(setting)
-    noise_table(summarize(setting.cells)).print()
-    setting.say_where()

@@ -26,8 +26,9 @@ from benchmarks.dilution.summary import BENCHMARK, CAUSAL, RATERS, STEP, summari
 from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.dilution.whole_texts import probe_ratings
 from benchmarks.harness.cells import Cell
+from benchmarks.harness.options import with_setting
 from benchmarks.harness.scored import Judged
-from benchmarks.harness.setting import Setting, with_setting
+from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
 from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
@@ -156,13 +157,19 @@ def _print_contrasts(dilution: Dilution) -> None:
             print(f"    {'; '.join(singles)}")
 
 
+def show(setting: Setting) -> None:
+    """Print what the cells of a setting say."""
+    print_dilution(summarize(setting.cells))
+    setting.say_where()
+
+
 @click.command("dilution")
 @click.option("--steps", type=click.IntRange(1), help="Steps per seed  [default: 2]")
 @click.option("--batch-size", type=click.IntRange(1), help="Examples per step  [default: 3]")
 @click.option("--words", type=click.IntRange(10), help="Words per criterion  [default: 120]")
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
-@with_setting
+@with_setting(show)
 def command(setting: Setting, **sizes: int | None) -> None:
     """Whether joint gradients are diluted, with the controls that tell it from arithmetic.
 
@@ -171,5 +178,3 @@ def command(setting: Setting, **sizes: int | None) -> None:
     """
     chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
     measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))
-    print_dilution(summarize(setting.cells))
-    setting.say_where()

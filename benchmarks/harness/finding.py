@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from benchmarks.harness.cells import Values
 from benchmarks.harness.tables import Table, signed
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.display.terminal import say
 
 Question: TypeAlias = Literal["mode", "layout", "coach", "texts", "method"]
 """What a reader wants to know of their own judge; see `Finding.advice`."""
@@ -53,11 +54,26 @@ class Finding:
         if len(self.table.rows) > MOST_ROWS:
             raise ValueError(f"A finding shows {MOST_ROWS} rows, got {len(self.table.rows)}.")
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether no real model was measured."""
+        return "planted" in self.setting or "world" in self.setting
+
+    @property
+    def planted(self) -> str:
+        """What a simulated world holds that this benchmark should find; "" if that is unknown."""
+        return str(self.setting.get("planted", {}).get(self.benchmark, ""))
+
     def print(self) -> None:
         """Write it to stdout."""
-        for line in (self.sentence, self.action, *self.limits):
-            print(line)
-        self.table.print()
+        say(self.sentence)
+        say(f"What to do: {self.action}")
+        if self.planted:
+            say(f"Planted in this simulated world: {self.planted}")
+        if self.table.rows:
+            self.table.print()
+        for limit in self.limits:
+            say(f"- {limit}")
 
 
 def with_interval(claim: Claim, digits: int = 3) -> str:

@@ -5,6 +5,7 @@ A cell that was cut short keeps its paid replies until it is measured to its end
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import dspy
 from filelock import FileLock, Timeout
 
 from benchmarks.harness.cells import CELLS, Cell, Values, identity_of, whole_lines
@@ -20,13 +22,15 @@ from benchmarks.harness.tasks import Means, Task, Unmeasurable
 from benchmarks.harness.workers import Workers
 from mogradjudge import SetupError
 from mogradjudge.errors import BudgetExhausted
-from mogradjudge.files import LineLog
+from mogradjudge.files import LineLog, to_json, write_text
 from mogradjudge.lm.budget import Budget, Purse
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.optimize.directory import CALLS, RunDirectory
+from mogradjudge.optimize.progress import row_progress
+from mogradjudge.secrets import redact
 
-WORK = "work"
+WORK, UNFINISHED = "work", "unfinished.json"
 
 
 class Grid:
@@ -102,20 +106,63 @@ class Grid:
             SetupError: If another process measures into the folder, or the workers' database
                 cannot be reached, or one of them has failed at a cell.
         """
-        if self.workers is None:
-            return [self._given(task, self._identity(task)) for task in tasks]
         by_name = {self._identity(task): task for task in tasks}
-        why_not = self._measured_together(self.workers, by_name)
-        return [
-            self._cells.get(name) or self._cell(task, {"status": why_not[name]}, [], 0.0)
-            for name, task in ((self._identity(task), task) for task in tasks)
-        ]
+        with self._noted(tasks), self._progress(by_name) as advance:
+            if self.workers is None:
+                return [self._given(task, self._identity(task), advance) for task in tasks]
+            why_not = self._measured_together(self.workers, by_name, advance)
+            return [
+                self._cells.get(name) or self._cell(task, {"status": why_not[name]}, [], 0.0)
+                for name, task in ((self._identity(task), task) for task in tasks)
+            ]
 
-    def _measured_together(self, workers: Workers, tasks: Mapping[str, Task]) -> dict[str, str]:
+    def few(self, texts: Sequence[dspy.Example]) -> Sequence[dspy.Example]:
+        """Give the texts that are really scored: all."""
+        return texts
+
+    @contextmanager
+    def _noted(self, tasks: Sequence[Task]) -> Iterator[None]:
+        """Keep a note of what is missing where the block is cut short."""
+        name = tasks[-1].benchmark if tasks else ""
+        try:
+            yield
+        except BaseException as error:
+            missing = [task for task in tasks if self._identity(task) not in self._cells]
+            self._note(name, _cut_short(name, tasks, missing, error))
+            raise
+        self._note(name, "")
+
+    def _note(self, name: str, what: str) -> None:
+        notes = unfinished_in(self.folder)
+        if notes.get(name, "") != what:
+            notes = {**notes, name: what} if what else {n: w for n, w in notes.items() if n != name}
+            write_text(self.folder / UNFINISHED, to_json(notes) + "\n")
+
+    @contextmanager
+    def _progress(self, tasks: Mapping[str, Task]) -> Iterator[Callable[[int], None]]:
+        """Show how many cells are done, and their calls; yields who counts one more."""
+        known = [self._cells[name] for name in tasks if name in self._cells]
+        done, calls, what = len(known), 0, "cells"
+        with row_progress(what=what, state=lambda: f"{calls:,} calls") as show:
+            show(done, len(tasks))
+
+            def advance(sent: int) -> None:
+                nonlocal done, calls
+                done, calls = done + 1, calls + sent
+                show(done, len(tasks))
+
+            yield advance
+
+    def _measured_together(
+        self, workers: Workers, tasks: Mapping[str, Task], advance: Callable[[int], None]
+    ) -> dict[str, str]:
         """Keep the tasks' cells, whoever measures them; says of the others why there are none."""
 
         def measure(purse: Purse, name: str) -> Cell:
-            return self._measured(tasks[name], Means(self.folder / WORK / name, Budget(), purse))
+            means = Means(self.folder / WORK / name, Budget(), purse)
+            cell = self._measured(tasks[name], means)
+            advance(cell.calls)
+            return cell
 
         self._update()
         with workers.batch(self.folder, self.setting, list(tasks), self.max_calls) as batch:
@@ -132,14 +179,16 @@ class Grid:
     def _identity(self, task: Task) -> str:
         return identity_of(task.benchmark, task.key, self.setting)
 
-    def _given(self, task: Task, identity: str) -> Cell:
+    def _given(self, task: Task, identity: str, advance: Callable[[int], None]) -> Cell:
         if identity not in self._cells:
             with self._alone():
                 self._update()
                 if identity not in self._cells:  # nor has another process measured it meanwhile
                     place = self.folder / WORK / identity
                     try:
-                        self._keep([self._measured(task, Means(place, self._budget(place)))])
+                        cell = self._measured(task, Means(place, self._budget(place)))
+                        self._keep([cell])
+                        advance(cell.calls)
                     except Unmeasurable as error:
                         return self._cell(task, {"status": str(error)}, [], 0.0)
         return self._cells[identity]
@@ -215,6 +264,25 @@ class Grid:
             f"--max-calls {self.max_calls}: {who} have taken them all. "
             "Raise it to go on; nothing that is there is paid again."
         )
+
+
+def unfinished_in(folder: Path) -> dict[str, str]:
+    """Read what was cut short in a folder, and why, by benchmark."""
+    path = folder / UNFINISHED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _cut_short(
+    name: str, tasks: Sequence[Task], missing: Sequence[Task], error: BaseException
+) -> str:
+    first = (
+        ", ".join(f"{part} {value}" for part, value in missing[0].key.items()) if missing else ""
+    )
+    why = redact(str(error)) or type(error).__name__
+    return (
+        f"{name}: {len(tasks) - len(missing)} of {len(tasks)} cells are measured; the first that "
+        f"is missing: {first}. {why}"
+    )
 
 
 def _paid(journal: Path) -> int:

@@ -41,7 +41,7 @@ def optimized(
     optimizer = MOGrad(
         num_threads=setting.num_threads, run_dir=folder, shared=means.pool, **options
     )
-    result = optimizer.optimize(judge, trainset=texts[0], valset=texts[1])
+    result = optimizer.optimize(judge, trainset=texts[0], valset=setting.grid.few(texts[1]))
     match result.stop_reason:
         case "budget" | "reserve":
             raise BudgetExhausted(

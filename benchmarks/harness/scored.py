@@ -125,7 +125,7 @@ def score_texts(
     ledger: Ledger,
 ) -> Values:
     """Score texts with judges of different criteria; gives what `Judged.of` reads."""
-    scores: dict[str, list[float | None]] = {}
+    texts, scores = setting.grid.few(texts), dict[str, list[float | None]]()
     for judge in judges:
         judgements = judge_table(judge, texts, ledger, setting.num_threads)
         check_scored(judgements, "benchmark")

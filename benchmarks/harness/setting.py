@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import wraps
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,38 @@ import dspy
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.grid import Grid
-from benchmarks.harness.workers import Workers, storage_option, workers_of
+from benchmarks.harness.workers import Workers
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from mogradjudge import (
     MogradError,
     MultiCriteriaJudge,
     Rubric,
-    SetupError,
     load_examples,
     split_by_group,
 )
-from mogradjudge.cli.options import together
 from mogradjudge.data import group_of
 from mogradjudge.data.examples import unnested
 from mogradjudge.data.tables import read_table
-from mogradjudge.lm.models import adapter_for, make_lm
+from mogradjudge.lm.models import adapter_for
 from mogradjudge.objectives.rubric import check_ratings
 from mogradjudge.programs.identity import describe_lm, digest_of
 from mogradjudge.secrets import redact
-from mogradjudge.settings import SCORE_RULES, Layout, ScoreRule
+from mogradjudge.settings import Layout, ScoreRule
 
 LAYOUTS: tuple[Layout, ...] = ("combined", "separate")
 ROLES = ("judge", "critic", "coach", "editor", "rater")
 SPLIT = (0.3, 0.2, 0.5)  # of the documents: training, validation, test
+PLANTED = {
+    "noise": "a tenth of the variance of the judge's error is new in each scoring of a text, a "
+    "third is new with each wording of the instructions.",
+    "dilution": "a coach that speaks of several criteria at once writes empty words in the place "
+    "of 40 % of its advice, however long it writes.",
+    "interference": "in a call about several criteria, what the instructions say of the others "
+    "adds up to 0.6 points of the scale to the judge's error.",
+    "modes": "joint gradients lose 40 % of their advice, so CCC ends a little below SSS, by less "
+    "than these texts show; nothing disturbs the judge's separate calls, so ST ends well above.",
+}
+"""What the world of `smoke_setting` holds, by the benchmark that should find it."""
 SYSTEM = "system_id"  # a column of the table; who wrote a text is kept from the judge
 
 
@@ -91,6 +99,7 @@ def setting_of(
     workers: Workers | None = None,
     num_threads: int = 8,
     score_rule: ScoreRule = "integer",
+    planted: Mapping[str, str] | None = None,
     **sizes: Any,
 ) -> Setting:
     """Split the texts by document and open the folder.
@@ -107,6 +116,7 @@ def setting_of(
         "texts": {"training": len(training), "validation": len(validation), "test": len(test)},
         "documents": len({group_of(example, place) for place, example in enumerate(examples)}),
         "score_rule": score_rule,
+        **({} if planted is None else {"planted": planted}),
     }
     grid = Grid(folder, described, num_threads, max_calls, workers)
     return Setting(
@@ -120,8 +130,8 @@ def smoke_setting(folder: Path, **sizes: Any) -> Setting:
     """Give a small setting in the planted world, which needs no model."""
     rubric = planted_rubric("coherence", "fluency")
     lm = planted_lm(PlantedWorld(dilution=0.4, interference=0.6))
-    sizes = {"seeds": (0, 1), "repeats": 2, **sizes}
-    examples = planted_examples(rubric, documents=16, systems=5)
+    sizes = {"seeds": range(5), "repeats": 2, "planted": PLANTED, **sizes}
+    examples = planted_examples(rubric, documents=40, systems=2)
     return setting_of(folder, rubric, examples, dict.fromkeys(ROLES, lm), smoke=True, **sizes)
 
 
@@ -161,60 +171,6 @@ def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
     return examples
 
 
-_SMOKE = (
-    "Small, in a planted world, without a model. What is said of models, data and texts is then "
-    "ignored: all options from --lm to --max-tokens. Without --out nothing is kept."
-)
-
-setting_options = together(
-    click.option("--lm", metavar="MODEL", help="The judge's model, as in `mogradjudge compile`."),
-    click.option("--api-base", metavar="URL", help="The server of --lm."),
-    click.option("--prompt-lm", metavar="MODEL", help="For critic, coach, editor; else --lm."),
-    click.option("--prompt-api-base", metavar="URL", help="The server of --prompt-lm."),
-    click.option("--rater-lm", metavar="MODEL", help="Rates gradients; else --prompt-lm."),
-    click.option("--rater-api-base", metavar="URL", help="The server of --rater-lm."),
-    click.option("--data", metavar="TABLE", help="Rated texts, as in `mogradjudge compile`."),
-    click.option("--rubric", metavar="TOML", help="Their rubric; its `group` is the document."),
-    click.option("--documents", type=click.IntRange(3), help="Draw only so many documents."),
-    click.option("--per-document", type=click.IntRange(1), help="Draw only so many texts of each."),
-    click.option("--score-rule", type=click.Choice(SCORE_RULES[:2]), default="integer"),
-    click.option("--temperature", type=click.FloatRange(0), default=0.1, show_default=True),
-    click.option("--max-tokens", type=click.IntRange(1), help="The longest reply."),
-    click.option("--seeds", type=click.IntRange(1), help="Seeds of an optimizer  [default: 5]"),
-    click.option("--repeats", type=click.IntRange(1), help="Scorings of a text  [default: 3]"),
-    click.option("--num-threads", type=click.IntRange(1), default=8, show_default=True),
-    click.option("--max-calls", type=click.IntRange(1), help="Cap on all calls for --out."),
-    click.option(
-        "--out",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="A folder: cells that it holds are not measured again. Needed but for --smoke.",
-    ),
-    storage_option,
-    click.option("--smoke", is_flag=True, help=_SMOKE),
-)
-
-
-def with_setting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options above, and hand it a `Setting` first; its errors are one line.
-
-    Who calls the command with a folder that is to be removed says so with ``stays``.
-    """
-
-    @setting_options
-    @wraps(command)
-    def run(out: Path | None, *, smoke: bool, stays: bool = True, **arguments: Any) -> None:
-        names = [*_NAMES, "max_calls", "num_threads", "seeds", "repeats", "storage"]
-        options = {name: arguments.pop(name) for name in names}
-        with errors_in_one_line(), ExitStack() as stack:
-            if smoke and out is None:
-                out, stays = stack.enter_context(passing_folder()), False
-            setting = replace((_smoke if smoke else _real)(out, options), stays=stays)
-            with in_setting(setting):
-                command(setting, **arguments)
-
-    return run
-
-
 @contextmanager
 def passing_folder() -> Iterator[Path]:
     """Give a folder that is removed at the end of the block."""
@@ -240,57 +196,3 @@ def in_setting(setting: Setting) -> AbstractContextManager[None]:
         lm=judge, adapter=adapter_for(judge), disable_history=True
     )
     return context
-
-
-_NAMES = (
-    *("lm", "api_base", "prompt_lm", "prompt_api_base", "rater_lm", "rater_api_base"),
-    *("data", "rubric", "documents", "per_document", "score_rule", "temperature", "max_tokens"),
-)
-
-
-def _smoke(out: Path | None, options: Mapping[str, Any]) -> Setting:
-    assert out is not None
-    sizes = {name: options[name] for name in ("max_calls", "num_threads")}
-    sizes["workers"] = workers_of(options["storage"])
-    if options["repeats"]:
-        sizes["repeats"] = options["repeats"]
-    if options["seeds"]:
-        sizes["seeds"] = range(options["seeds"])
-    return smoke_setting(out, **sizes)
-
-
-def _real(out: Path | None, options: Mapping[str, Any]) -> Setting:
-    for name, value in {"lm": options["lm"], "data": options["data"], "out": out}.items():
-        if value is None:
-            raise SetupError(f"--{name} is needed, or --smoke for a trial without a model.")
-    if options["rubric"] is None:
-        raise SetupError("--rubric is needed: it names the table's columns and the criteria.")
-    assert out is not None
-    rubric = Rubric.from_toml(options["rubric"])
-    examples = drawn(
-        load_rated(options["data"], rubric), options["documents"], options["per_document"]
-    )
-    return setting_of(
-        out,
-        rubric,
-        examples,
-        _lms(options),
-        max_calls=options["max_calls"],
-        workers=workers_of(options["storage"]),
-        num_threads=options["num_threads"],
-        score_rule=options["score_rule"],
-        seeds=range(options["seeds"] or 5),
-        repeats=options["repeats"] or 3,
-    )
-
-
-def _lms(options: Mapping[str, Any]) -> dict[str, dspy.BaseLM]:
-    most = options["max_tokens"]
-    judge: dspy.BaseLM = make_lm(options["lm"], options["api_base"], options["temperature"], most)
-    prompts, rater = judge, judge
-    if options["prompt_lm"] is not None:
-        prompts = make_lm(options["prompt_lm"], options["prompt_api_base"], 0.0, most)
-        rater = prompts
-    if options["rater_lm"] is not None:
-        rater = make_lm(options["rater_lm"], options["rater_api_base"], 0.0, most)
-    return {"judge": judge, "critic": prompts, "coach": prompts, "editor": prompts, "rater": rater}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.harness.setting import Setting, with_setting
+from benchmarks.harness.options import with_setting
+from benchmarks.harness.setting import Setting
 from benchmarks.interference.arms import Sections
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.finding import finding
@@ -24,7 +25,7 @@ def show(setting: Setting) -> None:
 
 
 @click.command("interference")
-@with_setting
+@with_setting(show)
 @click.option("--steps", type=click.IntRange(1), help="Of each criterion's run  [default: 6]")
 @click.option("--batch-size", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
@@ -64,7 +65,7 @@ def command(
         raise SetupError("--paper needs runs of the optimizer: leave --instructions out.")
     if len(setting.rubric.names) < 2:
         raise SetupError("Interference needs two criteria or more; the rubric has one.")
-    effort = Effort(steps or (2 if setting.smoke else 6), batch_size)
+    effort = Effort(steps or (4 if setting.smoke else 6), batch_size)
     sections: Mapping[str, Sections]
     if instructions is not None:
         sections = {"given": given_sections(setting, instructions)}
@@ -73,4 +74,3 @@ def command(
     measure(setting, sections, explaining=arms == "all")
     if paper:
         measure_paper(setting, effort)
-    show(setting)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from benchmarks.harness.setting import Setting, with_setting
+from benchmarks.harness.options import with_setting
+from benchmarks.harness.setting import Setting
 from benchmarks.modes.edits import rate_edits
+from benchmarks.modes.finding import finding
 from benchmarks.modes.measure import MODES, Plan, measure, runs_of
-from benchmarks.modes.summary import InSetting, summarize
-from benchmarks.modes.tables import (
-    adherence_table,
-    agreement_table,
-    costs_table,
-    volumes_table,
-)
+from benchmarks.modes.summary import summarize
 from mogradjudge import SetupError
 from mogradjudge.cli.options import layout_option, step_options
 
-_SMOKE_STEPS = 2
+_SMOKE_STEPS, _SMOKE_SEEDS = 2, 3
+
+
+def show(setting: Setting) -> None:
+    """Print what the cells of a setting say, a finding for each way to run the modes."""
+    for summary in summarize(setting.cells):
+        finding(summary).print()
+    setting.say_where("; python -m benchmarks report makes tables and figures.")
 
 
 @click.command("modes")
-@with_setting
+@with_setting(show)
 @click.option(
     "--modes", default=",".join(MODES), show_default=True, help="Those to run, by commas."
 )
@@ -42,23 +46,10 @@ def command(
     names = modes.upper().replace(" ", "").split(",")
     if unknown := set(names) - set(MODES):
         raise SetupError(f"--modes takes {', '.join(MODES)}, got {', '.join(sorted(unknown))}.")
-    if setting.smoke and steps is None:
-        steps = _SMOKE_STEPS
+    if setting.smoke:
+        steps = steps or _SMOKE_STEPS
+        setting = replace(setting, seeds=setting.seeds[:_SMOKE_SEEDS])
     chosen = Plan(steps, **plan)
     measure(setting, chosen, names)
     if adherence:
         rate_edits(setting, runs_of(setting, chosen, names))
-    for summary in summarize(setting.grid.cells):
-        if summary.setting == setting.grid.setting:
-            print_setting(summary)
-    setting.say_where("; python -m benchmarks report makes tables and figures.")
-
-
-def print_setting(summary: InSetting) -> None:
-    """Print what was found in one setting."""
-    for table in (agreement_table(summary), costs_table(summary), volumes_table(summary)):
-        table.print()
-    if summary.adherence:
-        adherence_table(summary).print()
-    for claim in (*summary.against_seed, *summary.pairs):
-        print(claim)

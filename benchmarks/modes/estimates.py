@@ -16,7 +16,7 @@ from benchmarks.harness.tables import mean_of_known
 from benchmarks.harness.two_way import Table
 from mogradjudge.agreement.claims import Claim
 
-_ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
+ENOUGH = 3  # runs; fewer tell next to nothing of how runs vary
 Runs: TypeAlias = Mapping[int, Judged]
 """The test scores of runs, by the seed of each."""
 
@@ -71,7 +71,7 @@ def differences(arms: Mapping[str, Runs], pairs: Mapping[str, tuple[str, str]]) 
         pairs: Two arms' names for each claim's.
     """
     tests = {name: _difference(arms[a], arms[b]) for name, (a, b) in pairs.items()}
-    return [*family(tests, _ENOUGH).values()]
+    return [*family(tests, ENOUGH).values()]
 
 
 def gains(arm: Runs, seed: Runs) -> dict[str, Estimate]:

@@ -81,11 +81,6 @@ class InSetting:
         """The modes without the seed prompt."""
         return tuple(mode for mode in self.modes if mode.name != SEED)
 
-    @property
-    def headlines(self) -> tuple[Claim, ...]:
-        """The effects that are compared between models: each mode's gain, and CCC minus SSS."""
-        return (*self.against_seed, *(c for c in self.pairs if c.name == "CCC minus SSS"))
-
 
 def summarize(cells: Sequence[Cell]) -> list[InSetting]:
     """Sum up the modes' cells; those of another setting or plan stand apart.

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
 from benchmarks.modes import summarize
+from benchmarks.modes.finding import finding
 from benchmarks.modes.measure import MODES, SEED
 from benchmarks.modes.runs import Step
 from benchmarks.modes.summary import InSetting, Mode
@@ -84,8 +85,15 @@ def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
         *(_texts(mode) for mode in summary.optimized),
     ]
     title = f"Modes, {settings.name(summary.setting)}"
-    claims = (*summary.against_seed, *summary.pairs)
-    return Section(title, claims, parts, figures, summary.setting, summary.headlines)
+    return Section(
+        title,
+        (*summary.against_seed, *summary.pairs),
+        parts,
+        figures,
+        summary.setting,
+        finding=finding(summary),
+        lead=f"modes-{number_of}-cost.svg",
+    )
 
 
 def _introduction(summary: InSetting) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
-from benchmarks.noise import BENCHMARK, Noise, noise_table, summarize
+from benchmarks.noise import BENCHMARK, Noise, finding, noise_table, summarize
 from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import panels, styled
 from benchmarks.report.section import Section, pictured
@@ -29,6 +29,7 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 
 def _section(summary: Noise, settings: Settings) -> Section:
     name, figures = settings.name(summary.setting), dict[str, Figure]()
+    lead = f"noise-{settings.number(summary.setting)}.svg"
     documents = max(row.documents for row in summary.rows)
     parts = [
         f"The seed prompt scored {summary.texts} test texts up to {summary.repeats} times, and "
@@ -40,13 +41,21 @@ def _section(summary: Noise, settings: Settings) -> Section:
         "first.",
         shown(noise_table(summary)),
         pictured(
-            f"noise-{settings.number(summary.setting)}.svg",
+            lead,
             _picture(summary),
             f"Smallest difference that {documents} documents let one detect, by criterion",
             figures,
         ),
     ]
-    return Section(f"Noise, {name}", (), parts, figures)
+    return Section(
+        f"Noise, {name}",
+        (),
+        parts,
+        figures,
+        summary.setting,
+        finding=finding(summary),
+        lead=lead,
+    )
 
 
 def _picture(summary: Noise) -> Figure:

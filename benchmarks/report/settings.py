@@ -60,6 +60,13 @@ class Settings:
         columns = ("benchmark", "cells", "calls", "tokens in", "tokens out", "US$", "minutes")
         return table(columns, rows)
 
+    def cost(self) -> str:
+        """Say what all cells took together, in a sentence."""
+        cells = [cell for cells in self._cells.values() for cell in cells]
+        dollars = _dollars(cells)
+        calls = f"{sum(cell.calls for cell in cells):,} calls"
+        return f"{calls}, {'at an unknown price' if dollars is None else f'{dollars:,.2f} US$'}."
+
     def versions(self) -> str:
         """Say with which versions the cells were measured."""
         cells = (cell for cells in self._cells.values() for cell in cells)

@@ -9,15 +9,17 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from benchmarks.harness.cells import Cell, known_format, read_cells
+from benchmarks.harness.grid import unfinished_in
 from benchmarks.harness.scored import MEAN
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.contrasts import CROWDING, EFFECTS
 from benchmarks.interference.summary import summarize
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
+from benchmarks.report.meaning import meaning
 from benchmarks.report.page import html
 from benchmarks.report.pictures import svg
-from benchmarks.report.section import Section, figures_of, in_words
+from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings, data_of, models_of
 from mogradjudge.files import replaced, to_json, write_text
 from mogradjudge.report.interference import INTERFERENCE
@@ -37,13 +39,6 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     }
 )
 """Who writes about a benchmark that has cells, in the order of the report; given all cells."""
-
-_HOW = (
-    "A claim is *established* where its 95 % interval leaves out 0 and its p-value, adjusted for "
-    "the number of claims that were made together, is below 0.05. It is *equivalent* where the "
-    "90 % interval lies inside of the bound that is named. All else is *not established*, which "
-    "does not say that there is no effect. n counts documents, or steps of runs."
-)
 
 
 def write_report(folder: Path) -> Path:
@@ -67,7 +62,7 @@ def write_report(folder: Path) -> Path:
     for name, picture in pictures.items():
         with replaced(folder / name) as partial:
             partial.write_bytes(picture)
-    markdown = _markdown(sections, settings)
+    markdown = _markdown(sections, settings, _unfinished(folder))
     write_text(folder / REPORT, markdown)
     write_text(folder / PAGE, html(markdown, pictures))
     _keep_interference(folder, cells)
@@ -96,16 +91,6 @@ def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
     write_text(folder / INTERFERENCE, to_json({"what": what, "claims": claims}) + "\n")
 
 
-def _in_short(sections: Sequence[Section]) -> list[str]:
-    """Give the claims that decide, before those that explain them."""
-    lines = [
-        f"- **{claim.verdict}** ({escape(section.title)}): {in_words(claim)}"
-        for section in sections
-        for claim in section.headlines
-    ]
-    return ["## In short", "\n".join(lines)] if lines else []
-
-
 def _models(sections: Sequence[Section]) -> list[str]:
     """Set the same effect with other models and data side by side, if there are any."""
     rows = [
@@ -117,7 +102,7 @@ def _models(sections: Sequence[Section]) -> list[str]:
             claim.verdict,
         ]
         for section in sections
-        for claim in section.headlines
+        for claim in section.primary
     ]
     if len({tuple(row[1:5]) for row in rows}) < 2:
         return []
@@ -127,15 +112,18 @@ def _models(sections: Sequence[Section]) -> list[str]:
     return ["## Models", said, table(columns, rows)]
 
 
-def _markdown(sections: Sequence[Section], settings: Settings) -> str:
+def _unfinished(folder: Path) -> list[str]:
+    """Say what was cut short, by benchmark."""
+    return [f"**Partial:** {escape(what)}" for what in unfinished_in(folder).values()]
+
+
+def _markdown(sections: Sequence[Section], settings: Settings, unfinished: Sequence[str]) -> str:
     parts = [
         "# What was measured",
-        _HOW,
-        *_in_short(sections),
-        *_models(sections),
-        "## Verdicts",
-        *(section.verdicts() for section in sections if section.claims),
+        *unfinished,
+        *meaning(sections, settings),
         *(section.markdown() for section in sections),
+        *_models(sections),
         "## Settings",
         settings.table(),
         f"Measured with {settings.versions()}. The digest names the data set by its rows.",

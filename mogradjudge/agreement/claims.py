@@ -73,12 +73,15 @@ class Claim:
         Args:
             clusters: The name of the clusters, in the plural.
         """
-        if self.verdict != "not established":
+        least = self.detectable if self.verdict == "not established" else None
+        found = f"a difference of {least:.2f} could have been found" if least else ""
+        return self.too_few(clusters) or found
+
+    def too_few(self, clusters: str) -> str:
+        """Write how many clusters it takes to establish anything; "" if there are enough."""
+        if self.verdict != "not established" or not self.student or self.n >= self.fewest:
             return ""
-        if self.student and self.n < self.fewest:
-            return f"{self.n} {clusters} cannot establish anything; it takes {self.fewest}"
-        least = self.detectable
-        return f"a difference of {least:.2f} could have been found" if least else ""
+        return f"{self.n} {clusters} cannot establish anything; it takes {self.fewest}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the claim as plain JSON values."""
@@ -123,7 +126,7 @@ class Claim:
         bounded = self.low is not None and self.high is not None
         interval = f" [{self.low:+z.3f}, {self.high:+z.3f}]" if bounded else ""
         p_value = "" if self.p_value is None else f", p {self.p_value:.3f}"
-        notes = "".join(f"; {note}" for note in (self.missed("clusters"), self.note) if note)
+        notes = "".join(f"; {note}" for note in (self.too_few("clusters"), self.note) if note)
         return (
             f"{self.name}: {self.verdict}{inside} ({self.estimate:+z.3f}{interval}{p_value}, "
             f"n {self.n}{notes})"

@@ -92,7 +92,7 @@ def progress_bar(config: MOGradConfig, *, display: bool | None) -> Iterator[Obse
 
 @contextmanager
 def row_progress(
-    *, display: bool | None = None, what: str = "rows"
+    *, display: bool | None = None, what: str = "rows", state: Callable[[], str] | None = None
 ) -> Iterator[Callable[[int, int], None]]:
     """Show how many rows are done; yields a function to call with the rows done and their total.
 
@@ -100,9 +100,10 @@ def row_progress(
         display: None shows a bar if stderr is a terminal. Without a bar, a line is written every
             30 seconds.
         what: The name of the rows.
+        state: Says what stands beside the bar; None shows the speed.
     """
     if not (is_live() if display is None else display):
-        yield _Lines(time.monotonic(), what).tell
+        yield _Lines(time.monotonic(), what, state).tell
         return
     with _bar(what) as bar:
         task = bar.add_task("", total=None)
@@ -110,7 +111,8 @@ def row_progress(
         def update(done: int, total: int) -> None:
             speed = bar.tasks[0].speed
             rate = "" if speed is None else f"{speed:.1f} {what}/s"
-            bar.update(task, completed=done, total=total, description=rate)
+            shown = rate if state is None else state()
+            bar.update(task, completed=done, total=total, description=shown)
 
         yield update
 
@@ -192,8 +194,8 @@ class _Step:
 class _Lines:
     """Writes a line every 30 seconds, for a log."""
 
-    def __init__(self, start: float, what: str) -> None:
-        self.what = what
+    def __init__(self, start: float, what: str, state: Callable[[], str] | None = None) -> None:
+        self.what, self.state = what, state
         self.start = self.last_line = start
         self.first: int | None = None
 
@@ -206,7 +208,7 @@ class _Lines:
         self.last_line = now
         rate = (done - self.first) / max(now - self.start, 1e-9)
         minutes = (total - done) / rate / 60
-        speed = f"{rate:.1f} {self.what}/s"
+        speed = f"{rate:.1f} {self.what}/s" if self.state is None else self.state()
         tell(f"{done} of {total} {self.what}, {speed}, about {minutes:.0f} min left")
 
 

@@ -31,7 +31,8 @@ def test_a_claim_says_what_could_have_been_found():
     found = claim("x", cluster_test(values))
     expected = detectable_difference(values.std(ddof=1), len(values))
     assert found.detectable == pytest.approx(expected)
-    assert f"{expected:.2f} could have been found" in str(found)
+    assert f"{expected:.2f} could have been found" in found.missed("documents")
+    assert "could have been found" not in str(found)
     assert claim("x", cluster_test([0.0] * 5)).detectable is None
 
 

@@ -15,11 +15,14 @@ from benchmarks.__main__ import main
 from benchmarks.dilution.calibration import Calibration, Line
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
 from benchmarks.harness.cells import CELLS, Cell
+from benchmarks.harness.finding import Finding
+from benchmarks.harness.tables import Table
 from benchmarks.report import peers
 from benchmarks.report.dilution import named, parts_of
 from benchmarks.report.markdown import escape, fenced, table
+from benchmarks.report.meaning import meaning
 from benchmarks.report.pictures import svg
-from benchmarks.report.section import Section, in_words
+from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings
 from benchmarks.report.write import write_report
 from mogradjudge import SetupError
@@ -123,8 +126,8 @@ def folder_of(path, cells):
 
 
 def some_cells(model="some/model"):
-    modes = [run_cell(mode, seed, model) for mode in ("SSS", "CCC") for seed in range(2)]
-    return [cell("seed", 0, model), cell("seed", 1, model), *modes]
+    modes = [run_cell(mode, seed, model) for mode in ("SSS", "CCC") for seed in range(3)]
+    return [*(cell("seed", seed, model) for seed in range(3)), *modes]
 
 
 def contents(folder):
@@ -164,21 +167,20 @@ def test_every_picture_is_there_and_says_no_date(tmp_path):
 def test_two_settings_stand_apart_and_side_by_side(tmp_path):
     cells = [*some_cells("one/model"), *some_cells("other/model")]
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
-    assert text.count("## Modes, setting 1\n") == 2  # its verdicts and its figures
-    assert text.count("## Modes, setting 2\n") == 2
+    assert text.count("## Modes, setting 1\n") == text.count("## Modes, setting 2\n") == 1
     (swapped,) = re.findall(r"## Models\n\n.*?\n\n(\| effect.*?)\n\n", text, re.DOTALL)
-    assert len(swapped.splitlines()) == 2 + 2 * 3
-    assert swapped.count("other/model") == 3 * 3
+    assert len(swapped.splitlines()) == 2 + 2  # one primary claim in each setting
+    assert swapped.count("CCC minus SSS") == 2
+    assert swapped.count("other/model") == 3
 
 
 def test_the_parts_of_interference_are_told(tmp_path):
     text = write_report(folder_of(tmp_path / "x", interference_cells())).read_text("utf-8")
-    verdicts, figures = text.split("## Noise, setting 1\n")
     for effect in ("crowding", "transfer", "one call for all", "length"):
-        assert re.search(rf"^- {effect}, mean: \*\*[+-]", verdicts, re.MULTILINE)
-        assert re.search(rf"^\| {effect}: ", figures, re.MULTILINE)
-    assert re.search(r"^- crowding, fluency: ", verdicts, re.MULTILINE)
-    assert "](interference-1-parts.svg)" in figures
+        assert re.search(rf"^\| {effect}, mean \| \*\*[+-]", text, re.MULTILINE)
+        assert re.search(rf"^\| {effect}: ", text, re.MULTILINE)
+    assert re.search(r"^\| crowding, fluency \| ", text, re.MULTILINE)
+    assert "](interference-1-parts.svg)" in text
     assert "Modes" not in text
 
 
@@ -271,8 +273,9 @@ def test_foreign_texts_do_not_break_out(tmp_path):
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     parts = [*tokens, *(child for token in tokens for child in token.children or ())]
     markup = {each.content.strip() for each in parts if each.type.startswith("html")}
-    summary = "<details>\n<summary>Final instructions of SSS, run 0</summary>"
-    assert markup == {summary, "</details>"}
+    folded = {each for each in markup if each != "</details>"}
+    assert "<details>\n<summary>Final instructions of SSS, run 0</summary>" in folded
+    assert all(re.fullmatch(r"<details>\n<summary>[\w ,:]+</summary>", each) for each in folded)
     assert {each.attrs["src"] for each in parts if each.type == "image"} <= set(
         contents(tmp_path / "x")
     )
@@ -303,19 +306,65 @@ def test_a_table_has_a_line_for_each_row():
     assert table(("a", "b"), [("1", "x")]) == "| a | b |\n| :-- | :-- |\n| 1 | x |"
 
 
-def test_verdicts_come_in_words_and_in_order():
+def test_claims_that_explain_are_folded_away():
     claims = [
         refused("d", "no texts"),
         Claim("c", 0.1, -0.1, 0.3, 0.2, 9, "not established"),
         Claim("b", 0.001, -0.01, 0.01, 0.9, 9, "equivalent", bound=0.03),
-        Claim("a", -0.1, -0.2, -0.05, 0.0001, 9, "established", note="5 runs"),
+        Claim("a", -0.1, -0.2, -0.05, 0.0001, 4, "not established", note="5 runs"),
     ]
-    assert in_words(claims[0]) == "d: no texts"
-    assert "within ±0.03" in in_words(claims[2])
-    assert "p < 0.001; n 9; 5 runs" in in_words(claims[3])
-    text = Section("X", claims, []).verdicts()
-    names = re.findall(r"^- (\w):", text, re.MULTILINE)
-    assert names == ["a", "b", "c", "d"]
+    assert figures_of(claims[0]) == "no texts"
+    assert "could have been found" not in figures_of(claims[1])
+    assert "within ±0.03" in figures_of(claims[2])
+    assert "n 4; 4 clusters cannot establish anything; it takes 6; 5 runs" in figures_of(claims[3])
+    text = Section("X", claims, []).markdown()
+    assert text.index("<details>") < text.index("| a |")
+
+
+def found(benchmark="dilution", claim=None, **more):
+    rows = [["separate calls", "2.1"]]
+    parts = ("A joint gradient loses a | half.", "Use separate ones.", claim)
+    return Finding(benchmark, {}, *parts, Table(("arm", "units"), rows), **more)
+
+
+def test_a_section_begins_with_its_finding_and_folds_all_else():
+    claim = Claim("S - C", 0.4, 0.2, 0.6, 0.01, 12, "established")
+    parts = ["About 34 arms.", "![figure](lead.svg)\n\n*figure.*", "![other](other.svg)"]
+    section = Section("Dilution", [claim], parts, finding=found(claim=claim), lead="lead.svg")
+    first, *behind = section.markdown().split("<details>")
+    for part in ("a &#124; half", "Use separate ones.", "](lead.svg)", "| separate calls | 2.1 |"):
+        assert part in first
+    assert "34 arms" not in first
+    assert "other.svg" not in first
+    assert "34 arms" in behind[0]
+    assert "lead.svg" not in "".join(behind)
+    assert section.primary == [claim]
+
+
+def test_the_first_page_answers_what_was_found_and_says_what_was_not(tmp_path):
+    finding = found(limits=("Which coach.",), advice={"coach": "Tell it to write K times as much."})
+    cells = [replace(cell("seed", 0), setting={})]
+    page = "\n".join(meaning([Section("D", [], [], finding=finding)], Settings(cells)))
+    assert "Tell it to write K times as much." in page
+    assert "- Which coach." in page
+    assert "`modes` says nothing" in page
+    assert "60 calls" in page
+    assert meaning([Section("D", [], [])], Settings(cells)) == []
+
+
+def test_a_planted_world_says_what_was_planted_beside_what_was_found(capsys):
+    planted = replace(found(), setting={"planted": {"dilution": "40 % of all advice."}})
+    assert "40 % of all advice." in Section("D", [], [], finding=planted).markdown()
+    planted.print()
+    assert "40 % of all advice." in capsys.readouterr().out
+    assert "lanted" not in Section("D", [], [], finding=found()).markdown()
+
+
+def test_what_was_cut_short_is_told_first(tmp_path):
+    folder = folder_of(tmp_path / "x", some_cells())
+    (folder / "unfinished.json").write_text('{"modes": "modes: 6 of 9 cells"}', "utf-8")
+    text = write_report(folder).read_text("utf-8")
+    assert text.index("6 of 9 cells") < text.index("## What this means")
 
 
 def test_a_folder_without_cells_is_an_error_of_one_line(tmp_path):

@@ -264,7 +264,7 @@ def test_seed_sections_are_the_papers_seed_prompt(setting):
 
 def test_one_criterion_cannot_interfere(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "benchmarks.harness.setting.smoke_setting", lambda *_, **__: one_criterion(tmp_path)
+        "benchmarks.harness.options.smoke_setting", lambda *_, **__: one_criterion(tmp_path)
     )
     result = CliRunner().invoke(interference.command, ["--smoke"])
     assert result.exit_code == 1

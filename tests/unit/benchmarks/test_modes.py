@@ -18,6 +18,7 @@ from benchmarks.harness.setting import ROLES, in_setting, setting_of
 from benchmarks.harness.two_way import two_way
 from benchmarks.modes.edits import edits_of, rate_edits
 from benchmarks.modes.estimates import differences, gains
+from benchmarks.modes.finding import finding
 from benchmarks.modes.measure import Plan, measure, runs_of
 from benchmarks.modes.runs import hypervolume, validation_volume
 from benchmarks.modes.summary import summarize
@@ -33,6 +34,7 @@ from benchmarks.worlds.world import fields, inputs_of
 from engines import FunctionEngine, fake_lm
 from mogradjudge import BudgetExhausted, SetupError
 from mogradjudge.agreement import cluster_test
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.judge.judge import MultiCriteriaJudge
 
 PLAN = Plan(steps=1, gate="none")
@@ -141,6 +143,37 @@ def test_dilution_that_was_planted_shows(cells):
     assert by_name["SSS minus seed"] > 0 > by_name["CCC minus SSS"]
 
 
+def test_fewer_than_three_runs_recommend_no_mode(cells):
+    said = finding(summarize(cells)[0])
+    assert said.claim is None
+    assert "--seeds" in said.action
+    assert "2 runs" in said.sentence
+    assert not any("(" in value for row in said.table.rows for value in row[1:3])  # no interval
+
+
+@pytest.mark.parametrize(
+    ("verdict", "estimate", "taken"),
+    [
+        ("established", -0.1, "Take SSS"),
+        ("established", 0.1, "Take CCC"),
+        ("equivalent", 0.0, "Take CCC"),
+        ("not established", -0.1, "Take CCC, the cheapest"),
+    ],
+)
+def test_the_primary_claim_decides_which_mode_is_recommended(cells, verdict, estimate, taken):
+    (summary,) = summarize(cells)
+    ends = (estimate - 0.02, estimate + 0.02)
+    claim = Claim("CCC minus SSS", estimate, *ends, 0.01, 12, verdict, bound=0.03)
+    modes = tuple(replace(mode, seeds=(0, 1, 2)) for mode in summary.modes)
+    said = finding(replace(summary, modes=modes, pairs=(claim,)))
+    assert said.claim == claim
+    assert said.action.startswith(taken)
+    assert said.advice["mode"].startswith(taken) == (verdict != "not established")
+    assert bool(said.limits) == (verdict == "not established")
+    assert f"{estimate:+.3f}" in said.sentence
+    assert len(said.table.rows) == 3
+
+
 def test_settings_stand_apart_and_side_by_side(cells):
     models = cells[0].setting["models"]
     hotter = {**models, "judge": {**models["judge"], "temperature": 0.5}}
@@ -149,7 +182,8 @@ def test_settings_stand_apart_and_side_by_side(cells):
     assert len(found) == 2
     assert [each.setting["models"]["judge"]["temperature"] for each in found] == [0.0, 0.5]
     names = ["SSS minus seed", "CCC minus seed", "CCC minus SSS"]
-    assert [claim.name for each in found for claim in each.headlines] == names * 2
+    claims = [claim for each in found for claim in (*each.against_seed, *each.pairs)]
+    assert [claim.name for claim in claims] == names * 2
     assert summarize(list(reversed([*cells, *others])))[1] == found[0]
 
 

@@ -71,6 +71,36 @@ def test_a_smoke_run_without_a_folder_leaves_none_behind(tmp_path, monkeypatch):
     assert list(tmp_path.glob("mogradjudge-smoke-*")) == []
 
 
+def test_the_finding_says_what_these_texts_can_show(cells):
+    said = noise.finding(noise.summarize(cells))
+    mean = next(row for row in noise.summarize(cells).rows if row.criterion == "mean")
+    assert said.claim is None
+    assert f"{mean.least_paired:.2f}" in said.sentence
+    assert str(mean.needed_unpaired) in said.action
+    assert mean.needed_unpaired > 8  # for 8 show a far larger one
+    assert said.advice["texts"]
+    assert "ceiling" in said.limits[-1]
+
+
+def test_the_judge_is_a_share_of_the_ceiling_where_single_ratings_are_known(cells):
+    first, *rest = cells
+    human = first.result["judged"]["human"]
+    ratings = [
+        [
+            (rater, name, min(5.0, max(1.0, human[name][text] + (text * step) % 3 - 1)))
+            for name in human
+            for rater, step in (("ann", 1), ("bob", 2), ("cy", 5))
+        ]
+        for text in range(len(human["fluency"]))
+    ]
+    rated = Cell(**{**vars(first), "result": {**first.result, "ratings": ratings}})
+    summary = noise.summarize([rated, *rest])
+    share = summary.ceilings["fluency"].share
+    assert 0 < share < 1.5
+    (row,) = (row for row in noise.finding(summary).table.rows if row[0] == "fluency")
+    assert row[-1].startswith(f"{share:.0%}")
+
+
 def test_one_scoring_says_nothing_about_runs(cells):
     once = [cell for cell in cells if cell.key["repeat"] == 0]
     for row in noise.summarize(once).rows:
