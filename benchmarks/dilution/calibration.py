@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import PlantedText, plant
-from benchmarks.worlds.ratings import Rater, rate_texts
+from benchmarks.worlds.ratings import Rater, Rating, rated, ratings_in
 from mogradjudge.criteria import Group
+from mogradjudge.judge.scores import Unscored
 
 RHO_NEEDED = 0.8
 UNCALIBRATED = "uncalibrated rater"
@@ -126,12 +127,20 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
         SetupError: If the bank knows none of the rater's criteria.
     """
     texts = plant(rater.criteria, n=n, seed=seed)
-    rated = rate_texts([text.text for text in texts], rater)
-    measured = [
-        (text, measure(units, rater.criteria)) for text, units in zip(texts, rated, strict=True)
-    ]
+    ratings = ratings_in([text.text for text in texts], rater)
+    return calibration_of(rater.name, rater.criteria, texts, ratings)
+
+
+def calibration_of(
+    rater: str,
+    criteria: Group,
+    texts: Sequence[PlantedText],
+    ratings: Mapping[str, Rating | Unscored],
+) -> Calibration:
+    """Compare a rater's ratings of the units of planted texts with what was planted."""
+    measured = [(text, measure(rated(text.text, ratings), criteria)) for text in texts]
     points = [
-        (text.target, text.share, share)
+        (text, share)
         for text, focus in measured
         if (share := focus.by_criterion[text.target].share_by_units) is not None
     ]
@@ -144,7 +153,7 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
         if text.actionable_units and focus.actionable_units
     ]
     return _calibration(
-        rater.name,
+        rater,
         texts,
         points,
         yield_shares,
@@ -155,14 +164,15 @@ def calibrate(rater: Rater, *, n: int = 15, seed: int = 0) -> Calibration:
 def _calibration(
     rater: str,
     texts: Sequence[PlantedText],
-    points: Sequence[tuple[str, float, float]],
+    shares: Sequence[tuple[PlantedText, float]],
     yield_shares: Sequence[tuple[str, float, float]],
     yield_rho: float | None,
 ) -> Calibration:
     """Fit the lines through points, each a target with its planted and its measured share."""
+    points = [(text.target, text.share, share) for text, share in shares]
     overall, by_criterion = _lines(points, texts)
     overall_of_yields, yields_by_criterion = _lines(yield_shares, texts)
-    levels = level_means([(share, seen) for _, share, seen in points])
+    levels = level_means([(text.level, share) for text, share in shares])
     return Calibration(
         rater=rater,
         criteria=tuple(by_criterion),
@@ -215,7 +225,7 @@ def _lines(
 
 def _shared(texts: Sequence[PlantedText]) -> float:
     """Give how often a sentence of these texts comes in them, on average."""
-    sentences = [sentence for text in texts for sentence in text.sentences]
+    sentences = [sentence.text for text in texts for sentence in text.sentences]
     return len(sentences) / max(1, len(set(sentences)))
 
 

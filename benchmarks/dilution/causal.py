@@ -15,7 +15,6 @@ from benchmarks.dilution.observed import Entry, entries_of
 from benchmarks.dilution.steps import open_context
 from benchmarks.dilution.trust import Trust
 from benchmarks.dilution.verdicts import mean_claim, single_claims
-from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged, score_texts
 from benchmarks.harness.setting import Setting
 from benchmarks.worlds.controls import off_topic, on_topic
@@ -42,8 +41,8 @@ class Tried:
     text: str
 
 
-def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
-    """Choose gradients to try: C-long and S in turn, over steps, criteria and examples in turn.
+def chosen(steps: Sequence[Entry], rater: str, count: int) -> list[Tried]:
+    """Choose gradients to try: long joint and separate ones, over steps, criteria and examples.
 
     Args:
         steps: Measured steps.
@@ -51,28 +50,26 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         count: How many gradients; fewer are given if there are fewer.
     """
     gradients: dict[str, Tried] = {}
-    arms, criteria = (LONG, SEPARATE), steps[0].result["criteria"]
-    most = len(arms) * len(steps) * len(criteria) * steps[0].key["batch_size"]
+    arms, criteria = (LONG, SEPARATE), steps[0]["criteria"]
+    most = len(arms) * len(steps) * len(criteria) * steps[0]["key"]["batch_size"]
     for number in range(most):
         round_, arm = number // len(arms), arms[number % len(arms)]
-        cell = steps[round_ % len(steps)]
+        step = steps[round_ % len(steps)]
         criterion = criteria[(round_ + round_ // len(steps)) % len(criteria)]
         worth = {
             entry["example"]
-            for entry in entries_of(cell.result, arm, rater, criterion)
+            for entry in entries_of(step, arm, rater, criterion)
             if entry["by_criterion"][criterion]["on_topic"]
         }
         texts = [
             advice
-            for advice in cell.result["advice"]
-            if advice["arm"] == arm
-            and advice["target"] in (None, criterion)
-            and advice["example_id"] in worth
+            for advice in step["advice"]
+            if advice.arm == arm and advice.target in (None, criterion) and advice.example in worth
         ]
         if texts and len(gradients) < count:
             one = texts[round_ // (len(steps) * len(criteria)) % len(texts)]
-            place = {**cell.key, "arm": arm, "criterion": criterion, "example": one["example_id"]}
-            gradients.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
+            place = {**step["key"], "arm": arm, "criterion": criterion, "example": one.example}
+            gradients.setdefault(str(sorted(place.items())), Tried(place, one.text))
     return list(gradients.values())
 
 

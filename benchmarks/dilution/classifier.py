@@ -47,11 +47,6 @@ class Classifier:
         """What reports call it."""
         return "classifier, names masked" if self.masked else "classifier"
 
-    @property
-    def unknown(self) -> Group:
-        """The criteria that it has no sentences for: it never takes a unit to be about them."""
-        return tuple(name for name in self.criteria if label_of(name) is None)
-
     def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Rate units."""
         if not units:
@@ -68,7 +63,12 @@ class Classifier:
     def _topics(self) -> Any:
         names = {label: label for label in REST}
         names |= {label: name for name in self.criteria if (label := label_of(name)) is not None}
-        lessons = [(s.text, names[s.label]) for s in sentences("train") if s.label in names]
+        lessons = [
+            (sentence.text, names[label])
+            for sentence in sentences("train")
+            for label in sentence.labels
+            if label in names
+        ]
         texts, labels = zip(*lessons, strict=True)
         weights = [_tfidf(ngram_range=(1, 2)), _tfidf(analyzer="char_wb", ngram_range=(3, 5))]
         return _fit(self._shown(texts), labels, weights)

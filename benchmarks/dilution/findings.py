@@ -97,8 +97,6 @@ class Dilution:
         figures: By arm, rater and criterion.
         holistic: The LM rater's mean rating from 1 to 10, by arm and criterion, of texts that were
             asked about the criterion.
-        off_target: The same of the separate gradients on criteria that they were not asked about:
-            what a rating is worth at least.
         adherence: The mean rating from 1 to 10 by arm and criterion.
         leakage: The mean mass by rater, arm, criterion asked about, and label.
         contrasts: What differs between arms.
@@ -117,7 +115,6 @@ class Dilution:
     calibrations: Mapping[str, Calibration]
     figures: tuple[Figures, ...]
     holistic: Mapping[str, Mapping[str, float]]
-    off_target: Mapping[str, float]
     adherence: Mapping[str, Mapping[str, float]]
     leakage: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
     contrasts: tuple[Contrast, ...]

@@ -5,18 +5,133 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import permutations
 from typing import Any, TypeAlias
 
-from benchmarks.dilution.arms import JOINED, LONG
-from benchmarks.dilution.calibration import Calibration
-from benchmarks.dilution.measures import chance_corrected
+from benchmarks.dilution.arms import JOINED, LONG, ROUTED, Advice, advice_of
+from benchmarks.dilution.calibration import Calibration, calibration_of
+from benchmarks.dilution.measures import TextFocus, chance_corrected, measure
+from benchmarks.dilution.planted import texts_in
+from benchmarks.dilution.raters import (
+    BENCHMARK,
+    EDITS,
+    MASKED,
+    STEP,
+    UNITS,
+    UNITS_TEST,
+    WHOLE,
+    WHOLE_TEST,
+    ratings_of,
+)
+from benchmarks.dilution.whole_texts import told_apart
+from benchmarks.harness.cells import Cell
+from benchmarks.worlds.controls import is_on
+from benchmarks.worlds.ratings import Rating, rated
 from mogradjudge.criteria import Group
+from mogradjudge.judge.scores import Unscored
 
 Entry: TypeAlias = Mapping[str, Any]
 ByExample: TypeAlias = dict[str, float]
 Source: TypeAlias = Callable[[Entry, str, str], ByExample]
 """Gives the values of a step's arm on a criterion, by example."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What cells hold, with what is derived from it.
+
+    ``steps`` have ``texts``, an entry for each text and rater (`TextFocus`, with the arm, the
+    example and the target), and the ratings from 1 to 10 of whole texts and of edits.
+    ``knows`` names the criteria that each rater has figures for.
+    """
+
+    steps: Sequence[Entry]
+    knows: Mapping[str, Group]
+    calibrations: Mapping[str, Calibration]
+    whole_texts: Entry | None
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The raters that see the criteria's names."""
+        return tuple(name for name in self.knows if not name.endswith(MASKED))
+
+
+def observe(cells: Sequence[Cell]) -> Observed:
+    """Derive from a setting's cells what is compared; of equal parts the last counts."""
+    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    steps = [cell for cell in own if cell.key["part"] == STEP]
+    criteria: Group = tuple(steps[0].result["criteria"]) if steps else ()
+    tests = {cell.key["rater"]: cell.result for cell in own if cell.key["part"] == UNITS_TEST}
+    raters = {cell.key["rater"]: None for cell in own if cell.key["part"] == UNITS}
+    whole = [cell.result for cell in own if cell.key["part"] == WHOLE_TEST]
+    return Observed(
+        steps=[_step(cell, own, tuple(raters)) for cell in steps],
+        knows={name: tuple(tests[name]["knows"]) if name in tests else criteria for name in raters},
+        calibrations={
+            name: calibration_of(
+                *(name, criteria, texts_in(test["planted"]), ratings_of(test["ratings"]))
+            )
+            for name, test in tests.items()
+        },
+        whole_texts=told_apart(texts_in(whole[-1]["planted"]), whole[-1]["ratings"])
+        if whole
+        else None,
+    )
+
+
+def _step(cell: Cell, cells: Sequence[Cell], raters: Sequence[str]) -> Entry:
+    """Measure all texts of a step, by the ratings that the other cells hold of it."""
+    place = {name: value for name, value in cell.key.items() if name != "part"}
+    parts = [other for other in cells if place.items() <= other.key.items()]
+    ratings = {
+        of.key["rater"]: ratings_of(of.result["ratings"]) for of in parts if of.key["part"] == UNITS
+    }
+    criteria: Group = tuple(cell.result["criteria"])
+    advice = advice_of(cell.result["gradients"])
+    texts = [
+        _entry(text, name, measure(rated(text.text, ratings[name]), criteria))
+        for name in raters
+        if name in ratings
+        for text in advice
+    ]
+    plain = {name: of for name, of in ratings.items() if not name.endswith(MASKED)}
+    return {
+        "key": cell.key,
+        "criteria": criteria,
+        "advice": advice,
+        "texts": texts + _routed(advice, plain, criteria),
+        "holistic": _ratings(parts, WHOLE),
+        "adherence": _ratings(parts, EDITS),
+    }
+
+
+def _ratings(parts: Sequence[Cell], part: str) -> Sequence[Entry]:
+    of = [cell.result["ratings"] for cell in parts if cell.key["part"] == part]
+    return of[-1] if of else ()
+
+
+def _routed(
+    advice: Sequence[Advice],
+    ratings: Mapping[str, Mapping[str, Rating | Unscored]],
+    criteria: Group,
+) -> list[Entry]:
+    """Sort the units of C-long by what one rater says; another one rates, or it would agree."""
+    entries = []
+    for text in advice:
+        for router, rater in permutations(ratings, 2) if text.arm == LONG else ():
+            routed, by_other = rated(text.text, ratings[router]), rated(text.text, ratings[rater])
+            for name in criteria:
+                chosen = [b for a, b in zip(routed, by_other, strict=True) if is_on(a, name)]
+                if chosen:
+                    own = replace(text, arm=ROUTED, target=name)
+                    entries.append(_entry(own, rater, measure(chosen, criteria)))
+    return entries
+
+
+def _entry(advice: Advice, rater: str, focus: TextFocus) -> Entry:
+    place = {"arm": advice.arm, "example": advice.example, "target": advice.target}
+    return {**place, "rater": rater, **asdict(focus)}
 
 
 def entries_of(step: Entry, arm: str, rater: str, criterion: str | None = None) -> list[Entry]:
@@ -111,8 +226,8 @@ def holistic(step: Entry, arm: str, criterion: str) -> ByExample:
         entry["example"]: entry["rating"]
         for entry in step["holistic"]
         if entry["arm"] == arm
+        and entry["example"] is not None
         and entry["criterion"] == criterion
-        and entry["target"] in (None, criterion)
         and entry["rating"] is not None
     }
 

@@ -6,21 +6,24 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.dilution.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
-from benchmarks.dilution.calibration import CALIBRATION
+from benchmarks.dilution.arms import ROUTED, TEXTS, WRITTEN
 from benchmarks.dilution.causal import causal_contrasts, gain_by, skipped_note
 from benchmarks.dilution.contrasts import contrasts_of, masking_contrast, text_contrasts
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
+from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.observed import (
     Entry,
+    Observed,
     Source,
     adherence,
     entries_of,
     field_of,
     focus_of,
     holistic,
+    observe,
     yield_of,
 )
+from benchmarks.dilution.raters import BENCHMARK, MASKED, STEP
 from benchmarks.dilution.trust import Trust, trust_in
 from benchmarks.dilution.whole_texts import trust_in_ratings
 from benchmarks.harness.cells import Cell
@@ -28,8 +31,7 @@ from benchmarks.harness.tables import mean_of_known
 from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 
-BENCHMARK = "dilution"
-RATERS, STEP, CAUSAL = "raters", "step", "causal"
+CAUSAL = "causal"
 _SIZES = ("batch_size", "words", "seeds", "steps")  # other numbers deal the documents otherwise
 
 
@@ -45,26 +47,18 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
     if len(sizes) != 1:
         what = "no measured steps" if not steps else "steps of several sizes"
         raise SetupError(f"The folder holds {what}. Measure one size per folder, with --out.")
-    about = [cell.result for cell in own if cell.key["part"] == RATERS][-1]
-    return _Summary(own, [cell.result for cell in steps], about).dilution(steps)
+    return _Summary(own, observe(own)).dilution(steps)
 
 
 class _Summary:
     """What all parts of the summary read."""
 
-    def __init__(self, cells: Sequence[Cell], steps: Sequence[Entry], about: Entry) -> None:
-        self.cells, self.steps = cells, steps
-        self.criteria: Group = tuple(steps[0]["criteria"])
-        self.unknown: Group = tuple(about["unknown"])
-        self.plain: tuple[str, ...] = tuple(about["raters"])
-        self.masked: Mapping[str, str] = about["masked"]
-        self.lm: str = about["lm"]
-        self.warnings: Sequence[str] = about["warnings"]
-        self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
-        self.calibrations = {
-            name: CALIBRATION.validate_python(entry)
-            for name, entry in about["calibrations"].items()
-        }
+    def __init__(self, cells: Sequence[Cell], seen: Observed) -> None:
+        self.cells, self.steps, self.knows = cells, seen.steps, seen.knows
+        self.criteria: Group = seen.steps[0]["criteria"]
+        self.plain = seen.plain
+        self.ratings_test = seen.whole_texts
+        self.calibrations = seen.calibrations
 
     def dilution(self, cells: Sequence[Cell]) -> Dilution:
         causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
@@ -79,7 +73,6 @@ class _Summary:
             calibrations=self.calibrations,
             figures=tuple(self._figures()),
             holistic={arm: self._by_criterion(holistic, arm) for arm in TEXTS},
-            off_target=self._off_target(),
             adherence={arm: self._by_criterion(adherence, arm) for arm in WRITTEN},
             leakage={rater: self._leakage(rater) for rater in self.plain},
             contrasts=tuple(self._contrasts()),
@@ -88,23 +81,16 @@ class _Summary:
             notes=tuple(self._notes(causal)),
         )
 
-    def _knows(self, rater: str) -> Group:
-        """The criteria that a rater has figures for."""
-        rater = next((plain for plain, hidden in self.masked.items() if hidden == rater), rater)
-        if rater == self.lm:
-            return self.criteria
-        return tuple(name for name in self.criteria if name not in self.unknown)
-
     def _trust(self, rater: str, *, yields: bool = False) -> Trust:
-        return trust_in([self.calibrations.get(rater)], self._knows(rater), yields=yields)
+        return trust_in([self.calibrations.get(rater)], self.knows[rater], yields=yields)
 
     def _hidden(self) -> Iterable[str]:
-        return self.masked.values()
+        return [name for name in self.knows if name not in self.plain]
 
     def _figures(self) -> Iterable[Figures]:
         for rater in (*self.plain, *self._hidden()):
             for arm in (*TEXTS, ROUTED):
-                figures = [self._figure(arm, rater, name) for name in self._knows(rater)]
+                figures = [self._figure(arm, rater, name) for name in self.knows[rater]]
                 known = [mean for mean in figures if mean is not None]
                 yield from known
                 if len(known) > 1:
@@ -145,15 +131,6 @@ class _Summary:
         by_name = {name: self._values(source, arm, name) for name in self.criteria}
         return {name: statistics.fmean(values) for name, values in by_name.items() if values}
 
-    def _off_target(self) -> dict[str, float]:
-        ratings: dict[str, list[float]] = {}
-        for step in self.steps:
-            for rated in step["holistic"]:
-                off = rated["arm"] == SEPARATE and rated["target"] != rated["criterion"]
-                if off and rated["rating"] is not None:
-                    ratings.setdefault(rated["criterion"], []).append(rated["rating"])
-        return {name: statistics.fmean(values) for name, values in ratings.items()}
-
     def _leakage(self, rater: str) -> dict[str, dict[str, dict[str, float]]]:
         return {
             arm: {
@@ -173,13 +150,13 @@ class _Summary:
 
     def _contrasts(self) -> Iterable[Contrast]:
         for rater in self.plain:
-            known, calibration = self._knows(rater), self.calibrations.get(rater)
+            known, calibration = self.knows[rater], self.calibrations.get(rater)
             yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
-            both = (rater, self.masked[rater])
+            both = (rater, f"{rater}{MASKED}")
             if contrast := masking_contrast(self.steps, both, self.calibrations, known):
                 yield contrast
         trust = trust_in_ratings(self.ratings_test, self.criteria)
-        yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
+        yield from text_contrasts(self.steps, "LM rater", self.criteria, trust)
 
     def _causal(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[Contrast]:
         if not causal:
@@ -192,9 +169,13 @@ class _Summary:
         return float(lost / max(1, lost + sum(text["units"] for text in texts)))
 
     def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
-        yield from self.warnings
-        if self.unknown:
-            yield f"The classifier has no sentences for {', '.join(self.unknown)}."
+        models = self.cells[0].setting.get("models", {})
+        rater, coach = (models.get(role, {}).get("model", role) for role in ("rater", "coach"))
+        if warning := warning_about(rater, coach):
+            yield warning
+        for rater in self.plain:
+            if unknown := [name for name in self.criteria if name not in self.knows[rater]]:
+                yield f"The {rater} does not know {', '.join(unknown)}: no figures by it."
         yield from self._notes_on_tests()
         if note := skipped_note(causal):
             yield note

@@ -52,7 +52,6 @@ def ratings_table(dilution: Dilution) -> Table:
     """Give the LM's ratings of whole texts and of edits, from 1 to 10."""
     by_row = {f"focus, {arm}": ratings for arm, ratings in dilution.holistic.items()}
     by_row |= {f"adherence of edits, {arm}": of for arm, of in dilution.adherence.items()}
-    by_row["focus of S on a criterion that it was not asked about"] = dilution.off_target
     rows = [
         [name, *(number(ratings.get(criterion), 1) for criterion in dilution.criteria)]
         for name, ratings in by_row.items()

@@ -6,38 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.dilution.calibration import RHO_NEEDED, level_means, rises, spearman
-from benchmarks.dilution.lm_rater import FocusQuestion, LMRater
-from benchmarks.dilution.planted import plant
+from benchmarks.dilution.planted import PlantedText
 from benchmarks.dilution.trust import UNTESTED, Trust
 from mogradjudge.criteria import Group
-from mogradjudge.judge.scores import Unscored
 
 
-def probe_ratings(rater: LMRater, *, n: int, seed: int = 0) -> dict[str, Any]:
-    """Have planted texts rated from 1 to 10, each on its target; ``n`` per target and level."""
-    texts = plant(rater.criteria, n=n, seed=seed)
-    ratings = rater.rate_focus([FocusQuestion(text.target, text.text) for text in texts])
+def told_apart(texts: Sequence[PlantedText], ratings: Sequence[float | None]) -> dict[str, Any]:
+    """Compare ratings from 1 to 10 of planted texts, each on its target, with what was planted."""
     points = [
-        (text.target, text.share, rating)
-        for text, rating in zip(texts, ratings, strict=True)
-        if not isinstance(rating, Unscored)
+        (text, rating) for text, rating in zip(texts, ratings, strict=True) if rating is not None
     ]
-    targets = dict.fromkeys(text.target for text in texts)
     return {
-        **_told_apart([(share, rating) for _, share, rating in points]),
+        **_told_apart(points),
         "by_criterion": {
-            name: _told_apart(
-                [(share, rating) for target, share, rating in points if target == name]
-            )
-            for name in targets
+            name: _told_apart([point for point in points if point[0].target == name])
+            for name in dict.fromkeys(text.target for text in texts)
         },
     }
 
 
-def _told_apart(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    levels = level_means(points)
+def _told_apart(points: Sequence[tuple[PlantedText, float]]) -> dict[str, Any]:
+    levels = level_means([(text.level, rating) for text, rating in points])
     return {
-        "rho": spearman(points),
+        "rho": spearman([(text.share, rating) for text, rating in points]),
         "monotone": rises(levels),
         "levels": {f"{share:g}": mean for share, mean in levels.items()},
         "n": len(points),

@@ -8,10 +8,19 @@ from dataclasses import replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.dilution.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
+from benchmarks.dilution.arms import (
+    CRITIQUED,
+    CRITIQUED_LONG,
+    JOINED,
+    JOINT,
+    LONG,
+    ROUTED,
+    SEPARATE,
+)
 from benchmarks.dilution.contrasts import DILUTION
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
-from benchmarks.dilution.summary import BENCHMARK, summarize
+from benchmarks.dilution.raters import BENCHMARK
+from benchmarks.dilution.summary import summarize
 from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.tables import Table, difference, percent
@@ -24,11 +33,13 @@ from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
 
 _ARMS: Mapping[str, str] = {
-    SEPARATE: "a gradient for each criterion",
-    JOINT: "one for all criteria, as long as one of S",
+    SEPARATE: "S: a gradient for each criterion",
+    JOINT: "C: one for all criteria, as long as one of S",
     LONG: "one for all criteria, as long as those of S together",
+    CRITIQUED: "as C, of critiques that speak of all criteria at once",
+    CRITIQUED_LONG: "the same, as long as those of S together",
     JOINED: "those of S on one example put together, no LM",
-    ROUTED: "the sentences of C-long sorted by criterion, no LM",
+    ROUTED: "its sentences sorted by criterion, no LM",
 }
 _MEASURES: Mapping[str, str] = {
     "display": "share of words x 10",

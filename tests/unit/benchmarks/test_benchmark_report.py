@@ -234,7 +234,6 @@ def test_dilution_is_told_for_each_rater():
         calibrations={"one | rater": calibration},
         figures=tuple(each for _, figures in found for each in figures),
         holistic={"S": {"fluency": 9.0}, "C-long": {}},
-        off_target={"fluency": 1.0},
         adherence={},
         leakage={name: {"S": {"fluency": {"fluency": 0.9}}} for name in ("one | rater", "two")},
         contrasts=tuple(contrast for contrast, _ in found),

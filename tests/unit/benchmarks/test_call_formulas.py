@@ -77,11 +77,14 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     sizes = dilution.Sizes(steps=T, batch_size=B, planted=3, causal=1)
     calls, known = measured(setting, lambda: dilution.measure(setting, sizes))
     texts = plant(setting.rubric.names, n=3)
-    planted = {sentence for text in texts for sentence in text.sentences}
-    known |= {"G": 1, "U": 2 * B * 3 * K, "P": len(planted)}
-    step, test, causal = bounds("dilution", **known)
-    assert calls["dilution", "step"] == step
-    assert test / 2 < calls["dilution", "raters"] <= test
+    planted = {sentence.text for text in texts for sentence in text.sentences}
+    units = 5 * B * 3 * K  # S and each of the four joint arms have as many
+    known |= {"G": 1, "U": units, "P": len(planted)}
+    step, _, test, causal = bounds("dilution", **known)
+    parts = {part: calls["dilution", part] for part in ("step", "units", "whole texts")}
+    assert sum(parts.values()) == step
+    tests = calls["dilution", "test of units"] + calls["dilution", "test of whole texts"]
+    assert test / 2 < tests <= test
     assert causal / 3 < calls["noise", None] + calls["dilution", "causal"] <= causal
 
 

@@ -137,7 +137,7 @@ def test_masked_and_plain_labels_are_paired_by_step():
 
 
 def test_ratings_of_whole_texts_go_by_a_test_of_their_own():
-    rated = {"arm": SEPARATE, "example": "x", "criterion": "fluency", "target": None, "rating": 9.0}
+    rated = {"arm": SEPARATE, "example": "x", "criterion": "fluency", "rating": 9.0}
     steps = [{"holistic": [rated, {**rated, "arm": LONG, "rating": 4.0}], "adherence": []}] * 4
     steps = [{**each, "adherence": [rated, {**rated, "arm": LONG}]} for each in steps]
     passed = {"rho": 0.9, "monotone": True}

@@ -7,20 +7,36 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.dilution import command as dilution
-from benchmarks.dilution.arms import JOINED, LONG, ROUTED, SEPARATE, TEXTS, budgeted
+from benchmarks.dilution.arms import (
+    ARMS,
+    JOINED,
+    LONG,
+    ROUTED,
+    SEPARATE,
+    TEXTS,
+    budgeted,
+)
 from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.contrasts import DILUTION
-from benchmarks.dilution.observed import entries_of, field_of, paired
-from benchmarks.dilution.steps import batches_of, open_raters
-from benchmarks.dilution.summary import CAUSAL, RATERS, STEP, summarize
+from benchmarks.dilution.observed import entries_of, field_of, observe, paired
+from benchmarks.dilution.raters import (
+    EDITS,
+    STEP,
+    UNITS,
+    UNITS_TEST,
+    WHOLE,
+    WHOLE_TEST,
+    raters_of,
+)
+from benchmarks.dilution.steps import batches_of
+from benchmarks.dilution.summary import CAUSAL, summarize
 from benchmarks.dilution.trust import UNTESTED
 from benchmarks.dilution.verdicts import mean_claim, relative_claim, single_claims
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
-from benchmarks.worlds.world import toy_rubric
+from benchmarks.worlds.world import parts_of, toy_rubric
 from mogradjudge import SetupError
-from mogradjudge.lm.ledger import Ledger
 from mogradjudge.stages.gradient import WriteGradient
 
 SIZES = dilution.Sizes(steps=4, batch_size=2, words=20, planted=3, causal=0)
@@ -103,27 +119,82 @@ def test_the_summary_is_a_function_of_the_cells_on_disk(diluted, found):
     assert json.loads(json.dumps(asdict(found), allow_nan=False))["steps"] == 8
 
 
+def parts(setting, part):
+    return [cell for cell in setting.cells if cell.key.get("part") == part]
+
+
 def test_each_text_is_measured_by_each_rater_and_routed_ones_by_the_other(diluted):
-    for cell in diluted.cells:
-        if cell.key.get("part") != STEP:
-            continue
-        step = cell.result
-        routers = {
-            (each["example_id"], each["target"], each["text"]): each["routed_by"]
-            for each in step["advice"]
-            if each["arm"] == ROUTED
-        }
-        assert set(routers.values()) <= {"LM rater", "classifier"}
-        for rater in ("LM rater", "classifier", "LM rater, names masked"):
+    steps = observe(diluted.cells).steps
+    assert len(steps) == 8
+    for step in steps:
+        for rater in ("LM rater", "classifier"):
             assert {e["arm"] for e in step["texts"] if e["rater"] == rater} >= set(TEXTS)
-        routed = [each for each in step["texts"] if each["arm"] == ROUTED]
-        assert len(routed) == len([e for e in step["advice"] if e["arm"] == ROUTED])
         joint = entries_of(step, LONG, "LM rater")
         assert len(joint) == len(entries_of(step, LONG, "LM rater", "fluency")) == 2
+    routed = [e for step in steps for e in step["texts"] if e["arm"] == ROUTED]
+    assert {e["rater"] for e in routed} == {"LM rater", "classifier"}
+    assert {e["target"] for e in routed} == {"coherence", "fluency"}
+
+
+def test_cells_hold_what_was_written_and_what_raters_said_and_no_measure(diluted):
+    for cell in parts(diluted, STEP):
+        gradients = cell.result["gradients"]
+        assert {gradient["arm"] for gradient in gradients} == set(ARMS)
+        assert all(gradient["text"] and "units" in gradient for gradient in gradients)
+        sizes = {len(critique["criteria"]) for critique in cell.result["critiques"]}
+        assert sizes == {1, 2}
+    for cell in [*parts(diluted, UNITS), *parts(diluted, UNITS_TEST)]:
+        for rating in cell.result["ratings"].values():
+            assert set(rating) == {"mass", "actionable"}
+
+
+def test_joint_critiques_are_read_by_their_own_arms_alone(tmp_path, monkeypatch):
+    read = {}
+
+    def advice(world, names, critiques, words=None):
+        read.setdefault((len(names), words), []).append(critiques)
+        return "\n\n".join(f"{name}: Judge it." for name in names)
+
+    monkeypatch.setattr(PlantedWorld, "advice", advice)
+    monkeypatch.setattr(
+        PlantedWorld, "_critique", lambda world, inputs: f"On {len(parts_of(inputs['results']))}."
+    )
+    measured_in(tmp_path, PlantedWorld(), steps=1, batch_size=1, planted=1, holistic=False)
+    for words in (20, 40):  # of two seeds
+        assert (
+            sorted("On 2" in critiques for critiques in read[2, words]) == [False] * 2 + [True] * 2
+        )
+    assert [critiques.count("On 1") for critiques in read[1, 20]] == [1] * 4
+
+
+def test_what_nobody_asked_for_is_not_paid(tmp_path):
+    sizes = {"steps": 1, "batch_size": 1, "planted": 1, "holistic": False}
+    setting = measured_in(tmp_path, PlantedWorld(), **sizes)
+    found = {cell.key["part"] for cell in setting.cells}
+    assert found == {STEP, UNITS, UNITS_TEST}
+    steps, paid = parts(setting, STEP), setting.lms["coach"].engine.calls.total()
+    more = {"adherence": True, "masked": True, "holistic": True}
+    with in_setting(setting):
+        dilution.measure(setting, replace(SIZES, **{**sizes, **more}))
+    assert parts(setting, STEP) == steps
+    added = [*parts(setting, EDITS), *parts(setting, WHOLE), *parts(setting, WHOLE_TEST)]
+    added += [cell for cell in setting.cells if "masked" in cell.key.get("rater", "")]
+    assert setting.lms["coach"].engine.calls.total() - paid == sum(cell.calls for cell in added)
+    seen = observe(setting.cells)
+    assert {e["arm"] for step in seen.steps for e in step["adherence"]} == set(ARMS)
+    hidden = {e["rater"] for step in seen.steps for e in step["texts"]} - set(seen.plain)
+    assert hidden == {"LM rater, names masked", "classifier, names masked"}
+
+
+def test_whole_texts_are_rated_where_the_paper_rates_them(diluted):
+    for cell in parts(diluted, WHOLE):
+        asked = [(e["arm"], e["example"], e["criterion"]) for e in cell.result["ratings"]]
+        assert len(asked) == len(set(asked)) == len(TEXTS) * 2 * (2 + 1)
+        assert sum(example is None for _, example, _ in asked) == len(TEXTS) * 2
 
 
 def test_joined_gradients_yield_what_the_separate_ones_do(diluted):
-    steps = [cell.result for cell in diluted.cells if cell.key.get("part") == STEP]
+    steps = observe(diluted.cells).steps
     source = field_of("LM rater", "actionable")
     criteria = ("coherence", "fluency")
     mean = paired(steps, source, (SEPARATE, JOINED), criteria).mean(criteria)
@@ -132,12 +203,8 @@ def test_joined_gradients_yield_what_the_separate_ones_do(diluted):
 
 
 def test_a_rater_without_a_test_marks_all_its_claims(diluted):
-    untested = [
-        replace(cell, result={**cell.result, "calibrations": {}, "holistic": None})
-        if cell.key.get("part") == RATERS
-        else cell
-        for cell in diluted.cells
-    ]
+    tests = (UNITS_TEST, WHOLE_TEST)
+    untested = [cell for cell in diluted.cells if cell.key.get("part") not in tests]
     found = summarize(untested)
     assert not any(each.calibrated for each in (*found.contrasts, *found.figures))
     for each in (*found.contrasts, *found.causal):
@@ -191,8 +258,8 @@ def test_the_coach_is_told_the_length_and_else_what_it_is_always_told():
 
 def test_a_classifier_that_knows_no_criterion_is_left_out(tmp_path):
     setting = smoke_setting(tmp_path)
-    raters = open_raters(replace(setting, rubric=toy_rubric("wit", "charm")), Ledger())
-    assert [rater.name for rater in raters.all] == ["LM rater", "LM rater, names masked"]
+    raters = raters_of(replace(setting, rubric=toy_rubric("wit", "charm")), masked=True)
+    assert [rater.name for rater in raters] == ["LM rater", "LM rater, names masked"]
 
 
 def test_a_rubric_of_one_criterion_is_refused(tmp_path):

@@ -3,7 +3,6 @@ import math
 import random
 from dataclasses import asdict
 
-import dspy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +16,9 @@ from benchmarks.dilution.lm_rater import (
     warning_about,
 )
 from benchmarks.dilution.measures import TOKENS_PER_WORD, chance_corrected, measure
-from benchmarks.dilution.planted import LEVELS, UNITS, plant
+from benchmarks.dilution.planted import LEVELS, UNITS, kept, plant, plantable, texts_in
 from benchmarks.worlds.bank import label_of, sentences
-from benchmarks.worlds.controls import concatenate, mask, off_topic, route
+from benchmarks.worlds.controls import concatenate, mask, off_topic, on_topic
 from benchmarks.worlds.ratings import GENERAL, NONE, REST, RatedUnit, Rating, rate_texts
 from benchmarks.worlds.units import Unit, count_words, split_units
 from benchmarks.worlds.world import inputs_of, toy_rubric
@@ -218,10 +217,10 @@ def test_a_mass_that_is_no_distribution_is_refused(mass):
 
 def test_every_criterion_of_our_data_has_sentences_half_of_them_actionable():
     for label in (*(name for names in DATA_SETS for name in names), *REST):
-        both = [s for half in ("train", "held_out") for s in sentences(half) if s.label == label]
+        both = [s for half in ("train", "held_out") for s in sentences(half) if label in s.labels]
         assert len(both) >= 24, label
         assert sum(s.actionable for s in both) == len(both) / 2
-        held_out = sum(s.label == label for s in sentences("held_out"))
+        held_out = sum(label in s.labels for s in sentences("held_out"))
         assert held_out >= (UNITS if label not in REST else 12), label
 
 
@@ -232,8 +231,10 @@ def test_no_sentence_is_in_both_halves_or_under_two_labels():
 
 def test_only_some_sentences_name_their_criterion():
     for names in DATA_SETS:
-        of = [s for s in (*sentences("train"), *sentences("held_out")) if s.label in names]
-        named = sum(mask(s.text, (s.label,)) != s.text for s in of)
+        of = [
+            s for s in (*sentences("train"), *sentences("held_out")) if set(s.labels) <= set(names)
+        ]
+        named = sum(mask(s.text, s.labels) != s.text for s in of)
         assert 0 < named < 0.35 * len(of)
 
 
@@ -241,7 +242,7 @@ def test_each_sentence_of_the_bank_is_one_unit():
     for each in (*sentences("train"), *sentences("held_out")):
         units = split_units(each.text)
         assert [unit.text for unit in units] == [each.text]
-        assert each.label == NONE or not units[0].generic
+        assert each.labels == (NONE,) or not units[0].generic
 
 
 def test_a_criterion_is_found_by_any_of_its_names():
@@ -255,18 +256,24 @@ def test_a_criterion_is_found_by_any_of_its_names():
 
 
 def test_planted_texts_hold_what_they_say_and_no_training_sentence():
-    about = {s.text: s for s in sentences("held_out")}
+    known = set(sentences("held_out"))
     found = plant(SUMMEVAL, n=3, seed=1)
     assert len(found) == 4 * len(LEVELS) * 3
     assert found == plant(SUMMEVAL, n=3, seed=1) != plant(SUMMEVAL, n=3, seed=2)
     for each in found:
-        own = [about[text] for text in each.sentences]
-        assert len(set(each.sentences)) == UNITS
-        on_target = [s for s in own if s.label == each.target]
-        assert len(on_target) == each.share * UNITS
-        assert sum(s.actionable for s in on_target) == each.actionable
-        assert sum(s.actionable for s in own) == each.actionable_units
+        assert set(each.sentences) <= known and len(set(each.sentences)) == UNITS
+        on_target = [s for s in each.sentences if each.target in s.labels]
+        assert len(on_target) == each.level * UNITS
+        assert sum(1 / len(s.labels) for s in on_target) == pytest.approx(each.share * UNITS)
+        yields = [s for s in on_target if s.actionable]
+        assert sum(1 / len(s.labels) for s in yields) == pytest.approx(each.actionable)
+        assert sum(s.actionable for s in each.sentences) == each.actionable_units
         assert len(split_units(each.text)) == UNITS
+
+
+def test_planted_texts_are_kept_in_json_and_read_again():
+    found = plant(SUMMEVAL, n=2)
+    assert texts_in(json.loads(json.dumps(kept(found)))) == found
 
 
 def test_planting_leaves_unknown_criteria_out_and_says_if_all_are():
@@ -297,7 +304,7 @@ class Oracle:
             return Unscored("no reply")
         if rng.random() < self.noise:
             return Rating.of(rng.choice((*self.criteria, *REST)), actionable=rng.random() < 0.5)
-        return Rating.of(self.known[unit].label, actionable=self.known[unit].actionable)
+        return Rating.of(*self.known[unit].labels, actionable=self.known[unit].actionable)
 
 
 def test_a_perfect_rater_is_calibrated_along_the_diagonal():
@@ -373,7 +380,7 @@ def test_unreadable_ratings_are_no_number():
 
 def test_all_texts_are_rated_in_one_stream_that_tells_nothing():
     oracle = Oracle(SUMMEVAL)
-    a, b = [s.text for s in sentences("held_out") if s.label == "fluency"][:2]
+    a, b = [s.text for s in sentences("held_out") if s.labels == ("fluency",)][:2]
     rated = rate_texts([f"# Fluency\n{a} {b}", b, ""], oracle)
     (stream,) = oracle.asked
     assert sorted(stream) == sorted([a, b])
@@ -388,16 +395,16 @@ CASES = [(names, False) for names in DATA_SETS] + [(SUMMEVAL, True)]
 @pytest.mark.parametrize(["criteria", "masked"], CASES)
 def test_the_classifier_passes_on_sentences_that_it_never_saw(criteria, masked):
     classifier = Classifier(criteria, masked=masked)
-    unseen = [s for s in sentences("held_out") if s.label in (*criteria, *REST)]
+    unseen = [s for s in sentences("held_out") if set(s.labels) <= {*criteria, *REST}]
     rated = list(zip(classifier.rate([s.text for s in unseen]), unseen, strict=True))
-    assert sum(rating.is_on(s.label) for rating, s in rated) / len(rated) > 0.6
+    assert sum(any(map(rating.is_on, s.labels)) for rating, s in rated) / len(rated) > 0.6
     assert sum(rating.actionable == s.actionable for rating, s in rated) / len(rated) > 0.75
     found = calibrate(classifier, n=15 if criteria == SUMMEVAL else 6)
     assert found.passed, found
 
 
 def test_the_classifier_says_what_it_has_no_sentences_for():
-    assert Classifier(("fluency", "wit")).unknown == ("wit",)
+    assert plantable(("fluency", "wit")) == ("fluency",)
     (rating,) = Classifier(("fluency", "wit")).rate(["Count every pun, and whether it lands."])
     assert "wit" not in rating.mass
 
@@ -416,7 +423,7 @@ def lm_rater(answer, *, masked=False, retries=0, names=SUMMEVAL):
 def test_the_lm_is_asked_about_each_wording_once():
     def answer(inputs):
         about = "fluency" if "grammar" in inputs["sentence"] else GENERAL
-        return in_chat({"about": about, "can_be_acted_on": "yes" if about == GENERAL else "no"})
+        return in_chat({"about": [about], "can_be_acted_on": "yes" if about == GENERAL else "no"})
 
     rater, engine = lm_rater(answer)
     units = ["Mind the grammar.", "Be stricter.", "Mind the grammar."]
@@ -428,9 +435,19 @@ def test_the_lm_is_asked_about_each_wording_once():
     assert [len(units) for units in rated] == [2, 1]
 
 
+def test_a_sentence_about_two_criteria_counts_half_for_each():
+    both = ["fluency", "relevance", "fluency"]
+    rater, _ = lm_rater(lambda inputs: in_chat({"about": both, "can_be_acted_on": "yes"}))
+    (rating,) = rater.rate(["Mind the grammar of what matters."])
+    assert rating.mass == {"fluency": 0.5, "relevance": 0.5}
+    assert Rating(**rating.as_dict()) == rating
+    silent, _ = lm_rater(lambda inputs: in_chat({"about": [], "can_be_acted_on": "no"}))
+    assert isinstance(silent.rate(["Mind it."])[0], Unscored)
+
+
 def test_an_unknown_label_is_asked_for_again_and_then_unrated():
     rater, engine = lm_rater(
-        lambda inputs: in_chat({"about": "style", "can_be_acted_on": "yes"}), retries=1
+        lambda inputs: in_chat({"about": ["style"], "can_be_acted_on": "yes"}), retries=1
     )
     (rating,) = rater.rate(["Be stricter."])
     assert isinstance(rating, Unscored)
@@ -442,7 +459,7 @@ def test_a_masked_rater_is_shown_no_name_in_the_text():
 
     def answer(inputs):
         seen.append(inputs["sentence"])
-        return in_chat({"about": "fluency", "can_be_acted_on": "yes"})
+        return in_chat({"about": ["fluency"], "can_be_acted_on": "yes"})
 
     lm_rater(answer, masked=True)[0].rate(["Incoherent but fluent."])
     assert seen == ["CRIT but CRIT."]
@@ -472,15 +489,14 @@ def test_adherence_is_rated_on_the_old_and_the_new_text():
 
 
 def test_a_rater_that_is_the_coach_is_warned_about():
-    one, other = (dspy.LM(f"toy/{name}") for name in ("one", "other"))
-    assert warning_about(one, other) is None
-    assert "toy/one" in (warning_about(one, one) or "")
+    assert warning_about("toy/one", "toy/other") is None
+    assert "toy/one" in (warning_about("toy/one", "toy/one") or "")
 
 
 # --- controls ---------------------------------------------------------------------------------
 
 
-def test_routing_gives_each_criterion_its_units_and_drops_the_rest():
+def test_each_criterion_gets_its_units_and_nobody_the_rest():
     rated = [
         RatedUnit(Unit("Names", 1, "heading"), Rating.of(NONE, actionable=False)),
         pure("a"),
@@ -488,7 +504,7 @@ def test_routing_gives_each_criterion_its_units_and_drops_the_rest():
         pure(GENERAL),
         RatedUnit(Unit("lost", 1), Unscored("no reply")),
     ]
-    assert route(rated, ("a", "b", "c")) == {"a": "a\nboth", "b": "both", "c": ""}
+    assert [on_topic(rated, name) for name in ("a", "b", "c")] == ["a\nboth", "both", ""]
     assert off_topic(rated, "b") == f"a\n{GENERAL}"
 
 
