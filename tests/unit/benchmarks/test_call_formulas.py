@@ -25,7 +25,7 @@ STAGES = {"SSS": 2 * B * K + K, "CCC": 2 * B + 1}
 def bounds(command, **sizes):
     """Compute the formulas of a row of the table; the letters' values are sizes."""
     row = next(line for line in README.splitlines() if line.startswith(f"| `{command}` |"))
-    formulas = re.findall(r"`([SRn2] [^`]*)`", row.split("|")[3])
+    formulas = re.findall(r"`([SRPn] [^`]*)`", row.split("|")[3])
     products = (re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", text) for text in formulas)
     return [eval(text.replace("^", "**"), {}, sizes) for text in products]
 
@@ -78,7 +78,7 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     calls, known = measured(setting, lambda: dilution.measure(setting, sizes))
     texts = plant(setting.rubric.names, n=3)
     planted = {sentence.text for text in texts for sentence in text.sentences}
-    units = 5 * B * 3 * K  # S and each of the four joint arms have as many
+    units = 2 * B * 5 * K  # S and each of the four joint arms have as many
     known |= {"G": 1, "U": units, "P": len(planted)}
     step, _, test, causal = bounds("dilution", **known)
     parts = {part: calls["dilution", part] for part in ("step", "units", "whole texts")}
