@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
-from benchmarks.dilution.findings import Dilution
+from benchmarks.dilution.finding import finding
 from benchmarks.dilution.observed import observe
 from benchmarks.dilution.raters import (
     BENCHMARK,
@@ -30,14 +30,12 @@ from benchmarks.dilution.raters import (
 )
 from benchmarks.dilution.steps import batches_of, edit_step, write_step
 from benchmarks.dilution.summary import CAUSAL, summarize
-from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
 from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import number
 from mogradjudge.lm.ledger import Ledger
 
 
@@ -129,31 +127,8 @@ def _causal(
 def _best_rater(setting: Setting, raters: Sequence[Source]) -> Source:
     """Choose the rater that did best on planted texts; the LM if none could be tested."""
     tested = observe(setting.cells).calibrations
-    rhos = {name: of.overall.rho or 0.0 for name, of in tested.items()}
+    rhos = {name: of.shares.overall.rho or 0.0 for name, of in tested.items()}
     return max(raters, key=lambda rater: rhos.get(rater.name, -1.0))
-
-
-def print_dilution(dilution: Dilution) -> None:
-    """Print the findings: the raters' test, the arms, the claims."""
-    for note in dilution.notes:
-        print(note)
-    for table in (raters_table(dilution), arms_table(dilution), ratings_table(dilution)):
-        table.print()
-    _print_contrasts(dilution)
-
-
-def _print_contrasts(dilution: Dilution) -> None:
-    for contrast in (*dilution.contrasts, *dilution.causal):
-        print(f"{contrast.rater}: {contrast.mean}")
-        if contrast.relative is not None:
-            print(f"    {contrast.relative}")
-        singles = [
-            f"{criterion} {number(claim.estimate, 2)} {contrast.verdict_on(criterion)}"
-            for criterion, claim in contrast.by_criterion.items()
-            if claim.estimate is not None
-        ]
-        if singles:
-            print(f"    {'; '.join(singles)}")
 
 
 @click.command("dilution")
@@ -176,5 +151,5 @@ def command(setting: Setting, **sizes: Any) -> None:
     """
     chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
     measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))
-    print_dilution(summarize(setting.cells))
-    setting.say_where()
+    finding(summarize(setting.cells)).print()
+    setting.say_where("; `report` shows what it is made of")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import dspy
 
+from benchmarks.harness.cells import Values
 from benchmarks.worlds.controls import mask
 from benchmarks.worlds.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
@@ -104,7 +105,7 @@ class LMRater:
     @property
     def name(self) -> str:
         """What reports call it."""
-        return "LM rater, names masked" if self.masked else "LM rater"
+        return f"LM rater{', names masked' if self.masked else ''}"
 
     @property
     def criteria(self) -> Group:
@@ -180,13 +181,15 @@ def open_rater(
     return LMRater(rubric, role, masked)
 
 
-def warning_about(rater: str, coach: str) -> str | None:
+def warning_about(setting: Values) -> str | None:
     """Say what is wrong with a rater that is the coach; None if it is another model."""
+    models = setting.get("models", {})
+    rater, coach = (models.get(role, {}).get("model", role) for role in ("rater", "coach"))
     if rater != coach:
         return None
     return (
         f"The rater and the coach are the same model, {rater}: it rates its own writing. "
-        "Give another model as the rater."
+        "Give another model as --rater-lm."
     )
 
 

@@ -24,7 +24,9 @@ from mogradjudge.lm.ledger import Ledger
 
 BENCHMARK = "dilution"
 STEP, UNITS, WHOLE, EDITS = "step", "units", "whole texts", "edits"
-UNITS_TEST, WHOLE_TEST = "test of units", "test of whole texts"
+UNITS_TEST, REAL_TEST = "test of units", "test of real units"
+WHOLE_TEST = "test of whole texts"
+LM_RATER = "LM rater"
 MASKED = ", names masked"
 _MOST_WHOLE = 5  # texts per criterion and level: each is a call
 
@@ -56,7 +58,7 @@ def raters_of(setting: Setting, *, masked: bool = False) -> list[Source]:
     for hidden in (False, True) if masked else (False,):
         mark = MASKED if hidden else ""
         lm_rater = partial(_lm_rater, setting, masked=hidden)
-        sources.append(Source(f"LM rater{mark}", names, lm_rater))
+        sources.append(Source(f"{LM_RATER}{mark}", names, lm_rater))
         if known := plantable(names):
             classifier = partial(_classifier, setting, masked=hidden)
             made_of = {"bank": _version(sentences("train"))}

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from benchmarks.dilution.arms import JOINT, LONG, SEPARATE
-from benchmarks.dilution.contrasts import DILUTION
+from benchmarks.dilution.contrasts import PRIMARY
 from benchmarks.dilution.planted import kept, plant
 from benchmarks.dilution.raters import STEP, UNITS, UNITS_TEST, kept_ratings
 from benchmarks.dilution.summary import summarize as summarize_dilution
@@ -82,10 +82,9 @@ def dilution_in(world: PlantedWorld) -> Claim:
         written = {"criteria": CRITERIA, "gradients": gradients}
         cells.append(_bare_cell("dilution", {**key, "part": STEP}, written))
         cells.append(_bare_cell("dilution", {**key, "part": UNITS, "rater": rater.name}, ratings))
-    contrasts = summarize_dilution(cells).contrasts
-    lost = next(contrast.relative for contrast in contrasts if DILUTION.is_that_of(contrast))
-    assert lost is not None  # the contrast of yields has one
-    return lost
+    lost = summarize_dilution(cells).loss(rater.name, PRIMARY)
+    assert lost is not None  # both arms were written
+    return lost.share
 
 
 @dataclass(frozen=True)

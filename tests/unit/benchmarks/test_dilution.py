@@ -1,7 +1,7 @@
 """The dilution benchmark in worlds in which dilution is planted, or is not."""
 
-import json
-from dataclasses import asdict, replace
+import re
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -17,8 +17,9 @@ from benchmarks.dilution.arms import (
     budgeted,
 )
 from benchmarks.dilution.calibration import UNCALIBRATED
-from benchmarks.dilution.contrasts import DILUTION
-from benchmarks.dilution.observed import entries_of, field_of, observe, paired
+from benchmarks.dilution.contrasts import PRIMARY, YIELD
+from benchmarks.dilution.finding import finding
+from benchmarks.dilution.observed import means_of, observe, yield_of
 from benchmarks.dilution.raters import (
     EDITS,
     STEP,
@@ -30,8 +31,7 @@ from benchmarks.dilution.raters import (
 )
 from benchmarks.dilution.steps import batches_of
 from benchmarks.dilution.summary import CAUSAL, summarize
-from benchmarks.dilution.trust import UNTESTED
-from benchmarks.dilution.verdicts import mean_claim, relative_claim, single_claims
+from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
@@ -63,23 +63,17 @@ def found(diluted):
     return summarize(diluted.cells)
 
 
-def contrast(found, rater, measure, first, second, says=""):
-    return next(
-        each
-        for each in found.contrasts
-        if (each.rater, each.measure, each.arms) == (rater, measure, (first, second))
-        and says in each.name
-    )
-
-
 @pytest.mark.slow
 def test_planted_dilution_is_found_and_as_large_as_it_is(found):
-    claim = contrast(found, "LM rater", *(DILUTION.measure, *DILUTION.arms))
-    assert claim.mean.verdict == "established"
-    assert claim.relative.verdict == "established"
-    assert claim.relative.low < 0.4 < claim.relative.high
-    assert found.contrasts[0] == claim
-    assert found.steps == claim.mean.n == 8
+    loss = found.loss("LM rater", PRIMARY)
+    assert loss.difference.verdict == loss.share.verdict == "established"
+    assert loss.share.low < 0.4 < loss.share.high
+    assert found.losses[0] == loss
+    assert found.steps == loss.share.n == 8
+    first = finding(found)
+    assert first.claim == loss.share
+    assert f"{100 * loss.share.estimate:.0f} % less" in first.sentence
+    assert "SSS" in first.action
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +84,21 @@ def plain(tmp_path_factory):
 
 @pytest.mark.slow
 def test_without_dilution_the_arms_yield_the_same(plain):
-    claims = [contrast(plain, rater, DILUTION.measure, *DILUTION.arms) for rater in plain.raters]
-    assert abs(claims[0].mean.estimate) < 0.1
-    assert claims[0].mean.verdict != "established"
+    losses = [plain.loss(rater, PRIMARY) for rater in plain.raters]
+    assert abs(losses[0].difference.estimate) < 0.1
+    assert losses[0].difference.verdict != "established"
     # The classifier errs on this world's idle phrases, and is not believed on yields.
-    assert not any(each.calibrated and each.mean.verdict == "established" for each in claims)
+    assert not any(loss.passed and loss.share.verdict == "established" for loss in losses)
+    assert "joint one loses even" not in finding(plain).action
 
 
+@pytest.mark.slow
 def test_arithmetic_alone_does_not_count_as_dilution(plain):
-    rater = "LM rater"
-    for measure in ("focus", "holistic"):
-        assert contrast(plain, rater, measure, SEPARATE, LONG).mean.verdict == "established"
-        beyond = contrast(plain, rater, measure, JOINED, LONG).mean
-        assert beyond.estimate < 0 or beyond.verdict != "established"
-    assert contrast(plain, rater, "holistic", SEPARATE, JOINED).mean.estimate > 1
+    for of in plain.decompositions:
+        if of.rater == "LM rater" and of.measure != YIELD:
+            arithmetic, focus, *_ = of.parts
+            assert arithmetic.estimate > 1
+            assert focus.estimate < 0 or focus.verdict != "established"
 
 
 def test_nothing_is_measured_twice(diluted):
@@ -114,9 +109,7 @@ def test_nothing_is_measured_twice(diluted):
 
 
 def test_the_summary_is_a_function_of_the_cells_on_disk(diluted, found):
-    again = summarize(read_cells(diluted.grid.folder))
-    assert again == found
-    assert json.loads(json.dumps(asdict(found), allow_nan=False))["steps"] == 8
+    assert summarize(read_cells(diluted.grid.folder)) == found
 
 
 def parts(setting, part):
@@ -128,12 +121,9 @@ def test_each_text_is_measured_by_each_rater_and_routed_ones_by_the_other(dilute
     assert len(steps) == 8
     for step in steps:
         for rater in ("LM rater", "classifier"):
-            assert {e["arm"] for e in step["texts"] if e["rater"] == rater} >= set(TEXTS)
-        joint = entries_of(step, LONG, "LM rater")
-        assert len(joint) == len(entries_of(step, LONG, "LM rater", "fluency")) == 2
-    routed = [e for step in steps for e in step["texts"] if e["arm"] == ROUTED]
-    assert {e["rater"] for e in routed} == {"LM rater", "classifier"}
-    assert {e["target"] for e in routed} == {"coherence", "fluency"}
+            assert {it.advice.arm for it in step.texts if it.rater == rater} == {*TEXTS, ROUTED}
+            assert len(step.of(LONG, rater)) == len(step.of(LONG, rater, "fluency")) == 2
+            assert len(step.of(ROUTED, rater)) == 2 * len(step.of(ROUTED, rater, "fluency")) == 4
 
 
 def test_cells_hold_what_was_written_and_what_raters_said_and_no_measure(diluted):
@@ -181,8 +171,8 @@ def test_what_nobody_asked_for_is_not_paid(tmp_path):
     added += [cell for cell in setting.cells if "masked" in cell.key.get("rater", "")]
     assert setting.lms["coach"].engine.calls.total() - paid == sum(cell.calls for cell in added)
     seen = observe(setting.cells)
-    assert {e["arm"] for step in seen.steps for e in step["adherence"]} == set(ARMS)
-    hidden = {e["rater"] for step in seen.steps for e in step["texts"]} - set(seen.plain)
+    assert {entry["arm"] for step in seen.steps for entry in step.edits} == set(ARMS)
+    hidden = {it.rater for step in seen.steps for it in step.texts} - set(seen.plain)
     assert hidden == {"LM rater, names masked", "classifier, names masked"}
 
 
@@ -194,26 +184,25 @@ def test_whole_texts_are_rated_where_the_paper_rates_them(diluted):
 
 
 def test_joined_gradients_yield_what_the_separate_ones_do(diluted):
-    steps = observe(diluted.cells).steps
-    source = field_of("LM rater", "actionable")
-    criteria = ("coherence", "fluency")
-    mean = paired(steps, source, (SEPARATE, JOINED), criteria).mean(criteria)
-    assert all(one <= joined for one, joined in mean)  # a slip of the rater lands anywhere
-    assert sum(one for one, _ in mean) == pytest.approx(sum(joined for _, joined in mean), rel=0.15)
+    steps, arms = observe(diluted.cells).steps, (SEPARATE, JOINED)
+    means = means_of(steps, yield_of("LM rater"), arms, ("coherence", "fluency"))
+    assert all(of[SEPARATE] <= of[JOINED] for of in means)  # a slip lands anywhere
+    separate, joined = (sum(of[arm] for of in means) for arm in arms)
+    assert separate == pytest.approx(joined, rel=0.15)
 
 
-def test_a_rater_without_a_test_marks_all_its_claims(diluted):
+def test_a_rater_without_a_test_is_never_in_the_first_view_and_marked_elsewhere(diluted):
     tests = (UNITS_TEST, WHOLE_TEST)
     untested = [cell for cell in diluted.cells if cell.key.get("part") not in tests]
     found = summarize(untested)
-    assert not any(each.calibrated for each in (*found.contrasts, *found.figures))
-    for each in (*found.contrasts, *found.causal):
-        claims = [
-            each.mean,
-            *([each.relative] if each.relative else ()),
-            *each.by_criterion.values(),
-        ]
-        assert all(claim.name.startswith((UNCALIBRATED, UNTESTED)) for claim in claims)
+    claims = [claim for loss in found.losses for claim in (loss.difference, loss.share)]
+    claims += [claim for of in found.decompositions for claim in (*of.parts, of.total)]
+    claims += [*found.causal, *found.masking]
+    assert claims and all(claim.name.startswith(UNCALIBRATED) for claim in claims)
+    first = finding(found)
+    assert first.claim is None and not re.search(r"\d %", f"{first.sentence} {first.action}")
+    assert all(set(row[1:]) == {"-"} for row in first.table.rows)
+    assert len([line for line in first.limits if "could not be tested" in line]) == 2
 
 
 def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):
@@ -222,7 +211,7 @@ def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):
     for cell in tried:
         assert set(cell.result["agreement"]) <= {"on topic", "off topic", "all"}
         assert cell.result["seed"] is not None
-    assert {each.measure for each in found.causal} == {"agreement"}
+    assert len(found.causal) == 4
     long = [cell for cell in tried if cell.key["arm"] == LONG]
     assert any("off topic" in cell.result["agreement"] for cell in long)
 
@@ -287,20 +276,12 @@ def test_an_error_that_all_clusters_share_widens_the_interval():
     assert (constant.low, constant.high) == pytest.approx((0.1 - 0.257, 0.1 + 0.257), abs=1e-3)
 
 
-def test_criteria_are_adjusted_together_and_the_mean_is_not():
-    values = {"a": [1.0, 2.0, 1.5, 1.2, 1.1, 1.6], "b": [0.1, -0.1, 0.2, -0.2, 0.1, -0.1]}
-    claims = single_claims("gain", values, bound=0.5)
-    alone = mean_claim("gain", values["a"], bound=0.5)
-    assert claims["a"].p_value == pytest.approx(2 * alone.p_value)
-    assert (alone.verdict, claims["b"].verdict) == ("established", "equivalent")
-    assert mean_claim("gain", [], bound=0.5).verdict == "refused"
-
-
 @pytest.mark.slow
 def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     arguments = ["--smoke", "--out", str(tmp_path), "--steps", "2", "--causal", "0"]
-    result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "1"])
+    result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "3"])
     assert result.exit_code == 0, result.output
-    assert "dilution at equal length" in result.output
+    assert result.output.startswith("One joint gradient")
     assert "same model" in result.output
+    assert "uncalibrated" not in result.output
     assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")

@@ -1,13 +1,12 @@
 import json
 import math
 import random
-from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.dilution.calibration import CALIBRATION, UNCALIBRATED, calibrate
+from benchmarks.dilution.calibration import calibration_of
 from benchmarks.dilution.classifier import Classifier
 from benchmarks.dilution.lm_rater import (
     AdherenceQuestion,
@@ -15,11 +14,19 @@ from benchmarks.dilution.lm_rater import (
     LMRater,
     warning_about,
 )
-from benchmarks.dilution.measures import TOKENS_PER_WORD, chance_corrected, measure
+from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import LEVELS, UNITS, kept, plant, plantable, texts_in
 from benchmarks.worlds.bank import label_of, sentences
 from benchmarks.worlds.controls import concatenate, mask, off_topic, on_topic
-from benchmarks.worlds.ratings import GENERAL, NONE, REST, RatedUnit, Rating, rate_texts
+from benchmarks.worlds.ratings import (
+    GENERAL,
+    NONE,
+    REST,
+    RatedUnit,
+    Rating,
+    rate_texts,
+    ratings_in,
+)
 from benchmarks.worlds.units import Unit, count_words, split_units
 from benchmarks.worlds.world import inputs_of, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
@@ -115,35 +122,18 @@ def pure(label: str, words: int = 5, *, actionable: bool = True) -> RatedUnit:
 
 
 @given(rated_units)
-def test_shares_sum_to_one_with_the_other_labels(rated):
-    found = measure(rated, K4)
-    mass = found.mass_by_words
-    assert not mass or math.isclose(sum(mass.values()), 1)
-    assert bool(mass) == (found.units > 0)
-
-
-@given(rated_units)
 def test_measures_agree_with_a_count_by_hand(rated):
     found = measure(rated, K4)
     kept = [e for e in rated if e.unit.kind != "heading" and isinstance(e.rating, Rating)]
-    words = sum(each.unit.words for each in kept)
     for name in K4:
         of = found.by_criterion[name]
         if not kept:
-            assert (of.share_by_words, of.share_by_units, of.actionable) == (None, None, 0)
+            assert (of.share, of.actionable) == (None, 0)
             continue
-        share = sum(each.rating.mass[name] * each.unit.words for each in kept) / words
-        assert of.share_by_words == pytest.approx(share)
-        units = sum(each.rating.mass[name] for each in kept) / len(kept)
-        assert of.share_by_units == pytest.approx(units)
-        on = [
-            e for e in kept if all(e.rating.mass[name] >= m - 1e-6 for m in e.rating.mass.values())
-        ]
-        assert (of.on_topic, of.actionable) == (len(on), sum(e.rating.actionable for e in on))
-        tokens = TOKENS_PER_WORD * sum(each.unit.words for each in rated)
-        assert of.actionable_per_100_tokens == pytest.approx(100 * of.actionable / tokens)
-    covered = sum(found.by_criterion[name].actionable > 0 for name in K4)
-    assert found.coverage == covered / 4
+        assert of.share == pytest.approx(sum(each.rating.mass[name] for each in kept) / len(kept))
+        can_act = [each.rating.mass[name] for each in kept if each.rating.actionable]
+        assert of.actionable == pytest.approx(sum(can_act))
+    assert found.actionable_units == sum(each.rating.actionable for each in kept)
     headings = sum(each.unit.kind == "heading" for each in rated)
     assert found.unrated + found.units + headings == len(rated)
 
@@ -156,54 +146,22 @@ def test_the_order_of_the_units_does_not_matter(rated, rng):
 
 @settings(max_examples=40)
 @given(st.lists(rated_units.filter(any), min_size=1, max_size=4))
-def test_a_concatenation_has_the_mean_of_the_shares_weighted_by_length(parts):
+def test_a_concatenation_has_the_mean_of_the_shares_and_the_sum_of_the_yields(parts):
     whole = measure([each for part in parts for each in part], K4)
-    kept = [
-        (measure(part, K4), sum(e.unit.words for e in part if counts(e)))
-        for part in parts
-        if any(map(counts, part))
-    ]
-    total = sum(words for _, words in kept)
-    for name in K4 if kept else ():
-        mean = sum(m.mass_by_words[name] * words for m, words in kept) / total
-        assert whole.by_criterion[name].share_by_words == pytest.approx(mean)
-        yields = sum(measure(part, K4).by_criterion[name].actionable for part in parts)
-        assert whole.by_criterion[name].actionable == yields
+    own = [measure(part, K4) for part in parts]
+    counted = [of for of in own if of.units]
+    for name in K4 if counted else ():
+        mean = sum(of.by_criterion[name].share * of.units for of in counted) / whole.units
+        assert whole.by_criterion[name].share == pytest.approx(mean)
+        yields = sum(of.by_criterion[name].actionable for of in own)
+        assert whole.by_criterion[name].actionable == pytest.approx(yields)
 
 
-def counts(each: RatedUnit) -> bool:
-    return each.unit.kind != "heading" and isinstance(each.rating, Rating)
-
-
-@given(st.integers(2, 6), st.integers(1, 9))
-def test_an_even_text_has_focus_zero_and_a_pure_one_focus_one(k, words):
-    names = tuple("abcdef"[:k])
-    even = measure([pure(name, words) for name in names], names)
-    shares = [focus.share_by_words for focus in even.by_criterion.values()]
-    assert [chance_corrected(share, k) for share in shares] == pytest.approx([0] * k)
-    assert even.entropy == pytest.approx(1)
-    assert even.coverage == 1
-    alone = measure([pure("a", words), pure("a", 3)], names)
-    assert chance_corrected(alone.by_criterion["a"].share_by_units, k) == 1
-    off = chance_corrected(alone.by_criterion["b"].share_by_words, k)
-    assert off == pytest.approx(-1 / (k - 1))
-    assert alone.entropy == 0
-
-
-def test_a_unit_about_two_criteria_is_on_both():
+def test_a_unit_about_two_criteria_counts_for_both_by_its_share():
     both = RatedUnit(Unit("x", 4), Rating.of("a", "b", actionable=True))
     found = measure([both, pure(NONE, 4)], K4)
-    assert [found.by_criterion[name].on_topic for name in K4] == [1, 1, 0, 0]
-    assert found.by_criterion["a"].share_by_words == 0.25
-    density = found.by_criterion["a"].actionable_per_100_tokens
-    assert density == pytest.approx(100 / (8 * TOKENS_PER_WORD))
-
-
-def test_one_criterion_has_a_share_and_no_focus():
-    found = measure([pure("a")], ("a",))
-    assert found.by_criterion["a"].share_by_words == 1
-    assert chance_corrected(1.0, 1) is None
-    assert found.entropy is None
+    assert [found.by_criterion[name].share for name in K4] == [0.25, 0.25, 0, 0]
+    assert [found.by_criterion[name].actionable for name in K4] == [0.5, 0.5, 0, 0]
 
 
 @pytest.mark.parametrize("mass", [{"a": 0.5}, {"a": 1.5, "b": -0.5}, {"a": math.nan}])
@@ -307,24 +265,31 @@ class Oracle:
         return Rating.of(*self.known[unit].labels, actionable=self.known[unit].actionable)
 
 
+def calibrate(rater, n, seed=0):
+    texts = plant(rater.criteria, n=n, seed=seed)
+    ratings = ratings_in([text.text for text in texts], rater)
+    return calibration_of(texts, ratings, rater.criteria)
+
+
 def test_a_perfect_rater_is_calibrated_along_the_diagonal():
     found = calibrate(Oracle(SUMMEVAL), n=4)
-    assert found.passed and found.mark == ""
-    assert (found.overall.slope, found.overall.rho) == pytest.approx((1, 1))
-    assert found.overall.intercept == pytest.approx(0)
-    assert found.levels == pytest.approx(dict(zip(LEVELS, LEVELS, strict=True)))
-    assert (found.mean_error, found.yield_rho) == pytest.approx((0, 1))
-    assert found.yields.slope == pytest.approx(1, abs=0.01)  # praise of a fixed form is not rated
-    assert CALIBRATION.validate_python(json.loads(json.dumps(asdict(found)))) == found
+    assert found.passed(SUMMEVAL) == found.passed(SUMMEVAL, yields=True) == SUMMEVAL
+    line = found.shares.overall
+    assert (line.slope, line.rho) == pytest.approx((1, 1))
+    assert line.intercept == pytest.approx(0)
+    assert tuple(found.shares.levels) == LEVELS
+    assert found.yields.overall.slope == pytest.approx(1, abs=0.01)  # praise is not rated
 
 
 def test_the_line_undoes_a_raters_compression():
     found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
-    assert found.passed
-    assert found.overall.slope < 0.8
-    for level, mean in found.levels.items():
-        assert found.corrected(mean) == pytest.approx(level, abs=0.1)
-    line = found.by_criterion["fluency"]
+    assert found.passed(SUMMEVAL)
+    assert found.shares.overall.slope < 0.8
+    texts = plant(SUMMEVAL, n=10)
+    for level, mean in found.shares.levels.items():
+        true = [text.share for text in texts if text.level == level]
+        assert found.shares.overall.corrected(mean) == pytest.approx(sum(true) / len(true), abs=0.1)
+    line = found.shares.by_criterion["fluency"]
     assert found.corrected(0.5, "fluency") == pytest.approx((0.5 - line.intercept) / line.slope)
 
 
@@ -335,14 +300,14 @@ def test_a_line_is_that_of_least_squares():
     texts = plant(SUMMEVAL, n=3)
     rated = rate_texts([each.text for each in texts], Oracle(SUMMEVAL, noise=0.4))
     shares = [
-        measure(units, SUMMEVAL).by_criterion[text.target].share_by_units
+        measure(units, SUMMEVAL).by_criterion[text.target].share
         for units, text in zip(rated, texts, strict=True)
     ]
     fit = linregress([text.share for text in texts], shares)
-    line = found.overall
+    line = found.shares.overall
     assert (line.slope, line.intercept) == pytest.approx((fit.slope, fit.intercept))
     # The planted texts share sentences, and each of those is rated once.
-    sentences = [sentence for text in texts for sentence in text.sentences]
+    sentences = [sentence.text for text in texts for sentence in text.sentences]
     shared = len(sentences) / len(set(sentences))
     assert shared > 1
     assert line.intercept_error == pytest.approx(fit.intercept_stderr * math.sqrt(shared))
@@ -350,32 +315,33 @@ def test_a_line_is_that_of_least_squares():
 
 def test_a_corrected_yield_goes_by_the_number_of_units_that_can_be_acted_on():
     found = calibrate(Oracle(SUMMEVAL, noise=0.4), n=10)
-    line = found.yields_by_criterion["fluency"]
+    line = found.yields.by_criterion["fluency"]
     right = found.corrected_yield(3.0, 12, "fluency")
     assert right == pytest.approx(12 * (3 / 12 - line.intercept) / line.slope)
     assert found.corrected_yield(0.0, 0, "fluency") == 0
 
 
-def test_a_rater_that_guesses_fails_and_its_figures_are_marked():
+def test_a_rater_that_guesses_fails():
     found = calibrate(Oracle(SUMMEVAL, noise=1.0), n=4)
-    assert not found.passed
-    assert found.mark == UNCALIBRATED
+    assert not found.shares.passed
+    assert found.passed(SUMMEVAL) == ()
 
 
-def test_a_rater_of_one_answer_has_no_line():
+def test_a_rater_of_one_answer_has_no_line_and_nothing_is_undone():
     class Constant(Oracle):
         def rate(self, units):
             return tuple(Rating.of(GENERAL, actionable=True) for _ in units)
 
     found = calibrate(Constant(("fluency",)), n=2)
-    assert found.overall.rho is None
-    assert not found.passed
-    assert found.corrected(1.0) is None and found.mean_error is None
+    assert found.shares.overall.rho is None
+    assert found.passed(("fluency",)) == ()
+    assert found.shares.overall.corrected(1.0) is None
+    assert (found.corrected(0.4, "fluency"), found.corrected_yield(1.0, 4, "fluency")) == (0.4, 1.0)
 
 
 def test_unreadable_ratings_are_no_number():
     found = calibrate(Oracle(SUMMEVAL, silent=0.25), n=4)
-    assert found.overall.slope == pytest.approx(1, abs=0.15)
+    assert found.shares.overall.slope == pytest.approx(1, abs=0.15)
 
 
 def test_all_texts_are_rated_in_one_stream_that_tells_nothing():
@@ -400,7 +366,7 @@ def test_the_classifier_passes_on_sentences_that_it_never_saw(criteria, masked):
     assert sum(any(map(rating.is_on, s.labels)) for rating, s in rated) / len(rated) > 0.6
     assert sum(rating.actionable == s.actionable for rating, s in rated) / len(rated) > 0.75
     found = calibrate(classifier, n=15 if criteria == SUMMEVAL else 6)
-    assert found.passed, found
+    assert found.shares.passed, found
 
 
 def test_the_classifier_says_what_it_has_no_sentences_for():
@@ -489,8 +455,9 @@ def test_adherence_is_rated_on_the_old_and_the_new_text():
 
 
 def test_a_rater_that_is_the_coach_is_warned_about():
-    assert warning_about("toy/one", "toy/other") is None
-    assert "toy/one" in (warning_about("toy/one", "toy/one") or "")
+    models = {"rater": {"model": "toy/one"}, "coach": {"model": "toy/other"}}
+    assert warning_about({"models": models}) is None
+    assert "toy/one" in (warning_about({"models": {**models, "coach": models["rater"]}}) or "")
 
 
 # --- controls ---------------------------------------------------------------------------------
