@@ -80,20 +80,23 @@ class Calibration:
     Args:
         shares: The share of a text's units on its target.
         yields: Its yield, as a share of the units that can be acted on.
+        yield_rho: Spearman's rho of planted and seen yields, as counts.
         real: Its agreement with people's labels of real units, where there are any.
     """
 
     shares: Curve
     yields: Curve
+    yield_rho: float | None
     real: Agreement | None = None
 
     def passed(self, criteria: Iterable[str], *, yields: bool = False) -> Group:
         """Give the criteria on which the rater's figures may be believed."""
-        curves = (self.shares, self.yields) if yields else (self.shares,)
+        ranks = self.yield_rho is not None and self.yield_rho >= RHO_NEEDED
         return tuple(
             name
             for name in criteria
-            if all(curve.passes(name) for curve in curves)
+            if self.shares.passes(name)
+            and (not yields or (ranks and self.yields.line(name).passed))
             and (self.real is None or self.real.passes(name))
         )
 
@@ -122,15 +125,17 @@ def calibration_of(
     """Compare a rater's ratings of the units of planted texts with what was planted."""
     shares: list[Point] = []
     yields: list[Point] = []
+    counts = []
     for text in texts:
         focus = measure(rated(text.text, ratings), criteria)
         of_target = focus.by_criterion[text.target]
         if of_target.share is not None:
             shares.append((text, text.share, of_target.share))
+        counts.append((text.actionable, of_target.actionable))
         if text.actionable_units and focus.actionable_units:
             planted = text.actionable / text.actionable_units
             yields.append((text, planted, of_target.actionable / focus.actionable_units))
-    return Calibration(curve_of(shares), curve_of(yields), real)
+    return Calibration(curve_of(shares), curve_of(yields), spearman(counts), real)
 
 
 def ratings_curve(texts: Sequence[PlantedText], ratings: Sequence[float | None]) -> Curve:

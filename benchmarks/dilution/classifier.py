@@ -53,10 +53,11 @@ class Classifier:
             return ()
         shown = self._shown(units)
         labels = [str(label) for label in self._topics.classes_]
-        actionable = _actionability().predict(shown)
         return tuple(
-            Rating(dict(zip(labels, map(float, row), strict=True)), bool(can_act))
-            for row, can_act in zip(self._topics.predict_proba(shown), actionable, strict=True)
+            Rating(dict(zip(labels, map(float, row), strict=True)), can_act)
+            for row, can_act in zip(
+                self._topics.predict_proba(shown), can_be_acted_on(shown), strict=True
+            )
         )
 
     @cached_property
@@ -81,6 +82,11 @@ class Classifier:
 def bank_classifier(criteria: Group, *, masked: bool = False) -> Classifier:
     """Give a classifier that knows the bank alone; it is trained once per process."""
     return Classifier(criteria, masked=masked)
+
+
+def can_be_acted_on(units: Sequence[str]) -> list[bool]:
+    """Say of each unit whether it asks for an edit or ties a score to a condition."""
+    return [bool(answer) for answer in _actionability().predict(list(units))]
 
 
 @cache

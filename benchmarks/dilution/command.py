@@ -52,6 +52,7 @@ class Sizes:
         holistic: Whether whole texts are rated from 1 to 10.
         masked: Whether units are rated once more with the criteria's names hidden.
         adherence: Whether editors rewrite by the gradients, and are rated.
+        embedding_lm: An embedding model that rates units, too.
     """
 
     steps: int = 2
@@ -62,6 +63,7 @@ class Sizes:
     holistic: bool = True
     masked: bool = False
     adherence: bool = False
+    embedding_lm: str | None = None
 
 
 SMOKE = Sizes(steps=4, batch_size=2, words=20, planted=3, causal=6)
@@ -75,7 +77,8 @@ def measure(setting: Setting, sizes: Sizes) -> None:
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    grid, raters = setting.grid, raters_of(setting, masked=sizes.masked)
+    grid = setting.grid
+    raters = raters_of(setting, masked=sizes.masked, embedding_lm=sizes.embedding_lm)
     steps = grid.measure(_steps(setting, sizes))
     grid.measure(tests_of(setting, raters, sizes.planted, holistic=sizes.holistic))
     tasks = [units_of(setting, rater, step) for step in steps for rater in raters]
@@ -139,6 +142,7 @@ def _best_rater(setting: Setting, raters: Sequence[Source]) -> Source:
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
 @click.option("--holistic/--no-holistic", default=None, help="Rate whole texts, 1 to 10, too.")
 @click.option("--masked", is_flag=True, default=None, help="Rate units with names hidden, too.")
+@click.option("--embedding-lm", metavar="MODEL", help="An embedding model that rates units, too.")
 @click.option("--adherence", is_flag=True, default=None, help="Rate what editors make of it, too.")
 @with_setting
 def command(setting: Setting, **sizes: Any) -> None:

@@ -120,14 +120,9 @@ def _failed(rater: str, tested: Calibration | None) -> str:
     other = "another --rater-lm" if rater == LM_RATER else "an --embedding-lm"
     if tested is None:
         return f"The {rater} could not be tested: no sentences are about these criteria."
-    worst = [
-        f"rho {number(curve.overall.rho, 2)} with planted {what}"
-        for what, curve in (("shares", tested.shares), ("yields", tested.yields))
-        if not curve.passed
-    ]
-    if not worst and tested.real is not None:
-        worst = [f"kappa with people's labels below {KAPPA_NEEDED}"]
-    why = f"{', '.join(worst)}; {RHO_NEEDED} is needed" if worst else "on each criterion"
+    why = f"rho {number(tested.shares.overall.rho, 2)} with planted shares and "
+    why += f"{number(tested.yield_rho, 2)} with planted yields; on each criterion {RHO_NEEDED} is "
+    why += "needed" if tested.real is None else f"needed, and kappa {KAPPA_NEEDED} on real units"
     return f"The {rater} failed its test ({why}), so it gives no figure here: try {other}."
 
 

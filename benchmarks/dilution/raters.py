@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import dspy
+
 from benchmarks.dilution.arms import TEXTS, Advice, advice_of
 from benchmarks.dilution.classifier import bank_classifier
+from benchmarks.dilution.embedding_rater import EmbeddingRater
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater, open_rater
 from benchmarks.dilution.planted import kept, plant, plantable
+from benchmarks.dilution.real_units import RealUnit, real_units_for
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
@@ -49,8 +53,10 @@ class Source:
         return {"rater": self.name, **self.made_of}
 
 
-def raters_of(setting: Setting, *, masked: bool = False) -> list[Source]:
-    """Give the raters: an LM, and a classifier where it knows a criterion.
+def raters_of(
+    setting: Setting, *, masked: bool = False, embedding_lm: str | None = None
+) -> list[Source]:
+    """Give the raters: an LM, a classifier where it knows a criterion, and embeddings if asked for.
 
     With ``masked`` each comes once more, with the criteria's names hidden.
     """
@@ -63,6 +69,10 @@ def raters_of(setting: Setting, *, masked: bool = False) -> list[Source]:
             classifier = partial(_classifier, setting, masked=hidden)
             made_of = {"bank": _version(sentences("train"))}
             sources.append(Source(f"classifier{mark}", known, classifier, made_of))
+        if embedding_lm is not None:
+            embeddings = partial(_embeddings, setting, embedding_lm, masked=hidden)
+            made_of = {"model": embedding_lm}
+            sources.append(Source(f"embeddings{mark}", names, embeddings, made_of))
     return sources
 
 
@@ -73,6 +83,10 @@ def _lm_rater(setting: Setting, ledger: Ledger, *, masked: bool = False) -> LMRa
 
 def _classifier(setting: Setting, ledger: Ledger, *, masked: bool) -> Rater:
     return bank_classifier(setting.rubric.names, masked=masked)  # no call to book
+
+
+def _embeddings(setting: Setting, model: str, ledger: Ledger, *, masked: bool) -> Rater:
+    return EmbeddingRater(setting.rubric, dspy.Embedder(model), masked)  # not booked: no LM's call
 
 
 def _version(of: object) -> str:
@@ -104,7 +118,20 @@ def tests_of(
         setting.grid.task(BENCHMARK, {**key, **source.key}, partial(rate, source))
         for source in sources
     ]
+    if real := real_units_for(names):
+        tasks += [_test_on_real_units(setting, source, real) for source in sources]
     return tasks + [_test_of_whole_texts(setting, min(planted, _MOST_WHOLE))] * holistic
+
+
+def _test_on_real_units(setting: Setting, source: Source, real: Sequence[RealUnit]) -> Task:
+    def rate(ledger: Ledger) -> Values:
+        units = sorted({unit.unit for unit in real})
+        ratings = dict(zip(units, source.open(ledger).rate(units), strict=True))
+        labelled = [unit.model_dump(mode="json") for unit in real]
+        return {"units": labelled, "ratings": kept_ratings(ratings)}
+
+    key = {"part": REAL_TEST, "units": _version(real), **source.key}
+    return setting.grid.task(BENCHMARK, key, rate)
 
 
 def _test_of_whole_texts(setting: Setting, planted: int) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,16 +43,22 @@ def read_real_units(path: Path) -> tuple[RealUnit, ...]:
     """
     if not path.exists():
         return ()
-    units = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            unit = RealUnit(**json.loads(line))
-        except (TypeError, ValueError, ValidationError) as error:
-            raise SetupError(f"{path}, line {number}, is no labelled unit: {error}") from error
-        if unknown := {*unit.labels[0], *unit.labels[1]} - {*SUMMEVAL, *REST}:
-            raise SetupError(f"{path}, line {number}, has an unknown label: {min(unknown)!r}.")
-        units.append(unit)
-    return tuple(units)
+    return tuple(
+        _real_unit(line, f"{path}, line {number}")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+    )
+
+
+def _real_unit(line: str, where: str) -> RealUnit:
+    try:
+        unit = RealUnit.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))} ({first['msg']})"
+        raise SetupError(f"{where}, is no labelled unit: {what}.") from error
+    if unknown := {*unit.labels[0], *unit.labels[1]} - {*SUMMEVAL, *REST}:
+        raise SetupError(f"{where}, has an unknown label: {min(unknown)!r}.")
+    return unit
 
 
 def real_units_for(criteria: Group, path: Path = FILE) -> tuple[RealUnit, ...]:

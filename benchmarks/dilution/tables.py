@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from benchmarks.dilution.calibration import UNCALIBRATED, Curve
-from benchmarks.dilution.contrasts import PARTS, PATH, WHOLE_STEP
+from benchmarks.dilution.contrasts import PARTS, PATH
 from benchmarks.dilution.summary import Dilution
 from benchmarks.harness.tables import Table, difference, percent, signed
-from mogradjudge.agreement.claims import Claim
+from mogradjudge.criteria import Group
 from mogradjudge.display.terminal import number
 
 PAPER = ("the paper's task focus, arXiv:2605.26046", (9.0, 3.7))
@@ -19,6 +19,8 @@ def tables(dilution: Dilution) -> Iterator[Table]:
     """Give all tables, the nearest to the finding first."""
     yield parts_table(dilution)
     yield losses_table(dilution)
+    if dilution.masking or dilution.causal:
+        yield more_table(dilution)
     yield arms_table(dilution)
     yield ratings_table(dilution)
     yield raters_table(dilution)
@@ -45,21 +47,21 @@ def losses_table(dilution: Dilution) -> Table:
         [
             *(loss.arms[1], loss.rater + ("" if loss.passed else f" ({UNCALIBRATED})")),
             *(difference(loss.difference), difference(loss.share), loss.share.verdict),
-            *(_p_value(loss.share), loss.share.note or "-"),
+            *(number(loss.share.p_value, 3), loss.share.note or "-"),
         ]
         for loss in dilution.losses
-    ]
-    more = [*dilution.masking, *dilution.causal]
-    rows += [
-        [claim.name, "-", difference(claim), "-", claim.verdict, _p_value(claim), claim.note or "-"]
-        for claim in more
     ]
     columns = ("gradients", "rater", "fewer units", "share lost", "verdict", "p", "note")
     return Table(columns, rows, f"Yield of {PATH[0]} minus that of others", keys=2)
 
 
-def _p_value(claim: Claim) -> str:
-    return number(claim.p_value, 3)
+def more_table(dilution: Dilution) -> Table:
+    """Judge what hidden names change, and what edits by single units bring."""
+    rows = [
+        [claim.name, difference(claim), claim.verdict, number(claim.p_value, 3), claim.note or "-"]
+        for claim in (*dilution.masking, *dilution.causal)
+    ]
+    return Table(("", "difference", "verdict", "p", "note"), rows, "Names masked, and single edits")
 
 
 def arms_table(dilution: Dilution) -> Table:
@@ -89,24 +91,25 @@ def ratings_table(dilution: Dilution) -> Table:
 
 def raters_table(dilution: Dilution) -> Table:
     """Say how the raters did on texts whose share of units about a criterion is known."""
-    rows = [
-        [f"{name}, {what}", *_curve(curve, dilution.criteria), percent(dilution.unrated.get(name))]
-        for name, tested in dilution.calibrations.items()
-        for what, curve in (("shares", tested.shares), ("yields", tested.yields))
-    ]
-    if dilution.whole_texts is not None:
-        rows.append([WHOLE_STEP, *_curve(dilution.whole_texts, dilution.criteria), "-"])
-    columns = ("rater", "rho", "rises", "slope", "intercept", "passed on", "unrated")
+    rows = []
+    for name, tested in dilution.calibrations.items():
+        for what, curve in (("shares", tested.shares), ("yields", tested.yields)):
+            passed = tested.passed(
+                dilution.raters.get(name, dilution.criteria), yields=what == "yields"
+            )
+            rho = tested.yield_rho if what == "yields" else curve.overall.rho
+            unrated = percent(dilution.unrated.get(name))
+            rows.append([f"{name}, {what}", *_curve(curve, rho, passed), unrated])
+    if (whole := dilution.whole_texts) is not None:
+        passed = tuple(filter(whole.passes, dilution.criteria))
+        rows.append(["focus of whole texts, 1-10", *_curve(whole, whole.overall.rho, passed), "-"])
+    columns = ("rater", "rho", "slope", "intercept", "passed on", "unrated")
     return Table(columns, rows, "Raters on texts of known focus")
 
 
-def _curve(curve: Curve, criteria: Iterable[str]) -> list[str]:
-    line = curve.overall
-    return [
-        *(number(line.rho, 2), "yes" if curve.passed else "no"),
-        *(number(line.slope, 2), number(line.intercept, 2)),
-        ", ".join(filter(curve.passes, criteria)) or "none",
-    ]
+def _curve(curve: Curve, rho: float | None, passed: Group) -> list[str]:
+    slope, intercept = (number(it, 2) for it in (curve.overall.slope, curve.overall.intercept))
+    return [number(rho, 2), slope, intercept, ", ".join(passed) or "none"]
 
 
 def real_units_table(dilution: Dilution) -> Table:

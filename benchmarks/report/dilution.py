@@ -17,7 +17,6 @@ from benchmarks.dilution.arms import (
     SEPARATE,
 )
 from benchmarks.dilution.contrasts import (
-    ONE_TEXT,
     PARTS,
     PATH,
     SHARE,
@@ -46,7 +45,8 @@ _ARMS: Mapping[str, str] = {
     JOINED: "the separate ones on one example put together, no LM",
     ROUTED: "its sentences sorted by criterion, no LM",
 }
-_ON_THE_SCALE = (WHOLE_STEP, ONE_TEXT, SHARE)
+_ON_THE_SCALE = (WHOLE_STEP, SHARE)
+_DRAWN = (*_ON_THE_SCALE, YIELD)
 
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
@@ -81,9 +81,10 @@ def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[
         table(("", "what it is"), [[name, text] for name, text in _ARMS.items()]),
         *(f"- {escape(note)}" for note in summary.notes),
     ]
-    trusted = [of for of in summary.decompositions if of.passed]
+    trusted = [of for of in summary.decompositions if of.passed and of.measure in _DRAWN]
+    drawn = {of.measure: of for of in reversed(trusted)}  # by the first rater that passed
     return [
-        *_picture(trusted, f"dilution-{place}-parts.svg", figures),
+        *_picture(list(reversed(drawn.values())), f"dilution-{place}-parts.svg", figures),
         folded("What was written", "\n\n".join(how)),
         *(folded(part.title, shown(part)) for part in tables(summary)),
     ]
@@ -115,16 +116,14 @@ def _fall(panel: Axes, of: Decomposition) -> None:
     for place, (start, end) in enumerate(zip(of.means, of.means[1:], strict=False), 1):
         colour = COLOURS[place % len(COLOURS)]
         panel.barh(place, end - start, left=start, color=colour, hatch="" if end < start else "//")
-        panel.text(max(start, end), place, f" {end - start:+.1f}", va="center", fontsize=8)
+        said = f" {end - start:+.{1 if of.measure in _ON_THE_SCALE else 2}f}"
+        panel.text(max(start, end), place, said, va="center", fontsize=8)
     panel.barh(len(of.means), last, color=GREY)
     names = [f"{PATH[0]}: {first:.1f}", *PARTS, f"{PATH[-1]}: {last:.1f}"]
     panel.set_yticks(range(len(names)), names)
     panel.invert_yaxis()
     panel.set_title(f"{of.measure} ({of.rater})", fontsize=9, loc="left")
-    if of.measure in _ON_THE_SCALE:
-        panel.set_xlim(0, 10)
+    panel.set_xlim(0, 10 if of.measure in _ON_THE_SCALE else 1.15 * max(of.means))
     if of.measure == WHOLE_STEP:
         for value in PAPER[1]:
             panel.axvline(value, color=GREY, linewidth=0.9, linestyle=":")
-    elif of.measure == YIELD:
-        panel.set_xlim(left=0)

@@ -227,7 +227,8 @@ def dilution_of(*raters):
         raters=dict.fromkeys(raters, ("fluency", "*wit*")),
         passed=passed,
         calibrations={
-            name: Calibration(curves[bool(of)], curves[bool(of)]) for name, of in passed.items()
+            name: Calibration(curves[bool(of)], curves[bool(of)], 0.9)
+            for name, of in passed.items()
         },
         whole_texts=curves[True],
         figures=tuple(

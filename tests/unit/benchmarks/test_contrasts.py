@@ -48,8 +48,8 @@ def curve(**lines):
     return Curve(GOOD, own, {0.0: 0.0, 1.0: 1.0})
 
 
-def seen(steps, *, shares=None, yields=None, whole=None, tested=(RATER, HIDDEN)):
-    calibration = Calibration(shares or curve(), yields or curve())
+def seen(steps, *, shares=None, yields=None, whole=None, rho=0.9, tested=(RATER, HIDDEN)):
+    calibration = Calibration(shares or curve(), yields or curve(), rho)
     raters = dict.fromkeys(text.rater for of in steps for text in of.texts)
     return Observed(
         steps, dict.fromkeys(raters, CRITERIA), dict.fromkeys(tested, calibration), whole
@@ -88,7 +88,8 @@ def test_a_criterion_that_the_rater_fails_on_is_left_out(bad):
     "change",
     [
         {"yields": curve(coherence=WEAK, fluency=WEAK)},
-        {"yields": Curve(WEAK, {}, {0.0: 0.0, 1.0: 1.0})},
+        {"rho": 0.7},
+        {"rho": None},
         {"shares": Curve(GOOD, dict.fromkeys(CRITERIA, GOOD), {0.0: 1.0, 1.0: 0.5})},
         {"tested": ()},
     ],

@@ -1,6 +1,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.dilution.calibration import calibration_of
 from benchmarks.dilution.classifier import Classifier
+from benchmarks.dilution.embedding_rater import EmbeddingRater
 from benchmarks.dilution.lm_rater import (
     AdherenceQuestion,
     FocusQuestion,
@@ -16,6 +18,15 @@ from benchmarks.dilution.lm_rater import (
 )
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import LEVELS, UNITS, kept, plant, plantable, texts_in
+from benchmarks.dilution.real_units import (
+    ACTIONABLE,
+    Kappas,
+    RealUnit,
+    agreement_of,
+    kappa,
+    read_real_units,
+    real_units_for,
+)
 from benchmarks.worlds.bank import label_of, sentences
 from benchmarks.worlds.controls import concatenate, mask, off_topic, on_topic
 from benchmarks.worlds.ratings import (
@@ -30,7 +41,7 @@ from benchmarks.worlds.ratings import (
 from benchmarks.worlds.units import Unit, count_words, split_units
 from benchmarks.worlds.world import inputs_of, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat, user
-from mogradjudge import SetupError
+from mogradjudge import Criterion, Rubric, SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.stages.role import Role
 
@@ -278,6 +289,7 @@ def test_a_perfect_rater_is_calibrated_along_the_diagonal():
     assert (line.slope, line.rho) == pytest.approx((1, 1))
     assert line.intercept == pytest.approx(0)
     assert tuple(found.shares.levels) == LEVELS
+    assert found.yield_rho == pytest.approx(1)
     assert found.yields.overall.slope == pytest.approx(1, abs=0.01)  # praise is not rated
 
 
@@ -458,6 +470,108 @@ def test_a_rater_that_is_the_coach_is_warned_about():
     models = {"rater": {"model": "toy/one"}, "coach": {"model": "toy/other"}}
     assert warning_about({"models": models}) is None
     assert "toy/one" in (warning_about({"models": {**models, "coach": models["rater"]}}) or "")
+
+
+# --- real units -------------------------------------------------------------------------------
+
+
+def labelled(unit, first, second, can_act=(True, True)):
+    """Make a line of the file of real units."""
+    return {"unit": unit, "arm": "S", "labels": [first, second], "actionable": list(can_act)}
+
+
+REAL = [
+    labelled("Count typos.", ["fluency"], ["fluency"]),
+    labelled("Find the main fact.", ["relevance"], ["relevance", "coherence"]),
+    labelled("Mind the order.", ["coherence"], ["coherence"]),
+    labelled("It was long.", ["none"], ["relevance"], (False, False)),
+]
+
+
+def file_of(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def test_real_units_are_read_for_the_criteria_of_summeval_alone(tmp_path):
+    file = file_of(tmp_path / "units.jsonl", REAL)
+    assert len(real_units_for(SUMMEVAL, file)) == 4
+    renamed = real_units_for(("coherence", "factuality", "fluency", "relevance"), file)
+    assert len(renamed) in (0, 4)  # as the bank knows the name or not
+    assert real_units_for(("coherence", "fluency"), file) == ()
+    assert real_units_for(SUMMEVAL, tmp_path / "none.jsonl") == ()
+
+
+@pytest.mark.parametrize(
+    ["line", "named"],
+    [
+        ({**REAL[0], "labels": [["style"], ["fluency"]]}, "style"),
+        ({**REAL[0], "labels": [["fluency"]]}, "labels"),
+        ({**REAL[0], "more": 1}, "more"),
+    ],
+)
+def test_a_line_that_is_no_labelled_unit_is_named(tmp_path, line, named):
+    with pytest.raises(SetupError, match=f"line 2,.*{named}") as raised:
+        read_real_units(file_of(tmp_path / "units.jsonl", [REAL[0], line]))
+    assert "units.jsonl" in str(raised.value)
+
+
+def test_agreement_with_readers_is_told_by_label_and_between_them(tmp_path):
+    units = read_real_units(file_of(tmp_path / "units.jsonl", REAL))
+    first = {unit.unit: Rating.of(*unit.labels[0], actionable=True) for unit in units}
+    found = agreement_of(units, first, SUMMEVAL)
+    fluency, relevance = found.by_label["fluency"], found.by_label["relevance"]
+    assert fluency == Kappas((1.0, 1.0), 1.0, 0.0)
+    assert relevance.with_each == pytest.approx((1.0, 0.5))
+    assert (relevance.between, relevance.bias) == pytest.approx((0.5, -0.125))
+    assert found.by_label["consistency"].with_each == (None, None)  # nobody says so
+    assert found.by_label[ACTIONABLE].bias == 0.25
+    assert found.n == 4 and all(map(found.passes, SUMMEVAL))
+
+
+def test_a_rater_that_fails_on_real_units_is_not_believed_on_that_criterion():
+    units = [RealUnit(**{**line, "labels": tuple(line["labels"])}) for line in REAL]
+    wrong = {unit.unit: Rating.of("fluency", actionable=True) for unit in units}
+    real = agreement_of(units, wrong, SUMMEVAL)
+    planted = calibrate(Oracle(SUMMEVAL), n=4)
+    assert replace(planted, real=real).passed(SUMMEVAL, yields=True) == ("consistency",)
+    unread = agreement_of(units, {**wrong, units[0].unit: Unscored("no reply")}, SUMMEVAL)
+    assert unread.n == 3
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=30))
+def test_kappa_is_that_of_scikit_learn(pairs):
+    from sklearn.metrics import cohen_kappa_score
+
+    one, other = zip(*pairs, strict=True)
+    if len({*one, *other}) == 2:
+        assert kappa(one, other) == pytest.approx(cohen_kappa_score(one, other))
+    else:
+        assert kappa(one, other) is None
+
+
+# --- embeddings -------------------------------------------------------------------------------
+
+
+def by_words(texts):
+    """Embed texts by the words that they hold."""
+    known = ("grammar", "reply", "facts", "thanks", "judge")
+    return [[float(word in text.lower()) for word in known] for text in texts]
+
+
+def test_a_unit_is_about_the_nearest_definition_and_about_two_that_are_as_near():
+    criteria = [("fluency", "Is the grammar right?"), ("relevance", "Are the facts there?")]
+    rubric = Rubric(
+        inputs=("output",), criteria=tuple(Criterion(name, text) for name, text in criteria)
+    )
+    rater = EmbeddingRater(rubric, by_words)
+    grammar, both, thanks = rater.rate(
+        ["Count each slip of grammar.", "Mind grammar and facts.", "Thanks for all of that."]
+    )
+    assert (grammar.mass, grammar.actionable) == ({"fluency": 1.0}, True)
+    assert both.mass == {"fluency": 0.5, "relevance": 0.5}
+    assert thanks.mass == {NONE: 1.0}
+    assert rater.rate([]) == ()
 
 
 # --- controls ---------------------------------------------------------------------------------
