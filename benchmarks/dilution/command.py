@@ -77,10 +77,10 @@ def measure(setting: Setting, sizes: Sizes) -> None:
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    grid = setting.grid
+    grid, writing = setting.grid, _steps(setting, sizes)
     raters = raters_of(setting, masked=sizes.masked, embedding_lm=sizes.embedding_lm)
-    steps = grid.measure(_steps(setting, sizes))
     grid.measure(tests_of(setting, raters, sizes.planted, holistic=sizes.holistic))
+    steps = grid.measure(writing)
     tasks = [units_of(setting, rater, step) for step in steps for rater in raters]
     if sizes.holistic:
         tasks += [whole_texts_of(setting, step) for step in steps]

@@ -21,6 +21,7 @@ from benchmarks.harness.tasks import Task
 from benchmarks.worlds.bank import sentences
 from benchmarks.worlds.controls import concatenate
 from benchmarks.worlds.ratings import Rater, Rating, ratings_in
+from mogradjudge import SetupError
 from mogradjudge.criteria import Group
 from mogradjudge.hashing import digest
 from mogradjudge.judge.scores import Unscored
@@ -86,7 +87,17 @@ def _classifier(setting: Setting, ledger: Ledger, *, masked: bool) -> Rater:
 
 
 def _embeddings(setting: Setting, model: str, ledger: Ledger, *, masked: bool) -> Rater:
-    return EmbeddingRater(setting.rubric, dspy.Embedder(model), masked)  # not booked: no LM's call
+    from openai import OpenAIError  # slow to import; litellm's errors are of this kind
+
+    embedder = dspy.Embedder(model)
+
+    def embed(texts: list[str]) -> Any:  # not booked: it is no LM's call
+        try:
+            return embedder(texts)
+        except OpenAIError as error:
+            raise SetupError(f"--embedding-lm {model} gives no embeddings: {error}") from error
+
+    return EmbeddingRater(setting.rubric, embed, masked)
 
 
 def _version(of: object) -> str:

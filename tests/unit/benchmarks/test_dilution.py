@@ -22,6 +22,7 @@ from benchmarks.dilution.finding import finding
 from benchmarks.dilution.observed import means_of, observe, yield_of
 from benchmarks.dilution.raters import (
     EDITS,
+    REAL_TEST,
     STEP,
     UNITS,
     UNITS_TEST,
@@ -29,8 +30,10 @@ from benchmarks.dilution.raters import (
     WHOLE_TEST,
     raters_of,
 )
+from benchmarks.dilution.real_units import RealUnit
 from benchmarks.dilution.steps import batches_of
 from benchmarks.dilution.summary import CAUSAL, summarize
+from benchmarks.dilution.tables import tables
 from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
@@ -249,6 +252,56 @@ def test_a_classifier_that_knows_no_criterion_is_left_out(tmp_path):
     setting = smoke_setting(tmp_path)
     raters = raters_of(replace(setting, rubric=toy_rubric("wit", "charm")), masked=True)
     assert [rater.name for rater in raters] == ["LM rater", "LM rater, names masked"]
+
+
+def test_the_classifier_has_no_figure_on_what_it_was_not_trained_on(tmp_path):
+    setting = smoke_setting(tmp_path)
+    _, classifier = raters_of(replace(setting, rubric=toy_rubric("fluency", "wit")))
+    assert classifier.knows == ("fluency",)
+
+
+def test_an_embedding_model_rates_where_one_is_named(tmp_path, monkeypatch):
+    def embed(texts):
+        return [
+            [float(word in text) for word in ("coherence", "fluency", "reply")] for text in texts
+        ]
+
+    monkeypatch.setattr("dspy.Embedder", lambda model: embed)
+    sizes = {"steps": 1, "batch_size": 1, "planted": 1, "holistic": False}
+    setting = measured_in(tmp_path, PlantedWorld(), **sizes, embedding_lm="some/model")
+    (key,) = {cell.key["model"] for cell in setting.cells if "model" in cell.key}
+    assert key == "some/model"
+    found = summarize(setting.cells)
+    assert found.raters["embeddings"] == ("coherence", "fluency")
+    assert found.calibrations["embeddings"].shares.overall.n > 0
+
+
+def test_an_embedding_model_that_fails_is_named_in_one_line(tmp_path, monkeypatch):
+    from openai import OpenAIError
+
+    def fail(texts):
+        raise OpenAIError("no key")
+
+    monkeypatch.setattr("dspy.Embedder", lambda model: fail)
+    arguments = ["--smoke", "--steps", "1", "--planted", "1", "--embedding-lm", "some/model"]
+    result = CliRunner().invoke(dilution.command, arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ") and "some/model" in result.output
+
+
+def test_real_units_test_each_rater_where_there_are_some(tmp_path, monkeypatch):
+    units = (
+        RealUnit(unit="Mind it.", arm="S", labels=(("fluency",),) * 2, actionable=(True, True)),
+        RealUnit(unit="So.", arm="S", labels=(("none",),) * 2, actionable=(False, False)),
+    )
+    monkeypatch.setattr("benchmarks.dilution.raters.real_units_for", lambda names: units)
+    sizes = {"steps": 1, "batch_size": 1, "planted": 1, "holistic": False}
+    setting = measured_in(tmp_path, PlantedWorld(), **sizes)
+    assert len(parts(setting, REAL_TEST)) == 2
+    found = summarize(setting.cells)
+    assert {tested.real.n for tested in found.calibrations.values()} == {2}
+    (table,) = [it for it in tables(found) if "label" in it.columns]
+    assert {row[0] for row in table.rows} == {"LM rater", "classifier"}
 
 
 def test_a_rubric_of_one_criterion_is_refused(tmp_path):
