@@ -17,6 +17,7 @@ critiques are CCC's. The coach is told in words how long to write, in all arms a
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import dspy
 
 from benchmarks.worlds.controls import concatenate
+from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import Scope
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.step import judge
@@ -68,10 +70,14 @@ class Advice:
 
 
 def advice_of(gradients: Iterable[Mapping[str, Any]]) -> list[Advice]:
-    """Give the texts of a step's gradients, and those of S on one example as one text."""
+    """Give the texts of a step's gradients, and those of S on one example as one text.
+
+    A coach that advises nothing has written nothing: its text is empty.
+    """
     advice = [
         Advice(
-            g["arm"], g["example"], g["criteria"][0] if g["arm"] == SEPARATE else None, g["text"]
+            *(g["arm"], g["example"], g["criteria"][0] if g["arm"] == SEPARATE else None),
+            g["text"] if g["units"] else "",
         )
         for g in gradients
     ]
@@ -80,6 +86,18 @@ def advice_of(gradients: Iterable[Mapping[str, Any]]) -> list[Advice]:
         if text.arm == SEPARATE:
             own.setdefault(text.example, []).append(text.text)
     return advice + [Advice(JOINED, key, None, concatenate(texts)) for key, texts in own.items()]
+
+
+def silence_in(gradients: Iterable[Mapping[str, Any]], criteria: Group) -> dict[str, float]:
+    """Give by arm the share of examples and criteria on which the coach gave no unit."""
+    spoken: dict[tuple[str, str], set[str]] = {}
+    for gradient in gradients:
+        on = spoken.setdefault((gradient["arm"], gradient["example"]), set())
+        on |= {unit["criterion"] for unit in gradient["units"]}
+    shares: dict[str, list[float]] = {}
+    for (arm, _), on in spoken.items():
+        shares.setdefault(arm, []).append(1 - len(on & set(criteria)) / len(criteria))
+    return {arm: statistics.fmean(of) for arm, of in shares.items()}
 
 
 def write_arms(

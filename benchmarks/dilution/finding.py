@@ -18,6 +18,7 @@ from mogradjudge.display.terminal import number
 
 _ROWS = (SEPARATE, JOINED, LONG, JOINT, CRITIQUED_LONG, CRITIQUED)
 _SEPARATE = "Write separate gradients (mode SSS or SSC)"
+_SILENCE = 0.1  # a difference that is worth a line
 _NO_RATER = (
     "Give a stronger model as --rater-lm, and run it again: only ratings are paid once more."
 )
@@ -93,8 +94,8 @@ def _action(long: Claim, same: Claim | None, dilution: Dilution) -> tuple[str, d
         more = f"let a joint coach (SCC or CCC) write {times}"
         action = f"{_SEPARATE}, or {more}."
         return action, {"mode": action, "coach": f"{more[0].upper()}{more[1:]}."}
-    if long.verdict == "equivalent":
-        action = "Take joint gradients (SCC or CCC): they lose next to nothing and cost less."
+    if long.verdict == "equivalent" or _direction(long) < 0:
+        action = "Take joint gradients (SCC or CCC): they say no less, and cost less."
         return action, {"mode": action}
     return f"Measure more --steps; until then: {_SEPARATE[0].lower()}{_SEPARATE[1:]}.", {}
 
@@ -110,9 +111,20 @@ def _limits(dilution: Dilution, losses: list[Loss]) -> Iterable[str]:
             yield _failed(rater, dilution.calibrations.get(rater))
         elif failed := [name for name in knows if name not in passed]:
             yield f"The {rater} failed its test on {', '.join(failed)}: left out of its figures."
-    if losses and "lengths differ" in losses[0].share.note:
-        yield f"Of one call, K times the length: {losses[0].share.note}."
-    if losses and losses[0].share.verdict == "not established":
+    if losses:
+        yield from _limits_of(dilution, losses[0].share)
+
+
+def _limits_of(dilution: Dilution, claim: Claim) -> Iterable[str]:
+    apart, joint = (dilution.silence.get(arm, 0.0) for arm in PRIMARY)
+    if abs(apart - joint) > _SILENCE:
+        yield (
+            f"The coach kept silent on a criterion in {apart:.0%} of the separate calls and "
+            f"{joint:.0%} of the joint ones: part of the difference is when it speaks at all."
+        )
+    if "lengths differ" in claim.note:
+        yield f"Of one call, K times the length: {claim.note}."
+    if claim.verdict == "not established":
         yield f"{dilution.steps} steps leave that open; four times as many halve the interval."
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, TypeAlias
 
-from benchmarks.dilution.arms import LONG, ROUTED, Advice, advice_of
+from benchmarks.dilution.arms import LONG, ROUTED, Advice, advice_of, silence_in
 from benchmarks.dilution.calibration import Calibration, Curve, calibration_of, ratings_curve
 from benchmarks.dilution.measures import TextFocus, measure
 from benchmarks.dilution.planted import texts_in
@@ -47,13 +47,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Step:
-    """A measured step; ``whole`` and ``edits`` hold ratings from 1 to 10, as in the cells."""
+    """A measured step; ``whole`` and ``edits`` hold ratings from 1 to 10, as in the cells.
+
+    ``silence`` is the share of examples and criteria without advice, by arm.
+    """
 
     key: Entry
     advice: Sequence[Advice]
     texts: Sequence[Measured]
     whole: Sequence[Entry]
     edits: Sequence[Entry]
+    silence: Mapping[str, float]
 
     def of(self, arm: str, rater: str, criterion: str | None = None) -> list[Measured]:
         """Find the texts of an arm; with a criterion, those that were asked about it."""
@@ -143,6 +147,7 @@ def _step(cell: Cell, cells: Sequence[Cell], raters: Sequence[str]) -> Step:
     return Step(
         *(cell.key, advice, [*texts, *_routed(advice, plain, criteria)]),
         *(_ratings(parts, WHOLE), _ratings(parts, EDITS)),
+        silence_in(cell.result["gradients"], criteria),
     )
 
 
@@ -219,8 +224,10 @@ def difference_of(one: Source, other: Source) -> Source:
 
 
 def rated_text(step: Step, arm: str, criterion: str) -> ByExample:
-    """Give the LM's ratings of single texts, from 1 to 10."""
-    return _rated(step, arm, criterion, joined=False)
+    """Give the LM's ratings of single texts, from 1 to 10; what advises nothing has none."""
+    silent = {(it.arm, it.example, it.target or criterion) for it in step.advice if not it.text}
+    ratings = _rated(step, arm, criterion, joined=False)
+    return {key: of for key, of in ratings.items() if (arm, key, criterion) not in silent}
 
 
 def rated_step(step: Step, arm: str, criterion: str) -> ByExample:

@@ -160,7 +160,7 @@ def units_of(setting: Setting, source: Source, step: Cell) -> Task:
     """Have each unit of a step's gradients rated, by itself and once."""
 
     def rate(ledger: Ledger) -> Values:
-        texts = [gradient["text"] for gradient in step.result["gradients"]]
+        texts = [advice.text for advice in advice_of(step.result["gradients"])]
         return {"ratings": kept_ratings(ratings_in(texts, source.open(ledger)))}
 
     return setting.grid.task(BENCHMARK, {**step.key, "part": UNITS, **source.key}, rate)
@@ -195,7 +195,7 @@ def _whole_texts(
     questions: list[tuple[str, str | None, str, str]] = []
     for arm in TEXTS:
         for name in criteria:
-            texts = [it for it in advice if it.arm == arm and it.target in (None, name)]
+            texts = [it for it in advice if it.arm == arm and it.text and it.target in (None, name)]
             questions += [(arm, text.example, name, text.text) for text in texts]
             if texts:
                 questions.append((arm, None, name, concatenate(text.text for text in texts)))

@@ -79,6 +79,7 @@ class Dilution:
         decompositions: What the difference is made of.
         masking: How the loss changes with the criteria's names hidden; empty without.
         causal: What the units on and off the criterion do to held-out agreement; empty without.
+        silence: The share of examples and criteria on which the coach gave no advice, by arm.
         unrated: The share of units without a readable rating, by rater.
         notes: What else a reader has to know.
     """
@@ -99,6 +100,7 @@ class Dilution:
     decompositions: tuple[Decomposition, ...]
     masking: tuple[Claim, ...]
     causal: tuple[Claim, ...]
+    silence: Mapping[str, float]
     unrated: Mapping[str, float]
     notes: tuple[str, ...]
 
@@ -143,6 +145,10 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
         decompositions=tuple(decompositions_of(seen)),
         masking=tuple(claim for rater in plain if (claim := masking_of(seen, rater))),
         causal=tuple(causal_claims(causal, seen.passed(causal[0][0]["rater"])) if causal else ()),
+        silence={
+            arm: statistics.fmean(step.silence[arm] for step in seen.steps if arm in step.silence)
+            for arm in dict.fromkeys(arm for step in seen.steps for arm in step.silence)
+        },
         unrated={rater: _unrated(seen, rater) for rater in seen.knows},
         notes=tuple(_notes(causal)),
     )

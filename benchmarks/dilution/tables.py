@@ -71,12 +71,13 @@ def arms_table(dilution: Dilution) -> Table:
             *(arm.arm, arm.rater + ("" if arm.passed else f" ({UNCALIBRATED})")),
             *(number(arm.words, 0), number(arm.share, 1)),
             *(number(arm.counted, 2), number(arm.corrected, 2)),
+            percent(dilution.silence.get(arm.arm)),
         ]
         for arm in dilution.figures
     ]
-    columns = ("gradients", "rater", "words", "share x 10", "units as counted", "units, corrected")
+    columns = ("gradients", "rater", "words", "share x 10", "units as counted", "corrected")
     title = f"Means over criteria; {dilution.steps} steps of {dilution.batch_size}"
-    return Table(columns, rows, title, keys=2)
+    return Table((*columns, "no advice"), rows, title, keys=2)
 
 
 def ratings_table(dilution: Dilution) -> Table:

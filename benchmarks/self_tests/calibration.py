@@ -122,7 +122,9 @@ def _gradients(world: PlantedWorld, step: int) -> Iterator[dict[str, Any]]:
         ]
         for arm, criteria, critiques, words in written:
             text = world.advice(criteria, critiques, words)
-            yield {"arm": arm, "example": example, "criteria": criteria, "text": text}
+            units = [{"criterion": name} for name in criteria]
+            gradient = {"arm": arm, "example": example, "criteria": criteria, "units": units}
+            yield {**gradient, "text": text}
 
 
 def interference_coverage(planted: float, worlds: int) -> Coverage:

@@ -17,7 +17,7 @@ _ENDINGS = ("ibility", "ability", "ency", "ence", "ancy", "ance", "ness", "ment"
 
 def concatenate(texts: Iterable[str]) -> str:
     """Join separate gradients into one text: a joint gradient that no LM has diluted."""
-    return "\n\n".join(text.strip() for text in texts)
+    return "\n\n".join(filter(None, (text.strip() for text in texts)))
 
 
 def is_on(unit: RatedUnit, criterion: str) -> bool:

@@ -248,6 +248,7 @@ def dilution_of(*raters):
         ),
         masking=(),
         causal=(),
+        silence={SEPARATE: 0.0, LONG: 0.0},
         unrated=dict.fromkeys(raters, 0.0),
         notes=("*one*",),
     )
@@ -275,6 +276,13 @@ def test_a_rater_that_failed_gives_no_figure_in_the_first_view():
     assert not [row for row in alone.table.rows if "77.70" in row]
     assert any("--embedding-lm" in line for line in alone.limits)
     assert parts_of(dilution_of("two"), 1, {})[0].startswith("<details>")  # no picture of it
+
+
+def test_a_coach_that_keeps_silent_more_often_apart_is_told():
+    one = dilution_of("one", "two")
+    assert not [line for line in finding(one).limits if "silent" in line]
+    silent = finding(replace(one, silence={SEPARATE: 0.75, LONG: 0.1}))
+    assert [line for line in silent.limits if "75%" in line and "10%" in line]
 
 
 def test_raters_that_disagree_are_both_heard():

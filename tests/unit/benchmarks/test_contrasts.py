@@ -40,7 +40,7 @@ def step(number, *, length=80, separate=3, joint=1, rater=RATER, units=4):
     texts += [
         text(arm, None, joint, length if arm == LONG else 40, rater, units) for arm in WRITTEN[1:]
     ]
-    return Step({}, [], texts, (), ())
+    return Step({}, [], texts, (), (), {})
 
 
 def curve(**lines):

@@ -9,16 +9,20 @@ from click.testing import CliRunner
 from benchmarks.dilution import command as dilution
 from benchmarks.dilution.arms import (
     ARMS,
+    CRITIQUED,
     JOINED,
     LONG,
     ROUTED,
     SEPARATE,
     TEXTS,
+    advice_of,
     budgeted,
+    silence_in,
 )
 from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.contrasts import PRIMARY, YIELD
 from benchmarks.dilution.finding import finding
+from benchmarks.dilution.measures import CriterionFocus, measure
 from benchmarks.dilution.observed import means_of, observe, yield_of
 from benchmarks.dilution.raters import (
     EDITS,
@@ -38,6 +42,7 @@ from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
+from benchmarks.worlds.ratings import rated
 from benchmarks.worlds.world import parts_of, toy_rubric
 from mogradjudge import SetupError
 from mogradjudge.stages.gradient import WriteGradient
@@ -160,6 +165,7 @@ def test_joint_critiques_are_read_by_their_own_arms_alone(tmp_path, monkeypatch)
     assert [critiques.count("On 1") for critiques in read[1, 20]] == [1] * 4
 
 
+@pytest.mark.slow
 def test_what_nobody_asked_for_is_not_paid(tmp_path):
     sizes = {"steps": 1, "batch_size": 1, "planted": 1, "holistic": False}
     setting = measured_in(tmp_path, PlantedWorld(), **sizes)
@@ -179,11 +185,40 @@ def test_what_nobody_asked_for_is_not_paid(tmp_path):
     assert hidden == {"LM rater, names masked", "classifier, names masked"}
 
 
+def test_a_coach_that_advises_nothing_has_written_nothing():
+    def gradient(arm, criteria, *units):
+        units = [{"criterion": name} for name in units]
+        text = " ".join(f"On {unit['criterion']}." for unit in units) or "No change."
+        return {"arm": arm, "example": "x", "criteria": criteria, "units": units, "text": text}
+
+    both = ["coherence", "fluency"]
+    gradients = [
+        gradient(SEPARATE, ["coherence"]),
+        gradient(SEPARATE, ["fluency"], "fluency"),
+        gradient(LONG, both, "coherence", "fluency"),
+        gradient(CRITIQUED, both),
+    ]
+    texts = {(it.arm, it.target): it.text for it in advice_of(gradients)}
+    assert texts[SEPARATE, "coherence"] == texts[CRITIQUED, None] == ""
+    assert texts[JOINED, None] == texts[SEPARATE, "fluency"] == "On fluency."
+    silence = silence_in(gradients, tuple(both))
+    assert silence == {SEPARATE: 0.5, LONG: 0.0, CRITIQUED: 1.0}
+    focus = measure(rated("", {}), tuple(both))
+    assert focus.by_criterion["fluency"] == CriterionFocus(share=None, actionable=0.0)
+
+
 def test_whole_texts_are_rated_where_the_paper_rates_them(diluted):
-    for cell in parts(diluted, WHOLE):
-        asked = [(e["arm"], e["example"], e["criterion"]) for e in cell.result["ratings"]]
-        assert len(asked) == len(set(asked)) == len(TEXTS) * 2 * (2 + 1)
-        assert sum(example is None for _, example, _ in asked) == len(TEXTS) * 2
+    for cell, step in zip(parts(diluted, WHOLE), parts(diluted, STEP), strict=True):
+        rated_on = [(e["arm"], e["example"], e["criterion"]) for e in cell.result["ratings"]]
+        written = [it for it in advice_of(step.result["gradients"]) if it.text]
+        single = [
+            (it.arm, it.example, name)
+            for it in written
+            for name in ("coherence", "fluency")
+            if it.target in (None, name)
+        ]
+        whole = {(arm, None, name) for arm, _, name in single}
+        assert sorted(rated_on, key=str) == sorted([*single, *whole], key=str)
 
 
 def test_joined_gradients_yield_what_the_separate_ones_do(diluted):
@@ -260,6 +295,7 @@ def test_the_classifier_has_no_figure_on_what_it_was_not_trained_on(tmp_path):
     assert classifier.knows == ("fluency",)
 
 
+@pytest.mark.slow
 def test_an_embedding_model_rates_where_one_is_named(tmp_path, monkeypatch):
     def embed(texts):
         return [
