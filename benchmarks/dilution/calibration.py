@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from benchmarks.dilution.agreement import Agreement
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import PlantedText
-from benchmarks.dilution.real_units import Agreement
 from benchmarks.worlds.ratings import Rating, rated
 from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored

@@ -8,8 +8,7 @@ from itertools import product
 from typing import Any
 
 from benchmarks.dilution.arms import LONG, SEPARATE
-from benchmarks.dilution.calibration import UNCALIBRATED, spearman
-from benchmarks.dilution.measures import measure
+from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.observed import Entry, Step
 from benchmarks.dilution.steps import open_context, seed_brief
 from benchmarks.dilution.verdicts import mean_claim
@@ -76,7 +75,6 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     key, criterion = tried.key, str(tried.key["criterion"])
     context = open_context(setting, ledger, key["seed"])
     (rated,) = rate_texts([tried.text], rater)
-    focus = measure(rated, rater.criteria).by_criterion[criterion]
     parts = {
         ON: on_topic(rated, criterion),
         OFF: off_topic(rated, criterion),
@@ -95,8 +93,6 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     return {
         "agreement": {part: value for part, value in after.items() if value is not None},
         "skipped": [part for part, judge in edited.items() if judge is None],
-        "share": focus.share,
-        "actionable": focus.actionable,
     }
 
 
@@ -151,17 +147,7 @@ def causal_claims(tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Grou
     return claims
 
 
-def skipped_note(tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> str:
+def skipped_note(results: Sequence[Entry]) -> str:
     """Count the parts that the editor gave no section for; ``""`` if there are none."""
-    count = sum(len(result.get("skipped", ())) for _, result in tried)
+    count = sum(len(result["skipped"]) for result in results)
     return f"The editor gave no section for {count} parts of gradients: left out." if count else ""
-
-
-def gain_by(field: str, tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> float | None:
-    """Correlate a gradient's share or yield with what its edit gained, by rank."""
-    pairs = []
-    for _, result in tried:
-        after, before = result["agreement"].get(ALL), result["seed"]
-        if after is not None and before is not None and result[field] is not None:
-            pairs.append((result[field], after - before))
-    return spearman(pairs)

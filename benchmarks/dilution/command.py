@@ -31,10 +31,8 @@ from benchmarks.dilution.raters import (
 from benchmarks.dilution.steps import batches_of, edit_step, write_step
 from benchmarks.dilution.summary import CAUSAL, summarize
 from benchmarks.harness.cells import Cell
-from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
-from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
 from mogradjudge.lm.ledger import Ledger
 
@@ -88,10 +86,9 @@ def measure(setting: Setting, sizes: Sizes) -> None:
         tasks += [_edits(setting, step) for step in steps]
     grid.measure(tasks)
     if sizes.causal:
-        (before,) = grid.measure([seed_scoring(setting, "combined", 0)])
         best = _best_rater(setting, raters)
         gradients = chosen(observe(setting.cells).steps, best.name, sizes.causal)
-        grid.measure(_causal(setting, best, gradients, Judged.of(before)))
+        grid.measure(_causal(setting, best, gradients))
 
 
 def _steps(setting: Setting, sizes: Sizes) -> list[Task]:
@@ -111,17 +108,15 @@ def _edits(setting: Setting, step: Cell) -> Task:
     return setting.grid.task(BENCHMARK, {**step.key, "part": EDITS}, work)
 
 
-def _causal(
-    setting: Setting, best: Source, gradients: Sequence[Tried], before: Judged
-) -> list[Task]:
-    def try_one(ledger: Ledger, tried: Tried, seed: float | None) -> dict[str, Any]:
-        return {**try_gradient(setting, ledger, best.open(ledger), tried), "seed": seed}
+def _causal(setting: Setting, best: Source, gradients: Sequence[Tried]) -> list[Task]:
+    def try_one(tried: Tried, ledger: Ledger) -> dict[str, Any]:
+        return try_gradient(setting, ledger, best.open(ledger), tried)
 
     return [
         setting.grid.task(
             BENCHMARK,
             {**tried.key, "part": CAUSAL, "rater": best.name},
-            partial(try_one, tried=tried, seed=before.agreement(tried.key["criterion"])),
+            partial(try_one, tried),
         )
         for tried in gradients
     ]

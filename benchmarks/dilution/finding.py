@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from benchmarks.dilution.agreement import KAPPA_NEEDED
 from benchmarks.dilution.arms import CRITIQUED, CRITIQUED_LONG, JOINED, JOINT, LONG, SEPARATE
 from benchmarks.dilution.calibration import RHO_NEEDED, Calibration
 from benchmarks.dilution.contrasts import PRIMARY, Loss
 from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.raters import LM_RATER
-from benchmarks.dilution.real_units import KAPPA_NEEDED
 from benchmarks.dilution.summary import Dilution, Figures
 from benchmarks.harness.finding import Finding, Question
 from benchmarks.harness.tables import Table

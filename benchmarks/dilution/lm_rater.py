@@ -127,7 +127,7 @@ class LMRater:
             {
                 "criterion": question.criterion,
                 "meaning": self._meanings[question.criterion],
-                "advice": mask(question.text, self.criteria) if self.masked else question.text,
+                "advice": question.text,
             }
             for question in questions
         ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, TypeAlias
 
+from benchmarks.dilution.agreement import Agreement, agreement_of
 from benchmarks.dilution.arms import LONG, ROUTED, Advice, advice_of, silence_in
 from benchmarks.dilution.calibration import Calibration, Curve, calibration_of, ratings_curve
 from benchmarks.dilution.measures import TextFocus, measure
@@ -25,8 +26,8 @@ from benchmarks.dilution.raters import (
     WHOLE_TEST,
     ratings_of,
 )
-from benchmarks.dilution.real_units import Agreement, RealUnit, agreement_of
 from benchmarks.harness.cells import Cell
+from benchmarks.worlds.bank.real_units import RealUnit
 from benchmarks.worlds.controls import is_on
 from benchmarks.worlds.ratings import Rating, rated
 from mogradjudge.criteria import Group

@@ -14,11 +14,11 @@ from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.embedding_rater import EmbeddingRater
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater, open_rater
 from benchmarks.dilution.planted import kept, plant, plantable
-from benchmarks.dilution.real_units import RealUnit, real_units_for
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
 from benchmarks.worlds.bank import sentences
+from benchmarks.worlds.bank.real_units import RealUnit, real_units_for
 from benchmarks.worlds.controls import concatenate
 from benchmarks.worlds.ratings import Rater, Rating, ratings_in
 from mogradjudge import SetupError

@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from benchmarks.dilution.arms import ROUTED, TEXTS
 from benchmarks.dilution.calibration import Calibration, Curve
-from benchmarks.dilution.causal import causal_claims, gain_by, skipped_note
+from benchmarks.dilution.causal import causal_claims, skipped_note
 from benchmarks.dilution.contrasts import (
     Decomposition,
     Loss,
@@ -19,7 +18,6 @@ from benchmarks.dilution.contrasts import (
     masking_of,
 )
 from benchmarks.dilution.observed import (
-    Entry,
     Observed,
     Source,
     observe,
@@ -81,7 +79,7 @@ class Dilution:
         causal: What the units on and off the criterion do to held-out agreement; empty without.
         silence: The share of examples and criteria on which the coach gave no advice, by arm.
         unrated: The share of units without a readable rating, by rater.
-        notes: What else a reader has to know.
+        note: What the causal part left out.
     """
 
     setting: Values
@@ -102,7 +100,7 @@ class Dilution:
     causal: tuple[Claim, ...]
     silence: Mapping[str, float]
     unrated: Mapping[str, float]
-    notes: tuple[str, ...]
+    note: str
 
     def loss(self, rater: str, arms: tuple[str, str]) -> Loss | None:
         """Find a loss by its rater and its arms."""
@@ -150,7 +148,7 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
             for arm in dict.fromkeys(arm for step in seen.steps for arm in step.silence)
         },
         unrated={rater: _unrated(seen, rater) for rater in seen.knows},
-        notes=tuple(_notes(causal)),
+        note=skipped_note([result for _, result in causal]),
     )
 
 
@@ -198,12 +196,3 @@ def _unrated(seen: Observed, rater: str) -> float:
     texts = [text.focus for step in seen.steps for text in step.texts if text.rater == rater]
     lost = sum(text.unrated for text in texts)
     return lost / max(1, lost + sum(text.units for text in texts))
-
-
-def _notes(causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
-    if note := skipped_note(causal):
-        yield note
-    for field, word in (("actionable", "yield"), ("share", "share")):
-        if (rho := gain_by(field, causal)) is not None:
-            n = len(causal)
-            yield f"A gradient's {word} and the gain of its edit: rho {rho:+.2f}, n {n}."

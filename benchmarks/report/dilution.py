@@ -79,7 +79,7 @@ def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[
         "one on one criterion. Each sentence was rated by itself, without knowing where it stood. "
         "A step is a cluster.",
         table(("", "what it is"), [[name, text] for name, text in _ARMS.items()]),
-        *(f"- {escape(note)}" for note in summary.notes),
+        summary.note,
     ]
     trusted = [of for of in summary.decompositions if of.passed and of.measure in _DRAWN]
     drawn = {of.measure: of for of in reversed(trusted)}  # by the first rater that passed

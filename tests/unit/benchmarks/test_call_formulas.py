@@ -25,7 +25,7 @@ STAGES = {"SSS": 2 * B * K + K, "CCC": 2 * B + 1}
 def bounds(command, **sizes):
     """Compute the formulas of a row of the table; the letters' values are sizes."""
     row = next(line for line in README.splitlines() if line.startswith(f"| `{command}` |"))
-    formulas = re.findall(r"`([SRPn] [^`]*)`", row.split("|")[3])
+    formulas = re.findall(r"`([SRPGn] [^`]*)`", row.split("|")[3])
     products = (re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", text) for text in formulas)
     return [eval(text.replace("^", "**"), {}, sizes) for text in products]
 
@@ -85,7 +85,7 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     assert sum(parts.values()) == step
     tests = calls["dilution", "test of units"] + calls["dilution", "test of whole texts"]
     assert test / 2 < tests <= test
-    assert causal / 3 < calls["noise", None] + calls["dilution", "causal"] <= causal
+    assert causal / 3 < calls["dilution", "causal"] <= causal
 
 
 @pytest.mark.slow

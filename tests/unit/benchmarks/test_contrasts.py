@@ -170,9 +170,8 @@ def test_ratings_of_whole_texts_go_by_a_test_of_their_own():
         assert of[0].total.name.startswith(UNCALIBRATED) is not bool(passed)
 
 
-def tried(agreement, seed=0.3, arm=LONG, criterion="fluency", **more):
-    key = {"criterion": criterion, "arm": arm, "rater": RATER}
-    return key, {"agreement": agreement, "seed": seed, "share": 0.5, "actionable": 1, **more}
+def tried(agreement, arm=LONG, criterion="fluency"):
+    return {"criterion": criterion, "arm": arm, "rater": RATER}, {"agreement": agreement}
 
 
 def test_parts_of_gradients_are_compared_on_the_criteria_that_the_rater_passed_on():
@@ -187,9 +186,9 @@ def test_parts_of_gradients_are_compared_on_the_criteria_that_the_rater_passed_o
     assert all(it.name.startswith(UNCALIBRATED) for it in causal_claims(cells, ()))
 
 
-def test_parts_that_the_editor_skipped_are_counted_also_where_old_cells_do_not_tell():
-    assert skipped_note([tried({})]) == ""
-    found = skipped_note([tried({}), tried({}, skipped=["all", "on topic"]), tried({}, skipped=[])])
+def test_parts_that_the_editor_skipped_are_counted():
+    assert skipped_note([]) == skipped_note([{"skipped": []}]) == ""
+    found = skipped_note([{"skipped": []}, {"skipped": ["all", "on topic"]}])
     assert found == "The editor gave no section for 2 parts of gradients: left out."
 
 

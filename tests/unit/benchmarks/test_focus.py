@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.dilution.agreement import ACTIONABLE, Kappas, agreement_of, kappa
 from benchmarks.dilution.calibration import calibration_of
 from benchmarks.dilution.classifier import Classifier
 from benchmarks.dilution.embedding_rater import EmbeddingRater
@@ -18,16 +19,8 @@ from benchmarks.dilution.lm_rater import (
 )
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import LEVELS, UNITS, kept, plant, plantable, texts_in
-from benchmarks.dilution.real_units import (
-    ACTIONABLE,
-    Kappas,
-    RealUnit,
-    agreement_of,
-    kappa,
-    read_real_units,
-    real_units_for,
-)
 from benchmarks.worlds.bank import label_of, sentences
+from benchmarks.worlds.bank.real_units import RealUnit, read_real_units, real_units_for
 from benchmarks.worlds.controls import concatenate, mask, off_topic, on_topic
 from benchmarks.worlds.ratings import (
     GENERAL,
