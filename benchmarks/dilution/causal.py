@@ -10,20 +10,19 @@ from typing import Any
 from benchmarks.dilution.arms import LONG, SEPARATE
 from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.observed import Entry, Step
-from benchmarks.dilution.steps import open_context, seed_brief
+from benchmarks.dilution.raters import Source
+from benchmarks.dilution.steps import edits_by, open_context, seed_brief
 from benchmarks.dilution.verdicts import mean_claim
 from benchmarks.harness.scored import Judged, score_texts
 from benchmarks.harness.setting import Setting
 from benchmarks.worlds.controls import off_topic, on_topic
-from benchmarks.worlds.ratings import Rater, rate_texts
+from benchmarks.worlds.ratings import rate_texts
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.stages.gradient import Gradient, Unit
-from mogradjudge.stages.hygiene import Hygiene
-from mogradjudge.stages.optimizer import rewrite_sections
 
 ON, OFF, ALL = "on topic", "off topic", "all"
 _COMPARED = ((ON, OFF), (ALL, ON))
@@ -65,7 +64,7 @@ def chosen(steps: Sequence[Step], rater: str, count: int) -> list[Tried]:
     return list(gradients.values())
 
 
-def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -> dict[str, Any]:
+def try_gradient(setting: Setting, rater: Source, tried: Tried, ledger: Ledger) -> dict[str, Any]:
     """Edit one section by the units on the criterion, by all others, and by all of them.
 
     The editor is the same, and told the same, but for the advice. Agreement is that of the edited
@@ -74,22 +73,14 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     """
     key, criterion = tried.key, str(tried.key["criterion"])
     context = open_context(setting, ledger, key["seed"])
-    (rated,) = rate_texts([tried.text], rater)
-    parts = {
-        ON: on_topic(rated, criterion),
-        OFF: off_topic(rated, criterion),
-        ALL: tried.text,
-    }
+    (rated,) = rate_texts([tried.text], rater.open(ledger))
+    parts = {ON: on_topic(rated, criterion), OFF: off_topic(rated, criterion), ALL: tried.text}
     edited = {
         part: _edited(setting, context, criterion, text, f"{key['seed']}/{key['step']}/{part}")
         for part, text in parts.items()
         if text.strip()
     }
-    after = {
-        part: _agreement(setting, context, criterion, judge)
-        for part, judge in edited.items()
-        if judge is not None
-    }
+    after = {part: _agreement(setting, context, criterion, it) for part, it in edited.items() if it}
     return {
         "agreement": {part: value for part, value in after.items() if value is not None},
         "skipped": [part for part, judge in edited.items() if judge is None],
@@ -100,19 +91,12 @@ def _edited(
     setting: Setting, context: RunContext, criterion: str, advice: str, label: str
 ) -> MultiCriteriaJudge | None:
     """Give the judge after an edit by this advice; None if the editor gave none."""
-    brief = seed_brief(context)
     unit = Unit(criterion=criterion, change="sharpen", rule=advice, support=("",))
-    edits = rewrite_sections(
-        [Gradient("", (criterion,), (unit,))],
-        [(criterion,)],
-        brief,
-        context.editor,
-        label=label,
-        hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
-    )
+    edits = edits_by(context, [Gradient("", (criterion,), (unit,))], [(criterion,)], label)
     if not edits.records or not edits.records[0].texts:
         return None
-    edited = brief.candidate.replace(edits.records[0].texts).written_into(setting.judge())
+    candidate = seed_brief(context).candidate.replace(edits.records[0].texts)
+    edited = candidate.written_into(setting.judge())
     assert isinstance(edited, MultiCriteriaJudge)
     return edited
 
@@ -121,8 +105,8 @@ def _agreement(
     setting: Setting, context: RunContext, criterion: str, edited: MultiCriteriaJudge
 ) -> float | None:
     """Measure a judge as all benchmarks do: a text without a score gets the middle of the scale."""
-    judged = Judged(**score_texts(setting, [edited], setting.test, context.ledger))
-    return judged.agreement(criterion)
+    scored = score_texts(setting, [edited], setting.test, context.ledger)
+    return Judged(**scored).agreement(criterion)
 
 
 def causal_claims(tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Group) -> list[Claim]:

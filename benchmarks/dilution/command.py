@@ -34,7 +34,6 @@ from benchmarks.harness.cells import Cell
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
 from mogradjudge import SetupError
-from mogradjudge.lm.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -109,14 +108,10 @@ def _edits(setting: Setting, step: Cell) -> Task:
 
 
 def _causal(setting: Setting, best: Source, gradients: Sequence[Tried]) -> list[Task]:
-    def try_one(tried: Tried, ledger: Ledger) -> dict[str, Any]:
-        return try_gradient(setting, ledger, best.open(ledger), tried)
-
+    key = {"part": CAUSAL, "rater": best.name}
     return [
         setting.grid.task(
-            BENCHMARK,
-            {**tried.key, "part": CAUSAL, "rater": best.name},
-            partial(try_one, tried),
+            BENCHMARK, {**tried.key, **key}, partial(try_gradient, setting, best, tried)
         )
         for tried in gradients
     ]

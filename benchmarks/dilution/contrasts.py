@@ -21,7 +21,7 @@ from benchmarks.dilution.arms import (
     ROUTED,
     SEPARATE,
 )
-from benchmarks.dilution.calibration import UNCALIBRATED, Calibration
+from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.observed import (
     Means,
     Observed,
@@ -142,11 +142,9 @@ def _shared(
 
     Gives the standard error of the second mean minus a weight times the first, by the weight.
     """
-    calibration, errors = seen.calibrations.get(rater), []
-    for name in criteria:
-        if calibration is None:
-            break
-        line = calibration.yields.line(name)
+    errors = []
+    for name in criteria if rater in seen.calibrations else ():
+        line = seen.calibrations[rater].yields.line(name)
         means = means_of(seen.steps, size_of(rater, "actionable_units"), arms, (name,))
         if means and line.slope > 0:
             units = [statistics.fmean(of[arm] for of in means) for arm in arms]
@@ -156,10 +154,8 @@ def _shared(
 
 def _with_length(loss: Loss, seen: Observed) -> Loss:
     """Say of a long text how long it came out, and take back that lengths are equal if not."""
-    if loss.arms[1] not in (LONG, CRITIQUED_LONG):
-        return loss
     ratio = length_ratio(seen.steps, loss.rater, (loss.arms[1], JOINED))
-    if ratio is None:
+    if ratio is None or loss.arms[1] not in (LONG, CRITIQUED_LONG):
         return loss
     off = abs(ratio - 1) > _LENGTHS_OFF
     note = f"it has {ratio:.2f} times the words of separate ones{': lengths differ' * off}"
@@ -171,9 +167,8 @@ def masking_of(seen: Observed, rater: str) -> Claim | None:
     hidden = f"{rater}{MASKED}"
     if hidden not in seen.knows:
         return None
-    passed = tuple(
-        name for name in seen.passed(rater, yields=True) if name in seen.passed(hidden, yields=True)
-    )
+    plain, masked = (seen.passed(name, yields=True) for name in (rater, hidden))
+    passed = tuple(name for name in plain if name in masked)
     source = difference_of(yield_of(hidden), yield_of(rater))
     means = means_of(seen.steps, source, PRIMARY, passed or seen.knows[rater])
     values = [of[SEPARATE] - of[LONG] for of in means]
@@ -190,9 +185,8 @@ def decompositions_of(seen: Observed) -> list[Decomposition]:
         measures += [(WHOLE_STEP, LM_RATER, rated_step, passed)]
         measures += [(ONE_TEXT, LM_RATER, rated_text, passed)]
     for rater in seen.plain:
-        calibration: Calibration | None = seen.calibrations.get(rater)
+        calibration, passed = seen.calibrations.get(rater), seen.passed(rater, yields=True)
         measures.append((SHARE, rater, share_of(rater, calibration), seen.passed(rater)))
-        passed = seen.passed(rater, yields=True)
         measures.append((YIELD, rater, yield_of(rater, calibration), passed))
     return [
         _decomposition(measure, rater, passed, means)

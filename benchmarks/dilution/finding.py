@@ -37,20 +37,16 @@ def finding(dilution: Dilution) -> Finding:
         nothing = "No rater passed its test, so nothing can be said about dilution."
         return Finding("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits)
     long, same = losses[0], dilution.loss(losses[0].rater, (SEPARATE, JOINT))
-    action, advice = _action(long.share, None if same is None else same.share, dilution)
-    return Finding(
-        *("dilution", dilution.setting, _sentence(dilution, losses, same), action),
-        *(long.share, table, limits, advice),
-    )
+    action, advice = _action(long.share, same.share if same else None, dilution)
+    said = _sentence(dilution, losses, same)
+    return Finding("dilution", dilution.setting, said, action, long.share, table, limits, advice)
 
 
 def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
     long, *others = losses
     told = f"told to write {len(dilution.criteria)} times as much, it {_lost(long.share)}"
-    if same is None:
-        said = f"One joint gradient, {told}."
-    else:
-        said = f"One joint gradient as long as a single one {_lost(same.share)}; {told}."
+    short = f" as long as a single one {_lost(same.share)};" if same else ","
+    said = f"One joint gradient{short} {told}."
     for other in others:
         if _direction(other.share) != _direction(long.share):
             said += f" The {other.rater} says otherwise: there it {_lost(other.share)}."

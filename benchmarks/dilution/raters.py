@@ -13,7 +13,7 @@ from benchmarks.dilution.arms import TEXTS, Advice, advice_of
 from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.embedding_rater import EmbeddingRater
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater, open_rater
-from benchmarks.dilution.planted import kept, plant, plantable
+from benchmarks.dilution.planted import PlantedText, kept, plant, plantable
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
@@ -72,8 +72,7 @@ def raters_of(
             sources.append(Source(f"classifier{mark}", known, classifier, made_of))
         if embedding_lm is not None:
             embeddings = partial(_embeddings, setting, embedding_lm, masked=hidden)
-            made_of = {"model": embedding_lm}
-            sources.append(Source(f"embeddings{mark}", names, embeddings, made_of))
+            sources.append(Source(f"embeddings{mark}", names, embeddings, {"model": embedding_lm}))
     return sources
 
 
@@ -115,23 +114,19 @@ def tests_of(
     if not plantable(names):
         return []
     texts = plant(names, n=planted)
-
-    def rate(source: Source, ledger: Ledger) -> Values:
-        ratings = ratings_in([text.text for text in texts], source.open(ledger))
-        return {
-            "knows": list(source.knows),
-            "planted": kept(texts),
-            "ratings": kept_ratings(ratings),
-        }
-
-    key = {"part": UNITS_TEST, "planted": _version(texts)}
-    tasks = [
-        setting.grid.task(BENCHMARK, {**key, **source.key}, partial(rate, source))
-        for source in sources
-    ]
-    if real := real_units_for(names):
-        tasks += [_test_on_real_units(setting, source, real) for source in sources]
+    real = real_units_for(names)
+    tasks = [_test_on_planted(setting, source, texts) for source in sources]
+    tasks += [_test_on_real_units(setting, source, real) for source in sources if real]
     return tasks + [_test_of_whole_texts(setting, min(planted, _MOST_WHOLE))] * holistic
+
+
+def _test_on_planted(setting: Setting, source: Source, texts: Sequence[PlantedText]) -> Task:
+    def rate(ledger: Ledger) -> Values:
+        ratings = kept_ratings(ratings_in([text.text for text in texts], source.open(ledger)))
+        return {"knows": list(source.knows), "planted": kept(texts), "ratings": ratings}
+
+    key = {"part": UNITS_TEST, "planted": _version(texts), **source.key}
+    return setting.grid.task(BENCHMARK, key, rate)
 
 
 def _test_on_real_units(setting: Setting, source: Source, real: Sequence[RealUnit]) -> Task:

@@ -12,6 +12,7 @@ from benchmarks.dilution.arms import ARMS, write_arms
 from benchmarks.dilution.lm_rater import AdherenceQuestion, open_rater
 from benchmarks.harness.setting import Setting
 from mogradjudge import MOGradConfig, SetupError
+from mogradjudge.criteria import Group
 from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
@@ -22,7 +23,8 @@ from mogradjudge.programs.candidate import Brief, Candidate
 from mogradjudge.settings import PROTOCOLS
 from mogradjudge.stages.gradient import Gradient, Unit
 from mogradjudge.stages.hygiene import Hygiene
-from mogradjudge.stages.optimizer import rewrite_sections
+from mogradjudge.stages.optimizer import Edit, rewrite_sections
+from mogradjudge.stages.role import Round
 
 
 def open_context(setting: Setting, ledger: Ledger, seed: int) -> RunContext:
@@ -88,6 +90,17 @@ def seed_brief(context: RunContext) -> Brief:
     return Brief(context.objectives, Candidate.of(context.program), context.slots)
 
 
+def edits_by(
+    context: RunContext, gradients: Sequence[Gradient], groups: Sequence[Group], label: str
+) -> Round[Edit]:
+    """Let the editor rewrite the seed's sections by these gradients."""
+    return rewrite_sections(
+        *(gradients, groups, seed_brief(context), context.editor),
+        label=label,
+        hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
+    )
+
+
 def edit_step(
     setting: Setting,
     ledger: Ledger,
@@ -101,14 +114,8 @@ def edit_step(
     brief, questions = seed_brief(context), []
     for name, arm in ARMS.items():
         own = [_gradient(gradient) for gradient in gradients if gradient["arm"] == name]
-        edits = rewrite_sections(
-            own,
-            arm.gradients.groups(context.criteria),
-            brief,
-            context.editor,
-            label=f"{seed}/{step}/{name}",
-            hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
-        )
+        groups = arm.gradients.groups(context.criteria)
+        edits = edits_by(context, own, groups, f"{seed}/{step}/{name}")
         for edit in edits.records:
             read = "\n\n".join(it.text for it in own if set(it.criteria) <= set(edit.criteria))
             for slot, new in edit.texts.items():

@@ -182,14 +182,12 @@ def _ratings(seen: Observed, criteria: Group) -> dict[str, dict[str, float]]:
         "how editors follow": rated_edit,
     }
     means = {
-        what: {arm: _mean(seen, source, arm, criteria) for arm in TEXTS}
+        what: {
+            arm: mean for arm in TEXTS if (mean := _mean(seen, source, arm, criteria)) is not None
+        }
         for what, source in sources.items()
     }
-    return {
-        what: {arm: value for arm, value in by_arm.items() if value is not None}
-        for what, by_arm in means.items()
-        if any(value is not None for value in by_arm.values())
-    }
+    return {what: by_arm for what, by_arm in means.items() if by_arm}
 
 
 def _unrated(seen: Observed, rater: str) -> float:

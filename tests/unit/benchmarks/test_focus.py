@@ -191,6 +191,14 @@ def test_no_sentence_is_in_both_halves_or_under_two_labels():
     assert len(set(texts)) == len(texts)
 
 
+def test_both_halves_hold_sentences_about_two_criteria_which_planted_texts_take_up():
+    for half in ("train", "held_out"):
+        assert sum(len(s.labels) == 2 for s in sentences(half)) >= 20
+    texts = plant(SUMMEVAL, n=4)
+    assert {text.share * UNITS % 1 for text in texts} == {0, 0.5}
+    assert any(len(s.labels) == 2 for text in texts for s in text.sentences)
+
+
 def test_only_some_sentences_name_their_criterion():
     for names in DATA_SETS:
         of = [
