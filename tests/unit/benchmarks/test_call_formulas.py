@@ -85,7 +85,7 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     assert sum(parts.values()) == step
     tests = calls["dilution", "test of units"] + calls["dilution", "test of whole texts"]
     assert test / 2 < tests <= test
-    assert causal / 3 < calls["dilution", "causal"] <= causal
+    assert causal / 4 < calls["dilution", "causal"] <= causal
 
 
 @pytest.mark.slow
