@@ -7,7 +7,7 @@ one call, same length                 C: one for all criteria, from the same cri
 one call, K times the length          the same, as long as those of S together
 joint critiques, same length          as C, from critiques that speak of all criteria at once
 joint critiques, K times the length   the same, as long as those of S together
-separate calls, joined                those of S on one example as one text; no LM
+separate calls, joined                those of S as one text; no LM
 one call, K times the length, routed  its units by what a rater says they are about; no LM
 ====================================  =============================================================
 
@@ -18,19 +18,16 @@ critiques are CCC's. The coach is told in words how long to write, in all arms a
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import dspy
 
 from benchmarks.worlds.controls import concatenate
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.decomposition import Scope
 from mogradjudge.optimize.context import RunContext
-from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Brief
-from mogradjudge.stages.gradient import Gradient, WriteGradient, write_gradients
+from mogradjudge.stages.gradient import Evidence, Gradient, WriteGradient, write_gradients
 from mogradjudge.stages.loss import write_critiques
 
 SEPARATE, JOINT, LONG = "separate calls", "one call, same length", "one call, K times the length"
@@ -101,14 +98,14 @@ def silence_in(gradients: Iterable[Mapping[str, Any]], criteria: Group) -> dict[
 
 
 def write_arms(
-    context: RunContext, brief: Brief, batch: Sequence[dspy.Example], words: int, label: str
+    context: RunContext, brief: Brief, read: Evidence, words: int, label: str
 ) -> dict[str, Any]:
-    """Judge a batch once, critique it in both scopes, and write the gradients of each arm.
+    """Critique a judged batch in both scopes, and write the gradients of each arm.
 
     Args:
         context: The judge with its current instructions, and the roles.
         brief: Those instructions, and what else the roles read.
-        batch: Rated examples.
+        read: The judged batch, and the pool that it was drawn from.
         words: How long a gradient of S or C is to be; a long one is told K times as much.
         label: Tells this step's questions from those of other steps.
 
@@ -116,11 +113,12 @@ def write_arms(
         What was written, as plain JSON: ``critiques``, ``gradients`` (with the units as the coach
         gave them, and their text) and ``skipped``.
     """
-    criteria = context.criteria
-    judged = judge(context, brief.candidate, batch)
+    criteria, config = context.criteria, context.config
     critiques = {
         scope: write_critiques(
-            judged, scope.groups(criteria), brief, context.critic, label=f"{label}/{scope.value}"
+            *(read.batch, scope.groups(criteria), brief, context.critic),
+            label=f"{label}/{scope.value}",
+            skip_tolerance=config.skip_tolerance,
         )
         for scope in Scope
     }
@@ -131,6 +129,7 @@ def write_arms(
             brief,
             context.coach,
             label=f"{label}/{name}",
+            evidence=read if config.pool == "batch" else None,
             signature=budgeted(words * (len(criteria) if arm.long else 1)),
         )
         for name, arm in ARMS.items()

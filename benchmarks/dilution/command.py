@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -28,12 +28,13 @@ from benchmarks.dilution.raters import (
     units_of,
     whole_texts_of,
 )
-from benchmarks.dilution.steps import batches_of, edit_step, write_step
+from benchmarks.dilution.steps import edit_step, texts_of, write_step
 from benchmarks.dilution.summary import CAUSAL, summarize
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.setting import Setting, with_setting
 from benchmarks.harness.tasks import Task
 from mogradjudge import SetupError
+from mogradjudge.settings import Pooling
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Sizes:
 
     Args:
         steps: Steps per seed; each is a batch of its own.
-        batch_size: Examples per step.
+        batch_size: Texts per step.
+        pool: Whether the coach reads the batch as a whole, as in a run, or text by text.
         words: How long the coach is told to be about one criterion.
         planted: Planted texts per criterion and level that the raters are tested on.
         causal: How many gradients to take apart; 0 for none.
@@ -53,7 +55,8 @@ class Sizes:
     """
 
     steps: int = 2
-    batch_size: int = 3
+    batch_size: int = 8
+    pool: Pooling = "batch"
     words: int = 120
     planted: int = 15
     causal: int = 0
@@ -63,6 +66,11 @@ class Sizes:
     embedding_lm: str | None = None
 
 
+_POOL = 3  # texts that are judged for each one of a batch
+_POOL_HELP = (
+    "The coach reads the batch as a whole, as in a run, or text by text, as in the paper  "
+    "[default: batch]"
+)
 SMOKE = Sizes(steps=4, batch_size=2, words=20, planted=3, causal=6)
 
 
@@ -91,12 +99,14 @@ def measure(setting: Setting, sizes: Sizes) -> None:
 
 
 def _steps(setting: Setting, sizes: Sizes) -> list[Task]:
-    batches = batches_of(setting, setting.seeds, sizes.steps, sizes.batch_size)
-    dealt = {"batch_size": sizes.batch_size, "seeds": len(setting.seeds), "steps": sizes.steps}
+    size, pool = sizes.batch_size, sizes.pool
+    most = size if pool == "example" else _POOL * size
+    dealt = {"seeds": len(setting.seeds), "steps": sizes.steps}
     tasks = []
-    for (seed, step), batch in batches.items():
+    for (seed, step), texts in texts_of(setting, setting.seeds, sizes.steps, size, most).items():
         place: dict[str, Any] = {"seed": seed, "step": step, "words": sizes.words}
-        work = partial(write_step, setting, batch=batch, **place)
+        place |= {"batch_size": size, "pool": pool}
+        work = partial(write_step, setting, texts=texts, **place)
         tasks.append(setting.grid.task(BENCHMARK, {"part": STEP, **place, **dealt}, work))
     return tasks
 
@@ -126,7 +136,8 @@ def _best_rater(setting: Setting, raters: Sequence[Source]) -> Source:
 
 @click.command("dilution")
 @click.option("--steps", type=click.IntRange(1), help="Steps per seed  [default: 2]")
-@click.option("--batch-size", type=click.IntRange(1), help="Examples per step  [default: 3]")
+@click.option("--batch-size", type=click.IntRange(1), help="Texts per step  [default: 8]")
+@click.option("--pool", type=click.Choice(get_args(Pooling)), help=_POOL_HELP)
 @click.option("--words", type=click.IntRange(10), help="Words per criterion  [default: 120]")
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")

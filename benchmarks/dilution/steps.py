@@ -19,29 +19,36 @@ from mogradjudge.lm.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import config_with
 from mogradjudge.optimize.context import RunContext, make_context
+from mogradjudge.optimize.sampling import by_disagreement
+from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Brief, Candidate
-from mogradjudge.settings import PROTOCOLS
-from mogradjudge.stages.gradient import Gradient, Unit
+from mogradjudge.settings import PROTOCOLS, Pooling
+from mogradjudge.stages.gradient import Evidence, Gradient, Unit
 from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.optimizer import Edit, rewrite_sections
 from mogradjudge.stages.role import Round
 
 
-def open_context(setting: Setting, ledger: Ledger, seed: int) -> RunContext:
+def open_context(
+    setting: Setting, ledger: Ledger, seed: int, pool: Pooling = "batch"
+) -> RunContext:
     """Give the run context of a judge with the seed instructions."""
+    config = MOGradConfig(seed=seed, num_threads=setting.num_threads)
     return make_context(
         setting.judge(),
         rubric_objectives(setting.rubric),
-        config_with(PROTOCOLS["paper"], MOGradConfig(seed=seed, num_threads=setting.num_threads)),
+        config_with(PROTOCOLS["paper"], config) if pool == "example" else config,
         ledger,
         setting.lms,
     )
 
 
-def batches_of(
-    setting: Setting, seeds: Sequence[int], steps: int, size: int
+def texts_of(
+    setting: Setting, seeds: Sequence[int], steps: int, size: int, most: int
 ) -> dict[tuple[int, int], list[dspy.Example]]:
-    """Deal the documents out to the (seed, step) pairs, and draw a batch from each pair's own.
+    """Deal the documents out to the (seed, step) pairs, and draw texts from each pair's own.
+
+    A pair has at least ``size`` of them and at most ``most``.
 
     A pair is a cluster, so no two may share a document. The test documents are left out; those of
     the validation part choose nothing here, and are used like the training ones.
@@ -59,7 +66,7 @@ def batches_of(
             f"got {len(members)}. Give more documents, or fewer --steps or --seeds."
         )
     order = random.Random("documents").sample(sorted(members), len(members))
-    batches = {}
+    texts_by_pair = {}
     for number, (seed, step) in enumerate(pairs):
         texts = [text for name in order[number :: len(pairs)] for text in members[name]]
         if len(texts) < size:
@@ -67,22 +74,34 @@ def batches_of(
                 f"Each step needs {size} texts of its own documents, and some have {len(texts)}. "
                 "Give more documents, or fewer --steps or a smaller --batch-size."
             )
-        batches[seed, step] = random.Random(f"{seed}/{step}").sample(texts, size)
-    return batches
+        texts_by_pair[seed, step] = random.Random(f"{seed}/{step}").sample(
+            texts, min(most, len(texts))
+        )
+    return texts_by_pair
 
 
 def write_step(
     setting: Setting,
     ledger: Ledger,
     *,
-    batch: Sequence[dspy.Example],
+    texts: Sequence[dspy.Example],
+    batch_size: int,
+    pool: Pooling,
     seed: int,
     step: int,
     words: int,
 ) -> dict[str, Any]:
-    """Write one step's gradients, as `write_arms` gives them."""
-    context = open_context(setting, ledger, seed)
-    return write_arms(context, seed_brief(context), batch, words, f"{seed}/{step}")
+    """Judge texts, and write a step's gradients on a batch of them, as `write_arms` gives them.
+
+    The batch is drawn by disagreement, as in a run; with ``pool="example"`` it is all texts.
+    """
+    context = open_context(setting, ledger, seed, pool)
+    brief = seed_brief(context)
+    judged = judge(context, brief.candidate, texts)
+    batch = judged
+    if pool == "batch":
+        batch = next(by_disagreement(judged, context.objectives, batch_size, seed))
+    return write_arms(context, brief, Evidence(batch, judged), words, f"{seed}/{step}")
 
 
 def seed_brief(context: RunContext) -> Brief:

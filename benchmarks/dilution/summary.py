@@ -35,7 +35,13 @@ from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 
 CAUSAL = "causal"
-_SIZES = ("batch_size", "words", "seeds", "steps")  # other numbers deal the documents otherwise
+_SIZES = (
+    "batch_size",
+    "pool",
+    "words",
+    "seeds",
+    "steps",
+)  # other numbers deal the documents otherwise
 
 
 @dataclass(frozen=True)

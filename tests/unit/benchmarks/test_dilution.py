@@ -34,7 +34,7 @@ from benchmarks.dilution.raters import (
     WHOLE_TEST,
     raters_of,
 )
-from benchmarks.dilution.steps import batches_of
+from benchmarks.dilution.steps import texts_of
 from benchmarks.dilution.summary import CAUSAL, summarize
 from benchmarks.dilution.tables import tables
 from benchmarks.dilution.verdicts import mean_claim, relative_claim
@@ -47,7 +47,7 @@ from benchmarks.worlds.world import parts_of, toy_rubric
 from mogradjudge import SetupError
 from mogradjudge.stages.gradient import WriteGradient
 
-SIZES = dilution.Sizes(steps=4, batch_size=2, words=20, planted=3, causal=0)
+SIZES = dilution.Sizes(pool="example", steps=4, batch_size=2, words=20, planted=3, causal=0)
 
 
 def measured_in(folder, world, **sizes):
@@ -263,16 +263,16 @@ def test_steps_of_several_sizes_are_not_mixed(diluted):
 
 
 def test_no_two_steps_share_a_document(diluted):
-    batches = batches_of(diluted, (0, 1), 4, 2)
+    batches = texts_of(diluted, (0, 1), 4, 2, 2)
     groups = [{each.group for each in batch} for batch in batches.values()]
     assert len(batches) == 8
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert not set.union(*groups) & {each.group for each in diluted.test}
-    assert batches == batches_of(diluted, (0, 1), 4, 2)
+    assert batches == texts_of(diluted, (0, 1), 4, 2, 2)
     with pytest.raises(SetupError, match="9 steps over all seeds need as many documents"):
-        batches_of(diluted, (0, 1, 2), 3, 1)
+        texts_of(diluted, (0, 1, 2), 3, 1, 1)
     with pytest.raises(SetupError, match="needs 6 texts"):
-        batches_of(diluted, (0, 1), 4, 6)
+        texts_of(diluted, (0, 1), 4, 6, 6)
 
 
 def test_the_coach_is_told_the_length_and_else_what_it_is_always_told():
@@ -373,3 +373,14 @@ def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     assert "same model" in result.output
     assert "uncalibrated" not in result.output
     assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")
+
+
+def test_a_coach_reads_a_batch_as_a_whole_where_people_and_judge_differ(tmp_path):
+    setting = measured_in(tmp_path, PlantedWorld(dilution=0.4), pool="batch", batch_size=3, steps=1)
+    for cell in parts(setting, STEP):
+        gradients = cell.result["gradients"]
+        assert {gradient["example"] for gradient in gradients} == {""}
+        assert len(gradients) == len(ARMS) + 1  # one for each of two criteria in separate calls
+        critiques = cell.result["critiques"]
+        assert len({critique["example_id"] for critique in critiques}) <= 3
+    assert summarize(setting.cells).steps == 2
