@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from benchmarks.dilution.arms import LONG, SEPARATE
-from benchmarks.dilution.calibration import spearman
-from benchmarks.dilution.contrasts import BOUNDS, Comparison, contrast_under
-from benchmarks.dilution.findings import Contrast
-from benchmarks.dilution.measures import measure
-from benchmarks.dilution.observed import Entry, entries_of
-from benchmarks.dilution.steps import open_context
-from benchmarks.dilution.trust import Trust
-from benchmarks.dilution.verdicts import mean_claim, single_claims
-from benchmarks.harness.cells import Cell
+from benchmarks.dilution.calibration import UNCALIBRATED
+from benchmarks.dilution.observed import Entry, Step
+from benchmarks.dilution.raters import Source
+from benchmarks.dilution.steps import edits_by, open_context, seed_brief
+from benchmarks.dilution.verdicts import mean_claim
 from benchmarks.harness.scored import Judged, score_texts
 from benchmarks.harness.setting import Setting
 from benchmarks.worlds.controls import off_topic, on_topic
-from benchmarks.worlds.ratings import Rater, rate_texts
+from benchmarks.worlds.ratings import rate_texts
 from mogradjudge import MultiCriteriaJudge
-from mogradjudge.agreement.claims import Claim, refused
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.optimize.context import RunContext
-from mogradjudge.programs.candidate import Brief, Candidate
 from mogradjudge.stages.gradient import Gradient, Unit
-from mogradjudge.stages.hygiene import Hygiene
-from mogradjudge.stages.optimizer import rewrite_sections
 
-ON, OFF, ALL, SEED = "on topic", "off topic", "all", "seed"
-_COMPARED = ((ON, OFF), (ALL, ON), (ON, SEED))
+ON, OFF, ALL = "on topic", "off topic", "all"
+_COMPARED = ((ON, OFF), (ALL, ON))
+_BOUND = 0.03  # of agreement
 
 
 @dataclass(frozen=True)
@@ -42,8 +37,8 @@ class Tried:
     text: str
 
 
-def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
-    """Choose gradients to try: C-long and S in turn, over steps, criteria and examples in turn.
+def chosen(steps: Sequence[Step], rater: str, count: int) -> list[Tried]:
+    """Choose gradients to try: long joint and separate ones, over steps, criteria and examples.
 
     Args:
         steps: Measured steps.
@@ -51,32 +46,25 @@ def chosen(steps: Sequence[Cell], rater: str, count: int) -> list[Tried]:
         count: How many gradients; fewer are given if there are fewer.
     """
     gradients: dict[str, Tried] = {}
-    arms, criteria = (LONG, SEPARATE), steps[0].result["criteria"]
+    arms, criteria = (LONG, SEPARATE), tuple(steps[0].texts[0].focus.by_criterion)
     most = len(arms) * len(steps) * len(criteria) * steps[0].key["batch_size"]
     for number in range(most):
         round_, arm = number // len(arms), arms[number % len(arms)]
-        cell = steps[round_ % len(steps)]
+        step = steps[round_ % len(steps)]
         criterion = criteria[(round_ + round_ // len(steps)) % len(criteria)]
-        worth = {
-            entry["example"]
-            for entry in entries_of(cell.result, arm, rater, criterion)
-            if entry["by_criterion"][criterion]["on_topic"]
-        }
         texts = [
-            advice
-            for advice in cell.result["advice"]
-            if advice["arm"] == arm
-            and advice["target"] in (None, criterion)
-            and advice["example_id"] in worth
+            text.advice
+            for text in step.of(arm, rater, criterion)
+            if text.focus.by_criterion[criterion].share
         ]
         if texts and len(gradients) < count:
             one = texts[round_ // (len(steps) * len(criteria)) % len(texts)]
-            place = {**cell.key, "arm": arm, "criterion": criterion, "example": one["example_id"]}
-            gradients.setdefault(str(sorted(place.items())), Tried(place, one["text"]))
+            place = {**step.key, "arm": arm, "criterion": criterion, "example": one.example}
+            gradients.setdefault(str(sorted(place.items())), Tried(place, one.text))
     return list(gradients.values())
 
 
-def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -> dict[str, Any]:
+def try_gradient(setting: Setting, rater: Source, tried: Tried, ledger: Ledger) -> dict[str, Any]:
     """Edit one section by the units on the criterion, by all others, and by all of them.
 
     The editor is the same, and told the same, but for the advice. Agreement is that of the edited
@@ -85,28 +73,17 @@ def try_gradient(setting: Setting, ledger: Ledger, rater: Rater, tried: Tried) -
     """
     key, criterion = tried.key, str(tried.key["criterion"])
     context = open_context(setting, ledger, key["seed"])
-    (rated,) = rate_texts([tried.text], rater)
-    focus = measure(rated, rater.criteria).by_criterion[criterion]
-    parts = {
-        ON: on_topic(rated, criterion),
-        OFF: off_topic(rated, criterion),
-        ALL: tried.text,
-    }
+    (rated,) = rate_texts([tried.text], rater.open(ledger))
+    parts = {ON: on_topic(rated, criterion), OFF: off_topic(rated, criterion), ALL: tried.text}
     edited = {
         part: _edited(setting, context, criterion, text, f"{key['seed']}/{key['step']}/{part}")
         for part, text in parts.items()
         if text.strip()
     }
-    after = {
-        part: _agreement(setting, context, criterion, judge)
-        for part, judge in edited.items()
-        if judge is not None
-    }
+    after = {part: _agreement(setting, context, criterion, it) for part, it in edited.items() if it}
     return {
         "agreement": {part: value for part, value in after.items() if value is not None},
         "skipped": [part for part, judge in edited.items() if judge is None],
-        "share": focus.share_by_units,
-        "actionable": focus.actionable,
     }
 
 
@@ -114,19 +91,12 @@ def _edited(
     setting: Setting, context: RunContext, criterion: str, advice: str, label: str
 ) -> MultiCriteriaJudge | None:
     """Give the judge after an edit by this advice; None if the editor gave none."""
-    current = Candidate.of(context.program)
     unit = Unit(criterion=criterion, change="sharpen", rule=advice, support=("",))
-    edits = rewrite_sections(
-        [Gradient("", (criterion,), (unit,))],
-        [(criterion,)],
-        Brief(context.objectives, current, context.slots),
-        context.editor,
-        label=label,
-        hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
-    )
+    edits = edits_by(context, [Gradient("", (criterion,), (unit,))], [(criterion,)], label)
     if not edits.records or not edits.records[0].texts:
         return None
-    edited = current.replace(edits.records[0].texts).written_into(setting.judge())
+    candidate = seed_brief(context).candidate.replace(edits.records[0].texts)
+    edited = candidate.written_into(setting.judge())
     assert isinstance(edited, MultiCriteriaJudge)
     return edited
 
@@ -135,72 +105,33 @@ def _agreement(
     setting: Setting, context: RunContext, criterion: str, edited: MultiCriteriaJudge
 ) -> float | None:
     """Measure a judge as all benchmarks do: a text without a score gets the middle of the scale."""
-    judged = Judged(**score_texts(setting, [edited], setting.test, context.ledger))
-    return judged.agreement(criterion)
+    scored = score_texts(setting, [edited], setting.test, context.ledger)
+    return Judged(**scored).agreement(criterion)
 
 
-def causal_contrasts(
-    tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Group
-) -> list[Contrast]:
+def causal_claims(tried: Sequence[tuple[Mapping[str, Any], Entry]], passed: Group) -> list[Claim]:
     """Compare what the parts of gradients did; the clusters are gradients.
 
     Args:
         tried: The key and the result of each gradient's cell.
-        passed: The criteria on which the rater that took them apart passed its test.
+        passed: The criteria on which the rater that took them apart passed its test. Gradients on
+            others are left out; if there is none, all count and the claims are marked.
     """
-    rater = str(tried[0][0]["rater"])
-    criteria = dict.fromkeys(str(key["criterion"]) for key, _ in tried)
-    trust = Trust(passed, passed).among(criteria)
-    contrasts = []
-    for arm in (LONG, SEPARATE):
-        rows = [
-            (str(key["criterion"]), {**result["agreement"], SEED: result["seed"]})
+    claims = []
+    for arm, (first, second) in product((LONG, SEPARATE), _COMPARED):
+        values = [
+            result["agreement"][first] - result["agreement"][second]
             for key, result in tried
             if key["arm"] == arm
+            and (not passed or key["criterion"] in passed)
+            and {first, second} <= set(result["agreement"])
         ]
-        for first, second in _COMPARED:
-            values: dict[str, list[float]] = {}
-            for criterion, agreements in rows:
-                one, other = agreements.get(first), agreements.get(second)
-                if one is not None and other is not None:
-                    values.setdefault(criterion, []).append(one - other)
-            of = Comparison("agreement", (first, second), f"edits by units of {arm}")
-            contrasts.append(_contrast(of, rater, values, trust))
-    return contrasts
+        name = f"agreement, {first} minus {second}, edits by units of {arm}"
+        claims.append(mean_claim(name if passed else f"{UNCALIBRATED}: {name}", values, _BOUND))
+    return claims
 
 
-def _contrast(
-    of: Comparison, rater: str, values: Mapping[str, Sequence[float]], trust: Trust
-) -> Contrast:
-    trust, bound = trust.among(values) if values else trust, BOUNDS[of.measure]
-    every = [value for criterion in trust.counted for value in values.get(criterion, ())]
-    mean = mean_claim(trust.named(of.name), every, bound)
-    singles = single_claims(of.name, values, bound)
-    if SEED in of.arms:
-        mean = _descriptive(mean)
-        singles = {key: _descriptive(claim) for key, claim in singles.items()}
-    return contrast_under(trust, of, rater, every, mean, singles)
-
-
-def _descriptive(of: Claim) -> Claim:
-    """Say the mean, and refuse to judge it: the seed's own noise is in every value."""
-    if of.estimate is None:
-        return of
-    why = f"{of.estimate:+.3f}, descriptive: one seed scoring is common to all gradients"
-    return replace(refused(of.name, why), n=of.n)
-
-
-def skipped_note(tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> str:
+def skipped_note(results: Sequence[Entry]) -> str:
     """Count the parts that the editor gave no section for; ``""`` if there are none."""
-    count = sum(len(result.get("skipped", ())) for _, result in tried)
+    count = sum(len(result["skipped"]) for result in results)
     return f"The editor gave no section for {count} parts of gradients: left out." if count else ""
-
-
-def gain_by(field: str, tried: Sequence[tuple[Mapping[str, Any], Entry]]) -> float | None:
-    """Correlate a gradient's share or yield with what its edit gained, by rank."""
-    pairs = []
-    for _, result in tried:
-        after, before = result["agreement"].get(ALL), result["seed"]
-        if after is not None and before is not None and result[field] is not None:
-            pairs.append((result[field], after - before))
-    return spearman(pairs)

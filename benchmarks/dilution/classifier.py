@@ -47,28 +47,29 @@ class Classifier:
         """What reports call it."""
         return "classifier, names masked" if self.masked else "classifier"
 
-    @property
-    def unknown(self) -> Group:
-        """The criteria that it has no sentences for: it never takes a unit to be about them."""
-        return tuple(name for name in self.criteria if label_of(name) is None)
-
     def rate(self, units: Sequence[str]) -> tuple[Rating | Unscored, ...]:
         """Rate units."""
         if not units:
             return ()
         shown = self._shown(units)
         labels = [str(label) for label in self._topics.classes_]
-        actionable = _actionability().predict(shown)
         return tuple(
-            Rating(dict(zip(labels, map(float, row), strict=True)), bool(can_act))
-            for row, can_act in zip(self._topics.predict_proba(shown), actionable, strict=True)
+            Rating(dict(zip(labels, map(float, row), strict=True)), can_act)
+            for row, can_act in zip(
+                self._topics.predict_proba(shown), can_be_acted_on(shown), strict=True
+            )
         )
 
     @cached_property
     def _topics(self) -> Any:
         names = {label: label for label in REST}
         names |= {label: name for name in self.criteria if (label := label_of(name)) is not None}
-        lessons = [(s.text, names[s.label]) for s in sentences("train") if s.label in names]
+        lessons = [
+            (sentence.text, names[label])
+            for sentence in sentences("train")
+            for label in sentence.labels
+            if label in names
+        ]
         texts, labels = zip(*lessons, strict=True)
         weights = [_tfidf(ngram_range=(1, 2)), _tfidf(analyzer="char_wb", ngram_range=(3, 5))]
         return _fit(self._shown(texts), labels, weights)
@@ -81,6 +82,11 @@ class Classifier:
 def bank_classifier(criteria: Group, *, masked: bool = False) -> Classifier:
     """Give a classifier that knows the bank alone; it is trained once per process."""
     return Classifier(criteria, masked=masked)
+
+
+def can_be_acted_on(units: Sequence[str]) -> list[bool]:
+    """Say of each unit whether it asks for an edit or ties a score to a condition."""
+    return [bool(answer) for answer in _actionability().predict(list(units))]
 
 
 @cache

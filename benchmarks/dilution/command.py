@@ -9,33 +9,33 @@ what is measured. A (seed, step) pair is one cell and one cluster, with document
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from benchmarks.dilution.calibration import CALIBRATION, calibrate
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
-from benchmarks.dilution.classifier import bank_classifier
-from benchmarks.dilution.findings import Dilution
-from benchmarks.dilution.lm_rater import warning_about
-from benchmarks.dilution.planted import plantable
-from benchmarks.dilution.steps import batches_of, measure_step, open_raters
-from benchmarks.dilution.summary import BENCHMARK, CAUSAL, RATERS, STEP, summarize
-from benchmarks.dilution.tables import arms_table, raters_table, ratings_table
-from benchmarks.dilution.whole_texts import probe_ratings
+from benchmarks.dilution.finding import finding
+from benchmarks.dilution.observed import observe
+from benchmarks.dilution.raters import (
+    BENCHMARK,
+    EDITS,
+    STEP,
+    Source,
+    raters_of,
+    tests_of,
+    units_of,
+    whole_texts_of,
+)
+from benchmarks.dilution.steps import edit_step, texts_of, write_step
+from benchmarks.dilution.summary import CAUSAL, summarize
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.options import with_setting
-from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
-from benchmarks.noise import seed_scoring
 from mogradjudge import SetupError
-from mogradjudge.display.terminal import number
-from mogradjudge.lm.ledger import Ledger
-
-_MOST_WHOLE = 5  # texts per criterion and level: each is a call
+from mogradjudge.settings import Pooling
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,34 @@ class Sizes:
 
     Args:
         steps: Steps per seed; each is a batch of its own.
-        batch_size: Examples per step.
+        batch_size: Texts per step.
+        pool: Whether the coach reads the batch as a whole, as in a run, or text by text.
         words: How long the coach is told to be about one criterion.
         planted: Planted texts per criterion and level that the raters are tested on.
         causal: How many gradients to take apart; 0 for none.
+        holistic: Whether whole texts are rated from 1 to 10.
+        masked: Whether units are rated once more with the criteria's names hidden.
+        adherence: Whether editors rewrite by the gradients, and are rated.
+        embedding_lm: An embedding model that rates units, too.
     """
 
     steps: int = 2
-    batch_size: int = 3
+    batch_size: int = 8
+    pool: Pooling = "batch"
     words: int = 120
     planted: int = 15
     causal: int = 0
+    holistic: bool = True
+    masked: bool = False
+    adherence: bool = False
+    embedding_lm: str | None = None
 
 
+_POOL = 3  # texts that are judged for each one of a batch
+_POOL_HELP = (
+    "The coach reads the batch as a whole, as in a run, or text by text, as in the paper  "
+    "[default: batch]"
+)
 SMOKE = Sizes(steps=4, batch_size=2, words=20, planted=3, causal=6)
 
 
@@ -68,113 +83,83 @@ def measure(setting: Setting, sizes: Sizes) -> None:
     """
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
-    batches = batches_of(setting, setting.seeds, sizes.steps, sizes.batch_size)
-    seeds = len(setting.seeds)
-    dealt = {"batch_size": sizes.batch_size, "seeds": seeds, "steps": sizes.steps}
-    tasks = [_rater_test(setting, sizes.planted)]
-    for (seed, step), batch in batches.items():
+    grid, writing = setting.grid, _steps(setting, sizes)
+    raters = raters_of(setting, masked=sizes.masked, embedding_lm=sizes.embedding_lm)
+    grid.measure(tests_of(setting, raters, sizes.planted, holistic=sizes.holistic))
+    steps = grid.measure(writing)
+    tasks = [units_of(setting, rater, step) for step in steps for rater in raters]
+    if sizes.holistic:
+        tasks += [whole_texts_of(setting, step) for step in steps]
+    if sizes.adherence:
+        tasks += [_edits(setting, step) for step in steps]
+    grid.measure(tasks)
+    if sizes.causal:
+        best = _best_rater(setting, raters)
+        gradients = chosen(observe(setting.cells).steps, best.name, sizes.causal)
+        grid.measure(_causal(setting, best, gradients))
+
+
+def _steps(setting: Setting, sizes: Sizes) -> list[Task]:
+    size, pool = sizes.batch_size, sizes.pool
+    most = size if pool == "example" else _POOL * size
+    dealt = {"seeds": len(setting.seeds), "steps": sizes.steps}
+    tasks = []
+    for (seed, step), texts in texts_of(setting, setting.seeds, sizes.steps, size, most).items():
         place: dict[str, Any] = {"seed": seed, "step": step, "words": sizes.words}
-        work = partial(measure_step, setting, batch=batch, **place)
+        place |= {"batch_size": size, "pool": pool}
+        work = partial(write_step, setting, texts=texts, **place)
         tasks.append(setting.grid.task(BENCHMARK, {"part": STEP, **place, **dealt}, work))
-    if not sizes.causal:
-        setting.grid.measure(tasks)
-        return
-    about, *steps, before = setting.grid.measure([*tasks, seed_scoring(setting, "combined", 0)])
-    best = _best_rater(about)
-    gradients = chosen(steps, best, sizes.causal)
-    setting.grid.measure(_causal(setting, best, gradients, Judged.of(before)))
+    return tasks
 
 
-def _rater_test(setting: Setting, planted: int) -> Task:
-    key = {"part": RATERS, "planted": planted}
-    return setting.grid.task(BENCHMARK, key, lambda ledger: _test_raters(setting, ledger, planted))
+def _edits(setting: Setting, step: Cell) -> Task:
+    place = {name: step.key[name] for name in ("seed", "step")}
+    work = partial(edit_step, setting, gradients=step.result["gradients"], **place)
+    return setting.grid.task(BENCHMARK, {**step.key, "part": EDITS}, work)
 
 
-def _test_raters(setting: Setting, ledger: Ledger, planted: int) -> dict[str, Any]:
-    raters = open_raters(setting, ledger)
-    can_be_tested = bool(plantable(setting.rubric.names))
-    whole = min(planted, _MOST_WHOLE)
-    warning = warning_about(setting.lms["rater"], setting.lms["coach"])
-    return {
-        "lm": raters.lm.name,
-        "raters": [rater.name for rater in raters.plain],
-        "masked": {plain.name: masked.name for plain, masked in raters.pairs},
-        "unknown": list(bank_classifier(setting.rubric.names).unknown),
-        "warnings": [] if warning is None else [warning],
-        "calibrations": {
-            rater.name: asdict(calibrate(rater, n=planted))
-            for rater in (raters.all if can_be_tested else ())
-        },
-        **({"holistic": probe_ratings(raters.lm, n=whole)} if can_be_tested else {}),
-    }
-
-
-def _causal(setting: Setting, best: str, gradients: Sequence[Tried], before: Judged) -> list[Task]:
-    def try_one(ledger: Ledger, tried: Tried, seed: float | None) -> dict[str, Any]:
-        raters = {rater.name: rater for rater in open_raters(setting, ledger).plain}
-        return {**try_gradient(setting, ledger, raters[best], tried), "seed": seed}
-
+def _causal(setting: Setting, best: Source, gradients: Sequence[Tried]) -> list[Task]:
+    key = {"part": CAUSAL, "rater": best.name}
     return [
         setting.grid.task(
-            BENCHMARK,
-            {**tried.key, "part": CAUSAL, "rater": best},
-            partial(try_one, tried=tried, seed=before.agreement(tried.key["criterion"])),
+            BENCHMARK, {**tried.key, **key}, partial(try_gradient, setting, best, tried)
         )
         for tried in gradients
     ]
 
 
-def _best_rater(about: Cell) -> str:
+def _best_rater(setting: Setting, raters: Sequence[Source]) -> Source:
     """Choose the rater that did best on planted texts; the LM if none could be tested."""
-    rhos = {
-        name: CALIBRATION.validate_python(entry).overall.rho or 0.0
-        for name, entry in about.result["calibrations"].items()
-        if name in about.result["raters"]
-    }
-    return max(rhos, key=lambda name: rhos[name]) if rhos else str(about.result["lm"])
-
-
-def print_dilution(dilution: Dilution) -> None:
-    """Print the findings: the raters' test, the arms, the claims."""
-    for note in dilution.notes:
-        print(note)
-    for table in (raters_table(dilution), arms_table(dilution), ratings_table(dilution)):
-        table.print()
-    _print_contrasts(dilution)
-
-
-def _print_contrasts(dilution: Dilution) -> None:
-    for contrast in (*dilution.contrasts, *dilution.causal):
-        print(f"{contrast.rater}: {contrast.mean}")
-        if contrast.relative is not None:
-            print(f"    {contrast.relative}")
-        singles = [
-            f"{criterion} {number(claim.estimate, 2)} {contrast.verdict_on(criterion)}"
-            for criterion, claim in contrast.by_criterion.items()
-            if claim.estimate is not None
-        ]
-        if singles:
-            print(f"    {'; '.join(singles)}")
+    tested = observe(setting.cells).calibrations
+    rhos = {name: of.shares.overall.rho or 0.0 for name, of in tested.items()}
+    return max(raters, key=lambda rater: rhos.get(rater.name, -1.0))
 
 
 def show(setting: Setting) -> None:
     """Print what the cells of a setting say."""
-    print_dilution(summarize(setting.cells))
-    setting.say_where()
+    finding(summarize(setting.cells)).print()
+    setting.say_where("; `report` shows what it is made of")
 
 
 @click.command("dilution")
 @click.option("--steps", type=click.IntRange(1), help="Steps per seed  [default: 2]")
-@click.option("--batch-size", type=click.IntRange(1), help="Examples per step  [default: 3]")
+@click.option("--batch-size", type=click.IntRange(1), help="Texts per step  [default: 8]")
+@click.option("--pool", type=click.Choice(get_args(Pooling)), help=_POOL_HELP)
 @click.option("--words", type=click.IntRange(10), help="Words per criterion  [default: 120]")
 @click.option("--planted", type=click.IntRange(1), help="Planted texts per level  [default: 15]")
 @click.option("--causal", type=click.IntRange(0), help="Gradients to take apart  [default: 0]")
+@click.option("--holistic/--no-holistic", default=None, help="Rate whole texts, 1 to 10, too.")
+@click.option("--masked", is_flag=True, default=None, help="Rate units with names hidden, too.")
+@click.option("--embedding-lm", metavar="MODEL", help="An embedding model that rates units, too.")
+@click.option("--adherence", is_flag=True, default=None, help="Rate what editors make of it, too.")
 @with_setting(show)
-def command(setting: Setting, **sizes: int | None) -> None:
+def command(setting: Setting, **sizes: Any) -> None:
     """Whether joint gradients are diluted, with the controls that tell it from arithmetic.
 
-    A step of B texts and K criteria takes up to B (K^2 + 5 K + 3) + 4 K + 2 calls, and 2 per
-    sentence of its gradients; benchmarks/README.md has the calls of all parts.
+    A step of B texts and K criteria takes up to B (K + 4) + K + 4 calls, one for each different
+    sentence of its gradients, and 6 K for ratings of whole texts (not with --no-holistic). --masked
+    asks about each sentence once more, --adherence takes up to 6 K + 4 a step. The raters' test
+    takes a call for each planted sentence, and 25 K for whole texts.
     """
     chosen_sizes = {name: size for name, size in sizes.items() if size is not None}
     measure(setting, replace(SMOKE if setting.smoke else Sizes(), **chosen_sizes))

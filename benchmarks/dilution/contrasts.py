@@ -1,325 +1,211 @@
-"""Which arms are compared, on which measure, and within which bound they count as equal."""
+"""What joint gradients lose beside separate ones, and the parts that a loss is made of.
+
+The primary claim was named before anything was measured: what one call as long as all separate ones
+together loses of their corrected yield, which is the loss beyond arithmetic and length.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from benchmarks.dilution.arms import JOINED, JOINT, LONG, ROUTED, SEPARATE
-from benchmarks.dilution.calibration import Calibration
-from benchmarks.dilution.findings import Contrast
+from benchmarks.dilution.arms import (
+    CRITIQUED,
+    CRITIQUED_LONG,
+    JOINED,
+    JOINT,
+    LONG,
+    ROUTED,
+    SEPARATE,
+)
+from benchmarks.dilution.calibration import UNCALIBRATED
 from benchmarks.dilution.observed import (
-    Entry,
-    Pairs,
+    Means,
+    Observed,
     Source,
-    adherence,
-    field_of,
-    focus_of,
-    holistic,
+    difference_of,
     length_ratio,
-    paired,
-    paired_differences,
-    units_of,
+    means_of,
+    rated_step,
+    rated_text,
+    share_of,
+    size_of,
     yield_of,
 )
-from benchmarks.dilution.trust import UNTESTED, Trust, marked, trust_in
-from benchmarks.dilution.verdicts import mean_claim, relative_claim, single_claims
+from benchmarks.dilution.raters import LM_RATER, MASKED
+from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.tables import noted
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 
-BOUNDS: Mapping[str, float] = {
-    "yield": 0.1,  # of the first arm's mean
-    "corrected yield": 0.1,  # of the first arm's mean
-    "density": 0.1,  # of the first arm's mean
-    "focus": 0.05,  # of the way from equal attention to a pure text
-    "holistic": 0.5,  # points of 1 to 10
-    "adherence": 0.5,
-    "agreement": 0.03,
-}
-_EQUAL = " at equal length"
-_LENGTHS_OFF = 0.15  # of the length that C-long should have
-_TINY = 1e-9  # of a bound, where an arm yields nothing
-_YIELDS = ("yield", "corrected yield")
-_RELATIVE = (*_YIELDS, "density")
+EQUIVALENT = 0.1  # of the first arm's yield
+_LENGTHS_OFF = 0.15  # of the length that a long text should have
+PRIMARY = (SEPARATE, LONG)
+LOSSES = (
+    PRIMARY,
+    (SEPARATE, JOINT),
+    (SEPARATE, CRITIQUED),
+    (SEPARATE, CRITIQUED_LONG),
+    (SEPARATE, ROUTED),
+)
+PATH = (SEPARATE, JOINED, LONG, JOINT, CRITIQUED)
+PARTS = ("arithmetic", "loss of focus at equal length", "shorter text", "joint critiques")
+"""What each step of the path changes: all texts in one, one call, its length, its critiques."""
+WHOLE_STEP = "focus 1-10, a step's texts as one"
+ONE_TEXT = "focus 1-10, one text"
+SHARE = "share of units x 10"
+YIELD = "units that can be acted on"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A measure of two arms; ``says`` tells what the difference is evidence of."""
+class Loss:
+    """What the second arm lacks of the first one's corrected yield, by one rater.
+
+    Args:
+        arms: The first and the second arm.
+        rater: Whose ratings these are.
+        passed: The criteria that it passed its test on. The claims are over these; over all that it
+            knows, and marked, if there is none.
+        difference: The first minus the second, in units that can be acted on.
+        share: The share of the first that is lost.
+        values: The differences by cluster.
+    """
+
+    arms: tuple[str, str]
+    rater: str
+    passed: Group
+    difference: Claim
+    share: Claim
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """The way from separate gradients to joint ones as they run, on one measure.
+
+    ``means`` are those of the arms of `PATH`, over the same steps, criteria and examples; ``parts``
+    are the falls between neighbours and add up to ``total``. ``passed`` as in `Loss`.
+    """
 
     measure: str
-    arms: tuple[str, str]
-    says: str
-
-    @property
-    def name(self) -> str:
-        """The comparison in words."""
-        return f"{self.measure}, {self.arms[0]} minus {self.arms[1]} ({self.says})"
-
-    def is_that_of(self, contrast: Contrast) -> bool:
-        """Say whether it is this measure of these arms, whatever the lengths came to."""
-        return (contrast.measure, contrast.arms) == (self.measure, self.arms)
-
-    def at(self, ratio: float | None) -> Comparison:
-        """Take back that lengths are equal, where they came out as they should not."""
-        if ratio is not None and abs(ratio - 1) <= _LENGTHS_OFF:
-            return self
-        instead = ", lengths unknown" if ratio is None else ", lengths differ"
-        return replace(self, says=self.says.replace(_EQUAL, instead))
+    rater: str
+    passed: Group
+    means: tuple[float, ...]
+    parts: tuple[Claim, ...]
+    total: Claim
 
 
-CORRECTED = "corrected yield"
-# Wrong labels add to a count what a longer text has more of, so counts alone hide dilution.
-DILUTION = Comparison(CORRECTED, (SEPARATE, LONG), f"dilution{_EQUAL}")
-
-AS_COUNTED = Comparison("yield", (SEPARATE, LONG), "as counted")
-
-BY_UNITS: tuple[Comparison, ...] = (
-    DILUTION,
-    AS_COUNTED,
-    Comparison("density", (JOINED, LONG), "dilution whatever the length, as counted"),
-    Comparison("yield", (SEPARATE, JOINT), "with a shorter joint text"),
-    Comparison("focus", (JOINED, LONG), f"beyond arithmetic{_EQUAL}"),
-    Comparison("focus", (JOINED, JOINT), "beyond arithmetic"),
-    Comparison("focus", (SEPARATE, LONG), "with arithmetic"),
-    Comparison("yield", (ROUTED, SEPARATE), "after routing"),
-    Comparison("focus", (ROUTED, SEPARATE), "after routing"),
-    Comparison("yield", (LONG, JOINT), "length alone"),
-    Comparison("density", (LONG, JOINT), "length alone"),
-)
-BY_TEXT: tuple[Comparison, ...] = (
-    Comparison("holistic", (SEPARATE, LONG), "with arithmetic"),
-    Comparison("holistic", (SEPARATE, JOINED), "arithmetic alone"),
-    Comparison("holistic", (JOINED, LONG), "beyond arithmetic"),
-    Comparison("adherence", (SEPARATE, LONG), "whether editors follow"),
-)
+def losses_of(seen: Observed, rater: str) -> list[Loss]:
+    """Compare the yields of the arms by one rater; arms that no step has both of are left out."""
+    calibration, passed = seen.calibrations.get(rater), seen.passed(rater, yields=True)
+    criteria = passed or seen.knows[rater]
+    source = yield_of(rater, calibration)
+    losses = []
+    for arms in LOSSES:
+        if means := means_of(seen.steps, source, arms, criteria):
+            loss = _loss(arms, rater, passed, means, _shared(seen, rater, arms, criteria))
+            losses.append(_with_length(loss, seen))
+    return losses
 
 
-def contrasts_of(
-    steps: Sequence[Entry],
+def _loss(
+    arms: tuple[str, str],
     rater: str,
-    calibration: Calibration | None,
-    criteria: Group,
-    scale: int,
-) -> list[Contrast]:
-    """Compare the arms by one rater's labels of units.
-
-    Args:
-        steps: Measured steps.
-        rater: The rater.
-        calibration: How it did on planted texts; None if it could not be tested.
-        criteria: Those that it knows.
-        scale: How many criteria the rubric has.
-    """
-    sources: dict[str, Source] = {
-        "yield": field_of(rater, "actionable"),
-        CORRECTED: yield_of(rater, calibration),
-        "density": field_of(rater, "actionable_per_100_tokens"),
-        "focus": focus_of(rater, calibration, scale),
-    }
-    ratio = length_ratio(steps, rater)
-    contrasts = [
-        compared(
-            comparison.at(ratio),
-            paired(steps, sources[comparison.measure], comparison.arms, criteria),
-            rater,
-            trust_in([calibration], criteria, yields=comparison.measure != "focus"),
-            shifts=_shifts(steps, comparison, rater, calibration, criteria),
-            note=_length_note(comparison, ratio),
-        )
-        for comparison in BY_UNITS
-    ]
-    return _beside_counts([contrast for contrast in contrasts if contrast is not None])
-
-
-def text_contrasts(
-    steps: Sequence[Entry], rater: str, criteria: Group, trust: Trust
-) -> list[Contrast]:
-    """Compare the arms by the LM's ratings of whole texts and of edits.
-
-    Args:
-        steps: Measured steps.
-        rater: The LM rater.
-        criteria: The rubric's.
-        trust: In its ratings of whole texts; those of edits are never tested.
-    """
-    sources: dict[str, Source] = {"holistic": holistic, "adherence": adherence}
-    trusts = {"holistic": trust, "adherence": Trust(criteria, (), UNTESTED)}
-    contrasts = (
-        compared(
-            *(
-                comparison,
-                paired(steps, sources[comparison.measure], comparison.arms, criteria),
-                rater,
-            ),
-            trusts[comparison.measure],
-        )
-        for comparison in BY_TEXT
-    )
-    return [contrast for contrast in contrasts if contrast is not None]
-
-
-def masking_contrast(
-    steps: Sequence[Entry],
-    raters: tuple[str, str],
-    calibrations: Mapping[str, Calibration],
-    criteria: Group,
-) -> Contrast | None:
-    """Compare the dilution that a rater sees with the one it sees when names are hidden.
-
-    Args:
-        steps: Measured steps.
-        raters: The rater's name, and the one that it has when names are hidden.
-        calibrations: How they did on planted texts.
-        criteria: Those that it knows.
-    """
-    plain, hidden = (field_of(name, "actionable") for name in raters)
-    return compared(
-        Comparison("yield", DILUTION.arms, "names masked minus names shown"),
-        paired_differences(steps, (hidden, plain), DILUTION.arms, criteria),
-        raters[0],
-        trust_in([calibrations.get(name) for name in raters], criteria, yields=True),
+    passed: Group,
+    means: Means,
+    shared: Callable[[float], float],
+) -> Loss:
+    name = _marked(f"yield, {arms[0]} minus {arms[1]}", passed)
+    first, second = ([of[arm] for of in means] for arm in arms)
+    values = [a - b for a, b in zip(first, second, strict=True)]
+    bound = EQUIVALENT * abs(statistics.fmean(first))
+    ratio = math.fsum(second) / (math.fsum(first) or 1.0)
+    return Loss(
+        *(arms, rater, passed),
+        mean_claim(name, values, bound, shared(1.0)),
+        relative_claim(f"{name}, share lost", first, second, shared(ratio), EQUIVALENT),
+        tuple(values),
     )
 
 
-def _length_note(of: Comparison, ratio: float | None) -> str:
-    """Say how long C-long came out, where it is compared with what should be as long."""
-    if of.arms[1] != LONG or ratio is None:
-        return ""
-    return f"C-long has {ratio:.2f} times the words of S joined"
-
-
-def _beside_counts(contrasts: list[Contrast]) -> list[Contrast]:
-    """Note beside corrected yields that plain counts say otherwise, if they do."""
-    counted = next(
-        (contrast.mean for contrast in contrasts if contrast.name == AS_COUNTED.name), None
-    )
-    return [
-        replace(contrast, mean=noted(contrast.mean, _disagreement(contrast.mean, counted)))
-        if counted is not None and DILUTION.is_that_of(contrast)
-        else contrast
-        for contrast in contrasts
-    ]
-
-
-def _disagreement(corrected: Claim, counted: Claim) -> str:
-    one, other = corrected.estimate, counted.estimate
-    if one is None or other is None:
-        return ""
-    if corrected.verdict == counted.verdict and (one > 0) == (other > 0):
-        return ""
-    return f"as counted it is {other:+.3f}, {counted.verdict}"
-
-
-Shifts = Mapping[str, tuple[float, float]]
-"""By criterion, how far the two arms' means move together with what all clusters share."""
-
-
-def _shifts(
-    steps: Sequence[Entry],
-    of: Comparison,
-    rater: str,
-    calibration: Calibration | None,
-    criteria: Group,
-) -> Shifts:
+def _shared(
+    seen: Observed, rater: str, arms: tuple[str, str], criteria: Sequence[str]
+) -> Callable[[float], float]:
     """Say how far corrected yields may be off because the line's intercept is.
 
     What wrong labels add to a yield grows with the number of units that can be acted on, so that of
-    two texts of different length the error of the intercept does not cancel. In a difference of
-    shares, as of focus, it does. An error of the slope stretches both arms alike: it changes no
-    sign, and nothing in relation to the first arm.
+    two texts of different length the error of the intercept does not cancel. An error of the slope
+    stretches both arms alike: it changes no sign, and nothing in relation to the first arm.
+
+    Gives the standard error of the second mean minus a weight times the first, by the weight.
     """
-    if of.measure != CORRECTED or calibration is None:
-        return {}
-    units = paired(steps, units_of(rater), of.arms, criteria).totals()
-    lines = {name: calibration.yields_by_criterion.get(name, calibration.yields) for name in units}
-    errors = {
-        name: line.intercept_error / line.slope for name, line in lines.items() if line.slope > 0
-    }
-    return {name: (units[name][0] * e, units[name][1] * e) for name, e in errors.items()}
+    errors = []
+    for name in criteria if rater in seen.calibrations else ():
+        line = seen.calibrations[rater].yields.line(name)
+        means = means_of(seen.steps, size_of(rater, "actionable_units"), arms, (name,))
+        if means and line.slope > 0:
+            units = [statistics.fmean(of[arm] for of in means) for arm in arms]
+            errors.append([of * line.intercept_error / line.slope for of in units])
+    return lambda weight: math.hypot(*(b - weight * a for a, b in errors)) / max(1, len(criteria))
 
 
-def _shared_error(shifts: Shifts, criteria: Group, weight: float = 1.0) -> float:
-    """Give the standard error of the second mean less ``weight`` times the first."""
-    moved = [shifts[name] for name in criteria if name in shifts]
-    return math.hypot(*(b - weight * a for a, b in moved)) / max(1, len(criteria))
+def _with_length(loss: Loss, seen: Observed) -> Loss:
+    """Say of a long text how long it came out, and take back that lengths are equal if not."""
+    ratio = length_ratio(seen.steps, loss.rater, (loss.arms[1], JOINED))
+    if ratio is None or loss.arms[1] not in (LONG, CRITIQUED_LONG):
+        return loss
+    off = abs(ratio - 1) > _LENGTHS_OFF
+    note = f"it has {ratio:.2f} times the words of separate ones{': lengths differ' * off}"
+    return replace(loss, difference=noted(loss.difference, note), share=noted(loss.share, note))
 
 
-def compared(
-    of: Comparison,
-    pairs: Pairs,
-    rater: str,
-    trust: Trust,
-    *,
-    shifts: Shifts | None = None,
-    note: str = "",
-) -> Contrast | None:
-    """Judge two arms; None if no step has both.
-
-    Args:
-        of: What is compared.
-        pairs: The arms' values.
-        rater: Whose they are.
-        trust: Where the rater may be believed on this measure.
-        shifts: What all clusters have in common.
-        note: What else to say of the mean.
-    """
-    trust = trust.among(name for name, both in pairs.by_criterion.items() if both)
-    mean = pairs.mean(trust.counted)
-    if not mean:
+def masking_of(seen: Observed, rater: str) -> Claim | None:
+    """Judge how the loss at equal length changes when the criteria's names are hidden."""
+    hidden = f"{rater}{MASKED}"
+    if hidden not in seen.knows:
         return None
-    bound, name, shifts = BOUNDS[of.measure], trust.named(of.name), shifts or {}
-    relative = None
-    if of.measure in _YIELDS and of.arms[0] == SEPARATE and "masked" not in of.says:
-        relative = _share_lost(f"{name}, share lost", mean, shifts, trust.counted, bound)
-    if of.measure in _RELATIVE:
-        bound *= max(abs(statistics.fmean(first for first, _ in mean)), _TINY)
-    values = [a - b for a, b in mean]
-    differences = {
-        key: [a - b for a, b in both.values()] for key, both in pairs.by_criterion.items()
-    }
-    errors = {key: _shared_error(shifts, (key,)) for key in differences}
-    return contrast_under(
-        *(trust, of, rater, values),
-        noted(mean_claim(name, values, bound, _shared_error(shifts, trust.counted)), note),
-        single_claims(of.name, differences, bound, errors),
-        relative,
+    plain, masked = (seen.passed(name, yields=True) for name in (rater, hidden))
+    passed = tuple(name for name in plain if name in masked)
+    source = difference_of(yield_of(hidden), yield_of(rater))
+    means = means_of(seen.steps, source, PRIMARY, passed or seen.knows[rater])
+    values = [of[SEPARATE] - of[LONG] for of in means]
+    return mean_claim(_marked("loss with names masked minus with names shown", passed), values)
+
+
+def decompositions_of(seen: Observed) -> list[Decomposition]:
+    """Take the difference of separate and joint gradients apart, on each measure."""
+    whole = seen.whole_texts
+    measures: list[tuple[str, str, Source, Group]] = []
+    if LM_RATER in seen.knows:
+        known = seen.knows[LM_RATER]
+        passed = tuple(name for name in known if whole is not None and whole.passes(name))
+        measures += [(WHOLE_STEP, LM_RATER, rated_step, passed)]
+        measures += [(ONE_TEXT, LM_RATER, rated_text, passed)]
+    for rater in seen.plain:
+        calibration, passed = seen.calibrations.get(rater), seen.passed(rater, yields=True)
+        measures.append((SHARE, rater, share_of(rater, calibration), seen.passed(rater)))
+        measures.append((YIELD, rater, yield_of(rater, calibration), passed))
+    return [
+        _decomposition(measure, rater, passed, means)
+        for measure, rater, source, passed in measures
+        if (means := means_of(seen.steps, source, PATH, passed or seen.knows[rater]))
+    ]
+
+
+def _decomposition(measure: str, rater: str, passed: Group, means: Means) -> Decomposition:
+    def fall(name: str, first: str, second: str) -> Claim:
+        return mean_claim(_marked(name, passed), [of[first] - of[second] for of in means])
+
+    return Decomposition(
+        *(measure, rater, passed),
+        means=tuple(statistics.fmean(of[arm] for of in means) for arm in PATH),
+        parts=tuple(fall(name, *arms) for name, arms in zip(PARTS, pairwise(PATH), strict=True)),
+        total=fall("all of it", PATH[0], PATH[-1]),
     )
 
 
-def _share_lost(
-    name: str, mean: Sequence[tuple[float, float]], shifts: Shifts, criteria: Group, bound: float
-) -> Claim:
-    first, second = ([pair[place] for pair in mean] for place in (0, 1))
-    ratio = math.fsum(second) / (math.fsum(first) or 1.0)
-    return relative_claim(name, first, second, _shared_error(shifts, criteria, ratio), bound)
-
-
-def contrast_under(
-    trust: Trust,
-    of: Comparison,
-    rater: str,
-    values: Sequence[float],
-    mean: Claim,
-    by_criterion: Mapping[str, Claim],
-    relative: Claim | None = None,
-) -> Contrast:
-    """Put claims together, with what the rater may not be believed on."""
-    return Contrast(
-        name=of.name,
-        measure=of.measure,
-        arms=of.arms,
-        rater=rater,
-        calibrated=bool(trust.passed),
-        mean=noted(mean, trust.note),
-        relative=None if relative is None else noted(relative, trust.note),
-        by_criterion={
-            key: replace(claim, name=marked(claim.name, trust.marks.get(key, "")))
-            for key, claim in by_criterion.items()
-        },
-        values=tuple(values),
-        marks=trust.marks,
-    )
+def _marked(name: str, passed: Group) -> str:
+    return name if passed else f"{UNCALIBRATED}: {name}"

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import dspy
 
+from benchmarks.harness.cells import Values
 from benchmarks.worlds.controls import mask
 from benchmarks.worlds.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
 from mogradjudge.criteria import Group
+from mogradjudge.errors import ReplyError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.stages.role import Question, Role, ask
@@ -24,16 +26,17 @@ _ONE_TO_TEN = Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 class LabelSentence(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Say what a sentence is about. It comes from advice on how a judge should score texts.
 
-    Choose the criterion that it speaks of, by its meaning and not by the words it shares with a
-    definition. Choose "general" if it is about the judge's behaviour whatever the criterion,
-    "format" if it is about the layout of the judge's reply, and "none" if it says nothing about
-    judging. Also say whether it can be acted on: whether it asks for an edit of the judge's
-    instructions, or ties a score to a condition, rather than report what happened.
+    List the criterion that it speaks of, by its meaning and not by the words it shares with a
+    definition; list two or more only where it helps to judge each of them. Answer ["general"] if it
+    is about the judge's behaviour whatever the criterion, ["format"] if it is about the layout of
+    the judge's reply, and ["none"] if it says nothing about judging. Also say whether it can be
+    acted on: whether it asks for an edit of the judge's instructions, or ties a score to a
+    condition, rather than report what happened.
     """
 
     criteria: dict[str, str] = dspy.InputField(desc="what each criterion means")
     sentence: str = dspy.InputField()
-    about: str = dspy.OutputField()
+    about: list[str] = dspy.OutputField()
     can_be_acted_on: Literal["yes", "no"] = dspy.OutputField()
 
 
@@ -102,7 +105,7 @@ class LMRater:
     @property
     def name(self) -> str:
         """What reports call it."""
-        return "LM rater, names masked" if self.masked else "LM rater"
+        return f"LM rater{', names masked' if self.masked else ''}"
 
     @property
     def criteria(self) -> Group:
@@ -124,7 +127,7 @@ class LMRater:
             {
                 "criterion": question.criterion,
                 "meaning": self._meanings[question.criterion],
-                "advice": mask(question.text, self.criteria) if self.masked else question.text,
+                "advice": question.text,
             }
             for question in questions
         ]
@@ -144,7 +147,7 @@ class LMRater:
     @property
     def _label_sentence(self) -> Any:
         labels = Literal[*self.criteria, *REST]  # type: ignore[valid-type]  # known at run time
-        return LabelSentence.with_updated_fields("about", type_=labels)
+        return LabelSentence.with_updated_fields("about", type_=list[labels])
 
     def _ask(
         self, signature: Any, inputs: Sequence[Mapping[str, object]], read: Any
@@ -178,18 +181,23 @@ def open_rater(
     return LMRater(rubric, role, masked)
 
 
-def warning_about(rater: dspy.BaseLM, coach: dspy.BaseLM) -> str | None:
+def warning_about(setting: Values) -> str | None:
     """Say what is wrong with a rater that is the coach; None if it is another model."""
-    if rater.model != coach.model:
+    models = setting.get("models", {})
+    rater, coach = (models.get(role, {}).get("model", role) for role in ("rater", "coach"))
+    if rater != coach:
         return None
     return (
-        f"The rater and the coach are the same model, {rater.model}: it rates its own writing. "
-        "Give another model as the rater."
+        f"The rater and the coach are the same model, {rater}: it rates its own writing. "
+        "Give another model as --rater-lm."
     )
 
 
 def _rating(reply: dspy.Prediction) -> Rating:
-    return Rating.of(str(reply.about), actionable=reply.can_be_acted_on == "yes")
+    labels = dict.fromkeys(map(str, reply.about))
+    if not labels:
+        raise ReplyError("A sentence is about nothing: the list of labels is empty.")
+    return Rating.of(*labels, actionable=reply.can_be_acted_on == "yes")
 
 
 def _digest(signature: Any, inputs: Mapping[str, object]) -> str:

@@ -1,93 +1,54 @@
-"""Measuring one step: its gradients under every scope, as all raters see them."""
+"""Measuring one step: its gradients under every scope, and what editors make of them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import dspy
 
-from benchmarks.dilution.arms import (
-    JOINT,
-    LONG,
-    ROUTED,
-    SEPARATE,
-    WRITTEN,
-    Advice,
-    Written,
-    write_arms,
-)
-from benchmarks.dilution.classifier import bank_classifier
-from benchmarks.dilution.lm_rater import AdherenceQuestion, FocusQuestion, LMRater, open_rater
-from benchmarks.dilution.measures import TextFocus, measure
+from benchmarks.dilution.arms import ARMS, write_arms
+from benchmarks.dilution.lm_rater import AdherenceQuestion, open_rater
 from benchmarks.harness.setting import Setting
-from benchmarks.worlds.controls import route
-from benchmarks.worlds.ratings import RatedUnit, Rater, rate_texts
 from mogradjudge import MOGradConfig, SetupError
-from mogradjudge.criteria.partition import Scope
+from mogradjudge.criteria import Group
 from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import config_with
 from mogradjudge.optimize.context import RunContext, make_context
-from mogradjudge.settings import PROTOCOLS
+from mogradjudge.optimize.sampling import by_disagreement
+from mogradjudge.optimize.step import judge
+from mogradjudge.programs.candidate import Brief, Candidate
+from mogradjudge.settings import PROTOCOLS, Pooling
+from mogradjudge.stages.gradient import Evidence, Gradient, Unit
 from mogradjudge.stages.hygiene import Hygiene
-from mogradjudge.stages.optimizer import rewrite_sections
+from mogradjudge.stages.optimizer import Edit, rewrite_sections
+from mogradjudge.stages.role import Round
 
 
-@dataclass(frozen=True)
-class Raters:
-    """Who rates: an LM and a classifier, each also with the criteria's names hidden.
-
-    ``pairs`` has each rater as it is and with names hidden. A classifier that knows none of the
-    criteria is left out.
-    """
-
-    lm: LMRater
-    pairs: Sequence[tuple[Rater, Rater]]
-
-    @property
-    def plain(self) -> tuple[Rater, ...]:
-        """Those that see the names."""
-        return tuple(plain for plain, _ in self.pairs)
-
-    @property
-    def all(self) -> tuple[Rater, ...]:
-        """All of them."""
-        return (*self.plain, *(masked for _, masked in self.pairs))
-
-
-def open_raters(setting: Setting, ledger: Ledger) -> Raters:
-    """Open the raters for a setting; the LM's calls are booked in the ledger."""
-    lm, names = setting.lms["rater"], setting.rubric.names
-    plain, masked = (
-        open_rater(lm, setting.rubric, ledger, setting.num_threads, masked=masked)
-        for masked in (False, True)
-    )
-    pairs: list[tuple[Rater, Rater]] = [(plain, masked)]
-    if len(bank_classifier(names).unknown) < len(names):
-        pairs.append((bank_classifier(names), bank_classifier(names, masked=True)))
-    return Raters(plain, pairs)
-
-
-def open_context(setting: Setting, ledger: Ledger, seed: int) -> RunContext:
+def open_context(
+    setting: Setting, ledger: Ledger, seed: int, pool: Pooling = "batch"
+) -> RunContext:
     """Give the run context of a judge with the seed instructions."""
+    config = MOGradConfig(seed=seed, num_threads=setting.num_threads)
     return make_context(
         setting.judge(),
         rubric_objectives(setting.rubric),
-        config_with(PROTOCOLS["paper"], MOGradConfig(seed=seed, num_threads=setting.num_threads)),
+        config_with(PROTOCOLS["paper"], config) if pool == "example" else config,
         ledger,
         setting.lms,
     )
 
 
-def batches_of(
-    setting: Setting, seeds: Sequence[int], steps: int, size: int
+def texts_of(
+    setting: Setting, seeds: Sequence[int], steps: int, size: int, most: int
 ) -> dict[tuple[int, int], list[dspy.Example]]:
-    """Deal the documents out to the (seed, step) pairs, and draw a batch from each pair's own.
+    """Deal the documents out to the (seed, step) pairs, and draw texts from each pair's own.
+
+    A pair has at least ``size`` of them and at most ``most``.
 
     A pair is a cluster, so no two may share a document. The test documents are left out; those of
     the validation part choose nothing here, and are used like the training ones.
@@ -105,7 +66,7 @@ def batches_of(
             f"got {len(members)}. Give more documents, or fewer --steps or --seeds."
         )
     order = random.Random("documents").sample(sorted(members), len(members))
-    batches = {}
+    texts_by_pair = {}
     for number, (seed, step) in enumerate(pairs):
         texts = [text for name in order[number :: len(pairs)] for text in members[name]]
         if len(texts) < size:
@@ -113,117 +74,88 @@ def batches_of(
                 f"Each step needs {size} texts of its own documents, and some have {len(texts)}. "
                 "Give more documents, or fewer --steps or a smaller --batch-size."
             )
-        batches[seed, step] = random.Random(f"{seed}/{step}").sample(texts, size)
-    return batches
+        texts_by_pair[seed, step] = random.Random(f"{seed}/{step}").sample(
+            texts, min(most, len(texts))
+        )
+    return texts_by_pair
 
 
-def measure_step(
+def write_step(
     setting: Setting,
     ledger: Ledger,
     *,
-    batch: Sequence[dspy.Example],
+    texts: Sequence[dspy.Example],
+    batch_size: int,
+    pool: Pooling,
     seed: int,
     step: int,
     words: int,
 ) -> dict[str, Any]:
-    """Write one step's gradients and rate them; the result is plain JSON.
+    """Judge texts, and write a step's gradients on a batch of them, as `write_arms` gives them.
 
-    ``texts`` holds one entry per text and rater (`TextFocus`, with the arm, the example and the
-    target), ``holistic`` and ``adherence`` the ratings from 1 to 10, None where there is none.
+    The batch is drawn by disagreement, as in a run; with ``pool="example"`` it is all texts.
     """
-    context, raters = open_context(setting, ledger, seed), open_raters(setting, ledger)
-    written = write_arms(context, batch, words, f"{seed}/{step}")
-    advice = written.advice()
-    rated = {rater.name: _rated(advice, rater) for rater in raters.all}
-    texts = [
-        _entry(text, rater, measure(units, context.criteria))
-        for rater, by_rater in rated.items()
-        for text, units in zip(advice, by_rater, strict=True)
-    ]
-    routed = _routed(advice, raters, rated, context.criteria)
-    for rater in raters.plain:
-        others = [text for text in routed if text.routed_by != rater.name]
-        texts += [
-            _entry(text, rater.name, measure(units, context.criteria))
-            for text, units in zip(others, _rated(others, rater), strict=True)
-        ]
+    context = open_context(setting, ledger, seed, pool)
+    brief = seed_brief(context)
+    judged = judge(context, brief.candidate, texts)
+    batch = judged
+    if pool == "batch":
+        batch = next(by_disagreement(judged, context.objectives, batch_size, seed))
+    return write_arms(context, brief, Evidence(batch, judged), words, f"{seed}/{step}")
+
+
+def seed_brief(context: RunContext) -> Brief:
+    """Give what the roles read beside texts: the seed instructions."""
+    return Brief(context.objectives, Candidate.of(context.program), context.slots)
+
+
+def edits_by(
+    context: RunContext, gradients: Sequence[Gradient], groups: Sequence[Group], label: str
+) -> Round[Edit]:
+    """Let the editor rewrite the seed's sections by these gradients."""
+    return rewrite_sections(
+        *(gradients, groups, seed_brief(context), context.editor),
+        label=label,
+        hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
+    )
+
+
+def edit_step(
+    setting: Setting,
+    ledger: Ledger,
+    *,
+    gradients: Sequence[Mapping[str, Any]],
+    seed: int,
+    step: int,
+) -> dict[str, Any]:
+    """Have an editor rewrite by each arm's gradients, and rate from 1 to 10 how it followed."""
+    context = open_context(setting, ledger, seed)
+    brief, questions = seed_brief(context), []
+    for name, arm in ARMS.items():
+        own = [_gradient(gradient) for gradient in gradients if gradient["arm"] == name]
+        groups = arm.gradients.groups(context.criteria)
+        edits = edits_by(context, own, groups, f"{seed}/{step}/{name}")
+        for edit in edits.records:
+            read = "\n\n".join(it.text for it in own if set(it.criteria) <= set(edit.criteria))
+            for slot, new in edit.texts.items():
+                old = brief.candidate.text(slot)
+                asked = AdherenceQuestion(str(slot.criterion), read, old, new)
+                questions.append((name, asked))
+    rater = open_rater(setting.lms["rater"], setting.rubric, ledger, setting.num_threads)
+    ratings = rater.rate_adherence([question for _, question in questions])
     return {
-        "criteria": list(context.criteria),
-        "advice": [asdict(text) for text in (*advice, *routed)],
-        "texts": texts,
-        "holistic": _holistic(advice, raters.lm),
-        "adherence": _adherence(context, written, raters.lm, f"{seed}/{step}"),
-        "skipped": [asdict(question) for question in written.skipped],
+        "ratings": [
+            {
+                "arm": arm,
+                "criterion": question.criterion,
+                "new": question.new_instructions,
+                "rating": None if isinstance(rating, Unscored) else rating,
+            }
+            for (arm, question), rating in zip(questions, ratings, strict=True)
+        ]
     }
 
 
-def _rated(advice: Sequence[Advice], rater: Rater) -> tuple[tuple[RatedUnit, ...], ...]:
-    return rate_texts([text.text for text in advice], rater)
-
-
-def _routed(
-    advice: Sequence[Advice],
-    raters: Raters,
-    rated: Mapping[str, Sequence[Sequence[RatedUnit]]],
-    criteria: tuple[str, ...],
-) -> list[Advice]:
-    """Route by each rater; what one has routed is for the other to rate, or it would agree."""
-    if len(raters.plain) == 1:
-        return []
-    return [
-        Advice(ROUTED, long.example_id, name, text, rater.name)
-        for rater in raters.plain
-        for long, units in zip(advice, rated[rater.name], strict=True)
-        if long.arm == LONG
-        for name, text in route(units, criteria).items()
-    ]
-
-
-def _place(advice: Advice) -> dict[str, Any]:
-    return {"arm": advice.arm, "example": advice.example_id, "target": advice.target}
-
-
-def _entry(advice: Advice, rater: str, focus: TextFocus) -> dict[str, Any]:
-    return {**_place(advice), "rater": rater, **asdict(focus)}
-
-
-def _holistic(advice: Sequence[Advice], rater: LMRater) -> list[dict[str, Any]]:
-    """Ask how focused each text is on each criterion, its own and the others."""
-    pairs = [(text, name) for text in advice for name in rater.criteria]
-    ratings = rater.rate_focus([FocusQuestion(name, text.text) for text, name in pairs])
-    return [
-        {**_place(text), "criterion": name, "rating": _number(rating)}
-        for (text, name), rating in zip(pairs, ratings, strict=True)
-    ]
-
-
-def _adherence(
-    context: RunContext, written: Written, rater: LMRater, label: str
-) -> list[dict[str, Any]]:
-    """Have an editor rewrite by each arm's gradients, and ask how well it followed them."""
-    scopes = {SEPARATE: Scope.SEPARATE, JOINT: Scope.COMBINED, LONG: Scope.COMBINED}
-    questions: list[tuple[str, AdherenceQuestion]] = []
-    for arm in WRITTEN:
-        edits = rewrite_sections(
-            written.gradients[arm],
-            scopes[arm].groups(context.criteria),
-            written.brief,
-            context.editor,
-            label=f"{label}/{arm}",
-            hygiene=Hygiene(context.config.max_section_chars, may_repeat=True),
-        )
-        for edit in edits.records:
-            read = [g.text for g in written.gradients[arm] if set(g.criteria) <= set(edit.criteria)]
-            for slot, new in edit.texts.items():
-                old = written.brief.candidate.text(slot)
-                question = AdherenceQuestion(str(slot.criterion), "\n\n".join(read), old, new)
-                questions.append((arm, question))
-    ratings = rater.rate_adherence([question for _, question in questions])
-    return [
-        {"arm": arm, "criterion": question.criterion, "rating": _number(rating)}
-        for (arm, question), rating in zip(questions, ratings, strict=True)
-    ]
-
-
-def _number(rating: float | Unscored) -> float | None:
-    return None if isinstance(rating, Unscored) else rating
+def _gradient(kept: Mapping[str, Any]) -> Gradient:
+    units = tuple(Unit(**unit) for unit in kept["units"])
+    return Gradient(kept["example"], tuple(kept["criteria"]), units)

@@ -4,40 +4,122 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
-from benchmarks.dilution.arms import ROUTED, SEPARATE, TEXTS, WRITTEN
-from benchmarks.dilution.calibration import CALIBRATION
-from benchmarks.dilution.causal import causal_contrasts, gain_by, skipped_note
-from benchmarks.dilution.contrasts import contrasts_of, masking_contrast, text_contrasts
-from benchmarks.dilution.findings import Contrast, Dilution, Figures
+from benchmarks.dilution.arms import ROUTED, TEXTS
+from benchmarks.dilution.calibration import Calibration, Curve
+from benchmarks.dilution.causal import causal_claims, skipped_note
+from benchmarks.dilution.contrasts import (
+    Decomposition,
+    Loss,
+    decompositions_of,
+    losses_of,
+    masking_of,
+)
 from benchmarks.dilution.observed import (
-    Entry,
+    Observed,
     Source,
-    adherence,
-    entries_of,
-    field_of,
-    focus_of,
-    holistic,
+    observe,
+    rated_edit,
+    rated_step,
+    rated_text,
+    share_of,
+    size_of,
     yield_of,
 )
-from benchmarks.dilution.trust import Trust, trust_in
-from benchmarks.dilution.whole_texts import trust_in_ratings
-from benchmarks.harness.cells import Cell
-from benchmarks.harness.tables import mean_of_known
+from benchmarks.dilution.raters import BENCHMARK, STEP
+from benchmarks.harness.cells import Cell, Values
 from mogradjudge import SetupError
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 
-BENCHMARK = "dilution"
-RATERS, STEP, CAUSAL = "raters", "step", "causal"
-_SIZES = ("batch_size", "words", "seeds", "steps")  # other numbers deal the documents otherwise
+CAUSAL = "causal"
+_SIZES = (
+    "batch_size",
+    "pool",
+    "words",
+    "seeds",
+    "steps",
+)  # other numbers deal the documents otherwise
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over one arm's texts by one rater, over the criteria that it passed on.
+
+    Over all that it knows if it passed on none, which ``passed`` tells. ``share`` is ten times the
+    corrected share of units, ``counted`` the yield as the rater counts it and ``corrected`` what
+    remains after its line of yields.
+    """
+
+    arm: str
+    rater: str
+    passed: bool
+    words: float
+    share: float | None
+    counted: float
+    corrected: float
+
+
+@dataclass(frozen=True)
+class Dilution:
+    """What was found about dilution in one setting.
+
+    Args:
+        setting: What it was measured on.
+        criteria: The rubric's criteria.
+        seeds: The seeds of the steps.
+        steps: How many (seed, step) clusters there are.
+        batch_size: Examples per step.
+        words: What the coach was told for a gradient of S or C, in words.
+        raters: The raters that see the criteria's names, each with the criteria that it knows.
+        passed: The criteria on which each may be believed about yields.
+        calibrations: By rater, those with masked names too.
+        whole_texts: The test of the LM's ratings of whole texts; None without.
+        figures: By arm and rater.
+        ratings: The LM's mean ratings from 1 to 10, by what is rated, and arm.
+        losses: What joint gradients lack of what separate ones yield.
+        decompositions: What the difference is made of.
+        masking: How the loss changes with the criteria's names hidden; empty without.
+        causal: What the units on and off the criterion do to held-out agreement; empty without.
+        silence: The share of examples and criteria on which the coach gave no advice, by arm.
+        unrated: The share of units without a readable rating, by rater.
+        note: What the causal part left out.
+    """
+
+    setting: Values
+    criteria: Group
+    seeds: tuple[int, ...]
+    steps: int
+    batch_size: int
+    words: int
+    raters: Mapping[str, Group]
+    passed: Mapping[str, Group]
+    calibrations: Mapping[str, Calibration]
+    whole_texts: Curve | None
+    figures: tuple[Figures, ...]
+    ratings: Mapping[str, Mapping[str, float]]
+    losses: tuple[Loss, ...]
+    decompositions: tuple[Decomposition, ...]
+    masking: tuple[Claim, ...]
+    causal: tuple[Claim, ...]
+    silence: Mapping[str, float]
+    unrated: Mapping[str, float]
+    note: str
+
+    def loss(self, rater: str, arms: tuple[str, str]) -> Loss | None:
+        """Find a loss by its rater and its arms."""
+        of = [loss for loss in self.losses if (loss.rater, loss.arms) == (rater, arms)]
+        return of[0] if of else None
 
 
 def summarize(cells: Sequence[Cell]) -> Dilution:
     """Sum up the dilution cells of one setting.
 
     Raises:
-        SetupError: If there is no measured step, or the steps are of different sizes.
+        SetupError: If there is no measured step, or the steps are of different sizes, or no rater
+            has rated them yet.
     """
     own = [cell for cell in cells if cell.benchmark == BENCHMARK]
     steps = [cell for cell in own if cell.key["part"] == STEP]
@@ -45,198 +127,76 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
     if len(sizes) != 1:
         what = "no measured steps" if not steps else "steps of several sizes"
         raise SetupError(f"The folder holds {what}. Measure one size per folder, with --out.")
-    about = [cell.result for cell in own if cell.key["part"] == RATERS][-1]
-    return _Summary(own, [cell.result for cell in steps], about).dilution(steps)
-
-
-class _Summary:
-    """What all parts of the summary read."""
-
-    def __init__(self, cells: Sequence[Cell], steps: Sequence[Entry], about: Entry) -> None:
-        self.cells, self.steps = cells, steps
-        self.criteria: Group = tuple(steps[0]["criteria"])
-        self.unknown: Group = tuple(about["unknown"])
-        self.plain: tuple[str, ...] = tuple(about["raters"])
-        self.masked: Mapping[str, str] = about["masked"]
-        self.lm: str = about["lm"]
-        self.warnings: Sequence[str] = about["warnings"]
-        self.ratings_test: Entry | None = about.get("holistic")  # absent: they were not tested
-        self.calibrations = {
-            name: CALIBRATION.validate_python(entry)
-            for name, entry in about["calibrations"].items()
-        }
-
-    def dilution(self, cells: Sequence[Cell]) -> Dilution:
-        causal = [(c.key, c.result) for c in self.cells if c.key["part"] == CAUSAL]
-        return Dilution(
-            setting=cells[0].setting,
-            criteria=self.criteria,
-            seeds=tuple(sorted({cell.key["seed"] for cell in cells})),
-            steps=len(cells),
-            batch_size=cells[0].key["batch_size"],
-            words=cells[0].key["words"],
-            raters=self.plain,
-            calibrations=self.calibrations,
-            figures=tuple(self._figures()),
-            holistic={arm: self._by_criterion(holistic, arm) for arm in TEXTS},
-            off_target=self._off_target(),
-            adherence={arm: self._by_criterion(adherence, arm) for arm in WRITTEN},
-            leakage={rater: self._leakage(rater) for rater in self.plain},
-            contrasts=tuple(self._contrasts()),
-            causal=tuple(self._causal(causal)),
-            unrated={rater: self._unrated(rater) for rater in (*self.plain, *self._hidden())},
-            notes=tuple(self._notes(causal)),
-        )
-
-    def _knows(self, rater: str) -> Group:
-        """The criteria that a rater has figures for."""
-        rater = next((plain for plain, hidden in self.masked.items() if hidden == rater), rater)
-        if rater == self.lm:
-            return self.criteria
-        return tuple(name for name in self.criteria if name not in self.unknown)
-
-    def _trust(self, rater: str, *, yields: bool = False) -> Trust:
-        return trust_in([self.calibrations.get(rater)], self._knows(rater), yields=yields)
-
-    def _hidden(self) -> Iterable[str]:
-        return self.masked.values()
-
-    def _figures(self) -> Iterable[Figures]:
-        for rater in (*self.plain, *self._hidden()):
-            for arm in (*TEXTS, ROUTED):
-                figures = [self._figure(arm, rater, name) for name in self._knows(rater)]
-                known = [mean for mean in figures if mean is not None]
-                yield from known
-                if len(known) > 1:
-                    yield _mean_of(known)
-
-    def _figure(self, arm: str, rater: str, criterion: str) -> Figures | None:
-        texts = [e for step in self.steps for e in entries_of(step, arm, rater, criterion)]
-        if not texts:
-            return None
-        calibration = self.calibrations.get(rater)
-        focus = self._values(focus_of(rater, calibration, len(self.criteria)), arm, criterion)
-        return Figures(
-            arm=arm,
-            rater=rater,
-            criterion=criterion,
-            calibrated=criterion in self._trust(rater).passed,
-            texts=len(texts),
-            words=statistics.fmean(text["words"] for text in texts),
-            share=mean_of_known(self._values(field_of(rater, "share_by_words"), arm, criterion)),
-            focus=mean_of_known(focus),
-            actionable=statistics.fmean(
-                text["by_criterion"][criterion]["actionable"] for text in texts
-            ),
-            corrected_yield=statistics.fmean(
-                self._values(yield_of(rater, calibration), arm, criterion)
-            ),
-            density=mean_of_known(
-                self._values(field_of(rater, "actionable_per_100_tokens"), arm, criterion)
-            ),
-            coverage=statistics.fmean(text["coverage"] for text in texts),
-            entropy=mean_of_known(text["entropy"] for text in texts),
-        )
-
-    def _values(self, source: Source, arm: str, criterion: str) -> list[float]:
-        return [value for step in self.steps for value in source(step, arm, criterion).values()]
-
-    def _by_criterion(self, source: Source, arm: str) -> dict[str, float]:
-        by_name = {name: self._values(source, arm, name) for name in self.criteria}
-        return {name: statistics.fmean(values) for name, values in by_name.items() if values}
-
-    def _off_target(self) -> dict[str, float]:
-        ratings: dict[str, list[float]] = {}
-        for step in self.steps:
-            for rated in step["holistic"]:
-                off = rated["arm"] == SEPARATE and rated["target"] != rated["criterion"]
-                if off and rated["rating"] is not None:
-                    ratings.setdefault(rated["criterion"], []).append(rated["rating"])
-        return {name: statistics.fmean(values) for name, values in ratings.items()}
-
-    def _leakage(self, rater: str) -> dict[str, dict[str, dict[str, float]]]:
-        return {
-            arm: {
-                target: _mean_mass(masses)
-                for target in self.criteria
-                if (
-                    masses := [
-                        text["mass_by_words"]
-                        for step in self.steps
-                        for text in entries_of(step, arm, rater, target)
-                        if text["mass_by_words"]
-                    ]
-                )
-            }
-            for arm in (*TEXTS, ROUTED)
-        }
-
-    def _contrasts(self) -> Iterable[Contrast]:
-        for rater in self.plain:
-            known, calibration = self._knows(rater), self.calibrations.get(rater)
-            yield from contrasts_of(self.steps, rater, calibration, known, len(self.criteria))
-            both = (rater, self.masked[rater])
-            if contrast := masking_contrast(self.steps, both, self.calibrations, known):
-                yield contrast
-        trust = trust_in_ratings(self.ratings_test, self.criteria)
-        yield from text_contrasts(self.steps, self.lm, self.criteria, trust)
-
-    def _causal(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[Contrast]:
-        if not causal:
-            return ()
-        return causal_contrasts(causal, self._trust(causal[0][0]["rater"]).passed)
-
-    def _unrated(self, rater: str) -> float:
-        texts = [e for step in self.steps for e in step["texts"] if e["rater"] == rater]
-        lost = sum(text["unrated"] for text in texts)
-        return float(lost / max(1, lost + sum(text["units"] for text in texts)))
-
-    def _notes(self, causal: Sequence[tuple[Mapping[str, Any], Entry]]) -> Iterable[str]:
-        yield from self.warnings
-        if self.unknown:
-            yield f"The classifier has no sentences for {', '.join(self.unknown)}."
-        yield from self._notes_on_tests()
-        if note := skipped_note(causal):
-            yield note
-        for field, word in (("actionable", "yield"), ("share", "share")):
-            if (rho := gain_by(field, causal)) is not None:
-                n = len(causal)
-                yield f"A gradient's {word} and the gain of its edit: rho {rho:+.2f}, n {n}."
-
-    def _notes_on_tests(self) -> Iterable[str]:
-        for rater in (*self.plain, *self._hidden()):
-            for yields in (False, True):
-                if note := self._trust(rater, yields=yields).note:
-                    yield f"{rater}, means of {'yields' if yields else 'shares'}: {note}."
-        if self.ratings_test is not None:
-            rho, rises = self.ratings_test["rho"], self.ratings_test["monotone"]
-            yield (
-                "Ratings of whole planted texts and their shares: rho "
-                f"{'undefined' if rho is None else format(rho, '.2f')}, "
-                f"{'' if rises else 'not '}monotone."
-            )
-
-
-def _mean_of(every: Sequence[Figures]) -> Figures:
-    """Average over the criteria that the rater passed on; over all if there is none."""
-    counted = [figures for figures in every if figures.calibrated] or every
-    first = counted[0]
-    return Figures(
-        arm=first.arm,
-        rater=first.rater,
-        criterion=None,
-        calibrated=first.calibrated,
-        texts=sum(figures.texts for figures in counted),
-        words=statistics.fmean(figures.words for figures in counted),
-        share=mean_of_known(figures.share for figures in counted),
-        focus=mean_of_known(figures.focus for figures in counted),
-        actionable=statistics.fmean(figures.actionable for figures in counted),
-        corrected_yield=statistics.fmean(figures.corrected_yield for figures in counted),
-        density=mean_of_known(figures.density for figures in counted),
-        coverage=statistics.fmean(figures.coverage for figures in counted),
-        entropy=mean_of_known(figures.entropy for figures in counted),
+    seen = observe(own)
+    if not seen.knows:
+        raise SetupError("No rater has rated the gradients yet. The same command goes on.")
+    causal = [(cell.key, cell.result) for cell in own if cell.key["part"] == CAUSAL]
+    about, plain = steps[0], seen.plain
+    return Dilution(
+        setting=about.setting,
+        criteria=tuple(about.result["criteria"]),
+        seeds=tuple(sorted({cell.key["seed"] for cell in steps})),
+        steps=len(steps),
+        batch_size=about.key["batch_size"],
+        words=about.key["words"],
+        raters={rater: seen.knows[rater] for rater in plain},
+        passed={rater: seen.passed(rater, yields=True) for rater in plain},
+        calibrations=seen.calibrations,
+        whole_texts=seen.whole_texts,
+        figures=tuple(_figures(seen)),
+        ratings=_ratings(seen, tuple(about.result["criteria"])),
+        losses=tuple(loss for rater in plain for loss in losses_of(seen, rater)),
+        decompositions=tuple(decompositions_of(seen)),
+        masking=tuple(claim for rater in plain if (claim := masking_of(seen, rater))),
+        causal=tuple(causal_claims(causal, seen.passed(causal[0][0]["rater"])) if causal else ()),
+        silence={
+            arm: statistics.fmean(step.silence[arm] for step in seen.steps if arm in step.silence)
+            for arm in dict.fromkeys(arm for step in seen.steps for arm in step.silence)
+        },
+        unrated={rater: _unrated(seen, rater) for rater in seen.knows},
+        note=skipped_note([result for _, result in causal]),
     )
 
 
-def _mean_mass(masses: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {label: statistics.fmean(mass[label] for mass in masses) for label in masses[0]}
+def _figures(seen: Observed) -> Iterable[Figures]:
+    for rater in seen.plain:
+        passed = seen.passed(rater, yields=True)
+        for arm in (*TEXTS, ROUTED):
+            mean = partial(_mean, seen, arm=arm, criteria=passed or seen.knows[rater])
+            calibration = seen.calibrations.get(rater)
+            if (counted := mean(source=yield_of(rater))) is not None:
+                yield Figures(
+                    *(arm, rater, bool(passed)),
+                    words=mean(source=size_of(rater, "words")) or 0.0,
+                    share=mean(source=share_of(rater, calibration)),
+                    counted=counted,
+                    corrected=mean(source=yield_of(rater, calibration)) or 0.0,
+                )
+
+
+def _mean(seen: Observed, source: Source, arm: str, criteria: Group) -> float | None:
+    values = [
+        v for step in seen.steps for name in criteria for v in source(step, arm, name).values()
+    ]
+    return statistics.fmean(values) if values else None
+
+
+def _ratings(seen: Observed, criteria: Group) -> dict[str, dict[str, float]]:
+    sources = {
+        "focus of a step's texts as one": rated_step,
+        "focus of one text": rated_text,
+        "how editors follow": rated_edit,
+    }
+    means = {
+        what: {
+            arm: mean for arm in TEXTS if (mean := _mean(seen, source, arm, criteria)) is not None
+        }
+        for what, source in sources.items()
+    }
+    return {what: by_arm for what, by_arm in means.items() if by_arm}
+
+
+def _unrated(seen: Observed, rater: str) -> float:
+    texts = [text.focus for step in seen.steps for text in step.texts if text.rater == rater]
+    lost = sum(text.unrated for text in texts)
+    return lost / max(1, lost + sum(text.units for text in texts))

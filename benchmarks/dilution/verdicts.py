@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from mogradjudge.agreement import Comparison, Undefined, cluster_test, holm
+from mogradjudge.agreement import Comparison, Undefined, cluster_test
 from mogradjudge.agreement.claims import Claim, claim, refused
 
 _NONE = 1e-12  # a spread that is left of rounding
 
 
 def mean_claim(
-    name: str, values: Sequence[float], bound: float, shared_error: float = 0.0
+    name: str, values: Sequence[float], bound: float | None = None, shared_error: float = 0.0
 ) -> Claim:
     """Judge the mean of independent clusters' values: of (seed, step) pairs, or of gradients.
 
@@ -22,27 +22,6 @@ def mean_claim(
     """
     test = _tested(values)
     return claim(name, _widened(test, shared_error), bound=_bound(test, bound))
-
-
-def single_claims(
-    name: str,
-    values: Mapping[str, Sequence[float]],
-    bound: float,
-    shared_errors: Mapping[str, float] | None = None,
-) -> dict[str, Claim]:
-    """Judge the mean on each criterion, with p-values adjusted by Holm's method."""
-    tests = {criterion: _tested(of) for criterion, of in values.items()}
-    adjusted = holm({key: of.p_value for key, of in tests.items() if isinstance(of, Comparison)})
-    errors = shared_errors or {}
-    return {
-        key: claim(
-            f"{name}, {key}",
-            _widened(of, errors.get(key, 0.0)),
-            p_value=adjusted.get(key),
-            bound=_bound(of, bound),
-        )
-        for key, of in tests.items()
-    }
 
 
 def relative_claim(
@@ -56,7 +35,7 @@ def relative_claim(
 
     The interval is that of a ratio of means, from the clusters' residuals (Cochran 1977, "Sampling
     Techniques", ch. 6); the p-value is that of the difference of the means.
-    ``shared_error`` is that of the second mean less the ratio times the first.
+    ``shared_error`` is that of the second mean minus the ratio times the first.
     """
     test = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)

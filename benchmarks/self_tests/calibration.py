@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks.dilution.arms import JOINT, LONG, SEPARATE
-from benchmarks.dilution.calibration import calibrate
-from benchmarks.dilution.contrasts import DILUTION
-from benchmarks.dilution.measures import measure
-from benchmarks.dilution.summary import RATERS, STEP
+from benchmarks.dilution.contrasts import PRIMARY
+from benchmarks.dilution.planted import kept, plant
+from benchmarks.dilution.raters import STEP, UNITS, UNITS_TEST, kept_ratings
 from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.scored import known_of
@@ -32,7 +31,7 @@ from benchmarks.worlds.planted import (
     planted_rubric,
 )
 from benchmarks.worlds.rater import rating
-from benchmarks.worlds.ratings import Rating, rate_texts
+from benchmarks.worlds.ratings import Rating, ratings_in
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
@@ -72,23 +71,21 @@ def dilution_coverage(planted: float, worlds: int) -> Coverage:
 def dilution_in(world: PlantedWorld) -> Claim:
     """Write and rate gradients in a world, and judge the share of the yield that is lost."""
     rater = WorldRater(world)
-    about = {
-        "lm": rater.name,
-        "raters": [rater.name],
-        "masked": {rater.name: "nobody"},
-        "unknown": [],
-        "warnings": [],
-        "calibrations": {rater.name: asdict(calibrate(rater, n=PLANTED, seed=world.seed))},
-    }
-    cells = [_bare_cell("dilution", {"part": RATERS}, about)]
+    texts = plant(CRITERIA, n=PLANTED, seed=world.seed)
+    test = {"knows": CRITERIA, "planted": kept(texts)}
+    test |= {"ratings": rater.ratings([text.text for text in texts])}
+    cells = [_bare_cell("dilution", {"part": UNITS_TEST, "rater": rater.name}, test)]
     for step in range(STEPS):
-        key = {"part": STEP, "seed": 0, "step": step, "words": WORDS}
+        key = {"seed": 0, "step": step, "words": WORDS}
         key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
-        cells.append(_bare_cell("dilution", key, _step(world, rater, step)))
-    contrasts = summarize_dilution(cells).contrasts
-    lost = next(contrast.relative for contrast in contrasts if DILUTION.is_that_of(contrast))
-    assert lost is not None  # the contrast of yields has one
-    return lost
+        gradients = list(_gradients(world, step))
+        ratings = {"ratings": rater.ratings([gradient["text"] for gradient in gradients])}
+        written = {"criteria": CRITERIA, "gradients": gradients}
+        cells.append(_bare_cell("dilution", {**key, "part": STEP}, written))
+        cells.append(_bare_cell("dilution", {**key, "part": UNITS, "rater": rater.name}, ratings))
+    lost = summarize_dilution(cells).loss(rater.name, PRIMARY)
+    assert lost is not None  # both arms were written
+    return lost.share
 
 
 @dataclass(frozen=True)
@@ -105,33 +102,30 @@ class WorldRater:
         ratings = []
         for unit in units:
             said = rating({"sentence": unit, "criteria": criteria}, CUES, self.world.chance)
-            ratings.append(
-                Rating.of(str(said["about"]), actionable=said["can_be_acted_on"] == "yes")
-            )
+            ratings.append(Rating.of(*said["about"], actionable=said["can_be_acted_on"] == "yes"))
         return tuple(ratings)
 
+    def ratings(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Rate the units of texts, as cells hold it."""
+        return kept_ratings(ratings_in(texts, self))
 
-def _step(world: PlantedWorld, rater: WorldRater, step: int) -> dict[str, Any]:
-    """Write a step's gradients under each scope, and rate them."""
-    advice: list[tuple[str, str, str | None, str]] = []
+
+def _gradients(world: PlantedWorld, step: int) -> Iterator[dict[str, Any]]:
+    """Write a step's gradients under each scope."""
     for place in range(BATCH):
         example = f"example {step}-{place}"
         read = {name: world.feedback(example, {name: 1.0}) for name in CRITERIA}
         every = "\n".join(read.values())
-        advice += [
-            (SEPARATE, example, name, world.advice((name,), read[name], WORDS)) for name in CRITERIA
+        written = [
+            *((SEPARATE, (name,), read[name], WORDS) for name in CRITERIA),
+            (JOINT, CRITERIA, every, WORDS),
+            (LONG, CRITERIA, every, WORDS * len(CRITERIA)),
         ]
-        advice.append((JOINT, example, None, world.advice(CRITERIA, every, WORDS)))
-        both = world.advice(CRITERIA, every, WORDS * len(CRITERIA))
-        advice.append((LONG, example, None, both))
-    rated = rate_texts([text for *_, text in advice], rater)
-    texts = [
-        {"arm": arm, "example": example, "target": target, "rater": rater.name}
-        | asdict(measure(units, CRITERIA))
-        for (arm, example, target, _), units in zip(advice, rated, strict=True)
-    ]
-    nothing: dict[str, Any] = {"holistic": [], "adherence": [], "skipped": []}
-    return {"criteria": list(CRITERIA), "texts": texts, **nothing}
+        for arm, criteria, critiques, words in written:
+            text = world.advice(criteria, critiques, words)
+            units = [{"criterion": name} for name in criteria]
+            gradient = {"arm": arm, "example": example, "criteria": criteria, "units": units}
+            yield {**gradient, "text": text}
 
 
 def crowding_coverage(planted: float, worlds: int) -> Coverage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from benchmarks.worlds.bank import label_of, names_of
@@ -17,32 +17,28 @@ _ENDINGS = ("ibility", "ability", "ency", "ence", "ancy", "ance", "ness", "ment"
 
 def concatenate(texts: Iterable[str]) -> str:
     """Join separate gradients into one text: a joint gradient that no LM has diluted."""
-    return "\n\n".join(text.strip() for text in texts)
+    return "\n\n".join(filter(None, (text.strip() for text in texts)))
 
 
-def route(rated: Sequence[RatedUnit], criteria: Group) -> dict[str, str]:
-    """Split a joint gradient by what its units are about, into one text per criterion.
-
-    A unit that is on two criteria goes to both; one on none goes to nobody.
-    """
-    return {name: on_topic(rated, name) for name in criteria}
+def is_on(unit: RatedUnit, criterion: str) -> bool:
+    """Say whether a unit is advice on a criterion; one that is on two criteria is on both."""
+    rating = unit.rating
+    return unit.unit.kind == "advice" and isinstance(rating, Rating) and rating.is_on(criterion)
 
 
 def on_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
     """Give the units of a gradient that are on a criterion, one per line."""
-    return _joined(rated, lambda rating: rating.is_on(criterion))
+    return "\n".join(unit.unit.text for unit in rated if is_on(unit, criterion))
 
 
 def off_topic(rated: Sequence[RatedUnit], criterion: str) -> str:
     """Give all other rated units of a gradient, one per line."""
-    return _joined(rated, lambda rating: not rating.is_on(criterion))
-
-
-def _joined(rated: Sequence[RatedUnit], keeps: Callable[[Rating], bool]) -> str:
     return "\n".join(
         unit.unit.text
         for unit in rated
-        if unit.unit.kind == "advice" and isinstance(unit.rating, Rating) and keeps(unit.rating)
+        if unit.unit.kind == "advice"
+        and isinstance(unit.rating, Rating)
+        and not unit.rating.is_on(criterion)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from benchmarks.worlds.bank import Sentence, label_of, sentences
 from benchmarks.worlds.controls import mask
@@ -19,7 +20,7 @@ def rating(
     inputs: Mapping[str, str],
     cues: Mapping[str, Sequence[str]],
     chance: Callable[..., float],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Answer a rater's prompt.
 
     Args:
@@ -29,11 +30,11 @@ def rating(
     """
     if "sentence" in inputs:
         names = tuple(json.loads(inputs["criteria"]))
-        about, actionable = _label(inputs["sentence"], names, cues)
+        about, actionable = _labels(inputs["sentence"], names, cues)
         if chance("rater", inputs["sentence"]) < WRONG:
-            others = [name for name in (*names, *REST) if name != about]
-            about = others[int(chance("other", inputs["sentence"]) * len(others))]
-        return {"about": about, "can_be_acted_on": "yes" if actionable else "no"}
+            others = [name for name in (*names, *REST) if name not in about]
+            about = (others[int(chance("other", inputs["sentence"]) * len(others))],)
+        return {"about": list(about), "can_be_acted_on": "yes" if actionable else "no"}
     wanted = [cue for cue in cues[inputs["criterion"]] if cue in inputs["advice"]]
     if "new_instructions" in inputs:
         followed = sum(cue in inputs["new_instructions"] for cue in wanted)
@@ -46,18 +47,18 @@ def rating(
 def _is_about(sentence: str, name: str) -> bool:
     """Say whether it is a sentence of the bank on this criterion."""
     known = _known((name,)).get(mask(sentence, (name,)))
-    return known is not None and known.label == label_of(name)
+    return known is not None and label_of(name) in known.labels
 
 
-def _label(sentence: str, names: Group, cues: Mapping[str, Sequence[str]]) -> tuple[str, bool]:
+def _labels(sentence: str, names: Group, cues: Mapping[str, Sequence[str]]) -> tuple[Group, bool]:
     for name in names:
         if any(mask(cue, names) in mask(sentence, names) for cue in cues[name]):
-            return name, True
+            return (name,), True
     known = _known(names).get(mask(sentence, names))
     if known is None:
-        return GENERAL, sentence.startswith("Tell")
+        return (GENERAL,), sentence.startswith("Tell")
     own = {label_of(name): name for name in names} | {label: label for label in REST}
-    return own.get(known.label, GENERAL), known.actionable
+    return tuple(own.get(label, GENERAL) for label in known.labels), known.actionable
 
 
 @cache

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from benchmarks.worlds.units import Unit, split_units
 from mogradjudge import SetupError
@@ -47,6 +47,14 @@ class Rating:
         """Say whether no other label has more of the mass."""
         return self.mass.get(label, 0.0) >= max(self.mass.values()) - _TOLERANCE
 
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as plain JSON, which `Rating` reads; labels without mass are left out."""
+        mass = {label: share for label, share in self.mass.items() if share}
+        return {"mass": mass, "actionable": self.actionable}
+
+
+_NOTHING = Rating.of(NONE, actionable=False)
+
 
 @dataclass(frozen=True)
 class RatedUnit:
@@ -80,14 +88,22 @@ def rate_texts(texts: Sequence[str], rater: Rater) -> tuple[tuple[RatedUnit, ...
     The stream is blind: each wording comes once, in an order that its hash gives, so that the rater
     cannot tell which text, mode or step a unit is from, nor what stands beside it.
     """
-    split = [split_units(text) for text in texts]
-    wordings = {unit.text for units in split for unit in units if not unit.generic}
+    ratings = ratings_in(texts, rater)
+    return tuple(rated(text, ratings) for text in texts)
+
+
+def ratings_in(texts: Iterable[str], rater: Rater) -> dict[str, Rating | Unscored]:
+    """Give the ratings of all units of some texts, by wording."""
+    wordings = {unit.text for text in texts for unit in split_units(text) if not unit.generic}
     stream = sorted(wordings, key=lambda text: hashlib.sha256(text.encode()).digest())
-    ratings = dict(zip(stream, rater.rate(stream), strict=True)) if stream else {}
-    nothing = Rating.of(NONE, actionable=False)
+    return dict(zip(stream, rater.rate(stream), strict=True)) if stream else {}
+
+
+def rated(text: str, ratings: Mapping[str, Rating | Unscored]) -> tuple[RatedUnit, ...]:
+    """Put a text's units and their ratings together; a heading or praise is about nothing."""
     return tuple(
-        tuple(RatedUnit(unit, nothing if unit.generic else ratings[unit.text]) for unit in units)
-        for units in split
+        RatedUnit(unit, _NOTHING if unit.generic else ratings[unit.text])
+        for unit in split_units(text)
     )
 
 

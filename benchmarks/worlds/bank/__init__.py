@@ -4,8 +4,9 @@ All of them were written for this project. ``train`` and ``held_out`` hold diffe
 classifier sees the first alone, planted texts are made of the second alone. Both are by one hand,
 so they are closer to each other than to what an LM writes.
 
-Each table of a file is a label: ``actionable`` holds an edit or a condition each, ``descriptive``
-says what happened; ``names``, in ``train``, are the words that give the criterion away.
+Each table of a file is a label, or two joined by ``+``: ``actionable`` holds an edit or a condition
+each, ``descriptive`` says what happened; ``names``, in ``train``, are the words that give the
+criterion away.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Sentence:
     """One sentence of the bank."""
 
     text: str
-    label: str
+    labels: tuple[str, ...]
     actionable: bool
 
 
@@ -32,33 +33,38 @@ class Sentence:
 def sentences(half: Half) -> tuple[Sentence, ...]:
     """Give all sentences of one half."""
     return tuple(
-        Sentence(text, label, kind == "actionable")
-        for label, table in _tables(half).items()
+        Sentence(text, tuple(label.split("+")), kind == "actionable")
+        for label, table in _tables(half)
         for kind in ("actionable", "descriptive")
-        for text in table[kind]
+        for text in table.get(kind, ())
     )
 
 
 @cache
 def label_of(criterion: str) -> str | None:
     """Find the bank's label for a rubric's criterion, by any of its names; None if it has none."""
-    spoken = criterion.lower().replace("_", " ")
-    for label, table in _tables("train").items():
-        names = {label, *table.get("names", ())}
-        if spoken in {name.lower().replace("_", " ") for name in names}:
+    spoken = _spoken(criterion)
+    for label, names in _names().items():
+        if spoken in {_spoken(name) for name in (label, *names)}:
             return label
     return None
 
 
 def names_of(label: str) -> tuple[str, ...]:
     """Give the words that give a criterion away."""
-    return tuple(_tables("train")[label].get("names", ()))
+    return _names()[label]
+
+
+def _spoken(name: str) -> str:
+    return name.lower().replace("_", " ")
 
 
 @cache
-def _tables(half: Half) -> dict[str, dict[str, Any]]:
+def _names() -> dict[str, tuple[str, ...]]:
+    return {label: tuple(of["names"]) for label, of in _tables("train") if "names" in of}
+
+
+@cache
+def _tables(half: Half) -> tuple[tuple[str, dict[str, Any]], ...]:
     files = sorted((Path(__file__).parent / half).glob("*.toml"))
-    tables: dict[str, dict[str, Any]] = {}
-    for file in files:
-        tables |= tomllib.loads(file.read_text("utf-8"))
-    return tables
+    return tuple(table for file in files for table in tomllib.loads(file.read_text()).items())

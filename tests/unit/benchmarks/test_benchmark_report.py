@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmarks.__main__ import main
-from benchmarks.dilution.calibration import Calibration, Line
-from benchmarks.dilution.findings import Contrast, Dilution, Figures
+from benchmarks.dilution.arms import LONG, SEPARATE
+from benchmarks.dilution.calibration import UNCALIBRATED, Calibration, Curve, Line
+from benchmarks.dilution.contrasts import WHOLE_STEP, YIELD, Decomposition, Loss
+from benchmarks.dilution.finding import finding
+from benchmarks.dilution.summary import Dilution, Figures
 from benchmarks.harness.cells import CELLS, Cell
 from benchmarks.harness.finding import Finding
 from benchmarks.harness.tables import Table
 from benchmarks.report import peers
-from benchmarks.report.dilution import named, parts_of
+from benchmarks.report.dilution import parts_of
 from benchmarks.report.markdown import escape, fenced, table
 from benchmarks.report.meaning import meaning
 from benchmarks.report.pictures import svg
@@ -221,45 +224,101 @@ def test_peers_begin_with_a_finding_and_show_times_from_cells_of_their_own(tmp_p
     assert "time by SSC's, 1 thread" in section.finding.table.columns
 
 
-def dilution_found(rater, *, calibrated):
+def dilution_of(*raters):
+    """Make a summary in which all raters but the last one passed their test."""
     claim = Claim("a name", 0.4, 0.2, 0.6, 0.01, 8, "established", bound=0.1)
-    contrast = Contrast(
-        *("yield, S less C-long (x)", "yield", ("S", "C-long"), rater, calibrated),
-        *(claim, claim, {"fluency": claim}, (0.4,) * 8),
-    )
-    return contrast, [
-        Figures(arm, rater, None, calibrated, 8, 20.0, 0.4, 0.3, 1.0, value, None, 0.5, None)
-        for arm, value in (("S", 2.0), ("C-long", 1.0))
-    ]
-
-
-def test_dilution_is_told_for_each_rater():
-    line = Line(0.9, 0.0, 1.0, 10, 0.05)
-    calibration = Calibration(
-        *("one | rater", ("fluency",), line, {}, {0.0: 0.1, 1.0: 0.9}, True, 0.1),
-        *(0.9, line, {}),
-    )
-    found = [dilution_found(name, calibrated=name != "two") for name in ("one | rater", "two")]
-    record = Dilution(
-        *({}, ("fluency",), (0, 1), 8, 2, 40, ("one | rater", "two")),
-        calibrations={"one | rater": calibration},
-        figures=tuple(each for _, figures in found for each in figures),
-        holistic={"S": {"fluency": 9.0}, "C-long": {}},
-        off_target={"fluency": 1.0},
-        adherence={},
-        leakage={name: {"S": {"fluency": {"fluency": 0.9}}} for name in ("one | rater", "two")},
-        contrasts=tuple(contrast for contrast, _ in found),
+    passed = {name: ("fluency",) if name != raters[-1] else () for name in raters}
+    good, bad = (Line(rho, 0.0, 1.0, 10, 0.05) for rho in (0.9, 0.1))
+    curves = {
+        name: Curve(line, {"fluency": line}, {0.0: 0.1, 1.0: 0.9})
+        for name, line in ((True, good), (False, bad))
+    }
+    return Dilution(
+        *({}, ("fluency", "*wit*"), (0, 1), 8, 2, 40),
+        raters=dict.fromkeys(raters, ("fluency", "*wit*")),
+        passed=passed,
+        calibrations={
+            name: Calibration(curves[bool(of)], curves[bool(of)], 0.9)
+            for name, of in passed.items()
+        },
+        whole_texts=curves[True],
+        figures=tuple(
+            Figures(arm, name, bool(of), 20.0, 4.0, 2.0, 77.7)
+            for name, of in passed.items()
+            for arm in (SEPARATE, LONG)
+        ),
+        ratings={"focus of one text": {SEPARATE: 9.0, LONG: 3.0}},
+        losses=tuple(
+            Loss((SEPARATE, LONG), name, of, claim, claim, (0.4,) * 8)
+            for name, of in passed.items()
+        ),
+        decompositions=tuple(
+            Decomposition(measure, name, of, (9.0, 6.0, 5.0, 5.5, 4.0), (claim,) * 4, claim)
+            for name, of in passed.items()
+            for measure in (WHOLE_STEP, YIELD)
+        ),
+        masking=(),
         causal=(),
-        unrated={"one | rater": 0.0},
-        notes=("*one*",),
+        silence={SEPARATE: 0.0, LONG: 0.0},
+        unrated=dict.fromkeys(raters, 0.0),
+        note="",
     )
+
+
+def test_dilution_shows_one_picture_and_folds_all_else():
     figures = {}
-    text = "\n".join(parts_of(record, 1, figures))
-    assert set(figures) == {f"dilution-1-{name}.svg" for name in ("arms", "yield", "focus")}
-    assert "| two (uncalibrated) |" in text
-    assert "- &#42;one&#42;" in text
-    assert named(found[0][0]).name == "one | rater: a name"
+    parts = parts_of(dilution_of("one | rater", "two"), 1, figures)
+    assert set(figures) == {"dilution-1-parts.svg"}
     assert all(svg(figure).startswith(b"<?xml") for figure in figures.values())
+    assert all(part.startswith("<details>") for part in parts[1:])
+    text = "\n".join(parts)
+    assert f"| two ({UNCALIBRATED}) |" in text and "| one &#124; rater |" in text
+    assert "2605.26046 | - | 9.0 |" in text
+
+
+def test_a_rater_that_failed_gives_no_figure_in_the_first_view():
+    first = finding(dilution_of("one", "two"))
+    assert first.sentence.count("40 %") == 1 and "two" not in first.sentence
+    assert [line for line in first.limits if "The two failed its test" in line]
+    assert [line for line in first.limits if "failed its test on *wit*" in line]
+    alone = finding(dilution_of("two"))
+    assert alone.claim is None and "40" not in alone.sentence
+    assert not [row for row in alone.table.rows if "77.70" in row]
+    assert any("--embedding-lm" in line for line in alone.limits)
+    assert parts_of(dilution_of("two"), 1, {})[0].startswith("<details>")  # no picture of it
+
+
+def test_a_coach_that_keeps_silent_more_often_apart_is_told():
+    one = dilution_of("one", "two")
+    assert not [line for line in finding(one).limits if "silent" in line]
+    silent = finding(replace(one, silence={SEPARATE: 0.75, LONG: 0.1}))
+    assert [line for line in silent.limits if "75%" in line and "10%" in line]
+
+
+def test_raters_that_disagree_are_both_heard():
+    one = dilution_of("one", "two", "three")
+    assert "otherwise" not in finding(one).sentence
+    first, second, third = one.losses
+    none = replace(second.share, estimate=0.0, low=-0.1, high=0.1, verdict="not established")
+    other = replace(one, losses=(first, replace(second, share=none), third))
+    assert "The two says otherwise" in finding(other).sentence
+
+
+@pytest.mark.parametrize(
+    ["estimate", "low", "high", "verdict", "words"],
+    [
+        (0.57, 0.53, 0.61, "established", "says 57 % less about each criterion (53 to 61)"),
+        (-0.1, -0.15, -0.05, "established", "says 10 % more about each criterion (5 to 15)"),
+        (-0.02, -0.09, 0.06, "not established", "nothing that could be shown (-2 %, -9 to +6)"),
+        (0.01, -0.02, 0.04, "equivalent", "next to nothing (+1 %, -2 to +4)"),
+        (0.57, None, None, "not established", "in 5 steps, too few to tell: it takes 6"),
+    ],
+)
+def test_a_loss_is_told_with_its_number_and_interval(estimate, low, high, verdict, words):
+    one = dilution_of("one", "two")
+    share = Claim("a", estimate, low, high, 0.01, 5, verdict)
+    told = replace(one, losses=(replace(one.losses[0], share=share),))
+    assert words in finding(told).sentence
 
 
 def test_foreign_texts_do_not_break_out(tmp_path):

@@ -26,7 +26,7 @@ STAGES = {"SSS": 2 * B * K + K, "CCC": 2 * B + 1}
 def bounds(command, **sizes):
     """Compute the formulas of a row of the table; the letters' values are sizes."""
     row = next(line for line in README.splitlines() if line.startswith(f"| `{command}` |"))
-    formulas = re.findall(r"`([SRn2] [^`]*)`", row.split("|")[3])
+    formulas = re.findall(r"`([SRPGn] [^`]*)`", row.split("|")[3])
     products = (re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", text) for text in formulas)
     return [eval(text.replace("^", "**"), {}, sizes) for text in products]
 
@@ -78,12 +78,15 @@ def test_the_calls_of_dilution(setting, monkeypatch):
     sizes = dilution.Sizes(steps=T, batch_size=B, planted=3, causal=1)
     calls, known = measured(setting, lambda: dilution.measure(setting, sizes))
     texts = plant(setting.rubric.names, n=3)
-    planted = {sentence for text in texts for sentence in text.sentences}
-    known |= {"G": 1, "U": 2 * B * 3 * K, "P": len(planted)}
-    step, test, causal = bounds("dilution", **known)
-    assert calls["dilution", "step"] == step
-    assert test / 2 < calls["dilution", "raters"] <= test
-    assert causal / 3 < calls["noise", None] + calls["dilution", "causal"] <= causal
+    planted = {sentence.text for text in texts for sentence in text.sentences}
+    units = 2 * B * 5 * K  # S and each of the four joint arms have as many
+    known |= {"G": 1, "U": units, "P": len(planted)}
+    step, _, test, causal = bounds("dilution", **known)
+    parts = {part: calls["dilution", part] for part in ("step", "units", "whole texts")}
+    assert sum(parts.values()) == step
+    tests = calls["dilution", "test of units"] + calls["dilution", "test of whole texts"]
+    assert test / 2 < tests <= test
+    assert causal / 4 < calls["dilution", "causal"] <= causal
 
 
 @pytest.mark.slow

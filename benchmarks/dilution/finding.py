@@ -1,0 +1,163 @@
+"""What dilution shows first: one sentence, one action, six rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.dilution.agreement import KAPPA_NEEDED
+from benchmarks.dilution.arms import CRITIQUED, CRITIQUED_LONG, JOINED, JOINT, LONG, SEPARATE
+from benchmarks.dilution.calibration import RHO_NEEDED, Calibration
+from benchmarks.dilution.contrasts import PRIMARY, Loss
+from benchmarks.dilution.lm_rater import warning_about
+from benchmarks.dilution.raters import LM_RATER
+from benchmarks.dilution.summary import Dilution, Figures
+from benchmarks.harness.finding import Finding, Question
+from benchmarks.harness.tables import Table
+from mogradjudge.agreement.claims import Claim
+from mogradjudge.display.terminal import number
+
+_ROWS = (SEPARATE, JOINED, LONG, JOINT, CRITIQUED_LONG, CRITIQUED)
+_SEPARATE = "Write separate gradients (mode SSS or SSC)"
+_SILENCE = 0.1  # a difference that is worth a line
+_NO_RATER = (
+    "Give a stronger model as --rater-lm, and run it again: only ratings are paid once more."
+)
+
+
+def finding(dilution: Dilution) -> Finding:
+    """Say what joint gradients lose, by the first rater that passed its test.
+
+    The primary claim is what one call loses that writes as much as all separate ones.
+    """
+    trusted = [rater for rater, passed in dilution.passed.items() if passed]
+    losses = [loss for rater in trusted if (loss := dilution.loss(rater, PRIMARY))]
+    limits = tuple(_limits(dilution, losses))
+    table = _table(dilution, losses[0].rater if losses else None)
+    if not losses:
+        nothing = "No rater passed its test, so nothing can be said about dilution."
+        return Finding("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits)
+    long, same = losses[0], dilution.loss(losses[0].rater, (SEPARATE, JOINT))
+    action, advice = _action(long.share, same.share if same else None, dilution)
+    said = _sentence(dilution, losses, same)
+    return Finding("dilution", dilution.setting, said, action, long.share, table, limits, advice)
+
+
+def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
+    long, *others = losses
+    told = f"told to write {len(dilution.criteria)} times as much, it {_lost(long.share)}"
+    short = f" as long as a single one {_lost(same.share)};" if same else ","
+    said = f"One joint gradient{short} {told}."
+    for other in others:
+        if _direction(other.share) != _direction(long.share):
+            said += f" The {other.rater} says otherwise: there it {_lost(other.share)}."
+    return said
+
+
+def _direction(claim: Claim) -> int:
+    """Give 1 for a loss that is established, -1 for a gain, 0 for neither."""
+    if claim.verdict != "established" or claim.estimate is None:
+        return 0
+    return 1 if claim.estimate > 0 else -1
+
+
+def _lost(claim: Claim) -> str:
+    """Say what is lost, with its interval.
+
+    >>> _lost(Claim("a", 0.57, 0.53, 0.61, 0.01, n=12, verdict="established"))
+    'says 57 % less about each criterion (53 to 61)'
+    """
+    if claim.estimate is None:
+        return f"cannot be compared ({claim.note})"
+    if claim.low is None or claim.high is None:
+        lost = f"{100 * claim.estimate:+z.0f} %"
+        return f"lost {lost} in {claim.n} steps, too few to tell: it takes {claim.fewest}"
+    ends = sorted((abs(claim.low), abs(claim.high)))
+    if way := _direction(claim):
+        share, word = abs(claim.estimate), "less" if way > 0 else "more"
+        between = f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
+        return f"says {100 * share:.0f} % {word} about each criterion ({between})"
+    words = "next to nothing" if claim.verdict == "equivalent" else "nothing that could be shown"
+    low, high = (f"{100 * end:+z.0f}" for end in (claim.low, claim.high))
+    return f"loses {words} ({100 * claim.estimate:+z.0f} %, {low} to {high})"
+
+
+def _action(long: Claim, same: Claim | None, dilution: Dilution) -> tuple[str, dict[Question, str]]:
+    times = f"{len(dilution.criteria)} times as much as about one criterion"
+    if _direction(long) > 0:
+        action = f"{_SEPARATE}: a joint one loses even at equal length."
+        return action, {"mode": action, "coach": "More words do not make up for a joint gradient."}
+    if same is not None and _direction(same) > 0:
+        more = f"let a joint coach (SCC or CCC) write {times}"
+        action = f"{_SEPARATE}, or {more}."
+        return action, {"mode": action, "coach": f"{more[0].upper()}{more[1:]}."}
+    if long.verdict == "equivalent" or _direction(long) < 0:
+        action = "Take joint gradients (SCC or CCC): they say no less, and cost less."
+        return action, {"mode": action}
+    return f"Measure more --steps; until then: {_SEPARATE[0].lower()}{_SEPARATE[1:]}.", {}
+
+
+def _limits(dilution: Dilution, losses: list[Loss]) -> Iterable[str]:
+    if warning := warning_about(dilution.setting):
+        yield warning
+    for rater, knows in dilution.raters.items():
+        if unknown := [name for name in dilution.criteria if name not in knows]:
+            yield f"The {rater} does not know {', '.join(unknown)}: it says nothing about them."
+        passed = dilution.passed[rater]
+        if not passed:
+            yield _failed(rater, dilution.calibrations.get(rater))
+        elif failed := [name for name in knows if name not in passed]:
+            yield f"The {rater} failed its test on {', '.join(failed)}: left out of its figures."
+    if losses:
+        yield from _limits_of(dilution, losses[0].share)
+
+
+def _limits_of(dilution: Dilution, claim: Claim) -> Iterable[str]:
+    apart, joint = (dilution.silence.get(arm, 0.0) for arm in PRIMARY)
+    if abs(apart - joint) > _SILENCE:
+        yield (
+            f"The coach kept silent on a criterion in {apart:.0%} of the separate calls and "
+            f"{joint:.0%} of the joint ones: part of the difference is when it speaks at all."
+        )
+    if "lengths differ" in claim.note:
+        yield f"Of one call, K times the length: {claim.note}."
+    if claim.verdict == "not established":
+        yield f"{dilution.steps} steps leave that open; four times as many halve the interval."
+
+
+def _failed(rater: str, tested: Calibration | None) -> str:
+    other = "another --rater-lm" if rater == LM_RATER else "an --embedding-lm"
+    if tested is None:
+        return f"The {rater} could not be tested: no sentences are about these criteria."
+    why = f"rho {number(tested.shares.overall.rho, 2)} with planted shares and "
+    why += f"{number(tested.yield_rho, 2)} with planted yields; on each criterion {RHO_NEEDED} is "
+    why += "needed" if tested.real is None else f"needed, and kappa {KAPPA_NEEDED} on real units"
+    return f"The {rater} failed its test ({why}), so it gives no figure here: try {other}."
+
+
+def _table(dilution: Dilution, rater: str | None) -> Table:
+    figures = {it.arm: it for it in dilution.figures if it.rater == rater}
+    focus = next(iter(dilution.ratings.values()), {})
+    whole = dilution.whole_texts
+    trusted = whole is not None and any(map(whole.passes, dilution.criteria))
+    rows = [
+        [
+            arm,
+            *_of_rater(figures.get(arm), dilution.loss(rater or "", (SEPARATE, arm))),
+            number(focus.get(arm) if trusted else None, 1),
+        ]
+        for arm in _ROWS
+    ]
+    columns = ("gradients", "words", "units per criterion", "lost", "focus, 1 to 10")
+    title = f"Gradients of {dilution.steps} steps of {dilution.batch_size} texts"
+    return Table(columns, rows, f"{title}, by the {rater}" if rater else title)
+
+
+def _of_rater(figures: Figures | None, loss: Loss | None) -> list[str]:
+    if figures is None:
+        return ["-", "-", "-"]
+    lost = "-"
+    if loss is not None and (claim := loss.share).estimate is not None:
+        lost = f"{100 * claim.estimate:z.0f} %"
+        if claim.low is not None and claim.high is not None:
+            lost += f" ({100 * claim.low:z.0f} to {100 * claim.high:z.0f})"
+    return [number(figures.words, 0), number(figures.corrected, 2), lost]
