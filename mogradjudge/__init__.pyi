@@ -1,6 +1,7 @@
 from .agreement import Undefined, correlate
 from .criteria import Criterion, Rubric, Scale
-from .criteria.decomposition import MODES, DecompositionMode, Scope
+from .criteria.decomposition import MODES, DecompositionMode
+from .criteria.partition import Scope
 from .data import ReadOptions, load_examples, split_by_group
 from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
 from .judge.instructions import Instructions
@@ -18,6 +19,7 @@ from .optimize.config import MOGradConfig
 from .optimize.result import OptimizationResult
 from .optimize.teleprompter import MOGrad
 from .programs.evaluation import Agreement, agreement_of, judge_examples
+from .scoring.interference import Interference, suggest_partition
 from .stages.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "DecompositionMode",
     "Gate",
     "Instructions",
+    "Interference",
     "MOGrad",
     "MOGradConfig",
     "MogradError",
@@ -56,6 +59,7 @@ __all__ = [
     "objectives_from_metric",
     "rubric_objectives",
     "split_by_group",
+    "suggest_partition",
 ]
 
 __version__: str

@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from mogradjudge.criteria.decomposition import MODES
+from mogradjudge.criteria.decomposition import DecompositionMode
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.data.tables import is_blank
 from mogradjudge.judge.scores import JudgeSettings
 from mogradjudge.optimize.config import MOGradConfig
@@ -14,10 +15,18 @@ def is_shown(text):
     return not is_blank(text)
 
 
+PARTITIONS = {
+    "mode": ("S > a+b | c > C", "S > a+b | c > a+b | c"),
+    "layout": ("a | b+c",),
+}
+
+
 def _drawn(setting):
     """Draw a setting's values, those that it has while it means something."""
     if setting.kind in (str, bool):
-        values = st.sampled_from(setting.names or (False, True))
+        values = st.sampled_from(
+            (*setting.names, *PARTITIONS.get(setting.name, ())) or (False, True)
+        )
     elif setting.kind is int:
         unused = setting.condition is not None and setting.condition.otherwise == setting.low
         values = st.integers(setting.low + unused, setting.high or 2**40)
@@ -38,13 +47,13 @@ FREE_OF_OTHERS = [
 
 @st.composite
 def configs(draw):
-    mode = MODES[draw(VALUES["mode"])]
+    mode = DecompositionMode.parse(draw(VALUES["mode"]))
     gate = draw(VALUES["gate"])
     plain = {name: draw(VALUES[name]) for name in FREE_OF_OTHERS}
     return MOGradConfig(
         mode=mode,
         gate=make_gate(gate, tolerance=draw(VALUES["tolerance"]) if gate == "criterion" else 0.0),
-        edit_preamble=mode.name != "SSS" and draw(st.booleans()),
+        edit_preamble=mode.optimizer == Scope.COMBINED and draw(st.booleans()),
         **plain,
     )
 

@@ -20,7 +20,7 @@ from typing import Any
 import dspy
 
 from benchmarks.worlds.controls import concatenate
-from mogradjudge.criteria.decomposition import Scope
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Brief, Candidate

@@ -26,7 +26,7 @@ from benchmarks.harness.setting import Setting
 from benchmarks.worlds.controls import route
 from benchmarks.worlds.ratings import RatedUnit, Rater, rate_texts
 from mogradjudge import MOGradConfig, SetupError
-from mogradjudge.criteria.decomposition import Scope
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger

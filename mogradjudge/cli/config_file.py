@@ -114,7 +114,7 @@ def with_precedence(ctx: click.Context, options: Mapping[str, Any]) -> dict[str,
     for name, parameter in PARAMETERS.items():
         condition = parameter.condition
         if condition is not None and is_overruled(name, condition.parent):
-            has_meaning = values[condition.parent] in condition.values
+            has_meaning = condition.holds(values[condition.parent])
             values[name] = values[name] if has_meaning else condition.otherwise
     for name, by in (_AUTO, _AUTO[::-1]):
         if is_overruled(name, by):

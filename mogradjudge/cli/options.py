@@ -113,6 +113,8 @@ def _setting_option(setting: Setting, **changes: Any) -> Decorator:
 def _type_of(setting: Setting) -> dict[str, Any]:
     kind: click.ParamType[Any] = _TYPES[setting.kind]
     names = setting.names
+    if setting.other:
+        return {"type": Names(*names), "metavar": f"[{'|'.join((*names, setting.other))}]"}
     if setting.kind is str and names:
         kind, names = click.Choice(names), ()
     # None can be said where it is a choice; elsewhere it means that the option is left out.

@@ -1,43 +1,22 @@
-"""The four decomposition modes: which stages treat all criteria in one call."""
+"""The decomposition modes: which criteria share a call at each stage."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from types import MappingProxyType
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from mogradjudge.criteria import Group
+from mogradjudge.criteria.partition import Scope, inside, nests, scope_named
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import MODES as MODE_NAMES
 from mogradjudge.settings import Pooling
 
-
-class Scope(Enum):
-    """How many criteria a stage puts in one call: one (``"S"``), or all (``"C"``).
-
-    >>> Scope("S").groups(("clarity", "courtesy"))
-    (('clarity',), ('courtesy',))
-    """
-
-    SEPARATE = "S"
-    COMBINED = "C"
-
-    def groups(self, criteria: Group) -> tuple[Group, ...]:
-        """Split the criteria into the groups that share a call."""
-        if self is Scope.COMBINED:
-            return (criteria,)
-        return tuple((name,) for name in criteria)
-
-
-def inside(inner: Group, outer: Group) -> bool:
-    """Say whether the call for ``outer`` reads a record about ``inner``: if it is a subset."""
-    return set(inner) <= set(outer)
-
-
 _EXAMPLE: Group = ("fluency", "relevance", "coherence", "consistency")
+_LETTERS: Final = MappingProxyType({it.value: it for it in (Scope.SEPARATE, Scope.COMBINED)})
+_STAGES = 3
 
 
 @dataclass(frozen=True)
@@ -58,8 +37,15 @@ class StageCalls:
 class DecompositionMode:
     """The scope of each stage, in the order in which the stages run.
 
+    Args:
+        loss: Which criteria share a call to the critic.
+        gradient: Which share one to the coach.
+        optimizer: Which share one to the editor.
+        routing: Whether an editor gets just those units of a gradient that name its criteria, so
+            that the optimizer's groups may be finer than the gradient's.
+
     Raises:
-        SetupError: If a separate stage follows a combined one.
+        SetupError: If a stage parts criteria that the stage before it joined.
 
     Example:
         >>> DecompositionMode.parse("SCC").calls(batch_size=3, criteria=("clarity", "tone"))
@@ -69,35 +55,69 @@ class DecompositionMode:
     loss: Scope
     gradient: Scope
     optimizer: Scope
+    routing: bool = False
 
     def __post_init__(self) -> None:
-        # Text written for all criteria cannot be cut back into one text per criterion.
-        if "CS" in self.name:
-            raise SetupError(
-                f"An S stage cannot follow a C stage, got mode {self.name!r}. "
-                f"Valid modes: {', '.join(MODE_NAMES)}."
-            )
+        criteria = self.criteria or _EXAMPLE
+        self.check(criteria)
+        # Text written for several criteria cannot be cut back into one text per criterion; units
+        # of advice can, for each names its own.
+        pairs = [(self.loss, self.gradient), (self.gradient, self.optimizer)]
+        for before, after in pairs[:1] if self.routing else pairs:
+            if not nests(before, after, criteria):
+                raise SetupError(
+                    f"No stage can part criteria that the stage before it joined, got mode "
+                    f"{self.name!r}. Valid modes: {', '.join(MODE_NAMES)}, partitions that nest, "
+                    "and with `routing` a finer optimizer."
+                )
 
     @classmethod
-    def parse(cls, name: str) -> Self:
-        """Read a mode from its three letters, for the loss, the gradient and the optimizer.
+    def parse(cls, text: str, *, routing: bool = False) -> Self:
+        """Read a mode: three letters, or the scopes of loss, gradient and optimizer.
 
         Raises:
-            SetupError: If ``name`` is not one of the four modes.
+            SetupError: If ``text`` is no mode.
+
+        >>> DecompositionMode.parse("S > fluency+style | relevance > C").gradient.value
+        'fluency+style | relevance'
         """
-        if name not in MODE_NAMES:
-            hint = ""
-            if isinstance(name, str) and name.strip().upper() in MODE_NAMES:
-                hint = f" Write it as {name.strip().upper()!r}."
-            elif callable(name):
-                hint = " Give a metric as objectives=[Objective.from_metric(...)]."
-            raise SetupError(f"`mode` must be one of {', '.join(MODE_NAMES)}, got {name!r}.{hint}")
-        return cls(*(Scope(letter) for letter in name))
+        stages: list[str] = []
+        if isinstance(text, str):
+            stages = text.split(">") if ">" in text else list(text) * (set(text) <= set(_LETTERS))
+        if len(stages) != _STAGES:
+            raise SetupError(
+                f"`mode` must be one of {', '.join(MODE_NAMES)}, got {text!r}; or have three "
+                f"stages, as 'S > fluency+style | relevance > C'.{_hint(text)}"
+            )
+        loss, gradient, optimizer = (
+            scope_named(stage.strip(), "mode", _LETTERS) for stage in stages
+        )
+        return cls(loss, gradient, optimizer, routing)
+
+    @property
+    def scopes(self) -> tuple[Scope, Scope, Scope]:
+        """The scope of each stage."""
+        return self.loss, self.gradient, self.optimizer
 
     @property
     def name(self) -> str:
-        """The three letters, as in ``"SSC"``."""
-        return self.loss.value + self.gradient.value + self.optimizer.value
+        """The three letters, as in ``"SSC"``; with a partition, the scopes with ``>`` between."""
+        joint = " > " if self.criteria else ""
+        return joint.join(scope.value for scope in self.scopes)
+
+    @property
+    def criteria(self) -> Group:
+        """The criteria that its partitions name; none if it has the two ends alone."""
+        return next((scope.names for scope in self.scopes if scope.names), ())
+
+    def check(self, criteria: Group) -> None:
+        """Check that each partition is one of these criteria.
+
+        Raises:
+            SetupError: If one leaves a criterion out, or names another.
+        """
+        for scope in self.scopes:
+            scope.check(criteria, "mode")
 
     def calls(self, batch_size: int, criteria: Group, pool: Pooling = "batch") -> StageCalls:
         """Count the calls of one step: per (example, group), per group, per group.
@@ -111,7 +131,7 @@ class DecompositionMode:
         )
 
     def describe(
-        self, criteria: Group = _EXAMPLE, batch_size: int = 3, pool: Pooling = "batch"
+        self, criteria: Group | None = None, batch_size: int = 3, pool: Pooling = "batch"
     ) -> str:
         """Describe one step: what each stage's calls are told, and what they are not told.
 
@@ -119,7 +139,8 @@ class DecompositionMode:
         left out (a text without a human score costs no critique) and no call is repeated.
 
         Args:
-            criteria: The names of the criteria, at least one and each once.
+            criteria: The names of the criteria, at least one and each once. Default: those of its
+                partitions, or those of SummEval.
             batch_size: Texts per step, at least 1.
             pool: What the coach reads at once, as the setting says.
 
@@ -134,10 +155,12 @@ class DecompositionMode:
             >>> "loss: 6 calls to the critic" in text
             True
         """
+        criteria = (self.criteria or _EXAMPLE) if criteria is None else criteria
         if isinstance(criteria, str) or not criteria or len(set(criteria)) < len(criteria):
             raise SetupError(f"`criteria` must be one name or more, each once, got {criteria!r}.")
         if type(batch_size) is not int or batch_size < 1:
             raise SetupError(f"`batch_size` must be a whole number >= 1, got {batch_size!r}.")
+        self.check(tuple(criteria))
         return "\n".join(_description(self, tuple(criteria), batch_size, pool))
 
     def __str__(self) -> str:
@@ -216,14 +239,16 @@ def _description(
         "come before them and the gate's after, equal in every mode. The calls of a stage are in "
         "flight together, up to `num_threads`; a stage waits for the whole stage before it."
     )
-    scopes = (mode.loss, mode.gradient, mode.optimizer)
     before: _Before | None = None
-    for stage, scope, number in zip(stages, scopes, calls, strict=True):
+    for stage, scope, number in zip(stages, mode.scopes, calls, strict=True):
         groups = scope.groups(criteria)
         yield ""
         yield f"{stage.name}: {_count(number, 'call')} to the {stage.role}"
         yield _row("one per", f"{'text and ' if stage.per_text else ''}group: {_listed(groups)}")
-        yield from _passes(stage, groups[0], before, criteria, batch_size)
+        shown = max(groups, key=len)
+        if len(shown) > min(map(len, groups)):
+            yield _row("shown is", f"the call on {', '.join(shown)}")
+        yield from _passes(stage, shown, before, criteria, batch_size)
         before = stage, groups
     yield ""
     yield "what the mode risks"
@@ -253,12 +278,15 @@ def _passes(
 def _records_read(stage: _Stage, group: Group, before: _Before, batch_size: int) -> str:
     """Count the records of the stage before that a call about ``group`` reads."""
     earlier, all_groups = before
-    groups = [other for other in all_groups if inside(other, group)]
+    groups = [other for other in all_groups if set(other) & set(group)]
     texts, of = (1, "of its text") if stage.per_text else (1, "of the whole batch")
     if earlier.per_text and not stage.per_text:
         texts, of = batch_size, f"of {_count(batch_size, 'text')}"
     records = _count(len(groups) * texts, earlier.record)
-    return f"`{stage.reads}`: {records} {of}, on {_criteria(len(groups[0]))} each"
+    sizes = sorted({len(other) for other in groups})
+    each = f"{' or '.join(map(str, sizes))} criteria" if sizes[1:] else _criteria(sizes[0])
+    routed = "" if inside(groups[0], group) else "; of these, the units that name its criteria"
+    return f"`{stage.reads}`: {records} {of}, on {each} each{routed}"
 
 
 def _hidden(stage: _Stage, group: Group, criteria: Group, batch_size: int) -> Iterator[str]:
@@ -270,16 +298,16 @@ def _hidden(stage: _Stage, group: Group, criteria: Group, batch_size: int) -> It
 
 
 def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
-    shared = [
-        stage.record
+    sizes = {
+        stage.record: max(map(len, scope.groups(criteria)))
         for stage, scope in ((_CRITIC, mode.loss), (_COACHES["batch"], mode.gradient))
-        if len(scope.groups(criteria)) < len(criteria)
-    ]
-    edited = len(mode.optimizer.groups(criteria)[0])
+    }
+    shared = [record for record, size in sizes.items() if size > 1]
+    edited = max(map(len, mode.optimizer.groups(criteria)))
     dilution = "each critique and each gradient is about one criterion alone"
     if shared:
         every = " and ".join(f"each {record}" for record in shared)
-        dilution = f"{every} speaks about {_criteria(len(criteria))} in one text"
+        dilution = f"{every} speaks about {_criteria(max(sizes.values()))} in one text"
     interference = f"an editor reads all {_count(edited, 'section')} and can make them consistent"
     if len(criteria) == 1:
         interference = "there is only one section"
@@ -291,6 +319,12 @@ def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
     yield _row("dilution", dilution)
     yield _row("interference", interference)
     yield _row("all or none", "the gate decides about all edits of the step together")
+
+
+def _hint(text: object) -> str:
+    if isinstance(text, str) and text.strip().upper() in MODE_NAMES:
+        return f" Write it as {text.strip().upper()!r}."
+    return " Give a metric as objectives=[Objective.from_metric(...)]." * callable(text)
 
 
 def _count(number: int, noun: str) -> str:

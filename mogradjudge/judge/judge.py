@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import dspy
 
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Criterion, Rubric, fields_from_toml
+from mogradjudge.criteria import Criterion, Group, Rubric, fields_from_toml
 from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
@@ -20,7 +20,7 @@ from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.inputs import check_inputs, text_inputs
 from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
 from mogradjudge.judge.reply import field_by_field, is_read_by_field
-from mogradjudge.judge.scores import LAYOUTS, JudgeSettings, Reading, Refused, Unscored
+from mogradjudge.judge.scores import JudgeSettings, Reading, Refused, Unscored, scope_of
 from mogradjudge.lm.quoting import quote, reason_of
 from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal, concerns_the_text
 from mogradjudge.settings import Layout, ScoreRule
@@ -41,7 +41,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
     Args:
         rubric: What to rate.
-        layout: ``"combined"`` asks for all criteria in one call, ``"separate"`` in one call each.
+        layout: ``"combined"`` asks for all criteria in one call, ``"separate"`` in one call each,
+            and a partition in a call for each of its groups, as ``"fluency+style | relevance"``.
         score_rule: ``"integer"`` takes the score as written. ``"expected"`` weighs the scale by the
             probabilities of the score's tokens, so the LM must give logprobs. ``"mean_of_n"``
             averages ``n`` sampled replies.
@@ -80,8 +81,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
         self._logprobs = TopLogprobs()
         self.judges = {
-            group[0] if len(group) == 1 else "all": ScorePredict(rubric, group, self.settings)
-            for group in LAYOUTS[layout].groups(rubric.names)
+            _path(group, rubric): ScorePredict(rubric, group, self.settings)
+            for group in _groups(rubric, layout)
         }
 
     @classmethod
@@ -252,6 +253,16 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         support = 0.0 if expected is None else expected.support
         reason = f"only {support:.2f} of the score's probability lies on the scale"
         return Reading(Unscored(reason), "expected", support=support, rationale=rationale)
+
+
+def _groups(rubric: Rubric, layout: Layout) -> tuple[Group, ...]:
+    scope = scope_of(layout)
+    scope.check(rubric.names, "layout")
+    return scope.groups(rubric.names)
+
+
+def _path(group: Group, rubric: Rubric) -> str:
+    return "all" if len(rubric.names) > 1 and group == rubric.names else "+".join(group)
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, NoReturn, Self, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Self, TypeAlias
 
 import dspy
 
-from mogradjudge.criteria.decomposition import Scope
+from mogradjudge.criteria.partition import Scope, scope_named
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import (
     JUDGE_PARAMETERS,
     JUDGE_SETTINGS,
     JudgeFields,
+    Layout,
     ScoreRule,
     Value,
     with_arguments,
 )
 
-LAYOUTS: Mapping[str, Scope] = {"combined": Scope.COMBINED, "separate": Scope.SEPARATE}
+LAYOUTS: Final[Mapping[str, Scope]] = {
+    scope.layout: scope for scope in (Scope.COMBINED, Scope.SEPARATE)
+}
+
+
+def scope_of(layout: Layout) -> Scope:
+    """Return which criteria share a call in a layout.
+
+    Raises:
+        SetupError: If it is neither a layout's name nor a partition.
+
+    Example:
+        >>> scope_of("style | fluency+tone").groups(("fluency", "style", "tone"))
+        (('fluency', 'tone'), ('style',))
+    """
+    return scope_named(layout, "layout", LAYOUTS)
 
 
 @with_arguments(JUDGE_SETTINGS)
@@ -38,6 +54,7 @@ class JudgeSettings(JudgeFields):
     def __post_init__(self) -> None:
         for name, setting in JUDGE_SETTINGS.items():
             setting.check(getattr(self, name))
+        object.__setattr__(self, "layout", scope_of(self.layout).layout)  # it is frozen
         if (self.n > 1) != (self.score_rule == "mean_of_n"):
             raise SetupError(
                 "`n` must be at least 2 with score_rule='mean_of_n' and 1 otherwise, "

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from mogradjudge.criteria.decomposition import MODES, DecompositionMode, Scope
+from mogradjudge.criteria.decomposition import MODES, DecompositionMode
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import JudgeSettings, settings_with
 from mogradjudge.lm.budget import Budget
@@ -56,10 +57,10 @@ class MOGradConfig(RunFields):
             raise SetupError(f"`gate` must be a gate, as NoMeanRegression(), got {self.gate!r}.")
         if self.predictors not in ("all", "round_robin"):
             object.__setattr__(self, "predictors", _names(self.predictors))
-        if self.edit_preamble and self.mode.optimizer is Scope.SEPARATE:
+        if self.edit_preamble and self.mode.optimizer != Scope.COMBINED:
             raise SetupError(
                 "`edit_preamble` needs a mode whose optimizer is combined (SSC, SCC, CCC), "
-                f"got {self.mode}: the preamble belongs to no single criterion."
+                f"got {self.mode}: the preamble belongs to all criteria."
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,6 +155,7 @@ def check_value(name: str, value: object) -> None:
         return
     if setting.kind is str or value in setting.names:
         setting.check(value)
+        as_written(name, value)
         return
     if not _is_kind(value, setting.kind):
         rule = {int: "a whole number", float: "a finite number", bool: "True or False"}
@@ -165,6 +167,23 @@ def check_value(name: str, value: object) -> None:
         config_with(values, MOGradConfig())
     else:
         settings_with(values, JudgeSettings())
+
+
+def as_written(name: str, value: Any) -> Any:
+    """Return a setting's value as its config writes it: a partition in one order.
+
+    Raises:
+        SetupError: If a text is no mode, or no layout.
+
+    >>> as_written("layout", "tone | style+fluency")
+    'fluency+style | tone'
+    """
+    match name:
+        case "mode":
+            return DecompositionMode.parse(value).name
+        case "layout":
+            return JudgeSettings(value).layout
+    return value
 
 
 def _is_kind(value: Any, kind: type) -> bool:

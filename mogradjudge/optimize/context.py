@@ -90,6 +90,7 @@ def make_context(
         SetupError: If the program has no section for an objective or no predictor to edit, or if an
             LM is missing or cannot keep to the budget.
     """
+    config.mode.check(tuple(objective.name for objective in objectives))
     slots = _slots(student, tuple(objective.name for objective in objectives), config)
     edited = {slot.predictor for slot in slots}
     all_preambles = preamble_slots(student) if config.edit_preamble else ()

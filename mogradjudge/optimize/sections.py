@@ -18,8 +18,7 @@ def is_split(program: dspy.Module) -> bool:
     """Say whether each criterion has calls of its own: a judge in the separate layout."""
     return (
         isinstance(program, MultiCriteriaJudge)
-        and program.settings.layout == "separate"
-        and len(program.rubric.names) > 1
+        and len(program.judges) == len(program.rubric.names) > 1
     )
 
 

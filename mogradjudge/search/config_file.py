@@ -49,7 +49,7 @@ def config_toml(config: MOGradConfig, settings: JudgeSettings) -> str:
     table: dict[str, Any] = {}
     for name, parameter in PARAMETERS.items():
         condition = parameter.condition
-        if condition is None or values[condition.parent] in condition.values:
+        if condition is None or condition.holds(values[condition.parent]):
             table[name] = NONE if values[name] is None else values[name]
     table |= {name: getattr(config, name) for name in _OTHERS}
     table |= {option: getattr(config.budget, field) for option, field in _CAPS.items()}
@@ -88,10 +88,10 @@ def _check_parameter(name: str, value: object, table: Mapping[str, Any]) -> None
         check_value(name, value)
         return
     parent = table.get(condition.parent)
-    if value == condition.otherwise and parent not in condition.values:
+    if value == condition.otherwise and not condition.holds(parent):
         return
     check_value(name, value)
-    if parent is not None and parent not in condition.values:
+    if parent is not None and not condition.holds(parent):
         raise SetupError(
             f"`{name}` needs `{condition.parent}` = {' or '.join(condition.values)} "
             f"but got {parent!r}."

@@ -17,7 +17,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.data import group_of
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import Unscored, scope_of
 from mogradjudge.lm.budget import Budget
 from mogradjudge.objectives import Objective, rubric_objectives
 from mogradjudge.objectives.human_agreement import agreement_options
@@ -178,8 +178,8 @@ def reserved_calls(job: Job) -> int:
     if cap is None:
         return 0
     settings, space = job.judge.settings, job.space
-    separate = "separate" in (space.layout or (settings.layout,))
-    predictors = len(job.judge.rubric.names) if separate else 1
+    layouts, criteria = space.layout or (settings.layout,), job.judge.rubric.names
+    predictors = max(len(scope_of(layout).groups(criteria)) for layout in layouts)
     samples = space.n.high if isinstance(space.n, Range) else max(space.n or (settings.n,))
     texts = len(job.confirmation or job.selection)
     needed = int(2 * texts * predictors * samples)

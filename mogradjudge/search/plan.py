@@ -14,6 +14,7 @@ import dspy
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from mogradjudge.criteria.decomposition import DecompositionMode
 from mogradjudge.data import check_disjoint
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.inputs import check_inputs
@@ -69,6 +70,8 @@ def check(job: Job, plan: Plan) -> None:
             check_measurable(examples, job.judge.rubric, job.options, name)
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
+    for mode in (job.base.mode, *map(DecompositionMode.parse, job.space.mode or ())):
+        mode.check(job.judge.rubric.names)
     for layout in job.space.layout or ():
         judge_with(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import Trial
 
-from mogradjudge.criteria.decomposition import MODES
+from mogradjudge.criteria.decomposition import DecompositionMode
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import LAYOUTS
+from mogradjudge.judge.scores import scope_of
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded
 from mogradjudge.optimize.judged_text import Values
@@ -61,8 +61,8 @@ def last_rung(
     layouts = space.layout or (settings.layout,)
     rules = space.score_rule or (settings.score_rule,)
     samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
-    per_text = samples * max(len(LAYOUTS[layout].groups(criteria)) for layout in layouts)
-    modes = (base.mode,) if space.mode is None else [MODES[name] for name in space.mode]
+    per_text = samples * max(len(scope_of(layout).groups(criteria)) for layout in layouts)
+    modes = (base.mode,) if space.mode is None else map(DecompositionMode.parse, space.mode)
     batch = _most(space.batch_size, base.batch_size)
     pools = (base.pool,) if space.pool is None else space.pool
     written = max(mode.calls(batch, criteria, pool).total for mode in modes for pool in pools)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import JudgeSettings, judge_values, settings_with
-from mogradjudge.optimize.config import MOGradConfig, check_value, config_values, config_with
+from mogradjudge.optimize.config import (
+    MOGradConfig,
+    as_written,
+    check_value,
+    config_values,
+    config_with,
+)
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space_toml import domains_from_toml, domains_to_toml, read_table
 from mogradjudge.settings import (
@@ -57,8 +63,9 @@ class SearchSpace:
     The parameters are the `mogradjudge.settings.PARAMETERS`, of a run and of a judge. Those with a
     condition are searched only where they have a meaning: ``tolerance`` with the gate
     ``"criterion"``, ``edit_preamble`` with a combined optimizer, ``n`` with ``"mean_of_n"`` (where
-    it must have values of at least 2) and ``fallback`` with ``"expected"``. Modes and gates go by
-    their names. None among the choices is a value like any other, where the setting may be None.
+    it must have values of at least 2) and ``fallback`` with ``"expected"``. Modes, layouts and
+    gates go by their names, or a partition's text. None among the choices is a value like any
+    other, where the setting may be None.
 
     Raises:
         SetupError: If a parameter cannot have a value, or has one twice.
@@ -75,6 +82,9 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for name in self.searched:
             _check_domain(name, getattr(self, name))
+            if PARAMETERS[name].other:
+                written = [as_written(name, value) for value in getattr(self, name)]
+                object.__setattr__(self, name, tuple(dict.fromkeys(written)))
         if "mean_of_n" in (self.score_rule or ()) and self.n is None:
             raise SetupError(
                 "`n` must have values >= 2 to choose from where `score_rule` may be 'mean_of_n', "
@@ -249,12 +259,12 @@ class SearchSpace:
     def _reachable(self, name: str) -> bool:
         condition = PARAMETERS[name].condition
         parents = None if condition is None else getattr(self, condition.parent)
-        return condition is None or parents is None or bool({*parents} & {*condition.values})
+        return condition is None or parents is None or any(map(condition.holds, parents))
 
 
 def _has_meaning(name: str, values: Mapping[str, Value]) -> bool:
     condition = PARAMETERS[name].condition
-    return condition is None or values[condition.parent] in condition.values
+    return condition is None or condition.holds(values[condition.parent])
 
 
 def _suggest(trial: BaseTrial, name: str, domain: tuple[Value, ...] | Range) -> Value:

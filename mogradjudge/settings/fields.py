@@ -21,7 +21,8 @@ Auto: TypeAlias = Literal["light", "medium", "heavy"]
 Predictors: TypeAlias = Literal["all", "round_robin"] | Sequence[str]
 Level: TypeAlias = Literal["pooled", "group"]
 Measure: TypeAlias = Literal["spearman", "kendall", "qwk", "mae", "accuracy"]
-Layout: TypeAlias = Literal["combined", "separate"]
+Layout: TypeAlias = Literal["combined", "separate"] | str
+"""A text besides these two is a partition of the criteria."""
 Race: TypeAlias = Literal["blocks", "off"]
 Parent: TypeAlias = Literal["last", "pareto"]
 Choose: TypeAlias = Literal["mean", "worst"]
@@ -66,6 +67,7 @@ TIMEOUT: Final = 120.0
 
 
 _COMBINED = tuple(mode for mode in MODES if mode.endswith("C"))
+_LAYOUTS = ("combined", "separate")
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ class RunFields:
     mode: Any = default(
         "SSC",
         Setting(
-            "Letters for critic, coach, editor: S = one call per criterion, C = one for all.",
+            "Letters for critic, coach, editor: S = one call per criterion, C = one for all; or a "
+            "partition for each, as 'S > fluency+style | relevance > C'.",
             names=MODES,
+            other="PARTITIONS",
             tried=MODES,
         ),
     )
@@ -188,7 +192,7 @@ class RunFields:
         False,
         Setting(
             "Let the editor rewrite the preamble too.",
-            condition=Condition("mode", _COMBINED, otherwise=False),
+            condition=Condition("mode", _COMBINED, otherwise=False, ending=" > C"),
         ),
     )
     predictors: Predictors = default(
@@ -287,9 +291,11 @@ class JudgeFields:
     layout: Layout = default(
         "combined",
         Setting(
-            "One call for all criteria, or one call for each.",
+            "One call for all criteria, one call for each, or one for each group of a partition, "
+            "as 'fluency+style | relevance'.",
+            other="PARTITION",
             part="judge",
-            tried=get_args(Layout),
+            tried=_LAYOUTS,
         ),
     )
     score_rule: ScoreRule = default(

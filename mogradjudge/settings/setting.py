@@ -21,16 +21,23 @@ T = TypeVar("T")
 class Condition:
     """When a setting has an effect: while the setting ``parent`` has one of ``values``.
 
-    Otherwise its only allowed value is ``otherwise``.
+    A value that ends in ``ending`` is one of them, too. Otherwise the setting's only allowed value
+    is ``otherwise``.
 
     >>> from mogradjudge.settings import JUDGE_SETTINGS
     >>> JUDGE_SETTINGS["n"].condition
-    Condition(parent='score_rule', values=('mean_of_n',), otherwise=1)
+    Condition(parent='score_rule', values=('mean_of_n',), otherwise=1, ending=None)
     """
 
     parent: str
     values: tuple[str, ...]
     otherwise: Value
+    ending: str | None = None
+
+    def holds(self, value: object) -> bool:
+        """Say whether the parent's value gives the setting an effect."""
+        ends = self.ending is not None and isinstance(value, str) and value.endswith(self.ending)
+        return ends or value in self.values
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Setting:
         high: The largest value; None for no limit.
         names: All values of a text, or those that may stand for a number; for a `Literal` they
             are taken from the type.
+        other: What a text may be besides its names, in a word; its own class checks that.
         part: What it affects: the whole ``"run"``; only the ``"writers"`` (critic, coach and
             editor); the ``"gate"``; the ``"judge"``; or, for ``"free"``, only how fast a run is and
             when it ends.
@@ -64,6 +72,7 @@ class Setting:
     low: int | float | None = None
     high: int | float | None = None
     names: tuple[str, ...] = ()
+    other: str = ""
     part: Part = "run"
     option: bool = True
     searched: bool = True
@@ -92,7 +101,7 @@ class Setting:
         if value is None:
             return self.optional
         if isinstance(value, str) and self.names:
-            return value in self.names
+            return value in self.names or bool(self.other)
         if self.kind is float:
             right = isinstance(value, Real) and not isinstance(value, bool)
         else:
@@ -103,7 +112,8 @@ class Setting:
     def _rule(self) -> str:
         or_none = " or None" if self.optional else ""
         if self.kind is str and self.names:
-            return f"be one of {', '.join([*self.names, 'None'] if self.optional else self.names)}"
+            others = [self.other] * bool(self.other) + ["None"] * self.optional
+            return f"be one of {', '.join([*self.names, *others])}"
         if self.low is None:
             nouns = {str: "a text", bool: "True or False", int: "a whole number"}
             return f"be {nouns.get(self.kind, 'a number')}{or_none}"

@@ -12,7 +12,7 @@ import dspy
 import pydantic
 
 from mogradjudge.criteria import Group
-from mogradjudge.criteria.decomposition import inside
+from mogradjudge.criteria.partition import inside
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.programs.candidate import Brief
 from mogradjudge.programs.evaluation import Judgement

@@ -10,7 +10,8 @@ from benchmarks.worlds.world import toy_rubric
 from mogradjudge import MOGrad, MOGradConfig, MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import Level
 from mogradjudge.cli import cli
-from mogradjudge.criteria.decomposition import MODES, Scope
+from mogradjudge.criteria.decomposition import MODES
+from mogradjudge.criteria.partition import Scope
 from mogradjudge.judge.scores import LAYOUTS, JudgeSettings
 from mogradjudge.optimize.config import resolve_steps
 from mogradjudge.settings import AUTO_STEPS, GATES, JUDGE_SETTINGS, RUN_SETTINGS, SETTINGS, Auto
@@ -55,7 +56,7 @@ def test_names_are_those_of_the_things_themselves():
     assert tuple(gate_name(make_gate(name)) for name in GATES) == GATES
     assert get_args(Level) == SETTINGS["level"].names
     assert get_args(Auto) == tuple(AUTO_STEPS)
-    combined = [name for name, mode in MODES.items() if mode.optimizer is Scope.COMBINED]
+    combined = [name for name, mode in MODES.items() if mode.optimizer == Scope.COMBINED]
     assert list(SETTINGS["edit_preamble"].condition.values) == combined
     assert SETTINGS["steps"].default == resolve_steps(None, None)
 

@@ -94,6 +94,21 @@ def test_compile_leaves_judge_result_and_events(mode, table, server, tmp_path, c
     assert Rubric.from_toml(out / "rubric.toml") == RUBRIC
 
 
+def test_partitions_are_given_by_their_text(table, server, tmp_path, capsys):
+    out, partition = tmp_path / "run", "coherence | fluency"
+    words = ("--mode", f"S > {partition} > {partition}", "--layout", "fluency | coherence")
+    assert call(*compile_words(table, server, out, *words)) == 0
+    assert read(out / "result.json")["mode"] == "S > coherence | fluency > coherence | fluency"
+    assert [*MultiCriteriaJudge.from_saved(out).judges] == ["coherence", "fluency"]
+    server.reset()
+    capsys.readouterr()
+    for words in (("--mode", "S > coherence+style > C"), ("--layout", "coherence+style")):
+        assert call(*compile_words(table, server, tmp_path / "other", *words)) == 2
+        line = capsys.readouterr().err
+        assert "'style'" in line and line.count("\n") == 1
+    assert not server.calls
+
+
 def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
     server.reset()
     out = tmp_path / "run"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks.worlds.world import ToyEngine, inputs_of, parts_of, toy_examples, toy_lm, toy_rubric
 from mogradjudge import AlwaysAccept, MOGrad, MultiCriteriaJudge
-from mogradjudge.criteria.decomposition import MODES, DecompositionMode, Scope, StageCalls, inside
+from mogradjudge.criteria.decomposition import MODES, DecompositionMode, StageCalls
+from mogradjudge.criteria.partition import Scope, inside, nests
 from mogradjudge.errors import SetupError
 
 TRIPLES = ["".join(letters) for letters in product("SC", repeat=3)]
@@ -66,7 +67,7 @@ def test_each_group_of_a_stage_lies_inside_one_group_of_the_next(name, criteria)
             assert sum(inside(group, outer) for outer in following) == 1
 
 
-@given(st.sampled_from(list(Scope)), GROUPS)
+@given(st.sampled_from([Scope.SEPARATE, Scope.COMBINED]), GROUPS)
 def test_the_groups_of_a_stage_share_the_criteria_out(scope, criteria):
     assert sum(scope.groups(criteria), ()) == criteria
 
@@ -229,3 +230,111 @@ def test_a_description_keeps_to_100_columns(name, criteria, batch):
 def test_what_cannot_be_described_is_refused(arguments, message):
     with pytest.raises(SetupError, match=message):
         MODES["SSC"].describe(**arguments)
+
+
+# Partitions between the two ends
+
+PARTS = st.lists(st.integers(0, 3), min_size=2, max_size=5)
+
+
+def partition(places: list[int]) -> tuple[Scope, tuple[str, ...]]:
+    """Make a partition of a, b, c, ... from the number of each one's group."""
+    criteria = tuple("abcde"[: len(places)])
+    parts = {}
+    for name, place in zip(criteria, places, strict=True):
+        parts.setdefault(place, []).append(name)
+    return Scope(" | ".join("+".join(part) for part in parts.values())), criteria
+
+
+@given(PARTS)
+def test_the_groups_of_a_partition_share_the_criteria_out_in_their_order(places):
+    scope, criteria = partition(places)
+    groups = scope.groups(criteria)
+    assert sorted(sum(groups, ())) == list(criteria)
+    assert [group[0] for group in groups] == sorted(group[0] for group in groups)
+    assert all(list(group) == sorted(group) for group in groups)
+    same = {(one, other) for group in groups for one in group for other in group}
+    assert all(
+        ((one, other) in same) == (places[criteria.index(one)] == places[criteria.index(other)])
+        for one, other in product(criteria, repeat=2)
+    )
+
+
+@given(PARTS, st.randoms(use_true_random=False))
+def test_a_partition_is_the_same_in_any_order(places, rng):
+    scope, criteria = partition(places)
+    parts = [rng.sample(group, len(group)) for group in scope.groups(criteria)]
+    rng.shuffle(parts)
+    assert Scope("|".join(" + ".join(part) for part in parts)) == scope
+
+
+@given(PARTS)
+def test_every_partition_nests_between_the_two_ends(places):
+    scope, criteria = partition(places)
+    assert nests(Scope.SEPARATE, scope, criteria) and nests(scope, Scope.COMBINED, criteria)
+    mode = DecompositionMode(Scope.SEPARATE, scope, Scope.COMBINED)
+    assert DecompositionMode.parse(mode.name) == mode
+    assert nests(scope, Scope.SEPARATE, criteria) == (len(set(places)) == len(places))
+    assert nests(Scope.COMBINED, scope, criteria) == (len(set(places)) == 1)
+
+
+@given(PARTS, PARTS)
+def test_a_mode_is_legal_where_each_group_lies_inside_one_of_the_next_stage(inner, outer):
+    size = min(len(inner), len(outer))
+    (before, criteria), (after, _) = partition(inner[:size]), partition(outer[:size])
+    lies = all(
+        len({outer[criteria.index(name)] for name in group}) == 1
+        for group in before.groups(criteria)
+    )
+    for scopes in ((before, after, Scope.COMBINED), (Scope.SEPARATE, before, after)):
+        if lies:
+            assert DecompositionMode(*scopes).scopes == scopes
+        else:
+            with pytest.raises(SetupError, match="No stage can part criteria"):
+                DecompositionMode(*scopes)
+
+
+@pytest.mark.parametrize(
+    ["text", "words"],
+    [
+        ("S > a+b | a > C", "'a' twice"),
+        ("S > a > C", "got 'a'"),
+        ("S > a+ | b > C", r"got 'a\+ \| b'"),
+        ("S > a+b > a | c", "'c' in 'a | c'"),
+        ("S > a+b > a+b | c", "'c' in 'a.b | c'"),
+        ("S > a+b | c", "three"),
+        ("a+b | c", "three"),
+    ],
+)
+def test_a_mistake_in_a_partition_is_a_line_that_names_it(text, words):
+    with pytest.raises(SetupError, match=words.replace("|", r"\|")) as error:
+        DecompositionMode.parse(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ends", ["SSS", "SSC", "SCC", "CCC"])
+def test_the_ends_written_as_partitions_send_the_same_prompts(ends):
+    criteria = ("coherence", "fluency", "relevance")
+    spelled = {"S": "relevance | fluency | coherence", "C": "relevance+fluency+coherence"}
+    text = " > ".join(spelled[letter] for letter in ends)
+    spelled_out, usual = sent_in_a_step(text, criteria, 2), sent_in_a_step(ends, criteria, 2)
+    for role, calls in usual.items():  # a stage's calls are in flight together
+        assert sorted(map(str, spelled_out[role])) == sorted(map(str, calls))
+
+
+def test_a_step_takes_the_calls_of_its_groups():
+    criteria = ("coherence", "fluency", "relevance")
+    text = "S > coherence+relevance | fluency > coherence+relevance | fluency"
+    calls = sent_in_a_step(text, criteria, 2)
+    assert DecompositionMode.parse(text).calls(2, criteria) == StageCalls(6, 2, 2)
+    assert [len(sent) for sent in calls.values()] == [6, 2, 2]
+    groups = [("coherence", "relevance"), ("fluency",)]
+    assert sorted(coached(calls)) == groups
+    assert sorted(tuple(parts_of(it["criteria"])) for it in calls["editor"]) == groups
+
+
+def test_a_partition_of_other_criteria_is_refused_before_any_call():
+    with pytest.raises(SetupError, match="'tone'"):
+        sent_in_a_step("S > tone+fluency > C", ("fluency", "style"), 1)
+    with pytest.raises(SetupError, match="'relevance'"):
+        sent_in_a_step("S > style+fluency > C", ("fluency", "style", "relevance"), 1)

@@ -69,10 +69,17 @@ def await_call(judge, text):
     return asyncio.run(judge.acall(**text))
 
 
+PARTITION = "overall | fluency+coherence | grounded"
+
+
 class TestWhatIsSent:
     @pytest.mark.parametrize(
         ["layout", "groups"],
-        [("combined", [RUBRIC.names]), ("separate", [(name,) for name in RUBRIC.names])],
+        [
+            ("combined", [RUBRIC.names]),
+            ("separate", [(name,) for name in RUBRIC.names]),
+            (PARTITION, [("coherence", "fluency"), ("grounded",), ("overall",)]),
+        ],
     )
     def test_one_output_per_criterion_on_its_own_scale(self, layout, groups):
         judge = MultiCriteriaJudge(RUBRIC, layout)
@@ -150,6 +157,7 @@ class TestWhatIsSent:
             ({}, 1),
             ({"rationale": True}, 1),
             ({"layout": "separate"}, 4),
+            ({"layout": PARTITION}, 3),
             ({"score_rule": "mean_of_n", "n": 3}, 3),
             ({"layout": "separate", "score_rule": "mean_of_n", "n": 3}, 12),
         ],
@@ -168,7 +176,7 @@ class TestWhatIsSent:
 
 class TestScores:
     @pytest.mark.parametrize("format", FORMATS)
-    @pytest.mark.parametrize("layout", ["combined", "separate"])
+    @pytest.mark.parametrize("layout", ["combined", "separate", PARTITION])
     @pytest.mark.parametrize("run", [call, await_call])
     def test_scores_come_back_by_criterion(self, run, layout, format):
         adapter, write = FORMATS[format]
@@ -184,6 +192,7 @@ class TestScores:
         [
             {},
             {"layout": "separate"},
+            {"layout": PARTITION, "rationale": True},
             {"rationale": True},
             {"layout": "separate", "score_rule": "mean_of_n", "n": 2},
             {"score_rule": "expected", "fallback": "integer"},
@@ -833,6 +842,8 @@ class TestProviderErrors:
     ["options", "message"],
     [
         ({"layout": "both"}, "`layout` must be one of combined, separate, got 'both'"),
+        ({"layout": "coherence+fluency"}, "`layout` must .*'grounded', 'overall'"),
+        ({"layout": "coherence+tone | fluency"}, "`layout` must .*'tone'"),
         ({"layout": ["combined"]}, r"`layout` must be one of .*, got \['combined'\]"),
         ({"score_rule": "mean"}, "`score_rule` must be one of .*, got 'mean'"),
         ({"n": 0}, "`n` must be a whole number from 1 to 100, got 0"),

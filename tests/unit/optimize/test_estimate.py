@@ -146,6 +146,17 @@ def calls(rows: tuple[RoleEstimate, ...]) -> dict[str, int]:
     preamble=st.booleans(),
     missing=st.sets(st.tuples(st.integers(0, 4), st.sampled_from(NAMES)), max_size=8),
 )
+@example(
+    "S > coherence+relevance | fluency > C",
+    "coherence | fluency+relevance",
+    1,
+    2,
+    2,
+    (3, 3, 2),
+    0,
+    False,
+    set(),
+)
 @example("SSC", "combined", 1, 2, 1, (2, 3, 2), 0, False, {(0, name) for name in NAMES})
 @example("CCC", "separate", 2, 1, 1, (1, 3, 2), 0, False, {(0, name) for name in NAMES})
 def test_the_calls_are_those_of_the_run(

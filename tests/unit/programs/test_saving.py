@@ -106,6 +106,17 @@ class TestRoundTrip:
         assert loaded.rubric == RUBRIC
         assert instructions_of(loaded) == instructions_of(saved)
 
+    def test_a_judge_of_a_partition_comes_back_with_its_groups(self, path):
+        rubric = rubric_of(COHERENCE, FLUENCY, Criterion("tone", "Is it kind?"))
+        saved = edited(rubric, "tone | fluency+coherence")
+        saved.save(path)
+        loaded = MultiCriteriaJudge.from_saved(path)
+        assert loaded.settings.layout == "coherence+fluency | tone"
+        assert [it.criteria for it in loaded.predictors()] == [("coherence", "fluency"), ("tone",)]
+        assert instructions_of(loaded) == instructions_of(saved)
+        with pytest.raises(SetupError, match="layout"):
+            MultiCriteriaJudge(rubric).load(path)
+
     def test_a_judge_inside_a_program_is_saved_with_it(self, path):
         saved = Pipeline(edited(RUBRIC, "separate"))
         saved.save(path)

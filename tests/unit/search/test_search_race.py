@@ -69,6 +69,14 @@ def searched(out: Path, engine: ToyEngine | None = None, **changes: object) -> S
         return search(MultiCriteriaJudge(RUBRIC), TRAIN, **sets | usual | changes)
 
 
+@pytest.mark.parametrize("space", [{"mode": ("S > coherence+tone > C",)}, {"layout": ("a | b",)}])
+def test_a_partition_of_other_criteria_is_refused_before_any_call(space, tmp_path):
+    engine = ToyEngine()
+    with pytest.raises(SetupError, match="coherence"):
+        searched(tmp_path, engine, space=SearchSpace(**NOTHING | space))
+    assert not engine.prompts
+
+
 def job_of(out: Path, **changes: object) -> Job:
     sets = {"valset": VALIDATION, "selectionset": SELECTION}
     return Arguments(MultiCriteriaJudge(RUBRIC), TRAIN, **sets | {"out": out} | changes).job()

@@ -137,6 +137,16 @@ def test_the_default_space_asks_what_it_says():
     assert space == space.including(PLAIN, JUDGE)
 
 
+def test_a_partition_is_one_choice_in_any_order():
+    modes = ("SSC", "S > c | b+a > C", "S > a+b | c > C")
+    space = SearchSpace(**NOTHING | {"mode": modes, "layout": ("combined", "c | b+a")})
+    assert space.mode == ("SSC", "S > a+b | c > C")
+    assert space.layout == ("combined", "a+b | c")
+    trial = FixedTrial({"mode": "S > a+b | c > C", "layout": "a+b | c"})
+    assert space.suggest(trial, PLAIN).mode.gradient.groups(("b", "c", "a")) == (("b", "a"), ("c",))
+    assert space.suggest_settings(trial, JUDGE).layout == "a+b | c"
+
+
 def test_samplers_are_told_the_choices_and_ranges():
     space = SearchSpace(
         steps=Range(2, 32, log=True),
@@ -167,7 +177,7 @@ def test_a_trial_is_asked_only_for_what_has_a_meaning(space, config, settings):
     assert asked == {name: values[name] for name in asked}
     for name, parameter in PARAMETERS.items():
         condition = parameter.condition
-        if condition is not None and values[condition.parent] not in condition.values:
+        if condition is not None and not condition.holds(values[condition.parent]):
             assert name not in asked and values[name] == condition.otherwise
         elif getattr(space, name) is None:
             assert name not in asked and values[name] == base[name]
