@@ -104,7 +104,7 @@ class Arguments(RunFields):
         """Return the settings alone."""
         mode, gate, budget = self.mode, self.gate, self.budget
         if not isinstance(mode, DecompositionMode):
-            mode = DecompositionMode.parse(mode)
+            mode = DecompositionMode.parse(mode, routing=self.routing)
         values = {setting.name: getattr(self, setting.name) for setting in fields(RunFields)}
         values |= {"mode": mode, "steps": resolve_steps(self.auto, self.steps)}
         values["gate"] = (

@@ -51,6 +51,8 @@ class MOGradConfig(RunFields):
         for own in fields(self):
             if not RUN_SETTINGS[own.name].is_object:
                 RUN_SETTINGS[own.name].check(getattr(self, own.name))
+        if self.mode.routing != self.routing:
+            object.__setattr__(self, "mode", replace(self.mode, routing=self.routing))
         if not isinstance(self.budget, Budget):
             raise SetupError(f"`budget` must be a Budget(...), got {self.budget!r}.")
         if not callable(self.gate) or isinstance(self.gate, type):
@@ -138,7 +140,8 @@ def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
     changes = dict(values)
     of_gate = {own.name: changes.pop(own.name) for own in fields(GateFields) if own.name in changes}
     if "mode" in changes:
-        changes["mode"] = DecompositionMode.parse(changes["mode"])
+        routing = changes.get("routing", base.routing)
+        changes["mode"] = DecompositionMode.parse(changes["mode"], routing=routing)
     if (name := changes.pop("gate", None)) is not None:
         changes["gate"] = make_gate(name, **of_gate)
     return replace(base, **changes)
@@ -180,7 +183,7 @@ def as_written(name: str, value: Any) -> Any:
     """
     match name:
         case "mode":
-            return DecompositionMode.parse(value).name
+            return DecompositionMode.parse(value, routing=True).name
         case "layout":
             return JudgeSettings(value).layout
     return value

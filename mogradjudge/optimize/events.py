@@ -191,6 +191,26 @@ class GradientWritten(StepEvent, quotes=True):
 
 
 @dataclass(frozen=True)
+class UnitsRouted(StepEvent):
+    """Each unit of advice went to the editor of the criterion that it names.
+
+    ``routed`` counts the units by criterion. ``astray`` counts those about a criterion that is not
+    their gradient's, by the name that they gave; no editor reads them.
+    """
+
+    routed: Mapping[str, int]
+    astray: Mapping[str, int]
+
+    def describe(self) -> str:
+        routed = ", ".join(f"{count} to {name}" for name, count in self.routed.items())
+        astray = f", {sum(self.astray.values())} astray" if self.astray else ""
+        return f"Step {self.step}: units of advice went {routed or 'nowhere'}{astray}."
+
+    def figures(self) -> Mapping[str, float]:
+        return {"units/astray": sum(self.astray.values())}
+
+
+@dataclass(frozen=True)
 class SectionRewritten(StepEvent, quotes=True):
     """The editor wrote a new section; a criterion of None is the preamble."""
 

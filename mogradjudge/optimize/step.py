@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from mogradjudge.optimize.events import (
     Observer,
     QuestionSkipped,
     SectionRewritten,
+    UnitsRouted,
 )
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Brief, Candidate, Slot
@@ -33,6 +35,8 @@ from mogradjudge.stages.hygiene import Hygiene
 from mogradjudge.stages.loss import Critique, write_critiques
 from mogradjudge.stages.optimizer import Edit, rewrite_sections
 from mogradjudge.stages.role import Round, Skipped
+
+_LONGEST_NAME = 60  # characters of what a model gives as a criterion's name
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,16 @@ class _Step:
             self.notify(
                 GradientWritten(self.number, gradient.example_id, gradient.criteria, gradient.text)
             )
+        if config.routing:
+            self._tell_routes(gradients.records)
         return gradients
+
+    def _tell_routes(self, gradients: Sequence[Gradient]) -> None:
+        counts = Counter(unit.criterion for gradient in gradients for unit in gradient.units)
+        routed = {name: counts[name] for name in self.criteria if counts[name]}
+        names = (unit.criterion for gradient in gradients for unit in gradient.astray)
+        astray = Counter(name[:_LONGEST_NAME] for name in names)
+        self.notify(UnitsRouted(self.number, routed, dict(astray)))
 
     def rewrite(
         self,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import dspy
@@ -70,8 +70,9 @@ def check(job: Job, plan: Plan) -> None:
             check_measurable(examples, job.judge.rubric, job.options, name)
     for one, other in combinations(parts, 2):
         check_disjoint(parts[one], parts[other], (one, other))
-    for mode in (job.base.mode, *map(DecompositionMode.parse, job.space.mode or ())):
-        mode.check(job.judge.rubric.names)
+    modes, routings = job.space.mode or (job.base.mode.name,), job.space.routing
+    for mode, routing in product(modes, routings or (job.base.routing,)):
+        DecompositionMode.parse(mode, routing=routing).check(job.judge.rubric.names)
     for layout in job.space.layout or ():
         judge_with(job.judge, settings_with({"layout": layout}, job.judge.settings))
     sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))

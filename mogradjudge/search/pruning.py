@@ -62,10 +62,12 @@ def last_rung(
     rules = space.score_rule or (settings.score_rule,)
     samples = _most(space.n, settings.n) if "mean_of_n" in rules else 1
     per_text = samples * max(len(scope_of(layout).groups(criteria)) for layout in layouts)
-    modes = (base.mode,) if space.mode is None else map(DecompositionMode.parse, space.mode)
+    modes = [DecompositionMode.parse(name, routing=True) for name in space.mode or ()]
     batch = _most(space.batch_size, base.batch_size)
     pools = (base.pool,) if space.pool is None else space.pool
-    written = max(mode.calls(batch, criteria, pool).total for mode in modes for pool in pools)
+    written = max(
+        mode.calls(batch, criteria, pool).total for mode in modes or [base.mode] for pool in pools
+    )
     step = written + (batch + validation) * per_text
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)
 

@@ -90,6 +90,13 @@ class RunFields:
             tried=MODES,
         ),
     )
+    routing: bool = default(
+        False,
+        Setting(
+            "Let an editor read just those units of advice that name its criteria, so that its "
+            "groups may be finer than the coach's, as in SCS and CCS."
+        ),
+    )
     steps: int = default(AUTO_STEPS["light"], Setting("Optimization steps.", low=1))
     batch_size: int = default(8, Setting("Texts per step.", low=1, between=(1, 8)))
     sampling: Sampling = default(

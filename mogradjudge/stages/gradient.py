@@ -98,11 +98,15 @@ def pooled(signature: Any) -> Any:
 
 @dataclass(frozen=True)
 class Gradient:
-    """Advice for the criteria it names; ``example_id`` is empty if it is drawn from many texts."""
+    """Advice for the criteria it names; ``example_id`` is empty if it is drawn from many texts.
+
+    ``astray`` are further units, which name another criterion, or none: they reach no editor.
+    """
 
     example_id: str
     criteria: Group
     units: tuple[Unit, ...]
+    astray: tuple[Unit, ...] = ()
 
     @property
     def text(self) -> str:
@@ -202,7 +206,8 @@ class _Writer:
                 left_out.append(Skipped(role, question.criteria, question.label, reason, str(unit)))
             else:
                 units.append(named)
-        return Gradient(question.example_id, question.criteria, tuple(units)), left_out
+        astray = tuple(unit for unit in reply.advice if unit.criterion not in question.criteria)
+        return Gradient(question.example_id, question.criteria, tuple(units), astray), left_out
 
 
 def _numbered(batch: Sequence[Judgement]) -> list[tuple[str, str]]:

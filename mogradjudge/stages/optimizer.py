@@ -10,7 +10,6 @@ import dspy
 import pydantic
 
 from mogradjudge.criteria import Group
-from mogradjudge.criteria.partition import inside
 from mogradjudge.lm.media import LONGEST_EVIDENCE, for_prompt
 from mogradjudge.lm.quoting import quote
 from mogradjudge.programs.candidate import Brief, Slot
@@ -62,7 +61,7 @@ def rewrite_sections(
     preambles: Sequence[Slot] = (),
     history: Sequence[EditRecord] = (),
 ) -> Round[Edit]:
-    """Rewrite the sections of each group that the gradients inside it want to change.
+    """Rewrite the sections of each group that units of the gradients want to change.
 
     The other sections are shown and stay, and a group without such a section costs no call. A reply
     is an error if its keys are not those of the sections to rewrite, or if a text is empty; it
@@ -103,7 +102,7 @@ class _Rewriting:
     history: Sequence[EditRecord]
 
     def slots(self, group: Group) -> tuple[Slot, ...]:
-        """Return the sections that a group's gradients want to change."""
+        """Return the sections of a group that units want to change."""
         changed = self._changed(group)
         slots = tuple(slot for slot in self.brief.slots_of(group) if slot.criterion in changed)
         return (*self.preambles, *slots) if slots else ()
@@ -113,13 +112,9 @@ class _Rewriting:
         return tuple(name for name in group if name in changed)
 
     def units(self, group: Group) -> list[Unit]:
-        """Return the units of the gradients inside a group, the best supported first."""
-        units = [
-            unit
-            for gradient in self.gradients
-            if inside(gradient.criteria, group)
-            for unit in gradient.units
-        ]
+        """Return the units that name a criterion of a group, the best supported first."""
+        everything = (unit for gradient in self.gradients for unit in gradient.units)
+        units = [unit for unit in everything if unit.criterion in group]
         return sorted(units, key=lambda unit: len(unit.against) - len(unit.support))
 
     def question(self, group: Group) -> Question:

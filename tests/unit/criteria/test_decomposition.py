@@ -1,6 +1,7 @@
 """The four modes are four values: which criteria share a call, and what that costs."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise, product
 
 import dspy
@@ -37,6 +38,23 @@ def test_a_combined_stage_cannot_feed_a_separate_one(name):
         DecompositionMode.parse(name)
     with pytest.raises(SetupError, match=f"got mode '{name}'"):
         DecompositionMode(*(Scope(letter) for letter in name))
+
+
+@pytest.mark.parametrize("name", ["SCS", "CCS"])
+def test_routing_lets_the_optimizer_be_finer_than_the_gradient(name):
+    assert DecompositionMode.parse(name, routing=True).name == name
+    assert MOGrad(name, routing=True).config.mode.optimizer == Scope.SEPARATE
+    unrouted = MOGrad(name, routing=True).config
+    for refused in (lambda: MOGrad(name), lambda: replace(unrouted, routing=False)):
+        with pytest.raises(SetupError, match=f"'{name}'.*`routing`"):
+            refused()
+    assert "the units that name its criteria" in " ".join(unrouted.mode.describe().split())
+
+
+@pytest.mark.parametrize("name", ["CSS", "CSC"])
+def test_routing_helps_no_gradient_after_a_combined_loss(name):
+    with pytest.raises(SetupError, match=f"'{name}'"):
+        DecompositionMode.parse(name, routing=True)
 
 
 @pytest.mark.parametrize("name", ["", "ssc", "SS", "SSCC", "XYZ", "SSS, SSC"])

@@ -77,6 +77,17 @@ def test_a_partition_of_other_criteria_is_refused_before_any_call(space, tmp_pat
     assert not engine.prompts
 
 
+def test_a_mode_that_needs_routing_is_refused_where_a_trial_may_be_without_it(tmp_path):
+    engine, mode = ToyEngine(), ("SCS",)
+    for space in ({"mode": mode}, {"mode": mode, "routing": (False, True)}):
+        with pytest.raises(SetupError, match="'SCS'"):
+            searched(tmp_path, engine, space=SearchSpace(**NOTHING | space))
+    assert not engine.prompts
+    space = SearchSpace(**NOTHING | {"mode": ("SSC", "SCS")})
+    result = searched(tmp_path, engine, space=space, base=replace(BASE, routing=True))
+    assert sorted(trial.params["mode"] for trial in result.trials) == ["SCS", "SSC"]
+
+
 def job_of(out: Path, **changes: object) -> Job:
     sets = {"valset": VALIDATION, "selectionset": SELECTION}
     return Arguments(MultiCriteriaJudge(RUBRIC), TRAIN, **sets | {"out": out} | changes).job()

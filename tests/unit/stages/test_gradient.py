@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.worlds.world import parts_of, role_of, toy_examples, toy_lm, toy_rubric, unit_on
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric, rubric_objectives
-from mogradjudge.optimize.events import Event, GradientWritten, QuestionSkipped
+from mogradjudge.optimize.events import Event, GradientWritten, QuestionSkipped, UnitsRouted
 from mogradjudge.programs.candidate import Brief, Candidate, find_slots
 from mogradjudge.programs.evaluation import Judgement
 from mogradjudge.stages.errors_made import errors_made
@@ -76,6 +76,50 @@ def test_the_editor_is_asked_for_no_section_without_a_unit_and_reads_the_best_su
     assert list(editor["current_instructions"]) == list(RUBRIC.names)
     sections = last_sections(result)
     assert sections["coherence"] == SEED != sections["fluency"]
+
+
+@pytest.mark.parametrize(
+    ["mode", "groups"],
+    [
+        ("SCS", [("coherence",), ("fluency",), ("relevance",)]),
+        ("CCS", [("coherence",), ("fluency",), ("relevance",)]),
+        ("S > C > fluency | coherence+relevance", [("coherence", "relevance"), ("fluency",)]),
+    ],
+)
+def test_with_routing_an_editor_reads_the_units_that_name_its_criteria_alone(mode, groups):
+    rubric = toy_rubric("coherence", "fluency", "relevance")
+    units = [unit_on(name, f"Rule on {name}.") for name in (*rubric.names, "style")]
+    events: list[Event] = []
+    engine, log = Advising(*units), [events.append]
+    result = run(engine, mode, rubric, toy_examples(rubric, 3), routing=True, observers=log)
+    sent = {tuple(it["criteria"]): it.fields["advice"] for it in engine.sent("editor")}
+    assert sorted(sent) == groups
+    for group, advice in sent.items():
+        assert [name for name in rubric.names if f"Rule on {name}." in advice] == list(group)
+        assert "style" not in advice
+    (routed,) = of(events, UnitsRouted)
+    assert routed.routed == dict.fromkeys(rubric.names, 1)
+    assert routed.astray == {"style": 1}
+    assert result.steps[0].skipped == 1
+    assert engine.calls["coach"] == 1
+
+
+def test_a_unit_on_a_criterion_of_another_coach_is_astray():
+    events: list[Event] = []
+    run(Advising(GOOD), "SSS", RUBRIC, TEXTS, routing=True, observers=[events.append])
+    (routed,) = of(events, UnitsRouted)
+    assert (routed.routed, routed.astray) == ({"fluency": 1}, {"fluency": 1})
+    assert routed.figures() == {"units/astray": 1}
+
+
+@pytest.mark.parametrize("mode", ["SSC", "SCC"])
+def test_routing_changes_nothing_where_the_editors_groups_are_not_finer(mode):
+    sent = []
+    for routing in (False, True):
+        engine = UniqueEngine()
+        run(engine, mode, RUBRIC, TEXTS, routing=routing)
+        sent.append(sorted(engine.prompts))
+    assert sent[0] == sent[1]
 
 
 def test_the_coach_reads_the_texts_abridged_the_errors_made_and_what_was_tried():
