@@ -17,6 +17,7 @@ from mogradjudge.optimize.events import Event, StepStarted
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import FREE
+from mogradjudge.stages.conflicts import FindConflicts, NewRule, Pair, ProjectUnits
 from mogradjudge.stages.gate import AlwaysAccept
 from mogradjudge.stages.gradient import Unit, WriteGradient
 from mogradjudge.stages.loss import WriteCritique
@@ -37,7 +38,9 @@ _WORDS = (
 
 _ROLES = {
     WriteCritique.instructions: "critic",
-    WriteGradient.instructions: "coach",
+    **dict.fromkeys(
+        (it.instructions for it in (WriteGradient, FindConflicts, ProjectUnits)), "coach"
+    ),
     RewriteSections.instructions: "editor",
 }
 
@@ -80,6 +83,8 @@ def dry_run(
     names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off", "proposals": 1}
+    # A unit that is dropped for another would save an editor's call.
+    replying.finds_conflicts = config.resolve == "project"
     # No agreement is defined on the unrated validation text, to choose a parent or the best by.
     settings |= {"skip_tolerance": None, "num_threads": 1, "parent": "last", "choose": "mean"}
     objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
@@ -112,6 +117,7 @@ class _Replying:
 
     role_calls: list[RoleCall]
     max_chars: int
+    finds_conflicts: bool
 
     def __call__(
         self,
@@ -124,7 +130,8 @@ class _Replying:
         role = _ROLES.get(signature.instructions)
         if role is None:
             return [usual_scores(signature)]
-        outputs = _written(signature, inputs, self.max_chars, len(self.role_calls))
+        number, finds = len(self.role_calls), self.finds_conflicts
+        outputs = _written(signature, inputs, self.max_chars, number, finds_conflicts=finds)
         messages = self.format(signature, demos, inputs)  # type: ignore[attr-defined]
         reply = self.format_assistant_message_content(signature, outputs)  # type: ignore[attr-defined]
         self.role_calls.append(RoleCall(role, messages, reply))
@@ -147,25 +154,42 @@ class _NoModel:
 
 
 def _written(
-    signature: type[dspy.Signature], inputs: Mapping[str, Any], max_chars: int, number: int
+    signature: type[dspy.Signature],
+    inputs: Mapping[str, Any],
+    max_chars: int,
+    number: int,
+    *,
+    finds_conflicts: bool,
 ) -> dict[str, Any]:
     *thoughts, name = signature.output_fields
     outputs: dict[str, Any] = {thought: _words(THINKING_TOKENS) for thought in thoughts}
-    criteria = _names_in(inputs["criteria"])
-    match _ROLES[signature.instructions]:
-        case "critic":
+    criteria, rule = _names_in(inputs["criteria"]), _words(PARAGRAPH_TOKENS)
+    match name:
+        case "critique":
             return outputs | {name: _words(PARAGRAPH_TOKENS * len(criteria))}
-        case "coach":
-            rule = _words(PARAGRAPH_TOKENS)
+        case "advice":
             units = [
                 Unit(criterion=criterion, change="add", rule=rule, support=("1",))
                 for criterion in criteria
             ]
             return outputs | {name: units}
+        case "conflicts":
+            return outputs | {name: _first_pair(inputs["advice"]) if finds_conflicts else []}
+        case "rewritten":
+            numbers = map(int, filter(str.isdecimal, _names_in(inputs["advice"])))
+            return outputs | {name: [NewRule(number=number, rule=rule) for number in numbers]}
     kind = signature.output_fields[name].annotation
     text = _new_text(number)[:max_chars].strip()
     value = kind.model_validate({own.alias: text for own in kind.model_fields.values()})
     return outputs | {name: value}
+
+
+def _first_pair(advice: str) -> list[Pair]:
+    """Let the first unit conflict with the first one on another criterion."""
+    units = re.findall(r"^(?:### |- )(\d+)(?:: |\n)(\w+), ", advice, re.MULTILINE)
+    others = [number for number, criterion in units if criterion != units[0][1]]
+    reason = _words(REASON_TOKENS)
+    return [Pair(one=int(units[0][0]), other=int(it), reason=reason) for it in others[:1]]
 
 
 def _names_in(criteria: str) -> list[str]:

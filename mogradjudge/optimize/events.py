@@ -16,6 +16,7 @@ from mogradjudge.agreement.methods import named as measures_named
 from mogradjudge.criteria import Group
 from mogradjudge.optimize.figures import Deviations, error_figures, named, show, show_errors
 from mogradjudge.optimize.judged_text import JudgedText, Values
+from mogradjudge.stages.conflicts import Conflict
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,26 @@ class UnitsRouted(StepEvent):
 
     def figures(self) -> Mapping[str, float]:
         return {"units/astray": sum(self.astray.values())}
+
+
+@dataclass(frozen=True)
+class ConflictsFound(StepEvent, headline=True):
+    """The coach looked for advice on different criteria that would undo each other.
+
+    ``resolve`` says what was to become of it.
+    """
+
+    resolve: str
+    conflicts: tuple[Conflict, ...]
+
+    def describe(self) -> str:
+        pairs = [f"{it.one.criterion} against {it.other.criterion}" for it in self.conflicts]
+        which = f" ({', '.join(dict.fromkeys(pairs))})" if pairs else ""
+        count = f"{len(pairs)} conflict{'s' * (len(pairs) != 1)}"
+        return f"Step {self.step}: {count} between units of advice{which}, {self.resolve}."
+
+    def figures(self) -> Mapping[str, float]:
+        return {"units/conflicts": len(self.conflicts)}
 
 
 @dataclass(frozen=True)

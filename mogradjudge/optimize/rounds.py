@@ -132,6 +132,7 @@ class Rounds:
                 *(context, parents[step].candidate, batches[step], step, notify),
                 pool=pool,
                 history=history,
+                agreement=parents[step].agreement,
             ),
         )
 

@@ -17,6 +17,7 @@ from mogradjudge.lm.metering import booked
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.events import (
     BatchJudged,
+    ConflictsFound,
     CritiqueWritten,
     GradientWritten,
     Observer,
@@ -27,8 +28,10 @@ from mogradjudge.optimize.events import (
 from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Brief, Candidate, Slot
 from mogradjudge.programs.dspy_internals import with_callbacks
-from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
+from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of, judge_examples
 from mogradjudge.programs.structure import clone, with_distinct_stages
+from mogradjudge.scoring.ceilings import ceilings_of
+from mogradjudge.stages.conflicts import Resolution, resolve_conflicts
 from mogradjudge.stages.gradient import Evidence, Gradient, write_gradients
 from mogradjudge.stages.history import EditRecord
 from mogradjudge.stages.hygiene import Hygiene
@@ -56,8 +59,11 @@ def propose(
     *,
     pool: Sequence[Judgement] = (),
     history: Sequence[EditRecord] = (),
+    agreement: Agreement | None = None,
 ) -> Proposal:
     """Propose new instructions from one batch, in four rounds of calls without the gate's.
+
+    Where conflicts are resolved, there are up to two more.
 
     Args:
         context: What every step works with.
@@ -67,6 +73,7 @@ def propose(
         notify: Gets an event of each round.
         pool: Other training texts, judged under the initial instructions.
         history: The edits that the run has tried so far.
+        agreement: That of the current instructions on the validation texts.
 
     Raises:
         dspy.LMError: If the provider fails, or refuses all questions of a role.
@@ -81,8 +88,9 @@ def propose(
     judgements = taken.judge(program, batch)
     critiques = taken.critique(judgements)
     gradients = taken.advise(critiques.records, Evidence(judgements, pool, history))
-    edits = taken.rewrite(gradients.records, batch, history)
-    skipped = (*critiques.skipped, *gradients.skipped, *edits.skipped)
+    resolved = taken.resolve(gradients.records, pool or judgements, agreement)
+    edits = taken.rewrite(resolved.gradients, batch, history)
+    skipped = (*critiques.skipped, *gradients.skipped, *resolved.skipped, *edits.skipped)
     for question in skipped:
         notify(
             QuestionSkipped(
@@ -162,6 +170,37 @@ class _Step:
         names = (unit.criterion for gradient in gradients for unit in gradient.astray)
         astray = Counter(name[:_LONGEST_NAME] for name in names)
         self.notify(UnitsRouted(self.number, routed, dict(astray)))
+
+    def resolve(
+        self,
+        gradients: Sequence[Gradient],
+        judged: Sequence[Judgement],
+        agreement: Agreement | None,
+    ) -> Resolution:
+        how = self.context.config.resolve
+        ranked = agreement if how == "prioritize" else None
+        resolution = resolve_conflicts(
+            gradients,
+            self.brief,
+            self.context.coach,
+            label=self.label,
+            resolve=how,
+            shortfall={} if ranked is None else self._shortfall(judged, ranked),
+        )
+        if how != "none":
+            self.notify(ConflictsFound(self.number, how, resolution.conflicts))
+        return resolution
+
+    def _shortfall(self, judged: Sequence[Judgement], agreement: Agreement) -> dict[str, float]:
+        """Return how far each criterion is below what its human ratings permit, or below 1."""
+        ceilings = ceilings_of(judged, self.context.objectives)
+        tops = {name: ceiling["perfect_judge"] for name, ceiling in ceilings.items()}
+        values = agreement.by_criterion.items()
+        return {
+            name: (1.0 if tops.get(name) is None else tops[name]) - value
+            for name, value in values
+            if isinstance(value, float)
+        }
 
     def rewrite(
         self,

@@ -29,6 +29,7 @@ from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded
 from mogradjudge.optimize.judged_text import Values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
+from mogradjudge.stages.conflicts import most_calls
 
 _CUT_SHORT = ("interrupted", "stop_file", "budget")
 
@@ -43,6 +44,7 @@ def calls_per_step(config: MOGradConfig, judge: MultiCriteriaJudge, validation: 
     """
     batch, criteria = config.batch_size, judge.rubric.names
     written = config.mode.calls(batch, criteria, config.pool).total
+    written += most_calls(config.resolve, criteria)
     return written + (batch + validation) * judge.calls_per_text
 
 
@@ -68,6 +70,7 @@ def last_rung(
     written = max(
         mode.calls(batch, criteria, pool).total for mode in modes or [base.mode] for pool in pools
     )
+    written += max(most_calls(it, criteria) for it in space.resolve or (base.resolve,))
     step = written + (batch + validation) * per_text
     return _most(space.steps, base.steps) * step // calls_per_step(base, judge, validation)
 

@@ -31,6 +31,7 @@ Confirm: TypeAlias = Literal["report", "require", "off"]
 Protocol: TypeAlias = Literal["paper"]
 Sampling: TypeAlias = Literal["disagreement", "uniform"]
 Pooling: TypeAlias = Literal["batch", "example"]
+Resolve: TypeAlias = Literal["none", "project", "prioritize"]
 SkipTolerance: TypeAlias = float | Literal["data"] | None
 ScoreRule: TypeAlias = Literal["integer", "expected", "mean_of_n"]
 
@@ -165,6 +166,14 @@ class RunFields:
         Setting(
             "The coach reads all critiques of a batch at once, or those of one text at a time, as "
             "in the paper.",
+        ),
+    )
+    resolve: Resolve = default(
+        "none",
+        Setting(
+            "Let the coach look for advice on different criteria that would undo each other in one "
+            "prompt (a further call). project: rewrite both without the harm (one more call); "
+            "prioritize: serve the criterion farthest below its ceiling; none: do not look.",
         ),
     )
     skip_tolerance: SkipTolerance = default(

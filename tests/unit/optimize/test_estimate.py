@@ -184,6 +184,41 @@ def test_the_calls_are_those_of_the_run(
     assert calls(rows) == {role: count for role, (count, _, _) in used.items()}
 
 
+class Colliding(Writer):
+    """Finds that the first two units conflict, and rewrites both."""
+
+    def answer(self, system: str, user: str) -> str:
+        pair, new = {"one": 1, "other": 2, "reason": "So."}, {"rule": self.paragraph}
+        for field, said in {
+            "conflicts": [pair],
+            "rewritten": [{"number": 1, **new}, {"number": 2, **new}],
+        }.items():
+            if f"[[ ## {field} ## ]]" in system:
+                return f"[[ ## {field} ## ]]\n{json.dumps(said)}\n\n[[ ## completed ## ]]"
+        return super().answer(system, user)
+
+
+@pytest.mark.parametrize("mode", ["SSS", "SCC", "SCS", "S > coherence+relevance | fluency > C"])
+@pytest.mark.parametrize("pool", ["batch", "example"])
+def test_conflicts_and_routing_are_estimated_exactly(mode, pool):
+    judge, examples = MultiCriteriaJudge(toy_rubric(*NAMES)), examples_of(9)
+    parts = examples[:3], examples[3:], []
+    optimizer = MOGrad(
+        mode,
+        routing=mode == "SCS",
+        resolve="project",
+        pool=pool,
+        steps=2,
+        batch_size=2,
+        gate=AlwaysAccept(),
+        skip_tolerance=None,
+        confirm="off",
+    )
+    used = spent(Colliding(), optimizer, judge, parts)
+    rows = estimate(optimizer.config, judge, *parts[:2], MODELS)
+    assert calls(rows) == {role: count for role, (count, _, _) in used.items()}
+
+
 @pytest.mark.parametrize(
     ("names", "layout", "changes", "mixes"),
     [

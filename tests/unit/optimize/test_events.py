@@ -12,13 +12,16 @@ from mogradjudge.optimize.event_log import as_json, read_events
 from mogradjudge.optimize.events import (
     BatchJudged,
     CandidateScored,
+    ConflictsFound,
     CritiqueWritten,
     Event,
     QuestionSkipped,
     RunResumed,
     RunStarted,
     StepEvent,
+    UnitsRouted,
 )
+from mogradjudge.stages.conflicts import Conflict, Side
 from report_runs import told
 from tests.loud import LOUD, TRAIN, VALIDATION, LoudEngine, optimize
 
@@ -73,6 +76,9 @@ def read_back(path, *events):
 
 def test_events_come_back_as_they_were(tmp_path):
     events = [*told(2, ("fluency", "coherence"), "A text."), RunResumed(1, 9)]
+    conflict = Conflict(Side("tone", "Be brief.", None), Side("style", "Be full.", "Be."), "No.")
+    events.append(ConflictsFound(1, "project", (conflict,)))
+    events.append(UnitsRouted(1, {"tone": 2}, {"style": 1}))
     events.append(QuestionSkipped(1, "critic", ("fluency",), "0/1", "no JSON", "{"))
     assert read_back(tmp_path / "events.jsonl", *events) == events
 
