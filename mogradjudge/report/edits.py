@@ -287,16 +287,16 @@ def _edits(
     for predictor, criterion in dict.fromkeys(places):
         place = predictor, criterion
         title = "preamble" if criterion is None else criterion
-        pieces, left_out = _within(diff(before.get(place, ""), after.get(place, "")), limits)
-        edits.append(
-            SectionEdit(
-                title=f"{title} of {predictor}" if several else title,
-                criteria=run.criteria if criterion is None else (criterion,),
-                pieces=pieces,
-                left_out=left_out,
-            )
-        )
+        title = f"{title} of {predictor}" if several else title
+        criteria = run.criteria if criterion is None else (criterion,)
+        texts = before.get(place, ""), after.get(place, "")
+        edits.append(compared(title, criteria, *texts, limits))
     return tuple(edits)
+
+
+def compared(title: str, criteria: Group, before: str, after: str, limits: Limits) -> SectionEdit:
+    """Compare a text with the one before it, as far as there is room."""
+    return SectionEdit(title, criteria, *_within(diff(before, after), limits))
 
 
 def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...], int]:

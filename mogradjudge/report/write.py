@@ -19,6 +19,7 @@ from mogradjudge.files import replaced, write_text
 from mogradjudge.optimize.directory import EVENTS
 from mogradjudge.report import (
     about,
+    advice,
     comparison,
     confusion,
     costs,
@@ -36,19 +37,20 @@ from mogradjudge.report.section import Findings, Limits, Section
 REPORT, FIGURES = "report.html", "figures"
 MOST_BYTES = 3_000_000
 
-SECTIONS: tuple[Callable[[Findings], Section], ...] = (
+SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     verdict.section,
     comparison.section,
     steps.section,
     edits.sections,
     edits.steps,
+    advice.section,
     confusion.section,
     losses.section,
     costs.section,
     interference.section,
     about.section,
 )
-"""The functions that make the sections of a run's report, in order."""
+"""The functions that make the sections of a run's report, in order; None leaves one out."""
 
 # The first limits with which the page is small enough are used.
 _LIMITS = (
@@ -172,7 +174,7 @@ def _results(folder: Path, chosen: str | Path | None) -> Path | None:
 
 def _write_run(run: RunData, path: Path, results: Path | None) -> Path:
     findings = Findings(run, results)
-    sections = [section(findings) for section in SECTIONS]
+    sections = [it for section in SECTIONS if (it := section(findings)) is not None]
     pictures = [picture for section in sections for picture in section.pictures]
     return save(path, _html(run, sections), pictures)
 

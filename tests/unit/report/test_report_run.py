@@ -19,12 +19,14 @@ from mogradjudge.cli import cli
 from mogradjudge.files import read_json, to_json, write_text
 from mogradjudge.optimize.events import (
     CandidateScored,
+    ConflictsFound,
     GateDecided,
     MixScored,
     RunEnded,
     StepStarted,
+    UnitsRouted,
 )
-from mogradjudge.report import edits, write_report
+from mogradjudge.report import advice, edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions
 from mogradjudge.report.costs import costs
@@ -32,10 +34,11 @@ from mogradjudge.report.edits import chain, diff, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
-from mogradjudge.report.section import Limits
+from mogradjudge.report.section import Findings, Limits
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
-from report_runs import RUBRIC, Parsed, judged, told, toy_run, written
+from mogradjudge.stages.conflicts import Conflict, Side
+from report_runs import HOSTILE, RUBRIC, Parsed, judged, told, toy_run, written
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +386,31 @@ def test_a_mix_and_a_step_that_was_beaten_are_shown_with_what_became_of_them(tmp
 
 
 @pytest.mark.slow
+def ids_of(page):
+    return {attributes.get("id") for _, attributes in page.tags}
+
+
+def test_routes_and_conflicts_are_shown_where_there_are_any(tmp_path, undrawn):
+    names = ("fluency", "coherence", "style")
+    usual = [*told(2, names, "A text.")]
+    assert "advice" not in ids_of(page_of(written(tmp_path / "usual", usual)))
+    sides = Side("fluency", f"Be brief. {HOSTILE}", "Be."), Side("style", "Be full.", None)
+    conflict = Conflict(*sides, f"No. {HOSTILE}")
+    events = [
+        *(UnitsRouted(1, {"fluency": 2, "style": 1}, {HOSTILE[:60]: 3}), UnitsRouted(2, {}, {})),
+        *(ConflictsFound(1, "project", (conflict, conflict)), ConflictsFound(2, "project", ())),
+    ]
+    folder = written(tmp_path / "resolved", [*usual, *events])
+    shown = advice.section(Findings(read_run(folder)))
+    first, second = shown.within(Limits())["steps"]
+    assert first.matrix == {"fluency": [0, 0, 2], "coherence": [0, 0, 0], "style": [2, 0, 0]}
+    assert [piece.kind for piece in first.shown[0].sides[1].pieces] == ["removed"]
+    assert (second.count, second.shown) == (0, ())
+    page = page_of(folder)
+    assert {"advice", "conflicts-1", "conflicts-2"} <= ids_of(page)
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+
+
 def test_a_long_run_with_long_texts_stays_small_and_says_what_is_cut(tmp_path):
     names = ("coherence", "consistency", "fluency", "relevance", "style")
     written(tmp_path, told(24, names, '<b> & "long" ' * 500))
