@@ -118,6 +118,8 @@ def _answers(system: str, user: str) -> Mapping[str, object]:
             f"{name}: {parts_of(result).get('error', 'none')}." for name, result in results.items()
         ]
         return {"critique": "\n".join(lines)}
+    if "[[ ## conflicts ## ]]" in system:
+        return {"conflicts": "[]"}
     if role == "coach":
         return {"advice": json.dumps(_advice(inputs["critiques"], parts_of(inputs["criteria"])))}
     return {"new_instructions": json.dumps(_rewrite(inputs, labels_of(system)))}
