@@ -102,11 +102,9 @@ class Arguments(RunFields):
 
     def config(self) -> MOGradConfig:
         """Return the settings alone."""
-        mode, gate, budget = self.mode, self.gate, self.budget
-        if not isinstance(mode, DecompositionMode):
-            mode = DecompositionMode.parse(mode, routing=self.routing)
+        gate, budget = self.gate, self.budget
         values = {setting.name: getattr(self, setting.name) for setting in fields(RunFields)}
-        values |= {"mode": mode, "steps": resolve_steps(self.auto, self.steps)}
+        values |= {"steps": resolve_steps(self.auto, self.steps)}
         values["gate"] = (
             make_gate(gate or RunFields.gate) if gate is None or gate in GATES else gate
         )

@@ -34,7 +34,7 @@ class MOGradConfig(RunFields):
     """The settings that decide a run's result, besides the data, the program and the LMs.
 
     The fields are those of `RunFields`, which holds the range and default of each. The mode, the
-    gate and the budget, which have names there, are objects here.
+    gate and the budget, which have names there, are objects here; a mode may be given by its name.
 
     Raises:
         SetupError: If a field has an invalid value.
@@ -51,8 +51,7 @@ class MOGradConfig(RunFields):
         for own in fields(self):
             if not RUN_SETTINGS[own.name].is_object:
                 RUN_SETTINGS[own.name].check(getattr(self, own.name))
-        if self.mode.routing != self.routing:
-            object.__setattr__(self, "mode", replace(self.mode, routing=self.routing))
+        object.__setattr__(self, "mode", _mode(self.mode, routing=self.routing))  # it is frozen
         if not isinstance(self.budget, Budget):
             raise SetupError(f"`budget` must be a Budget(...), got {self.budget!r}.")
         if not callable(self.gate) or isinstance(self.gate, type):
@@ -76,6 +75,12 @@ class MOGradConfig(RunFields):
             "gate": gate_as_dict(self.gate),
             "budget": self.budget.as_dict(),
         }
+
+
+def _mode(mode: str | DecompositionMode, *, routing: bool) -> DecompositionMode:
+    if isinstance(mode, DecompositionMode):
+        return replace(mode, routing=routing)
+    return DecompositionMode.parse(mode, routing=routing)
 
 
 def _names(names: object) -> tuple[str, ...]:
@@ -139,9 +144,6 @@ def config_with(values: Mapping[str, Any], base: MOGradConfig) -> MOGradConfig:
     """
     changes = dict(values)
     of_gate = {own.name: changes.pop(own.name) for own in fields(GateFields) if own.name in changes}
-    if "mode" in changes:
-        routing = changes.get("routing", base.routing)
-        changes["mode"] = DecompositionMode.parse(changes["mode"], routing=routing)
     if (name := changes.pop("gate", None)) is not None:
         changes["gate"] = make_gate(name, **of_gate)
     return replace(base, **changes)

@@ -205,8 +205,8 @@ class _Resolving:
     def _question(
         self, signature: type[dspy.Signature], advice: Mapping[str, object], name: str
     ) -> Question:
-        group = tuple(dict.fromkeys(unit.criterion for unit in self.units))
-        group = tuple(it.name for it in self.brief.objectives if it.name in group)
+        advised = {unit.criterion for unit in self.units}
+        group = tuple(it.name for it in self.brief.objectives if it.name in advised)
         inputs = {
             **self.brief.shared_inputs(group),
             "advice": for_prompt(advice, LONGEST_EVIDENCE),
