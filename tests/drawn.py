@@ -16,8 +16,8 @@ def is_shown(text):
 
 
 PARTITIONS = {
-    "mode": ("S > a+b | c > C", "S > a+b | c > a+b | c"),
-    "layout": ("a | b+c",),
+    "mode": ("S > coherence+fluency > C", "S > coherence | fluency > coherence | fluency"),
+    "layout": ("coherence | fluency",),
 }
 
 

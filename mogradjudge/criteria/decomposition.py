@@ -17,6 +17,8 @@ from mogradjudge.settings import Pooling
 _EXAMPLE: Group = ("fluency", "relevance", "coherence", "consistency")
 _LETTERS: Final = MappingProxyType({it.value: it for it in (Scope.SEPARATE, Scope.COMBINED)})
 _STAGES = 3
+_ROUTED = ("SCS", "CCS")
+"""The modes that need routing."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,8 @@ class DecompositionMode:
         >>> DecompositionMode.parse("S > fluency+style | relevance > C").gradient.value
         'fluency+style | relevance'
         """
-        stages: list[str] = []
-        if isinstance(text, str):
-            stages = text.split(">") if ">" in text else list(text) * (set(text) <= set(_LETTERS))
+        is_named = text in MODE_NAMES or (routing and text in _ROUTED)
+        stages = list(text) if is_named else str(text).split(">")
         if len(stages) != _STAGES:
             raise SetupError(
                 f"`mode` must be one of {', '.join(MODE_NAMES)}, got {text!r}; or have three "
@@ -324,6 +325,8 @@ def _risks(mode: DecompositionMode, criteria: Group) -> Iterator[str]:
 def _hint(text: object) -> str:
     if isinstance(text, str) and text.strip().upper() in MODE_NAMES:
         return f" Write it as {text.strip().upper()!r}."
+    if text in _ROUTED:
+        return " It needs `routing`."
     return " Give a metric as objectives=[Objective.from_metric(...)]." * callable(text)
 
 

@@ -19,7 +19,7 @@ from mogradjudge.programs.candidate import Candidate
 from mogradjudge.settings import FREE
 from mogradjudge.stages.conflicts import FindConflicts, NewRule, Pair, ProjectUnits
 from mogradjudge.stages.gate import AlwaysAccept
-from mogradjudge.stages.gradient import Unit, WriteGradient
+from mogradjudge.stages.gradient import Unit, WriteGradient, pooled
 from mogradjudge.stages.loss import WriteCritique
 from mogradjudge.stages.optimizer import RewriteSections
 
@@ -39,7 +39,11 @@ _WORDS = (
 _ROLES = {
     WriteCritique.instructions: "critic",
     **dict.fromkeys(
-        (it.instructions for it in (WriteGradient, FindConflicts, ProjectUnits)), "coach"
+        (
+            it.instructions
+            for it in (WriteGradient, pooled(WriteGradient), FindConflicts, ProjectUnits)
+        ),
+        "coach",
     ),
     RewriteSections.instructions: "editor",
 }
