@@ -134,17 +134,19 @@ def write_arms(
         )
         for name, arm in ARMS.items()
     }
-    skipped = [it for asked in critiques.values() for it in asked.skipped]
-    skipped += [it for asked in rounds.values() for it in asked.skipped]
+    skipped = [it for answers in critiques.values() for it in answers.skipped]
+    skipped += [it for answers in rounds.values() for it in answers.skipped]
     return {
         "criteria": list(criteria),
-        "critiques": [asdict(one) for asked in critiques.values() for one in asked.records],
-        "gradients": [_kept(name, one) for name, asked in rounds.items() for one in asked.records],
+        "critiques": [asdict(one) for answers in critiques.values() for one in answers.records],
+        "gradients": [
+            _as_json(name, one) for name, answers in rounds.items() for one in answers.records
+        ],
         "skipped": [[it.role, list(it.criteria), it.label, it.reason] for it in skipped],
     }
 
 
-def _kept(arm: str, gradient: Gradient) -> dict[str, Any]:
+def _as_json(arm: str, gradient: Gradient) -> dict[str, Any]:
     return {
         "arm": arm,
         "example": gradient.example_id,

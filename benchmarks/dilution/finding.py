@@ -44,9 +44,9 @@ def finding(dilution: Dilution) -> Finding:
 
 def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
     long, *others = losses
-    told = f"told to write {len(dilution.criteria)} times as much, it {_lost(long.share)}"
+    long_too = f"told to write {len(dilution.criteria)} times as much, it {_lost(long.share)}"
     short = f" as long as a single one {_lost(same.share)};" if same else ","
-    said = f"One joint gradient{short} {told}."
+    said = f"One joint gradient{short} {long_too}."
     for other in others:
         if _direction(other.share) != _direction(long.share):
             said += f" The {other.rater} says otherwise: there it {_lost(other.share)}."

@@ -60,7 +60,7 @@ class PlantedText:
         )
 
 
-def kept(texts: Sequence[PlantedText]) -> dict[str, Any]:
+def as_json(texts: Sequence[PlantedText]) -> dict[str, Any]:
     """Give texts as plain JSON, in which each of their sentences stands once."""
     sentences = list(dict.fromkeys(sentence for text in texts for sentence in text.sentences))
     numbers = {sentence: number for number, sentence in enumerate(sentences)}
@@ -70,12 +70,12 @@ def kept(texts: Sequence[PlantedText]) -> dict[str, Any]:
     }
 
 
-def texts_in(kept: Mapping[str, Any]) -> tuple[PlantedText, ...]:
-    """Read what `kept` gave."""
-    all_of_them = [Sentence(text, tuple(of), can_act) for text, of, can_act in kept["sentences"]]
+def texts_in(cell: Mapping[str, Any]) -> tuple[PlantedText, ...]:
+    """Read what `as_json` gave."""
+    all_of_them = [Sentence(text, tuple(of), can_act) for text, of, can_act in cell["sentences"]]
     return tuple(
         PlantedText(target, level, tuple(all_of_them[number] for number in numbers))
-        for target, level, numbers in kept["texts"]
+        for target, level, numbers in cell["texts"]
     )
 
 

@@ -13,7 +13,7 @@ from benchmarks.dilution.arms import TEXTS, Advice, advice_of
 from benchmarks.dilution.classifier import bank_classifier
 from benchmarks.dilution.embedding_rater import EmbeddingRater
 from benchmarks.dilution.lm_rater import FocusQuestion, LMRater, open_rater
-from benchmarks.dilution.planted import PlantedText, kept, plant, plantable
+from benchmarks.dilution.planted import PlantedText, as_json, plant, plantable
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
@@ -122,8 +122,8 @@ def tests_of(
 
 def _test_on_planted(setting: Setting, source: Source, texts: Sequence[PlantedText]) -> Task:
     def rate(ledger: Ledger) -> Values:
-        ratings = kept_ratings(ratings_in([text.text for text in texts], source.open(ledger)))
-        return {"knows": list(source.knows), "planted": kept(texts), "ratings": ratings}
+        ratings = ratings_as_json(ratings_in([text.text for text in texts], source.open(ledger)))
+        return {"knows": list(source.knows), "planted": as_json(texts), "ratings": ratings}
 
     key = {"part": UNITS_TEST, "planted": _version(texts), **source.key}
     return setting.grid.task(BENCHMARK, key, rate)
@@ -134,7 +134,7 @@ def _test_on_real_units(setting: Setting, source: Source, real: Sequence[RealUni
         units = sorted({unit.unit for unit in real})
         ratings = dict(zip(units, source.open(ledger).rate(units), strict=True))
         labelled = [unit.model_dump(mode="json") for unit in real]
-        return {"units": labelled, "ratings": kept_ratings(ratings)}
+        return {"units": labelled, "ratings": ratings_as_json(ratings)}
 
     key = {"part": REAL_TEST, "units": _version(real), **source.key}
     return setting.grid.task(BENCHMARK, key, rate)
@@ -146,7 +146,7 @@ def _test_of_whole_texts(setting: Setting, planted: int) -> Task:
     def rate(ledger: Ledger) -> Values:
         questions = [FocusQuestion(text.target, text.text) for text in texts]
         ratings = _lm_rater(setting, ledger).rate_focus(questions)
-        return {"planted": kept(texts), "ratings": list(map(_number, ratings))}
+        return {"planted": as_json(texts), "ratings": list(map(_number, ratings))}
 
     return setting.grid.task(BENCHMARK, {"part": WHOLE_TEST, "planted": _version(texts)}, rate)
 
@@ -156,7 +156,7 @@ def units_of(setting: Setting, source: Source, step: Cell) -> Task:
 
     def rate(ledger: Ledger) -> Values:
         texts = [advice.text for advice in advice_of(step.result["gradients"])]
-        return {"ratings": kept_ratings(ratings_in(texts, source.open(ledger)))}
+        return {"ratings": ratings_as_json(ratings_in(texts, source.open(ledger)))}
 
     return setting.grid.task(BENCHMARK, {**step.key, "part": UNITS, **source.key}, rate)
 
@@ -197,7 +197,7 @@ def _whole_texts(
     return questions
 
 
-def kept_ratings(ratings: Mapping[str, Rating | Unscored]) -> dict[str, Any]:
+def ratings_as_json(ratings: Mapping[str, Rating | Unscored]) -> dict[str, Any]:
     """Give the ratings of units as plain JSON; None where there is none."""
     return {
         unit: None if isinstance(rating, Unscored) else rating.as_dict()
@@ -205,11 +205,11 @@ def kept_ratings(ratings: Mapping[str, Rating | Unscored]) -> dict[str, Any]:
     }
 
 
-def ratings_of(kept: Mapping[str, Any]) -> dict[str, Rating | Unscored]:
+def ratings_of(cell: Mapping[str, Any]) -> dict[str, Rating | Unscored]:
     """Read the ratings of units from a cell."""
     return {
         unit: Unscored("no readable rating") if rating is None else Rating(**rating)
-        for unit, rating in kept.items()
+        for unit, rating in cell.items()
     }
 
 

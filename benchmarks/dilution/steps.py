@@ -139,8 +139,8 @@ def edit_step(
             read = "\n\n".join(it.text for it in own if set(it.criteria) <= set(edit.criteria))
             for slot, new in edit.texts.items():
                 old = brief.candidate.text(slot)
-                asked = AdherenceQuestion(str(slot.criterion), read, old, new)
-                questions.append((name, asked))
+                question = AdherenceQuestion(str(slot.criterion), read, old, new)
+                questions.append((name, question))
     rater = open_rater(setting.lms["rater"], setting.rubric, ledger, setting.num_threads)
     ratings = rater.rate_adherence([question for _, question in questions])
     return {
@@ -156,6 +156,6 @@ def edit_step(
     }
 
 
-def _gradient(kept: Mapping[str, Any]) -> Gradient:
-    units = tuple(Unit(**unit) for unit in kept["units"])
-    return Gradient(kept["example"], tuple(kept["criteria"]), units)
+def _gradient(cell: Mapping[str, Any]) -> Gradient:
+    units = tuple(Unit(**unit) for unit in cell["units"])
+    return Gradient(cell["example"], tuple(cell["criteria"]), units)

@@ -13,8 +13,8 @@ import click
 
 from benchmarks.dilution.arms import JOINT, LONG, SEPARATE
 from benchmarks.dilution.contrasts import PRIMARY
-from benchmarks.dilution.planted import kept, plant
-from benchmarks.dilution.raters import STEP, UNITS, UNITS_TEST, kept_ratings
+from benchmarks.dilution.planted import as_json, plant
+from benchmarks.dilution.raters import STEP, UNITS, UNITS_TEST, ratings_as_json
 from benchmarks.dilution.summary import summarize as summarize_dilution
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.scored import known_of
@@ -72,7 +72,7 @@ def dilution_in(world: PlantedWorld) -> Claim:
     """Write and rate gradients in a world, and judge the share of the yield that is lost."""
     rater = WorldRater(world)
     texts = plant(CRITERIA, n=PLANTED, seed=world.seed)
-    test = {"knows": CRITERIA, "planted": kept(texts)}
+    test = {"knows": CRITERIA, "planted": as_json(texts)}
     test |= {"ratings": rater.ratings([text.text for text in texts])}
     cells = [_bare_cell("dilution", {"part": UNITS_TEST, "rater": rater.name}, test)]
     for step in range(STEPS):
@@ -107,7 +107,7 @@ class WorldRater:
 
     def ratings(self, texts: Sequence[str]) -> dict[str, Any]:
         """Rate the units of texts, as cells hold it."""
-        return kept_ratings(ratings_in(texts, self))
+        return ratings_as_json(ratings_in(texts, self))
 
 
 def _gradients(world: PlantedWorld, step: int) -> Iterator[dict[str, Any]]:

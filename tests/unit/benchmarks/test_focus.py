@@ -18,7 +18,7 @@ from benchmarks.dilution.lm_rater import (
     warning_about,
 )
 from benchmarks.dilution.measures import measure
-from benchmarks.dilution.planted import LEVELS, UNITS, kept, plant, plantable, texts_in
+from benchmarks.dilution.planted import LEVELS, UNITS, as_json, plant, plantable, texts_in
 from benchmarks.worlds.bank import label_of, sentences
 from benchmarks.worlds.bank.real_units import RealUnit, read_real_units, real_units_for
 from benchmarks.worlds.controls import concatenate, mask, off_topic, on_topic
@@ -243,7 +243,7 @@ def test_planted_texts_hold_what_they_say_and_no_training_sentence():
 
 def test_planted_texts_are_kept_in_json_and_read_again():
     found = plant(SUMMEVAL, n=2)
-    assert texts_in(json.loads(json.dumps(kept(found)))) == found
+    assert texts_in(json.loads(json.dumps(as_json(found)))) == found
 
 
 def test_planting_leaves_unknown_criteria_out_and_says_if_all_are():
