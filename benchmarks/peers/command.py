@@ -16,7 +16,7 @@ from benchmarks.harness.grid import Grid
 from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
-from benchmarks.peers import dspy_methods, opro, ours, textgrad_methods
+from benchmarks.peers import autorubric_method, dspy_methods, hpss, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
 from benchmarks.peers.measuring import Nearby, Server, measure
@@ -37,6 +37,8 @@ METHODS = (
     *dspy_methods.METHODS,
     *textgrad_methods.METHODS,
     *opro.METHODS,
+    *hpss.METHODS,
+    *autorubric_method.METHODS,
 )
 
 
@@ -67,6 +69,7 @@ class Sizes:
     calls: int = 600
     threads: tuple[int, ...] = (16,)
     seeds: int = 10
+    first_seed: int = 100
     latency: float = 0.0
     apart: bool = True
 
@@ -99,7 +102,7 @@ def compare(
             Grid(folder, _setting(world, sizes), workers=workers).measure(
                 [
                     _task(rows, method, world, sizes, threads, seed)
-                    for seed in range(sizes.seeds)
+                    for seed in range(sizes.first_seed, sizes.first_seed + sizes.seeds)
                     for method in rows.methods
                     for threads in sizes.threads
                 ]
@@ -177,6 +180,11 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
             help="Cap on each method's calls  [default: 600]",
         ),
         click.option("--seeds", type=click.IntRange(1), help="Runs of each  [default: 10]"),
+        click.option(
+            "--first-seed",
+            type=click.IntRange(0),
+            help="Of the runs; 0 to 9 have chosen our batch size  [default: 100]",
+        ),
         click.option("--documents", type=click.IntRange(SMOKE.documents), help="[default: 100]"),
         click.option("--latency", type=click.FloatRange(0), help="Of a call, in s  [default: 0]"),
         click.option(
@@ -196,10 +204,11 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
 @click.command("peers")
 @_options(PEERS)
 def command(**options: Any) -> None:
-    """Our modes beside the seed prompt, MIPROv2, COPRO, GEPA, TextGrad and OPRO.
+    """Our modes beside the seed prompt and other optimizers.
 
-    All have the same judge, texts, model, seed prompt, cap on calls, and gate, in a simulated
-    world. TextGrad needs the extra `peers`.
+    These are MIPROv2, COPRO, GEPA, TextGrad, OPRO, HPSS and autorubric. All have the same judge,
+    texts, model, seed prompt, cap on calls, and gate, in a simulated world. TextGrad and autorubric
+    need the extra `peers`.
     """
     _print(PEERS, options)
 
@@ -216,7 +225,8 @@ def methods_command(**options: Any) -> None:
 
 
 def _print(rows: Rows, options: Mapping[str, Any]) -> None:
-    given = {n: options[n] for n in ("calls", "seeds", "documents", "latency", "threads")}
+    names = ("calls", "seeds", "first_seed", "documents", "latency", "threads")
+    given = {name: options[name] for name in names}
     sizes = replace(
         SMOKE if options["smoke"] else Sizes(),
         **{name: value for name, value in given.items() if value not in (None, ())},

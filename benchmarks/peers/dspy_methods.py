@@ -1,4 +1,4 @@
-"""DSPy's own optimizers: MIPROv2 without demonstrations, COPRO, and GEPA with two frontiers."""
+"""DSPy's own optimizers: MIPROv2 without demonstrations, COPRO, and GEPA in three forms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 
 from benchmarks.peers.budget import CapReached
-from benchmarks.peers.method import Found, Method, Task
+from benchmarks.peers.method import GEPA, SIDE_BY_SIDE, Found, Method, Task
 from benchmarks.peers.tried import Tried, instructions_of
 
 _REFLECTION = 3  # examples per reflection, GEPA's default
@@ -61,10 +61,17 @@ def copro(task: Task) -> Found:
     return _found(task, tried, compiled, f"breadth {breadth}, depth {depth}")
 
 
-def gepa(frontier: str, task: Task) -> Found:
-    """Run GEPA until the calls left could not pay for a whole iteration."""
+def gepa(task: Task, frontier: str = "instance", proposals: int = 1) -> Found:
+    """Run GEPA until the calls left could not pay for a whole iteration.
+
+    Of several proposals from one parent, each on a minibatch of its own, the one that gains most
+    on its minibatch goes on to the validation texts.
+    """
+    from gepa.strategies.proposal_sampling import SameParentSampling
+    from gepa.strategies.proposal_selection import BestImprovement
+
     tried = Tried(task.objectives, task.validation)
-    iteration = 2 * _REFLECTION + 1 + len(task.validation)
+    iteration = proposals * (2 * _REFLECTION + 1) + len(task.validation)
 
     def is_spent(state: Any) -> bool:
         return task.meter.left < iteration
@@ -78,7 +85,12 @@ def gepa(frontier: str, task: Task) -> Found:
             num_threads=task.num_threads,
             log_dir=None,
             seed=task.seed,
-            gepa_kwargs={"frontier_type": frontier, "stop_callbacks": [is_spent]},
+            gepa_kwargs={
+                "frontier_type": frontier,
+                "stop_callbacks": [is_spent],
+                "sampling_strategy": SameParentSampling(proposals),
+                "selection_strategy": BestImprovement(),
+            },
         )
         return optimizer.compile(
             task.judge(), trainset=list(task.training), valset=list(task.validation)
@@ -125,6 +137,9 @@ def _import_gepa() -> None:
 METHODS = (
     Method("MIPROv2", mipro, _import_optuna),
     Method("COPRO", copro),
-    Method("GEPA", partial(gepa, "instance"), _import_gepa),
-    Method("GEPA, objectives", partial(gepa, "objective"), _import_gepa),
+    Method(GEPA, gepa, _import_gepa),
+    Method("GEPA, objectives", partial(gepa, frontier="objective"), _import_gepa),
+    Method(
+        f"GEPA, {SIDE_BY_SIDE} side by side", partial(gepa, proposals=SIDE_BY_SIDE), _import_gepa
+    ),
 )

@@ -18,6 +18,10 @@ from mogradjudge.settings import Layout
 
 OURS = "SSC"
 """The method that others are compared with: our default."""
+GEPA = "GEPA"
+"""The peer of the primary claim."""
+SIDE_BY_SIDE = 4
+"""Proposals of one step, where a method makes several."""
 
 
 @dataclass(frozen=True)

@@ -69,23 +69,26 @@ def meta_prompt(
     """Write what the optimizer LM is asked."""
     best = sorted(scores.items(), key=lambda pair: pair[1])[-_HISTORY:]
     tried = [f"{text.join(_TAGS)}\nscore: {100 * score:.0f}" for text, score in best]
-    shown = [_shown(example, rubric) for example in exemplars]
-    return "\n\n".join([_INTRODUCTION, *tried, _EXAMPLES, *shown, _REQUEST])
+    exemplified = [shown(example, rubric) for example in exemplars]
+    return "\n\n".join([_INTRODUCTION, *tried, _EXAMPLES, *exemplified, _REQUEST])
 
 
 def proposed(task: Task, prompt: str, count: int) -> list[str]:
     """Ask for so many proposals at once; a reply without tags is none."""
-
-    def ask(number: int) -> str:
-        reply = task.lm(prompt, temperature=1.0)[0]
-        tagged = _REPLY.search(reply if isinstance(reply, str) else reply["text"])
-        return tagged.group(1).strip() if tagged else ""
-
+    replies = in_parallel(lambda _: tagged(task, prompt), range(count), task.num_threads)
     # Replies to one prompt come in any order where they come together.
-    return sorted(set(filter(None, in_parallel(ask, range(count), task.num_threads))))
+    return sorted(set(filter(None, replies)))
 
 
-def _shown(example: dspy.Example, rubric: Rubric) -> str:
+def tagged(task: Task, prompt: str) -> str:
+    """Ask for an instruction between tags; a reply without them is ""."""
+    reply = task.lm(prompt, temperature=1.0)[0]
+    instruction = _REPLY.search(reply if isinstance(reply, str) else reply["text"])
+    return instruction.group(1).strip() if instruction else ""
+
+
+def shown(example: dspy.Example, rubric: Rubric) -> str:
+    """Write a text with the scores that people gave it."""
     inputs = "\n".join(str(example[name]) for name in rubric.inputs)
     scores = [f"{criterion.name}: {example[criterion.human]}" for criterion in rubric.criteria]
     return "\n".join([inputs, *scores])

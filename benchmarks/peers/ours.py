@@ -11,14 +11,13 @@ from typing import Any
 import dspy
 
 from benchmarks.peers.budget import Meter
-from benchmarks.peers.method import OURS, Found, Method, Printed, Task
+from benchmarks.peers.method import OURS, SIDE_BY_SIDE, Found, Method, Printed, Task
 from benchmarks.peers.tried import instructions_of
 from mogradjudge import MODES, Budget, MOGrad, OptimizationResult
 from mogradjudge.errors import RunStopped
 from mogradjudge.optimize.state import best_first
 
 PAPER = "paper"
-_SIDE_BY_SIDE = 4
 SWITCHES: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "sampling": {"sampling": ("disagreement", "uniform")},
@@ -89,7 +88,7 @@ def _switched(place: int) -> dict[str, Mapping[str, Any]]:
 METHODS = (
     Method("seed prompt", keep_seed),
     *(_method(mode, OURS, mode=mode) for mode in MODES),
-    _method(f"{OURS}, {_SIDE_BY_SIDE} side by side", OURS, proposals=_SIDE_BY_SIDE),
+    _method(f"{OURS}, {SIDE_BY_SIDE} side by side", OURS, proposals=SIDE_BY_SIDE),
     Method(f"{OURS}, half the calls", partial(optimize, {}), share=0.5),
     _method(f"{OURS}, {PAPER}", OURS, protocol=PAPER),
 )
@@ -103,7 +102,7 @@ ROWS = (
     ),
     _method("default", "default"),
     *(_method(f"default - {name}", "default", **off) for name, off in _switched(1).items()),
-    _method("default + 4 side by side", "default", proposals=_SIDE_BY_SIDE),
+    _method(f"default + {SIDE_BY_SIDE} side by side", "default", proposals=SIDE_BY_SIDE),
     _method("default + pareto parents", "default", parent="pareto"),
     Method(
         "default + separate calls", partial(optimize, {}), layout="separate", reference="default"

@@ -36,7 +36,7 @@ RECORDED = (0.141, 0.037)
 _PAPER = {"protocol": "paper", "steps": 2, "batch_size": 2}
 PROCEDURES = (
     (Method("paper", partial(ours.optimize, _PAPER)), 89),
-    (Method("GEPA", partial(dspy_methods.gepa, "instance")), 108),
+    (Method("GEPA", dspy_methods.gepa), 108),
 )
 """What was run, and the calls that it took."""
 

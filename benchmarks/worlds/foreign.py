@@ -24,7 +24,9 @@ from mogradjudge import Instructions
 _IMPROVED = ("<IMPROVED_VARIABLE>", "</IMPROVED_VARIABLE>")
 _SYSTEM_PROMPT = re.compile(r"<LM_SYSTEM_PROMPT>(.*?)</LM_SYSTEM_PROMPT>", re.DOTALL)
 _VARIABLE = re.compile(r"<VARIABLE>(.*?)</VARIABLE>", re.DOTALL)
-_TAGGED = re.compile(r"<instruction>(.*?)</instruction>", re.DOTALL)
+_TAGGED = re.compile(
+    r"<instruction>(?! and </)(.*?)</instruction>", re.DOTALL
+)  # none that is named
 _FENCED = re.compile(r"```(.*?)```", re.DOTALL)
 _ATTEMPT = re.compile(r"Instruction #\d+: (.*?)(?=\n»»»|»|\Z)", re.DOTALL)
 _FEEDBACK = re.compile(r"<FEEDBACK>(.*?)</FEEDBACK>", re.DOTALL)
@@ -34,6 +36,7 @@ _TEXT = re.compile(
 )
 _WRONG = re.compile(r"(\w+): judge ([\d.]+) too (high|low)")
 _OUTPUTS = re.compile(r"Your output fields are:\n(.*?)\nAll interactions", re.DOTALL)
+_RUBRIC = re.compile(r"## Current Rubric\n(\[.*?\])\n\n## Held-Out", re.DOTALL)
 _DESCRIPTION = "These are short texts, to be rated on several criteria."
 
 
@@ -58,6 +61,8 @@ class OpenWorld(PlantedWorld):
             return _with(current, self._heeded(_FEEDBACK.findall(user) or [user])).join(_IMPROVED)
         if "<OBJECTIVE_FUNCTION>" in user:  # its gradient
             return self._criticism(_SYSTEM_PROMPT.sub("", user))
+        if current := _last(_RUBRIC, user):  # autorubric's editor
+            return self._revised(json.loads(current), user, draw)
         if current := _last(_TAGGED, user):
             return f"<instruction>{self._improved(current, user, draw)}</instruction>"
         if current := _last(_FENCED, user):
@@ -68,6 +73,12 @@ class OpenWorld(PlantedWorld):
         if "instruction" not in name:
             return "Scores:" if "prefix" in name else _DESCRIPTION
         return self._improved(_current(inputs_of(user)), user, draw)
+
+    def _revised(self, criteria: Sequence[Mapping[str, object]], user: str, draw: int) -> str:
+        """Write the criteria of a rubric anew, in JSON as they came."""
+        sections = {str(it["name"]): str(it["requirement"]) for it in criteria}
+        read = Instructions.parse(self._improved(Instructions("", sections).render(), user, draw))
+        return json.dumps([{**it, "requirement": read.section(str(it["name"]))} for it in criteria])
 
     def _improved(self, current: str, prompt: str, draw: int) -> str:
         """Write an instruction anew: by the errors that the prompt shows, or else by an idea."""
