@@ -18,7 +18,8 @@ from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
 from benchmarks.peers import autorubric_method, dspy_methods, hpss, opro, ours, textgrad_methods
 from benchmarks.peers.budget import Meter
-from benchmarks.peers.figures import Row, calls_table, figures_table, summarize
+from benchmarks.peers.figures import TIMED, Row, calls_table, figures_table, summarize
+from benchmarks.peers.finding import finding
 from benchmarks.peers.measuring import Nearby, Server, measure
 from benchmarks.peers.method import Method, Task
 from benchmarks.worlds.cues import CUES
@@ -52,6 +53,7 @@ class Rows:
 
 
 PEERS = Rows("peers", METHODS, gated=True)
+TIMES = Rows(TIMED, METHODS, gated=True)
 SETTINGS = Rows("methods", ours.ROWS, gated=False)
 
 
@@ -87,6 +89,7 @@ class Sizes:
 
 
 SMOKE = Sizes(criteria=("coherence", "fluency"), documents=20, calls=40, seeds=1, apart=False)
+_TIMING = Sizes(documents=40, calls=100, threads=(1, 16), seeds=1, latency=0.2)
 
 
 def compare(
@@ -203,14 +206,20 @@ def _options(rows: Rows) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 @click.command("peers")
 @_options(PEERS)
-def command(**options: Any) -> None:
+@click.option(
+    "--times/--no-times",
+    default=None,
+    help="Run all once more, small and with 200 ms a call, with 1 thread and with 16  "
+    "[default: times, but not with --smoke]",
+)
+def command(*, times: bool | None, **options: Any) -> None:
     """Our modes beside the seed prompt and other optimizers.
 
     These are MIPROv2, COPRO, GEPA, TextGrad, OPRO, HPSS and autorubric. All have the same judge,
     texts, model, seed prompt, cap on calls, and gate, in a simulated world. TextGrad and autorubric
     need the extra `peers`.
     """
-    _print(PEERS, options)
+    _print(PEERS, options, timed=not options["smoke"] if times is None else times)
 
 
 @click.command("methods")
@@ -224,25 +233,37 @@ def methods_command(**options: Any) -> None:
     _print(SETTINGS, options)
 
 
-def _print(rows: Rows, options: Mapping[str, Any]) -> None:
-    names = ("calls", "seeds", "first_seed", "documents", "latency", "threads")
-    given = {name: options[name] for name in names}
-    sizes = replace(
-        SMOKE if options["smoke"] else Sizes(),
-        **{name: value for name, value in given.items() if value not in (None, ())},
-    )
+def _print(rows: Rows, options: Mapping[str, Any], *, timed: bool = False) -> None:
+    sizes, out = _sizes(options), options["out"]
     chosen = [it for it in rows.methods if not options["names"] or it.name in options["names"]]
     worlds = options["worlds"] or _WORLDS[rows.benchmark]
     with (
         errors_in_one_line(),
         tempfile.TemporaryDirectory(prefix="mogradjudge-peers-") as scratch,
     ):
-        folder, workers = options["out"] or Path(scratch), workers_of(options["storage"])
+        folder, workers = out or Path(scratch), workers_of(options["storage"])
         tables = compare(folder, replace(rows, methods=chosen), sizes, worlds, workers)
+        first = worlds[:1] if timed else ()
+        again = compare(folder, replace(TIMES, methods=chosen), _TIMING, first, workers)
+    times = [row for measured in again.values() for row in measured]
     for world, measured in tables.items():
-        print(
-            f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
-            f"most {sizes.calls} calls each"
-        )
-        for table in (figures_table(measured), calls_table(measured)):
-            table.print()
+        finding(rows.benchmark, {"world": world}, sizes.calls, measured, times).print()
+        if out is None:
+            _print_all(world, sizes, measured, times)
+    if out is not None:
+        print(f"All rows: python -m benchmarks report {out}")
+
+
+def _sizes(options: Mapping[str, Any]) -> Sizes:
+    names = ("calls", "seeds", "first_seed", "documents", "latency", "threads")
+    chosen = {name: options[name] for name in names if options[name] not in (None, ())}
+    return replace(SMOKE if options["smoke"] else Sizes(), **chosen)
+
+
+def _print_all(world: str, sizes: Sizes, rows: Sequence[Row], times: Sequence[Row]) -> None:
+    print(
+        f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
+        f"most {sizes.calls} calls each"
+    )
+    for table in (figures_table(rows, times), calls_table(rows)):
+        table.print()

@@ -11,8 +11,12 @@ from scipy.stats import t as student
 
 from benchmarks.harness.cells import Cell, Values
 from benchmarks.harness.tables import Table, interval, mean_of_known, percent, signed
+from benchmarks.peers.method import OURS
 from mogradjudge.agreement.claims import ALPHA
 from mogradjudge.display.terminal import number
+
+TIMED = "times"
+"""The benchmark of the cells that are measured for the times of peers alone."""
 
 _FEWEST = 3  # runs behind an interval
 
@@ -45,30 +49,50 @@ class Row:
     """One method: means over its runs, one per seed.
 
     Where a seed was run with several numbers of threads, the run with the most counts, and the
-    others tell ``seconds`` alone: they ask the same again.
+    others tell ``seconds`` and ``paces`` alone: they ask the same again.
 
-    ``status`` says why it could not run, where it could not. ``calls`` are those at the server
-    while it ran, by role; ``seconds`` are by threads. ``true`` is the agreement of what it returns,
-    ``against`` the difference to its reference, seed by seed. ``optimism`` is the gain that it
-    prints minus the true one of what that is printed of. ``wrong`` is the share of runs that return
-    a rewrite that is no better than the seed prompt, ``wrongly_confirmed`` of those that call one
-    confirmed.
+    ``status`` says why it could not run, where it could not. ``agreements`` are the true ones of
+    what it returns, by seed. ``calls`` are those at the server while it ran, by role; ``seconds``
+    are by threads, and so are ``paces``, the seconds of a call. ``differences`` are those to its
+    reference, seed by seed. ``optimism`` is the gain that it prints minus the true one of what that
+    is printed of. ``wrong`` is the share of runs that return a rewrite that is no better than the
+    seed prompt, ``wrongly_confirmed`` of those that call one confirmed.
     """
 
     method: str
     status: str = ""
     notes: str = ""
-    runs: int = 0
+    agreements: Mapping[int, float] = field(default_factory=dict)
     seed_kept: int = 0
     calls: Mapping[str, float] = field(default_factory=dict)
     tokens: float | None = None
     seconds: Mapping[int, float] = field(default_factory=dict)
-    true: Mean | None = None
-    against: Mean | None = None
+    paces: Mapping[int, float] = field(default_factory=dict)
+    differences: Sequence[float] = ()
     reference: str = ""
     optimism: float | None = None
     wrong: float | None = None
     wrongly_confirmed: float | None = None
+
+    @property
+    def runs(self) -> int:
+        """How many runs count."""
+        return len(self.agreements)
+
+    @property
+    def true(self) -> Mean | None:
+        """The mean true agreement; None if it never ran."""
+        return Mean.of([*self.agreements.values()]) if self.agreements else None
+
+    @property
+    def against(self) -> Mean | None:
+        """The mean difference to its reference; None if it has none, or is it."""
+        return Mean.of(self.differences) if self.differences else None
+
+    def minus(self, other: Row) -> list[float]:
+        """Give the differences in agreement, for each seed that both have."""
+        both = sorted(self.agreements.keys() & other.agreements.keys())
+        return [self.agreements[seed] - other.agreements[seed] for seed in both]
 
 
 def summarize(cells: Sequence[Cell]) -> list[Row]:
@@ -76,25 +100,13 @@ def summarize(cells: Sequence[Cell]) -> list[Row]:
     by_method: dict[str, list[Cell]] = {}
     for cell in cells:
         by_method.setdefault(cell.key["method"], []).append(cell)
-    counted = {name: _counted(own) for name, own in by_method.items()}
-    return [_compared(_row(name, own), own[0], counted) for name, own in by_method.items()]
+    rows = {name: _row(name, own) for name, own in by_method.items()}
+    return [_compared(row, rows.get(row.reference, row)) for row in rows.values()]
 
 
-def _counted(cells: Sequence[Cell]) -> dict[int, Cell]:
-    """Give the run of each seed that counts."""
-    ran = [cell for cell in cells if "status" not in cell.result]
-    in_order = sorted(ran, key=lambda cell: cell.key["threads"])
-    return {cell.key["seed"]: cell for cell in in_order}
-
-
-def _compared(row: Row, cell: Cell, counted: Mapping[str, Mapping[int, Cell]]) -> Row:
-    reference = cell.key.get("reference", "")
-    own, others = counted[row.method], counted.get(reference, {})
-    both = sorted(own.keys() & others.keys())
-    if not both or reference == row.method:
-        return row
-    differences = [own[s].result["agreement"] - others[s].result["agreement"] for s in both]
-    return replace(row, against=Mean.of(differences), reference=reference)
+def _compared(row: Row, reference: Row) -> Row:
+    differences = row.minus(reference) if reference is not row else []
+    return replace(row, differences=differences, reference=row.reference if differences else "")
 
 
 def _row(method: str, cells: Sequence[Cell]) -> Row:
@@ -102,27 +114,39 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
     timed = [cell for cell in cells if "status" not in cell.result]
     if not timed:
         return Row(method, status)
-    ran = [cell.result for cell in _counted(cells).values()]
+    in_order = sorted(timed, key=lambda cell: cell.key["threads"])
+    counted = {cell.key["seed"]: cell.result for cell in in_order}
+    ran = list(counted.values())
     roles = sorted({role for result in ran for role in result["calls"]})
+    seconds, paces = _times(timed)
     return Row(
         method=method,
         status=status,
         notes="; ".join(dict.fromkeys(result["notes"] for result in ran)),
-        runs=len(ran),
+        agreements={seed: result["agreement"] for seed, result in counted.items()},
         seed_kept=sum(result["seed_kept"] for result in ran),
         calls={role: fmean(result["calls"].get(role, 0) for result in ran) for role in roles},
         tokens=fmean(result["tokens"] for result in ran),
-        seconds={
-            threads: fmean(c.result["seconds"] for c in timed if c.key["threads"] == threads)
-            for threads in sorted({cell.key["threads"] for cell in timed})
-        },
-        true=Mean.of([result["agreement"] for result in ran]),
+        seconds=seconds,
+        paces=paces,
+        reference=cells[0].key.get("reference", ""),
         optimism=mean_of_known(map(_optimism, ran)),
         wrong=fmean(not result["seed_kept"] and _gain(result) <= 0 for result in ran),
         wrongly_confirmed=fmean(
             bool(result["confirmed"]) and result["printed_truth"] <= 0 for result in ran
         ),
     )
+
+
+def _times(cells: Sequence[Cell]) -> tuple[dict[int, float], dict[int, float]]:
+    """Give the seconds of a run, and of a call, by threads."""
+    seconds, paces = {}, {}
+    for threads in sorted({cell.key["threads"] for cell in cells}):
+        results = [cell.result for cell in cells if cell.key["threads"] == threads]
+        seconds[threads] = fmean(result["seconds"] for result in results)
+        if calls := fmean(sum(result["calls"].values()) for result in results):
+            paces[threads] = seconds[threads] / calls
+    return seconds, paces
 
 
 def _gain(result: Values) -> float:
@@ -138,24 +162,48 @@ def _optimism(result: Values) -> float | None:
     return float(result["validation"] - result["seed_validation"]) - _gain(result)
 
 
-def figures_table(rows: Sequence[Row]) -> Table:
-    """Give what the methods came to, and what it took."""
-    threads = sorted({count for row in rows for count in row.seconds})
+def figures_table(rows: Sequence[Row], timed: Sequence[Row] = ()) -> Table:
+    """Give what the methods came to, and what it took; ``timed`` are those whose times count."""
+    times = times_of(timed) if timed else _seconds(rows)
     lines = [
         [
-            *(row.method, _written(row.true), _written(row.against, "+")),
+            *(row.method, written(row.true), written(row.against, "+")),
             *(signed(row.optimism), percent(row.wrong), percent(row.wrongly_confirmed)),
             *(_count(sum(row.calls.values())), _count(row.tokens)),
-            *(number(row.seconds.get(count), 1) for count in threads),
+            *(number(column.get(row.method), 1) for column in times.values()),
         ]
         for row in rows
     ]
-    times = [f"s, {count} threads" for count in threads]
     columns = (
         *("method", "true", "minus reference", "printed - true", "wrong", "confirmed wrongly"),
         *("calls", "tokens", *times),
     )
     return Table(columns, lines, "Spearman's rho, and the cost of one run")
+
+
+def _seconds(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    return {
+        f"s, {threads} threads": {
+            row.method: row.seconds[threads] for row in rows if threads in row.seconds
+        }
+        for threads in _threads(rows)
+    }
+
+
+def times_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Give each method's time of a call by that of our default, by the name of a column."""
+    ours = next((row.paces for row in rows if row.method == OURS), {})
+    return {
+        f"time, {threads} thread{'s' * (threads > 1)}": {
+            row.method: row.paces[threads] / ours[threads] for row in rows if threads in row.paces
+        }
+        for threads in _threads(rows)
+        if threads in ours
+    }
+
+
+def _threads(rows: Sequence[Row]) -> list[int]:
+    return sorted({threads for row in rows for threads in row.seconds})
 
 
 def calls_table(rows: Sequence[Row]) -> Table:
@@ -171,7 +219,8 @@ def calls_table(rows: Sequence[Row]) -> Table:
     return Table(("method", *roles, "seed prompt kept", "notes"), lines, "Calls by role")
 
 
-def _written(mean: Mean | None, signs: str = "") -> str:
+def written(mean: Mean | None, signs: str = "") -> str:
+    """Write a mean with its interval; with ``"+"`` for ``signs`` as a difference."""
     return "-" if mean is None else interval(mean.value, mean.low, mean.high, signs)
 
 

@@ -17,7 +17,7 @@ from mogradjudge import MODES, Budget, MOGrad, OptimizationResult
 from mogradjudge.errors import RunStopped
 from mogradjudge.optimize.state import best_first
 
-PAPER = "paper"
+PAPER, DEFAULT = "paper", "default"
 SWITCHES: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "sampling": {"sampling": ("disagreement", "uniform")},
@@ -100,12 +100,12 @@ ROWS = (
         _method(f"{PAPER} + {name}", PAPER, protocol=PAPER, **on)
         for name, on in _switched(0).items()
     ),
-    _method("default", "default"),
-    *(_method(f"default - {name}", "default", **off) for name, off in _switched(1).items()),
-    _method(f"default + {SIDE_BY_SIDE} side by side", "default", proposals=SIDE_BY_SIDE),
-    _method("default + pareto parents", "default", parent="pareto"),
+    _method(DEFAULT, DEFAULT),
+    *(_method(f"{DEFAULT} - {name}", DEFAULT, **off) for name, off in _switched(1).items()),
+    _method(f"{DEFAULT} + {SIDE_BY_SIDE} side by side", DEFAULT, proposals=SIDE_BY_SIDE),
+    _method(f"{DEFAULT} + pareto parents", DEFAULT, parent="pareto"),
     Method(
-        "default + separate calls", partial(optimize, {}), layout="separate", reference="default"
+        f"{DEFAULT} + separate calls", partial(optimize, {}), layout="separate", reference=DEFAULT
     ),
 )
 """Rows of our settings: each added to the paper's protocol alone, and left out of the default."""

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
-from benchmarks.peers.figures import Mean, Row, calls_table, figures_table, summarize
+from benchmarks.peers.figures import TIMED, Mean, Row, calls_table, figures_table, summarize
+from benchmarks.peers.finding import finding
 from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import styled
 from benchmarks.report.section import Section, pictured
@@ -19,31 +20,40 @@ from mogradjudge.display.plotting import COLOURS
 def sections(benchmark: str, cells: Sequence[Cell], settings: Settings) -> list[Section]:
     """Write about our settings or the peers, for each world and cap on calls."""
     parts = []
+    timed = summarize([cell for cell in cells if cell.benchmark == TIMED and benchmark == "peers"])
     for ours in settings.split([cell for cell in cells if cell.benchmark == benchmark]):
         for cap in sorted({cell.key["cap"] for cell in ours}):
             capped = [cell for cell in ours if cell.key["cap"] == cap]
-            parts.append(_section(benchmark, summarize(capped), capped[0], settings))
+            parts.append(_section(summarize(capped), timed, capped[0], settings))
     return parts
 
 
-def _section(benchmark: str, rows: Sequence[Row], cell: Cell, settings: Settings) -> Section:
-    name, cap = settings.name(cell.setting), cell.key["cap"]
+def _section(rows: Sequence[Row], timed: Sequence[Row], cell: Cell, settings: Settings) -> Section:
+    benchmark, cap = cell.benchmark, cell.key["cap"]
     figures: dict[str, Figure] = {}
     parts = [
         f"Every method had the same judge, texts, model and seed prompt, and at most {cap} calls, "
         f"in the {cell.setting['world']} world. Agreement is the true one (Spearman's rho, the "
         "mean over criteria) of the instructions that a run returns; in brackets are 95 % "
-        "intervals over runs. A difference is taken run by run.",
-        shown(figures_table(rows)),
+        "intervals over runs, each of which has a world and documents of its own. A difference is "
+        "taken run by run. A time is that of a call, by SSC's.",
+        shown(figures_table(rows, timed)),
         "Calls by role:",
         shown(calls_table(rows)),
     ]
+    file = f"{benchmark}-{settings.number(cell.setting)}-{cap}.svg"
     if ran := [row for row in rows if row.true is not None]:
-        file = f"{benchmark}-{settings.number(cell.setting)}-{cap}.svg"
         what = "True agreement with 95 % intervals, and the calls that it took"
         parts.append(pictured(file, _picture(ran), what, figures))
-    title = f"{benchmark.capitalize()}, {name}, {cap} calls"
-    return Section(title, (), parts, figures)
+    return Section(
+        f"{benchmark.capitalize()}, {settings.name(cell.setting)}, {cap} calls",
+        (),
+        parts,
+        figures,
+        cell.setting,
+        finding=finding(benchmark, cell.setting, cap, rows, timed),
+        lead=file if figures else "",
+    )
 
 
 def _picture(rows: Sequence[Row]) -> Figure:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 
 import dspy
 import pytest
@@ -19,8 +20,10 @@ from benchmarks.peers import Found, Method, Task, command, methods_command, summ
 from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.command import METHODS, PEERS, SETTINGS, SMOKE, compare
 from benchmarks.peers.dspy_methods import mipro_size
-from benchmarks.peers.figures import Mean
+from benchmarks.peers.figures import Mean, Row, times_of
+from benchmarks.peers.finding import finding
 from benchmarks.peers.gating import Keeper, is_better
+from benchmarks.peers.hpss import FACTORS, Search, drafted, neighbours
 from benchmarks.peers.measuring import CannotRun, measure
 from benchmarks.peers.method import Printed, capped_lm
 from benchmarks.peers.opro import meta_prompt
@@ -44,6 +47,7 @@ EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
 PARTS = EXAMPLES[:9], EXAMPLES[9:18]
 BY_NAME = {method.name: method for method in METHODS}
 CUE = CUES["fluency"][0]
+RUBRIC_IN_JSON = [{"name": "fluency", "requirement": "Rate."}]
 
 
 class Overheard:
@@ -296,6 +300,64 @@ def test_opro_shows_the_best_twenty_and_the_best_last():
     assert all(example.output in prompt for example in EXAMPLES[:3])
 
 
+def test_a_request_for_tags_is_no_instruction(task):
+    request = meta_prompt({task.seed_prompt: 0.5}, EXAMPLES[:3], RUBRIC)
+    reply = OpenWorld().reply("", request)
+    assert reply.startswith("<instruction>Rate a text.")
+    assert "### Criterion: fluency" in reply
+
+
+def test_proposals_side_by_side_come_from_one_parent_and_one_goes_on(task, server, world):
+    cap = 9 + 4 * (3 + 1 + 3) + 9  # the seed; texts, reflection and texts of four; the best
+    measured(BY_NAME["GEPA, 4 side by side"], replace(task, meter=Meter(cap)), server)
+    assert len(world.prompts) == 4
+    assert all("Rate from 1 to 5." in prompt for prompt in world.prompts)
+    assert server.calls["judge"] <= cap - 4 + 9  # and once more, apart from the cap
+
+
+def agreeing(monkeypatch, liked):
+    """Let instructions agree the better the more of some texts they hold; count the scorings."""
+    measured_texts = []
+
+    def measure(task, instructions):
+        measured_texts.append(instructions)
+        return agreement(sum(text in instructions for text in liked) / 10)
+
+    monkeypatch.setattr(Task, "measure", measure)
+    return measured_texts
+
+
+def test_hpss_tries_each_value_once_before_it_combines_them(task, monkeypatch):
+    texts = agreeing(monkeypatch, ())
+    search = Search(task)
+    with dspy.context(lm=task.lm):
+        search.run()
+    initial, *others = search.scores
+    singles = [strategy for _, strategy in neighbours(initial)]
+    assert texts[0] == task.seed_prompt
+    assert others[: len(singles)] == singles
+    assert len(texts) == len(set(texts)) <= len(search.scores) == prod(map(len, FACTORS.values()))
+
+
+def test_hpss_finds_a_combination_that_no_single_change_reaches(task, monkeypatch):
+    agreeing(monkeypatch, ("Think step by step", EXAMPLES[0].output, "When you rate"))
+    search = Search(replace(task, training=EXAMPLES[:1]))
+    with dspy.context(lm=task.lm):
+        search.run()
+    chosen = dict(zip(FACTORS, search.best, strict=True))
+    assert chosen["reasoning"] == "before" and chosen["examples"] != "0"
+    assert "written" in search.best
+    assert search.scores[search.best] == pytest.approx(0.3)
+
+
+def test_hpss_asks_for_each_criterion_apart(task, world):
+    with dspy.context(lm=task.lm):
+        drafts = drafted(task)
+    assert len(drafts) == len(world.prompts) == 3 * len(RUBRIC.names)
+    assert all(("fluency" in prompt) != ("coherence" in prompt) for prompt in world.prompts)
+    assert all(cues_in(text) <= {*CUES[name]} for (_, name), text in drafts.items())
+
+
 @pytest.mark.parametrize("cap", [40, 100, 400, 1000, 5000])
 def test_mipro_takes_what_the_cap_pays_for(cap):
     candidates, trials = mipro_size(cap, 20)
@@ -352,6 +414,88 @@ def test_a_difference_is_taken_seed_by_seed():
     assert (ours.reference, gepa.reference) == ("", "SSC")
 
 
+def test_times_are_those_of_a_call_by_our_default():
+    cells = [cell_of(0, 16, 0.5), cell_of(0, 1, 0.5)]  # 0.5 s of 160 calls, 8 s of 10
+    slow = {"seconds": 16.0, "calls": {"judge": 10}}
+    cells += [cell_of(0, 1, 0.5, "COPRO", **slow), cell_of(0, 1, 0.5, "seed prompt", calls={})]
+    times = times_of(summarize(cells))
+    assert times == {
+        "time, 1 thread": {"SSC": 1.0, "COPRO": 2.0},
+        "time, 16 threads": {"SSC": 1.0},
+    }
+    assert times_of(summarize(cells[2:])) == {}
+
+
+WORLD = {"world": "real"}
+
+
+def rows_of(gain=0.02, runs=8, others=()):
+    """Give rows in which our default gains so much on GEPA, with some spread."""
+    spread = [0.01 * (seed % 3 - 1) for seed in range(runs)]
+    ours = {seed: 0.7 + gain + spread[seed] for seed in range(runs)}
+    return [
+        Row("SSC", agreements=ours),
+        Row("CCC", agreements=ours),
+        Row("GEPA", agreements=dict.fromkeys(range(runs), 0.7)),
+        *(Row(name, agreements=dict.fromkeys(range(runs), value)) for name, value in others),
+    ]
+
+
+@pytest.mark.parametrize(
+    ["gain", "runs", "verdict"],
+    [
+        (0.05, 8, "established"),
+        (-0.05, 8, "established"),
+        (0.0, 8, "equivalent"),
+        (0.03, 8, "established"),
+        (0.05, 5, "not established"),
+        (0.05, 1, "refused"),
+    ],
+)
+def test_the_claim_was_named_before(gain, runs, verdict):
+    rows = rows_of(gain, runs, [("OPRO", 0.9)])
+    first = finding("peers", WORLD, 600, rows)
+    assert (first.claim.name, first.claim.verdict) == ("SSC - GEPA", verdict)
+    assert (first.claim.low is not None) == (runs > 5)
+    assert ("too few" in first.sentence) == (runs < 6)
+    assert f"{rows[0].true.value:.3f}" in first.sentence and "0.700" in first.sentence
+    if verdict == "established":
+        assert ("GEPA" in first.action) == (gain < 0)
+
+
+def test_six_rows_come_first_ours_among_them_and_none_of_our_other_rows():
+    others = [(f"peer {number}", 0.75 + number / 100) for number in range(7)]
+    table = finding("peers", WORLD, 600, rows_of(others=others)).table
+    names = [row[0] for row in table.rows]
+    assert names == [*(f"peer {number}" for number in (6, 5, 4, 3, 2)), "SSC"]
+
+
+def test_what_cannot_run_is_a_limit_and_no_claim():
+    rows = [Row("GEPA", "not installed"), rows_of()[0]]
+    first = finding("peers", WORLD, 600, rows)
+    assert first.claim.verdict == "refused"
+    assert any("GEPA" in limit and "not installed" in limit for limit in first.limits)
+    assert [row[0] for row in first.table.rows] == ["SSC"]
+
+
+def test_the_settings_claim_is_that_of_the_default_on_the_protocol_of_the_paper():
+    rows = [Row(n, agreements={s: v + s / 100 for s in range(7)}) for n, v in ROWS_OF_SETTINGS]
+    first = finding("methods", WORLD, 600, rows)
+    assert first.claim.name == "default - paper"
+    assert first.claim.estimate == pytest.approx(0.1)
+    assert len(first.table.rows) == 3
+
+
+ROWS_OF_SETTINGS = (("paper", 0.5), ("paper + race", 0.55), ("default", 0.6))
+
+
+def test_runs_begin_at_the_first_seed(tmp_path):
+    rows = replace(PEERS, methods=[BY_NAME["seed prompt"]])
+    sizes = replace(SMOKE, seeds=2, first_seed=7)
+    assert list(compare(tmp_path, rows, sizes)["real"][0].agreements) == [7, 8]
+    assert list(compare(tmp_path, rows, SMOKE)["real"][0].agreements) == [100]
+
+
 def test_what_is_printed_is_compared_with_the_truth_of_what_it_is_about():
     luck = cell_of(0, 16, 0.5, printed=0.3, printed_truth=-0.1, confirmed=True)
     (row,) = summarize([luck])
@@ -400,6 +544,11 @@ def test_the_settings_print_a_table_for_each_world():
         (f"<VARIABLE> Rate. </VARIABLE> {CUE} <IMPROVED_VARIABLE>", "<IMPROVED_VARIABLE>", "cue"),
         (f"<OBJECTIVE_FUNCTION> {CUE}", "The judge should", "cue"),
         (f"{EXAMPLES[0].output}\nfluency: judge 2 too high", "The judge should", "cue"),
+        (
+            f"## Current Rubric\n{json.dumps(RUBRIC_IN_JSON)}\n\n## Held-Out {CUE}",
+            '[{"name": "fluency", "requirement": "Rate.',
+            "cue",
+        ),
         ("What is the weather like?", "All is well", ""),
     ],
 )
@@ -475,3 +624,40 @@ def test_a_reply_without_tags_is_a_failed_step_of_textgrad(task, server):
     steps, failed = re.findall(r"\d+", result["notes"])
     assert int(steps) == int(failed) >= 3
     assert result["seed_kept"]
+
+
+needs_autorubric = pytest.mark.skipif(
+    find_spec("autorubric") is None, reason="autorubric is not installed (the extra `peers`)"
+)
+
+
+@needs_autorubric
+@pytest.mark.filterwarnings("default")  # of autorubric and what it imports
+def test_autorubric_keeps_to_the_cap_and_leaves_nothing_behind(
+    world, server, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    task = task_of(server, tmp_path, 9 + 2 * (1 + 9) + 5)
+    result = measured(BY_NAME["autorubric"], task, server)
+    assert result["notes"] == "2 revisions"
+    assert result["calls"] == {"judge": 27, "other": 2}
+    assert sum(result["calls"].values()) == task.meter.taken
+    assert all("## Held-Out Grading Diagnostics" in prompt for prompt in world.prompts)
+    assert all("**Disagreements**" in prompt for prompt in world.prompts)
+    assert any(" too high" in prompt or " too low" in prompt for prompt in world.prompts)
+    assert list(tmp_path.iterdir()) == []
+    assert dict(os.environ) == before
+
+
+@needs_autorubric
+@pytest.mark.filterwarnings("default")
+def test_a_rubric_that_cannot_be_read_ends_autorubric_with_a_reason(task, server):
+    answer = server.world
+
+    def forgetful(system, user):
+        return answer(system, user) if is_ours(system) else "None."
+
+    server.world = forgetful
+    with pytest.raises(CannotRun, match="None"):
+        measured(BY_NAME["autorubric"], task, server)

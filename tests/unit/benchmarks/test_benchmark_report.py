@@ -15,10 +15,12 @@ from benchmarks.__main__ import main
 from benchmarks.dilution.calibration import Calibration, Line
 from benchmarks.dilution.findings import Contrast, Dilution, Figures
 from benchmarks.harness.cells import CELLS, Cell
+from benchmarks.report import peers
 from benchmarks.report.dilution import named, parts_of
 from benchmarks.report.markdown import escape, fenced, table
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, in_words
+from benchmarks.report.settings import Settings
 from benchmarks.report.write import write_report
 from mogradjudge import SetupError
 from mogradjudge.agreement.claims import Claim, refused
@@ -208,6 +210,14 @@ def test_peers_stand_in_one_table_those_that_could_not_run_too(tmp_path):
     assert "not &#124; here" in text
     assert "a-model, planted world" in text
     assert (tmp_path / "x" / "peers-1-60.svg").exists()
+
+
+def test_peers_begin_with_a_finding_and_show_times_from_cells_of_their_own(tmp_path):
+    timed = replace(peers_cell("SSC"), benchmark="times", setting={"world": "planted"})
+    (section,) = peers.sections("peers", cells := [peers_cell("SSC"), timed], Settings(cells))
+    assert section.finding.claim.name == "SSC - GEPA"
+    assert section.lead in section.figures
+    assert "time, 1 thread" in section.finding.table.columns
 
 
 def dilution_found(rater, *, calibrated):
