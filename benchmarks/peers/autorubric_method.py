@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import dspy
 
-from benchmarks.peers.method import Found, Method, Task
+from benchmarks.peers.method import Found, Method, Task, text_of
 from mogradjudge import Criterion, Instructions, Unscored
 from mogradjudge.objectives import feedback_on
 from mogradjudge.report.numbers import counted
@@ -86,12 +86,8 @@ def _labelled(task: Task) -> Any:
     data = RubricDataset(prompt=seed.preamble, rubric=_rubric(task))
     for example in task.validation:
         scores = [(criterion, example[criterion.human]) for criterion in task.rubric.criteria]
-        data.add_item(_text(example), "a text", [_verdict(task, *score) for score in scores])
+        data.add_item(text_of(example), "a text", [_verdict(task, *score) for score in scores])
     return data
-
-
-def _text(example: dspy.Example) -> str:
-    return "\n".join(str(value) for value in dict(example.inputs()).values())
 
 
 def _verdict(task: Task, criterion: Criterion, score: float | Unscored) -> Any:
@@ -107,7 +103,7 @@ def _judge(task: Task) -> Any:
     from autorubric import EnsembleCriterionReport, EnsembleEvaluationReport
     from autorubric.graders.base import Grader
 
-    examples = {_text(example): example for example in task.validation}
+    examples = {text_of(example): example for example in task.validation}
 
     class JudgeGrader(Grader):  # type: ignore[misc]  # autorubric is not followed
         """Gives the verdicts that the scores of the judge program come to."""

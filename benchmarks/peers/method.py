@@ -119,6 +119,11 @@ class Method:
     is_served: bool = False
 
 
+def text_of(example: dspy.Example) -> str:
+    """Give an example's inputs as one text."""
+    return "\n".join(map(str, dict(example.inputs()).values()))
+
+
 def capped_lm(model: str, url: str, meter: Meter, engine: ToyEngine | None = None) -> CappedLM:
     """Make an LM, uncached and without retries: a call is an attempt."""
     where = {"api_base": url, "api_key": "none"} if engine is None else {"engine": engine}

@@ -17,7 +17,7 @@ import dspy
 
 from benchmarks.peers.budget import CapReached
 from benchmarks.peers.gating import Keeper
-from benchmarks.peers.method import Found, Method, Task
+from benchmarks.peers.method import Found, Method, Task, text_of
 from mogradjudge import Rubric
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.report.numbers import counted
@@ -89,9 +89,8 @@ def tagged(task: Task, prompt: str) -> str:
 
 def shown(example: dspy.Example, rubric: Rubric) -> str:
     """Write a text with the scores that people gave it."""
-    inputs = "\n".join(str(example[name]) for name in rubric.inputs)
     scores = [f"{criterion.name}: {example[criterion.human]}" for criterion in rubric.criteria]
-    return "\n".join([inputs, *scores])
+    return "\n".join([text_of(example), *scores])
 
 
 METHODS = (Method("OPRO", optimize),)

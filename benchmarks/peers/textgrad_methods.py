@@ -29,7 +29,7 @@ import dspy
 
 from benchmarks.peers.budget import CapReached
 from benchmarks.peers.gating import Keeper, batches
-from benchmarks.peers.method import Found, Method, Task
+from benchmarks.peers.method import Found, Method, Task, text_of
 from mogradjudge import Objective
 from mogradjudge.objectives import feedback_on
 
@@ -95,7 +95,7 @@ def _losses(task: Task, prompt: Any, batch: Sequence[dspy.Example], engine: Any)
     losses = []
     for example in batch:
         judge.example = example
-        text = "\n".join(str(value) for value in dict(example.inputs()).values())
+        text = text_of(example)
         judged = model(
             textgrad.Variable(text, requires_grad=False, role_description="a text to rate")
         )
