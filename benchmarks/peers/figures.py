@@ -194,7 +194,7 @@ def times_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Give each method's time of a call by that of our default, by the name of a column."""
     ours = next((row.paces for row in rows if row.method == OURS), {})
     return {
-        f"time, {threads} thread{'s' * (threads > 1)}": {
+        f"time by {OURS}'s, {threads} thread{'s' * (threads > 1)}": {
             row.method: row.paces[threads] / ours[threads] for row in rows if threads in row.paces
         }
         for threads in _threads(rows)

@@ -36,7 +36,7 @@ def _section(rows: Sequence[Row], timed: Sequence[Row], cell: Cell, settings: Se
         f"in the {cell.setting['world']} world. Agreement is the true one (Spearman's rho, the "
         "mean over criteria) of the instructions that a run returns; in brackets are 95 % "
         "intervals over runs, each of which has a world and documents of its own. A difference is "
-        "taken run by run. A time is that of a call, by SSC's.",
+        "taken run by run.",
         shown(figures_table(rows, timed)),
         "Calls by role:",
         shown(calls_table(rows)),

@@ -420,8 +420,8 @@ def test_times_are_those_of_a_call_by_our_default():
     cells += [cell_of(0, 1, 0.5, "COPRO", **slow), cell_of(0, 1, 0.5, "seed prompt", calls={})]
     times = times_of(summarize(cells))
     assert times == {
-        "time, 1 thread": {"SSC": 1.0, "COPRO": 2.0},
-        "time, 16 threads": {"SSC": 1.0},
+        "time by SSC's, 1 thread": {"SSC": 1.0, "COPRO": 2.0},
+        "time by SSC's, 16 threads": {"SSC": 1.0},
     }
     assert times_of(summarize(cells[2:])) == {}
 

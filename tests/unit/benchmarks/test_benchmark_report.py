@@ -217,7 +217,7 @@ def test_peers_begin_with_a_finding_and_show_times_from_cells_of_their_own(tmp_p
     (section,) = peers.sections("peers", cells := [peers_cell("SSC"), timed], Settings(cells))
     assert section.finding.claim.name == "SSC - GEPA"
     assert section.lead in section.figures
-    assert "time, 1 thread" in section.finding.table.columns
+    assert "time by SSC's, 1 thread" in section.finding.table.columns
 
 
 def dilution_found(rater, *, calibrated):
