@@ -93,9 +93,9 @@ def _sentence(pair: _Pair) -> str:
         return f"{ends} in {counted(runs, 'run')} of each, too few to tell which is better."
     if pair.claim.verdict == "established":
         return f"{ends}: a difference of {with_interval(pair.claim)}."
-    matters = " that matters" if pair.claim.verdict == "equivalent" else ""
+    shown = "that matters" if pair.claim.verdict == "equivalent" else "could be shown"
     within = f"between {signed(low)} and {signed(pair.claim.high)}"
-    return f"{ends}: no difference{matters} could be shown: it is {within} (95 % interval)."
+    return f"{ends}: no difference {shown}: it is {within} (95 % interval)."
 
 
 def _action(pair: _Pair) -> str:

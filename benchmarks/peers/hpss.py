@@ -70,7 +70,7 @@ def optimize(task: Task) -> Found:
             search.run()
         except CapReached:
             task.meter.settle()
-    notes = f"written anew; {len(search.scores)} strategies on {len(search.texts)} texts each"
+    notes = f"{len(search.scores)} strategies on {len(search.texts)} texts each"
     return Found(search.written(search.best), notes)
 
 
