@@ -123,7 +123,7 @@ def _table(benchmark: str, own: Row, rows: Sequence[Row], timed: Sequence[Row]) 
         for row in sorted([*best, *([own] if own.true else [])], key=_agreement)[::-1]
     ]
     columns = ("method", "true agreement", f"minus {own.method}", *times)
-    return Table(columns, lines, f"{_spoken(own)} and the best of {len(others)} others")
+    return Table(columns, lines, f"The best others, and {_spoken(own)}")
 
 
 def _agreement(row: Row) -> float:

@@ -321,7 +321,7 @@ def test_an_embedding_model_that_fails_is_named_in_one_line(tmp_path, monkeypatc
     arguments = ["--smoke", "--steps", "1", "--planted", "1", "--embedding-lm", "some/model"]
     result = CliRunner().invoke(dilution.command, arguments)
     assert result.exit_code == 1
-    assert result.output.startswith("Error: ") and "some/model" in result.output
+    assert "\nError: --embedding-lm some/model" in result.output
 
 
 def test_real_units_test_each_rater_where_there_are_some(tmp_path, monkeypatch):

@@ -404,12 +404,11 @@ def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
     }
     (picked,) = {tuple(c.key["picked"].items()) for c in setting.cells if "picked" in c.key}
     for name, instructions in picked:
-        values = {
-            cell.key["instructions"]: Judged.of(cell).agreement(name)
-            for cell in reversed(evaluated)
-            if cell.key["criterion"] == name
-        }
-        assert values[instructions] == max(values.values())
+        best = max(
+            (cell for cell in evaluated if cell.key["criterion"] == name),
+            key=lambda cell: Judged.of(cell).agreement(name),
+        )
+        assert instructions == best.key["instructions"]
     stitched = [cell.key["arm"] for cell in setting.cells if cell.key["part"] == STITCHED]
     assert stitched == ["S1", "J1", *(f"{ONE}{name}" for name in CRITERIA)]
     with in_setting(setting):
