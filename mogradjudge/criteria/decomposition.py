@@ -84,7 +84,8 @@ class DecompositionMode:
         'fluency+style | relevance'
         """
         is_named = text in MODE_NAMES or (routing and text in _ROUTED)
-        stages = list(text) if is_named else str(text).split(">")
+        split = text.split(">") if isinstance(text, str) else []
+        stages = list(text) if is_named else split
         if len(stages) != _STAGES:
             raise SetupError(
                 f"`mode` must be one of {', '.join(MODE_NAMES)}, got {text!r}; or have three "

@@ -131,7 +131,8 @@ class _Replying:
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        role = _ROLES.get(signature.instructions)
+        begins = signature.instructions.startswith  # over a batch, a coach is told more
+        role = next((role for words, role in _ROLES.items() if begins(words)), None)
         if role is None:
             return [usual_scores(signature)]
         number, finds = len(self.role_calls), self.finds_conflicts

@@ -322,6 +322,7 @@ def test_a_mode_is_legal_where_each_group_lies_inside_one_of_the_next_stage(inne
         ("S > a+b > a+b | c", "'c' in 'a.b | c'"),
         ("S > a+b | c", "three"),
         ("a+b | c", "three"),
+        (lambda: None, "three .*Objective.from_metric"),
     ],
 )
 def test_a_mistake_in_a_partition_is_a_line_that_names_it(text, words):
