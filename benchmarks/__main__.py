@@ -20,6 +20,7 @@ from benchmarks.self_tests import (
     real_run,
     resume,
     scale,
+    score_maps,
     search,
     search_luck,
     search_statistics,
@@ -29,6 +30,7 @@ from benchmarks.self_tests import (
 BENCHMARKS = (
     *(noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(search, search_statistics, search_luck, luck, real_run, attacks, cost, faults, resume, scale),
+    score_maps,
 )
 
 

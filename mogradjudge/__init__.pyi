@@ -4,6 +4,7 @@ from .criteria.decomposition import MODES, DecompositionMode
 from .criteria.partition import Scope
 from .data import ReadOptions, load_examples, split_by_group
 from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
+from .judge.calibration import ScoreMap
 from .judge.instructions import Instructions
 from .judge.judge import MultiCriteriaJudge
 from .judge.scores import Reading, Unscored
@@ -19,6 +20,7 @@ from .optimize.config import MOGradConfig
 from .optimize.result import OptimizationResult
 from .optimize.teleprompter import MOGrad
 from .programs.evaluation import Agreement, agreement_of, judge_examples
+from .scoring.calibration import calibrate
 from .scoring.interference import Interference, suggest_partition
 from .stages.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 
@@ -47,12 +49,14 @@ __all__ = [
     "Rubric",
     "Scale",
     "Scope",
+    "ScoreMap",
     "Scored",
     "SetupError",
     "Undefined",
     "Unscored",
     "agreement_of",
     "as_metric",
+    "calibrate",
     "correlate",
     "judge_examples",
     "load_examples",

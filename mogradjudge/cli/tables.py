@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
+    from mogradjudge.judge.calibration import ScoreMap
     from mogradjudge.optimize.estimate import RoleEstimate
     from mogradjudge.scoring.ceilings import Ceilings
     from mogradjudge.scoring.table import ScoredTable
@@ -244,6 +245,8 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}
     others = {**coefficients, **_OTHER_MEASURES}
     others.pop(shown_first, None)
+    if report["calibration"]:
+        others["MAE of raw scores"] = ("raw_mae", 2)
     print_table(
         ("criterion", *others),
         [
@@ -253,6 +256,27 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         "Other measures; MAE and bias are in points of the scale, bias > 0 is a lenient judge",
     )
     print_ledger(report["ledger"])
+
+
+def print_calibration(maps: Mapping[str, ScoreMap], out: str) -> None:
+    """Print each criterion's map and its errors, and where the judge is."""
+    rows = [
+        [
+            *(name, it.kind, number(it.raw_error, 2), number(it.mapped_error, 2)),
+            str(it.documents),
+        ]
+        for name, it in maps.items()
+    ]
+    print_table(
+        ("criterion", "map", "MAE raw", "MAE mapped", "documents"),
+        rows,
+        "Mean absolute error in points of the scale; mapped: by maps fitted to other documents",
+    )
+    if unmapped := [name for name, it in maps.items() if not it.knots]:
+        say(
+            f"no map lowers the error by more than chance would; as they are: {', '.join(unmapped)}"
+        )
+    say(f"The calibrated judge is in {out}.")
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -15,6 +15,7 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Group, Rubric, fields_from_toml
 from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.calibration import ScoreMap
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.inputs import check_inputs, text_inputs
@@ -36,8 +37,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     """Rates a text on several criteria; an optimizer edits its scoring instructions.
 
     Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion
-    (an int for ``"integer"``, else a float; `Unscored` where the reply gave none) and ``readings``,
-    a dict from each criterion to the `Reading` behind its score.
+    (an int for ``"integer"``, a float elsewhere and after `calibrate`; `Unscored` where the reply
+    gave none) and ``readings``, a dict from each criterion to the `Reading` behind its score.
 
     Args:
         rubric: What to rate.
@@ -127,6 +128,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         """LM calls for one text, if nothing is cached and nothing fails."""
         return len(self.judges) * self.settings.n
 
+    @property
+    def calibration(self) -> dict[str, ScoreMap]:
+        """The map of each calibrated criterion, see `calibrate`; empty if none is."""
+        held = (predictor.current_calibration() for predictor in self.judges.values())
+        return {name: it for own in held if own is not None for name, it in own.maps.items()}
+
     def forward(self, **inputs: str) -> dspy.Prediction:
         """Score one text.
 
@@ -210,6 +217,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             for name in reply.criteria:
                 taken[name].append(self._reading(self.rubric[name], reply, adapter))
         readings = {name: _mean(samples) for name, samples in taken.items()}
+        readings |= {
+            name: score_map.applied_to(readings[name])
+            for name, score_map in self.calibration.items()
+        }
         scores = {name: reading.score for name, reading in readings.items()}
         return dspy.Prediction(**scores, readings=readings)
 

@@ -1,0 +1,74 @@
+"""``mogradjudge calibrate``, and what `score` and `evaluate` make of its judge."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from test_cli import RUBRIC, call, lm
+
+from benchmarks.worlds.server import serving
+from benchmarks.worlds.world import toy_examples
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.programs.saving import save_judge
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_judge(MultiCriteriaJudge(RUBRIC), tmp_path / "judge")
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 40)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return tmp_path
+
+
+def calibrated(saved, server, *more):
+    words = [saved / "judge", saved / "ratings.jsonl", *lm(server), "--out", saved / "mapped"]
+    return call("calibrate", *words, *more)
+
+
+def test_scores_of_the_new_judge_are_mapped_and_with_raw_they_are_not(saved, server, capsys):
+    assert calibrated(saved, server, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)["calibration"]
+    assert set(printed) == set(RUBRIC.names)
+    assert any(figures["kind"] != "none" for figures in printed.values())
+    maps = MultiCriteriaJudge.from_saved(saved / "mapped").calibration
+    assert {name: it.kind for name, it in maps.items()} == {
+        name: figures["kind"] for name, figures in printed.items()
+    }
+
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server)]
+    assert call("score", *words, "--out", saved / "mapped.parquet") == 0
+    assert call("score", *words, "--out", saved / "raw.parquet", "--raw") == 0
+    mapped, raw = (pq.read_table(saved / f"{name}.parquet") for name in ("mapped", "raw"))
+    for name, figures in printed.items():
+        assert (f"{name}_raw" in mapped.column_names) == (figures["kind"] != "none")
+        assert f"{name}_raw" not in raw.column_names
+        column = name if figures["kind"] == "none" else f"{name}_raw"
+        assert mapped[column].to_pylist() == raw[name].to_pylist()
+
+
+def test_evaluate_shows_both_errors(saved, server, capsys):
+    assert calibrated(saved, server) == 0
+    assert "MAE mapped" in capsys.readouterr().out
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server)]
+    assert call("evaluate", *words) == 0
+    assert "MAE of raw scores" in capsys.readouterr().out
+    assert call("evaluate", *words, "--raw") == 0
+    assert "MAE of raw scores" not in capsys.readouterr().out
+
+
+def test_an_existing_folder_is_refused_before_any_call(saved, server):
+    (saved / "mapped").mkdir()
+    server.reset()
+    assert calibrated(saved, server) == 2
+    assert not server.calls
+
+
+def test_a_cap_ends_it_without_a_judge(saved, server):
+    assert calibrated(saved, server, "--max-calls", 3) == 1
+    assert not (saved / "mapped").exists()
