@@ -14,6 +14,7 @@ from benchmarks.harness.setting import passing_folder, setting_options
 from benchmarks.self_tests import (
     attacks,
     calibration,
+    composing,
     cost,
     faults,
     luck,
@@ -30,7 +31,7 @@ from benchmarks.self_tests import (
 BENCHMARKS = (
     *(noise, dilution, interference, modes, peers, report, calibration, statistics),
     *(search, search_statistics, search_luck, luck, real_run, attacks, cost, faults, resume, scale),
-    score_maps,
+    *(score_maps, composing),
 )
 
 

@@ -1,4 +1,6 @@
 from .agreement import Undefined, correlate
+from .composition.compose import ComposeOptions, compose
+from .composition.front import Composition
 from .criteria import Criterion, Rubric, Scale
 from .criteria.decomposition import MODES, DecompositionMode
 from .criteria.partition import Scope
@@ -30,6 +32,8 @@ __all__ = [
     "AlwaysAccept",
     "Budget",
     "BudgetExhausted",
+    "ComposeOptions",
+    "Composition",
     "Criterion",
     "DecompositionMode",
     "Gate",
@@ -57,6 +61,7 @@ __all__ = [
     "agreement_of",
     "as_metric",
     "calibrate",
+    "compose",
     "correlate",
     "judge_examples",
     "load_examples",

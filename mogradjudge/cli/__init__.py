@@ -20,6 +20,7 @@ import click
 
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.completion import PROGRAM, completion_command
+from mogradjudge.cli.compose import compose_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.evaluate import calibrate_command, evaluate_command
 from mogradjudge.cli.output import Secrets
@@ -52,7 +53,14 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
 
 for command in (
     *(demo_command, compile_command, search_command, score_command),
-    *(evaluate_command, calibrate_command, estimate_command, report_command, completion_command),
+    *(
+        evaluate_command,
+        calibrate_command,
+        compose_command,
+        estimate_command,
+        report_command,
+        completion_command,
+    ),
 ):
     cli.add_command(command)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,25 +23,19 @@ from mogradjudge.cli.output import Work, output_options
 from mogradjudge.cli.saved_judge import (
     budget_of,
     check_new_folder,
+    folder_of,
+    held_out_option,
     judge_argument,
     judging,
     raw_option,
     saved_judge,
+    unread_texts,
 )
 from mogradjudge.cli.tables import print_calibration, print_evaluation, print_ledger
-from mogradjudge.display.terminal import tell
-from mogradjudge.errors import SetupError
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
-    import dspy
-
-held_out_option = click.option(
-    "--held-out",
-    is_flag=True,
-    help="Take only the texts that the judge's run held out (--test-share) or did not know; of "
-    "these, none of whose group the run read a text.",
-)
+    pass
 
 
 @click.command("evaluate", cls=Work, short_help="Measure a saved judge against human ratings.")
@@ -70,10 +63,10 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     from mogradjudge.scoring.evaluate import evaluation_report
 
     budget, saved = budget_of(options), saved_judge(judge, options["fallback"], raw=options["raw"])
-    options |= _of_the_run(_folder_of(judge))
+    options |= _of_the_run(folder_of(judge))
     reading = reading_of(options)
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
-    examples, read = _unread(_folder_of(judge), rated, held_out=options["held_out"])
+    examples, read = unread_texts(judge, rated, held_out=options["held_out"])
     with judging(options, examples, as_json=as_json):
         report = evaluation_report(
             *(saved, examples, options["num_threads"], options["level"], options["max_rpm"]),
@@ -119,7 +112,7 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     saved = saved_judge(judge, options["fallback"], raw=True)
     reading, threads = reading_of(options), options["num_threads"]
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
-    examples, _ = _unread(_folder_of(judge), rated, held_out=options["held_out"])
+    examples, _ = unread_texts(judge, rated, held_out=options["held_out"])
     ledger = Ledger(budget_of(options), threads, options["max_rpm"])
     with judging(options, examples, as_json=as_json):
         mapped = calibrated(saved, examples, ledger, threads, keep_going=options["keep_going"])
@@ -131,11 +124,6 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     else:
         print_calibration(mapped.calibration, out)
         print_ledger(rows)
-
-
-def _folder_of(judge: str) -> Path:
-    path = Path(judge)
-    return path if path.is_dir() else path.parent
 
 
 def _of_the_run(folder: Path) -> dict[str, str]:
@@ -152,34 +140,3 @@ def _of_the_run(folder: Path) -> dict[str, str]:
         for name in ("measure", "level")
         if name in config and context.get_parameter_source(name) is ParameterSource.DEFAULT
     }
-
-
-def _unread(
-    folder: Path, examples: Sequence[dspy.Example], *, held_out: bool
-) -> tuple[Sequence[dspy.Example], int | None]:
-    """Return the texts to evaluate on, and how many of them the judge's run has read.
-
-    The number is None where no run has written its parts beside the judge.
-
-    Raises:
-        SetupError: If held-out texts are wanted, and there are none or they are not known.
-    """
-    from mogradjudge.optimize.parts import PARTS, Parts
-
-    parts = Parts.read_from(folder)
-    if parts is None:
-        if held_out:
-            raise SetupError(
-                f"--held-out needs a run's {PARTS}, and {folder} has none. Give the folder of a "
-                "run, or leave --held-out out."
-            )
-        return examples, None
-    if held_out:
-        examples = parts.held_out(examples)
-    if read := len(parts.read(examples)):
-        others = "" if read == len(examples) else " --held-out takes the others."
-        tell(
-            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
-            f"optimistic.{others}"
-        )
-    return examples, read

@@ -12,6 +12,7 @@ import click
 
 from mogradjudge.cli.options import FILE
 from mogradjudge.cli.output import RESUME, Loudness, loudness, option_of
+from mogradjudge.display.terminal import tell
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped, SetupError
 from mogradjudge.files import to_json
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
 raw_option = click.option(
     "--raw", is_flag=True, help="Leave a calibrated judge's scores as they are."
+)
+
+held_out_option = click.option(
+    "--held-out",
+    is_flag=True,
+    help="Take only the texts that the judge's run held out (--test-share) or did not know; of "
+    "these, none of whose group the run read a text.",
 )
 
 
@@ -139,3 +147,41 @@ def check_new_folder(out: str) -> None:
     """
     if Path(out).exists():
         raise SetupError(f"`--out` must be a new folder, but {out} exists. Give another one.")
+
+
+def folder_of(judge: str) -> Path:
+    """Return the folder that a judge is in."""
+    path = Path(judge)
+    return path if path.is_dir() else path.parent
+
+
+def unread_texts(
+    judge: str, examples: Sequence[dspy.Example], *, held_out: bool
+) -> tuple[Sequence[dspy.Example], int | None]:
+    """Return the texts to evaluate on, and how many of them the judge's run has read.
+
+    The number is None where no run has written its parts beside the judge.
+
+    Raises:
+        SetupError: If held-out texts are wanted, and there are none or they are not known.
+    """
+    from mogradjudge.optimize.parts import PARTS, Parts
+
+    folder = folder_of(judge)
+    parts = Parts.read_from(folder)
+    if parts is None:
+        if held_out:
+            raise SetupError(
+                f"--held-out needs a run's {PARTS}, and {folder} has none. Give the folder of a "
+                "run, or leave --held-out out."
+            )
+        return examples, None
+    if held_out:
+        examples = parts.held_out(examples)
+    if read := len(parts.read(examples)):
+        others = "" if read == len(examples) else " --held-out takes the others."
+        tell(
+            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
+            f"optimistic.{others}"
+        )
+    return examples, read

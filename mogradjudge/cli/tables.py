@@ -279,5 +279,37 @@ def print_calibration(maps: Mapping[str, ScoreMap], out: str) -> None:
     say(f"The calibrated judge is in {out}.")
 
 
+def print_composition(result: Mapping[str, Any], out: str) -> None:
+    """Print what `compose.json` holds: the front, the interference and what was confirmed."""
+    names = list(result["sections"])
+    rows = [
+        [
+            *(str(point["calls"]), point["layout"], number(point["mean"])),
+            *(number(point["agreement"][name]) for name in names),
+            "taken" if point == result["chosen"] else "",
+        ]
+        for point in result["front"]
+    ]
+    print_table(
+        ("calls per text", "criteria in a call", "mean", *names, ""),
+        rows,
+        "Agreement on the texts that chose the composition, and so optimistic",
+    )
+    effects = result["interference"]["effects"]
+    print_table(
+        ("section of", *(f"on {name}" for name in names)),
+        [
+            [name, *("" if on == name else number(value, 2) for on, value in pairs)]
+            for name, row in zip(names, effects, strict=True)
+            for pairs in [zip(names, row, strict=True)]
+        ],
+        "Interference: change of the agreement when both share a call; below 0 is harm",
+    )
+    say("sections: " + ", ".join(f"{name} {kind}" for name, kind in result["sections"].items()))
+    say(result["confirmation"]["sentence"])
+    print_ledger(result["ledger"])
+    say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
+
+
 def _interval(bounds: Sequence[float] | None) -> str:
     return "-" if bounds is None else f"{bounds[0]:z.3f} to {bounds[1]:z.3f}"

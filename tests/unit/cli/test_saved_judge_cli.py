@@ -1,14 +1,14 @@
-"""``mogradjudge calibrate``, and what `score` and `evaluate` make of its judge."""
+"""``mogradjudge calibrate`` and ``compose``, and what other commands make of their judges."""
 
 import json
 
 import pyarrow.parquet as pq
 import pytest
-from test_cli import RUBRIC, call, lm
+from test_cli import RUBRIC, call, lm, read
 
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples
-from mogradjudge import MultiCriteriaJudge
+from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.programs.saving import save_judge
 
 
@@ -72,3 +72,44 @@ def test_an_existing_folder_is_refused_before_any_call(saved, server):
 def test_a_cap_ends_it_without_a_judge(saved, server):
     assert calibrated(saved, server, "--max-calls", 3) == 1
     assert not (saved / "mapped").exists()
+
+
+@pytest.fixture
+def apart(saved):
+    """Save a judge for each criterion beside the rated texts."""
+    for criterion in RUBRIC.criteria:
+        save_judge(MultiCriteriaJudge(Rubric(RUBRIC.inputs, [criterion])), saved / criterion.name)
+    return saved
+
+
+def composed(apart, server, *more):
+    runs = [apart / name for name in RUBRIC.names]
+    words = ["compose", *runs, apart / "ratings.jsonl", *lm(server), "--out", apart / "one"]
+    return call(*words, "--limit", 12, "--confirm", "off", *more)
+
+
+def test_judges_of_single_criteria_become_one_that_other_commands_take(apart, server, capsys):
+    server.reset()
+    assert composed(apart, server, "--max-calls-per-text", 1, "--json") == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["chosen"]["layout"] == "combined" and len(result["front"]) == 2
+    assert f"At most {server.calls['judge']} calls" in printed.err
+    assert read(apart / "one" / "compose.json") == result
+    assert MultiCriteriaJudge.from_saved(apart / "one").rubric.names == RUBRIC.names
+    words = [apart / "one", apart / "ratings.jsonl", *lm(server)]
+    assert call("score", *words, "--out", apart / "scores.parquet") == 0
+    assert call("evaluate", *words) == 0
+    assert "used by the compile" in capsys.readouterr().err
+
+
+def test_a_composition_is_resumed_by_the_same_command(apart, server, capsys):
+    assert composed(apart, server, "--max-calls", 20) == 1
+    assert "--max-calls" in capsys.readouterr().err
+    server.reset()
+    assert composed(apart, server) == 0
+    front = capsys.readouterr().out
+    assert all(name in front for name in ("separate", "combined", "taken"))
+    server.reset()
+    assert composed(apart, server) == 0
+    assert not server.calls
