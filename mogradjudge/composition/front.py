@@ -37,6 +37,9 @@ class Point:
         layout: The same as a judge's layout.
         agreement: The agreement on each criterion, on the texts that chose the composition, and so
             optimistic; None where it is undefined.
+
+    >>> Point((("tone", "style"),), "combined", {"tone": 0.5, "style": None}).mean
+    0.5
     """
 
     groups: tuple[Group, ...]
@@ -78,6 +81,10 @@ class Composition:
             nothing.
         ledger: The calls.
         parts: The texts that were read.
+
+    >>> composed = compose(["tone-run", "style-run"], valset)  # doctest: +SKIP
+    >>> [(point.calls, point.mean) for point in composed.front]  # doctest: +SKIP
+    [(2, 0.61), (1, 0.52)]
     """
 
     judge: MultiCriteriaJudge
