@@ -33,10 +33,11 @@ class Sources:
 
     @classmethod
     def of(cls, sources: Sequence[MultiCriteriaJudge | str | Path]) -> Sources:
-        """Read judges, saved ones by their path.
+        """Read judges, saved ones by their path; LMs that are pinned on them are left out.
 
         Raises:
-            SetupError: If there are none, one is no judge, or they do not fit together.
+            SetupError: If there are none, one is no judge or has demos, or they do not fit
+                together.
         """
         judges = [
             it if isinstance(it, MultiCriteriaJudge) else MultiCriteriaJudge.from_saved(it)
@@ -49,6 +50,11 @@ class Sources:
             for predictor in judge.judges.values():
                 instructions = Instructions.parse(predictor.signature.instructions)
                 preambles.append(instructions.preamble)
+                if predictor.demos:
+                    raise SetupError(
+                        f"Only instructions can be composed, but the judge of "
+                        f"{', '.join(predictor.criteria)} has demos. Remove them."
+                    )
                 for name in predictor.criteria:
                     sections.setdefault(name, []).append(instructions.section(name))
         _check_equal("inputs", [judge.rubric.inputs for judge in judges])

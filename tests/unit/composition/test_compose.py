@@ -180,6 +180,13 @@ def test_judges_that_do_not_fit_together_are_refused(sources):
         Sources.of(sources)
 
 
+def test_demos_are_refused_and_not_dropped_in_silence():
+    judge = judge_of(Criterion("tone", "Is it kind?"))
+    judge.predictors()[0].demos = [{"output": "Hello.", "tone": 4}]
+    with pytest.raises(SetupError, match="tone"):
+        Sources.of([judge])
+
+
 @pytest.mark.parametrize("most", [0, -1, 1.5, "2", True])
 def test_a_number_of_calls_is_checked(most):
     with pytest.raises(SetupError, match="max_calls_per_text"):

@@ -24,6 +24,7 @@ from mogradjudge.programs.structure import uncalibrated
 from mogradjudge.scoring.calibration import fitted_map
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.scoring.table import score_table
+from mogradjudge.search.study import Arguments
 from tests.engines import FunctionEngine, fake_lm, in_chat, user
 
 RUBRIC = Rubric(["text"], [Criterion("tone", "Is it kind?"), Criterion("clarity", "Is it clear?")])
@@ -141,6 +142,11 @@ def test_optimizing_starts_from_raw_scores_and_drops_the_maps_with_a_word(judge,
         )
     assert "calibration" in caplog.text and not program.calibration
     assert not any(one["program"].calibration for one in program.candidate_programs)
+
+
+def test_a_search_starts_from_raw_scores(judge, tmp_path):
+    arguments = Arguments(judge, trainset=EXAMPLES, storage="sqlite://", out=tmp_path)
+    assert not arguments.job().judge.calibration
 
 
 def test_another_model_is_warned_of(judge, caplog):
