@@ -105,6 +105,7 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     """
     from mogradjudge.data import load_examples
     from mogradjudge.lm.ledger import Ledger
+    from mogradjudge.optimize.parts import Parts
     from mogradjudge.programs.saving import save_judge
     from mogradjudge.scoring.calibration import calibrated
 
@@ -117,6 +118,9 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     with judging(options, examples, as_json=as_json):
         mapped = calibrated(saved, examples, ledger, threads, keep_going=options["keep_going"])
         save_judge(mapped, Path(out))
+        before = Parts.read_from(folder_of(judge))
+        parts = Parts.of({"calibration": examples}).including([before] if before else [])
+        parts.write_to(Path(out))
     rows = [row.as_dict() for row in ledger.rows]
     if as_json:
         maps = {name: asdict(it) for name, it in mapped.calibration.items()}

@@ -230,7 +230,7 @@ class _Composing:
             interference=interference,
             confirmation=confirmation,
             ledger=self.ledger.rows,
-            parts=Parts.of(self.data.parts),
+            parts=Parts.of(self.data.parts).including(self.sources.parts),
         )
 
     @contextmanager

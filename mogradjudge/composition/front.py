@@ -80,7 +80,7 @@ class Composition:
         confirmation: The result beside the initial sections in the same calls, on texts that chose
             nothing.
         ledger: The calls.
-        parts: The texts that were read.
+        parts: The texts that it and the sources' runs have read.
 
     >>> composed = compose(["tone-run", "style-run"], valset)  # doctest: +SKIP
     >>> [(point.calls, point.mean) for point in composed.front]  # doctest: +SKIP

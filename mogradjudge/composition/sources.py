@@ -13,6 +13,7 @@ from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.predictor import initial_section
 from mogradjudge.judge.scores import JudgeSettings
+from mogradjudge.optimize.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Sources:
         settings: Their settings; the layout is left to the composition.
         preamble: Their preamble.
         sections: The distinct sections of each criterion.
+        parts: What their runs have read, as far as they have a folder that says it.
     """
 
     rubric: Rubric
     settings: JudgeSettings
     preamble: str
     sections: Mapping[str, tuple[str, ...]]
+    parts: tuple[Parts, ...] = ()
 
     @classmethod
     def of(cls, sources: Sequence[MultiCriteriaJudge | str | Path]) -> Sources:
@@ -66,7 +69,10 @@ class Sources:
             for name, it in criteria.items()
         }
         rubric = replace(judges[0].rubric, criteria=tuple(criteria.values()))
-        return cls(rubric, judges[0].settings, preambles[0], choices)
+        paths = [Path(it) for it in sources if not isinstance(it, MultiCriteriaJudge)]
+        parts = (Parts.read_from(it if it.is_dir() else it.parent) for it in paths)
+        read = tuple(it for it in parts if it is not None)
+        return cls(rubric, judges[0].settings, preambles[0], choices, read)
 
     @property
     def initial(self) -> dict[str, str]:

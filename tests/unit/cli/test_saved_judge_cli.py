@@ -9,6 +9,7 @@ from test_cli import RUBRIC, call, lm, read
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples
 from mogradjudge import MultiCriteriaJudge, Rubric
+from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.saving import save_judge
 
 
@@ -62,6 +63,17 @@ def test_evaluate_shows_both_errors(saved, server, capsys):
     assert "MAE of raw scores" not in capsys.readouterr().out
 
 
+def test_what_a_run_has_read_is_held_against_its_calibrated_judge(saved, server, capsys):
+    read_before = toy_examples(RUBRIC, 40)[:10]
+    Parts.of({"training": read_before}).write_to(saved / "judge")
+    assert calibrated(saved, server, "--held-out") == 0
+    parts = Parts.read_from(saved / "mapped")
+    assert len(parts.read(toy_examples(RUBRIC, 40))) == 40
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server), "--held-out"]
+    assert call("evaluate", *words) == 2
+    assert "No text is held out" in capsys.readouterr().err
+
+
 def test_an_existing_folder_is_refused_before_any_call(saved, server):
     (saved / "mapped").mkdir()
     server.reset()
@@ -89,8 +101,11 @@ def composed(apart, server, *more):
 
 
 def test_judges_of_single_criteria_become_one_that_other_commands_take(apart, server, capsys):
+    unseen = toy_examples(RUBRIC, 60)[50:]
+    Parts.of({"training": unseen[:4], "test": unseen[4:]}).write_to(apart / RUBRIC.names[0])
     server.reset()
     assert composed(apart, server, "--max-calls-per-text", 1, "--json") == 0
+    assert len(Parts.read_from(apart / "one").read(unseen)) == 4
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     assert result["chosen"]["layout"] == "combined" and len(result["front"]) == 2
