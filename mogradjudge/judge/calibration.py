@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
@@ -99,7 +99,9 @@ def _map(saved: object, name: str, rubric: Rubric) -> ScoreMap:
         score_map = ScoreMap(**saved)  # type: ignore[arg-type]  # checked below
         knots = tuple((float(judge), float(human)) for judge, human in score_map.knots)
         figures = (score_map.raw_error, score_map.mapped_error, score_map.documents)
-        is_sound = all(isinstance(figure, int | float | None) for figure in figures)
+        is_sound = score_map.kind in get_args(MapKind) and all(
+            isinstance(figure, int | float | None) for figure in figures
+        )
     except (TypeError, ValueError):
         knots, is_sound = (), False
     if not (is_sound and name in rubric.names and _rises(knots, rubric, name)):
