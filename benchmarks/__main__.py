@@ -18,12 +18,14 @@ from benchmarks.harness.setting import passing_folder
 from benchmarks.self_tests import (
     attacks,
     calibration,
+    composing,
     cost,
     faults,
     luck,
     real_run,
     resume,
     scale,
+    score_maps,
     search,
     search_luck,
     search_statistics,
@@ -35,6 +37,7 @@ PAYING = (noise, dilution, interference, modes)
 BENCHMARKS = (
     *(*PAYING, peers, report, calibration, statistics),
     *(search, search_statistics, search_luck, luck, real_run, attacks, cost, faults, resume, scale),
+    *(score_maps, composing),
 )
 
 

@@ -1,9 +1,12 @@
 from .agreement import Undefined, correlate
+from .composition.compose import ComposeOptions, compose
+from .composition.front import Composition
 from .criteria import Criterion, Rubric, Scale
 from .criteria.decomposition import MODES, DecompositionMode
 from .criteria.partition import Scope
 from .data import ReadOptions, load_examples, split_by_group
 from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
+from .judge.calibration import ScoreMap
 from .judge.instructions import Instructions
 from .judge.judge import MultiCriteriaJudge
 from .judge.scores import Reading, Unscored
@@ -19,6 +22,7 @@ from .optimize.config import MOGradConfig
 from .optimize.result import OptimizationResult
 from .optimize.teleprompter import MOGrad
 from .programs.evaluation import Agreement, agreement_of, judge_examples
+from .scoring.calibration import calibrate
 from .scoring.interference import Interference, suggest_partition
 from .stages.gate import AlwaysAccept, Gate, NoCriterionRegression, NoMeanRegression
 
@@ -28,6 +32,8 @@ __all__ = [
     "AlwaysAccept",
     "Budget",
     "BudgetExhausted",
+    "ComposeOptions",
+    "Composition",
     "Criterion",
     "DecompositionMode",
     "Gate",
@@ -47,12 +53,15 @@ __all__ = [
     "Rubric",
     "Scale",
     "Scope",
+    "ScoreMap",
     "Scored",
     "SetupError",
     "Undefined",
     "Unscored",
     "agreement_of",
     "as_metric",
+    "calibrate",
+    "compose",
     "correlate",
     "judge_examples",
     "load_examples",

@@ -15,7 +15,8 @@ class Kind:
 
     ``lowest`` is -1 for a coefficient, which is 0 where scores agree as by chance, and 0 for a
     share, which says nothing of chance. ``constant`` says which scores of people leave it without a
-    value; empty if it only needs a text.
+    value; empty if it only needs a text. ``relative`` says that it asks for no judge on the human
+    scale, so a calibration is not for it.
 
     >>> METHODS["qwk"].short, METHODS["mae"].lowest
     ('QWK', 0.0)
@@ -25,12 +26,13 @@ class Kind:
     short: str
     lowest: float = -1.0
     constant: str = "human scores"
+    relative: bool = False
 
 
 METHODS: Mapping[Method, Kind] = {
-    "spearman": Kind("Spearman's rho", "Spearman"),
-    "kendall": Kind("Kendall's tau-b", "Kendall"),
-    "pearson": Kind("Pearson's r", "Pearson"),
+    "spearman": Kind("Spearman's rho", "Spearman", relative=True),
+    "kendall": Kind("Kendall's tau-b", "Kendall", relative=True),
+    "pearson": Kind("Pearson's r", "Pearson", relative=True),
     "qwk": Kind("quadratic weighted kappa", "QWK", constant="rounded human scores"),
     "mae": Kind("1 - mean absolute error / scale width", "1 - MAE/width", 0.0, ""),
     "accuracy": Kind("accuracy of rounded scores", "accuracy", 0.0, ""),

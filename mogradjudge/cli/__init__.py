@@ -20,10 +20,12 @@ import click
 
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.completion import PROGRAM, completion_command
+from mogradjudge.cli.compose import compose_command
 from mogradjudge.cli.demo import demo_command
+from mogradjudge.cli.evaluate import calibrate_command, evaluate_command
 from mogradjudge.cli.output import Secrets
 from mogradjudge.cli.report import report_command
-from mogradjudge.cli.score import evaluate_command, score_command
+from mogradjudge.cli.score import score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.display.terminal import one_line
@@ -51,7 +53,14 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
 
 for command in (
     *(demo_command, compile_command, search_command, score_command),
-    *(evaluate_command, estimate_command, report_command, completion_command),
+    *(
+        evaluate_command,
+        calibrate_command,
+        compose_command,
+        estimate_command,
+        report_command,
+        completion_command,
+    ),
 ):
     cli.add_command(command)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
+    from mogradjudge.judge.calibration import ScoreMap
     from mogradjudge.optimize.estimate import RoleEstimate
     from mogradjudge.scoring.ceilings import Ceilings
     from mogradjudge.scoring.table import ScoredTable
@@ -244,6 +245,8 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}
     others = {**coefficients, **_OTHER_MEASURES}
     others.pop(shown_first, None)
+    if report["calibration"]:
+        others["MAE of raw scores"] = ("raw_mae", 2)
     print_table(
         ("criterion", *others),
         [
@@ -253,6 +256,59 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         "Other measures; MAE and bias are in points of the scale, bias > 0 is a lenient judge",
     )
     print_ledger(report["ledger"])
+
+
+def print_calibration(maps: Mapping[str, ScoreMap], out: str) -> None:
+    """Print each criterion's map and its errors, and where the judge is."""
+    rows = [
+        [
+            *(name, it.kind, number(it.raw_error, 2), number(it.mapped_error, 2)),
+            str(it.documents),
+        ]
+        for name, it in maps.items()
+    ]
+    print_table(
+        ("criterion", "map", "MAE raw", "MAE mapped", "documents"),
+        rows,
+        "Mean absolute error in points of the scale; mapped: by maps fitted to other documents",
+    )
+    if unmapped := [name for name, it in maps.items() if not it.knots]:
+        say(
+            f"no map lowers the error by more than chance would; as they are: {', '.join(unmapped)}"
+        )
+    say(f"The calibrated judge is in {out}.")
+
+
+def print_composition(result: Mapping[str, Any], out: str) -> None:
+    """Print what `compose.json` holds: the front, the interference and what was confirmed."""
+    names = list(result["sections"])
+    rows = [
+        [
+            *(str(point["calls"]), point["layout"], number(point["mean"])),
+            *(number(point["agreement"][name]) for name in names),
+            "taken" if point == result["chosen"] else "",
+        ]
+        for point in result["front"]
+    ]
+    print_table(
+        ("calls per text", "criteria in a call", "mean", *names, ""),
+        rows,
+        "Agreement on the texts that chose the composition, and so optimistic",
+    )
+    effects = result["interference"]["effects"]
+    print_table(
+        ("section of", *(f"on {name}" for name in names)),
+        [
+            [name, *("" if on == name else number(value, 2) for on, value in pairs)]
+            for name, row in zip(names, effects, strict=True)
+            for pairs in [zip(names, row, strict=True)]
+        ],
+        "Interference: change of the agreement when both share a call; below 0 is harm",
+    )
+    say("sections: " + ", ".join(f"{name} {kind}" for name, kind in result["sections"].items()))
+    say(result["confirmation"]["sentence"])
+    print_ledger(result["ledger"])
+    say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,17 +14,18 @@ from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Group, Rubric, fields_from_toml
 from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
+from mogradjudge.judge.calibration import ScoreMap
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.inputs import check_inputs, text_inputs
-from mogradjudge.judge.predictor import ScorePredict, saved_manifest, warned_once
+from mogradjudge.judge.predictor import ScorePredict, warned_once
 from mogradjudge.judge.reply import field_by_field, is_read_by_field
+from mogradjudge.judge.saved import saved_judge, settings_of
 from mogradjudge.judge.scores import JudgeSettings, Reading, Refused, Unscored, scope_of
 from mogradjudge.lm.quoting import quote, reason_of
 from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal, concerns_the_text
 from mogradjudge.settings import Layout, ScoreRule
 
-_LARGEST_FILE = 50_000_000  # bytes
 _SAMPLING_TEMPERATURE = 0.7  # for an LM set to 0, whose samples would all be the same
 
 # A retry cannot help with a text that is too long; the cause is the text, not the provider.
@@ -36,8 +36,8 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     """Rates a text on several criteria; an optimizer edits its scoring instructions.
 
     Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion
-    (an int for ``"integer"``, else a float; `Unscored` where the reply gave none) and ``readings``,
-    a dict from each criterion to the `Reading` behind its score.
+    (an int for ``"integer"``, a float elsewhere and after `calibrate`; `Unscored` where the reply
+    gave none) and ``readings``, a dict from each criterion to the `Reading` behind its score.
 
     Args:
         rubric: What to rate.
@@ -109,12 +109,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         path = path / "judge.json" if path.is_dir() else path
         beside = path.parent / "rubric.toml"
         try:
-            saved = _saved(path)
+            saved = saved_judge(path)
             if rubric is None and beside.exists():
                 rubric = Rubric.from_toml(beside)
             if rubric is None:
                 rubric = Rubric(**fields_from_toml(str(saved.get("rubric"))))
-            judge = cls(rubric, **_settings(saved))
+            judge = cls(rubric, **settings_of(saved))
             judge.load(path)
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
@@ -126,6 +126,12 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     def calls_per_text(self) -> int:
         """LM calls for one text, if nothing is cached and nothing fails."""
         return len(self.judges) * self.settings.n
+
+    @property
+    def calibration(self) -> dict[str, ScoreMap]:
+        """The map of each calibrated criterion, see `calibrate`; empty if none is."""
+        held = (predictor.current_calibration() for predictor in self.judges.values())
+        return {name: it for own in held if own is not None for name, it in own.maps.items()}
 
     def forward(self, **inputs: str) -> dspy.Prediction:
         """Score one text.
@@ -210,6 +216,10 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             for name in reply.criteria:
                 taken[name].append(self._reading(self.rubric[name], reply, adapter))
         readings = {name: _mean(samples) for name, samples in taken.items()}
+        readings |= {
+            name: score_map.applied_to(readings[name])
+            for name, score_map in self.calibration.items()
+        }
         scores = {name: reading.score for name, reading in readings.items()}
         return dspy.Prediction(**scores, readings=readings)
 
@@ -363,36 +373,3 @@ def _mean(samples: Sequence[Reading]) -> Reading:
     if len(samples) == 1 or not scores:
         return first
     return Reading(sum(scores) / len(scores), first.source, rationale=first.rationale)
-
-
-def _saved(path: Path) -> dict[str, Any]:
-    """Read the criteria, settings and rubric of a saved judge."""
-    state = _saved_state(path)
-    metadata = state.get("metadata") if isinstance(state, dict) else None
-    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
-    if not isinstance(versions, dict):
-        return saved_manifest(None)
-    predictors = (value for key, value in state.items() if key != "metadata")
-    return saved_manifest(next(predictors, None))
-
-
-def _saved_state(path: Path) -> Any:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; not a judge.")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except SetupError:  # a ValueError too
-        raise
-    except OSError as error:
-        raise SetupError(f"cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise SetupError(f"is not a JSON file: {error}.") from error
-
-
-def _settings(saved: Mapping[str, Any]) -> dict[str, Any]:
-    settings = saved["settings"]
-    return {
-        field.name: settings[field.name]
-        for field in fields(JudgeSettings)
-        if field.name in settings
-    }

@@ -149,7 +149,8 @@ class Reading:
     ``source`` is the score rule, or ``"fallback"`` if the written integer replaces an expected
     score that could not be computed. ``distribution`` holds the probability of each score on the
     scale and sums to 1; ``support`` is the probability that lay on the scale before. Both are empty
-    unless the score is an expected one.
+    unless the score is an expected one. ``raw`` is the score before a calibration's map; None if
+    there is none.
 
     Example:
         >>> Reading(4, "integer").source
@@ -161,6 +162,7 @@ class Reading:
     distribution: tuple[tuple[int, float], ...] = ()
     support: float | None = None
     rationale: str | None = None
+    raw: float | None = None
 
     def toDict(self) -> dict[str, Any]:  # DSPy's name
         """Return plain values for `dspy.Prediction.toDict`; ``unscored`` is the reason or None."""
@@ -168,3 +170,18 @@ class Reading:
         if isinstance(self.score, Unscored):
             return {**values, "score": None, "unscored": self.score.reason}
         return {**values, "unscored": None}
+
+
+def raw_score(prediction: Any, name: str) -> Any:
+    """Return a criterion's score before a calibration's map; the score itself where none is.
+
+    A map may tie scores, so what looks at their order alone reads the raw ones.
+
+    >>> mapped = dspy.Prediction(tone=3.4, readings={"tone": Reading(3.4, "integer", raw=4)})
+    >>> raw_score(mapped, "tone"), raw_score(dspy.Prediction(tone=3), "tone")
+    (4, 3)
+    """
+    readings = prediction.get("readings")  # of any kind in another program
+    reading = readings.get(name) if isinstance(readings, Mapping) else None
+    raw = reading.raw if isinstance(reading, Reading) else None
+    return prediction[name] if raw is None else raw

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mogradjudge.agreement import (
+    METHODS,
     Deviation,
     Level,
     Method,
@@ -19,6 +21,7 @@ from mogradjudge.agreement import (
 from mogradjudge.agreement.bootstrap import resampled_values
 from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.judge.scores import raw_score
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
 from mogradjudge.settings import Measure
@@ -75,9 +78,9 @@ class HumanAgreement:
     options: TestOptions
 
     def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
-        """Return the agreement over some texts."""
+        """Return the agreement over some texts; of raw scores where it is relative (`Kind`)."""
         groups = [result.group for result in scored]
-        return agreement_by(self._own, *self._columns(scored), groups)
+        return agreement_by(self._own, *self._columns(scored, raw=self.reads_raw), groups)
 
     def without_each(self, scored: Sequence[Scored], parts: Mapping[str, int]) -> list[float]:
         """Return the agreement without each part, nan where it is undefined.
@@ -88,21 +91,39 @@ class HumanAgreement:
         """
         documents = group_codes([result.group for result in scored])
         numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
-        human, judge = (np.array(column) for column in self._columns(scored))
+        human, judge = map(np.array, self._columns(scored, raw=self.reads_raw))
         weights = 1.0 - (np.arange(1 + max(parts.values()))[:, None] == numbers)
         return [float(v) for v in resampled_values(human, judge, documents, weights, self._own)]
 
     def deviation(self, scored: Sequence[Scored]) -> Deviation | None:
         """Return the judge's bias and mean error over some texts; None if there are none."""
-        return deviation(*self._columns(scored), [result.group for result in scored])
+        columns = self._columns(scored, raw=False)
+        return deviation(*columns, [result.group for result in scored])
+
+    @property
+    def reads_raw(self) -> bool:
+        """Whether agreement is measured on the scores before a calibration's map."""
+        return METHODS[self._own.method].relative
 
     @property
     def _own(self) -> TestOptions:
         return self.options.of(self.criterion.name)
 
-    def _columns(self, scored: Sequence[Scored]) -> tuple[list[float], list[float]]:
+    def _columns(self, scored: Sequence[Scored], *, raw: bool) -> tuple[list[float], list[float]]:
         human = [float(result.example[self.criterion.human]) for result in scored]
-        return human, [float(result.prediction[self.criterion.name]) for result in scored]
+        return human, [
+            score_of(result.prediction, self.criterion.name, raw=raw) for result in scored
+        ]
+
+
+def score_of(prediction: Any, name: str, *, raw: bool) -> float:
+    """Return a prediction's score on a criterion; ``raw`` is the one before a calibration's map.
+
+    >>> import dspy
+    >>> score_of(dspy.Prediction(tone=3), "tone", raw=True)
+    3.0
+    """
+    return float(raw_score(prediction, name) if raw else prediction[name])
 
 
 def measures_of(objectives: Iterable[Objective]) -> dict[str, Method]:

@@ -56,6 +56,21 @@ class Parts:
             raise SetupError(f"{path} must hold lists of keys. Remove it to do without.")
         return cls({name: tuple(map(str, keys)) for name, keys in parts.items()})
 
+    def including(self, earlier: Iterable[Parts]) -> Parts:
+        """Return these parts, and beside them all texts that earlier runs have read.
+
+        >>> Parts({"calibration": ("b",)}).including([Parts({"training": ("a",), "test": ("c",)})])
+        Parts(keys={'calibration': ('b',), 'earlier': ('a',)})
+        """
+        read = dict.fromkeys(
+            key
+            for parts in earlier
+            for name, part in parts.keys.items()
+            if name != _TEST
+            for key in part
+        )
+        return Parts({**self.keys, "earlier": tuple(read)})
+
     def write_to(self, folder: Path) -> None:
         """Write the parts into a run's folder."""
         write_text(folder / PARTS, to_json(self.keys) + "\n")

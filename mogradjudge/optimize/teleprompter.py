@@ -39,6 +39,7 @@ from mogradjudge.optimize.state import State, best_first
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import asks_groups
 from mogradjudge.programs.identity import fingerprint, judge_lms
+from mogradjudge.programs.structure import uncalibrated
 from mogradjudge.settings import RunFields
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
         ``teacher`` is only there for compatibility with DSPy.
         """
         result = self.optimize(student, trainset=trainset, valset=valset, num_threads=num_threads)
-        program = result.program
+        program, student = result.program, uncalibrated(student)
         candidates = [
             {
                 "score": measured.agreement.mean,
@@ -183,6 +184,12 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             dspy.LMError: If a provider stays down, or always refuses a request.
         """
         config = self._config_for(student, num_threads)
+        if (raw := uncalibrated(student)) is not student:
+            logger.warning(
+                "The judge is optimized on its raw scores, and its calibration is dropped. "
+                "Calibrate the result."
+            )
+            student = raw
         objectives = self._objectives(student)
         rubric = student.rubric if self.objectives is None else None
         by_group = asks_groups(student, objectives)

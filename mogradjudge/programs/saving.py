@@ -8,6 +8,8 @@ from typing import Any
 
 import dspy
 
+from mogradjudge.files import write_text
+from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.programs.structure import clone
 from mogradjudge.secrets import without_secrets
 
@@ -31,6 +33,13 @@ def save_program(program: dspy.Module, path: Path) -> None:
     False
     """
     _with_lm_states(program, keep=True).save(path)
+
+
+def save_judge(judge: MultiCriteriaJudge, folder: Path) -> None:
+    """Write a judge and its rubric into a folder, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "rubric.toml", judge.rubric.to_toml())
+    save_program(judge, folder / "judge.json")
 
 
 def state_without_lms(program: dspy.Module) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import dspy
 
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.programs.dspy_internals import RESULTS, TRIAL_LOGS, put_callbacks_of, put_stage
 
 
@@ -82,6 +83,25 @@ def clone(program: dspy.Module) -> dspy.Module:
     for (_, module), (_, twin_module) in pairs:
         put_callbacks_of(module, twin_module)
     return twin
+
+
+def uncalibrated(program: dspy.Module) -> dspy.Module:
+    """Return a program whose judges give raw scores; a copy if one was calibrated.
+
+    >>> program = dspy.Predict("question -> answer")
+    >>> uncalibrated(program) is program
+    True
+    """
+    if not any(map(_is_calibrated, program.predictors())):
+        return program
+    raw = clone(program)
+    for predictor in filter(_is_calibrated, raw.predictors()):
+        predictor.calibration = None
+    return raw
+
+
+def _is_calibrated(predictor: dspy.Predict) -> bool:
+    return isinstance(predictor, ScorePredict) and predictor.calibration is not None
 
 
 def _share_uncopyable(value: object, shared: dict[int, object]) -> None:

@@ -11,7 +11,7 @@ from mogradjudge.agreement import copied_raters, judge_ceiling
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.display.terminal import number
 from mogradjudge.objectives import Objective
-from mogradjudge.objectives.human_agreement import HumanAgreement
+from mogradjudge.objectives.human_agreement import HumanAgreement, score_of
 from mogradjudge.programs.evaluation import Judgement
 
 Ceilings: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -61,18 +61,18 @@ def _ceiling(judgements: Sequence[Judgement], agreement: HumanAgreement) -> dict
     ceiling = judge_ceiling(
         ratings,
         [judgement.example[human] for judgement in judgements],
-        [judge_score(judgement, name) for judgement in judgements],
+        [judge_score(judgement, name, raw=agreement.reads_raw) for judgement in judgements],
         [judgement.group for judgement in judgements],
         agreement.options.of(name),
     )
     return {**ceiling.as_dict(), "copies": [list(pair) for pair in copied_raters(ratings)]}
 
 
-def judge_score(judgement: Judgement, name: str) -> float | None:
+def judge_score(judgement: Judgement, name: str, *, raw: bool = False) -> float | None:
     """Return the judge's score on a criterion; None if it or the human one is missing."""
     if not isinstance(judgement.scores[name], float):
         return None
-    return float(judgement.read_by(name)[name])
+    return score_of(judgement.read_by(name), name, raw=raw)
 
 
 def describe(ceilings: Ceilings) -> list[str]:

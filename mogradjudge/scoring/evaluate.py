@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import dspy
 
 from mogradjudge.agreement import (
+    METHODS,
     Interval,
     Level,
     TestOptions,
@@ -35,11 +38,14 @@ from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.scoring.ceilings import ceilings_of, judge_score
 from mogradjudge.settings import Measure
 
+logger = logging.getLogger(__name__)
+
 # The reported fields of `Measures`.
-_MEASURES = (
-    *("spearman", "kendall", "pearson", "qwk", "alpha", "accuracy", "mae", "bias"),
-    *("pair_accuracy", "pair_accuracy_constant", "skill", "coverage"),
+_OF_RAW_SCORES = (
+    *("spearman", "kendall", "pearson", "pair_accuracy", "pair_accuracy_constant", "skill"),
+    "coverage",
 )
+_OF_MAPPED_SCORES = ("qwk", "alpha", "accuracy", "mae", "bias")
 
 
 def judge_table(
@@ -58,7 +64,7 @@ def judge_table(
 
 
 def check_ready(judge: object) -> None:
-    """Check that there is a judge and an LM.
+    """Check that there is a judge and an LM, and warn if it was calibrated with another one.
 
     Raises:
         SetupError: If one is missing.
@@ -67,6 +73,13 @@ def check_ready(judge: object) -> None:
         raise SetupError(f"`judge` must be a MultiCriteriaJudge, got {excerpt_of(judge)}.")
     if dspy.settings.lm is None:
         raise SetupError("No LM is set. Call dspy.configure(lm=dspy.LM(...)) first.")
+    models = {(predictor.lm or dspy.settings.lm).model for predictor in judge.judges.values()}
+    held = (predictor.current_calibration() for predictor in judge.judges.values())
+    if others := {it.model for it in held if it is not None} - models:
+        logger.warning(
+            "The judge was calibrated with %s and is used with %s; its mapped scores may be off.",
+            *(", ".join(sorted(others)), ", ".join(sorted(models))),
+        )
 
 
 def evaluation_report(
@@ -87,9 +100,12 @@ def evaluation_report(
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing.
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
     those without a human one; ``coverage`` is the share of rated texts that are scored. The other
-    measures are those of `agreement.measures`, with only equal judge scores tied. An undefined
+    measures are those of `agreement.measures`, with only equal judge scores tied. Coefficients of
+    correlation and pair accuracy are those of raw scores, the others of a calibrated judge's
+    mapped ones; ``raw_mae`` is the ``mae`` of the raw ones. An undefined
     value is None; ``undefined`` has the reasons for ``agreement``. ``ceiling`` holds
-    how well raters agree, and the judge's share of what they permit (`ceilings_of`).
+    how well raters agree, and the judge's share of what they permit (`ceilings_of`);
+    ``calibration`` the judge's maps.
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
@@ -146,6 +162,7 @@ def evaluation_report(
         "ceiling": ceilings_of(judgements, objectives),
         "level": level,
         "undefined": agreement.undefined(),
+        "calibration": {name: asdict(it) for name, it in judge.calibration.items()},
         "calls": ledger.calls,
         "ledger": [row.as_dict() for row in ledger.rows],
     }
@@ -160,17 +177,28 @@ def _measured(
     within = groups if level == "group" or len(set(groups)) < len(groups) else None
     values = {}
     for criterion in rubric.criteria:
-        human, judge = _columns(criterion, judgements)
         scale = criterion.scale.low, criterion.scale.high
-        measured = measures(human, judge, scale, within, level=level)
-        values[criterion.name] = {name: plain(getattr(measured, name)) for name in _MEASURES}
+        columns = [_columns(criterion, judgements, raw=is_raw) for is_raw in (True, False)]
+        raw = measures(*columns[0], scale, within, level=level)
+        is_same = columns[0] == columns[1]
+        mapped = raw if is_same else measures(*columns[1], scale, within, level=level)
+        values[criterion.name] = {
+            **{name: plain(getattr(raw, name)) for name in _OF_RAW_SCORES},
+            **{name: plain(getattr(mapped, name)) for name in _OF_MAPPED_SCORES},
+            "raw_mae": plain(raw.mae),
+        }
     return values
 
 
 def _intervals(
     rubric: Rubric, judgements: Sequence[Judgement], options: TestOptions
 ) -> dict[str, Interval | Undefined]:
-    columns = {criterion.name: _columns(criterion, judgements) for criterion in rubric.criteria}
+    columns = {
+        criterion.name: _columns(
+            criterion, judgements, raw=METHODS[options.of(criterion.name).method].relative
+        )
+        for criterion in rubric.criteria
+    }
     human, judge = ({name: column[side] for name, column in columns.items()} for side in (0, 1))
     return reported_intervals(
         human, judge, [judgement.group for judgement in judgements], options=options
@@ -190,8 +218,8 @@ def _notes(intervals: Mapping[str, Interval | Undefined]) -> list[str]:
 
 
 def _columns(
-    criterion: Criterion, judgements: Sequence[Judgement]
+    criterion: Criterion, judgements: Sequence[Judgement], *, raw: bool
 ) -> tuple[list[float | None], list[float | None]]:
     """Return human and judge scores; None where there is none."""
     human = [judgement.example[criterion.human] for judgement in judgements]
-    return human, [judge_score(judgement, criterion.name) for judgement in judgements]
+    return human, [judge_score(judgement, criterion.name, raw=raw) for judgement in judgements]

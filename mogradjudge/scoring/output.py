@@ -1,15 +1,17 @@
 """A scored table as a file, and the columns of a criterion's scores.
 
 For the criterion ``fluency`` the columns are ``fluency`` (its score), ``fluency_source`` (where the
-score came from) and ``fluency_unscored`` (why there is no score), each with a prefix if need be.
+score came from) and ``fluency_unscored`` (why there is no score), each with a prefix if need be. A
+calibrated judge adds ``fluency_raw``, the score before the map.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 import dspy
 
@@ -21,6 +23,8 @@ from mogradjudge.judge.scores import Unscored
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mogradjudge.judge.judge import MultiCriteriaJudge
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +114,7 @@ def _json(value: object) -> bytes:
     return orjson.dumps(value, default=str)
 
 
-SOURCE, UNSCORED = "_source", "_unscored"
+RAW, SOURCE, UNSCORED = "_raw", "_source", "_unscored"
 _PREFIX = "judge_"
 
 
@@ -118,37 +122,57 @@ Cells: TypeAlias = Mapping[str, float | str | None]
 """One row's values in the added columns."""
 
 
-def added_schema(criteria: Group, prefix: str = "") -> pa.Schema:
-    """Return the added columns and their types."""
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Added:
+    """The criteria whose scores are added to a table, and which of them are ``mapped``."""
 
-    kinds = (("", pa.float64()), (SOURCE, pa.string()), (UNSCORED, pa.string()))
-    return pa.schema([(prefix + name + end, kind) for name in criteria for end, kind in kinds])
+    criteria: Group
+    mapped: Group = ()
+
+    @classmethod
+    def by(cls, judge: MultiCriteriaJudge) -> Self:
+        """Return what a judge adds."""
+        maps = judge.calibration
+        return cls(judge.rubric.names, tuple(name for name in maps if maps[name].knots))
+
+    def schema(self, prefix: str = "") -> pa.Schema:
+        """Return the added columns and their types."""
+        import pyarrow as pa
+
+        kinds = {"": pa.float64(), RAW: pa.float64(), SOURCE: pa.string(), UNSCORED: pa.string()}
+        return pa.schema(
+            [
+                (prefix + name + end, kind)
+                for name in self.criteria
+                for end, kind in kinds.items()
+                if end != RAW or name in self.mapped
+            ]
+        )
 
 
-def prefix_of(columns: Group, criteria: Group, prefix: str | None) -> str:
+def prefix_of(columns: Group, added: Added, prefix: str | None) -> str:
     """Return what the added columns' names begin with.
 
     Args:
         columns: The table's columns.
-        criteria: The criteria.
+        added: What is added to them.
         prefix: The caller's choice; None is nothing, or ``judge_`` and a log line where a name is
             in use.
 
     Raises:
         SetupError: If a name is still in use.
 
-    >>> prefix_of(("text", "fluency"), ("tone",), None)
+    >>> prefix_of(("text", "fluency"), Added(("tone",)), None)
     ''
     """
-    used = _used(columns, criteria, prefix or "")
+    used = _used(columns, added, prefix or "")
     if used and prefix is None:
         prefix = _PREFIX
         logger.warning(
             "The table has a column %r, so the names of the scores' columns begin with %r.",
             *(used, prefix),
         )
-        used = _used(columns, criteria, prefix)
+        used = _used(columns, added, prefix)
     if used:
         raise SetupError(
             f"The scores go to a column {used!r}, but there is another column of that name. "
@@ -157,21 +181,21 @@ def prefix_of(columns: Group, criteria: Group, prefix: str | None) -> str:
     return prefix or ""
 
 
-def _used(columns: Group, criteria: Group, prefix: str) -> str | None:
+def _used(columns: Group, added: Added, prefix: str) -> str | None:
     """Return the first added column whose name another column has."""
     seen = set(columns)
-    for name in added_schema(criteria, prefix).names:
+    for name in added.schema(prefix).names:
         if name in seen:
             return str(name)
         seen.add(name)
     return None
 
 
-def with_added(columns: pa.Schema, criteria: Group, prefix: str) -> pa.Schema:
+def with_added(columns: pa.Schema, added: Added, prefix: str) -> pa.Schema:
     """Append the added columns to those of the table."""
     import pyarrow as pa
 
-    return pa.schema([*columns, *added_schema(criteria, prefix)])
+    return pa.schema([*columns, *added.schema(prefix)])
 
 
 def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
@@ -187,18 +211,19 @@ def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
         if isinstance(score, Unscored):
             cells |= {name: None, name + SOURCE: None, name + UNSCORED: score.reason}
         else:
-            source = result["readings"][name].source
-            cells |= {name: float(score), name + SOURCE: source, name + UNSCORED: None}
+            reading = result["readings"][name]
+            cells |= {name: float(score), name + SOURCE: reading.source, name + UNSCORED: None}
+            cells |= {} if reading.raw is None else {name + RAW: float(reading.raw)}
     return cells
 
 
-def with_scores(table: pa.Table, rows: Sequence[Cells], criteria: Group, prefix: str) -> pa.Table:
+def with_scores(table: pa.Table, rows: Sequence[Cells], added: Added, prefix: str) -> pa.Table:
     """Append the scores of a table's rows as columns."""
     import pyarrow as pa
 
-    added = zip(added_schema(criteria).names, added_schema(criteria, prefix), strict=True)
-    for name, field in added:
-        table = table.append_column(field, pa.array([row[name] for row in rows], field.type))
+    for name, field in zip(added.schema().names, added.schema(prefix), strict=True):
+        # An unscored text has no raw score.
+        table = table.append_column(field, pa.array([row.get(name) for row in rows], field.type))
     return table
 
 

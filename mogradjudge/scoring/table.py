@@ -44,6 +44,7 @@ from mogradjudge.scoring.means import CriterionMean, RatedTexts, TableMeans
 from mogradjudge.scoring.options import ScoringOptions
 from mogradjudge.scoring.output import (
     UNSCORED,
+    Added,
     check_output,
     count_sources,
     prefix_of,
@@ -103,7 +104,8 @@ def score_table(
     Parquet files and of the hub keep their types, others are text. Each criterion adds the columns
     ``<criterion>`` (a float, null without a score), ``<criterion>_source`` (where the score came
     from, see `judge.scores.Reading`) and ``<criterion>_unscored`` (why there is no score), with
-    the options' prefix.
+    the options' prefix; a calibrated judge's scores are mapped, and ``<criterion>_raw`` has the raw
+    ones.
 
     Equal texts are paid for once. Until the table is done, finished parts and replies lie in the
     folder ``<out>.parts``; the same call resumes an interrupted one.
@@ -233,7 +235,7 @@ class _Task:
     seen: Survey
     inputs: Group
     columns: Group
-    criteria: Group
+    added: Added
     prefix: str
     reading: ReadOptions
     request: Mapping[str, Any]
@@ -254,7 +256,7 @@ def _task(
     judge: MultiCriteriaJudge, source: str, options: ScoringOptions, checkpoint: Checkpoint
 ) -> _Task:
     """Check a table before any call is paid."""
-    columns, criteria = judge.rubric.columns, judge.rubric.names
+    columns, added = judge.rubric.columns, Added.by(judge)
     limit, reading = options.limit, options.reading
     path = Path(source)
     if source.startswith(HUB):
@@ -264,9 +266,9 @@ def _task(
         if not path.exists():
             _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
     seen = survey(path, columns, limit, reading)
-    prefix = prefix_of(tuple(seen.schema.names), criteria, options.prefix)
+    prefix = prefix_of(tuple(seen.schema.names), added, options.prefix)
     request = _request(judge, seen, options) | {"prefix": prefix}
-    return _Task(path, seen, judge.rubric.inputs, columns, criteria, prefix, reading, request)
+    return _Task(path, seen, judge.rubric.inputs, columns, added, prefix, reading, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:
@@ -310,11 +312,11 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
     Equal texts are judged once, so the check of the first texts may not have seen enough of them.
     """
     cells = [row for shard in sorted(shards, key=lambda shard: shard.first) for row in shard.cells]
-    if any(row[name] is not None for row in cells for name in task.criteria):
+    if any(row[name] is not None for row in cells for name in task.added.criteria):
         return True
     if len(cells) < min(FIRST_TEXTS, task.seen.rows):
         return False
-    unread = Unscored(str(cells[0][task.criteria[0] + UNSCORED]))
+    unread = Unscored(str(cells[0][task.added.criteria[0] + UNSCORED]))
     raise nothing_scored([unread], unread, str(len(cells)))
 
 
@@ -323,7 +325,7 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
     shards = sorted(shards, key=lambda shard: shard.first)
     table = kept_table(task.path, batch, task.seen.schema.names)
     cells = [row for shard in shards for row in shard.cells]
-    return with_scores(table, cells, task.criteria, task.prefix)
+    return with_scores(table, cells, task.added, task.prefix)
 
 
 def _join(
@@ -331,12 +333,12 @@ def _join(
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Write the parts as one file; count unscored texts and fallbacks, and collect for means."""
     unscored, fallbacks = Counter[str](), Counter[str]()
-    schema = with_added(task.seen.schema, task.criteria, task.prefix)
+    schema = with_added(task.seen.schema, task.added, task.prefix)
 
     def counted() -> Iterator[pa.Table]:
         for table in checkpoint.read(tuple(schema.names), task.rows_of):
-            unscored.update(count_sources(table, task.criteria, task.prefix, None))
-            fallbacks.update(count_sources(table, task.criteria, task.prefix, "fallback"))
+            unscored.update(count_sources(table, task.added.criteria, task.prefix, None))
+            fallbacks.update(count_sources(table, task.added.criteria, task.prefix, "fallback"))
             if means is not None:
                 means.add(table)
             yield table

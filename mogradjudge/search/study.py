@@ -24,6 +24,7 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Observer
+from mogradjudge.programs.structure import uncalibrated
 from mogradjudge.search.analysis.records import rival_for
 from mogradjudge.search.analysis.result import SearchResult, plain
 from mogradjudge.search.analysis.summary import quiet_optuna, summary_of
@@ -86,7 +87,7 @@ class Arguments:
         data = parted(base, self.judge.rubric, self.trainset, self.valset, self.selectionset)
         sets: dict[str, Any] = {**data.parts}
         return Job(
-            judge=self.judge,
+            judge=uncalibrated(self.judge),  # its instructions change
             **sets,
             needed=data.needed,
             space=space,

@@ -12,13 +12,12 @@ from typing import Any
 import dspy
 
 from mogradjudge.concurrency import in_parallel
-from mogradjudge.criteria import Rubric
 from mogradjudge.files import write_text
 from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.execution import judging, run_program
-from mogradjudge.scoring.output import added_schema, cells_of
+from mogradjudge.scoring.output import Added, cells_of
 from mogradjudge.tracking.destination import import_mlflow
 
 _THREADS = 8
@@ -68,7 +67,7 @@ def log_judge(
             name=name,
             loader_module=__name__,
             data_path=str(path),
-            signature=_signature(mlflow, judge.rubric),
+            signature=_signature(mlflow, judge),
             registered_model_name=registered_model_name,
             model_config={"num_threads": _THREADS},
             pip_requirements=[
@@ -119,10 +118,10 @@ class _Scorer:
 
         with judging():
             cells = in_parallel(score, rows, self.num_threads)
-        return pd.DataFrame(cells, columns=added_schema(rubric.names).names)
+        return pd.DataFrame(cells, columns=Added.by(self.judge).schema().names)
 
 
-def _signature(mlflow: Any, rubric: Rubric) -> Any:
+def _signature(mlflow: Any, judge: MultiCriteriaJudge) -> Any:
     kinds, column = mlflow.types.DataType, mlflow.types.ColSpec
     outputs = [
         column(
@@ -130,9 +129,9 @@ def _signature(mlflow: Any, rubric: Rubric) -> Any:
             field.name,
             required=False,
         )
-        for field in added_schema(rubric.names)
+        for field in Added.by(judge).schema()
     ]
     return mlflow.models.ModelSignature(
-        inputs=mlflow.types.Schema([column(kinds.string, name) for name in rubric.columns]),
+        inputs=mlflow.types.Schema([column(kinds.string, name) for name in judge.rubric.columns]),
         outputs=mlflow.types.Schema(outputs),
     )

@@ -48,6 +48,8 @@ RUNS = {
     "mogradjudge compile": HERE,
     "mogradjudge evaluate": HERE,
     "mogradjudge score": HERE,
+    "mogradjudge calibrate": HERE,
+    "mogradjudge compose": ("tests/unit/cli/test_saved_judge_cli.py", '"compose", *runs'),
     "mogradjudge search": HERE,
     "mogradjudge report": HERE,
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),

@@ -10,7 +10,18 @@ PACKAGE = Path(__file__).parents[2] / "mogradjudge"
 LEAVES = ("errors", "files", "hashing", "secrets", "concurrency")
 ROOMS = [
     *(*LEAVES, "settings", "display", "lm", "criteria", "agreement", "data", "judge", "objectives"),
-    *("programs", "stages", "scoring", "optimize", "search", "tracking", "demo", "report", "cli"),
+    *(
+        "programs",
+        "stages",
+        "scoring",
+        "optimize",
+        "composition",
+        "search",
+        "tracking",
+        "demo",
+        "report",
+        "cli",
+    ),
     "__main__",
 ]
 

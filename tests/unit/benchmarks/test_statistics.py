@@ -10,6 +10,7 @@ from benchmarks.__main__ import main
 from benchmarks.self_tests.few_documents import Promises, print_promises
 from benchmarks.self_tests.means import means_coverage
 from benchmarks.self_tests.over_runs import over_runs
+from benchmarks.self_tests.score_maps import FAULTS, RatedSet
 from benchmarks.self_tests.statistics import TESTS, human_table, measure_speed, simulate
 from benchmarks.worlds.simulated import Errors, human_scores, world
 from mogradjudge import Criterion, Rubric, SetupError
@@ -89,3 +90,11 @@ def test_each_kept_promise_is_printed_with_its_error(capsys):
     row = next(line for line in capsys.readouterr().out.splitlines() if "pooled" in line)
     assert row.count("\N{PLUS-MINUS SIGN}") == 4 * 2
     assert "0.80 \N{PLUS-MINUS SIGN} 0.04" in row
+
+
+def test_a_map_lowers_a_faulty_judges_error_and_leaves_a_faultless_one():
+    planted = RatedSet.planted()
+    raw, mapped, kept = planted.errors(FAULTS["lenient .3"], seed=0)
+    assert mapped < 0.9 * raw and kept == 2
+    raw, mapped, _ = planted.errors(FAULTS["no fault"], seed=0)
+    assert mapped <= 1.01 * raw

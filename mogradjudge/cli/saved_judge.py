@@ -1,0 +1,187 @@
+"""What the commands that use a saved judge have in common: its model, its caps, its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from mogradjudge.cli.options import FILE
+from mogradjudge.cli.output import RESUME, Loudness, loudness, option_of
+from mogradjudge.display.terminal import tell
+from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped, SetupError
+from mogradjudge.files import to_json
+
+if TYPE_CHECKING:
+    import dspy
+
+    from mogradjudge.judge.judge import MultiCriteriaJudge
+    from mogradjudge.lm.budget import Budget
+
+judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
+raw_option = click.option(
+    "--raw", is_flag=True, help="Leave a calibrated judge's scores as they are."
+)
+
+held_out_option = click.option(
+    "--held-out",
+    is_flag=True,
+    help="Take only the texts that the judge's run held out (--test-share) or did not know; of "
+    "these, none of whose group the run read a text.",
+)
+
+
+@contextmanager
+def judging(
+    options: Mapping[str, Any], examples: Sequence[dspy.Example], *, as_json: bool
+) -> Iterator[None]:
+    """Let the chosen model judge rated examples; say how to go on where it ends early."""
+    cache, model = _reply_cache(options["api_base"]), model_of(options)
+    with failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
+        try:
+            yield
+        except RunStopped as stop:
+            raise click.Abort from stop
+        except BudgetExhausted as error:
+            raise BudgetExhausted(f"{error} {_advice(error, options['api_base'])}") from error
+        except ReplyError as error:
+            raise ReplyError(f"{error} Continue with --keep-going.") from error
+
+
+@contextmanager
+def failing_at_a_cap(*, as_json: bool) -> Iterator[None]:
+    """Report a spent budget as an error: unlike compile, there is no result to give."""
+    try:
+        yield
+    except BudgetExhausted as error:
+        if as_json:
+            click.echo(to_json({"stop_reason": "budget", "cap": str(error)}))
+        raise BudgetExhausted(
+            f"The budget ran out before the end, so there is no result. {error}"
+        ) from error
+
+
+def budget_of(options: Mapping[str, Any]) -> Budget:
+    """Return the caps on the calls."""
+    from mogradjudge.lm.budget import Budget
+
+    caps = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
+    return Budget(*(options[name] for name in caps))
+
+
+def model_of(options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return the context in which the chosen model speaks."""
+    import dspy
+
+    from mogradjudge.lm.models import adapter_for, make_lm
+
+    names = ("lm", "api_base", "temperature", "max_tokens", "timeout")
+    lm = make_lm(*(options[name] for name in names))
+    context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
+    return context
+
+
+@contextmanager
+def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
+    """Show how many distinct texts are judged."""
+    import dspy
+
+    from mogradjudge.data import inputs_key
+    from mogradjudge.optimize.progress import JudgedTexts
+
+    with progress_of("texts") as watch:
+        if watch is None:
+            yield
+            return
+        counting = JudgedTexts(len({inputs_key(example) for example in examples}), watch)
+        with dspy.context(callbacks=[*dspy.settings.callbacks, counting]):
+            yield
+
+
+def progress_of(what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """Return the display of the rows or texts that are done; none with --quiet."""
+    from mogradjudge.optimize.progress import row_progress
+
+    return nullcontext() if loudness() is Loudness.QUIET else row_progress(what=what)
+
+
+def _reply_cache(api_base: str | None) -> AbstractContextManager[None]:
+    """Choose the reply cache; DSPy's own does not tell one server from another."""
+    from mogradjudge.lm.reply_cache import replies_kept_in
+
+    return nullcontext() if api_base is None else replies_kept_in(None)
+
+
+def _advice(error: BudgetExhausted, api_base: str | None) -> str:
+    """Say how to go on; a reply from the cache does not count again."""
+    if api_base is None:
+        return f"The paid replies are in DSPy's cache. {RESUME}"
+    raised = f"raise {option_of(error.cap)}; " if error.cap else ""
+    return f"With --api-base no reply is kept: {raised}a second run pays for all of them again."
+
+
+def saved_judge(path: str, fallback: Literal["integer"] | None, *, raw: bool) -> MultiCriteriaJudge:
+    """Load a judge without the model that its file names."""
+    from mogradjudge.judge.judge import MultiCriteriaJudge
+    from mogradjudge.programs.structure import uncalibrated
+
+    judge = MultiCriteriaJudge.from_saved(path)
+    judge = uncalibrated(judge) if raw else judge
+    judge.set_lm(None)
+    if fallback is not None:
+        judge.settings = replace(judge.settings, fallback=fallback)
+        for part in judge.judges.values():
+            part.manifest["settings"] = asdict(judge.settings)
+    return judge
+
+
+def check_new_folder(out: str) -> None:
+    """Check, before any call is paid, that a folder can be written.
+
+    Raises:
+        SetupError: If there is something at its path.
+    """
+    if Path(out).exists():
+        raise SetupError(f"`--out` must be a new folder, but {out} exists. Give another one.")
+
+
+def folder_of(judge: str) -> Path:
+    """Return the folder that a judge is in."""
+    path = Path(judge)
+    return path if path.is_dir() else path.parent
+
+
+def unread_texts(
+    judge: str, examples: Sequence[dspy.Example], *, held_out: bool
+) -> tuple[Sequence[dspy.Example], int | None]:
+    """Return the texts to evaluate on, and how many of them the judge's run has read.
+
+    The number is None where no run has written its parts beside the judge.
+
+    Raises:
+        SetupError: If held-out texts are wanted, and there are none or they are not known.
+    """
+    from mogradjudge.optimize.parts import PARTS, Parts
+
+    folder = folder_of(judge)
+    parts = Parts.read_from(folder)
+    if parts is None:
+        if held_out:
+            raise SetupError(
+                f"--held-out needs a run's {PARTS}, and {folder} has none. Give the folder of a "
+                "run, or leave --held-out out."
+            )
+        return examples, None
+    if held_out:
+        examples = parts.held_out(examples)
+    if read := len(parts.read(examples)):
+        others = "" if read == len(examples) else " --held-out takes the others."
+        tell(
+            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
+            f"optimistic.{others}"
+        )
+    return examples, read

@@ -1,0 +1,53 @@
+"""Reads what a saved judge's file says of it, before DSPy loads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mogradjudge.errors import SetupError
+from mogradjudge.judge.predictor import saved_manifest
+from mogradjudge.judge.scores import JudgeSettings
+
+_LARGEST_FILE = 50_000_000  # bytes
+
+
+def saved_judge(path: Path) -> dict[str, Any]:
+    """Read the criteria, settings and rubric of a saved judge.
+
+    Raises:
+        SetupError: If the file is none.
+    """
+    state = _saved_state(path)
+    metadata = state.get("metadata") if isinstance(state, dict) else None
+    versions = metadata.get("dependency_versions") if isinstance(metadata, dict) else None
+    if not isinstance(versions, dict):
+        return saved_manifest(None)
+    predictors = (value for key, value in state.items() if key != "metadata")
+    return saved_manifest(next(predictors, None))
+
+
+def _saved_state(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SetupError(f"is larger than {_LARGEST_FILE} bytes; not a judge.")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except SetupError:  # a ValueError too
+        raise
+    except OSError as error:
+        raise SetupError(f"cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"is not a JSON file: {error}.") from error
+
+
+def settings_of(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the judge's settings in what `saved_judge` read."""
+    settings = saved["settings"]
+    return {
+        field.name: settings[field.name]
+        for field in fields(JudgeSettings)
+        if field.name in settings
+    }

@@ -1,0 +1,130 @@
+"""``mogradjudge calibrate`` and ``compose``, and what other commands make of their judges."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from test_cli import RUBRIC, call, lm, read
+
+from benchmarks.worlds.server import serving
+from benchmarks.worlds.world import toy_examples
+from mogradjudge import MultiCriteriaJudge, Rubric
+from mogradjudge.optimize.parts import Parts
+from mogradjudge.programs.saving import save_judge
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_judge(MultiCriteriaJudge(RUBRIC), tmp_path / "judge")
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 40)]
+    (tmp_path / "ratings.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return tmp_path
+
+
+def calibrated(saved, server, *more):
+    words = [saved / "judge", saved / "ratings.jsonl", *lm(server), "--out", saved / "mapped"]
+    return call("calibrate", *words, *more)
+
+
+def test_scores_of_the_new_judge_are_mapped_and_with_raw_they_are_not(saved, server, capsys):
+    assert calibrated(saved, server, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)["calibration"]
+    assert set(printed) == set(RUBRIC.names)
+    assert any(figures["kind"] != "none" for figures in printed.values())
+    maps = MultiCriteriaJudge.from_saved(saved / "mapped").calibration
+    assert {name: it.kind for name, it in maps.items()} == {
+        name: figures["kind"] for name, figures in printed.items()
+    }
+
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server)]
+    assert call("score", *words, "--out", saved / "mapped.parquet") == 0
+    assert call("score", *words, "--out", saved / "raw.parquet", "--raw") == 0
+    mapped, raw = (pq.read_table(saved / f"{name}.parquet") for name in ("mapped", "raw"))
+    for name, figures in printed.items():
+        assert (f"{name}_raw" in mapped.column_names) == (figures["kind"] != "none")
+        assert f"{name}_raw" not in raw.column_names
+        column = name if figures["kind"] == "none" else f"{name}_raw"
+        assert mapped[column].to_pylist() == raw[name].to_pylist()
+
+
+def test_evaluate_shows_both_errors(saved, server, capsys):
+    assert calibrated(saved, server) == 0
+    assert "MAE mapped" in capsys.readouterr().out
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server)]
+    assert call("evaluate", *words) == 0
+    assert "MAE of raw scores" in capsys.readouterr().out
+    assert call("evaluate", *words, "--raw") == 0
+    assert "MAE of raw scores" not in capsys.readouterr().out
+
+
+def test_what_a_run_has_read_is_held_against_its_calibrated_judge(saved, server, capsys):
+    read_before = toy_examples(RUBRIC, 40)[:10]
+    Parts.of({"training": read_before}).write_to(saved / "judge")
+    assert calibrated(saved, server, "--held-out") == 0
+    parts = Parts.read_from(saved / "mapped")
+    assert len(parts.read(toy_examples(RUBRIC, 40))) == 40
+    words = [saved / "mapped", saved / "ratings.jsonl", *lm(server), "--held-out"]
+    assert call("evaluate", *words) == 2
+    assert "No text is held out" in capsys.readouterr().err
+
+
+def test_an_existing_folder_is_refused_before_any_call(saved, server):
+    (saved / "mapped").mkdir()
+    server.reset()
+    assert calibrated(saved, server) == 2
+    assert not server.calls
+
+
+def test_a_cap_ends_it_without_a_judge(saved, server):
+    assert calibrated(saved, server, "--max-calls", 3) == 1
+    assert not (saved / "mapped").exists()
+
+
+@pytest.fixture
+def apart(saved):
+    """Save a judge for each criterion beside the rated texts."""
+    for criterion in RUBRIC.criteria:
+        save_judge(MultiCriteriaJudge(Rubric(RUBRIC.inputs, [criterion])), saved / criterion.name)
+    return saved
+
+
+def composed(apart, server, *more):
+    runs = [apart / name for name in RUBRIC.names]
+    words = ["compose", *runs, apart / "ratings.jsonl", *lm(server), "--out", apart / "one"]
+    return call(*words, "--limit", 12, "--confirm", "off", *more)
+
+
+def test_judges_of_single_criteria_become_one_that_other_commands_take(apart, server, capsys):
+    unseen = toy_examples(RUBRIC, 60)[50:]
+    Parts.of({"training": unseen[:4], "test": unseen[4:]}).write_to(apart / RUBRIC.names[0])
+    server.reset()
+    assert composed(apart, server, "--max-calls-per-text", 1, "--json") == 0
+    assert len(Parts.read_from(apart / "one").read(unseen)) == 4
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["chosen"]["layout"] == "combined" and len(result["front"]) == 2
+    assert f"At most {server.calls['judge']} calls" in printed.err
+    assert read(apart / "one" / "compose.json") == result
+    assert MultiCriteriaJudge.from_saved(apart / "one").rubric.names == RUBRIC.names
+    words = [apart / "one", apart / "ratings.jsonl", *lm(server)]
+    assert call("score", *words, "--out", apart / "scores.parquet") == 0
+    assert call("evaluate", *words) == 0
+    assert "used by the compile" in capsys.readouterr().err
+
+
+def test_a_composition_is_resumed_by_the_same_command(apart, server, capsys):
+    assert composed(apart, server, "--max-calls", 20) == 1
+    assert "--max-calls" in capsys.readouterr().err
+    server.reset()
+    assert composed(apart, server) == 0
+    front = capsys.readouterr().out
+    assert all(name in front for name in ("separate", "combined", "taken"))
+    server.reset()
+    assert composed(apart, server) == 0
+    assert not server.calls
