@@ -67,7 +67,8 @@ def test_the_calls_of_noise(setting):
 
 
 @pytest.mark.slow
-def test_the_calls_of_dilution(setting, monkeypatch):
+@pytest.mark.parametrize("pool", ["batch", "example"])
+def test_the_calls_of_dilution(pool, setting, monkeypatch):
     rules = count()
 
     def advice(world, names, read, words=None):  # no two texts are equal
@@ -75,17 +76,21 @@ def test_the_calls_of_dilution(setting, monkeypatch):
         return "\n\n".join(f"{name}: Judge {it}. For {it} the judge is fair." for name, it in about)
 
     monkeypatch.setattr(PlantedWorld, "advice", advice)
-    sizes = dilution.Sizes(steps=T, batch_size=B, planted=3, causal=1)
+    sizes = dilution.Sizes(steps=T, batch_size=B, pool=pool, planted=3, causal=1)
     calls, known = measured(setting, lambda: dilution.measure(setting, sizes))
     texts = plant(setting.rubric.names, n=3)
     planted = {sentence.text for text in texts for sentence in text.sentences}
-    units = 2 * B * 5 * K  # S and each of the four joint arms have as many
+    read = B if pool == "example" else 1  # gradients of an arm on a criterion
+    units = 2 * read * 5 * K  # S and each of the four joint arms have as many
     known |= {"G": 1, "U": units, "P": len(planted)}
-    step, _, test, causal = bounds("dilution", **known)
+    whole, by_text, test, causal = bounds("dilution", **known)
     parts = {part: calls["dilution", part] for part in ("step", "units", "whole texts")}
-    assert sum(parts.values()) == step
     tests = calls["dilution", "test of units"] + calls["dilution", "test of whole texts"]
     assert test / 2 < tests <= test
+    if pool == "batch":
+        assert whole / 2 < sum(parts.values()) <= whole
+        return
+    assert sum(parts.values()) == by_text
     assert causal / 4 < calls["dilution", "causal"] <= causal
 
 

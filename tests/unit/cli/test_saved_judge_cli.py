@@ -4,13 +4,13 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from test_cli import RUBRIC, call, lm, read
 
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples
 from mogradjudge import MultiCriteriaJudge, Rubric
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.saving import save_judge
+from tests.unit.cli.test_cli import RUBRIC, call, lm, read
 
 
 @pytest.fixture(scope="module")
