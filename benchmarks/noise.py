@@ -249,8 +249,7 @@ def finding(noise: Noise) -> Finding:
         BENCHMARK,
         noise.setting,
         _sentence(mean, noise),
-        f"Compare judges on {_range(mean.needed_paired, mean.needed_unpaired)} rated documents; "
-        "take a smaller difference on these texts for chance.",
+        _action(mean),
         None,
         Table(
             ("criterion", "agreement", "least difference shown", f"documents for {MATTERS}")
@@ -258,19 +257,32 @@ def finding(noise: Noise) -> Finding:
             [_shown_row(row, noise) for row in rows],
         ),
         limits=(*limits, *_ceiling_limits(noise)),
-        advice={"texts": _sentence(mean, noise)},
+        answers={"texts": _sentence(mean, noise)},
     )
 
 
 def _sentence(mean: Row, noise: Noise) -> str:
-    needed = _range(mean.needed_paired, mean.needed_unpaired)
     if mean.least_unpaired is None:
         return f"{mean.documents} documents show no difference between two judges, however large."
-    alike = "" if mean.least_paired is None else f"{mean.least_paired:.2f} (if they err alike) to "
+    said = (
+        f"{mean.documents} documents ({noise.texts} texts) show a difference of "
+        f"{mean.least_unpaired:.2f} or more between the agreements of two judges; to show one of "
+        f"{MATTERS} takes {mean.needed_unpaired:,} documents."
+    )
+    if mean.least_paired is None or mean.needed_paired is None:
+        return said
     return (
-        f"{noise.texts} texts of {mean.documents} documents show a difference between two judges "
-        f"of {alike}{mean.least_unpaired:.2f} (if their errors are unrelated) or more; one of "
-        f"{MATTERS} takes {needed} documents."
+        f"{said} For judges that err alike, as with two wordings of the same instructions, it may "
+        f"be as little as {mean.least_paired:.2f} and {mean.needed_paired:,} documents."
+    )
+
+
+def _action(mean: Row) -> str:
+    if mean.least_unpaired is None or mean.needed_unpaired is None:
+        return "Rate more documents before you compare judges."
+    return (
+        f"Compare judges on {mean.needed_unpaired:,} rated documents; on these, take a difference "
+        f"below {mean.least_unpaired:.2f} for chance."
     )
 
 

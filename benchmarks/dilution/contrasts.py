@@ -72,6 +72,7 @@ class Loss:
         difference: The first minus the second, in units that can be acted on.
         share: The share of the first that is lost.
         values: The differences by cluster.
+        means: The yields of both arms, over the examples that have a value in both.
     """
 
     arms: tuple[str, str]
@@ -80,6 +81,7 @@ class Loss:
     difference: Claim
     share: Claim
     values: tuple[float, ...]
+    means: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _loss(
         mean_claim(name, values, bound, shared(1.0)),
         relative_claim(f"{name}, share lost", first, second, shared(ratio), EQUIVALENT),
         tuple(values),
+        (statistics.fmean(first), statistics.fmean(second)),
     )
 
 

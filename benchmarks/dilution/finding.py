@@ -14,10 +14,12 @@ from benchmarks.dilution.summary import Dilution, Figures
 from benchmarks.harness.finding import Finding, Question
 from benchmarks.harness.tables import Table
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.criteria import Group
 from mogradjudge.display.terminal import number
 
-_ROWS = (SEPARATE, JOINED, LONG, JOINT, CRITIQUED_LONG, CRITIQUED)
-_SEPARATE = "Write separate gradients (mode SSS or SSC)"
+_ROWS = (SEPARATE, LONG, JOINT, CRITIQUED_LONG, CRITIQUED)
+_APART = "Let the coach write about one criterion at a time (mode SSS or SSC)"
+_JUDGE = "whether the judge that comes out is worse for it, only a comparison of modes tells"
 _SILENCE = 0.1  # a difference that is worth a line
 _NO_RATER = (
     "Give a stronger model as --rater-lm, and run it again: only ratings are paid once more."
@@ -35,21 +37,29 @@ def finding(dilution: Dilution) -> Finding:
     table = _table(dilution, losses[0].rater if losses else None)
     if not losses:
         nothing = "No rater passed its test, so nothing can be said about dilution."
-        return Finding("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits)
+        answers: dict[Question, str] = {"coach": f"Not known: {nothing[0].lower()}{nothing[1:]}"}
+        return Finding(
+            *("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits), answers
+        )
     long, same = losses[0], dilution.loss(losses[0].rater, (SEPARATE, JOINT))
-    action, advice = _action(long.share, same.share if same else None, dilution)
+    action, answers = _action(long.share, same.share if same else None, dilution)
     said = _sentence(dilution, losses, same)
-    return Finding("dilution", dilution.setting, said, action, long.share, table, limits, advice)
+    return Finding("dilution", dilution.setting, said, action, long.share, table, limits, answers)
 
 
 def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
     long, *others = losses
-    long_too = f"told to write {len(dilution.criteria)} times as much, it {_lost(long.share)}"
-    short = f" as long as a single one {_lost(same.share)};" if same else ","
-    said = f"One joint gradient{short} {long_too}."
+    count = len(dilution.criteria)
+    said = f"A joint gradient as long as all {count} separate ones together {_lost(long.share)}."
+    if same:
+        said += (
+            f" One as long as a single separate one {_lost(same.share)}, where to share its words "
+            f"among {count} criteria would by itself take {100 - 100 / count:.0f} %."
+        )
     for other in others:
         if _direction(other.share) != _direction(long.share):
-            said += f" The {other.rater} says otherwise: there it {_lost(other.share)}."
+            said += f" The {other.rater} says otherwise of the first: there it "
+            said += f"{_lost(other.share)}."
     return said
 
 
@@ -82,18 +92,27 @@ def _lost(claim: Claim) -> str:
 
 
 def _action(long: Claim, same: Claim | None, dilution: Dilution) -> tuple[str, dict[Question, str]]:
-    times = f"{len(dilution.criteria)} times as much as about one criterion"
+    """Say how the coach should write, and what that says to the reader's questions."""
     if _direction(long) > 0:
-        action = f"{_SEPARATE}: a joint one loses even at equal length."
-        return action, {"mode": action, "coach": "More words do not make up for a joint gradient."}
+        return f"{_APART}, if `modes` shows that the results gain by it.", {
+            "mode": f"A joint gradient says less about a criterion than separate ones; {_JUDGE}.",
+            "coach": "About one criterion at a time: a joint gradient says less, even when it is "
+            "as long as all separate ones together.",
+        }
     if same is not None and _direction(same) > 0:
-        more = f"let a joint coach (SCC or CCC) write {times}"
-        action = f"{_SEPARATE}, or {more}."
-        return action, {"mode": action, "coach": f"{more[0].upper()}{more[1:]}."}
+        times = f"{len(dilution.criteria)} times as much"
+        return f"{_APART}, or let a joint coach (SCC or CCC) write {times}.", {
+            "mode": "A joint gradient says less about each criterion only when it is as short as "
+            f"a single separate one; {_JUDGE}.",
+            "coach": f"About one criterion at a time, or {times} about all at once.",
+        }
     if long.verdict == "equivalent" or _direction(long) < 0:
-        action = "Take joint gradients (SCC or CCC): they say no less, and cost less."
-        return action, {"mode": action}
-    return f"Measure more --steps; until then: {_SEPARATE[0].lower()}{_SEPARATE[1:]}.", {}
+        return "Take joint gradients (SCC or CCC): they say no less, and cost less.", {
+            "mode": "A joint gradient says no less about each criterion than separate ones.",
+            "coach": "About all criteria at once: it says no less, in fewer calls.",
+        }
+    open_ = f"Not known: {dilution.steps} steps do not tell whether a joint gradient says less."
+    return f"Measure more --steps; until then: {_APART[0].lower()}{_APART[1:]}.", {"coach": open_}
 
 
 def _limits(dilution: Dilution, losses: list[Loss]) -> Iterable[str]:
@@ -104,7 +123,7 @@ def _limits(dilution: Dilution, losses: list[Loss]) -> Iterable[str]:
             yield f"The {rater} does not know {', '.join(unknown)}: it says nothing about them."
         passed = dilution.passed[rater]
         if not passed:
-            yield _failed(rater, dilution.calibrations.get(rater))
+            yield _failed(rater, dilution.calibrations.get(rater), knows)
         elif failed := [name for name in knows if name not in passed]:
             yield f"The {rater} failed its test on {', '.join(failed)}: left out of its figures."
     if losses:
@@ -124,13 +143,26 @@ def _limits_of(dilution: Dilution, claim: Claim) -> Iterable[str]:
         yield f"{dilution.steps} steps leave that open; four times as many halve the interval."
 
 
-def _failed(rater: str, tested: Calibration | None) -> str:
+def _failed(rater: str, tested: Calibration | None, criteria: Group) -> str:
     other = "another --rater-lm" if rater == LM_RATER else "an --embedding-lm"
     if tested is None:
         return f"The {rater} could not be tested: no sentences are about these criteria."
-    why = f"rho {number(tested.shares.overall.rho, 2)} with planted shares and "
-    why += f"{number(tested.yield_rho, 2)} with planted yields; on each criterion {RHO_NEEDED} is "
-    why += "needed" if tested.real is None else f"needed, and kappa {KAPPA_NEEDED} on real units"
+    shares = [tested.shares.overall.rho, *(tested.shares.line(name).rho for name in criteria)]
+    yields = [tested.yield_rho, *(tested.yields.line(name).rho for name in criteria)]
+    worst = {
+        "shares": min(rho or 0.0 for rho in shares),
+        "yields": min(rho or 0.0 for rho in yields),
+    }
+    low = [f"{number(rho)} with planted {name}" for name, rho in worst.items() if rho < RHO_NEEDED]
+    why = (
+        f"rho {' and '.join(low)}, where {RHO_NEEDED} is needed"
+        if low
+        else (
+            "what it says does not rise with what was planted"
+            if tested.real is None
+            else f"kappa on real units, where {KAPPA_NEEDED} is needed"
+        )
+    )
     return f"The {rater} failed its test ({why}), so it gives no figure here: try {other}."
 
 
@@ -142,22 +174,37 @@ def _table(dilution: Dilution, rater: str | None) -> Table:
     rows = [
         [
             arm,
-            *_of_rater(figures.get(arm), dilution.loss(rater or "", (SEPARATE, arm))),
+            _words(figures.get(JOINED if arm == SEPARATE else arm)),
+            *_units(
+                arm, dilution.loss(rater or "", PRIMARY if arm == SEPARATE else (SEPARATE, arm))
+            ),
             number(focus.get(arm) if trusted else None, 1),
         ]
         for arm in _ROWS
     ]
-    columns = ("gradients", "words", "units per criterion", "lost", "focus, 1 to 10")
+    columns = ("gradients", "words on a text", "units per criterion", "lost", "focus, 1 to 10")
     title = f"Gradients of {dilution.steps} steps of {dilution.batch_size} texts"
     return Table(columns, rows, f"{title}, by the {rater}" if rater else title)
 
 
-def _of_rater(figures: Figures | None, loss: Loss | None) -> list[str]:
-    if figures is None:
-        return ["-", "-", "-"]
-    lost = "-"
-    if loss is not None and (claim := loss.share).estimate is not None:
+def _words(figures: Figures | None) -> str:
+    """Give the words on one text in all; those of separate gradients are put together."""
+    return number(None if figures is None else figures.words, 0)
+
+
+def _units(arm: str, loss: Loss | None) -> list[str]:
+    """Give what an arm yields on the examples that it shares with separate calls, and what it lost.
+
+    Separate calls write nothing where a criterion needs no advice; there other arms do not count.
+    """
+    if loss is None:
+        return ["-", "-"]
+    separate, other = loss.means
+    if arm == SEPARATE:
+        return [number(separate, 2), "-"]
+    claim, lost = loss.share, "-"
+    if claim.estimate is not None:
         lost = f"{100 * claim.estimate:z.0f} %"
         if claim.low is not None and claim.high is not None:
             lost += f" ({100 * claim.low:z.0f} to {100 * claim.high:z.0f})"
-    return [number(figures.words, 0), number(figures.corrected, 2), lost]
+    return [f"{other:.2f} of {separate:.2f}", lost]

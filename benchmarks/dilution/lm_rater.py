@@ -10,6 +10,7 @@ from typing import Any, Literal
 import dspy
 
 from benchmarks.harness.cells import Values
+from benchmarks.harness.finding import is_simulated
 from benchmarks.worlds.controls import mask
 from benchmarks.worlds.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
@@ -182,10 +183,10 @@ def open_rater(
 
 
 def warning_about(setting: Values) -> str | None:
-    """Say what is wrong with a rater that is the coach; None if it is another model."""
+    """Say what is wrong with a rater that is the coach; None if it is not, or simulated."""
     models = setting.get("models", {})
     rater, coach = (models.get(role, {}).get("model", role) for role in ("rater", "coach"))
-    if rater != coach:
+    if rater != coach or is_simulated(setting):
         return None
     return (
         f"The rater and the coach are the same model, {rater}: it rates its own writing. "

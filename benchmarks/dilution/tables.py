@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.dilution.calibration import UNCALIBRATED, Curve
-from benchmarks.dilution.contrasts import PARTS, PATH
+from benchmarks.dilution.contrasts import PARTS, PATH, SHARE
 from benchmarks.dilution.summary import Dilution
 from benchmarks.harness.tables import Table, difference, percent, signed
 from mogradjudge.criteria import Group
@@ -33,12 +33,19 @@ def parts_table(dilution: Dilution) -> Table:
     name, (separate, joint) = PAPER
     rows = [[name, "-", f"{separate:.1f}", *["-"] * len(PARTS), f"{joint:.1f}", "-"]]
     for of in dilution.decompositions:
-        ends = [number(of.means[0], 1), number(of.means[-1], 1)]
+        written = _of_ten if of.measure == SHARE else number
+        ends = [written(of.means[0], 1), written(of.means[-1], 1)]
         who = of.rater + ("" if of.passed else f" ({UNCALIBRATED})")
         parts = [difference(claim) for claim in of.parts]
         rows.append([of.measure, who, ends[0], *parts, ends[1], difference(of.total)])
     columns = ("measure", "rater", PATH[0], *PARTS, PATH[-1], "all of it")
     return Table(columns, rows, "What the difference is made of: each part is a fall", keys=2)
+
+
+def _of_ten(value: float | None, digits: int) -> str:
+    """Write a corrected share; where the rater errs, its line leads out of the scale."""
+    out = value is not None and not 0 <= value <= 10
+    return number(value, digits) + " (out of the scale: the rater errs)" * out
 
 
 def losses_table(dilution: Dilution) -> Table:
@@ -69,14 +76,17 @@ def arms_table(dilution: Dilution) -> Table:
     rows = [
         [
             *(arm.arm, arm.rater + ("" if arm.passed else f" ({UNCALIBRATED})")),
-            *(number(arm.words, 0), number(arm.share, 1)),
+            *(number(arm.words, 0), _of_ten(arm.share, 1)),
             *(number(arm.counted, 2), number(arm.corrected, 2)),
             percent(dilution.silence.get(arm.arm)),
         ]
         for arm in dilution.figures
     ]
     columns = ("gradients", "rater", "words", "share x 10", "units as counted", "corrected")
-    title = f"Means over criteria; {dilution.steps} steps of {dilution.batch_size}"
+    title = (
+        f"Means over criteria; {dilution.steps} steps of {dilution.batch_size}. Here an arm has "
+    )
+    title += "all of its texts, in the losses only examples on which both have some"
     return Table((*columns, "no advice"), rows, title, keys=2)
 
 

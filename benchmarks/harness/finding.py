@@ -12,7 +12,7 @@ from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import say
 
 Question: TypeAlias = Literal["mode", "layout", "coach", "texts", "method"]
-"""What a reader wants to know of their own judge; see `Finding.advice`."""
+"""What a reader wants to know of their own judge; see `Finding.answers`."""
 
 MOST_ROWS = 6
 
@@ -30,7 +30,8 @@ class Finding:
             benchmark describes and claims nothing, or where nothing could be judged.
         table: At most six rows that show where the number comes from.
         limits: What could not be told and what would help, one sentence each.
-        advice: What the result means for the reader's own judge, by question.
+        answers: What the result says to a reader's questions, as statements: a simulated world
+            advises nothing.
 
     Raises:
         ValueError: If the table is longer.
@@ -48,7 +49,7 @@ class Finding:
     claim: Claim | None
     table: Table
     limits: tuple[str, ...] = ()
-    advice: Mapping[Question, str] = field(default_factory=dict)
+    answers: Mapping[Question, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.table.rows) > MOST_ROWS:
@@ -57,7 +58,13 @@ class Finding:
     @property
     def is_simulated(self) -> bool:
         """Whether no real model was measured."""
-        return "planted" in self.setting or "world" in self.setting
+        return is_simulated(self.setting)
+
+    @property
+    def to_do(self) -> str:
+        """The action, with where it holds."""
+        where = " in such a world" if self.is_simulated else ""
+        return f"What to do{where}: {self.action}"
 
     @property
     def planted(self) -> str:
@@ -67,13 +74,22 @@ class Finding:
     def print(self) -> None:
         """Write it to stdout."""
         say(self.sentence)
-        say(f"What to do: {self.action}")
+        say(self.to_do)
         if self.planted:
             say(f"Planted in this simulated world: {self.planted}")
         if self.table.rows:
             self.table.print()
         for limit in self.limits:
             say(f"- {limit}")
+
+
+def is_simulated(setting: Values) -> bool:
+    """Say whether a setting has no real model.
+
+    >>> is_simulated({"world": "real"}), is_simulated({"models": {}})
+    (True, False)
+    """
+    return "planted" in setting or "world" in setting
 
 
 def with_interval(claim: Claim, digits: int = 3) -> str:

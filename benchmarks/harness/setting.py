@@ -34,13 +34,15 @@ from mogradjudge.secrets import redact
 from mogradjudge.settings import Layout, ScoreRule
 
 LAYOUTS: tuple[Layout, ...] = ("combined", "separate")
+CALLS: Mapping[Layout, str] = {"combined": "one call", "separate": "separate calls"}
+"""Layouts as people read them."""
 ROLES = ("judge", "critic", "coach", "editor", "rater")
 SPLIT = (0.3, 0.2, 0.5)  # of the documents: training, validation, test
 PLANTED = {
     "noise": "a tenth of the variance of the judge's error is new in each scoring of a text, a "
     "third is new with each wording of the instructions.",
     "dilution": "a coach that speaks of several criteria at once writes empty words in the place "
-    "of 40 % of its advice, however long it writes.",
+    "of 40 % of its advice, however long it writes: at the same total length it says 40 % less.",
     "interference": "in a call about several criteria, what the instructions say of the others "
     "adds up to 0.6 points of the scale to the judge's error.",
     "modes": "joint gradients lose 40 % of their advice, so CCC ends a little below SSS, by less "

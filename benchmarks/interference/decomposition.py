@@ -16,6 +16,8 @@ from benchmarks.interference.paper import EVALUATE, STITCHED, best_of
 from benchmarks.interference.scorings import SEED, Scorings, chosen_in
 
 LUCK = "luck of the best"
+FIRST = "separate calls, optimized sections"
+"""What stands before the parts; a column says which evaluations these are."""
 
 
 @dataclass(frozen=True)

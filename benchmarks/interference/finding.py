@@ -7,10 +7,12 @@ from benchmarks.harness.scored import BOUND, MEAN
 from benchmarks.harness.tables import Table, difference, signed
 from benchmarks.interference.arms import NAMES
 from benchmarks.interference.contrasts import LAYOUT, TRANSFER
+from benchmarks.interference.decomposition import FIRST
 from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import ENOUGH, Interference
 from mogradjudge.agreement.claims import Claim
 
+_TOGETHER = "optimize in one prompt, where each section is tried beside the others"
 _FEWEST = 3, 6  # sets of instructions and documents; of fewer nothing is said as a fact
 
 
@@ -23,7 +25,7 @@ def finding(summary: Interference) -> Finding:
         claim=summary.crowding if judged else None,
         table=parts_table(summary),
         limits=_limits(summary),
-        advice={"layout": f"{sentence} {action}"},
+        answers={"layout": sentence},
     )
 
 
@@ -39,18 +41,21 @@ def _sentence(summary: Interference) -> str:
     if crowding.verdict == "established":
         verb, why = ("lose", "because of") if crowding.estimate < 0 else ("gain", "from")
         said = (
-            f"Sections optimized one by one {verb} {_size(crowding)} of agreement in one prompt "
-            f"{why} each other (crowding)"
+            f"In one prompt, sections that were optimized one by one {verb} {_size(crowding)} of "
+            f"agreement {why} each other (crowding)"
         )
     elif crowding.verdict == "equivalent":
         said = (
-            "Sections optimized one by one do not matter to each other in one prompt: crowding is "
-            f"within ±{BOUND} ({_bounds(crowding)})"
+            "In one prompt, sections that were optimized one by one do not matter to each other: "
+            f"crowding is within ±{BOUND} ({_bounds(crowding)})"
         )
     else:
         low, high = signed(crowding.low, 2), signed(crowding.high, 2)
-        said = f"No loss by crowding could be shown: it lies between {low} and {high}"
-    return f"{said}; {_transfer(summary)}."
+        said = (
+            "In one prompt, no harm that sections optimized one by one do to each other (crowding) "
+            f"could be shown: the change of agreement is between {low} and {high}"
+        )
+    return f"{said}. {_transfer(summary.effects[TRANSFER][MEAN])}."
 
 
 def _action(summary: Interference) -> str:
@@ -63,19 +68,22 @@ def _action(summary: Interference) -> str:
         )
     crowded = crowding.verdict == "established" and crowding.estimate < 0
     if layout.verdict == "established" and (layout.estimate or 0) < 0:
-        otherwise = ", or optimize in the layout in which you judge" if crowded else ""
-        return f"Rate in separate calls{otherwise}."
+        return f"Rate in separate calls{f', or {_TOGETHER}' * crowded}."
     if crowded:
-        return "Optimize in the layout in which you judge."
+        return f"{_TOGETHER[0].upper()}{_TOGETHER[1:]}."
     if layout.verdict in ("established", "equivalent"):
         return f"Rate in one call: separate ones are {len(summary.criteria)} times as many."
     return "Choose the layout by its price, or measure on more documents (`noise` says how many)."
 
 
-def _transfer(summary: Interference) -> str:
-    claim = summary.effects[TRANSFER][MEAN]
-    value = f"{signed(claim.estimate, 2)} ({_bounds(claim)})"
-    return f"that they were tuned for separate calls (transfer) makes {value}"
+def _transfer(claim: Claim) -> str:
+    why = "because they were optimized for separate calls (transfer)"
+    if claim.verdict == "established":
+        return f"They {'lose' if (claim.estimate or 0) < 0 else 'gain'} {_size(claim)} {why}"
+    if claim.verdict == "equivalent":
+        return f"They change by less than {BOUND} {why}"
+    bounds = f"{signed(claim.low, 2)} and {signed(claim.high, 2)}"
+    return f"Whether they lose {why} could not be told: it is between {bounds}"
 
 
 def _size(claim: Claim) -> str:
@@ -108,11 +116,11 @@ def parts_table(summary: Interference) -> Table:
     ours, *papers = summary.decompositions
     enough = len(summary.runs) >= _FEWEST[0]
     best, joint = (f"{value:.3f}" for value in REPORTED)
-    rows = [["start", *(f"{of.best:.3f}" for of in summary.decompositions), best]]
+    rows = [[FIRST, *(f"{of.best:.3f}" for of in summary.decompositions), best]]
     for name, part in ours.parts.items():
         claims = summary.effects.get(name)
         own = difference(claims[MEAN]) if claims and enough else signed(part)
         rows.append([name, own, *(signed(paper.parts.get(name)) for paper in papers), "-"])
     rows.append([NAMES["J1"], *(f"{of.joint:.3f}" for of in summary.decompositions), joint])
     columns = ("mean agreement", *(of.start for of in summary.decompositions), PAPER)
-    return Table(columns, rows, "From the start to one call; in brackets 95 % intervals")
+    return Table(columns, rows, "From separate calls to one call; in brackets 95 % intervals")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.finding import MOST_ROWS, Finding, with_interval
+from collections.abc import Iterable, Sequence
+
+from benchmarks.harness.finding import Finding, with_interval
 from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import CALLS
 from benchmarks.harness.tables import Table, interval
-from benchmarks.modes.estimates import ENOUGH
+from benchmarks.modes.estimates import ENOUGH, Estimate
 from benchmarks.modes.measure import SEED
 from benchmarks.modes.summary import InSetting, Mode
 from mogradjudge.agreement.claims import Claim
@@ -13,6 +16,7 @@ from mogradjudge.display.terminal import number
 
 _CHEAP, _DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
 _PRIMARY = f"{_CHEAP} minus {_DEAR}"
+_K_CALLS = ", and K calls to judge a text"  # what the single-criterion baseline takes afterwards
 
 
 def finding(summary: InSetting) -> Finding:
@@ -25,7 +29,8 @@ def finding(summary: InSetting) -> Finding:
         claim = None
         sentence, action = _too_few(summary)
     else:
-        sentence, action = _sentence(summary, claim), _action(claim)
+        sentence = " ".join([_sentence(summary, claim), *_winners(summary)])
+        action = _action(summary, claim)
     unknown = claim is None or claim.verdict in ("not established", "refused")
     return Finding(
         "modes",
@@ -34,8 +39,8 @@ def finding(summary: InSetting) -> Finding:
         action,
         claim,
         _table(summary),
-        limits=(f"Which mode is better: {sentence}",) if unknown else (),
-        advice={"mode": sentence if unknown else f"{action} {sentence}"},
+        limits=("Whether separate or joint stages give the better judge.",) if unknown else (),
+        answers={"mode": sentence},
     )
 
 
@@ -60,15 +65,50 @@ def _sentence(summary: InSetting, claim: Claim) -> str:
             what = f"{_CHEAP} and {_DEAR} agree with people alike, within {claim.bound}"
         case _:
             what = f"no difference between {_CHEAP} and {_DEAR} could be shown"
-    return f"Over {_runs(summary)} runs {what}: {with_interval(claim)}, for {price}."
+    return f"In {_runs(summary)} runs of each {what}: {with_interval(claim, 2)}, for {price}."
 
 
-def _action(claim: Claim) -> str:
+def _established(claims: Sequence[Claim]) -> list[Claim]:
+    return [claim for claim in claims if claim.verdict == "established" and claim.estimate]
+
+
+def _winners(summary: InSetting) -> Iterable[str]:
+    """Name the modes that differ from the initial instructions, or that beat another mode."""
+    against = _established(summary.against_seed)
+    for claim in against:
+        verb = "agrees more" if (claim.estimate or 0) > 0 else "agrees less"
+        told = f"{verb} than the initial instructions in the same layout: {with_interval(claim, 2)}"
+        yield f"{_pair(claim)[0]} {told}."
+    if summary.against_seed and not against:
+        yield "No mode could be shown to agree more than the initial instructions."
+    beaten: dict[str, list[str]] = {}
+    for claim in _established(summary.pairs):
+        winner, loser = _pair(claim)[:: 1 if (claim.estimate or 0) > 0 else -1]
+        if claim.name != _PRIMARY:
+            low, high = sorted(abs(end or 0) for end in (claim.low, claim.high))
+            beaten.setdefault(winner, []).append(f"{loser} ({low:.2f} to {high:.2f})")
+    for winner, losers in beaten.items():
+        yield f"{winner} agrees more than {' and than '.join(losers)}."
+
+
+def _pair(claim: Claim) -> list[str]:
+    return claim.name.split(" minus ")
+
+
+def _action(summary: InSetting, claim: Claim) -> str:
     if claim.verdict == "established" and (claim.estimate or 0) < 0:
         return f"Take {_DEAR}, or a mode between it and {_CHEAP} that you can pay."
     if claim.verdict in ("established", "equivalent"):
         return f"Take {_CHEAP}."
-    return f"Take {_CHEAP}, the cheapest, or measure with more documents and --seeds."
+    gains = [of for of in _established(summary.against_seed) if (of.estimate or 0) > 0]
+    if not gains:
+        return f"Take {_CHEAP}, the cheapest, or measure with more documents and --seeds."
+    best = _pair(max(gains, key=lambda of: of.estimate or 0))[0]
+    calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
+    return (
+        f"Take {best} if you can pay its {calls[best]} calls a run{_K_CALLS * (best == 'ST')}, "
+        f"else {_CHEAP}, the cheapest."
+    )
 
 
 def _runs(summary: InSetting) -> int:
@@ -77,29 +117,30 @@ def _runs(summary: InSetting) -> int:
 
 
 def _table(summary: InSetting) -> Table:
-    """Give the modes, and one seed prompt; intervals where there are runs enough."""
-    start = [mode for mode in summary.modes if mode.name == SEED][:1]
-    rows = [_row(mode) for mode in (*start, *summary.optimized)][:MOST_ROWS]
+    """Give the modes beside the initial instructions; intervals where there are runs enough."""
+    start = {mode.layout: mode for mode in summary.modes if mode.name == SEED}
+    rows = [_row(mode, start.get(mode.layout)) for mode in summary.optimized]
     title = f"Test agreement, mean of {len(summary.criteria)} criteria, on {summary.texts} texts"
-    return Table(("mode", "agreement", "minus seed prompt", "calls of a run", "US$"), rows, title)
+    columns = ("mode", "judge", "initial instructions", "optimized", "difference", "calls of a run")
+    if all(mode.cost.dollars is None for mode in summary.optimized):
+        return Table(columns, [row[:-1] for row in rows], title)
+    return Table((*columns, "US$"), rows, title)
 
 
-def _row(mode: Mode) -> list[str]:
-    known = [mode.test[MEAN], mode.gain.get(MEAN)]
+def _row(mode: Mode, start: Mode | None) -> list[str]:
     enough = len(mode.seeds) >= ENOUGH
-    texts = [
-        "-"
-        if estimate is None
-        else interval(
-            estimate.value, *((estimate.low, estimate.high) if enough else (None, None)), signs
-        )
-        for estimate, signs in zip(known, ("", "+"), strict=True)
-    ]
-    if mode.name == SEED:
-        return [f"seed prompt, {mode.layout} calls", *texts, "0", "0"]
     return [
-        f"{mode.name}, {mode.layout} calls",
-        *texts,
+        *(mode.name, CALLS[mode.layout]),
+        _written(start.test[MEAN] if start else None, enough=False),
+        _written(mode.test[MEAN], enough=enough),
+        _written(mode.gain.get(MEAN), "+", enough=enough),
         f"{mode.cost.total:,.0f}",
         number(mode.cost.dollars, 2),
     ]
+
+
+def _written(estimate: Estimate | None, signs: str = "", *, enough: bool) -> str:
+    if estimate is None:
+        return "-"
+    ends = (estimate.low, estimate.high) if enough else (None, None)
+    return interval(estimate.value, *ends, signs)

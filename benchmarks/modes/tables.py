@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import CALLS
 from benchmarks.harness.tables import Table, interval
 from benchmarks.modes.estimates import Estimate
 from benchmarks.modes.measure import SEED
@@ -23,7 +24,7 @@ def agreement_table(summary: InSetting) -> Table:
         for mode in summary.modes
     ]
     return Table(
-        ("mode", *names, "SD of runs", "runs", "seed prompt kept"),
+        ("mode", *names, "SD of runs", "runs", "initial instructions kept"),
         rows,
         f"Agreement (Spearman, {summary.level} level) on {summary.texts} test texts of "
         f"{summary.documents} documents",
@@ -38,7 +39,9 @@ def gains_table(summary: InSetting) -> Table:
         for mode in summary.optimized
         if mode.gain
     ]
-    return Table(("mode", *names), rows, "Differences to the seed prompt in the same layout")
+    return Table(
+        ("mode", *names), rows, "Differences to the initial instructions in the same layout"
+    )
 
 
 def costs_table(summary: InSetting) -> Table:
@@ -86,8 +89,8 @@ def adherence_table(summary: InSetting) -> Table:
 
 
 def _label(mode: Mode) -> str:
-    name = "seed prompt" if mode.name == SEED else mode.name
-    return f"{name}, {mode.layout} calls"
+    name = "initial instructions" if mode.name == SEED else mode.name
+    return f"{name}, {CALLS[mode.layout]}"
 
 
 def _interval(estimate: Estimate, signs: str = "") -> str:

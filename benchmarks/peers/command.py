@@ -22,6 +22,7 @@ from benchmarks.peers.figures import TIMED, Row, calls_table, figures_table, sum
 from benchmarks.peers.finding import finding
 from benchmarks.peers.measuring import Nearby, Server, measure
 from benchmarks.peers.method import Method, Task
+from benchmarks.worlds import spoken
 from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import planted_rubric
 from benchmarks.worlds.serve import OPEN, WORLDS
@@ -262,8 +263,8 @@ def _sizes(options: Mapping[str, Any]) -> Sizes:
 
 def _print_all(world: str, sizes: Sizes, rows: Sequence[Row], times: Sequence[Row]) -> None:
     print(
-        f"The {world} world: mean of {len(sizes.criteria)} criteria, {sizes.seeds} runs of at "
-        f"most {sizes.calls} calls each"
+        f"The {spoken(world)} (simulated) world: mean of {len(sizes.criteria)} criteria, "
+        f"{sizes.seeds} runs of at most {sizes.calls} calls each"
     )
     for table in (figures_table(rows, times), calls_table(rows)):
         table.print()

@@ -18,7 +18,7 @@ from mogradjudge.display.terminal import number
 TIMED = "times"
 """The benchmark of the cells that are measured for the times of peers alone."""
 
-_FEWEST = 3  # runs behind an interval
+FEWEST = 3  # runs behind an interval
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Mean:
         Mean(value=0.375, low=None, high=None)
         """
         mean = fmean(values)
-        if len(values) < _FEWEST:
+        if len(values) < FEWEST:
             return cls(mean)
         error = stdev(values) / len(values) ** 0.5
         half = float(student.ppf(1 - ALPHA / 2, len(values) - 1)) * error

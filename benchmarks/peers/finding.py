@@ -11,8 +11,9 @@ from benchmarks.harness.finding import MOST_ROWS, Finding, with_interval
 from benchmarks.harness.scored import BOUND
 from benchmarks.harness.tables import Table, signed
 from benchmarks.peers import ours
-from benchmarks.peers.figures import Mean, Row, times_of, written
+from benchmarks.peers.figures import FEWEST, Mean, Row, times_of, written
 from benchmarks.peers.method import GEPA, OURS
+from benchmarks.worlds import spoken as world_name
 from mogradjudge.agreement import cluster_test
 from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.display.terminal import number
@@ -26,8 +27,29 @@ _SPOKEN = {
     OURS: f"our default ({OURS})",
     ours.DEFAULT: "our default",
     ours.PAPER: "the paper's protocol",
+    "HPSS, written anew": "HPSS (rewritten from its paper)",
+    "TextGrad, as shipped": "TextGrad (losses of a batch summed)",
+    "TextGrad, one by one": "TextGrad (loss by loss)",
+    "GEPA, objectives": "GEPA (frontier over criteria)",
 }
-_LIMIT = "This world is simulated: the order holds for its rules, and says nothing of your model."
+_SETTINGS = {
+    "sampling": "texts drawn where it errs",
+    "tolerance": "no critiques of small errors",
+    "pool": "one advice for a batch",
+    "race": "early end of weak proposals",
+    "mix": "better sections kept alone",
+    "confirm": "confirmation on other texts",
+}
+
+
+def spoken(method: str) -> str:
+    """Name a row as people read it.
+
+    >>> spoken("paper + race")
+    "the paper's protocol + early end of weak proposals"
+    """
+    start, sign, setting = method.partition(" + " if " + " in method else " - ")
+    return f"{_SPOKEN.get(start, start)}{sign}{_SETTINGS.get(setting, setting)}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,7 @@ class _Pair:
 
     @property
     def names(self) -> tuple[str, str]:
-        return _spoken(self.own), _spoken(self.other)
+        return spoken(self.own.method), spoken(self.other.method)
 
 
 def finding(
@@ -59,16 +81,19 @@ def finding(
     own, other = (by_name.get(name, Row(name, "not run")) for name in _PRIMARY[benchmark])
     pair = _Pair(own, other, _claim(own, other))
     not_run = [f"{row.method} cannot run: {row.status}." for row in rows if row.status]
-    action = _action(pair)
+    said = _sentence(pair)
+    known = pair.claim.low is not None
     return Finding(
         benchmark,
         setting,
-        f"At {cap} calls in the {setting['world']} world, {_sentence(pair)}",
-        action,
+        f"At {cap} calls in the {world_name(setting['world'])} (simulated) world, {said}",
+        _action(pair, benchmark),
         pair.claim,
-        _table(benchmark, own, rows, timed),
-        (_LIMIT, *not_run),
-        {"method": action} if benchmark == "peers" else {},
+        _table(pair, benchmark, rows, timed),
+        tuple(not_run),
+        {"method": f"{'In simulation' if known else 'Not known yet'}: {said}"}
+        if benchmark == "peers"
+        else {},
     )
 
 
@@ -79,51 +104,68 @@ def _claim(own: Row, other: Row) -> Claim:
     return claim(name, cluster_test(differences), bound=BOUND)
 
 
-def _spoken(row: Row) -> str:
-    return _SPOKEN.get(row.method, row.method)
-
-
 def _sentence(pair: _Pair) -> str:
     own, other = pair.names
     if pair.own.true is None or pair.other.true is None:
         return f"{own} and {other} were not both run."
+    low, high = pair.claim.low, pair.claim.high
+    if low is None:
+        runs = counted(len(pair.own.minus(pair.other)), "run")
+        few = f"{runs} of each is too few to tell {own} from {other}"
+        return f"{few}: a test takes {pair.claim.fewest}.{_untouched(pair)}"
     ends = f"{own} ends at {pair.own.true.value:.3f} and {other} at {pair.other.true.value:.3f}"
-    if (low := pair.claim.low) is None:
-        runs = len(pair.own.minus(pair.other))
-        return f"{ends} in {counted(runs, 'run')} of each, too few to tell which is better."
     if pair.claim.verdict == "established":
-        return f"{ends}: a difference of {with_interval(pair.claim)}."
+        return f"{ends}: a difference of {with_interval(pair.claim)}.{_untouched(pair)}"
     shown = "that matters" if pair.claim.verdict == "equivalent" else "could be shown"
-    within = f"between {signed(low)} and {signed(pair.claim.high)}"
-    return f"{ends}: no difference {shown}: it is {within} (95 % interval)."
+    within = f"between {signed(low)} and {signed(high)}"
+    return f"{ends}: no difference {shown}: it is {within} (95 % interval).{_untouched(pair)}"
 
 
-def _action(pair: _Pair) -> str:
+def _untouched(pair: _Pair) -> str:
+    """Say who changed nothing: there its agreement is that of the initial instructions."""
+    idle = [
+        name
+        for name, row in zip(pair.names, (pair.own, pair.other), strict=True)
+        if row.runs == row.seed_kept > 0
+    ]
+    return f" The initial instructions were kept by {' and '.join(idle)}." if idle else ""
+
+
+def _action(pair: _Pair, benchmark: str) -> str:
     own, other = pair.names
     if pair.own.true is None or pair.other.true is None:
         return "Run both: see below what stopped one, or leave out --method."
     if pair.claim.low is None:
-        return f"Give --seeds {max(pair.claim.fewest, 10)}: it takes {pair.claim.fewest} to tell."
+        seeds = max(pair.claim.fewest, 10)
+        calls = " and more --calls, for these changed nothing" if _untouched(pair) else ""
+        return f"Run `python -m benchmarks {benchmark}` with --seeds {seeds}{calls}."
     if pair.claim.verdict != "established":
         return f"Choose between {own} and {other} by time and by what a run says of itself."
     return f"Use {own if (pair.claim.estimate or 0) > 0 else other}."
 
 
-def _table(benchmark: str, own: Row, rows: Sequence[Row], timed: Sequence[Row]) -> Table:
-    """Set our default among the best others; of our own rows only where there are no peers."""
-    apart = {method.name for method in ours.METHODS} if benchmark == "peers" else {own.method}
+def _table(pair: _Pair, benchmark: str, rows: Sequence[Row], timed: Sequence[Row]) -> Table:
+    """Set the two of the claim among the best others, which few runs do not tell.
+
+    Of our own rows only where there are no peers.
+    """
+    both, own = [row for row in (pair.own, pair.other) if row.true], pair.own
+    ours_too = {method.name for method in ours.METHODS} if benchmark == "peers" else set()
+    apart = {row.method for row in both} | ours_too
     others = [row for row in rows if row.true and row.method not in apart]
-    best = sorted(others, key=_agreement)[1 - MOST_ROWS :]
+    enough = all(row.runs >= FEWEST for row in both)
+    best = sorted(others, key=_agreement)[len(both) - MOST_ROWS :] if enough else []
     times = times_of(timed)
     lines = [
         [
-            *(row.method, written(row.true), written(_minus(row, own), "+")),
+            *(spoken(row.method), written(row.true), written(_minus(row, own), "+")),
+            f"{row.seed_kept} of {counted(row.runs, 'run')}",
             *(number(column.get(row.method), 1) for column in times.values()),
         ]
-        for row in sorted([*best, *([own] if own.true else [])], key=_agreement)[::-1]
+        for row in sorted([*best, *both], key=_agreement)[::-1]
     ]
-    columns = ("method", "true agreement", f"minus {own.method}", *times)
-    return Table(columns, lines, f"The best others, and {_spoken(own)}")
+    columns = ("method", "true agreement", f"minus {spoken(own.method)}", "changed nothing in")
+    return Table((*columns, *times), lines, "The two that are compared, and the best others")
 
 
 def _agreement(row: Row) -> float:

@@ -94,8 +94,8 @@ def _picture(of: Sequence[Decomposition], file: str, figures: dict[str, Figure])
     if not of:
         return []
     what = (
-        "From separate gradients to joint ones as they run (CCC), part by part. Dotted: the "
-        "paper's ratings of separate and of joint gradients"
+        "From separate gradients to joint ones as they run in mode CCC, part by part. Dotted: the "
+        "paper's ratings of both, on other data"
     )
     return [pictured(file, waterfall(of), what, figures)]
 

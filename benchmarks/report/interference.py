@@ -28,8 +28,8 @@ from mogradjudge.display.plotting import COLOURS, GREY
 
 _LEAD = (
     "From the best of many evaluations to the optimized sections in one call: what of the loss is "
-    "luck of the selection, what the layout, what transfer and what crowding. The paper's loss "
-    "(arXiv 2605.26046) is not divided"
+    "luck of the selection, what the layout, what transfer and what crowding. The paper's loss, on "
+    "other data, is not divided"
 )
 _UNDIVIDED = "undivided"
 _LOOKS = {
@@ -83,8 +83,8 @@ def _section(summary: Interference, settings: Settings) -> Section:
         pictured(
             f"interference-{number_of}-matrix.svg",
             _matrix(summary),
-            "What adding one optimized section to the joint seed prompt does to the agreement on "
-            "each criterion; a star marks what is established",
+            "What adding one optimized section to the initial instructions in one call does to the "
+            "agreement on each criterion; a star marks what is established",
             figures,
         ),
         shown(matrix_table(summary)),
@@ -117,7 +117,7 @@ def _waterfalls(decompositions: Sequence[Decomposition]) -> Figure:
 
 
 def _draw_waterfall(axes: Axes, decomposition: Decomposition) -> None:
-    names = ["start", *decomposition.parts, "one call"]
+    names = ["separate calls", *decomposition.parts, "one call"]
     level = decomposition.best
     axes.bar([0, len(names) - 1], [level, decomposition.joint], color=GREY, width=0.7)
     for place, (name, part) in enumerate(decomposition.parts.items(), 1):

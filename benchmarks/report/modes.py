@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import CALLS
 from benchmarks.modes import summarize
 from benchmarks.modes.finding import finding
 from benchmarks.modes.measure import MODES, SEED
@@ -50,7 +51,7 @@ def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
         _introduction(summary),
         "### Agreement on the test texts",
         shown(agreement_table(summary)),
-        "Differences to the seed prompt in the same layout:",
+        "Differences to the initial instructions in the same layout:",
         shown(gains_table(summary)),
         pictured(
             f"modes-{number_of}-differences.svg",
@@ -73,7 +74,8 @@ def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
         pictured(
             f"modes-{number_of}-cost.svg",
             _cost_picture(summary),
-            "Calls of a run against its test agreement, with 95 % intervals",
+            "Calls of a run against its test agreement, with 95 % intervals over "
+            + ("runs and documents" if _runs(summary) > 1 else "documents alone, for 1 run"),
             figures,
         ),
         "Calls, tokens and dollars of one run:",
@@ -97,15 +99,18 @@ def _section(summary: InSetting, settings: Settings, number_of: int) -> Section:
 
 
 def _introduction(summary: InSetting) -> str:
-    runs = max(len(mode.seeds) for mode in summary.modes)
     plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
     return (
         f"{summary.texts} test texts of {summary.documents} held-out documents; "
-        f"agreement is Spearman's rho, {summary.level} level. Up to {runs} runs per mode "
+        f"agreement is Spearman's rho, {summary.level} level. Up to {_runs(summary)} runs per mode "
         f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
         "single-criterion baseline: an optimizer and a judge for each criterion, so that "
         "the judge's layout sets it apart from a mode as well."
     )
+
+
+def _runs(summary: InSetting) -> int:
+    return max(len(mode.seeds) for mode in summary.optimized)
 
 
 def _texts(mode: Mode) -> str:
@@ -175,7 +180,7 @@ def _cost_picture(summary: InSetting) -> Figure:
                 continue
             if mode.name == SEED:
                 dashes = "--" if mode.layout == "combined" else ":"
-                said = f"seed prompt,\n{mode.layout} calls"
+                said = f"initial instructions,\n{CALLS[mode.layout]}"
                 axes.axhline(value.value, color=GREY, linewidth=1, linestyle=dashes, label=said)
                 continue
             colour, marker = _look(mode.name)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.scored import MEAN
+from benchmarks.harness.setting import CALLS
 from benchmarks.noise import BENCHMARK, Noise, finding, noise_table, summarize
 from benchmarks.report.markdown import shown
 from benchmarks.report.pictures import panels, styled
@@ -76,7 +77,7 @@ def _picture(summary: Noise) -> Figure:
                             label=None if label in labelled else label,
                         )
             panel.axhline(names.index(MEAN) - 0.5, color="#DDDDDD", linewidth=0.8)
-            panel.set_title(f"{layout} calls")
+            panel.set_title(CALLS[layout])
         axes[0].set_xlim(left=0)  # the panels share it
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.5, -0.5)

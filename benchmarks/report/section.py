@@ -64,7 +64,7 @@ class Section:
 def _first_view(finding: Finding, lead: Sequence[str]) -> list[str]:
     return [
         f"**{escape(finding.sentence)}**",
-        f"What to do: {escape(finding.action)}",
+        escape(finding.to_do),
         *([f"Planted in this simulated world: {escape(finding.planted)}"] * bool(finding.planted)),
         *lead,
         *([shown(finding.table)] if finding.table.rows else []),

@@ -6,8 +6,10 @@ import tomllib
 from collections.abc import Sequence
 
 from benchmarks.harness.cells import Cell, Values
+from benchmarks.harness.finding import is_simulated
 from benchmarks.harness.setting import ROLES
 from benchmarks.report.markdown import escape, table
+from benchmarks.worlds import spoken
 from mogradjudge.display.terminal import number
 
 
@@ -63,8 +65,11 @@ class Settings:
     def cost(self) -> str:
         """Say what all cells took together, in a sentence."""
         cells = [cell for cells in self._cells.values() for cell in cells]
-        dollars = _dollars(cells)
+        paid = [cell for cell in cells if not is_simulated(cell.setting)]
         calls = f"{sum(cell.calls for cell in cells):,} calls"
+        if not paid:
+            return f"{calls} of simulated models, and no money."
+        dollars = _dollars(paid)
         return f"{calls}, {'at an unknown price' if dollars is None else f'{dollars:,.2f} US$'}."
 
     def versions(self) -> str:
@@ -87,17 +92,12 @@ def model_name(described: Values) -> str:
 def models_of(setting: Values) -> tuple[str, str, str]:
     """Name the models of the judge, of those who write, and of the rater."""
     if "models" not in setting:  # one model for all roles
-        name = escape(f"{setting.get('model', '?')}, {setting.get('world', 'real')} world")
+        name = escape(f"simulated: the {spoken(setting.get('world', '?'))} world")
         return name, name, name
-    models = setting["models"]
-    names = {role: model_name(models[role]) if role in models else "-" for role in ROLES}
+    models, kind = setting["models"], "simulated: " * is_simulated(setting)
+    names = {role: kind + model_name(models[role]) if role in models else "-" for role in ROLES}
     writers = dict.fromkeys(names[role] for role in ("critic", "coach", "editor"))
     return names["judge"], " / ".join(writers), names["rater"]
-
-
-def data_of(setting: Values) -> str:
-    """Name the data set."""
-    return escape(setting.get("data", "")) or "-"
 
 
 def _described(setting: Values) -> list[str]:
@@ -108,7 +108,7 @@ def _described(setting: Values) -> list[str]:
         *models_of(setting),
         escape(", ".join(criterion["name"] for criterion in criteria)) or "-",
         escape(", ".join([*counts, *documents])) or "-",
-        data_of(setting),
+        escape(setting.get("data", "")) or "-",
     ]
 
 

@@ -20,7 +20,7 @@ from benchmarks.report.meaning import meaning
 from benchmarks.report.page import html
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of
-from benchmarks.report.settings import Settings, data_of, models_of
+from benchmarks.report.settings import Settings, models_of
 from mogradjudge.files import replaced, to_json, write_text
 from mogradjudge.report.interference import INTERFERENCE
 
@@ -91,23 +91,18 @@ def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
     write_text(folder / INTERFERENCE, to_json({"what": what, "claims": claims}) + "\n")
 
 
-def _models(sections: Sequence[Section]) -> list[str]:
+def _models(sections: Sequence[Section], settings: Settings) -> list[str]:
     """Set the same effect with other models and data side by side, if there are any."""
-    rows = [
-        [
-            escape(claim.name),
-            *models_of(section.setting),
-            data_of(section.setting),
-            figures_of(claim),
-            claim.verdict,
-        ]
-        for section in sections
-        for claim in section.primary
-    ]
-    if len({tuple(row[1:5]) for row in rows}) < 2:
+    by_effect: dict[str, list[list[str]]] = {}
+    for section in sections:
+        for claim in section.primary:
+            where = (*models_of(section.setting), settings.name(section.setting))
+            row = [escape(claim.name), *where, figures_of(claim), claim.verdict]
+            by_effect.setdefault(claim.name, []).append(row)
+    rows = [row for _, group in sorted(by_effect.items()) if len(group) > 1 for row in group]
+    if not rows:
         return []
-    rows.sort(key=lambda row: row[0])
-    columns = ("effect", "judge", "gradients", "rater", "data", "difference", "verdict")
+    columns = ("effect", "judge", "gradients", "rater", "setting", "difference", "verdict")
     said = "Is an effect that of one model? The same effects in every setting:"
     return ["## Models", said, table(columns, rows)]
 
@@ -119,11 +114,13 @@ def _unfinished(folder: Path) -> list[str]:
 
 def _markdown(sections: Sequence[Section], settings: Settings, unfinished: Sequence[str]) -> str:
     parts = [
-        "# What was measured",
+        "# Benchmarks of mogradjudge: does it pay to optimize LLM judges, and how?",
+        "mogradjudge rewrites the instructions of LLM judges, which score texts on several "
+        "criteria, so that the scores agree better with those of people.",
         *unfinished,
         *meaning(sections, settings),
         *(section.markdown() for section in sections),
-        *_models(sections),
+        *_models(sections, settings),
         "## Settings",
         settings.table(),
         f"Measured with {settings.versions()}. The digest names the data set by its rows.",

@@ -458,7 +458,10 @@ def test_the_claim_was_named_before(gain, runs, verdict):
     assert (first.claim.name, first.claim.verdict) == ("SSC - GEPA", verdict)
     assert (first.claim.low is not None) == (runs > 5)
     assert ("too few" in first.sentence) == (runs < 6)
-    assert f"{rows[0].true.value:.3f}" in first.sentence and "0.700" in first.sentence
+    for value in (f"{rows[0].true.value:.3f}", "0.700"):
+        assert (value in first.sentence) == (runs > 5)
+    assert ("Not known" in first.answers["method"]) == (runs < 6)
+    assert "real-like" in first.sentence
     if verdict == "established":
         assert ("GEPA" in first.action) == (gain < 0)
 
@@ -467,7 +470,21 @@ def test_six_rows_come_first_ours_among_them_and_none_of_our_other_rows():
     others = [(f"peer {number}", 0.75 + number / 100) for number in range(7)]
     table = finding("peers", WORLD, 600, rows_of(others=others)).table
     names = [row[0] for row in table.rows]
-    assert names == [*(f"peer {number}" for number in (6, 5, 4, 3, 2)), "SSC"]
+    peers = [f"peer {number}" for number in (6, 5, 4, 3)]
+    assert names == [*peers, "our default (SSC)", "GEPA"]
+
+
+def test_fewer_than_three_runs_rank_no_others():
+    table = finding("peers", WORLD, 600, rows_of(runs=2, others=[("OPRO", 0.9)])).table
+    assert [row[0] for row in table.rows] == ["our default (SSC)", "GEPA"]
+
+
+def test_who_changed_nothing_is_named():
+    own, _, other = rows_of(runs=1)
+    idle = finding("peers", WORLD, 40, [replace(own, seed_kept=1), other])
+    assert "initial instructions were kept by our default" in idle.sentence
+    assert "--calls" in idle.action
+    assert "kept" not in finding("peers", WORLD, 40, [own, other]).sentence
 
 
 def test_what_cannot_run_is_a_limit_and_no_claim():
@@ -475,7 +492,7 @@ def test_what_cannot_run_is_a_limit_and_no_claim():
     first = finding("peers", WORLD, 600, rows)
     assert first.claim.verdict == "refused"
     assert any("GEPA" in limit and "not installed" in limit for limit in first.limits)
-    assert [row[0] for row in first.table.rows] == ["SSC"]
+    assert [row[0] for row in first.table.rows] == ["our default (SSC)"]
 
 
 def test_the_settings_claim_is_that_of_the_default_on_the_protocol_of_the_paper():

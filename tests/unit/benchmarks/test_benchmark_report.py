@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmarks.__main__ import main
-from benchmarks.dilution.arms import LONG, SEPARATE
+from benchmarks.dilution.arms import JOINED, JOINT, LONG, SEPARATE
 from benchmarks.dilution.calibration import UNCALIBRATED, Calibration, Curve, Line
 from benchmarks.dilution.contrasts import WHOLE_STEP, YIELD, Decomposition, Loss
 from benchmarks.dilution.finding import finding
 from benchmarks.dilution.summary import Dilution, Figures
+from benchmarks.dilution.tables import arms_table
 from benchmarks.harness.cells import CELLS, Cell
 from benchmarks.harness.finding import Finding
 from benchmarks.harness.tables import Table
@@ -28,7 +29,7 @@ from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings
 from benchmarks.report.write import write_report
-from mogradjudge import SetupError
+from mogradjudge import MODES, SetupError
 from mogradjudge.agreement.claims import Claim, refused
 from mogradjudge.files import to_json
 
@@ -184,7 +185,7 @@ def test_the_parts_of_interference_are_told(tmp_path):
         assert re.search(rf"^\| {effect}: ", text, re.MULTILINE)
     assert re.search(r"^\| crowding, fluency \| ", text, re.MULTILINE)
     assert "](interference-1-parts.svg)" in text
-    assert "Modes" not in text
+    assert "## Modes" not in text
 
 
 def test_interference_that_was_cut_short_says_so(tmp_path):
@@ -212,7 +213,7 @@ def test_peers_stand_in_one_table_those_that_could_not_run_too(tmp_path):
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
     assert "| GEPA | 0.300 | +0.000 | +0.100 |" in text
     assert "not &#124; here" in text
-    assert "a-model, planted world" in text
+    assert "simulated: the planted world" in text and "a-model" not in text
     assert (tmp_path / "x" / "peers-1-60.svg").exists()
 
 
@@ -249,7 +250,7 @@ def dilution_of(*raters):
         ),
         ratings={"focus of one text": {SEPARATE: 9.0, LONG: 3.0}},
         losses=tuple(
-            Loss((SEPARATE, LONG), name, of, claim, claim, (0.4,) * 8)
+            Loss((SEPARATE, LONG), name, of, claim, claim, (0.4,) * 8, (2.0, 1.2))
             for name, of in passed.items()
         ),
         decompositions=tuple(
@@ -283,9 +284,36 @@ def test_a_rater_that_failed_gives_no_figure_in_the_first_view():
     assert [line for line in first.limits if "failed its test on *wit*" in line]
     alone = finding(dilution_of("two"))
     assert alone.claim is None and "40" not in alone.sentence
-    assert not [row for row in alone.table.rows if "77.70" in row]
+    assert all(set(row[1:4]) == {"-"} for row in alone.table.rows)
     assert any("--embedding-lm" in line for line in alone.limits)
     assert parts_of(dilution_of("two"), 1, {})[0].startswith("<details>")  # no picture of it
+
+
+def test_a_failed_rater_names_the_figure_that_failed():
+    one = dilution_of("one", "two")
+    good, bad = one.calibrations["one"], one.calibrations["two"]
+    mixed = replace(good, yields=bad.yields, yield_rho=0.7996)
+    summary = replace(one, calibrations={"one": good, "two": mixed})
+    (line,) = [line for line in finding(summary).limits if "The two failed" in line]
+    assert "0.100 with planted yields" in line and "shares" not in line
+
+
+def test_a_share_outside_of_the_scale_is_marked():
+    one = dilution_of("one", "two")
+    figures = (replace(one.figures[0], share=16.1), replace(one.figures[1], share=9.4))
+    cells = [row[3] for row in arms_table(replace(one, figures=figures)).rows]
+    assert cells[0].startswith("16.1 (") and cells[1] == "9.4"
+
+
+def test_dilution_stands_beside_what_arithmetic_alone_would_take():
+    one = dilution_of("one", "two")
+    short = replace(one.losses[0], arms=(SEPARATE, JOINT))
+    first = finding(replace(one, losses=(*one.losses, short)))
+    assert "50 %" in first.sentence  # of 2 criteria
+    rows = {row[0]: row for row in first.table.rows}
+    assert rows[SEPARATE][2] == "2.00" and rows[LONG][2:4] == ["1.20 of 2.00", "40 % (20 to 60)"]
+    assert JOINED not in rows
+    assert first.answers["coach"]
 
 
 def test_a_coach_that_keeps_silent_more_often_apart_is_told():
@@ -401,14 +429,57 @@ def test_a_section_begins_with_its_finding_and_folds_all_else():
 
 
 def test_the_first_page_answers_what_was_found_and_says_what_was_not(tmp_path):
-    finding = found(limits=("Which coach.",), advice={"coach": "Tell it to write K times as much."})
+    finding = found(limits=("Which coach.",), answers={"coach": "More words do not help."})
     cells = [replace(cell("seed", 0), setting={})]
     page = "\n".join(meaning([Section("D", [], [], finding=finding)], Settings(cells)))
-    assert "Tell it to write K times as much." in page
+    assert f"More words do not help. What to do: {finding.action}" in page
     assert "- Which coach." in page
     assert "`modes` says nothing" in page
-    assert "60 calls" in page
+    assert "60 calls" in page and "US$" in page
     assert meaning([Section("D", [], [])], Settings(cells)) == []
+
+
+def test_a_simulated_world_advises_nobody_and_costs_nothing():
+    world = {"world": "real"}
+    finding = replace(found(answers={"coach": "More words do not help."}), setting=world)
+    cells = [replace(cell("seed", 0), setting=world)]
+    page = "\n".join(meaning([Section("D", [], [], finding=finding)], Settings(cells)))
+    assert "More words do not help." in page and finding.action not in page
+    assert "your judge" not in page.splitlines()[0]
+    assert "US$" not in page and "price" not in page
+    assert "real world" not in Settings(cells).table()
+    assert "some/model" not in Settings(cells).table()
+
+
+def test_two_benchmarks_give_one_answer_and_the_action_of_its_owner():
+    one = found(answers={"mode": "Joint gradients say less."})
+    two = replace(
+        found("modes", answers={"mode": "No mode is better."}), action="Take the cheapest."
+    )
+    cells = [replace(cell("seed", 0), setting={})]
+    sections = [Section("D", [], [], finding=of) for of in (one, two)]
+    page = "\n".join(meaning(sections, Settings(cells)))
+    answer = "Joint gradients say less. No mode is better. What to do: Take the cheapest."
+    assert f"{answer} (dilution and modes, setting 1)" in page
+    assert one.action not in page
+
+
+def test_the_words_of_first_views_are_explained_once_and_folded():
+    cells = [replace(cell("seed", 0), setting={})]
+    *_, words = meaning([Section("D", [], [], finding=found())], Settings(cells))
+    assert words.startswith("<details>")
+    for word in (*MODES, "ST", "same length", "K times the length", "separate calls", "2605.26046"):
+        assert word in words
+
+
+def test_an_effect_of_one_setting_is_not_set_beside_itself(tmp_path):
+    one = write_report(folder_of(tmp_path / "x", some_cells())).read_text("utf-8")
+    assert "## Models" not in one
+    both = folder_of(tmp_path / "y", [*some_cells(), *some_cells("other/model")])
+    (models,) = re.findall(
+        r"## Models\n(.*?)\n## ", write_report(both).read_text("utf-8"), re.DOTALL
+    )
+    assert "setting 2" in models and "0123456789abcdef" not in models
 
 
 def test_a_planted_world_says_what_was_planted_beside_what_was_found(capsys):
@@ -440,7 +511,7 @@ def test_a_benchmark_without_cells_has_no_section(tmp_path):
     folder = folder_of(tmp_path / "x", [other])
     assert json.loads((folder / CELLS).read_text("utf-8"))["benchmark"] == "something else"
     text = write_report(folder).read_text("utf-8")
-    assert "Modes" not in text
+    assert "## Modes" not in text
     assert "| something else | 1 | 60 |" in text
 
 

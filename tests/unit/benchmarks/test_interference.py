@@ -23,6 +23,7 @@ from benchmarks.interference.arms import (
 )
 from benchmarks.interference.choose import Effort, chosen_sections
 from benchmarks.interference.contrasts import EFFECTS, Contrasts
+from benchmarks.interference.decomposition import FIRST
 from benchmarks.interference.measure import measure
 from benchmarks.interference.paper import EVALUATE, STITCHED, measure_paper
 from benchmarks.interference.scorings import whole
@@ -357,6 +358,20 @@ def test_the_finding_names_its_number(measured, verdict, estimate):
 def test_the_action_is_that_of_the_better_layout(measured, crowding, layout, layouts):
     action = finding_of(measured, crowding=crowding, layout=layout).action
     assert all(words in action for words in layouts)
+
+
+def test_transfer_that_was_not_shown_is_no_number_and_no_reason(measured):
+    said = finding_of(measured, crowding=("established", -0.2), transfer=("not established", -0.05))
+    assert "-0.06 and -0.04" in said.sentence and "0.05" not in said.sentence
+    assert "beside the others" in said.action  # what helps against crowding
+    said = finding_of(measured, crowding=("established", -0.2), transfer=("established", -0.05))
+    assert "lose 0.05 (0.04 to 0.06)" in said.sentence
+
+
+def test_the_first_row_says_what_it_is_and_the_column_which_evaluations(measured):
+    table = interference.finding(interference.summarize(measured.cells)).table
+    assert table.rows[0][0] == FIRST
+    assert "other data" in table.columns[-1]
 
 
 def finding_of(measured, **effects):

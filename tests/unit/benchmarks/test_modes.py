@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
-from benchmarks.harness.scored import Judged
+from benchmarks.harness.scored import MEAN, Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of
 from benchmarks.harness.two_way import two_way
 from benchmarks.modes.edits import edits_of, rate_edits
-from benchmarks.modes.estimates import differences, gains
+from benchmarks.modes.estimates import Estimate, differences, gains
 from benchmarks.modes.finding import finding
 from benchmarks.modes.measure import Plan, measure, runs_of
 from benchmarks.modes.runs import hypervolume, validation_volume
@@ -148,7 +148,7 @@ def test_fewer_than_three_runs_recommend_no_mode(cells):
     assert said.claim is None
     assert "--seeds" in said.action
     assert "2 runs" in said.sentence
-    assert not any("(" in value for row in said.table.rows for value in row[1:3])  # no interval
+    assert not any("(" in value for row in said.table.rows for value in row[2:5])  # no interval
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,34 @@ def test_the_primary_claim_decides_which_mode_is_recommended(cells, verdict, est
     said = finding(replace(summary, modes=modes, pairs=(claim,)))
     assert said.claim == claim
     assert said.action.startswith(taken)
-    assert said.advice["mode"].startswith(taken) == (verdict != "not established")
+    assert said.answers["mode"] == said.sentence and said.action not in said.sentence
     assert bool(said.limits) == (verdict == "not established")
-    assert f"{estimate:+.3f}" in said.sentence
-    assert len(said.table.rows) == 3
+    assert not any(said.sentence in limit for limit in said.limits)
+    assert f"{estimate:+.2f}" in said.sentence
+    assert [row[0] for row in said.table.rows] == ["SSS", "CCC"]
+
+
+def test_a_mode_that_beats_the_initial_instructions_is_named_and_recommended(cells):
+    (summary,) = summarize(cells)
+    mode = next(mode for mode in summary.modes if mode.name == "CCC")
+    start = next(mode for mode in summary.modes if mode.name == "seed")
+    alone = replace(mode, name="ST", layout="separate")
+    apart = replace(start, layout="separate", test={**start.test, MEAN: Estimate(0.123)})
+    modes = tuple(replace(it, seeds=(0, 1, 2)) for it in (*summary.modes, apart, alone))
+    told = Claim("CCC minus SSS", -0.1, -0.3, 0.1, 0.3, 12, "not established", bound=0.03)
+    gain = Claim("ST minus seed", 0.26, 0.1, 0.42, 0.01, 12, "established", bound=0.03)
+    better = Claim("ST minus CCC", 0.2, 0.13, 0.3, 0.01, 12, "established", bound=0.03)
+    changes = {"modes": modes, "against_seed": (gain,), "pairs": (told, better)}
+    said = finding(replace(summary, **changes))
+    assert said.claim == told
+    assert "ST agrees more than the initial instructions" in said.sentence
+    assert "+0.26" in said.sentence and "CCC (0.13 to 0.30)" in said.sentence
+    assert said.action.startswith("Take ST")
+    rows = {row[0]: row for row in said.table.rows}
+    assert rows["ST"][1:3] == ["separate calls", "0.123"]  # the start of its own layout
+    worse = replace(gain, estimate=-0.26, low=-0.42, high=-0.1)
+    said = finding(replace(summary, **{**changes, "against_seed": (worse,)}))
+    assert "ST agrees less" in said.sentence and said.action.startswith("Take CCC")
 
 
 def test_settings_stand_apart_and_side_by_side(cells):

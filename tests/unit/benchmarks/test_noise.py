@@ -77,8 +77,10 @@ def test_the_finding_says_what_these_texts_can_show(cells):
     assert said.claim is None
     assert f"{mean.least_paired:.2f}" in said.sentence
     assert str(mean.needed_unpaired) in said.action
+    assert f"{mean.least_unpaired:.2f}" in said.action  # smaller ones are chance
+    assert str(mean.needed_paired) not in said.action
     assert mean.needed_unpaired > 8  # for 8 show a far larger one
-    assert said.advice["texts"]
+    assert said.answers["texts"]
     assert "ceiling" in said.limits[-1]
 
 
