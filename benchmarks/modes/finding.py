@@ -86,7 +86,7 @@ def _winners(summary: InSetting) -> Iterable[str]:
         winner, loser = _pair(claim)[:: 1 if (claim.estimate or 0) > 0 else -1]
         if claim.name != _PRIMARY:
             low, high = sorted(abs(end or 0) for end in (claim.low, claim.high))
-            beaten.setdefault(winner, []).append(f"{loser} ({low:.2f} to {high:.2f})")
+            beaten.setdefault(winner, []).append(f"{loser} (by {low:.2f} to {high:.2f})")
     for winner, losers in beaten.items():
         yield f"{winner} agrees more than {' and than '.join(losers)}."
 
@@ -121,7 +121,14 @@ def _table(summary: InSetting) -> Table:
     start = {mode.layout: mode for mode in summary.modes if mode.name == SEED}
     rows = [_row(mode, start.get(mode.layout)) for mode in summary.optimized]
     title = f"Test agreement, mean of {len(summary.criteria)} criteria, on {summary.texts} texts"
-    columns = ("mode", "judge", "initial instructions", "optimized", "difference", "calls of a run")
+    columns = (
+        "mode",
+        "judge",
+        "initial instructions",
+        "optimized",
+        "difference by run",
+        "calls of a run",
+    )
     if all(mode.cost.dollars is None for mode in summary.optimized):
         return Table(columns, [row[:-1] for row in rows], title)
     return Table((*columns, "US$"), rows, title)

@@ -189,7 +189,7 @@ def test_a_mode_that_beats_the_initial_instructions_is_named_and_recommended(cel
     said = finding(replace(summary, **changes))
     assert said.claim == told
     assert "ST agrees more than the initial instructions" in said.sentence
-    assert "+0.26" in said.sentence and "CCC (0.13 to 0.30)" in said.sentence
+    assert "+0.26" in said.sentence and "CCC (by 0.13 to 0.30)" in said.sentence
     assert said.action.startswith("Take ST")
     rows = {row[0]: row for row in said.table.rows}
     assert rows["ST"][1:3] == ["separate calls", "0.123"]  # the start of its own layout
