@@ -102,8 +102,8 @@ def _action(long: Claim, same: Claim | None, dilution: Dilution) -> tuple[str, d
     if same is not None and _direction(same) > 0:
         times = f"{len(dilution.criteria)} times as much"
         return f"{_APART}, or let a joint coach (SCC or CCC) write {times}.", {
-            "mode": "A joint gradient says less about each criterion only when it is as short as "
-            f"a single separate one; {_JUDGE}.",
+            "mode": "A joint gradient as short as a single separate one says less about each "
+            f"criterion, and one as long as all of them could not be shown to; {_JUDGE}.",
             "coach": f"About one criterion at a time, or {times} about all at once.",
         }
     if long.verdict == "equivalent" or _direction(long) < 0:
@@ -140,7 +140,10 @@ def _limits_of(dilution: Dilution, claim: Claim) -> Iterable[str]:
     if "lengths differ" in claim.note:
         yield f"Of one call, K times the length: {claim.note}."
     if claim.verdict == "not established":
-        yield f"{dilution.steps} steps leave that open; four times as many halve the interval."
+        yield (
+            f"Whether a joint gradient as long as all separate ones says less: {dilution.steps} "
+            "steps leave it open, and four times as many halve the interval."
+        )
 
 
 def _failed(rater: str, tested: Calibration | None, criteria: Group) -> str:

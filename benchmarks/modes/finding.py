@@ -126,7 +126,7 @@ def _table(summary: InSetting) -> Table:
         "judge",
         "initial instructions",
         "optimized",
-        "difference by run",
+        "gain by run",
         "calls of a run",
     )
     if all(mode.cost.dollars is None for mode in summary.optimized):
