@@ -157,15 +157,11 @@ def _failed(rater: str, tested: Calibration | None, criteria: Group) -> str:
         "yields": min(rho or 0.0 for rho in yields),
     }
     low = [f"{number(rho)} with planted {name}" for name, rho in worst.items() if rho < RHO_NEEDED]
-    why = (
-        f"rho {' and '.join(low)}, where {RHO_NEEDED} is needed"
-        if low
-        else (
-            "what it says does not rise with what was planted"
-            if tested.real is None
-            else f"kappa on real units, where {KAPPA_NEEDED} is needed"
-        )
-    )
+    why = "what it says does not rise with what was planted"
+    if low:
+        why = f"rho {' and '.join(low)}, where {RHO_NEEDED} is needed"
+    elif tested.real is not None:
+        why += f", or its kappa on real units is below {KAPPA_NEEDED}"
     return f"The {rater} failed its test ({why}), so it gives no figure here: try {other}."
 
 

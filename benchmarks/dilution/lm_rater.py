@@ -10,7 +10,6 @@ from typing import Any, Literal
 import dspy
 
 from benchmarks.harness.cells import Values
-from benchmarks.harness.finding import is_simulated
 from benchmarks.worlds.controls import mask
 from benchmarks.worlds.ratings import REST, Rating, check_names
 from mogradjudge import Rubric
@@ -183,10 +182,10 @@ def open_rater(
 
 
 def warning_about(setting: Values) -> str | None:
-    """Say what is wrong with a rater that is the coach; None if it is not, or simulated."""
+    """Say what is wrong with a rater that is the coach; None if it is another model."""
     models = setting.get("models", {})
     rater, coach = (models.get(role, {}).get("model", role) for role in ("rater", "coach"))
-    if rater != coach or is_simulated(setting):
+    if rater != coach:
         return None
     return (
         f"The rater and the coach are the same model, {rater}: it rates its own writing. "

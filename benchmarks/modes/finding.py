@@ -104,6 +104,8 @@ def _action(summary: InSetting, claim: Claim) -> str:
     if not gains:
         return f"Take {_CHEAP}, the cheapest, or measure with more documents and --seeds."
     best = _pair(max(gains, key=lambda of: of.estimate or 0))[0]
+    if best == _CHEAP:
+        return f"Take {_CHEAP}, the cheapest."
     calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
     return (
         f"Take {best} if you can pay its {calls[best]} calls a run{_K_CALLS * (best == 'ST')}, "

@@ -369,7 +369,7 @@ def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     arguments = ["--smoke", "--out", str(tmp_path), "--steps", "2", "--causal", "0"]
     result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "3"])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("One joint gradient")
+    assert result.output.startswith("A joint gradient")
     assert "same model" in result.output
     assert "uncalibrated" not in result.output
     assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")

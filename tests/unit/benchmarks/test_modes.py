@@ -193,6 +193,9 @@ def test_a_mode_that_beats_the_initial_instructions_is_named_and_recommended(cel
     assert said.action.startswith("Take ST")
     rows = {row[0]: row for row in said.table.rows}
     assert rows["ST"][1:3] == ["separate calls", "0.123"]  # the start of its own layout
+    cheap = replace(gain, name="CCC minus seed")
+    said = finding(replace(summary, **{**changes, "against_seed": (cheap,)}))
+    assert said.action.count("CCC") == 1
     worse = replace(gain, estimate=-0.26, low=-0.42, high=-0.1)
     said = finding(replace(summary, **{**changes, "against_seed": (worse,)}))
     assert "ST agrees less" in said.sentence and said.action.startswith("Take CCC")
