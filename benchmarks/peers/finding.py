@@ -165,7 +165,7 @@ def _table(pair: _Pair, benchmark: str, rows: Sequence[Row], timed: Sequence[Row
         for row in sorted([*best, *both], key=_agreement)[::-1]
     ]
     columns = ("method", "true agreement", f"minus {spoken(own.method)}", "changed nothing in")
-    return Table((*columns, *times), lines, "The two that are compared, and the best others")
+    return Table((*columns, *times), lines, "What is compared, and the best others")
 
 
 def _agreement(row: Row) -> float:

@@ -549,7 +549,7 @@ def test_the_settings_print_a_table_for_each_world():
     printed = CliRunner().invoke(methods_command, asked, catch_exceptions=False).output
     assert [line.split()[1] for line in printed.splitlines() if line.startswith("The ")] == [
         "null",
-        "real",
+        "real-like",
     ]
 
 
