@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,7 +10,7 @@ from benchmarks.harness.cells import Values
 from benchmarks.harness.finding import MOST_ROWS, Finding, with_interval
 from benchmarks.harness.scored import BOUND
 from benchmarks.harness.tables import Table, signed
-from benchmarks.peers import ours
+from benchmarks.peers import cures, ours
 from benchmarks.peers.figures import Mean, Row, times_of, written
 from benchmarks.peers.method import GEPA, OURS
 from mogradjudge.agreement import cluster_test
@@ -22,10 +22,16 @@ _PRIMARY: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"peers": (OURS, GEPA), "methods": (ours.DEFAULT, ours.PAPER)}
 )
 """Whose difference is claimed. To claim that to the best peer would count its luck as its own."""
+_CURED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"conflicts": (cures.PROJECT, ours.DEFAULT), "families": (cures.PARTITION, ours.DEFAULT)}
+)
+"""The same of our settings, in the worlds that are about one of them."""
 _SPOKEN = {
     OURS: f"our default ({OURS})",
     ours.DEFAULT: "our default",
     ours.PAPER: "the paper's protocol",
+    cures.PROJECT: "resolve='project'",
+    cures.PARTITION: "a partition found by measuring",
 }
 _LIMIT = "This world is simulated: the order holds for its rules, and says nothing of your model."
 
@@ -56,7 +62,9 @@ def finding(
         timed: The same methods, run for their times.
     """
     by_name = {row.method: row for row in rows}
-    own, other = (by_name.get(name, Row(name, "not run")) for name in _PRIMARY[benchmark])
+    cured = _CURED if benchmark == "methods" else {}
+    names = cured.get(setting["world"], _PRIMARY[benchmark])
+    own, other = (by_name.get(name, Row(name, "not run")) for name in names)
     pair = _Pair(own, other, _claim(own, other))
     not_run = [f"{row.method} cannot run: {row.status}." for row in rows if row.status]
     action = _action(pair)
@@ -67,7 +75,7 @@ def finding(
         action,
         pair.claim,
         _table(benchmark, own, rows, timed),
-        (_LIMIT, *not_run),
+        (_LIMIT, *_routed(by_name), *not_run),
         {"method": action} if benchmark == "peers" else {},
     )
 
@@ -107,6 +115,18 @@ def _action(pair: _Pair) -> str:
     if pair.claim.verdict != "established":
         return f"Choose between {own} and {other} by time and by what a run says of itself."
     return f"Use {own if (pair.claim.estimate or 0) > 0 else other}."
+
+
+def _routed(rows: Mapping[str, Row]) -> Iterator[str]:
+    """Say what routing brings to the sections, and for how many calls."""
+    own = rows.get(ours.DEFAULT)
+    for row in filter(None, map(rows.get, cures.ROUTED)):
+        if own and own.reached and own.calls_of_a_step and row.reached and row.calls_of_a_step:
+            yield (
+                f"A step of {row.method} brings {row.reached / own.reached:.0%} of the helpful "
+                f"rules of {_spoken(own)}'s to their sections, for "
+                f"{row.calls_of_a_step / own.calls_of_a_step:.0%} of the calls."
+            )
 
 
 def _table(benchmark: str, own: Row, rows: Sequence[Row], timed: Sequence[Row]) -> Table:

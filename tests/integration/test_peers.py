@@ -46,6 +46,7 @@ RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
 PARTS = EXAMPLES[:9], EXAMPLES[9:18]
 BY_NAME = {method.name: method for method in METHODS}
+BY_NAME_OF_SETTINGS = {method.name: method for method in SETTINGS.methods}
 CUE = CUES["fluency"][0]
 RUBRIC_IN_JSON = [{"name": "fluency", "requirement": "Rate."}]
 
@@ -222,7 +223,7 @@ def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
     assert keeper.scores == {task.seed_prompt: 0.5, "a": 0.5, "b": 0.4, "c": 0.6}
 
 
-@pytest.mark.parametrize("layout", ["combined", "separate"])
+@pytest.mark.parametrize("layout", ["combined", "separate", "coherence | fluency"])
 def test_instructions_are_one_text_whatever_the_layout(layout, task):
     task = replace(task, layout=layout)
     judge = task.judge(task.seed_prompt.replace("Rate from 1 to 5.", f"When you rate, {CUE}."))
@@ -496,6 +497,42 @@ def test_runs_begin_at_the_first_seed(tmp_path):
     assert list(compare(tmp_path, rows, SMOKE)["real"][0].agreements) == [100]
 
 
+@pytest.mark.parametrize(
+    ["world", "claimed"],
+    [("conflicts", "default + project - default"), ("families", "default + partition - default")],
+)
+def test_a_world_about_a_method_claims_that_method(world, claimed):
+    names = (*claimed.split(" - "), "default + separate calls")
+    rows = [
+        Row(name, agreements={seed: 0.9 - 0.1 * place + seed / 100 for seed in range(7)})
+        for place, name in enumerate(names)
+    ]
+    first = finding("methods", {"world": world}, 600, rows)
+    assert (first.claim.name, first.claim.verdict) == (claimed, "established")
+    assert [row[0] for row in first.table.rows] == list(names)
+
+
+def test_routing_is_told_by_what_reaches_the_sections_and_what_it_costs():
+    ours, routed = (
+        Row(name, agreements={0: 0.5}, calls={"coach": calls, "judge": 500}, reached=it, steps=10)
+        for name, calls, it in (("default", 200, 20.0), ("CCS + routing", 50, 12.0))
+    )
+    limits = finding("methods", {"world": "planted"}, 600, [ours, routed]).limits
+    assert any("CCS + routing" in limit and "60%" in limit and "25%" in limit for limit in limits)
+    assert finding("methods", {"world": "planted"}, 600, [ours]).limits == limits[:1]
+
+
+def test_a_partition_is_found_by_measuring_within_the_cap(task, server):
+    """Coherence and fluency hurt each other much, each is a family of its own."""
+    server.world = PlantedEngine(OpenWorld(interference=2.0)).answer
+    task = replace(task, meter=Meter(600), training=EXAMPLES[:15], validation=EXAMPLES[15:])
+    result = measured(BY_NAME_OF_SETTINGS["default + partition"], task, server)
+    assert sum(result["calls"].values()) <= 600
+    assert "separate" in result["notes"]
+    apart = OpenWorld().agreement(result["instructions"], RUBRIC.names, "separate")
+    assert result["agreement"] == apart
+
+
 def test_what_is_printed_is_compared_with_the_truth_of_what_it_is_about():
     luck = cell_of(0, 16, 0.5, printed=0.3, printed_truth=-0.1, confirmed=True)
     (row,) = summarize([luck])
@@ -522,7 +559,9 @@ def test_without_a_gate_what_a_run_returns_counts(task, server, monkeypatch):
 
 def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
     rows = compare(tmp_path, SETTINGS, SMOKE, ("null",))["null"]
-    assert [row.method for row in rows] == [method.name for method in SETTINGS.methods]
+    assert [row.method for row in rows] == [
+        method.name for method in SETTINGS.methods if "null" in (method.worlds or ("null",))
+    ]
     assert all(0 < sum(row.calls.values()) <= SMOKE.calls for row in rows)
     assert {row.true.value for row in rows} == {rows[0].true.value}  # nothing helps
 
