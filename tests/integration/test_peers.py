@@ -24,7 +24,7 @@ from benchmarks.peers.figures import Mean, Row, times_of
 from benchmarks.peers.finding import finding
 from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.hpss import FACTORS, Search, drafted, neighbours
-from benchmarks.peers.measuring import CannotRun, measure
+from benchmarks.peers.measuring import CannotRun, Nearby, measure
 from benchmarks.peers.method import Printed, capped_lm
 from benchmarks.peers.opro import meta_prompt
 from benchmarks.peers.tried import Tried, instructions_of
@@ -37,7 +37,7 @@ from benchmarks.worlds.planted import (
     planted_rubric,
 )
 from benchmarks.worlds.server import serving
-from mogradjudge import Agreement, Undefined, Unscored
+from mogradjudge import Agreement, Instructions, Undefined, Unscored
 from mogradjudge.errors import RunStopped
 
 pytestmark = pytest.mark.slow
@@ -522,15 +522,26 @@ def test_routing_is_told_by_what_reaches_the_sections_and_what_it_costs():
     assert finding("methods", {"world": "planted"}, 600, [ours]).limits == limits[:1]
 
 
-def test_a_partition_is_found_by_measuring_within_the_cap(task, server):
-    """Coherence and fluency hurt each other much, each is a family of its own."""
-    server.world = PlantedEngine(OpenWorld(interference=2.0)).answer
-    task = replace(task, meter=Meter(600), training=EXAMPLES[:15], validation=EXAMPLES[15:])
-    result = measured(BY_NAME_OF_SETTINGS["default + partition"], task, server)
-    assert sum(result["calls"].values()) <= 600
-    assert "separate" in result["notes"]
-    apart = OpenWorld().agreement(result["instructions"], RUBRIC.names, "separate")
-    assert result["agreement"] == apart
+@pytest.mark.parametrize(["interference", "layout"], [(2.0, "separate"), (0.0, "combined")])
+def test_a_partition_is_found_by_measuring_within_the_cap(
+    interference, layout, tmp_path, monkeypatch
+):
+    world = OpenWorld(interference=interference)
+    sections = {name: f"Rate. {'; '.join(CUES[name])}" for name in RUBRIC.names}
+    text = Instructions("Rate a text.", sections).render()
+    layouts, texts = [], planted_examples(RUBRIC, documents=60, systems=1)
+
+    def learned(settings, task, start=None):
+        layouts.append(task.layout)
+        return Found(text, steps=2)
+
+    monkeypatch.setattr("benchmarks.peers.cures.optimize", learned)
+    engine = Nearby(world, 0.0)
+    task = Task(RUBRIC, texts[:30], texts[30:], "", "toy", Meter(600), tmp_path, engine=engine)
+    result = measure(BY_NAME_OF_SETTINGS["default + partition"], task, engine, world)
+    assert result["calls"] == {"judge": 180}  # 60 texts under all sections, and without each
+    assert layouts == ["combined", layout]
+    assert result["agreement"] == world.agreement(text, RUBRIC.names, layout)
 
 
 def test_what_is_printed_is_compared_with_the_truth_of_what_it_is_about():
@@ -569,10 +580,7 @@ def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
 def test_the_settings_print_a_table_for_each_world():
     asked = ["--smoke", "--method", "paper", "--world", "null", "--world", "real"]
     printed = CliRunner().invoke(methods_command, asked, catch_exceptions=False).output
-    assert [line.split()[1] for line in printed.splitlines() if line.startswith("The ")] == [
-        "null",
-        "real",
-    ]
+    assert re.findall(r"^The (\w+) world:", printed, re.MULTILINE) == ["null", "real"]
 
 
 @pytest.mark.parametrize(
