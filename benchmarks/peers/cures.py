@@ -13,12 +13,12 @@ from benchmarks.peers.budget import Meter
 from benchmarks.peers.method import Found, Method, Task
 from benchmarks.peers.ours import DEFAULT, optimize
 from mogradjudge import Instructions, Interference, judge_examples, suggest_partition
+from mogradjudge.judge.scores import scope_of
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.programs.evaluation import Judgement
 
 PROJECT, PARTITION = f"{DEFAULT} + project", f"{DEFAULT} + partition"
-ROUTED = ("SCC", "SCS + routing", "CCS + routing")
-"""Modes with one coach for all criteria, and what routing makes of them."""
+_ROUTED = ("SCC", "SCS + routing", "CCS + routing")
 
 
 def _interference(task: Task, instructions: str) -> Interference:
@@ -44,12 +44,13 @@ def _interference(task: Task, instructions: str) -> Interference:
 
 
 def _partitioned(settings: Mapping[str, Any], task: Task) -> Found:
-    """Optimize in one call, measure who harms whom, and go on with those in calls apart.
+    """Optimize in calls apart, measure who harms whom in one, and go on in what follows from that.
 
     Each of the three has a third of the calls.
     """
     third = replace(task, meter=Meter(task.meter.cap // 3))
-    first = optimize(_within("combined", settings), third)
+    apart = replace(third, layout="separate")
+    first = optimize(_within(apart.layout, settings), apart)
     measuring = replace(task, meter=Meter(task.meter.cap // 3))
     layout = suggest_partition(_interference(measuring, first.instructions)).layout
     rest = replace(third, layout=layout, meter=Meter(task.meter.cap // 3))
@@ -59,11 +60,11 @@ def _partitioned(settings: Mapping[str, Any], task: Task) -> Found:
 
 
 def _within(layout: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Let a coach whose units are routed speak of the criteria that share a call."""
+    """Let critic and coach, whose units are routed, speak of the criteria that share a call."""
     if not settings.get("routing"):
         return settings
-    coach = {"combined": "C", "separate": "S"}.get(layout, layout)
-    return {**settings, "mode": f"C > {coach} > S"}
+    scope = scope_of(layout).value
+    return {**settings, "mode": f"{scope} > {scope} > S"}
 
 
 def _row(name: str, *worlds: str, **settings: Any) -> Method:
@@ -72,7 +73,7 @@ def _row(name: str, *worlds: str, **settings: Any) -> Method:
 
 _CONFLICTS = ("planted", "conflicts")
 ROWS = (
-    *(_row(name, "planted", mode=name[:3], routing=name.endswith("routing")) for name in ROUTED),
+    *(_row(name, "planted", mode=name[:3], routing=name.endswith("routing")) for name in _ROUTED),
     _row(PROJECT, *_CONFLICTS, resolve="project"),
     _row(f"{DEFAULT} + prioritize", *_CONFLICTS, resolve="prioritize"),
     Method(PARTITION, partial(_partitioned, {}), reference=DEFAULT, worlds=("families",)),

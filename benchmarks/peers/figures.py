@@ -223,13 +223,14 @@ def calls_table(rows: Sequence[Row]) -> Table:
     lines = [
         [
             *(row.method, *(_count(row.calls.get(role)) for role in roles)),
+            number(row.calls_of_a_step, 1),
             number(row.reached, 1),
             *(f"{row.seed_kept} of {row.runs}", row.status or row.notes),
         ]
         for row in rows
     ]
     return Table(
-        ("method", *roles, "rules reached a step", "seed prompt kept", "notes"),
+        ("method", *roles, "calls a step", "rules reached a step", "seed prompt kept", "notes"),
         lines,
         "Calls by role",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -75,7 +75,7 @@ def finding(
         action,
         pair.claim,
         _table(benchmark, own, rows, timed),
-        (_LIMIT, *_routed(by_name), *not_run),
+        (_LIMIT, *not_run),
         {"method": action} if benchmark == "peers" else {},
     )
 
@@ -115,18 +115,6 @@ def _action(pair: _Pair) -> str:
     if pair.claim.verdict != "established":
         return f"Choose between {own} and {other} by time and by what a run says of itself."
     return f"Use {own if (pair.claim.estimate or 0) > 0 else other}."
-
-
-def _routed(rows: Mapping[str, Row]) -> Iterator[str]:
-    """Say what routing brings to the sections, and for how many calls."""
-    own = rows.get(ours.DEFAULT)
-    for row in filter(None, map(rows.get, cures.ROUTED)):
-        if own and own.reached and own.calls_of_a_step and row.reached and row.calls_of_a_step:
-            yield (
-                f"A step of {row.method} brings {row.reached / own.reached:.0%} of the helpful "
-                f"rules of {_spoken(own)}'s to their sections, for "
-                f"{row.calls_of_a_step / own.calls_of_a_step:.0%} of the calls."
-            )
 
 
 def _table(benchmark: str, own: Row, rows: Sequence[Row], timed: Sequence[Row]) -> Table:

@@ -141,7 +141,7 @@ def _reached(server: Server, steps: int | None) -> float | None:
     cues = [
         (name, cue)
         for role, system, user in server.prompts
-        if role == "editor"
+        if role == "editor" and "[[ ## refused ## ]]" not in system
         for name, advice in parts_of(inputs_of(user)["advice"]).items()
         if name in labels_of(system)
         for cue in CUES[name]

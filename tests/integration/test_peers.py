@@ -37,7 +37,7 @@ from benchmarks.worlds.planted import (
     planted_rubric,
 )
 from benchmarks.worlds.server import serving
-from mogradjudge import Agreement, Instructions, Undefined, Unscored
+from mogradjudge import Agreement, Instructions, MOGrad, Undefined, Unscored
 from mogradjudge.errors import RunStopped
 
 pytestmark = pytest.mark.slow
@@ -512,19 +512,32 @@ def test_a_world_about_a_method_claims_that_method(world, claimed):
     assert [row[0] for row in first.table.rows] == list(names)
 
 
-def test_routing_is_told_by_what_reaches_the_sections_and_what_it_costs():
-    ours, routed = (
-        Row(name, agreements={0: 0.5}, calls={"coach": calls, "judge": 500}, reached=it, steps=10)
-        for name, calls, it in (("default", 200, 20.0), ("CCS + routing", 50, 12.0))
-    )
-    limits = finding("methods", {"world": "planted"}, 600, [ours, routed]).limits
-    assert any("CCS + routing" in limit and "60%" in limit and "25%" in limit for limit in limits)
-    assert finding("methods", {"world": "planted"}, 600, [ours]).limits == limits[:1]
+def test_the_calls_of_a_step_are_those_of_critic_coach_and_editor():
+    calls = {"coach": 30, "critic": 160, "editor": 10, "judge": 500}
+    assert Row("default", calls=calls, steps=10).calls_of_a_step == 20
+    assert Row("GEPA", calls=calls).calls_of_a_step is None
 
 
+def test_the_rules_of_a_step_that_reach_their_section_are_counted(tmp_path):
+    """One that is on another criterion, and one that the editor is asked for again, are not."""
+    engine, (own, other) = Nearby(OpenWorld(), 0.0), (CUES[name][0] for name in RUBRIC.names)
+    sections = f"### coherence\n1. add: {own}\n2. add: {other}\n\n### fluency\nnone"
+    user = f"[[ ## advice ## ]]\n{sections}"
+    system = "[[ ## new_instructions ## ]] the new text of coherence, fluency, each of at most 9"
+
+    def edited(task):
+        for prompt in (system, f"{system} [[ ## refused ## ]]"):
+            engine.prompts.append(("editor", prompt, user))
+        return Found("", steps=2)
+
+    task = Task(RUBRIC, *PARTS, "", "toy", Meter(9), tmp_path, engine=engine)
+    assert measure(Method("mine", edited), task, engine, engine.world)["reached"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["default + partition", "default + all three"])
 @pytest.mark.parametrize(["interference", "layout"], [(2.0, "separate"), (0.0, "combined")])
 def test_a_partition_is_found_by_measuring_within_the_cap(
-    interference, layout, tmp_path, monkeypatch
+    interference, layout, name, tmp_path, monkeypatch
 ):
     world = OpenWorld(interference=interference)
     sections = {name: f"Rate. {'; '.join(CUES[name])}" for name in RUBRIC.names}
@@ -532,15 +545,16 @@ def test_a_partition_is_found_by_measuring_within_the_cap(
     layouts, texts = [], planted_examples(RUBRIC, documents=60, systems=1)
 
     def learned(settings, task, start=None):
+        MOGrad(**settings)
         layouts.append(task.layout)
         return Found(text, steps=2)
 
     monkeypatch.setattr("benchmarks.peers.cures.optimize", learned)
     engine = Nearby(world, 0.0)
     task = Task(RUBRIC, texts[:30], texts[30:], "", "toy", Meter(600), tmp_path, engine=engine)
-    result = measure(BY_NAME_OF_SETTINGS["default + partition"], task, engine, world)
+    result = measure(BY_NAME_OF_SETTINGS[name], task, engine, world)
     assert result["calls"] == {"judge": 180}  # 60 texts under all sections, and without each
-    assert layouts == ["combined", layout]
+    assert layouts == ["separate", layout]
     assert result["agreement"] == world.agreement(text, RUBRIC.names, layout)
 
 
