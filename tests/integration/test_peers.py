@@ -554,7 +554,7 @@ def test_a_partition_is_found_by_measuring_within_the_cap(
     task = Task(RUBRIC, texts[:30], texts[30:], "", "toy", Meter(600), tmp_path, engine=engine)
     result = measure(BY_NAME_OF_SETTINGS[name], task, engine, world)
     assert result["calls"] == {"judge": 180}  # 60 texts under all sections, and without each
-    assert layouts == ["separate", layout]
+    assert layouts == ["combined", layout]
     assert result["agreement"] == world.agreement(text, RUBRIC.names, layout)
 
 
