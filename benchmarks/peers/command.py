@@ -16,7 +16,15 @@ from benchmarks.harness.grid import Grid
 from benchmarks.harness.setting import errors_in_one_line
 from benchmarks.harness.tasks import Task as CellTask
 from benchmarks.harness.workers import Workers, storage_option, workers_of
-from benchmarks.peers import autorubric_method, dspy_methods, hpss, opro, ours, textgrad_methods
+from benchmarks.peers import (
+    autorubric_method,
+    cures,
+    dspy_methods,
+    hpss,
+    opro,
+    ours,
+    textgrad_methods,
+)
 from benchmarks.peers.budget import Meter
 from benchmarks.peers.figures import TIMED, Row, calls_table, figures_table, summarize
 from benchmarks.peers.finding import finding
@@ -55,7 +63,7 @@ class Rows:
 
 PEERS = Rows("peers", METHODS, gated=True)
 TIMES = Rows(TIMED, METHODS, gated=True)
-SETTINGS = Rows("methods", ours.ROWS, gated=False)
+SETTINGS = Rows("methods", (*ours.ROWS, *cures.ROWS), gated=False)
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ def compare(
                     _task(rows, method, world, sizes, threads, seed)
                     for seed in range(sizes.first_seed, sizes.first_seed + sizes.seeds)
                     for method in rows.methods
+                    if not method.worlds or world in method.worlds
                     for threads in sizes.threads
                 ]
             )
@@ -229,14 +238,17 @@ def methods_command(**options: Any) -> None:
     """Each of our settings on and off: added to the paper's protocol, left out of the default.
 
     All rows have the same judge, texts, model, seed prompt and cap on calls, in simulated worlds:
-    one where nothing helps, the planted one, and one like real texts.
+    one where nothing helps, the planted one, one like real texts, one where advice undoes other
+    advice, and one with two families of criteria. Routing, conflict resolution and partitions are
+    rows where they have something to do, or to spoil.
     """
     _print(SETTINGS, options)
 
 
 def _print(rows: Rows, options: Mapping[str, Any], *, timed: bool = False) -> None:
     sizes, out = _sizes(options), options["out"]
-    chosen = [it for it in rows.methods if not options["names"] or it.name in options["names"]]
+    named = [replace(it, worlds=()) for it in rows.methods if it.name in options["names"]]
+    chosen = named or rows.methods
     worlds = options["worlds"] or _WORLDS[rows.benchmark]
     with (
         errors_in_one_line(),

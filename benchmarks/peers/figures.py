@@ -56,7 +56,8 @@ class Row:
     are by threads, and so are ``paces``, the seconds of a call. ``differences`` are those to its
     reference, seed by seed. ``optimism`` is the gain that it prints minus the true one of what that
     is printed of. ``wrong`` is the share of runs that return a rewrite that is no better than the
-    seed prompt, ``wrongly_confirmed`` of those that call one confirmed.
+    seed prompt, ``wrongly_confirmed`` of those that call one confirmed. ``reached`` is how many
+    rules a step's advice brought to the sections that they help, and ``steps`` how many it took.
     """
 
     method: str
@@ -73,6 +74,8 @@ class Row:
     optimism: float | None = None
     wrong: float | None = None
     wrongly_confirmed: float | None = None
+    reached: float | None = None
+    steps: float | None = None
 
     @property
     def runs(self) -> int:
@@ -88,6 +91,12 @@ class Row:
     def against(self) -> Mean | None:
         """The mean difference to its reference; None if it has none, or is it."""
         return Mean.of(self.differences) if self.differences else None
+
+    @property
+    def calls_of_a_step(self) -> float | None:
+        """Calls of critic, coach and editor in a step; None where it has no steps."""
+        written = sum(calls for role, calls in self.calls.items() if role != "judge")
+        return written / self.steps if self.steps else None
 
     def minus(self, other: Row) -> list[float]:
         """Give the differences in agreement, for each seed that both have."""
@@ -135,6 +144,8 @@ def _row(method: str, cells: Sequence[Cell]) -> Row:
         wrongly_confirmed=fmean(
             bool(result["confirmed"]) and result["printed_truth"] <= 0 for result in ran
         ),
+        reached=mean_of_known(result.get("reached") for result in ran),
+        steps=mean_of_known(result.get("steps") for result in ran),
     )
 
 
@@ -212,11 +223,17 @@ def calls_table(rows: Sequence[Row]) -> Table:
     lines = [
         [
             *(row.method, *(_count(row.calls.get(role)) for role in roles)),
+            number(row.calls_of_a_step, 1),
+            number(row.reached, 1),
             *(f"{row.seed_kept} of {row.runs}", row.status or row.notes),
         ]
         for row in rows
     ]
-    return Table(("method", *roles, "seed prompt kept", "notes"), lines, "Calls by role")
+    return Table(
+        ("method", *roles, "calls a step", "rules reached a step", "seed prompt kept", "notes"),
+        lines,
+        "Calls by role",
+    )
 
 
 def written(mean: Mean | None, signs: str = "") -> str:

@@ -16,10 +16,13 @@ from benchmarks.harness.tasks import Unmeasurable
 from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.gating import is_better
 from benchmarks.peers.method import Found, Method, Task
+from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedEngine, PlantedWorld
+from benchmarks.worlds.world import inputs_of, labels_of, parts_of
 from mogradjudge import Agreement
 from mogradjudge.errors import RunStopped
 from mogradjudge.lm.reply_cache import replies_kept_in
+from mogradjudge.settings import Layout
 
 _LOGGERS = ("dspy", "gepa", "httpx", "LiteLLM", "optuna", "textgrad", "tenacity")
 _NO_CAP, _THREADS = 10**9, 16  # before and after a method runs
@@ -95,13 +98,16 @@ def measure(
         started = time.perf_counter()
         outcome = _run(method, task)
         seconds = time.perf_counter() - started
-        counts = server.counts()
+        counts, reached = server.counts(), _reached(server, outcome.steps)
+        around = replace(around, layout=outcome.layout or task.layout)
         with dspy.context(lm=around.lm):
             instructions, after = _gated(around, outcome, before, gated=gated)
     return {
         "notes": _notes(outcome, task),
         "calls": counts["calls"],
         "tokens": counts["tokens"],
+        "reached": reached,
+        "steps": outcome.steps,
         "seconds": seconds,
         "seed_validation": before.mean,
         "validation": after.mean,
@@ -114,17 +120,34 @@ def measure(
 def _truths(
     task: Task, world: PlantedWorld, instructions: str, outcome: Found
 ) -> Mapping[str, float | bool | None]:
-    def true(text: str) -> float:
-        return world.agreement(text, task.rubric.names, apart=task.layout == "separate")
+    def true(text: str, layout: Layout) -> float:
+        return world.agreement(text, task.rubric.names, layout)
 
-    seed, printed = true(task.seed_prompt), outcome.printed
+    layout = outcome.layout or task.layout
+    seed, printed = true(task.seed_prompt, task.layout), outcome.printed
     return {
         "seed_agreement": seed,
-        "agreement": true(instructions),
+        "agreement": true(instructions, layout),
         "printed": None if printed is None else printed.gain,
-        "printed_truth": None if printed is None else true(printed.instructions) - seed,
+        "printed_truth": None if printed is None else true(printed.instructions, layout) - seed,
         "confirmed": printed is not None and printed.is_confirmed,
     }
+
+
+def _reached(server: Server, steps: int | None) -> float | None:
+    """Count the cues in a step's advice to the editor, each on the criterion that it helps."""
+    if not steps or not isinstance(server, Nearby):
+        return None
+    cues = [
+        (name, cue)
+        for role, system, user in server.prompts
+        if role == "editor" and "[[ ## refused ## ]]" not in system
+        for name, advice in parts_of(inputs_of(user)["advice"]).items()
+        if name in labels_of(system)
+        for cue in CUES[name]
+        if cue in advice
+    ]
+    return len(cues) / steps
 
 
 def _notes(outcome: Found, task: Task) -> str:

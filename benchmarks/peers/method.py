@@ -88,12 +88,15 @@ class Printed:
 class Found:
     """The instructions that a method ends with, and what there is to say of its way there.
 
-    ``printed`` is None where the gain on the validation texts is what it prints.
+    ``printed`` is None where the gain on the validation texts is what it prints, ``steps`` where
+    steps say nothing of it, and ``layout`` where the task's is kept.
     """
 
     instructions: str
     notes: str = ""
     printed: Printed | None = None
+    steps: int | None = None
+    layout: Layout | None = None
 
 
 def _no_preparation() -> None:
@@ -107,7 +110,8 @@ class Method:
     ``run`` keeps to the task's cap, or lets `CapReached` end it and gives its best so far.
     ``prepare`` imports what it needs; the time for that is not its own. ``share`` is that of the
     cap that it is given, ``reference`` the method that it is compared with, and ``is_served`` says
-    that it asks a server and not only DSPy's LM.
+    that it asks a server and not only DSPy's LM. ``worlds`` are those that it is about; all if
+    empty.
     """
 
     name: str
@@ -117,6 +121,7 @@ class Method:
     layout: Layout = "combined"
     reference: str = OURS
     is_served: bool = False
+    worlds: tuple[str, ...] = ()
 
 
 def text_of(example: dspy.Example) -> str:

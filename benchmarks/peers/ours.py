@@ -18,6 +18,7 @@ from mogradjudge.errors import RunStopped
 from mogradjudge.optimize.state import best_first
 
 PAPER, DEFAULT = "paper", "default"
+SEPARATE = f"{DEFAULT} + separate calls"
 SWITCHES: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType(
     {
         "sampling": {"sampling": ("disagreement", "uniform")},
@@ -36,8 +37,8 @@ def keep_seed(task: Task) -> Found:
     return Found(task.seed_prompt)
 
 
-def optimize(settings: Mapping[str, Any], task: Task) -> Found:
-    """Run our optimizer until its calls are spent.
+def optimize(settings: Mapping[str, Any], task: Task, start: str | None = None) -> Found:
+    """Run our optimizer until its calls are spent, from these instructions or the seed prompt.
 
     Raises:
         RunStopped: If somebody stopped it: a run that was cut short is no measurement.
@@ -53,11 +54,14 @@ def optimize(settings: Mapping[str, Any], task: Task) -> Found:
     # It refuses a call after a meter has counted it: the meter must not be first to stop the run.
     roomy = replace(task, meter=Meter(task.meter.cap + task.num_threads))
     with dspy.context(lm=roomy.lm):
-        result = optimizer.optimize(task.judge(), trainset=task.training, valset=task.validation)
+        result = optimizer.optimize(
+            task.judge(start), trainset=task.training, valset=task.validation
+        )
     if result.stop_reason in ("interrupted", "stop_file"):
         raise RunStopped(result.stop_reason)
-    notes = f"{len(result.steps)} steps"
-    return Found(instructions_of(result.program), notes, _printed(task, result))
+    steps = len(result.steps)
+    printed = _printed(task, result)
+    return Found(instructions_of(result.program), f"{steps} steps", printed, steps)
 
 
 def _printed(task: Task, result: OptimizationResult) -> Printed:
@@ -94,18 +98,28 @@ METHODS = (
 )
 """Rows of the comparison with peers."""
 
+_WORLDS = ("null", "planted", "real")
 ROWS = (
-    _method(PAPER, PAPER, protocol=PAPER),
-    *(
-        _method(f"{PAPER} + {name}", PAPER, protocol=PAPER, **on)
-        for name, on in _switched(0).items()
-    ),
     _method(DEFAULT, DEFAULT),
-    *(_method(f"{DEFAULT} - {name}", DEFAULT, **off) for name, off in _switched(1).items()),
-    _method(f"{DEFAULT} + {SIDE_BY_SIDE} side by side", DEFAULT, proposals=SIDE_BY_SIDE),
-    _method(f"{DEFAULT} + pareto parents", DEFAULT, parent="pareto"),
+    *(
+        replace(row, worlds=_WORLDS)
+        for row in (
+            _method(PAPER, PAPER, protocol=PAPER),
+            *(
+                _method(f"{PAPER} + {name}", PAPER, protocol=PAPER, **on)
+                for name, on in _switched(0).items()
+            ),
+            *(_method(f"{DEFAULT} - {name}", DEFAULT, **it) for name, it in _switched(1).items()),
+            _method(f"{DEFAULT} + {SIDE_BY_SIDE} side by side", DEFAULT, proposals=SIDE_BY_SIDE),
+            _method(f"{DEFAULT} + pareto parents", DEFAULT, parent="pareto"),
+        )
+    ),
     Method(
-        f"{DEFAULT} + separate calls", partial(optimize, {}), layout="separate", reference=DEFAULT
+        SEPARATE,
+        partial(optimize, {}),
+        layout="separate",
+        reference=DEFAULT,
+        worlds=(*_WORLDS, "families"),
     ),
 )
 """Rows of our settings: each added to the paper's protocol alone, and left out of the default."""

@@ -41,7 +41,12 @@ def written(instructions: str, judge: MultiCriteriaJudge) -> None:
         texts = {"all": instructions}
     else:
         read = Instructions.parse(instructions)
-        texts = {n: Instructions(read.preamble, {n: t}).render() for n, t in read.sections}
+        texts = {
+            path: Instructions(
+                read.preamble, {name: read.section(name) for name in path.split("+")}
+            ).render()
+            for path in judge.judges
+        }
     for name, text in texts.items():
         predictor = judge.judges[name]
         predictor.signature = predictor.signature.with_instructions(text)

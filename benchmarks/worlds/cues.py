@@ -1,6 +1,6 @@
 """The phrases of the planted worlds: those that help a judge, and those that help nobody.
 
-A *rule* is a cue, or an exception that was made for one text.
+A *rule* is a cue, one that is narrowed to its criterion, or an exception made for one text.
 """
 
 from __future__ import annotations
@@ -61,10 +61,21 @@ def exception_for(criterion: str, case: int) -> str:
     return f"make an exception for {criterion} as in case {case}"
 
 
+def narrowed(cue: str, criterion: str) -> str:
+    """Write a cue so that it says nothing to other criteria."""
+    return f"{cue}, for {criterion} alone"
+
+
 def rules_of(criterion: str, text: str) -> list[str]:
     """Give a criterion's rules that stand in a text: cues first, and each once."""
     exceptions = [it.group() for it in _EXCEPTION.finditer(text) if it.group(1) == criterion]
-    return [cue for cue in CUES[criterion] if cue in text] + list(dict.fromkeys(exceptions))
+    cues = [_as_said(cue, criterion, text) for cue in CUES[criterion] if cue in text]
+    return cues + list(dict.fromkeys(exceptions))
+
+
+def _as_said(cue: str, criterion: str, text: str) -> str:
+    narrow = narrowed(cue, criterion)
+    return narrow if text.count(narrow) == text.count(cue) else cue
 
 
 def owners_in(text: str) -> dict[str, str]:

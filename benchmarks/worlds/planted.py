@@ -10,7 +10,11 @@ Three things can be planted:
 - *omission* o: an editor who rewrites several criteria at once leaves out each piece of new advice
   with probability o;
 - *interference* i: in a call about several criteria, the other criteria's cues raise the standard
-  deviation of the judge's error by up to i points of the scale.
+  deviation of the judge's error by up to i points of the scale;
+- *conflicts* c: a share c of the cues are pairs, for different criteria, of which neither helps
+  where both stand in one prompt (`benchmarks/worlds/conflicts.py`);
+- *families*: criteria of one family neither dilute nor interfere with each other, and the cues of a
+  criterion's kin take up to `kinship` points off its error in one call.
 
 The judge's error is normal noise, and shared in part between prompts: 55 % of its variance belongs
 to the text, 35 % to the prompt, and 10 % is new each time that the same prompt is sent
@@ -34,9 +38,10 @@ from statistics import NormalDist, fmean
 import dspy
 import numpy as np
 
-from benchmarks.worlds.cues import CUES, GENERIC, owners_in, rules_of
+from benchmarks.worlds.advice import cut, units_of
+from benchmarks.worlds.conflicts import conflicts_in, effective, projected, rivals_of
+from benchmarks.worlds.cues import CUES, GENERIC, rules_of
 from benchmarks.worlds.rater import rating
-from benchmarks.worlds.units import split_units
 from benchmarks.worlds.world import (
     NotOfThisWorldError,
     ToyEngine,
@@ -47,11 +52,12 @@ from benchmarks.worlds.world import (
     role_of,
     texts_of,
     toy_rubric,
-    unit_on,
 )
 from mogradjudge import Rubric
 from mogradjudge.agreement import Level, Undefined, correlate
 from mogradjudge.criteria import Group
+from mogradjudge.judge.scores import scope_of
+from mogradjudge.settings import Layout
 
 BASE_SD, GAIN = 1.6, 0.6  # the judge's error without cues, and the share of it that cues remove
 _SHARES = {"text": 0.55, "prompt": 0.35, "draw": 0.10}  # of the error's variance
@@ -76,6 +82,9 @@ class PlantedWorld:
         interference: Points of the scale, at least 0.
         joint_cost: What a call about several criteria adds to the error's standard deviation.
         seed: Another seed is another world with the same effects.
+        conflicts: Share, in [0, 1].
+        families: Groups of criteria; one that is in none is a family of its own.
+        kinship: Points of the scale, at least 0.
     """
 
     dilution: float = 0.0
@@ -83,6 +92,9 @@ class PlantedWorld:
     joint_cost: float = 0.0
     seed: int = 0
     omission: float = 0.0
+    conflicts: float = 0.0
+    families: tuple[Group, ...] = ()
+    kinship: float = 0.0
 
     def reply(self, system: str, user: str, draw: int = 0) -> str:
         """Answer a prompt that DSPy's `ChatAdapter` made; ``draw`` counts how often it was sent."""
@@ -94,13 +106,20 @@ class PlantedWorld:
                 return fields(self.scores(text, _instructions(system), rated, draw))
             case "critic":
                 return fields({"critique": self._critique(inputs)})
+            case "coach" if "[[ ## conflicts ## ]]" in system:
+                pairs = conflicts_in(inputs["advice"], self._rivals, self.chance)
+                return fields({"conflicts": json.dumps(pairs)})
+            case "coach" if "[[ ## rewritten ## ]]" in system:
+                return fields({"rewritten": json.dumps(projected(inputs["advice"]))})
             case "coach":
                 budget = _BUDGET.search(system)
                 words = None if budget is None else int(budget.group(1))
                 names = tuple(parts_of(inputs["criteria"]))
                 _check_known(names)
                 advice = self.advice(names, inputs["critiques"], words)
-                return fields({"advice": json.dumps(_units(advice, texts_of(inputs["critiques"])))})
+                return fields(
+                    {"advice": json.dumps(units_of(advice, texts_of(inputs["critiques"])))}
+                )
             case "rater":
                 return fields(rating(inputs, CUES, self.chance))
             case _:
@@ -113,11 +132,24 @@ class PlantedWorld:
 
     def error_sd(self, name: str, instructions: str, criteria: Group) -> float:
         """Give the standard deviation of the judge's error on one of a call's criteria."""
-        sd = BASE_SD * (1 - GAIN * _share(name, section_of(name, instructions)))
-        if others := [other for other in criteria if other != name]:
-            foreign = sum(_share(other, section_of(other, instructions)) for other in others)
-            sd += self.joint_cost + self.interference * foreign / len(others)
+        own, others = section_of(name, instructions), [it for it in criteria if it != name]
+        texts = {other: section_of(other, instructions) for other in others}
+        foreign = {rule for other, text in texts.items() for rule in rules_of(other, text)}
+        share = effective(name, own, foreign, self._rivals) / len(CUES[name])
+        sd = BASE_SD * (1 - GAIN * share) + (self.joint_cost if others else 0.0)
+        kin = [other for other in others if other in self._family(name)]
+        strangers = [other for other in others if other not in kin]
+        for rest, weight in ((strangers, self.interference), (kin, -self.kinship)):
+            if rest:
+                sd += weight * fmean(_share(other, texts[other]) for other in rest)
         return sd
+
+    @property
+    def _rivals(self) -> Mapping[str, str]:
+        return rivals_of(self.conflicts, self.seed)
+
+    def _family(self, name: str) -> Group:
+        return next((family for family in self.families if name in family), (name,))
 
     def scores(
         self, text: str, instructions: str, criteria: Group, draw: int = 0
@@ -176,7 +208,7 @@ class PlantedWorld:
         sources = list(texts_of(read).values())
         cues = {n: [rule for rule in rules_of(n, read) if self.heeds(rule, sources)] for n in names}
         if words is not None:
-            cues = _cut(cues, max(1, words // _UNIT_WORDS))
+            cues = cut(cues, max(1, words // _UNIT_WORDS))
         case, paragraphs = _CASE.search(read), []
         seen = "" if case is None else f", as {case.group()} shows"  # no two cases sound alike
         for name, own in cues.items():
@@ -189,24 +221,26 @@ class PlantedWorld:
     def _unit(self, cue: str, names: Group, read: str) -> str:
         """Give a cue, or what the coach says in its place."""
         careless = self.chance("careless", str(names), cue, read) < CARELESS
-        diluted = len(names) > 1 and self.chance("diluted", cue, read) < self.dilution
+        joined = len({self._family(name) for name in names}) > 1
+        diluted = joined and self.chance("diluted", cue, read) < self.dilution
         return _generic(read + cue) if careless or diluted else cue
 
     def texts(self, rubric: Rubric, documents: int, per_document: int) -> list[dspy.Example]:
         """Make texts of this world with human scores; its seed draws them."""
         return planted_examples(rubric, documents, per_document, self.seed)
 
-    def agreement(self, instructions: str, criteria: Group, *, apart: bool = False) -> float:
+    def agreement(self, instructions: str, criteria: Group, layout: Layout = "combined") -> float:
         """Give the true mean agreement of a judge, which is free of any sample's luck.
 
         Args:
             instructions: All sections.
             criteria: Those that are rated.
-            apart: Whether each has a call of its own.
+            layout: Which of them share a call.
         """
         return fmean(
-            self.expected(name, self.error_sd(name, instructions, (name,) if apart else criteria))
-            for name in criteria
+            self.expected(name, self.error_sd(name, instructions, group))
+            for group in scope_of(layout).groups(criteria)
+            for name in group
         )
 
     def expected(self, name: str, sd: float) -> float:
@@ -350,20 +384,6 @@ def _instructions(system: str) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
-def _units(advice: str, texts: Mapping[str, str]) -> list[dict[str, object]]:
-    """Make units of a coach's paragraphs; the texts that show a cue to be missing support it."""
-    units: list[dict[str, object]] = []
-    for paragraph in advice.split("\n\n"):
-        name, _, said = paragraph.partition(": ")
-        for sentence in split_units(said):
-            rules = owners_in(sentence.text)
-            support = [
-                n for n, text in texts.items() if not rules or rules.keys() & owners_in(text)
-            ]
-            units.append(unit_on(name, sentence.text, support))
-    return units
-
-
 def _share(name: str, text: str) -> float:
     cues = CUES[name]
     return sum(cue in text for cue in cues) / len(cues)
@@ -371,14 +391,3 @@ def _share(name: str, text: str) -> float:
 
 def _generic(text: str) -> str:
     return GENERIC[hashlib.sha256(text.encode()).digest()[0] % len(GENERIC)]
-
-
-def _cut(advice: Mapping[str, Sequence[str]], units: int) -> dict[str, list[str]]:
-    """Keep so many units, taken from the criteria in turn."""
-    turns = max(map(len, advice.values()), default=0)
-    order = [(n, name) for n in range(turns) for name in advice if n < len(advice[name])]
-    taken = set(order[:units])
-    return {
-        name: [cue for n, cue in enumerate(cues) if (n, name) in taken]
-        for name, cues in advice.items()
-    }

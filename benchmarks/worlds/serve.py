@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.worlds.serve [PORT [LATENCY]] --faults "429=0.2,500=0.1"`` serves the toy
 world until it is interrupted, ``--world planted`` the one with planted effects, ``--world real``
-one like real texts and raters, ``--world null`` the same where nothing helps, ``--world favoured``
-one in which a mode is best, and ``--world steady`` the same with one reply to each prompt, whoever
-asks again.
+one like real texts and raters, ``--world null`` the same where nothing helps, ``--world conflicts``
+one in which advice undoes other advice, ``--world families`` one with two families of criteria,
+``--world favoured`` one in which a mode is best, and ``--world steady`` the same with one reply to
+each prompt, whoever asks again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from benchmarks.worlds.real import NULL, REAL
 from benchmarks.worlds.server import World, serving
 from benchmarks.worlds.world import reply
 
+FAMILIES = (("coherence", "relevance"), ("consistency", "fluency"))
 OPEN: Mapping[str, PlantedWorld] = {
     "null": NULL,
     "planted": OpenWorld(dilution=0.4, interference=0.2),
     "real": REAL,
+    "conflicts": OpenWorld(dilution=0.4, interference=0.2, conflicts=0.3),
+    "families": OpenWorld(dilution=0.4, interference=1.2, kinship=0.2, families=FAMILIES),
 }
 """The worlds that answer every optimizer, by name."""
 

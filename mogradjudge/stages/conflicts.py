@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 
 import dspy
 import pydantic
@@ -46,11 +47,11 @@ class NewRule(pydantic.BaseModel):
 class FindConflicts(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
     """Find advice on a judge's scoring instructions that undoes other advice in the same prompt.
 
-    The judge reads the instructions on all criteria together, so a rule on one of them can sway its
-    scores on another. Each numbered piece of advice is meant for one criterion. Name each pair of
-    pieces on different criteria of which one, once it is followed, would undo what the other is
-    for, and say why in a sentence. Pieces that only differ, or say the same, are no conflict. Where
-    there is none, return an empty list.
+    The judge reads the instructions on several criteria together, so a rule on one of them can
+    sway its scores on another. Each numbered piece of advice is meant for one criterion. Name each
+    pair of pieces on different criteria of which one, once it is followed, would undo what the
+    other is for, and say why in a sentence. Pieces that only differ, or say the same, are no
+    conflict. Where there is none, return an empty list.
     """
 
     task: str = dspy.InputField(desc="what the judge is told about its task as a whole; fixed")
@@ -119,7 +120,8 @@ def resolve_conflicts(
     each pair without their harm, all against the original ones and in a random order, after PCGrad
     (Yu et al. 2020, arXiv 2001.06782). ``"prioritize"`` drops a unit that conflicts with one of a
     criterion farther below its ceiling, in the spirit of MGDA (Sener & Koltun 2018, arXiv
-    1810.04650). A reply that cannot be used changes nothing.
+    1810.04650). A reply that cannot be used changes nothing. Advice on criteria that no prompt has
+    together is in no conflict.
 
     Args:
         gradients: The advice of the step.
@@ -130,7 +132,7 @@ def resolve_conflicts(
         shortfall: How far each criterion is below its ceiling, where that can be measured.
     """
     task = _Resolving(tuple(gradients), brief, coach, label)
-    if resolve == "none" or len({unit.criterion for unit in task.units}) < 2:
+    if resolve == "none" or not task.together:
         return Resolution(task.gradients)
     pairs, skipped = task.find()
     rules: dict[int, str | None] = {}
@@ -164,21 +166,34 @@ class _Resolving:
         """All units; their places, from 1, are their numbers."""
         return [unit for gradient in self.gradients for unit in gradient.units]
 
+    @property
+    def together(self) -> set[frozenset[str]]:
+        """The pairs of advised criteria that stand in one prompt."""
+        advised = {unit.criterion for unit in self.units}
+        prompts: dict[str, list[str]] = {}
+        for slot in self.brief.slots_of(tuple(advised)):
+            prompts.setdefault(slot.predictor, []).append(str(slot.criterion))
+        return {frozenset(it) for names in prompts.values() for it in combinations(names, 2)}
+
     def find(self) -> tuple[list[Pair], tuple[Skipped, ...]]:
-        advice = {str(number): str(unit) for number, unit in enumerate(self.units, 1)}
+        names = set[str]().union(*self.together)
+        numbered = enumerate(self.units, 1)
+        advice = {str(number): str(unit) for number, unit in numbered if unit.criterion in names}
         question = self._question(FindConflicts, advice, "conflicts")
         answers = ask(self.coach, [question], lambda _, reply: reply.conflicts)
         pairs = [pair for replied in answers.records for pair in replied]
         fits = {frozenset((it.one, it.other)): it for it in pairs if self._is_conflict(it)}
         wrong = [pair for pair in pairs if not self._is_conflict(pair)]
-        reason = "a conflict is not between two units of different criteria"
+        reason = "a conflict is not between units of two criteria of one prompt"
         failed = partial(Skipped, self.coach.name, question.criteria, question.label, reason)
         return list(fits.values()), (*answers.skipped, *(failed(str(pair)) for pair in wrong))
 
     def _is_conflict(self, pair: Pair) -> bool:
         units = dict(enumerate(self.units, 1))
         one, other = units.get(pair.one), units.get(pair.other)
-        return one is not None and other is not None and one.criterion != other.criterion
+        if one is None or other is None:
+            return False
+        return frozenset((one.criterion, other.criterion)) in self.together
 
     def project(self, pairs: Sequence[Pair]) -> tuple[dict[int, str | None], tuple[Skipped, ...]]:
         """Rewrite each unit of a pair against the original ones that it conflicts with."""

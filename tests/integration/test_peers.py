@@ -24,7 +24,7 @@ from benchmarks.peers.figures import Mean, Row, times_of
 from benchmarks.peers.finding import finding
 from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.hpss import FACTORS, Search, drafted, neighbours
-from benchmarks.peers.measuring import CannotRun, measure
+from benchmarks.peers.measuring import CannotRun, Nearby, measure
 from benchmarks.peers.method import Printed, capped_lm
 from benchmarks.peers.opro import meta_prompt
 from benchmarks.peers.tried import Tried, instructions_of
@@ -37,7 +37,7 @@ from benchmarks.worlds.planted import (
     planted_rubric,
 )
 from benchmarks.worlds.server import serving
-from mogradjudge import Agreement, Undefined, Unscored
+from mogradjudge import Agreement, Instructions, MOGrad, Undefined, Unscored
 from mogradjudge.errors import RunStopped
 
 pytestmark = pytest.mark.slow
@@ -46,6 +46,7 @@ RUBRIC = planted_rubric("coherence", "fluency")
 EXAMPLES = planted_examples(RUBRIC, documents=10, systems=3)
 PARTS = EXAMPLES[:9], EXAMPLES[9:18]
 BY_NAME = {method.name: method for method in METHODS}
+BY_NAME_OF_SETTINGS = {method.name: method for method in SETTINGS.methods}
 CUE = CUES["fluency"][0]
 RUBRIC_IN_JSON = [{"name": "fluency", "requirement": "Rate."}]
 
@@ -222,7 +223,7 @@ def test_a_gate_walks_on_ties_and_keeps_the_earlier(task, monkeypatch):
     assert keeper.scores == {task.seed_prompt: 0.5, "a": 0.5, "b": 0.4, "c": 0.6}
 
 
-@pytest.mark.parametrize("layout", ["combined", "separate"])
+@pytest.mark.parametrize("layout", ["combined", "separate", "coherence | fluency"])
 def test_instructions_are_one_text_whatever_the_layout(layout, task):
     task = replace(task, layout=layout)
     judge = task.judge(task.seed_prompt.replace("Rate from 1 to 5.", f"When you rate, {CUE}."))
@@ -513,6 +514,67 @@ def test_runs_begin_at_the_first_seed(tmp_path):
     assert list(compare(tmp_path, rows, SMOKE)["real"][0].agreements) == [100]
 
 
+@pytest.mark.parametrize(
+    ["world", "claimed"],
+    [("conflicts", "default + project - default"), ("families", "default + partition - default")],
+)
+def test_a_world_about_a_method_claims_that_method(world, claimed):
+    names = (*claimed.split(" - "), "default + separate calls")
+    rows = [
+        Row(name, agreements={seed: 0.9 - 0.1 * place + seed / 100 for seed in range(7)})
+        for place, name in enumerate(names)
+    ]
+    first = finding("methods", {"world": world}, 600, rows)
+    assert (first.claim.name, first.claim.verdict) == (claimed, "established")
+    assert [row[0] for row in first.table.rows] == list(names)
+
+
+def test_the_calls_of_a_step_are_those_of_critic_coach_and_editor():
+    calls = {"coach": 30, "critic": 160, "editor": 10, "judge": 500}
+    assert Row("default", calls=calls, steps=10).calls_of_a_step == 20
+    assert Row("GEPA", calls=calls).calls_of_a_step is None
+
+
+def test_the_rules_of_a_step_that_reach_their_section_are_counted(tmp_path):
+    """One that is on another criterion, and one that the editor is asked for again, are not."""
+    engine, (own, other) = Nearby(OpenWorld(), 0.0), (CUES[name][0] for name in RUBRIC.names)
+    sections = f"### coherence\n1. add: {own}\n2. add: {other}\n\n### fluency\nnone"
+    user = f"[[ ## advice ## ]]\n{sections}"
+    system = "[[ ## new_instructions ## ]] the new text of coherence, fluency, each of at most 9"
+
+    def edited(task):
+        for prompt in (system, f"{system} [[ ## refused ## ]]"):
+            engine.prompts.append(("editor", prompt, user))
+        return Found("", steps=2)
+
+    task = Task(RUBRIC, *PARTS, "", "toy", Meter(9), tmp_path, engine=engine)
+    assert measure(Method("mine", edited), task, engine, engine.world)["reached"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["default + partition", "default + all three"])
+@pytest.mark.parametrize(["interference", "layout"], [(2.0, "separate"), (0.0, "combined")])
+def test_a_partition_is_found_by_measuring_within_the_cap(
+    interference, layout, name, tmp_path, monkeypatch
+):
+    world = OpenWorld(interference=interference)
+    sections = {name: f"Rate. {'; '.join(CUES[name])}" for name in RUBRIC.names}
+    text = Instructions("Rate a text.", sections).render()
+    layouts, texts = [], planted_examples(RUBRIC, documents=60, systems=1)
+
+    def learned(settings, task, start=None):
+        MOGrad(**settings)
+        layouts.append(task.layout)
+        return Found(text, steps=2)
+
+    monkeypatch.setattr("benchmarks.peers.cures.optimize", learned)
+    engine = Nearby(world, 0.0)
+    task = Task(RUBRIC, texts[:30], texts[30:], "", "toy", Meter(600), tmp_path, engine=engine)
+    result = measure(BY_NAME_OF_SETTINGS[name], task, engine, world)
+    assert result["calls"] == {"judge": 180}  # 60 texts under all sections, and without each
+    assert layouts == ["combined", layout]
+    assert result["agreement"] == world.agreement(text, RUBRIC.names, layout)
+
+
 def test_what_is_printed_is_compared_with_the_truth_of_what_it_is_about():
     luck = cell_of(0, 16, 0.5, printed=0.3, printed_truth=-0.1, confirmed=True)
     (row,) = summarize([luck])
@@ -539,7 +601,9 @@ def test_without_a_gate_what_a_run_returns_counts(task, server, monkeypatch):
 
 def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
     rows = compare(tmp_path, SETTINGS, SMOKE, ("null",))["null"]
-    assert [row.method for row in rows] == [method.name for method in SETTINGS.methods]
+    assert [row.method for row in rows] == [
+        method.name for method in SETTINGS.methods if "null" in (method.worlds or ("null",))
+    ]
     assert all(0 < sum(row.calls.values()) <= SMOKE.calls for row in rows)
     assert {row.true.value for row in rows} == {rows[0].true.value}  # nothing helps
 
@@ -547,10 +611,7 @@ def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
 def test_the_settings_print_a_table_for_each_world():
     asked = ["--smoke", "--method", "paper", "--world", "null", "--world", "real"]
     printed = CliRunner().invoke(methods_command, asked, catch_exceptions=False).output
-    assert [line.split()[1] for line in printed.splitlines() if line.startswith("The ")] == [
-        "null",
-        "real-like",
-    ]
+    assert re.findall(r"^The ([\w-]+) world:", printed, re.MULTILINE) == ["null", "real-like"]
 
 
 @pytest.mark.parametrize(

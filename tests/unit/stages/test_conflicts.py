@@ -117,6 +117,21 @@ def test_units_on_one_criterion_cannot_conflict_and_cost_no_call():
     assert engine.calls["coach"] == 1 and not found.conflicts
 
 
+@pytest.mark.parametrize("resolve", ["project", "prioritize"])
+def test_criteria_that_no_prompt_has_together_cannot_conflict(resolve):
+    engine = Colliding(UNITS, [PAIR])
+    (found,) = of(step(engine, resolve=resolve, layout="separate"), ConflictsFound)
+    assert engine.calls["coach"] == 1 and not found.conflicts
+    engine = Colliding(UNITS, [PAIR, {"one": 2, "other": 3}])
+    events = step(engine, resolve=resolve, layout="coherence | fluency+relevance")
+    (sent,) = engine.asked_for("conflicts")
+    assert list(sent["advice"]) == ["2", "3"]
+    (conflict,) = of(events, ConflictsFound)[0].conflicts
+    assert {conflict.one.criterion, conflict.other.criterion} == {"fluency", "relevance"}
+    (skipped,) = of(events, QuestionSkipped)
+    assert "one=2 other=1" in skipped.reply
+
+
 NO_PAIRS = {
     "no list": "none",
     "no number": [{"one": "first", "other": 2, "reason": ""}],
