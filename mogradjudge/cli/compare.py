@@ -19,8 +19,9 @@ from mogradjudge.cli.options import (
     reading_options,
 )
 from mogradjudge.cli.output import Work, output_options
+from mogradjudge.cli.paired import print_edits, print_paired
 from mogradjudge.cli.saved_judge import held_out_option, raw_option
-from mogradjudge.cli.tables import print_edits, print_ledger, print_paired
+from mogradjudge.cli.tables import print_ledger
 from mogradjudge.display.terminal import number, print_table, say
 from mogradjudge.errors import SetupError
 from mogradjudge.files import to_json

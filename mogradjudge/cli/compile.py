@@ -29,7 +29,8 @@ from mogradjudge.cli.output import (
     note,
     output_options,
 )
-from mogradjudge.cli.tables import print_claims, print_edits, print_estimate, print_run
+from mogradjudge.cli.paired import print_claims, print_edits
+from mogradjudge.cli.tables import print_estimate, print_run
 from mogradjudge.display.terminal import is_live, say, tell
 from mogradjudge.errors import SetupError
 from mogradjudge.files import to_json

@@ -22,7 +22,7 @@ from mogradjudge.cli.options import (
     reading_options,
 )
 from mogradjudge.cli.output import Work, note, output_options
-from mogradjudge.cli.paired import against, against_option, read_earlier
+from mogradjudge.cli.paired import against, against_option, print_against, read_earlier
 from mogradjudge.cli.saved_judge import (
     budget_of,
     check_new_folder,
@@ -93,6 +93,8 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
         click.echo(to_json({**report, "texts": [text.as_line() for text in evaluation.texts]}))
     else:
         print_evaluation(report)
+        if earlier is not None:
+            print_against(report["against"], report)
     if out:
         write_differing(Path(out), differing(evaluation.texts, names, evaluation.inputs))
         note(f"The texts are in {out}, those on which judge and people differ most first.")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from mogradjudge.display.terminal import console, number, print_table, printable, say
+from mogradjudge.display.terminal import number, print_table, say
 
 if TYPE_CHECKING:
-    from mogradjudge.agreement.claims import Claim
     from mogradjudge.judge.calibration import ScoreMap
     from mogradjudge.optimize.estimate import RoleEstimate
-    from mogradjudge.report.edits import SectionEdit
     from mogradjudge.scoring.ceilings import Ceilings
     from mogradjudge.scoring.table import ScoredTable
 
@@ -33,8 +31,6 @@ _MEANS_COUNTS = {
     "unscored": "rated texts without a judge's score, left out of the estimate",
     "unlabelled_unscored": "other texts without a judge's score, left out",
 }
-_TESTED = ("difference", "95 % interval", "p", "n", "verdict")
-T = TypeVar("T")
 _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 
@@ -75,7 +71,7 @@ def _has_shares(ceilings: Ceilings) -> bool:
 def _share(ceiling: Mapping[str, Any]) -> str:
     """Write the share of the ceiling with its interval."""
     ends = ceiling["share_interval"]
-    return number(ceiling["share"]) + (f" ({_interval(ends)})" if ends else "")
+    return number(ceiling["share"]) + (f" ({interval_cell(ends)})" if ends else "")
 
 
 def _print_ceilings(ceilings: Ceilings) -> None:
@@ -169,8 +165,8 @@ def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
     columns = ("criterion", "mean", "95 % interval", "rated texts alone", "95 % interval")
     rows = [
         [
-            *(name, number(mean["mean"]), _interval(mean["interval"])),
-            *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
+            *(name, number(mean["mean"]), interval_cell(mean["interval"])),
+            *(number(mean["labelled_mean"]), interval_cell(mean["labelled_interval"])),
             "-" if name in few or mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
             f"{mean['documents']} + {mean['unlabelled_documents']}",
         ]
@@ -223,12 +219,12 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     ceilings = report["ceiling"]
     has_shares = _has_shares(ceilings)
     rows = [
-        [name, number(measures["agreement"]), _interval(measures["interval"])]
+        [name, number(measures["agreement"]), interval_cell(measures["interval"])]
         + ([_share(ceilings[name])] if has_shares else [])
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
-    mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
+    mean = ["mean", number(report["mean"]), interval_cell(report["mean_interval"])]
     rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
@@ -246,8 +242,6 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     _print_ceilings(ceilings)
     for note in report["notes"]:
         say(note)
-    if against := report.get("against"):
-        print_against(against, report)
     coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}
     others = {**coefficients, **_OTHER_MEASURES}
     others.pop(shown_first, None)
@@ -317,80 +311,6 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
     say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
 
 
-def print_edits(edits: Sequence[SectionEdit]) -> None:
-    """Print the sections that changed, with the words that were taken out and put in."""
-    from rich.text import Text
-
-    marks = {"removed": ("[-", "-]", "red strike"), "added": ("{+", "+}", "green")}
-    for edit in edits:
-        if not edit.changed:
-            continue
-        line = Text(f"{edit.title}: ", style="bold")
-        for piece in edit.pieces:
-            before, after, style = marks.get(piece.kind, ("", "", "not bold"))
-            line.append(f"{before}{printable(piece.text)}{after}", style)
-        console().print(line)
-
-
-def print_against(against: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-    """Print what `evaluate --against` found beside the earlier evaluation."""
-    if (pairs := against["paired"]) is not None:
-        print_paired(pairs, ("then", "now"))
-        return
-    now = {**report["criteria"]}
-    now["mean"] = {"agreement": report["mean"], "interval": report["mean_interval"]}
-    rows = [
-        [
-            *(name, number(then["agreement"]), _interval(then["interval"])),
-            *(number(now[name]["agreement"]), _interval(now[name]["interval"])),
-        ]
-        for name, then in against["then"].items()
-        if name in now
-    ]
-    columns = ("criterion", "then", "95 % interval", "now", "95 % interval")
-    print_table(columns, rows, "No text is in both evaluations, so nothing can be paired")
-
-
-def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
-    """Print two judges on the same texts, and the test of each difference."""
-    rows = [
-        [name, number(pairs["first"][name]), number(pairs["second"][name]), *_tested(claim)]
-        for name, claim in _mean_last(pairs["claims"])
-    ]
-    print_table(
-        ("criterion", *names, *_TESTED),
-        rows,
-        f"The same {pairs['texts']} texts of {pairs['documents']} documents; p of single criteria "
-        "is adjusted for their number (Holm)",
-    )
-    better = sum(change["gain"] > 0 for change in pairs["changed"])
-    worse = len(pairs["changed"]) - better
-    only = f"{better} only {names[1]}, {worse} only {names[0]}"
-    say(f"Scores that are people's to half a point: {only}.")
-
-
-def print_claims(claims: Mapping[str, Claim], title: str) -> None:
-    """Print what is claimed of each criterion and the mean."""
-    rows = [[name, *_tested(claim.as_dict())] for name, claim in _mean_last(claims)]
-    print_table(("criterion", *_TESTED), rows, title)
-
-
-def _mean_last(claims: Mapping[str, T]) -> list[tuple[str, T]]:
-    return sorted(claims.items(), key=lambda item: item[0] == "mean")
-
-
-def _tested(claim: Mapping[str, Any]) -> list[str]:
-    """Write a claim's cells, whose columns are `_TESTED`."""
-    return [
-        "-" if claim["estimate"] is None else f"{claim['estimate']:+z.3f}",
-        "-" if claim["low"] is None else f"{claim['low']:+z.3f} to {claim['high']:+z.3f}",
-        *(_p_value(claim["p_value"]), str(claim["n"]), claim["verdict"]),
-    ]
-
-
-def _p_value(value: float | None) -> str:
-    return "<0.001" if value is not None and value < 0.001 else number(value)
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
+def interval_cell(bounds: Sequence[float] | None) -> str:
+    """Write the ends of an interval, or a dash."""
     return "-" if bounds is None else f"{bounds[0]:z.3f} to {bounds[1]:z.3f}"
