@@ -140,8 +140,11 @@ def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> 
 
     if loudness() is Loudness.QUIET or (Path(out) / STATE).exists():
         return
-    for line in describe_job(options, ready):
-        note(line)
+    try:
+        for line in describe_job(options, ready):
+            note(line)
+    except SetupError as error:  # if it is the user's, the run itself says so
+        note(f"There is no estimate: {error}")
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Go on?", default=True, abort=True, err=True)
 

@@ -157,10 +157,11 @@ def evaluate(
 
     >>> from dspy.utils import DummyLM
     >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
-    >>> rated = dspy.Example(text="A text", human_fluency=3).with_inputs("text")
-    >>> with dspy.context(lm=DummyLM([{"fluency": "1"}])):
-    ...     evaluate(judge, [rated], Ledger(), num_threads=1).texts[0].produced
-    {'fluency': 1.0}
+    >>> rows = [{"text": f"Text {score}", "human_fluency": score} for score in (1, 2, 3)]
+    >>> examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    >>> with dspy.context(lm=DummyLM([{"fluency": "5"}] * 3)):
+    ...     evaluate(judge, examples, Ledger(), num_threads=1).texts[0].produced
+    {'fluency': 5.0}
 
     Raises:
         SetupError: As for `evaluation_report`; so are the others.

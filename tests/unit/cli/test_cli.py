@@ -682,6 +682,14 @@ def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_
         assert other.calls["judge"] == 24
 
 
+@pytest.mark.parametrize("measure", ["kendall", "qwk", "mae", "accuracy"])
+def test_a_run_by_any_measure_can_be_estimated(measure, table, capsys):
+    rubric = table.parent / "rubric.toml"
+    words = ["estimate", table, "--rubric", rubric, "--lm", "openai/gpt-4o-mini", "--steps", 1]
+    assert call(*words, "--measure", measure, "--json") == 0
+    assert sum(row["calls"] for row in json.loads(capsys.readouterr().out)) > 0
+
+
 def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
     server.reset()
     whole = compile_words(table, server, tmp_path / "run", "--skip-tolerance", "none")
