@@ -69,8 +69,9 @@ def compare_command(
     if names != others:
         raise SetupError(f"The judges must have the same criteria: {names} and {others}.")
     ledger = ledger_of(options)
+    paths = (first, second)
     one, two = (
-        measure(path, data, options, ledger, as_json=as_json)[0] for path in (first, second)
+        measure(path, data, options, ledger, as_json=as_json, others=paths)[0] for path in paths
     )
     pairs = paired(one.texts, two.texts, names, two.options, ("A", "B"))
     if pairs is None:

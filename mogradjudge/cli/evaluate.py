@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ from mogradjudge.cli.thresholds import check_summary, hold, minima_of, threshold
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
+    import dspy
+
     from mogradjudge.lm.ledger import Ledger
     from mogradjudge.scoring.evaluate import Evaluation
 
@@ -102,16 +104,25 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
 
 
 def measure(
-    judge: str, data: str, options: Mapping[str, Any], ledger: Ledger, *, as_json: bool
+    judge: str,
+    data: str,
+    options: Mapping[str, Any],
+    ledger: Ledger,
+    *,
+    as_json: bool,
+    others: Sequence[str] = (),
 ) -> tuple[Evaluation, int | None]:
-    """Judge the texts of a table as the options say; also returns how many the run has read."""
+    """Judge the texts of a table as the options say; also returns how many the run has read.
+
+    With --held-out, texts that the runs of ``others`` have read are left out, too.
+    """
     from mogradjudge.data import load_examples
     from mogradjudge.scoring.evaluate import evaluate
 
     saved = saved_judge(judge, options["fallback"], raw=options["raw"])
     options = {**options, **_of_the_run(folder_of(judge))}
     rated = load_examples(data, saved.rubric, options["limit"], options=reading_of(options))
-    examples, read = unread_texts(judge, rated, held_out=options["held_out"])
+    examples, read = _unread_by_all(judge, others, rated, held_out=options["held_out"])
     with judging(options, examples, as_json=as_json):
         evaluation = evaluate(
             *(saved, examples, ledger, options["num_threads"], options["level"]),
@@ -119,6 +130,19 @@ def measure(
             measure=options["measure"],
         )
     return evaluation, read
+
+
+def _unread_by_all(
+    judge: str, others: Sequence[str], examples: Sequence[dspy.Example], *, held_out: bool
+) -> tuple[Sequence[dspy.Example], int | None]:
+    from mogradjudge.optimize.parts import Parts
+
+    if held_out and others:
+        runs = [path for path in others if Parts.read_from(folder_of(path)) is not None]
+        for path in runs:
+            examples, _ = unread_texts(path, examples, held_out=True)
+        held_out = not runs  # where no run is known, that is said of the judge
+    return unread_texts(judge, examples, held_out=held_out)
 
 
 def ledger_of(options: Mapping[str, Any]) -> Ledger:

@@ -556,6 +556,23 @@ def test_two_judges_are_compared_on_the_same_texts(table, judge, server, tmp_pat
     assert "<ins> BIAS=" in page and "Text 1:" in page
 
 
+def test_judges_are_compared_on_texts_that_neither_run_has_read(
+    table, judge, server, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    held_out = len(read(out / "parts.json")["test"])
+    (tmp_path / "alone").mkdir()
+    alone = judge.rename(tmp_path / "alone" / "judge.json")
+    for pair in (alone, out), (out, alone):
+        capsys.readouterr()
+        server.reset()
+        assert call("compare", *pair, table, *lm(server), "--held-out", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["texts"] == held_out
+        assert server.calls.total() == 2 * held_out
+    assert call("compare", alone, alone, table, *lm(server), "--held-out") == 2
+
+
 def test_a_cap_counts_the_calls_of_both_judges(table, judge, server, capsys):
     server.reset()
     words = ["compare", judge, judge, table, *lm(server), "--max-calls", 30]
