@@ -25,7 +25,7 @@ from mogradjudge.optimize.events import (
     StepEnded,
     StepStarted,
 )
-from mogradjudge.optimize.judged_text import JudgedText
+from mogradjudge.programs.judged_text import JudgedText
 
 RUBRIC = toy_rubric("fluency", "coherence")
 

@@ -82,7 +82,8 @@ def contrast_of(arms: Arms, weights: Mapping[str, float], options: TestOptions) 
     surplus = {
         name: (agreements[name] - middle) * _surplus(arms, name, options) for name in weights
     }
-    null_values = values - np.nanmean(values) + difference + _weighted(weights, surplus)
+    mean = np.nanmean(values) if np.isfinite(values).any() else np.nan
+    null_values = values - mean + difference + _weighted(weights, surplus)
     return Contrast(difference, values, null_values)
 
 

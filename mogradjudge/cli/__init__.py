@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import click
 
+from mogradjudge.cli.compare import compare_command
 from mogradjudge.cli.compile import compile_command, estimate_command
 from mogradjudge.cli.completion import PROGRAM, completion_command
 from mogradjudge.cli.compose import compose_command
@@ -55,6 +56,7 @@ for command in (
     *(demo_command, compile_command, search_command, score_command),
     *(
         evaluate_command,
+        compare_command,
         calibrate_command,
         compose_command,
         estimate_command,
@@ -81,7 +83,8 @@ def run_command(
     """Run a click command and exit; an error is one line on stderr, after a traceback if --debug.
 
     The status is 0 for success, 2 for a mistake of the caller, 1 for a failed run or a closed
-    stdout, 3 for a run without a scored proposal, and 130 after Ctrl-C.
+    stdout, 3 for a run without a scored proposal, 4 for an agreement below its minimum, and 130
+    after Ctrl-C.
 
     Args:
         command: A click command, also one of a script of your own.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,12 +29,23 @@ from mogradjudge.cli.output import (
     note,
     output_options,
 )
+from mogradjudge.cli.paired import print_claims, print_edits
 from mogradjudge.cli.tables import print_estimate, print_run
-from mogradjudge.display.terminal import is_live, say
+from mogradjudge.display.terminal import is_live, say, tell
+from mogradjudge.errors import SetupError
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
     from mogradjudge.cli import job
+    from mogradjudge.optimize.estimate import RoleEstimate
+
+_USES = {
+    "training": "to write critiques on",
+    "validation": "to choose by",
+    "confirmation": "to confirm the result on",
+    "test": "held out",
+}
+_CAPS = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
 
 
 def run(
@@ -80,17 +92,22 @@ def run(
     metavar="EXPERIMENT",
     help="Log the run to this MLflow experiment, at MLFLOW_TRACKING_URI (extra mlflow).",
 )
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal whether to go on.")
+@click.option("--no-report", is_flag=True, help="Write no report.html.")
 @output_options
 def compile_command(
     out: str,
     experiment: str | None,
+    yes: bool,  # noqa: FBT001 - click's
+    no_report: bool,  # noqa: FBT001 - click's
     as_json: bool,  # noqa: FBT001 - click's
     **options: Any,
 ) -> None:
     """Optimize a judge on the rated texts of DATA, and save it in RUN_DIR.
 
-    Run the same command again to resume a run that was interrupted. The exit status is 3 if no
-    rewrite was scored, but 0 if none was needed to reach --target.
+    What it may cost is said first; on a terminal it asks whether to go on. Run the same command
+    again to resume a run that was interrupted, or with more --steps to take an ended one further.
+    The exit status is 3 if no rewrite was scored, but 0 if none was needed to reach --target.
 
     \b
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
@@ -98,15 +115,86 @@ def compile_command(
     from mogradjudge.cli.job import Options, prepare
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
-    result = run(chosen, prepare(chosen), out, experiment)
+    ready = prepare(chosen)
+    _announce(chosen, ready, out, asks=not yes)
+    result = run(chosen, ready, out, experiment)
     if as_json:
         click.echo(to_json(result))
     else:
         print_run(result)
+        _print_difference(Path(out))
         say(verdict(result))
         say(f"The judge is in {out}/judge.json, all numbers are in {out}/result.json.")
-        say(f"To see it as a web page: mogradjudge report {shlex.quote(out)}")
+    if not no_report and result["stop_reason"] != "interrupted":
+        _report(Path(out), as_json=as_json)
     _advise(result, out)
+
+
+def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> None:
+    """Say what is about to be done and paid, and ask on a terminal; nothing for a resumed run.
+
+    Raises:
+        click.Abort: If the user does not go on.
+    """
+    from mogradjudge.optimize.directory import STATE
+
+    if loudness() is Loudness.QUIET or (Path(out) / STATE).exists():
+        return
+    try:
+        for line in describe_job(options, ready):
+            note(line)
+    except SetupError as error:  # if it is the user's, the run itself says so
+        note(f"There is no estimate: {error}")
+    if asks and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Go on?", default=True, abort=True, err=True)
+
+
+def describe_job(options: job.Options, ready: job.Job) -> list[str]:
+    """Say how the texts are used, and what calls and dollars to expect."""
+    from mogradjudge.cli.job import make_optimizer
+    from mogradjudge.optimize.datasets import examples_of
+
+    config = make_optimizer(options).config
+    parts = examples_of(config, None, ready.examples, None, ready.test).parts
+    used = ", ".join(f"{len(parts[name])} {use}" for name, use in _USES.items() if parts[name])
+    rows = _estimated(options, ready)
+    calls, likely = (sum(getattr(row, key) for row in rows) for key in ("calls", "likely_calls"))
+    costs = [row.cost for row in rows]
+    price = "the price is unknown"
+    if None not in costs:
+        most = sum(cost or 0.0 for cost in costs)
+        expected = sum((row.cost or 0.0) * row.likely_calls / max(1, row.calls) for row in rows)
+        price = f"US$ {most:.3f} at most, about {expected:.3f} expected"
+    caps = [f"--{name.replace('_', '-')} {cap}" for name in _CAPS if (cap := vars(options)[name])]
+    capped = f"; capped by {', '.join(caps)}" if caps else ""
+    return [
+        f"Texts: {used}.",
+        f"Calls: {calls} at most, about {likely} expected; {price}{capped}.",
+    ]
+
+
+def _print_difference(out: Path) -> None:
+    """Print the test of each difference, and the words of the instructions that changed."""
+    from mogradjudge.report.edits import whole_edits
+    from mogradjudge.report.run_data import read_run
+    from mogradjudge.report.section import Findings, Limits
+
+    findings = Findings(read_run(out))
+    if (ends := next(iter(findings.ends.values()), None)) is not None and ends.claims:
+        print_claims(ends.claims, f"Best minus initial on the {ends.split} texts; n: documents")
+    print_edits(whole_edits(findings.run, Limits(400)))
+
+
+def _report(out: Path, *, as_json: bool) -> None:
+    """Write the report; a result that is paid for does not fail for want of it."""
+    from mogradjudge.report import write_report
+
+    try:
+        path = write_report(out)
+    except SetupError as error:
+        tell(f"There is no report: {error}")
+    else:
+        tell(f"The report is in {path}.") if as_json else say(f"The report is in {path}.")
 
 
 def _advise(result: Mapping[str, Any], out: str) -> None:
@@ -163,19 +251,25 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     \b
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
     """
-    from mogradjudge.cli.job import Options, make_optimizer, prepare
-    from mogradjudge.lm.ledger import ROLES
-    from mogradjudge.optimize.estimate import estimate
-    from mogradjudge.optimize.progress import spinner
+    from mogradjudge.cli.job import Options, prepare
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
-    with spinner("simulating the run", display=display()):
-        ready = prepare(chosen)
-        writer = chosen.prompt_lm or chosen.lm
-        models = {role: chosen.lm if role == "judge" else writer for role in ROLES}
-        config = make_optimizer(chosen).config
-        rows = estimate(config, ready.judge, ready.examples, None, models, ready.test)
+    rows = _estimated(chosen, prepare(chosen))
     if as_json:
         click.echo(to_json([row.as_dict() for row in rows]))
     else:
         print_estimate(rows)
+
+
+def _estimated(options: job.Options, ready: job.Job) -> tuple[RoleEstimate, ...]:
+    """Simulate the run, and return what each role would use."""
+    from mogradjudge.cli.job import make_optimizer
+    from mogradjudge.lm.ledger import ROLES
+    from mogradjudge.optimize.estimate import estimate
+    from mogradjudge.optimize.progress import spinner
+
+    writer = options.prompt_lm or options.lm
+    models = {role: options.lm if role == "judge" else writer for role in ROLES}
+    with spinner("simulating the run", display=display()):
+        config = make_optimizer(options).config
+        return estimate(config, ready.judge, ready.examples, None, models, ready.test)

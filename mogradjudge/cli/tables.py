@@ -71,7 +71,7 @@ def _has_shares(ceilings: Ceilings) -> bool:
 def _share(ceiling: Mapping[str, Any]) -> str:
     """Write the share of the ceiling with its interval."""
     ends = ceiling["share_interval"]
-    return number(ceiling["share"]) + (f" ({_interval(ends)})" if ends else "")
+    return number(ceiling["share"]) + (f" ({interval_cell(ends)})" if ends else "")
 
 
 def _print_ceilings(ceilings: Ceilings) -> None:
@@ -165,8 +165,8 @@ def _print_means(means: Mapping[str, Mapping[str, Any]]) -> None:
     columns = ("criterion", "mean", "95 % interval", "rated texts alone", "95 % interval")
     rows = [
         [
-            *(name, number(mean["mean"]), _interval(mean["interval"])),
-            *(number(mean["labelled_mean"]), _interval(mean["labelled_interval"])),
+            *(name, number(mean["mean"]), interval_cell(mean["interval"])),
+            *(number(mean["labelled_mean"]), interval_cell(mean["labelled_interval"])),
             "-" if name in few or mean["gain"] is None else f"{100 * mean['gain']:z.0f} %",
             f"{mean['documents']} + {mean['unlabelled_documents']}",
         ]
@@ -219,12 +219,12 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     ceilings = report["ceiling"]
     has_shares = _has_shares(ceilings)
     rows = [
-        [name, number(measures["agreement"]), _interval(measures["interval"])]
+        [name, number(measures["agreement"]), interval_cell(measures["interval"])]
         + ([_share(ceilings[name])] if has_shares else [])
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
-    mean = ["mean", number(report["mean"]), _interval(report["mean_interval"])]
+    mean = ["mean", number(report["mean"]), interval_cell(report["mean_interval"])]
     rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
@@ -311,5 +311,6 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
     say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
+def interval_cell(bounds: Sequence[float] | None) -> str:
+    """Write the ends of an interval, or a dash."""
     return "-" if bounds is None else f"{bounds[0]:z.3f} to {bounds[1]:z.3f}"

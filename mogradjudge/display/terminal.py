@@ -63,13 +63,22 @@ def is_live() -> bool:
     return sys.stderr.isatty() and not _is_dumb()
 
 
+def printable(text: str) -> str:
+    """Replace each control character and line end by a blank.
+
+    >>> printable("two" + chr(10) + "lines ")
+    'two lines '
+    """
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
     """Put a text on one line, without control characters.
 
     >>> one_line("two" + chr(10) + "lines")
     'two lines'
     """
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(printable(text).split())
 
 
 def cut(text: str) -> str:

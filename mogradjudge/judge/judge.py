@@ -18,6 +18,7 @@ from mogradjudge.judge.calibration import ScoreMap
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
 from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.inputs import check_inputs, text_inputs
+from mogradjudge.judge.notebook import Shown
 from mogradjudge.judge.predictor import ScorePredict, warned_once
 from mogradjudge.judge.reply import field_by_field, is_read_by_field
 from mogradjudge.judge.saved import saved_judge, settings_of
@@ -32,7 +33,7 @@ _SAMPLING_TEMPERATURE = 0.7  # for an LM set to 0, whose samples would all be th
 _UNREADABLE = (dspy.AdapterParseError, dspy.ContextWindowExceededError)
 
 
-class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is untyped
     """Rates a text on several criteria; an optimizer edits its scoring instructions.
 
     Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion

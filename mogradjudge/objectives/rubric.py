@@ -142,13 +142,20 @@ def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) ->
     shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"
     if criterion.comment is not None and (said := example.get(criterion.comment)):
         shown["people's comment"] = said
-    if rationale := _rationale(criterion, prediction):
+    if rationale := reason_given(criterion.name, prediction):
         shown["judge's reason"] = rationale
     return shown
 
 
-def _rationale(criterion: Criterion, prediction: Any) -> str | None:
-    reading = prediction.get("readings", {}).get(criterion.name)  # other programs have none
+def reason_given(name: str, prediction: Any) -> str | None:
+    """Return the judge's reason for its score on a criterion; None if it gave none.
+
+    >>> reason_given("tone", dspy.Prediction(tone=4)) is None
+    True
+    """
+    if not isinstance(prediction, dspy.Prediction):
+        return None
+    reading = prediction.get("readings", {}).get(name)  # other programs have none
     return None if reading is None else reading.rationale
 
 

@@ -214,15 +214,18 @@ class RunDirectory:
         if not self._holds_run():
             write_text(path, to_json(fingerprint) + "\n")
             return
-        before = read_json(path, REPLAY) if path.exists() else {}
+        earlier = read_json(path, REPLAY) if path.exists() else {}
+        before = _with_more_steps(earlier, fingerprint)
         if not self._edited() and _without_roles(before) == _without_roles(fingerprint):
             write_text(path, to_json(fingerprint) + "\n")
             return
         if different := differences(before, fingerprint):
             raise SetupError(
                 f"{self.path} holds a run with other settings: {'; '.join(different)}. Give "
-                "another folder, or the same settings to resume."
+                "another folder, or the same settings to resume; only --steps may be raised."
             )
+        if before != earlier:
+            write_text(path, to_json(fingerprint) + "\n")
 
     def _holds_run(self) -> bool:
         """Return whether there is a run to resume: one that has paid for something.
@@ -241,6 +244,16 @@ class RunDirectory:
                 f"{self.path} has other files. Give another folder."
             )
         return False
+
+
+def _with_more_steps(before: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the earlier settings, with the new number of steps if it is larger.
+
+    No step depends on how many are to come, so a run can be taken further.
+    """
+    steps, wanted = before.get("steps"), fingerprint.get("steps")
+    is_more = isinstance(steps, int) and isinstance(wanted, int) and steps < wanted
+    return {**before, "steps": wanted} if is_more else dict(before)
 
 
 def _without_roles(fingerprint: Mapping[str, Any]) -> dict[str, Any]:

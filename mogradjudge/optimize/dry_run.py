@@ -16,7 +16,7 @@ from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Event, StepStarted
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.settings import FREE
+from mogradjudge.settings import FREE, RunFields
 from mogradjudge.stages.conflicts import FindConflicts, NewRule, Pair, ProjectUnits
 from mogradjudge.stages.gate import AlwaysAccept
 from mogradjudge.stages.gradient import Unit, WriteGradient, pooled
@@ -91,7 +91,9 @@ def dry_run(
     replying.finds_conflicts = config.resolve == "project"
     # No agreement is defined on the unrated validation text, to choose a parent or the best by.
     settings |= {"skip_tolerance": None, "num_threads": 1, "parent": "last", "choose": "mean"}
-    objectives = rubric_objectives(judge.rubric)  # explicit, so that no validation texts are needed
+    # Explicit, so that no validation texts are needed; such ones have their measure in them.
+    objectives = rubric_objectives(judge.rubric, config.level, config.measure)
+    settings |= {"measure": RunFields.measure}
     batches: list[tuple[str, ...]] = []
 
     def note(event: Event) -> None:

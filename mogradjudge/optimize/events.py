@@ -13,7 +13,7 @@ from mogradjudge.optimize.event import Event as Event
 from mogradjudge.optimize.event import Observer as Observer
 from mogradjudge.optimize.event import StepEvent as StepEvent
 from mogradjudge.optimize.figures import Deviations, error_figures, named, show, show_errors
-from mogradjudge.optimize.judged_text import JudgedText, Values
+from mogradjudge.programs.judged_text import JudgedText, Values
 from mogradjudge.stages.conflicts import Conflict
 
 
@@ -58,13 +58,15 @@ class CandidateScored(Event):
 
     ``split`` is ``"validation"`` or ``"test"``. On the test texts, the initial and the final
     instructions are scored, each with the number of its step. ``sections`` names the criteria whose
-    sections are the step's, where it is a mix with the instructions before.
+    sections are the step's, where it is a mix with the instructions before. ``inputs`` are the
+    texts' own, with the initial instructions only.
     """
 
     step: int
     split: str
     texts: tuple[JudgedText, ...]
     sections: Group = ()
+    inputs: tuple[Mapping[str, Any], ...] = ()
 
     def describe(self) -> str:
         which = f"instructions of step {self.step}" if self.step else "initial instructions"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from mogradjudge.agreement import Deviation
-from mogradjudge.optimize.judged_text import Values
+from mogradjudge.programs.judged_text import Values
 
 Deviations: TypeAlias = Mapping[str, Deviation]
 """Bias and mean error by criterion, in points of its scale."""

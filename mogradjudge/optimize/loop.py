@@ -12,6 +12,7 @@ from mogradjudge.errors import BudgetExhausted, RunStopped
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Spent
 from mogradjudge.lm.ledger import totals
+from mogradjudge.lm.media import plain
 from mogradjudge.objectives import measures_of
 from mogradjudge.optimize.confirmation import Confirmation, confirmed
 from mogradjudge.optimize.context import RunContext
@@ -27,7 +28,6 @@ from mogradjudge.optimize.events import (
     RunStarted,
     SeedScored,
 )
-from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,
@@ -48,6 +48,7 @@ from mogradjudge.programs.evaluation import (
     check_scored,
     check_summed,
 )
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import ceilings_of, has_ratings
 
 logger = logging.getLogger(__name__)
@@ -278,7 +279,8 @@ class Run:
             if self.state.measured:
                 self.advance(self.state)
         texts = JudgedText.all_of(judgements, self.context.objectives)
-        self.notify(CandidateScored(step, split, texts))
+        inputs = [] if step else [plain(it.example.inputs(), in_log=True) for it in judgements]
+        self.notify(CandidateScored(step, split, texts, inputs=tuple(inputs)))
         return judgements
 
     def result(self, stop_reason: StopReason) -> OptimizationResult:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dspy.utils.callback import BaseCallback
 
+from mogradjudge.display.notebook import changing_line, is_notebook
 from mogradjudge.display.terminal import console, cut, is_live, one_line, tell
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.config import MOGradConfig
@@ -19,19 +20,21 @@ from mogradjudge.optimize.events import (
     Event,
     GradientWritten,
     Observer,
+    RaceEnded,
     RunResumed,
     SectionRewritten,
     SeedScored,
     StepEnded,
     StepStarted,
 )
-from mogradjudge.optimize.judged_text import Values
+from mogradjudge.optimize.figures import show
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LINE_EVERY = 30.0  # seconds
 _ROOM = 84  # columns of a bar with all its figures
+_WIDE = 140  # columns that hold the agreement by criterion, too
 _FULL, _SHORT = 20, 8  # columns of the bar itself
 
 
@@ -64,26 +67,23 @@ def progress_bar(config: MOGradConfig, *, display: bool | None) -> Iterator[Obse
 
     Args:
         config: The run's settings.
-        display: None shows the bar if stderr is a terminal.
+        display: None shows the bar if stderr is a terminal, or in a notebook.
     """
+    if display is not False and is_notebook():
+        yield _watching(changing_line(f"{config.mode} steps", config.steps), wide=True)
+        return
     if not (is_live() if display is None else display):
         yield _ignore
         return
     with _bar(f"{config.mode} steps", elapsed=True) as bar:
         task = bar.add_task("initial scoring", total=config.steps)
-        step = _Step()
+        observe = _watching(
+            lambda done, text: bar.update(task, completed=done, description=text),
+            wide=bar.console.width >= _WIDE,
+        )
 
         def update(event: Event) -> None:
-            match event:
-                case RunResumed():
-                    bar.update(task, completed=event.steps, description=f"{event.calls} calls")
-                case SeedScored():
-                    bar.update(task, description=_state(event.agreement, event.calls))
-                case StepEnded():
-                    bar.update(task, advance=1, description=_state(event.agreement, event.calls))
-                case _:
-                    if (activity := step.after(event)) is not None:
-                        bar.update(task, description=activity)
+            observe(event)
             if event.headline:
                 _print_above(bar, event.describe())
 
@@ -183,6 +183,8 @@ class _Step:
                 return self._one_more("gradients")
             case SectionRewritten():
                 return f"step {self.number}: scoring the rewrite"
+            case RaceEnded():
+                return f"step {self.number}: race ended after {event.texts} of {event.of} texts"
             case _:
                 return None
 
@@ -244,10 +246,33 @@ def _print_above(bar: Progress, text: str) -> None:
     bar.console.print(Text(one_line(text), style="dim"))
 
 
-def _state(agreement: Values, calls: int) -> str:
-    """Return what fits beside the bar; the lines above it show the criteria."""
+def _watching(update: Callable[[int, str], None], *, wide: bool) -> Observer:
+    """Return an observer that calls ``update`` with the steps done and what is going on."""
+    step, done = _Step(), 0
+
+    def observe(event: Event) -> None:
+        nonlocal done
+        match event:
+            case RunResumed():
+                done = event.steps
+                update(done, f"{event.calls} calls")
+            case SeedScored() | StepEnded():
+                done += isinstance(event, StepEnded)
+                update(done, _state(event, wide=wide))
+            case _:
+                if (activity := step.after(event)) is not None:
+                    update(done, activity)
+
+    return observe
+
+
+def _state(event: SeedScored | StepEnded, *, wide: bool) -> str:
+    """Return what fits beside the bar: agreement, by criterion if there is room, and the price."""
+    agreement = event.agreement
     mean = agreement["mean"]
-    return f"mean {'undefined' if mean is None else f'{mean:z.3f}'}, {calls} calls"
+    shown = show(agreement) if wide else f"mean {'undefined' if mean is None else f'{mean:z.3f}'}"
+    cost = event.cost if isinstance(event, StepEnded) else None
+    return f"{shown}, {event.calls} calls{'' if cost is None else f', US$ {cost:.4f}'}"
 
 
 def _ignore(event: Event) -> None:

@@ -10,6 +10,8 @@ import dspy
 
 from mogradjudge.agreement import Deviation, Method
 from mogradjudge.criteria import Group
+from mogradjudge.display.notebook import html_table
+from mogradjudge.display.terminal import number
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import Confirmation
@@ -182,6 +184,12 @@ class OptimizationResult:
             f"steps={len(self.steps)} ({accepted} accepted), calls={self.calls}, "
             f"stop_reason={self.stop_reason!r})"
         )
+
+    def _repr_html_(self) -> str:
+        before, after = self.seed_agreement.as_dict(), self.final_agreement.as_dict()
+        rows = [[name, number(before[name]), number(after[name])] for name in before]
+        text = f"{self.confirmation.describe()} {self.calls} calls."
+        return html_table(("criterion", "initial", "final"), rows, text)
 
     @property
     def calls(self) -> int:

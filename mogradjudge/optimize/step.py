@@ -25,10 +25,10 @@ from mogradjudge.optimize.events import (
     SectionRewritten,
     UnitsRouted,
 )
-from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Brief, Candidate, Slot
 from mogradjudge.programs.dspy_internals import with_callbacks
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of, judge_examples
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.programs.structure import clone, with_distinct_stages
 from mogradjudge.scoring.ceilings import ceilings_of
 from mogradjudge.stages.conflicts import Resolution, resolve_conflicts

@@ -13,7 +13,6 @@ from mogradjudge.criteria import Group
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.optimize.events import CandidateScored, Observer, RaceEnded
-from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.race import Raced, race_over
 from mogradjudge.optimize.result import Measured
 from mogradjudge.optimize.sections import changed, is_split, with_scores_of, with_sections
@@ -21,6 +20,7 @@ from mogradjudge.optimize.state import State
 from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Agreement, Judgement, agreement_of, asks_groups
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.stages.gate import limits_of, that_hold
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,9 +25,16 @@ _NO_CEILING = (
 _BLUE, _GREEN = COLOURS[0], COLOURS[2]
 
 
+def headline(findings: Findings) -> Picture | None:
+    """Draw initial against final on the first split, the one that the verdict is about."""
+    ends = next(iter(findings.ends.values()), None)
+    return None if ends is None else _picture(findings, replace(ends, lengths={}))
+
+
 def section(findings: Findings) -> Section:
     """Compare initial and final instructions on held-out and on validation texts."""
-    drawn = {split: _picture(findings, ends) for split, ends in findings.ends.items()}
+    others = list(findings.ends.items())[1:]  # the verdict shows the first one
+    drawn = {split: _picture(findings, ends) for split, ends in others}
     pictures = {split: picture for split, picture in drawn.items() if picture is not None}
     return Section(
         anchor="ends",
@@ -49,12 +58,18 @@ def _ceiling(findings: Findings) -> list[str]:
 
 def _picture(findings: Findings, ends: Ends) -> Picture | None:
     intervals = ", with 95 % intervals over documents" if ends.has_intervals else ""
-    caption = f"{findings.what} on the {ends.split} texts{intervals}."
+    ceilings = {
+        name: it["perfect_judge"]
+        for name, it in findings.run.ceilings(ends.split).items()
+        if it["perfect_judge"] is not None
+    }
+    ceiling = "; | is what a perfect judge would reach with these raters" if ceilings else ""
+    caption = f"{findings.what} on the {ends.split} texts{intervals}{ceiling}."
     label = f"{measure_of(findings.run, MEAN)} with the human scores"
     if not ends.of_judge:
         label = "value of the objective"
     return findings.picture(
-        f"ends-{ends.split}", caption, _alt(ends), partial(_figure, ends, label)
+        f"ends-{ends.split}", caption, _alt(ends), partial(_figure, ends, label, ceilings)
     )
 
 
@@ -69,7 +84,7 @@ def _alt(ends: Ends) -> str:
     return f"Values on the {ends.split} texts. {'; '.join(rows)}."
 
 
-def _figure(ends: Ends, label: str) -> Figure:
+def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     """Draw the agreement of initial and final instructions and of input lengths as rows."""
     names = list(ends.seed.by_criterion)
     arms: list[tuple[str, Scoring, str, str]] = [
@@ -81,8 +96,11 @@ def _figure(ends: Ends, label: str) -> Figure:
     apart = 0.7 / len(arms)
     figure, (axes,) = panels(5.2, 0.9 + 0.19 * len(arms) * len(names), (1,))
     axes.axvline(0, color=GREY, linewidth=0.8)
-    for place, (label, scoring, marker, colour) in enumerate(arms):
-        _draw_row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (label, marker, colour))
+    for place, (arm, scoring, marker, colour) in enumerate(arms):
+        _draw_row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (arm, marker, colour))
+    if ceilings:
+        places = [names.index(name) for name in ceilings]
+        axes.plot([*ceilings.values()], places, "|", color=GREY, markersize=16, label="ceiling")
     axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, panels
-from mogradjudge.optimize.judged_text import JudgedText
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
 from mogradjudge.report.scores import human_of, judge_of

@@ -19,8 +19,8 @@ from mogradjudge.optimize.events import (
     SectionRewritten,
 )
 from mogradjudge.optimize.figures import show
-from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.run_data import RunData, Step
 from mogradjudge.report.section import Findings, Limits, Section
 

@@ -19,7 +19,7 @@ from mogradjudge.agreement import (
 from mogradjudge.agreement.bootstrap import draw, ratio, student_interval
 from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.coefficients import Array
-from mogradjudge.optimize.judged_text import JudgedText, Values
+from mogradjudge.programs.judged_text import JudgedText, Values
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.run_data import TEST, RunData
 

@@ -28,9 +28,9 @@ from mogradjudge.optimize.events import (
     StepEvent,
     StepStarted,
 )
-from mogradjudge.optimize.judged_text import JudgedText
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.identity import digest_of
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import Ceilings
 
 VALIDATION, CONFIRMATION, TEST = "validation", "confirmation", "test"
@@ -84,6 +84,7 @@ class RunData:
     of ``asked.json``. ``scored`` has the texts of each scoring by step (0 is the initial
     instructions) and split. ``state`` and ``seeded`` are None before the initial instructions are
     scored, ``ended`` before the run has ended, and ``rubric`` for a program that is not a judge.
+    ``inputs`` holds texts' inputs by their ids; the runs of earlier versions have none.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class RunData:
     ended: RunEnded | None
     resumed: int
     ledger: tuple[LedgerRow, ...] = field(repr=False)
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def criteria(self) -> Group:
@@ -191,6 +193,7 @@ def read_run(path: Path) -> RunData:
         ended=history.ended,
         resumed=history.resumed,
         ledger=_read_ledger(path / CALLS),
+        inputs=history.inputs,
     )
 
 
@@ -219,6 +222,7 @@ class _History:
     begun: str | None = None
     seeded: SeedScored | None = None
     scored: dict[tuple[int, str], tuple[JudgedText, ...]] = field(default_factory=dict)
+    inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: dict[int, Step] = field(default_factory=dict)
     ended: RunEnded | None = None
     resumed: int = 0
@@ -243,6 +247,8 @@ def _record(history: _History, event: Event) -> None:
         case CandidateScored():
             split = MIX if event.sections else event.split
             history.scored[event.step, split] = event.texts
+            named = zip(event.texts, event.inputs, strict=False)
+            history.inputs |= {text.example_id: inputs for text, inputs in named}
         case RunEnded():
             history.ended = event
         case StepEvent():

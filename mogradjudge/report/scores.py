@@ -14,17 +14,17 @@ from mogradjudge.agreement import (
     TestOptions,
     Undefined,
     agreement_by,
-    compare_criteria,
     reported_intervals,
 )
-from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.agreement.methods import named
 from mogradjudge.agreement.moments import MOMENTS
 from mogradjudge.objectives.human_agreement import agreement_options
-from mogradjudge.optimize.judged_text import JudgedText
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.program_scores import own_claims, own_scoring
 from mogradjudge.report.run_data import CONFIRMATION, VALIDATION, RunData
+from mogradjudge.scoring.paired import claims_between
 
 Column: TypeAlias = Sequence[float | None]
 Produced: TypeAlias = Callable[[Sequence[JudgedText], str], list[float | None]]
@@ -240,22 +240,12 @@ def _with_interval(
 def _by_agreement(
     run: RunData, first: Sequence[JudgedText], last: Sequence[JudgedText]
 ) -> dict[str, Claim]:
-    family = compare_criteria(
-        {name: human_of(first, name) for name in run.criteria},
-        {name: judge_of(last, name) for name in run.criteria},
-        {name: judge_of(first, name) for name in run.criteria},
-        [text.group for text in first],
-        options_of(run),
+    human = {name: human_of(first, name) for name in run.criteria}
+    before, after = (
+        {name: judge_of(texts, name) for name in run.criteria} for texts in (first, last)
     )
-    claims = {MEAN: claim("final minus initial, mean", family.mean)}
-    for name, comparison in family.by_criterion.items():
-        claims[name] = claim(
-            f"final minus initial, {name}",
-            comparison,
-            p_value=family.holm.get(name),
-            family=max(1, len(family.holm)),
-        )
-    return claims
+    groups = [text.group for text in first]
+    return claims_between(human, before, after, groups, options_of(run), ("initial", "final"))
 
 
 def _length_of(input_name: str, texts: Sequence[JudgedText], _: str) -> list[float | None]:

@@ -18,11 +18,10 @@ from mogradjudge.search.analysis.verdict import best_minus_default, exhaustion, 
 from mogradjudge.secrets import redact
 from mogradjudge.settings import PARAMETERS
 
-CONTENTS = (
+_CONTENTS = (
     *(("verdict", "Verdict"), ("trials", "Trials"), ("effects", "What matters")),
-    ("costs", "Costs"),
+    ("instructions", "Instructions"),
 )
-"""The page's sections, by their anchors."""
 _LONGEST = 300  # characters of a reason
 
 NOTES = (
@@ -63,6 +62,11 @@ class SearchPage:
     notes: tuple[str, ...]
     rows: tuple[TrialRow, ...]
     pictures: tuple[Picture, ...]
+
+    @property
+    def contents(self) -> tuple[tuple[str, str], ...]:
+        """The sections that the page has, by their anchors."""
+        return _CONTENTS if self.result.best else _CONTENTS[:-1]
 
     @property
     def is_open(self) -> bool:

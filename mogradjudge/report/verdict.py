@@ -9,10 +9,13 @@ from typing import Literal, TypeAlias
 from mogradjudge.display.plotting import INSTALL
 from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.result import STOPPED
+from mogradjudge.report.comparison import headline
+from mogradjudge.report.costs import costs
+from mogradjudge.report.edits import whole_edits
 from mogradjudge.report.estimates import MEAN, Ends
 from mogradjudge.report.numbers import counted, number, plain
 from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
-from mogradjudge.report.section import Findings, Section
+from mogradjudge.report.section import Findings, Limits, Section
 
 Word: TypeAlias = Literal[
     "established",
@@ -32,6 +35,7 @@ HOW = (
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
     "interval of a single value is Student's t, too, with the standard error of a bootstrap."
 )
+_SHORT = Limits(300)
 OPTIMISTIC = (
     "These values are optimistic: the final instructions were chosen on the same validation texts."
 )
@@ -48,16 +52,31 @@ class RunVerdict:
 
 def section(findings: Findings) -> Section:
     """State the result, with notes on how to read the report."""
+    said, picture = verdict(findings.run, findings.ends), headline(findings)
     return Section(
         anchor="verdict",
         title="Verdict",
         template="run_verdict.html.j2",
         values={
-            "verdict": verdict(findings.run, findings.ends),
-            "notes": _notes(findings),
+            "verdict": said,
+            "sentence": _without(said.word, said.sentence),
+            "notes": (*said.notes, *_notes(findings)),
             "how": HOW,
+            "picture": picture,
+            "ends": next(iter(findings.ends.values()), None),
+            "spent": costs(findings.run.ledger).total,
+            "changes": [edit for edit in whole_edits(findings.run, _SHORT) if edit.changed],
         },
+        pictures=() if picture is None else (picture,),
     )
+
+
+def _without(word: str, sentence: str) -> str:
+    """Return a sentence without the word that stands above it."""
+    if not sentence.lower().startswith(f"{word}: "):
+        return sentence
+    rest = sentence[len(word) + 2 :]
+    return f"{rest[0].upper()}{rest[1:]}"
 
 
 def _notes(findings: Findings) -> list[str]:
@@ -187,9 +206,8 @@ def _texts(ends: Ends) -> str:
 
 def _how_it_ended(run: RunData) -> str:
     done = sum(step.ended is not None for step in run.steps)
-    taken = (
-        f"{done} of {counted(run.started.steps, 'step')} {'is' if done == 1 else 'are'} recorded"
-    )
+    steps = run.request.get("steps", run.started.steps)  # which may have been raised later
+    taken = f"{done} of {counted(steps, 'step')} {'is' if done == 1 else 'are'} recorded"
     if run.ended is None:
         return f"The run has not ended: it is still running, or was interrupted. {taken}."
     reason = run.ended.stop_reason

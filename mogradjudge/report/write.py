@@ -23,6 +23,7 @@ from mogradjudge.report import (
     comparison,
     confusion,
     costs,
+    differing,
     edits,
     interference,
     losses,
@@ -43,6 +44,7 @@ SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
     steps.section,
     edits.sections,
     edits.steps,
+    differing.section,
     advice.section,
     confusion.section,
     losses.section,
@@ -150,7 +152,7 @@ def _is_search(folder: Path) -> bool:
 
 
 def _write_search(folder: Path, path: Path) -> Path:
-    from mogradjudge.report.search_page import CONTENTS, search_page
+    from mogradjudge.report.search_page import search_page
     from mogradjudge.search.analysis.load import read_search
     from mogradjudge.search.finish import SEARCH
 
@@ -159,7 +161,7 @@ def _write_search(folder: Path, path: Path) -> Path:
         "search.html.j2",
         title=f"Search {folder.name}",
         subtitle=f"The study {page.result.study!r}: {numbers.counted(len(page.rows), 'trial')}",
-        contents=CONTENTS,
+        contents=page.contents,
         page=page,
     )
     return save(path, html, page.pictures)
@@ -188,6 +190,7 @@ def _html(run: RunData, sections: Sequence[Section]) -> str:
             subtitle=f"Optimizing {', '.join(run.criteria)} in mode {run.mode}",
             contents=tuple((section.anchor, section.title) for section in sections),
             run=run,
+            criteria=run.criteria,
             sections=[(section, _inside(run, section, limits)) for section in sections],
         )
         if len(html.encode()) < MOST_BYTES:

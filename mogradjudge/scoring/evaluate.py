@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import dspy
@@ -27,6 +27,7 @@ from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.media import plain as plain_inputs
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import excerpt_of
 from mogradjudge.lm.stop import interruptible
@@ -35,6 +36,7 @@ from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
 from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import ceilings_of, judge_score
 from mogradjudge.settings import Measure
 
@@ -82,6 +84,19 @@ def check_ready(judge: object) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A judge on rated texts: the report, each text's scores, and the texts' inputs by their ids.
+
+    ``options`` is how agreement was measured.
+    """
+
+    report: dict[str, Any]
+    texts: tuple[JudgedText, ...]
+    inputs: Mapping[str, Mapping[str, Any]]
+    options: TestOptions
+
+
 def evaluation_report(
     judge: MultiCriteriaJudge,
     examples: Iterable[dspy.Example],
@@ -122,13 +137,42 @@ def evaluation_report(
         ReplyError: If none of the first texts has a score, unless ``keep_going`` is set.
     """
     check_ready(judge)
+    ledger = Ledger(budget, num_threads, max_rpm)
+    return evaluate(
+        judge, examples, ledger, num_threads, level, keep_going=keep_going, measure=measure
+    ).report
+
+
+def evaluate(
+    judge: MultiCriteriaJudge,
+    examples: Iterable[dspy.Example],
+    ledger: Ledger,
+    num_threads: int,
+    level: Level = "pooled",
+    *,
+    keep_going: bool = False,
+    measure: Measure = "spearman",
+) -> Evaluation:
+    """Judge examples as `evaluation_report` does, on a ledger of the caller's, and keep the texts.
+
+    >>> from dspy.utils import DummyLM
+    >>> judge = MultiCriteriaJudge(Rubric(["text"], [Criterion("fluency", "Is it fluent?")]))
+    >>> rows = [{"text": f"Text {score}", "human_fluency": score} for score in (1, 2, 3)]
+    >>> examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    >>> with dspy.context(lm=DummyLM([{"fluency": "5"}] * 3)):
+    ...     evaluate(judge, examples, Ledger(), num_threads=1).texts[0].produced
+    {'fluency': 5.0}
+
+    Raises:
+        SetupError: As for `evaluation_report`; so are the others.
+    """
+    check_ready(judge)
     examples = listed(examples, "examples")
     check_inputs(examples, judge.rubric, "examples")
     check_ratings(examples, judge.rubric, "`examples`")
     examples = with_groups(examples, judge.rubric.group)
     options = agreement_options(judge.rubric, level, measure)
     check_measurable(examples, judge.rubric, options, "rated")
-    ledger = Ledger(budget, num_threads, max_rpm)
     first = None if keep_going else FirstTexts()
     with cut_replies_counted(), interruptible(ledger.stop_signal):
         judgements = judge_table(judge, examples, ledger, num_threads, first=first)
@@ -153,7 +197,7 @@ def evaluation_report(
         }
         for name in judge.rubric.names
     }
-    return {
+    report = {
         "criteria": criteria,
         "mean": agreement.mean,
         "mean_interval": plain(intervals["mean"]),
@@ -166,6 +210,9 @@ def evaluation_report(
         "calls": ledger.calls,
         "ledger": [row.as_dict() for row in ledger.rows],
     }
+    texts = JudgedText.all_of(judgements, objectives)
+    inputs = {it.example_id: plain_inputs(it.example.inputs(), in_log=True) for it in judgements}
+    return Evaluation(report, texts, inputs, options)
 
 
 def _measured(

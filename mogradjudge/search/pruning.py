@@ -26,7 +26,7 @@ from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import scope_of
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Event, RunEnded, SeedScored, StepEnded
-from mogradjudge.optimize.judged_text import Values
+from mogradjudge.programs.judged_text import Values
 from mogradjudge.search.ranges import Range
 from mogradjudge.search.space import SearchSpace
 from mogradjudge.stages.conflicts import most_calls

@@ -28,8 +28,8 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.figures import named
-from mogradjudge.optimize.judged_text import Values
 from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.programs.judged_text import Values
 from mogradjudge.programs.saving import save_program
 from mogradjudge.secrets import redact
 from mogradjudge.tracking.destination import OURS, TAG, Destination, import_mlflow

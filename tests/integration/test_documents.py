@@ -47,6 +47,7 @@ RUNS = {
     "mogradjudge estimate": HERE,
     "mogradjudge compile": HERE,
     "mogradjudge evaluate": HERE,
+    "mogradjudge compare": HERE,
     "mogradjudge score": HERE,
     "mogradjudge calibrate": HERE,
     "mogradjudge compose": ("tests/unit/cli/test_saved_judge_cli.py", '"compose", *runs'),

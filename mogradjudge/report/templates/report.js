@@ -24,24 +24,35 @@
   system.addEventListener("change", show);
   show();
 
-  // What speaks about other criteria only is hidden; a mean belongs to all.
+  // What speaks about other criteria, levels or documents only is hidden; a mean belongs to all.
   const entries = all("[data-criteria]");
   const buttons = all("button[data-filter]");
+  const selects = all("select[data-narrow]");
   const status = document.getElementById("filter-status");
-  for (const each of buttons) {
-    each.addEventListener("click", () => {
-      const wanted = each.dataset.filter;
-      for (const other of buttons) other.setAttribute("aria-pressed", String(other === each));
-      let shown = 0;
-      for (const entry of entries) {
-        const names = entry.dataset.criteria.split(" ");
-        entry.hidden = wanted !== "" && !names.includes(wanted);
-        shown += entry.hidden ? 0 : 1;
-      }
-      const what = wanted === "" ? "all criteria" : wanted;
-      status.textContent = `${shown} of ${entries.length} entries shown: ${what}.`;
+  let wanted = "";
+  const isShown = (entry) =>
+    (wanted === "" || entry.dataset.criteria.split(" ").includes(wanted)) &&
+    selects.every((select) => {
+      const own = entry.dataset[select.dataset.narrow];
+      return own === undefined || select.value === "" || select.value === own;
+    });
+  const filter = () => {
+    let shown = 0;
+    for (const entry of entries) {
+      entry.hidden = !isShown(entry);
+      shown += entry.hidden ? 0 : 1;
+    }
+    const what = wanted === "" ? "all criteria" : wanted;
+    status.textContent = `${shown} of ${entries.length} entries shown: ${what}.`;
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      wanted = button.dataset.filter;
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+      filter();
     });
   }
+  for (const select of selects) select.addEventListener("change", filter);
 
   // Folding.
   for (const each of all("button[data-fold]")) {

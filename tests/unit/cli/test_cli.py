@@ -1,8 +1,10 @@
 """The command line, in this process, against the toy world on a local server."""
 
+import io
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import dspy
 import pyarrow.parquet as pq
@@ -57,7 +59,7 @@ def lm(server: ToyServer) -> list[str]:
 def compile_words(table, server, out, *more: object) -> list[object]:
     rubric = table.parent / "rubric.toml"
     words = ["compile", table, "--rubric", rubric, *lm(server), "--steps", 3, "--out", out]
-    return [*words, *more]
+    return [*words, "--no-report", *more]
 
 
 def read(path):
@@ -152,6 +154,69 @@ def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, tmp
     assert call(*compile_words(table, server, out, *change)) == 2
     assert str(change[1]) in capsys.readouterr().err
     assert not server.calls
+
+
+def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = compile_words(table, server, out, "--test-share", 0.3, "--max-calls", 500)
+    words.remove("--no-report")
+    assert call(*words) == 0
+    shown = capsys.readouterr()
+    counts = [int(number) for number in re.findall(r"\d+", shown.err.splitlines()[0])]
+    calls = [int(number) for number in re.findall(r"\d+", shown.err.splitlines()[1])]
+    assert sum(counts) == 24
+    assert calls[0] >= calls[1] and calls[0] >= read(out / "result.json")["calls"]
+    assert "--max-calls 500" in shown.err.splitlines()[1]
+    assert "{+ BIAS=" in shown.out and "95 % interval" in shown.out
+    assert str(out / "report.html") in shown.out and (out / "report.html").exists()
+    assert call(*words) == 0  # nothing is to come, so nothing is said of it
+    assert "--max-calls" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "status"), [("n", (), 130), ("", (), 0), ("n", ("--yes",), 0)]
+)
+def test_compile_asks_on_a_terminal_alone(
+    answer, more, status, table, server, tmp_path, monkeypatch, capsys
+):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "dumb")  # so there is no bar
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr("sys.stderr", Terminal())
+    server.reset()
+    assert call(*compile_words(table, server, tmp_path / "run", *more)) == status
+    assert bool(server.calls) == (status == 0)
+
+
+def test_a_report_that_cannot_be_written_fails_no_run(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    (out / "report.html").mkdir()
+    words = compile_words(table, server, out)
+    words.remove("--no-report")
+    assert call(*words) == 0
+    assert "report.html" in capsys.readouterr().err
+
+
+def test_a_run_that_has_ended_goes_on_to_more_steps_and_not_to_fewer(table, server, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert call(*compile_words(table, server, whole, "--seed", 2)) == 0
+    words = compile_words(table, server, out, "--seed", 2)
+    words[words.index("--steps") + 1] = 1
+    assert call(*words) == 0
+    server.reset()
+    assert call(*compile_words(table, server, out, "--seed", 2)) == 0
+    result, other = read(out / "result.json"), read(whole / "result.json")
+    assert result["final_agreement"] == other["final_agreement"]
+    assert result["steps"][0]["calls"] + server.calls.total() <= other["calls"]
+    assert [step["agreement"] for step in result["steps"]] == [
+        step["agreement"] for step in other["steps"]
+    ]
+    assert (out / "judge.json").read_bytes() == (whole / "judge.json").read_bytes()
+    assert call(*words) == 2  # the third step is taken
 
 
 def test_a_folder_with_other_files_is_not_a_run(table, server, tmp_path, capsys):
@@ -382,6 +447,138 @@ def test_evaluate_prints_json(table, server, tmp_path, capsys):
     assert report["notes"] == []
 
 
+def evaluate_words(table, judge, server, *more: object) -> list[object]:
+    return ["evaluate", judge, table, *lm(server), *more]
+
+
+def test_evaluate_writes_the_texts_that_differ_most_first(table, judge, server, tmp_path):
+    for name in ("rows.csv", "rows.jsonl"):
+        assert call(*evaluate_words(table, judge, server, "--out", tmp_path / name)) == 0
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    sizes = [abs(row["difference"]) for row in rows]
+    assert len(rows) == 48 and sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1]
+    assert all(row["judge"] - row["human"] == row["difference"] for row in rows)
+    assert f"{row_key(rows[0])}" in rows[0]["output"]
+    server.reset()
+    words = evaluate_words(table, judge, server, "--out", tmp_path / "rows.csv")
+    assert call(*words) == 2 and not server.calls  # the file is there
+
+
+def row_key(row):
+    return f"{row['criterion']}={row['human']:g}"
+
+
+@pytest.mark.parametrize(
+    ("minima", "status"),
+    [
+        (["mean=0.5"], 0),
+        (["mean=0.5", "fluency=0.99"], 4),
+        (["mean=0.85"], 0),
+        (["mean=0.85", "--confident"], 4),
+    ],
+)
+def test_an_agreement_below_its_minimum_has_a_status_of_its_own(
+    minima, status, table, judge, server, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "summary.md").write_text("before\n")
+    words = [word for it in minima for word in ([it] if it[0] == "-" else ["--min", it])]
+    out = ["--junit", tmp_path / "junit.xml", "--github-summary", "--json"]
+    assert call(*evaluate_words(table, judge, server, *words, *out)) == status
+    shown = capsys.readouterr()
+    report = json.loads(shown.out)  # it is printed all the same
+    assert report["mean_interval"][0] < 0.85 < report["mean"] < 0.99
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert [case.get("name") for case in suite] == ["coherence", "fluency", "mean"]
+    assert len(failed) == int(suite.get("failures")) == (status == 4)
+    assert all(name in shown.err for name in failed)
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.startswith("before") and f"| {report['mean']:.3f} |" in summary
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--min", "tone=0.5"), "tone"),
+        (("--min", "mean"), "mean"),
+        (("--min", "mean=high"), "high"),
+        (("--github-summary",), "GITHUB_STEP_SUMMARY"),
+        (("--against", "missing.json"), "missing.json"),
+        (("--out", "rows.txt"), "rows.txt"),
+    ],
+)
+def test_what_cannot_be_held_or_written_is_refused_before_any_call(
+    words, said, table, judge, server, capsys, monkeypatch
+):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    server.reset()
+    assert call(*evaluate_words(table, judge, server, *words)) == 2
+    assert said in capsys.readouterr().err and not server.calls
+
+
+def test_an_evaluation_is_compared_with_an_earlier_one(table, judge, server, tmp_path, capsys):
+    def evaluated(*more):
+        assert call(*evaluate_words(table, judge, server, "--json", *more)) == 0
+        return json.loads(capsys.readouterr().out)
+
+    last = tmp_path / "last.json"
+    last.write_text(json.dumps(evaluated("--limit", 12)))
+    pairs = evaluated("--against", last)["against"]["paired"]
+    assert pairs["texts"] == 12 and pairs["changed"] == []
+    assert pairs["first"] == pairs["second"] and pairs["claims"]["mean"]["estimate"] == 0
+    earlier = json.loads(last.read_text())
+    earlier["texts"] = [{**text, "id": f"other {text['id']}"} for text in earlier["texts"]]
+    last.write_text(json.dumps(earlier))
+    against = evaluated("--against", last)["against"]
+    assert against["paired"] is None and against["then"]["mean"]["agreement"] == earlier["mean"]
+    assert call(*evaluate_words(table, judge, server, "--against", last)) == 0
+    last.write_text(json.dumps({"criteria": {}}))
+    assert call(*evaluate_words(table, judge, server, "--against", last)) == 2
+
+
+def test_two_judges_are_compared_on_the_same_texts(table, judge, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out)) == 0
+    capsys.readouterr()
+    words = ["compare", judge, out, table, *lm(server)]
+    assert call(*words, "--json") == 0
+    pairs = json.loads(capsys.readouterr().out)
+    assert pairs["texts"] == 24 and pairs["second"]["mean"] > pairs["first"]["mean"]
+    difference = pairs["second"]["mean"] - pairs["first"]["mean"]
+    assert pairs["claims"]["mean"]["estimate"] == pytest.approx(difference)
+    gains = [abs(change["gain"]) for change in pairs["changed"]]
+    assert gains and gains == sorted(gains, reverse=True)
+    assert sum(row["calls"] for row in pairs["ledger"]) == 48
+    assert call(*words, "--out", tmp_path / "page.html") == 0
+    assert "{+ BIAS=" in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text()
+    assert "<ins> BIAS=" in page and "Text 1:" in page
+
+
+def test_judges_are_compared_on_texts_that_neither_run_has_read(
+    table, judge, server, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
+    held_out = len(read(out / "parts.json")["test"])
+    (tmp_path / "alone").mkdir()
+    alone = judge.rename(tmp_path / "alone" / "judge.json")
+    for pair in (alone, out), (out, alone):
+        capsys.readouterr()
+        server.reset()
+        assert call("compare", *pair, table, *lm(server), "--held-out", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["texts"] == held_out
+        assert server.calls.total() == 2 * held_out
+    assert call("compare", alone, alone, table, *lm(server), "--held-out") == 2
+
+
+def test_a_cap_counts_the_calls_of_both_judges(table, judge, server, capsys):
+    server.reset()
+    words = ["compare", judge, judge, table, *lm(server), "--max-calls", 30]
+    assert call(*words) == 1 and len(server.calls) <= 30
+
+
 def test_evaluate_shows_the_share_of_the_raters_ceiling(judge, table, server, tmp_path, capsys):
     twice = tmp_path / "twice.jsonl"
     with twice.open("w") as file:
@@ -502,6 +699,14 @@ def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_
         assert other.calls["judge"] == 24
 
 
+@pytest.mark.parametrize("measure", ["kendall", "qwk", "mae", "accuracy"])
+def test_a_run_by_any_measure_can_be_estimated(measure, table, capsys):
+    rubric = table.parent / "rubric.toml"
+    words = ["estimate", table, "--rubric", rubric, "--lm", "openai/gpt-4o-mini", "--steps", 1]
+    assert call(*words, "--measure", measure, "--json") == 0
+    assert sum(row["calls"] for row in json.loads(capsys.readouterr().out)) > 0
+
+
 def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
     server.reset()
     whole = compile_words(table, server, tmp_path / "run", "--skip-tolerance", "none")
@@ -589,7 +794,7 @@ def test_a_provider_that_refuses_ends_the_run_with_status_1(table, tmp_path, cap
 def test_help_names_every_command(capsys):
     assert call("--help") == 0
     shown = capsys.readouterr().out
-    for name in ("demo", "compile", "score", "evaluate", "estimate"):
+    for name in ("demo", "compile", "score", "evaluate", "compare", "estimate"):
         assert name in shown
 
 

@@ -1,16 +1,26 @@
 import io
+import sys
 from contextlib import redirect_stderr
+from html import escape
 
 import dspy
 import pytest
 
 from benchmarks.worlds.world import toy_examples, toy_rubric
 from engines import FunctionEngine, fake_lm, in_chat
-from mogradjudge import MOGradConfig, MultiCriteriaJudge, judge_examples, rubric_objectives
+from mogradjudge import (
+    Criterion,
+    MOGradConfig,
+    MultiCriteriaJudge,
+    Rubric,
+    judge_examples,
+    rubric_objectives,
+)
 from mogradjudge.optimize.events import (
     CritiqueWritten,
     GradientWritten,
     QuestionSkipped,
+    RaceEnded,
     RunEnded,
     SectionRewritten,
     SeedScored,
@@ -24,6 +34,8 @@ from mogradjudge.optimize.progress import (
     row_progress,
     spinner,
 )
+from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.programs.evaluation import Agreement
 
 VALUES = {"coherence": 0.25, "fluency": None, "mean": 0.25}
 
@@ -141,3 +153,66 @@ def test_texts_are_counted_from_all_threads():
     with dspy.context(lm=fake_lm(engine), callbacks=[counting]):
         judge_examples(MultiCriteriaJudge(rubric, layout="separate"), examples, objectives, 4)
     assert told == [(done, 12) for done in range(1, 13)]
+
+
+class Notebook:
+    """IPython in a kernel, as far as it is used."""
+
+    def __init__(self):
+        self.display, self.shown = self, []
+
+    def get_ipython(self):
+        return type("Shell", (), {"kernel": None})()
+
+    def HTML(self, text):
+        return text
+
+    def __call__(self, text, display_id):
+        self.update(text)
+        return self
+
+    def update(self, text):
+        self.shown.append(text)
+
+
+def test_a_notebook_shows_the_bar_by_itself(monkeypatch, capsys):
+    notebook = Notebook()
+    notebook.display = type("Display", (), {"HTML": notebook.HTML, "display": notebook})()
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    none = {"coherence": 0, "fluency": 0}
+    with progress_bar(MOGradConfig(steps=2), display=None) as observe:
+        observe(SeedScored(VALUES, {}, none, none, none, calls=7))
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=0.25))
+    assert 'value="0" max="2"' in notebook.shown[0]
+    last = notebook.shown[-1]
+    for text in ('value="1"', "coherence 0.250", "9 calls", "US$ 0.25"):
+        assert text in last
+    assert capsys.readouterr().err == ""
+    with progress_bar(MOGradConfig(), display=False) as observe:
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=None))
+    assert notebook.shown[-1] == last
+
+
+def test_a_wide_bar_shows_criteria_dollars_and_the_end_of_a_race(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "220")
+    with progress_bar(MOGradConfig(steps=1), display=True) as observe:
+        observe(StepStarted(1, ("a",)))
+        observe(RaceEnded(1, 12, 30, 0.01))
+        observe(StepEnded(1, VALUES, calls=9, tokens=90, cost=0.25))
+    assert "US$ 0.25" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hostile", ["<script>", "a & b"])
+def test_what_a_notebook_shows_is_escaped(hostile):
+    rubric = Rubric(["text"], [Criterion("tone", f"Is it kind? {hostile}")])
+    judge = MultiCriteriaJudge(rubric)
+    page = judge._repr_html_()
+    assert "tone" in page and hostile not in page and escape(hostile) in page
+    agreement = Agreement.unmeasured(("tone",))
+    result = OptimizationResult(
+        *(judge, MOGradConfig(), agreement, agreement, (), "budget"),
+        seed_kept=True,
+        ledger=(),
+        measured=(),
+    )
+    assert "<td>tone</td><td>-</td><td>-</td>" in result._repr_html_()

@@ -16,7 +16,8 @@ from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
 from mogradjudge import MOGrad, Objective, SetupError
 from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
-from mogradjudge.files import read_json, to_json, write_text
+from mogradjudge.files import LineLog, read_json, to_json, write_text
+from mogradjudge.optimize.event_log import read_events
 from mogradjudge.optimize.events import (
     CandidateScored,
     ConflictsFound,
@@ -579,3 +580,33 @@ def test_a_program_that_is_no_judge_is_reported_by_its_own_scores(tmp_path):
         assert word not in text
     assert "not a judge with a rubric" in text
     assert "by the run's own objectives" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_texts_on_which_judge_and_people_differ_can_be_read_and_narrowed_down(
+    run_dir, tmp_path
+):
+    text = judged(0, RUBRIC.names, shift=2)
+    text = dataclasses.replace(text, reasons={"fluency": "it is very fluent"})
+    events = [
+        dataclasses.replace(event, texts=(text,), inputs=({"output": "a text to read"},))
+        if isinstance(event, CandidateScored) and event.step == 0
+        else event
+        for event, _ in read_events(LineLog(run_dir / "events.jsonl"))
+        if not (isinstance(event, CandidateScored) and event.split != "validation")
+    ]
+    folder = written(copied(run_dir, tmp_path / "run"), events)
+    (folder / "state.json").unlink()
+    page = page_of(folder)
+    entries = [tag for _, tag in page.tags if "data-level" in tag]
+    assert {entry["data-criteria"] for entry in entries} == set(RUBRIC.names)
+    assert {entry["data-document"] for entry in entries} == {"g0"}
+    assert "a text to read" in page.text and "it is very fluent" in page.text
+
+
+def test_a_run_keeps_the_inputs_of_the_texts_that_it_is_measured_on(run_dir):
+    run = read_run(run_dir)
+    for split in ("validation", "test"):
+        assert all(run.inputs[text.example_id]["output"] for text in run.texts(0, split))
+    lines = [event for event, _ in read_events(LineLog(run_dir / "events.jsonl"))]
+    assert not any(it.inputs for it in lines if isinstance(it, CandidateScored) and it.step)

@@ -8,13 +8,25 @@ from typing import Any, Self, TypeAlias
 
 import dspy
 
+from mogradjudge.files import decoded
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import name_of_media, plain
 from mogradjudge.objectives import Objective
+from mogradjudge.objectives.rubric import reason_given
 from mogradjudge.programs.evaluation import Judgement
 
 Values: TypeAlias = Mapping[str, float | None]
 """Agreement by criterion, and ``mean``; None where it is undefined."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The line of a judged text in a file; its names are those of the file."""
+
+    id: str
+    document: str
+    human: Values
+    judge: Values
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,8 @@ class JudgedText:
     ``scores`` are in [0, 1], None where there is no usable score or nothing to score by;
     ``unscored`` holds the reason for the former. ``expected`` and ``produced`` are the two labels,
     human and judge score for example, of the objectives that compare labels. ``lengths`` counts the
-    characters of each input, except images, audio, files and bytes.
+    characters of each input, except images, audio, files and bytes. ``reasons`` holds the judge's
+    reasons, where it gives them.
     """
 
     example_id: str
@@ -34,6 +47,26 @@ class JudgedText:
     expected: Mapping[str, Any]
     produced: Mapping[str, Any]
     lengths: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def as_line(self) -> dict[str, Any]:
+        """Return what `evaluate --json` holds of it, and `from_line` reads."""
+        return {
+            "id": self.example_id,
+            "document": self.group,
+            "human": dict(self.expected),
+            "judge": dict(self.produced),
+        }
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any]) -> Self:
+        """Read a judge's scores back.
+
+        Raises:
+            ValueError: If the line holds something else.
+        """
+        read = decoded(_Line, line)
+        return cls(read.id, read.document, {}, {}, read.human, read.judge)
 
     @classmethod
     def all_of(
@@ -55,6 +88,11 @@ class JudgedText:
             expected={name: plain(pair[0], in_log=True) for name, pair in labels.items()},
             produced={name: plain(pair[1], in_log=True) for name, pair in labels.items()},
             lengths=_lengths(judgement.example),
+            reasons={
+                name: reason
+                for name in judgement.scores
+                if (reason := reason_given(name, judgement.prediction))
+            },
         )
 
 

@@ -1,0 +1,146 @@
+"""Two judges, or one at two times, on the same texts: reads, compares and prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mogradjudge.cli.options import FILE
+from mogradjudge.cli.tables import interval_cell
+from mogradjudge.display.terminal import console, number, print_table, printable, say
+from mogradjudge.errors import SetupError
+from mogradjudge.files import read_json
+
+if TYPE_CHECKING:
+    from mogradjudge.agreement.claims import Claim
+    from mogradjudge.programs.judged_text import JudgedText
+    from mogradjudge.report.edits import SectionEdit
+    from mogradjudge.scoring.evaluate import Evaluation
+
+T = TypeVar("T")
+_TESTED = ("difference", "95 % interval", "p", "n", "verdict")
+_MENDING = "Give the output of `evaluate --json`."
+
+against_option = click.option(
+    "--against",
+    type=FILE,
+    metavar="FILE",
+    help="Compare with the earlier output of `evaluate --json` in FILE, paired where texts are the "
+    "same.",
+)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier evaluation: its figures by criterion and for the mean, and its texts."""
+
+    figures: Mapping[str, Mapping[str, Any]]
+    texts: tuple[JudgedText, ...]
+
+
+def read_earlier(path: str) -> Earlier:
+    """Read the output of ``evaluate --json``.
+
+    Raises:
+        SetupError: If the file holds something else.
+    """
+    from mogradjudge.programs.judged_text import JudgedText
+
+    report = read_json(Path(path), _MENDING)
+    try:
+        figures = {
+            name: {"agreement": it["agreement"], "interval": it["interval"]}
+            for name, it in report["criteria"].items()
+        }
+        mean = {"agreement": report["mean"], "interval": report["mean_interval"]}
+        texts = tuple(JudgedText.from_line(line) for line in report["texts"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SetupError(f"{path} is no evaluation with its texts. {_MENDING}") from error
+    return Earlier({**figures, "mean": mean}, texts)
+
+
+def against(earlier: Earlier, evaluation: Evaluation, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the earlier figures, and the comparison on the texts of both; None without any."""
+    from mogradjudge.scoring.paired import paired
+
+    pairs = paired(earlier.texts, evaluation.texts, names, evaluation.options, ("then", "now"))
+    return {"then": dict(earlier.figures), "paired": pairs and pairs.as_dict()}
+
+
+def print_edits(edits: Sequence[SectionEdit]) -> None:
+    """Print the sections that changed, with the words that were taken out and put in."""
+    from rich.text import Text
+
+    marks = {"removed": ("[-", "-]", "red strike"), "added": ("{+", "+}", "green")}
+    for edit in edits:
+        if not edit.changed:
+            continue
+        line = Text(f"{edit.title}: ", style="bold")
+        for piece in edit.pieces:
+            before, after, style = marks.get(piece.kind, ("", "", "not bold"))
+            line.append(f"{before}{printable(piece.text)}{after}", style)
+        console().print(line)
+
+
+def print_against(against: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """Print what `evaluate --against` found beside the earlier evaluation."""
+    if (pairs := against["paired"]) is not None:
+        print_paired(pairs, ("then", "now"))
+        return
+    now = {**report["criteria"]}
+    now["mean"] = {"agreement": report["mean"], "interval": report["mean_interval"]}
+    rows = [
+        [
+            *(name, number(then["agreement"]), interval_cell(then["interval"])),
+            *(number(now[name]["agreement"]), interval_cell(now[name]["interval"])),
+        ]
+        for name, then in against["then"].items()
+        if name in now
+    ]
+    columns = ("criterion", "then", "95 % interval", "now", "95 % interval")
+    print_table(columns, rows, "No text is in both evaluations, so nothing can be paired")
+
+
+def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
+    """Print two judges on the same texts, and the test of each difference."""
+    rows = [
+        [name, number(pairs["first"][name]), number(pairs["second"][name]), *_tested(claim)]
+        for name, claim in _mean_last(pairs["claims"])
+    ]
+    print_table(
+        ("criterion", *names, *_TESTED),
+        rows,
+        f"The same {pairs['texts']} texts of {pairs['documents']} documents; p of single criteria "
+        "is adjusted for their number (Holm)",
+    )
+    better = sum(change["gain"] > 0 for change in pairs["changed"])
+    worse = len(pairs["changed"]) - better
+    only = f"{better} only {names[1]}, {worse} only {names[0]}"
+    say(f"Scores that are people's to half a point: {only}.")
+
+
+def print_claims(claims: Mapping[str, Claim], title: str) -> None:
+    """Print what is claimed of each criterion and the mean."""
+    rows = [[name, *_tested(claim.as_dict())] for name, claim in _mean_last(claims)]
+    print_table(("criterion", *_TESTED), rows, title)
+
+
+def _mean_last(claims: Mapping[str, T]) -> list[tuple[str, T]]:
+    return sorted(claims.items(), key=lambda item: item[0] == "mean")
+
+
+def _tested(claim: Mapping[str, Any]) -> list[str]:
+    """Write a claim's cells, whose columns are `_TESTED`."""
+    return [
+        "-" if claim["estimate"] is None else f"{claim['estimate']:+z.3f}",
+        "-" if claim["low"] is None else f"{claim['low']:+z.3f} to {claim['high']:+z.3f}",
+        *(_p_value(claim["p_value"]), str(claim["n"]), claim["verdict"]),
+    ]
+
+
+def _p_value(value: float | None) -> str:
+    return "<0.001" if value is not None and value < 0.001 else number(value)

@@ -1,0 +1,74 @@
+"""The section "Where they differ": the texts that judge and people score farthest apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mogradjudge.report.edits import Shown, cut
+from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
+from mogradjudge.report.section import Findings, Limits, Section
+from mogradjudge.scoring.differing import Differing, differing
+
+_MOST = 60  # of each criterion
+
+
+@dataclass(frozen=True)
+class Row:
+    """One text on one criterion, with its inputs cut to the limit."""
+
+    of: Differing
+    level: str
+    reason: Shown
+    inputs: tuple[tuple[str, Shown], ...]
+
+
+def section(findings: Findings) -> Section | None:
+    """List the texts on which the result's scores are not people's; None without any scores."""
+    run = findings.run
+    split = next((split for split in (TEST, CONFIRMATION) if split in findings.ends), VALIDATION)
+    rows = _rows(run, split)
+    if run.rubric is None or not run.scored:
+        return None
+    return Section(
+        anchor="differing",
+        title="Where they differ",
+        heading="The texts on which judge and people differ",
+        template="run_differing.html.j2",
+        values={
+            "split": split,
+            "levels": sorted({_level(row) for row in rows}, key=float),
+            "documents": sorted({row.document for row in rows}),
+            "differ": len(rows),
+        },
+        within=lambda limits: {"rows": _shown(run, rows, limits)},
+    )
+
+
+def _rows(run: RunData, split: str) -> list[Differing]:
+    step = 0 if run.seed_kept else run.best
+    texts = run.texts(step, split) or run.texts(0, split)
+    return [row for row in differing(texts, run.criteria, run.inputs) if row.difference]
+
+
+def _level(row: Differing) -> str:
+    return f"{round(row.human or 0):g}"
+
+
+def _shown(run: RunData, rows: Sequence[Differing], limits: Limits) -> list[Row]:
+    most = _MOST if limits.examples is None else limits.examples
+    first = {id(row) for name in run.criteria for row in _on(rows, name)[:most]}
+    return [
+        Row(
+            row,
+            _level(row),
+            cut(row.reason or "", limits),
+            tuple((name, cut(value, limits)) for name, value in row.inputs.items()),
+        )
+        for row in rows
+        if id(row) in first
+    ]
+
+
+def _on(rows: Sequence[Differing], name: str) -> list[Differing]:
+    return [row for row in rows if row.criterion == name]

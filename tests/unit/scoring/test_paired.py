@@ -1,0 +1,71 @@
+"""Two judges on the same texts, and the texts on which a judge differs from people."""
+
+from dataclasses import replace
+
+import dspy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.worlds.world import toy_examples, toy_rubric
+from mogradjudge import MultiCriteriaJudge
+from mogradjudge.agreement import TestOptions
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.programs.judged_text import JudgedText
+from mogradjudge.scoring.differing import differing
+from mogradjudge.scoring.evaluate import evaluate
+from mogradjudge.scoring.paired import paired
+from tests.engines import FunctionEngine, fake_lm, in_chat
+
+POOLED = TestOptions(level="pooled")
+SCORES = st.lists(
+    st.tuples(*[st.none() | st.integers(1, 5).map(float)] * 3), min_size=1, max_size=12
+)
+
+
+def texts(scores, side):
+    return [
+        JudgedText(f"t{n}", f"d{n // 2}", {}, {}, {"tone": row[0]}, {"tone": row[side]})
+        for n, row in enumerate(scores)
+    ]
+
+
+@given(SCORES)
+def test_judges_that_are_exchanged_change_the_sign_of_everything(scores):
+    one, two = texts(scores, 1), texts(scores, 2)
+    there, back = (paired(*pair, ("tone",), POOLED) for pair in ((one, two), (two, one)))
+    assert (there.first, there.second) == (back.second, back.first)
+    for name, claim in there.claims.items():
+        other = back.claims[name]
+        assert claim.verdict == other.verdict and claim.p_value == other.p_value
+        assert claim.estimate is None or claim.estimate == -other.estimate
+    gains = {(it.example_id, it.gain) for it in there.changed}
+    assert gains == {(it.example_id, -it.gain) for it in back.changed}
+
+
+@given(SCORES)
+def test_only_texts_of_both_are_compared(scores):
+    one, two = texts(scores, 1), texts(scores, 2)
+    others = [replace(text, example_id=f"x{text.example_id}") for text in two]
+    assert paired(one, others, ("tone",), POOLED) is None
+    assert paired(one, [*others, *two], ("tone",), POOLED) == paired(one, two, ("tone",), POOLED)
+
+
+@given(SCORES)
+def test_texts_are_sorted_by_the_distance_of_judge_and_people(scores):
+    rows = differing(texts(scores, 1), ("tone",), {})
+    known = [abs(row.difference) for row in rows if row.difference is not None]
+    assert known == sorted(known, reverse=True)
+    assert all(row.difference is None for row in rows[len(known) :])
+    assert len(rows) == sum(row[0] is not None for row in scores)
+
+
+def test_a_judges_reason_stands_beside_its_score_and_unread_replies_come_last():
+    rubric = toy_rubric("fluency")
+    replies = iter([in_chat({"rationale": "it stumbles", "fluency": 1})] * 3)
+    engine = FunctionEngine(lambda _: next(replies, "nothing"))
+    judge = MultiCriteriaJudge(rubric, rationale=True)
+    with dspy.context(lm=fake_lm(engine)):
+        found = evaluate(judge, toy_examples(rubric, 4), Ledger(), 1)
+    first, *_, last = differing(found.texts, rubric.names, found.inputs)
+    assert first.reason == "it stumbles" and first.inputs["output"]
+    assert last.judge is None and last.unscored and last.inputs["output"]
