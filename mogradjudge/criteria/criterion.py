@@ -88,7 +88,8 @@ class Criterion:
     """One thing that the judge rates; `__init__` documents the fields.
 
     ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
-    of human scores.
+    of human scores. Where each rater has a column, ``raters`` holds these, and ``human`` is the
+    example's field with their mean.
 
     Example:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
@@ -107,6 +108,7 @@ class Criterion:
     human: str
     comment: str | None
     measure: Measure | None
+    raters: Group
 
     def __init__(
         self,
@@ -117,6 +119,7 @@ class Criterion:
         human: str | None = None,
         comment: str | None = None,
         measure: Measure | None = None,
+        raters: Iterable[str] = (),
     ) -> None:
         """Check and store the fields.
 
@@ -128,6 +131,7 @@ class Criterion:
             human: The column with the human score; ``human_<name>`` if it is not given.
             comment: The column with what people said about the score; the critic reads it.
             measure: How agreement on it is measured, if not by the run's setting ``measure``.
+            raters: The columns of the single scores, if each rater has one.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -148,6 +152,12 @@ class Criterion:
         put(self, "human", f"human_{name}" if human is None else _column(name, "human", human))
         put(self, "comment", None if comment is None else _column(name, "comment", comment))
         put(self, "measure", None if measure is None else _measure(name, measure))
+        put(self, "raters", _raters(name, raters))
+
+    @property
+    def columns(self) -> Group:
+        """The columns of human scores: that of each rater, or the only one."""
+        return self.raters or (self.human,)
 
     @property
     def description(self) -> str:
@@ -224,6 +234,15 @@ def _proposed(name: object, kind: str) -> str:
     other = bare if bare.isidentifier() else identifier_of(text) or "1"
     other = other if other.isidentifier() else f"{kind}_{other}"
     return f"{other}_" if _name_fault(other, kind) else other
+
+
+def _raters(name: str, raters: Iterable[str]) -> Group:
+    if isinstance(raters, str) or not isinstance(raters, Iterable):
+        raise SetupError(f"`raters` of criterion {name!r} must be a list, got {raters!r}.")
+    columns = tuple(_column(name, "raters", column) for column in raters)
+    if len(set(columns)) < len(columns):
+        raise SetupError(f"`raters` of criterion {name!r} must name a column once, got {columns}.")
+    return columns
 
 
 def _column(name: str, field: str, column: object) -> str:

@@ -141,10 +141,15 @@ class Rubric:
 
 
 def _check_no_scores(labels: Mapping[str, object], criteria: Iterable[Criterion]) -> None:
-    humans = [criterion.human for criterion in criteria]
-    for name, column in labels.items():
-        if column in humans:
-            raise SetupError(f"`{name}` must not be a column of scores, got {column!r}.")
+    for criterion in criteria:
+        for name, column in labels.items():
+            if column in (criterion.human, *criterion.columns):
+                raise SetupError(f"`{name}` must not be a column of scores, got {column!r}.")
+        if labels["rater"] and criterion.raters:
+            raise SetupError(
+                f"Criterion {criterion.name!r} has `raters`, so the rubric must have no `rater`, "
+                f"got {labels['rater']!r}."
+            )
 
 
 def _named_columns(
@@ -187,12 +192,13 @@ def _check_apart(criterion: Criterion, inputs: Group, columns: Group) -> None:
         raise SetupError(
             f"A criterion must not share its name with an input, got {criterion.name!r}."
         )
-    if criterion.human in (*inputs, *columns):
+    scores = (criterion.human, *criterion.columns)
+    if read := [score for score in scores if score in (*inputs, *columns)]:
         raise SetupError(
             f"The human column of {criterion.name!r} must not be an input: "
-            f"the judge would read the answer, got {criterion.human!r}."
+            f"the judge would read the answer, got {read[0]!r}."
         )
-    if criterion.comment in (*inputs, *columns, criterion.human):
+    if criterion.comment in (*inputs, *columns, *scores):
         raise SetupError(
             f"The comment column of {criterion.name!r} must be one of its own, got "
             f"{criterion.comment!r}, which is an input or a score."

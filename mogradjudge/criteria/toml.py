@@ -68,7 +68,7 @@ def fields_to_toml(
 
 def _criterion(entry: Mapping[str, Any]) -> Criterion:
     name = entry.get("name", "without a name")
-    known = {"name", "definition", "scale", "levels", "human", "comment", "measure"}
+    known = {"name", "definition", "scale", "levels", "human", "comment", "measure", "raters"}
     _check_keys(entry, known, f"criterion {name!r}")
     if missing := [key for key in ("name", "definition") if key not in entry]:
         raise SetupError(f"`{missing[0]}` is missing in criterion {name!r}.")
@@ -98,6 +98,8 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
     for key in ("comment", "measure"):
         if getattr(criterion, key) is not None:
             table[key] = getattr(criterion, key)
+    if criterion.raters:
+        table["raters"] = list(criterion.raters)
     if criterion.levels:
         table["levels"] = {str(score): text for score, text in criterion.levels}
     return table

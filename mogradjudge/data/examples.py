@@ -12,7 +12,7 @@ from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
-from mogradjudge.data.ratings import Columns, merged, one_rating_a_row
+from mogradjudge.data.ratings import Columns, merged, one_rating_a_row, raters_in_one_list
 from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table, find_missing, input_texts, read_table, texts_of
 from mogradjudge.errors import SetupError
@@ -64,14 +64,16 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    humans = [criterion.human for criterion in rubric.criteria]
+    humans = [column for criterion in rubric.criteria for column in criterion.columns]
     comments = [criterion.comment for criterion in rubric.criteria]
     labels = [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
     table = read_table(str(source), (*rubric.columns, *labels), limit, options)
     table = unnested(table, rubric.columns, tuple(labels))
     merge = merge and require_human
     if merge:
-        table = one_rating_a_row(table, tuple(humans), rubric.rater)
+        table = raters_in_one_list(table, rubric)
+        scores = tuple(criterion.human for criterion in rubric.criteria)
+        table = one_rating_a_row(table, scores, rubric.rater)
     if rubric.rater not in table.columns and not _has_repeats(table, rubric):
         labels = [name for name in labels if name != rubric.rater]
     required = [*rubric.columns, *(labels if require_human else ())]
