@@ -15,7 +15,7 @@ from mogradjudge.criteria.criterion import (
     identifier_of,
 )
 from mogradjudge.criteria.toml import fields_from_toml, fields_to_toml
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import SetupError, SetupErrors, together
 
 _MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 
@@ -97,9 +97,11 @@ class Rubric:
             >>> Rubric.from_toml(Path(demo.__file__).parent / "rubric.toml").names
             ('resolution', 'courtesy', 'clarity')
         """
-        text = _read(Path(path))
+        text = read_text(Path(path))
         try:
             return cls(**fields_from_toml(text))
+        except SetupErrors as errors:
+            raise together(str(path), str(errors).splitlines()[1:]) from errors
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
 
@@ -213,7 +215,12 @@ def _check_unique(names: Group, what: str, columns: Group = ()) -> None:
             raise SetupError(f"Each {what} name must be used once, got {name!r} twice{of}.")
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a rubric's text.
+
+    Raises:
+        SetupError: If the file is missing or is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
