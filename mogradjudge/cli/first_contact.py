@@ -275,7 +275,7 @@ def _print_card(card: DataCard, rubric: Rubric) -> None:
         [
             *(it.name, ", ".join(it.columns), str(it.scale)),
             *(str(card.texts - card.missing[it.name]), str(card.missing[it.name])),
-            ", ".join(f"{level}: {count}" for level, count in card.use[it.name].items() if count),
+            ", ".join(f"{it.shown(level)}: {n}" for level, n in card.use[it.name].items() if n),
         ]
         for it in rubric.criteria
     ]

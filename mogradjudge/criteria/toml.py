@@ -6,10 +6,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mogradjudge.criteria.criterion import Criterion
+from mogradjudge.criteria.criterion import Criterion, Levels
 from mogradjudge.errors import SetupError, together
 
-_OF_CRITERION = {"name", "definition", "scale", "levels", "human", "comment", "measure", "raters"}
+_OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
+_OF_CRITERION |= {"human", "raters", "comment", "measure"}
 _PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
 
 
@@ -101,8 +102,12 @@ def _criterion(entry: Mapping[str, Any], faults: list[str]) -> Criterion | None:
         return None
 
 
-def _toml_levels(name: str, levels: object) -> dict[int, str]:
-    """Turn TOML's keys, which are always texts, into scores."""
+def _toml_levels(name: str, levels: object) -> Levels:
+    """Turn TOML's keys, which are always texts, into scores, unless they are names."""
+    if isinstance(levels, list):
+        return levels
+    if isinstance(levels, dict) and levels and all(key[:1].isalpha() for key in levels):
+        return levels
     if not isinstance(levels, dict):
         raise SetupError(f"`levels` of criterion {name!r} must be a table, got {levels!r}.")
     try:
@@ -125,8 +130,14 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
             table[key] = getattr(criterion, key)
     if criterion.raters:
         table["raters"] = list(criterion.raters)
-    if criterion.levels:
-        table["levels"] = {str(score): text for score, text in criterion.levels}
+    meanings = dict(criterion.levels)
+    if criterion.names and not meanings:
+        table["levels"] = list(criterion.names)
+    elif len(criterion.names) == len(meanings) > 0:
+        table["levels"] = dict(zip(criterion.names, meanings.values(), strict=True))
+    elif meanings:
+        table["levels"] = {str(score): text for score, text in meanings.items()}
+        table |= {"names": list(criterion.names)} if criterion.names else {}
     return table
 
 

@@ -59,6 +59,20 @@ _GROUP = {"doc", "document", "article", "group", "thread", "conversation", "dial
 _GROUP |= {"topic", "prompt", "question", "source", "passage", "story", "item", "text", "id"}
 _RATER = {"rater", "annotator", "worker", "reviewer", "labeler", "labeller", "coder", "grader"}
 _RATER |= {"evaluator", "assessor", "participant", "turker", "judge", "raters", "annotators"}
+# Levels that people give as words, worst to best.
+_LEVELS = (
+    *(
+        ("fail", "pass"),
+        ("no", "yes"),
+        ("bad", "good"),
+        ("incorrect", "correct"),
+        ("wrong", "right"),
+    ),
+    *(("no", "partly", "yes"), ("no", "partially", "yes"), ("bad", "ok", "good")),
+    *(("unsafe", "safe"), ("low", "medium", "high"), ("worse", "same", "better")),
+    *(("poor", "fair", "good", "excellent"), ("poor", "fair", "good", "very good", "excellent")),
+    ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+)
 _COMMENT = {"comment", "comments", "note", "notes", "reason", "reasons", "rationale", "remark"}
 _COMMENT |= {"explanation", "justification", "feedback", "remarks", "why"}
 _RATED = {"output", "response", "reply", "answer", "summary", "completion", "generation"}
@@ -83,7 +97,7 @@ class Columns:
 
     def criteria(self) -> dict[str, list[str]]:
         """Return the columns of scores by criterion."""
-        scores = [name for name in self.table.columns if self._holds_scores(name)]
+        scores = [name for name in self.cells if self._holds_scores(name) or self._levels([name])]
         lists = {name for name in scores if self._holds_lists(name)}
         says_human = any("human" in _words(name) for name in scores)
         criteria: dict[str, list[str]] = {}
@@ -141,13 +155,16 @@ class Columns:
         self, name: str, columns: Sequence[str], comment: str | None, inputs: Group
     ) -> Criterion:
         """Return a criterion with the scale that its scores seem to have."""
+        several = {"raters": columns} if len(columns) > 1 else {"human": columns[0]}
+        rated = next((name for name in inputs if _words(name) & _RATED), inputs[-1])
+        text = f"Rate the {rated}: {name.replace('_', ' ')}."
+        if levels := self._levels(columns):
+            return Criterion(name, text, levels=levels, comment=comment, **several)
         values = [score for column in columns for score in self._scores(column) or ()]
         if not values:
             raise SetupError(f"{self.table.source}: {columns[0]!r} holds no scores.")
         scale = _scale(columns[0], min(values), max(values))
-        several = {"raters": columns} if len(columns) > 1 else {"human": columns[0]}
-        rated = next((name for name in inputs if _words(name) & _RATED), inputs[-1])
-        text = f"Rate the {rated}: {name.replace('_', ' ')}. {scale[1]} is best."
+        text = f"{text} {scale[1]} is best."
         return Criterion(name, text, scale, comment=comment, **several)
 
     def _rows(self, names: Group) -> Iterator[tuple[str, ...]]:
@@ -170,6 +187,12 @@ class Columns:
         on_a_scale = max(values) - min(values) <= 100 and min(values) >= -10
         few = all(value == int(value) for value in levels) and 2 <= len(levels) <= _MOST_LEVELS
         return on_a_scale and (is_marked or (few and max(levels) <= 10))
+
+    def _levels(self, columns: Iterable[str]) -> Group | None:
+        """Return the names of levels, if words of one kind stand in the columns."""
+        names = {str(cell).strip().casefold() for name in columns for cell in self.cells[name]}
+        fitting = (levels for levels in _LEVELS if len(names) >= 2 and names <= {*levels})
+        return next(fitting, None)
 
     def _holds_lists(self, name: str) -> bool:
         return any(map(_is_list, self.cells[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,18 +173,15 @@ def _check_found(table: Table, inputs: Group, scores: Mapping[str, Sequence[str]
 
 def _one_questionnaire(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
     """Give a criterion the next scale of the others, where only its outer levels are unused."""
-    from dataclasses import replace
-
     scales = [criterion.scale for criterion in criteria]
 
     def common(own: Criterion) -> Criterion:
         wider = [
             scale
             for scale in scales
-            if scale.low <= own.scale.low <= own.scale.high <= scale.high
-            and scale.low == own.scale.low
-            and 0 < scale.width - own.scale.width <= max(1, scale.width // 3)
+            if scale.low == own.scale.low and scale.width == own.scale.width + 1
         ]
+        wider = [] if own.names else wider
         return replace(own, scale=max(wider, key=scales.count)) if wider else own
 
     return tuple(map(common, criteria))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -77,12 +77,17 @@ def confusions(run: RunData, texts: Sequence[JudgedText]) -> tuple[Confusion, ..
     """Count the scores of each criterion; empty without texts or without a rubric."""
     if run.rubric is None or not texts:
         return ()
-    return tuple(
+    counted = (
         _confusion(
             *(criterion.name, criterion.scale.low, criterion.scale.high),
             *(human_of(texts, criterion.name), judge_of(texts, criterion.name)),
         )
         for criterion in run.rubric.criteria
+    )
+    names = [criterion.names for criterion in run.rubric.criteria]
+    return tuple(
+        replace(it, bins=own) if len(own) == len(it.bins) else it
+        for it, own in zip(counted, names, strict=True)
     )
 
 

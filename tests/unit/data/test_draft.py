@@ -19,7 +19,7 @@ def rows(columns, row_of, count=40):
 
 
 def score(n, low=1, high=5):
-    return low + n * 7 % (high - low + 1)
+    return low + n * 13 % (high - low + 1)
 
 
 TABLES = {
@@ -60,6 +60,10 @@ TABLES = {
     "truths": (
         "text,label", lambda n: (text(n), ["true", "false"][n % 2]), (["text"], None, None),
         {"label": (["label"], "0 to 1", None)},
+    ),
+    "words": (
+        "text,verdict,split", lambda n: (text(n), ["Pass", "fail"][n % 2], "train"),
+        (["text"], None, None), {"verdict": (["verdict"], "0 to 1", None)},
     ),
     "questions of a survey": (
         "text,q1,q2", lambda n: (text(n), score(n), score(n, 0, 10)), (["text"], None, None),
