@@ -8,9 +8,11 @@ from statistics import fmean
 
 from mogradjudge.criteria import Criterion, Group
 from mogradjudge.criteria.criterion import identifier_of
+from mogradjudge.data.batches import is_nan
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.ratings import one_rating_a_row
 from mogradjudge.data.scores import read_scores
-from mogradjudge.data.tables import Table, is_nan
+from mogradjudge.data.tables import Table
 from mogradjudge.errors import SetupError
 
 _SCALES = (
@@ -171,7 +173,8 @@ class Columns:
         return zip(*(map(str, self.table.column(name)) for name in names), strict=True)
 
     def _holds_texts(self, name: str) -> bool:
-        texts = [cell for cell in self.cells[name] if isinstance(cell, str)]
+        cells = [transcript(cell) or cell for cell in self.cells[name]]
+        texts = [cell for cell in cells if isinstance(cell, str)]
         if not texts or _words(name) & (_LABELS | _COMMENT | _RATER) or self._scores(name):
             return False
         words = fmean(len(text.split()) for text in texts)

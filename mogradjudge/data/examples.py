@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import dspy
 
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data.batches import BadRow, Row, bare
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
@@ -222,15 +224,19 @@ def unnested(table: Table, inputs: Group, scores: Group) -> Table:
 
 
 def _holds_list(row: Row, names: Group) -> bool:
-    return any(isinstance(row.get(name), list) for name in names)
+    return any(_is_several(row.get(name)) for name in names)
+
+
+def _is_several(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list) and transcript(value) is None
 
 
 def _texts(where: str, row: Row) -> list[Row]:
-    lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
+    lengths = {name: len(value) for name, value in row.items() if _is_several(value)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         return [BadRow(f"in {where} {sizes}", rule="the lists of a row must have one length, but")]
     return [
-        {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
+        {name: value[place] if _is_several(value) else value for name, value in row.items()}
         for place in range(max(lengths.values(), default=1))
     ]

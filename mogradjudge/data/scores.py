@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.criteria import Criterion, Scale
-from mogradjudge.data.batches import bare
+from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
-from mogradjudge.data.tables import Table, is_nan
+from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
 _NO_SCORE = frozenset(
