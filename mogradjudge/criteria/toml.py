@@ -123,8 +123,9 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
         "name": criterion.name,
         "definition": criterion.definition,
         "scale": [criterion.scale.low, criterion.scale.high],
-        "human": criterion.human,
     }
+    if not criterion.raters or criterion.human != f"human_{criterion.name}":
+        table["human"] = criterion.human
     for key in ("comment", "measure"):
         if getattr(criterion, key) is not None:
             table[key] = getattr(criterion, key)
