@@ -180,16 +180,17 @@ def _with_answers(criterion: Criterion) -> Criterion:
 
     def scaled(text: str) -> Criterion:
         ends = _SCALE.fullmatch(text.strip())
-        if not ends:
-            raise click.UsageError(f"Write the scale as `1 to 5`, got {text!r}.")
+        changes: dict[str, Any] = {"scale": None, "names": _listed(text)}
+        if ends:
+            changes = {"scale": (int(ends[1]), int(ends[2])), "names": ()}
         try:
-            return replace(criterion, scale=(int(ends[1]), int(ends[2])))  # type: ignore[arg-type]
+            return replace(criterion, **changes)
         except SetupError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(f"{error} Write 1 to 5, or: fail, pass.") from error
 
-    answer: Criterion = click.prompt(
-        f"Scale of {criterion.name}", default=str(criterion.scale), value_proc=scaled, err=True
-    )
+    guess = ", ".join(criterion.names) or str(criterion.scale)
+    question = f"Scale of {criterion.name}, or its levels' names, worst to best"
+    answer: Criterion = click.prompt(question, default=guess, value_proc=scaled, err=True)
     if criterion.comment is None:
         return answer
     comment = click.prompt(f"Comments on {criterion.name}", default=criterion.comment, err=True)

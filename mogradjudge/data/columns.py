@@ -159,14 +159,13 @@ class Columns:
         """Return a criterion with the scale that its scores seem to have."""
         several = {"raters": columns} if len(columns) > 1 else {"human": columns[0]}
         rated = next((name for name in inputs if _words(name) & _RATED), inputs[-1])
-        text = f"Rate the {rated}: {name.replace('_', ' ')}."
+        text = f"Rate the {rated}: {name.replace('_', ' ')}. A higher score is better."
         if levels := self._levels(columns):
             return Criterion(name, text, levels=levels, comment=comment, **several)
         values = [score for column in columns for score in self._scores(column) or ()]
         if not values:
             raise SetupError(f"{self.table.source}: {columns[0]!r} holds no scores.")
         scale = _scale(columns[0], min(values), max(values))
-        text = f"{text} {scale[1]} is best."
         return Criterion(name, text, scale, comment=comment, **several)
 
     def _rows(self, names: Group) -> Iterator[tuple[str, ...]]:

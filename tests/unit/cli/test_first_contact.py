@@ -69,6 +69,14 @@ def test_each_guess_can_be_answered_on_a_terminal(table, monkeypatch, capsys):
     assert "'nothing'" in capsys.readouterr().err
 
 
+def test_the_names_of_levels_can_be_answered(table, monkeypatch):
+    answers = ["", "tone=human_tone", "", "", "one", "a, b, c, d, e", ""]
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, ""])))
+    assert call("init", table) == 0
+    tone = Rubric.from_toml("rubric.toml")["tone"]
+    assert (tone.names, str(tone.scale)) == (("a", "b", "c", "d", "e"), "1 to 5")
+
+
 def test_enter_takes_every_guess(table, monkeypatch, capsys):
     assert call("init", table, "--yes", "--out", "taken.toml") == 0
     monkeypatch.setattr("sys.stdin", Terminal("\n" * 20))
