@@ -52,7 +52,7 @@ _NONE = "none"
 @click.option(
     "--group", metavar="COLUMN", help="The column of documents, or none  [default: guessed]"
 )
-@click.option("--rater", metavar="COLUMN", help="The column of raters  [default: guessed]")
+@click.option("--rater", metavar="COLUMN", help="The column of raters, or none  [default: guessed]")
 @reading_options
 @output_options
 def init_command(
@@ -118,7 +118,7 @@ def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": _listed(options["inputs"]) if options["inputs"] else None,
         "human": dict(map(_scores, options["human"])) or None,
         "group": False if group == _NONE else group,
-        "rater": options["rater"],
+        "rater": False if options["rater"] == _NONE else options["rater"],
     }
 
 
@@ -167,7 +167,9 @@ def _asked(drafted: Callable[..., Draft], chosen: dict[str, Any]) -> Draft:
         draft.group or _NONE,
         lambda text: {"group": False if text == _NONE else text},
     )
-    draft = ask("Raters are named by", draft.rater or _NONE, lambda text: {"rater": _or_none(text)})
+    draft = ask(
+        "Raters are named by", draft.rater or _NONE, lambda text: {"rater": _or_none(text) or False}
+    )
     return replace(draft, criteria=tuple(map(_with_answers, draft.criteria)))
 
 

@@ -29,47 +29,17 @@ _HUMAN |= {"annotation", "label", "expert", "crowd", "raters"}
 _MACHINE = {"model", "gpt", "llm", "auto", "bleu", "rouge", "bert", "bertscore", "predicted"}
 _MACHINE |= {"prediction", "pred", "system", "machine"}
 _NUMBERS = {"id", "ids", "idx", "index", "count", "length", "len", "year", "num", "number", "rank"}
-_NUMBERS |= {
-    "age",
-    "seed",
-    "fold",
-    "run",
-    "step",
-    "turn",
-    "page",
-    "line",
-    "tokens",
-    "words",
-    "date",
-}
-_LABELS = {
-    "id",
-    "ids",
-    "uid",
-    "uuid",
-    "key",
-    "url",
-    "link",
-    "file",
-    "path",
-    "split",
-    "date",
-    "time",
-}
-_LABELS |= {"model", "system", "language", "lang"}
+_NUMBERS |= {"age", "seed", "fold", "run", "step", "turn", "page", "line", "tokens", "words"}
+_LABELS = {"id", "ids", "uid", "uuid", "key", "url", "link", "file", "path", "split", "date"}
+_LABELS |= {"model", "system", "language", "lang", "time"}
 _GROUP = {"doc", "document", "article", "group", "thread", "conversation", "dialog", "dialogue"}
 _GROUP |= {"topic", "prompt", "question", "source", "passage", "story", "item", "text", "id"}
 _RATER = {"rater", "annotator", "worker", "reviewer", "labeler", "labeller", "coder", "grader"}
 _RATER |= {"evaluator", "assessor", "participant", "turker", "judge", "raters", "annotators"}
 # Levels that people give as words, worst to best.
 _LEVELS = (
-    *(
-        ("fail", "pass"),
-        ("no", "yes"),
-        ("bad", "good"),
-        ("incorrect", "correct"),
-        ("wrong", "right"),
-    ),
+    *(("fail", "pass"), ("no", "yes"), ("bad", "good"), ("wrong", "right")),
+    ("incorrect", "correct"),
     *(("no", "partly", "yes"), ("no", "partially", "yes"), ("bad", "ok", "good")),
     *(("unsafe", "safe"), ("low", "medium", "high"), ("worse", "same", "better")),
     *(("poor", "fair", "good", "excellent"), ("poor", "fair", "good", "very good", "excellent")),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mogradjudge.criteria import Criterion, Group, Rubric
+from mogradjudge.criteria.criterion import check_input_name, identifier_of
 from mogradjudge.data.batches import bare
 from mogradjudge.data.columns import Columns
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
@@ -38,7 +39,8 @@ class Draft:
     @property
     def rubric(self) -> Rubric:
         """The rubric."""
-        return Rubric(self.inputs, self.criteria, self.group, rater=self.rater)
+        inputs = {_input_name(column): column for column in self.inputs}
+        return Rubric(inputs, self.criteria, self.group, rater=self.rater)
 
     def to_toml(self) -> str:
         """Write the rubric with a comment on each part; it can be read as it is."""
@@ -77,7 +79,7 @@ def draft_rubric(
     inputs: Sequence[str] | None = None,
     human: Mapping[str, Sequence[str]] | None = None,
     group: str | bool | None = None,
-    rater: str | None = None,
+    rater: str | bool | None = None,
     limit: int | None = None,
     options: ReadOptions = READ_DEFAULTS,
 ) -> Draft:
@@ -90,7 +92,7 @@ def draft_rubric(
         human: The columns of human scores of each criterion: one, or one for each rater. None
             guesses them.
         group: The column that names a row's document; False for none, None guesses it.
-        rater: The column that names who gave a row's ratings; None guesses it.
+        rater: The column that names who gave a row's ratings; False for none, None guesses it.
         limit: The number of rows to read; None for all.
         options: How a file is read.
 
@@ -114,14 +116,20 @@ def draft_rubric(
     columns = Columns(table)
     scores = columns.criteria() if human is None else human
     used = {column for names in scores.values() for column in names}
-    rater = rater or columns.rater(used)
+    if rater is None and all(len(names) == 1 for names in scores.values()):
+        rater = columns.rater(used)
+    rater = str(rater) if rater else None
     comments = columns.comments(scores, used)
     used |= {*comments.values(), *filter(None, [rater])}
     texts = tuple(inputs or columns.inputs(used))
     _check_found(table, texts, scores)
     document = columns.group(texts, used) if group is None else group or None
     criteria = tuple(
-        columns.criterion(name, names, comments.get(name), texts) for name, names in scores.items()
+        columns.criterion(
+            f"{name}_score" if name in map(_input_name, texts) else name,
+            *(names, comments.get(name), texts),
+        )
+        for name, names in scores.items()
     )
     criteria = _one_questionnaire(criteria)
     reasons = _reasons(table, texts, str(document or ""), rater, criteria)
@@ -162,6 +170,16 @@ def _rows(source: Any) -> list[Mapping[str, object]] | None:
     return list(source) if isinstance(source, list | tuple) else None
 
 
+def _input_name(column: str) -> str:
+    """Return the name of an input: ``user_query`` of ``User Query``."""
+    name = column if column.isidentifier() else identifier_of(column)
+    try:
+        check_input_name(name, column)
+    except SetupError:
+        return f"{name}_text" if name.isidentifier() else f"input_{name}"
+    return name
+
+
 def _check_found(table: Table, inputs: Group, scores: Mapping[str, Sequence[str]]) -> None:
     for what, names, option in (("texts", inputs, "inputs"), ("human scores", scores, "human")):
         if not names:
@@ -181,8 +199,9 @@ def _one_questionnaire(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]
             for scale in scales
             if scale.low == own.scale.low and scale.width == own.scale.width + 1
         ]
-        wider = [] if own.names else wider
-        return replace(own, scale=max(wider, key=scales.count)) if wider else own
+        if own.names or own.scale.width < 3 or not wider:
+            return own
+        return replace(own, scale=max(wider, key=scales.count))
 
     return tuple(map(common, criteria))
 

@@ -65,6 +65,14 @@ TABLES = {
         "text,verdict,split", lambda n: (text(n), ["Pass", "fail"][n % 2], "train"),
         (["text"], None, None), {"verdict": (["verdict"], "0 to 1", None)},
     ),
+    "raters by column and by row": (
+        "class,answer,annotator,answer_1,answer_2,human_wit,human_tact",
+        lambda n: (text(n), text(n), "ab"[n % 2], score(n), score(n), score(n, 0, 1),
+                   score(n, 0, 2)),
+        (["class", "answer"], None, None),
+        {"answer_score": (["answer_1", "answer_2"], "1 to 5", None),
+         "wit": (["human_wit"], "0 to 1", None), "tact": (["human_tact"], "0 to 2", None)},
+    ),
     "questions of a survey": (
         "text,q1,q2", lambda n: (text(n), score(n), score(n, 0, 10)), (["text"], None, None),
         {"q1": (["q1"], "1 to 5", None), "q2": (["q2"], "0 to 10", None)},
@@ -109,6 +117,9 @@ def test_what_is_said_is_not_guessed():
     assert (draft.inputs, draft.rubric.names, draft.group) == (("b",), ("tone",), "a")
     assert str(draft.criteria[0].scale) == "0 to 2"
     assert draft_rubric(table, group=False).rubric.group is None
+    named = [{**row, "rater": "ab"[n % 2]} for n, row in enumerate(table)]
+    assert draft_rubric(named).rater == "rater"
+    assert draft_rubric(named, rater=False).rater is None
     for wrong in ({"inputs": ["c"]}, {"human": {"tone": ["c"]}, "group": "c"}):
         with pytest.raises(SetupError, match="'c'"):
             draft_rubric(table, **wrong)
