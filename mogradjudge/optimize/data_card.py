@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -31,7 +31,7 @@ from mogradjudge.scoring.ceilings import Ceilings, has_ratings
 
 _AGREEMENT = 0.5
 """Of the simulated judges with people, and of their errors with each other's."""
-_JUDGES = 5  # pairs
+_JUDGES = 3  # pairs
 _POWER = 0.8
 
 
@@ -169,7 +169,7 @@ def _gain(
 ) -> float | None:
     """Return the gain that so many documents confirm: pairs of judges are simulated on all."""
     human = {it.name: [example[it.human] for example in examples] for it in rubric.criteria}
-    options = agreement_options(rubric, config.level, config.measure)
+    options = replace(agreement_options(rubric, config.level, config.measure), flips=1)
     spreads = []
     for seed in range(_JUDGES):
         rng = np.random.default_rng(seed)
