@@ -4,7 +4,7 @@ from .composition.front import Composition
 from .criteria import Criterion, Rubric, Scale
 from .criteria.decomposition import MODES, DecompositionMode
 from .criteria.partition import Scope
-from .data import ReadOptions, load_examples, split_by_group
+from .data import ReadOptions, draft_rubric, load_examples, split_by_group
 from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
 from .judge.calibration import ScoreMap
 from .judge.instructions import Instructions
@@ -63,6 +63,7 @@ __all__ = [
     "calibrate",
     "compose",
     "correlate",
+    "draft_rubric",
     "judge_examples",
     "load_examples",
     "objectives_from_metric",

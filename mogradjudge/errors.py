@@ -12,6 +12,7 @@ MogradError
 A provider's errors (``dspy.LMError`` and its subclasses) are not wrapped: they pass through.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -35,6 +36,17 @@ class SetupError(MogradError, ValueError):
 
 class SetupErrors(SetupError):
     """The caller must change several things; its text has a line for each, after a first line."""
+
+
+def together(source: str, lines: Sequence[str]) -> SetupError:
+    """Make one error of all that is wrong with a file.
+
+    >>> together("a.csv", ["it has no rows."])
+    SetupError('a.csv: it has no rows.')
+    """
+    if len(lines) == 1:
+        return SetupError(f"{source}: {lines[0]}")
+    return SetupErrors("\n".join([f"{source} has {len(lines)} problems:", *lines]))
 
 
 class InputError(SetupError):

@@ -24,6 +24,7 @@ from mogradjudge.cli.completion import PROGRAM, completion_command
 from mogradjudge.cli.compose import compose_command
 from mogradjudge.cli.demo import demo_command
 from mogradjudge.cli.evaluate import calibrate_command, evaluate_command
+from mogradjudge.cli.first_contact import check_command, init_command
 from mogradjudge.cli.output import Secrets
 from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import score_command
@@ -53,7 +54,7 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - click passes flags by name
 
 
 for command in (
-    *(demo_command, compile_command, search_command, score_command),
+    *(demo_command, init_command, check_command, compile_command, search_command, score_command),
     *(
         evaluate_command,
         compare_command,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import keyword
+import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import dspy
 
@@ -31,6 +32,12 @@ _HIDDEN = {
     "input": frozenset({*dir(dspy.Example), "completions", "instance"}),
 }
 
+Levels: TypeAlias = (
+    Mapping[int, str] | Mapping[str, str] | Iterable[tuple[int, str]] | Iterable[str]
+)
+"""Meanings of scores, or names of levels."""
+
+_IS_NAME = re.compile(r"[^\W\d_].{0,99}").fullmatch
 _WIDEST = 1000  # each score of a scale stands in the prompt
 _FARTHEST = 1_000_000
 _LONGEST_NAME = 100
@@ -88,7 +95,9 @@ class Criterion:
     """One thing that the judge rates; `__init__` documents the fields.
 
     ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
-    of human scores.
+    of human scores. Where each rater has a column, ``raters`` holds these, and ``human`` is the
+    example's field with their mean. ``names`` are the levels' names, worst to best, if
+    they have some: human cells may hold them.
 
     Example:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
@@ -98,6 +107,9 @@ class Criterion:
         'Is easy to read. Levels: 1 = Jumbled; 3 = Clear.'
         >>> clarity.human
         'human_clarity'
+        >>> safety = Criterion("safety", "Is harmless.", levels=["fail", "pass"])
+        >>> safety.meaning, safety.shown(1)
+        ('Is harmless. Levels: 0 = fail; 1 = pass.', '1 (pass)')
     """
 
     name: str
@@ -107,27 +119,35 @@ class Criterion:
     human: str
     comment: str | None
     measure: Measure | None
+    raters: Group
+    names: Group
 
     def __init__(
         self,
         name: str,
         definition: str,
-        scale: Scale | tuple[int, int] = (1, 5),
-        levels: Mapping[int, str] | Iterable[tuple[int, str]] | None = None,
+        scale: Scale | tuple[int, int] | None = None,
+        levels: Levels | None = None,
         human: str | None = None,
         comment: str | None = None,
         measure: Measure | None = None,
+        raters: Iterable[str] = (),
+        names: Iterable[str] = (),
     ) -> None:
         """Check and store the fields.
 
         Args:
             name: A Python identifier; it names the judge's output field.
             definition: What the criterion means. It stays fixed; the optimizer never edits it.
-            scale: Lowest and highest score, two integers.
-            levels: The meaning of single scores, by score. Not every score needs one.
+            scale: Lowest and highest score, two integers; 1 to 5 if it is not given. Of named
+                levels 1 to their number, or 0 to 1 if there are two.
+            levels: The meaning of single scores, by score. Not every score needs one. Or the names
+                of all levels, worst to best: a list, or a mapping to their meanings.
             human: The column with the human score; ``human_<name>`` if it is not given.
             comment: The column with what people said about the score; the critic reads it.
             measure: How agreement on it is measured, if not by the run's setting ``measure``.
+            raters: The columns of the single scores, if each rater has one.
+            names: The names of all levels, worst to best, if ``levels`` does not hold them.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -139,15 +159,33 @@ class Criterion:
                 f"`definition` of criterion {name!r} must be a text, got {definition!r}."
             )
         check_length(definition, f"`definition` of criterion {name!r}")
-        scale = _scale(name, scale)
+        names, meanings = names_of(levels, tuple(names))
+        if fault := _names_fault(names):
+            raise SetupError(f"`levels` of criterion {name!r} must {fault}.")
+        scale = _scale(name, _usual_scale(names) if scale is None else scale)
+        if names and scale.width + 1 != len(names):
+            raise SetupError(
+                f"`levels` of criterion {name!r} must have a name for each score of the scale "
+                f"{scale}, got {len(names)}."
+            )
+        if meanings is None:
+            texts = levels.values() if isinstance(levels, Mapping) else ()
+            meanings = dict(zip(scale.values, texts, strict=False))
         put = object.__setattr__  # the dataclass is frozen
         put(self, "name", name)
         put(self, "definition", definition.strip())
         put(self, "scale", scale)
-        put(self, "levels", _levels(name, scale, levels))
+        put(self, "levels", _levels(name, scale, meanings))
         put(self, "human", f"human_{name}" if human is None else _column(name, "human", human))
         put(self, "comment", None if comment is None else _column(name, "comment", comment))
         put(self, "measure", None if measure is None else _measure(name, measure))
+        put(self, "raters", _raters(name, raters))
+        put(self, "names", names)
+
+    @property
+    def columns(self) -> Group:
+        """The columns of human scores: that of each rater, or the only one."""
+        return self.raters or (self.human,)
 
     @property
     def description(self) -> str:
@@ -159,8 +197,23 @@ class Criterion:
         """The description without the scale: the judge's output field has that as its type."""
         return _line(self.definition, self._levels_told())
 
+    def shown(self, score: float) -> str:
+        """Write a score, with its level's name if it has one."""
+        name = self.name_of(score)
+        return f"{score:g}" if name is None else f"{score:g} ({name})"
+
+    def name_of(self, score: float) -> str | None:
+        """Return the name of a level; None if it has none, or the score is a mean between two."""
+        place = score - self.scale.low
+        is_level = self.names and place == int(place) and 0 <= place < len(self.names)
+        return self.names[int(place)] if is_level else None
+
     def _levels_told(self) -> str:
-        levels = "; ".join(f"{score} = {text.rstrip('.')}" for score, text in self.levels)
+        texts = {score: text.rstrip(".") for score, text in self.levels}
+        named = dict(zip(self.scale.values, self.names, strict=False))
+        for score, name in named.items():
+            texts[score] = f"{name}: {texts[score]}" if score in texts else name
+        levels = "; ".join(f"{score} = {text}" for score, text in sorted(texts.items()))
         return f"Levels: {levels}." if levels else ""
 
 
@@ -226,6 +279,15 @@ def _proposed(name: object, kind: str) -> str:
     return f"{other}_" if _name_fault(other, kind) else other
 
 
+def _raters(name: str, raters: Iterable[str]) -> Group:
+    if isinstance(raters, str) or not isinstance(raters, Iterable):
+        raise SetupError(f"`raters` of criterion {name!r} must be a list, got {raters!r}.")
+    columns = tuple(_column(name, "raters", column) for column in raters)
+    if len(set(columns)) < len(columns):
+        raise SetupError(f"`raters` of criterion {name!r} must name a column once, got {columns}.")
+    return columns
+
+
 def _column(name: str, field: str, column: object) -> str:
     if not isinstance(column, str) or not column.strip():
         raise SetupError(f"`{field}` of criterion {name!r} must name a column, got {column!r}.")
@@ -258,6 +320,34 @@ def _scale(name: str, scale: object) -> Scale:
         return Scale(*scale)
     except SetupError as error:
         raise SetupError(f"Criterion {name!r}: {error}") from error
+
+
+def names_of(levels: object, names: Group = ()) -> tuple[Group, Any]:
+    """Return the levels' names, and their meanings by score; None if those are by name.
+
+    >>> names_of(["fail", "pass"])
+    (('fail', 'pass'), ())
+    """
+    items = tuple(levels) if isinstance(levels, Mapping | list | tuple) else ()
+    is_named = all(isinstance(item, str) for item in items) and any(
+        it[:1].isalpha() for it in items
+    )
+    if names or not is_named:
+        return names, levels
+    return items, None if isinstance(levels, Mapping) else ()
+
+
+def _names_fault(names: Group) -> str | None:
+    """Return why levels cannot have these names, as a clause after "must"."""
+    if wrong := [name for name in names if not isinstance(name, str) or not _IS_NAME(name)]:
+        return f"have names that begin with a letter, got {wrong[0]!r}"
+    if len({name.casefold() for name in names}) < len(names):
+        return f"have different names, got {', '.join(names)}"
+    return f"have two names or more, got {names[0]!r}" if len(names) == 1 else None
+
+
+def _usual_scale(names: Group) -> tuple[int, int]:
+    return (0, 1) if len(names) == 2 else (1, len(names) or 5)
 
 
 def _levels(

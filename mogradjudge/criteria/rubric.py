@@ -15,7 +15,7 @@ from mogradjudge.criteria.criterion import (
     identifier_of,
 )
 from mogradjudge.criteria.toml import fields_from_toml, fields_to_toml
-from mogradjudge.errors import SetupError
+from mogradjudge.errors import SetupError, SetupErrors, together
 
 _MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 
@@ -97,9 +97,11 @@ class Rubric:
             >>> Rubric.from_toml(Path(demo.__file__).parent / "rubric.toml").names
             ('resolution', 'courtesy', 'clarity')
         """
-        text = _read(Path(path))
+        text = read_text(Path(path))
         try:
             return cls(**fields_from_toml(text))
+        except SetupErrors as errors:
+            raise together(str(path), str(errors).splitlines()[1:]) from errors
         except SetupError as error:
             raise SetupError(f"{path}: {error}") from error
 
@@ -141,10 +143,15 @@ class Rubric:
 
 
 def _check_no_scores(labels: Mapping[str, object], criteria: Iterable[Criterion]) -> None:
-    humans = [criterion.human for criterion in criteria]
-    for name, column in labels.items():
-        if column in humans:
-            raise SetupError(f"`{name}` must not be a column of scores, got {column!r}.")
+    for criterion in criteria:
+        for name, column in labels.items():
+            if column in (criterion.human, *criterion.columns):
+                raise SetupError(f"`{name}` must not be a column of scores, got {column!r}.")
+        if labels["rater"] and criterion.raters:
+            raise SetupError(
+                f"Criterion {criterion.name!r} has `raters`, so the rubric must have no `rater`, "
+                f"got {labels['rater']!r}."
+            )
 
 
 def _named_columns(
@@ -187,12 +194,13 @@ def _check_apart(criterion: Criterion, inputs: Group, columns: Group) -> None:
         raise SetupError(
             f"A criterion must not share its name with an input, got {criterion.name!r}."
         )
-    if criterion.human in (*inputs, *columns):
+    scores = (criterion.human, *criterion.columns)
+    if read := [score for score in scores if score in (*inputs, *columns)]:
         raise SetupError(
             f"The human column of {criterion.name!r} must not be an input: "
-            f"the judge would read the answer, got {criterion.human!r}."
+            f"the judge would read the answer, got {read[0]!r}."
         )
-    if criterion.comment in (*inputs, *columns, criterion.human):
+    if criterion.comment in (*inputs, *columns, *scores):
         raise SetupError(
             f"The comment column of {criterion.name!r} must be one of its own, got "
             f"{criterion.comment!r}, which is an input or a score."
@@ -207,7 +215,12 @@ def _check_unique(names: Group, what: str, columns: Group = ()) -> None:
             raise SetupError(f"Each {what} name must be used once, got {name!r} twice{of}.")
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a rubric's text.
+
+    Raises:
+        SetupError: If the file is missing or is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

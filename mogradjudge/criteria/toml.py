@@ -6,9 +6,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mogradjudge.criteria.criterion import Criterion
-from mogradjudge.errors import SetupError
+from mogradjudge.criteria.criterion import Criterion, Levels
+from mogradjudge.errors import SetupError, together
 
+_OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
+_OF_CRITERION |= {"human", "raters", "comment", "measure"}
 _PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
 
 
@@ -28,21 +30,38 @@ def fields_from_toml(text: str) -> dict[str, Any]:
         >>> fields["inputs"], fields["criteria"][0].name
         (('reply',), 'clarity')
     """
+    fields, faults = read_fields(text)
+    if faults:
+        raise together("The rubric", faults) if len(faults) > 1 else SetupError(faults[0])
+    return fields
+
+
+def read_fields(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Read the fields that can be read, and say all that is wrong with the others.
+
+    Raises:
+        SetupError: If the text is not TOML, or its inputs or criteria have another form.
+
+    Example:
+        >>> read_fields('inputs = ["reply"]')[1]
+        []
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SetupError(f"This is not valid TOML: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
         raise SetupError(f"This TOML cannot be read: {error}.") from error
-    _check_keys(table, {"inputs", "criteria", *_PLAIN}, "the rubric")
+    faults = _unknown_keys(table, {"inputs", "criteria", *_PLAIN}, "the rubric")
     entries = table.get("criteria", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SetupError("`criteria` must be tables, each under a line [[criteria]].")
-    return {
+    fields = {
         "inputs": _names(table.get("inputs", [])),
-        "criteria": [_criterion(entry) for entry in entries],
+        "criteria": [it for entry in entries if (it := _criterion(entry, faults))],
         **{name: table.get(name) for name in _PLAIN},
     }
+    return fields, faults
 
 
 def fields_to_toml(
@@ -66,18 +85,29 @@ def fields_to_toml(
     return tomli_w.dumps(table)
 
 
-def _criterion(entry: Mapping[str, Any]) -> Criterion:
+def _criterion(entry: Mapping[str, Any], faults: list[str]) -> Criterion | None:
+    """Read a criterion; None if it cannot be, and ``faults`` says why."""
     name = entry.get("name", "without a name")
-    known = {"name", "definition", "scale", "levels", "human", "comment", "measure"}
-    _check_keys(entry, known, f"criterion {name!r}")
-    if missing := [key for key in ("name", "definition") if key not in entry]:
-        raise SetupError(f"`{missing[0]}` is missing in criterion {name!r}.")
+    faults += _unknown_keys(entry, _OF_CRITERION, f"criterion {name!r}")
+    missing = [key for key in ("name", "definition") if key not in entry]
+    faults += [f"`{key}` is missing in criterion {name!r}." for key in missing]
+    if missing or not entry.keys() <= _OF_CRITERION:
+        return None  # a value may only seem wrong
     levels = entry.get("levels")
-    return Criterion(**{**entry, "levels": None if levels is None else _toml_levels(name, levels)})
+    try:
+        levels = None if levels is None else _toml_levels(name, levels)
+        return Criterion(**{**entry, "levels": levels})
+    except SetupError as fault:
+        faults.append(str(fault))
+        return None
 
 
-def _toml_levels(name: str, levels: object) -> dict[int, str]:
-    """Turn TOML's keys, which are always texts, into scores."""
+def _toml_levels(name: str, levels: object) -> Levels:
+    """Turn TOML's keys, which are always texts, into scores, unless they are names."""
+    if isinstance(levels, list):
+        return levels
+    if isinstance(levels, dict) and levels and all(key[:1].isalpha() for key in levels):
+        return levels
     if not isinstance(levels, dict):
         raise SetupError(f"`levels` of criterion {name!r} must be a table, got {levels!r}.")
     try:
@@ -93,13 +123,22 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
         "name": criterion.name,
         "definition": criterion.definition,
         "scale": [criterion.scale.low, criterion.scale.high],
-        "human": criterion.human,
     }
+    if not criterion.raters or criterion.human != f"human_{criterion.name}":
+        table["human"] = criterion.human
     for key in ("comment", "measure"):
         if getattr(criterion, key) is not None:
             table[key] = getattr(criterion, key)
-    if criterion.levels:
-        table["levels"] = {str(score): text for score, text in criterion.levels}
+    if criterion.raters:
+        table["raters"] = list(criterion.raters)
+    meanings = dict(criterion.levels)
+    if criterion.names and not meanings:
+        table["levels"] = list(criterion.names)
+    elif len(criterion.names) == len(meanings) > 0:
+        table["levels"] = dict(zip(criterion.names, meanings.values(), strict=True))
+    elif meanings:
+        table["levels"] = {str(score): text for score, text in meanings.items()}
+        table |= {"names": list(criterion.names)} if criterion.names else {}
     return table
 
 
@@ -125,8 +164,8 @@ def _check_below(inputs: Mapping[str, object]) -> None:
         )
 
 
-def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    if unknown := sorted(set(table) - known):
-        raise SetupError(
-            f"Unknown key {unknown[0]!r} in {where}. Known keys: {', '.join(sorted(known))}."
-        )
+def _unknown_keys(table: Mapping[str, Any], known: set[str], where: str) -> list[str]:
+    keys = ", ".join(sorted(known))
+    return [
+        f"Unknown key {key!r} in {where}. Known keys: {keys}." for key in sorted(set(table) - known)
+    ]

@@ -1,6 +1,7 @@
 """Reads tables as `dspy.Example`, and splits them without splitting a group."""
 
 from mogradjudge.data.batches import Batch
+from mogradjudge.data.draft import Draft, draft_rubric
 from mogradjudge.data.examples import listed, load_examples, missing_human
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
 from mogradjudge.data.ratings import Rating
@@ -33,12 +34,14 @@ __all__ = [
     "KINDS",
     "READ_DEFAULTS",
     "Batch",
+    "Draft",
     "Rating",
     "ReadOptions",
     "Survey",
     "Table",
     "check_columns",
     "check_disjoint",
+    "draft_rubric",
     "example_key",
     "group_of",
     "has_groups",

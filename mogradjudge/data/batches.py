@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -136,6 +137,11 @@ def of_table(table: pa.Table, wanted: Group) -> Batch:
     present = [name for name in dict.fromkeys(wanted) if name in columns]
     rows = table.select(present).to_pylist() if present else [{}] * table.num_rows
     return Batch(columns, rows, table)
+
+
+def is_nan(value: object) -> bool:
+    """Say whether a value is missing: None or nan."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def bare(name: object) -> str:

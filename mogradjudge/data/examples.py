@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import dspy
 
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data.batches import BadRow, Row, bare
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
-from mogradjudge.data.ratings import Columns, merged, one_rating_a_row
+from mogradjudge.data.ratings import Columns, merged, one_rating_a_row, raters_in_one_list
 from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table, find_missing, input_texts, read_table, texts_of
 from mogradjudge.errors import SetupError
@@ -64,14 +66,16 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    humans = [criterion.human for criterion in rubric.criteria]
+    humans = [column for criterion in rubric.criteria for column in criterion.columns]
     comments = [criterion.comment for criterion in rubric.criteria]
     labels = [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
     table = read_table(str(source), (*rubric.columns, *labels), limit, options)
     table = unnested(table, rubric.columns, tuple(labels))
     merge = merge and require_human
     if merge:
-        table = one_rating_a_row(table, tuple(humans), rubric.rater)
+        table = raters_in_one_list(table, rubric)
+        scores = tuple(criterion.human for criterion in rubric.criteria)
+        table = one_rating_a_row(table, scores, rubric.rater)
     if rubric.rater not in table.columns and not _has_repeats(table, rubric):
         labels = [name for name in labels if name != rubric.rater]
     required = [*rubric.columns, *(labels if require_human else ())]
@@ -220,15 +224,19 @@ def unnested(table: Table, inputs: Group, scores: Group) -> Table:
 
 
 def _holds_list(row: Row, names: Group) -> bool:
-    return any(isinstance(row.get(name), list) for name in names)
+    return any(_is_several(row.get(name)) for name in names)
+
+
+def _is_several(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list) and transcript(value) is None
 
 
 def _texts(where: str, row: Row) -> list[Row]:
-    lengths = {name: len(value) for name, value in row.items() if isinstance(value, list)}
+    lengths = {name: len(value) for name, value in row.items() if _is_several(value)}
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         return [BadRow(f"in {where} {sizes}", rule="the lists of a row must have one length, but")]
     return [
-        {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
+        {name: value[place] if _is_several(value) else value for name, value in row.items()}
         for place in range(max(lengths.values(), default=1))
     ]

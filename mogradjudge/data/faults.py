@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mogradjudge.display.terminal import one_line
-from mogradjudge.errors import SetupError, SetupErrors
+from mogradjudge.errors import together
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +85,8 @@ class Findings:
             *self._lines,
             *(" ".join([f"{what}.", advice]).rstrip() for what, advice in faults),
         ]
-        if len(lines) > 1:
-            lines = [f"{self.source} has {len(lines)} problems:", *map(one_line, lines)]
-            raise SetupErrors("\n".join(lines))
         if lines:
-            raise SetupError(f"{self.source}: {lines[0]}")
+            raise together(self.source, lines if len(lines) == 1 else [*map(one_line, lines)])
 
 
 class _Broken:

@@ -34,6 +34,29 @@ class Rating(NamedTuple):
     score: float
 
 
+def raters_in_one_list(table: Table, rubric: Rubric) -> Table:
+    """Put the scores of a criterion with a column for each rater into one list.
+
+    Example:
+        >>> from mogradjudge.criteria import Criterion
+        >>> tone = Criterion("tone", "Is it kind?", raters=["ann", "bob"])
+        >>> table = Table("a.csv", ("text", "ann", "bob"), [{"text": "a", "ann": "4", "bob": ""}])
+        >>> raters_in_one_list(table, Rubric(["text"], [tone])).rows[0]["human_tone"]
+        ['4', '']
+    """
+    several = [
+        criterion
+        for criterion in rubric.criteria
+        if criterion.raters and set(criterion.raters) <= set(table.columns)
+    ]
+
+    def parts(_: str, row: Row) -> list[Row]:
+        lists = {it.human: [row.get(column) for column in it.raters] for it in several}
+        return [row if isinstance(row, BadRow) else {**row, **lists}]
+
+    return table.split(parts) if several else table
+
+
 def one_rating_a_row(table: Table, scores: Group, rater: str | None) -> Table:
     """Split a row with a list of scores into one row per score; inputs are copied to each.
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.criteria import Criterion, Scale
-from mogradjudge.data.batches import bare
+from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
-from mogradjudge.data.tables import Table, is_nan
+from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
 _NO_SCORE = frozenset(
@@ -85,9 +85,10 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
     for place, cell in enumerate(table.column(name)):
         score = None
         try:
-            score, form = _read(cell, scale, table.separator)
+            score, form = _read(cell, criterion, table.separator)
         except (TypeError, ValueError, OverflowError) as error:
-            advice = f"Write a number on the scale {scale}."
+            words = f", or {' or '.join(criterion.names)}" if criterion.names else ""
+            advice = f"Write a number on the scale {scale}{words}."
             advice = str(error) if isinstance(error, _NotAScoreError) else advice
             rule = f"{name!r} must hold numbers or nothing, got"
             scores.faults.append(table.fault(place, rule, cell, advice))
@@ -103,7 +104,7 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
 
 
 def _read(
-    cell: object, scale: Scale, separator: str | None
+    cell: object, criterion: Criterion, separator: str | None
 ) -> tuple[float | None, re.Pattern[str] | None]:
     """Return a cell's score, and the form in which it was written if it is no plain number."""
     if is_nan(cell):
@@ -111,6 +112,14 @@ def _read(
     if not isinstance(cell, str | bool):
         return float(cell), None  # type: ignore[arg-type]  # a TypeError is the answer for others
     text = bare(cell)
+    named = _level(text, criterion)
+    return (named, None) if named is not None else _from_text(text, criterion, separator)
+
+
+def _from_text(
+    text: str, criterion: Criterion, separator: str | None
+) -> tuple[float | None, re.Pattern[str] | None]:
+    scale = criterion.scale
     if text.lower() in _NO_SCORE:
         return None, None
     if text.lower() in _TRUTHS:
@@ -118,7 +127,7 @@ def _read(
     if _DATE.fullmatch(text):
         raise _NotAScoreError(f"It looks like a date: write a number on the scale {scale}.")
     if labelled := _LABELLED.fullmatch(text):
-        return _without_label(*labelled.groups()), _LABELLED
+        return _without_label(labelled[1], labelled[2], criterion), _LABELLED
     if _DECIMAL_COMMA.fullmatch(text):
         return _with_point(text, scale, separator), _DECIMAL_COMMA
     return float(text), None
@@ -130,7 +139,16 @@ def _truth(word: str, scale: Scale) -> float:
     return _TRUTHS[word]
 
 
-def _without_label(number: str, label: str) -> float:
+def _level(text: object, criterion: Criterion) -> float | None:
+    """Return the score of a level's name."""
+    names = [name.casefold() for name in criterion.names]
+    name = " ".join(str(text).split()).casefold()
+    return float(criterion.scale.low + names.index(name)) if name in names else None
+
+
+def _without_label(number: str, label: str, criterion: Criterion) -> float:
+    if (named := _level(label.rstrip(") "), criterion)) not in (None, float(number)):
+        raise _NotAScoreError(f"The level of this name has the score {named:g}: write one of both.")
     if " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS:
         raise _NotAScoreError(
             "The label says that there is no score: empty the cell, or write only the number."

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mogradjudge.criteria import Group
-from mogradjudge.data.batches import BATCH_ROWS, BadRow, Batch, Row, recut, up_to
+from mogradjudge.data.batches import BATCH_ROWS, BadRow, Batch, Row, is_nan, recut, up_to
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.delimited import read_delimited
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
@@ -238,7 +238,7 @@ def input_texts(table: Table, name: str) -> tuple[list[str], list[Fault]]:
 
 def texts_of(table: Table, name: str) -> tuple[list[str], list[Fault]]:
     """Return a column's values as texts, and what is wrong with those that are no text."""
-    values = ["" if is_nan(value) else value for value in table.column(name)]
+    values = ["" if is_nan(value) else transcript(value) or value for value in table.column(name)]
     faults = [
         table.fault(place, f"{name!r} must be texts, got", value)
         for place, value in enumerate(values)
@@ -254,11 +254,6 @@ def is_blank(text: str) -> bool:
     True
     """
     return all(mark.isspace() or unicodedata.category(mark) == "Cf" for mark in text)
-
-
-def is_nan(value: object) -> bool:
-    """Say whether a value is missing: None or nan."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a judge reads: texts that are not blank."""
+"""What a judge reads: texts that are not blank, and conversations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numbers import Number
 import dspy
 
 from mogradjudge.criteria import Rubric
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.tables import is_blank
 from mogradjudge.errors import InputError, SetupError
 
@@ -16,7 +17,7 @@ _SHOWN = 10  # numbers of examples in an error
 
 
 def text_inputs(inputs: Mapping[str, object], rubric: Rubric) -> dict[str, str]:
-    """Return the inputs that a rubric names as texts; a number is a text.
+    """Return the inputs that a rubric names as texts; a number is one, a conversation becomes one.
 
     Raises:
         SetupError: If one is not there.
@@ -28,13 +29,14 @@ def text_inputs(inputs: Mapping[str, object], rubric: Rubric) -> dict[str, str]:
         >>> text_inputs({"reply": 42, "id": 7}, rubric)
         {'reply': '42'}
     """
+    texts = {name: transcript(value) or value for name, value in inputs.items()}
     for name in rubric.inputs:
         if name not in inputs:
             raise SetupError(f"The judge needs the input {name!r}, got {sorted(inputs)}.")
-        if not _is_readable(inputs[name]):
+        if not _is_readable(texts[name]):
             value = " ".join(reprlib.repr(inputs[name]).split())
             raise InputError(f"The input {name!r} must be a text that is not blank, got {value}.")
-    return {name: str(inputs[name]) for name in rubric.inputs}
+    return {name: str(texts[name]) for name in rubric.inputs}
 
 
 def check_inputs(examples: Sequence[dspy.Example], rubric: Rubric, name: str) -> None:

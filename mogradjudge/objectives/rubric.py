@@ -133,8 +133,11 @@ def _labels(
 def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) -> dict[str, object]:
     human, judge = float(example[criterion.human]), prediction[criterion.name]
     if isinstance(judge, Unscored):
-        return {"human score": _round(human), "judge score": f"none, {judge.reason}"}
-    shown: dict[str, object] = {"judge score": _round(judge), "human score": _round(human)}
+        return {"human score": _shown(criterion, human), "judge score": f"none, {judge.reason}"}
+    shown: dict[str, object] = {
+        "judge score": _shown(criterion, judge),
+        "human score": _shown(criterion, human),
+    }
     if len(ratings := ratings_of(criterion, example)) > 1:
         shown["single human ratings"] = ", ".join(f"{_round(rating):g}" for rating in ratings)
     error = judge - human
@@ -157,6 +160,10 @@ def reason_given(name: str, prediction: Any) -> str | None:
         return None
     reading = prediction.get("readings", {}).get(name)  # other programs have none
     return None if reading is None else reading.rationale
+
+
+def _shown(criterion: Criterion, score: float) -> object:
+    return criterion.shown(_round(score)) if criterion.names else _round(score)
 
 
 def _round(score: float) -> float:

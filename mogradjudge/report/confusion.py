@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mogradjudge.criteria import Criterion
 from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.pictures import Picture, short
@@ -78,21 +79,15 @@ def confusions(run: RunData, texts: Sequence[JudgedText]) -> tuple[Confusion, ..
     if run.rubric is None or not texts:
         return ()
     return tuple(
-        _confusion(
-            *(criterion.name, criterion.scale.low, criterion.scale.high),
-            *(human_of(texts, criterion.name), judge_of(texts, criterion.name)),
-        )
+        _confusion(criterion, human_of(texts, criterion.name), judge_of(texts, criterion.name))
         for criterion in run.rubric.criteria
     )
 
 
 def _confusion(
-    name: str,
-    low: int,
-    high: int,
-    human: Sequence[float | None],
-    judge: Sequence[float | None],
+    criterion: Criterion, human: Sequence[float | None], judge: Sequence[float | None]
 ) -> Confusion:
+    low, high = criterion.scale.low, criterion.scale.high
     width = math.ceil((high - low + 1) / _WIDEST)
     starts = range(low, high + 1, width)
 
@@ -104,19 +99,19 @@ def _confusion(
     texts = Counter((place(x), place(y)) for x, y in pairs)
     places = range(len(starts))
     return Confusion(
-        criterion=name,
-        bins=_bins(starts, high),
+        criterion=criterion.name,
+        bins=_bins(starts, criterion),
         counts=tuple(tuple(texts[row, column] for column in places) for row in places),
         rounded=any(score != math.floor(score) for pair in pairs for score in pair),
         unscored=len(rated) - len(pairs),
     )
 
 
-def _bins(starts: range, high: int) -> tuple[str, ...]:
-    """Name the scores, or the ranges of scores, that begin at these."""
+def _bins(starts: range, criterion: Criterion) -> tuple[str, ...]:
+    """Name the levels, or the ranges of scores, that begin at these."""
     if starts.step == 1:
-        return tuple(map(str, starts))
-    ends = (min(start + starts.step - 1, high) for start in starts)
+        return criterion.names or tuple(map(str, starts))
+    ends = (min(start + starts.step - 1, criterion.scale.high) for start in starts)
     return tuple(f"{start}\N{EN DASH}{end}" for start, end in zip(starts, ends, strict=True))
 
 

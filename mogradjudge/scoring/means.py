@@ -12,6 +12,7 @@ import dspy
 from mogradjudge.agreement import MeanEstimate, plain, prediction_powered_mean
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data import READ_DEFAULTS, Batch, ReadOptions, load_examples
+from mogradjudge.data.conversations import transcript
 from mogradjudge.data.grouping import found_groups, group_name
 from mogradjudge.errors import SetupError
 from mogradjudge.scoring.output import Cells
@@ -170,7 +171,8 @@ class TableMeans:
         columns = [table[column].to_pylist() for column in rubric.columns]
         groups = table[rubric.group].to_pylist() if rubric.group else [None] * len(table)
         for *inputs, group in zip(*columns, groups, strict=True):
-            self._texts.append(_Text.of(inputs, group))
+            texts = [transcript(value) or value for value in inputs]
+            self._texts.append(_Text.of(texts, group))
         for name, scores in self._scores.items():
             scores += table[self._prefix + name].to_pylist()
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mogradjudge import MultiCriteriaJudge
-from mogradjudge.criteria import Criterion, Rubric, Scale
+from mogradjudge.criteria import Criterion, Rubric, Scale, fields_from_toml
 from mogradjudge.criteria.criterion import RESERVED
 from mogradjudge.errors import MogradError, SetupError
 
@@ -437,3 +437,31 @@ def test_what_no_prompt_could_hold_is_refused_in_one_short_line(make):
     with pytest.raises(SetupError) as caught:
         make()
     assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ["levels", "scale", "meaning"],
+    [
+        ('["fail", "pass"]', (0, 1), "0 = fail; 1 = pass"),
+        ('["poor", "fair", "good"]', (1, 3), "1 = poor; 2 = fair; 3 = good"),
+        ('{ fail = "It harms.", pass = "Safe." }', (0, 1), "0 = fail: It harms; 1 = pass: Safe"),
+    ],
+)
+def test_levels_may_have_names_worst_to_best(levels, scale, meaning):
+    text = f'inputs = ["a"]\n[[criteria]]\nname = "tone"\ndefinition = "Kind?"\nlevels = {levels}'
+    rubric = Rubric(**fields_from_toml(text))
+    (criterion,) = rubric.criteria
+    assert (criterion.scale.low, criterion.scale.high) == scale
+    assert meaning in criterion.meaning
+    assert Rubric(**fields_from_toml(rubric.to_toml())) == rubric
+    assert dataclasses.replace(criterion, definition="Is it kind?").names == criterion.names
+
+
+@pytest.mark.parametrize(
+    ["levels", "scale", "wrong"],
+    [(["a", "a"], None, "a, a"), (["a"], None, "'a'"), (["a", "2"], None, "'2'"),
+     (["a", "b"], (1, 5), "2"), (["a", ""], None, "''")],
+)  # fmt: skip
+def test_names_of_levels_that_cannot_be_used_are_refused(levels, scale, wrong):
+    with pytest.raises(SetupError, match=wrong):
+        Criterion("tone", "Is it kind?", scale, levels)

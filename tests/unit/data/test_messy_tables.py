@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from drawn import is_shown
 from mogradjudge import Criterion, ReadOptions, Rubric, SetupError, load_examples
-from mogradjudge.data.tables import stream_table
+from mogradjudge.data.scores import read_scores
+from mogradjudge.data.tables import Table, stream_table
 from workbooks import workbook
 
 SCORED = Rubric(["text"], [Criterion("tone", "Is it polite?")])
@@ -488,3 +489,29 @@ class TestProblems:
         assume(good)
         examples = load_examples(path, SCORED, limit, options=ReadOptions(skip_bad=True))
         assert [example.text for example in examples] == good
+
+
+@pytest.mark.parametrize(
+    ["levels", "scale", "cell", "score"],
+    [
+        (["fail", "pass"], None, "pass", 1.0),
+        (["fail", "pass"], None, " Fail ", 0.0),
+        (["fail", "pass"], None, "1", 1.0),
+        (["no", "n/a"], None, "n/a", 1.0),
+        (["bad", "so so", "good"], None, "So  so", 2.0),
+        (["bad", "good"], (3, 4), "4 - good", 4.0),
+        (["false", "true"], (4, 5), "true", 5.0),
+    ],
+)
+def test_a_cell_may_hold_the_name_of_its_level(levels, scale, cell, score):
+    criterion = Criterion("tone", "Is it kind?", scale, levels)
+    read = read_scores(Table("a.csv", ("human_tone",), [{"human_tone": cell}]), criterion)
+    assert (read.values, read.faults) == ([score], [])
+
+
+@pytest.mark.parametrize("cell", ["passed", "0 - pass"])
+def test_a_name_that_no_level_has_or_that_contradicts_its_number_is_a_fault(cell):
+    criterion = Criterion("tone", "Is it kind?", levels=["fail", "pass"])
+    read = read_scores(Table("a.csv", ("human_tone",), [{"human_tone": cell}]), criterion)
+    assert read.values == [None]
+    assert cell in read.faults[0].instance

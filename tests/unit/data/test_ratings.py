@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mogradjudge import Criterion, Rubric, SetupError, load_examples
+from mogradjudge.criteria import fields_from_toml
 from mogradjudge.data import Rating
 
 CRITERIA = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is friendly.")]
@@ -237,3 +238,31 @@ def test_what_people_said_of_a_score_stands_in_the_example_and_is_joined_over_ra
 def test_a_comment_has_a_column_of_its_own(column):
     with pytest.raises(SetupError, match="comment"):
         Rubric(("text",), [Criterion("clarity", "Is easy to read.", comment=column)])
+
+
+def test_a_criterion_may_have_a_column_for_each_rater(tmp_path):
+    criteria = [Criterion("tone", "Is it kind?", raters=["tone_1", "tone_2", "tone_3"])]
+    rubric = Rubric(["text"], [*criteria, Criterion("clarity", "Is it clear?")])
+    columns = ("text", "tone_1", "tone_2", "tone_3", "human_clarity")
+    rows = [("a", "4 - good", "", 2, 5), ("b", 1, 1, "n/a", "")]
+    examples = load_examples(table(tmp_path / "a.csv", rows, columns), rubric)
+    assert scores(examples) == [("a", 5.0, 3.0), ("b", None, 1.0)]
+    assert examples[0].single_ratings == (
+        Rating("1", "tone", 4.0),
+        Rating("1", "clarity", 5.0),
+        Rating("3", "tone", 2.0),
+    )
+    with pytest.raises(SetupError, match="'tone_3'"):
+        load_examples(
+            table(tmp_path / "a.csv", [("a", 1, 1, 5)], columns[:3] + columns[4:]), rubric
+        )
+
+
+def test_columns_of_raters_are_written_read_and_checked():
+    rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", raters=["t1", "t2"])])
+    assert Rubric(**fields_from_toml(rubric.to_toml())) == rubric
+    for wrong in ({"inputs": ["t2"]}, {"group": "t2"}, {"rater": "who"}):
+        with pytest.raises(SetupError, match=r"t2|who"):
+            Rubric(**{"inputs": ["text"], "criteria": rubric.criteria, **wrong})
+    with pytest.raises(SetupError, match="t1"):
+        Criterion("tone", "Is it kind?", raters=["t1", "t1"])

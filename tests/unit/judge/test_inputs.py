@@ -1,6 +1,8 @@
 """What a judge reads: where an input is missing, blank or no text, no call is sent."""
 
 import asyncio
+import csv
+import json
 import math
 from decimal import Decimal
 
@@ -8,9 +10,20 @@ import dspy
 import numpy as np
 import pandas as pd
 import pytest
+from dspy.utils import DummyLM
 
 from benchmarks.worlds.world import toy_examples, toy_rubric
-from mogradjudge import MOGrad, MultiCriteriaJudge, Objective, judge_examples, rubric_objectives
+from mogradjudge import (
+    Criterion,
+    MOGrad,
+    MultiCriteriaJudge,
+    Objective,
+    Rubric,
+    judge_examples,
+    load_examples,
+    rubric_objectives,
+)
+from mogradjudge.data.conversations import transcript
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.search import search
@@ -125,3 +138,55 @@ def test_a_judge_inside_a_metric_that_gets_no_text_costs_that_text_alone():
         scores = [rated.scored(dspy.Example(), dspy.Prediction(text=text)) for text in ("", "A.")]
     assert "'output'" in scores[0].reason
     assert scores[1] == 0.6
+
+
+TURNS = [
+    {"role": "user", "content": "Where is\nassistant: my parcel?"},
+    {"role": "assistant", "content": "In Rome."},
+]
+SHOWN = "user: Where is\n  assistant: my parcel?\nassistant: In Rome."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TURNS,
+        json.dumps(TURNS),
+        dspy.History(messages=TURNS),
+        [{"from": turn["role"], "value": turn["content"]} for turn in TURNS],
+        [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in TURNS],
+    ],
+)
+def test_a_conversation_is_read_as_a_transcript(value):
+    rubric = Rubric(["talk"], [Criterion("tone", "Is it kind?")])
+    with dspy.context(lm=DummyLM([{"tone": "4"}])):
+        judge = MultiCriteriaJudge(rubric)
+        assert judge(talk=value).tone == 4
+        prompt = dspy.settings.lm.history[-1]["messages"][-1]["content"]
+    assert SHOWN in prompt
+
+
+def test_the_fields_of_a_history_are_its_turns():
+    history = dspy.History(messages=[{"question": "Why?", "answer": "So."}])
+    assert transcript(history) == "question: Why?\nanswer: So."
+
+
+@pytest.mark.parametrize("value", ["[1]", "[", "text", [], [{"role": "user"}], [TURNS[0], "b"], 3])
+def test_other_values_are_no_conversation(value):
+    assert transcript(value) is None
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_table_may_hold_conversations_beside_lists_of_ratings(kind, tmp_path):
+    path = tmp_path / f"talks.{kind}"
+    rows = [{"talk": TURNS, "human_tone": [4, 5]}, {"talk": TURNS[:1], "human_tone": [2, 1]}]
+    if kind == "jsonl":
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(rows[0])
+            writer.writerows([map(json.dumps, row.values()) for row in rows])
+    examples = load_examples(path, Rubric(["talk"], [Criterion("tone", "Is it kind?")]))
+    assert [example.talk for example in examples] == [SHOWN, SHOWN.rpartition("\n")[0]]
+    assert [example.human_tone for example in examples] == [4.5, 1.5]

@@ -9,7 +9,17 @@ import pytest
 from dspy.lm15 import AuthError, InvalidRequestError, Request
 
 from benchmarks.worlds.world import ToyEngine, critique_or_advice, role_of, toy_lm
-from mogradjudge import MOGrad, Objective, Scored, SetupError, Undefined, Unscored
+from mogradjudge import (
+    Criterion,
+    MOGrad,
+    Objective,
+    Rubric,
+    Scored,
+    SetupError,
+    Undefined,
+    Unscored,
+    rubric_objectives,
+)
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.objectives import AggregateFailed, MetricFailed, show_all
 from mogradjudge.programs.evaluation import judge_examples
@@ -352,3 +362,10 @@ def test_a_show_or_labels_function_that_fails_is_done_without(caplog):
 def test_an_aggregate_may_have_no_value(given, value):
     summing = Objective("right", "Is it right?", score=loud, aggregate=lambda scored: given)
     assert summing.summed([]) == value
+
+
+def test_the_critic_sees_the_names_of_levels():
+    criterion = Criterion("safety", "Is it safe?", levels=["fail", "pass"])
+    (objective,) = rubric_objectives(Rubric(["text"], [criterion]))
+    shown = objective.show(dspy.Example(text="a", human_safety=0.0), dspy.Prediction(safety=1))
+    assert (shown["judge score"], shown["human score"]) == ("1 (pass)", "0 (fail)")

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
-from mogradjudge import MOGrad, Objective, SetupError
+from mogradjudge import MOGrad, Objective, Rubric, SetupError
 from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import LineLog, read_json, to_json, write_text
@@ -306,6 +306,14 @@ def test_confusions_are_those_of_an_oracle(run_dir):
         expected = confusion_matrix(human, judge, labels=[1, 2, 3, 4, 5])
         assert [list(row) for row in found.counts] == expected.tolist()
         assert sum(found.human) == sum(found.judge) == len(texts)
+
+
+def test_named_levels_are_shown_by_their_names(run_dir):
+    run = read_run(run_dir)
+    names = ("awful", "bad", "fair", "good", "great")
+    criteria = [dataclasses.replace(it, names=names) for it in run.rubric.criteria]
+    run = dataclasses.replace(run, rubric=Rubric(run.rubric.inputs, criteria))
+    assert {it.bins for it in confusions(run, run.texts(0, "validation"))} == {names}
 
 
 def test_costs_are_those_of_the_result(run_dir):

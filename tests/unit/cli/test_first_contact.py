@@ -1,0 +1,133 @@
+"""``init`` and ``check``: from a table of ratings to a rubric that fits."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from mogradjudge import Rubric
+from mogradjudge.cli import main
+
+COLUMNS = ("doc", "article", "summary", "human_tone", "clarity_1", "clarity_2", "note on tone")
+
+
+def rows(count=120):
+    for n in range(count):
+        texts = (f"d{n // 2}", f"The long article number {n // 2}", f"The short summary {n}")
+        yield (*texts, 1 + n * 7 % 5, 1 + n * 3 % 5, 1 + n * 3 % 4, "Why it is so.")
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "ratings.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows()])
+    return path
+
+
+def call(*words):
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_init_writes_a_rubric_that_check_and_python_read(table, capsys):
+    assert call("init", table, "--yes", "--json") == 0
+    card = json.loads(capsys.readouterr().out)["card"]
+    assert (card["texts"], card["documents"], card["confirming"]) == (120, 60, 18)
+    assert sum(card["use"]["tone"].values()) == 120
+    rubric = Rubric.from_toml("rubric.toml")
+    assert (rubric.names, rubric.group) == (("tone", "clarity"), "doc")
+    assert rubric["clarity"].raters == ("clarity_1", "clarity_2")
+    assert call("check", table, "--rubric", "rubric.toml") == 0
+    assert "clarity_1, clarity_2" in capsys.readouterr().out
+
+
+def test_each_guess_can_be_answered_on_a_terminal(table, monkeypatch, capsys):
+    answers = [
+        "summary, nothing",
+        "summary",
+        "tone=human_tone",
+        "none",
+        "",
+        "one",
+        "1 to 7",
+        "none",
+    ]
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, ""])))
+    assert call("init", table) == 0
+    rubric = Rubric.from_toml("rubric.toml")
+    assert (rubric.inputs, rubric.names, rubric.group) == (("summary",), ("tone",), None)
+    assert (str(rubric["tone"].scale), rubric["tone"].comment) == ("1 to 7", None)
+    assert "'nothing'" in capsys.readouterr().err
+
+
+def test_the_names_of_levels_can_be_answered(table, monkeypatch):
+    answers = ["", "tone=human_tone", "", "", "one", "a, b, c, d, e", ""]
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, ""])))
+    assert call("init", table) == 0
+    tone = Rubric.from_toml("rubric.toml")["tone"]
+    assert (tone.names, str(tone.scale)) == (("a", "b", "c", "d", "e"), "1 to 5")
+
+
+def test_enter_takes_every_guess(table, monkeypatch, capsys):
+    assert call("init", table, "--yes", "--out", "taken.toml") == 0
+    monkeypatch.setattr("sys.stdin", Terminal("\n" * 20))
+    assert call("init", table) == 0
+    assert Rubric.from_toml("rubric.toml") == Rubric.from_toml("taken.toml")
+
+
+def test_options_say_what_is_not_guessed(table, capsys):
+    options = ["--inputs", "summary", "--human", "calm=human_tone", "--human", "clarity_1"]
+    assert call("init", table, "--yes", *options, "--group", "none") == 0
+    rubric = Rubric.from_toml("rubric.toml")
+    assert (rubric.inputs, rubric.group) == (("summary",), None)
+    assert [(it.name, it.human) for it in rubric.criteria] == [
+        ("calm", "human_tone"),
+        ("clarity_1", "clarity_1"),
+    ]
+
+
+def test_a_rubric_that_is_there_is_kept_and_off_a_terminal_yes_is_needed(table, capsys):
+    assert call("init", table) == 2
+    assert "--yes" in capsys.readouterr().err
+    (table.parent / "rubric.toml").write_text("mine")
+    assert call("init", table, "--yes") == 2
+    assert "--force" in capsys.readouterr().err
+    assert (table.parent / "rubric.toml").read_text() == "mine"
+    assert call("init", table, "--yes", "--force") == 0
+
+
+def test_check_says_all_that_is_wrong_at_once(table, capsys):
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerows([("d", "An article", "", "nine", 1, 1, ""), ("d", "A", "B", 9)])
+    rubric = table.parent / "rubric.toml"
+    rubric.write_text(
+        'inputs = ["summary", "sumary"]\ngroups = "doc"\n'
+        '[[criteria]]\nname = "tone"\ndefinition = "Is it kind?"\nscale = [1, 5]\n'
+        '[[criteria]]\nname = "clarity"\nscale = [5, 1]\nlevel = 3\n'
+        '[[criteria]]\nname = "wit"\ndefinition = "Is it witty?"\nscale = [5, 1]\n'
+    )
+    assert call("check", table, "--rubric", rubric) == 2
+    lines = capsys.readouterr().err.splitlines()
+    for wrong in ("'groups'", "'level'", "definition", "(5, 1)", "'sumary'", "'nine'", "'summary'"):
+        assert any(wrong in line for line in lines), wrong
+    with pytest.raises(ValueError, match="'groups'"):
+        Rubric.from_toml(rubric)
+
+
+def test_check_says_what_would_stop_a_run_later(table, capsys):
+    assert call("init", table, "--yes") == 0
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *([*row[:3], 3, 3, 3, ""] for row in rows())])
+    capsys.readouterr()
+    assert call("check", table, "--rubric", "rubric.toml", "--json") == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert any("equal" in problem for problem in problems)

@@ -1,0 +1,145 @@
+"""A first rubric, guessed from a table: inputs, group, raters, scores, scales and comments."""
+
+import csv
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mogradjudge import Rubric, SetupError, draft_rubric, load_examples
+from mogradjudge.criteria import fields_from_toml
+
+
+def text(number):
+    return f"This is text number {number} of many"
+
+
+def rows(columns, row_of, count=40):
+    return [dict(zip(columns.split(","), row_of(n), strict=True)) for n in range(count)]
+
+
+def score(n, low=1, high=5):
+    return low + n * 13 % (high - low + 1)
+
+
+TABLES = {
+    "a column a criterion": (
+        "doc_id,source,summary,human_tone,human_clarity,gpt4_score,tone_comment",
+        lambda n: (f"d{n // 4}", text(n // 4), text(n), score(n), score(n, 1, 3), score(n), "ok"),
+        (["source", "summary"], "doc_id", None),
+        {"tone": (["human_tone"], "1 to 5", "tone_comment"),
+         "clarity": (["human_clarity"], "1 to 3", None)},
+    ),
+    "a column a rater": (
+        "id,Reply,fluency_1,fluency_2,rater1_tone,rater2_tone,word_count",
+        lambda n: (n, text(n), score(n), score(n + 1), score(n, 1, 7), 2, 3 + n % 5),
+        (["Reply"], None, None),
+        {"fluency": (["fluency_1", "fluency_2"], "1 to 5", None),
+         "tone": (["rater1_tone", "rater2_tone"], "1 to 7", None)},
+    ),
+    "a row a rating": (
+        "Conversation ID,prompt,answer,annotator,Helpfulness (1-5),Tone rating,why,model",
+        lambda n: (f"c{n // 8}", text(n // 8), text(n // 2), "ab"[n % 2], score(n, 2, 4), score(n),
+                   "", "gpt-4"),
+        (["prompt", "answer"], "Conversation ID", "annotator"),
+        {"helpfulness": (["Helpfulness (1-5)"], "1 to 5", None),
+         "tone": (["Tone rating"], "1 to 5", None)},
+    ),
+    "words around numbers": (
+        "text,score,note",
+        lambda n: (text(n), f"{score(n)} - good", "Nice."),
+        (["text"], None, None),
+        {"score": (["score"], "1 to 5", "note")},
+    ),
+    "lists": (
+        "text,human_tone,raters_tone",
+        lambda n: (text(n), 3.5, f"[{score(n)}, 3]"),
+        (["text"], None, None),
+        {"tone": (["raters_tone"], "1 to 5", None)},
+    ),
+    "truths": (
+        "text,label", lambda n: (text(n), ["true", "false"][n % 2]), (["text"], None, None),
+        {"label": (["label"], "0 to 1", None)},
+    ),
+    "words": (
+        "text,verdict,split", lambda n: (text(n), ["Pass", "fail"][n % 2], "train"),
+        (["text"], None, None), {"verdict": (["verdict"], "0 to 1", None)},
+    ),
+    "raters by column and by row": (
+        "class,answer,annotator,answer_1,answer_2,human_wit,human_tact",
+        lambda n: (text(n), text(n), "ab"[n % 2], score(n), score(n), score(n, 0, 1),
+                   score(n, 0, 2)),
+        (["class", "answer"], None, None),
+        {"answer_score": (["answer_1", "answer_2"], "1 to 5", None),
+         "wit": (["human_wit"], "0 to 1", None), "tact": (["human_tact"], "0 to 2", None)},
+    ),
+    "questions of a survey": (
+        "text,q1,q2", lambda n: (text(n), score(n), score(n, 0, 10)), (["text"], None, None),
+        {"q1": (["q1"], "1 to 5", None), "q2": (["q2"], "0 to 10", None)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_columns_of_a_table_are_guessed(name):
+    columns, row_of, (inputs, group, rater), criteria = TABLES[name]
+    draft = draft_rubric(rows(columns, row_of))
+    assert (list(draft.inputs), draft.group, draft.rater) == (inputs, group, rater)
+    drafted = {it.name: (list(it.columns), str(it.scale), it.comment) for it in draft.criteria}
+    assert drafted == criteria
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_draft_is_read_as_it_is_written_and_fits_its_table(name, tmp_path):
+    columns, row_of, *_ = TABLES[name]
+    path = tmp_path / "ratings.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns.split(","))
+        writer.writeheader()
+        writer.writerows(rows(columns, row_of))
+    draft = draft_rubric(path)
+    written = draft.to_toml()
+    rubric = Rubric(**fields_from_toml(written))
+    assert rubric == draft.rubric
+    assert written.count("#") >= 1 + len(rubric.criteria)
+    assert load_examples(path, rubric)
+
+
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pa.Table.from_pylist])
+def test_a_data_frame_is_a_table(frame_of):
+    frame = frame_of(rows("reply,human_tone", lambda n: (text(n), score(n))))
+    assert draft_rubric(frame).rubric.names == ("tone",)
+
+
+def test_what_is_said_is_not_guessed():
+    table = rows("a,b,x,y", lambda n: (text(n), text(n), score(n), score(n, 0, 2)))
+    draft = draft_rubric(table, inputs=["b"], human={"tone": ["y"]}, group="a")
+    assert (draft.inputs, draft.rubric.names, draft.group) == (("b",), ("tone",), "a")
+    assert str(draft.criteria[0].scale) == "0 to 2"
+    assert draft_rubric(table, group=False).rubric.group is None
+    named = [{**row, "rater": "ab"[n % 2]} for n, row in enumerate(table)]
+    assert draft_rubric(named).rater == "rater"
+    assert draft_rubric(named, rater=False).rater is None
+    for wrong in ({"inputs": ["c"]}, {"human": {"tone": ["c"]}, "group": "c"}):
+        with pytest.raises(SetupError, match="'c'"):
+            draft_rubric(table, **wrong)
+    with pytest.raises(SetupError, match="'a'"):
+        draft_rubric(table, human={"tone": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ["table", "option"],
+    [
+        (rows("text", lambda n: (text(n),)), "--human"),
+        (rows("tone", lambda n: (score(n),)), "--inputs"),
+    ],
+)
+def test_a_table_without_texts_or_scores_names_the_option(table, option):
+    with pytest.raises(SetupError, match=option):
+        draft_rubric(table)
+
+
+def test_a_thing_that_is_no_table_is_refused():
+    for thing in (3, [1, 2], {"text": "a"}):
+        with pytest.raises(SetupError, match="source"):
+            draft_rubric(thing)
