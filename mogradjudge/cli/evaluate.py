@@ -15,9 +15,9 @@ from mogradjudge.cli.options import (
     data_argument,
     fallback_option,
     keep_going_option,
-    lm_options,
     reading_of,
     reading_options,
+    saved_lm_options,
 )
 from mogradjudge.cli.output import Work, output_options
 from mogradjudge.cli.saved_judge import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.command("evaluate", cls=Work, short_help="Measure a saved judge against human ratings.")
 @judge_argument
 @data_argument
-@lm_options
+@saved_lm_options
 @reading_options
 @cap_options_for()
 @keep_going_option
@@ -67,7 +67,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
     reading = reading_of(options)
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
     examples, read = unread_texts(judge, rated, held_out=options["held_out"])
-    with judging(options, examples, as_json=as_json):
+    with judging(options, saved, examples, as_json=as_json):
         report = evaluation_report(
             *(saved, examples, options["num_threads"], options["level"], options["max_rpm"]),
             budget=budget,
@@ -83,7 +83,7 @@ def evaluate_command(judge: str, data: str, as_json: bool, **options: Any) -> No
 @click.command("calibrate", cls=Work, short_help="Map a saved judge's scores to the human scale.")
 @judge_argument
 @data_argument
-@lm_options
+@saved_lm_options
 @reading_options
 @cap_options_for()
 @keep_going_option
@@ -115,7 +115,7 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
     examples, _ = unread_texts(judge, rated, held_out=options["held_out"])
     ledger = Ledger(budget_of(options), threads, options["max_rpm"])
-    with judging(options, examples, as_json=as_json):
+    with judging(options, saved, examples, as_json=as_json):
         mapped = calibrated(saved, examples, ledger, threads, keep_going=options["keep_going"])
         save_judge(mapped, Path(out))
         before = Parts.read_from(folder_of(judge))

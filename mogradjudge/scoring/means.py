@@ -14,7 +14,7 @@ from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data import READ_DEFAULTS, Batch, ReadOptions, load_examples
 from mogradjudge.data.grouping import found_groups, group_name
 from mogradjudge.errors import SetupError
-from mogradjudge.scoring.output import Cells
+from mogradjudge.judge.cells import Cells
 from mogradjudge.scoring.shards import (
     Machines,
     OnRows,
