@@ -183,7 +183,7 @@ class MultiCriteriaJudge(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
     async def arate(self, table: Any, num_calls: int = 8, *, prefix: str | None = None) -> Any:
         """Score the rows of a table under asyncio, as `rate` does."""
-        return await Rating.of(self, table, prefix).awaited(num_calls)
+        return await Rating.of(self, table, prefix).awaited(asyncio.Semaphore(num_calls))
 
     def prompts(self, **inputs: str) -> dict[str, list[dict[str, Any]]]:
         """Return the messages that `forward` sends with the adapter of the context, by predictor.

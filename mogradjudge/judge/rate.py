@@ -55,7 +55,7 @@ class Rating:
         names = _names(table)
         if missing := sorted(set(judge.rubric.columns) - set(names)):
             raise SetupError(f"The table has no column {missing[0]!r}; it has {list(names)}.")
-        prefix = prefix_of(names, _added(judge), prefix)
+        prefix = prefix_of(names, added_by(judge), prefix)
         return cls(judge, table, prefix, _inputs(table, judge.rubric))
 
     def here(self, num_threads: int) -> Any:
@@ -64,9 +64,9 @@ class Rating:
         results = in_parallel(self._judged, list(distinct.values()), num_threads)
         return self._scored(dict(zip(distinct, results, strict=True)))
 
-    async def awaited(self, num_calls: int) -> Any:
-        """Judge under asyncio, and return the table with its scores."""
-        distinct, free = self._distinct(), asyncio.Semaphore(num_calls)
+    async def awaited(self, free: asyncio.Semaphore) -> Any:
+        """Judge under asyncio, as many texts at a time as are free."""
+        distinct = self._distinct()
 
         async def judged(row: Row) -> dspy.Prediction | Unscored:
             async with free:
@@ -107,18 +107,19 @@ class Rating:
         if self.errors and len(self.errors) == len(results):
             raise self.errors[0]
         cells = {key: self._cells(result) for key, result in results.items()}
-        added = _added(self.judge).schema(self.prefix)
+        added = added_by(self.judge).schema(self.prefix)
         return _joined(self.table, [cells[key_of(row)] for row in self.rows], added)
 
     def _cells(self, result: dspy.Prediction | Unscored) -> Cells:
-        added = _added(self.judge)
+        added = added_by(self.judge)
         cells = dict(cells_of(result, added.criteria))
         if added.reasons:
             cells |= _rationales(result, added.criteria)
         return {self.prefix + name: cells.get(name) for name in added.schema().names}
 
 
-def _added(judge: MultiCriteriaJudge) -> Added:
+def added_by(judge: MultiCriteriaJudge) -> Added:
+    """Return what a judge adds to a table, its reasons included."""
     return replace(Added.by(judge), reasons=judge.settings.rationale)
 
 

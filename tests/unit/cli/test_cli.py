@@ -828,3 +828,10 @@ def test_show_prints_instructions_and_the_prompt_of_a_text_of_the_run(
 def test_show_has_placeholders_where_no_run_is_beside_the_judge(tmp_path, capsys):
     assert call("show", saved_judge(tmp_path)) == 0
     assert f"({RUBRIC.inputs[0]})" in capsys.readouterr().out
+
+
+def test_a_port_in_use_is_one_line(server, tmp_path, capsys):
+    port = server.url.split(":")[2].split("/")[0]
+    judge = saved_judge(tmp_path)
+    assert call("serve", judge, "--api-base", server.url, "--port", port) == 2
+    assert port in capsys.readouterr().err.splitlines()[-1]

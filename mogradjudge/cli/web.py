@@ -1,0 +1,87 @@
+"""``mogradjudge serve``."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from mogradjudge.cli.options import Decorator, fallback_option, saved_lm_options, together
+from mogradjudge.cli.output import Work, note, output_options
+from mogradjudge.cli.saved_judge import judge_argument, model_of, raw_option, saved_judge
+from mogradjudge.display.terminal import tell
+from mogradjudge.errors import SetupError
+
+_TOKEN = "MOGRADJUDGE_TOKEN"  # the name of a variable
+_LOCAL = "127.0.0.1"
+
+
+def address_options(port: int) -> Decorator:
+    """Make the options of a server's address; ``port`` is the default one."""
+    return together(
+        click.option("--host", default=_LOCAL, show_default=True, help="The address to listen on."),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            help="The port; 0 takes a free one.",
+        ),
+    )
+
+
+@click.command("serve", cls=Work, short_help="Rate texts over HTTP with a saved judge.")
+@judge_argument
+@saved_lm_options
+@fallback_option
+@raw_option
+@address_options(8000)
+@click.option("--max-items", type=click.IntRange(1), default=100, show_default=True,
+              help="Most texts of a request.")  # fmt: skip
+@click.option("--max-chars", type=click.IntRange(1), default=100_000, show_default=True,
+              help="Most characters of an input.")  # fmt: skip
+@click.option("--max-waiting", type=click.IntRange(1), default=1000, show_default=True,
+              help="Most texts of all requests together; more are refused.")  # fmt: skip
+@output_options
+def serve_command(judge: str, host: str, port: int, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Rate texts over HTTP with the saved judge JUDGE: POST /rate.
+
+    JUDGE is a judge.json, or the folder of a run. The body is an object with the judge's inputs, or
+    a list of such objects; --num-threads of them are judged at a time. /health says that the
+    service answers, /openapi.json what it takes. If MOGRADJUDGE_TOKEN is set, a request must bring
+    it as `Authorization: Bearer TOKEN`. No text is logged or kept. It needs the extra "web".
+
+    \b
+    mogradjudge serve run --port 8000
+    curl localhost:8000/rate -d '{"source": "The cat sat.", "output": "A cat sat."}'
+    """
+    check_web()
+    from mogradjudge.web.server import application, run
+    from mogradjudge.web.service import Limits, Service
+
+    saved, token = (
+        saved_judge(judge, options["fallback"], raw=options["raw"]),
+        os.environ.get(_TOKEN) or None,
+    )
+    if host != _LOCAL and token is None:
+        tell(f"Everybody who reaches {host}:{port} can send texts: {_TOKEN} is not set.")
+    counts = (options["max_items"], options["max_chars"], options["num_threads"])
+    with model_of(options, saved):
+        service = Service(saved, Limits(*counts, options["max_waiting"]))
+        run(application(service.routes, host, token), host, port, _announce)
+
+
+def check_web() -> None:
+    """Check that the extra is installed.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    if not (find_spec("starlette") and find_spec("uvicorn")):
+        raise SetupError("This command needs starlette and uvicorn: install the extra 'web'.")
+
+
+def _announce(url: str) -> None:
+    note(f"Answering on {url}. Ctrl-C ends it.")
