@@ -1,10 +1,14 @@
-"""``mogradjudge serve``."""
+"""``mogradjudge serve``, ``view`` and ``label``: what answers over HTTP."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +17,9 @@ from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.cli.saved_judge import judge_argument, model_of, raw_option, saved_judge
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import SetupError
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
 
 _TOKEN = "MOGRADJUDGE_TOKEN"  # the name of a variable
 _LOCAL = "127.0.0.1"
@@ -71,6 +78,39 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
     with model_of(options, saved):
         service = Service(saved, Limits(*counts, options["max_waiting"]))
         run(application(service.routes, host, token), host, port, _announce)
+
+
+@click.command("view", cls=Work, short_help="Show all runs under a folder in the browser.")
+@click.argument("folder", type=click.Path(path_type=Path), default=".", metavar="[DIR]")
+@address_options(8001)
+@output_options
+def view_command(folder: Path, host: str, port: int, as_json: bool) -> None:  # noqa: FBT001
+    """Show all runs, searches and benchmark results under DIR on one local page.
+
+    The page follows them while they run, and links to the report of each. Its address holds a
+    token. It needs the extra "web".
+
+    \b
+    mogradjudge view runs
+    """
+    check_web()
+    from mogradjudge.web.overview import Overview
+
+    _show(Overview(folder).routes, host, port)
+
+
+def _show(routes: Sequence[Route], host: str, port: int) -> None:
+    """Answer with pages; their address, which holds a new token, goes to stdout."""
+    from mogradjudge.web.server import application, run
+
+    token = secrets.token_urlsafe(16)
+
+    def announce(url: str) -> None:
+        click.echo(f"{url}/?token={token}")
+        sys.stdout.flush()
+        note("Open this address in a browser. Ctrl-C ends it.")
+
+    run(application(routes, host, token, pages=True), host, port, announce)
 
 
 def check_web() -> None:
