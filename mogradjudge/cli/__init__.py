@@ -28,7 +28,7 @@ from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import score_command
 from mogradjudge.cli.search import search_command
 from mogradjudge.cli.show import show_command
-from mogradjudge.cli.web import serve_command, view_command
+from mogradjudge.cli.web import label_command, serve_command, view_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.display.terminal import one_line
 from mogradjudge.errors import MogradError, SetupError, SetupErrors
@@ -64,7 +64,7 @@ for command in (
         report_command,
         completion_command,
     ),
-    *(serve_command, view_command),
+    *(serve_command, view_command, label_command),
 ):
     cli.add_command(command)
 

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mogradjudge.cli.options import Decorator, fallback_option, saved_lm_options, together
+from mogradjudge.cli.options import (
+    Decorator,
+    data_argument,
+    fallback_option,
+    rubric_option,
+    saved_lm_options,
+    together,
+)
 from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.cli.saved_judge import judge_argument, model_of, raw_option, saved_judge
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import SetupError
+from mogradjudge.files import locked
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -97,6 +105,44 @@ def view_command(folder: Path, host: str, port: int, as_json: bool) -> None:  # 
     from mogradjudge.web.overview import Overview
 
     _show(Overview(folder).routes, host, port)
+
+
+@click.command("label", cls=Work, short_help="Rate texts by hand in the browser.")
+@data_argument
+@rubric_option
+@click.option("--rater", metavar="NAME", help="The only rater  [default: each gives a name]")
+@click.option("--out", metavar="FILE", help="The CSV of the ratings  [default: DATA.labels.csv]")
+@address_options(8002)
+@output_options
+def label_command(
+    data: str,
+    rubric: str,
+    rater: str | None,
+    out: str | None,
+    host: str,
+    port: int,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
+    """Rate the texts of DATA by hand in the browser, on the criteria of a rubric.
+
+    Each rater gives a name, sees no rating of others, and has an order of texts of their own. FILE
+    has a row for each text and rater, and is written after each rating; the same command goes on
+    with it. At the end the page says how the raters agree. It needs the extra "web".
+
+    \b
+    mogradjudge label texts.csv --rubric rubric.toml
+    """
+    check_web()
+    from mogradjudge.criteria import Rubric
+    from mogradjudge.web.labelling import Labelling
+    from mogradjudge.web.labels import Labels
+
+    file = Path(out or Path(data).with_suffix(".labels.csv").name)
+    taken = SetupError(f"Another process writes {file}. Use its page, or give another --out.")
+    with locked(file.with_name(f"{file.name}.lock"), taken):
+        labels = Labels.of(data, Rubric.from_toml(rubric), file)
+        note(f"{len(labels.texts)} texts; the ratings are in {file}.")
+        _show(Labelling(labels, rater).routes, host, port)
 
 
 def _show(routes: Sequence[Route], host: str, port: int) -> None:

@@ -54,7 +54,9 @@ def test_a_report_is_made_of_what_is_there_now_and_the_folder_stays_as_it_is(fol
     assert sorted(path.name for path in run.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["nothing", "%2e%2e", "%2e%2e/secret", "/etc", "bench/report.html"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "%2e%2e", "%2e%2e/secret", "/etc", "bench/report.html"]
+)
 def test_only_what_is_listed_can_be_read(folder, name):
     assert let_in(folder).get(f"/report/{name}").status_code == 404
 
