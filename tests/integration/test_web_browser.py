@@ -1,4 +1,4 @@
-"""The local pages in a real browser: a rater works with the keyboard alone, a view follows a run."""
+"""The local pages in a real browser: rating by the keyboard alone, and runs that are followed."""
 
 import threading
 from contextlib import contextmanager

@@ -16,7 +16,10 @@ from mogradjudge.web.server import application
 
 RUBRIC = Rubric(
     ["reply"],
-    [Criterion("tone", "Is it kind?", (1, 5)), Criterion("style", "Good?", (0, 2))],
+    [
+        Criterion("tone", "Is it kind?", (1, 5), levels={5: "very <kind>"}),
+        Criterion("style", "Good?", (0, 2)),
+    ],
     group="doc",
     rater="who",
 )
@@ -106,9 +109,9 @@ def test_a_rater_sees_no_score_of_another_before_the_end(tmp_path):
     kept = labels(tmp_path / "labels.csv")
     rate_all(kept, "ann")
     web = pages(kept)
-    page = web.get("/?rater=bob").text
+    page = web.get("/?rater=bob").text.partition("<main")[2].partition("<script")[0]
     assert "checked" not in page and "ann" not in page and "Agreement" not in page
-    assert "&lt;i&gt;as" in page
+    assert "&lt;i&gt;as" in page and "very &lt;kind&gt;" in page
     own = web.get(f"/?rater=ann&text={next(iter(kept.texts))}").text
     assert own.count(" checked>") == 2
 
