@@ -24,7 +24,7 @@ from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.cli.saved_judge import judge_argument, model_of, raw_option, saved_judge
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import SetupError
-from mogradjudge.files import locked
+from mogradjudge.files import locked, to_json
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -73,19 +73,16 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
     curl localhost:8000/rate -d '{"source": "The cat sat.", "output": "A cat sat."}'
     """
     check_web()
-    from mogradjudge.web.server import application, run
     from mogradjudge.web.service import Limits, Service
 
-    saved, token = (
-        saved_judge(judge, options["fallback"], raw=options["raw"]),
-        os.environ.get(_TOKEN) or None,
-    )
+    saved = saved_judge(judge, options["fallback"], raw=options["raw"])
+    token = os.environ.get(_TOKEN) or None
     if host != _LOCAL and token is None:
         tell(f"Everybody who reaches {host}:{port} can send texts: {_TOKEN} is not set.")
     counts = (options["max_items"], options["max_chars"], options["num_threads"])
     with model_of(options, saved):
-        service = Service(saved, Limits(*counts, options["max_waiting"]))
-        run(application(service.routes, host, token), host, port, _announce)
+        routes = Service(saved, Limits(*counts, options["max_waiting"], options["max_rpm"])).routes
+        _answer(routes, host, port, token, pages=False, as_json=as_json)
 
 
 @click.command("view", cls=Work, short_help="Show all runs under a folder in the browser.")
@@ -104,7 +101,8 @@ def view_command(folder: Path, host: str, port: int, as_json: bool) -> None:  # 
     check_web()
     from mogradjudge.web.overview import Overview
 
-    _show(Overview(folder).routes, host, port)
+    token = secrets.token_urlsafe()
+    _answer(Overview(folder).routes, host, port, token, pages=True, as_json=as_json)
 
 
 @click.command("label", cls=Work, short_help="Rate texts by hand in the browser.")
@@ -142,21 +140,23 @@ def label_command(
     with locked(file.with_name(f"{file.name}.lock"), taken):
         labels = Labels.of(data, Rubric.from_toml(rubric), file)
         note(f"{len(labels.texts)} texts; the ratings are in {file}.")
-        _show(Labelling(labels, rater).routes, host, port)
+        routes, token = Labelling(labels, rater).routes, secrets.token_urlsafe()
+        _answer(routes, host, port, token, pages=True, as_json=as_json)
 
 
-def _show(routes: Sequence[Route], host: str, port: int) -> None:
-    """Answer with pages; their address, which holds a new token, goes to stdout."""
+def _answer(
+    routes: Sequence[Route], host: str, port: int, token: str | None, *, pages: bool, as_json: bool
+) -> None:
+    """Answer until the end; the address goes to stdout, that of pages with the token."""
     from mogradjudge.web.server import application, run
 
-    token = secrets.token_urlsafe(16)
-
     def announce(url: str) -> None:
-        click.echo(f"{url}/?token={token}")
+        address = f"{url}/?token={token}" if pages else url
+        click.echo(to_json({"url": address}, indent=None) if as_json else address)
         sys.stdout.flush()
-        note("Open this address in a browser. Ctrl-C ends it.")
+        note(f"{'Open it in a browser' if pages else 'It answers POST /rate'}. Ctrl-C ends it.")
 
-    run(application(routes, host, token, pages=True), host, port, announce)
+    run(application(routes, host, token, pages=pages), host, port, announce)
 
 
 def check_web() -> None:
@@ -167,7 +167,3 @@ def check_web() -> None:
     """
     if not (find_spec("starlette") and find_spec("uvicorn")):
         raise SetupError("This command needs starlette and uvicorn: install the extra 'web'.")
-
-
-def _announce(url: str) -> None:
-    note(f"Answering on {url}. Ctrl-C ends it.")

@@ -51,7 +51,7 @@ class Entry:
         """What the work is doing."""
         if self.ended:
             return "ended"
-        return "running" if time.time() - self.changed < _AT_WORK else "interrupted"
+        return "running" if time.time() - self.changed < _AT_WORK else "not ended"
 
 
 class Overview:

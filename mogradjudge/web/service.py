@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +19,8 @@ from mogradjudge.errors import InputError, SetupError
 from mogradjudge.judge.inputs import text_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.rate import Rating, added_by
+from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import reason_of
 from mogradjudge.web.server import body_of
 
@@ -26,14 +29,15 @@ from mogradjudge.web.server import body_of
 class Limits:
     """What a service takes.
 
-    ``items`` in a request, ``characters`` in an input, ``calls``: texts that are judged at a time,
-    and ``waiting``: texts of all requests together; more are refused.
+    ``items`` in a request, ``characters`` in an input, ``calls`` in flight and ``rpm``: calls in 60
+    seconds, and ``waiting``: texts of all requests together; more are refused.
     """
 
     items: int = 100
     characters: int = 100_000
     calls: int = 8
     waiting: int = 1000
+    rpm: int | None = None
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Service:
         lm = dspy.settings.lm.copy(cache=False)
         self._settings = {"lm": lm, "adapter": dspy.settings.adapter, "disable_history": True}
         self._free = asyncio.Semaphore(self.limits.calls)
+        self._ledger = Ledger(None, self.limits.calls, self.limits.rpm)
 
     @property
     def routes(self) -> list[Route]:
@@ -79,7 +84,7 @@ class Service:
             raise HTTPException(503, f"{self.waiting} texts are waiting. Send these later.")
         self.waiting += len(rows)
         try:
-            with dspy.context(**self._settings):
+            with dspy.context(**self._settings), self._booked():
                 cells = await Rating(self.judge, [{} for _ in rows], "", rows).awaited(self._free)
         except dspy.LMError as failure:
             reason = reason_of(failure, self._settings["lm"])
@@ -87,6 +92,9 @@ class Service:
         finally:
             self.waiting -= len(rows)
         return JSONResponse(cells if isinstance(body, list) else cells[0])
+
+    def _booked(self) -> AbstractContextManager[None]:
+        return booked(self._ledger, "judge", self.judge.rubric.names)
 
     def _rows(self, items: list[Any]) -> list[dict[str, str]]:
         if not 1 <= len(items) <= self.limits.items:

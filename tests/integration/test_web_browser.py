@@ -123,6 +123,7 @@ def test_the_pages_fit_a_phone_and_follow_the_colours(tab, tmp_path, scheme, wid
         tab.media(prefers_color_scheme=scheme)
         go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset')")
         assert tab.js("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.js("scrollY") == 0  # the text is seen first
         ground = tab.js("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
         tab.shoot(tmp_path / "label.png")

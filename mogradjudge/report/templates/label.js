@@ -11,10 +11,10 @@
   if (!form) return;
   const fields = [...form.querySelectorAll("fieldset")];
   const rated = (field) => field.querySelector("input:checked");
-  const enter = (place) => {
+  const enter = (place, options) => {
     const field = fields[Math.max(place, 0)];
-    if (field) (rated(field) || field.querySelector("input")).focus();
-    else form.querySelector("button").focus();
+    if (field) (rated(field) || field.querySelector("input")).focus(options);
+    else form.querySelector("button").focus(options);
   };
   const current = () => fields.findIndex((field) => field.contains(document.activeElement));
   const status = document.getElementById("status");
@@ -56,5 +56,6 @@
     } else return;
     event.preventDefault();
   });
-  enter(Math.max(fields.findIndex((field) => !rated(field)), 0));
+  // On a phone the text comes first, so it is not scrolled away.
+  enter(Math.max(fields.findIndex((field) => !rated(field)), 0), { preventScroll: true });
 })();

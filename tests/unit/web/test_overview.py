@@ -79,7 +79,7 @@ def test_a_run_is_followed_while_it_grows(folder):
     events.write_text("".join(lines))
     assert "1 of" in web.get("/rows").text
     os.utime(events, (time.time() - 3600,) * 2)
-    assert "interrupted" in web.get("/rows").text
+    assert "not ended" in web.get("/rows").text
 
 
 def test_a_damaged_run_is_a_line_and_hides_no_other(folder):

@@ -112,6 +112,7 @@ def test_texts_of_all_requests_share_the_limits():
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert web.post("/rate", json=[{"reply": str(number)} for number in range(3)]).is_success
     assert answering.waiting == 0
+    assert sum(row.calls for row in answering._ledger.rows) == 3  # what --max-rpm counts
 
 
 def test_the_description_names_inputs_scores_and_limits():
